@@ -21,14 +21,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...envs import catalogue_of, seed_for
-from ...pricing import PricePath
+from ...envs import Market, catalogue_of, seed_for
+from ...pricing import Policy, PricePath
 from ...pricing.price_rules.allowed_path import allowed_path
 from ...scenarios import MarketSpec
 from ...scenarios.periods import periods_of, planned_prices
 from ...scenarios.sections import Array
 from ..uncertainty import charging
-from ..uncertainty.draws import draw_batches
+from ..uncertainty.draws import Drawn
 from .demand import SEASONS, SeasonDemand, draw_numbers
 from .rules import allowed_levels, changes_of, keeps_rules
 from .search import Season, best_path
@@ -184,6 +184,18 @@ def _season(
     return season.with_changes(stock=section | {"season_periods": None}, market={"ending": "terminated"}), items
 
 
+def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> Array:
+    """(2, E, N) units sold and revenue of one season in every market."""
+    (policy,), totals = policies, []
+    for market in markets:
+        total = np.zeros((2, market.num_markets, len(spec.products.names)))
+        for _ in range(spec.market.horizon_periods):
+            outcome = market.step(policy.act(market.view))
+            total += (outcome.units, outcome.revenue)
+        totals.append(total)
+    return np.concatenate(totals, axis=1)
+
+
 class _Planner:
     """The schedules while they are planned."""
 
@@ -261,15 +273,9 @@ class _Planner:
         """(S, N) units sold and revenue of simulated seasons at these prices."""
         spec, numbers = charging(self._spec, price), draw_numbers(self._spec)
         planned = None if spec.promotion is None or spec.history is None else spec.history.promotion.astype(np.float32)
-        policy, totals = PricePath(price.astype(np.float32), planned), []
-        for markets in draw_batches(spec, numbers, -(-SEASONS // len(numbers)), seed, False, spec):
-            for market in markets:
-                total = np.zeros((2, market.num_markets, price.shape[1]))
-                for _ in range(len(price)):
-                    outcome = market.step(policy.act(market.view))
-                    total += (outcome.units, outcome.revenue)
-                totals.append(total)
-        sold, revenue = np.concatenate(totals, axis=1)
+        drawn = Drawn(spec, -(-SEASONS // len(numbers)), seed, False, spec)
+        parts = drawn.each(_season_sales, [PricePath(price.astype(np.float32), planned)], numbers)
+        sold, revenue = np.concatenate(parts, axis=1)
         return sold, revenue
 
     def plan(self) -> MarkdownPlan:

@@ -4,17 +4,18 @@ draws and customers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs import seed_for
+from ...envs import Market, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
 from ...scenarios.price_section import Prices
-from .draws import DRAWS, EPISODES, action_part, draw_batches, views_together
+from .draws import DRAWS, EPISODES, Drawn, action_part, views_together
 from .gain import Floats
 
 _ENDS, _METHOD = (0.05, 0.95), "weibull"
@@ -93,27 +94,33 @@ def simulated_products(
     """
     count = min(spec.num_draws, DRAWS) if draws is None else draws
     numbers = tuple(int(m) for m in np.linspace(0, spec.num_draws - 1, count).round())
-    horizon, products = spec.market.horizon_periods, len(spec.products.names)
-    # Units, revenue and profit that came, and the revenue and profit to be expected given the
-    # prices.
-    seen = np.zeros((5, count * episodes, horizon, products), np.float32)
-    hit = np.zeros((horizon, products, 16))
-    done = 0
-    for markets in draw_batches(spec, numbers, episodes, seed_for("test", seed), False, spec):
-        for market in markets:
-            market.reset()
-        for t in range(horizon):
-            action, start = policy.act(views_together([market.view for market in markets])), 0
-            for market in markets:
-                end = start + market.num_markets
-                outcome = market.step(action_part(action, start, end))
-                rows = (outcome.units, outcome.revenue, outcome.profit, *outcome.expected_money.transpose(0, 2, 1))
-                seen[:, done + start : done + end, t] = rows
-                hit[t] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
-                start = end
-        done += episodes * len(markets)
+    parts = Drawn(spec, episodes, seed_for("test", seed), False, spec).each(_episodes, [policy], numbers)
+    seen, hit = np.concatenate([part[0] for part in parts], axis=1), sum(part[1] for part in parts)
     bits = ((hit > _RULE_SHARE * len(seen[0])) << np.arange(16)).sum(axis=-1).astype(np.uint16)
-    return seen.reshape(5, count, episodes, horizon, products), bits
+    return seen.reshape(5, count, episodes, *seen.shape[2:]), bits
+
+
+def _episodes(
+    spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]
+) -> tuple[NDArray[np.float32], Floats]:
+    """(5, E, T, N) units, revenue and profit that came in one episode of every market, and the revenue and profit to
+    be expected given the prices; (T, N, 16) how often each price rule bound.
+    """
+    (policy,), episodes = policies, sum(market.num_markets for market in markets)
+    horizon, products = spec.market.horizon_periods, len(spec.products.names)
+    seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, 16))
+    for market in markets:
+        market.reset()
+    for t in range(horizon):
+        action, start = policy.act(views_together([market.view for market in markets])), 0
+        for market in markets:
+            end = start + market.num_markets
+            outcome = market.step(action_part(action, start, end))
+            rows = (outcome.units, outcome.revenue, outcome.profit, *outcome.expected_money.transpose(0, 2, 1))
+            seen[:, start:end, t] = rows
+            hit[t] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
+            start = end
+    return seen, hit
 
 
 def charging(spec: MarketSpec, price: Floats) -> MarketSpec:

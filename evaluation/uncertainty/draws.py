@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from ...envs import Market, seed_for
+from ...jobs.processes import JOBS
 from ...pricing import Action, MarketView, Policy
 from ...scenarios import MarketSpec
 from ..policies import policies_of
@@ -21,7 +24,10 @@ DRAWS, EPISODES = 200, 4
 LEAST_TO_SPLIT = 40
 """With fewer draws, the candidates are compared and reported on the same ones."""
 _PRODUCTS_AT_ONCE = 1 << 16
+# Product-periods from which a comparison takes longer than its processes to start.
+_MUCH = 10_000_000
 Part = Literal["all", "choose", "report"]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,10 +134,8 @@ def compare_draws(
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be told from one")
     chosen = policies_of(spec, policies, seed)
     numbers = tuple(int(m) for m in np.linspace(0, available - 1, count).round())
-    parts = [
-        _simulated(spec, chosen, markets)
-        for markets in draw_batches(spec, numbers, episodes, seed_for("test", seed), same_customers, believed or spec)
-    ]
+    drawn = Drawn(spec, episodes, seed_for("test", seed), same_customers, believed or spec)
+    parts = drawn.each(_simulated, chosen, numbers)
     shape = (2, count, episodes)
     expected, realised, outside, prices = {}, {}, {}, {}
     for number, policy in enumerate(chosen):
@@ -150,21 +154,57 @@ def check_draws(spec: MarketSpec, draws: int) -> None:
         raise ValueError(f"draws must lie in 1 to {spec.num_draws}, those of {spec.name}; got {draws}; ask for fewer")
 
 
-def draw_batches(
-    spec: MarketSpec, numbers: tuple[int, ...], episodes: int, seed: int, same_customers: bool, believed: MarketSpec
-) -> Iterator[list[Market]]:
-    """The markets of the draws, as many at a time as fit the processor's caches."""
-    size = max(1, _PRODUCTS_AT_ONCE // (episodes * len(spec.products.names)))
-    for start in range(0, len(numbers), size):
-        yield [
+class Drawn(NamedTuple):
+    """The markets of posterior draws, side by side.
+
+    Attributes:
+        spec: A market with a posterior.
+        episodes: E, markets of each draw.
+        seed: Their seed.
+        same_customers: Whether all draws meet the same customers.
+        believed: The market that policies believe in.
+    """
+
+    spec: MarketSpec
+    episodes: int
+    seed: int
+    same_customers: bool
+    believed: MarketSpec
+
+    def each(
+        self,
+        work: Callable[[MarketSpec, Sequence[Policy], list[Market]], Result],
+        policies: Sequence[Policy],
+        numbers: Sequence[int],
+    ) -> list[Result]:
+        """The results of work on the draws, batch by batch: in processes where it is much, and policies can be passed to them.
+
+        The batches are always the same, so that no result depends on the number of processes.
+        """
+        products = len(self.spec.products.names)
+        size = max(1, _PRODUCTS_AT_ONCE // (self.episodes * products))
+        batches = [list(enumerate(numbers))[start : start + size] for start in range(0, len(numbers), size)]
+        much = len(numbers) * self.episodes * products * self.spec.market.horizon_periods * len(policies) > _MUCH
+        tasks = [delayed(self._work)(work, policies, batch) for batch in batches]
+        try:
+            return cast(Any, Parallel(n_jobs=JOBS if much else 1)(tasks))
+        except pickle.PicklingError:
+            # A policy of the user's own may hold what only this process can.
+            return cast(Any, Parallel(n_jobs=1)(tasks))
+
+    def _work(self, work: Callable[..., Result], policies: Sequence[Policy], batch: list[tuple[int, int]]) -> Result:
+        return work(self.spec, policies, self._markets(batch))
+
+    def _markets(self, batch: list[tuple[int, int]]) -> list[Market]:
+        return [
             Market(
-                spec.draw(m),
-                num_markets=episodes,
-                seed=seed,
-                numbers=(0 if same_customers else place * episodes) + np.arange(episodes),
-                believed=believed,
+                self.spec.draw(m),
+                num_markets=self.episodes,
+                seed=self.seed,
+                numbers=(0 if self.same_customers else place * self.episodes) + np.arange(self.episodes),
+                believed=self.believed,
             )
-            for place, m in enumerate(numbers[start : start + size], start)
+            for place, m in batch
         ]
 
 

@@ -76,9 +76,7 @@ class PolicySetup:
             return RecurrentPolicy(
                 name, network, self.memory.initial_state, self.layout, self.base_price, self.product_wise, base
             )
-        return NetworkPolicy(
-            name, lambda rows: network(rows, ())[0], self.layout, self.base_price, self.product_wise, base
-        )
+        return NetworkPolicy(name, _WithoutMemory(network), self.layout, self.base_price, self.product_wise, base)
 
     def memory_text(self, digest: str) -> RecurrentText:
         """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns
@@ -86,6 +84,16 @@ class PolicySetup:
         """
         rows = self.catalogue.num_products if self.product_wise else 1
         return RecurrentText(self.memory, rows, bytes.fromhex(digest)[:8])
+
+
+@dataclass(frozen=True)
+class _WithoutMemory:
+    """A network that remembers nothing, as a function of the rows alone; no lambda, so that processes can pass it on."""
+
+    network: NetworkFunction
+
+    def __call__(self, rows: NDArray[np.float32]) -> ActionParts:
+        return self.network(rows, ())[0]
 
 
 def guardrails_document(rules: Guardrails) -> dict[str, Any]:

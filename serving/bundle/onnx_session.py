@@ -6,6 +6,7 @@ import functools
 import operator
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -74,7 +75,22 @@ def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
         given.append(None)
         return ActionParts._make(pick(given)), renewed
 
-    return network
+    return _Network(model, setup, network)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network that another process opens again, where it is passed on: sessions cannot be."""
+
+    model: bytes
+    setup: PolicySetup
+    run: NetworkFunction
+
+    def __call__(self, rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
+        return self.run(rows, notes)
+
+    def __reduce__(self) -> tuple[Callable[..., NetworkFunction], tuple[bytes, PolicySetup]]:
+        return open_network, (self.model, self.setup)
 
 
 def _open_session(model: bytes) -> onnxruntime.InferenceSession:

@@ -1,9 +1,10 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from repricer.envs import catalogue_of, expected_units, rollout, seed_for
-from repricer.evaluation.uncertainty import compare_draws
+from repricer.evaluation.uncertainty import compare_draws, draws
 from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
 from repricer.scenarios.sections import Posterior
@@ -131,3 +132,30 @@ def test_policies_see_how_uncertain_the_believed_market_is(spec):
     compare_draws(replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.5]], [[2.0]]])), [Reader()], believed=spec)
     assert all(np.array_equal(errors, catalogue.elasticity_error) for errors in seen)
     assert seen[0].max() > 0
+
+
+def test_processes_give_the_same_figures_bit_for_bit(spec, monkeypatch):
+    policies = [_fixed(1.8, 3.3, 4.1), "regular"]
+    alone = compare_draws(spec, policies)
+    monkeypatch.setattr(draws, "_MUCH", 0)
+    monkeypatch.setattr(draws, "_PRODUCTS_AT_ONCE", 8 * 3 * 4)
+    monkeypatch.setattr(draws, "JOBS", 2)
+    side_by_side = compare_draws(spec, policies)
+    for name in ("learned", "regular"):
+        np.testing.assert_array_equal(side_by_side.expected[name], alone.expected[name])
+        np.testing.assert_array_equal(side_by_side.realised[name], alone.realised[name])
+
+
+def test_a_policy_that_no_other_process_can_have_is_compared_in_this_one(spec, monkeypatch):
+    class Locked:
+        name, lock = "locked", threading.Lock()
+
+        def act(self, view):
+            return Action(view.catalogue.regular_price + np.zeros_like(view.last_units))
+
+    monkeypatch.setattr(draws, "_MUCH", 0)
+    monkeypatch.setattr(draws, "JOBS", 2)
+    policy = Locked()
+    policy.own = Locked.lock
+    compared = compare_draws(spec, [policy, "regular"])
+    np.testing.assert_array_equal(compared.expected["locked"], compared.expected["regular"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 import repricer.serving.bundle.files as files
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper
-from repricer.serving import BundleError, load_bundle
+from repricer.envs import Market
+from repricer.scenarios import MarketSpec
+from repricer.serving import Bundle, BundleError, load_bundle
 from repricer.serving.bundle.files import LIMITS, MANIFEST, SIGNATURE, read_files
 from repricer.serving.bundle.signing import open_seal, own_key, own_key_paths, seal, to_json
 
@@ -347,3 +350,9 @@ def test_it_loads_and_answers_without_what_training_needs(one_path: Path) -> Non
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["prices"]) == 3
+
+
+def test_another_process_opens_the_network_again(one: Bundle, spec: MarketSpec):
+    view = Market(spec).view
+    again = pickle.loads(pickle.dumps(one.policy))
+    np.testing.assert_array_equal(again.act(view).price, one.policy.act(view).price)
