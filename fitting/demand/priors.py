@@ -74,7 +74,7 @@ class Priors:
     reduced_spread: float = 0.3
     level_spread: float = 3.0
     unlike: float = 0.05
-    exogenous: float = 0.5
+    exogenous: float = 0.8
     unexplained: float = 0.1
 
     def __post_init__(self) -> None:
