@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from threadpoolctl import ThreadpoolController
 
+Average = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From (n,) numbers of this shop to their mean over all shops; called as often by each, with as many numbers."""
+
 
 class FeaturesExtractor(BaseFeaturesExtractor):
     """Normalises an observation and encodes its history before the policy's own layers.
@@ -60,28 +63,36 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         read = periods.flatten(1) if self.rnn is None else self.rnn(periods)[0][:, -1]
         return self.layers(read)
 
-    def normalise(self, rows: NDArray[np.float32]) -> None:
-        """Set mean and scale so that each column of rows gets mean 0 and standard deviation 1.
+    def normalise(self, mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> None:
+        """Set mean and scale so that each column gets mean 0 and standard deviation 1.
 
         Args:
-            rows: (rows, history * F) features. Columns that are constant keep their scale.
+            mean: (F,) mean of each column.
+            deviation: (F,) its standard deviation. Columns that are constant keep their scale.
         """
-        columns = rows.reshape(-1, self.mean.numel())
-        deviation = columns.std(axis=0)
-        self.mean.copy_(torch.from_numpy(columns.mean(axis=0)))
+        self.mean.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-4, 1 / np.maximum(deviation, 1e-4), 1.0)))
 
 
-def normalise_features(network: torch.nn.Module, features: NDArray[np.float32]) -> None:
+def normalise_features(network: torch.nn.Module, features: NDArray[np.float32], average: Average | None = None) -> None:
     """Set the normalisation of all feature extractors of a network.
 
     Args:
         network: The network.
         features: (…, history * F) features that it may see.
+        average: From (n,) numbers to their mean over several shops, whose features count together; None for this one.
     """
+    columns = [module.mean.numel() for module in network.modules() if isinstance(module, FeaturesExtractor)]
+    if not columns:
+        return
+    rows = features.reshape(-1, columns[0])
+    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
+    if average is not None:
+        mean, square = np.split(average(np.concatenate([mean, mean**2 + deviation**2])), 2)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
     for module in network.modules():
         if isinstance(module, FeaturesExtractor):
-            module.normalise(features.reshape(-1, features.shape[-1]))
+            module.normalise(mean, deviation)
 
 
 class SparseAdam(torch.optim.Adam):

@@ -10,18 +10,21 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
 from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .algorithms import algorithm, make_model, make_policy
+from .averaging import Averaging, Joining, joined
 from .base_price import base_of, recommended
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone
-from .networks import normalise_features, one_thread
+from .networks import Average, normalise_features, one_thread
 from .off_policy.opening import open_at_base
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import cautious_prices, draw_pool, worst_share
@@ -94,6 +97,7 @@ def train(
     teacher: Policy | None = None,
     risk: str | None = None,
     assortments: Sequence[MarketSpec | str | Path] = (),
+    shops: Joining | None = None,
 ) -> Run:
     """Train a pricing policy in a scenario's simulated market.
 
@@ -126,6 +130,8 @@ def train(
             shop, each around its own base prices. The training markets are split evenly between
             the scenario and these. Product-wise policies only; `Run.policy_for` gives the policy
             for any of them, and for assortments that it has never seen.
+        shops: Learn with other shops that share no rows: `averaging.with_shops` with all arguments but `policy` and
+            `sizes`. Each shop keeps the best of the common policies in its own market. Such a run is not resumed.
 
     Returns:
         The run, with the policy of its best validation.
@@ -146,16 +152,22 @@ def train(
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
+    if shops is not None and plan.settings.patience:
+        raise ValueError(f"patience must be 0 to learn with other shops; got {plan.settings.patience}; leave it out")
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
         return load_run(folder)
+    if state == "begun" and shops is not None:
+        raise ValueError(
+            f"a run with other shops cannot be resumed; got {folder}, which was begun; train in another folder"
+        )
     if folder is not None and not isinstance(scenario, MarketSpec):
         keep_fit_report(Path(scenario), folder)
     with one_thread():
         logger = make_logger(folder, wandb_project, plan.identity)
         try:
-            return _learn(plan, device, folder, state == "begun", progress, logger)
+            return _learn(plan, device, folder, state == "begun", progress, logger, shops)
         finally:
             logger.close()
 
@@ -167,6 +179,7 @@ def _learn(
     resume: bool,
     progress: TrainingProgress | None,
     logger: Logger,
+    shops: Joining | None,
 ) -> Run:
     started, spec, settings = time.perf_counter(), plan.spec, plan.settings
     fixed = best_fixed(spec, seed=plan.seed)
@@ -180,14 +193,10 @@ def _learn(
         open_at_base(model, venv, settings, plan.seed)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
-    else:
-        if settings.normalise:
-            _normalise(model, view, plan)
-        if plan.teacher is not None:
-            clone(model, venv, plan.teacher, settings, plan.seed)
-        elif (opening := _opening(plan, view, fixed)) is not None:
-            clone(model, venv, opening, replace(settings, clone_epochs=_OPENING_EPOCHS), plan.seed)
-    _collect(plan, venv, model, validation, logged=folder is not None)
+    with joined(shops, plan.algo, model.policy, settings) as average:
+        if not resume:
+            _prepare(plan, venv, model, fixed, average)
+        _collect(plan, venv, model, validation, average, logged=folder is not None)
     policy = make_policy(algorithm(plan.algo), view, settings)
     kept = "best-fixed" if validation.fall_back(policy) else "learned"
     policy.load_state_dict(validation.best_weights)
@@ -207,6 +216,19 @@ def _learn(
         save_result(folder, run)
         run = replace(run, refit=kept_fit_record(folder))
     return run
+
+
+def _prepare(
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, fixed: Policy, average: Average | None
+) -> None:
+    """Set the networks' normalisation, and imitate what learning opens with."""
+    settings, view = plan.settings, venv.learner_view
+    if settings.normalise:
+        normalise_features(model.policy, _features(view, plan), average)
+    if plan.teacher is not None:
+        clone(model, venv, plan.teacher, settings, plan.seed)
+    elif (opening := _opening(plan, view, fixed)) is not None:
+        clone(model, venv, opening, replace(settings, clone_epochs=_OPENING_EPOCHS), plan.seed)
 
 
 def _opening(plan: TrainingPlan, view: LearnerView, fixed: Policy) -> Policy | None:
@@ -240,7 +262,13 @@ def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlg
 
 
 def _collect(
-    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, *, logged: bool
+    plan: TrainingPlan,
+    venv: MarketVecEnv,
+    model: BaseAlgorithm,
+    validation: Validation,
+    average: Average | None,
+    *,
+    logged: bool,
 ) -> None:
     """Learn from the rows that the plan asks for, or what is left of them after a resumption."""
     off_policy = algorithm(plan.algo).off_policy
@@ -249,7 +277,11 @@ def _collect(
     left = max(1, round(plan.steps / rows)) * rows - model.num_timesteps
     if left > 0:
         interval = 1 if logged and not off_policy else None
-        model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
+        averaging = None if average is None else Averaging(average, plan.steps)
+        callbacks = CallbackList([part for part in (averaging, validation) if part is not None])
+        model.learn(left, callback=callbacks, reset_num_timesteps=False, log_interval=cast(int, interval))
+        if averaging is not None:
+            averaging.finish()
         validation.finish()
 
 
@@ -335,8 +367,8 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
     return MarketVecEnv(first, [*venv.learner_views[1:], *more])
 
 
-def _normalise(model: BaseAlgorithm, learner_view: LearnerView, plan: TrainingPlan) -> None:
-    """Set the feature normalisation of the networks from random prices on the training seeds."""
+def _features(learner_view: LearnerView, plan: TrainingPlan) -> NDArray[np.float32]:
+    """(R, history * F) features at random prices on the training seeds."""
     rules, watched = plan.spec.guardrails, []
     market = Market(plan.spec, num_markets=64, seed=seed_for("training", plan.seed))
     one_period = LearnerView(market, product_wise=learner_view.product_wise)
@@ -344,4 +376,4 @@ def _normalise(model: BaseAlgorithm, learner_view: LearnerView, plan: TrainingPl
     for _ in range(plan.spec.market.horizon_periods):
         watched.append(one_period.observe())
         market.step(policy.act(market.view))
-    normalise_features(model.policy, np.concatenate(watched))
+    return np.concatenate(watched)

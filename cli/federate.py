@@ -1,4 +1,4 @@
-"""`repricer federate`: one demand regression over shops that share no rows."""
+"""`repricer federate`: one demand regression, or one policy, over shops that share no rows."""
 
 from __future__ import annotations
 
@@ -32,18 +32,26 @@ _wait = click.option(
 
 @click.group("federate")
 def command() -> None:
-    """Fit one demand regression over shops that share no rows.
+    """Fit one demand regression, or train one policy, over shops that share no rows.
 
     One machine runs `serve`, each shop `join` on its own tables. The sums over all shops give the fit
     that all rows in one place would give; a shop sends its part only under masks that cancel in the
-    total. `repricer fit --shared FILE` then forecasts with it.
+    total. `repricer fit --shared FILE` then forecasts with it. For a policy, one machine runs `average`, each
+    shop `repricer train --shops HOST:PORT`.
     """
 
 
+_shops = click.option("--shops", type=click.IntRange(min=3), required=True, help="Shops to wait for.")
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+_port = click.option(
+    "--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Port; 0 for a free one."
+)
+
+
 @command.command()
-@click.option("--shops", type=click.IntRange(min=3), required=True, help="Shops to wait for.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8790, show_default=True, help="Port; 0 for a free one.")
+@_shops
+@_host
+@_port
 @click.option(
     "--timeout",
     "seconds",
@@ -65,6 +73,32 @@ def serve(shops_key: str, out: Path, as_json: bool, **options: Any) -> None:
 
 
 @command.command()
+@_shops
+@_host
+@_port
+@click.option(
+    "--timeout",
+    "seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Longest time for a shop to learn between two means, in seconds; then the round is taken again without it.",
+)
+@_wait
+@_line_key
+@json_option
+def average(shops_key: str, as_json: bool, **options: Any) -> None:
+    """Give shops that train together the mean of their weights, which nobody keeps."""
+    from ..forecasting.federated import average as averaged
+
+    found = asyncio.run(averaged(secret(shops_key), say=say_aside, **options))
+    if as_json:
+        emit(found._asdict())
+        return
+    say(f"{len(found.shops)} shops learned together, {found.rounds} means: {found.policy}")
+
+
+@command.command()
 @click.argument("dataset", type=FILE)
 @click.option("--to", "address", required=True, metavar="HOST:PORT", help="Where the coordinator listens.")
 @click.option("--name", required=True, help="The shop's name for the others: letters, digits, `_`, `-` and `.`.")
@@ -82,13 +116,19 @@ def join(
     from ..data.weeks import PERIODS
     from ..forecasting.federated import take_part
 
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdecimal()):
-        raise ValueError(f"--to must be HOST:PORT; got '{address}'; write what `repricer federate serve` says")
+    host, port = host_and_port("--to", address)
     panel = product_weeks(load_tables(dataset), days=PERIODS[period].days)
-    part = take_part(panel, secret(shops_key), name=name, host=host, port=int(port), wait=wait, say=say_aside)
+    part = take_part(panel, secret(shops_key), name=name, host=host, port=port, wait=wait, say=say_aside)
     done = asyncio.run(part)
     _finish(out, as_json, done.common, done.shops, done.products)
+
+
+def host_and_port(option: str, address: str) -> tuple[str, int]:
+    """The two parts of HOST:PORT, as an option gives it."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdecimal()):
+        raise ValueError(f"{option} must be HOST:PORT; got '{address}'; write what `repricer federate` says")
+    return host, int(port)
 
 
 def _finish(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, say, seed_option, setting, training_bar
+from ..encryption import secret
+from ._options import emit, json_option, say, say_aside, seed_option, setting, training_bar
 from ._policies import policy_of
 
 if TYPE_CHECKING:
     from ..agents import Run
+    from ..agents.averaging import Joining
     from ..scenarios import MarketSpec
 
 
@@ -48,6 +51,15 @@ if TYPE_CHECKING:
     metavar="SCENARIO",
     help="Learn in this market too, say another assortment or store of the shop; repeatable.",
 )
+@click.option(
+    "--shops",
+    metavar="HOST:PORT",
+    help="Learn with other shops that share no rows, at this coordinator (`repricer federate average`).",
+)
+@click.option("--shop-name", metavar="NAME", help="This shop's name for the others; with --shops.")
+@click.option(
+    "--shops-key", metavar="SOURCE", help="Key that all have in common, as for `repricer federate`; with --shops."
+)
 @click.option("--wandb", "wandb_project", metavar="PROJECT", help="Also log to Weights & Biases.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
@@ -63,6 +75,9 @@ def command(
     log: str | None,
     risk: str | None,
     assortments: tuple[str, ...],
+    shops: str | None,
+    shop_name: str | None,
+    shops_key: str | None,
     wandb_project: str | None,
     values: tuple[str, ...],
     seed: int,
@@ -77,9 +92,9 @@ def command(
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
     settings = dict(setting(v) for v in values)
     if algo in LOG_ALGORITHMS:
-        if steps is not None or teacher is not None or risk is not None or assortments:
+        if steps is not None or teacher is not None or risk is not None or assortments or shops:
             raise ValueError(
-                f"{algo} learns from a log; got --steps, --clone, --risk or --assortment; set clone_epochs, and name the log "
+                f"{algo} learns from a log; got --steps, --clone, --risk, --assortment or --shops; set clone_epochs, and name the log "
                 "with --log"
             )
         run = _from_log(spec, algo, log, seed, folder, settings)
@@ -89,6 +104,7 @@ def command(
         given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
         more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
         more["assortments"] = [load_scenario(name) for name in assortments]
+        more["shops"] = _joining(shops, shop_name, shops_key)
         run = _from_simulation(spec, teacher, **given, **more)
     keep_fit_report(Path(scenario), folder)
     if as_json:
@@ -97,6 +113,21 @@ def command(
     for line in _lines(run, algo):
         say(line)
     say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
+
+
+def _joining(shops: str | None, name: str | None, key: str | None) -> Joining | None:
+    """How to learn with other shops, if asked for."""
+    from ..agents.averaging import with_shops
+    from .federate import host_and_port
+
+    given = {"--shops": shops, "--shop-name": name, "--shops-key": key}
+    missing = [option for option, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return None
+    if shops is None or name is None or key is None:
+        raise ValueError(f"{', '.join(given)} go together; got none of {', '.join(missing)}; add them")
+    host, port = host_and_port("--shops", shops)
+    return partial(with_shops, secret(key), name=name, host=host, port=port, say=say_aside)
 
 
 def _lines(run: Run, algo: str) -> Iterator[str]:

@@ -39,11 +39,35 @@ class Join(Struct, tag="join", forbid_unknown_fields=True):
     last: date
     days: Literal[1, 7]
 
+    def check_like(self, other: Join) -> None:
+        """Raise FederationError where the sums of two shops do not add up."""
+        if other.days != self.days:
+            raise FederationError(
+                f"all shops must fit weeks of {other.days} days; got {self.days} from '{self.name}'; change --period"
+            )
+
+
+class Learner(Struct, tag="learner", forbid_unknown_fields=True):
+    """A shop comes to learn: its name, public key, what its policy is like, and how many numbers each round averages."""
+
+    name: Name
+    key: Key
+    policy: Annotated[str, Meta(max_length=200)]
+    sizes: Annotated[list[Annotated[int, Meta(ge=1, le=60_000)]], Meta(min_length=1, max_length=200)]
+
+    def check_like(self, other: Learner) -> None:
+        """Raise FederationError where the weights of two shops are not of one kind."""
+        if (other.policy, other.sizes) != (self.policy, self.sizes):
+            raise FederationError(
+                f"all shops must learn one kind of policy, {other.policy}; got {self.policy} from '{self.name}'; train with "
+                "the same algorithm, settings and decisions"
+            )
+
 
 class Round(Struct, tag="round", forbid_unknown_fields=True):
     """A request for masked sums of a kind, under new coefficients or (None) as in the round before."""
 
-    kind: Literal["coefficients", "errors"]
+    kind: Literal["coefficients", "errors", "mean"]
     number: int
     keys: dict[Name, Key]
     common: dict[str, Any] | None
@@ -70,7 +94,7 @@ class Stop(Struct, tag="stop", forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=400)]
 
 
-Message = Join | Round | Masked | Done | Stop
+Message = Join | Learner | Round | Masked | Done | Stop
 _Wanted = TypeVar("_Wanted", bound=Message)
 _DECODER = msgspec.json.Decoder(Message)
 

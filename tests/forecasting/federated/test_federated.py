@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from repricer.forecasting import PooledRegression, example_panel
 from repricer.forecasting.federated import FederationError, coordinate, take_part
-from repricer.forecasting.federated.coordinator import NONCE
+from repricer.forecasting.federated.gathering import NONCE
 from repricer.forecasting.federated.masking import Masks, unmasked
 from repricer.forecasting.federated.messages import Channel, Join, Masked, Round, Stop
 from repricer.forecasting.federated.shop import _Shop
