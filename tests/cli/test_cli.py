@@ -117,7 +117,7 @@ def test_simulated_sales_pass_the_import(tmp_path):
         (["train", "stationary-logit", "--algo", "cql"], "cql needs --log P; got none"),
         (
             ["train", "stationary-logit", "--algo", "cql", "--steps", "9"],
-            "cql learns from a log; got --steps, --clone, --risk or --assortment",
+            "cql learns from a log; got --steps, --clone, --risk, --assortment or --shops",
         ),
         (["train", "stationary-logit", "--algo", "td3-bc", "--log", "historical"], "needs a scenario with past sales"),
         (["train", "stationary-logit", "--set", "gamma"], "--set takes KEY=VALUE; got 'gamma'"),
