@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from .demand import PROMOTION, FittedDemand, SalesGrids
-from .demand.category_rows import suspect_effects
+from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids
+from .demand.category_rows import suspect_effects, unexplained_prices
 from .demand.counts import counts
 
 Array = NDArray[np.float64]
@@ -76,9 +76,9 @@ class _Changes:
         )
         paid = np.where(np.isfinite(grids.price[0]), grids.price[0], demand.regular_price)
         before = None if demand.remembered is None else demand.remembered.price(paid)[last]
-        self.log_lift = np.log(
-            demand.lift(charged, shown, reference=before, suspects=beside if len(beside) else None, draws=True)
-        )
+        control = unexplained_prices(grids, demand.category)[0, last] if CONTROL in demand.effects else None
+        own = {"control": control, "suspects": beside if len(beside) else None}
+        self.log_lift = np.log(demand.lift(charged, shown, reference=before, **own, draws=True))
         self.predicted = self.log_lift.mean(axis=0)
         with np.errstate(invalid="ignore"):
             self.step = np.log(price[1:] / price[:-1])

@@ -172,6 +172,20 @@ def instrument_strength(grids: SalesGrids, here: NDArray[np.intp]) -> float:
     return np.nan if grids.unit_cost is None else _unexplained(grids, here)[1]
 
 
+def unexplained_prices(grids: SalesGrids, category: NDArray[np.intp]) -> Array:
+    """(G, W, N) what unit costs do not explain of the log prices.
+
+    Args:
+        grids: Sales with unit costs.
+        category: (N,) category of each product.
+    """
+    found = np.empty(grids.price.shape)
+    for c in np.unique(category):
+        here = np.flatnonzero(category == c)
+        found[..., here], _ = _unexplained(grids, here)
+    return found
+
+
 def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
     """What prices that follow demand would show, (G, W, N) each by name.
 

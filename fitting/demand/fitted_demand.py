@@ -165,6 +165,7 @@ class FittedDemand:
         promotion: Array | None = None,
         *,
         reference: Array | None = None,
+        control: Array | None = None,
         suspects: Array | None = None,
         draws: bool = False,
     ) -> Array:
@@ -174,6 +175,7 @@ class FittedDemand:
             price: (T, N) currency per unit.
             promotion: (T, N) share of stores with a display or mailer.
             reference: (T, N) what customers remember as the price, currency per unit; by default the price itself.
+            control: (T, N) what costs do not explain of the shop's own log prices; None for prices that follow costs.
             suspects: (D, T, N) what goes with the shop's own prices if they follow demand; None for
                 prices that do not.
             draws: Whether to return the M draws, or the mean market alone.
@@ -190,7 +192,7 @@ class FittedDemand:
             remembered = None
             if reference is not None and self.remembered is not None:
                 remembered = self.remembered.gap(price, reference)
-            for name, shown in ((PROMOTION, promotion), (REFERENCE, remembered)):
+            for name, shown in ((PROMOTION, promotion), (REFERENCE, remembered), (CONTROL, control)):
                 if shown is not None and name in self.effects:
                     effect = theta[:, layout.effects][:, self.effects.index(name)]
                     added = added + effect[:, None, None, None] * shown[:, None, here]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting.demand.category_rows import REDUCED, REFERENCE
+from repricer.fitting.demand.category_rows import CONTROL, REDUCED, REFERENCE, unexplained_prices
 from repricer.fitting.price_changes import price_changes
 from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
 
@@ -53,6 +53,20 @@ def test_where_prices_follow_demand_the_shops_own_come_with_more_than_their_pric
     slack = replace(grids, units=np.random.default_rng(1).poisson(mean)[None].astype(float))
     alone, both = (price_changes(slack, model, weeks=24)["pooled"]["slope"] for model in (demand, knows))
     assert alone < 0.8
+    assert both == pytest.approx(1.0, abs=0.1)
+
+
+def test_where_costs_explain_part_of_the_prices_the_rest_comes_with_demand():
+    grids, alone = shop(-2.5, 20.0)
+    cost = np.exp(0.1 * np.random.default_rng(2).standard_normal((30, 40)))
+    grids = replace(grids, price=grids.price * cost, unit_cost=cost)
+    knows = known_demand(
+        PRODUCTS, np.full(40, 20.0), REGULAR, np.full(40, -2.5), [0.6, 0.4], effects={CONTROL: 1.5}, draws=200
+    )
+    mean = 20.0 * knows.lift(grids.price[0], control=unexplained_prices(grids, knows.category)[0])
+    sold = replace(grids, units=np.random.default_rng(1).poisson(mean)[None].astype(float))
+    blind, both = (price_changes(sold, model, weeks=24)["pooled"]["slope"] for model in (alone, knows))
+    assert blind < 0.8
     assert both == pytest.approx(1.0, abs=0.1)
 
 
