@@ -72,12 +72,15 @@ def weights_of(policy: torch.nn.Module) -> Array:
 
 
 @contextmanager
-def joined(shops: Joining | None, algo: str, policy: BasePolicy, settings: Settings) -> Iterator[Average | None]:
+def joined(
+    shops: Joining | None, algo: str, seed: int, policy: BasePolicy, settings: Settings
+) -> Iterator[Average | None]:
     """The mean over other shops for one training, or None without any.
 
     Args:
         shops: As for `train`.
         algo: The algorithm.
+        seed: Seed of the first weights, which must be the same in all shops for their mean to make sense.
         policy: What is learned.
         settings: How.
     """
@@ -88,7 +91,7 @@ def joined(shops: Joining | None, algo: str, policy: BasePolicy, settings: Setti
     sizes = [2 * number for number in columns if settings.normalise] + [len(weights_of(policy))] * ROUNDS
     (features,) = cast(Box, policy.observation_space).shape
     widths = " and ".join(map(str, settings.net_arch))
-    with shops(policy=f"{algo} on {features} features, layers of {widths}", sizes=sizes) as average:
+    with shops(policy=f"{algo} of seed {seed} on {features} features, layers of {widths}", sizes=sizes) as average:
         yield average
 
 

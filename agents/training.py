@@ -193,7 +193,7 @@ def _learn(
         open_at_base(model, venv, settings, plan.seed)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
-    with joined(shops, plan.algo, model.policy, settings) as average:
+    with joined(shops, plan.algo, plan.seed, model.policy, settings) as average:
         if not resume:
             _prepare(plan, venv, model, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)

@@ -48,7 +48,7 @@ def earned(seed: int, steps: int, port: int | None) -> float:
     if port is not None:
         shops = partial(with_shops, KEY, name=f"shop-{seed}", host="127.0.0.1", port=port)
     spec = market(seed)
-    run = train(spec, steps=steps, seed=seed, settings={"product_wise": True}, shops=shops)
+    run = train(spec, steps=steps, settings={"product_wise": True}, shops=shops)
     unseen = {"episodes": EPISODES, "seed": seed_for("test", seed), "expected": True}
     learned, fixed = (
         rollout(spec, policy, **unseen).objective.mean() for policy in (run.policy, named_policy("best-fixed", spec))
