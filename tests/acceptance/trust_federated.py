@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from repricer.benchmarks.federated import FAMILIES, SHOPS, errors, federated, panels, shop_tables
 from repricer.data import import_tables, product_weeks, save_tables
-from repricer.forecasting.federated.coordinator import NONCE
+from repricer.forecasting.federated.gathering import NONCE
 from repricer.forecasting.federated.masking import Masks
 from repricer.forecasting.federated.messages import Channel, Join, Round
 
