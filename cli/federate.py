@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,18 @@ _wait = click.option(
 )
 
 
+def _timeout(seconds: float, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option of how long a shop may take."""
+    return click.option(
+        "--timeout",
+        "seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=seconds,
+        show_default=True,
+        help=f"Longest time for a shop {what}, in seconds; then the round is taken again without it.",
+    )
+
+
 @click.group("federate")
 def command() -> None:
     """Fit one demand regression, or train one policy, over shops that share no rows.
@@ -52,14 +65,7 @@ _port = click.option(
 @_shops
 @_host
 @_port
-@click.option(
-    "--timeout",
-    "seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Longest time for a shop to answer, in seconds; then the round is taken again without it.",
-)
+@_timeout(60.0, "to answer")
 @_wait
 @_line_key
 @_out
@@ -76,14 +82,7 @@ def serve(shops_key: str, out: Path, as_json: bool, **options: Any) -> None:
 @_shops
 @_host
 @_port
-@click.option(
-    "--timeout",
-    "seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=3600.0,
-    show_default=True,
-    help="Longest time for a shop to learn between two means, in seconds; then the round is taken again without it.",
-)
+@_timeout(3600.0, "to learn between two means")
 @_wait
 @_line_key
 @json_option
