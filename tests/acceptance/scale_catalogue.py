@@ -14,7 +14,7 @@ from .agents_markets import earned
 from .checks import check
 
 _SHOP, _STEPS = "catalogue:20:0", 1_000_000
-_LEARNED_IN = 15
+_LEARNED_IN = 31
 """Further assortments that the shared policy learns in, numbered from 1,001."""
 _UNSEEN = 500
 _ASSORTMENTS = range(4, 4 + _UNSEEN // 20)
@@ -26,7 +26,7 @@ _TRAINED_ON = 6
 @functools.cache
 def _shared() -> repricer.Run:
     others = [f"{_SHOP}:{1001 + i}" for i in range(_LEARNED_IN)]
-    return repricer.train(_SHOP, steps=3 * _STEPS, settings={"num_envs": 64}, assortments=others)
+    return repricer.train(_SHOP, steps=8 * _STEPS, settings={"num_envs": 128}, assortments=others)
 
 
 @functools.cache
