@@ -19,6 +19,10 @@ class Averaged(NamedTuple):
         left_out: the reason by name of the others.
         rounds: number of means.
         policy: what the shops learned.
+
+    Example:
+        >>> Averaged(("east", "north", "west"), {"south": "no answer"}, 40, "ppo").rounds
+        40
     """
 
     shops: tuple[str, ...]

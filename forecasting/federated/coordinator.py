@@ -61,6 +61,7 @@ async def coordinate(
         FederationError: fewer than `LEAST_SHOPS` are there or left, or their sum makes no sense.
 
     Example:
+        >>> import asyncio
         >>> asyncio.run(coordinate(bytes(32), shops=2))
         Traceback (most recent call last):
         repricer.forecasting.federated.messages.FederationError: shops must be 3 or more, or sums would tell their parts; got 2
