@@ -29,6 +29,7 @@ class TrainingPlan:
         settings: The training settings.
         teacher: A policy to imitate first, or None.
         assortments: Further markets to train in.
+        with_shops: Whether weights are averaged with those of other shops.
     """
 
     spec: MarketSpec
@@ -38,12 +39,15 @@ class TrainingPlan:
     settings: Settings
     teacher: Policy | None = None
     assortments: tuple[MarketSpec, ...] = ()
+    with_shops: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
         """The plan as JSON, by which a run folder recognises its run."""
         more = {"assortments": [f"{other.name} {other.version}" for other in self.assortments]}
+        # None where it is not so: folders of earlier versions lack it.
         return (more if self.assortments else {}) | {
+            "with_shops": self.with_shops or None,
             "scenario": self.spec.name,
             "scenario_version": self.spec.version,
             "algo": self.algo,

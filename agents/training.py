@@ -152,6 +152,7 @@ def train(
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
+    plan = replace(plan, with_shops=shops is not None)
     if shops is not None and plan.settings.patience:
         raise ValueError(f"patience must be 0 to learn with other shops; got {plan.settings.patience}; leave it out")
     folder = None if out is None else Path(out)

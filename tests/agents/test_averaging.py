@@ -140,3 +140,6 @@ def test_what_cannot_be_learned_together_is_refused(tmp_path):
         train("stationary-logit", steps=100, settings={"patience": 3}, shops=shops)
     with pytest.raises(FederationError, match=r"a coordinator must listen at 127\.0\.0\.1:1"):
         train("stationary-logit", steps=100, settings=SMALL, shops=shops)
+    train("stationary-logit", steps=100, settings=SMALL, out=tmp_path / "alone")
+    with pytest.raises(ValueError, match="holds a run with with_shops None; got True"):
+        train("stationary-logit", steps=100, settings=SMALL, out=tmp_path / "alone", shops=shops)
