@@ -359,7 +359,7 @@ def _scores(report: dict[str, Any]) -> dict[str, Any]:
 def _backtest_table(report: dict[str, Any]) -> Table:
     table = Table(title="forecasts of the held-out weeks, all steps ahead")
     table.add_column("forecaster")
-    for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "products"):
+    for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "weight"):
         table.add_column(heading, justify="right")
     used = {row["forecaster"]: row["chosen"] for row in report.get("selection", [])}
     for row in report["proof"]["backtest"]:

@@ -65,8 +65,11 @@ def fit_record(
     """
     chosen = {}
     if isinstance(forecaster, Selected):
-        choice = forecaster.choice_.apply("+".join, axis=1)
-        chosen = {"chosen": choice.to_dict(), "stretch": forecaster.stretch_.tolist()}
+        weights = {
+            product: {name: weight for name, weight in row.items() if weight > 0}
+            for product, row in forecaster.weights_.to_dict("index").items()
+        }
+        chosen = {"chosen": weights, "stretch": forecaster.stretch_.tolist()}
     elif isinstance(forecaster, PooledRegression) and forecaster.common is not None:
         chosen = {_COMMON: forecaster.common.document()}
     asked = {item.name: getattr(options, item.name) for item in fields(options)}
@@ -207,8 +210,17 @@ def _arma(forecaster: Forecaster) -> dict[str, list[float]]:
 
 
 def _lacks_networks(record: Mapping[str, Any]) -> bool:
-    used = {name for names in record.get("chosen", {}).values() for name in names.split("+")}
+    used = {name for weights in _chosen(record).values() for name in weights}
     return _LSTM in used and _NETWORKS not in record
+
+
+def _chosen(record: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The weight of each candidate in use, by product; records of earlier versions hold names joined by "+"."""
+    chosen = record.get("chosen", {})
+    return {
+        product: found if isinstance(found, dict) else dict.fromkeys(names := found.split("+"), 1 / len(names))
+        for product, found in chosen.items()
+    }
 
 
 def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
@@ -217,7 +229,7 @@ def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
     lstm = Lstm(seed=seed, epsilon=epsilon, kept=networks if epsilon is None else networks or "", arma=arma)
     known = candidates(seed=seed) | {_LSTM: lstm, "sarimax": Sarimax(arma=arma)}
     if record["name"] == _SELECTED:
-        chosen, stretch = record["chosen"], record["stretch"]
+        chosen, stretch = _chosen(record), record["stretch"]
         return Selected(known, seed=seed, n_jobs=JOBS, chosen=chosen, stretch=stretch, networks=networks)
     if _COMMON in record:
         return PooledRegression(common=Common.of(record[_COMMON]))

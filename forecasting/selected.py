@@ -1,4 +1,4 @@
-"""The forecaster to use: each product has the mean of its best candidates."""
+"""The forecaster to use: each product has the weighted mean of its best candidates."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ from .models.smoothing import ExponentialSmoothing, Intermittent
 _LEAST_SLOPE = 0.05
 _MOST_STRETCH = 5.0
 _FEW_PRODUCTS = 100
+_NEAR = 4
+"""Errors up to this many weeks ahead choose: those further ahead repeat the same weeks, and come from few origins."""
+_POWER = 8
+"""Weights fall with this power of the error: shrunk errors of good candidates differ by a few percent."""
 _LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
 """Symmetric: the first and the last level bound the widest interval, and so on inwards."""
 
@@ -51,15 +55,16 @@ def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
 
 
 class Selected(Forecaster):
-    """For each product, the mean of the candidates that forecast its last weeks best.
+    """For each product, the weighted mean of the candidates that forecast its last weeks best.
 
     Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before
     the last `horizon` and forecasts the remaining weeks from each origin among them, with a growing
-    history and fixed parameters. A candidate's absolute error (of the median) in a series, relative
-    to that of all candidates, is shrunk towards its mean over all series, as a dozen weeks alone
+    history and fixed parameters. A candidate's absolute error (of the median, up to 4 weeks ahead) in a
+    series, relative to that of all candidates, is shrunk towards its mean over all series, as a dozen weeks alone
     are mostly noise: the less the first half of them tells of the second, the more (empirical Bayes:
-    Efron and Morris 1975). The `combine` best are averaged, quantile by quantile: combinations usually
-    beat the single best (Bates and Granger 1969; Lichtendahl, Grushka-Cockayne and Winkler 2013).
+    Efron and Morris 1975). The `combine` best are averaged, quantile by quantile, with weights that fall
+    with their error: combinations usually beat the single best (Bates and Granger 1969; Lichtendahl,
+    Grushka-Cockayne and Winkler 2013).
     Intervals that covered less on those weeks than they claim are stretched around the median, in
     logs, until they cover enough (split conformal: Lei et al. 2018).
 
@@ -68,11 +73,11 @@ class Selected(Forecaster):
 
     Args:
         forecasters: candidates by name; by default `candidates(seed=seed)`.
-        combine: number of candidates averaged for each product.
+        combine: most candidates averaged for each product.
         horizon: number of last weeks judged, and most weeks ahead; at most a third of the history.
         n_jobs: processes (joblib); the result does not depend on it.
         seed: seed of the default candidates.
-        chosen: a choice made before, by product: names joined by "+", as in `selection_`. Nothing is
+        chosen: a choice made before: the weight of each candidate in use, by product. Nothing is
             judged then.
         stretch: `stretch_` of that choice.
         networks: `Lstm.kept_networks` of that choice; without them `lstm` stands for its base
@@ -80,9 +85,10 @@ class Selected(Forecaster):
 
     Attributes:
         scores_: one row per candidate: the figures of `backtest` on the judged weeks, pooled, and
-            `chosen`, the share of products that use it.
+            `chosen`, its mean weight over products.
         selection_: one row per product: the relative error of each candidate (1: the mean of all),
-            shrunk towards the pooled one, and `chosen`, names joined by "+".
+            shrunk towards the pooled one, and `chosen`, names joined by "+", the best first.
+        weights_: the weight of each candidate (products x candidates); 0 where it is not used.
         models_: the candidates in use, by name, fitted to the whole history.
         failures_: reasons for the products that a candidate in use could not fit, by "name:
             product".
@@ -99,11 +105,11 @@ class Selected(Forecaster):
         self,
         forecasters: Mapping[str, Forecaster] | None = None,
         *,
-        combine: int = 3,
+        combine: int = 4,
         horizon: int = 12,
         n_jobs: int | None = None,
         seed: int = 0,
-        chosen: Mapping[str, str] | None = None,
+        chosen: Mapping[str, Mapping[str, float]] | None = None,
         stretch: Sequence[float] = (),
         networks: str | None = None,
     ) -> None:
@@ -125,23 +131,24 @@ class Selected(Forecaster):
         self._choose(tables)
         self.scores_ = pd.DataFrame(
             [
-                {"forecaster": name, **score(run.rows), **run.cost, "chosen": (self.choice_ == name).any(axis=1).mean()}
+                {"forecaster": name, **score(run.rows), **run.cost, "chosen": self.weights_[name].mean()}
                 for name, run in found.items()
             ]
         )
         self._calibrate(tables)
-        used = [name for name in found if (self.choice_ == name).any(axis=None)]
-        self._keep({name: found[name].fitted for name in used}, history)
+        self._keep({name: found[name].fitted for name in self._used()}, history)
 
-    def _fit_chosen(self, chosen: Mapping[str, str], history: pd.DataFrame) -> None:
+    def _used(self) -> list[str]:
+        return [str(name) for name in self.weights_.columns[(self.weights_ > 0).any()]]
+
+    def _fit_chosen(self, chosen: Mapping[str, Mapping[str, float]], history: pd.DataFrame) -> None:
         """Fit the models of a choice made before."""
-        self.choice_ = pd.DataFrame([chosen[product].split("+") for product in self.products_], index=self.products_)
+        self.weights_ = pd.DataFrame([chosen[product] for product in self.products_], index=self.products_).fillna(0.0)
         self.stretch_ = np.array(self.stretch)
         named = self._candidates()
         lstm = cast(Lstm, clone(named.get("lstm", Lstm(seed=self.seed))))
         named["lstm"] = MeanOfModels(arma=lstm.arma) if self.networks is None else lstm.set_params(kept=self.networks)
-        used = [name for name in named if (self.choice_ == name).any(axis=None)]
-        self._keep(self._each(_fitted, {name: named[name] for name in used}, history), history)
+        self._keep(self._each(_fitted, {name: named[name] for name in self._used()}, history), history)
 
     def _keep(self, models: dict[str, Forecaster], history: pd.DataFrame) -> None:
         self.models_ = models
@@ -149,7 +156,7 @@ class Selected(Forecaster):
             f"{name}: {product}": reason
             for name, model in self.models_.items()
             for product, reason in model.failures_.items()
-            if (self.choice_.loc[[product]] == name).any(axis=None)
+            if (self.weights_.loc[[product], name] > 0).any()
         }
         enough = len(self.products_) >= LEAST_PRODUCTS
         self.newcomers_: Newcomers | None = Newcomers().fit(history) if enough else None
@@ -197,7 +204,7 @@ class Selected(Forecaster):
                 name: model.predict(known, quantiles=np.union1d(levels, 0.5).tolist())[wanted].to_numpy()
                 for name, model in self.models_.items()
             }
-            combined = _combine(tables, self.choice_.loc[known["product"]])
+            combined = _combine(tables, self.weights_.loc[known["product"]])
             mean[~new], bands[~new] = combined[:, 0], self._stretched(combined[:, 1:], levels)
         return mean, bands
 
@@ -212,28 +219,34 @@ class Selected(Forecaster):
 
     def _candidates(self) -> dict[str, Forecaster]:
         named = dict(candidates(seed=self.seed) if self.forecasters is None else self.forecasters)
-        if not 1 <= self.combine <= len(named):
-            raise ValueError(f"Selected: combine must lie in 1..{len(named)} candidates; got {self.combine}")
+        if self.combine < 1:
+            raise ValueError(f"Selected: combine must be 1 or more; got {self.combine}; 1 takes the best alone")
         return named
 
     def _choose(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Rank the candidates of each product; `choice_` holds the names of the best (product x rank)."""
+        """Rank the candidates of each product, and give weights to the best."""
+        tables = {name: rows[rows["step"] <= _NEAR] for name, rows in tables.items()}
         relative = _relative_errors(tables, self.products_)
         # Products that appeared in the judged weeks get the candidates that are best for all.
         pooled = relative.mean().fillna(1.0)
         weeks = next(iter(tables.values())).groupby("product")["week"].nunique().reindex(self.products_).fillna(0)
         trust = weeks / (weeks + _prior_weeks(tables, self.products_)).clip(lower=1)
         shrunk = relative.fillna(pooled).mul(trust, axis=0) + np.outer(1 - trust, pooled)
-        order = np.argsort(shrunk.to_numpy(), axis=1, kind="stable")[:, : self.combine]
-        self.choice_ = pd.DataFrame(shrunk.columns.to_numpy(dtype=object)[order], index=self.products_)
-        names = self.choice_.apply("+".join, axis=1)
+        errors = shrunk.to_numpy()
+        order = np.argsort(errors, axis=1, kind="stable")[:, : self.combine]
+        best = np.maximum(np.take_along_axis(errors, order, axis=1), np.finfo(float).tiny)
+        share = (best[:, :1] / best) ** _POWER
+        weights = np.zeros_like(errors)
+        np.put_along_axis(weights, order, share / share.sum(axis=1, keepdims=True), axis=1)
+        self.weights_ = pd.DataFrame(weights, index=shrunk.index, columns=shrunk.columns)
+        names = ["+".join(row) for row in shrunk.columns.to_numpy(dtype=object)[order]]
         self.selection_ = shrunk.assign(chosen=names).rename_axis("product").reset_index()
 
     def _calibrate(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Keep the factors by which intervals must be stretched to cover as much as they claim."""
         rows = next(iter(tables.values()))
         values = {name: table[[f"q{level}" for level in _LEVELS]].to_numpy() for name, table in tables.items()}
-        bands = np.log1p(_combine(values, self.choice_.loc[rows["product"]]))
+        bands = np.log1p(_combine(values, self.weights_.loc[rows["product"]]))
         inner = len(_LEVELS) // 2
         error = np.log1p(rows["units"].to_numpy()) - bands[:, inner]
         side = np.where(error[:, None] >= 0, bands[:, -inner:], bands[:, :inner][:, ::-1]) - bands[:, [inner]]
@@ -309,9 +322,6 @@ def _refitted(model: Forecaster, history: pd.DataFrame) -> Forecaster:
     return model.refitted(history)
 
 
-def _combine(values: Mapping[str, np.ndarray], choice: pd.DataFrame) -> np.ndarray:
-    """Mean of the values (R, Q) over each row's chosen forecasters; choice: names (R, combine)."""
-    row = np.arange(len(choice))
-    stacked = np.stack(list(values.values()))
-    ranks = [stacked[pd.Index(list(values)).get_indexer(pd.Index(choice[rank])), row] for rank in choice]
-    return np.mean(ranks, axis=0)
+def _combine(values: Mapping[str, np.ndarray], weights: pd.DataFrame) -> np.ndarray:
+    """Weighted mean of the values (R, Q) by forecaster; weights: (R, forecasters)."""
+    return np.sum([weights[[name]].to_numpy() * table for name, table in values.items()], axis=0)

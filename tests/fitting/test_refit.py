@@ -75,6 +75,14 @@ def test_a_record_of_an_earlier_version_holds_no_networks_and_says_so(fitted):
     assert "holds no weights of the LSTM" in found.notes[0]
 
 
+def test_a_record_of_an_earlier_version_names_candidates_of_equal_weight(fitted):
+    record = fitted.report["refit"]["forecaster"]
+    old = record | {"chosen": dict.fromkeys(record["chosen"], "moving-average+pooled-regression")}
+    again = _forecaster(old, seed=7).fit(product_weeks(shop(46), products=CHOSEN))
+    assert (again.weights_ == 0.5).all(axis=None)
+    assert set(again.models_) == {"moving-average", "pooled-regression"}
+
+
 def test_forecasts_of_passed_weeks_know_their_prices_and_not_their_sales(fitted):
     span, tables = (date(2023, 11, 6), date(2023, 12, 3)), shop(46)
     found = forecasts_since(tables, fitted.report["refit"], *span)

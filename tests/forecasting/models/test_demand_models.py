@@ -274,20 +274,32 @@ class TestSelected:
         """Four products: the candidates are fitted to each by itself."""
         return panel[panel["product"] < "p04"]
 
-    def test_combines_the_best(self, panel, split):
+    def test_combines_the_best_by_their_errors(self, panel, split):
         history, future = split(panel, 3)
-        model = Selected(self.CANDIDATES, combine=3, horizon=3).fit(history)
-        parts = [forecaster.fit(history).predict(future)["mean"] for forecaster in self.CANDIDATES.values()]
-        np.testing.assert_allclose(model.predict(future)["mean"], np.mean(parts, axis=0))
+        model = Selected(self.CANDIDATES, combine=2, horizon=3).fit(history)
+        errors = model.selection_.set_index("product")[list(self.CANDIDATES)]
+        weight = (errors**-8.0).where(errors.rank(axis=1) <= 2, 0.0)
+        weight = weight.div(weight.sum(axis=1), axis=0)
+        pd.testing.assert_frame_equal(model.weights_, weight, check_names=False)
+        parts = {name: model.fit(history).predict(future)["mean"] for name, model in self.CANDIDATES.items()}
+        expected = sum(weight[name].loc[future["product"]].to_numpy() * part for name, part in parts.items())
+        np.testing.assert_allclose(model.predict(future)["mean"], expected)
+
+    def test_a_perfect_candidate_has_all_the_weight(self, panel, split):
+        history, _ = split(panel, 3)
+        history = history.assign(units=7.0)
+        model = Selected({"flat": MovingAverage(), "naive": SeasonalNaive()}, combine=2, horizon=3).fit(history)
+        assert np.isfinite(model.weights_.to_numpy()).all()
+        np.testing.assert_allclose(model.weights_.sum(axis=1), 1.0)
 
     def test_refitted_keeps_the_choice_and_fits_what_is_chosen(self, panel, split):
         history, future = split(panel, 3)
         short = history[history["week"] < np.sort(history["week"].unique())[-8]]
         model = Selected(self.CANDIDATES, combine=1, horizon=3).fit(short)
         again = model.refitted(history)
-        pd.testing.assert_frame_equal(again.choice_, model.choice_)
+        pd.testing.assert_frame_equal(again.weights_, model.weights_)
         assert model.last_week_ == short["week"].max()
-        chosen = model.choice_[0]
+        chosen = model.selection_.set_index("product")["chosen"]
         for name in chosen.unique():
             own = chosen.index[chosen == name]
             rows = future[future["product"].isin(own)]
@@ -325,7 +337,7 @@ class TestSelected:
             pd.testing.assert_frame_equal(model.set_params(n_jobs=2).fit(history).predict(future), one)
 
     def test_mistakes(self, panel):
-        with pytest.raises(ValueError, match=r"combine must lie in 1\.\.3 candidates; got 4"):
-            Selected(self.CANDIDATES, combine=4).fit(panel)
+        with pytest.raises(ValueError, match="combine must be 1 or more; got 0"):
+            Selected(self.CANDIDATES, combine=0).fit(panel)
         with pytest.raises(ValueError, match="must hold 2 weeks or more; got 1"):
             Selected(self.CANDIDATES).fit(panel[panel["week"] == panel["week"].min()])
