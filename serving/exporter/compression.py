@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ...pricing import Policy
 
 LEAST, EPISODES = 0.95, 256
-"""Share of the gain that a smaller policy must keep, and the test episodes that judge it."""
+"""Share of the gain that a smaller policy must keep, and the fewest test episodes that judge it."""
+_PRECISE, _MOST = 0.0025, 10_000_000
+"""Standard error of that share from which on no more episodes are played, and most prices asked of a policy for it."""
 # A gain below so many of its standard errors is no gain of which a share could be kept.
 _CLEAR = 3.0
 
@@ -67,7 +69,7 @@ def compress(
         leaves: Most leaves of a tree.
         least: Share of the gain over the best fixed prices that must be kept; of the money earned,
             where the learned policy has no clear gain.
-        episodes: Test episodes that judge it.
+        episodes: Test episodes that judge it, at least; see `kept`.
         seed: Seed of the student, and of the test customers.
         on_round: Called with the number of rounds done and the number of all.
         **effort: `rows` and `rounds` of `compressed`.
@@ -83,7 +85,7 @@ def compress(
     from ...agents.compression import compressed, parameters
 
     student, rules = compressed(run, method, size=size, leaves=leaves, seed=seed, on_round=on_round, **effort)
-    facts = {"method": method, "least": least, "episodes": episodes, **kept(run, student.policy, episodes, seed)}
+    facts = {"method": method, "least": least, **kept(run, student.policy, episodes, seed)}
     facts["parameters"] = {"before": parameters(run.actor), "after": parameters(student.actor)}
     if facts["kept"] < least:
         raise BundleError(
@@ -95,21 +97,32 @@ def compress(
 
 
 def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> dict[str, Any]:
-    """What another policy keeps of a run's gain: the share, its standard error, and the money.
+    """What another policy keeps of a run's gain: the share, its standard error, the money, and the episodes judged.
 
-    Expected money of the market in which prices are learned, on the same test customers.
+    Expected money of the market in which prices are learned, on the same test customers. A small gain
+    is lost in noise: four times as many episodes are played until the share is known to a quarter
+    of a percent.
 
     Args:
         run: The run.
         policy: The other policy.
-        episodes: Number of test episodes.
+        episodes: Number of test episodes to begin with.
         seed: Selects the test seeds.
     """
     from ...agents import best_fixed
+
+    three = (best_fixed(run.spec, seed=seed), run.policy, policy)
+    prices = run.spec.market.horizon_periods * run.spec.sizes["N"]
+    found = _kept(run, three, episodes, seed)
+    while found["kept_se"] > _PRECISE and 4 * found["episodes"] * prices <= _MOST:
+        found = _kept(run, three, 4 * found["episodes"], seed)
+    return found
+
+
+def _kept(run: Run, three: tuple[Policy, Policy, Policy], episodes: int, seed: int) -> dict[str, Any]:
     from ...envs import rollout, seed_for
 
     market, test = run.goal, seed_for("test", seed)
-    three = (best_fixed(run.spec, seed=seed), run.policy, policy)
     fixed, before, after = (rollout(market, p, episodes=episodes, seed=test, expected=True).objective for p in three)
     gain, root = before - fixed, episodes**0.5
     clear = gain.mean() > _CLEAR * gain.std() / root
@@ -118,6 +131,7 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
     return {
         "kept": 1 + float((after - before).mean()) / whole,
         "kept_se": float((after - before).std() / root) / abs(whole),
+        "episodes": episodes,
         "kept_of": "the gain over the best fixed prices" if clear else "the money earned",
         "money_kept": float(after.mean() / before.mean()),
         "money": {name: float(part.mean()) for name, part in money.items()},

@@ -11,7 +11,7 @@ from repricer.agents.compression import parameters
 from repricer.cli import main
 from repricer.pricing import row_width
 from repricer.serving import BundleError, export, load_bundle
-from repricer.serving.exporter.compression import compress
+from repricer.serving.exporter.compression import compress, kept
 
 EFFORT = {"rows": 1500, "rounds": 1, "episodes": 16}
 
@@ -33,6 +33,14 @@ def test_a_bundle_of_a_smaller_policy_answers_as_it_does(run, tmp_path: Path) ->
     assert facts == done.facts
     assert facts["parameters"] == {"before": parameters(run.actor), "after": parameters(done.run.actor)}
     assert (facts["money"]["after"] - facts["money"]["before"]) * (facts["kept"] - 1) >= 0
+
+
+def test_a_share_in_doubt_is_judged_by_more_episodes(run) -> None:
+    same = kept(run, run.policy, 16)
+    assert (same["kept"], same["episodes"]) == (1.0, 16)
+    worse = compress(run, "tree", leaves=2, least=-99, **EFFORT).facts
+    assert worse["episodes"] > 16
+    assert worse["kept_se"] <= 0.0025 or 4 * worse["episodes"] * 12 > 1_000_000
 
 
 def test_too_great_a_loss_is_refused(run) -> None:
