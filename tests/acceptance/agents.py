@@ -146,19 +146,30 @@ def sooner() -> float:
     return stock.seconds / ours
 
 
-@check("agents", "Use it with ...: the block of d3rlpy, installed apart, runs", ">=", 1)
-def beside_d3rlpy() -> float:
-    """Its old Gym would print a warning with every import of SB3, so it is put into a folder of its own."""
+def apart(library: str, *needed: str) -> float:
+    """Whether the block of a library runs that is installed into a folder of its own, as this package's versions differ."""
     page = (ROOT / "docs" / "use_it_with.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"## d3rlpy\n.*?```python\n(.*?)```", page, re.DOTALL)
-    needed = ("d3rlpy==2.8.0", "gym==0.26.2", "gym-notices", "dataclasses-json==0.6.7", "marshmallow<4", "structlog")
+    (block,) = re.findall(rf"## {library}\n.*?```python\n(.*?)```", page, re.DOTALL)
     with tempfile.TemporaryDirectory() as folder:
-        apart = ("typing-inspect", "mypy-extensions", "h5py")
-        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, *needed, *apart]
+        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, *needed]
         subprocess.run(install, check=True)
         paths = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
         done = subprocess.run([sys.executable, "-c", block], cwd=folder, env=os.environ | {"PYTHONPATH": paths})
     return float(done.returncode == 0)
+
+
+@check("agents", "Use it with ...: the block of d3rlpy, installed apart, runs", ">=", 1)
+def beside_d3rlpy() -> float:
+    """Its old Gym would print a warning with every import of SB3."""
+    old = ("d3rlpy==2.8.0", "gym==0.26.2", "gym-notices", "dataclasses-json==0.6.7", "marshmallow<4", "structlog")
+    return apart("d3rlpy", *old, "typing-inspect", "mypy-extensions", "h5py")
+
+
+@check("agents", "Use it with ...: the block of RLlib, installed apart, runs", ">=", 1)
+def beside_rllib() -> float:
+    """It pins Gymnasium."""
+    pinned = ("ray==2.60.0", "gymnasium==1.2.2", "msgpack", "dm-tree", "lz4", "ormsgpack")
+    return apart("RLlib", *pinned, "attrs", "absl-py", "wrapt", "filelock", "jsonschema", "referencing", "rpds-py")
 
 
 @check("agents", "PPO's steps a CPU second on 256 markets of 10 products, over SB3's on CartPole", ">=", 14, "times")

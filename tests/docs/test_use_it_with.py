@@ -10,14 +10,18 @@ PAGE = Path(__file__).parents[2] / "docs" / "use_it_with.md"
 BLOCKS = dict(
     re.findall(r"^## (.*?)$.*?```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 )
-BESIDE = ("d3rlpy",)
+BESIDE = ("d3rlpy", "ray")
 """Libraries that cannot be installed beside this package's versions."""
 
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("library", BLOCKS)
 def test_a_block_of_the_page_runs(library, tmp_path, monkeypatch):
-    missing = [name for name in BESIDE if f"import {name}" in BLOCKS[library] and not importlib.util.find_spec(name)]
+    missing = [
+        name
+        for name in BESIDE
+        if re.search(rf"^(import|from) {name}\b", BLOCKS[library], re.MULTILINE) and not importlib.util.find_spec(name)
+    ]
     if missing:
         pytest.skip(f"needs {missing[0]}, in an environment of its own")
     monkeypatch.chdir(tmp_path)
