@@ -20,7 +20,7 @@ from .schema import SCHEMAS, DataError
 from .sources.parts import Source
 from .sources.staging import Stage
 from .storage import FolderWriter, check_new, parts_beside
-from .suspects.customers import flagged_customers
+from .suspects.customers import Habits
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
 Progress = Callable[[str, float], None]
@@ -207,15 +207,14 @@ def _import(
     tables: dict[str, IncomingTable], take: Callable[[str, Iterator[pl.DataFrame]], None], progress: Progress
 ) -> ImportReport:
     """Read the tables, and give the clean rows of each to `take`, in order, some at a time."""
-    shoppers, products = _Shoppers(), list[pl.Series]()
+    habits, products = Habits(), list[pl.Series]()
     for name, table in tables.items():
         table.read(lambda share, name=name: progress(name, share))
         known = pl.concat(products) if products else None
 
         def clean_rows(name: str = name, table: IncomingTable = table, known: pl.Series | None = known) -> Any:
-            returns = table.returns if name == "sales" else None
             for rows in table.finish(known, lambda share: progress(f"{name} again, by day", share)):
-                shoppers.see(name, rows, returns)
+                habits.see(name, rows)
                 if name == "products":
                     products.append(rows["product"].cast(pl.String))
                 yield rows
@@ -235,7 +234,7 @@ def _import(
         ],
         notes=tuple(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
-        flagged=shoppers.flagged(tables["sales"].returns),
+        flagged=habits.flagged(tables["sales"].returns),
     )
 
 
@@ -247,40 +246,3 @@ def _to_folder(
         report = writer.leave_out(report)
     writer.account(report)
     return report
-
-
-class _Shoppers:
-    """What `flagged_customers` needs of rows that come some at a time: each customer's busiest day.
-
-    Of customers who returned something it is every day, as what they bought in all counts too.
-    """
-
-    def __init__(self) -> None:
-        self._busiest, self._days = dict[str, pl.DataFrame](), list[pl.DataFrame]()
-
-    def see(self, name: str, rows: pl.DataFrame, returns: pl.DataFrame | None) -> None:
-        """Take account of clean rows of a table, which are all of their days."""
-        if name not in ("sales", "behaviour") or "customer" not in rows:
-            return
-        if name == "behaviour":
-            count = pl.col("value").fill_null(1.0) if "value" in rows else pl.lit(1.0)
-            rows = rows.filter(pl.col("event").cast(pl.String).is_in(["view", "cart"])).with_columns(units=count)
-        days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
-        # As texts, a few customers would keep those of all rows in memory.
-        days = days.with_columns(pl.col("customer").cast(pl.Categorical))
-        if returns is not None:
-            back = returns.select(pl.col("customer").cast(pl.Categorical))
-            self._days.append(days.join(back, on="customer", how="semi"))
-            days = days.join(back, on="customer", how="anti")
-        both = pl.concat([self._busiest[name], days]) if name in self._busiest else days
-        self._busiest[name] = both.group_by("customer").agg(pl.col("date").first(), pl.col("units").max())
-
-    def flagged(self, returns: pl.DataFrame | None) -> dict[str, str]:
-        """The customers flagged, with the reasons."""
-        if "sales" not in self._busiest:
-            return {}
-        text, looks = pl.col("customer").cast(pl.String), self._busiest.get("behaviour")
-        bought = pl.concat([self._busiest["sales"], *self._days]).with_columns(text)
-        if looks is not None:
-            looks = looks.select(text, "date", value="units", event=pl.lit("view")).to_pandas()
-        return flagged_customers(bought.to_pandas(), looks, returns)

@@ -45,14 +45,50 @@ def flagged_customers(
     """
     if "customer" not in sales:
         return {}
-    found = [_unusual(_most_in_a_day(to_polars(sales, ["customer", "date", "units"])), "bought {} units in a day")]
+    habits = Habits()
+    habits.see("sales", to_polars(sales, ["customer", "date", "units"]))
     if behaviour is not None and "customer" in behaviour:
-        looks = to_polars(behaviour[behaviour["event"].isin(["view", "cart"])], ["customer", "date", "value"])
-        seen = pl.col("value").fill_null(1.0) if "value" in looks else pl.lit(1.0)
-        looks = looks.select("customer", "date", units=seen)
-        found.append(_unusual(_most_in_a_day(looks), "looked at prices {} times in a day"))
-    if returns is not None and "customer" in returns:
-        found.append(_returned(to_polars(sales, ["customer", "units"]), returns))
+        habits.see("behaviour", to_polars(behaviour, ["customer", "date", "event", "value"]))
+    return habits.flagged(returns)
+
+
+class Habits:
+    """What is known of each customer from rows that come some at a time: units bought, and the busiest days."""
+
+    def __init__(self) -> None:
+        self._most, self._bought = dict[str, pl.DataFrame](), pl.DataFrame()
+
+    def see(self, name: str, rows: pl.DataFrame) -> None:
+        """Take account of rows of a table, which are all of their days."""
+        if name not in ("sales", "behaviour") or "customer" not in rows:
+            return
+        if name == "behaviour":
+            count = pl.col("value").fill_null(1.0) if "value" in rows else pl.lit(1.0)
+            rows = rows.filter(pl.col("event").cast(pl.String).is_in(["view", "cart"])).with_columns(units=count)
+        days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
+        # As texts, a few customers would keep those of all rows in memory.
+        days = days.with_columns(pl.col("customer").cast(pl.Categorical))
+        most = days.group_by("customer").agg(most=pl.col("units").max())
+        both = pl.concat([self._most[name], most]) if name in self._most else most
+        self._most[name] = both.group_by("customer").agg(pl.col("most").max())
+        if name == "sales":
+            bought = days.group_by("customer").agg(bought=pl.col("units").sum())
+            both = pl.concat([self._bought, bought]) if len(self._bought) else bought
+            self._bought = both.group_by("customer").agg(pl.col("bought").sum())
+
+    def flagged(self, returns: pl.DataFrame | None) -> dict[str, str]:
+        """The customers flagged, as `flagged_customers` returns them."""
+        if "sales" not in self._most:
+            return {}
+        words = {"sales": "bought {} units in a day", "behaviour": "looked at prices {} times in a day"}
+        found = [_unusual(most, words[name]) for name, most in self._most.items()]
+        if returns is not None and "customer" in returns:
+            found.append(_returned(self._bought, returns))
+        return _told(found)
+
+
+def _told(found: list[pl.DataFrame]) -> dict[str, str]:
+    """The reasons by customer, the most unusual one first."""
     joined = pl.concat(found).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
     rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
     return {str(customer): str(reason) for customer, reason in rows}
@@ -81,13 +117,8 @@ def without_flagged(tables: Tables, report: ImportReport) -> tuple[Tables, Impor
     return replace(tables, **rest), replace(report, kept=kept, dropped=dropped)
 
 
-def _most_in_a_day(rows: pl.DataFrame) -> pl.DataFrame:
-    days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
-    return days.group_by("customer").agg(most=pl.col("units").max())
-
-
 def _returned(bought: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
-    sums = bought.drop_nulls("customer").group_by("customer").agg(bought=pl.col("units").sum())
+    sums = bought.with_columns(pl.col("customer").cast(pl.String))
     back = returns.with_columns(pl.col("customer").cast(pl.String)).drop_nulls("customer")
     back = back.group_by("customer").agg(most=-pl.col("units").sum())
     # Who returned nothing counts among the usual ones; a purchase that its own receipt cancels is no sale any more.
