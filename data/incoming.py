@@ -336,7 +336,8 @@ def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], specs: list[str]
     rejects = bad.select("_part", row="_row").with_columns(
         reason=flags.filter(is_bad).select(reasons).to_series(), text=_shown(bad, specs)
     )
-    return good.filter(~is_bad), rejects
+    # Of its own: a few rows of a large frame would keep all its texts in memory.
+    return good.filter(~is_bad), pl.DataFrame(rejects.to_dict(as_series=False), schema=_APART)
 
 
 def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:

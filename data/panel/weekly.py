@@ -88,7 +88,8 @@ def product_weeks(
         lines = lines.with_columns(pl.when(pl.col(ids).is_not_null()).then(pl.col(ids).hash()))
     traffic, totals, given = _added_up(weeks.split(lines, stored=stored), products)
     traffic = traffic if days == WEEK.days else _whatever_the_weekday(traffic)
-    panel = _complete(_grid(totals, weeks), totals, "customer" in given)
+    panel = _complete(totals, weeks, "customer" in given)
+    del totals
     panel = _with_prices(panel if "unit_cost" in given else panel.drop("cost", "costed_units", strict=False), days)
     panel = panel.join(traffic, on="week", how="left", maintain_order="left")
     panel = panel.with_columns(pl.col("traffic").fill_null(0.0))
@@ -189,18 +190,18 @@ def _totals(lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _grid(totals: pl.DataFrame, weeks: Weeks) -> pl.DataFrame:
-    products = totals.select(pl.col("product").unique().sort())
-    return products.join(pl.DataFrame({"week": weeks.numbers()}), how="cross", maintain_order="left_right")
-
-
-def _complete(grid: pl.DataFrame, totals: pl.DataFrame, has_buyers: bool) -> pl.DataFrame:
+def _complete(totals: pl.DataFrame, weeks: Weeks, has_buyers: bool) -> pl.DataFrame:
     """The totals of all products and weeks; 0 where nothing was sold."""
-    panel = grid.join(totals, on=["product", "week"], how="left", maintain_order="left")
+    names = totals["product"].unique().sort()
+    panel = names.to_frame().join(pl.DataFrame({"week": weeks.numbers()}), how="cross", maintain_order="left_right")
+    # Each to its place: a join would take as much memory again.
+    place = totals["product"].cast(pl.Enum(names)).to_physical().cast(pl.Int64) * weeks.count + totals["week"]
     zero = ["units", "revenue", "regular_revenue", *(["buyers"] if has_buyers else [])]
-    return panel.with_columns(
-        pl.col(zero).fill_null(0.0), pl.lit(None, pl.Float64).alias("buyers") if not has_buyers else []
-    )
+    totals = totals if has_buyers else totals.with_columns(buyers=pl.lit(None, pl.Float64))
+    for name in totals.columns[2:]:
+        column = pl.repeat(0.0 if name in zero else None, len(panel), dtype=pl.Float64, eager=True).alias(name)
+        panel.insert_column(panel.width, column.scatter(place, totals[name]))
+    return panel.with_columns(pl.col(zero).fill_null(0.0))
 
 
 def _with_prices(panel: pl.DataFrame, days: int) -> pl.DataFrame:
