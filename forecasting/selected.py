@@ -324,4 +324,9 @@ def _refitted(model: Forecaster, history: pd.DataFrame) -> Forecaster:
 
 def _combine(values: Mapping[str, np.ndarray], weights: pd.DataFrame) -> np.ndarray:
     """Weighted mean of the values (R, Q) by forecaster; weights: (R, forecasters)."""
-    return np.sum([weights[[name]].to_numpy() * table for name, table in values.items()], axis=0)
+    total = np.zeros_like(next(iter(values.values())), dtype=np.float64)
+    for name, table in values.items():
+        weight = weights[[name]].to_numpy()
+        # What is not used may be anything, as infinite.
+        total += weight * np.where(weight > 0, table, 0.0)
+    return total

@@ -22,6 +22,7 @@ from repricer.forecasting import (
     backtest,
 )
 from repricer.forecasting.models.mean_of_models import MeanOfModels
+from repricer.forecasting.selected import _combine
 from sklearn.base import clone
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
@@ -284,6 +285,11 @@ class TestSelected:
         parts = {name: model.fit(history).predict(future)["mean"] for name, model in self.CANDIDATES.items()}
         expected = sum(weight[name].loc[future["product"]].to_numpy() * part for name, part in parts.items())
         np.testing.assert_allclose(model.predict(future)["mean"], expected)
+
+    def test_what_has_no_weight_may_be_anything(self):
+        weights = pd.DataFrame({"used": [1.0, 1.0], "not": [0.0, 0.0]})
+        values = {"used": np.array([[1.0], [2.0]]), "not": np.array([[np.inf], [np.nan]])}
+        np.testing.assert_array_equal(_combine(values, weights), [[1.0], [2.0]])
 
     def test_a_perfect_candidate_has_all_the_weight(self, panel, split):
         history, _ = split(panel, 3)
