@@ -303,7 +303,7 @@ class IncomingTable:
             rows = [some.filter(on_them) for some in self._week(week, ["_row", "_hash", *RETURN])]
             if rows:
                 some = pl.concat(rows)
-                found.append(some.select("_part", "_row", key=LINE).filter(~self._copies(some["_hash"])))
+                found.append(_own(some.select("_part", "_row", key=LINE).filter(~self._copies(some["_hash"]))))
         return cancelled(pl.concat(found).sort("_part", "_row"), returns) if found else None
 
     def _bad(self) -> pl.DataFrame:
@@ -336,8 +336,12 @@ def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], specs: list[str]
     rejects = bad.select("_part", row="_row").with_columns(
         reason=flags.filter(is_bad).select(reasons).to_series(), text=_shown(bad, specs)
     )
-    # Of its own: a few rows of a large frame would keep all its texts in memory.
-    return good.filter(~is_bad), pl.DataFrame(rejects.to_dict(as_series=False), schema=_APART)
+    return good.filter(~is_bad), _own(rejects)
+
+
+def _own(rows: pl.DataFrame) -> pl.DataFrame:
+    """A few rows of a large frame in memory of their own: they would keep all of it there."""
+    return pl.DataFrame(rows.to_dict(as_series=False), schema=rows.schema)
 
 
 def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
