@@ -10,6 +10,7 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Generator
@@ -69,10 +70,17 @@ class CompileAhead:
             executor: Any = get_reusable_executor
             executor(reuse=True).shutdown(kill_workers=True)
             return
+        threading.excepthook = _without_managers
         with warnings.catch_warnings():
             # It would be said that their imports have not ended.
             warnings.simplefilter("ignore")
             self._workers.close()
+
+
+def _without_managers(args: Any) -> None:
+    """The usual report of an error in a thread, but of one that manages processes: those end under its hands."""
+    if getattr(args.thread, "name", "") != "ExecutorManagerThread":
+        threading.__excepthook__(args)
 
 
 def _compiled_before() -> bool:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from repricer.agents import train
@@ -78,3 +79,15 @@ def test_a_command_that_fails_ends_the_processes_of_the_fit_without_a_word(tmp_p
     assert done.stderr.splitlines() == [
         "repricer: an imported data set must hold sales.parquet; got nowhere; make one with `repricer data import`"
     ]
+
+
+@pytest.mark.parametrize(("name", "said"), [("ExecutorManagerThread", False), ("another", True)])
+def test_of_threads_only_those_that_manage_processes_end_without_a_word(name, said, monkeypatch, capsys):
+    def fail():
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr(threading, "excepthook", ahead._without_managers)
+    thread = threading.Thread(target=fail, name=name)
+    thread.start()
+    thread.join()
+    assert ("it broke" in capsys.readouterr().err) == said
