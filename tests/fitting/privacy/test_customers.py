@@ -43,18 +43,20 @@ def ledger(tmp_path):
 
 
 def test_with_hardly_any_noise_the_segments_are_those_of_the_customers(split, ledger):
-    found = private_customers(split, Privacy(60.0, ledger), seed=0)
-    assert [row["name"] for row in found.report["segments"]] == [
-        "high-spending, full-price",
-        "low-spending, deal-seeking",
-    ]
-    table = pd.DataFrame(found.report["segments"])
-    np.testing.assert_allclose(table["customers"], CUSTOMERS / 2, atol=8)
+    """The noise has no seed, and one release in some hundred is off by more: the median of three counts."""
+    ledger.set_limit(200.0, 1e-4)
+    several = [private_customers(split, Privacy(60.0, ledger), seed=0) for _ in range(3)]
+    tables = [pd.DataFrame(found.report["segments"]).set_index("name") for found in several]
+    for table in tables:
+        assert list(table.index) == ["high-spending, full-price", "low-spending, deal-seeking"]
+    median = np.median([table[["customers", "elasticity"]] for table in tables], axis=0)
+    np.testing.assert_allclose(median[:, 0], CUSTOMERS / 2, atol=8)
     # One does not answer to the price, the other with log(4) / log(4/3).
-    assert table["elasticity"][0] > -1
-    assert table["elasticity"][1] == pytest.approx(-4.8, abs=1.5)
-    np.testing.assert_allclose(found.units.sum(), split.past["units"].sum(), rtol=1e-9)
-    assert found.affinity.shape == found.candidates.shape == (2, 3)
+    assert median[0, 1] > -1
+    assert median[1, 1] == pytest.approx(-4.8, abs=1.5)
+    for found in several:
+        np.testing.assert_allclose(found.units.sum(), split.past["units"].sum(), rtol=1e-9)
+        assert found.affinity.shape == found.candidates.shape == (2, 3)
 
 
 def test_the_noise_of_the_sums_is_what_is_said_of_it(split, ledger):
