@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from scipy import stats
 from sklearn.base import clone
 
+from ..data.weeks import WEEK
 from .backtest import forecasts_from, score
 from .models.base import QUANTILES, Forecaster
 from .models.lstm import Lstm
@@ -225,7 +226,8 @@ class Selected(Forecaster):
 
     def _choose(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Rank the candidates of each product, and give weights to the best."""
-        tables = {name: rows[rows["step"] <= _NEAR] for name, rows in tables.items()}
+        near = _NEAR * (WEEK // self.period_)
+        tables = {name: rows[rows["step"] <= near] for name, rows in tables.items()}
         relative = _relative_errors(tables, self.products_)
         # Products that appeared in the judged weeks get the candidates that are best for all.
         pooled = relative.mean().fillna(1.0)
