@@ -48,8 +48,8 @@ from .validation import TrainingProgress, Validation, ValidationMarket
 _GPU_FROM_WEIGHTS = 1_000_000
 # Posterior draws of a validation; a tail needs more of them than a mean.
 _VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
-# Scores of a few products take fewer passes than a teacher's prices.
-_OPENING_EPOCHS = 5
+# Rows of features to imitate an opening from, from up to so many times the episodes of a teacher.
+_OPENING_ROWS, _OPENING_EPISODES = 65_536, 4
 
 
 def choose_device(device: str, weights: int) -> tuple[str, str]:
@@ -119,8 +119,8 @@ def train(
         progress: Called with the steps done, all steps and the figures of the last validation.
         wandb_project: Also log to this Weights & Biases project (extra `wandb`).
         teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one,
-            on-policy algorithms imitate the recommender's choices at the base prices, where
-            recommendations are decided.
+            the recommender's choices and the orders that belong to the base prices are imitated, where these
+            are decided.
         risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
             current prices in the worst tenth of the draws. The validation then keeps the policy by
             it, learning starts at the fixed prices that are best by it, and half of the training
@@ -229,7 +229,7 @@ def _prepare(
     if plan.teacher is not None:
         clone(model, venv, plan.teacher, settings, plan.seed)
     elif (opening := _opening(plan, view, fixed)) is not None:
-        clone(model, venv, opening, replace(settings, clone_epochs=_OPENING_EPOCHS), plan.seed)
+        clone(model, venv, opening, _opening_settings(plan, view), plan.seed)
 
 
 def _opening(plan: TrainingPlan, view: LearnerView, fixed: Policy) -> Policy | None:
@@ -240,13 +240,21 @@ def _opening(plan: TrainingPlan, view: LearnerView, fixed: Policy) -> Policy | N
         view: The market as the learner sees it.
         fixed: The best fixed prices, which order up to a level where orders are decided.
     """
-    layout = view.layout
-    orders = layout.order and (plan.settings.product_wise or algorithm(plan.algo).off_policy)
-    if not (layout.recommend or orders):
+    if not (view.layout.recommend or view.layout.order):
         return None
     if plan.settings.base_price == "best-fixed":
         return recommended(plan.spec, fixed)
     return recommended(plan.spec, view.base or FixedPrice(view.base_price))
+
+
+def _opening_settings(plan: TrainingPlan, view: LearnerView) -> Settings:
+    """As much imitation as a few products need, and no more than many take: they give more rows an episode."""
+    settings, an_episode = plan.settings, plan.spec.market.horizon_periods * view.rows_per_market
+    episodes = min(settings.clone_episodes * _OPENING_EPISODES, -(-_OPENING_ROWS // an_episode))
+    episodes = max(settings.clone_episodes, episodes)
+    epochs = settings.clone_epochs * _OPENING_ROWS / (episodes * an_episode)
+    epochs = int(np.clip(epochs, settings.clone_epochs / 4, settings.clone_epochs))
+    return replace(settings, clone_episodes=episodes, clone_epochs=max(1, epochs))
 
 
 def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
