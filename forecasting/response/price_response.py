@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
-from ..shrinkage import Shrunk, shrink
-from .identification import INSTRUMENTS, WEAK_F, Identification, identify
-from .least_squares import STILL, Array, CoefficientEstimate, Groups, Slopes, fit_slopes, independent
+from .design import MIN_PRODUCTS, category_totals, design_of, design_of_products
+from .estimates import batches_of, combined, table_of
+from .identification import INSTRUMENTS, Identification
+from .least_squares import CoefficientEstimate
 from .reference_effect import ReferenceEffect, Shape, reference_effect
-from .rows import MIN_WEEKS, calendar, in_logs, moves_apart, regression_rows, season, usable, weeks_sold
+from .rows import in_logs, moves_apart, regression_rows, season, usable, weeks_sold
 
 COSTS = ("unit_cost", "wholesale_price")
-_MIN_PRODUCTS = 3
 
 
 class PriceResponse(BaseEstimator):
@@ -37,6 +36,10 @@ class PriceResponse(BaseEstimator):
     With instruments, each product's slope is just identified: its instrument is the pooled first
     stage's prediction of its price, as many instruments for one product would bias it towards least
     squares. A product whose own first-stage F is below 10 has no estimate of its own.
+
+    A large catalogue (some 500 products of two years) is estimated in batches of categories, each with
+    week effects and controls of its own; the products' slopes are shrunk together, and figures of the
+    whole catalogue are means of the batches', weighted by their precision.
 
     Args:
         memory: weight of the last reference price in the next one, in [0, 1); of several, the one
@@ -112,23 +115,55 @@ class PriceResponse(BaseEstimator):
                 move together, so that price and week cannot be told apart; or a named column varies
                 by week only.
         """
+        batches = self._batches(panel)
+        if len(batches) == 1:
+            self._fit(panel)
+        else:
+            vars(self).update(combined(self._fit_each(batches)))
+        for text in self.identification_.warnings:
+            warnings.warn(text, stacklevel=2)
+        return self
+
+    def _batches(self, panel: pd.DataFrame) -> list[pd.DataFrame]:
+        """The panel by batches of categories; whole where it is small, or faulty."""
+        rows = regression_rows(panel, shapes=(), columns=self._columns)
+        categories = rows.groupby("product")["category"].first()
+        count = usable(rows, self._columns)["product"].drop_duplicates().map(categories).value_counts()
+        batches = batches_of(rows, count.reindex(categories.unique(), fill_value=0), MIN_PRODUCTS)
+        return [panel] if len(batches) == 1 else [panel[panel["category"].isin(batch)] for batch in batches]
+
+    def _fit_each(self, batches: Sequence[pd.DataFrame]) -> list[PriceResponse]:
+        """A fit of each batch, with the shape of the reference price that fits most of them best."""
+        parts = [cast(PriceResponse, clone(self))._fit(batch) for batch in batches]
+        shapes = [(part.reference_effect_.memory, part.reference_effect_.loss) for part in parts]
+        memory, loss = best = Counter(shapes).most_common(1)[0][0]
+        alike = cast(PriceResponse, clone(self)).set_params(memory=memory, loss=loss)
+        return [
+            part if shape == best else cast(PriceResponse, clone(alike))._fit(batch)
+            for part, shape, batch in zip(parts, shapes, batches, strict=True)
+        ]
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return (*(self.instruments or ()), *self.controls)
+
+    def _fit(self, panel: pd.DataFrame) -> Self:
+        """Fit to categories that are estimated together."""
         shapes = self._shapes()
-        rows = regression_rows(panel, shapes=shapes, columns=(*(self.instruments or ()), *self.controls))
+        rows = regression_rows(panel, shapes=shapes, columns=self._columns)
         found = [name for name in COSTS if name in rows and moves_apart(rows, name)]
         instruments = tuple(found if self.instruments is None else self.instruments)
         promotion = ("promotion",) if "promotion" in rows and moves_apart(rows, "promotion") else ()
         controls = (*promotion, *self.controls)
         rows = rows.assign(**{name: in_logs(rows[name]) for name in instruments})
-        design = _design_of_products(rows, shapes, instruments, controls)
+        design = design_of_products(rows, shapes, instruments, controls)
         self.identification_ = design.identify()
-        for text in self.identification_.warnings:
-            warnings.warn(text, stacklevel=2)
         instrumented = self.identification_.method == INSTRUMENTS
         slopes, common = design.slopes(instrumented=instrumented)
         self.pooled_ = self.identification_.used
         self.control_effects_ = dict(zip(controls, common, strict=False))
         categories = rows.groupby("product")["category"].first()
-        self.elasticity_, shrunk = _table(slopes, categories, weeks_sold(rows), self.pooled_)
+        self.elasticity_, shrunk = table_of(slopes, categories, weeks_sold(rows), self.pooled_)
         self.variance_ = {
             "within_category": shrunk.within_variance,
             "between_categories": shrunk.between_variance,
@@ -151,187 +186,16 @@ class PriceResponse(BaseEstimator):
         """Regress log units per basket of each category on its log price index, with its
         mean and season.
         """
-        totals = _category_totals(rows, instruments, controls)
+        totals = category_totals(rows, instruments, controls)
         count = weeks_sold(totals)
         self.category_identification_, pooled = None, CoefficientEstimate(np.nan, np.nan)
         slopes = pd.DataFrame(columns=["raw", "raw_se", "first_stage_f"], dtype=float)
         if len(chosen := usable(totals, (*instruments, *controls))):
             # Here the categories take the place of the products.
             effects = ("category", "traffic", "season of the category")
-            design = _design(chosen, season(chosen["week"], chosen["product"]), (), instruments, controls, effects)
+            design = design_of(chosen, season(chosen["week"], chosen["product"]), (), instruments, controls, effects)
             self.category_identification_ = design.identify()
             pooled = self.category_identification_.used
             slopes, _ = design.slopes(instrumented=self.category_identification_.method == INSTRUMENTS)
-        table, _ = _table(slopes, pd.Series("all", index=count.index), count, pooled)
+        table, _ = table_of(slopes, pd.Series("all", index=count.index), count, pooled)
         self.category_elasticity_ = table.drop(columns="category").rename(columns={"product": "category"})
-
-
-@dataclass(frozen=True)
-class _Design:
-    """Rows of a regression by group (product or category), with the groups' means removed.
-
-    `controls` and `dates` (weeks and seasons, independent of one another) are the columns common to
-    all groups; `past` and `future` (n, S) are those of the shapes of a reference price, of past prices
-    and of those to come.
-    """
-
-    labels: NDArray
-    y: Array
-    x: Array
-    past: Array
-    future: Array
-    controls: Array
-    dates: Array
-    excluded: pd.DataFrame
-    effects: tuple[str, ...]
-    control_names: tuple[str, ...]
-
-    @property
-    def groups(self) -> Groups:
-        return Groups(self.labels)
-
-    @property
-    def common(self) -> Array:
-        """(n, q) the controls first."""
-        return np.column_stack([self.controls, self.dates])
-
-    def identify(self) -> Identification:
-        """Estimate the pooled slope."""
-        return identify(
-            self.y,
-            self.x,
-            self.common,
-            self.excluded,
-            clusters=self.labels,
-            absorbed=len(self.groups.sizes),
-            effects=self.effects,
-            controls=self.control_names,
-        )
-
-    def slopes(self, *, instrumented: bool) -> tuple[pd.DataFrame, tuple[CoefficientEstimate, ...]]:
-        """Return (`raw`, `raw_se`, `first_stage_f`) by group, and the common coefficients.
-
-        With instruments, the groups whose own first stage is weak have NaN, and their rows are left
-        out; if too few are left to identify the common coefficients, all have NaN.
-        """
-        try:
-            if not instrumented:
-                fitted = fit_slopes(self.y, self.x, self.common, self.groups)
-                return _frame(self.groups, fitted, np.nan), fitted.common
-            return self._instrumented_slopes()
-        except np.linalg.LinAlgError as error:
-            raise ValueError(
-                "panel: prices must move differently from product to product and within a product; got prices "
-                "that cannot be told apart from the weeks; choose products that are not priced alike"
-            ) from error
-
-    def _instrumented_slopes(self) -> tuple[pd.DataFrame, tuple[CoefficientEstimate, ...]]:
-        excluded = self.excluded.to_numpy()
-        first = np.linalg.lstsq(np.column_stack([excluded, self.common]), self.x)[0][: excluded.shape[1]]
-        moved = self._only(self.groups.sum((excluded @ first) ** 2) > STILL)
-        own = fit_slopes(moved.x, moved.excluded.to_numpy() @ first, moved.common, moved.groups)
-        own_f = (own.coefficient / own.se) ** 2
-        table = pd.DataFrame({"raw": np.nan, "raw_se": np.nan, "first_stage_f": own_f}, index=moved.groups.labels)
-        strong = moved._only(own_f >= WEAK_F)
-        if not len(strong.y):
-            return table, ()
-        try:
-            fitted = fit_slopes(
-                strong.y, strong.x, strong.common, strong.groups, instrument=strong.excluded.to_numpy() @ first
-            )
-        except np.linalg.LinAlgError:
-            return table, ()
-        table.update(_frame(strong.groups, fitted, np.nan))
-        return table, fitted.common
-
-    def _only(self, keep: NDArray[np.bool_]) -> _Design:
-        """Keep the rows of some groups."""
-        rows = keep[self.groups.codes]
-        arrays = {
-            name: getattr(self, name)[rows] for name in ("labels", "y", "x", "past", "future", "controls", "excluded")
-        }
-        return replace(self, **arrays, dates=independent(self.dates[rows]))
-
-
-def _design_of_products(
-    rows: pd.DataFrame, shapes: list[Shape], instruments: Sequence[str], controls: Sequence[str]
-) -> _Design:
-    for name in (*instruments, *controls):
-        if not moves_apart(rows, name):
-            raise ValueError(
-                f"panel: {name} must change within products and differently from product to product; got a column that "
-                "the product and week effects hold already; leave it out of instruments and controls"
-            )
-    chosen = usable(rows, (*instruments, *controls))
-    if (count := chosen["product"].nunique()) < _MIN_PRODUCTS:
-        raise ValueError(
-            f"panel: {_MIN_PRODUCTS} products or more with {MIN_WEEKS} weeks of sales and moving prices "
-            f"are needed; got {count}; choose more products or a longer history"
-        )
-    effects = ("product", "week (with the shop's traffic)", "season of the category")
-    return _design(chosen, calendar(chosen), shapes, instruments, controls, effects)
-
-
-def _design(
-    rows: pd.DataFrame,
-    dates: pd.DataFrame,
-    shapes: Sequence[Shape],
-    instruments: Sequence[str],
-    controls: Sequence[str],
-    effects: tuple[str, ...],
-) -> _Design:
-    labels = rows["product"].to_numpy()
-    groups = Groups(labels)
-    past, future = (
-        groups.demean(rows[[(when, *shape) for shape in shapes]].to_numpy(float)) for when in ("past", "future")
-    )
-    excluded = {name: groups.demean(rows[name].to_numpy(float)) for name in instruments}
-    return _Design(
-        labels=labels,
-        y=groups.demean(rows["log_units"].to_numpy()),
-        x=groups.demean(rows["log_price"].to_numpy()),
-        past=past,
-        future=future,
-        controls=groups.demean(rows[list(controls)].to_numpy(float)),
-        dates=independent(groups.demean(dates.to_numpy(float))),
-        excluded=pd.DataFrame(excluded, index=range(len(rows))),
-        effects=effects,
-        control_names=tuple(controls),
-    )
-
-
-def _category_totals(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> pd.DataFrame:
-    """Sum the units of each category and week, and average its log prices,
-    instruments and controls.
-    """
-    revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
-    averaged = rows[["log_price", *controls, *instruments]]
-    keys = [rows["category"], rows["week"]]
-    averages = averaged.mul(revenue, axis=0).groupby(keys).sum().div(revenue.groupby(keys).sum(), axis=0)
-    units, traffic = rows["units"].groupby(keys).sum(), rows["traffic"].groupby(keys).first()
-    return averages.assign(units=units / traffic).reset_index().rename(columns={"category": "product"})
-
-
-def _frame(groups: Groups, slopes: Slopes, first_stage_f: float) -> pd.DataFrame:
-    columns = {"raw": slopes.coefficient, "raw_se": slopes.se, "first_stage_f": first_stage_f}
-    return pd.DataFrame(columns, index=groups.labels)
-
-
-def _table(
-    slopes: pd.DataFrame, members: pd.Series, count: pd.Series, pooled: CoefficientEstimate
-) -> tuple[pd.DataFrame, Shrunk]:
-    """Tabulate raw and shrunk estimates, one row for each of `members` (group by name)."""
-    slopes = slopes.reindex(members.index)
-    shrunk = shrink(slopes["raw"], slopes["raw_se"], members)
-    columns = {
-        "category": members,
-        "raw": slopes["raw"],
-        "raw_se": slopes["raw_se"],
-        # If instruments are strong in the pool only, no product has an estimate of its own.
-        "shrunk": shrunk.mean.fillna(pooled.coefficient),
-        "shrunk_se": shrunk.se.fillna(pooled.se),
-        "implausible": slopes["raw"] > 0,
-        "weeks": count,
-        "first_stage_f": slopes["first_stage_f"],
-    }
-    return pd.DataFrame(columns).rename_axis("product").reset_index(), shrunk
