@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
-    """The policy; ValueError if there is none, or it prices other products than the scenario."""
+    """The policy; ValueError if there is none, or it cannot price the products of the scenario."""
     from ..agents import load_run
     from ..evaluation import named_policy
     from ..serving import load_bundle
@@ -21,6 +21,8 @@ def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
     path = Path(text)
     if (path / "run.json").is_file():
         run = load_run(path)
+        if run.product_wise and run.spec.products.names != spec.products.names:
+            return replace(run.policy_for(spec, seed=seed), name=text)
         _check(text, run.spec.name, run.spec.products.names, spec)
         return replace(run.policy, name=text)
     if is_bundle(path):

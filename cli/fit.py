@@ -16,6 +16,7 @@ from rich.table import Table
 from ..atomic import without_nan, write_json
 from ._compile_ahead import CompileAhead
 from ._fit_lines import fit_lines
+from ._fit_parts import fit_parts, show_parts
 from ._options import emit, json_option, progress_console, say, seed_option, show, tables_options
 from ._shop_rules import rules_options
 
@@ -108,6 +109,12 @@ class Widening(click.ParamType):
 @click.option("--categories", type=click.IntRange(min=1), default=5, show_default=True, help="Categories to price.")
 @click.option("--per-category", type=click.IntRange(min=2), default=6, show_default=True, help="Products in each.")
 @click.option(
+    "--at-once",
+    type=click.IntRange(min=2),
+    help="Products of one market; of more, whole categories become parts, OUT/part-1, OUT/part-2 and so on, of which the "
+    "same command fits those that are missing.  [default: 1000; by day 140]",
+)
+@click.option(
     "--forecaster",
     type=click.Choice(FORECASTERS),
     default=FORECASTERS[0],
@@ -184,6 +191,7 @@ def command(
     plan: Path | None,
     categories: int,
     per_category: int,
+    at_once: int | None,
     widen: float | None,
     priors: Path | None,
     by: str,
@@ -198,7 +206,8 @@ def command(
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT.
     """
     with CompileAhead() as compiler:
-        from ..fitting import Assumptions, Priors, priced_products, zone_tables
+        from ..fitting import Assumptions, Priors, catalogue_parts, priced_products, zone_tables
+        from ..fitting.catalogue_parts import MOST_PRODUCTS
         from ..fitting.split import check_period
         from ..scenarios import scenario_name
 
@@ -209,22 +218,19 @@ def command(
         first = next(iter(zones.values()))
         choice = tables if first is None else zone_tables(tables, first)
         products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
+        parts = catalogue_parts(products, at_once or MOST_PRODUCTS[options["period"]])
         options |= {
             "assumptions": Assumptions.under(rules, price_widening=widen),
             "priors": None if priors is None else Priors.load(priors),
-            "privacy": privacy_of(dataset, options.pop("epsilon"), options.pop("shares"), zones=len(zones)),
+            "privacy": privacy_of(
+                dataset, options.pop("epsilon"), options.pop("shares"), zones=len(zones) * len(parts)
+            ),
         }
         reports: dict[str, dict[str, Any]] = {}
         for zone_name, zone in zones.items():
-            reports[zone_name] = fit_to_folder(
-                tables,
-                products,
-                out / zone_name,
-                name=scenario_name(" ".join(filter(None, [out.resolve().name, zone_name]))),
-                zone=zone,
-                compiler=compiler,
-                **options,
-            )
+            named = scenario_name(" ".join(filter(None, [out.resolve().name, zone_name])))
+            given = {"name": named, "zone": zone, "compiler": compiler, **options}
+            reports[zone_name] = fit_parts(tables, parts, out / zone_name, **given)
     if first is not None:
         write_json(out / ZONES, {name: list(stores) for name, stores in first.stores.items()})
     if as_json:
@@ -233,7 +239,10 @@ def command(
     for zone_name, report in reports.items():
         if first is not None:
             say(f"{zone_name}: {len(first.stores[zone_name])} stores")
-        _show_report(report, out / zone_name)
+        if "parts" in report:
+            show_parts(report["parts"], out / zone_name)
+        else:
+            _show_report(report, out / zone_name)
 
 
 def _show_report(report: dict[str, Any], folder: Path) -> None:

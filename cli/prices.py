@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._fit_parts import part_folders
 from ._options import emit, json_option, progress_console, say, say_aside, seed_option
 from ._policies import holds_learned, policy_of
 from .fit import ZONES
@@ -51,7 +52,7 @@ def command(
     prices, and the current prices themselves. Each row has the current and the new price, why, what is expected at it
     with a 90% interval, and columns for the decision. Edit these, then `repricer approve` makes
     the list live. Of a MARKET with price zones (`repricer fit --by zone`) the list holds all zones, or the one that
-    --zone names. The folder of the market or run keeps the list; it is written again, without a comparison, as long as
+    --zone names; of a catalogue in parts (--at-once), the products of all parts. The folder of the market or run keeps the list; it is written again, without a comparison, as long as
     market, policies, draws, risk and seed are the same.
     """
     from ..serving.price_list.files import check_list_path, write_list
@@ -60,26 +61,25 @@ def command(
     if (Path(scenario) / "run.json").is_file():
         policies = (scenario, *policies)
     options: dict[str, Any] = {"draws": draws, "risk": risk, "seed": seed}
-    found = {
-        name: _list_of(name, part, tuple(dict.fromkeys(policies)), **options)
-        for name, part in _zones(scenario, zone).items()
-    }
-    rows = [row for name, part in found.items() for row in part.in_zone(name)]
-    any_of_them = next(iter(found.values()))
+    chosen, found = tuple(dict.fromkeys(policies)), {}
+    for label, (stores, market) in _markets(scenario, zone).items():
+        found[label] = (stores, _list_of(label, stores, market, chosen, **options))
+    rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
+    any_of_them = next(part for _, part in found.values())
     write_list(out, rows, currency=any_of_them.currency)
-    words = {name: part.recommended for name, part in found.items()}
+    words = {label: part.recommended for label, (_, part) in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, any_of_them.unit)
     if as_json:
         emit(facts)
         return
-    for name, part in found.items():
-        say(f"{name}\n{part.verdict}" if len(found) > 1 else part.verdict)
+    for label, (_, part) in found.items():
+        say(f"{label}\n{part.verdict}" if len(found) > 1 else part.verdict)
     say(list_line(facts, out))
     say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
 
 
-def _list_of(zone: str, market: str, policies: tuple[str, ...], **options: Any) -> KeptList:
+def _list_of(label: str, zone: str, market: str, policies: tuple[str, ...], **options: Any) -> KeptList:
     """The price list of one market: the one that its folder keeps, if nothing has changed since, or a new one."""
     from ..serving.price_list.kept import keep, kept_list, origin_of
 
@@ -88,7 +88,7 @@ def _list_of(zone: str, market: str, policies: tuple[str, ...], **options: Any) 
     if line:
         say_aside(f"note: {line}")
     if kept is None:
-        with progress_console.status(f"comparing prices, {zone}"):
+        with progress_console.status(f"comparing prices, {label}"):
             kept = _compared(zone, market, policies, origin, **options)
         try:
             keep(folder, kept)
@@ -120,17 +120,20 @@ def _compared(
     return KeptList.of(origin, found, proposed_rows(found, zone=zone, seed=seed))
 
 
-def _zones(scenario: str, zone: str | None) -> dict[str, str]:
-    """The markets of the list by the name of their stores."""
+def _markets(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
+    """The stores and the folder of each market of the list, by a name for it."""
     from ..serving.price_list.rows import ALL_STORES
 
-    file = Path(scenario) / ZONES
-    if not file.is_file():
-        return {zone or ALL_STORES: scenario}
-    names = list(json.loads(file.read_text(encoding="utf-8")))
-    if zone is not None and zone not in names:
+    file, whole = Path(scenario) / ZONES, Path(scenario)
+    names = list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+    if names and zone is not None and zone not in names:
         raise ValueError(f"--zone must be one of {', '.join(names)}; got {zone}; choose one, or leave it out for all")
-    return {name: str(Path(scenario) / name) for name in names if zone in (None, name)}
+    folders = {name: whole / name for name in names if zone in (None, name)} or {zone or ALL_STORES: whole}
+    found = {}
+    for stores, folder in folders.items():
+        for part in part_folders(folder):
+            found[stores if part == folder else f"{stores}, {part.name}"] = stores, str(part)
+    return found
 
 
 def list_line(facts: dict[str, Any], out: Path) -> str:

@@ -5,6 +5,7 @@
 """
 
 from .assumptions import Assumptions
+from .catalogue_parts import catalogue_parts
 from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
 from .fitted_models import FittedModels
@@ -25,6 +26,7 @@ __all__ = [
     "ShopRules",
     "Zone",
     "build_market",
+    "catalogue_parts",
     "fit",
     "forecasts_since",
     "price_zones",

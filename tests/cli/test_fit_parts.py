@@ -1,0 +1,73 @@
+"""A catalogue that is too large for one market: fitted in parts, learned by one policy, priced in one list."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from repricer.benchmarks.uplift import draw_shop
+from repricer.benchmarks.uplift.public_path import write_files
+from repricer.cli import main
+from repricer.scenarios import load_scenario
+from repricer.serving.price_list.files import read_list
+
+FIT = ["--forecaster", "moving-average", "--draws", "8", "--weeks", "3", "--holdout", "4", "--json"]
+
+
+def run(*words) -> str:
+    done = CliRunner().invoke(main, list(map(str, words)))
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    paths = write_files(draw_shop("clean", 41_000, weeks=60), folder)
+    run("data", "import", "--sales", paths["sales"], "--products", paths["products"], "--out", folder / "tables")
+    found = run("fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT)
+    assert list(json.loads(found)["parts"]) == ["part-1", "part-2"]
+    return folder
+
+
+def test_a_part_is_a_market_of_whole_categories_which_says_what_the_market_of_all_says(folder):
+    run("fit", folder / "tables", "--out", folder / "whole", *FIT)
+    whole = load_scenario(folder / "whole")
+    parts = [load_scenario(folder / "market" / part) for part in ("part-1", "part-2")]
+    categories = json.loads((folder / "market" / "parts.json").read_text())
+    assert [set(part.products.category) for part in parts] == [set(c) for c in categories.values()]
+    assert sorted(sum((part.products.ids for part in parts), ())) == sorted(whole.products.ids)
+    for part in parts:
+        at = [whole.products.ids.index(product) for product in part.products.ids]
+        np.testing.assert_allclose(part.products.regular_price, whole.products.regular_price[at])
+        # What a category has in common with others is estimated from those of its part.
+        np.testing.assert_allclose(part.demand.price_sensitivity, whole.demand.price_sensitivity[:, at], rtol=0.35)
+
+
+def test_the_same_command_fits_only_the_parts_that_are_missing(folder):
+    market = shutil.copytree(folder / "market", folder / "again")
+    before = (market / "part-1" / "scenario.npz").stat().st_mtime_ns
+    shutil.rmtree(market / "part-2")
+    run("fit", folder / "tables", "--out", market, "--at-once", "6", *FIT)
+    assert (market / "part-1" / "scenario.npz").stat().st_mtime_ns == before
+    for name in ("scenario.npz", "scenario.toml"):
+        fitted, again = (root / "part-2" / name for root in (folder / "market", market))
+        assert again.read_bytes().replace(b"again", b"market") == fitted.read_bytes()
+    run("fit", folder / "tables", "--out", market, "--at-once", "6", *FIT, "--widen", "0.3")
+    assert (market / "part-1" / "scenario.npz").stat().st_mtime_ns > before
+
+
+def test_one_policy_learns_in_the_parts_and_one_list_prices_all_products(folder):
+    how = ["--steps", "2000", "--set", "validation_episodes=16", "--set", "num_envs=4", "--set", "n_steps=8", "--json"]
+    facts = json.loads(run("train", folder / "market", "--out", folder / "run", *how))
+    assert facts["assortments"] == ["market-part-2 1"]
+    out = folder / "prices.csv"
+    words = ["prices", folder / "market", "--policy", folder / "run", "--out", out, "--draws", "4"]
+    said = run(*words)
+    assert "all stores, part-1\n" in said
+    assert "all stores, part-2\n" in said
+    rows = read_list(out)
+    assert {row.zone for row in rows} == {"all stores"}
+    assert len({row.product_id for row in rows}) * 3 == len(rows) == 12 * 3
+    assert json.loads(run(*words, "--json"))["products"] == 12
