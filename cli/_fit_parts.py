@@ -1,10 +1,10 @@
-"""The parts of a catalogue that is fitted as several markets."""
+"""The parts of a catalogue that is fitted as several markets, here or on a cluster."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,38 +15,83 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
+    from ..jobs import Job, Place
 
 PARTS = "parts.json"
 """File of the categories of each part, in the folder of their markets."""
 _KEY = "part.json"
-_CODE = ("data", "fitting", "forecasting", "profiles", "scenarios")
+_FOR_OTHERS = ("dataset", "plan", "products", "tables", "out", "epsilon")
+_ASSUMED = ("assumptions", "rules", "priors")
+_CODE = ("cli", "data", "fitting", "forecasting", "profiles", "scenarios")
 
 
-def fit_parts(tables: Tables, parts: dict[str, pd.DataFrame], out: Path, **options: Any) -> dict[str, Any]:
+def fit_parts(
+    tables: Tables,
+    parts: dict[str, pd.DataFrame],
+    out: Path,
+    *,
+    name: str,
+    place: Place,
+    source: dict[str, Any],
+    **options: Any,
+) -> dict[str, Any]:
     """Fit a market of each part into a folder of its own, those that are missing; return their reports.
 
-    A part without a name is the whole catalogue: its market and its report are those of `out`.
+    Args:
+        tables: The tables.
+        parts: The products of each part; one without a name is the whole catalogue, whose market is that of `out`.
+        out: Folder of the parts.
+        name: Name of the market.
+        place: Where the parts are fitted.
+        source: What gives another process the same tables: `dataset` and `plan`.
+        options: As for `fit_to_folder`.
     """
-    from ..scenarios import scenario_name
     from .fit import fit_to_folder
 
+    if list(parts) == [""] and place.on == "local":
+        return fit_to_folder(tables, parts[""], out, name=name, **options)
+    if place.on != "local" and options.get("privacy") is not None:
+        raise ValueError(
+            f"a private fit pays from the budget in its dataset on this machine; got --on {place.on}; leave it out"
+        )
+    jobs = {part: _job(tables, part, products, out, name, source | options) for part, products in parts.items()}
+    left = {part: job for part, job in jobs.items() if not _is_fitted(out / part, job)}
+    for part in (part for part in jobs if part not in left):
+        progress_console.print(f"{part}: fitted before", soft_wrap=True)
+    started = time.perf_counter()
+    for part in _fitted_elsewhere(left, place, out) if place.on != "local" else left:
+        if place.on == "local":
+            fit_to_folder(tables, parts[part], out / part, name=left[part].inputs["name"], **options)
+        write_json(out / part / _KEY, {"key": left[part].key})
+        took = f"{len(parts[part]):,} products, {time.perf_counter() - started:.0f} s after the start"
+        progress_console.print(f"{part or name}: {took}", soft_wrap=True)
     if list(parts) == [""]:
-        return fit_to_folder(tables, parts[""], out, **options)
-    name, reports = options.pop("name"), {}
-    for part, products in parts.items():
-        started, folder = time.perf_counter(), out / part
-        key = {"inputs": _fingerprint(tables, products, options), "products": len(products)}
-        report = _fitted_before(folder, key)
-        if report is None:
-            report = fit_to_folder(tables, products, folder, name=scenario_name(f"{name} {part}"), **options)
-            write_json(folder / _KEY, key)
-            took = f"{time.perf_counter() - started:.0f} s"
-        else:
-            took = "fitted before"
-        progress_console.print(f"{part} of {len(parts)}: {len(products):,} products, {took}", soft_wrap=True)
-        reports[part] = report
+        return _report(out)
     write_json(out / PARTS, {part: list(dict.fromkeys(products["category"])) for part, products in parts.items()})
-    return {"parts": reports}
+    return {"parts": {part: _report(out / part) for part in parts}}
+
+
+def fit_part(inputs: dict[str, Any], scratch: Path) -> None:
+    """Fit a part in a process of a cluster whose nodes share the folders of the tables and of the market.
+
+    Args:
+        inputs: As `fit_parts` makes them.
+        scratch: Not used: a fit is done at once.
+    """
+    import pandas as pd
+
+    from ..fitting import Zone
+    from ..fitting.refit import assumed_in
+    from .fit import fit_to_folder, tables_of
+
+    given = {name: value for name, value in inputs.items() if name not in (*_FOR_OTHERS, *_ASSUMED)}
+    given["assumptions"], given["priors"] = assumed_in(inputs)
+    given["shared"] = inputs["shared"] and Path(inputs["shared"])
+    given["zone"] = inputs["zone"] and Zone(**inputs["zone"])
+    tables = tables_of(Path(inputs["dataset"]), inputs["plan"] and Path(inputs["plan"]))
+    if tables.fingerprint() != inputs["tables"]:
+        raise ValueError(f"{inputs['dataset']} must hold the same tables on every node; got others; share the folder")
+    fit_to_folder(tables, pd.DataFrame(inputs["products"]), Path(inputs["out"]), **given)
 
 
 def part_folders(folder: Path) -> list[Path]:
@@ -67,20 +112,43 @@ def show_parts(reports: dict[str, dict[str, Any]], folder: Path) -> None:
     say(f"Scenarios: {folder / next(iter(reports))} and so on, each with its fit.json. Next: repricer train {folder}")
 
 
-def _fitted_before(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """The report of a part that an earlier call fitted from the same inputs."""
+def _job(tables: Tables, part: str, products: pd.DataFrame, out: Path, name: str, options: dict[str, Any]) -> Job:
+    """A part as a job: all that its market depends on, as plain data."""
+    from ..fitting import Assumptions, Priors
+    from ..fitting.customers import records
+    from ..fitting.refit import assumed
+    from ..jobs import Job, code_fingerprint
+    from ..scenarios import scenario_name
+
+    zone, privacy = options.get("zone"), options.get("privacy")
+    plain = {
+        key: value for key, value in options.items() if key not in ("compiler", "privacy", "assumptions", "priors")
+    }
+    plain |= {key: str(Path(value).resolve()) for key in ("dataset", "plan", "shared") if (value := options.get(key))}
+    plain |= assumed(options.get("assumptions") or Assumptions(), options.get("priors") or Priors())
+    plain["zone"] = zone and {"name": zone.name, "stores": {key: list(value) for key, value in zone.stores.items()}}
+    plain["epsilon"] = privacy and privacy.epsilon
+    plain |= {"products": records(products), "tables": tables.fingerprint(), "out": str((out / part).resolve())}
+    plain["name"] = scenario_name(f"{name} {part}".strip())
+    return Job("repricer.cli._fit_parts:fit_part", plain, code_fingerprint(*_CODE))
+
+
+def _fitted_elsewhere(left: dict[str, Job], place: Place, out: Path) -> Iterator[str]:
+    """The parts in the order in which a cluster has fitted them."""
+    from ..jobs import Failure, results
+
+    part_of = {job.key: part for part, job in left.items()}
+    for job, failed in results(left.values(), place, out):
+        if isinstance(failed, Failure):
+            raise ValueError(f"{part_of[job.key] or 'the market'} could not be fitted on {place.on}: {failed.reason}")
+        yield part_of[job.key]
+
+
+def _is_fitted(folder: Path, job: Job) -> bool:
+    """Whether an earlier call fitted a part from the same inputs."""
     file = folder / _KEY
-    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != key:
-        return None
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["key"] == job.key
+
+
+def _report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "fit.json").read_text(encoding="utf-8"))
-
-
-def _fingerprint(tables: Tables, products: pd.DataFrame, options: dict[str, Any]) -> str:
-    """Hash of all that a part's market depends on."""
-    from ..jobs import code_fingerprint
-
-    given = {name: repr(value) for name, value in options.items() if name not in ("compiler", "privacy")}
-    text = json.dumps(
-        [tables.fingerprint(), list(products["product"]), given, code_fingerprint(*_CODE)], sort_keys=True
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

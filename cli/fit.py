@@ -17,7 +17,7 @@ from ..atomic import without_nan, write_json
 from ._compile_ahead import CompileAhead
 from ._fit_lines import fit_lines
 from ._fit_parts import fit_parts, show_parts
-from ._options import emit, json_option, progress_console, say, seed_option, show, tables_options
+from ._options import emit, json_option, place_option, progress_console, say, seed_option, show, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ class Widening(click.ParamType):
     "pooled-regression.",
 )
 @click.option("--currency", default="currency", show_default=True, help="Unit of the money, for display.")
+@place_option
 @rules_options
 @tables_options
 @seed_option
@@ -196,6 +197,7 @@ def command(
     priors: Path | None,
     by: str,
     rules: ShopRules,
+    on: str,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -209,10 +211,11 @@ def command(
         from ..fitting import Assumptions, Priors, catalogue_parts, priced_products, zone_tables
         from ..fitting.catalogue_parts import MOST_PRODUCTS
         from ..fitting.split import check_period
+        from ..jobs import Place
         from ..scenarios import scenario_name
 
         check_period(options["period"], zones=by != "chain")
-        tables = _tables(dataset, plan)
+        tables = tables_of(dataset, plan)
         categories = max(categories, len(rules.shop.categories))
         zones = _zones(tables, by)
         first = next(iter(zones.values()))
@@ -230,7 +233,9 @@ def command(
         for zone_name, zone in zones.items():
             named = scenario_name(" ".join(filter(None, [out.resolve().name, zone_name])))
             given = {"name": named, "zone": zone, "compiler": compiler, **options}
-            reports[zone_name] = fit_parts(tables, parts, out / zone_name, **given)
+            reports[zone_name] = fit_parts(
+                tables, parts, out / zone_name, place=Place(on), source={"dataset": dataset, "plan": plan}, **given
+            )
     if first is not None:
         write_json(out / ZONES, {name: list(stores) for name, stores in first.stores.items()})
     if as_json:
@@ -253,7 +258,7 @@ def _show_report(report: dict[str, Any], folder: Path) -> None:
     say(f"Scenario: {folder}. Next: repricer train {folder}")
 
 
-def _tables(dataset: Path, plan: Path | None) -> Tables:
+def tables_of(dataset: Path, plan: Path | None) -> Tables:
     """The imported tables, with the shop's plan from a file of its own if one is given."""
     from ..data import import_table, load_tables
 

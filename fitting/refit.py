@@ -73,12 +73,9 @@ def fit_record(
     elif isinstance(forecaster, PooledRegression) and forecaster.common is not None:
         chosen = {_COMMON: forecaster.common.document()}
     asked = {item.name: getattr(options, item.name) for item in fields(options)}
-    assumptions = {key: value for key, value in asked["assumptions"].__dict__.items() if key != "rules"}
     return {
         **asked,
-        "assumptions": _plain(assumptions),
-        "rules": _rules_table(options.assumptions.rules),
-        "priors": asdict(options.priors),
+        **assumed(options.assumptions, options.priors),
         "weeks": weeks,
         "first_day": first_day,
         "products": records(products[[name for name in _PRODUCT if name in products]]),
@@ -87,6 +84,24 @@ def fit_record(
         "zone": None if zone is None else {"name": zone.name, "stores": _plain(zone.stores)},
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
     }
+
+
+def assumed(assumptions: Assumptions, priors: Priors) -> dict[str, Any]:
+    """What is assumed and believed, as plain data for JSON; `assumed_in` reads it.
+
+    Args:
+        assumptions: The assumptions, with the shop's rules.
+        priors: The priors.
+    """
+    own = {key: value for key, value in vars(assumptions).items() if key != "rules"}
+    return {"assumptions": _plain(own), "rules": _rules_table(assumptions.rules), "priors": asdict(priors)}
+
+
+def assumed_in(record: Mapping[str, Any]) -> tuple[Assumptions, Priors]:
+    """Assumptions and priors of a record that holds what `assumed` returned."""
+    given = dict(record["assumptions"])
+    given["unit_cost_range"] = tuple(given["unit_cost_range"])
+    return Assumptions(**given, rules=ShopRules.of(record["rules"])), Priors(**record["priors"])
 
 
 class Refit(NamedTuple):
@@ -249,15 +264,9 @@ def _customers(record: Mapping[str, Any]) -> Customers:
 
 
 def _options(record: Mapping[str, Any]) -> FitOptions:
-    given = dict(record["assumptions"])
-    given["unit_cost_range"] = tuple(given["unit_cost_range"])
     plain = {item.name: record[item.name] for item in fields(FitOptions) if item.name not in _APART}
-    return FitOptions(
-        **plain,
-        period=_period(record),
-        assumptions=Assumptions(**given, rules=ShopRules.of(record["rules"])),
-        priors=Priors(**record["priors"]),
-    )
+    assumptions, priors = assumed_in(record)
+    return FitOptions(**plain, period=_period(record), assumptions=assumptions, priors=priors)
 
 
 def _rules_table(rules: ShopRules) -> dict[str, Any]:

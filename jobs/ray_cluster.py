@@ -33,7 +33,8 @@ def run(jobs: list[Job], place: Place, scratch: Path) -> Iterator[Ended]:
 
 
 def _connect(on: str) -> None:
-    environment = {"env_vars": dict.fromkeys(THREADS, "1")}
+    # A job has one core: neither threads nor processes of its own.
+    environment = {"env_vars": dict.fromkeys((*THREADS, "LOKY_MAX_CPU_COUNT"), "1")}
     options: dict[str, Any] = {"runtime_env": environment, "log_to_driver": False, "logging_level": "error"}
     if on != "ray":
         options["address"] = on

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from repricer.benchmarks.uplift import draw_shop
 from repricer.benchmarks.uplift.public_path import write_files
 from repricer.cli import main
+from repricer.jobs import Job
 from repricer.scenarios import load_scenario
 from repricer.serving.price_list.files import read_list
 
@@ -46,16 +47,39 @@ def test_a_part_is_a_market_of_whole_categories_which_says_what_the_market_of_al
 
 
 def test_the_same_command_fits_only_the_parts_that_are_missing(folder):
-    market = shutil.copytree(folder / "market", folder / "again")
+    market, whole = folder / "market", shutil.copytree(folder / "market", folder / "kept")
     before = (market / "part-1" / "scenario.npz").stat().st_mtime_ns
     shutil.rmtree(market / "part-2")
-    run("fit", folder / "tables", "--out", market, "--at-once", "6", *FIT)
+    words = ["fit", folder / "tables", "--out", market, "--at-once", "6", *FIT]
+    run(*words)
     assert (market / "part-1" / "scenario.npz").stat().st_mtime_ns == before
     for name in ("scenario.npz", "scenario.toml"):
-        fitted, again = (root / "part-2" / name for root in (folder / "market", market))
-        assert again.read_bytes().replace(b"again", b"market") == fitted.read_bytes()
-    run("fit", folder / "tables", "--out", market, "--at-once", "6", *FIT, "--widen", "0.3")
+        assert (market / "part-2" / name).read_bytes() == (whole / "part-2" / name).read_bytes()
+    run(*words, "--widen", "0.3")
     assert (market / "part-1" / "scenario.npz").stat().st_mtime_ns > before
+    shutil.rmtree(market)
+    whole.rename(market)
+
+
+def test_on_a_cluster_a_part_is_a_job_that_fits_the_same_market(folder, monkeypatch):
+    def as_on_a_cluster(jobs, place, scratch):
+        assert place.on == "ray"
+        for job in jobs:
+            yield job, Job(job.work, json.loads(json.dumps(job.inputs)), job.code).run(scratch)
+
+    monkeypatch.setattr("repricer.jobs.results", as_on_a_cluster)
+    words = ["fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT]
+    names = [(part, name) for part in ("part-1", "part-2") for name in ("scenario.npz", "scenario.toml", "fit.json")]
+    fitted = {name: (folder / "market").joinpath(*name).read_bytes() for name in names}
+    for part in ("part-1", "part-2"):
+        (folder / "market" / part / "part.json").unlink()
+    run(*words, "--on", "ray")
+    for name in set(names) - {("part-1", "fit.json"), ("part-2", "fit.json")}:
+        assert (folder / "market").joinpath(*name).read_bytes() == fitted[name]
+    monkeypatch.undo()
+    shutil.rmtree(folder / "market" / "part-1" / "proof")
+    run(*words)  # nothing is left to fit, wherever it was fitted
+    assert not (folder / "market" / "part-1" / "proof").exists()
 
 
 def test_one_policy_learns_in_the_parts_and_one_list_prices_all_products(folder):
