@@ -30,6 +30,7 @@ from . import (  # noqa: F401  they register their checks
     price_list,
     recommending,
     scale_catalogue,
+    scale_fit,
     scale_ray,
     scale_tables,
     scale_tuning,

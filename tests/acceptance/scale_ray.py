@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .checks import Skip, check
+from .weeks_catalogue import run_command, write_chain
 
 _TRAININGS = 24
 _SWEEP = """
@@ -96,6 +97,20 @@ def _results(folder: Path, on: str) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
+def _fit(folder: Path, on: str, **environment: str) -> list[bytes]:
+    """The files of the markets of a small catalogue, fitted in two parts."""
+    market = folder / on / "market"
+    command = [sys.executable, "-m", "repricer.cli", "fit", str(folder / "tables"), "--out", str(market), "--on", on]
+    subprocess.run([*command, "--at-once", "12"], check=True, capture_output=True, env=os.environ | environment)
+    return [path.read_bytes() for path in sorted(market.glob("part-*/**/scenario.*"))]
+
+
+def _write_tables(folder: Path) -> None:
+    write_chain(folder, shops=2)
+    tables = ("--sales", str(folder / "sales.csv"), "--products", str(folder / "products.csv"))
+    run_command("data", "import", *tables, "--out", str(folder / "tables"))
+
+
 def _wait_for(folder: Path, results: int, running: subprocess.Popen[bytes]) -> None:
     while len(list((folder / "ray" / "results").glob("*.json"))) < results:
         if running.poll() is not None:
@@ -104,13 +119,15 @@ def _wait_for(folder: Path, results: int, running: subprocess.Popen[bytes]) -> N
 
 
 @functools.cache
-def _killed() -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
-    """Rows of the cluster, rows of this machine, and the number of result files of the cluster."""
+def _killed() -> tuple[list[dict[str, Any]], list[dict[str, Any]], int, int]:
+    """Rows of the cluster and of this machine, number of result files of the cluster, and of fitted files that differ."""
     if importlib.util.find_spec("ray") is None:
         raise Skip("Ray is not installed; pip install 'repricer[scale]'")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        _write_tables(folder)
         with _cluster() as address:
+            fitted = _fit(folder, "ray", RAY_ADDRESS=address, **_ENVIRONMENT)
             running = _sweep(folder, "ray", RAY_ADDRESS=address)
             _wait_for(folder, 2, running)
             os.kill(_processes(_WORKER)[0], signal.SIGKILL)
@@ -120,11 +137,13 @@ def _killed() -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
             os.kill(raylets[-1], signal.SIGKILL)
             if running.wait():
                 raise RuntimeError("the sweep on the cluster failed")
+        alike = zip(fitted, _fit(folder, "local"), strict=True)
+        different = sum(one != other for one, other in alike)
         local = _sweep(folder, "local")
         if local.wait():
             raise RuntimeError("the sweep on this machine failed")
         files = len(list((folder / "ray" / "results").glob("*.json")))
-        return _results(folder, "ray"), _results(folder, "local"), files
+        return _results(folder, "ray"), _results(folder, "local"), files, different
 
 
 @check("scale", "trainings that end though a worker and a node were killed", "==", _TRAININGS)
@@ -139,5 +158,10 @@ def recorded() -> float:
 
 @check("scale", "rows that differ from those of this machine, bit for bit", "==", 0)
 def differing() -> float:
-    cluster, local, _ = _killed()
+    cluster, local, *_ = _killed()
     return float(sum(a != b for a, b in zip(cluster, local, strict=True)))
+
+
+@check("scale", "files of a catalogue fitted in parts on the cluster that differ from those of this machine", "==", 0)
+def fitted_otherwise() -> float:
+    return float(_killed()[3])

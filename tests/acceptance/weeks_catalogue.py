@@ -35,10 +35,10 @@ episodes = 50
 """
 
 
-def _write_shop(folder: Path) -> None:
-    """Twelve products each of many drawn shops, as one chain of 504 products in 84 categories."""
+def write_chain(folder: Path, shops: int) -> None:
+    """Twelve products in two categories each of so many drawn shops, as one chain."""
     parts: dict[str, list[pd.DataFrame]] = {"sales": [], "products": []}
-    for number in range(_SHOPS):
+    for number in range(shops):
         with tempfile.TemporaryDirectory() as made:
             paths = write_files(draw_shop("clean", _SEED + number, weeks=_WEEKS), Path(made))
             for name, tables in parts.items():
@@ -49,7 +49,8 @@ def _write_shop(folder: Path) -> None:
         pd.concat(tables).to_csv(folder / f"{name}.csv", index=False)
 
 
-def _run(*words: str) -> float:
+def run_command(*words: str) -> float:
+    """Run a command of the tool, and return its seconds."""
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "repricer.cli", *words], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -68,19 +69,19 @@ def catalogue() -> dict[str, float]:
     made = tempfile.TemporaryDirectory()
     atexit.register(made.cleanup)
     home = Path(made.name)
-    _write_shop(home)
+    write_chain(home, _SHOPS)
     (home / "cycle.toml").write_text(_CONFIG, encoding="utf-8")
     sales = pd.read_csv(home / "sales.csv", dtype={"product": str})
     last = sales["date"].max()
     sales[sales["date"] < last].to_csv(home / "sales.csv", index=False)
-    _run("cycle", str(home / "cycle.toml"))
+    run_command("cycle", str(home / "cycle.toml"))
     first = next((home / "cycles").glob("2*"))
     found = {"fit": _stage(first, "fit")}
-    found["list"] = _run("prices", str(first / "run"), "--out", str(home / "prices.xlsx"))
+    found["list"] = run_command("prices", str(first / "run"), "--out", str(home / "prices.xlsx"))
     if read_list(home / "prices.xlsx") != read_list(first / "prices.xlsx"):
         raise RuntimeError("`repricer prices` must write the list of the cycle; got another")
     sales.to_csv(home / "sales.csv", index=False)
-    _run("cycle", str(home / "cycle.toml"))
+    run_command("cycle", str(home / "cycle.toml"))
     found["refresh"] = _stage(max((home / "cycles").glob("2*")), "refresh")
     found["GiB"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return found
