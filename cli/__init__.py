@@ -87,11 +87,16 @@ class _Commands(click.Group):
             _fail("interrupted; run the same command again to continue", 130)
 
 
+# joblib replaces a process that has grown, and a remainder of rows is a smaller batch: nothing for a user to do.
+_OF_LIBRARIES = ("A worker stopped while some jobs were given", "You have specified a mini-batch size")
+
+
 def _note(message: Warning | str, category: type[Warning], *_: object) -> None:
     """A warning as one line, without the line of code that gave it; those for developers
     are left out.
     """
-    if not issubclass(category, DeprecationWarning | FutureWarning | PendingDeprecationWarning | ResourceWarning):
+    for_developers = DeprecationWarning | FutureWarning | PendingDeprecationWarning | ResourceWarning
+    if not issubclass(category, for_developers) and not str(message).startswith(_OF_LIBRARIES):
         click.echo(f"repricer: note: {' '.join(str(message).split())}", err=True)
 
 

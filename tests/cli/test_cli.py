@@ -44,6 +44,7 @@ def test_a_warning_is_one_line_without_the_place_that_gave_it(monkeypatch):
     def warn(*_, **__):
         warnings.warn("the last week is\nincomplete", stacklevel=1)
         warnings.warn("old call", DeprecationWarning, stacklevel=1)
+        warnings.warn("You have specified a mini-batch size of 7", stacklevel=1)
 
     monkeypatch.setattr(scenarios.command, "callback", warn)
     assert run("scenarios").stderr == "repricer: note: the last week is incomplete\n"
