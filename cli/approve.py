@@ -39,7 +39,7 @@ def command(
     """Make the decisions in LIST live: check them, record them in the decision log, write
     the live prices.
 
-    LIST is a price list of `repricer prices` (.csv or .xlsx) with edited columns from status on.
+    LIST is a price list of `repricer prices` (.csv, .xlsx or .parquet) with edited columns from status on.
     Every decision is checked against the price rules; a wrong row is named with the rule and the
     price that would be allowed, and nothing is live unless all rows are right. The same list again
     changes nothing.

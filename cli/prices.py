@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.command("prices")
 @click.argument("scenario", metavar="MARKET|RUN")
 @click.option("--policy", "policies", multiple=True, metavar="P", help="Run folder or bundle that may be recommended.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Price list to write, .csv or .xlsx.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Price list to write, .csv, .xlsx or .parquet."
+)
 @click.option("--zone", help="Name of the stores that the market stands for.  [default: all stores]")
 @click.option(
     "--draws", type=click.IntRange(min=1), help="Posterior draws to compare over.  [default: 200, or all of fewer]"

@@ -1,4 +1,4 @@
-"""Price lists as files: CSV, and workbooks of Excel (XLSX)."""
+"""Price lists as files: CSV, workbooks of Excel (XLSX), and folders of Parquet files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from ...atomic import write_whole
 from ..csv_batch import QUOTE, safe_text
 from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
 
-ENDINGS = (".csv", ".xlsx")
+ENDINGS = (".csv", ".xlsx", ".parquet")
 
 
 def check_list_path(option: str, path: Path) -> None:
     """Check the ending of a price list's file before the work is done. Raises ListError."""
     if path.suffix.lower() not in ENDINGS:
-        raise ListError([f"{option} must end in .csv or .xlsx; got '{path}'; rename it"])
+        raise ListError([f"{option} must end in .csv, .xlsx or .parquet; got '{path}'; rename it"])
 
 
 def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currency") -> None:
     """Write a price list as its file's ending says, completely or not at all.
 
     Args:
-        path: The file, .csv or .xlsx; missing folders are made.
+        path: The file, .csv or .xlsx, or the folder, .parquet, with a Parquet file a week; missing
+            folders are made.
         rows: The rows.
         currency: What the workbook's notes call the unit of money.
 
@@ -50,6 +51,10 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".csv":
         write_whole(path, _csv_text(rows))
+    elif path.suffix.lower() == ".parquet":
+        from .partitions import write_partitions
+
+        write_partitions(path, rows)
     else:
         from .workbook import write_workbook
 
@@ -68,7 +73,7 @@ def read_list(path: Path) -> list[PriceRow]:
     Example:
         >>> read_list(Path("prices.txt"))
         Traceback (most recent call last):
-        repricer.serving.price_list.rows.ListError: price list must end in .csv or .xlsx; got 'prices.txt'; rename it
+        repricer.serving.price_list.rows.ListError: price list must end in .csv, .xlsx or .parquet; got 'prices.txt'; rename it
     """
     check_list_path("price list", path)
     with _no_collection():
@@ -92,6 +97,10 @@ def _no_collection() -> Iterator[None]:
 def _read(path: Path) -> list[PriceRow]:
     if path.suffix.lower() == ".csv":
         lines = csv_lines(path)
+    elif path.suffix.lower() == ".parquet":
+        from .partitions import read_partitions
+
+        lines = read_partitions(path)
     else:
         from .workbook import read_workbook
 

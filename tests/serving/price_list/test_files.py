@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import openpyxl
+import polars
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,12 +49,27 @@ def test_every_column_is_written_read_and_explained(tmp_path: Path) -> None:
     assert (formats["week"], formats["change"], formats["new_price"]) == ("yyyy-mm-dd", "0.0%", "#,##0.00")
 
 
-@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "parquet"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(any_row, max_size=4, unique_by=lambda row: row.key))
 def test_rows_come_back_as_they_were(tmp_path: Path, ending: str, rows: list[PriceRow]) -> None:
     write_list(tmp_path / f"prices.{ending}", rows)
-    assert read_list(tmp_path / f"prices.{ending}") == rows
+    by_week = sorted(rows, key=lambda row: row.week) if ending == "parquet" else rows
+    assert read_list(tmp_path / f"prices.{ending}") == by_week
+
+
+def test_a_list_of_parquet_files_has_a_folder_a_week(tmp_path: Path) -> None:
+    path, weeks = tmp_path / "prices.parquet", (dt.date(2024, 1, 1), dt.date(2024, 1, 8))
+    write_list(path, [make_row(week=dt.date(2023, 1, 2))])
+    write_list(path, [make_row(product=name, product_id=name, week=week) for name in ("tea", "milk") for week in weeks])
+    assert sorted(folder.name for folder in path.iterdir()) == ["week=2024-01-01", "week=2024-01-08"]
+    one = polars.read_parquet(path / "week=2024-01-08" / "*.parquet")
+    assert one["product"].to_list() == ["tea", "milk"]
+    (path / "week=2024-01-08" / "prices.parquet").write_text("rubbish")
+    with pytest.raises(
+        ListError, match=r"prices.parquet must be a folder of Parquet files; got: .* write the list again"
+    ):
+        read_list(path)
 
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
@@ -142,5 +158,5 @@ def test_the_header_must_be_that_of_a_list(tmp_path: Path) -> None:
     (tmp_path / "prices.xlsx").write_text("no workbook")
     with pytest.raises(ListError, match=r"must be a workbook"):
         read_list(tmp_path / "prices.xlsx")
-    with pytest.raises(ListError, match=r"must end in .csv or .xlsx; got .*prices.txt"):
+    with pytest.raises(ListError, match=r"must end in .csv, .xlsx or .parquet; got .*prices.txt"):
         write_list(tmp_path / "prices.txt", [])
