@@ -109,6 +109,20 @@ class Run:
             )
         return self._with(*base_of(spec, self.facts["settings"]["base_price"], seed))
 
+    def in_market(self, spec: MarketSpec, *, seed: int = 0, refit: dict[str, Any] | None = None) -> Run:
+        """This run with another assortment's market in place of its own, as for `policy_for`; to evaluate and export it.
+
+        Args:
+            spec: The other market.
+            seed: As for `policy_for`.
+            refit: The record of that market's fit, or None.
+
+        Raises:
+            ValueError: As for `policy_for`.
+        """
+        policy = self.policy_for(spec, seed=seed)
+        return replace(self, spec=spec, base_price=policy.base_price, base=policy.base, evaluation=None, refit=refit)
+
     def _with(self, base_price: NDArray[np.float32], base: Policy | None) -> NetworkPolicy | RecurrentPolicy:
         return network_policy(
             self.actor,

@@ -30,7 +30,11 @@ _FILE = click.Path(path_type=Path)
     type=click.Choice(["recommended", "learned", "best-fixed", "regular", "current"]),
     help="Which prices the bundle holds.  [default: recommended, where the market has a posterior; else learned]",
 )
-@click.option("--scenario", help="Scenario that a Stable-Baselines3 archive was trained on; only for RUN.zip.")
+@click.option(
+    "--scenario",
+    help="Another market of the shop, such as a part of its catalogue, whose products the policy of RUN prices; of RUN.zip, "
+    "the scenario that it was trained on.",
+)
 @click.option("--algo", help="Algorithm that it was trained with; only for RUN.zip.")
 @click.option(
     "--set",
@@ -95,7 +99,7 @@ def command(
     from ..serving import export, load_bundle
     from ..serving.bundle.signing import own_key_paths
 
-    learned, rules = _run(run, scenario, algo, values), None
+    learned, rules = _run(run, scenario, algo, values, seed), None
     if method is not None:
         _check_plain(method, encrypt=encrypt)
         learned, rules = _compressed(learned, method, limits | {"seed": seed}, (lambda _: None) if as_json else say)
@@ -176,15 +180,18 @@ def _compressed(run: Run, method: str, given: dict[str, Any], tell: Callable[[st
     return done.run, done.rules
 
 
-def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...]) -> Run:
+def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...], seed: int) -> Run:
     from ..agents import load_archive, load_run
+    from ..agents.run import kept_fit_record
+    from ..scenarios import load_scenario
 
     if path.suffix == ".zip":
         if scenario is None or algo is None:
             raise click.UsageError("an archive does not safely tell what it was trained on: give --scenario and --algo")
         return load_archive(path, scenario, algo=algo, settings=dict(setting(value) for value in values))
-    if scenario is not None or algo is not None or values:
-        raise click.UsageError(
-            "a run folder has its own scenario and algorithm: --scenario, --algo and --set are for RUN.zip"
-        )
-    return load_run(path)
+    if algo is not None or values:
+        raise click.UsageError("a run folder has its own algorithm and settings: --algo and --set are for RUN.zip")
+    run = load_run(path)
+    if scenario is None:
+        return run
+    return run.in_market(load_scenario(scenario), seed=seed, refit=kept_fit_record(Path(scenario)))

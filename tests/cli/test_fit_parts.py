@@ -11,6 +11,7 @@ from repricer.benchmarks.uplift.public_path import write_files
 from repricer.cli import main
 from repricer.jobs import Job
 from repricer.scenarios import load_scenario
+from repricer.serving import load_bundle
 from repricer.serving.price_list.files import read_list
 
 FIT = ["--forecaster", "moving-average", "--draws", "8", "--weeks", "3", "--holdout", "4", "--json"]
@@ -95,3 +96,10 @@ def test_one_policy_learns_in_the_parts_and_one_list_prices_all_products(folder)
     assert {row.zone for row in rows} == {"all stores"}
     assert len({row.product_id for row in rows}) * 3 == len(rows) == 12 * 3
     assert json.loads(run(*words, "--json"))["products"] == 12
+    bundle = folder / "bundle"
+    run("export", folder / "run", "--scenario", folder / "market" / "part-2", "--out", bundle, "--policy", "learned")
+    exported = load_bundle(bundle)
+    assert exported.catalogue.products == load_scenario(folder / "market" / "part-2").products.names
+    listed = folder / "part-2.csv"
+    run("prices", folder / "market" / "part-2", "--policy", bundle, "--out", listed, "--draws", "4")
+    assert [row.product_id for row in read_list(listed)] == [row.product_id for row in rows[18:]]
