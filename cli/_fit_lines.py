@@ -1,9 +1,15 @@
-"""The fit report in lines."""
+"""The fit report in lines and tables."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from ._options import say, show
 
 _NAMED = 5
 
@@ -39,6 +45,15 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
     ]
     return lines
+
+
+def show_report(report: dict[str, Any], folder: Path) -> None:
+    """Show the fit report of a market, and what to do next."""
+    for line in fit_lines(report):
+        say(line)
+    show(_backtest_table(report))
+    show(_fidelity_table(report))
+    say(f"Scenario: {folder}. Next: repricer train {folder}")
 
 
 def quiet(name: str) -> str:
@@ -169,3 +184,29 @@ def _quality_lines(report: dict[str, Any]) -> list[str]:
         f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
         f"{scores['popularity_recall_at_20']:.3f}",
     ]
+
+
+def _backtest_table(report: dict[str, Any]) -> Table:
+    table = Table(title="forecasts of the held-out weeks, all steps ahead")
+    table.add_column("forecaster")
+    for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "weight"):
+        table.add_column(heading, justify="right")
+    used = {row["forecaster"]: row["chosen"] for row in report.get("selection", [])}
+    for row in report["proof"]["backtest"]:
+        name = row["forecaster"]
+        cells = [f"{row['wape']:.1%}", f"{row['bias']:+.1%}", f"{row['mase']:.2f}"]
+        cells += [f"{row['cover80']:.0%}", f"{row['cover95']:.0%}", str(row["failures"])]
+        table.add_row(name, *cells, f"{used[name]:.0%}" if name in used else "")
+    return table
+
+
+def _fidelity_table(report: dict[str, Any]) -> Table:
+    table = Table(title="units sold in the held-out weeks, and by their market at the prices actually charged")
+    table.add_column("product")
+    for heading in ("sold", "simulated", "difference"):
+        table.add_column(heading, justify="right")
+    for row in report["proof"]["fidelity"]["products"]:
+        sold, simulated = row["actual_units"], row["simulated_units"]
+        change = f"{simulated / sold - 1:+.0%}" if sold else ""
+        table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
+    return table

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from ..atomic import without_nan, write_json
 from ._compile_ahead import CompileAhead
-from ._fit_lines import fit_lines
+from ._fit_lines import show_report
 from ._fit_parts import fit_parts, show_parts
-from ._options import emit, json_option, place_option, progress_console, say, seed_option, show, tables_options
+from ._options import emit, json_option, place_option, progress_console, say, seed_option, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
@@ -229,13 +227,23 @@ def command(
                 dataset, options.pop("epsilon"), options.pop("shares"), zones=len(zones) * len(parts)
             ),
         }
-        reports: dict[str, dict[str, Any]] = {}
-        for zone_name, zone in zones.items():
-            named = scenario_name(" ".join(filter(None, [out.resolve().name, zone_name])))
-            given = {"name": named, "zone": zone, "compiler": compiler, **options}
-            reports[zone_name] = fit_parts(
-                tables, parts, out / zone_name, place=Place(on), source={"dataset": dataset, "plan": plan}, **given
+        options |= {"compiler": compiler, "place": Place(on), "source": {"dataset": dataset, "plan": plan}}
+        reports = {
+            zone_name: fit_parts(
+                tables,
+                parts,
+                out / zone_name,
+                name=scenario_name(" ".join(filter(None, [out.resolve().name, zone_name]))),
+                zone=zone,
+                **options,
             )
+            for zone_name, zone in zones.items()
+        }
+    _tell(reports, out, first, as_json=as_json)
+
+
+def _tell(reports: dict[str, dict[str, Any]], out: Path, first: Zone | None, *, as_json: bool) -> None:
+    """Note the stores of each zone, and show the reports."""
     if first is not None:
         write_json(out / ZONES, {name: list(stores) for name, stores in first.stores.items()})
     if as_json:
@@ -247,15 +255,7 @@ def command(
         if "parts" in report:
             show_parts(report["parts"], out / zone_name)
         else:
-            _show_report(report, out / zone_name)
-
-
-def _show_report(report: dict[str, Any], folder: Path) -> None:
-    for line in fit_lines(report):
-        say(line)
-    show(_backtest_table(report))
-    show(_fidelity_table(report))
-    say(f"Scenario: {folder}. Next: repricer train {folder}")
+            show_report(report, out / zone_name)
 
 
 def tables_of(dataset: Path, plan: Path | None) -> Tables:
@@ -368,29 +368,3 @@ def _scores(report: dict[str, Any]) -> dict[str, Any]:
         **{name: report[name] for name in ("segment_stability", "segment_fidelity") if name in report},
         **report.get("recommender", {}),
     }
-
-
-def _backtest_table(report: dict[str, Any]) -> Table:
-    table = Table(title="forecasts of the held-out weeks, all steps ahead")
-    table.add_column("forecaster")
-    for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "weight"):
-        table.add_column(heading, justify="right")
-    used = {row["forecaster"]: row["chosen"] for row in report.get("selection", [])}
-    for row in report["proof"]["backtest"]:
-        name = row["forecaster"]
-        cells = [f"{row['wape']:.1%}", f"{row['bias']:+.1%}", f"{row['mase']:.2f}"]
-        cells += [f"{row['cover80']:.0%}", f"{row['cover95']:.0%}", str(row["failures"])]
-        table.add_row(name, *cells, f"{used[name]:.0%}" if name in used else "")
-    return table
-
-
-def _fidelity_table(report: dict[str, Any]) -> Table:
-    table = Table(title="units sold in the held-out weeks, and by their market at the prices actually charged")
-    table.add_column("product")
-    for heading in ("sold", "simulated", "difference"):
-        table.add_column(heading, justify="right")
-    for row in report["proof"]["fidelity"]["products"]:
-        sold, simulated = row["actual_units"], row["simulated_units"]
-        change = f"{simulated / sold - 1:+.0%}" if sold else ""
-        table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
-    return table
