@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 
-from ..pricing import Action, MarketView, Policy, competitor
+from ..envs import MarketVecEnv
+from ..pricing import Action, FixedPrice, MarketView, Policy, competitor
 from ..scenarios import MarketSpec
 from .classical import best_fixed
+from .cloning import clone
+from .settings import Settings
 
 STEADY = ("best-fixed", "regular")
+# Rows of features to imitate an opening from, from up to so many times the episodes of a teacher.
+_ROWS, _EPISODES = 65_536, 4
+# Of a teacher's passes, where nothing that was learned earns as much as the opening.
+_LONGER = 3
 
 
 def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.float32], Policy | None]:
@@ -93,3 +101,44 @@ def recommended(spec: MarketSpec, prices: Policy) -> Policy:
     rank = np.argsort(np.argsort(np.where(candidates, -np.asarray(slot.affinity), np.inf), axis=1, kind="stable"))
     share = rank / np.maximum(candidates.sum(axis=1, keepdims=True), 1)
     return Recommended(prices, np.where(candidates, 1 - share, -1.0).T.astype(np.float32))
+
+
+def imitate_opening(
+    model: BaseAlgorithm,
+    venv: MarketVecEnv,
+    spec: MarketSpec,
+    settings: Settings,
+    seed: int,
+    fixed: Policy,
+    *,
+    longer: bool = False,
+) -> bool:
+    """Imitate what a raw action of zero does not say: orders and the recommender's choices, at the base prices.
+
+    Args:
+        model: The model, see `cloning.clone`.
+        venv: Its markets.
+        spec: The market.
+        settings: The training settings.
+        seed: Seed of the run.
+        fixed: The best fixed prices, which order up to a level where orders are decided.
+        longer: Whether to imitate as closely as a network can, not only to start near.
+
+    Returns:
+        Whether there is such an opening.
+    """
+    view = venv.learner_view
+    if not (view.layout.recommend or view.layout.order):
+        return False
+    best = settings.base_price == "best-fixed"
+    opening = recommended(spec, fixed if best else view.base or FixedPrice(view.base_price))
+    passes = replace(settings, clone_epochs=_LONGER * settings.clone_epochs)
+    if not longer:
+        # As much as a few products need, and no more than many take: they give more rows an episode.
+        an_episode, usual = spec.market.horizon_periods * view.rows_per_market, settings.clone_episodes
+        episodes = max(usual, min(usual * _EPISODES, -(-_ROWS // an_episode)))
+        share = np.clip(_ROWS / (episodes * an_episode), 0.25, 1.0)
+        epochs = max(1, int(settings.clone_epochs * share))
+        passes = replace(settings, clone_episodes=episodes, clone_epochs=epochs)
+    clone(model, venv, opening, passes, seed)
+    return True

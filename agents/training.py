@@ -16,11 +16,12 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
-from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
+from ..pricing import Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
+from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
 from .averaging import Averaging, Joining, joined
-from .base_price import base_of, recommended
+from .base_price import base_of, imitate_opening
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone
@@ -48,8 +49,6 @@ from .validation import TrainingProgress, Validation, ValidationMarket
 _GPU_FROM_WEIGHTS = 1_000_000
 # Posterior draws of a validation; a tail needs more of them than a mean.
 _VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
-# Rows of features to imitate an opening from, from up to so many times the episodes of a teacher.
-_OPENING_ROWS, _OPENING_EPISODES = 65_536, 4
 
 
 def choose_device(device: str, weights: int) -> tuple[str, str]:
@@ -198,8 +197,8 @@ def _learn(
         if not resume:
             _prepare(plan, venv, model, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
+    kept = "best-fixed" if _falls_back(plan, venv, model, validation, fixed) else "learned"
     policy = make_policy(algorithm(plan.algo), view, settings)
-    kept = "best-fixed" if validation.fall_back(policy) else "learned"
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
         "base_price": view.base_price.tolist(),
@@ -228,33 +227,19 @@ def _prepare(
         normalise_features(model.policy, _features(view, plan), average)
     if plan.teacher is not None:
         clone(model, venv, plan.teacher, settings, plan.seed)
-    elif (opening := _opening(plan, view, fixed)) is not None:
-        clone(model, venv, opening, _opening_settings(plan, view), plan.seed)
+    else:
+        imitate_opening(model, venv, plan.spec, settings, plan.seed, fixed)
 
 
-def _opening(plan: TrainingPlan, view: LearnerView, fixed: Policy) -> Policy | None:
-    """What is imitated without a teacher: what a raw action of zero does not say, orders and the recommender's choices.
-
-    Args:
-        plan: What is learned.
-        view: The market as the learner sees it.
-        fixed: The best fixed prices, which order up to a level where orders are decided.
-    """
-    if not (view.layout.recommend or view.layout.order):
-        return None
-    if plan.settings.base_price == "best-fixed":
-        return recommended(plan.spec, fixed)
-    return recommended(plan.spec, view.base or FixedPrice(view.base_price))
-
-
-def _opening_settings(plan: TrainingPlan, view: LearnerView) -> Settings:
-    """As much imitation as a few products need, and no more than many take: they give more rows an episode."""
-    settings, an_episode = plan.settings, plan.spec.market.horizon_periods * view.rows_per_market
-    episodes = min(settings.clone_episodes * _OPENING_EPISODES, -(-_OPENING_ROWS // an_episode))
-    episodes = max(settings.clone_episodes, episodes)
-    epochs = settings.clone_epochs * _OPENING_ROWS / (episodes * an_episode)
-    epochs = int(np.clip(epochs, settings.clone_epochs / 4, settings.clone_epochs))
-    return replace(settings, clone_episodes=episodes, clone_epochs=max(1, epochs))
+def _falls_back(
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: Policy
+) -> bool:
+    """Whether the best fixed prices, with their orders, are kept, as they earn more than all that was learned."""
+    if not validation.is_behind:
+        return False
+    if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, longer=True):
+        hold_base_price(model.policy, venv.learner_view)
+    return validation.keep_if_better(model.policy)
 
 
 def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:

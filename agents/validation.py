@@ -19,7 +19,7 @@ from ..atomic import write_whole
 from ..envs import LearnerView, MarketVecEnv, Outcome, rollout, seed_for
 from ..pricing import FixedPrice, MarketView, Policy
 from ..scenarios import MarketSpec, floor_market
-from .actor import hold_base_price, learning_policy
+from .actor import learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .posterior import current_prices, risk_value, worst_share
 from .profit_floor import ProfitFloor
@@ -186,19 +186,20 @@ class Validation(BaseCallback):
             )
         return self._value(policy)
 
-    def fall_back(self, policy: BasePolicy) -> bool:
-        """Keep the base prices where they earn more than all that was learned, which fell behind
-        best fixed prices.
+    @property
+    def is_behind(self) -> bool:
+        """Whether all that was learned earns less than the best fixed prices; nobody asked for these where risk decides."""
+        return self._share == 1 and self.best["gain"] < 0
+
+    def keep_if_better(self, policy: BasePolicy) -> bool:
+        """Keep another policy of the run's network if it earns more than all that was learned.
 
         Args:
-            policy: A policy of the run's network, whose weights are overwritten.
+            policy: The policy.
 
         Returns:
-            Whether they are kept; `best` and `best_weights` are then theirs.
+            Whether it is kept; `best` and `best_weights` are then its own.
         """
-        if self._share < 1 or self.best["gain"] >= 0:
-            return False
-        hold_base_price(policy, self._markets[0].view)
         row = self._row(*self._value(policy)) | {"steps": 0}
         if row["objective"] <= self.best["objective"]:
             return False
