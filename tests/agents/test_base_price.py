@@ -38,6 +38,7 @@ def test_learning_starts_at_the_orders_of_the_best_fixed_prices():
 def test_with_one_product_no_algorithm_keeps_less_than_the_orders_of_the_best_fixed_price(algo):
     """Without them every sale is lost: PPO kept a policy that lost 8,000 where the best fixed price earns 570."""
     settings = {"evaluations": 1, "validation_episodes": 64, "num_envs": 4, "n_steps": 8}
-    start = train("price-and-order", algo=algo, steps=32, settings=settings).history[0]
-    assert start["steps"] == 0
+    run = train("price-and-order", algo=algo, steps=32, settings=settings)
+    start, best = run.history[0], run.facts["best"]
     assert start["gain"] > -0.02 * start["best_fixed"]
+    assert best["gain"] > -0.001 * best["best_fixed"]
