@@ -63,9 +63,11 @@ def command(
     if (Path(scenario) / "run.json").is_file():
         policies = (scenario, *policies)
     options: dict[str, Any] = {"draws": draws, "risk": risk, "seed": seed}
-    chosen, found = tuple(dict.fromkeys(policies)), {}
+    chosen, found, notes = tuple(dict.fromkeys(policies)), {}, list[str]()
     for label, (stores, market) in _markets(scenario, zone).items():
-        found[label] = (stores, _list_of(label, stores, market, chosen, **options))
+        found[label] = (stores, _list_of(label, stores, market, chosen, notes, **options))
+    if notes:
+        say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} others" if notes[1:] else ""))
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
     any_of_them = next(part for _, part in found.values())
     write_list(out, rows, currency=any_of_them.currency)
@@ -81,13 +83,20 @@ def command(
     say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
 
 
-def _list_of(label: str, zone: str, market: str, policies: tuple[str, ...], **options: Any) -> KeptList:
-    """The price list of one market: the one that its folder keeps, if nothing has changed since, or a new one."""
+def _list_of(
+    label: str, zone: str, market: str, policies: tuple[str, ...], notes: list[str], **options: Any
+) -> KeptList:
+    """The price list of one market: the one that its folder keeps, if nothing has changed since, or a new one.
+
+    A line about a kept one that is used is added to `notes`.
+    """
     from ..serving.price_list.kept import keep, kept_list, origin_of
 
     folder, origin = Path(market), origin_of(Path(market), policies, **options)
     kept, line = kept_list(folder, origin)
-    if line:
+    if kept is not None:
+        notes.append(line)
+    elif line:
         say_aside(f"note: {line}")
     if kept is None:
         with progress_console.status(f"comparing prices, {label}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,10 @@ def _print(found: list[Summary]) -> None:
 def _percent(estimate: Estimate | None, sign: str = "") -> str:
     if estimate is None:
         return ""
-    return f"{estimate.mean:{sign}.2%} [{estimate.low:{sign}.2%}, {estimate.high:{sign}.2%}]"
+    mean = f"{estimate.mean:{sign}.2%}"
+    # A single training says nothing of others.
+    known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+    return f"{mean} [{estimate.low:{sign}.2%}, {estimate.high:{sign}.2%}]" if known else mean
 
 
 def _columns() -> tuple[Any, ...]:
