@@ -38,6 +38,8 @@ SESSIONS = {
 }
 """Pages of interactive sessions, whose outputs are compared, and the fewest examples that each has."""
 
+_FIGURE = re.compile(r"[\d.]+(?=%)")
+
 
 def text_of(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
@@ -62,8 +64,12 @@ def test_the_examples_of_a_page_run(page):
         for block in found:
             exec(compile(block, page, "exec"), namespace)
     if page == "README.md":
-        # The output stands below the example.
-        assert printed.getvalue() == text_of(page).partition("```text\n")[2].partition("```")[0]
+        # The output stands below the example. What is learned differs in its last bits from processor to processor.
+        shown, found = text_of(page).partition("```text\n")[2].partition("```")[0], printed.getvalue()
+        assert _FIGURE.sub("", found) == _FIGURE.sub("", shown)
+        assert list(map(float, _FIGURE.findall(found))) == pytest.approx(
+            list(map(float, _FIGURE.findall(shown))), abs=0.5
+        )
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def run(folder):
     settings = {"num_envs": 8, "validation_episodes": 16, "evaluations": 3, "net_arch": [16], "batch_size": 1536}
-    return train(market(), steps=9216, settings=settings, out=folder)
+    return train(market(), steps=18432, settings=settings, out=folder)
 
 
 @pytest.fixture(scope="session")
