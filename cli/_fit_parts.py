@@ -48,6 +48,8 @@ def fit_parts(
     """
     from .fit import fit_to_folder
 
+    # Until all parts of this call are there, those of an earlier one are no catalogue.
+    (out / PARTS).unlink(missing_ok=True)
     if list(parts) == [""] and place.on == "local":
         return fit_to_folder(tables, parts[""], out, name=name, **options)
     if place.on != "local" and options.get("privacy") is not None:

@@ -219,7 +219,7 @@ def command(
         first = next(iter(zones.values()))
         choice = tables if first is None else zone_tables(tables, first)
         products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
-        parts = catalogue_parts(products, at_once or MOST_PRODUCTS[options["period"]])
+        parts = catalogue_parts(products, at_once or MOST_PRODUCTS[options["period"]], rules.links_by_name)
         options |= {
             "assumptions": Assumptions.under(rules, price_widening=widen),
             "priors": None if priors is None else Priors.load(priors),

@@ -54,8 +54,9 @@ def command(
     prices, and the current prices themselves. Each row has the current and the new price, why, what is expected at it
     with a 90% interval, and columns for the decision. Edit these, then `repricer approve` makes
     the list live. Of a MARKET with price zones (`repricer fit --by zone`) the list holds all zones, or the one that
-    --zone names; of a catalogue in parts (--at-once), the products of all parts. The folder of the market or run keeps the list; it is written again, without a comparison, as long as
-    market, policies, draws, risk and seed are the same.
+    --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts. The folder of the market
+    or run keeps the list; it is written again, without a comparison, as long as market, policies, draws, risk and seed
+    are the same.
     """
     from ..serving.price_list.files import check_list_path, write_list
 

@@ -24,6 +24,16 @@ def test_parts_are_of_about_the_same_size():
     assert min(sizes) > 0.95 * max(sizes)
 
 
+def test_categories_whose_products_a_price_rule_links_are_in_one_part():
+    products = pd.DataFrame({"product": list("abcdefgh"), "category": list("uuvvwwxx")})
+    products["name"] = "product " + products["product"]
+    assert len(catalogue_parts(products, 2)) == 4
+    parts = catalogue_parts(products, 2, links=[("a", "product h"), ("product c", "e"), ("b", "unpriced")])
+    assert ["".join(part["product"]) for part in parts.values()] == ["abgh", "cdef"]
+    parts = catalogue_parts(products, 2, links=[("a", "h"), ("c", "e"), ("d", "b")])
+    assert ["".join(part["product"]) for part in parts.values()] == ["abcdefgh"]
+
+
 def test_a_part_needs_room_for_two_products():
     with pytest.raises(ValueError, match="room for 2 products or more; got 1; raise it"):
         catalogue_parts(pd.DataFrame({"product": ["a", "b"], "category": "x"}), 1)
