@@ -46,7 +46,7 @@ def fit_parts(
         source: What gives another process the same tables: `dataset` and `plan`.
         options: As for `fit_to_folder`.
     """
-    from .fit import fit_to_folder
+    from ._fit_market import fit_to_folder
 
     # Until all parts of this call are there, those of an earlier one are no catalogue.
     (out / PARTS).unlink(missing_ok=True)
@@ -84,7 +84,7 @@ def fit_part(inputs: dict[str, Any], scratch: Path) -> None:
 
     from ..fitting import Zone
     from ..fitting.refit import assumed_in
-    from .fit import fit_to_folder, tables_of
+    from ._fit_market import fit_to_folder, tables_of
 
     given = {name: value for name, value in inputs.items() if name not in (*_FOR_OTHERS, *_ASSUMED)}
     given["assumptions"], given["priors"] = assumed_in(inputs)

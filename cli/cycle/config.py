@@ -260,7 +260,7 @@ class Cycle:
         from ...evaluation.uncertainty.recommendation import tail_of
         from ...fitting import Priors, ShopRules
         from ...fitting.split import check_period
-        from ..fit import FORECASTERS
+        from .._fit_market import FORECASTERS
 
         fit = self.config.fit
         if fit.forecaster not in FORECASTERS:

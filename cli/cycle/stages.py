@@ -123,7 +123,8 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     from ...fitting import Assumptions, Priors, ShopRules, priced_products, zone_tables
     from ...scenarios import scenario_name
     from .._fit_lines import fit_lines, quiet
-    from ..fit import fit_to_folder, privacy_of
+    from .._fit_market import fit_to_folder
+    from ..fit import privacy_of
 
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
     rules = ShopRules.load(cycle.file(asked.rules))

@@ -143,7 +143,7 @@ def test_unknown_command_and_option_are_exit_code_2():
 
 
 def test_fit_offers_every_forecaster():
-    from repricer.cli.fit import FORECASTERS
+    from repricer.cli._fit_market import FORECASTERS
     from repricer.forecasting import candidates
 
     assert FORECASTERS[1:] == tuple(candidates())

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from repricer.cli import main
-from repricer.cli.fit import _forecaster
+from repricer.cli._fit_market import _forecaster
 from repricer.data import import_tables, save_tables
 from repricer.fitting.refit import _forecaster as refitted
 from repricer.forecasting import example_panel
