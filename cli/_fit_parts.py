@@ -51,6 +51,7 @@ def fit_parts(
     # Until all parts of this call are there, those of an earlier one are no catalogue.
     (out / PARTS).unlink(missing_ok=True)
     if list(parts) == [""] and place.on == "local":
+        (out / _KEY).unlink(missing_ok=True)
         return fit_to_folder(tables, parts[""], out, name=name, **options)
     if place.on != "local" and options.get("privacy") is not None:
         raise ValueError(
@@ -58,8 +59,12 @@ def fit_parts(
         )
     jobs = {part: _job(tables, part, products, out, name, source | options) for part, products in parts.items()}
     left = {part: job for part, job in jobs.items() if not _is_fitted(out / part, job)}
-    for part in (part for part in jobs if part not in left):
-        progress_console.print(f"{part}: fitted before", soft_wrap=True)
+    for part in jobs:
+        if part in left:
+            # An interrupted fit leaves neither the old market nor the new one.
+            (out / part / _KEY).unlink(missing_ok=True)
+        else:
+            progress_console.print(f"{part}: fitted before", soft_wrap=True)
     started = time.perf_counter()
     for part in _fitted_elsewhere(left, place, out) if place.on != "local" else left:
         if place.on == "local":

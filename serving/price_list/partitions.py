@@ -20,9 +20,14 @@ def write_partitions(path: Path, rows: Sequence[PriceRow]) -> None:
     Args:
         path: The folder, which a list that is there already is replaced in.
         rows: The rows.
+
+    Raises:
+        ListError: Something else is there.
     """
     import polars as pl
 
+    if path.exists() and not (path.is_dir() and all(each.name.startswith(f"{_WEEK}=") for each in path.iterdir())):
+        raise ListError([f"{path} must be a new folder or an earlier list; got something else there; name another"])
     table = pl.DataFrame(list(map(msgspec.structs.astuple, rows)), schema=_schema(), orient="row")
     with whole_folder(path) as made:
         for (week,), part in table.group_by(_WEEK, maintain_order=True):

@@ -62,6 +62,22 @@ def test_the_same_command_fits_only_the_parts_that_are_missing(folder):
     whole.rename(market)
 
 
+def test_a_part_whose_fit_was_interrupted_is_not_taken_for_fitted(folder, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    key = folder / "market" / "part-1" / "part.json"
+    before = key.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("repricer.cli._fit_market.fit_to_folder", interrupted)
+        words = ["fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT, "--widen", "0.3"]
+        assert CliRunner().invoke(main, list(map(str, words))).exit_code == 130
+    assert not key.exists()
+    assert not (folder / "market" / "parts.json").exists()
+    key.write_bytes(before)
+    run("fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT)
+
+
 def test_on_a_cluster_a_part_is_a_job_that_fits_the_same_market(folder, monkeypatch):
     def as_on_a_cluster(jobs, place, scratch):
         assert place.on == "ray"

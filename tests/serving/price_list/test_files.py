@@ -58,6 +58,17 @@ def test_rows_come_back_as_they_were(tmp_path: Path, ending: str, rows: list[Pri
     assert read_list(tmp_path / f"prices.{ending}") == by_week
 
 
+def test_a_list_does_not_take_the_place_of_other_parquet_files(tmp_path: Path) -> None:
+    file, folder = tmp_path / "sales.parquet", tmp_path / "stock.parquet"
+    file.write_text("sales")
+    folder.mkdir()
+    (folder / "0.parquet").write_text("stock")
+    for path in (file, folder):
+        with pytest.raises(ListError, match="must be a new folder or an earlier list; got something else there"):
+            write_list(path, [make_row()])
+    assert (file.read_text(), (folder / "0.parquet").read_text()) == ("sales", "stock")
+
+
 def test_a_list_of_parquet_files_has_a_folder_a_week(tmp_path: Path) -> None:
     path, weeks = tmp_path / "prices.parquet", (dt.date(2024, 1, 1), dt.date(2024, 1, 8))
     write_list(path, [make_row(week=dt.date(2023, 1, 2))])
