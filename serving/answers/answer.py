@@ -111,7 +111,7 @@ def answer_question(
     Raises:
         StateError: The question is no text of 1 to 300 characters, or the product is unknown.
     """
-    if not isinstance(question, str) or not 0 < len(question.strip()) <= LONGEST:
+    if not isinstance(question, str) or not question.strip() or len(question) > LONGEST:
         got = f"{len(question)} characters" if isinstance(question, str) else "something else"
         raise StateError(f"question must be text of 1 to {LONGEST} characters; got {got}; shorten or fill it")
     products, bundle = predictor.bundle.catalogue.products, predictor.bundle

@@ -132,7 +132,7 @@ def test_other_languages_a_given_product_and_no_price_response(one: Bundle) -> N
     assert said(one, "Warum ist Cider teurer geworden?").intent == "why"
     assert said(one, "¿Cuánto cuesta?", product="cider").product == "cider"
     assert not said(replace(one, response=None), ASKED["what_if"].format("cider")).answered
-    for wrong in ("", " ", "x" * 301, 3, None):
+    for wrong in ("", " ", "x" * 301, " " + "x" * 300, 3, None):
         with pytest.raises(StateError, match="question must be text of 1 to 300"):
             said(one, wrong)
     with pytest.raises(StateError, match="product must be one of"):
