@@ -1,4 +1,4 @@
-"""PPO on the markets of gym-invmgmt: `python -m repricer.benchmarks.inventory_suite`.
+"""PPO on the markets of gym-invmgmt: `python -m repricer.benchmarks.inventory.networks`.
 
 Shown is the mean profit over the suite's ten episodes, with its standard error over the training runs, beside the
 published results of others. Words restrict the table to scenarios whose names hold all of them.

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
-from repricer.benchmarks.inventory_suite.adapter import BaseStock, OrdersAroundRule, measured
+from repricer.benchmarks.inventory.adapter import BaseStock, OrdersAroundRule, measured
 
 DEMAND, PERIODS, STOCK = 10.0, 4, 5.0
 EDGES = {

@@ -4,9 +4,9 @@ import importlib.util
 
 import numpy as np
 import pytest
-from repricer.benchmarks.inventory_suite import __main__ as command
-from repricer.benchmarks.inventory_suite.adapter import OrdersAroundRule
-from repricer.benchmarks.inventory_suite.suite import SEEDS, learned, score, shipped
+from repricer.benchmarks.inventory import networks as command
+from repricer.benchmarks.inventory.adapter import OrdersAroundRule
+from repricer.benchmarks.inventory.suite import SEEDS, learned, score, shipped
 
 
 def test_each_scenario_has_published_results_below_the_oracle():
