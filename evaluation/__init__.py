@@ -2,6 +2,7 @@
 and the report.
 """
 
+from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .compare.ablation import Without
 from .compare.comparison import Comparison, Estimate, Row, evaluate
 from .compare.stress import StressRow, StressTable, stress_table
@@ -13,7 +14,6 @@ from .explanation.surrogate import SurrogateTree, surrogate_tree
 from .fit_quality.fidelity import fidelity
 from .off_policy.estimators import OffPolicy, estimate_from_log
 from .off_policy.price_log import LogRecorder, PriceLog, read_log
-from .optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .policies import POLICY_NAMES, named_policy
 from .sales import SalesRecorder
 

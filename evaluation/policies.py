@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..agents import Run, best_fixed, myopic, time_only
 from ..agents.posterior import current_prices
+from ..optimum import best_path, certainty_equivalent, solve
 from ..pricing import (
     CostPlus,
     EpsilonGreedy,
@@ -20,7 +21,6 @@ from ..pricing import (
     competitor,
 )
 from ..scenarios import MarketSpec
-from .optimum import best_path, certainty_equivalent, solve
 
 BEST_FIXED = "best-fixed"
 

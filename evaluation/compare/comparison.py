@@ -15,9 +15,9 @@ from scipy.stats import t as student_t
 
 from ...agents import Run
 from ...envs import Episodes, rollout, seed_for
+from ...optimum import Bound, Optimum, exact_value, solve, upper_bound
 from ...pricing import Policy
 from ...scenarios import MarketSpec, load_scenario
-from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from ..policies import AGAINST_RIVALS, BEST_FIXED, POLICY_NAMES, named_policy, policies_of
 from ..uncertainty import Assessment, assess
 from ..uncertainty.draws import check_draws

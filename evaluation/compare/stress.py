@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ...agents import best_fixed
 from ...envs import rollout, seed_for
+from ...optimum import Optimum, exact_value, solve
 from ...pricing import Policy
 from ...scenarios import STRESSES, MarketSpec, ScenarioError, load_scenario
 from ...scenarios.stress import stressed
-from ..optimum import Optimum, exact_value, solve
 from ..policies import policies_of
 from .comparison import Estimate
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...envs import Market, seed_for
+from ...optimum import exact_value, solve
 from ...pricing import (
     Action,
     MarketView,
@@ -23,7 +24,6 @@ from ...pricing import (
 )
 from ...pricing.wording import rule_words, units_words
 from ...scenarios import MarketSpec, load_scenario
-from ..optimum import exact_value, solve
 from .demand_curve import DemandCurve, demand_curve, repeated
 
 _NAMED = 3

@@ -1,0 +1,79 @@
+"""Exact optima, exact values of policies, an upper bound where no solver applies, and policies that
+are solved for.
+
+One solver per family of markets; the `covers` of each says which markets it admits:
+
+- `one_stock`: one product with finite stock that is never replenished.
+- `several_stocks`: several products, each with such a stock, or all with shares in common
+  resources.
+- `separate_periods`: unlimited stock and no link between periods.
+- `one_rival`: one product against one competitor that responds to its price.
+- `price_and_order`: one product whose price and order are set together.
+- `reference_price`: one product whose customers remember prices.
+- `price_levels`: one product whose allowed prices depend on the current one.
+- `lead_times`: products whose orders take one or two periods.
+
+`exact_value` covers more markets than all solvers together, and shares no dynamic
+programming with them.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from ..scenarios import MarketSpec
+from . import (
+    lead_times,
+    one_rival,
+    one_stock,
+    price_and_order,
+    price_levels,
+    reference_price,
+    separate_periods,
+    several_stocks,
+)
+from .fluid_bound import Bound, upper_bound
+from .fluid_policy import certainty_equivalent
+from .one_stock import gallego_van_ryzin
+from .policy_value import exact_value
+from .problem import Optimum
+from .time_only import best_path
+
+__all__ = [
+    "Bound",
+    "Optimum",
+    "best_path",
+    "certainty_equivalent",
+    "exact_value",
+    "gallego_van_ryzin",
+    "solve",
+    "upper_bound",
+]
+
+_SOLVERS = (
+    one_stock,
+    several_stocks,
+    separate_periods,
+    one_rival,
+    price_and_order,
+    reference_price,
+    price_levels,
+    lead_times,
+)
+
+
+@functools.lru_cache(maxsize=16)
+def solve(spec: MarketSpec) -> Optimum | None:
+    """The optimum of a market, or None where no solver applies.
+
+    Args:
+        spec: The market.
+
+    Example:
+        >>> from repricer.evaluation import solve
+        >>> from repricer.scenarios import load_scenario
+        >>> round(solve(load_scenario("gallego-van-ryzin")).value, 3)
+        15.446
+    """
+    found = (solver.solve(spec) for solver in _SOLVERS)
+    return next((optimum for optimum in found if optimum is not None), None)

@@ -1,0 +1,327 @@
+"""The best money from customers when every unit of stock has a dual value: the building block of
+the fluid bound.
+
+Every effect of the market takes its best case: reference prices are at their maximum, competitors
+at their ceiling (at their price, if they never move), loyalty as high as the lowest prices could
+bring it, every product is promoted at no cost, each segment is shown the best product of each
+category, and strategic customers come back as long as that pays. Shocks and overdispersion have a
+mean of one and do not matter. Each logit segment has prices of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs import expected_units
+from ..pricing import choice_shares
+from ..scenarios import MarketSpec, choice_model
+from .nested_logit import NestedCustomer
+from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid, sections_on
+from .rival_replies import all_stay, initial_prices
+
+_MOST_PRICES = 4000
+_TOLERANCE = 1e-12
+# Above this utility exp would overflow.
+_HIGHEST_UTILITY = 500.0
+
+
+class FluidDemand(Protocol):
+    """The demand of a market in the fluid problem."""
+
+    def money(self, value: Array, first: int) -> tuple[float, Array]:
+        """The most money, less the dual value of the units sold, that P periods can bring.
+
+        Args:
+            value: (P, N) dual value of a unit sold in each period, discounted to
+                the episode's start.
+            first: The first period.
+
+        Returns:
+            The money, discounted to the episode's start, and the units sold (N,).
+        """
+        ...
+
+
+def demand_of(spec: MarketSpec) -> FluidDemand | None:
+    """The fluid demand, or None for a demand family that it does not cover."""
+    logit = spec.demand.family == "mnl"
+    if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None)):
+        return _Logit(spec)
+    plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns"}
+    if plain and np.bincount(spec.category_index).max() == 1:
+        return _Priced(spec)
+    if spec.demand.family == "nested-logit" and sections_on(spec) <= {"capacity"}:
+        return _Nested(spec)
+    return _Logit(spec) if logit else None
+
+
+class _Calendar:
+    """What both kinds share: discounting, costs, regimes, returns, and reference prices
+    at their maximum.
+    """
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self.spec, self.periods = spec, int(spec.market.horizon_periods)
+        costs, backlog = Costs.of(spec), spec.stock.shortage == "backlog"
+        orders = spec.stock.replenishment != "none" and not backlog
+        self.cost = costs.sold + (costs.ordered if orders else 0)
+        self.kept = 1 - (0.0 if spec.returns is None else spec.returns.probability)
+        rules = spec.guardrails
+        # Prices paid lie between the floor after a discount and the highest list price.
+        self.low = (rules.paid_low if spec.prices.max_discount > 0 else rules.low).astype(np.float64)
+        self.high = rules.high.astype(np.float64)
+        self.reference = np.maximum(spec.products.regular_price, self.high)
+        self.regimes = max(spec.sizes["Z"], 1)
+
+    def discounting(self, period: int) -> tuple[float, float]:
+        """The discount factor of a period and its weight; the last of an infinite horizon counts
+        for all later ones.
+        """
+        factor = self.spec.market.discount_factor
+        infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
+        return factor**period, 1 / (1 - factor) if infinite else 1.0
+
+    @functools.cached_property
+    def chances(self) -> Array:
+        """(T, Z) probability of each regime in each period."""
+        return self.spec.regime_probabilities(self.periods)
+
+    @functools.cached_property
+    def rival_price(self) -> Array | None:
+        """(R,) competitors' prices in the best case."""
+        if self.spec.competitors is None:
+            return None
+        return initial_prices(self.spec) if all_stay(self.spec) else self.spec.competitors.ceiling
+
+
+class _Priced(_Calendar):
+    """Categories of one product: every price is tried, one for all segments unless there
+    are personal prices.
+    """
+
+    def __init__(self, spec: MarketSpec) -> None:
+        super().__init__(spec)
+        grids = [self._paid(n) for n in range(spec.sizes["N"])]
+        longest = max(grid.size for grid in grids)
+        # Shorter grids are padded with their last price.
+        self.price = np.stack([np.pad(g, (0, longest - g.size), mode="edge") for g in grids], axis=1)
+        self.stationary = is_stationary(spec)
+
+    def _paid(self, n: int) -> Array:
+        """Prices that a customer may pay: list prices, and prices below the lowest of them
+        after a discount.
+        """
+        grid = price_grid(self.spec, n, most=_MOST_PRICES)
+        if self.low[n] >= grid[0]:
+            return grid
+        return np.concatenate([np.linspace(self.low[n], grid[0], _MOST_PRICES, endpoint=False), grid])
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019  as many as a season has periods, for a short-lived object
+    def _units(self, period: int, regime: int) -> Array:
+        """(G, K, N), or (G, 1, N) where all segments pay the same."""
+        given = {"reference": self.reference, "regime": regime, "rival_price": self.rival_price}
+        units = expected_units(self.spec, period, self.price, **given)
+        return units if self.spec.prices.max_discount > 0 else units.sum(axis=1, keepdims=True)
+
+    def money(self, value: Array, first: int) -> tuple[float, Array]:
+        """See `FluidDemand`."""
+        total, sold, known = 0.0, np.zeros(value.shape[1]), {}
+        for t, row in enumerate(value, start=first):
+            factor, times = self.discounting(t)
+            kind = (0 if self.stationary else t, (row / factor).tobytes())
+            if kind not in known:
+                known[kind] = self._best(kind[0], row / factor)
+            money, units = known[kind]
+            weight = self.chances[t] * times
+            total += factor * float(weight @ money)
+            sold += weight @ units
+        return total, sold
+
+    def _best(self, period: int, value: Array) -> tuple[Array, Array]:
+        """By regime, the most money of a period (Z,) and the units sold for it (Z, N)."""
+        money, sold = np.zeros(self.regimes), np.zeros((self.regimes, value.size))
+        for z in range(self.regimes):
+            units = self._units(period, z) * self.kept
+            gain = (self.price - self.cost - value)[:, None, :] * units
+            best, most = gain.argmax(axis=0), gain.max(axis=0)
+            # No unit has to be sold at a loss: a product that is sold out does not sell.
+            taken = np.where(most > 0, np.take_along_axis(units, best[None], axis=0)[0], 0)
+            money[z], sold[z] = np.maximum(most, 0).sum(), taken.sum(axis=0)
+        return money, sold
+
+
+class _Nested(_Calendar):
+    """Nested logit in a market without further sections: each segment's best prices."""
+
+    def money(self, value: Array, first: int) -> tuple[float, Array]:
+        """See `FluidDemand`."""
+        total, sold, arrivals, known = 0.0, np.zeros(value.shape[1]), self.spec.arrivals, {}
+        stationary = is_stationary(self.spec)
+        for t, row in enumerate(value, start=first):
+            factor, times = self.discounting(t)
+            for c, k in np.ndindex(self.spec.sizes["C"], self.spec.sizes["K"]):
+                own = self.spec.category_index == c
+                kind = (c, k, 0 if stationary else t, (row / factor)[own].tobytes())
+                if kind not in known:
+                    known[kind] = self._customer(t, c, k, own).best((self.cost + row / factor)[own])
+                _, money, share = known[kind]
+                mean = times * arrivals.rate[t, c] * arrivals.segment_share[c, k]
+                total += factor * mean * money
+                sold[own] += mean * share
+        return total, sold
+
+    def _customer(self, t: int, c: int, k: int, own: NDArray[np.bool_]) -> NestedCustomer:
+        demand = self.spec.demand
+        return NestedCustomer(
+            demand.quality[k, own] + demand.season[t, c] + demand.quality_path[t, own],
+            demand.price_sensitivity[k, own] * demand.sensitivity_path[t, c],
+            demand.nesting[c : c + 1],
+            self.low[own],
+            self.high[own],
+        )
+
+
+class _Logit(_Calendar):
+    """Multinomial logit: each segment's best prices by Newton's method on the expected money
+    of a customer.
+
+    At the optimum the money theta satisfies theta * outside = sum of (price - cost - theta) *
+    weight over the products, each at the price that is best for it (see `logit`); a product whose
+    term is negative is not offered.
+    """
+
+    def __init__(self, spec: MarketSpec) -> None:
+        super().__init__(spec)
+        self.member = np.eye(spec.sizes["C"])[spec.category_index]  # (N, C)
+        strategic, segments = spec.strategic, spec.sizes["K"]
+        share = np.zeros(segments) if strategic is None else strategic.share
+        # Customers who never wait, and after them those who may.
+        self.who = np.tile(np.arange(segments), 1 if strategic is None else 2)
+        self.part = 1 - share if strategic is None else np.concatenate([1 - share, share])
+        self.patience = np.zeros(segments)
+        if strategic is not None:
+            self.patience = np.concatenate([self.patience, strategic.patience])
+
+    @functools.cached_property
+    def loyalty(self) -> Array:
+        """(T, K) highest multiplier of arrivals that can be reached."""
+        spec, loyal = self.spec, self.spec.loyalty
+        if loyal is None:
+            return np.ones((self.periods, spec.sizes["K"]))
+        cut = np.log(spec.products.regular_price / self.low).max()
+        goal, rows = np.exp(loyal.price_effect * max(cut, 0)), [np.ones(spec.sizes["K"])]
+        for _ in range(self.periods - 1):
+            rows.append(np.clip(loyal.memory * rows[-1] + (1 - loyal.memory) * goal, loyal.low, loyal.high))
+        if is_infinite_horizon(spec):
+            rows[-1] = np.full(spec.sizes["K"], loyal.high)
+        return np.array(rows)
+
+    def customers(self, period: int) -> Array:
+        """(Z, K', C) mean customers of a period by regime."""
+        spec = self.spec
+        busy = np.ones(1) if spec.regimes is None else spec.regimes.arrivals
+        mean = spec.arrivals.rate[period] * spec.arrivals.segment_share.T * self.loyalty[period][:, None]
+        return (busy * self.chances[period])[:, None, None] * (mean[self.who] * self.part[:, None])
+
+    def utility(self, period: int) -> tuple[Array, Array, Array, Array]:
+        """Utility at a price of zero, its fall per unit of currency and of log price (Z, K', N),
+        and the weight of the outside option (Z, K', C).
+        """
+        spec, demand, category = self.spec, self.spec.demand, self.spec.category_index
+        mood, care = (
+            (np.zeros(1), np.ones(1)) if spec.regimes is None else (spec.regimes.utility, spec.regimes.sensitivity)
+        )
+        path = care[:, None, None] * demand.sensitivity_path[period]  # (Z, 1, C)
+        season = mood[:, None, None] + demand.season[period]
+        quality = demand.quality + demand.quality_path[period] + (0 if spec.promotion is None else spec.promotion.lift)
+        level = (quality + season[..., category])[:, self.who]
+        slope = (demand.price_sensitivity * path[..., category])[:, self.who]
+        power = np.zeros_like(slope)
+        if spec.reference_price is not None:
+            gain = spec.reference_price.gain
+            if spec.reference_price.scale == "log":
+                level, power = level + gain * np.log(self.reference), power + gain
+            else:
+                level, slope = level + gain * self.reference, slope + gain
+        regimes = [None] if spec.regimes is None else range(self.regimes)
+        outside = np.stack(
+            [choice_model(spec).outside_weight(period, rival_price=self.rival_price, regime=z) for z in regimes]
+        )[:, self.who]
+        return level, slope, power, outside
+
+    def money(self, value: Array, first: int) -> tuple[float, Array]:
+        """See `FluidDemand`. Backwards, as the value of a waiting customer depends on
+        the next period.
+        """
+        shape = (self.regimes, self.who.size)
+        later, later_units = np.zeros((*shape, self.spec.sizes["C"])), np.zeros((*shape, value.shape[1]))
+        ahead = np.eye(1) if self.spec.regimes is None else self.spec.regimes.transition
+        total, sold = 0.0, np.zeros(value.shape[1])
+        for t in reversed(range(first, first + len(value))):
+            factor, times = self.discounting(t)
+            come_back = (
+                self.spec.market.discount_factor * np.tensordot(ahead, later, 1),
+                np.tensordot(ahead, later_units, 1),
+            )
+            later, later_units = self._customer(t, self.cost + value[t - first] / factor, *come_back)
+            mean = self.customers(t) * times
+            total += factor * float((mean * later).sum())
+            sold += ((mean @ self.member.T) * later_units).sum(axis=(0, 1))
+        return total, sold
+
+    def _customer(self, period: int, cost: Array, later: Array, later_units: Array) -> tuple[Array, Array]:
+        """Money (Z, K', C) and units (Z, K', N) of one customer; later: those of a customer
+        who comes back.
+        """
+        level, slope, power, outside = self.utility(period)
+        low, high, category = self.low, self.high, self.spec.category_index
+        cheapest = np.exp(np.minimum(level - slope * low - power * np.log(low), _HIGHEST_UTILITY))
+        waiting = self.patience[:, None] * (cheapest @ self.member)
+        theta = np.zeros_like(later)
+        while True:
+            floor = cost + (theta @ self.member.T) / self.kept
+            price = _best_price(floor, slope, power, low, high)
+            gain = self.kept * (price - floor)
+            utility = np.where(gain > 0, level - slope * price - power * np.log(price), -np.inf)
+            utility = utility + self._shown(gain, utility, outside)
+            waits = waiting * (later > theta)
+            bought, left = choice_shares(utility, category, outside + waits)
+            waits = left * waits / (outside + waits)
+            # The excess over the logit's denominator is convex and falls in theta: Newton's steps
+            # rise to its zero.
+            excess = (gain * bought) @ self.member + waits * (later - theta) - (left - waits) * theta
+            theta = theta + excess
+            if np.all(np.abs(excess) <= _TOLERANCE * (1 + np.abs(theta))):
+                break
+        return theta, self.kept * bought + (waits @ self.member.T) * later_units
+
+    def _shown(self, gain: Array, utility: Array, outside: Array) -> Array:
+        """(Z, K', N) utility added by recommendations, to the best candidate of each category."""
+        slot = self.spec.recommendation
+        if slot is None:
+            return np.zeros_like(gain)
+        earned = gain * choice_shares(utility, self.spec.category_index, outside).product
+        lift, may = np.zeros_like(gain), slot.candidates[self.who] > 0
+        for c in range(self.spec.sizes["C"]):
+            here = np.where(may & (self.spec.category_index == c), earned, -1.0)
+            best = here.argmax(axis=-1)[..., None]
+            more = np.where(here.max(axis=-1) > 0, slot.lift[self.who], 0.0)
+            np.put_along_axis(lift, best, more[..., None], axis=-1)
+        return lift
+
+
+def _best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array) -> Array:
+    """Maximiser of (price - floor) * exp(-slope * price) * price ** -power in [low, high]."""
+    slope = np.maximum(slope, 1e-12)
+    half = (slope * floor + 1 - power) / (2 * slope)
+    root = half + np.sqrt(np.maximum(half**2 + power * floor / slope, 0))
+    price = np.clip(root, low, high)
+    if not (power.any() and (floor < 0).any()):
+        return price
+    # Below a floor of zero and with a power there are two peaks, one at the lowest price.
+    money = [np.log(p - floor) - slope * p - power * np.log(p) for p in (np.broadcast_to(low, price.shape), price)]
+    return np.where(money[0] > money[1], low, price)

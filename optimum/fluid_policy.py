@@ -1,0 +1,169 @@
+"""The certainty-equivalent policy: before each period the fluid problem for the stock left
+is solved again.
+
+In the fluid problem demand equals its mean, and the price response is known. A unit of stock then
+has one dual value: the lowest at which the mean demand of all periods left, each at the price that
+is best given that value, does not exceed the stock. Maglaras and Meissner (2006), Dynamic Pricing
+Strategies for Multiproduct Revenue Management Problems, M&SOM 8(2), section 4 (the resolving
+heuristic). Prices are found as if any price between the bounds could be charged; the guardrails
+round them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs import expected_units
+from ..pricing import Action, MarketView, Policy, StockTimePrice
+from ..scenarios import MarketSpec
+from . import one_stock, several_stocks
+from .logit import LogitCustomer
+from .problem import Array, Costs, is_infinite_horizon, is_stationary
+
+_NAME = "certainty-equivalent"
+_PRICES = 2001
+_VALUES = 801
+_TOLERANCE = 1e-9
+
+
+def certainty_equivalent(spec: MarketSpec) -> Policy | None:
+    """The policy, or None for a market that it does not cover.
+
+    It covers one product whose stock is never replenished, and several such products with one logit
+    segment and stationary demand. Where stock is not the state, the myopic policy is
+    certainty-equivalent, exactly or nearly.
+
+    Example:
+        >>> from repricer.scenarios import load_scenario
+        >>> certainty_equivalent(load_scenario("scarce")).name
+        'certainty-equivalent'
+    """
+    if is_infinite_horizon(spec):
+        return None
+    if one_stock.covers(spec):
+        return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
+    if several_stocks.covers(spec) and is_stationary(spec) and spec.market.discount_factor == 1:
+        return FluidPrices(spec)
+    return None
+
+
+def initial_path(spec: MarketSpec) -> Array:
+    """(T,) fluid prices from the initial state of a market that `one_stock` covers; they
+    ignore the regime.
+    """
+    return _OneProduct(spec).initial_path()
+
+
+class _OneProduct:
+    """Mean demand and best price by the dual value of a unit."""
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self.spec, self.periods = spec, int(spec.market.horizon_periods)
+        self.low, self.high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
+        self.price, self.cost = np.linspace(self.low, self.high, _PRICES), Costs.of(spec).sold[0]
+        self.holding = Costs.of(spec).holding[0]
+        self.least = self._unsold()
+        self.values = np.linspace(min(self.least.min(), 0.0), max(self.high, self.least.max()), _VALUES)
+        self.transition, self.initial = one_stock.chain(spec)
+        kinds = 1 if is_stationary(spec) else self.periods
+        self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
+
+    def _unsold(self) -> Array:
+        """(T,) value in each period of a unit that is never sold: its salvage value less the cost
+        of holding it.
+        """
+        value = np.empty(self.periods)
+        value[-1] = self.spec.stock.salvage_value[0] - self.holding
+        for t in reversed(range(self.periods - 1)):
+            value[t] = self.spec.market.discount_factor * value[t + 1] - self.holding
+        return value
+
+    def _units_of(self, period: int) -> Array:
+        rows, regimes = self.price[:, None], range(self.initial.size)
+        return np.stack([expected_units(self.spec, period, rows, regime=z).sum(axis=(1, 2)) for z in regimes])
+
+    def _kind(self, period: int) -> int:
+        return period if len(self.units) > 1 else 0
+
+    def best(self, units: Array, value: Array) -> NDArray[np.intp]:
+        """(W,) index of the best price for each dual value (W,), given mean units (P,)
+        at each price.
+        """
+        return ((self.price - self.cost - value[:, None]) * units).argmax(axis=1)
+
+    def _demand_at_best(self) -> Array:
+        """(kinds, Z, W) mean units at the best price for each dual value."""
+        return np.stack([np.stack([row[self.best(row, self.values)] for row in kind]) for kind in self.units])
+
+    def value_of_stock(self) -> Array:
+        """(T, Z, S + 1) dual value of a unit, in money of the period."""
+        stock_units, discount = np.arange(int(self.spec.stock.initial_units[0]) + 1), self.spec.market.discount_factor
+        now, regimes = self._demand_at_best(), range(self.initial.size)
+        table = np.empty((self.periods, self.initial.size, stock_units.size))
+        left = np.zeros((self.initial.size, self.values.size))
+        for t in reversed(range(self.periods)):
+            # A unit of this value now has a higher value later: it was held, and money is
+            # discounted.
+            later = np.stack([np.interp((self.values + self.holding) / discount, self.values, row) for row in left])
+            left = now[self._kind(t)] + self.transition @ later
+            for z in regimes:
+                # Demand falls as the dual value rises.
+                found = np.interp(stock_units, left[z, ::-1], self.values[::-1])
+                table[t, z] = np.maximum(found, self.least[t])
+        return table
+
+    def table(self) -> Array:
+        """(T, Z, S + 1) prices."""
+        value = self.value_of_stock()
+        prices = np.empty_like(value)
+        for t in range(self.periods):
+            for z, units in enumerate(self.units[self._kind(t)]):
+                prices[t, z] = self.price[self.best(units, value[t, z])]
+        return prices
+
+    def initial_path(self) -> Array:
+        """See the function of this name."""
+        value = float(self.initial @ self.value_of_stock()[0, :, -1])
+        path = np.empty(self.periods)
+        for t, chance in enumerate(self.spec.regime_probabilities(self.periods)):
+            path[t] = self.price[self.best(chance @ self.units[self._kind(t)], np.array([value]))[0]]
+            value = (value + self.holding) / self.spec.market.discount_factor
+        return path
+
+
+@dataclass(frozen=True)
+class FluidPrices:
+    """The fluid prices of several products of one logit segment, for the stock and the time left."""
+
+    spec: MarketSpec
+    name: str = _NAME
+
+    def act(self, view: MarketView) -> Action:
+        """Solve once for every distinct state in the view."""
+        periods_left = np.maximum(self.spec.market.horizon_periods - view.period, 1)
+        states = np.column_stack([periods_left, np.maximum(view.on_hand, 0)]).astype(np.float64)
+        states, index = np.unique(states, axis=0, return_inverse=True)
+        prices = self.solve(states[:, 1:], self.spec.arrivals.rate[0, 0] * states[:, 0])
+        return Action(prices.astype(np.float32)[index.reshape(-1)])
+
+    def solve(self, units: Array, customers: Array) -> Array:
+        """Prices (B, N) for units left (B, N) and customers still expected (B,).
+
+        The dual value of each product rises while its demand exceeds its stock, and falls, down to
+        its salvage value, while demand is below; the step is the gap in logarithms over the
+        sensitivity, which is Newton's step with the other products fixed.
+        """
+        count = units.shape[1]
+        customer = LogitCustomer.of(self.spec, 0, np.arange(count))
+        cost, least = Costs.of(self.spec).sold, self.spec.stock.salvage_value
+        there, value = units > 0, np.broadcast_to(least, units.shape)
+        while True:
+            prices, theta = customer.best_prices(cost + value, there)
+            wanted = customers[:, None] * customer.shares(prices, there).product
+            gap = np.log(np.where(there, wanted, 1.0) / np.where(there, units, 1.0)) / customer.sensitivity
+            before, value = value, np.maximum(value + gap, least)
+            if np.abs(value - before).max() <= _TOLERANCE * (1 + theta.max()):
+                return prices

@@ -1,0 +1,118 @@
+"""Prices that maximise the expected money from one customer who chooses by multinomial logit.
+
+At the optimum every product's price maximises (price - cost - theta) * weight(price), where theta
+is the money expected from the customer. With continuous prices, price = cost + 1 / sensitivity +
+theta, and theta solves theta = sum of weight_j(c_j + 1 / b_j + theta) / b_j over the weight of the
+outside option. With a common sensitivity b that is the equal mark-up (1 + W) / b, with W Lambert's
+function of sum of e^(a_j - b c_j - 1). Li and Huh (2011), Pricing Multiple Products with the
+Multinomial Logit and Nested Logit Models, M&SOM 13(4). Bounds and price ladders bind product by
+product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pricing import ChoiceShares, choice_shares
+from ..scenarios import MarketSpec
+from .problem import Array
+
+_TOLERANCE = 1e-14
+_MOST_ROUNDS = 200
+
+
+@dataclass(frozen=True)
+class LogitCustomer:
+    """One customer of one segment, who chooses among N products in one period.
+
+    Args:
+        quality: (N,) utility at a price of zero.
+        sensitivity: (N,) utility lost per unit of currency.
+        low, high: (N,) price bounds, currency per unit.
+        allowed: N arrays of allowed prices; None where prices are continuous.
+        outside: exp(utility) of the outside option, rival offers included.
+
+    Example:
+        >>> one = np.ones(1)
+        >>> customer = LogitCustomer(2 * one, one, 0 * one, 10 * one, allowed=None)
+        >>> price, money = customer.best_prices(cost=np.zeros((1, 1)), available=np.ones((1, 1), bool))
+        >>> bool(np.isclose(price[0, 0], 1 + money[0]))  # the mark-up is 1 / sensitivity + theta
+        True
+    """
+
+    quality: Array
+    sensitivity: Array
+    low: Array
+    high: Array
+    allowed: list[Array] | None
+    outside: float = 1.0
+
+    @classmethod
+    def of(cls, spec: MarketSpec, period: int, products: NDArray[np.intp], outside: float = 1.0) -> LogitCustomer:
+        """The customer of a market with one segment.
+
+        Args:
+            spec: the market.
+            period: counted from 0.
+            products: indices of the products of one category.
+            outside: as of the class.
+        """
+        category, demand = spec.category_index[products[0]], spec.demand
+        allowed = [steps for n in products if (steps := spec.guardrails.allowed_prices(int(n))) is not None]
+        return cls(
+            quality=demand.quality[0, products]
+            + demand.season[period, category]
+            + demand.quality_path[period, products],
+            sensitivity=demand.price_sensitivity[0, products] * demand.sensitivity_path[period, category],
+            low=spec.guardrails.low[products].astype(np.float64),
+            high=spec.guardrails.high[products].astype(np.float64),
+            allowed=allowed or None,
+            outside=outside,
+        )
+
+    def shares(self, price: Array, available: NDArray[np.bool_]) -> ChoiceShares:
+        """Choice probabilities at prices (B, N), among the products that are available (B, N)."""
+        utility = np.where(available, self.quality - self.sensitivity * price, -np.inf)
+        return choice_shares(utility, outside=self.outside)
+
+    def best_prices(self, cost: Array, available: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """The best prices and the money that they bring.
+
+        Dinkelbach (1967), On Nonlinear Fractional Programming, Management Science 13(7): theta is
+        set to the money of the prices that are best for the last theta, which is Newton's method
+        and rises to the optimum.
+
+        Args:
+            cost: (B, N) currency per unit, opportunity costs of stock included.
+            available: (B, N) which products can be sold; the others get their highest price.
+
+        Returns:
+            Prices (B, N), and the money expected from the customer (B,).
+        """
+        price, theta = np.broadcast_to(self.high, cost.shape), np.zeros(len(cost))
+        for _ in range(_MOST_ROUNDS):
+            price = np.where(available, self._best_for(cost + theta[:, None]), self.high)
+            margin = np.where(available, price - cost, 0.0)
+            before, theta = theta, (margin * self.shares(price, available).product).sum(axis=1)
+            if np.all(np.abs(theta - before) <= _TOLERANCE * (1 + np.abs(theta))):
+                break
+        return price, theta
+
+    def _best_for(self, cost: Array) -> Array:
+        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak
+        and then falls.
+        """
+        with np.errstate(divide="ignore"):
+            peak = cost + 1 / self.sensitivity
+        if self.allowed is None:
+            return np.clip(peak, self.low, self.high)
+        best = np.empty_like(cost)
+        for n, steps in enumerate(self.allowed):
+            above = np.searchsorted(steps, peak[:, n])
+            lower, upper = steps[np.maximum(above - 1, 0)], steps[np.minimum(above, steps.size - 1)]
+            loss = np.exp(-self.sensitivity[n] * (upper - lower))
+            best[:, n] = np.where((upper - cost[:, n]) * loss > lower - cost[:, n], upper, lower)
+        return best

@@ -1,0 +1,142 @@
+"""The exact value of a deterministic policy, by carrying the probabilities of its states forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..pricing import MarketView, Policy, is_deterministic
+from ..scenarios import MarketSpec
+from .problem import Costs, is_infinite_horizon, sections_on, stock_settings
+from .rival_replies import all_stay, one_answers
+from .state_chain import Period, PolicyChoice, States, TooManyStates, is_unlimited, sales_are_few
+
+# Once money is discounted to this factor, it changes no visible digit of a value.
+_NEGLIGIBLE = 1e-12
+
+
+def covers(spec: MarketSpec) -> bool:
+    """Whether the states that a policy reaches can be listed, or unlimited stock makes them
+    independent of sales.
+    """
+    costs = {"cost_due", "order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"}
+    ordering = {"replenishment", "max_order_units"} if spec.stock.replenishment == "action" else set()
+    return (
+        sections_on(spec) <= {"regimes", "reference_price", "competitors"}
+        and stock_settings(spec) <= {"initial_units", "lead_time_periods", "shortage"} | costs | ordering
+        and (not ordering or not spec.stock.lead_time_periods.any())
+        and (is_unlimited(spec) or sales_are_few(spec))
+        and (spec.competitors is None or all_stay(spec) or one_answers(spec))
+        and (spec.market.ending == "terminated" or not spec.stock.salvage_value.any())
+        # Prices before the current one are no part of these states.
+        and spec.prices.max_changes is None
+    )
+
+
+class _LooksAtSales(Exception):
+    """The policy's action depends on the units sold last."""
+
+
+class _ViewWithoutSales(MarketView):
+    """A view without the units sold last: reading them raises.
+
+    Most policies never read them. Without them there are several times fewer states, and a single
+    one where stock is unlimited.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "last_units":
+            raise _LooksAtSales
+        return super().__getattribute__(name)
+
+
+def exact_value(
+    spec: MarketSpec,
+    policy: Policy,
+    *,
+    states: int = 200_000,
+    believed: MarketSpec | None = None,
+    start: MarketView | None = None,
+) -> float | None:
+    """The expected money of a deterministic policy's episode, or None where it has no exact value.
+
+    Money is discounted, and counted over an infinite horizon where the market goes on after the
+    episode, as in `Optimum`.
+
+    Args:
+        spec: The market.
+        policy: The policy.
+        states: The most states that are followed.
+        believed: The market that the policy believes in, see `repricer.envs.Market`; by default the
+            market itself.
+        start: The episode starts from the first market of this view; the value is that of the
+            periods left, in money of the view's period.
+
+    Returns:
+        The value, currency. None for markets that `covers` excludes, for policies that draw, learn
+        or have a recurrent state, and for policies that reach more than `states` states.
+
+    Example:
+        >>> from repricer.evaluation import exact_value, solve
+        >>> from repricer.scenarios import load_scenario
+        >>> spec = load_scenario("gallego-van-ryzin")
+        >>> optimum = solve(spec)
+        >>> abs(exact_value(spec, optimum.policy) / optimum.value - 1) < 1e-6
+        True
+    """
+    if not (covers(spec) and is_deterministic(policy)):
+        return None
+    walk = _Walk(spec, policy, states, believed or spec, start)
+    try:
+        try:
+            return walk.value(_ViewWithoutSales)
+        except _LooksAtSales:
+            return walk.value(MarketView) if sales_are_few(spec) else None
+    except TooManyStates:
+        return None
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The arguments of `exact_value`."""
+
+    spec: MarketSpec
+    policy: Policy
+    states: int
+    believed: MarketSpec
+    start: MarketView | None
+
+    def value(self, kind: type[MarketView]) -> float:
+        """The expected money if the policy sees views of this kind."""
+        if self.start is None:
+            return _carry_forward(self, States.initial(self.spec), 0, kind)
+        return _carry_forward(self, States.seen(self.spec, self.start), int(self.start.period[0]), kind)
+
+
+def _carry_forward(walk: _Walk, now: States, first: int, kind: type[MarketView]) -> float:
+    spec = walk.spec
+    horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
+    costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
+    met: dict[bytes, tuple[float, float]] = {}
+    while factor > _NEGLIGIBLE if infinite else period < horizon:
+        # Beyond the episode an infinite-horizon market looks as in the last period.
+        number = min(period, horizon - 1)
+        if infinite and period >= horizon and now.weight.size == 1:
+            # A state that was met before is met again and again: the rest is a geometric series.
+            state = b"".join(part.tobytes() for part in vars(now).values())
+            if state in met:
+                then, left = met[state]
+                return then + (value - then) / (1 - factor / left)
+            met[state] = value, factor
+        choice = PolicyChoice.of(spec, walk.policy, now.view(spec, number, kind, walk.believed))
+        money, now = Period(spec, costs, number, now, choice, keep_sales=kind is MarketView).run()
+        if now.weight.size > walk.states:
+            raise TooManyStates
+        value += factor * money
+        period, factor = period + 1, factor * spec.market.discount_factor
+    if spec.stock.salvage_value.any():
+        left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
+        value += spec.market.discount_factor ** (horizon - 1 - first) * left
+    return value

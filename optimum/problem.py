@@ -1,0 +1,206 @@
+"""What the solvers share: active sections, allowed prices, costs, horizon and dynamic programming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import poisson
+
+from ..pricing import Policy
+from ..scenarios import MarketSpec
+from ..scenarios.sections import Stock
+
+Array = NDArray[np.float64]
+Units = NDArray[np.intp]
+
+_CONTINUOUS_STEP = 0.0025
+_MOST_PRICES = 10_000
+# Demand with a lower probability changes no visible digit of a value.
+_RARE = 1e-15
+# Relative accuracy of value iteration; with a discount factor above the limit it would take too
+# long.
+_TOLERANCE = 1e-11
+_MOST_PATIENT = 0.9999
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The optimal policy of a market and its value.
+
+    Where the market goes on after the episode and money is discounted, the value is that of the
+    infinite-horizon market from its initial state. A simulated episode stops after T periods and
+    misses the value of the periods after, discounted by `discount_factor ** T`.
+
+    Attributes:
+        value: Optimal expected money of an episode, currency.
+        method: How it was found.
+        policy: The policy that earns it.
+
+    Example:
+        >>> from repricer.evaluation import solve
+        >>> from repricer.scenarios import load_scenario
+        >>> solve(load_scenario("stationary-logit")).method
+        'backward induction'
+    """
+
+    value: float
+    method: str
+    policy: Policy
+
+
+def sections_on(spec: MarketSpec) -> set[str]:
+    """Names of the optional sections that are on, except `history`, a record without effect."""
+    optional = {item.name for item in fields(spec) if item.default is None} - {"history"}
+    return {name for name in optional if getattr(spec, name) is not None}
+
+
+def stock_settings(spec: MarketSpec) -> set[str]:
+    """Names of the stock settings that are not at their default; a season as long as the episode
+    counts as default.
+    """
+    settings = {item.name for item in fields(Stock) if np.any(getattr(spec.stock, item.name) != item.default)}
+    one_season = spec.stock.season_periods == spec.market.horizon_periods and spec.market.ending == "terminated"
+    return settings - {"season_periods"} if one_season else settings
+
+
+def prices_are_free(spec: MarketSpec) -> bool:
+    """Whether any allowed price may follow any other, and all customers pay it."""
+    return spec.guardrails.bounds_only and spec.prices.max_discount == 0
+
+
+def is_stationary(spec: MarketSpec) -> bool:
+    """Whether demand is the same in every period, and no capacity is added in any."""
+    tables = (spec.arrivals.rate, spec.demand.season, spec.demand.quality_path, spec.demand.sensitivity_path)
+    steady = spec.capacity is None or not spec.capacity.added.any()
+    return steady and all((table == table[0]).all() for table in tables)
+
+
+def is_infinite_horizon(spec: MarketSpec) -> bool:
+    """Whether the value is a discounted sum over an infinite horizon."""
+    return spec.market.ending == "truncated" and spec.market.discount_factor <= _MOST_PATIENT and is_stationary(spec)
+
+
+def has_horizon(spec: MarketSpec) -> bool:
+    """Whether the future has a well-defined value: a season that ends, or an infinite horizon
+    without salvage value.
+    """
+    if spec.market.ending == "terminated":
+        return True
+    return is_infinite_horizon(spec) and not spec.stock.salvage_value.any()
+
+
+def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) -> Array:
+    """The allowed prices, or where prices are continuous a grid of step .0025, wider where that
+    makes too many.
+    """
+    allowed = spec.guardrails.allowed_prices(product)
+    if allowed is not None:
+        return allowed
+    low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])
+    return np.linspace(low, high, int(np.clip(np.ceil((high - low) / _CONTINUOUS_STEP - 1e-3), 1, most)) + 1)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs that the objective counts, (N,) each; all zero where it is revenue.
+
+    Attributes:
+        sold: Unit cost where it is due on units sold, currency per unit.
+        ordered: Unit cost where it is due on units ordered, currency per unit.
+        order: Currency per order.
+        holding: Currency per unit on hand at the end of a period.
+        lost: Currency per unit of lost sales.
+        backlog: Currency per unit owed at the end of a period.
+    """
+
+    sold: Array
+    ordered: Array
+    order: Array
+    holding: Array
+    lost: Array
+    backlog: Array
+
+    @classmethod
+    def of(cls, spec: MarketSpec) -> Costs:
+        """The costs of a market."""
+        stock, counts = spec.stock, float(spec.market.objective == "profit")
+        unit = counts * spec.products.unit_cost
+        none = np.zeros_like(unit)
+        return cls(
+            sold=unit if stock.cost_due == "sold" else none,
+            ordered=unit if stock.cost_due == "ordered" else none,
+            order=counts * stock.order_cost,
+            holding=counts * stock.holding_cost,
+            lost=counts * stock.lost_sale_cost,
+            backlog=counts * stock.backlog_cost,
+        )
+
+
+def most_demand(spec: MarketSpec, mean: Array) -> int:
+    """D, the highest demand for one product that matters at any of these means (B,)."""
+    return 1 if spec.arrivals.process == "single" else int(poisson.isf(_RARE, mean.max())) + 1
+
+
+def demand_mass(spec: MarketSpec, mean: Array) -> Array:
+    """(B, D + 1) probability of each demand for one product, given its mean (B,); the last column
+    takes the tail.
+
+    With at most one customer a period the mean is the probability of one sale; otherwise
+    demand is Poisson.
+    """
+    if spec.arrivals.process == "single":
+        return np.column_stack([1 - mean, mean])
+    mass = np.asarray(poisson.pmf(np.arange(most_demand(spec, mean) + 1), mean[:, None]))
+    mass[:, -1] = np.maximum(0.0, 1.0 - mass[:, :-1].sum(axis=1))
+    return mass
+
+
+def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], last: Array) -> tuple[Array, list[Any]]:
+    """Solve a market by dynamic programming; `has_horizon` must hold.
+
+    Args:
+        spec: The market.
+        step: Of a period and the discounted values of the states that may follow, the best values
+            of the period's states and the decisions that earn them. Where demand is stationary it
+            is called for period 0 every time.
+        last: Values of the states after the last period (salvage).
+
+    Returns:
+        Optimal values of the initial states, and the decisions: one entry per period, or a single
+        one for an infinite horizon.
+    """
+    if is_infinite_horizon(spec):
+        return _value_iteration(step, last, spec.market.discount_factor)
+    values, decisions, stationary = last, [], is_stationary(spec)
+    for period in reversed(range(spec.market.horizon_periods)):
+        future = spec.market.discount_factor * values if decisions else last
+        values, decision = step(0 if stationary else period, future)
+        decisions.append(decision)
+    return values, decisions[::-1]
+
+
+def _value_iteration(
+    step: Callable[[int, Array], tuple[Array, Any]], values: Array, discount: float
+) -> tuple[Array, list[Any]]:
+    """Value iteration until the bounds of MacQueen meet.
+
+    MacQueen (1966), A Modified Dynamic Programming Method for Markovian Decision Problems. The
+    bounds meet at the latest when the initial guess is discounted to nothing.
+    """
+    left = 1.0
+    while True:
+        before, left = values, left * discount
+        values, decision = step(0, discount * before)
+        change = values - before
+        ahead = discount / (1 - discount) * np.array([change.min(), change.max()])
+        if left <= _TOLERANCE or ahead[1] - ahead[0] <= _TOLERANCE * np.abs(values).max():
+            return values + ahead.mean(), [decision]
+
+
+def method_of(spec: MarketSpec) -> str:
+    """Name of the method of `optimise`."""
+    return "value iteration" if is_infinite_horizon(spec) else "backward induction"

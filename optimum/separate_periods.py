@@ -1,0 +1,190 @@
+"""Markets without stock limits or memory: every period and every category is a problem of its own.
+
+Several products and one segment: logit mark-ups (see `logit`), or those of the nested logit (see
+`nested_logit`). One product and several segments: a
+single list price, found by search; where personal discounts are allowed, each segment pays its own
+best price within their range (third-degree price discrimination).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from ..envs import expected_units
+from ..pricing import Action, MarketView
+from ..pricing.price_rules.grids import NO_GRID
+from ..scenarios import MarketSpec, choice_model
+from .logit import LogitCustomer
+from .nested_logit import NestedCustomer
+from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings
+from .rival_replies import all_stay, initial_prices
+
+_MOST_PRICES = 2000
+
+
+def covers(spec: MarketSpec) -> bool:
+    """Whether stock is unlimited, nothing links the periods, and each category has one product
+    or one segment.
+    """
+    several = bool(np.bincount(spec.category_index).max() > 1)
+    one_segment = len(spec.arrivals.segments) == 1
+    discounts = spec.prices.max_discount > 0
+    free, advertised = spec.guardrails.grid.kind == NO_GRID, spec.prices.minimum_advertised_price
+    return (
+        stock_settings(spec) <= {"lead_time_periods"}
+        and sections_on(spec) <= {"competitors"}
+        and (spec.competitors is None or all_stay(spec))
+        and spec.guardrails.bounds_only
+        # The price paid would have another floor than the list price.
+        and (not discounts or advertised is None)
+        and (not several or (_is_grouped_logit(spec) and one_segment and not discounts))
+        # `cheapest` compares list prices; a ladder of list prices leaves gaps that a narrow spread
+        # does not bridge.
+        and (not discounts or spec.demand.family != "cheapest")
+        and (free or spec.prices.max_discount <= spec.prices.max_segment_spread)
+    )
+
+
+@dataclass(frozen=True)
+class PriceAndDiscountPath:
+    """Prices and personal discounts by period.
+
+    Attributes:
+        price: (T, N) currency per unit.
+        discount: (T, N, K) fraction of the list price, or None.
+        name: Name of the policy.
+    """
+
+    price: Array
+    discount: Array | None
+    name: str = "optimum"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the row of each market's period; periods beyond T keep the last."""
+        period = np.minimum(view.period, len(self.price) - 1)
+        discount = None if self.discount is None else self.discount[period].astype(np.float32)
+        return Action(self.price[period].astype(np.float32), discount)
+
+
+def solve(spec: MarketSpec) -> Optimum | None:
+    """The optimum of a market that `covers` admits, else None."""
+    if not covers(spec):
+        return None
+    periods, products, segments = (int(spec.sizes[letter]) for letter in "TNK")
+    price, discount = np.empty((periods, products)), np.zeros((periods, products, segments))
+    for c in range(len(spec.category_names)):
+        own = np.flatnonzero(spec.category_index == c)
+        # The arrival rate scales a period's money and does not change its best prices.
+        demand = spec.demand
+        calendar = np.column_stack([demand.season[:, c], demand.sensitivity_path[:, c], demand.quality_path[:, own]])
+        _, first, kind = np.unique(calendar, axis=0, return_index=True, return_inverse=True)
+        for i, period in enumerate(first):
+            same = np.ix_(np.flatnonzero(kind.reshape(-1) == i), own)
+            price[same], discount[same] = _best(spec, int(period), own)
+    personal = discount if spec.prices.max_discount > 0 else None
+    units = expected_units(spec, np.arange(periods), price, discount=personal, rival_price=_rival_prices(spec, periods))
+    paid = price[:, None, :] * (1 - discount.swapaxes(1, 2))
+    money = ((paid - Costs.of(spec).sold) * units).sum(axis=(1, 2))
+    method = "closed form" if _is_logit(spec) else "price search"
+    return Optimum(_total(spec, money), method, PriceAndDiscountPath(price, personal))
+
+
+def _total(spec: MarketSpec, money: Array) -> float:
+    """Discounted sum of the periods' money (T,), over an infinite horizon where the market has one."""
+    discount = spec.market.discount_factor
+    return float(money[0] / (1 - discount) if is_infinite_horizon(spec) else discount ** np.arange(money.size) @ money)
+
+
+def _is_grouped_logit(spec: MarketSpec) -> bool:
+    nests = spec.demand.family == "nested-logit" and spec.guardrails.grid.kind == NO_GRID
+    return nests or spec.demand.family == "mnl"
+
+
+def _is_logit(spec: MarketSpec) -> bool:
+    return spec.demand.family == "mnl" and len(spec.arrivals.segments) == 1 and spec.prices.max_discount == 0
+
+
+def _rival_prices(spec: MarketSpec, rows: int) -> Array | None:
+    return None if spec.competitors is None else np.tile(initial_prices(spec), (rows, 1))
+
+
+def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Best prices (n,) and discounts (n, K) of one category's products in a period."""
+    if products.size > 1 and spec.demand.family == "nested-logit":
+        own = LogitCustomer.of(spec, period, products)
+        nest = spec.demand.nesting[spec.category_index[products[:1]]]
+        nested = NestedCustomer(own.quality, own.sensitivity, nest, own.low, own.high)
+        best = nested.best(Costs.of(spec).sold[products], np.ones(products.size, bool))
+        return best[0], np.zeros((products.size, 1))
+    if not _is_logit(spec):
+        return _OneProduct(spec, period, int(products[0])).best()
+    rival_price = None if spec.competitors is None else initial_prices(spec)
+    outside = choice_model(spec).outside_weight(period, rival_price=rival_price)[0, spec.category_index[products[0]]]
+    customer = LogitCustomer.of(spec, period, products, outside=float(outside))
+    prices, _ = customer.best_prices(Costs.of(spec).sold[None, products], np.ones((1, products.size), bool))
+    return prices[0], np.zeros((products.size, 1))
+
+
+class _OneProduct:
+    """The only product of its category in a period, and the money from each segment at each price
+    that it may pay.
+    """
+
+    def __init__(self, spec: MarketSpec, period: int, product: int) -> None:
+        self.spec, self.period, self.product = spec, period, product
+        self.cost = Costs.of(spec).sold[product]
+        self.low, self.high = (float(bound[product]) for bound in (spec.guardrails.low, spec.guardrails.high))
+        self.reach = min(spec.prices.max_discount, spec.prices.max_segment_spread)
+        self.segments = range(len(spec.arrivals.segments))
+        if self.reach > 0:
+            self.own_price = np.array([self._peak(lambda p, k=k: self._money(p)[:, k]) for k in self.segments])
+
+    def best(self) -> tuple[Array, Array]:
+        """The best list price (1,) and discounts (1, K)."""
+        grid = price_grid(self.spec, self.product, most=_MOST_PRICES)
+        continuous = self.spec.guardrails.allowed_prices(self.product) is None
+        price = self._peak(self._total, grid, refine=continuous)
+        return np.array([price]), 1 - self._paid(np.array([price])) / price
+
+    def _total(self, price: Array) -> Array:
+        """(B,) money of the period at list prices (B,) with the best discount for each segment."""
+        paid, money = self._paid(price), np.zeros(price.size)
+        for k in self.segments:
+            money += self._money(paid[:, k])[:, k]
+        return money
+
+    def _paid(self, price: Array) -> Array:
+        """(B, K) price that each segment pays at list prices (B,): its own best price, or the
+        nearest within discounts.
+
+        A segment's money rises up to its own best price and falls beyond it, as demand is
+        log-concave or has constant elasticity.
+        """
+        if self.reach == 0:
+            return np.tile(price[:, None], len(self.segments))
+        least = np.maximum(self.low, price * (1 - self.reach))
+        return np.clip(self.own_price, least[:, None], price[:, None])
+
+    def _money(self, paid: Array) -> Array:
+        """(B, K) money of the period by segment if it pays these prices (B,)."""
+        rows = np.tile(self.spec.products.regular_price, (paid.size, 1))
+        rows[:, self.product] = paid
+        units = expected_units(self.spec, self.period, rows, rival_price=_rival_prices(self.spec, paid.size))
+        return (paid[:, None] - self.cost) * units[:, :, self.product]
+
+    def _peak(self, money: Callable[[Array], Array], grid: Array | None = None, *, refine: bool = True) -> float:
+        """The price with the most money: the best of a grid, refined between its neighbours."""
+        grid = np.linspace(self.low, self.high, _MOST_PRICES + 1) if grid is None else grid
+        best = int(money(grid).argmax())
+        if not refine:
+            return float(grid[best])
+        around = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
+        found = minimize_scalar(
+            lambda p: -money(np.array([p]))[0], bounds=around, method="bounded", options={"xatol": 1e-9 * around[1]}
+        )
+        return float(found.x if -found.fun > money(grid[best : best + 1])[0] else grid[best])

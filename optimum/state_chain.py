@@ -1,0 +1,272 @@
+"""The market as a Markov chain: the expected money of one period, and the probabilities of
+the next states.
+
+A state holds what a policy may look at (current price, reference price, units on hand, units sold
+last, competitors' prices, regime), and a hidden regime. A period follows the events of the market,
+not Bellman's equation, so that this module and the solvers check each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs import catalogue_of, expected_units
+from ..pricing import MarketView, Policy
+from ..scenarios import MarketSpec
+from .problem import Array, Costs, demand_mass, most_demand
+from .rival_replies import initial_prices, lowest_prices, prices_in_period
+
+# Branches with a lower probability are dropped: a value changes by less than a billionth.
+_NEGLIGIBLE = 1e-15
+_MOST_BRANCHES = 5_000_000
+
+
+class TooManyStates(Exception):
+    """More states are reached than can be listed."""
+
+
+def is_unlimited(spec: MarketSpec) -> bool:
+    """Whether stock never runs out: money is then linear in units sold, and their mean is enough."""
+    return bool(np.isinf(spec.stock.initial_units).all())
+
+
+def sales_are_few(spec: MarketSpec) -> bool:
+    """Whether the possible sales of a period can be listed: units of one product, or one
+    unit of several.
+    """
+    single = spec.arrivals.process == "single" and len(spec.category_names) == 1
+    return (single or len(spec.products.names) == 1) and not spec.arrivals.overdispersion.any()
+
+
+@dataclass(frozen=True)
+class States:
+    """S states with their probabilities.
+
+    Attributes:
+        list_price: (S, N) current list price, currency per unit.
+        reference_price: (S, N) currency per unit.
+        on_hand: (S, N) units on hand; negative for units owed.
+        last_units: (S, N) units sold in the period before.
+        rival_price: (S, R) price of each competitor's offer, currency per unit.
+        regime: (S,) index of the regime.
+        weight: (S,) probability.
+    """
+
+    list_price: Array
+    reference_price: Array
+    on_hand: Array
+    last_units: Array
+    rival_price: Array
+    regime: NDArray[np.intp]
+    weight: Array
+
+    @classmethod
+    def initial(cls, spec: MarketSpec) -> States:
+        """The first period: regular prices, initial stock, and each possible regime."""
+        first = spec.regime_probabilities(1)[0]
+        regime, regular = np.flatnonzero(first), spec.products.regular_price
+        rows = (
+            np.clip(regular, spec.guardrails.low, spec.guardrails.high).astype(np.float64),
+            regular,
+            np.floor(spec.stock.initial_units),
+            0 * regular,
+            initial_prices(spec),
+        )
+        return cls(*(np.tile(row, (regime.size, 1)) for row in rows), regime=regime, weight=first[regime])
+
+    @classmethod
+    def seen(cls, spec: MarketSpec, view: MarketView) -> States:
+        """The possible states of the first market of a view: one per regime where policies do
+        not observe it.
+        """
+        period = int(view.period[0])
+        chance = spec.regime_probabilities(period + 1)[-1]
+        if view.regime is not None:
+            chance = np.eye(chance.size)[view.regime[0]]
+        regime = np.flatnonzero(chance)
+        prices = np.zeros(0)
+        if view.competitor_price is not None:
+            prices = view.competitor_price[0, spec.competitor_product]
+        rows = (view.list_price[0], view.reference_price[0], view.on_hand[0], view.last_units[0], prices)
+        tiled = (np.tile(row.astype(np.float64), (regime.size, 1)) for row in rows)
+        return cls(*tiled, regime=regime, weight=chance[regime])
+
+    def merged(self) -> States:
+        """Each state once, with the total probability of its copies."""
+        parts = (self.list_price, self.reference_price, self.on_hand, self.last_units, self.rival_price)
+        code = np.zeros(self.weight.size, np.intp)
+        for column in (*np.hstack(parts).T, self.regime):
+            values, index = np.unique(column, return_inverse=True)
+            if values.size > 1:
+                code = np.unique(code * values.size + index, return_inverse=True)[1]
+        first = np.unique(code, return_index=True)[1]
+        weight = np.bincount(code, self.weight).astype(np.float64)
+        return States(*(part[first] for part in parts), regime=self.regime[first], weight=weight)
+
+    def view(self, spec: MarketSpec, period: int, kind: type[MarketView], believed: MarketSpec) -> MarketView:
+        """What a policy sees of them if it believes in the market `believed`."""
+        rivals = None if spec.competitors is None else lowest_prices(spec, self.rival_price).astype(np.float32)
+        return kind(
+            catalogue=catalogue_of(believed),
+            period=np.full(self.weight.size, period),
+            list_price=self.list_price.astype(np.float32),
+            reference_price=self.reference_price.astype(np.float32),
+            on_hand=self.on_hand.astype(np.float32),
+            on_order=np.zeros(self.on_hand.shape, np.float32),
+            last_units=self.last_units.astype(np.float32),
+            competitor_price=rivals,
+            regime=self.regime if spec.regimes is not None and spec.regimes.observed else None,
+        )
+
+
+@dataclass(frozen=True)
+class PolicyChoice:
+    """What a policy does in S states, after the guardrails.
+
+    Attributes:
+        price: (S, N) list price, currency per unit.
+        discount: (S, N, K) fraction of the list price, or None.
+        order: (S, N) units.
+    """
+
+    price: Array
+    discount: Array | None
+    order: Array
+
+    @classmethod
+    def of(cls, spec: MarketSpec, policy: Policy, view: MarketView) -> PolicyChoice:
+        """Evaluate the policy and apply the guardrails."""
+        action = policy.act(view)
+        allowed = spec.guardrails.apply(action, view)
+        order, discount = np.zeros(allowed.price.shape), None
+        if spec.stock.replenishment == "action" and action.order is not None:
+            order = np.clip(np.round(action.order), 0, np.floor(spec.stock.max_order_units)).astype(np.float64)
+        if spec.prices.max_discount > 0 and allowed.discount is not None:
+            discount = allowed.discount.astype(np.float64)
+        return cls(allowed.price.astype(np.float64), discount, order)
+
+
+@dataclass(frozen=True)
+class _Branches:
+    """B possible courses of a period so far: initial state (B,), units on hand and sold (B,
+    N), probability (B,).
+    """
+
+    origin: NDArray[np.intp]
+    on_hand: Array
+    sold: Array
+    weight: Array
+
+
+@dataclass(frozen=True)
+class Period:
+    """One period of a market from S states under a policy's choice.
+
+    Attributes:
+        spec: The market.
+        costs: Its costs.
+        number: The period, from 0.
+        now: The states.
+        choice: What the policy does in them.
+        keep_sales: Whether the states that follow hold the units sold. Where they need not and
+            stock is unlimited, mean sales are enough.
+    """
+
+    spec: MarketSpec
+    costs: Costs
+    number: int
+    now: States
+    choice: PolicyChoice
+    keep_sales: bool
+
+    def run(self) -> tuple[float, States]:
+        """The expected money, and the states of the next period. Raises TooManyStates."""
+        now, order = self.now, self.choice.order
+        money = -float(now.weight @ (order @ self.costs.ordered + (order > 0) @ self.costs.order))
+        branches = _Branches(np.arange(now.weight.size), now.on_hand + order, 0 * now.list_price, now.weight)
+        rival_price = now.rival_price
+        for rival_price in prices_in_period(self.spec, self.choice.price, now.rival_price):
+            earned, branches = self._sell(branches, rival_price)
+            money += earned
+        if not is_unlimited(self.spec):
+            kept, owed = np.maximum(branches.on_hand, 0), np.maximum(-branches.on_hand, 0)
+            money -= float(branches.weight @ (kept @ self.costs.holding + owed @ self.costs.backlog))
+        return money, self._next(branches, rival_price)
+
+    def _sell(self, branches: _Branches, rival_price: Array) -> tuple[float, _Branches]:
+        """Expected money of the customers of a period, or of half of it, and
+        every possible outcome.
+        """
+        backlog = self.spec.stock.shortage == "backlog"
+        mean, paid = self._wanted(branches, rival_price, available=None if backlog else branches.on_hand > 0)
+        if is_unlimited(self.spec) and not self.keep_sales:
+            row, demand, weight = np.arange(len(mean)), mean, branches.weight
+        else:
+            row, demand, weight = _outcomes(self.spec, mean, branches.weight)
+        on_hand = branches.on_hand[row]
+        sold = demand if backlog else np.minimum(demand, np.maximum(on_hand, 0))
+        earned = (paid[row] - self.costs.sold) * sold - self.costs.lost * (demand - sold)
+        after = _Branches(branches.origin[row], on_hand - sold, branches.sold[row] + sold, weight)
+        return float(weight @ earned.sum(axis=1)), after
+
+    def _wanted(self, branches: _Branches, rival_price: Array, available: NDArray | None) -> tuple[Array, Array]:
+        """(B, N) mean demand, and the mean price paid for it.
+
+        Customers are served in random order, so units sold have the same mean price
+        as units demanded.
+        """
+        spec, o, price = self.spec, branches.origin, self.choice.price
+        discount = None if self.choice.discount is None else self.choice.discount[o]
+        units = expected_units(
+            spec,
+            self.number,
+            price[o],
+            reference=self.now.reference_price[o],
+            discount=discount,
+            regime=self.now.regime[o],
+            rival_price=None if spec.competitors is None else rival_price[o],
+            in_stock=available,
+        )
+        mean = units.sum(axis=1)
+        if discount is None:
+            return mean, price[o]
+        share = units / np.maximum(mean, 1e-300)[:, None, :]
+        return mean, price[o] * (1 - (share * discount.swapaxes(1, 2)).sum(axis=1))
+
+    def _next(self, branches: _Branches, rival_price: Array) -> States:
+        spec, o = self.spec, branches.origin
+        reference = self.now.reference_price
+        if spec.reference_price is not None:
+            memory = spec.reference_price.memory
+            reference = memory * reference + (1 - memory) * self.choice.price
+        regime, weight = self.now.regime[o], branches.weight
+        row = np.arange(o.size)
+        if spec.regimes is not None:
+            chance = weight[:, None] * spec.regimes.transition[regime]
+            row, regime = np.nonzero(chance > _NEGLIGIBLE)
+            weight = chance[row, regime]
+        sold = branches.sold if self.keep_sales else 0 * branches.sold
+        o = o[row]
+        following = (self.choice.price[o], reference[o], branches.on_hand[row], sold[row], rival_price[o])
+        return States(*following, regime=regime, weight=weight).merged()
+
+
+def _outcomes(spec: MarketSpec, mean: Array, weight: Array) -> tuple[NDArray[np.intp], Array, Array]:
+    """Every possible demand of each row (B, N): the row (B',), the demand (B', N) and
+    its probability (B',).
+    """
+    products = mean.shape[1]
+    if mean.size * (most_demand(spec, mean) + 1) > _MOST_BRANCHES:
+        raise TooManyStates
+    if spec.arrivals.process == "single":
+        mass = np.column_stack([1 - mean.sum(axis=1), mean])
+        demand = np.vstack([np.zeros(products), np.eye(products)])
+    else:
+        mass = demand_mass(spec, mean[:, 0])
+        demand = np.arange(mass.shape[1], dtype=np.float64)[:, None]
+    chance = weight[:, None] * mass
+    row, outcome = np.nonzero(chance > _NEGLIGIBLE)
+    return row, demand[outcome], chance[row, outcome]

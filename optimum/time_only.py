@@ -1,0 +1,111 @@
+"""The best prices that depend on the period alone, where units on hand and a regime are
+the whole state.
+
+An open-loop problem: one price per period, whatever was sold. Given the prices before a period
+(which determine the probabilities of its states) and after it (which determine the values of the
+states that follow), the best price of the period is found exactly. Sweeps backwards through the
+season raise the value until it settles: coordinate ascent from several starting paths. No single
+price of the path that it returns can be improved.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs import rollout
+from ..pricing import PricePath
+from ..scenarios import MarketSpec
+from . import fluid_policy, one_stock, reference_price, separate_periods
+from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid
+
+_MOST_PRICES = 500
+_STARTS = 12
+
+
+def best_path(spec: MarketSpec) -> PricePath | None:
+    """The best time-only path of a market of one product with stock, or of one with
+    a deterministic state.
+
+    None for every other market. Where the state is deterministic, the optimum itself is a path.
+
+    Example:
+        >>> from repricer.scenarios import load_scenario
+        >>> best_path(load_scenario("scarce")).name
+        'time-only'
+    """
+    for solver in (separate_periods, reference_price):
+        optimum = solver.solve(spec) if spec.prices.max_discount == 0 else None
+        if optimum is not None:
+            path = rollout(spec, optimum.policy, episodes=1, seed=0).price_path
+            return PricePath(path.astype(np.float32), name="time-only")
+    if not one_stock.covers(spec) or is_infinite_horizon(spec):
+        return None
+    season = _Season(spec)
+    starts = [np.full(season.periods, i) for i in np.linspace(0, season.prices.size - 1, _STARTS).astype(int)]
+    fluid_prices = fluid_policy.initial_path(spec)
+    starts.append(np.abs(season.prices - fluid_prices[:, None]).argmin(axis=1))
+    found = [season.ascend(start) for start in starts]
+    _, path = max(found, key=lambda pair: pair[0])
+    return PricePath(season.prices[path].astype(np.float32)[:, None], name="time-only")
+
+
+class _Season:
+    """The periods of a market that `one_stock` covers: demand at every price, and the
+    transitions between states.
+    """
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
+        self.prices = price_grid(spec, most=_MOST_PRICES)
+        self.units = np.arange(int(spec.stock.initial_units[0]) + 1)
+        self.transition, self.initial = one_stock.chain(spec)
+        self.stationary = is_stationary(spec)
+
+    @functools.lru_cache(maxsize=128)  # noqa: B019  as many as a season has different periods, for a short-lived object
+    def _demand_of(self, period: int) -> list[Array]:
+        return [one_stock.demand_at(self.spec, period, self.prices, z) for z in range(self.initial.size)]
+
+    def demand(self, period: int) -> list[Array]:
+        """By regime, (P, D + 1) probability of each demand at each price."""
+        return self._demand_of(0 if self.stationary else period)
+
+    def ascend(self, path: NDArray[np.intp]) -> tuple[float, NDArray[np.intp]]:
+        """Improve a path until no single price can be improved: its value and price indices (T,)."""
+        discount, before = self.spec.market.discount_factor, -np.inf
+        while True:
+            reached, path = self._forward(path), path.copy()
+            values = np.tile(self.spec.stock.salvage_value[0] * self.units, (self.initial.size, 1))
+            for t in reversed(range(self.periods)):
+                ahead = self.transition @ (values * (discount if t < self.periods - 1 else 1.0))
+                money = [
+                    one_stock.period_money(self.costs, mass, self.prices, self.units, row)
+                    for mass, row in zip(self.demand(t), ahead, strict=True)
+                ]
+                total = sum(table @ weight for table, weight in zip(money, reached[t], strict=True))
+                path[t] = np.argmax(total)
+                values = np.stack([table[path[t]] for table in money])
+            value = float(self.initial @ values[:, -1])
+            if value <= before * (1 + 1e-12):
+                return value, path
+            before = value
+
+    def _forward(self, path: NDArray[np.intp]) -> list[Array]:
+        """By period, (Z, S + 1) probability of each state under a path."""
+        now = np.zeros((self.initial.size, self.units.size))
+        now[:, -1] = self.initial
+        reached = []
+        for t, price in enumerate(path):
+            reached.append(now)
+            after = np.stack([self._sell(mass[price], row) for mass, row in zip(self.demand(t), now, strict=True)])
+            now = self.transition.T @ after
+        return reached
+
+    def _sell(self, mass: Array, weight: Array) -> Array:
+        """(S + 1,) probability of each number of units left, given the probabilities before and
+        those of demand.
+        """
+        left = np.maximum(self.units - np.arange(mass.size)[:, None], 0)
+        return np.bincount(left.ravel(), (mass[:, None] * weight).ravel(), self.units.size).astype(np.float64)

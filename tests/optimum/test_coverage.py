@@ -1,0 +1,107 @@
+"""Which markets have a solver, and that every section which a solver does not model turns it off."""
+
+from dataclasses import fields
+
+import pytest
+from repricer.optimum import solve
+from repricer.scenarios import MarketSpec
+
+LOGIT = {"demand": {"family": "mnl", "quality": 2.0, "price_sensitivity": 1.0}}
+# Each optional section, on and harmless, for a market of one product and one segment.
+SECTIONS = {
+    "competitors": {"names": ["r"], "regular_price": 1.5, "quality": 1, "price_sensitivity": 1, "rule": "undercut:0.1"},
+    "promotion": {"lift": 0.5},
+    "reference_price": {"memory": 0.7, "gain": 0.1, "loss": 0.1},
+    "recommendation": {"lift": 0.4, "candidates": 1},
+    "loyalty": {"memory": 0.5, "price_effect": 1, "stockout_effect": 1},
+    "strategic": {"share": 0.5, "patience": 0.5},
+    "regimes": {"names": ["a", "b"], "transition": [[0.5, 0.5], [0.5, 0.5]], "initial": [1, 0]},
+    "shocks": {"volatility": 0.2},
+    "returns": {"probability": 0.1},
+    "posterior": {"draws": 2},
+}
+
+
+def test_every_optional_section_is_tried():
+    # Shared capacity needs a market of its own: see `test_several_stocks`.
+    assert set(SECTIONS) | {"history", "capacity"} == {item.name for item in fields(MarketSpec) if item.default is None}
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS))
+@pytest.mark.parametrize("stock", [{}, {"initial_units": 10}])
+def test_a_section_that_no_solver_models_turns_it_off(make, section, stock):
+    assert solve(make(None, **LOGIT, stock=stock)) is not None
+    spec = make(None, **LOGIT, stock=stock, **{section: SECTIONS[section]})
+    modelled = {("regimes", True), ("reference_price", False)}
+    assert (solve(spec) is not None) == ((section, bool(stock)) in modelled)
+
+
+@pytest.mark.parametrize("section", sorted(set(SECTIONS) - {"reference_price"}))
+def test_reference_prices_stand_alone(make, section):
+    spec = make(None, **LOGIT, reference_price=SECTIONS["reference_price"], **{section: SECTIONS[section]})
+    assert solve(spec) is None
+
+
+@pytest.mark.parametrize("section", ["promotion", "reference_price", "regimes", "returns"])
+@pytest.mark.parametrize("name", ["three-stocks", "undercutter", "price-and-order"])
+def test_the_other_solvers_model_no_further_section(make, name, section):
+    assert solve(make(name)) is not None
+    assert solve(make(name, **{section: SECTIONS[section]})) is None
+
+
+@pytest.mark.parametrize("name", ["scarce", "three-stocks", "undercutter", "price-and-order", "remembered", "logit"])
+@pytest.mark.parametrize(
+    "prices", [{"max_change": 0.1}, {"max_discount": 0.2}, {"max_changes": 1, "change_window_periods": 3}]
+)
+def test_linked_prices_and_personal_ones_have_no_solver(make, name, prices):
+    assert solve(make(name, prices=prices)) is None
+
+
+@pytest.mark.parametrize("name", ["scarce", "price-and-order"])
+def test_overdispersed_demand_against_a_finite_stock_has_no_solver(make, name):
+    assert solve(make(name, arrivals={"overdispersion": 0.2})) is None
+
+
+@pytest.mark.parametrize(
+    "stock",
+    [
+        {"replenishment": "order-up-to", "order_up_to_units": 5},
+        {"replenishment": "action", "max_order_units": 5, "lead_time_periods": 3},
+        {"shortage": "backlog"},
+        {"spoilage": 0.1},
+        {"season_periods": 5},
+        {"initial_units": 5000},
+    ],
+)
+def test_other_stocks_have_no_solver(make, stock):
+    assert solve(make("scarce", stock=stock)) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"arrivals": {"process": "poisson"}},
+        {"arrivals": {"segments": ["a", "b"], "segment_share": 0.5}},
+        {"products": {"category": ["x", "x", "y"]}},
+        {"stock": {"holding_cost": 0.1}},
+    ],
+)
+def test_other_choices_among_several_stocks_have_no_solver(make, changes):
+    assert solve(make("three-stocks", **changes)) is None
+
+
+def test_several_products_of_several_segments_have_no_solver(make):
+    assert solve(make("logit", arrivals={"segments": ["a", "b"], "segment_share": 0.5})) is None
+
+
+@pytest.mark.parametrize("name", ["scarce", "three-stocks", "undercutter", "price-and-order", "remembered"])
+def test_an_endless_market_without_a_value_has_no_solver(make, name):
+    """Undiscounted it earns without limit; with a calendar nobody knows what comes after the last period."""
+    assert solve(make(name, market={"ending": "truncated", "discount_factor": 1.0})) is None
+    season = {"horizon_periods": 2, "ending": "truncated", "discount_factor": 0.9}
+    assert solve(make(name, market=season, demand={"season": [0.0, 0.1]})) is None
+
+
+def test_solving_twice_costs_nothing(make):
+    spec = make("scarce")
+    assert solve(spec) is solve(spec)

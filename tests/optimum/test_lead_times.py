@@ -1,0 +1,49 @@
+"""Orders that take time: against what the market pays, and one another."""
+
+import numpy as np
+import pytest
+from repricer.envs import rollout
+from repricer.optimum import solve
+from repricer.scenarios import load_scenario
+
+ONE = {"lead_time_periods": 1}
+
+
+def test_the_market_pays_what_the_solver_promises():
+    spec = load_scenario("lead-times")
+    optimum = solve(spec)
+    assert optimum.method == "value iteration"
+    money = rollout(spec, optimum.policy, episodes=2000, seed=1).objective
+    assert abs(money.mean() - optimum.value) < 4 * money.std() / np.sqrt(money.size)
+    assert money.std() / np.sqrt(money.size) < 0.01 * optimum.value
+
+
+def test_waiting_costs_money(make):
+    """The same market with orders that arrive at once, after one period, two, or at any time."""
+    value = [solve(make("price-and-order", stock={"lead_time_periods": lead})).value for lead in (0, 1, 2)]
+    late = solve(make("price-and-order", stock={**ONE, "delay_probability": 0.3})).value
+    assert value[0] > value[1] > value[2]
+    assert value[1] > late
+    almost_never = solve(make("price-and-order", stock={**ONE, "delay_probability": 1e-9})).value
+    assert almost_never == pytest.approx(value[1], rel=1e-6)
+
+
+def test_the_last_period_orders_nothing(make):
+    spec = make("price-and-order", stock=ONE, market={"horizon_periods": 3, "ending": "terminated"})
+    (tables,) = solve(spec).policy.products
+    assert tables.order.shape[0] == 3
+    assert not tables.order[-1].any()
+    assert tables.order[0].any()
+
+
+@pytest.mark.parametrize(
+    "stock",
+    [
+        {"lead_time_periods": 3},
+        {"lead_time_periods": 2, "delay_probability": 0.1},
+        {**ONE, "spoilage": 0.1},
+        {**ONE, "replenishment": "order-up-to"},
+    ],
+)
+def test_what_is_not_covered(make, stock):
+    assert solve(make("price-and-order", stock=stock)) is None
