@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import LearnerView, Market
+from ..optimum import certainty_equivalent
 from ..pricing import Policy
 from ..scenarios import MarketSpec, floor_market, load_scenario
 from .algorithms import algorithm, check_actions
@@ -27,7 +28,7 @@ class TrainingPlan:
         steps: Rows to collect.
         seed: Seed of weights, exploration and customers.
         settings: The training settings.
-        teacher: A policy to imitate first, or None.
+        teacher: A policy to imitate first, given or chosen by the setting `opening`; or None.
         assortments: Further markets to train in.
         with_shops: Whether weights are averaged with those of other shops.
     """
@@ -88,8 +89,11 @@ def plan_for(
             raise ValueError(f"{name} must be a whole number; got {value!r}; fix it")
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
-    chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | dict(settings or {})
-    of_all = settings_for(spec, algo, chosen, algorithm(algo).options, preset)
+    options, own = algorithm(algo).options, dict(settings or {})
+    if teacher is None and settings_for(spec, algo, own, options, preset).opening == "certainty-equivalent":
+        teacher = certainty_equivalent(spec)
+    chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | own
+    of_all = settings_for(spec, algo, chosen, options, preset)
     plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, tuple(map(load_scenario, assortments)))
     _check_reward(plan.settings)
     _check_assortments(plan)

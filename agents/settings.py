@@ -17,6 +17,7 @@ PRODUCT_WISE_FROM = 3
 """From this number of products on, learning is product-wise by default."""
 NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
+Opening = Literal["certainty-equivalent", "base-price"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Settings:
             market. Without a posterior, or with variants, it has no effect.
         risk: What the kept policy is best at over posterior draws: `mean`, or `cvar:0.1`, the mean
             gain over current prices in the worst tenth of the draws; see `posterior.risk`.
+        opening: What is imitated first where no teacher is given: the certainty-equivalent policy of a market that
+            has one, or nothing but the base prices.
         clone_episodes: Episodes of a teacher to imitate, or of a policy to log.
         clone_epochs: Passes over them.
         shaped_scale: Where positive, rewards are counted relative to what the base prices earn, times
@@ -92,6 +95,7 @@ class Settings:
     variant_rival: float = 0.2
     draws: int = 16
     risk: str = "mean"
+    opening: Opening = "certainty-equivalent"
     clone_episodes: int = 64
     clone_epochs: int = 20
     shaped_scale: float = 0.0
@@ -133,7 +137,7 @@ _COUNTS = {
 }
 _ENDLESS_GAMMA = 0.99
 """Discount per period of a market that goes on: without one, the value of its future is infinite."""
-_CHOICES = {"reward": Reward, "actions": Actions, "network": NetworkKind, "schedule": Schedule}
+_CHOICES = {"reward": Reward, "actions": Actions, "network": NetworkKind, "schedule": Schedule, "opening": Opening}
 _TEXTS = {*_CHOICES, "base_price", "risk"}
 _SHARES = {
     "gamma": 1.0,
