@@ -102,6 +102,8 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     enough = -(-venv.num_envs // learner_view.rows_per_market)
     watched = training_view(learner_view, max(settings.clone_episodes, enough), seed)
     log = record_policy(watched, teacher, disturbance=DISTURBANCE, seed=seed)
+    if venv.shaping is not None:
+        log = log.shaped(venv.shaping)
     actor = actor_of(policy, learner_view)
     whole = isinstance(actor, RecurrentActor)
     samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, device=model.device)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import LearnerView, Market, Outcome, seed_for
+from ..envs.adapters.sb3_env import Shaping
 from ..envs.kernels.state import Floats
 from ..pricing import (
     Action,
@@ -99,6 +100,15 @@ class LoggedData:
         each, columns = self.episodes(), ("observations", "actions", "rewards", *names)
         steps = len(self.money)
         return {names.get(c, c): np.concatenate([episode[c][:steps] for episode in each]) for c in columns}
+
+    def shaped(self, shaping: Shaping) -> LoggedData:
+        """The log with money relative to a potential.
+
+        Args:
+            shaping: The potential.
+        """
+        states = np.stack([shaping.potential(rows) for rows in self.observations])
+        return replace(self, money=shaping(self.money, states[:-1], states[1:], self.done & self.ends))
 
     def returns(self, discount: float) -> Floats:
         """(T, R) discounted return from each period on.

@@ -26,7 +26,7 @@ from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone
 from .networks import Average, normalise_features, one_thread
-from .off_policy.opening import open_at_base
+from .off_policy.opening import open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import cautious_prices, draw_pool, worst_share
 from .run import (
@@ -117,9 +117,9 @@ def train(
             `settings` override it.
         progress: Called with the steps done, all steps and the figures of the last validation.
         wandb_project: Also log to this Weights & Biases project (extra `wandb`).
-        teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one,
-            the recommender's choices and the orders that belong to the base prices are imitated, where these
-            are decided.
+        teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one, the
+            certainty-equivalent policy is imitated, where there is one and the setting `opening` asks for it, or
+            the recommender's choices and the orders that belong to the base prices, where these are decided.
         risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
             current prices in the worst tenth of the draws. The validation then keeps the policy by
             it, learning starts at the fixed prices that are best by it, and half of the training
@@ -188,9 +188,9 @@ def _learn(
     model.set_logger(logger)
     view = venv.learner_view
     validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress)
-    if settings.shaped_scale and plan.teacher is None and not (view.layout.recommend or view.layout.order):
+    if settings.shaped_scale and not (view.layout.recommend or view.layout.order):
         # Also where a run is resumed: the same seed gives the same potential, the checkpoint the rest.
-        open_at_base(model, venv, settings, plan.seed)
+        open_relative(model, venv, settings, plan.seed, plan.teacher)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     with joined(shops, plan.algo, plan.seed, model.policy, settings) as average:

@@ -1,8 +1,7 @@
-"""How learning opens: at the base prices, with rewards that are counted relative to what those earn."""
+"""How learning opens: at the base prices or a teacher, with rewards that are counted relative to what those earn."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -13,10 +12,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ...envs import LearnerView, MarketVecEnv
 from ...envs.adapters.sb3_env import Shaping
-from ...pricing import FixedPrice
+from ...pricing import FixedPrice, Policy
 from ..actor import hold_base_price
 from ..cloning import DISTURBANCE, Samples, fill, minimise
-from ..logged_data import LoggedData, record_policy, training_view
+from ..logged_data import record_policy, training_view
 from ..q_networks.ordered_levels import flatten_values
 from ..settings import Settings
 
@@ -25,24 +24,27 @@ _HIDDEN = 64
 _FLAT = 0.1
 
 
-def open_at_base(model: BaseAlgorithm, venv: MarketVecEnv, settings: Settings, seed: int) -> None:
-    """Shape the rewards by what the base prices earn, and let an off-policy model start at them.
+def open_relative(
+    model: BaseAlgorithm, venv: MarketVecEnv, settings: Settings, seed: int, teacher: Policy | None
+) -> None:
+    """Shape the rewards by what the teacher or the base prices earn, and let an off-policy model start at these prices.
 
-    The base prices play `clone_episodes` episodes, disturbed in half of the markets. A network
-    fitted to the money that followed a state becomes the potential of the rewards. A replay buffer
-    is filled with the transitions, in place of random actions.
+    They play `clone_episodes` episodes, disturbed in half of the markets. A network fitted to the
+    money that followed a state becomes the potential of the rewards. A replay buffer is filled with
+    the transitions of base prices, in place of random actions; `clone` does that for a teacher.
 
     Args:
         model: The model.
         venv: Its markets.
         settings: The training settings.
         seed: Seed of the run.
+        teacher: A policy that is imitated next, or None.
     """
     view, gamma = venv.learner_view, float(cast(Any, model).gamma)
     enough = -(-venv.num_envs // view.rows_per_market)
     watched = training_view(view, max(settings.clone_episodes, enough), seed)
     base = FixedPrice(view.base_price) if view.base is None else view.base
-    log = record_policy(watched, base, disturbance=DISTURBANCE, seed=seed)
+    log = record_policy(watched, teacher or base, disturbance=DISTURBANCE, seed=seed)
     samples = Samples.of(log, view, gamma, whole=False, device=torch.device("cpu"))
     network = _potential(samples, settings.clone_epochs, seed)
 
@@ -53,9 +55,9 @@ def open_at_base(model: BaseAlgorithm, venv: MarketVecEnv, settings: Settings, s
     shaping = Shaping(potential, gamma, settings.shaped_scale)
     venv.shape(shaping)
     buffer = getattr(model, "replay_buffer", None)
-    if buffer is not None:
+    if buffer is not None and teacher is None:
         _start_at_base(model.policy, view)
-        fill(buffer, _shaped(log, shaping), view)
+        fill(buffer, log.shaped(shaping), view)
 
 
 def _potential(samples: Samples, epochs: int, seed: int) -> torch.nn.Module:
@@ -71,12 +73,6 @@ def _potential(samples: Samples, epochs: int, seed: int) -> torch.nn.Module:
 
     minimise(loss, network.parameters(), samples, epochs, seed)
     return network
-
-
-def _shaped(log: LoggedData, shaping: Shaping) -> LoggedData:
-    """The log with shaped money."""
-    states = np.stack([shaping.potential(rows) for rows in log.observations])
-    return replace(log, money=shaping(log.money, states[:-1], states[1:], log.done & log.ends))
 
 
 def _start_at_base(policy: Any, view: LearnerView) -> None:

@@ -131,6 +131,9 @@ class MarketVecEnv(BatchVecEnv):
         staggered: Let the first reset, and one after `seed`, spread the markets over the periods of
             an episode, see `LearnerView.stagger`.
 
+    Attributes:
+        shaping: How rewards are shaped, or None.
+
     Example:
         >>> from repricer.envs import LearnerView, Market, MarketVecEnv
         >>> venv = MarketVecEnv(LearnerView(Market("stationary-logit", num_markets=4)))
@@ -142,7 +145,7 @@ class MarketVecEnv(BatchVecEnv):
         self.learner_view, self.learner_views = view, (view, *variants)
         self._ends = [int(end) for end in np.cumsum([each.num_rows for each in self.learner_views])]
         self._staggered, self._begun = staggered, False
-        self._shaping: Shaping | None = None
+        self.shaping: Shaping | None = None
         self._potential = np.empty(0, np.float32)
         # Infos are empty but at ends; a fresh dict for each row of each step takes as long as a
         # step.
@@ -169,7 +172,7 @@ class MarketVecEnv(BatchVecEnv):
 
     def shape(self, shaping: Shaping) -> None:
         """Shape the rewards from the next reset on."""
-        self._shaping = shaping
+        self.shaping = shaping
 
     def _observe(self) -> NDArray[np.float32]:
         rows = [view.observe() for view in self.learner_views]
@@ -178,8 +181,8 @@ class MarketVecEnv(BatchVecEnv):
     def _begin(self) -> NDArray[np.float32]:
         """The observation that an episode, or the rest of it, begins with."""
         observed = self._observe()
-        if self._shaping is not None:
-            self._potential = self._shaping.potential(observed)
+        if self.shaping is not None:
+            self._potential = self.shaping.potential(observed)
         return observed
 
     def _shaped(
@@ -189,16 +192,16 @@ class MarketVecEnv(BatchVecEnv):
         infos: list[dict[str, Any]],
         dones: NDArray[np.bool_],
     ) -> NDArray[Any]:
-        if self._shaping is None:
+        if self.shaping is None:
             return rewards
-        before, self._potential = self._potential, self._shaping.potential(observed)
+        before, self._potential = self._potential, self.shaping.potential(observed)
         after, ended = self._potential, dones
         cut = [row for row in np.flatnonzero(dones) if infos[row]["TimeLimit.truncated"]]
         if cut:
             last, ended = np.stack([infos[row]["terminal_observation"] for row in cut]), dones.copy()
             after, ended[cut] = after.copy(), False
-            after[cut] = self._shaping.potential(last)
-        return self._shaping(rewards, before, after, ended)
+            after[cut] = self.shaping.potential(last)
+        return self.shaping(rewards, before, after, ended)
 
     def step_wait(self) -> VecEnvStepReturn:
         """Run one period of every market."""

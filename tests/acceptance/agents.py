@@ -26,17 +26,19 @@ from .checks import check
 ROOT = Path(__file__).parents[2]
 SEEDS = 3
 EPISODES = 20_000
-BARS = {
-    "gallego-van-ryzin": (0.990, 300_000),
-    "stationary-logit": (0.997, 300_000),
-    "low-before-high": (0.985, 300_000),
-    "regimes": (0.985, 300_000),
-    "three-stocks": (0.980, 600_000),
-    "undercutter": (0.970, 1_600_000),
-    "price-and-order": (0.985, 300_000),
-    "scarce": (0.997, 200_000),
+BAR = 0.995
+STEPS = {
+    "gallego-van-ryzin": 300_000,
+    "stationary-logit": 300_000,
+    "low-before-high": 300_000,
+    "regimes": 300_000,
+    "three-stocks": 600_000,
+    "undercutter": 1_600_000,
+    "price-and-order": 300_000,
+    "scarce": 200_000,
 }
-"""Bar and steps of each instance of the references."""
+"""Steps of each instance of the references."""
+QUICK_SEEDS = 30
 STOCK_STEPS = 300_000
 QUICK: dict[str, Any] = {"steps": 50_000, "settings": {"evaluations": 2, "validation_episodes": 256}}
 """A run on `scarce` that takes two seconds at most."""
@@ -86,8 +88,8 @@ class Stock:
         return share(self.spec, learning_policy(self.model.policy, self.venv.learner_view))
 
 
-def instance(name: str, bar: float, steps: int) -> None:
-    @check("agents", f"{name}: mean share of the optimum, {SEEDS} seeds, {steps:,} steps", ">=", bar)
+def instance(name: str, steps: int) -> None:
+    @check("agents", f"{name}: mean share of the optimum, {SEEDS} seeds, {steps:,} steps", ">=", BAR)
     def measure() -> float:
         spec, shares = repricer.load_scenario(name), []
         for seed in range(SEEDS):
@@ -102,21 +104,25 @@ def instance(name: str, bar: float, steps: int) -> None:
         return sum(shares) / SEEDS
 
 
-for _name, (_bar, _steps) in BARS.items():
-    instance(_name, _bar, _steps)
+for _name, _steps in STEPS.items():
+    instance(_name, _steps)
 
 
 @functools.cache
 def quick() -> list[tuple[float, float]]:
-    """(share, CPU seconds) of ten seeds."""
+    """(share, CPU seconds) of each seed."""
     spec = repricer.load_scenario("scarce")
     repricer.train(spec, steps=1_000)  # compiles, and finds the best fixed price once
-    return [trained(spec, seed, **QUICK) for seed in range(10)]
+    return [trained(spec, seed, **QUICK) for seed in range(QUICK_SEEDS)]
 
 
-@check("agents", "scarce: worst of 10 seeds, share of the optimum", ">=", 0.995)
+@check("agents", f"scarce: mean of {QUICK_SEEDS} seeds, share of the optimum", ">=", 0.9975)
+def mean() -> float:
+    return sum(reached for reached, _ in quick()) / QUICK_SEEDS
+
+
+@check("agents", f"scarce: worst of {QUICK_SEEDS} seeds, share of the optimum", ">=", BAR)
 def worst() -> float:
-    print(f"scarce, ten seeds: mean {sum(reached for reached, _ in quick()) / 10:.4%}", file=sys.stderr)
     return min(reached for reached, _ in quick())
 
 
@@ -125,7 +131,7 @@ def slowest() -> float:
     return max(seconds for _, seconds in quick())
 
 
-@check("agents", "scarce: CPU time to 98% of the optimum, SB3's defaults over ours", ">=", 100, "times")
+@check("agents", "scarce: CPU time to 98% of the optimum, SB3's defaults over ours", ">=", 500, "times")
 def sooner() -> float:
     """Ours: the shortest of these runs whose policy is there, learning rate falling to its end, five seeds' median."""
     spec, stock, chunk = repricer.load_scenario("scarce"), Stock(repricer.load_scenario("scarce")), 20_480

@@ -151,7 +151,7 @@ def test_a_resumed_run_with_a_teacher_equals_an_uninterrupted_one(tmp_path, algo
 
     with pytest.raises(Stop):
         train(SPEC, **asked, out=tmp_path / "cut", progress=interrupt)
-    with pytest.raises(ValueError, match="holds a run with teacher 'best-fixed'; got None"):
+    with pytest.raises(ValueError, match="holds a run with teacher 'best-fixed'; got 'certainty-equivalent'"):
         train(SPEC, **asked | {"teacher": None, "settings": load_settings(tmp_path / "cut")}, out=tmp_path / "cut")
     resumed = train(SPEC, **asked, out=tmp_path / "cut")
     for one, two in zip(whole.actor.parameters(), resumed.actor.parameters(), strict=True):

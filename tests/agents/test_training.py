@@ -177,7 +177,8 @@ def test_a_market_that_goes_on_for_ever_needs_a_discount():
 @pytest.mark.parametrize("algo", ["ppo", "a2c", "sac", "td3", "tqc", "dqn", "qr-dqn", "recurrent-ppo"])
 def test_a_policy_that_fell_behind_the_best_fixed_prices_is_not_kept(algo, tmp_path):
     """Nothing is learned here, and an untrained network that does not open at them has prices somewhat off."""
-    settings = {"learning_rate": 1e-9, "evaluations": 1, "validation_episodes": 64, "num_envs": 4, "shaped_scale": 0}
+    settings = {"learning_rate": 1e-9, "evaluations": 1, "validation_episodes": 64, "num_envs": 4}
+    settings |= {"shaped_scale": 0, "opening": "base-price"}
     run = train("stationary-logit", algo=algo, steps=100, seed=1, settings=settings, out=tmp_path / "run")
     fixed = best_fixed(run.spec)
     behind = run.history[0]["gain"] < 0
@@ -187,6 +188,25 @@ def test_a_policy_that_fell_behind_the_best_fixed_prices_is_not_kept(algo, tmp_p
     view = Market(run.spec, num_markets=3).view
     for policy in (run.policy, load_run(tmp_path / "run").policy) if behind else ():
         np.testing.assert_allclose(policy.act(view).price, np.tile(fixed.price, (3, 1)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "sac", "recurrent-ppo"])
+def test_learning_opens_at_the_certainty_equivalent_policy(algo):
+    """Nothing is learned here. In `regimes`, the policy earns 99% of the optimum, the best fixed price 83%."""
+    spec, settings = load_scenario("regimes"), {"learning_rate": 1e-9, "evaluations": 1, "num_envs": 8}
+    run = train(spec, algo=algo, steps=100, settings=settings)
+    assert run.facts["teacher"] == "certainty-equivalent"
+    fixed, optimum = exact_value(spec, best_fixed(spec)), solve(spec).value
+    assert run.facts["best"]["gain"] > 0.8 * (optimum - fixed)
+    plain = train(spec, algo=algo, steps=100, settings=settings | {"opening": "base-price"})
+    assert plain.facts["teacher"] is None
+    assert plain.facts["best"]["gain"] < 0.1 * (optimum - fixed)
+
+
+def test_a_market_without_a_certainty_equivalent_policy_has_no_such_opening():
+    spec = load_scenario("price-and-order")
+    run = train(spec, steps=64, settings={"evaluations": 1, "validation_episodes": 8, "num_envs": 4})
+    assert run.facts["teacher"] is None
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from repricer.agents import ALGORITHMS, best_fixed, settings_for, train
 from repricer.agents.algorithms import algorithm, make_model
-from repricer.agents.off_policy.opening import open_at_base
+from repricer.agents.off_policy.opening import open_relative
 from repricer.envs import Market, make_sb3_env
 from repricer.envs.adapters.sb3_env import Shaping
 from repricer.scenarios import load_scenario
@@ -45,7 +45,7 @@ def test_a_q_network_knows_the_order_of_prices():
     settings = settings_for(SPEC, "dqn", SHORT, algorithm("dqn").options)
     venv = make_sb3_env(SPEC, num_envs=8, seed=1, actions="discrete", price_reach=3.0, reward_scale="auto")
     model = make_model(algorithm("dqn"), venv, settings, 0)
-    open_at_base(model, venv, settings, 0)
+    open_relative(model, venv, settings, 0, None)
     rows = venv.reset()
     best, _ = model.predict(rows, deterministic=True)
     model.exploration_rate = 1.0
