@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
     """The policy; ValueError if there is none, or it cannot price the products of the scenario."""
     from ..agents import load_run
-    from ..evaluation import named_policy
+    from ..evaluation import POLICY_NAMES, named_policy
     from ..serving import load_bundle
     from ..serving.bundle.files import is_bundle
 
@@ -29,7 +29,8 @@ def policy_of(text: str, spec: MarketSpec, *, seed: int) -> Policy:
         bundle = load_bundle(path)
         _check(text, bundle.manifest["scenario"]["name"], bundle.catalogue.products, spec)
         return replace(bundle.policy, name=text)
-    if path.is_dir():
+    # A folder that happens to have a rule's name does not hide the rule.
+    if path.is_dir() and text not in POLICY_NAMES:
         raise ValueError(f"{text} must be a run folder or a bundle; got neither run.json nor manifest.json in it")
     return named_policy(text, spec, seed=seed)
 

@@ -37,6 +37,15 @@ def test_one_price_in_words_and_in_json():
     assert document["ahead"]["gain"] == 0
 
 
+def test_a_folder_with_the_name_of_a_rule_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "optimum").mkdir()
+    (tmp_path / "another").mkdir()
+    assert "optimum" in run("explain", MARKET, "--policy", "optimum").stdout
+    refused = CliRunner().invoke(main, ["explain", MARKET, "--policy", "another"])
+    assert "another must be a run folder or a bundle" in refused.stderr
+
+
 def test_a_period_by_its_date(tmp_path):
     save_scenario(load_scenario(MARKET).with_changes(market={"period": "week", "first_day": "2018-01-01"}), tmp_path)
     asked = ("explain", str(tmp_path), "--policy", "fixed:9", "--date")
