@@ -117,7 +117,7 @@ def command(
         _leave_to_the_first(inherited, run)
     run["switches"] = run["switches"] or f"{bundle.absolute()}.switches.db"
     settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
-    app = _started(bundle, public_key=public_key, log=log, settings=settings)
+    app = _started(bundle, public_key=public_key, log=log, settings=settings, apart=True)
     _reload_on_hangup(app.state.reload)
     if inherited is None or inherited[:2] == (0, 0):
         _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from .schema import APPROVALS, SCHEMA
-from .storage import Writing
+from .transactions import Writing
 
 
 class Approval(NamedTuple):

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,18 @@ from ..decision import Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
+from .additions import add_decisions, add_switch, try_out
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .hash_chain import as_json
-from .outcomes import ReportedOutcome, add
+from .outcomes import ReportedOutcome, add, add_possible
 from .records import now, record_of
-from .replies import Reply, keep, kept
-from .schema import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SCHEMA, SUBJECTS, SWITCHES, TRIALS
-from .sealing import Opened, Sealer, opened
-from .storage import Storage, Writing
+from .replies import Reply, kept
+from .schema import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SCHEMA, SUBJECTS, SWITCHES
+from .sealing import Drafts, Opened, opened
+from .storage import Storage
 from .verification import Head, verified
 
-_FILLER = "-" * (32 << 10)
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
@@ -55,6 +56,8 @@ class DecisionLog:
         place: A SQLite file, or the URL of a PostgreSQL database
             (`postgresql://USER@HOST/DATABASE`, extra `postgres`).
         keys: The log that has the keys of this one, where it is an archive or a backup.
+        apart: Write in a process of its own, as a service does that answers many requests; erasure
+            and rotation are for a log without one.
 
     Raises:
         ValueError: The place holds something else.
@@ -68,8 +71,11 @@ class DecisionLog:
         >>> log.close()
     """
 
-    def __init__(self, place: str | os.PathLike[str], keys: str | os.PathLike[str] | None = None) -> None:
-        self._storage, self._sealer = Storage(place), Sealer()
+    def __init__(
+        self, place: str | os.PathLike[str], keys: str | os.PathLike[str] | None = None, apart: bool = False
+    ) -> None:
+        self._storage = Storage(place, apart)
+        self._drafts = Drafts(self._storage.rows)
         self._keys = self._storage if keys is None else Storage(keys)
 
     @property
@@ -135,25 +141,14 @@ class DecisionLog:
         """
         # Packed, and sealed where there are many, before the transaction, for which others wait.
         records = [record_of(*one) for one in named]
-        drafts = [self._sealer.draft(*one) if len(named) > _FEW else None for one in records]
-
-        def write(writing: Writing) -> bytes:
-            if reply is not None:
-                before = kept(writing, reply.request_id, reply.question)
-                if before is not None:
-                    return before
-                keep(writing, reply)
-            rows = [self._sealer.row(writing, *one, draft) for one, draft in zip(records, drafts, strict=True)]
-            writing.append(DECISIONS, rows)
-            return b"" if reply is None else reply.answer
-
-        return self._storage.submit(write)
+        drafts = self._drafts.of(records) if len(records) > _FEW else [None] * len(records)
+        return self._storage.submit(partial(add_decisions, records=records, drafts=drafts, reply=reply))
 
     def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
         """Look for the answer that a request got before: a future that raises
         LogError and ReusedKeyError.
         """
-        return self._storage.submit(lambda writing: kept(writing, request_id, question))
+        return self._storage.submit(partial(kept, request_id=request_id, question=question))
 
     def submit_trial(self) -> Future[None]:
         """Write as much as a decision takes, unless something was written in the last second.
@@ -165,33 +160,40 @@ class DecisionLog:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        return self._storage.submit(lambda writing: writing.replace(TRIALS, {"id": 1, "filler": _FILLER}))
+        return self._storage.submit(try_out)
 
-    def submit_outcomes(
-        self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None
-    ) -> Future[int]:
-        """Commit outcomes; a repeated outcome is not written again.
+    def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[int]:
+        """Commit outcomes, all or none; a repeated outcome is not written again.
+
+        Returns:
+            A future with the number of new outcomes. It raises LogError, and OutcomeError for an
+            outcome without a decision or one that contradicts an earlier one.
+        """
+        return self._storage.submit(partial(add, outcomes=outcomes))
+
+    def record_outcomes(self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
+        """Like `submit_outcomes`, but wait for the commit.
 
         Args:
             outcomes: The outcomes.
             refused: Receives the reason for each refused outcome, by its index, and the others are
                 written. Without it, one refused outcome stops all.
 
-        Returns:
-            A future with the number of new outcomes. It raises LogError, and OutcomeError for an
-            outcome without a decision or one that contradicts an earlier one.
+        Raises:
+            OutcomeError: An outcome is refused.
+            LogError: They cannot be written.
         """
-        return self._storage.submit(lambda writing: add(writing, outcomes, refused))
-
-    def record_outcomes(self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
-        """Like `submit_outcomes`, but wait for the commit. Raises OutcomeError, LogError."""
-        return self.submit_outcomes(outcomes, refused).result()
+        if refused is None:
+            return self.submit_outcomes(outcomes).result()
+        new, reasons = self._storage.submit(partial(add_possible, outcomes=outcomes)).result()
+        refused.update(reasons)
+        return new
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written
         again. Raises LogError.
         """
-        return self._storage.submit(lambda writing: add_approvals(writing, approvals)).result()
+        return self._storage.submit(partial(add_approvals, approvals=approvals)).result()
 
     def record_switch(
         self,
@@ -213,15 +215,9 @@ class DecisionLog:
             digest: That of this bundle; by default of the plain manifest.
         """
         row = {"schema": SCHEMA, "time": now(), "switch": switch, "position": as_json(position)}
-
-        def write(writing: Writing) -> None:
-            writing.append(SWITCHES, [row | {"thrown_by": by, "reason": reason}])
-            if files:
-                writing.replace(
-                    BUNDLES, {"id": digest or sha256(files[MANIFEST]), "files": msgspec.msgpack.encode(files)}
-                )
-
-        self._storage.submit(write).result()
+        bundle = {"id": digest or sha256(files[MANIFEST]), "files": msgspec.msgpack.encode(files)} if files else None
+        work = partial(add_switch, row=row | {"thrown_by": by, "reason": reason}, bundle=bundle)
+        self._storage.submit(work).result()
 
     def switches(self) -> dict[str, Any]:
         """The last position of every switch that was thrown, by name. Raises LogError."""
@@ -333,14 +329,14 @@ class DecisionLog:
 
     def erase(self, market: str, by: str, reason: str = "") -> int:
         """Destroy the key of a market: see `maintenance.erase`."""
-        return maintenance.erase(self._storage, self._sealer, market, by, reason)
+        return maintenance.erase(self._storage, market, by, reason)
 
     def rotate(
         self, days: float, archive: str | os.PathLike[str] | None, by: str, reason: str = ""
     ) -> maintenance.Rotated:
         """Move old decisions to an archive, or discard them: see `maintenance.rotate`."""
         path = None if archive is None else Path(archive)
-        return maintenance.rotate(self._storage, self._sealer, days, path, by, reason)
+        return maintenance.rotate(self._storage, days, path, by, reason)
 
     def backup(self, out: str | os.PathLike[str]) -> Head:
         """Copy the log, and its keys beside it: see `maintenance.backup`."""

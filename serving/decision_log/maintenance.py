@@ -14,7 +14,8 @@ from .hash_chain import ChainError, Tail
 from .records import now
 from .schema import BUNDLES, CHAINS, DECISIONS, DICTIONARIES, MAINTENANCE, OUTCOMES, REPLIES, SUBJECTS
 from .sealing import Sealer
-from .storage import Query, Storage, Writing, start_of
+from .storage import Storage
+from .transactions import Query, Writing, start_of
 from .verification import Head, erased_without_record, verified
 
 _PIECE = 1_000
@@ -38,7 +39,7 @@ class _Cut(NamedTuple):
     last_outcome: int
 
 
-def erase(storage: Storage, sealer: Sealer, market: str, by: str, reason: str) -> int:
+def erase(storage: Storage, market: str, by: str, reason: str) -> int:
     """Destroy the key of a market, so that nobody can read its decisions and outcomes any more.
 
     Returns:
@@ -54,24 +55,24 @@ def erase(storage: Storage, sealer: Sealer, market: str, by: str, reason: str) -
         found = writing.read(select(SUBJECTS.c.id).where(SUBJECTS.c.name == market))
         if not found:
             raise ValueError(f"market must be one of the log; got {market!r}, which is not there, or erased; check it")
-        return _erased(writing, sealer, found[0]["id"], by, reason)
+        return _erased(writing, found[0]["id"], by, reason)
 
     decisions = storage.submit(write).result()
     storage.tidy(SUBJECTS)
     return decisions
 
 
-def _erased(writing: Writing, sealer: Sealer, subject: int, by: str, reason: str) -> int:
+def _erased(writing: Writing, subject: int, by: str, reason: str) -> int:
     mine = DECISIONS.c.subject == subject
     for row in writing.read(select(DECISIONS.c.request_id).where(mine, DECISIONS.c.time > _ago(days=2))):
         whole = row["request_id"].rpartition(".")[0]
         writing.remove(REPLIES, REPLIES.c.id.in_((row["request_id"], whole)))
-    sealer.erase(writing, subject, by, reason)
+    writing.keep(Sealer).erase(writing, subject, by, reason)
     (count,) = writing.read(select(func.count().label("n")).where(mine))
     return count["n"]
 
 
-def rotate(storage: Storage, sealer: Sealer, days: float, archive: Path | None, by: str, reason: str) -> Rotated:
+def rotate(storage: Storage, days: float, archive: Path | None, by: str, reason: str) -> Rotated:
     """Move decisions older than some days, with their outcomes, to an archive, or discard them.
 
     The chains of the log go on; those of the archive end where they now begin. What is discarded
@@ -79,7 +80,6 @@ def rotate(storage: Storage, sealer: Sealer, days: float, archive: Path | None, 
 
     Args:
         storage: The log.
-        sealer: Seals its rows.
         days: Age.
         archive: A new SQLite file, without the keys; None discards.
         by: Who does it.
@@ -105,7 +105,7 @@ def rotate(storage: Storage, sealer: Sealer, days: float, archive: Path | None, 
     decisions = _deleted(storage, DECISIONS, cut.decisions.rows)
     outcomes = _deleted(storage, OUTCOMES, cut.outcomes.rows)
     if archive is None:
-        _discard_keys(storage, sealer, by)
+        _discard_keys(storage, by)
     return Rotated(decisions, outcomes, cut.decisions, cut.outcomes)
 
 
@@ -197,7 +197,7 @@ def restore(source: Storage, keys: Storage, target: Storage) -> Head:
         raise ValueError(f"LOG must be a new log; got {target.name}, which has rows; name another")
     _copy(source, target, dict.fromkeys(_KEPT, true()))
     _copy(keys, target, {SUBJECTS: true()})
-    _erase(target, Sealer(), erased_without_record(), "restore", "erased after this backup")
+    _erase(target, erased_without_record(), "restore", "erased after this backup")
     return verified(target, None, None)
 
 
@@ -211,17 +211,17 @@ def _deleted(storage: Storage, table: Table, up_to: int) -> int:
     return count
 
 
-def _discard_keys(storage: Storage, sealer: Sealer, by: str) -> None:
+def _discard_keys(storage: Storage, by: str) -> None:
     """Erase the markets of which the log holds no decision any more."""
     seen = select(DECISIONS.c.id).where(DECISIONS.c.subject == SUBJECTS.c.id).exists()
     forgotten = select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_not(None), ~seen)
-    _erase(storage, sealer, forgotten, by, "no decision is left")
+    _erase(storage, forgotten, by, "no decision is left")
 
 
-def _erase(storage: Storage, sealer: Sealer, subjects: Executable, by: str, reason: str) -> None:
+def _erase(storage: Storage, subjects: Executable, by: str, reason: str) -> None:
     def write(writing: Writing) -> None:
         for row in writing.read(subjects):
-            sealer.erase(writing, row["id"], by, reason)
+            writing.keep(Sealer).erase(writing, row["id"], by, reason)
 
     storage.submit(write).result()
     storage.tidy(SUBJECTS)

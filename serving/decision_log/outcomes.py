@@ -15,7 +15,7 @@ from ..market_state import MARKET
 from .records import now
 from .schema import DECISIONS, OUTCOMES, SUBJECTS
 from .sealing import Opened, opened
-from .storage import Writing
+from .transactions import Writing
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
@@ -88,14 +88,12 @@ def outcome_of(data: Any) -> ReportedOutcome:
     return outcome
 
 
-def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
-    """Write the new ones of these outcomes.
+def add(writing: Writing, outcomes: Sequence[ReportedOutcome]) -> int:
+    """Write the new ones of these outcomes, all or none.
 
     Args:
         writing: The transaction.
         outcomes: The outcomes.
-        refused: Receives the reason for each refused outcome, by its index; without it the first
-            one is raised.
 
     Returns:
         The number of new outcomes.
@@ -103,7 +101,16 @@ def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int
     Raises:
         OutcomeError: An outcome is refused.
     """
-    decisions: dict[str, _Decision] = {}
+    return _added(writing, outcomes, possible=False)[0]
+
+
+def add_possible(writing: Writing, outcomes: Sequence[ReportedOutcome]) -> tuple[int, dict[int, str]]:
+    """As `add`, without those that are refused; returns the reasons too, by their index."""
+    return _added(writing, outcomes, possible=True)
+
+
+def _added(writing: Writing, outcomes: Sequence[ReportedOutcome], *, possible: bool) -> tuple[int, dict[int, str]]:
+    decisions, refused = dict[str, _Decision](), dict[int, str]()
 
     def decided(request: str) -> _Decision:
         if request not in decisions:
@@ -114,12 +121,12 @@ def add(writing: Writing, outcomes: Sequence[ReportedOutcome], refused: dict[int
         try:
             decided(outcome.request_id or _last_request(writing, outcome, decided)).add(outcome)
         except OutcomeError as error:
-            if refused is None:
+            if not possible:
                 raise
             refused[index] = str(error)
     told = [decision for decision in decisions.values() if decision.new]
     writing.append(OUTCOMES, [decision.row() for decision in told])
-    return sum(len(decision.new) for decision in told)
+    return sum(len(decision.new) for decision in told), refused
 
 
 class _Decision:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from .schema import DECISIONS, REPLIES
-from .storage import Writing
+from .transactions import Writing
 
 _KEPT = dt.timedelta(days=1)
 

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -18,13 +18,15 @@ from sqlalchemy import func, select, update
 from .hash_chain import ChainError
 from .records import Record, common_text, now, packed, unpacked
 from .schema import DECISIONS, DICTIONARIES, MAINTENANCE, SUBJECTS
-from .storage import Query, Writing
+from .transactions import Query, Writing
 
 _NONCE, _ID = 12, 16
 _LEVEL = 3
 """Of compression: half the time of the usual one, for a tenth more bytes."""
 _MOST_KNOWN = 50_000
 """Keys that the writer keeps at hand."""
+_MOST_ASKED = 500
+"""Markets in one query."""
 
 _LAST = select(
     *(
@@ -68,14 +70,51 @@ class Draft(NamedTuple):
     """A body that was sealed before its transaction.
 
     Attributes:
-        key: Number and key of the market.
-        dictionary: Id and content of what it was compressed against.
+        subject: Number of the market, which never has another key.
+        dictionary: Id of what it was compressed against.
         body: The sealed body.
     """
 
-    key: tuple[int, AESGCM]
-    dictionary: tuple[bytes, bytes]
+    subject: int
+    dictionary: bytes
     body: bytes
+
+
+class Drafts:
+    """Seals bodies before their transaction, for which others wait, with the keys that the log has by then.
+
+    Args:
+        look: Answers queries about the log.
+    """
+
+    def __init__(self, look: Query) -> None:
+        self._look = look
+        self._known = dict[str, tuple[int, AESGCM]]()
+        self._dictionaries = dict[str, tuple[bytes, bytes]]()
+
+    def of(self, records: Sequence[tuple[Record, bytes]]) -> list[Draft | None]:
+        """The bodies of some decisions; None where the log has no key for the market yet, or no
+        dictionary. Raises LogError.
+        """
+        self._learn({record.market for record, _ in records}, {record.shared["bundle"] for record, _ in records})
+        return [self._one(*one) for one in records]
+
+    def _one(self, record: Record, text: bytes) -> Draft | None:
+        key, dictionary = self._known.get(record.market), self._dictionaries.get(record.shared["bundle"])
+        if key is None or dictionary is None:
+            return None
+        return Draft(key[0], dictionary[0], _sealed(key[1], dictionary[1], text))
+
+    def _learn(self, markets: set[str], bundles: set[str]) -> None:
+        """Read the keys of markets, as each may have been erased, and dictionaries that are not known."""
+        names, known = sorted(markets), dict[str, tuple[int, AESGCM]]()
+        for first in range(0, len(names), _MOST_ASKED):
+            asked = SUBJECTS.c.name.in_(names[first : first + _MOST_ASKED])
+            known |= {row["name"]: (row["id"], AESGCM(row["key"])) for row in self._look(select(SUBJECTS).where(asked))}
+        self._known = known
+        for bundle in bundles - self._dictionaries.keys():
+            for row in self._look(select(DICTIONARIES).where(DICTIONARIES.c.bundle == bundle).limit(1)):
+                self._dictionaries[bundle] = row["id"], row["content"]
 
 
 class Sealer:
@@ -90,14 +129,6 @@ class Sealer:
         self._transaction: Writing | None = None
         self._maintained = self._last = 0
 
-    def draft(self, record: Record, text: bytes) -> Draft | None:
-        """The body of a decision, in any thread; None where its key or dictionary is not at hand."""
-        key = self._known.get(record.market)
-        dictionary = self._dictionaries.get(record.shared["bundle"])
-        if key is None or dictionary is None:
-            return None
-        return Draft(key, dictionary, _sealed(key[1], dictionary[1], text))
-
     def row(self, writing: Writing, record: Record, text: bytes, draft: Draft | None = None) -> dict[str, Any]:
         """The row of a decision, without its links.
 
@@ -108,9 +139,9 @@ class Sealer:
             draft: Its body, which counts where key and dictionary are still the same.
         """
         self._renew(writing)
-        subject, key = own = self._key(writing, record.market)
-        dictionary, content = common = self._dictionary(writing, record.shared["bundle"], text)
-        same = draft is not None and draft.key is own and draft.dictionary is common
+        subject, key = self._key(writing, record.market)
+        dictionary, content = self._dictionary(writing, record.shared["bundle"], text)
+        same = draft is not None and (draft.subject, draft.dictionary) == (subject, dictionary)
         return {
             "time": record.time,
             "request_id": record.request_id,

@@ -2,128 +2,34 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Executable, Table, Update, delete, insert, inspect, select
+from sqlalchemy import Connection, Executable, Table, insert, inspect, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from .engine import engine_of, line_of, locked, url_of
 from .guards import guard, missing
-from .hash_chain import EMPTY, Tail, linked
-from .schema import MAINTENANCE, METADATA, SCHEMA, VERSION
+from .schema import METADATA, SCHEMA, VERSION
+from .transactions import LogError, Transactions, Work
+from .writer import WriterProcess
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
 _MOVES = 0.5
 """Seconds between two moves of SQLite's pages, and in which another process is waited for."""
-_MOST_ROWS = 128
-"""Most rows in one statement; databases allow a few ten thousand values."""
-
-
-class LogError(OSError):
-    """The decision log cannot be read or written now: disk full, no connection, locked for too
-    long.
-    """
-
-
-class Writing:
-    """An exclusive transaction: it sees all committed rows and continues the chains."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._tails: dict[str, Tail] = {}
-        self._waiting: dict[Table, list[Mapping[str, Any]]] = {}
-
-    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Tail:
-        """Add rows, each with every column of the table except those of the chain, in the table's
-        order. Returns the new end of the chain.
-        """
-        if table.name not in self._tails:
-            found: Any = self._connection.execute(_last(table)).first()
-            self._tails[table.name] = start_of(table, self.read) if found is None else Tail(found.id, found.hash)
-        done, self._tails[table.name] = linked(rows, self._tails[table.name])
-        self.put(table, done)
-        return self._tails[table.name]
-
-    def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows, each with every column of the table, in its order."""
-        self._waiting.setdefault(table, []).extend(rows)
-
-    def replace(self, table: Table, row: Mapping[str, Any]) -> None:
-        """Write one row of a table without a chain in place of the one with its `id`."""
-        self.remove(table, table.c.id == row["id"])
-        self._connection.execute(insert(table).values(row))
-
-    def remove(self, table: Table, which: ColumnElement[bool]) -> None:
-        """Remove rows; of a table with a chain, those that are archived or discarded."""
-        self._connection.execute(delete(table).where(which))
-
-    def change(self, update: Update) -> None:
-        """Change rows of a table without a chain."""
-        self._connection.execute(update)
-
-    def read(self, query: Executable) -> list[dict[str, Any]]:
-        """The rows of a query, including those just appended."""
-        self.flush()
-        return self.look(query)
-
-    def look(self, query: Executable) -> list[dict[str, Any]]:
-        """The rows of a query, without those that wait to be sent."""
-        return [dict(row) for row in self._connection.execute(query).mappings()]
-
-    def flush(self) -> None:
-        """Send the appended rows to the database."""
-        for table, rows in self._waiting.items():
-            for first in range(0, len(rows), _MOST_ROWS):
-                part = rows[first : first + _MOST_ROWS]
-                values = tuple(value for row in part for value in row.values())
-                self._connection.exec_driver_sql(
-                    _insertion(table, len(part), self._connection.dialect.paramstyle), values
-                )
-        self._waiting.clear()
-
-
-Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
-"""What answers a query: a transaction, or a log that is read."""
-
-
-def start_of(table: Table, look: Query) -> Tail:
-    """Where the chain of a table begins: after the rows that went to an archive."""
-    m = MAINTENANCE.c
-    query = select(m.up_to, m.up_to_hash).where(m.table_name == table.name).order_by(m.id.desc()).limit(1)
-    for row in look(query):
-        return Tail(row["up_to"], row["up_to_hash"])
-    return EMPTY
-
-
-@functools.cache
-def _last(table: Table) -> Executable:
-    """The query for the last row of a table, made once: that takes longer than running it."""
-    return select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)
-
-
-@functools.lru_cache(maxsize=1024)
-def _insertion(table: Table, rows: int, style: str) -> str:
-    """One statement for many rows: a driver releases the interpreter lock at each statement, and
-    regains it late.
-    """
-    mark = "?" if style == "qmark" else "%s"
-    row = f"({', '.join([mark] * len(table.columns))})"
-    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join([row] * rows)}"
 
 
 class _Job(NamedTuple):
-    work: Callable[[Writing], Any]
+    work: Work
     done: Future[Any]
 
 
@@ -134,12 +40,14 @@ class Storage:
 
     Args:
         place: A path or a URL.
+        apart: Write in a process of its own, to which all work is sent: beside other threads, one
+            that writes waits for the interpreter at every statement, and they for it.
 
     Raises:
         ValueError: The place holds something else.
     """
 
-    def __init__(self, place: str | os.PathLike[str]) -> None:
+    def __init__(self, place: str | os.PathLike[str], apart: bool = False) -> None:
         url = url_of(place)
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
@@ -158,6 +66,7 @@ class Storage:
             raise ValueError(
                 f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {line_of(error)}"
             ) from error
+        self._writer = WriterProcess(place, self.name) if apart else Transactions(self._engine, self.name)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._open, self._door = True, threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -165,7 +74,7 @@ class Storage:
         self.written = -math.inf
         """When the last transaction was committed, in the seconds of `time.monotonic`."""
 
-    def submit(self, work: Callable[[Writing], Any]) -> Future[Any]:
+    def submit(self, work: Work) -> Future[Any]:
         """Do work in a transaction, all of it or nothing.
 
         Returns:
@@ -224,6 +133,7 @@ class Storage:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+        self._writer.close()
         self._engine.dispose()
 
     def _start(self) -> None:
@@ -249,10 +159,7 @@ class Storage:
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""
         while (first := self._jobs.get()) is not None:
-            jobs = self._together([first])
-            if not self._commit(jobs):
-                for job in jobs:
-                    self._commit([job])
+            self._commit(self._together([first]))
 
     def _together(self, waiting: list[_Job]) -> list[_Job]:
         """These jobs and others that wait behind them; a cancelled one gets no result, and no row."""
@@ -265,30 +172,21 @@ class Storage:
                 waiting.append(job)
         return [job for job in waiting if job.done.set_running_or_notify_cancel()]
 
-    def _commit(self, jobs: list[_Job]) -> bool:
-        """Do the jobs in one transaction and set their results; False if one failed, to be found by
-        doing each alone.
-        """
+    def _commit(self, jobs: list[_Job]) -> None:
+        """Do the jobs and set their results."""
         try:
-            with locked(self._engine) as connection:
-                writing = Writing(connection)
-                results = [job.work(writing) for job in jobs]
-                writing.flush()
+            found = self._writer.run([job.work for job in jobs])
         except Exception as error:
-            if isinstance(error, OperationalError):
-                # A full disk, a lost connection or a lock affects all, also those that came while
-                # it was waited for.
-                jobs = [*jobs, *self._together([])]
-            elif len(jobs) > 1:
-                return False
-            known = isinstance(error, SQLAlchemyError)
-            for job in jobs:
-                job.done.set_exception(LogError(f"decision log {self.name}: {line_of(error)}") if known else error)
-            return True
-        self.written = time.monotonic()
-        for job, result in zip(jobs, results, strict=True):
-            job.done.set_result(result)
-        return True
+            # What stops one stops all, also those that came while it was waited for.
+            jobs = [*jobs, *self._together([])]
+            found = [error] * len(jobs)
+        if not all(isinstance(each, Exception) for each in found):
+            self.written = time.monotonic()
+        for job, result in zip(jobs, found, strict=True):
+            if isinstance(result, Exception):
+                job.done.set_exception(result)
+            else:
+                job.done.set_result(result)
 
 
 def _is_complete(connection: Connection) -> bool:

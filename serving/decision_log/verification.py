@@ -9,7 +9,8 @@ from sqlalchemy import Executable, Table, select
 from .hash_chain import START, ChainError, Tail, walked
 from .schema import CHAINS, DICTIONARIES, MAINTENANCE, SUBJECTS
 from .sealing import dictionary_id
-from .storage import Storage, start_of
+from .storage import Storage
+from .transactions import start_of
 
 
 class Head(NamedTuple):

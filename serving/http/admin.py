@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
-from ..decision_log.storage import LogError
+from ..decision_log.transactions import LogError
 from .deployment import Deployment, DeploymentError
 from .middleware import problem
 from .schemas import (

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
-from ..decision_log.storage import LogError
+from ..decision_log.transactions import LogError
 from ..sample_states import example_state
 from .admin import add_admin, add_status
 from .api_keys import KeyRing
@@ -31,6 +31,7 @@ from .middleware import MAX_BODY, OPEN_PATHS, Endpoint, Gate, failure
 from .outcome_routes import add_outcomes
 from .page import add_page
 from .price_routes import add_answers
+from .processes.aside import Aside
 from .rate_limit import RateLimit
 from .recent_decisions import RecentDecisions
 from .schemas import body_schemas
@@ -56,6 +57,7 @@ def create_app(
     public_key: str | os.PathLike[str] | None = None,
     log: str | os.PathLike[str] | None = None,
     settings: ServiceSettings | None = None,
+    apart: bool = False,
 ) -> FastAPI:
     """The service of one bundle, with its `Deployment` as `app.state.deployment`.
 
@@ -65,6 +67,7 @@ def create_app(
         log: File or database URL of the decision log; with a log, every price is recorded before it
             is returned.
         settings: How the service runs.
+        apart: Write the log in a process of its own, which takes a second to start.
 
     Raises:
         ValueError: The service cannot start; the message is one line.
@@ -79,12 +82,13 @@ def create_app(
         killed=settings.killed,
         seed=settings.seed,
     )
-    decisions, recent = None if log is None else DecisionLog(log), RecentDecisions()
+    aside = Aside(apart)
+    decisions, recent = None if log is None else DecisionLog(log, apart=apart), RecentDecisions()
     switches = Switches(deployment, decisions, settings.switches, settings.canary)
     app = _Service(
         title="repricer",
         version=version("repricer"),
-        lifespan=_lifespan(switches, Path(bundle_path), settings.watch, decisions),
+        lifespan=_lifespan(switches, Path(bundle_path), settings.watch, decisions, aside),
         # The page adds its own, without another origin.
         docs_url=None,
         redoc_url=None,
@@ -94,7 +98,7 @@ def create_app(
     app.add_exception_handler(Exception, _failed)
     app.state.deployment, app.state.reload = deployment, functools.partial(reload_quietly, switches)
     app.state.draining, app.state.close = False, lambda: None
-    express = add_answers(app, deployment, decisions, recent)
+    express = add_answers(app, deployment, decisions, recent, aside)
     if decisions is not None:
         add_outcomes(app, decisions, deployment.bundle.catalogue.products[0])
     add_status(app, deployment, decisions)
@@ -133,7 +137,7 @@ def _failed(request: Request, _: Exception) -> Response:
 
 
 def _lifespan(
-    switches: Switches, path: Path, seconds: float | None, decisions: DecisionLog | None
+    switches: Switches, path: Path, seconds: float | None, decisions: DecisionLog | None, aside: Aside
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What runs beside the service: it watches the bundle's path, if asked to, and closes the log
     at the end.
@@ -152,6 +156,7 @@ def _lifespan(
         switches.close()
         if decisions is not None:
             decisions.close()
+        aside.close()
         await asyncio.to_thread(app.state.close)
         _log.info("stopped")
 

@@ -19,6 +19,7 @@ from ..bundle.reading import Bundle, load_bundle
 from ..bundle.training_range import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision
 from ..documents import field_mistake
+from ..explanation.preview import preview
 from ..market_state import State, StateError, read_state
 from ..predictor import ObservedMarkets, Predictor, PriceAnswer, PriceRequest
 from .canary.guards import LIMITS
@@ -112,15 +113,18 @@ class Deployment:
         """The predictor for this state, the market it observes, and its decision; nothing is
         counted. Raises StateError.
         """
+        predictor, arm = self.chosen(state)
+        return predictor, *preview(predictor, arm, state)
+
+    def chosen(self, state: State) -> tuple[Predictor, str]:
+        """Who would answer a state of a named market, and its arm; the state may be anything."""
         slots = self.slots
-        predictor, arm = (slots.fallback, FALLBACK) if slots.killed else (slots.active, POLICY)
-        if slots.trial is not None and "market" in state and self._arm(slots, state) == CANARY:
-            predictor, arm = slots.trial.predictor, CANARY
-        seen = predictor.observe([predictor.read(state)])
-        bundle = predictor.bundle
-        warnings = bundle.seen.warnings(bundle.seen.outside(seen.features)[0], bundle.catalogue.products)
-        answer = predictor.price_observed(seen)[0]
-        return predictor, seen, Decision(state, answer, arm, 1.0, None, warnings)
+        if slots.killed:
+            return slots.fallback, FALLBACK
+        named = isinstance(state, Mapping) and isinstance(state.get("market"), str)
+        if slots.trial is not None and named and self._arm(slots, state) == CANARY:
+            return slots.trial.predictor, CANARY
+        return slots.active, POLICY
 
     def _answered(
         self, slots: Slots, asked: dict[int, PriceRequest], arms: dict[int, str], states: Sequence[State]

@@ -11,7 +11,7 @@ from anyio import to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from ..decision_log.storage import LogError
+from ..decision_log.transactions import LogError
 from ..price_list.rows import ListError, PriceRow
 from .desk import Desk
 from .middleware import problem

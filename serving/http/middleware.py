@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -24,6 +25,8 @@ MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
 _PIECE = 256 << 10
 """Bytes of an answer that are sent at once."""
+_REFUSAL_SECONDS = 0.2
+"""Until a request beyond the rate limit is answered."""
 OPEN_PATHS = ("/healthz", "/readyz")
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _log = logging.getLogger("repricer.requests")
@@ -106,6 +109,9 @@ class Gate:
             if endpoint and (retry_key := dict(scope["headers"]).get(IDEMPOTENCY_KEY)):
                 request_id = scope["state"]["request_id"] = _id_of_retries(caller, retry_key)
                 mark = (b"x-request-id", request_id.encode())
+            if answer is not None and answer.status_code == 429:
+                # Who asks again at once would keep the service busy with refusals.
+                await asyncio.sleep(_REFUSAL_SECONDS)
             if answer is None and endpoint is not None:
                 answer = await endpoint(await _body(receive), scope)
             if answer is None:

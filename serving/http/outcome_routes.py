@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from ..decision_log.log import DecisionLog
 from ..decision_log.outcomes import ContradictionError, OutcomeError, outcome_of
-from ..decision_log.storage import LogError
+from ..decision_log.transactions import LogError
 from .middleware import problem
 from .schemas import MOST_OUTCOMES, BodyError, Outcomes, Receipt, content, described_body, json_body, problems
 

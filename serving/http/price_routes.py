@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
-from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.types import Scope
@@ -18,15 +17,18 @@ from ..decision import Decision
 from ..decision_log.hash_chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.replies import Reply, ReusedKeyError
-from ..decision_log.storage import LogError
-from ..explanation.sentences import Explanation, explain_decision
-from ..explanation.what_if import NoResponseError, WhatIf, what_if
+from ..decision_log.transactions import LogError
+from ..explanation.preview import at_other_prices, explained
+from ..explanation.sentences import Explanation
+from ..explanation.what_if import NoResponseError, WhatIf
+from ..helper_process import HelperError
 from ..market_state import StateError
 from ..sample_states import example_state
 from .batching import Batcher, Results
 from .deployment import Deployment
 from .middleware import IDEMPOTENCY_KEY, MAX_BODY, Endpoint, problem
 from .outcome_routes import OUTCOMES
+from .processes.aside import Aside
 from .recent_decisions import RecentDecisions
 from .schemas import (
     MOST_STATES,
@@ -49,26 +51,22 @@ _PIECE_PRICES = 1000
 """Prices of a batch that are computed at once, in a few milliseconds: while they are converted,
 nothing else runs.
 """
-_THREADS = 2
-"""Batches and questions that are answered at the same time; a price never waits for them."""
-
 _LONGEST_KEY = 255
-T = TypeVar("T")
 
 
 def add_answers(
-    app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions
+    app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions, aside: Aside
 ) -> dict[str, Endpoint]:
     """Add `POST /v1/prices`, `/v1/explain`, `/v1/what-if` and `/v1/answer`; returns the endpoints
     that skip routing, by path.
     """
-    pricing = _Pricing(deployment, decisions, recent)
+    pricing = _Pricing(deployment, decisions, recent, aside)
     state = example_state(deployment.bundle.catalogue)
     product = deployment.bundle.catalogue.products[0]
     shown = described_states(MAX_BODY, state, initial=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
-    _add_questions(app, deployment, {"state": state, "product": product}, pricing.pool)
+    _add_questions(app, deployment, {"state": state, "product": product}, aside)
     asked = {"question": f"Why did {product} get dearer?", "state": state}
-    _add_desk_answers(app, deployment, decisions, asked, pricing.pool)
+    _add_desk_answers(app, deployment, decisions, asked, aside)
     sold = {"outcomes": [{"request_id": "$response.header.X-Request-Id", "product": product, "units": 3}]}
     links = {} if decisions is None else {"sold": {"operationId": OUTCOMES, "requestBody": sold}}
     return {"/v1/prices": _add_prices(app, pricing, shown, links)}
@@ -77,15 +75,17 @@ def add_answers(
 class _Pricing:
     """Makes decisions and records them before they are returned."""
 
-    def __init__(self, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions) -> None:
-        self._deployment, self._decisions, self._recent = deployment, decisions, recent
-        self._batcher, self.pool, self._results = Batcher(deployment), CapacityLimiter(_THREADS), Results()
+    def __init__(
+        self, deployment: Deployment, decisions: DecisionLog | None, recent: RecentDecisions, aside: Aside
+    ) -> None:
+        self._deployment, self._decisions, self._recent, self._aside = deployment, decisions, recent, aside
+        self._batcher, self._results = Batcher(deployment), Results()
 
     async def answer(self, body: bytes, scope: Scope) -> Response:
         """The response to the body of a request."""
         try:
             request_id = scope["state"]["request_id"]
-            state = parsed(body) if len(body) < _INLINE_BYTES else await self._aside(parsed_apart, body)
+            state = parsed(body) if len(body) < _INLINE_BYTES else await self._aside.work(parsed_apart, body)
             question = self._question(body, scope)
             text = None
             if question and self._decisions is not None:
@@ -93,7 +93,7 @@ class _Pricing:
             if text is None:
                 with self._deployment.metrics.span("price"):
                     if isinstance(state, list):
-                        named, text = await self._aside(self._several, state, request_id)
+                        named, text = await self._aside.work(self._several, state, request_id)
                     else:
                         named = [(request_id, await self._one(state))]
                         text = self._shown(*named[0])
@@ -123,7 +123,7 @@ class _Pricing:
         """The decision for one state. Raises StateError."""
         if self._deployment.bundle.catalogue.num_products <= _INLINE_PRICES:
             return await self._batcher.ask(state)
-        return (await self._aside(self._decided, [state]))[0]
+        return (await self._aside.work(self._decided, [state]))[0]
 
     def _several(self, states: list[Any], request_id: str) -> tuple[list[tuple[str, Decision]], bytes]:
         """The decisions for several states, each with its name, all or none, and the answer that
@@ -149,10 +149,6 @@ class _Pricing:
                 decisions.append(one)
         return decisions
 
-    async def _aside(self, work: Callable[..., T], *given: Any) -> T:
-        """What takes long, in a thread of the pool for it."""
-        return await to_thread.run_sync(work, *given, limiter=self.pool)
-
     async def _recorded(self, named: list[tuple[str, Decision]], reply: Reply | None) -> bytes:
         """Wait until all decisions are in the log, if there is one; requests that wait together
         share a commit.
@@ -167,7 +163,7 @@ class _Pricing:
         submit = functools.partial(log.submit_decisions, named, reply)
         metrics = self._deployment.metrics
         with metrics.commits.time(), metrics.span("commit"):
-            return await self._results.of(submit() if few else await self._aside(submit))
+            return await self._results.of(submit() if few else await self._aside.work(submit))
 
     def _shown(self, request_id: str, decision: Decision) -> bytes:
         self._recent.add(decision)
@@ -194,7 +190,7 @@ def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: d
     return pricing.answer
 
 
-def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any], pool: CapacityLimiter) -> None:
+def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any], aside: Aside) -> None:
     @app.post(
         "/v1/explain",
         responses=problems(413, 422) | {200: content(Explanation.__name__)},
@@ -206,12 +202,11 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         Nothing is recorded.
         """
 
-        def answer(body: dict[str, Any]) -> Any:
-            predictor, seen, decision = deployment.preview(_field(body, "state"))
-            policy = predictor.at_state(seen)
-            return explain_decision(predictor.bundle, policy, seen.view, decision, _field(body, "product"))
+        async def answer(body: dict[str, Any]) -> bytes:
+            state, product = _field(body, "state"), _field(body, "product")
+            return await aside.ask(explained, *deployment.chosen(state), state, product)
 
-        return await _answered(request, ("state", "product"), answer, pool)
+        return await _answered(request, ("state", "product"), answer)
 
     price = deployment.bundle.catalogue.regular_price[0]
     tried = question | {"prices": [round(float(price) * share, 2) for share in (0.9, 1.0, 1.1)]}
@@ -227,15 +222,15 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
         is recorded.
         """
 
-        def answer(body: dict[str, Any]) -> Any:
-            predictor, seen, decision = deployment.preview(_field(body, "state"))
-            return what_if(predictor.bundle, seen.view, decision.answer, _field(body, "product"), body.get("prices"))
+        async def answer(body: dict[str, Any]) -> bytes:
+            state, product = _field(body, "state"), _field(body, "product")
+            return await aside.ask(at_other_prices, *deployment.chosen(state), state, product, body.get("prices"))
 
-        return await _answered(request, ("state", "product", "prices"), answer, pool)
+        return await _answered(request, ("state", "product", "prices"), answer)
 
 
 def _add_desk_answers(
-    app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, asked: dict[str, Any], pool: CapacityLimiter
+    app: FastAPI, deployment: Deployment, decisions: DecisionLog | None, asked: dict[str, Any], aside: Aside
 ) -> None:
     history = None if decisions is None else functools.partial(decisions.recent, count=RECENT)
 
@@ -250,19 +245,19 @@ def _add_desk_answers(
         answer is in English. Nothing is recorded.
         """
 
-        def answer(body: dict[str, Any]) -> Any:
-            question, preview = _field(body, "question"), deployment.preview(_field(body, "state"))
-            return answer_question(question, *preview, history=history, product=body.get("product"))
+        def answer(question: Any, state: Any, product: Any) -> bytes:
+            return orjson.dumps(answer_question(question, *deployment.preview(state), history=history, product=product))
 
-        return await _answered(request, ("question", "state", "product"), answer, pool)
+        async def answered(body: dict[str, Any]) -> bytes:
+            return await aside.work(answer, _field(body, "question"), _field(body, "state"), body.get("product"))
+
+        return await _answered(request, ("question", "state", "product"), answered)
 
 
 async def _answered(
-    request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Any], pool: CapacityLimiter
+    request: Request, keys: tuple[str, ...], answer: Callable[[dict[str, Any]], Awaitable[bytes]]
 ) -> Response:
-    """What `answer` makes of the body in a thread of the pool, as JSON; 422, 409 or 503 with one line where
-    it cannot.
-    """
+    """The JSON that `answer` makes of the body; 422, 409 or 503 with one line where it cannot."""
     try:
         body = await json_body(request)
     except BodyError as error:
@@ -270,12 +265,13 @@ async def _answered(
     if not isinstance(body, dict) or not body.keys() <= set(keys):
         return problem(422, f"request must be an object with {', '.join(keys)}; got something else; see /docs")
     try:
-        text = await to_thread.run_sync(lambda: orjson.dumps(answer(body)), limiter=pool)
-        return Response(text, media_type="application/json")
+        return Response(await answer(body), media_type="application/json")
     except StateError as error:
         return problem(422, str(error))
     except NoResponseError as error:
         return problem(409, str(error))
+    except HelperError as error:
+        return problem(503, f"a question must be computed; got {error}; try again")
     except (LogError, ChainError) as error:
         return problem(503, f"past decisions must be readable to answer; got {error}; try again")
 

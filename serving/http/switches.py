@@ -18,7 +18,7 @@ from ..bundle.reading import Bundle
 from ..bundle.signing import sha256
 from ..decision_log.hash_chain import ChainError
 from ..decision_log.log import DecisionLog
-from ..decision_log.storage import LogError
+from ..decision_log.transactions import LogError
 from .canary.money import confidence_of_loss
 from .deployment import Deployment, DeploymentError
 

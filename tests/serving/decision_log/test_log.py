@@ -14,7 +14,7 @@ import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
 from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome, outcome_of
 from repricer.serving.decision_log.schema import SWITCHES
-from repricer.serving.decision_log.storage import LogError
+from repricer.serving.decision_log.transactions import LogError
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from repricer.serving.decision_log.hash_chain import EMPTY, Tail, checked
 from repricer.serving.decision_log.records import Record, now, packed
 from repricer.serving.decision_log.schema import DECISIONS, MAINTENANCE, METADATA, OUTCOMES
 from repricer.serving.decision_log.sealing import Sealer, opened
-from repricer.serving.decision_log.storage import Writing
+from repricer.serving.decision_log.transactions import Writing
 from sqlalchemy import Boolean, Connection, column, inspect, select, table, text
 
 revision, down_revision = "3", None

@@ -1,0 +1,80 @@
+"""Where a service computes what takes long, so that prices do not wait for it."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import queue
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from ...helper_process import HelperProcess
+from ...predictor import Predictor
+
+T = TypeVar("T")
+_PLACES = 2
+"""Requests that are computed at the same time."""
+_NICENESS = 19
+_MOST_PREDICTORS = 4
+
+
+class Aside:
+    """Two places to compute: threads, or processes that yield to prices on the same cores.
+
+    Args:
+        apart: Whether in processes, which start with their first request.
+    """
+
+    def __init__(self, apart: bool = False) -> None:
+        self._apart, self._limit = apart, CapacityLimiter(_PLACES)
+        self._started: list[HelperProcess] = []
+        self._free: queue.SimpleQueue[HelperProcess | None] = queue.SimpleQueue()
+        for _ in range(_PLACES):
+            self._free.put(None)
+        self._packed = functools.lru_cache(_MOST_PREDICTORS)(_packed)
+
+    async def work(self, function: Callable[..., T], *given: Any) -> T:
+        """What a function returns, in a thread. Raises what it raised."""
+        return await to_thread.run_sync(function, *given, limiter=self._limit)
+
+    async def ask(self, function: Callable[..., T], predictor: Predictor, *given: Any) -> T:
+        """What a function returns for a predictor and more that can be pickled. Raises what it raised."""
+        if self._apart:
+            return await self.work(self._in_process, function, predictor, given)
+        return await self.work(function, predictor, *given)
+
+    def close(self) -> None:
+        """End the processes, whatever they compute."""
+        while self._started:
+            self._started.pop().kill()
+
+    def _in_process(self, function: Callable[..., T], predictor: Predictor, given: tuple[Any, ...]) -> T:
+        helper = self._free.get()
+        try:
+            if helper is None:
+                helper = HelperProcess(dict, niceness=_NICENESS)
+                self._started.append(helper)
+            return helper.call(_called, function, *self._packed(predictor), given)
+        finally:
+            self._free.put(helper)
+
+
+def _packed(predictor: Predictor) -> tuple[tuple[str, str], bytes]:
+    """A predictor to be sent, and what tells it from others: the policies of a bundle have different names."""
+    return (predictor.bundle.digest, predictor.policy.name), pickle.dumps(predictor)
+
+
+def _called(
+    known: dict[tuple[str, str], Predictor],
+    function: Callable[..., T],
+    key: tuple[str, str],
+    packed: bytes,
+    given: tuple[Any, ...],
+) -> T:
+    if key not in known:
+        if len(known) == _MOST_PREDICTORS:
+            known.clear()
+        known[key] = pickle.loads(packed)
+    return function(known[key], *given)
