@@ -32,3 +32,7 @@ class Decision:
     propensity: float | Mapping[str, float]
     shadow: PriceAnswer | None
     warnings: list[str]
+
+    def to_json(self, request_id: str) -> bytes:
+        """The answer as it is returned, as JSON."""
+        return self.answer.to_json({"request_id": request_id, "arm": self.arm, "warnings": self.warnings})

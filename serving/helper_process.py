@@ -16,6 +16,8 @@ from typing import IO, Any, TypeVar, cast
 
 T = TypeVar("T")
 _GRACE_SECONDS = 5
+_PIPE_BYTES = 1 << 20
+"""Most that Linux lets anybody have."""
 
 
 class HelperError(OSError):
@@ -31,7 +33,7 @@ class HelperProcess:
     Args:
         prepare: Gives the first argument of all functions; called in the process when it starts.
         given: Its arguments.
-        niceness: How much its work yields to others on the same cores, as for `os.nice`.
+        idle: Whether it works only where nothing else wants the core.
 
     Example:
         >>> helper = HelperProcess(list, "ab")
@@ -40,8 +42,8 @@ class HelperProcess:
         >>> helper.close()
     """
 
-    def __init__(self, prepare: Callable[..., Any], *given: Any, niceness: int = 0) -> None:
-        self._first = (prepare, given, niceness)
+    def __init__(self, prepare: Callable[..., Any], *given: Any, idle: bool = False) -> None:
+        self._first = (prepare, given, idle)
         self._calling = threading.Lock()
         self._process = self._started()
 
@@ -83,7 +85,7 @@ class HelperProcess:
 
     def _started(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1 << 16
+            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE_BYTES
         )
         # Not among the arguments, which everybody on the machine may read: a URL may hold a password.
         with suppress(OSError):
@@ -106,14 +108,22 @@ def main() -> None:
     # What a function prints is no answer.
     sys.stdout = sys.stderr
     with suppress(EOFError, BrokenPipeError):
-        prepare, arguments, niceness = pickle.load(given)
-        if niceness and hasattr(os, "nice"):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        prepare, arguments, idle = pickle.load(given)
+        if idle:
+            _yield_to_others()
         prepared = prepare(*arguments)
         while True:
             function, arguments = pickle.load(given)
             answers.write(_answer(function, prepared, arguments))
             answers.flush()
+
+
+def _yield_to_others() -> None:
+    # Even the nicest process keeps one that wakes waiting for some milliseconds, now and then.
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    elif hasattr(os, "nice"):
+        os.nice(19)
 
 
 def _answer(function: Callable[..., Any], prepared: Any, given: tuple[Any, ...]) -> bytes:

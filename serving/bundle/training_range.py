@@ -83,10 +83,18 @@ class DriftAlarm:
     def add(self, outside: NDArray[np.bool_]) -> None:
         """Add markets of products, (E, N, F) booleans."""
         flat = outside.reshape(-1, len(self._names))
+        self.count(len(flat), flat.sum(axis=0))
+
+    def count(self, products: int, outside: NDArray[np.int64]) -> None:
+        """Add products, and how many of them are outside, (F,)."""
         with self._lock:
-            kept = (1 - 1 / _WINDOW) ** len(flat)
-            self._rows = kept * self._rows + len(flat)
-            self._outside = kept * self._outside + flat.sum(axis=0)
+            kept = (1 - 1 / _WINDOW) ** products
+            self._rows = kept * self._rows + products
+            self._outside = kept * self._outside + outside
+
+    def __reduce__(self) -> tuple[type[DriftAlarm], tuple[tuple[str, ...]]]:
+        """Another process counts for itself."""
+        return DriftAlarm, (self._names,)
 
     @property
     def shares(self) -> dict[str, float]:

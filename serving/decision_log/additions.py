@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from .records import Record
+from ..decision import Decision
+from .drafts import Drafts
+from .records import Record, record_of
 from .replies import Reply, keep, kept
 from .schema import BUNDLES, DECISIONS, SWITCHES, TRIALS
 from .sealing import Draft, Sealer
-from .transactions import Writing
+from .transactions import Work, Writing
 
+_FEW = 8
+"""Up to so many decisions, the writer seals them while the next request is answered."""
 _FILLER = "-" * (32 << 10)
 
 
-def add_decisions(
-    writing: Writing, records: Sequence[tuple[Record, bytes]], drafts: Sequence[Draft | None], reply: Reply | None
-) -> bytes:
-    """Write decisions and keep the answer that holds them; returns the answer that was kept."""
+class Packed:
+    """Work that is pickled once, however often it is passed on."""
+
+    def __init__(self, work: Work) -> None:
+        self._text = pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
+
+    def __call__(self, writing: Writing) -> Any:
+        """Do the work."""
+        return pickle.loads(self._text)(writing)
+
+
+def additions(named: Sequence[tuple[str, Decision]], drafts: Drafts, reply: Reply | None) -> Work:
+    """Work that writes decisions, all or none.
+
+    What can be done before the transaction, for which others wait, is done here.
+
+    Args:
+        named: The decisions, each with its request id.
+        drafts: Seals rows.
+        reply: The answer that holds them, to be kept; if one is kept already, nothing is written.
+
+    Returns:
+        Work that returns the answer that was kept already; None where there was none.
+
+    Raises:
+        LogError: The log cannot be read.
+        ValueError: A propensity lies outside (0, 1].
+    """
+    records = [record_of(*one) for one in named]
+    found = drafts.of(records) if len(records) > _FEW else [None] * len(records)
+    rows = [
+        (record, text if draft is None or draft.subject is None else b"", draft)
+        for (record, text), draft in zip(records, found, strict=True)
+    ]
+    return partial(_add, rows=rows, reply=reply)
+
+
+def _add(writing: Writing, rows: Sequence[tuple[Record, bytes, Draft | None]], reply: Reply | None) -> bytes | None:
     if reply is not None:
         before = kept(writing, reply.request_id, reply.question)
         if before is not None:
             return before
         keep(writing, reply)
     sealer = writing.keep(Sealer)
-    rows = [sealer.row(writing, *one, draft) for one, draft in zip(records, drafts, strict=True)]
-    writing.append(DECISIONS, rows)
-    return b"" if reply is None else reply.answer
+    sealer.look_up(writing, (record.market for record, _, _ in rows))
+    done = [sealer.row(writing, *row) for row in rows]
+    writing.append(DECISIONS, [row for row, _ in done], [text for _, text in done])
+    return None
 
 
 def add_switch(writing: Writing, row: Mapping[str, Any], bundle: Mapping[str, Any] | None) -> None:

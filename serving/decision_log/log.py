@@ -24,23 +24,23 @@ from ..decision import Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
-from .additions import add_decisions, add_switch, try_out
+from .additions import add_switch, additions, try_out
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
+from .drafts import Drafts
 from .hash_chain import as_json
 from .outcomes import ReportedOutcome, add, add_possible
-from .records import now, record_of
+from .records import now
 from .replies import Reply, kept
 from .schema import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SCHEMA, SUBJECTS, SWITCHES
-from .sealing import Drafts, Opened, opened
+from .sealing import Opened, opened
 from .storage import Storage
+from .transactions import Work
 from .verification import Head, verified
 
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
-_FEW = 8
-"""Up to so many decisions, the writer seals them while the next request is answered."""
 
 
 class DecisionLog:
@@ -75,7 +75,8 @@ class DecisionLog:
         self, place: str | os.PathLike[str], keys: str | os.PathLike[str] | None = None, apart: bool = False
     ) -> None:
         self._storage = Storage(place, apart)
-        self._drafts = Drafts(self._storage.rows)
+        self.drafts = Drafts(place, self._storage.rows)
+        """Seals rows of decisions, also in another process."""
         self._keys = self._storage if keys is None else Storage(keys)
 
     @property
@@ -127,7 +128,9 @@ class DecisionLog:
         """Like `submit`, but wait for the commit. Raises LogError."""
         self.submit(answer, state, request_id, propensity=propensity, arm=arm, shadow=shadow).result()
 
-    def submit_decisions(self, named: Sequence[tuple[str, Decision]], reply: Reply | None = None) -> Future[bytes]:
+    def submit_decisions(
+        self, named: Sequence[tuple[str, Decision]], reply: Reply | None = None
+    ) -> Future[bytes | None]:
         """Commit several decisions, each with its request id, all or none.
 
         Args:
@@ -136,13 +139,14 @@ class DecisionLog:
                 nothing is written.
 
         Returns:
-            A future with the answer to give, which may be the one that was kept. It raises LogError
-            if the rows cannot be written, and ReusedKeyError.
+            A future with the answer that was kept already, None where there was none. It raises
+            LogError if the rows cannot be written, and ReusedKeyError.
         """
-        # Packed, and sealed where there are many, before the transaction, for which others wait.
-        records = [record_of(*one) for one in named]
-        drafts = self._drafts.of(records) if len(records) > _FEW else [None] * len(records)
-        return self._storage.submit(partial(add_decisions, records=records, drafts=drafts, reply=reply))
+        return self.submit_work(additions(named, self.drafts, reply))
+
+    def submit_work(self, work: Work) -> Future[bytes | None]:
+        """Commit the `additions` that were made elsewhere; as `submit_decisions`."""
+        return self._storage.submit(work)
 
     def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
         """Look for the answer that a request got before: a future that raises

@@ -24,12 +24,17 @@ class Reply(NamedTuple):
     Attributes:
         request_id: Names the answer; it follows from the idempotency key and the caller.
         question: Digest of the request.
-        answer: The body of the answer.
+        packed: The body of the answer, compressed.
     """
 
     request_id: str
     question: str
-    answer: bytes
+    packed: bytes
+
+    @classmethod
+    def of(cls, request_id: str, question: str, answer: bytes) -> Reply:
+        """A reply with this body."""
+        return cls(request_id, question, zlib.compress(answer))
 
 
 def kept(writing: Writing, request_id: str, question: str) -> bytes | None:
@@ -47,5 +52,5 @@ def keep(writing: Writing, reply: Reply) -> None:
     """Keep an answer, and let go of those that are too old."""
     now = dt.datetime.now(dt.UTC)
     writing.remove(REPLIES, REPLIES.c.time < (now - _KEPT).isoformat())
-    row = {"time": now.isoformat(), "question": reply.question, "answer": zlib.compress(reply.answer)}
+    row = {"time": now.isoformat(), "question": reply.question, "answer": reply.packed}
     writing.replace(REPLIES, {"id": reply.request_id, **row})

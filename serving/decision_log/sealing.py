@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from .hash_chain import ChainError
 from .records import Record, common_text, now, packed, unpacked
 from .schema import DECISIONS, DICTIONARIES, MAINTENANCE, SUBJECTS
-from .transactions import Query, Writing
+from .transactions import LogError, Query, Writing
 
 _NONCE, _ID = 12, 16
 _LEVEL = 3
@@ -63,58 +63,25 @@ class Opened(NamedTuple):
 
     def sealed(self, outcomes: list[dict[str, Any]]) -> bytes:
         """The body of an outcome row."""
-        return _sealed(self.key, self.dictionary, packed(outcomes))
+        return sealed_body(self.key, self.dictionary, packed(outcomes))
 
 
 class Draft(NamedTuple):
     """A body that was sealed before its transaction.
 
     Attributes:
-        subject: Number of the market, which never has another key.
+        subject: Number of the market, which never has another key; None of one without a key.
+        secret: A key for a market without one.
         dictionary: Id of what it was compressed against.
         body: The sealed body.
+        text: Of the row, for the chain; None without a number.
     """
 
-    subject: int
+    subject: int | None
+    secret: bytes | None
     dictionary: bytes
     body: bytes
-
-
-class Drafts:
-    """Seals bodies before their transaction, for which others wait, with the keys that the log has by then.
-
-    Args:
-        look: Answers queries about the log.
-    """
-
-    def __init__(self, look: Query) -> None:
-        self._look = look
-        self._known = dict[str, tuple[int, AESGCM]]()
-        self._dictionaries = dict[str, tuple[bytes, bytes]]()
-
-    def of(self, records: Sequence[tuple[Record, bytes]]) -> list[Draft | None]:
-        """The bodies of some decisions; None where the log has no key for the market yet, or no
-        dictionary. Raises LogError.
-        """
-        self._learn({record.market for record, _ in records}, {record.shared["bundle"] for record, _ in records})
-        return [self._one(*one) for one in records]
-
-    def _one(self, record: Record, text: bytes) -> Draft | None:
-        key, dictionary = self._known.get(record.market), self._dictionaries.get(record.shared["bundle"])
-        if key is None or dictionary is None:
-            return None
-        return Draft(key[0], dictionary[0], _sealed(key[1], dictionary[1], text))
-
-    def _learn(self, markets: set[str], bundles: set[str]) -> None:
-        """Read the keys of markets, as each may have been erased, and dictionaries that are not known."""
-        names, known = sorted(markets), dict[str, tuple[int, AESGCM]]()
-        for first in range(0, len(names), _MOST_ASKED):
-            asked = SUBJECTS.c.name.in_(names[first : first + _MOST_ASKED])
-            known |= {row["name"]: (row["id"], AESGCM(row["key"])) for row in self._look(select(SUBJECTS).where(asked))}
-        self._known = known
-        for bundle in bundles - self._dictionaries.keys():
-            for row in self._look(select(DICTIONARIES).where(DICTIONARIES.c.bundle == bundle).limit(1)):
-                self._dictionaries[bundle] = row["id"], row["content"]
+    text: str | None = None
 
 
 class Sealer:
@@ -126,31 +93,44 @@ class Sealer:
         # Made in this transaction, which may yet fail.
         self._made: dict[str, tuple[int, AESGCM]] = {}
         self._drafted: dict[str, tuple[bytes, bytes]] = {}
+        self._secrets: dict[str, bytes] = {}
+        self._absent = set[str]()
         self._transaction: Writing | None = None
         self._maintained = self._last = 0
 
-    def row(self, writing: Writing, record: Record, text: bytes, draft: Draft | None = None) -> dict[str, Any]:
-        """The row of a decision, without its links.
+    def look_up(self, writing: Writing, markets: Iterable[str]) -> None:
+        """Find the keys of several markets together."""
+        self._renew(writing)
+        names = sorted({name for name in markets if name not in self._known and name not in self._made})
+        found = market_keys(writing.look, names)
+        self._known |= found
+        self._absent |= set(names) - found.keys()
+
+    def row(
+        self, writing: Writing, record: Record, text: bytes, draft: Draft | None = None
+    ) -> tuple[dict[str, Any], str | None]:
+        """The row of a decision, without its links, and its text for the chain where that is known.
 
         Args:
             writing: The transaction.
             record: The decision.
-            text: Its packed rows.
-            draft: Its body, which counts where key and dictionary are still the same.
+            text: Its packed rows, which a draft with a number does without.
+            draft: Its body, which counts where the market has its key.
+
+        Raises:
+            LogError: The key of the draft has been erased.
         """
         self._renew(writing)
-        subject, key = self._key(writing, record.market)
+        subject, key = self._key(writing, record.market, None if draft is None else draft.secret)
         dictionary, content = self._dictionary(writing, record.shared["bundle"], text)
-        same = draft is not None and (draft.subject, draft.dictionary) == (subject, dictionary)
-        return {
-            "time": record.time,
-            "request_id": record.request_id,
-            "subject": subject,
-            "period": record.period,
-            "date": record.date,
-            "dictionary": dictionary,
-            "body": draft.body if draft is not None and same else _sealed(key, content, text),
-        }
+        if draft is not None and draft.dictionary == dictionary:
+            if draft.subject == subject:
+                return row_of(record, subject, dictionary, draft.body), draft.text
+            if draft.secret is not None and draft.secret == self._secrets.get(record.market):
+                return row_of(record, subject, dictionary, draft.body), None
+        if not text:
+            raise LogError(f"market {record.market!r} was erased from the log meanwhile")
+        return row_of(record, subject, dictionary, sealed_body(key, content, text)), None
 
     def erase(self, writing: Writing, subject: int, by: str, reason: str) -> None:
         """Destroy the key and the name of a market."""
@@ -166,20 +146,22 @@ class Sealer:
         if writing is self._transaction:
             return
         self._transaction, self._made, self._drafted = writing, {}, {}
+        self._secrets, self._absent = {}, set()
         (found,) = writing.look(_LAST)
         self._last = max(found["named"], found["seen"])
         if found["maintained"] != self._maintained or len(self._known) > _MOST_KNOWN:
             self._known, self._maintained = {}, found["maintained"]
 
-    def _key(self, writing: Writing, market: str) -> tuple[int, AESGCM]:
-        """The number and the key of a market, which are made if there are none."""
+    def _key(self, writing: Writing, market: str, fresh: bytes | None) -> tuple[int, AESGCM]:
+        """The number and the key of a market; the fresh one, or a new one, where there is none."""
         if found := self._known.get(market) or self._made.get(market):
             return found
-        for row in writing.look(select(SUBJECTS).where(SUBJECTS.c.name == market)):
-            self._known[market] = row["id"], AESGCM(row["key"])
-            return self._known[market]
+        if market not in self._absent:
+            self.look_up(writing, [market])
+            if market in self._known:
+                return self._known[market]
         self._last += 1
-        secret = AESGCM.generate_key(128)
+        secret = self._secrets[market] = fresh or AESGCM.generate_key(128)
         writing.put(SUBJECTS, [{"id": self._last, "name": market, "key": secret}])
         self._made[market] = self._last, AESGCM(secret)
         return self._made[market]
@@ -195,6 +177,28 @@ class Sealer:
         writing.put(DICTIONARIES, [{"id": dictionary_id(content), "bundle": bundle, "content": content}])
         self._drafted[bundle] = dictionary_id(content), content
         return self._drafted[bundle]
+
+
+def row_of(record: Record, subject: int, dictionary: bytes, body: bytes) -> dict[str, Any]:
+    """The row of a decision, without its links."""
+    return {
+        "time": record.time,
+        "request_id": record.request_id,
+        "subject": subject,
+        "period": record.period,
+        "date": record.date,
+        "dictionary": dictionary,
+        "body": body,
+    }
+
+
+def market_keys(look: Query, names: Sequence[str]) -> dict[str, tuple[int, AESGCM]]:
+    """The number and the key of each market that has one, by name."""
+    found = dict[str, tuple[int, AESGCM]]()
+    for first in range(0, len(names), _MOST_ASKED):
+        asked = SUBJECTS.c.name.in_(names[first : first + _MOST_ASKED])
+        found |= {row["name"]: (row["id"], AESGCM(row["key"])) for row in look(select(SUBJECTS).where(asked))}
+    return found
 
 
 def dictionary_id(content: bytes) -> bytes:
@@ -232,7 +236,8 @@ def opened(rows: Iterable[Mapping[str, Any]], look: Query, keys: Query) -> Itera
         yield Opened(row["id"], record, key, dictionary)
 
 
-def _sealed(key: AESGCM, dictionary: bytes, text: bytes) -> bytes:
+def sealed_body(key: AESGCM, dictionary: bytes, text: bytes) -> bytes:
+    """A packed text, compressed against a dictionary and encrypted."""
     compressor = _compressor(dictionary).copy()
     nonce = os.urandom(_NONCE)
     return nonce + key.encrypt(nonce, compressor.compress(text) + compressor.flush(), None)

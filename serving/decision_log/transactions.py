@@ -38,14 +38,16 @@ class Writing:
             self._kept[kind] = kind()
         return self._kept[kind]
 
-    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Tail:
+    def append(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], texts: Sequence[str | None] | None = None
+    ) -> Tail:
         """Add rows, each with every column of the table except those of the chain, in the table's
-        order. Returns the new end of the chain.
+        order, and with its `text_of` where it was made before. Returns the new end of the chain.
         """
         if table.name not in self._tails:
             found: Any = self._connection.execute(_last(table)).first()
             self._tails[table.name] = start_of(table, self.read) if found is None else Tail(found.id, found.hash)
-        done, self._tails[table.name] = linked(rows, self._tails[table.name])
+        done, self._tails[table.name] = linked(rows, self._tails[table.name], texts)
         self.put(table, done)
         return self._tails[table.name]
 

@@ -23,6 +23,7 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.transactions import LogError
 from ..sample_states import example_state
 from .admin import add_admin, add_status
+from .answering.recent_decisions import RecentDecisions
 from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
@@ -33,7 +34,6 @@ from .page import add_page
 from .price_routes import add_answers
 from .processes.aside import Aside
 from .rate_limit import RateLimit
-from .recent_decisions import RecentDecisions
 from .schemas import body_schemas
 from .settings import ServiceSettings
 from .switches import Switches

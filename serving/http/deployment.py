@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import os
@@ -20,14 +19,14 @@ from ..bundle.training_range import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision
 from ..documents import field_mistake
 from ..explanation.preview import preview
-from ..market_state import State, StateError, read_state
-from ..predictor import ObservedMarkets, Predictor, PriceAnswer, PriceRequest
+from ..market_state import State, StateError
+from ..predictor import ObservedMarkets, Predictor, PriceAnswer
+from .answering.slots import Counted, Draws, Slots, answered
 from .canary.guards import LIMITS
 from .canary.trial import Trial, Tried
 from .fallback import fallback_policy
 from .metrics import Metrics
 from .settings import ServiceSettings
-from .slots import Slots, propensity
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +67,9 @@ class Deployment:
         metrics: Metrics | None = None,
     ) -> None:
         self._path, self._public_key, self._shadow_path = Path(path), public_key, shadow_path
-        self._fallback, self._key = fallback, seed.to_bytes(8, "big")
+        self._fallback, self._draws = fallback, Draws(seed.to_bytes(8, "big"), itertools.count())
         self.metrics = metrics or Metrics()
-        self._switching, self._unnamed = threading.Lock(), itertools.count()
+        self._switching = threading.Lock()
         self.slots = self._slots_of(Predictor(load_bundle(path, public_key=public_key)))
         self.hold_out(holdout)
         self.kill(killed)
@@ -96,18 +95,28 @@ class Deployment:
             states: The states.
             slots: The policies to answer with; those of this moment by default.
         """
-        slots, found = slots or self.slots, dict[int, Decision | StateError]()
-        asked, arms = dict[int, PriceRequest](), dict[int, str]()
-        for i, state in enumerate(states):
-            try:
-                asked[i] = slots.active.read(state)
-                arms[i] = self._arm(slots, state)
-            except StateError as error:
-                found[i] = error
-        if asked:
-            found |= self._answered(slots, asked, arms, states)
-        self.metrics.decided(item for item in found.values() if isinstance(item, Decision))
-        return [found[i] for i in range(len(states))]
+        slots = slots or self.slots
+        found, counted, tried = answered(slots, self._draws, states)
+        self.count(slots, counted, [] if tried is None else [tried])
+        return found
+
+    def count(self, slots: Slots, counted: Counted, tried: Sequence[tuple[Sequence[PriceAnswer], Tried]]) -> None:
+        """Count what these policies answered, and compare what a newer bundle would.
+
+        Args:
+            slots: The policies.
+            counted: What is counted.
+            tried: See `Answered`.
+        """
+        slots.drift.count(counted.products, counted.outside)
+        self.metrics.counted(counted, slots.active.bundle.seen.names)
+        if slots.canary is not None:
+            for active, newer in tried:
+                slots.canary.guards.compare(active, newer.answers, newer.outside, slots.drift.alarms)
+
+    def draws_of_one(self) -> tuple[bytes, object]:
+        """What assigns the markets of one large request to arms, see `LargeRequest`."""
+        return self._draws.key, next(self._draws.numbers)
 
     def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:
         """The predictor for this state, the market it observes, and its decision; nothing is
@@ -122,84 +131,9 @@ class Deployment:
         if slots.killed:
             return slots.fallback, FALLBACK
         named = isinstance(state, Mapping) and isinstance(state.get("market"), str)
-        if slots.trial is not None and named and self._arm(slots, state) == CANARY:
+        if slots.trial is not None and named and self._draws.arm(slots, state) == CANARY:
             return slots.trial.predictor, CANARY
         return slots.active, POLICY
-
-    def _answered(
-        self, slots: Slots, asked: dict[int, PriceRequest], arms: dict[int, str], states: Sequence[State]
-    ) -> dict[int, Decision | StateError]:
-        seen = slots.active.observe(list(asked.values()))
-        warnings = self._watch(slots, list(asked), seen)
-        shadows = self._shadow_answers(slots, [states[i] for i in asked])
-        trial, share = slots.trial, 0.0 if slots.trial is None else slots.trial.share
-        alone = slots.chances(0.0)
-        # Where an arm is drawn, all answer: a price that all give has probability 1.
-        own = {
-            arm: predictor.price_observed(seen)
-            for arm, predictor in ((POLICY, slots.active), (FALLBACK, slots.fallback))
-            if arm in alone
-        }
-        tried = Tried.nothing(len(asked)) if trial is None else trial.answers([states[i] for i in asked])
-        if trial is not None:
-            trial.guards.compare(own[POLICY], tried.answers, tried.outside, slots.drift.alarms)
-        decisions: dict[int, Decision | StateError] = {}
-        for place, i in enumerate(asked):
-            answers, newer = {arm: each[place] for arm, each in own.items()}, tried.answers[place]
-            if newer is not None:
-                answers[CANARY] = newer
-            arm = arms[i] if arms[i] in answers else POLICY
-            chance = propensity(arm, alone if newer is None else slots.chances(share), answers)
-            said = tried.warnings.get(place, []) if arm == CANARY else warnings.get(i, [])
-            decisions[i] = Decision(states[i], answers[arm], arm, chance, shadows[place], said)
-        return decisions
-
-    def _arm(self, slots: Slots, state: State) -> str:
-        """A named market always stays in its arm; an unnamed one is assigned anew each time, by
-        number and period.
-        """
-        trial = slots.trial
-        if slots.killed or not (slots.holdout or trial):
-            return FALLBACK if slots.killed else POLICY
-        # No name of a market begins like that.
-        unnamed = "market" not in state
-        name = f"\0{next(self._unnamed)} {state.get('date')} {state.get('period')}" if unnamed else state["market"]
-        if self._draw(name) < slots.holdout:
-            return FALLBACK
-        return CANARY if trial is not None and self._draw(name, CANARY) < trial.share else POLICY
-
-    def _draw(self, name: str, purpose: str = "") -> float:
-        """The number in [0, 1) that a name always gets."""
-        digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=8, person=purpose.encode()).digest()
-        return int.from_bytes(digest, "big") / 2**64
-
-    def _shadow_answers(self, slots: Slots, states: list[State]) -> list[PriceAnswer | None]:
-        """The answers of the shadow policy; an error of the shadow costs no answer of the active
-        policy.
-        """
-        if slots.shadow is None:
-            return [None] * len(states)
-        try:
-            catalogue = slots.shadow.bundle.catalogue
-            # The recurrent state in a request belongs to the active policy.
-            asked = [PriceRequest(read_state(catalogue, state), None) for state in states]
-            return list(slots.shadow.price_all(asked))
-        except ValueError:
-            self.metrics.shadow_failures.inc(len(states))
-            return [None] * len(states)
-
-    def _watch(self, slots: Slots, places: list[int], seen: ObservedMarkets) -> dict[int, list[str]]:
-        """Count features outside the training range; returns the warnings by index of the market's
-        state.
-        """
-        bundle = slots.active.bundle
-        outside = bundle.seen.outside(seen.features)
-        slots.drift.add(outside)
-        if not outside.any():
-            return {}
-        self.metrics.outside(dict(zip(bundle.seen.names, outside.sum(axis=(0, 1)).tolist(), strict=True)))
-        products = bundle.catalogue.products
-        return {i: bundle.seen.warnings(own, products) for i, own in zip(places, outside, strict=True) if own.any()}
 
     def reload(self) -> bool:
         """Load the bundle from its path again, verify it and activate it; the former one is kept

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -17,8 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ..bundle.reading import Bundle
-from ..decision import Decision
-from ..product_prices import rules_in
+from .answering.slots import Counted
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
@@ -65,7 +63,7 @@ class Metrics:
         self._drift = Gauge(
             "repricer_drift_alarm", "1 while too many products lie outside the training range", ["feature"], **gauge
         )
-        self.shadow_failures = Counter("repricer_shadow_failures", "States that the shadow could not price", **own)
+        self._shadow_failures = Counter("repricer_shadow_failures", "States that the shadow could not price", **own)
         self._shadow_prices = Counter(
             "repricer_shadow_prices", "Prices of the shadow, by whether they equal those returned", ["same"], **own
         )
@@ -99,23 +97,16 @@ class Metrics:
         count.inc()
         timer.observe(seconds)
 
-    def decided(self, decisions: Iterable[Decision]) -> None:
-        """Count prices, changes by price rules, and agreement of the shadow."""
-        arms, rules, same = Tally(), Tally(), Tally()
-        for decision in decisions:
-            prices = decision.answer.prices
-            arms[decision.arm] += len(prices)
-            rules.update(rules_in(prices))
-            if decision.shadow is not None:
-                theirs = {price.product: price.price for price in decision.shadow.prices}
-                same.update(str(theirs[price.product] == price.price).lower() for price in prices)
-        for counter, tally in ((self._prices, arms), (self._rules, rules), (self._shadow_prices, same)):
+    def counted(self, counted: Counted, features: Iterable[str]) -> None:
+        """Count prices, changes by price rules, agreement of the shadow, and products outside the
+        training range, by feature.
+        """
+        tallies = ((self._prices, counted.arms), (self._rules, counted.rules), (self._shadow_prices, counted.shadow))
+        for counter, tally in tallies:
             for label, count in tally.items():
                 counter.labels(label).inc(count)
-
-    def outside(self, counts: dict[str, int]) -> None:
-        """Count products outside the training range, by feature."""
-        for feature, count in counts.items():
+        self._shadow_failures.inc(counted.shadow_failures)
+        for feature, count in zip(features, counted.outside.tolist(), strict=True):
             if count:
                 self._outside.labels(feature).inc(count)
 

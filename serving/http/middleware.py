@@ -196,6 +196,8 @@ async def _body(receive: Receive) -> bytes:
 async def _send_body(send: Send, body: bytes | memoryview) -> None:
     """Send a body, a large one in pieces: other answers leave in between."""
     for start in range(0, len(body) or 1, _PIECE):
+        if start:
+            await asyncio.sleep(0)
         piece = body[start : start + _PIECE]
         await send({"type": "http.response.body", "body": piece, "more_body": start + _PIECE < len(body)})
 

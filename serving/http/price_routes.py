@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -13,7 +14,6 @@ from fastapi.responses import Response
 from starlette.types import Scope
 
 from ..answers.answer import RECENT, Answer, answer_question
-from ..decision import Decision
 from ..decision_log.hash_chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.replies import Reply, ReusedKeyError
@@ -24,14 +24,14 @@ from ..explanation.what_if import NoResponseError, WhatIf
 from ..helper_process import HelperError
 from ..market_state import StateError
 from ..sample_states import example_state
+from .answering.large import LargeRequest, answer_large
+from .answering.recent_decisions import RecentDecisions
 from .batching import Batcher, Results
 from .deployment import Deployment
 from .middleware import IDEMPOTENCY_KEY, MAX_BODY, Endpoint, problem
 from .outcome_routes import OUTCOMES
 from .processes.aside import Aside
-from .recent_decisions import RecentDecisions
 from .schemas import (
-    MOST_STATES,
     BodyError,
     Priced,
     content,
@@ -39,7 +39,6 @@ from .schemas import (
     described_states,
     json_body,
     parsed,
-    parsed_apart,
     problems,
 )
 
@@ -47,10 +46,8 @@ _INLINE_PRICES = 500
 """Up to this many prices are computed faster than a thread takes over."""
 _INLINE_BYTES = 256 << 10
 """Up to this size, a body is parsed faster than a thread takes over."""
-_PIECE_PRICES = 1000
-"""Prices of a batch that are computed at once, in a few milliseconds: while they are converted,
-nothing else runs.
-"""
+_BEFORE = 64
+"""Where a list begins, at the latest, for it to be told from one state without reading it."""
 _LONGEST_KEY = 255
 
 
@@ -85,26 +82,27 @@ class _Pricing:
         """The response to the body of a request."""
         try:
             request_id = scope["state"]["request_id"]
-            state = parsed(body) if len(body) < _INLINE_BYTES else await self._aside.work(parsed_apart, body)
+            state = None if self._is_large(body) else parsed(body)
             question = self._question(body, scope)
             text = None
             if question and self._decisions is not None:
                 text = await self._results.of(self._decisions.submit_kept(request_id, question))
-            if text is None:
-                with self._deployment.metrics.span("price"):
-                    if isinstance(state, list):
-                        named, text = await self._aside.work(self._several, state, request_id)
-                    else:
-                        named = [(request_id, await self._one(state))]
-                        text = self._shown(*named[0])
-                text = (
-                    await self._recorded(named, None if question is None else Reply(request_id, question, text)) or text
-                )
+            if text is None and state is None:
+                text = await self._large(LargeRequest(body, request_id, question, *self._deployment.draws_of_one()))
+            elif text is None:
+                text = await self._one(state, request_id, question)
         except (BodyError, StateError, ReusedKeyError) as error:
             return problem(422, str(error))
+        except HelperError as error:
+            return problem(503, f"prices must be computed; got {error}; try again")
         except LogError as error:
             return problem(503, f"a decision must be recorded before it is returned; got {error}; try again")
         return Response(text, media_type="application/json")
+
+    def _is_large(self, body: bytes) -> bool:
+        """Whether a request has several states, or takes long in another way."""
+        several = body[:_BEFORE].lstrip().startswith(b"[")
+        return several or len(body) >= _INLINE_BYTES or self._deployment.bundle.catalogue.num_products > _INLINE_PRICES
 
     def _question(self, body: bytes, scope: Scope) -> str | None:
         """The digest of a request that must get the same answer again; None for
@@ -119,56 +117,40 @@ class _Pricing:
             raise BodyError(f"Idempotency-Key must have 1 to {_LONGEST_KEY} characters; got {len(key)}; shorten it")
         return hashlib.blake2b(body, digest_size=16).hexdigest()
 
-    async def _one(self, state: Any) -> Decision:
-        """The decision for one state. Raises StateError."""
-        if self._deployment.bundle.catalogue.num_products <= _INLINE_PRICES:
-            return await self._batcher.ask(state)
-        return (await self._aside.work(self._decided, [state]))[0]
-
-    def _several(self, states: list[Any], request_id: str) -> tuple[list[tuple[str, Decision]], bytes]:
-        """The decisions for several states, each with its name, all or none, and the answer that
-        holds them. Raises StateError.
+    async def _one(self, state: Any, request_id: str, question: str | None) -> bytes:
+        """The answer to one state, once its decision is in the log, if there is one; requests that
+        wait together share a commit. Raises StateError.
         """
-        if not 0 < len(states) <= MOST_STATES:
-            raise StateError(f"a request must hold 1 to {MOST_STATES} states; got {len(states)}; send several requests")
-        named = [(f"{request_id}.{i}", one) for i, one in enumerate(self._decided(states), start=1)]
-        shown = [self._shown(*one) for one in named]
-        # Large texts are copied once: no thread can run meanwhile.
-        shown[0] = b"[" + shown[0]
-        shown[-1] += b"]"
-        return named, b",".join(shown)
-
-    def _decided(self, states: list[Any]) -> list[Decision]:
-        slots, decisions = self._deployment.slots, list[Decision]()
-        size = max(_PIECE_PRICES // slots.active.bundle.catalogue.num_products, 1)
-        for first in range(0, len(states), size):
-            for one in self._deployment.answer(states[first : first + size], slots):
-                if isinstance(one, StateError):
-                    number = len(decisions) + 1
-                    raise StateError(f"state {number} of {len(states)}: {one}") if len(states) > 1 else one
-                decisions.append(one)
-        return decisions
-
-    async def _recorded(self, named: list[tuple[str, Decision]], reply: Reply | None) -> bytes:
-        """Wait until all decisions are in the log, if there is one; requests that wait together
-        share a commit.
-
-        Returns:
-            The answer where one is kept.
-        """
-        log = self._decisions
-        if log is None:
-            return b""
-        few = len(named) * len(named[0][1].answer.prices) <= _INLINE_PRICES
-        submit = functools.partial(log.submit_decisions, named, reply)
         metrics = self._deployment.metrics
+        with metrics.span("price"):
+            decision = await self._batcher.ask(state)
+            self._recent.add(decision)
+            text = decision.to_json(request_id)
+        if self._decisions is None:
+            return text
+        reply = None if question is None else Reply.of(request_id, question, text)
         with metrics.commits.time(), metrics.span("commit"):
-            return await self._results.of(submit() if few else await self._aside.work(submit))
+            return await self._results.of(self._decisions.submit_decisions([(request_id, decision)], reply)) or text
 
-    def _shown(self, request_id: str, decision: Decision) -> bytes:
-        self._recent.add(decision)
-        own = {"request_id": request_id, "arm": decision.arm, "warnings": decision.warnings}
-        return decision.answer.to_json(own)
+    async def _large(self, request: LargeRequest) -> bytes:
+        """As `_one`, for a large request; its decisions are all recorded, or none."""
+        deployment, log = self._deployment, self._decisions
+        slots, metrics = deployment.slots, deployment.metrics
+        drafts = None if log is None else log.drafts
+        with metrics.span("price"):
+            if slots.trial is None:
+                slots = replace(slots, former=None, canary=None)
+                answer = await self._aside.ask(answer_large, slots, request, drafts)
+            else:
+                # Its guards live in this process.
+                answer = await self._aside.work(answer_large, slots, request, drafts)
+        deployment.count(slots, answer.counted, answer.tried)
+        for market, decision in answer.recent:
+            self._recent.add_packed(market, decision)
+        if log is None or answer.work is None:
+            return answer.text
+        with metrics.commits.time(), metrics.span("commit"):
+            return await self._results.of(log.submit_work(answer.work)) or answer.text
 
 
 def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: dict[str, Any]) -> Endpoint:

@@ -18,8 +18,8 @@ from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
 from ...price_list.rows import STATUSES
 from ...sample_states import example_state
+from ..answering.recent_decisions import RecentDecisions
 from ..deployment import Deployment
-from ..recent_decisions import RecentDecisions
 
 _FOLDER = Path(__file__).parent
 _POLICY = (

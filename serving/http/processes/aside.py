@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import pickle
 import queue
 from collections.abc import Callable
@@ -11,13 +12,11 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from ...helper_process import HelperProcess
-from ...predictor import Predictor
 
 T = TypeVar("T")
 _PLACES = 2
 """Requests that are computed at the same time."""
-_NICENESS = 19
-_MOST_PREDICTORS = 4
+_MOST_KNOWN = 4
 
 
 class Aside:
@@ -33,48 +32,47 @@ class Aside:
         self._free: queue.SimpleQueue[HelperProcess | None] = queue.SimpleQueue()
         for _ in range(_PLACES):
             self._free.put(None)
-        self._packed = functools.lru_cache(_MOST_PREDICTORS)(_packed)
+        self._packed = functools.lru_cache(_MOST_KNOWN)(_packed)
 
     async def work(self, function: Callable[..., T], *given: Any) -> T:
         """What a function returns, in a thread. Raises what it raised."""
         return await to_thread.run_sync(function, *given, limiter=self._limit)
 
-    async def ask(self, function: Callable[..., T], predictor: Predictor, *given: Any) -> T:
-        """What a function returns for a predictor and more that can be pickled. Raises what it raised."""
+    async def ask(self, function: Callable[..., T], policies: Any, *given: Any) -> T:
+        """What a function returns for policies, which a process keeps, and more arguments; all can
+        be pickled. Raises what it raised, and HelperError.
+        """
         if self._apart:
-            return await self.work(self._in_process, function, predictor, given)
-        return await self.work(function, predictor, *given)
+            return await self.work(self._in_process, function, policies, given)
+        return await self.work(function, policies, *given)
 
     def close(self) -> None:
         """End the processes, whatever they compute."""
         while self._started:
             self._started.pop().kill()
 
-    def _in_process(self, function: Callable[..., T], predictor: Predictor, given: tuple[Any, ...]) -> T:
+    def _in_process(self, function: Callable[..., T], policies: Any, given: tuple[Any, ...]) -> T:
         helper = self._free.get()
         try:
             if helper is None:
-                helper = HelperProcess(dict, niceness=_NICENESS)
+                helper = HelperProcess(dict, idle=True)
                 self._started.append(helper)
-            return helper.call(_called, function, *self._packed(predictor), given)
+            return helper.call(_called, function, *self._packed(policies), given)
         finally:
             self._free.put(helper)
 
 
-def _packed(predictor: Predictor) -> tuple[tuple[str, str], bytes]:
-    """A predictor to be sent, and what tells it from others: the policies of a bundle have different names."""
-    return (predictor.bundle.digest, predictor.policy.name), pickle.dumps(predictor)
+def _packed(policies: Any) -> tuple[bytes, bytes]:
+    """Policies to be sent, and what tells them from others."""
+    text = pickle.dumps(policies)
+    return hashlib.blake2b(text).digest(), text
 
 
 def _called(
-    known: dict[tuple[str, str], Predictor],
-    function: Callable[..., T],
-    key: tuple[str, str],
-    packed: bytes,
-    given: tuple[Any, ...],
+    known: dict[bytes, Any], function: Callable[..., T], key: bytes, packed: bytes, given: tuple[Any, ...]
 ) -> T:
     if key not in known:
-        if len(known) == _MOST_PREDICTORS:
+        if len(known) == _MOST_KNOWN:
             known.clear()
         known[key] = pickle.loads(packed)
     return function(known[key], *given)

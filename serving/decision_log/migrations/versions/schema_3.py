@@ -107,7 +107,7 @@ def _decisions(connection: Connection, writing: Writing, sealer: Sealer) -> None
     rows = _former(connection, "decisions", _DECISIONS)
     records = (_record(list(group)) for _, group in itertools.groupby(rows, lambda row: row["request_id"]))
     while some := list(itertools.islice(records, _AT_ONCE)):
-        writing.append(DECISIONS, [sealer.row(writing, one, packed(one.rows, one.shared)) for one in some])
+        writing.append(DECISIONS, [sealer.row(writing, one, packed(one.rows, one.shared))[0] for one in some])
         writing.flush()
 
 

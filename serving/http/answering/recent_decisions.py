@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ..decision import Decision
-from ..market_state import MARKET
+from ...decision import Decision
+from ...market_state import MARKET
 
-_MARKETS = 100
+MOST_MARKETS = 100
 
 
 class RecentDecision(NamedTuple):
@@ -25,15 +26,18 @@ class RecentDecisions:
     """Keeps the last decision of each of the last hundred markets, in memory only."""
 
     def __init__(self) -> None:
-        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[float, Decision]]()
+        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[float, Decision | bytes]]()
 
     def add(self, decision: Decision) -> None:
         """Store a decision as the last one of its market."""
-        market = decision.state.get("market", MARKET)
+        self.add_packed(decision.state.get("market", MARKET), decision)
+
+    def add_packed(self, market: str, decision: Decision | bytes) -> None:
+        """Store a decision that may be pickled, as the last one of a market."""
         with self._lock:
             self._seen[market] = (time.time(), decision)
             self._seen.move_to_end(market)
-            if len(self._seen) > _MARKETS:
+            if len(self._seen) > MOST_MARKETS:
                 self._seen.popitem(last=False)
 
     @property
@@ -41,4 +45,8 @@ class RecentDecisions:
         """The decisions by name of the market, the latest first."""
         with self._lock:
             latest = list(reversed(self._seen.items()))
-        return {name: RecentDecision(datetime.fromtimestamp(at, UTC), decision) for name, (at, decision) in latest}
+        return {name: RecentDecision(datetime.fromtimestamp(at, UTC), _unpacked(one)) for name, (at, one) in latest}
+
+
+def _unpacked(decision: Decision | bytes) -> Decision:
+    return pickle.loads(decision) if isinstance(decision, bytes) else decision

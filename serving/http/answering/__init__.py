@@ -1,0 +1,1 @@
+"""Who answers a market, and what is done with many answers at once."""
