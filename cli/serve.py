@@ -151,7 +151,7 @@ def _serve(
     gc.set_threshold(_OBJECTS, 20, 20)
     # No line of the log names a thread or a process.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # A batch that is computed beside prices must let them have the interpreter soon.
+    # What is computed beside prices must let them have the interpreter soon.
     sys.setswitchinterval(_TURN_SECONDS)
     serve(
         app,

@@ -61,7 +61,8 @@ class HelperProcess:
                 asked.write(message)
                 asked.flush()
                 done, result = pickle.load(told)
-            except (OSError, EOFError, pickle.UnpicklingError) as error:
+            except Exception as error:
+                # Whatever it was, the next answer would be read from the wrong place.
                 self._end()
                 raise HelperError("a process of the service has ended") from error
         if not done:
@@ -119,11 +120,11 @@ def main() -> None:
 
 
 def _yield_to_others() -> None:
-    # Even the nicest process keeps one that wakes waiting for some milliseconds, now and then.
-    if hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    elif hasattr(os, "nice"):
+    if hasattr(os, "nice"):
         os.nice(19)
+    # Even the nicest process keeps one that wakes waiting for some milliseconds, now and then.
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _answer(function: Callable[..., Any], prepared: Any, given: tuple[Any, ...]) -> bytes:

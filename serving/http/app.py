@@ -67,7 +67,8 @@ def create_app(
         log: File or database URL of the decision log; with a log, every price is recorded before it
             is returned.
         settings: How the service runs.
-        apart: Write the log in a process of its own, which takes a second to start.
+        apart: Write the log, and compute large requests, in processes of their own, which take a
+            second to start.
 
     Raises:
         ValueError: The service cannot start; the message is one line.

@@ -46,6 +46,8 @@ _INLINE_PRICES = 500
 """Up to this many prices are computed faster than a thread takes over."""
 _INLINE_BYTES = 256 << 10
 """Up to this size, a body is parsed faster than a thread takes over."""
+_APART_BYTES = 32 << 10
+"""From this size on, a body is worth another process."""
 _BEFORE = 64
 """Where a list begins, at the latest, for it to be told from one state without reading it."""
 _LONGEST_KEY = 255
@@ -82,12 +84,13 @@ class _Pricing:
         """The response to the body of a request."""
         try:
             request_id = scope["state"]["request_id"]
-            state = None if self._is_large(body) else parsed(body)
+            large = self._is_large(body)
+            state = None if large else parsed(body)
             question = self._question(body, scope)
             text = None
             if question and self._decisions is not None:
                 text = await self._results.of(self._decisions.submit_kept(request_id, question))
-            if text is None and state is None:
+            if text is None and large:
                 text = await self._large(LargeRequest(body, request_id, question, *self._deployment.draws_of_one()))
             elif text is None:
                 text = await self._one(state, request_id, question)
@@ -138,11 +141,11 @@ class _Pricing:
         slots, metrics = deployment.slots, deployment.metrics
         drafts = None if log is None else log.drafts
         with metrics.span("price"):
-            if slots.trial is None:
+            if slots.trial is None and len(request.body) >= _APART_BYTES:
                 slots = replace(slots, former=None, canary=None)
                 answer = await self._aside.ask(answer_large, slots, request, drafts)
             else:
-                # Its guards live in this process.
+                # The guards of a trial live in this process.
                 answer = await self._aside.work(answer_large, slots, request, drafts)
         deployment.count(slots, answer.counted, answer.tried)
         for market, decision in answer.recent:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 _PLACES = 2
 """Requests that are computed at the same time."""
 _MOST_KNOWN = 4
+"""Policies that a process keeps."""
 
 
 class Aside:
@@ -48,8 +49,8 @@ class Aside:
 
     def close(self) -> None:
         """End the processes, whatever they compute."""
-        while self._started:
-            self._started.pop().kill()
+        for helper in self._started:
+            helper.kill()
 
     def _in_process(self, function: Callable[..., T], policies: Any, given: tuple[Any, ...]) -> T:
         helper = self._free.get()

@@ -92,3 +92,39 @@ def test_a_result_after_the_end_of_the_loop_is_no_error(caplog: pytest.LogCaptur
     asyncio.run(leave())
     job.set_result(1)
     assert not caplog.records
+
+
+class _Policies:
+    """Answers states, and notes how many at a time."""
+
+    def __init__(self) -> None:
+        self.sizes = list[int]()
+
+    def answer(self, states: list[Any]) -> list[Any]:
+        self.sizes.append(len(states))
+        return states
+
+
+def test_under_load_states_gather_and_one_alone_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_PAUSE", 0.05)
+    monkeypatch.setattr(batching, "_LONGEST_PAUSE", 0.1)
+
+    async def ask() -> tuple[list[int], float, float]:
+        policies: Any = _Policies()
+        batcher, loop = batching.Batcher(policies), asyncio.get_running_loop()
+        for alone in range(3):
+            await batcher.ask(alone)
+        asked_alone = loop.time()
+        await batcher.ask(3)
+        alone = loop.time() - asked_alone
+        await asyncio.gather(*[batcher.ask(n) for n in range(5)])
+        begun, more = loop.time(), []
+        for n in range(4):
+            more.append(asyncio.ensure_future(batcher.ask(n)))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*more)
+        return policies.sizes, alone, loop.time() - begun
+
+    sizes, alone, gathered = asyncio.run(ask())
+    assert sizes == [1, 1, 1, 1, 5, 4]
+    assert alone < 0.04 <= 0.09 < gathered

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
+from repricer.serving.http import price_routes
+from repricer.serving.http.answering.large import answer_large
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.middleware import _PIECE, _send_body
@@ -85,6 +87,9 @@ def test_too_many_requests_wait(one_path: Path, one: Bundle) -> None:
     with TestClient(create_app(one_path, settings=ServiceSettings(rate=0.01, burst=2))) as client:
         statuses = [client.post("/v1/prices", json=example_state(one.catalogue)) for _ in range(3)]
         assert [one.status_code for one in statuses] == [200, 200, 429]
+        # Who asks again at once must not keep the service busy.
+        assert statuses[2].elapsed.total_seconds() >= 0.2
+        assert statuses[1].elapsed.total_seconds() < 0.2
         assert int(statuses[2].headers["retry-after"]) >= 1
         assert client.get("/healthz").status_code == 200
 
@@ -196,15 +201,13 @@ def test_a_price_does_not_wait_for_a_batch(
     one_path: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, state, busy, free = create_app(one_path), example_state(one.catalogue), threading.Event(), threading.Event()
-    answer = app.state.deployment.answer
 
-    def waiting(states: list[Any], *more: Any) -> Any:
-        if len(states) > 1:
-            busy.set()
-            assert free.wait(20)
-        return answer(states, *more)
+    def waiting(*given: Any) -> Any:
+        busy.set()
+        assert free.wait(20)
+        return answer_large(*given)
 
-    monkeypatch.setattr(app.state.deployment, "answer", waiting)
+    monkeypatch.setattr(price_routes, "answer_large", waiting)
     with TestClient(app) as client, ThreadPoolExecutor() as pool:
         batches = [pool.submit(client.post, "/v1/prices", json=[state] * 3) for _ in range(60)]
         assert busy.wait(20)
