@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 CONNECTIONS = 64
+_START_SECONDS = 1.0
 
 
 def lacking() -> str | None:
@@ -42,8 +43,8 @@ def saturated(url: str, body: bytes, *, seconds: int = 10) -> float:
 
 def percentile(url: str, body: bytes, *, rate: float, seconds: int = 15, headers: Mapping[str, str] = {}) -> float:
     """The 99th percentile of the time to answer at a steady rate, in milliseconds: each of 64
-    callers asks at its own times, whatever the others wait for. Raises RuntimeError where an answer
-    is not 200.
+    callers asks at its own times, whatever the others wait for. The first second, in which these
+    start, does not count. Raises RuntimeError where an answer is not 200.
     """
     pause = CONNECTIONS / rate
     with contextlib.ExitStack() as stack:
@@ -63,7 +64,8 @@ def _quantile(tables: Sequence[str], share: float) -> float:
     statuses = {row["status-code"] for row in rows}
     if statuses != {"200"}:
         raise RuntimeError(f"all answers must be 200; got {', '.join(sorted(statuses)) or 'none'}")
-    return sorted(float(row["response-time"]) for row in rows)[int(share * len(rows))]
+    times = sorted(float(row["response-time"]) for row in rows if float(row["offset"]) >= _START_SECONDS)
+    return times[int(share * len(times))]
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import asyncio
 import collections
 import contextlib
 import json
+import re
 import socket
 import statistics
 import subprocess
@@ -127,10 +128,24 @@ async def paced(
     return sorted(times)
 
 
+def family(pid: int) -> list[int]:
+    """A process, those that it started, and so on."""
+    children = (task.read_text().split() for task in Path(f"/proc/{pid}/task").glob("*/children"))
+    return [pid, *(one for found in children for child in found for one in family(int(child)))]
+
+
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    """CPU time of all threads of a server so far; the usual clock is too coarse."""
-    threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    """CPU time of all threads of a server and of the processes that it started so far; the usual
+    clock is too coarse.
+    """
+    threads = (thread for pid in family(process.pid) for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"))
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+def memory(process: subprocess.Popen[bytes]) -> float:
+    """Memory of a server and of the processes that it started, MiB; pages that several share count once."""
+    rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in family(process.pid))
+    return sum(int(re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE)[0]) for text in rollups) / 1024
 
 
 def throughput(
