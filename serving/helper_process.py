@@ -85,9 +85,9 @@ class HelperProcess:
         return cast(Any, self._process.stdin), cast(Any, self._process.stdout)
 
     def _started(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE_BYTES
-        )
+        # Without the folder where the service was started, whose files may be called like modules.
+        command = [sys.executable, "-P", "-m", __name__]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=_PIPE_BYTES)
         # Not among the arguments, which everybody on the machine may read: a URL may hold a password.
         with suppress(OSError):
             pickle.dump(self._first, cast(Any, process.stdin))

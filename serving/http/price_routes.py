@@ -178,7 +178,7 @@ def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: d
 def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any], aside: Aside) -> None:
     @app.post(
         "/v1/explain",
-        responses=problems(413, 422) | {200: content(Explanation.__name__)},
+        responses=problems(413, 422, 503) | {200: content(Explanation.__name__)},
         openapi_extra=described_body("Question", initial=question),
         tags=["questions"],
     )
@@ -198,7 +198,7 @@ def _add_questions(app: FastAPI, deployment: Deployment, question: dict[str, Any
 
     @app.post(
         "/v1/what-if",
-        responses=problems(409, 413, 422) | {200: content(WhatIf.__name__)},
+        responses=problems(409, 413, 422, 503) | {200: content(WhatIf.__name__)},
         openapi_extra=described_body("WhatIfQuestion", grid=question, own_prices=tried),
         tags=["questions"],
     )

@@ -13,6 +13,13 @@ import pytest
 from repricer.serving.helper_process import HelperError, HelperProcess
 
 
+@pytest.fixture(autouse=True)
+def _functions_can_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this file, in the other process."""
+    folders = (str(Path(__file__).parents[__name__.count(".")]), os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
+
+
 @pytest.fixture
 def helper() -> Iterator[HelperProcess]:
     helper = HelperProcess(list, "ab")
@@ -109,3 +116,11 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_files_where_the_service_was_started_are_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('this is not the module')")
+    monkeypatch.chdir(tmp_path)
+    helper = HelperProcess(list, "ab")
+    assert helper.call(len) == 2
+    helper.close()

@@ -187,5 +187,7 @@ class Workers:
 
 
 def worker_command() -> list[str]:
-    """The command line of this process, for a worker."""
-    return [sys.executable, "-m", "repricer.cli", *sys.argv[1:]]
+    """The command line of this process, for a worker: without the folder where the service was
+    started, whose files may be called like modules.
+    """
+    return [sys.executable, "-P", "-m", "repricer.cli", *sys.argv[1:]]
