@@ -44,7 +44,7 @@ class CompileAhead:
         if not _compiled_before():
             quiet = subprocess.DEVNULL
             for part in PARTS:
-                command = [sys.executable, "-m", __name__, part]
+                command = [sys.executable, "-P", "-m", __name__, part]
                 self._processes.append(subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet))
         if JOBS > 1:
             self._workers = _started_workers(_POLITE if self._processes else 0)
