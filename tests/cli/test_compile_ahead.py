@@ -45,7 +45,7 @@ def test_work_waits_for_the_compiler(started, tmp_path, monkeypatch):
     with ahead.CompileAhead() as compiler:
         compiler.wait()
         assert [process.returncode for _, process in started] == [0, 0]
-    program = [sys.executable, "-m", "repricer.cli._compile_ahead"]
+    program = [sys.executable, "-P", "-m", "repricer.cli._compile_ahead"]
     assert [command for command, _ in started] == [[*program, part] for part in ahead.PARTS]
 
 
