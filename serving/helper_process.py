@@ -28,7 +28,7 @@ class HelperProcess:
     """Calls functions in a process of its own, one at a time.
 
     Functions, arguments and results are pickled. The process ends with the one that started it, and
-    leaves signals to it.
+    leaves signals to it: a pool of the standard library does neither, and imports the command again.
 
     Args:
         prepare: Gives the first argument of all functions; called in the process when it starts.

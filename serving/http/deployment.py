@@ -20,10 +20,10 @@ from ..decision import CANARY, FALLBACK, POLICY, Decision
 from ..documents import field_mistake
 from ..explanation.preview import preview
 from ..market_state import State, StateError
-from ..predictor import ObservedMarkets, Predictor, PriceAnswer
-from .answering.slots import Counted, Draws, Slots, answered
+from ..predictor import ObservedMarkets, Predictor
+from .answering.slots import Answered, Counted, Draws, Slots, answered
 from .canary.guards import LIMITS
-from .canary.trial import Trial, Tried
+from .canary.trial import Trial
 from .fallback import fallback_policy
 from .metrics import Metrics
 from .settings import ServiceSettings
@@ -87,32 +87,26 @@ class Deployment:
         trial = self.slots.trial
         return {"bundle": self.bundle.digest, "canary": None if trial is None else trial.predictor.bundle.digest}
 
-    def answer(self, states: Sequence[State], slots: Slots | None = None) -> list[Decision | StateError]:
+    def answer(self, states: Sequence[State]) -> list[Decision | StateError]:
         """Price several states together: one decision per state, or the error where a state is
         wrong.
-
-        Args:
-            states: The states.
-            slots: The policies to answer with; those of this moment by default.
         """
-        slots = slots or self.slots
-        found, counted, tried = answered(slots, self._draws, states)
-        self.count(slots, counted, [] if tried is None else [tried])
-        return found
+        slots = self.slots
+        found = answered(slots, self._draws, states)
+        self.judge(slots, found)
+        return found.found
 
-    def count(self, slots: Slots, counted: Counted, tried: Sequence[tuple[Sequence[PriceAnswer], Tried]]) -> None:
-        """Count what these policies answered, and compare what a newer bundle would.
+    def judge(self, slots: Slots, found: Answered) -> None:
+        """Count what these policies answered, and let the guards judge a newer bundle by it."""
+        self.count(slots, found.counted)
+        if slots.canary is not None and found.tried is not None:
+            active, newer = found.tried
+            slots.canary.guards.compare(active, newer.answers, newer.outside, slots.drift.alarms)
 
-        Args:
-            slots: The policies.
-            counted: What is counted.
-            tried: See `Answered`.
-        """
+    def count(self, slots: Slots, counted: Counted) -> None:
+        """Count what these policies answered."""
         slots.drift.count(counted.products, counted.outside)
         self.metrics.counted(counted, slots.active.bundle.seen.names)
-        if slots.canary is not None:
-            for active, newer in tried:
-                slots.canary.guards.compare(active, newer.answers, newer.outside, slots.drift.alarms)
 
     def draws_of_one(self) -> tuple[bytes, object]:
         """What assigns the markets of one large request to arms, see `LargeRequest`."""

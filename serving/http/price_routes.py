@@ -144,10 +144,10 @@ class _Pricing:
             if slots.trial is None and len(request.body) >= _APART_BYTES:
                 slots = replace(slots, former=None, canary=None)
                 answer = await self._aside.ask(answer_large, slots, request, drafts)
+                deployment.count(slots, answer.counted)
             else:
                 # The guards of a trial live in this process.
-                answer = await self._aside.work(answer_large, slots, request, drafts)
-        deployment.count(slots, answer.counted, answer.tried)
+                answer = await self._aside.work(answer_large, slots, request, drafts, deployment.judge)
         for market, decision in answer.recent:
             self._recent.add_packed(market, decision)
         if log is None or answer.work is None:

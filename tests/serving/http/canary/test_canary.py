@@ -15,6 +15,7 @@ from repricer.serving import Bundle, DecisionLog, Predictor, example_state, expo
 from repricer.serving.bundle.files import BundleError
 from repricer.serving.bundle.signing import own_key_paths
 from repricer.serving.decision import Decision
+from repricer.serving.http.answering import large
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.canary.trial import Trial
 from repricer.serving.http.deployment import Deployment
@@ -225,3 +226,16 @@ def test_markets_that_earn_less_end_it(
         assert within(5, client, None)
     last = list(DecisionLog(tmp_path / "log.db").export_switches())[-1]
     assert "money: confidence that its markets earn less" in last["reason"]
+
+
+def test_a_guard_acts_within_a_large_request(
+    path: Path, dearer: Path, one: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "_PIECE_PRICES", 300)
+    with TestClient(create_app(path)) as client:
+        renew(path, dearer)
+        assert client.put("/v1/admin/canary", json={"share": 0.9}).status_code == 200
+        asked = [example_state(one.catalogue) | {"market": f"store {i}"} for i in range(500)]
+        arms = [answer["arm"] for answer in client.post("/v1/prices", json=asked).json()]
+    assert "canary" in arms[:100]
+    assert set(arms[300:]) == {"policy"}
