@@ -151,6 +151,7 @@ class Market:
             changes=changes,
             lowest_price_30_days=lowest,
             capacity=s.capacity if self.spec.capacity is not None else None,
+            due=s.due[..., : catalogue.due_periods] if catalogue.due_periods else None,
         )
 
     @property

@@ -100,8 +100,7 @@ class Dynamics:
         self._shape, self._offers = (products, num_markets), (2, spec.sizes["R"], num_markets)
         self._slots = (2, spec.sizes["K"] if sections.slots else 0, num_markets)
         self._nothing_shown = np.empty((2, 0, num_markets), _INTEGERS)
-        slots = int(spec.stock.lead_time_periods.max()) + bool(spec.stock.delay_probability.any())
-        ordered = 0 if spec.stock.replenishment == "none" else max(slots, 1)
+        ordered = 0 if spec.stock.replenishment == "none" else max(spec.stock.pipeline_periods, 1)
         self._clock, self._context = (4, num_markets), (self.layout.rows, num_markets)
         self._lanes = (PIPELINE + ordered, *self._shape)
         self._rival_cost = constants.rivals.cost[:, None]

@@ -35,6 +35,8 @@ class Catalogue:
         max_order_units: (N,) largest order, units; None where policies do not order.
         change_window_periods: window in which the price rules count a product's price changes; 0
             where they do not.
+        due_periods: D, how many periods ahead policies that order see deliveries one by one; 0
+            where the units on order tell as much.
         elasticity_error: (N,) posterior standard deviation of the logarithm of the elasticity; None
             where the market has no posterior.
         level_error: (N,) the same of the logarithm of the units sold at regular prices.
@@ -61,6 +63,7 @@ class Catalogue:
     loyal: bool = False
     max_order_units: NDArray[np.float32] | None = None
     change_window_periods: int = 0
+    due_periods: int = 0
     elasticity_error: NDArray[np.float32] | None = None
     level_error: NDArray[np.float32] | None = None
     calendar: Calendar | None = None
@@ -105,6 +108,8 @@ class MarketView:
         lowest_price_30_days: (E, N) lowest list price of the last 30 days, currency per unit; NaN
             where not known.
         capacity: (E, H) units left of the resources that products share.
+        due: (E, N, D) those of the units on order that arrive one period from now, two, ... (see
+            `catalogue.due_periods`).
 
     Example:
         >>> import repricer
@@ -127,6 +132,7 @@ class MarketView:
     changes: NDArray[np.intp] | None = None
     lowest_price_30_days: NDArray[np.float32] | None = None
     capacity: NDArray[np.float32] | None = None
+    due: NDArray[np.float32] | None = None
 
     @property
     def num_markets(self) -> int:

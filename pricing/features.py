@@ -31,6 +31,8 @@ MARKET_FEATURES = {
     "log_competitor": "log(lowest rival price / current list price), within [-3, 3]; only where there are rivals",
     "regime": "1 in this regime, else 0; one per regime, only where regimes are observed",
     "log_loyalty": "log of the loyalty of the segment; one per segment, only where loyalty varies",
+    "log_cover": "log((on hand + on order and due within so many periods + 1) / (units forecast for this period + 1)), "
+    "within [-3, 3]; one per period until the last but one, only where orders take three periods or more",
     "recent_changes": "share of the earlier periods of the window that changed the price; only with max_changes",
 }
 FIXED_FEATURES = {
@@ -72,6 +74,7 @@ def feature_names(catalogue: Catalogue, *, fixed: bool = True) -> list[str]:
     names += [f"regime[{regime}]" for regime in catalogue.regimes]
     if catalogue.loyal:
         names += [f"log_loyalty[{segment}]" for segment in catalogue.segments]
+    names += [f"log_cover[{ahead}]" for ahead in range(1, catalogue.due_periods + 1)]
     if catalogue.change_window_periods:
         names.append("recent_changes")
     if fixed:
@@ -254,6 +257,11 @@ def _market_columns(view: MarketView) -> tuple[NDArray, ...]:
     if catalogue.loyal:
         assert view.loyalty is not None, "a catalogue with loyalty needs its level"
         columns += list(np.log(view.loyalty).T[:, :, None])
+    if catalogue.due_periods:
+        assert view.due is not None, "a catalogue with deliveries period by period needs them"
+        within = view.on_hand[..., None] + view.due.cumsum(axis=2)
+        now = feature_constants(catalogue).log_now[np.minimum(view.period, catalogue.horizon)]
+        columns += list(log_cover(log_units(within), now[..., None]).transpose(2, 0, 1))
     if catalogue.change_window_periods:
         assert view.changes is not None, "a catalogue that counts price changes needs their number"
         columns.append(view.changes / np.float32(catalogue.change_window_periods - 1))

@@ -241,6 +241,11 @@ class Stock:
         "N", "currency per unit left at the end of a season; negative for disposal", low=-1e9, high=1e9, default=0.0
     )
 
+    @property
+    def pipeline_periods(self) -> int:
+        """How many periods ahead deliveries may be due; one more than the longest lead time where they may be late."""
+        return int(self.lead_time_periods.max()) + bool(self.delay_probability.any())
+
 
 @dataclass(frozen=True)
 class Loyalty:

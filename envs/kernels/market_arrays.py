@@ -241,6 +241,7 @@ class FeatureParameters(NamedTuple):
         rivals: Whether rival prices are observed.
         regimes: Number of regimes that are observed.
         loyal: Whether loyalty is observed.
+        due: Number of periods ahead that deliveries are observed one by one.
         window: Periods in which price changes are counted; 0 if they are not.
         moving: Number of features that change from period to period.
     """
@@ -249,6 +250,7 @@ class FeatureParameters(NamedTuple):
     rivals: bool
     regimes: int
     loyal: bool
+    due: int
     window: int
     moving: int
 
@@ -256,9 +258,10 @@ class FeatureParameters(NamedTuple):
     def of(cls, catalogue: Catalogue) -> FeatureParameters:
         """From the catalogue that policies see."""
         regimes, loyal, window = len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods
-        more = catalogue.rivals + regimes + loyal * catalogue.num_segments + (window > 0)
+        due = catalogue.due_periods
+        more = catalogue.rivals + regimes + loyal * catalogue.num_segments + due + (window > 0)
         tables = FeatureTables.of(feature_constants(catalogue))
-        return cls(tables, catalogue.rivals, regimes, loyal, window, len(MOVING_FEATURES) + more)
+        return cls(tables, catalogue.rivals, regimes, loyal, due, window, len(MOVING_FEATURES) + more)
 
 
 class Constants(NamedTuple):

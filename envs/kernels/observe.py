@@ -80,6 +80,8 @@ def _observe(constants, clock, lanes, context, scratch, out):
             if features.rivals:
                 for j in range(BLOCK):
                     rows[_MOVING, j] = log_competitor(lowest[n, j], price[j])
+            if features.due:
+                _observe_due(lanes, tables, n, period, first, count, features, spare, rows)
             if features.window:
                 for j in range(count):
                     changed = changes(lanes[LIST_PRICE], shared.past, features.window, n, first + j)
@@ -158,6 +160,19 @@ def _observe_stock(lanes, tables, n, period, first, count, same, spare, rows):
     _look_up(tables.time, 2, period, first, count, same, rows[9])
     for j in range(BLOCK):
         rows[9, j] = log_surprise(spare[j], _ZERO, rows[9, j])
+
+
+@merged
+def _observe_due(lanes, tables, n, period, first, count, features, spare, rows):
+    """Fill the cover by the units that arrive within one period, two, ..."""
+    slots, row = lanes.shape[0] - PIPELINE, features.moving - int(features.window > 0) - features.due
+    load_block(lanes[ON_HAND], n, first, spare)
+    for ahead in range(1, features.due + 1):
+        for j in range(count):
+            t = period[first + j]
+            spare[j] += lanes[PIPELINE + (t + ahead) % slots, n, first + j]
+            rows[row, j] = log_cover(log_units(spare[j]), tables.log_now[t, n])
+        row += 1
 
 
 @merged

@@ -231,6 +231,13 @@ class MarketState:
         return self.lanes[PIPELINE:].sum(axis=0).T
 
     @property
+    def due(self) -> Floats:
+        """(E, N, L - 1) units on order that arrive one period from now, two, … (orders placed so far)."""
+        slots = self.lanes[PIPELINE:]
+        ahead = (self.period + np.arange(1, len(slots))[:, None]) % len(slots)
+        return np.take_along_axis(slots, ahead[:, None], axis=0).transpose(2, 1, 0)
+
+    @property
     def loyalty(self) -> Floats:
         """(E, K) multiplier of a segment's arrivals; (E, 0) in a market without loyalty."""
         return self.context[self.layout.loyalty].T

@@ -188,6 +188,8 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         loyal=spec.loyalty is not None,
         max_order_units=spec.stock.max_order_units.astype(np.float32) if spec.stock.replenishment == "action" else None,
         change_window_periods=spec.prices.change_window_periods or 0,
+        # What is due in the last of them is the rest of the units on order.
+        due_periods=max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0,
         calendar=spec.calendar,
         **_posterior_errors(spec),
     )
