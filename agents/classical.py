@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..envs import Market, catalogue_of, expected_units, seed_for
-from ..pricing import Action, FixedPrice, PricePath, order_up_to
+from ..pricing import Action, FixedPrice, PricePath, orders_up_to
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.sections import Array
 from .posterior import PosteriorMoney, draws_of
@@ -25,6 +25,7 @@ _ELITES = 10
 _GENERATIONS = (20, 10)
 _KNOTS = 5
 _LEVELS = 40
+_NO_ORDERS = np.empty((0, 1, 1))
 # Largest number of product-periods for one evaluation of candidates.
 _EFFORT = 20_000_000
 # Posterior draws that candidates are tried in.
@@ -37,7 +38,8 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
 
     The prices are tuned on the tuning seeds, never on the test seeds. For one product with a price
     ladder, every step is tried. Otherwise the cross-entropy method searches over log prices. If
-    policies place orders, the base stock of each product is searched together with its price.
+    policies place orders, the base stock of each product is searched together with its price, and the
+    level up to which express orders are placed.
 
     In a market with a posterior, the prices maximise the mean over its draws: in closed form where
     demand is a logit and stock is ample (see `posterior.prices`), otherwise by the search above,
@@ -57,24 +59,26 @@ def best_fixed(spec: MarketSpec, *, seed: int = 0) -> FixedPrice:
         start, enough = best_fixed_prices(spec, seed)
         if enough:
             return FixedPrice(start.astype(np.float32), name="best-fixed")
-    if len(spec.products.names) == 1 and (spec.prices.price_ladder is not None or not _orders(spec)):
+    ladder = spec.prices.price_ladder is not None
+    if len(spec.products.names) == 1 and spec.express is None and (ladder or not _orders(spec)):
         return _best_step(spec, seed)
     if start is None:
         start = _myopic_prices(spec).mean(axis=(0, 1))
     low, high = np.log(spec.guardrails.low), np.log(spec.guardrails.high)
     centre, owner = np.clip(np.log(start), low, high), spec.category_index
-    products, most = centre.size, np.log1p(_most_base_stock(spec))
-    if _orders(spec):
-        low, high = np.append(low, 0 * most), np.append(high, most)
-        centre, owner = np.append(centre, most / 2), np.tile(owner, 2)
+    products, most = centre.size, np.log1p(_most_stock(spec))
+    low, high = np.append(low, 0 * most), np.append(high, most)
+    centre, owner = np.append(centre, most / 2), np.tile(owner, 1 + len(most))
+
+    def stocks(rows: Array) -> Array:
+        return np.expm1(rows[:, products:]).reshape(len(rows), -1, products).swapaxes(0, 1)
 
     def value(rows: Array, markets: int) -> Array:
-        base_stock = np.expm1(rows[:, products:]) if _orders(spec) else None
-        return _value_of(spec, np.exp(rows[:, None, :products]), base_stock, seed, markets)
+        return _value_of(spec, np.exp(rows[:, None, :products]), stocks(rows), seed, markets)
 
     best = _cross_entropy(value, len(spec.products.names), owner, centre, (high - low) / 4, (low, high), seed)
-    base_stock = np.round(np.expm1(best[products:])).astype(np.float32) if _orders(spec) else None
-    return FixedPrice(np.exp(best[:products]).astype(np.float32), name="best-fixed", base_stock=base_stock)
+    levels = np.round(stocks(best[None])[:, 0]).astype(np.float32)
+    return FixedPrice(np.exp(best[:products]).astype(np.float32), "best-fixed", *levels)
 
 
 def _orders(spec: MarketSpec) -> bool:
@@ -94,7 +98,7 @@ def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
         for _ in range(2):
             steps = np.geomspace(low, high, _LEVELS)
             best = int(
-                _value_of(spec, steps[:, None, None], None, seed, markets=_affordable(spec, _LEVELS))
+                _value_of(spec, steps[:, None, None], _NO_ORDERS, seed, markets=_affordable(spec, _LEVELS))
                 .sum(axis=1)
                 .argmax()
             )
@@ -104,11 +108,11 @@ def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
     assert steps is not None, "the market has a ladder"
     if not _orders(spec):
         markets = _affordable(spec, steps.size)
-        value = _value_of(spec, steps[:, None, None], None, seed, markets).sum(axis=1)
+        value = _value_of(spec, steps[:, None, None], _NO_ORDERS, seed, markets).sum(axis=1)
         return FixedPrice(np.array([steps[value.argmax()]], dtype=np.float32), name="best-fixed")
-    levels = np.unique(np.round(np.linspace(0, _most_base_stock(spec)[0], _LEVELS)))
+    levels = np.unique(np.round(np.linspace(0, _most_stock(spec)[0, 0], _LEVELS)))
     price, level = (pair.reshape(-1, 1) for pair in np.meshgrid(steps, levels, indexing="ij"))
-    value = _value_of(spec, price[:, None], level, seed, _affordable(spec, len(price))).sum(axis=1)
+    value = _value_of(spec, price[:, None], level[None], seed, _affordable(spec, len(price))).sum(axis=1)
     best = value.argmax()
     return FixedPrice(price[best].astype(np.float32), name="best-fixed", base_stock=level[best].astype(np.float32))
 
@@ -165,20 +169,30 @@ def time_only(spec: MarketSpec, *, seed: int = 0) -> PricePath:
     rows = np.stack([np.zeros_like(best), best])
     before, after = _value_of(spec, paths(rows), _levels(fixed, rows), seed, _CONFIRM)
     best = np.where((after > before)[owner], best, 0)
-    return PricePath(paths(best[None])[0].astype(np.float32), name="time-only", base_stock=fixed.base_stock)
+    return PricePath(
+        paths(best[None])[0].astype(np.float32),
+        name="time-only",
+        base_stock=fixed.base_stock,
+        express_stock=fixed.express_stock,
+    )
 
 
-def _levels(fixed: FixedPrice, rows: Array) -> Array | None:
-    """The base stock of the fixed prices for each of B candidates, (B, N); None without orders."""
-    return None if fixed.base_stock is None else np.tile(fixed.base_stock.astype(np.float64), (len(rows), 1))
+def _levels(fixed: FixedPrice, rows: Array) -> Array:
+    """The stock levels of the fixed prices for each of B candidates, (L, B, N); none without orders."""
+    levels = [level for level in (fixed.base_stock, fixed.express_stock) if level is not None]
+    return np.stack([np.tile(level.astype(np.float64), (len(rows), 1)) for level in levels]) if levels else _NO_ORDERS
 
 
-def _most_base_stock(spec: MarketSpec) -> Array:
-    """(N,) upper bounds of a base stock: four times the forecast until the next order but one."""
-    return 4 * (spec.stock.lead_time_periods + 2) * catalogue_of(spec).forecast_units.max(axis=0).astype(np.float64)
+def _most_stock(spec: MarketSpec) -> Array:
+    """(L, N) upper bounds of the stock that each supplier fills up: four times the forecast until the
+    next order but one; L is 0 where policies do not order.
+    """
+    leads = [supplier.lead_time_periods for supplier in (spec.stock, spec.express) if supplier and _orders(spec)]
+    most = catalogue_of(spec).forecast_units.max(axis=0).astype(np.float64)
+    return 4 * (np.reshape(leads, (-1, most.size)) + 2) * most
 
 
-def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: int, markets: int) -> Array:
+def _value_of(spec: MarketSpec, paths: Array, levels: Array, seed: int, markets: int) -> Array:
     """(B, C) mean objective of an episode by category, for B candidate price paths.
 
     With a posterior, the markets are spread over draws.
@@ -191,14 +205,14 @@ def _value_of(spec: MarketSpec, paths: Array, base_stock: Array | None, seed: in
     Args:
         spec: The market.
         paths: (B, T, N) prices, or (B, 1, N) for fixed ones.
-        base_stock: (B, N), or None for no orders.
+        levels: (L, B, N) stock that orders, and express orders, fill up; L is 0 for no orders.
         seed: Seed of the tuning markets.
         markets: Number of markets for each candidate.
     """
     truths = _truths(spec)
     shared = np.array_split(np.arange(markets), min(len(truths), markets))
     parts = [
-        _money_of(truth, spec, paths, base_stock, seed, numbers) for truth, numbers in zip(truths, shared, strict=False)
+        _money_of(truth, spec, paths, levels, seed, numbers) for truth, numbers in zip(truths, shared, strict=False)
     ]
     drawn, gap = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
     member = np.eye(len(spec.category_names))[spec.category_index]
@@ -220,7 +234,7 @@ def _money_of(
     truth: MarketSpec,
     spec: MarketSpec,
     paths: Array,
-    base_stock: Array | None,
+    levels: Array,
     seed: int,
     numbers: NDArray[np.intp],
 ) -> tuple[Array, Array]:
@@ -232,11 +246,11 @@ def _money_of(
     market = Market(
         truth, num_markets=batch, seed=seed_for("tuning", seed), numbers=np.tile(numbers, len(paths)), believed=spec
     )
-    level = None if base_stock is None else np.repeat(base_stock, markets, axis=0).astype(np.float32)
+    base_stock, express_stock = [*np.repeat(levels, markets, axis=1).astype(np.float32), None, None][:2]
     drawn, gap = np.zeros((2, batch, products))
     for t in range(spec.market.horizon_periods):
         price = np.repeat(paths[:, min(t, paths.shape[1] - 1)], markets, axis=0).astype(np.float32)
-        outcome = market.step(Action(price, order=order_up_to(level, market.view)))
+        outcome = market.step(Action(price, **orders_up_to(base_stock, express_stock, market.view)))
         factor, money = spec.market.discount_factor**t, market.money(outcome)
         drawn += factor * money
         gap += factor * (market.money(outcome, expected=True) - money)

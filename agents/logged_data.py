@@ -281,7 +281,7 @@ def _raw(learner_view: LearnerView, action: Action, base: Floats) -> Floats:
 
 def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
     """(A,) the columns of a product that the action decides."""
-    parts = ActionParts(True, action.discount, action.recommendation, action.promotion, action.order)
+    parts = ActionParts(True, action.discount, action.recommendation, action.promotion, action.order, action.express)
     wide = {"discount": layout.num_segments, "recommendation": layout.num_segments}
     return np.concatenate(
         [np.full(wide.get(name, 1), getattr(parts, name) is not None, dtype=bool) for name in layout.names]
@@ -290,9 +290,8 @@ def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
 
 def _asked_parts(asked: Action, decoded: Action) -> Action:
     """The decoded action without the parts that were not asked for."""
-    silent = {
-        name: None for name in ("discount", "recommendation", "promotion", "order") if getattr(asked, name) is None
-    }
+    parts = ("discount", "recommendation", "promotion", "order", "express")
+    silent = {name: None for name in parts if getattr(asked, name) is None}
     return replace(decoded, **silent)
 
 

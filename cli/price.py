@@ -94,8 +94,10 @@ def read_state(path: Path) -> Any:
 def _show(answer: PriceAnswer, bundle: Bundle) -> None:
     currency = bundle.manifest["scenario"]["currency"]
     title = f"{answer.scenario}, {answer.when}, policy {answer.policy}"
-    promotes, orders = (getattr(answer.prices[0], part) is not None for part in ("promotion", "order_units"))
-    more = ("promotion",) * promotes + ("order (units)",) * orders
+    promotes = answer.prices[0].promotion is not None
+    orders = {"order_units": "order (units)", "express_units": "express order (units)"}
+    orders = {name: words for name, words in orders.items() if getattr(answer.prices[0], name) is not None}
+    more = ("promotion",) * promotes + tuple(orders.values())
     columns = ("product", "proposed", f"price ({currency})", "discounts", *more, "changed by the price rules")
     table = Table(*map(escape, columns), title=escape(title))
     for item in answer.prices:
@@ -105,7 +107,7 @@ def _show(answer: PriceAnswer, bundle: Bundle) -> None:
             _price(item),
             ", ".join(f"{segment} {fraction:.1%}" for segment, fraction in item.discounts.items()),
             *(("yes" if item.promotion else "no",) if promotes else ()),
-            *((f"{item.order_units:,.0f}",) if orders else ()),
+            *(f"{getattr(item, name):,.0f}" for name in orders),
             "\n".join(_change(step) for step in item.trail),
         )
         table.add_row(*map(escape, cells))

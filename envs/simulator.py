@@ -190,15 +190,26 @@ class Market:
             ValueError: An array of the action has another shape.
             RuntimeError: If a market has reached its horizon. Restart it first.
         """
-        parts = (action.price, action.discount, action.recommendation, action.promotion, action.order)
         self._check(action)
+        parts = (action.price, action.discount, action.recommendation, action.promotion, *self._orders(action))
         products, markets = self.spec.sizes["N"], self.num_markets
         rows = [np.empty((0, products, markets)) if part is None else _markets_last(part) for part in parts]
         rows = [row.reshape(-1, products, markets) for row in rows]
-        decoding = Decoding(*(len(row) for row in rows[1:]))
+        discounts, scores, promotions, *orders = (len(row) for row in rows[1:])
+        decoding = Decoding(discounts, scores, promotions, sum(orders))
         proposed = np.concatenate(rows, dtype=np.float32)
         propensity = None if action.propensity is None else _markets_last(action.propensity)
         return self._step(proposed, decoding, NOTHING_RAW, propensity, credit_price, rival_price)
+
+    def _orders(self, action: Action) -> tuple[ArrayLike | None, ...]:
+        """The orders of an action, one a supplier; an express order comes after a regular one, if only of zero."""
+        if action.express is None:
+            return (action.order,)
+        if self.spec.express is None:
+            raise ValueError(
+                "express of an action needs a market with a second supplier; got one without; leave it out"
+            )
+        return (np.zeros_like(action.express) if action.order is None else action.order, action.express)
 
     def _check(self, action: Action) -> None:
         """Refuse an action of another shape; the price rules see to numbers that are not finite."""
@@ -247,7 +258,7 @@ class Market:
 
     @property
     def max_order(self) -> Floats:
-        """(N,) units of the largest order of each product."""
+        """(S, N) units of the largest order of each product with each supplier."""
         return self.dynamics.constants.stock.most
 
     def _step(

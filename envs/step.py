@@ -50,7 +50,7 @@ class PeriodInputs(NamedTuple):
     Attributes:
         proposed: (A, N, E) the price (currency per unit), followed by the rows that `decoding`
             counts: discounts (K or 0), recommendation scores (K, or 0 to leave the choice to the
-            recommender), promotion scores (1 or 0), orders in units (1 or 0).
+            recommender), promotion scores (1 or 0), orders in units (one row a supplier, or 0).
         decoding: How many rows of each kind there are.
         raw: A learner's raw action, (E, N * A), still to be decoded into `proposed`, and the price
             that zero means, (N,); `NOTHING_RAW` if there is none.
@@ -203,5 +203,5 @@ class Dynamics:
         # A part that the market does not have is empty.
         price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
         wanted = (price, table[money], table[money + 1], table[paid:chances])
-        costly = (table[received] if ordered > received else none, table[chances] if promoted > chances else none)
+        costly = (table[received:ordered], table[chances] if promoted > chances else none)
         return expected_money(self.arrays, outcome.period, *wanted, *costly)

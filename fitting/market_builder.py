@@ -21,8 +21,8 @@ from ..scenarios.sections import (
     Promotion,
     RecommendationSection,
     ReferencePrice,
-    Stock,
 )
+from ..scenarios.stock_sections import Stock
 from .assumptions import Assumptions
 from .demand import PROMOTION, REFERENCE, DemandAtRegular, FittedDemand
 from .fitted_models import FittedModels

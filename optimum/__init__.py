@@ -11,7 +11,7 @@ One solver per family of markets; the `covers` of each says which markets it adm
 - `price_and_order`: one product whose price and order are set together.
 - `reference_price`: one product whose customers remember prices.
 - `price_levels`: one product whose allowed prices depend on the current one.
-- `lead_times`: products whose orders take one or two periods.
+- `lead_times`: products whose orders take one or two periods, with or without express orders.
 
 `exact_value` covers more markets than all solvers together, and shares no dynamic
 programming with them.

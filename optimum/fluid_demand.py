@@ -51,7 +51,7 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
     logit = spec.demand.family == "mnl"
     if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None)):
         return _Logit(spec)
-    plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns"}
+    plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns", "express"}
     if plain and np.bincount(spec.category_index).max() == 1:
         return _Priced(spec)
     if spec.demand.family == "nested-logit" and sections_on(spec) <= {"capacity"}:

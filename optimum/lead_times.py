@@ -1,10 +1,14 @@
-"""Products that are priced and ordered each for itself, with orders that take one or two periods.
+"""Products that are priced and ordered each for itself, with orders that take one or two periods, and
+express orders that arrive at once.
 
 Dynamic programming over the units on hand and on order of one product after the other. Orders that
 take one period may be late (see `delay_probability`): what is late is then on order too. Zipkin
 (2008), Old and New Methods for Lost-Sales Inventory Systems, Operations Research 56(5), has the
 states; Kaplan (1970), A Dynamic Inventory Model with Stochastic Lead Times, Management Science
-16(7), has deliveries that never overtake one another.
+16(7), has deliveries that never overtake one another. Fukuda (1964), Optimal Policies for the
+Inventory Problem with Negotiable Leadtime, Management Science 10(4), has two suppliers: as what the
+express order brings is on hand before the customers come, it is chosen first, among the best
+continuations from more units.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ..envs import expected_units
 from ..pricing import Action, MarketView
@@ -51,7 +56,8 @@ def covers(spec: MarketSpec) -> bool:
         and len(spec.category_names) == len(spec.products.names)
         and bool((lead >= 1).all() and (lead <= np.where(late, 1, _LONGEST)).all())
         and stock_settings(spec) <= settings | costs | {"shortage"}
-        and not sections_on(spec)
+        and sections_on(spec) <= {"express"}
+        and (spec.express is None or not spec.express.lead_time_periods.any())
         and not spec.arrivals.overdispersion.any()
         and prices_are_free(spec)
         and has_horizon(spec)
@@ -64,11 +70,13 @@ class ProductTables:
 
     Attributes:
         least: Units on hand of the first row, which fewer units read too.
-        price: (T, S, B), or (1, S, B) for all periods, currency per unit.
-        order: (T, S, B), or (1, S, B) for all periods, units.
+        express: (T, S, B), or (1, S, B) for all periods, express order, units.
+        price: Likewise, by units on hand after the express order, currency per unit.
+        order: Likewise, units.
     """
 
     least: int
+    express: Units
     price: Array
     order: Units
 
@@ -87,16 +95,16 @@ class PricesAndOrders:
 
     def act(self, view: MarketView) -> Action:
         """Look prices and orders up."""
-        price, order = np.empty_like(view.on_hand), np.empty_like(view.on_hand)
+        price, order, express = (np.empty_like(view.on_hand) for _ in range(3))
         for n, tables in enumerate(self.products):
             periods, rows, columns = tables.price.shape
-            cell = (
-                np.minimum(view.period, periods - 1),
-                np.clip(view.on_hand[:, n] - tables.least, 0, rows - 1).astype(np.intp),
-                np.clip(view.on_order[:, n], 0, columns - 1).astype(np.intp),
-            )
-            price[:, n], order[:, n] = tables.price[cell], tables.order[cell]
-        return Action(price, order=order)
+            period = np.minimum(view.period, periods - 1)
+            row = np.clip(view.on_hand[:, n] - tables.least, 0, rows - 1).astype(np.intp)
+            column = np.clip(view.on_order[:, n], 0, columns - 1).astype(np.intp)
+            soon = tables.express[period, row, column]
+            cell = period, np.minimum(row + soon, rows - 1), column
+            price[:, n], order[:, n], express[:, n] = tables.price[cell], tables.order[cell], soon
+        return Action(price, order=order, express=None if view.catalogue.max_express_units is None else express)
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
@@ -139,6 +147,7 @@ def _within(
     units, late = np.arange(least, start + reach + 1), float(stock.delay_probability[n])
     orders, two = np.arange(int(stock.max_order_units[n]) + 1), stock.lead_time_periods[n] == 2
     cost = costs.ordered[0] * orders + costs.order[0] * (orders > 0)
+    soon = _express_cost(spec, n, costs.ordered[0])
     waiting = np.arange((reach if late else orders[-1] if two else 0) + 1)  # on order before the new order
     due = waiting if two else np.arange(waiting[-1] + orders[-1] + 1)
 
@@ -150,8 +159,8 @@ def _within(
         kept = future[:, np.minimum(due, waiting[-1])] if late else 0.0
         return (1 - late) * future[arrived, 0] + late * kept
 
-    def step(period: int, future: Array) -> tuple[Array, tuple[Array, Units]]:
-        """Best value, price and order at each number of units on hand and on order, all (S, B)."""
+    def step(period: int, future: Array) -> tuple[Array, tuple[Units, Array, Units]]:
+        """Best value, express order, price and order at each number of units on hand and on order, all (S, B)."""
         ahead = later(future)
         money = period_money(spec, costs, mass(period), prices, units, ahead.reshape(units.size, -1))
         money, price = money.max(axis=0), prices[money.argmax(axis=0)]
@@ -161,11 +170,30 @@ def _within(
         total, price = money[:, pairs].reshape(shape) - cost, price[:, pairs].reshape(shape)
         best = total.argmax(axis=2)
         take = functools.partial(np.take_along_axis, indices=best[:, :, None], axis=2)
-        return take(total)[:, :, 0], (take(price)[:, :, 0], orders[best])
+        value, express = _expedited(take(total)[:, :, 0], soon)
+        return value, (express, take(price)[:, :, 0], orders[best])
 
     values, tables = optimise(spec, step, np.zeros((units.size, waiting.size)))
-    price, order = (np.array(table) for table in zip(*tables, strict=True))
-    return float(values[start - least, 0]), ProductTables(least, price, order)
+    express, price, order = (np.array(table) for table in zip(*tables, strict=True))
+    return float(values[start - least, 0]), ProductTables(least, express, price, order)
+
+
+def _express_cost(spec: MarketSpec, n: int, unit_cost: float) -> Array:
+    """(X,) cost of each express order of product n; of none alone, where there is no such supplier.
+
+    unit_cost: Currency per unit where it is due on units ordered.
+    """
+    if spec.express is None:
+        return np.zeros(1)
+    units, counts = np.arange(int(spec.express.max_order_units[n]) + 1), float(spec.market.objective == "profit")
+    return (unit_cost + counts * spec.express.extra_cost[n]) * units + counts * spec.express.order_cost[n] * (units > 0)
+
+
+def _expedited(value: Array, cost: Array) -> tuple[Array, Units]:
+    """The best value and express order, (S, B) both, given those by units on hand after it and its cost, (X,)."""
+    padded = np.concatenate([value, np.full((cost.size - 1, value.shape[1]), -np.inf)])
+    choice = sliding_window_view(padded, cost.size, axis=0) - cost
+    return choice.max(axis=2), choice.argmax(axis=2)
 
 
 def _demand(spec: MarketSpec, n: int, prices: Array, period: int) -> Array:

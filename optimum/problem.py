@@ -12,7 +12,7 @@ from scipy.stats import poisson
 
 from ..pricing import Policy
 from ..scenarios import MarketSpec
-from ..scenarios.sections import Stock
+from ..scenarios.stock_sections import Stock
 
 Array = NDArray[np.float64]
 Units = NDArray[np.intp]

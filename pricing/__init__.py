@@ -49,7 +49,7 @@ from .policies import (
     PricePath,
     RandomPrice,
     StockTimePrice,
-    order_up_to,
+    orders_up_to,
 )
 from .price_rules.charged_range import OUTSIDE_CHARGED, ChargedRange
 from .price_rules.endings import PriceEndings
@@ -119,7 +119,7 @@ __all__ = [
     "is_deterministic",
     "logit_utility",
     "matching_utility",
-    "order_up_to",
+    "orders_up_to",
     "ordinary_view",
     "own_elasticity",
     "parts_from_action",

@@ -21,6 +21,7 @@ class ActionParts(NamedTuple):
         recommendation: (…, K) scores of showing the product in each segment's slot.
         promotion: (…,) score of promoting the product.
         order: (…,) fraction of the largest order.
+        express: (…,) fraction of the largest express order.
 
     Example:
         >>> ActionParts(price_multiplier=np.ones(3)).discount is None
@@ -32,6 +33,7 @@ class ActionParts(NamedTuple):
     recommendation: Any = None
     promotion: Any = None
     order: Any = None
+    express: Any = None
 
 
 def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
@@ -53,7 +55,7 @@ def raw_price(multiplier: Any, log_high: float, log_low: float) -> Any:
 @dataclass(frozen=True)
 class ActionLayout:
     """Columns of one product's raw action, each in [-1, 1]: price, discounts,
-    recommendations, promotion, order.
+    recommendations, promotion, order, express order.
 
     A raw price of 0 means the base price, and the log price is linear on either side of it, so that
     an untrained network starts from the base price.
@@ -66,6 +68,7 @@ class ActionLayout:
         recommend: whether there are recommendation columns.
         promote: whether there is a promotion column.
         order: whether there is an order column.
+        express: whether there is a column of express orders.
 
     Raises:
         ValueError: the multipliers do not enclose 1.
@@ -85,6 +88,7 @@ class ActionLayout:
     recommend: bool = False
     promote: bool = False
     order: bool = False
+    express: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.low_multiplier <= 1 <= self.high_multiplier:
@@ -101,7 +105,8 @@ class ActionLayout:
     @property
     def size(self) -> int:
         """A, the number of columns of one product."""
-        return 1 + self.num_segments * (int(self.discounts) + int(self.recommend)) + int(self.promote) + int(self.order)
+        by_segment, single = (self.discounts, self.recommend), (self.promote, self.order, self.express)
+        return 1 + self.num_segments * sum(by_segment) + sum(single)
 
     @property
     def logs(self) -> tuple[float, float]:
@@ -111,7 +116,7 @@ class ActionLayout:
     @property
     def names(self) -> list[str]:
         """The parts that the layout has, in the order of the columns."""
-        there = (True, self.discounts, self.recommend, self.promote, self.order)
+        there = (True, self.discounts, self.recommend, self.promote, self.order, self.express)
         return [name for name, part in zip(ActionParts._fields, there, strict=True) if part]
 
     def decode(self, raw: Any) -> ActionParts:
@@ -134,6 +139,9 @@ class ActionLayout:
             column += 1
         if self.order:
             parts["order"] = clip(raw[..., column], 0.0, 1.0)
+            column += 1
+        if self.express:
+            parts["express"] = clip(raw[..., column], 0.0, 1.0)
         return ActionParts(**parts)
 
     def encode(self, parts: ActionParts) -> Any:
@@ -156,4 +164,6 @@ class ActionLayout:
             columns.append(none if parts.promotion is None else parts.promotion[..., None])
         if self.order:
             columns.append(none if parts.order is None else parts.order[..., None])
+        if self.express:
+            columns.append(none if parts.express is None else parts.express[..., None])
         return np.clip(np.concatenate(columns, axis=-1), -1.0, 1.0).astype(np.float32)

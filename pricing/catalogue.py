@@ -33,6 +33,7 @@ class Catalogue:
         rivals: whether competitors' prices are observed.
         loyal: whether the segments' loyalty varies and is observed.
         max_order_units: (N,) largest order, units; None where policies do not order.
+        max_express_units: (N,) largest express order, units; None where there is no second supplier.
         change_window_periods: window in which the price rules count a product's price changes; 0
             where they do not.
         due_periods: D, how many periods ahead policies that order see deliveries one by one; 0
@@ -62,6 +63,7 @@ class Catalogue:
     rivals: bool = False
     loyal: bool = False
     max_order_units: NDArray[np.float32] | None = None
+    max_express_units: NDArray[np.float32] | None = None
     change_window_periods: int = 0
     due_periods: int = 0
     elasticity_error: NDArray[np.float32] | None = None

@@ -27,7 +27,7 @@ def action_from_parts(parts: ActionParts, base_price: NDArray[np.float32], view:
         The action, before the guardrails.
 
     Raises:
-        ValueError: the parts hold orders, but the catalogue has no `max_order_units`.
+        ValueError: the parts hold orders, but the catalogue has no `max_order_units` or `max_express_units`.
 
     Example:
         >>> import repricer
@@ -41,20 +41,21 @@ def action_from_parts(parts: ActionParts, base_price: NDArray[np.float32], view:
     def spread(part: Any, *last: int) -> NDArray[np.float32] | None:
         return None if part is None else np.asarray(part).reshape(*shape, *last)
 
-    order = spread(parts.order)
-    if order is not None:
-        most = view.catalogue.max_order_units
+    def units(part: Any, limit: str) -> NDArray[np.float32] | None:
+        most = getattr(view.catalogue, limit)
+        if part is None:
+            return None
         if most is None:
-            raise ValueError(
-                "a policy that orders needs a catalogue with max_order_units; got none; name the scenario's"
-            )
-        order = np.floor(order * most + np.float32(0.5))
+            raise ValueError(f"a policy that orders needs a catalogue with {limit}; got none; name the scenario's")
+        return np.floor(np.asarray(part).reshape(shape) * most + np.float32(0.5))
+
     return Action(
         price=(base_price * np.asarray(parts.price_multiplier).reshape(shape)).astype(np.float32),
         discount=spread(parts.discount, -1),
         recommendation=spread(parts.recommendation, -1),
         promotion=spread(parts.promotion),
-        order=order,
+        order=units(parts.order, "max_order_units"),
+        express=units(parts.express, "max_express_units"),
     )
 
 
@@ -73,13 +74,17 @@ def parts_from_action(action: Action, base_price: NDArray[np.float32], catalogue
         >>> parts.price_multiplier.tolist()
         [[1.0]]
     """
-    most = catalogue.max_order_units
+
+    def share(units: NDArray[np.float32] | None, most: NDArray[np.float32] | None) -> NDArray[np.floating] | None:
+        return None if units is None or most is None else units / np.maximum(most, 1)
+
     return ActionParts(
         price_multiplier=action.price / base_price,
         discount=action.discount,
         recommendation=action.recommendation,
         promotion=action.promotion,
-        order=None if action.order is None or most is None else action.order / np.maximum(most, 1),
+        order=share(action.order, catalogue.max_order_units),
+        express=share(action.express, catalogue.max_express_units),
     )
 
 

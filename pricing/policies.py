@@ -20,23 +20,35 @@ def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
     return np.broadcast_to(np.asarray(price, dtype=np.float32), shape)
 
 
-def order_up_to(base_stock: NDArray[np.float32] | None, view: MarketView) -> NDArray[np.float32] | None:
-    """Orders that raise the inventory position to the base stock.
+def orders_up_to(
+    base_stock: NDArray[np.float32] | None, express_stock: NDArray[np.float32] | None, view: MarketView
+) -> dict[str, NDArray[np.float32]]:
+    """Orders that raise the stock to given levels, as arguments of an `Action`.
+
+    With two suppliers this is the dual-index policy: Veeraraghavan and Scheller-Wolf (2008), Now or
+    Later, Operations Research 56(4).
 
     Args:
-        base_stock: (N,) units on hand plus on order after ordering; None for no orders.
+        base_stock: (N,) units on hand plus on order after all orders; None for no orders.
+        express_stock: (N,) units on hand plus those of the express order; None for no such orders.
         view: E markets.
 
     Returns:
-        (E, N) units, or None.
+        `order` and `express`, (E, N) units each, without those that are not placed.
 
     Example:
         >>> import repricer
         >>> view = repricer.Market("three-stocks").view
-        >>> order_up_to(view.on_hand[0] + 2, view).tolist()
+        >>> orders_up_to(view.on_hand[0] + 2, None, view)["order"].tolist()
         [[2.0, 2.0, 2.0]]
     """
-    return None if base_stock is None else np.maximum(base_stock - view.on_hand - view.on_order, 0).astype(np.float32)
+    orders, position = {}, view.on_hand + view.on_order
+    if express_stock is not None:
+        orders["express"] = np.maximum(express_stock - view.on_hand, 0).astype(np.float32)
+        position = position + orders["express"]
+    if base_stock is not None:
+        orders["order"] = np.maximum(base_stock - position, 0).astype(np.float32)
+    return orders
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,7 @@ class FixedPrice:
         price: scalar or (N,), currency per unit.
         name: how tables and logs call the policy.
         base_stock: (N,) units on hand plus on order after ordering; None for no orders.
+        express_stock: (N,) units on hand plus those of an express order; None for no such orders.
 
     Example:
         >>> import repricer
@@ -57,10 +70,11 @@ class FixedPrice:
     price: NDArray[np.float32] | float
     name: str = "fixed"
     base_stock: NDArray[np.float32] | None = None
+    express_stock: NDArray[np.float32] | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose the fixed prices."""
-        return Action(_spread(self.price, view), order=order_up_to(self.base_stock, view))
+        return Action(_spread(self.price, view), **orders_up_to(self.base_stock, self.express_stock, view))
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,7 @@ class PricePath:
         promotion: (T, N) shares of stores with the product on promotion, promoted above one half;
             None for no promotions.
         name: how tables and logs call the policy.
-        base_stock: as of `FixedPrice`.
+        base_stock, express_stock: as of `FixedPrice`.
 
     Example:
         >>> import repricer
@@ -110,6 +124,7 @@ class PricePath:
     promotion: NDArray[np.float32] | None = None
     name: str = "path"
     base_stock: NDArray[np.float32] | None = None
+    express_stock: NDArray[np.float32] | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose the row of each market's period."""
@@ -117,7 +132,7 @@ class PricePath:
         row = np.minimum(view.period, len(path) - 1)
         promotion = None if self.promotion is None else self.promotion[row] - np.float32(0.5)
         price = path[row] if path.ndim == 2 else path[row, 0 if view.regime is None else view.regime]
-        return Action(price, promotion=promotion, order=order_up_to(self.base_stock, view))
+        return Action(price, promotion=promotion, **orders_up_to(self.base_stock, self.express_stock, view))
 
 
 class BlendedPrice:

@@ -26,6 +26,7 @@ class Action:
         promotion: (E, N) scores of promoting the product: the highest positive scores are promoted,
             up to the scenario's number. None for no promotions.
         order: (E, N) units to order; None for no orders.
+        express: (E, N) units to order from the supplier that delivers sooner; None for no such orders.
         propensity: (E, N) probability with which the policy chose this price (a density per
             currency, where prices are continuous); None where it is not known.
 
@@ -42,6 +43,7 @@ class Action:
     recommendation: NDArray[np.float32] | None = None
     promotion: NDArray[np.float32] | None = None
     order: NDArray[np.float32] | None = None
+    express: NDArray[np.float32] | None = None
     propensity: NDArray[np.float32] | None = None
 
 

@@ -40,7 +40,7 @@ class InputGroup:
 
     Example:
         >>> INPUT_GROUPS["stock"].fields
-        ('on_hand', 'on_order')
+        ('on_hand', 'on_order', 'due')
     """
 
     fields: tuple[str, ...]
@@ -49,7 +49,7 @@ class InputGroup:
 
 _PER_PRODUCT = {
     "price in force": InputGroup(("list_price", "reference_price"), "the current price and the remembered price"),
-    "stock": InputGroup(("on_hand", "on_order"), "the stock on hand and on order"),
+    "stock": InputGroup(("on_hand", "on_order", "due"), "the stock on hand and on order"),
     "recent sales": InputGroup(("last_units",), "the sales of the last period"),
     "competitors": InputGroup(("competitor_price",), "the competitors' prices"),
     "past changes": InputGroup(("changes",), "the number of recent price changes"),
@@ -186,6 +186,8 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
         "loyalty": np.ones((count, catalogue.num_segments)),
         "changes": np.zeros_like(regular),
     }
+    if view.due is not None:
+        ordinary["due"] = np.zeros_like(view.due)
     if view.competitor_price is not None:
         ordinary["competitor_price"] = np.where(np.isfinite(view.competitor_price), regular, np.inf)
     there = {name: getattr(view, name) for name in ordinary if getattr(view, name) is not None}

@@ -77,6 +77,7 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         "customers": _customers(spec),
         "demand": _demand(spec),
         "stock": _stock(spec),
+        "express": _express(spec),
         "competitors": _competitors(spec),
         "promotion": _promotion(spec),
         "reference price": _reference_price(spec),
@@ -215,11 +216,15 @@ def _periods(count: NDArray[np.float64], period: str) -> str:
     return _count(high, period) if low == high else f"{low} to {_count(high, period)}"
 
 
+def _delivered(lead: NDArray[np.float64], period: str) -> str:
+    return f"after {_periods(lead, period)}" if lead.any() else "immediately"
+
+
 def _stock(spec: MarketDescription) -> str:
     stock, period = spec.stock, spec.market.period
     if np.isinf(stock.initial_units).all():
         return "unlimited"
-    lead = "immediately" if not stock.lead_time_periods.any() else f"after {_periods(stock.lead_time_periods, period)}"
+    lead = _delivered(stock.lead_time_periods, period)
     if stock.delay_probability.any():
         lead += f", each time a {period} later with probability {_span(stock.delay_probability)}"
     orders = {
@@ -243,6 +248,17 @@ def _stock(spec: MarketDescription) -> str:
     }
     paid = [f"{what} {_span(cost)}" for what, cost in costs.items() if cost.any()]
     return "; ".join([*words, f"costs: {', '.join(paid)}"] if paid else words)
+
+
+def _express(spec: MarketDescription) -> str:
+    if spec.express is None:
+        return ""
+    period, fixed = spec.market.period, spec.express.order_cost
+    words = (
+        f"the policy also orders at most {_span(spec.express.max_order_units)} per {period} from a faster supplier, "
+    )
+    words += f"delivered {_delivered(spec.express.lead_time_periods, period)}; each unit costs {_span(spec.express.extra_cost)} more"
+    return words + (f", each order {_span(fixed)}" if fixed.any() else "")
 
 
 def _competitors(spec: MarketDescription) -> str:

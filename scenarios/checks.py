@@ -15,6 +15,7 @@ from .description import MarketDescription
 from .errors import ScenarioError
 from .families import demand_families
 from .fields import check_words, shown
+from .stock_sections import Express, Stock
 
 # Families in which the products of a category compete.
 GROUPED = ("mnl", "nested-logit", "cheapest")
@@ -285,10 +286,30 @@ def _check_stock(spec: MarketDescription) -> None:
         raise ScenarioError(
             "stock.delay_probability needs a lead time of at least one period; got lead_time_periods 0; lengthen it"
         )
+    if spec.express is not None:
+        _check_express(spec.express, stock)
     if stock.season_periods is not None and stock.season_periods > spec.market.horizon_periods:
         raise ScenarioError(
             f"stock.season_periods must be at most market.horizon_periods ({spec.market.horizon_periods}); "
             f"got {stock.season_periods}; shorten the season"
+        )
+
+
+def _check_express(express: Express, stock: Stock) -> None:
+    if stock.replenishment != "action":
+        raise ScenarioError(
+            f"express needs a market whose policies order; got stock.replenishment = '{stock.replenishment}'; use 'action'"
+        )
+    if not express.max_order_units.any():
+        raise ScenarioError(
+            "express.max_order_units must be above 0; got 0; give the largest order, or leave express out"
+        )
+    lead = express.lead_time_periods
+    wrong = (lead != np.floor(lead)) | (lead >= stock.lead_time_periods)
+    if wrong.any():
+        raise ScenarioError(
+            f"express.lead_time_periods must be a whole number below stock.lead_time_periods "
+            f"({stock.lead_time_periods[wrong][0]:g}); got {lead[wrong][0]:g}; shorten it"
         )
 
 

@@ -27,9 +27,9 @@ from .sections import (
     Regimes,
     Returns,
     Shocks,
-    Stock,
     Strategic,
 )
+from .stock_sections import Express, Stock
 
 _PERIOD_DAYS = {"day": 1, "week": 7}
 
@@ -49,6 +49,7 @@ class MarketDescription:
     demand: DemandSection = value("section")
     prices: Prices = value("section")
     stock: Stock = value("section", default_factory=Stock)
+    express: Express | None = value("section", default=None)
     competitors: Competitors | None = value("section", default=None)
     promotion: Promotion | None = value("section", default=None)
     reference_price: ReferencePrice | None = value("section", default=None)

@@ -34,10 +34,10 @@ from .sections import (
     Regimes,
     Returns,
     Shocks,
-    Stock,
     Strategic,
 )
 from .spec import MarketSpec
+from .stock_sections import Stock
 
 DEFAULT_PARTS = frozenset({"stock", "competitors", "promotion", "reference_price", "season", "overdispersion"})
 _RULES = ("fixed", "undercut:2%", "match", "edgeworth:0.1", "learning:0.05", "two-bound:4:9:0.1")

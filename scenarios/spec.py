@@ -211,6 +211,7 @@ class MarketSpec(MarketDescription):
             recommend=self.recommendation is not None,
             promote=self.promotion is not None,
             order=self.stock.replenishment == "action",
+            express=self.express is not None,
         )
 
     def with_changes(self, **sections: dict[str, Any]) -> MarketSpec:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pricing import Action, Catalogue
+
 Floats = NDArray[np.float32]
 
 
@@ -33,6 +35,14 @@ def promoted(score: Floats, most: int) -> NDArray[np.bool_]:
     return wanted & (np.argsort(order, axis=-1) < most)
 
 
-def ordered(units: Floats, most: Floats) -> Floats:
-    """Whole units to order, (…, N), from 0 to `most`; 0 for NaN."""
+def ordered(action: Action, catalogue: Catalogue) -> tuple[Floats | None, Floats | None]:
+    """Whole units to order from the supplier, and from the one that delivers sooner, (E, N) from 0 to the
+    largest order; 0 for NaN, and None where the policy does not order.
+    """
+    return _whole(action.order, catalogue.max_order_units), _whole(action.express, catalogue.max_express_units)
+
+
+def _whole(units: Floats | None, most: Floats | None) -> Floats | None:
+    if units is None or most is None:
+        return None
     return np.rint(np.minimum(np.where(units > 0, units, 0), most)).astype(np.float32)

@@ -24,9 +24,11 @@ REQUIRED = ("product", "list_price", "on_hand")
 WHEN = ("date", "period")
 """Columns that name the period of a row; a file has one of them."""
 _LOYALTY = "loyalty:"
+_DUE = "due"
+"""A column whose cells hold several numbers, with spaces between them."""
 _AT_ONCE = 500
 _MARK = "mark"
-_DECIDED = ("promotion", "order_units", "prior_lowest_price")
+_DECIDED = ("promotion", "order_units", "express_units", "prior_lowest_price")
 _MORE = (*_DECIDED, _MARK, MEMORY)
 """Columns that are written where the policy decides such a thing, or a price lies outside what
 the shop charged.
@@ -197,7 +199,9 @@ def _add_row(
         raise wrong("product", f"must be a product of the catalogue; got {row['product'][:80]!r}; name one of them")
     item: dict[str, Any] = {"product": row["product"]}
     for name in NUMBERS:
-        if row.get(name) or name == "list_price":
+        if name == _DUE and row.get(name):
+            item[name] = [_number(cell, wrong, name) for cell in row[name].split()]
+        elif row.get(name) or name == "list_price":
             item[name] = _number(row[name], wrong, name)
         elif name == "on_hand":
             item[name] = None

@@ -47,6 +47,13 @@ class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
         Units | None, Meta(description="units in stock; `null` for unlimited stock", extra={"null": "for unlimited"})
     ]
     on_order: Annotated[Units, Meta(description="units on the way")] = 0.0
+    due: Annotated[
+        list[Units],
+        Meta(
+            description="those of the units on the way that arrive one period from now, two, ...; "
+            "required by a policy whose orders take three periods or more"
+        ),
+    ] = []
     reference_price: Annotated[
         Price | UnsetType,
         Meta(description="the price that customers remember, currency per unit; the list price if left out"),
@@ -135,6 +142,8 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
     own: dict[str, Any] = {"product": Annotated[Literal[catalogue.products], names]}
     if catalogue.change_window_periods:
         own["changes"] = Count
+    if catalogue.due_periods:
+        own["due"] = Annotated[list[Units], Meta(min_length=catalogue.due_periods, max_length=catalogue.due_periods)]
     item = _narrowed("ProductState", ProductDocument, own)
     words = {
         "allowed": f"a whole number from 0 to {last} (the policy's horizon)",
@@ -178,6 +187,7 @@ class Reading(NamedTuple):
             observe it.
         regime: Number of the regime; None where the policy does not observe it.
         loyalty: By segment; None where the policy does not observe it.
+        due: By product, units that arrive one period from now, two, ...; None where the policy does not observe them.
         changes: By product; None where the price rules do not count changes.
         lowest: By product, the lowest price of 30 days, NaN where unknown; None where no product
             has one.
@@ -188,6 +198,7 @@ class Reading(NamedTuple):
     rivals: list[float] | None
     regime: int | None
     loyalty: list[float] | None
+    due: list[list[float]] | None
     changes: list[float] | None
     lowest: list[float] | None
 
@@ -225,6 +236,7 @@ def read_state(catalogue: Catalogue, state: State) -> Reading:
         [_or(item.competitor_price, np.inf) for item in items] if catalogue.rivals else None,
         catalogue.regimes.index(str(document.regime)) if catalogue.regimes else None,
         [document.loyalty.get(segment, 1.0) for segment in catalogue.segments] if catalogue.loyal else None,
+        _due(catalogue, items),
         [item.changes for item in items] if catalogue.change_window_periods else None,
         _lowest_prices(items),
     )
@@ -284,6 +296,17 @@ def _numbers(items: list[ProductDocument], forecast: list[float]) -> list[tuple[
     ]
 
 
+def _due(catalogue: Catalogue, items: list[ProductDocument]) -> list[list[float]] | None:
+    """By product, units on order by when they arrive; None where the policy does not observe them."""
+    for item in items:
+        if sum(item.due) > item.on_order:
+            raise StateError(
+                f"state: due of {item.product!r} must add up to at most its on_order ({item.on_order:g}); "
+                f"got {sum(item.due):g}; fix it"
+            )
+    return [item.due for item in items] if catalogue.due_periods else None
+
+
 def _lowest_prices(items: list[ProductDocument]) -> list[float] | None:
     """By product, NaN where it is not known; None where no product has it."""
     if all(item.lowest_price_30_days is None for item in items):
@@ -325,6 +348,7 @@ def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
         competitor_price=column("rivals", np.float32),
         regime=column("regime", np.int64),
         loyalty=column("loyalty", np.float32),
+        due=column("due", np.float32),
         changes=column("changes", np.int64),
         lowest_price_30_days=lowest,
     )

@@ -210,17 +210,16 @@ class Predictor:
     def _prices(self, action: Action, view: MarketView) -> list[ProductPrices]:
         catalogue, markets = self.bundle.catalogue, view.num_markets
         allowed = applied_stepwise(self.bundle.guardrails, action, view)
-        most, largest = self.bundle.most_promoted, catalogue.max_order_units
+        most = self.bundle.most_promoted
         promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
-        order = None if action.order is None or largest is None else ordered(action.order, largest)
         discount = None if allowed.discount is None else allowed.discount.reshape(allowed.price.size, -1)
         flat = [None if part is None else part.ravel() for part in (action.price, allowed.price, allowed.prior_price)]
         sides = [side for step in allowed.steps for side in (step.before, step.after)]
         proposed, price, prior, discounts, *changed = _plain([*flat, discount, *sides])
         promotions = None if promotion is None else promotion.ravel().tolist()
-        orders = None if order is None else order.ravel().tolist()
+        orders = [None if units is None else units.ravel().tolist() for units in ordered(action, catalogue)]
         trails = self._trails(allowed, price, changed)
-        columns = (proposed, price, discounts, promotions, orders, trails, prior)
+        columns = (proposed, price, discounts, promotions, *orders, trails, prior)
         size = catalogue.num_products
         return [
             ProductPrices(

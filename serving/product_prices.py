@@ -51,6 +51,7 @@ class ProductPrice:
             personal discounts.
         promotion: Whether to promote the product; None where the policy does not decide it.
         order_units: Units to order; None where the policy does not decide it.
+        express_units: Units to order from the supplier that delivers sooner; None likewise.
         trail: The changes that the price rules made, in order. A price outside what the shop
             charged ends it with the mark `outside_charged`, which changes nothing.
         prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
@@ -63,6 +64,7 @@ class ProductPrice:
     discounts: dict[str, float]
     promotion: bool | None
     order_units: float | None
+    express_units: float | None
     trail: list[Change]
     prior_lowest_price: float | None = None
 
@@ -77,6 +79,7 @@ class PriceColumns(NamedTuple):
     discounts: list[list[float]] | None
     promotion: Sequence[bool | None] | None
     order_units: Sequence[float | None] | None
+    express_units: Sequence[float | None] | None
     trail: list[Sequence[Step]]
     prior_lowest_price: list[float | None] | None
 
@@ -90,6 +93,7 @@ class _Row(Struct):
     discounts: Any
     promotion: bool | None
     order_units: float | None
+    express_units: float | None
     trail: Sequence[Step]
     prior_lowest_price: float | None
 
@@ -119,6 +123,7 @@ class ProductPrices(Sequence[ProductPrice]):
             discounts=[[price.discounts[name] for name in segments] for price in prices] if segments else None,
             promotion=[price.promotion for price in prices],
             order_units=[price.order_units for price in prices],
+            express_units=[price.express_units for price in prices],
             trail=[[Step(c.rule, c.before, c.after, c.why) for c in price.trail] for price in prices],
             prior_lowest_price=[price.prior_lowest_price for price in prices],
         )
@@ -133,13 +138,13 @@ class ProductPrices(Sequence[ProductPrice]):
 
     def structs(self) -> list[Struct]:
         """The answers as structs that are written as plain JSON, in a third of the time."""
-        proposed, price, discounts, promotion, order, trail, prior = self.columns
+        proposed, price, discounts, promotion, order, express, trail, prior = self.columns
         none, shares = [None] * len(price), [{}] * len(price)
         if discounts is not None:
             kind = _discounts(self.segments)
             shares = [kind(*row) for row in discounts]
-        columns = (self.products, proposed, price, shares, promotion or none, order or none, trail, prior or none)
-        return list(map(_Row, *columns))
+        decided = (part or none for part in (promotion, order, express))
+        return list(map(_Row, self.products, proposed, price, shares, *decided, trail, prior or none))
 
     def _all(self) -> list[ProductPrice]:
         if self._made is None:

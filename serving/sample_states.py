@@ -38,6 +38,7 @@ def example_state(catalogue: Catalogue) -> dict[str, Any]:
             "reference_price": regular[n],
         }
         | ({"competitor_price": regular[n]} if catalogue.rivals else {})
+        | ({"due": [0.0] * catalogue.due_periods} if catalogue.due_periods else {})
         | ({"changes": 0} if catalogue.change_window_periods else {})
         for n, name in enumerate(catalogue.products)
     ]
@@ -80,6 +81,9 @@ def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int
         }
         if catalogue.rivals:
             columns["competitor_price"] = (price * rng.uniform(0.8, 1.25, size)).round(4).clip(1e-4).tolist()
+        if catalogue.due_periods:
+            shares = np.full(catalogue.due_periods + 1, 1 / (catalogue.due_periods + 1))
+            columns["due"] = rng.multinomial(columns["on_order"], shares)[:, :-1].tolist()
         if catalogue.change_window_periods:
             columns["changes"] = rng.integers(catalogue.change_window_periods, size=size).tolist()
         rows = zip(*columns.values(), strict=True)

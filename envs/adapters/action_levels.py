@@ -41,8 +41,9 @@ def action_levels(
         levels += [scores] * layout.num_segments
     if layout.promote:
         levels.append(scores)
-    if layout.order:
-        most = int(spec.stock.max_order_units.max())
+    orders = [spec.stock] * layout.order + ([] if spec.express is None else [spec.express])
+    for supplier in orders:
+        most = int(supplier.max_order_units.max())
         few = spec.sizes["N"] == 1 and most <= _MOST_ORDERS
         levels.append(np.arange(most + 1) / max(most, 1) if few else shares)
     return tuple(level.astype(np.float32) for level in levels)

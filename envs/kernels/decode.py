@@ -27,7 +27,7 @@ class Decoding(NamedTuple):
         discounts: Number of rows with discounts.
         scores: Number of rows with recommendation scores.
         promotions: Number of rows with promotion scores.
-        orders: Number of rows with orders.
+        orders: Number of rows with orders, one a supplier.
         log_high: Logarithm of the highest price over the base price.
         log_low: Logarithm of the lowest price over the base price.
         max_discount: Largest discount, a share.
@@ -45,8 +45,8 @@ class Decoding(NamedTuple):
     def of(cls, layout: ActionLayout) -> Decoding:
         """The decoding of raw actions with this layout."""
         segments, (high, low) = layout.num_segments, layout.logs
-        rows = (segments * layout.discounts, segments * layout.recommend, int(layout.promote), int(layout.order))
-        return cls(*rows, float(high), float(low), float(layout.max_discount))
+        rows = (segments * layout.discounts, segments * layout.recommend, int(layout.promote))
+        return cls(*rows, layout.order + layout.express, float(high), float(low), float(layout.max_discount))
 
 
 @inlined
@@ -63,7 +63,7 @@ def decode(raw, base_price, decoding, max_order, out):
         raw: (E, N * A) raw action; NaN counts as zero.
         base_price: (N,) price that a raw price of zero means, currency per unit.
         decoding: `Decoding`.
-        max_order: (N,) largest order, units.
+        max_order: (S, N) largest order with each supplier, units.
         out: (A, N, E), filled: prices, discounts, recommendation scores, promotion scores, orders
             in units.
     """
@@ -86,7 +86,7 @@ def _decode(raw, base_price, decoding, max_order, rows, out):
                     load_block(raw.T, start + i, first, rows[i])
             for i in range(count):
                 n, column = (start + i) // columns, (start + i) % columns
-                _decode_row(column, base_price[n], decoding, max_order[n], rows[i])
+                _decode_row(column, base_price[n], decoding, max_order[:, n], rows[i])
                 store_block(rows[i], column * products + n, first, decoded)
 
 
@@ -104,5 +104,6 @@ def _decode_row(column, base_price, decoding, max_order, row):
         for j in range(BLOCK):
             row[j] = max(row[j], _ZERO) * max_discount
     elif column >= scores + decoding.scores + decoding.promotions:
+        most = max_order[column - scores - decoding.scores - decoding.promotions]
         for j in range(BLOCK):
-            row[j] = np.floor(max(row[j], _ZERO) * max_order + _HALF)
+            row[j] = np.floor(max(row[j], _ZERO) * most + _HALF)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ...pricing import MOVING_FEATURES, Catalogue
 from ...pricing.features import FeatureConstants, feature_constants
 from ...scenarios import MarketSpec
+from ...scenarios.stock_sections import Express
 from ..jit.math import compiled
 from ..jit.views import Held
 from .demand_arrays import ChoiceParameters
@@ -23,8 +25,13 @@ from .transitions import TransitionRules
 _OFF = np.empty(0, np.float32)
 
 
+def by_supplier(spec: MarketSpec, regular: NDArray, faster: Callable[[Express], NDArray]) -> NDArray:
+    """(S, N) numbers of the supplier, and of the one that delivers sooner, where there is one."""
+    return np.stack([regular] if spec.express is None else [regular, faster(spec.express)])
+
+
 class MoneyParameters(NamedTuple):
-    """Costs, and parameters of the flow of units; all arrays (N,) float32.
+    """Costs, and parameters of the flow of units; all arrays (N,) float32, or (S, N) for S suppliers.
 
     Most are as in the scenario.
 
@@ -33,8 +40,8 @@ class MoneyParameters(NamedTuple):
         dispersed: Whether the demand of any product is overdispersed.
         unit_cost: Currency per unit.
         sold_cost: Unit cost if it is due on sale, else 0.
-        ordered_cost: Unit cost if it is due on order, else 0.
-        order_cost: Currency per order.
+        ordered_cost: (S, N) currency per unit ordered: the unit cost if it is due on order, and the extra cost of express orders.
+        order_cost: (S, N) currency per order.
         holding_cost: Currency per unit left at the end of a period.
         lost_sale_cost: Currency per unit demanded beyond stock.
         backlog_cost: Currency per unit owed and period.
@@ -69,11 +76,12 @@ class MoneyParameters(NamedTuple):
         """The parameters of a scenario."""
         stock, zeros = spec.stock, np.zeros(spec.sizes["N"])
         cost = spec.products.unit_cost
+        due = cost if stock.cost_due == "ordered" else zeros
         values = {
             "unit_cost": cost,
             "sold_cost": cost if stock.cost_due == "sold" else zeros,
-            "ordered_cost": cost if stock.cost_due == "ordered" else zeros,
-            "order_cost": stock.order_cost,
+            "ordered_cost": by_supplier(spec, due, lambda express: due + express.extra_cost),
+            "order_cost": by_supplier(spec, stock.order_cost, lambda express: express.order_cost),
             "holding_cost": stock.holding_cost,
             "lost_sale_cost": stock.lost_sale_cost,
             "backlog_cost": stock.backlog_cost,
@@ -96,14 +104,14 @@ class MoneyParameters(NamedTuple):
 
 
 class StockRules(NamedTuple):
-    """Replenishment.
+    """Replenishment by S suppliers: one, and where there is one, the one that delivers sooner.
 
     Attributes:
         level: (N,) order-up-to level, units, or (0,) if the policy orders.
-        most: (N,) largest order, units.
+        most: (S, N) largest order, units.
         orders: Whether there are orders at all.
         immediate: Whether the lead time of every product is 0.
-        lead: (N,) lead time, periods.
+        lead: (S, N) lead time, periods.
         delay: (N,) probability that a delivery that is due is late, or (0,) if none is.
         use: (H, N) units of shared resources that a unit of a product uses, or (0, N).
         added: (T + 1, H) units added to them at the start of each period; none after the last.
@@ -134,10 +142,10 @@ class StockRules(NamedTuple):
             use, added = spec.capacity.use, np.pad(spec.capacity.added, ((0, 1), (0, 0)))
         return cls(
             level=np.round(level).astype(np.float32),
-            most=stock.max_order_units.astype(np.float32),
+            most=by_supplier(spec, stock.max_order_units, lambda express: express.max_order_units).astype(np.float32),
             orders=orders,
             immediate=orders and not stock.lead_time_periods.any(),
-            lead=stock.lead_time_periods.astype(np.int64),
+            lead=by_supplier(spec, stock.lead_time_periods, lambda express: express.lead_time_periods).astype(np.int64),
             delay=stock.delay_probability.astype(np.float32) if stock.delay_probability.any() else _OFF,
             use=use.astype(np.float32),
             added=added.astype(np.float32),
@@ -203,7 +211,7 @@ class Sections(NamedTuple):
                 returned=spec.returns is not None,
                 perished=bool(spec.stock.spoilage.any() or stock.season),
                 received=stock.orders or stock.season > 0,
-                ordered=stock.orders,
+                ordered=stock.orders * len(stock.lead),
                 personal=personal,
                 # One customer in each half of the period.
                 customers=single * (1 + (rivals is not None and rivals.answers_within_period)),

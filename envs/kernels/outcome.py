@@ -171,8 +171,14 @@ class Outcome:
 
     @property
     def ordered(self) -> Floats:
-        """Units ordered."""
-        return self._flow(self.layout.received, self.layout.ordered)
+        """Units ordered, from both suppliers where there are two."""
+        rows = self.table[self.layout.received : self.layout.ordered]
+        return rows.sum(axis=0).T if len(rows) > 1 else self._flow(self.layout.received, self.layout.ordered)
+
+    @property
+    def express(self) -> Floats:
+        """Units ordered from the supplier that delivers sooner."""
+        return self._flow(self.layout.received + 1, self.layout.ordered)
 
     def _flow(self, row: int, end: int) -> Floats:
         return self.table[row].T if end > row else np.zeros_like(self.units)

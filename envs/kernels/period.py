@@ -85,15 +85,15 @@ def open_stock(stock, before, lanes, period, proposed, scratch, out):
     """Place orders, and fill the stock on sale and the units received at once."""
     for flow in (out.returned, out.perished, out.received):
         flow[:] = _ZERO
-    if stock.orders:
-        order(stock, proposed, period, before, lanes, out.ordered[0], scratch.place)
+    for supplier in range(out.ordered.shape[0]):
+        order(stock, supplier, proposed, period, before, lanes, out.ordered[supplier], scratch.place)
     if stock.immediate:
         copy(out.ordered[0], out.received[0])
         sum_of(before[ON_HAND], out.ordered[0], out.stock)
     else:
         copy(before[ON_HAND], out.stock)
-        if stock.orders:
-            inventory.receive_at_once(stock.lead, out.ordered[0], out.received[0], out.stock)
+        for supplier in range(out.ordered.shape[0]):
+            inventory.receive_at_once(stock.lead[supplier], out.ordered[supplier], out.received[0], out.stock)
 
 
 @compiled
@@ -109,13 +109,15 @@ def pay(rules, discount, price, paid, trail):
 
 
 @lean
-def order(stock, proposed, period, before, lanes, quantity, place):
-    """Place the orders of the period; quantity: (N, E), filled."""
-    if proposed.shape[0]:
-        inventory.whole_orders(proposed[0], stock.most, quantity)
+def order(stock, supplier, proposed, period, before, lanes, quantity, place):
+    """Place the orders of the period with a supplier; quantity: (N, E), filled."""
+    if proposed.shape[0] > supplier:
+        inventory.whole_orders(proposed[supplier], stock.most[supplier], quantity)
     elif not stock.level.size:
         quantity[:] = _ZERO
-    inventory.order(stock.level, period, stock.lead, before, lanes, place, quantity)
+    # What the first supplier was asked for is on order already when the second is.
+    known = lanes if supplier else before
+    inventory.order(stock.level, period, stock.lead[supplier], known, lanes, place, quantity)
 
 
 @lean
@@ -242,9 +244,8 @@ def finish_period(constants, clock, before, lanes, shared, now, choices, units, 
     """
     sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], scratch.keys
     draw(constants, keys, halves, whole, scratch, out)
-    ordered = out.ordered[0] if constants.stock.orders else out.price[:0]
     inventory.season_ends(constants.stock, now.period, scratch.ends)
-    offered = (now.price, now.paid, out.stock, ordered, now.promoted, scratch.ends)
+    offered = (now.price, now.paid, out.stock, out.ordered, now.promoted, scratch.ends)
     wanted = (whole.mean, out.wanted, out.by_segment, scratch.demand)
     segments = constants.choice.quality.shape[0]
     sales.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.returned, lanes[ON_HAND])

@@ -115,7 +115,7 @@ def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
         keys: (E,) keys of the period.
         segments: K.
         offered: List price, (N, E); personal prices, (K, N, E) or (0, N, E); stock, (N, E); units
-            ordered and promotions, (N, E) or (0, E); whether a season ends, (E,) or (0,).
+            ordered, (S, N, E) or (0, N, E); promotions, (N, E) or (0, E); whether a season ends, (E,) or (0,).
         wanted: Mean units by segment, (K, N, E), and in total, (N, E); drawn units by segment, cut
             to stock in place; drawn units in total, (N, E).
         paid: (2, N, E), filled with the mean price paid over the drawn and over the expected units,
@@ -217,11 +217,11 @@ def keep(m, closing, season_ends, revenue, profit):
 def spend(m, ordered, promoted, profit):
     """Subtract the costs of orders and promotions from the profit."""
     charge_rows(m.promotion_cost, promoted, profit)
-    charge_rows(m.ordered_cost, ordered, profit)
-    for n in range(ordered.shape[0]):
-        if m.order_cost[n] > _ZERO:
-            for e in range(ordered.shape[1]):
-                profit[n, e] -= m.order_cost[n] if ordered[n, e] > _ZERO else _ZERO
+    for s in range(ordered.shape[0]):
+        charge_rows(m.ordered_cost[s], ordered[s], profit)
+        for n in range(ordered.shape[1] if m.order_cost[s].max() > _ZERO else 0):
+            for e in range(ordered.shape[2]):
+                profit[n, e] -= m.order_cost[s, n] if ordered[s, n, e] > _ZERO else _ZERO
 
 
 @lean

@@ -93,7 +93,7 @@ class TableLayout(NamedTuple):
         returned: Units returned.
         perished: Units perished.
         received: Units received.
-        ordered: Units ordered.
+        ordered: Units ordered, a row a supplier.
         segments: Units by segment, with personal prices.
         paid: Mean price paid over the drawn and over the expected units, with personal prices.
         chances: Purchase probability of each customer, where at most one comes at a time.
@@ -118,7 +118,7 @@ class TableLayout(NamedTuple):
         returned: bool,
         perished: bool,
         received: bool,
-        ordered: bool,
+        ordered: int,
         personal: int,
         customers: int,
         promotions: bool,
@@ -129,7 +129,7 @@ class TableLayout(NamedTuple):
             returned: Whether units may be returned.
             perished: Whether units may perish.
             received: Whether units may be received.
-            ordered: Whether units may be ordered.
+            ordered: Number of suppliers from which units may be ordered, or 0.
             personal: Number of segments with personal prices, or 0.
             customers: Number of single customers in a period, or 0.
             promotions: Whether there are promotions.

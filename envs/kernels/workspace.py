@@ -33,7 +33,7 @@ class Parts(NamedTuple):
 class Results(NamedTuple):
     """Result arrays of a period: the rows of `TableLayout` and the other arrays of `Outcome`.
 
-    `returned`, `perished`, `received` and `ordered` are (1, N, E) or (0, N, E); `trail` is (N, E);
+    `returned`, `perished` and `received` are (1, N, E) or (0, N, E), `ordered` (S, N, E) or (0, N, E); `trail` is (N, E);
     `shown` and `runner_up` are (K, E) or (0, E); `rival_price` and `rival_units` are (R, E).
     """
 

@@ -130,7 +130,8 @@ def _evaluate(spec: MarketSpec, view: MarketView, action: Action, product: int, 
 
 def repeated(action: Action, count: int) -> Action:
     """The first market's action, repeated for `count` markets."""
-    parts = {name: getattr(action, name) for name in ("price", "discount", "recommendation", "promotion", "order")}
+    names = ("price", "discount", "recommendation", "promotion", "order", "express")
+    parts = {name: getattr(action, name) for name in names}
     given = {name: np.repeat(part[:1], count, axis=0) for name, part in parts.items() if part is not None}
     return replace(action, **given, propensity=None)
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...envs import Outcome, catalogue_of
-from ...pricing import MarketView
+from ...pricing import Catalogue, MarketView
 from ...pricing.price_rules.rule_formulas import BITS, PRICE_RULES
 from ...scenarios import MarketSpec
 
@@ -81,6 +81,9 @@ class PriceLog:
         if view.loyalty is not None:
             for k, segment in enumerate(view.catalogue.segments):
                 columns[f"seen_loyalty[{segment}]"] = np.repeat(view.loyalty[:, k], products)
+        if view.due is not None:
+            due = zip(_due_columns(view.catalogue), view.due.transpose(2, 0, 1), strict=True)
+            columns |= {name: units.reshape(-1) for name, units in due}
         if view.changes is not None:
             columns["seen_changes"] = view.changes.reshape(-1)
         columns |= {name: getattr(self, name).reshape(-1) for name in ("price", "propensity", "units", "money")}
@@ -104,6 +107,7 @@ class PriceLog:
         """
         catalogue, products = catalogue_of(spec), len(spec.products.names)
         loyal = [f"seen_loyalty[{segment}]" for segment in catalogue.segments] if catalogue.loyal else []
+        due = _due_columns(catalogue)
         table = _ordered(spec, table, loyal)
 
         def grid(name: str) -> Array:
@@ -132,12 +136,17 @@ class PriceLog:
             regime=regime,
             loyalty=np.stack([first(name) for name in loyal], axis=1).astype(np.float32) if loyal else None,
             changes=grid("seen_changes").astype(np.intp) if catalogue.change_window_periods else None,
+            due=np.stack([grid(name) for name in due], axis=2).astype(np.float32) if due else None,
         )
         market = first("market").astype(np.int64)
         units = grid("units")
         money = grid("money") if "money" in table else _money(spec, units, grid("price_paid"))
         shared = grid("arm_propensity") if "arm_propensity" in table else None
         return cls(spec, market, view, grid("price"), grid("propensity"), units, money, shared)
+
+
+def _due_columns(catalogue: Catalogue) -> list[str]:
+    return [f"seen_due[{ahead}]" for ahead in range(1, catalogue.due_periods + 1)]
 
 
 def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
@@ -165,7 +174,7 @@ def _ordered(spec: MarketSpec, table: pd.DataFrame, loyal: list[str]) -> pd.Data
     wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units"]
     wanted.append("price_paid" if "price_paid" in table else "money")
     wanted += ["seen_competitor_price"] * catalogue.rivals + ["seen_regime"] * bool(catalogue.regimes)
-    wanted += ["seen_changes"] * bool(catalogue.change_window_periods)
+    wanted += ["seen_changes"] * bool(catalogue.change_window_periods) + _due_columns(catalogue)
     missing = [name for name in [*wanted, *loyal] if name not in table]
     if missing:
         raise ValueError(
@@ -260,7 +269,7 @@ class LogRecorder:
             values = [getattr(view, name) for view in self._views]
             return None if values[0] is None else np.concatenate(values)[order]
 
-        names = ("period", *_SEEN, "competitor_price", "regime", "loyalty", "changes")
+        names = ("period", *_SEEN, "competitor_price", "regime", "loyalty", "changes", "due")
         parts_seen: dict[str, Any] = {name: seen(name) for name in names}
         view = MarketView(catalogue=catalogue_of(self._spec), **parts_seen)
         return PriceLog(self._spec, market[order], view, *parts)

@@ -34,8 +34,10 @@ NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionPa
 new state.
 """
 _MOST = 1e12
-# Parts of a catalogue that only some markets have: those with a posterior, those with dates.
-_OPTIONAL = ("elasticity_error", "level_error", "calendar")
+# Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier.
+_OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units")
+# Bundles of earlier versions lack them.
+_LATER = {"due_periods": 0}
 _PATH = "base_path"
 
 
@@ -161,6 +163,7 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
+    document = _LATER | document
     names = [item.name for item in fields(Catalogue) if item.name not in _OPTIONAL or item.name in document]
     _check_keys(CATALOGUE, document, names + list(own) + [_PATH] * (_PATH in document))
     catalogue, layout = _catalogue(document), ActionLayout(**document["layout"])
@@ -177,8 +180,9 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         raise BundleError(
             f"{CATALOGUE}: most_promoted must be a number if the policy promotes; got {most!r}; export it again"
         )
-    if catalogue.max_order_units is None and layout.order:
-        raise BundleError(f"{CATALOGUE}: a policy that orders must have max_order_units; got none; export it again")
+    for name, orders in (("max_order_units", layout.order), ("max_express_units", layout.express)):
+        if orders and getattr(catalogue, name) is None:
+            raise BundleError(f"{CATALOGUE}: a policy that orders must have {name}; got none; export it again")
     return PolicySetup(
         catalogue=catalogue,
         guardrails=guardrails_from(guardrails, n),
@@ -214,7 +218,9 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
         forecast_units=column("forecast_units", t, n),
         regimes=tuple(map(str, document["regimes"])),
         max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
-        change_window_periods=_window(document["change_window_periods"]),
+        max_express_units=column("max_express_units", n) if "max_express_units" in document else None,
+        change_window_periods=_periods(document, "change_window_periods"),
+        due_periods=_periods(document, "due_periods"),
         elasticity_error=column("elasticity_error", n) if "elasticity_error" in document else None,
         level_error=column("level_error", n) if "level_error" in document else None,
         calendar=_calendar(document["calendar"], t) if "calendar" in document else None,
@@ -245,11 +251,10 @@ def _calendar(document: dict[str, Any], periods: int) -> Calendar:
     return calendar
 
 
-def _window(periods: Any) -> int:
+def _periods(document: dict[str, Any], name: str) -> int:
+    periods = document[name]
     if type(periods) is not int or periods < 0:
-        raise BundleError(
-            f"{CATALOGUE}: change_window_periods must be a whole number from 0; got {periods!r:.40}; export it again"
-        )
+        raise BundleError(f"{CATALOGUE}: {name} must be a whole number from 0; got {periods!r:.40}; export it again")
     return periods
 
 

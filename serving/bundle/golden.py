@@ -22,6 +22,7 @@ _NOTES = "notes"
 _RELATIVE = _ABSOLUTE = 1e-5
 # A fraction half-way between two whole orders may round differently on another processor.
 _UNITS = 1.0
+_ORDERS = ("order_units", "express_units")
 
 
 def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, seed: int) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def check(document: dict[str, Any], setup: PolicySetup, network: NetworkFunction
     for market in document["markets"]:
         got, _ = _answer(setup, network, memory, market["state"], market["proposed"])
         for name, wanted in got.items():
-            _compare(name, wanted, market[name], _UNITS if name == "order_units" else _ABSOLUTE)
+            _compare(name, wanted, market[name], _UNITS if name in _ORDERS else _ABSOLUTE)
 
 
 def _answer(
@@ -103,8 +104,9 @@ def _answer(
     answer = {"proposed": proposed, "price": setup.guardrails.apply(Action(price), view).price[0].tolist()}
     if action.promotion is not None and setup.most_promoted is not None:
         answer["promotion"] = promoted(action.promotion[0], setup.most_promoted).tolist()
-    if action.order is not None and setup.catalogue.max_order_units is not None:
-        answer["order_units"] = ordered(action.order[0], setup.catalogue.max_order_units).tolist()
+    for name, units in zip(_ORDERS, ordered(action, setup.catalogue), strict=True):
+        if units is not None:
+            answer[name] = units[0].tolist()
     return answer, memory.write(notes, period) if notes else None
 
 

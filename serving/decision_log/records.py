@@ -81,6 +81,7 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
         "also": {
             "promotion": priced.promotion or nothing,
             "order_units": priced.order_units or nothing,
+            "express_units": priced.express_units or nothing,
             "shown_to": [shown.get(name, ()) for name in names],
         },
         "trail": priced.trail,

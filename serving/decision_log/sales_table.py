@@ -183,4 +183,5 @@ def _seen(state: LoggedState) -> dict[str, Any]:
     }
     if state.regime is not UNSET:
         seen["seen_regime"] = state.regime
+    seen |= {f"seen_due[{ahead}]": units for ahead, units in enumerate(state.due, start=1)}
     return seen | {f"seen_loyalty[{segment}]": level for segment, level in state.loyalty.items()}

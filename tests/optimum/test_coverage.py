@@ -23,8 +23,10 @@ SECTIONS = {
 
 
 def test_every_optional_section_is_tried():
-    # Shared capacity needs a market of its own: see `test_several_stocks`.
-    assert set(SECTIONS) | {"history", "capacity"} == {item.name for item in fields(MarketSpec) if item.default is None}
+    # Shared capacity and express orders need markets of their own: see `test_several_stocks`, `test_lead_times`.
+    assert set(SECTIONS) | {"history", "capacity", "express"} == {
+        item.name for item in fields(MarketSpec) if item.default is None
+    }
 
 
 @pytest.mark.parametrize("section", sorted(SECTIONS))

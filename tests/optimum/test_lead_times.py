@@ -1,5 +1,7 @@
 """Orders that take time: against what the market pays, and one another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.envs import rollout
@@ -47,3 +49,21 @@ def test_the_last_period_orders_nothing(make):
 )
 def test_what_is_not_covered(make, stock):
     assert solve(make("price-and-order", stock=stock)) is None
+
+
+def test_two_suppliers_are_worth_more_than_either():
+    spec = load_scenario("dual-sourcing")
+    optimum = solve(spec)
+    money = rollout(spec, optimum.policy, episodes=4000, seed=1).objective
+    # A simulated episode misses what comes after it.
+    whole = money.mean() / (1 - spec.market.discount_factor**spec.market.horizon_periods)
+    assert abs(whole - optimum.value) < 4 * money.std() / np.sqrt(money.size) + 0.001 * optimum.value
+    regular, late = replace(spec, express=None), spec.with_changes(stock={"max_order_units": 0.5})
+    assert 0.94 < solve(regular).value / optimum.value < 0.96
+    assert 0.94 < solve(late).value / optimum.value < 0.96
+    dear = spec.with_changes(express={"extra_cost": 20.0})
+    assert solve(dear).value == pytest.approx(solve(regular).value, rel=1e-9)
+
+
+def test_express_orders_that_take_time_are_not_covered():
+    assert solve(load_scenario("dual-sourcing").with_changes(express={"lead_time_periods": 1})) is None

@@ -71,13 +71,12 @@ def test_layout_decodes_to_named_parts():
     layout = ActionLayout(0.5, 2.0, num_segments=2, max_discount=0.2, recommend=True)
     assert layout.size == 5
     raw = np.array([[0.0, -1.0, 0.5, 0.3, -0.7], [1.0, 1.0, 2.0, 0.0, 0.0], [-1.0, 0, 0, 0, 0]])
-    multiplier, discount, score, promotion, order = layout.decode(raw)
-    assert promotion is None
-    assert order is None
+    multiplier, discount, score, *others = layout.decode(raw)
+    assert others == [None, None, None]
     np.testing.assert_allclose(multiplier, [1.0, 2.0, 0.5])
     np.testing.assert_allclose(discount[:2], [[0.0, 0.1], [0.2, 0.2]])
     np.testing.assert_allclose(score[0], [0.3, -0.7])
-    assert ActionLayout(0.5, 2.0).decode(raw[:, :1])[1:] == (None, None, None, None)
+    assert ActionLayout(0.5, 2.0).decode(raw[:, :1])[1:] == (None,) * 5
     with pytest.raises(ValueError, match="low <= 1 <= high"):
         ActionLayout(1.1, 2.0)
 

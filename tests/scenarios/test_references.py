@@ -173,6 +173,38 @@ def test_nested_logit():
     assert solve(spec).value == pytest.approx(8097.6455, abs=1e-3)
 
 
+@pytest.mark.parametrize(("shortage", "lead", "value"), [("backlog", 2, 275.5290), ("lost", 1, None)])
+def test_dual_sourcing(shortage, lead, value):
+    """Value iteration with loops over both orders; 60 units owed or on hand are more than ever matter."""
+    change = {"shortage": shortage, "lead_time_periods": lead, "lost_sale_cost": 1.0, "order_cost": 0.4 * (lead == 1)}
+    spec = load_scenario("dual-sourcing").with_changes(stock=change, express={"order_cost": 0.2 * (lead == 1)})
+    prices, gamma, stock, owed = spec.prices.price_ladder.steps, spec.market.discount_factor, spec.stock, 60
+    units, demand, orders = np.arange(-owed * (shortage == "backlog"), 61), np.arange(40), np.arange(7)
+    mass = poisson.pmf(demand, 10 * (1 - 0.1 * prices[:, None]))
+    sold = demand[:, None] + 0 * units if shortage == "backlog" else np.minimum(demand[:, None], units)
+    left, missed = units - sold, np.where(units > 0, demand[:, None] - sold, 0)
+    now = prices[:, None] * (mass @ sold) - mass @ (
+        stock.holding_cost[0] * np.maximum(left, 0) + stock.backlog_cost[0] * np.maximum(-left, 0) + missed
+    )
+    place = lambda left: np.clip(left - units[0], 0, units.size - 1)  # noqa: E731
+    worth = np.zeros((units.size, orders.size if lead == 2 else 1))  # units on hand, and due after the period
+    fixed = np.array([stock.order_cost[0], spec.express.order_cost[0]])
+    for _ in range(420):
+        kept = np.empty_like(worth)
+        for due in range(worth.shape[1]):
+            after = [worth[place(left + due), q] if lead == 2 else worth[place(left + q), 0] for q in orders]
+            ordered = [
+                (now + gamma * mass @ a).max(axis=0) - 2 * q - fixed[0] * (q > 0)
+                for q, a in zip(orders, after, strict=True)
+            ]
+            stocked = np.max(ordered, axis=0)
+            sooner = [stocked[place(units + e)] - 2.5 * e - fixed[1] * (e > 0) for e in orders]
+            kept[:, due] = np.max(sooner, axis=0)
+        worth = kept
+    assert solve(spec).value == pytest.approx(worth[place(4), 0], rel=1e-6)
+    assert value is None or solve(spec).value == pytest.approx(value, abs=1e-4)
+
+
 def test_lead_times():
     """Value iteration with loops over what is on order; 40 units on hand and 24 late are more than ever matter."""
     spec = load_scenario("lead-times")

@@ -241,6 +241,11 @@ WRONG = [
         {**STOCK, "replenishment": "action"},
         "stock.max_order_units must be above 0 where the policy orders; got 0",
     ),
+    (
+        "express",
+        {"max_order_units": 3},
+        "express needs a market whose policies order; got stock.replenishment = 'none'",
+    ),
     ("stock", {**STOCK, "spoilage": 1.0}, "stock.spoilage must lie in [0, 0.99]; got 1"),
     ("stock", {"initial_units": RAW("nan")}, "stock.initial_units must lie in [0, inf]; got nan"),
     ("stock", {"initial_units": "many"}, "stock.initial_units must be numbers; got 'many'"),

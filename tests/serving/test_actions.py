@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from repricer.envs import Market
 from repricer.envs.kernels.inventory import whole_orders
 from repricer.envs.kernels.slots import choose_promoted
+from repricer.pricing import Action
 from repricer.serving.actions import ordered, promoted
 
 
@@ -21,8 +25,12 @@ def test_the_promoted_products_are_those_of_the_simulated_market(most: int) -> N
 
 
 def test_orders_are_those_of_the_simulated_market() -> None:
-    most = np.array([0, 3, 50], np.float32)
+    catalogue = replace(Market("three-stocks").view.catalogue, max_order_units=np.array([0, 3, 50], np.float32))
     asked = np.array([[-1, 0.4, 2], [3.6, np.nan, 1.5], [60, 49.5, 12.5]], np.float32)
     whole = np.empty_like(asked)
-    whole_orders.entry(asked, most, whole)
-    np.testing.assert_array_equal(np.stack([ordered(units, most) for units in asked.T], axis=1), whole)
+    whole_orders.entry(asked, catalogue.max_order_units, whole)
+    order, express = ordered(Action(asked, order=asked.T, express=asked.T), catalogue)
+    np.testing.assert_array_equal(order, whole.T)
+    assert express is None
+    twice = replace(catalogue, max_express_units=catalogue.max_order_units)
+    np.testing.assert_array_equal(ordered(Action(asked, express=asked.T), twice)[1], whole.T)

@@ -160,7 +160,9 @@ def test_fit_reads_the_table(tmp_path: Path) -> None:
     for week in range(52):
         price = 4.0 * generator.choice([0.75, 1.0, 1.0], size=4)
         units = generator.poisson(60 * (price / 4) ** -2.0)
-        given = [ProductPrice(n, float(p), float(p), {}, None, None, []) for n, p in zip(names, price, strict=True)]
+        given = [
+            ProductPrice(n, float(p), float(p), {}, None, None, None, []) for n, p in zip(names, price, strict=True)
+        ]
         answer = PriceAnswer("rule", "none", "shop 1", week, None, given, {}, None, 0.0)
         state = {"products": [{"product": n, "list_price": 4.0, "on_hand": None} for n in names]}
         waiting.append(log.submit(answer, state, str(week)))

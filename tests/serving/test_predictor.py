@@ -179,12 +179,15 @@ def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
         "discounts",
         "promotion",
         "order_units",
+        "express_units",
         "trail",
         "prior_lowest_price",
     ]
     # What this policy does not decide.
     assert answer["memory"] is None
-    assert {(item["promotion"], item["order_units"]) for item in answer["prices"]} == {(None, None)}
+    assert {(item["promotion"], item["order_units"], item["express_units"]) for item in answer["prices"]} == {
+        (None,) * 3
+    }
     assert list(answer["prices"][0]["discounts"]) == ["thrifty", "loyal"]
 
 

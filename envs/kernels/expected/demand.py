@@ -187,6 +187,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         rivals=spec.competitors is not None,
         loyal=spec.loyalty is not None,
         max_order_units=spec.stock.max_order_units.astype(np.float32) if spec.stock.replenishment == "action" else None,
+        max_express_units=None if spec.express is None else spec.express.max_order_units.astype(np.float32),
         change_window_periods=spec.prices.change_window_periods or 0,
         # What is due in the last of them is the rest of the units on order.
         due_periods=max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0,

@@ -28,7 +28,7 @@ def expected_money(arrays, period, price, stock, units, chances, ordered, promot
         units: (N, E) mean units demanded.
         chances: (H, N, E) purchase probability of each of H customers if no more come, else (0, N,
             E).
-        ordered: (N, E) units ordered, or (0, E).
+        ordered: (S, N, E) units ordered of each supplier, or (0, N, E).
         promoted: (N, E) 1 for products on promotion, or (0, E).
 
     Returns:

@@ -3,6 +3,8 @@
 Statistical tests here have a false-alarm level of 1e-4 each, and fixed seeds.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.envs import Market
@@ -137,6 +139,36 @@ def test_orders_are_capped_rounded_and_never_of_no_number():
     for asked, placed in (([99, np.inf], [30, 30]), ([np.nan, -4], [0, 0]), ([4.6, -np.inf], [5, 0])):
         assert market.step(at([4.0, 5.0], order=asked)).ordered.tolist() == [placed]
     assert market.step(at([4.0, 5.0])).ordered.tolist() == [[0, 0]]
+
+
+def test_a_second_supplier_delivers_sooner_for_more():
+    """By hand: express orders arrive at once for one product, after a period for the other."""
+    stock = ORDERS | {"lead_time_periods": [2, 3], "order_cost": 0.3, "cost_due": "ordered", "max_order_units": 6}
+    express = {"max_order_units": [4, 5], "lead_time_periods": [0, 1], "extra_cost": 1.0, "order_cost": [0.5, 0.0]}
+    market, size = Market(build(stock=stock, express=express), num_markets=37, seed=1), 37
+    rng, hand, ahead = np.random.default_rng(0), np.full((37, 2), 10.0), np.zeros((37, 2, 4))
+    for _ in range(6):
+        np.testing.assert_array_equal(market.view.on_hand, hand)
+        np.testing.assert_array_equal(market.view.due[:, :, 0], ahead[:, :, 1])
+        np.testing.assert_array_equal(market.view.on_order, ahead.sum(axis=2))
+        asked = rng.integers(-1, 9, (2, size, 2))
+        orders = {"order": np.float32(asked[0]), "express": np.float32(asked[1])}
+        outcome = market.step(replace(at([4.0, 5.0], size), **orders))
+        order, express = np.clip(asked[0], 0, 6), np.clip(asked[1], 0, [4, 5])
+        np.testing.assert_array_equal(outcome.express, express)
+        np.testing.assert_array_equal(outcome.ordered, order + express)
+        hand[:, 0] += express[:, 0]
+        ahead[:, 1, 1] += express[:, 1]
+        ahead[:, 0, 2] += order[:, 0]
+        ahead[:, 1, 3] += order[:, 1]
+        cost = COST * (order + express) + express + 0.3 * (order > 0) + np.array([0.5, 0.0]) * (express > 0)
+        np.testing.assert_allclose(outcome.profit, outcome.revenue - cost, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(outcome.expected_profit, outcome.expected_revenue - cost, rtol=1e-5, atol=1e-4)
+        ahead = np.concatenate([ahead[:, :, 1:], np.zeros((size, 2, 1))], axis=2)
+        hand += ahead[:, :, 0] - outcome.units
+        ahead[:, :, 0] = 0
+    with pytest.raises(ValueError, match="express of an action needs a market with a second supplier"):
+        Market(build(stock=stock)).step(at([4.0, 5.0], express=[1, 1]))
 
 
 @pytest.mark.parametrize("due", ["sold", "ordered"])

@@ -107,6 +107,18 @@ def test_a_log_survives_its_file(log, segments, tmp_path):
         np.testing.assert_array_equal(policy.act(again.view).price, policy.act(log.view).price)
 
 
+def test_a_log_keeps_when_orders_arrive(shop):
+    spec = shop.with_changes(
+        prices={"max_discount": 0.0},
+        stock={"replenishment": "action", "max_order_units": 30, "lead_time_periods": 4},
+    )
+    log = logged(spec, FixedPrice(4.0, base_stock=np.full(3, 60, np.float32)), episodes=5)
+    due = log.view.due
+    assert due.shape == (len(log), 3, 2)
+    assert (due.sum(axis=(0, 1)) > 0).all()
+    np.testing.assert_array_equal(PriceLog.from_table(spec, log.to_table()).view.due, due)
+
+
 def test_a_whole_shop_is_logged(shop):
     """Three products in two categories: a decision is the prices of a category, and what was seen is kept."""
     free = shop.with_changes(prices={"max_discount": 0.0})

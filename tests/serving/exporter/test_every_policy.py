@@ -54,7 +54,13 @@ def shop() -> MarketSpec:
                 "price_sensitivity": [[0.6]],
             },
             "promotion": {"lift": 0.5, "cost": 1.0, "max_products": 1},
-            "stock": {"initial_units": 25, "replenishment": "action", "max_order_units": 20, "lead_time_periods": 1},
+            "stock": {
+                "initial_units": 25,
+                "replenishment": "action",
+                "max_order_units": 20,
+                "lead_time_periods": [1, 3],
+            },
+            "express": {"max_order_units": 9, "extra_cost": 0.5},
             "prices": {"floor": [2.0, 2.5], "ceiling": [6.0, 8.0], "tick": 0.01},
         }
     )
@@ -92,7 +98,7 @@ def test_an_evaluation_of_the_bundle_is_that_of_the_run(made: tuple) -> None:
 
 def document(catalogue: Any, view: MarketView, memory: str | None) -> dict[str, Any]:
     """The state of the first market of a view."""
-    keys = ("list_price", "on_hand", "on_order", "reference_price", "last_units", "competitor_price")
+    keys = ("list_price", "on_hand", "on_order", "due", "reference_price", "last_units", "competitor_price")
     columns = {key: getattr(view, key)[0].tolist() for key in keys}
     products = [{"product": name} | {k: v[n] for k, v in columns.items()} for n, name in enumerate(catalogue.products)]
     for item in products:
@@ -112,7 +118,8 @@ def test_question_by_question_it_answers_as_in_the_market(made: tuple, bundle: B
         outcome, memory = market.step(policy.act(view)), answer["memory"]
         np.testing.assert_allclose([p["price"] for p in answer["prices"]], outcome.list_price[0], atol=0.0101)
         assert [p["promotion"] for p in answer["prices"]] == outcome.promoted[0].tolist()
-        assert [p["order_units"] for p in answer["prices"]] == outcome.ordered[0].tolist()
+        assert [p["express_units"] for p in answer["prices"]] == outcome.express[0].tolist()
+        assert [p["order_units"] + p["express_units"] for p in answer["prices"]] == outcome.ordered[0].tolist()
         chosen |= {p["promotion"] for p in answer["prices"]}
     assert isinstance(memory, str)
 
@@ -174,11 +181,11 @@ def test_notes_matter_and_are_kept_by_the_caller_alone(made: tuple, bundle: Bund
 
 def test_its_golden_vectors_hold_every_part(made: tuple) -> None:
     golden = json.loads((made[2] / "golden.json").read_text())
-    assert {"price_multiplier", "promotion", "order"} <= golden["outputs"].keys()
+    assert {"price_multiplier", "promotion", "order", "express"} <= golden["outputs"].keys()
     assert all(np.abs(note).max() > 0 for note in (*golden["notes"], *golden["renewed"]))
     assert [market["state"]["period"] for market in golden["markets"]] == [0, 1, 2, 3]
     assert [market["state"]["memory"] is None for market in golden["markets"]] == [True, False, False, False]
-    assert all({"promotion", "order_units", "price"} <= market.keys() for market in golden["markets"])
+    assert all({"promotion", "order_units", "express_units", "price"} <= market.keys() for market in golden["markets"])
 
 
 @pytest.mark.parametrize("made", ["everything"], indirect=True)
@@ -259,7 +266,10 @@ def test_it_is_explained_and_recorded_over_http(made: tuple, bundle: Bundle, tmp
         assert (forgetful.status_code, "recurrent state" in forgetful.json()["detail"]) == (422, True)
         assert client.get("/").status_code == 200
     rows = list(DecisionLog(log).export())
-    also = [{key: item[key] for key in ("promotion", "order_units")} | {"shown_to": []} for item in given["prices"]]
+    also = [
+        {key: item[key] for key in ("promotion", "order_units", "express_units")} | {"shown_to": []}
+        for item in given["prices"]
+    ]
     assert [row["also"] for row in rows] == also
 
 
@@ -270,17 +280,19 @@ def test_files_carry_its_notes(made: tuple, bundle: Bundle, tmp_path: Path) -> N
         "product",
         "list_price",
         "on_hand",
+        "on_order",
+        "due",
         "competitor_price",
         "lowest_price_30_days",
         "memory",
     ]
     source, out, memory = tmp_path / "in.csv", tmp_path / "out.csv", ""
     for period in range(2):
-        rows = [f"a,{period},tea,4.0,20,3.9,3.5,{memory}", f"a,{period},jam,5.0,20,,,{memory}"]
+        rows = [f"a,{period},tea,4.0,20,7,4,3.9,3.5,{memory}", f"a,{period},jam,5.0,20,0,0,,,{memory}"]
         source.write_text("\n".join([",".join(columns), *rows]))
         assert price_file(Predictor(bundle), source, out) == (1, 2)
         found = list(csv.DictReader(out.open(encoding="utf-8")))
-        assert {"promotion", "order_units", "memory"} <= found[0].keys()
+        assert {"promotion", "order_units", "express_units", "memory"} <= found[0].keys()
         memory = found[0]["memory"]
         assert len(memory) > 20
 
