@@ -14,7 +14,6 @@ import functools
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..envs import expected_units
 from ..pricing import choice_shares
@@ -164,25 +163,16 @@ class _Nested(_Calendar):
         for t, row in enumerate(value, start=first):
             factor, times = self.discounting(t)
             for c, k in np.ndindex(self.spec.sizes["C"], self.spec.sizes["K"]):
-                own = self.spec.category_index == c
+                own = np.flatnonzero(self.spec.category_index == c)
                 kind = (c, k, 0 if stationary else t, (row / factor)[own].tobytes())
                 if kind not in known:
-                    known[kind] = self._customer(t, c, k, own).best((self.cost + row / factor)[own])
+                    customer = NestedCustomer.of(self.spec, t, k, own, self.low)
+                    known[kind] = customer.best((self.cost + row / factor)[own])
                 _, money, share = known[kind]
                 mean = times * arrivals.rate[t, c] * arrivals.segment_share[c, k]
                 total += factor * mean * money
                 sold[own] += mean * share
         return total, sold
-
-    def _customer(self, t: int, c: int, k: int, own: NDArray[np.bool_]) -> NestedCustomer:
-        demand = self.spec.demand
-        return NestedCustomer(
-            demand.quality[k, own] + demand.season[t, c] + demand.quality_path[t, own],
-            demand.price_sensitivity[k, own] * demand.sensitivity_path[t, c],
-            demand.nesting[c : c + 1],
-            self.low[own],
-            self.high[own],
-        )
 
 
 class _Logit(_Calendar):

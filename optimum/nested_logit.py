@@ -1,12 +1,16 @@
 """Prices that maximise the expected money from one customer who chooses by nested logit.
 
-With one nest beside the outside option, the derivatives of the money are zero where every price is
-its cost plus (1 - nesting) / sensitivity plus a mark-up that all products share, and a product whose
-highest price leaves less than that mark-up is better not offered: Li and Huh (2011), Pricing
-Multiple Products with the Multinomial Logit and Nested Logit Models, M&SOM 13(4); Gallego and Wang
-(2014), Multiproduct Price Optimization and Competition Under the Nested Logit Model with
+The derivatives of the money are zero where every price is its cost plus (1 - nesting) / sensitivity
+plus a mark-up that the products of a nest share: nesting times the mean margin of the nest's
+customers, plus (1 - nesting) times the money of a customer, one number for all nests. A product
+whose highest price leaves less than its nest's mark-up is better not offered. Li and Huh (2011),
+Pricing Multiple Products with the Multinomial Logit and Nested Logit Models, M&SOM 13(4); Gallego
+and Wang (2014), Multiproduct Price Optimization and Competition Under the Nested Logit Model with
 Product-Differentiated Price Sensitivities, Operations Research 62(2). Bounds bind product by
-product, so one number is searched whatever the number of products.
+product, so the money is searched whatever the number of products and nests: at the optimum theta,
+each nest's mark-up is the best of its own for theta, the maximiser of its weight times (mean margin
+- theta), and the money is theta (Dinkelbach 1967, On Nonlinear Fractional Programming, Management
+Science 13(7)).
 """
 
 from __future__ import annotations
@@ -17,11 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from ..pricing import ChoiceShares
 from ..pricing.choice_formulas import nested_shares
+from ..scenarios import MarketSpec
 from .problem import Array
 
 # There may be several peaks where sensitivities differ much: the best of these is refined.
 _MARKUPS = 1001
+# Smallest probability of leaving that nests are weighed against.
+_LEAVING = 1e-300
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,13 @@ class NestedCustomer:
     Args:
         quality: (n,) utility at a price of zero.
         sensitivity: (n,) utility lost per unit of currency.
-        nesting: (1,) the category's.
+        nesting: (J,) of the category's nests.
+        nest: (n,) index of each product's nest.
         low, high: (n,) price bounds, currency per unit.
 
     Example:
         >>> one = np.ones(1)
-        >>> customer = NestedCustomer(2 * one, one, 0 * one, 0 * one, 10 * one)
+        >>> customer = NestedCustomer(2 * one, one, 0 * one, np.zeros(1, int), 0 * one, 10 * one)
         >>> price, money, share = customer.best(cost=0 * one)
         >>> bool(np.isclose(price[0], 1 + money))  # one product: the multinomial logit
         True
@@ -45,17 +54,44 @@ class NestedCustomer:
     quality: Array
     sensitivity: Array
     nesting: Array
+    nest: NDArray[np.intp]
     low: Array
     high: Array
 
-    def _at(self, markup: Array, cost: Array, offered: NDArray[np.bool_] | None) -> tuple[Array, Array, Array]:
-        """Prices (B, n), expected money (B,) and shares (B, n) at B shared mark-ups."""
+    @classmethod
+    def of(cls, spec: MarketSpec, period: int, segment: int, products: NDArray[np.intp], low: Array) -> NestedCustomer:
+        """The customer of a market.
+
+        Args:
+            spec: the market.
+            period: counted from 0.
+            segment: index of the segment.
+            products: indices of the products of one category.
+            low: (N,) lowest prices of the market's products, currency per unit.
+        """
+        category, demand = spec.category_index[products[0]], spec.demand
+        nests, nest = np.unique(spec.nest_index[products], return_inverse=True)
+        return cls(
+            quality=demand.quality[segment, products]
+            + demand.season[period, category]
+            + demand.quality_path[period, products],
+            sensitivity=demand.price_sensitivity[segment, products] * demand.sensitivity_path[period, category],
+            nesting=demand.nesting[nests],
+            nest=nest,
+            low=low[products].astype(np.float64),
+            high=spec.guardrails.high[products].astype(np.float64),
+        )
+
+    def _at(self, markup: Array, cost: Array, offered: NDArray[np.bool_] | None) -> tuple[Array, Array, ChoiceShares]:
+        """Prices (B, n), expected money (B,) and shares at B rows of the nests' mark-ups (B, J)."""
         with np.errstate(divide="ignore"):
-            peak = cost + (1 - self.nesting) / self.sensitivity
-        price = np.clip(peak + markup[:, None], self.low, self.high)
-        there = price - cost > markup[:, None] if offered is None else offered
-        share = nested_shares(np.where(there, self.quality - self.sensitivity * price, -np.inf), self.nesting).product
-        return price, ((price - cost) * share).sum(axis=1), share
+            peak = cost + (1 - self.nesting[self.nest]) / self.sensitivity
+        own = markup[:, self.nest]
+        price = np.clip(peak + own, self.low, self.high)
+        there = price - cost > own if offered is None else offered
+        utility = np.where(there, self.quality - self.sensitivity * price, -np.inf)
+        shares = nested_shares(utility, self.nesting, self.nest, np.zeros(self.nesting.size, np.intp))
+        return price, ((price - cost) * shares.product).sum(axis=1), shares
 
     def best(self, cost: Array, offered: NDArray[np.bool_] | None = None) -> tuple[Array, float, Array]:
         """The best prices (n,), the money that they bring, and the purchase probabilities (n,).
@@ -65,13 +101,39 @@ class NestedCustomer:
             offered: (n,) which products are offered; by default those that bring money.
         """
         grid = np.linspace(0, max((self.high - cost).max(), 0), _MARKUPS)
-        best = int(self._at(grid, cost, offered)[1].argmax())
+        first = self._best_of(grid, cost, offered)
+        markup = grid[first]
+        # What the grid misses of the others' money is of second order: of several nests, two rounds suffice.
+        for j in [*range(first.size)] * min(first.size, 2):
+            near = grid[max(first[j] - 1, 0)], grid[min(first[j] + 1, _MARKUPS - 1)]
+            markup = self._refined(markup, j, near, cost, offered)
+        price, money, shares = self._at(markup[None], cost, offered)
+        return price[0], float(money[0]), shares.product[0]
+
+    def _refined(
+        self, markup: Array, j: int, near: tuple[float, float], cost: Array, offered: NDArray[np.bool_] | None
+    ) -> Array:
+        """The mark-ups (J,), with the best of nest j between two bounds."""
+        own = np.arange(markup.size) == j
         found = minimize_scalar(
-            lambda markup: -self._at(np.array([markup]), cost, offered)[1][0],
-            bounds=(grid[max(best - 1, 0)], grid[min(best + 1, _MARKUPS - 1)]),
+            lambda value: -self._at(np.where(own, value, markup)[None], cost, offered)[1][0],
+            bounds=near,
             method="bounded",
             options={"xatol": 1e-10},
         )
-        price, money, share = self._at(np.array([grid[best], found.x]), cost, offered)
-        which = int(money.argmax())
-        return price[which], float(money[which]), share[which]
+        rows = np.stack([markup, np.where(own, found.x, markup)])
+        return rows[self._at(rows, cost, offered)[1].argmax()]
+
+    def _best_of(self, grid: Array, cost: Array, offered: NDArray[np.bool_] | None) -> NDArray[np.intp]:
+        """(J,) positions of the nests' best mark-ups in a grid (B,)."""
+        price, money, shares = self._at(np.repeat(grid[:, None], self.nesting.size, axis=1), cost, offered)
+        member = np.eye(self.nesting.size)[self.nest]
+        weight = shares.product @ member / np.maximum(shares.outside, _LEAVING)
+        worth = ((price - cost) * shares.product) @ member / np.maximum(shares.outside, _LEAVING)
+        theta, before = float(money.max()), -np.inf
+        best = np.empty(0, np.intp)
+        while theta > before:
+            best = (worth - theta * weight).argmax(axis=0)
+            mine = best, np.arange(best.size)
+            before, theta = theta, worth[mine].sum() / (1 + weight[mine].sum())
+        return best

@@ -116,9 +116,7 @@ def _rival_prices(spec: MarketSpec, rows: int) -> Array | None:
 def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Array, Array]:
     """Best prices (n,) and discounts (n, K) of one category's products in a period."""
     if products.size > 1 and spec.demand.family == "nested-logit":
-        own = LogitCustomer.of(spec, period, products)
-        nest = spec.demand.nesting[spec.category_index[products[:1]]]
-        nested = NestedCustomer(own.quality, own.sensitivity, nest, own.low, own.high)
+        nested = NestedCustomer.of(spec, period, 0, products, spec.guardrails.low)
         best = nested.best(Costs.of(spec).sold[products], np.ones(products.size, bool))
         return best[0], np.zeros((products.size, 1))
     if not _is_logit(spec):

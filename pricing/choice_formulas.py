@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import clip, detached, exp, like, log, where
+from .backend import detached, exp, like, log, where
 
 Array = NDArray[np.float64]
 _MOST_ROUNDS, _CLOSE = 10_000, 1e-9
-# Above it a purchase is certain, below minus it impossible.
-_LARGEST = 600.0
+# The least value of a nest that others are taken relative to: exp of minus it does not overflow.
+_LEAST = -600.0
 
 
 class ChoiceShares(NamedTuple):
@@ -53,7 +53,12 @@ def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outsid
     """
     category = _one_if_none(category, utility)
     count = outside.shape[-1] if getattr(outside, "ndim", 0) else int(category.max()) + 1
-    top = np.maximum(_best(detached(utility), category, count), 0.0)
+    return _shares(utility, category, count, outside, least=0.0)
+
+
+def _shares(utility: Any, category: NDArray[np.intp], count: int, outside: Any, least: float) -> ChoiceShares:
+    """The logit's shares; weights are taken relative to the best utility of the category, or to `least` if it is lower."""
+    top = np.maximum(_best(detached(utility), category, count), least)
     weight = exp(utility - like(utility, top[..., category]))
     rest = outside * exp(like(utility, -top))
     inside = weight.sum(axis=-1, keepdims=True) if count == 1 else weight @ members(category, count, utility)
@@ -61,29 +66,34 @@ def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outsid
     return ChoiceShares(weight / total[..., category], rest / total)
 
 
-def nested_shares(utility: Any, nesting: Any, category: NDArray[np.intp] | None = None) -> ChoiceShares:
-    """Choice probabilities of a nested logit whose nests are the categories, each beside its outside option.
+def nested_shares(
+    utility: Any, nesting: Any, nest: NDArray[np.intp] | None = None, category: NDArray[np.intp] | None = None
+) -> ChoiceShares:
+    """Choice probabilities of a nested logit: a nest of the category or the outside option, then a product of the nest.
 
     Args:
         utility: (…, N); minus infinity for a product that cannot be bought.
-        nesting: (C,) in [0, 1); 0 is the multinomial logit of `choice_shares`.
-        category: (N,) index of each product's category; None for one category.
+        nesting: (J,) in [0, 1); 0 is the multinomial logit of `choice_shares`.
+        nest: (N,) index of each product's nest; None for one nest.
+        category: (J,) index of each nest's category; None where every nest is a category.
 
     Example:
         >>> nested_shares(np.log([1.0, 2.0]), np.zeros(1)).product.round(12).tolist()
         [0.25, 0.5]
     """
-    category = _one_if_none(category, utility)
+    nest = _one_if_none(nest, utility)
     count, steep = nesting.shape[-1], 1 - nesting
-    scaled = utility / steep[category]
-    best = _best(detached(scaled), category, count)
+    category = np.arange(count) if category is None else category
+    scaled = utility / steep[nest]
+    best = _best(detached(scaled), nest, count)
     top = like(utility, np.where(np.isfinite(best), best, 0.0))
-    weight = exp(scaled - top[..., category])
-    inside = weight @ members(category, count, utility)
+    weight = exp(scaled - top[..., nest])
+    inside = weight @ members(nest, count, utility)
     there = where(inside > 0, inside, 1.0)
-    # Of the customers who choose a sold-out category all leave: its weights are zero.
-    bought = 1 / (1 + exp(-clip(steep * (top + log(there)), -_LARGEST, _LARGEST)))
-    return ChoiceShares(weight * (bought / there)[..., category], 1 - bought * (inside > 0))
+    # Nobody chooses a sold-out nest.
+    value = where(inside > 0, steep * (top + log(there)), -np.inf)
+    chosen = _shares(value, category, int(category.max()) + 1, 1.0, least=_LEAST)
+    return ChoiceShares(weight * (chosen.product / there)[..., nest], chosen.outside)
 
 
 def members(category: NDArray[np.intp], count: int, library: Any) -> Any:
@@ -157,18 +167,25 @@ def matching_utility(
     raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
 
 
-def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None = None, nesting: Any = 0.0) -> Any:
+def elasticity_matrix(
+    effect: Any,
+    share: Any,
+    category: NDArray[np.intp] | None = None,
+    nesting: Any = 0.0,
+    nest: NDArray[np.intp] | None = None,
+) -> Any:
     """Own- and cross-price elasticities of a (nested) logit: of the row's demand to the column's price.
 
-    Berry (1994), section 4, with one nest of all products against the outside option:
-    e_jm = x_m (1[j = m] / (1 - rho) - s_m - rho / (1 - rho) s_m / sum_i s_i) within a category, and 0 across.
+    Berry (1994), section 4, for product j and a product m of its category; 0 across categories:
+    e_jm = x_m (1[j = m] / (1 - rho) - s_m - rho / (1 - rho) s_m / (sum of m's nest) where j is in the nest).
 
     Args:
         effect: x, (…, N) utility that a rise of the own price by one log point adds: for utility linear in price,
             minus the price sensitivity times the price. Negative.
         share: s, (…, N) choice probabilities; 0 where products do not compete.
         category: (N,) index of each product's category; None for one category.
-        nesting: rho in [0, 1), one number or (N,) that of each product's category; 0 is the plain logit.
+        nesting: rho in [0, 1), one number or (N,) that of each product's nest; 0 is the plain logit.
+        nest: (N,) index of each product's nest; None for one nest per category.
 
     Returns:
         (…, N, N).
@@ -178,14 +195,15 @@ def elasticity_matrix(effect: Any, share: Any, category: NDArray[np.intp] | None
         [[-1.5, 1.0], [0.5, -3.0]]
     """
     category = _one_if_none(category, share)
-    same = category[:, None] == category
+    same = like(share, (category[:, None] == category).astype(np.float64))
     nesting = like(share, nesting)
-    close, within = nesting / (1 - nesting), share
+    close, within = nesting / (1 - nesting), share[..., None, :] * same
     if detached(nesting).any():
-        inside = share @ like(share, same.astype(np.float64))
-        within = share + close * share / where(inside > 0, inside, 1.0)
-    own, cross = effect * (1 + close), -effect * within
-    return cross[..., None, :] * like(share, same) + own[..., None, :] * like(share, np.eye(len(category)))
+        alike = same if nest is None else like(share, (nest[:, None] == nest).astype(np.float64))
+        inside = share @ alike
+        within = within + (close * share / where(inside > 0, inside, 1.0))[..., None, :] * alike
+    own = (effect * (1 + close))[..., None, :] * like(share, np.eye(len(category)))
+    return -effect[..., None, :] * within + own
 
 
 def own_elasticity(units_at: Callable[[Array], Array], price: Array) -> Array:

@@ -54,7 +54,7 @@ class ChoiceModel:
     """How customers choose: a multinomial logit with segments (a finite mixed logit), or
     a willingness-to-pay family.
 
-    T periods, C categories, N products, K segments, R rival offers, Z regimes. An array of a
+    T periods, C categories, J nests, N products, K segments, R rival offers, Z regimes. An array of a
     section that is off is empty. `repricer.scenarios.choice_model` makes the model of a scenario.
 
     Args:
@@ -86,7 +86,8 @@ class ChoiceModel:
         rivals_regular: (R,) regular prices of the rival offers, currency per unit.
         regime_share: (T, Z) probability of each regime in each period; (T, 0) without regimes.
         overdispersion: (N,) variance of the gamma multiplier of demand (mean 1).
-        nesting: (C,) nesting of the nested logit; empty in other families.
+        nesting: (J,) nesting of the nested logit; empty in other families.
+        nest: (N,) index of each product's nest; empty where every category is a nest.
 
     Example:
         >>> import repricer
@@ -128,6 +129,21 @@ class ChoiceModel:
     regime_share: Array
     overdispersion: Array
     nesting: Array = field(default_factory=lambda: np.empty(0))
+    nest: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+
+    @property
+    def product_nest(self) -> NDArray[np.intp]:
+        """(N,) index of each product's nest."""
+        return self.nest if _is_on(self.nest) else self.category
+
+    @property
+    def nest_category(self) -> NDArray[np.intp]:
+        """(J,) index of each nest's category."""
+        if not _is_on(self.nest):
+            return np.arange(len(self.rate))
+        home = np.zeros(len(self.nesting), np.intp)
+        home[self.nest] = self.category
+        return home
 
     def units(
         self,
@@ -192,10 +208,9 @@ class ChoiceModel:
         now = self._situation(period, price, reference, *map(situation.get, names))
         groups = list(self._in_library_of(price)._groups(now, regime))
         units: Array = sum(group.units for group in groups)
-        nesting = self.nesting[self.category] if _is_on(self.nesting) else 0.0
-        moved: Array = sum(
-            g.units[..., None] * elasticity_matrix(g.effect, g.share, self.category, nesting) for g in groups
-        )
+        nesting = self.nesting[self.product_nest] if _is_on(self.nesting) else 0.0
+        alike = (self.category, nesting, self.product_nest)
+        moved: Array = sum(g.units[..., None] * elasticity_matrix(g.effect, g.share, *alike) for g in groups)
         if not by_segment:
             units, moved = units.sum(axis=1), moved.sum(axis=1)
         return moved / where(units > 0, units, 1.0)[..., None]
@@ -219,7 +234,7 @@ class ChoiceModel:
         if not hasattr(price, "new_tensor"):
             return self
         arrays = {item.name: getattr(self, item.name) for item in fields(self)}
-        kept = ("family", "linear_reference", "single", "category", "rival_category", "rivals_product")
+        kept = ("family", "linear_reference", "single", "category", "nest", "rival_category", "rivals_product")
         return replace(self, **{name: like(price, values) for name, values in arrays.items() if name not in kept})
 
     def _situation(
@@ -282,7 +297,8 @@ class ChoiceModel:
         if self.family == "mnl":
             yield from self._logit(now, value, effect, customers, season, path)
         elif self.family == "nested-logit":
-            share = nested_shares(value + _log_or_never(now.available, value), self.nesting, c).product
+            value, nests = value + _log_or_never(now.available, value), (self.product_nest, self.nest_category)
+            share = nested_shares(value, self.nesting, *nests).product
             yield _Group(customers[..., c] * share, effect, share)
         else:
             yield self._willing(now, value, effect, customers)

@@ -16,7 +16,7 @@ GROUPS = {
     "shops": "markets of a real shop's size and kind, with assumed numbers",
 }
 _FAMILIES = {
-    "nested-logit": "nested logit: a category's products in stock are a nest beside the outside option",
+    "nested-logit": "nested logit: customers choose a nest of a category's products in stock, or nothing, and then a product",
     "mnl": "multinomial logit over a category's products in stock, its competing offers and the outside option",
     "cheapest": "the cheapest offer of a category is bought, competitors included, with a probability linear in price",
     "exponential": "the purchase probability falls exponentially in price",
@@ -203,6 +203,8 @@ def _customers(spec: MarketDescription) -> str:
 def _demand(spec: MarketDescription) -> str:
     demand = spec.demand
     words = [_FAMILIES.get(demand.family, f"the purchase probability follows '{demand.family}', from another package")]
+    if demand.nest is not None:
+        words.append(f"nests: {_some(dict.fromkeys(demand.nest))}")
     if np.ptp(demand.season, axis=0).any() or np.ptp(demand.quality_path, axis=0).any():
         words.append("utilities vary with the season")
     if np.ptp(demand.sensitivity_path, axis=0).any():

@@ -63,6 +63,8 @@ def check_names(spec: MarketDescription) -> None:
     _same_length("products.ids", "id", spec.products.ids, "product", len(spec.products.names))
     _one_line("products.category", spec.products.category)
     _same_length("products.category", "category", spec.products.category, "product", len(spec.products.names))
+    _one_line("demand.nest", spec.demand.nest)
+    _same_length("demand.nest", "nest", spec.demand.nest, "product", len(spec.products.names))
     if spec.competitors is not None:
         _check_competitor_names(spec)
 
@@ -242,10 +244,11 @@ def _check_demand(spec: MarketDescription) -> None:
     family, known = spec.demand.family, demand_families()
     if family not in known:
         raise ScenarioError(f"demand.family must be one of {', '.join(known)}; got {shown(family)}; choose one of them")
-    if spec.demand.nesting.any() and family != "nested-logit":
-        raise ScenarioError(
-            f"demand.nesting must be left out with demand.family '{family}'; got both; use family = 'nested-logit'"
-        )
+    for key, given in (("nest", spec.demand.nest is not None), ("nesting", spec.demand.nesting.any())):
+        if given and family != "nested-logit":
+            raise ScenarioError(
+                f"demand.{key} must be left out with demand.family '{family}'; got both; use family = 'nested-logit'"
+            )
     if family in GROUPED:
         return
     counts = np.bincount(spec.category_index)

@@ -59,6 +59,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         linear_reference=reference is not None and reference.scale == "linear",
         single=spec.arrivals.process == "single",
         category=spec.category_index,
+        nest=np.empty(0, np.intp) if demand.nest is None else spec.nest_index,
         rival_category=spec.category_index[spec.competitor_product],
         rivals_product=spec.competitor_product,
         **{name: np.array(values, dtype=np.float64, order="C") for name, values in arrays.items()},

@@ -69,10 +69,11 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T, C, N, K, R, Z, H, M."""
+        """The number behind each letter of a shape: T, C, J, N, K, R, Z, H, M."""
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
+            "J": int(self.nest_index.max(initial=-1)) + 1,
             "N": len(self.products.names),
             "K": len(self.arrivals.segments),
             "G": len(self.prices.price_gaps),
@@ -98,6 +99,15 @@ class MarketDescription:
         if self.products.category is None:
             return np.zeros(len(self.products.names), dtype=np.intp)
         return np.array([self.category_names.index(c) for c in self.products.category], dtype=np.intp)
+
+    @cached_property
+    def nest_index(self) -> NDArray[np.intp]:
+        """(N,) index of each product's nest, in order of appearance; by default its category."""
+        if self.demand.nest is None:
+            return self.category_index
+        nests = list(zip(self.category_index, self.demand.nest, strict=True))
+        number = {nest: j for j, nest in enumerate(dict.fromkeys(nests))}
+        return np.array([number[nest] for nest in nests], dtype=np.intp)
 
     @cached_property
     def competitor_product(self) -> NDArray[np.intp]:

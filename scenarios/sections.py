@@ -1,7 +1,7 @@
 """The sections of a market description: one class per table of the scenario file.
 
-Shapes: T periods, C categories, N products, K segments, R competing offers, Z regimes, M posterior
-draws, G price gaps. A field's metadata declares its shape (a scalar or a shorter row is broadcast
+Shapes: T periods, C categories, J nests, N products, K segments, R competing offers, Z regimes, M
+posterior draws, G price gaps. A field's metadata declares its shape (a scalar or a shorter row is broadcast
 to it), bounds and meaning once, for the loader, the error messages and the documentation.
 """
 
@@ -101,15 +101,15 @@ class DemandSection:
     effect.
 
     mnl: multinomial logit over the category's products in stock, the competing offers and the
-    outside option. nested-logit: the category's products are a nest beside the outside option: with
-    W the sum of exp(u / (1 - nesting)) over the products in stock, a customer buys from the category
-    with odds W^(1 - nesting), and product j with probability exp(u_j / (1 - nesting)) / W of that;
-    a nesting of 0 is mnl. cheapest: the offer with the lowest price in the category, competitors included,
-    is bought with probability u, clipped to [0, 1]; ties are shared equally. The other families are
-    for categories with one product, which is bought with probability exp(u) (exponential), u
-    (linear), or exp(u) with the logarithm of the price in u (constant-elasticity), clipped to [0,
-    1]. Families that other packages register (entry point `repricer.demand_families`) are named in
-    the same way.
+    outside option. nested-logit: the category's products are a nest beside the outside option, or
+    several: with W the sum of exp(u / (1 - nesting)) over a nest's products in stock, a customer
+    chooses the nest with weight W^(1 - nesting), against 1 for the outside option, and in it product
+    j with probability exp(u_j / (1 - nesting)) / W; a nesting of 0 is mnl. cheapest: the offer with
+    the lowest price in the category, competitors included, is bought with probability u, clipped to
+    [0, 1]; ties are shared equally. The other families are for categories with one product, which is
+    bought with probability exp(u) (exponential), u (linear), or exp(u) with the logarithm of the
+    price in u (constant-elasticity), clipped to [0, 1]. Families that other packages register (entry
+    point `repricer.demand_families`) are named in the same way.
     """
 
     quality: Array = array(
@@ -120,10 +120,13 @@ class DemandSection:
         "choice model: mnl, nested-logit, cheapest, exponential, linear, constant-elasticity, or one of another package",
         default="mnl",
     )
+    nest: tuple[str, ...] | None = value(
+        "nest of each product in its category; by default one for all; with nested-logit only", default=None
+    )
     nesting: Array = array(
-        "C",
-        "how alike the category's products are to a customer: 0 as different as leaving, towards 1 the same; "
-        "with nested-logit only",
+        "J",
+        "how alike a nest's products are to a customer: 0 as different as other nests and leaving, towards 1 the "
+        "same; with nested-logit only; several nests in the order in which they first appear",
         low=0,
         high=0.95,
         default=0.0,

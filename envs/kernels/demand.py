@@ -53,7 +53,8 @@ class Choice(NamedTuple):
         lifted: (K, N, E) the same with the effect of the recommendation slot.
         mean: (K, N, E) mean units by segment, or (0, N, E) without `by_segment`.
         units: (N, E) mean units of all segments.
-        total: (K, C, E) denominators of the logit, or (1, C, E) without `detail`.
+        total: (K, J, E) what the weights of a nest (in other families, a category) are divided by, or
+            (1, J, E) without `detail`.
         rival_units: (R, E) mean units of the rival offers.
         waiting: (C * K, E) customers who wait.
         arrivals: (C, E) arrival rate.
@@ -82,7 +83,7 @@ class ChoiceScratch(NamedTuple):
         felt: (N, E) perceived prices: price times the multiplier of the price sensitivity.
         rival: (R, E) exp(utility) of the rival offers.
         rival_felt: (R, E) perceived rival prices.
-        factor: (C, E) customers over the denominator of the logit.
+        factor: (J, E) customers over `Choice.total`.
         later: (C, E) exp(utility) of buying later.
         row: (E,) spare.
         spare: (N, E) spare.
@@ -128,9 +129,9 @@ def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
         by_segment: Whether to keep the means of every segment.
         detail: Whether to keep the weights and totals of every segment.
     """
-    segments, categories, (products, markets), dtype = p.quality.shape[0], p.rate.shape[0], price.shape, price.dtype
+    segments, (products, markets), dtype = p.quality.shape[0], price.shape, price.dtype
     kept = segments if detail else 1
-    weight, calendar = np.empty((kept, products, markets), dtype), np.empty((3, categories, markets), dtype)
+    weight, calendar = np.empty((kept, products, markets), dtype), np.empty((3, p.rate.shape[0], markets), dtype)
     lifted = weight
     if slots:
         lifted = np.empty_like(weight)
@@ -139,7 +140,7 @@ def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
         lifted,
         np.empty((segments if by_segment else 0, products, markets), dtype),
         np.empty((products, markets), dtype),
-        np.empty((kept, categories, markets), dtype),
+        np.empty((kept, p.nest_category.size, markets), dtype),
         np.empty((rivals, markets), dtype),
         np.empty((waits, markets), dtype),
         calendar[0],
@@ -152,8 +153,9 @@ def empty_choice(p, price, rivals, waits, slots, by_segment, detail):
 def choice_scratch(p, price, rivals, waits):
     """Allocate the `ChoiceScratch`; the arguments are as for `empty_choice`."""
     (products, markets), dtype, patient = price.shape, price.dtype, int(waits > 0)
-    rows, pairs = np.empty((2, rivals, markets), dtype), np.empty((2, p.rate.shape[0], markets), dtype)
+    rows, factor = np.empty((2, rivals, markets), dtype), np.empty((p.nest_category.size, markets), dtype)
+    back = np.empty((p.rate.shape[0], markets), dtype)
     planes = np.empty((2, products, markets), dtype)
     later = np.empty((2, patient * products, markets), dtype)
     row = np.empty(markets, dtype)
-    return ChoiceScratch(planes[0], rows[0], rows[1], pairs[0], pairs[1], row, planes[1], later[0], later[1])
+    return ChoiceScratch(planes[0], rows[0], rows[1], factor, back, row, planes[1], later[0], later[1])

@@ -20,7 +20,7 @@ MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, NESTED, EXTENSION = ran
 class ChoiceParameters(NamedTuple):
     """Parameters of the choice model.
 
-    T periods, C categories, N products, K segments, R rival offers, Z regimes.
+    T periods, C categories, J nests, N products, K segments, R rival offers, Z regimes.
 
     Attributes:
         family: Number of the demand family, one of the constants of this module.
@@ -28,6 +28,8 @@ class ChoiceParameters(NamedTuple):
         linear_reference: Whether the reference-price effect is linear in the price, not in its
             logarithm.
         category: (N,) category of each product.
+        nest: (N,) nest of each product; in other families than the nested logit, its category.
+        nest_category: (J,) category of each nest.
         quality: (K, N) utility of each product.
         sensitivity: (K, N) price sensitivity.
         quality_path: (N, T) additional utility by period, or (0, T) if there is none.
@@ -47,13 +49,15 @@ class ChoiceParameters(NamedTuple):
         regime_arrivals: (Z,) multiplier of the arrival rate.
         strategic_share: (K,) share of the customers who may wait for a lower price.
         patience: (K,) weight of buying later, against buying now.
-        nesting: (C,) nesting of the nested logit, or (0,) in other families.
+        nesting: (J,) nesting of the nested logit, or (0,) in other families.
     """
 
     family: int
     extension: int
     linear_reference: bool
     category: NDArray[np.int64]
+    nest: NDArray[np.int64]
+    nest_category: NDArray[np.int64]
     quality: NDArray
     sensitivity: NDArray
     quality_path: NDArray
@@ -79,7 +83,8 @@ class ChoiceParameters(NamedTuple):
     def of(cls, spec: MarketSpec, dtype: DTypeLike = np.float32) -> ChoiceParameters:
         """The parameters of a scenario: float32 in the market, float64 in exact solvers."""
         model, family = choice_model(spec), spec.demand.family
-        integers = {name: getattr(model, name).astype(np.int64) for name in ("category", "rival_category")}
+        integers = {name: getattr(model, name) for name in ("category", "nest_category", "rival_category")}
+        integers = {name: rows.astype(np.int64) for name, rows in {**integers, "nest": model.product_nest}.items()}
         called = family_callback(spec)
         others = [name for name in cls._fields if name not in ("family", "extension", "linear_reference", *integers)]
         return cls(

@@ -100,30 +100,49 @@ def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, 
 
 
 @lean
-def nested_weights(category, nesting, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
-    """As `logit_weights` for the nested logit: fills exp(utility / (1 - nesting)), and the totals (C, E)
-    by which customers times weight are divided.
+def nested_weights(p, k, lift, felt, effect, promoted, available, out, total, rest):
+    """As `logit_weights` for the nested logit: fills exp(utility / (1 - nesting)), the totals (J, E) by
+    which customers times weight are divided, and the weights of the rest of the category (J, E).
     """
+    nesting, quality, sensitivity = p.nesting, p.quality[k], p.sensitivity[k]
     total[:] = _ZERO
     for n in range(out.shape[0]):
-        c = category[n]
-        steep = _ONE / (_ONE - nesting[c])
+        j = p.nest[n]
+        steep = _ONE / (_ONE - nesting[j])
         for e in range(out.shape[1]):
             utility = quality[n] + effect[n, e] - sensitivity[n] * felt[n, e]
             if promoted.shape[0]:
                 utility += lift[n] * promoted[n, e]
             out[n, e] = exponential(steep * utility) if available[n, e] > _ZERO else _ZERO
         for e in range(out.shape[1]):
-            total[c, e] += out[n, e]
-    for c in range(total.shape[0]):
+            total[j, e] += out[n, e]
+    weigh_rest(p.nest_category, nesting, total, rest)
+    for j in range(total.shape[0]):
         for e in range(total.shape[1]):
-            total[c, e] = nest_total(total[c, e], nesting[c])
+            total[j, e] = nest_total(total[j, e], nesting[j], rest[j, e])
+
+
+@lean
+def weigh_rest(category, nesting, inside, rest):
+    """Fill (J, E) with the weight of the outside option and of the category's other nests."""
+    rest[:] = _ONE
+    for j in range(rest.shape[0]):
+        for i in range(rest.shape[0]):
+            if i != j and category[i] == category[j]:
+                for e in range(rest.shape[1]):
+                    rest[j, e] += nest_weight(inside[i, e], nesting[i])
 
 
 @inlined
-def nest_total(inside, nesting):
-    """What a category's weights, which sum to `inside`, are divided by; any number where they are 0."""
-    return exponential(nesting * logarithm(inside)) + inside if inside > _ZERO else _ONE
+def nest_weight(inside, nesting):
+    """The weight of a nest beside the outside option, where its products' weights sum to `inside`."""
+    return exponential((_ONE - nesting) * logarithm(inside)) if inside > _ZERO else _ZERO
+
+
+@inlined
+def nest_total(inside, nesting, rest):
+    """What a nest's weights, which sum to `inside`, are divided by; any number where they are 0."""
+    return exponential(nesting * logarithm(inside)) * rest + inside if inside > _ZERO else _ONE
 
 
 @lean
@@ -211,19 +230,20 @@ def share(category, weight, factor, mean, units):
 
 
 @lean
-def per_weight(arrivals, share, k, multiplier, total, out):
-    """Fill (C, E) with the customers of segment k over the denominator of the logit. multiplier: (C
-    * K, E) or (0, E).
+def per_weight(category, arrivals, share, k, multiplier, total, out):
+    """Fill (J, E) with the customers of segment k over the total by which weights are divided.
+    category: (J,) of each nest. multiplier: (C * K, E) or (0, E).
     """
-    for c in range(out.shape[0]):
+    for j in range(out.shape[0]):
+        c = category[j]
         part = share[c, k]
         if multiplier.shape[0]:
             g = c * share.shape[1] + k
             for e in range(out.shape[1]):
-                out[c, e] = arrivals[c, e] * part * multiplier[g, e] / total[c, e]
+                out[j, e] = arrivals[c, e] * part * multiplier[g, e] / total[j, e]
         else:
             for e in range(out.shape[1]):
-                out[c, e] = arrivals[c, e] * part / total[c, e]
+                out[j, e] = arrivals[c, e] * part / total[j, e]
 
 
 @lean
@@ -330,8 +350,7 @@ def choose_by_segment(p, now, out, units, work):
             logit_segment(p, k, now, felt, effect, weight, lifted, total)
         elif p.family == NESTED:
             lift = p.promotion[k] if now.promoted.shape[0] else p.quality[k]
-            constants = (p.category, p.nesting, p.quality[k], p.sensitivity[k], lift)
-            nested_weights(*constants, felt, effect, now.promoted, now.available, weight, total)
+            nested_weights(p, k, lift, felt, effect, now.promoted, now.available, weight, total, work.factor)
         else:
             promote(p.promotion[k], now.promoted, effect, work.spare)
             paid = now.paid[k] if now.paid.shape[0] else now.price
@@ -350,11 +369,11 @@ def share_segment(p, k, now, lifted, total, out, units, work):
         expected_later(p, k, work.expected, now.available, work.expected_effect, work.spare, work.later)
         share_waiting(p, k, out.arrivals, now.multiplier, now.waiting, total, work, out.waiting)
     else:
-        per_weight(out.arrivals, p.share, k, now.multiplier, total, factor)
+        per_weight(p.nest_category, out.arrivals, p.share, k, now.multiplier, total, factor)
     if out.mean.shape[0]:
-        share(p.category, lifted, factor, out.mean[k], units)
+        share(p.nest, lifted, factor, out.mean[k], units)
     else:
-        add_shares(p.category, lifted, factor, units)
+        add_shares(p.nest, lifted, factor, units)
     if rivals:
         add_shares(p.rival_category, rival, factor, out.rival_units)
 

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit.math import compiled
+from ..jit.math import compiled, inlined
 from .demand_arrays import MNL, NESTED
 from .demand_kernels import (
     add_reference_effect,
     lift_shown,
     logit_weights,
     nest_total,
+    nest_weight,
     nested_weights,
     product_season,
     segment_arrivals,
     times_path,
+    weigh_rest,
 )
 
 _ZERO = np.float32(0)
@@ -49,7 +51,7 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         return
     base, margin = np.empty_like(now.price), np.empty_like(now.price)
     felt, effect = np.empty_like(now.price), np.empty_like(now.price)
-    customers, spare = np.empty_like(choice.arrivals), np.empty_like(choice.arrivals)
+    customers, spare = np.empty_like(choice.arrivals), np.empty((2, *choice.total.shape[1:]), choice.total.dtype)
     for n in range(felt.shape[0]):
         felt[n] = credit_price[n]
     product_season(p.category, p.quality_path, now.period, choice.season, effect)
@@ -61,11 +63,11 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         for c in range(customers.shape[0]):
             g = c * p.quality.shape[0] + k
             segment_arrivals(choice.arrivals[c], p.share[c, k], now.multiplier[g : g + 1], customers[c])
-        constants, no_promotion = (p.quality[k], p.sensitivity[k], p.quality[k], felt, effect), felt[:0]
+        usual = (p.quality[k], felt, effect, felt[:0], now.available, base)  # without promotion
         if p.family == NESTED:
-            nested_weights(p.category, p.nesting, *constants, no_promotion, now.available, base, spare)
+            nested_weights(p, k, *usual, spare[0], spare[1])
         else:
-            logit_weights(p.category, *constants, no_promotion, now.available, base, total[:0])
+            logit_weights(p.category, p.quality[k], p.sensitivity[k], *usual, total[:0])
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
         for n in range(felt.shape[0]):
@@ -75,11 +77,11 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
                 margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
         if now.shown.shape[0]:
             charge_slots(p, k, now.shown[k], runner_up[k], weight, margin, customers, charge)
-        value = value_by_category(p.category, lifted, margin, total)
+        value = value_by_nest(p.nest, lifted, margin, total)
         if p.family == NESTED:
             lift = p.promotion[k] if next_promoted.size else p.quality[k]
             promotions = (lift, now.promoted, next_promoted)
-            charge_nests(p.category, p.nesting, *promotions, lifted, base, margin, customers, value, charge)
+            charge_nests(p, *promotions, lifted, base, margin, customers, total, value, charge)
             continue
         charge_prices(p.category, lifted, base, margin, customers, total, value, charge)
         if next_promoted.size:
@@ -92,13 +94,13 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
 
 
 @compiled
-def value_by_category(category, weight, margin, total):
-    """(C, E) sums of weight times margin."""
+def value_by_nest(nest, weight, margin, total):
+    """(J, E) sums of weight times margin."""
     value = np.zeros_like(total)
-    for n in range(category.size):
-        c = category[n]
+    for n in range(nest.size):
+        j = nest[n]
         for e in range(total.shape[1]):
-            value[c, e] += weight[n, e] * margin[n, e]
+            value[j, e] += weight[n, e] * margin[n, e]
     return value
 
 
@@ -114,27 +116,55 @@ def charge_prices(category, weight, base, margin, customers, total, value, charg
 
 
 @compiled
-def charge_nests(
-    category, nesting, lift, promoted, next_promoted, weight, base, margin, customers, value, charge
-):  # fmt: skip
+def charge_nests(p, lift, promoted, next_promoted, weight, base, margin, customers, total, value, charge):
     """As `charge_prices` and `charge_promotions` for the nested logit."""
-    inside = value_by_category(category, weight, np.ones_like(weight), value)
-    for n in range(category.size):
-        c = category[n]
+    inside, rest = value_by_nest(p.nest, weight, np.ones_like(weight), value), np.empty_like(value)
+    weigh_rest(p.nest_category, p.nesting, inside, rest)
+    elsewhere = value_elsewhere(p.nest_category, value, total)
+    for n in range(p.nest.size):
+        j = p.nest[n]
+        c, nesting = p.nest_category[j], p.nesting[j]
         for e in range(value.shape[1]):
-            others = value[c, e] - weight[n, e] * margin[n, e]
-            without = nest_total(inside[c, e] - weight[n, e] + base[n, e], nesting[c])
-            charge[n, e] += customers[c, e] * others * (1 / without - 1 / nest_total(inside[c, e], nesting[c]))
+            others, changed = value[j, e] - weight[n, e] * margin[n, e], inside[j, e] - weight[n, e] + base[n, e]
+            without = nest_total(changed, nesting, rest[j, e])
+            now = nest_total(inside[j, e], nesting, rest[j, e])
+            charge[n, e] += customers[c, e] * others * (1 / without - 1 / now)
+        for e in range(value.shape[1] if p.nest_category.size > customers.shape[0] else 0):
+            changed = inside[j, e] - weight[n, e] + base[n, e]
+            lost = lost_elsewhere(inside[j, e], changed, nesting, rest[j, e])
+            charge[n, e] -= customers[c, e] * elsewhere[j, e] * lost
     for e in range(next_promoted.size):
-        j = next_promoted[e]
-        if j < 0:
+        n = next_promoted[e]
+        if n < 0:
             continue
-        c = category[j]
-        more = (np.exp(lift[j] / (1 - nesting[c])) - 1) * weight[j, e]
-        after = (value[c, e] + more * margin[j, e]) / nest_total(inside[c, e] + more, nesting[c])
-        forgone = customers[c, e] * (after - value[c, e] / nest_total(inside[c, e], nesting[c]))
-        for n in range(promoted.shape[0]):
-            charge[n, e] += promoted[n, e] * forgone
+        j = p.nest[n]
+        c, nesting = p.nest_category[j], p.nesting[j]
+        more = (np.exp(lift[n] / (1 - nesting)) - 1) * weight[n, e]
+        after = (value[j, e] + more * margin[n, e]) / nest_total(inside[j, e] + more, nesting, rest[j, e])
+        gain = after - value[j, e] / nest_total(inside[j, e], nesting, rest[j, e])
+        gain -= elsewhere[j, e] * lost_elsewhere(inside[j, e], inside[j, e] + more, nesting, rest[j, e])
+        forgone = customers[c, e] * gain
+        for m in range(promoted.shape[0]):
+            charge[m, e] += promoted[m, e] * forgone
+
+
+@compiled
+def value_elsewhere(category, value, total):
+    """(J, E) money that a customer brings to the other nests of the category."""
+    elsewhere = np.zeros_like(value)
+    for j in range(category.size):
+        for i in range(category.size):
+            if i != j and category[i] == category[j]:
+                for e in range(value.shape[1]):
+                    elsewhere[j, e] += value[i, e] / total[i, e]
+    return elsewhere
+
+
+@inlined
+def lost_elsewhere(inside, changed, nesting, rest):
+    """Share that the other nests lose where the weights of a nest sum to `changed` in place of `inside`."""
+    weight = nest_weight(changed, nesting)
+    return (weight - nest_weight(inside, nesting)) / (weight + rest)
 
 
 @compiled

@@ -33,7 +33,7 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """
     if document is None:
         return None
-    document = {"nesting": [], **document}  # bundles of earlier versions have none
+    document = {"nesting": [], "nest": [], **document}  # bundles of earlier versions have none
     names = [item.name for item in fields(ChoiceModel)]
     flags = {name: document[name] for name in ("linear_reference", "single")}
     if (
@@ -47,9 +47,10 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     arrays: dict[str, Any] = {name: _array(document[name]) for name in names if name not in ("family", *flags)}
     sizes = {"N": catalogue.num_products, "K": catalogue.num_segments, "T": catalogue.horizon}
     sizes |= {"C": len(arrays["rate"]), "R": len(arrays["rivals_regular"]), "Z": len(arrays["regime_utility"])}
+    sizes["J"] = len(arrays["nesting"]) if arrays["nest"].size else sizes["C"]
     for name, letters in _SHAPES.items():
         _check_shape(name, arrays, letters, sizes)
-    for name, letter in (("category", "C"), ("rival_category", "C"), ("rivals_product", "N")):
+    for name, letter in (("category", "C"), ("nest", "J"), ("rival_category", "C"), ("rivals_product", "N")):
         arrays[name] = arrays[name].astype(np.intp)
         if not ((arrays[name] >= 0) & (arrays[name] < sizes[letter])).all():
             raise BundleError(
@@ -58,7 +59,7 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     return ChoiceModel(family=document["family"], **flags, **arrays)
 
 
-_OPTIONAL = ("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience", "nesting")
+_OPTIONAL = ("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience", "nesting", "nest")
 """Arrays that are empty where their section is off."""
 _SHAPES = {
     "category": "N",
@@ -85,7 +86,8 @@ _SHAPES = {
     "rivals_regular": "R",
     "regime_share": "TZ",
     "overdispersion": "N",
-    "nesting": "C",
+    "nesting": "J",
+    "nest": "N",
 }
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from repricer.pricing import choice_shares, elasticity_matrix, logit_utility, matching_utility, own_elasticity
+from repricer.pricing.choice_formulas import nested_shares
 
 CATEGORY = np.array([0, 1, 0, 1, 2])
 
@@ -33,6 +34,33 @@ class TestShares:
     def test_a_category_without_products_leaves_all(self):
         shares = choice_shares(np.array([0.0]), np.array([1]), np.ones(3))
         assert shares.outside.tolist() == [1.0, 0.5, 1.0]
+
+
+class TestNests:
+    NEST, HOME = np.array([0, 1, 2, 3, 0]), np.array([0, 1, 0, 1])
+    NESTING = np.array([0.6, 0.1, 0.3, 0.8])
+
+    def test_shares_and_leaving_sum_to_one(self):
+        utility = np.random.default_rng(0).normal(0, 2, (4, 5))
+        shares = nested_shares(utility, self.NESTING, self.NEST, self.HOME)
+        bought = shares.product @ np.eye(2)[self.HOME[self.NEST]]
+        np.testing.assert_allclose(bought + shares.outside, 1.0, rtol=1e-13)
+
+    @pytest.mark.parametrize("shift", [-3000.0, 3000.0])
+    def test_no_utility_is_too_large(self, shift):
+        shares = nested_shares(np.array([shift, 0.0, shift, -np.inf, shift]), self.NESTING, self.NEST, self.HOME)
+        two = 2 ** (1 - self.NESTING[0])
+        expected = np.array([two / 2, 1.0, two / 2]) / (two + 1) if shift > 0 else np.zeros(3)
+        np.testing.assert_allclose(shares.product[[0, 2, 4]], expected, rtol=1e-9)
+        np.testing.assert_allclose(shares.product[[1, 3]], [0.5, 0.0])
+        np.testing.assert_allclose(shares.outside, [float(shift < 0), 0.5])
+
+    def test_tensors_give_the_same_numbers_and_their_gradients(self):
+        utility = torch.tensor(np.random.default_rng(0).normal(0, 2, (2, 5)), requires_grad=True)
+        nests = (torch.tensor(self.NESTING), self.NEST, self.HOME)
+        found = nested_shares(utility, *nests).product.detach()
+        np.testing.assert_allclose(found, nested_shares(utility.detach().numpy(), self.NESTING, *nests[1:]).product)
+        assert torch.autograd.gradcheck(lambda u: tuple(nested_shares(u, *nests)), utility)
 
 
 class TestInversion:

@@ -89,6 +89,7 @@ def test_the_benchmarks_are_the_market_of_the_performance_page(name):
     assert spec.sizes == {
         "T": 52,
         "C": categories,
+        "J": categories,
         "N": products,
         "K": 6,
         "R": categories,

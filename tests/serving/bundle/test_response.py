@@ -49,7 +49,14 @@ def test_loyalty_multiplies_a_segments_customers() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"quality": [[1.0, 2.0]]}, {"family": "other"}, {"rate": [[float("nan")]]}, {"category": [9, 9]}, {"single": 1}],
+    [
+        {"quality": [[1.0, 2.0]]},
+        {"family": "other"},
+        {"rate": [[float("nan")]]},
+        {"category": [9, 9]},
+        {"nest": [3]},
+        {"single": 1},
+    ],
 )
 def test_another_document_is_refused(change: dict) -> None:
     spec = load_scenario("stationary-logit")
