@@ -56,12 +56,14 @@ class _Shop:
         rate: (C,) mean arrivals per period.
         quality: (K, N) utility at a price of zero.
         sensitivity: (K, N) price sensitivity.
+        nest: N names of the products' nests, None where every category is one.
+        nesting: of all nests.
         utility: (N,) scale of utility: 1, or a purchase probability in the families where utility
             is a probability.
     """
 
-    def __init__(self, generator: Generator, products: int, segments: int, periods: int, family: str, process: str):
-        self.products, self.segments, self.periods = products, segments, periods
+    def __init__(self, generator: Generator, sizes: tuple[int, int, int], family: str, process: str, nests: bool):
+        self.products, self.segments, self.periods = products, segments, _ = sizes
         self.family, self.process = family, process
         grouped = family in GROUPED
         self.categories = categories = (products + 5) // 6 if grouped else products
@@ -78,9 +80,14 @@ class _Shop:
         self.units = self.rate[self.category] * bought
         elasticity = generator.uniform(1.5, 3.5, products) * generator.lognormal(0, 0.2, (segments, 1))
         self.utility = {"linear": bought, "cheapest": np.full(products, 0.5)}.get(family, np.ones(products))
-        self._choose(np.minimum(elasticity, 5.0), bought, left, generator.normal(0, 0.2, elasticity.shape))
+        nest = 2 * self.category + (self.price > middle)
+        self.nest = tuple(np.where(nest % 2, "premium", "budget").tolist()) if nests else None
+        self.nesting = _NESTING * (family == "nested-logit")
+        within = bought / (np.bincount(nest, bought)[nest] if nests else 1 - left)
+        taste = generator.normal(0, 0.2, elasticity.shape)
+        self._choose(np.minimum(elasticity, 5.0), bought, left, within, taste)
 
-    def _choose(self, elasticity: Array, bought: Array, left: Array, taste: Array) -> None:
+    def _choose(self, elasticity: Array, bought: Array, left: Array, within: Array, taste: Array) -> None:
         """Set utilities from purchase probabilities and elasticities at regular prices."""
         if self.family == "constant-elasticity":
             self.sensitivity = elasticity
@@ -92,9 +99,8 @@ class _Shop:
             slope, at_regular = elasticity, np.log(bought)
         else:
             # Berry (1994), with a nesting of zero for the multinomial logit.
-            within, nesting = bought / (1 - left), _NESTING * (self.family == "nested-logit")
-            slope = elasticity / ((1 - nesting * within) / (1 - nesting) - bought)
-            at_regular = logit_utility(bought, left) - nesting * np.log(within) + taste
+            slope = elasticity / ((1 - self.nesting * within) / (1 - self.nesting) - bought)
+            at_regular = logit_utility(bought, left) - self.nesting * np.log(within) + taste
         self.sensitivity, self.quality = slope / self.price, at_regular + slope
 
 
@@ -108,6 +114,7 @@ def sample_catalogue(
     process: str = "poisson",
     periods: int = 52,
     assortment: int = 0,
+    nests: bool = False,
 ) -> MarketSpec:
     """A random but plausible shop; the same arguments give the same shop.
 
@@ -126,6 +133,7 @@ def sample_catalogue(
         periods: T, the number of periods.
         assortment: Selects the products; the rest of the shop (objective, price rules, segment
             sizes, the effect of promotions) does not depend on it.
+        nests: Whether the dearer and the cheaper products of a category are nests apart, in the nested logit.
 
     Raises:
         ScenarioError: A size is out of range, or a part, the family or the process is unknown.
@@ -137,10 +145,10 @@ def sample_catalogue(
     _check_sizes(products=products, segments=segments, periods=periods, seed=seed, assortment=assortment)
     chosen = _chosen(parts) - set(excluded_parts(family, process))
     generator = np.random.default_rng([seed, products])
-    shop = _Shop(generator, products, segments, periods, family, process)
+    given = ((products, segments, periods), family, process, nests)
+    shop = _Shop(generator, *given)
     if assortment:
-        other = np.random.default_rng([seed, products, 0, assortment])
-        shop = _Shop(other, products, segments, periods, family, process)
+        shop = _Shop(np.random.default_rng([seed, products, 0, assortment]), *given)
     # One generator per part: switching a part on does not change the others.
     drawn: dict[str, Any] = {
         name: draw(shop, np.random.default_rng([seed, products, i]))
@@ -149,7 +157,6 @@ def sample_catalogue(
     }
     plain = chosen == DEFAULT_PARTS and (segments, family, process, periods) == (2, "mnl", "poisson", 52)
     inside = {key: drawn.pop(key, {}) for key in ("season", "overdispersion", "discounts")}
-    nesting: dict[str, Any] = {"nesting": _NESTING} if family == "nested-logit" else {}
     share = generator.dirichlet(np.full(segments, 4.0), shop.categories)
     return MarketSpec(
         name=f"catalogue:{products}:{seed}" + (f":{assortment}" if assortment else "") + ("" if plain else ":custom"),
@@ -167,7 +174,7 @@ def sample_catalogue(
             **inside["overdispersion"],
         ),
         demand=DemandSection(
-            quality=shop.quality, price_sensitivity=shop.sensitivity, family=family, **nesting, **inside["season"]
+            shop.quality, shop.sensitivity, family, nest=shop.nest, nesting=np.array(shop.nesting), **inside["season"]
         ),
         prices=_prices(shop, generator, inside["discounts"]),
         **drawn,

@@ -39,6 +39,7 @@ def test_what_holds_in_any_market(block):
         rng = np.random.default_rng([block, number])
         shop, seed, rise = a_shop(rng), int(rng.integers(10**6)), rng.random()
         wild = np.where(rng.random(5) < 0.5, rng.choice(WILD, 5), rng.normal(size=5) * 10.0 ** rng.integers(-3, 8, 5))
+        shop["nests"] = shop["family"] == "nested-logit" and bool(rng.random() < 0.5)
         print(f"block {block}, number {number}: {shop}, {seed=}, {rise=}, {wild=}")
         what_holds(shop, seed, rise, wild)
 
