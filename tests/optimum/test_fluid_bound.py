@@ -47,7 +47,7 @@ def test_every_market_has_a_bound_and_no_optimum_exceeds_it(name):
         assert optimum.value <= bound.value * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("name", ["equal-markup", "segment-prices", "calvano-duopoly", "nested-logit"])
+@pytest.mark.parametrize("name", ["equal-markup", "segment-prices", "calvano-duopoly", "nested-logit", "three-nests"])
 def test_without_stock_limits_and_memory_the_bound_is_the_optimum(name):
     spec = load_scenario(name)
     assert upper_bound(spec).value == pytest.approx(solve(spec).value, rel=1e-6)

@@ -31,6 +31,10 @@ def test_the_parts_that_are_on_are_described(name):
         assert not sentence.endswith((".", " "))
 
 
+def test_nests_are_named():
+    assert describe(load_scenario("three-nests"))["demand"].endswith("then a product; nests: premium, standard, budget")
+
+
 def test_a_description_says_what_the_spec_says():
     parts = describe(load_scenario("undercutter"))
     assert parts["market"].startswith("1,500 periods; the market continues")

@@ -205,6 +205,32 @@ def test_dual_sourcing(shortage, lead, value):
     assert value is None or solve(spec).value == pytest.approx(value, abs=1e-4)
 
 
+def test_three_nests():
+    spec = load_scenario("three-nests")
+    demand, cost = spec.demand, spec.products.unit_cost
+
+    def loss(price):
+        weight, worth = 1.0, 0.0
+        for members, nesting in zip(([0, 1], [2, 3, 4], [5, 6, 7]), demand.nesting, strict=True):
+            pull = np.exp(
+                (demand.quality[0, members] - demand.price_sensitivity[0, members] * price[members]) / (1 - nesting)
+            )
+            weight += pull.sum() ** (1 - nesting)
+            worth += pull.sum() ** -nesting * (pull @ (price - cost)[members])
+        return -worth / weight
+
+    rng, bounds = np.random.default_rng(0), [(1.0, 60.0)] * 8
+    tight = {"ftol": 1e-15, "gtol": 1e-10, "maxfun": 100_000}
+    found = [
+        minimize(loss, cost + rng.uniform(1, 30, 8), method="L-BFGS-B", bounds=bounds, options=tight) for _ in range(20)
+    ]
+    best = min(found, key=lambda result: result.fun)
+    optimum = solve(spec)
+    assert -1000 * best.fun == pytest.approx(7235.376, abs=1e-2)  # ten periods of a hundred customers
+    assert optimum.value == pytest.approx(7235.3759, abs=1e-3)
+    np.testing.assert_allclose(optimum.policy.price[0], best.x, rtol=1e-4)
+
+
 def test_lead_times():
     """Value iteration with loops over what is on order; 40 units on hand and 24 late are more than ever matter."""
     spec = load_scenario("lead-times")

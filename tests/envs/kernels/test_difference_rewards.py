@@ -1,9 +1,13 @@
 """Charges of the difference rewards, against a hand calculation of the counterfactuals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.envs import Market, expected_units
 from repricer.pricing import Action
+from repricer.scenarios import load_scenario
+from repricer.scenarios.sections import Promotion
 
 
 def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
@@ -45,6 +49,25 @@ def test_nested_products_are_charged_what_they_take_from_their_nest(make_shop):
         assert charge[n] == pytest.approx(
             (without - now)[1 - n] + (n == 0) * (profit(price, 0, 1) - now).sum(), rel=1e-3
         )
+
+
+def test_products_of_several_nests_are_charged_what_they_take_from_the_category():
+    lift = np.linspace(0.2, 0.9, 8)
+    spec = replace(load_scenario("three-nests"), promotion=Promotion(lift=lift, max_products=1))
+    price, usual = np.array([14.0, 18.5, 11.0, 16.0, 12.5, 9.0, 6.5, 10.0]), spec.products.regular_price
+    score = np.float32([[0.1, 0.2, 0.9, 0.3, 0.4, 0.8, 0.5, 0.6]])  # of them 2 is promoted, and 5 would be next
+    action = Action(price[None].astype(np.float32), promotion=score)
+    charge = Market(spec, num_markets=1).step(action, credit_price=usual.astype(np.float32)).charge[0]
+
+    def profit(at: np.ndarray, *promoted: int) -> np.ndarray:
+        units = expected_units(spec, 0, at, promoted=np.isin(range(8), promoted))[0].sum(axis=0)
+        return units * (price - spec.products.unit_cost)
+
+    now = profit(price, 2)
+    for n in range(8):
+        without = profit(np.where(np.arange(8) == n, usual, price), *([] if n == 2 else [2]))
+        gain = (without - now)[np.arange(8) != n].sum() + (n == 2) * (profit(price, 2, 5) - now).sum()
+        assert charge[n] == pytest.approx(gain, rel=1e-3, abs=1e-2)
 
 
 def test_a_promotion_is_charged_what_it_takes_from_the_others(make_shop):
