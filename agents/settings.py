@@ -106,7 +106,7 @@ class Settings:
         for name in _COUNTS & values.keys():
             if type(values[name]) is not int:
                 raise ValueError(f"{name} must be a whole number; got {values[name]!r}; fix it")
-            if values[name] < 1:
+            if values[name] < 1 and name not in _SHARES:
                 raise ValueError(f"{name} must be at least 1; got {values[name]}; raise it")
         if not all(type(width) is int and width > 0 for width in self.net_arch):
             raise ValueError(f"net_arch must be widths of layers, as in 64,64; got {values['net_arch']!r}; fix it")
@@ -133,7 +133,7 @@ class Settings:
 
 _COUNTS = {
     *("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs"),
-    *("price_levels", "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval"),
+    *("price_levels", "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval", "next_draws"),
 }
 _ENDLESS_GAMMA = 0.99
 """Discount per period of a market that goes on: without one, the value of its future is infinite."""
@@ -153,6 +153,7 @@ _SHARES = {
     "variant_rival": 1.0,
     "draws": 1e3,
     "shaped_scale": 1e3,
+    "next_draws": 1e3,
 }
 
 

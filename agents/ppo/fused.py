@@ -21,6 +21,8 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from ...envs import MarketVecEnv
+from .expected_values import ExpectedValues
 from .on_device import DeviceRolloutBuffer, update_on_device
 from .update import FACTS, HALF_LOG_2PI, MlpWeights, Rollout, UpdateSettings, update
 
@@ -83,6 +85,11 @@ class FusedPPO(PPO):
     """SB3's PPO, with the compiled update if policy, optimiser and settings allow it, or on a GPU with
     rollouts that stay there.
 
+    Args:
+        args: Those of SB3's PPO, like the options.
+        next_draws: Further draws of each period, over which the critic's value of what follows is averaged (see
+            `expected_values`); 0 for none. In markets of one learner; others do without.
+
     Example:
         >>> from repricer import load_scenario, make_sb3_env
         >>> venv = make_sb3_env(load_scenario("stationary-logit"), num_envs=2)
@@ -91,12 +98,18 @@ class FusedPPO(PPO):
         16
     """
 
+    def __init__(self, *args: Any, next_draws: int = 0, **options: Any) -> None:
+        self.next_draws = next_draws
+        super().__init__(*args, **options)
+
     policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
 
     def collect_rollouts(self, env: VecEnv, *arguments: Any, **options: Any) -> bool:
         """Collect experience as SB3 does; the values after truncated episodes are computed for all
         rows at once.
         """
+        if self.next_draws and isinstance(env, MarketVecEnv):
+            env = ExpectedValues(env, self, self.next_draws)
         return super().collect_rollouts(_Continued(env, self), *arguments, **options)
 
     def _setup_model(self) -> None:

@@ -132,6 +132,7 @@ class MarketVecEnv(BatchVecEnv):
             an episode, see `LearnerView.stagger`.
 
     Attributes:
+        ends: After the last row of each batch.
         shaping: How rewards are shaped, or None.
 
     Example:
@@ -143,14 +144,14 @@ class MarketVecEnv(BatchVecEnv):
 
     def __init__(self, view: LearnerView, variants: Sequence[LearnerView] = (), *, staggered: bool = False) -> None:
         self.learner_view, self.learner_views = view, (view, *variants)
-        self._ends = [int(end) for end in np.cumsum([each.num_rows for each in self.learner_views])]
+        self.ends = [int(end) for end in np.cumsum([each.num_rows for each in self.learner_views])]
         self._staggered, self._begun = staggered, False
         self.shaping: Shaping | None = None
         self._potential = np.empty(0, np.float32)
         # Infos are empty but at ends; a fresh dict for each row of each step takes as long as a
         # step.
-        self._no_infos: list[dict[str, Any]] = [{} for _ in range(self._ends[-1])]
-        super().__init__(self._ends[-1], view.observation_space, view.action_space)
+        self._no_infos: list[dict[str, Any]] = [{} for _ in range(self.ends[-1])]
+        super().__init__(self.ends[-1], view.observation_space, view.action_space)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Set the seed of the next reset, which then starts episode 0."""
@@ -211,7 +212,7 @@ class MarketVecEnv(BatchVecEnv):
             actions = checked_actions(actions, self.num_envs, self.action_space)
         infos = self._no_infos.copy()
         rewards, dones, start = [], np.zeros(self.num_envs, np.bool_), 0
-        for view, end in zip(self.learner_views, self._ends, strict=True):
+        for view, end in zip(self.learner_views, self.ends, strict=True):
             rows, start = slice(start, end), end
             market = view.market
             rewards.append(view.rewards(view.step(actions[rows] if len(self.learner_views) > 1 else actions)))
