@@ -108,3 +108,18 @@ def checked_policy(policy: Any, what: str = "policy") -> Policy:
             "repricer.policy_from"
         )
     return policy
+
+
+def check_order(name: str, period: int, awaited: int) -> None:
+    """Raise ValueError where a policy that remembers an episode is asked for a period out of order.
+
+    Args:
+        name: of the policy.
+        period: that it is asked for; 0 starts an episode.
+        awaited: the period after the last one that it saw.
+    """
+    if period not in (0, awaited):
+        raise ValueError(
+            f"policy {name} follows one batch of markets from its first period on; got period {period} where {awaited} "
+            "was next; give every batch a policy of its own"
+        )

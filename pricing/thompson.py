@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalogue import Catalogue, MarketView
-from .protocol import Action
+from .protocol import Action, check_order
 
 Array = NDArray[np.float64]
 
@@ -71,14 +71,10 @@ class ThompsonPrice:
             ValueError: the periods do not come in order.
         """
         period = int(view.period[0])
+        check_order(self.name, period, self._next_period)
         if period == 0:
             shape = (view.num_markets, *self.ladder.shape)
             self._trials, self._sold = np.zeros(shape), np.zeros(shape)
-        elif period != self._next_period:
-            raise ValueError(
-                f"policy {self.name} follows one batch of markets from its first period on; got period {period} where "
-                f"{self._next_period} was next; give every batch a policy of its own"
-            )
         else:
             self._update(view)
         self._next_period = period + 1
