@@ -12,6 +12,7 @@ One solver per family of markets; the `covers` of each says which markets it adm
 - `reference_price`: one product whose customers remember prices.
 - `price_levels`: one product whose allowed prices depend on the current one.
 - `lead_times`: products whose orders take one or two periods, with or without express orders.
+- `beliefs`: one product whose parameters are drawn anew each episode, and must be learned.
 
 `exact_value` covers more markets than all solvers together, and shares no dynamic
 programming with them.
@@ -23,6 +24,7 @@ import functools
 
 from ..scenarios import MarketSpec
 from . import (
+    beliefs,
     lead_times,
     one_rival,
     one_stock,
@@ -32,6 +34,7 @@ from . import (
     separate_periods,
     several_stocks,
 )
+from .beliefs import myopic_bayesian
 from .fluid_bound import Bound, upper_bound
 from .fluid_policy import certainty_equivalent
 from .one_stock import gallego_van_ryzin
@@ -46,6 +49,7 @@ __all__ = [
     "certainty_equivalent",
     "exact_value",
     "gallego_van_ryzin",
+    "myopic_bayesian",
     "solve",
     "upper_bound",
 ]
@@ -59,6 +63,7 @@ _SOLVERS = (
     reference_price,
     price_levels,
     lead_times,
+    beliefs,
 )
 
 

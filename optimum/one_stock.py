@@ -31,14 +31,14 @@ from .problem import (
     stock_settings,
 )
 
-_MOST_UNITS = 2000
+MOST_UNITS = 2000
 
 
 def covers(spec: MarketSpec) -> bool:
     """Whether units on hand and an observed regime are the whole state, and the states are few."""
     return (
         len(spec.products.names) == 1
-        and spec.stock.initial_units[0] <= _MOST_UNITS
+        and spec.stock.initial_units[0] <= MOST_UNITS
         and stock_settings(spec)
         <= {"initial_units", "lead_time_periods", "holding_cost", "lost_sale_cost", "salvage_value"}
         and sections_on(spec) <= {"regimes"}

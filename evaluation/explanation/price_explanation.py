@@ -286,11 +286,11 @@ def _now(curve: DemandCurve) -> Alternative:
 
 
 def _ahead(spec: MarketSpec, view: MarketView, action: Action, product: int) -> Alternative | None:
-    """The optimum's price in the first market of a view; None where no solver applies."""
+    """The optimum's price in the first market of a view; None where no solver applies, or the optimum learns."""
     optimum, period = solve(spec), int(view.period[0])
     last = spec.market.ending == "truncated" and period == spec.market.horizon_periods - 1
     # After the last period of an infinite-horizon market the same period follows.
-    if optimum is None or last:
+    if optimum is None or last or not is_deterministic(optimum.policy):
         return None
     best = optimum.policy.act(view)
     values = [

@@ -351,3 +351,36 @@ def test_regime_probabilities_follow_the_chain():
     powers = [np.linalg.matrix_power(spec.regimes.transition, t) for t in (1, 2, periods + 4)]
     np.testing.assert_allclose(spec.regime_probabilities(periods + 5)[[1, 2, -1]], spec.regimes.initial @ powers)
     np.testing.assert_array_equal(load_scenario("stationary-logit").regime_probabilities(3), np.ones((3, 1)))
+
+
+def test_incomplete_learning():
+    """A sale at 8 says as much as a refusal at 12, and the reverse; 10 says nothing: the belief is in two counts."""
+    spec = load_scenario("incomplete-learning")
+    prices, periods = spec.prices.price_ladder.steps, spec.market.horizon_periods
+    slope = spec.demand.price_sensitivity[0, 0] * spec.posterior.sensitivity[[0, 1]]
+    assert spec.posterior.sensitivity[:, 0].tolist() == [2.5, 0.5, 0.5, 0.5]
+    chance = 0.5 - slope * (prices - 10)  # (draws, prices)
+    np.testing.assert_allclose(chance, [[0.7, 0.5, 0.3], [0.54, 0.5, 0.46]])
+
+    def value(choose):
+        later = np.zeros((periods + 1,) * 2)  # by number of signs for the first draw, and against it
+        for seen in reversed(range(periods)):
+            signs, against = np.indices((seen + 1,) * 2)
+            first = 1 / (1 + 3 * (0.54 / 0.7) ** signs * (0.46 / 0.3) ** against)
+            sells = [first * chance[0, i] + (1 - first) * chance[1, i] for i in range(3)]
+            up, down, stay = later[1:, :-1], later[:-1, 1:], later[:-1, :-1]
+            go_on = [sells[0] * up + (1 - sells[0]) * down, stay, sells[2] * down + (1 - sells[2]) * up]
+            now = prices[:, None, None] * sells
+            number = choose(seen, first, now, now + go_on)
+            later = np.take_along_axis(now + go_on, number[None], axis=0)[0]
+        return later.item()
+
+    def by_policy(seen, first, *_):
+        belief = np.stack([1 - first.ravel(), first.ravel()], axis=1)
+        return optimum.policy.choice(seen, np.zeros(first.size, np.intp), belief).reshape(first.shape)
+
+    optimum, best = solve(spec), value(lambda _seen, _first, _now, total: total.argmax(axis=0))
+    myopic = value(lambda _seen, _first, now, _total: now.argmax(axis=0))
+    assert (best, myopic) == pytest.approx((262.45411, 254.29365), abs=1e-5)
+    assert best * (1 - 2e-5) < optimum.value <= best
+    assert best * (1 - 1e-6) < value(by_policy) <= best
