@@ -27,6 +27,7 @@ TRICKS: dict[str, dict[str, Any]] = {
     "batches of 1,920": {"batch_size": 1920},
     "features normalised": {"normalise": True},
     "reward drawn, not expected": {"reward": "drawn"},
+    "one draw of what follows": {"next_draws": 0},
     "around the regular price": {"base_price": "regular"},
     "prices within a factor 2": {"price_reach": 2.0},
     "7 variants of the market": {"variants": 7},
