@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_json, write_whole
-from ..envs import LearnerView, Market
+from ..envs import LearnerView, Market, catalogue_of
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
 from ..scenarios import MarketSpec, goal_market, load_scenario, save_scenario
 from ..scenarios.differing import differing
@@ -22,6 +22,7 @@ from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
 from .base_price import STEADY, base_of
 from .checkpoint import read_tensors, write_tensors
+from .ppo.attention import for_category
 from .settings import Settings, settings_from
 
 RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
@@ -74,7 +75,15 @@ class Run:
     @property
     def policy(self) -> NetworkPolicy | RecurrentPolicy:
         """The learned policy, without exploration."""
-        return self._with(self.base_price, self.base)
+        return network_policy(
+            self.actor,
+            self.layout,
+            self.base_price,
+            product_wise=self.product_wise,
+            name=self.facts.get("name", f"{self.facts['algo']}:{self.facts['seed']}"),
+            history=self.facts["settings"]["history"],
+            base=self.base,
+        )
 
     @property
     def goal(self) -> MarketSpec:
@@ -95,19 +104,7 @@ class Run:
             ValueError: The network does not fit: it prices all products jointly, or the other
                 market has other segments or decisions.
         """
-        layout = spec.action_layout(spec.products.regular_price)
-        width = LearnerView(
-            Market(spec), product_wise=True, history=self.facts["settings"]["history"]
-        ).observation_space.shape
-        own = LearnerView(
-            Market(self.spec), product_wise=True, history=self.facts["settings"]["history"]
-        ).observation_space.shape
-        if not self.product_wise or (width, layout.names) != (own, self.layout.names):
-            raise ValueError(
-                f"another assortment needs a product-wise policy with the same segments and decisions; got {spec.name} "
-                f"for a policy of {self.spec.name}; train on it"
-            )
-        return self._with(*base_of(spec, self.facts["settings"]["base_price"], seed))
+        return self.in_market(spec, seed=seed).policy
 
     def in_market(self, spec: MarketSpec, *, seed: int = 0, refit: dict[str, Any] | None = None) -> Run:
         """This run with another assortment's market in place of its own, as for `policy_for`; to evaluate and export it.
@@ -120,19 +117,21 @@ class Run:
         Raises:
             ValueError: As for `policy_for`.
         """
-        policy = self.policy_for(spec, seed=seed)
-        return replace(self, spec=spec, base_price=policy.base_price, base=policy.base, evaluation=None, refit=refit)
-
-    def _with(self, base_price: NDArray[np.float32], base: Policy | None) -> NetworkPolicy | RecurrentPolicy:
-        return network_policy(
-            self.actor,
-            self.layout,
-            base_price,
-            product_wise=self.product_wise,
-            name=self.facts.get("name", f"{self.facts['algo']}:{self.facts['seed']}"),
-            history=self.facts["settings"]["history"],
-            base=base,
-        )
+        layout = spec.action_layout(spec.products.regular_price)
+        width = LearnerView(
+            Market(spec), product_wise=True, history=self.facts["settings"]["history"]
+        ).observation_space.shape
+        own = LearnerView(
+            Market(self.spec), product_wise=True, history=self.facts["settings"]["history"]
+        ).observation_space.shape
+        if not self.product_wise or (width, layout.names) != (own, self.layout.names):
+            raise ValueError(
+                f"another assortment needs a product-wise policy with the same segments and decisions; got {spec.name} "
+                f"for a policy of {self.spec.name}; train on it"
+            )
+        base_price, base = base_of(spec, self.facts["settings"]["base_price"], seed)
+        actor = for_category(self.actor, catalogue_of(spec).category)
+        return replace(self, spec=spec, actor=actor, base_price=base_price, base=base, evaluation=None, refit=refit)
 
 
 def learner_view_of(
