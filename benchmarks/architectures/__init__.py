@@ -1,0 +1,1 @@
+"""Networks of policies, against the one that a preset has."""
