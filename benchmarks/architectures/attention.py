@@ -1,8 +1,9 @@
-"""Attention over the products of a category, against the shared row: `python -m repricer.benchmarks.architectures.attention`.
+"""Attention over the products of a category, against the shared row.
 
-`[MARKET[=STEPS] ...] [--seeds S]`: each market is learned with both networks; with the shared row again, on as many times
-more rows as attention took more CPU time; and with a row a market where products are few. Learning opens at the best
-fixed prices. Gains are over these, on the same test customers; differences are paired by seed.
+`python -m repricer.benchmarks.architectures.attention [MARKET[=STEPS] ...] [--seeds S]`: each market is learned with
+both networks; with the shared row again, on as many times more rows as attention took more CPU time; and with a row a
+market where products are few. Learning opens at the best fixed prices. Gains are over these, on the same test
+customers; differences are paired by seed.
 """
 
 from __future__ import annotations
