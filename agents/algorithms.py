@@ -18,7 +18,6 @@ from stable_baselines3.common.policies import BasePolicy
 from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, SparseAdam, schedule
 from .ppo.fused import FusedPPO
-from .ppo.on_device import DeviceRolloutBuffer
 from .q_networks.ordered_levels import OrderedDQN, OrderedQRDQN
 from .settings import Settings
 
@@ -160,21 +159,13 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
         # Equal batches, as close as possible to the size asked for: a small last batch would weigh
         # as much as a full one.
         arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
-        if settings.network == "attention":
-            # Whole markets, as many in each batch.
-            together = venv.learner_view.rows_per_market
-            markets = rows // together
-            most = max(1, arguments["batch_size"] // together)
-            arguments["batch_size"] = together * max(n for n in range(1, most + 1) if markets % n == 0)
-            arguments["rollout_buffer_class"] = DeviceRolloutBuffer
-            arguments["rollout_buffer_kwargs"] = {"category": venv.learner_view.market.catalogue.category}
     return algo.kind(
         "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy",
         venv,
         learning_rate=schedule(settings.schedule, settings.learning_rate),
         seed=seed,
         device=device,
-        policy_kwargs=_policy_arguments(algo, settings, venv.learner_view),
+        policy_kwargs=_policy_arguments(algo, settings),
         **arguments,
     )
 
@@ -191,11 +182,11 @@ def make_policy(
         **more: Arguments of the policy class, which override the settings.
     """
     kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
-    arguments = _policy_arguments(algo, settings, learner_view) | more
+    arguments = _policy_arguments(algo, settings) | more
     return kind(learner_view.observation_space, learner_view.action_space, lambda _: 0.0, **arguments)
 
 
-def _policy_arguments(algo: Algorithm, settings: Settings, learner_view: LearnerView | BatchVecEnv) -> dict[str, Any]:
+def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
     """Keyword arguments of the policy class; ReLU, as tanh takes thirty times as long on a CPU."""
     optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
     arguments: dict[str, Any] = {
@@ -205,12 +196,11 @@ def _policy_arguments(algo: Algorithm, settings: Settings, learner_view: Learner
         "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
         "optimizer_kwargs": optimizer | ({"l1": settings.l1} if settings.l1 else {"fused": True}),
     }
-    if settings.normalise or settings.network != "mlp" or settings.dropout:
+    if settings.normalise or settings.network == "rnn" or settings.dropout:
         arguments["features_extractor_class"] = FeaturesExtractor
         arguments["features_extractor_kwargs"] = {
             "history": settings.history,
             "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
-            "attention": _attention(settings, learner_view),
             "layers": tuple(settings.net_arch) if settings.dropout else (),
             "dropout": settings.dropout,
         }
@@ -218,14 +208,6 @@ def _policy_arguments(algo: Algorithm, settings: Settings, learner_view: Learner
             # Actor and critic have separate feature extractors.
             arguments["share_features_extractor"] = False
     return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
-
-
-def _attention(settings: Settings, learner_view: LearnerView | BatchVecEnv) -> dict[str, Any] | None:
-    if settings.network != "attention":
-        return None
-    view = learner_view if isinstance(learner_view, LearnerView) else learner_view.learner_view
-    category = view.market.catalogue.category
-    return {"size": settings.attention_size, "heads": settings.attention_heads, "category": category}
 
 
 def _net_arch(algo: Algorithm, settings: Settings) -> Any:

@@ -20,7 +20,6 @@ from ..pricing import Policy
 from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
 from .logged_data import LoggedData, record_policy, training_view
-from .ppo.attention import rows_together
 from .settings import Settings
 
 DISTURBANCE = 0.3
@@ -31,8 +30,7 @@ _MARGIN = 0.2  # rewards are of order one
 
 
 class Samples(NamedTuple):
-    """Logged rows as tensors, samples first: single periods, whole episodes (samples, T, …) or the rows of a market in a
-    period (samples, N, …).
+    """Logged rows as tensors, samples first: single periods, or whole episodes (samples, T, …).
 
     Attributes:
         features: (…, F).
@@ -48,14 +46,7 @@ class Samples(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        log: LoggedData,
-        learner_view: LearnerView,
-        discount: float,
-        *,
-        whole: bool,
-        device: torch.device,
-        together: int = 1,
+        cls, log: LoggedData, learner_view: LearnerView, discount: float, *, whole: bool, device: torch.device
     ) -> Samples:
         """Samples from a log.
 
@@ -65,13 +56,9 @@ class Samples(NamedTuple):
             discount: Discount factor per period.
             whole: Whether to keep episodes together, for recurrent policies.
             device: Device of the tensors.
-            together: Number of successive rows that make a sample, those of a market; 1 for single rows.
         """
 
         def tensor(part: NDArray) -> torch.Tensor:
-            if together > 1:
-                by_market = part.reshape(len(part), -1, together, *part.shape[2:])
-                return torch.from_numpy(by_market.reshape(-1, *by_market.shape[2:])).to(device)
             by_row = np.moveaxis(part, 0, 1)
             return torch.from_numpy(by_row if whole else by_row.reshape(-1, *part.shape[2:])).to(device)
 
@@ -118,14 +105,10 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     if venv.shaping is not None:
         log = log.shaped(venv.shaping)
     actor = actor_of(policy, learner_view)
-    whole, together = isinstance(actor, RecurrentActor), rows_together(actor)
-    samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, together=together, device=model.device)
+    whole = isinstance(actor, RecurrentActor)
+    samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, device=model.device)
     policy.set_training_mode(True)
-    of_rows = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
-
-    def loss(s: Samples) -> torch.Tensor:
-        return of_rows(s if together == 1 else Samples(*(part.flatten(0, 1) for part in s)))
-
+    loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
     minimise(loss, policy.parameters(), samples, settings.clone_epochs, seed)
     policy.set_training_mode(False)
     for name in ("actor", "critic", "q_net", "quantile_net"):

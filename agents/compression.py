@@ -18,7 +18,6 @@ from .cloning import minimise
 from .decision_tree import TreeLayers, rules_text
 from .logged_data import record_policy
 from .networks import one_thread
-from .ppo.attention import rows_together
 from .run import Run
 
 Method = Literal["small", "tree", "prune"]
@@ -115,11 +114,6 @@ def _check(run: Run, method: str, size: float) -> None:
     if isinstance(run.actor, RecurrentActor):
         raise ValueError(
             f"compression needs a policy without recurrent state; got {run.facts['algo']} with an LSTM; export it as it is"
-        )
-    if rows_together(run.actor) > 1:
-        raise ValueError(
-            "compression needs a network that reads one row; got network attention, which reads those of a category; "
-            "export it as it is"
         )
     if not any(True for _ in run.actor.parameters()):
         raise ValueError("compression needs a network; got a function; give a run of a torch module or an SB3 model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,6 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from threadpoolctl import ThreadpoolController
-
-from .ppo.attention import CategoryAttention
 
 Average = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From (n,) numbers of this shop to their mean over all shops; called as often by each, with as many numbers."""
@@ -30,7 +28,6 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         history: Number of periods in an observation.
         rnn_size: Units of a GRU (Cho et al. 2014) that reads the periods in order; 0 to concatenate
             them.
-        attention: Arguments of `CategoryAttention` but its first, which then reads the periods; None without one.
         layers: Widths of ReLU layers with dropout after each; empty if the policy's own layers
             follow.
         dropout: Probability of dropping a unit.
@@ -41,13 +38,12 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         observation_space: Box,
         history: int = 1,
         rnn_size: int = 0,
-        attention: Mapping[str, Any] | None = None,
         layers: tuple[int, ...] = (),
         dropout: float = 0.0,
     ) -> None:
         width = observation_space.shape[0]
         columns = width // history
-        read = rnn_size or width + (attention["size"] if attention else 0)
+        read = rnn_size or width
         super().__init__(observation_space, layers[-1] if layers else read)
         self.history = history
         self.mean: torch.Tensor
@@ -55,7 +51,6 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         self.register_buffer("mean", torch.zeros(columns))
         self.register_buffer("scale", torch.ones(columns))
         self.rnn = torch.nn.GRU(columns, rnn_size, batch_first=True) if rnn_size else None
-        self.attention = CategoryAttention(width, **attention) if attention else None
         parts: list[torch.nn.Module] = []
         for before, after in zip((read, *layers), layers, strict=False):
             parts += [torch.nn.Linear(before, after), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
@@ -66,7 +61,7 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         periods = observations.reshape(observations.shape[0], self.history, -1)
         periods = (periods - self.mean) * self.scale
         read = periods.flatten(1) if self.rnn is None else self.rnn(periods)[0][:, -1]
-        return self.layers(read if self.attention is None else self.attention(read))
+        return self.layers(read)
 
     def normalise(self, mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> None:
         """Set mean and scale so that each column gets mean 0 and standard deviation 1.

@@ -129,10 +129,6 @@ def _check_assortments(plan: TrainingPlan) -> None:
             "assortments need product_wise true, actions continuous, variants 0 and risk mean; got product_wise "
             f"{given[0]}, actions {given[1]}, variants {given[2]} and risk {given[3]}; change these settings"
         )
-    if settings.network == "attention":
-        raise ValueError(
-            "assortments need network mlp; got attention, which knows one set of categories; set it to mlp"
-        )
     for other in plan.assortments:
         if _kind(other) != own:
             raise ValueError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_json, write_whole
-from ..envs import LearnerView, Market, catalogue_of
+from ..envs import LearnerView, Market
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
 from ..scenarios import MarketSpec, goal_market, load_scenario, save_scenario
 from ..scenarios.differing import differing
@@ -22,7 +22,6 @@ from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
 from .base_price import STEADY, base_of
 from .checkpoint import read_tensors, write_tensors
-from .ppo.attention import for_category
 from .settings import Settings, settings_from
 
 RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
@@ -75,15 +74,7 @@ class Run:
     @property
     def policy(self) -> NetworkPolicy | RecurrentPolicy:
         """The learned policy, without exploration."""
-        return network_policy(
-            self.actor,
-            self.layout,
-            self.base_price,
-            product_wise=self.product_wise,
-            name=self.facts.get("name", f"{self.facts['algo']}:{self.facts['seed']}"),
-            history=self.facts["settings"]["history"],
-            base=self.base,
-        )
+        return self._with(self.base_price, self.base)
 
     @property
     def goal(self) -> MarketSpec:
@@ -104,19 +95,6 @@ class Run:
             ValueError: The network does not fit: it prices all products jointly, or the other
                 market has other segments or decisions.
         """
-        return self.in_market(spec, seed=seed).policy
-
-    def in_market(self, spec: MarketSpec, *, seed: int = 0, refit: dict[str, Any] | None = None) -> Run:
-        """This run with another assortment's market in place of its own, as for `policy_for`; to evaluate and export it.
-
-        Args:
-            spec: The other market.
-            seed: As for `policy_for`.
-            refit: The record of that market's fit, or None.
-
-        Raises:
-            ValueError: As for `policy_for`.
-        """
         layout = spec.action_layout(spec.products.regular_price)
         width = LearnerView(
             Market(spec), product_wise=True, history=self.facts["settings"]["history"]
@@ -129,9 +107,32 @@ class Run:
                 f"another assortment needs a product-wise policy with the same segments and decisions; got {spec.name} "
                 f"for a policy of {self.spec.name}; train on it"
             )
-        base_price, base = base_of(spec, self.facts["settings"]["base_price"], seed)
-        actor = for_category(self.actor, catalogue_of(spec).category)
-        return replace(self, spec=spec, actor=actor, base_price=base_price, base=base, evaluation=None, refit=refit)
+        return self._with(*base_of(spec, self.facts["settings"]["base_price"], seed))
+
+    def in_market(self, spec: MarketSpec, *, seed: int = 0, refit: dict[str, Any] | None = None) -> Run:
+        """This run with another assortment's market in place of its own, as for `policy_for`; to evaluate and export it.
+
+        Args:
+            spec: The other market.
+            seed: As for `policy_for`.
+            refit: The record of that market's fit, or None.
+
+        Raises:
+            ValueError: As for `policy_for`.
+        """
+        policy = self.policy_for(spec, seed=seed)
+        return replace(self, spec=spec, base_price=policy.base_price, base=policy.base, evaluation=None, refit=refit)
+
+    def _with(self, base_price: NDArray[np.float32], base: Policy | None) -> NetworkPolicy | RecurrentPolicy:
+        return network_policy(
+            self.actor,
+            self.layout,
+            base_price,
+            product_wise=self.product_wise,
+            name=self.facts.get("name", f"{self.facts['algo']}:{self.facts['seed']}"),
+            history=self.facts["settings"]["history"],
+            base=base,
+        )
 
 
 def learner_view_of(

@@ -15,7 +15,7 @@ from .presets import MANY_PRODUCTS, installed_preset, merged_blocks, preset_bloc
 
 PRODUCT_WISE_FROM = 3
 """From this number of products on, learning is product-wise by default."""
-NetworkKind = Literal["mlp", "rnn", "attention"]
+NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 Opening = Literal["certainty-equivalent", "base-price"]
 
@@ -37,11 +37,8 @@ class Settings:
         actions: "continuous" or "discrete".
         price_levels: Number of discrete prices.
         history: Number of periods in an observation.
-        network: "mlp"; "rnn" for a GRU in front that reads the history; or "attention", with which a product also
-            sees the rows of its category, see `ppo.attention`; with `ppo`, product-wise.
+        network: "mlp", or "rnn" for a GRU in front that reads the history.
         rnn_size: Units of the GRU.
-        attention_size: Units of the attention over all heads.
-        attention_heads: Number of its heads.
         normalise: Whether features are scaled to mean 0 and standard deviation 1.
         dropout: Share of dropped units.
         l1: L1 penalty on the weights.
@@ -86,8 +83,6 @@ class Settings:
     history: int = 1
     network: NetworkKind = "mlp"
     rnn_size: int = 32
-    attention_size: int = 32
-    attention_heads: int = 2
     normalise: bool = False
     dropout: float = 0.0
     l1: float = 0.0
@@ -128,27 +123,17 @@ class Settings:
         worst_share(self.risk)
         if self.network == "rnn" and self.history == 1:
             raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
-        if self.network == "attention" and not self.product_wise:
-            raise ValueError("network attention needs product_wise true; got false; set it, or network to mlp")
-        if self.network == "attention" and self.attention_size % self.attention_heads:
-            raise ValueError(
-                f"attention_size must be a multiple of attention_heads ({self.attention_heads}); got {self.attention_size}; "
-                "fix one of them"
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """A flat dict, as JSON and presets hold it."""
         values: dict[str, Any] = asdict(self)
         own = values.pop("algorithm")
-        if self.network != "attention":  # run folders of earlier versions lack them
-            del values["attention_size"], values["attention_heads"]
         return values | {"net_arch": list(self.net_arch)} | own
 
 
 _COUNTS = {
     *("num_envs", "evaluations", "validation_episodes", "history", "rnn_size", "clone_episodes", "clone_epochs"),
     *("price_levels", "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval", "next_draws"),
-    *("attention_size", "attention_heads"),
 }
 _ENDLESS_GAMMA = 0.99
 """Discount per period of a market that goes on: without one, the value of its future is infinite."""
@@ -211,10 +196,7 @@ def settings_for(
             f"gamma must be below 1 where the market goes on for ever (ending truncated); got 1 for {spec.name}; leave it "
             f"out for {_gamma(spec, 1.0):g}, or set one"
         )
-    chosen = settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
-    if chosen.network == "attention" and algo != "ppo":
-        raise ValueError(f"network attention needs algo ppo; got {algo}; use ppo, or set network to mlp")
-    return chosen
+    return settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
 
 
 def _gamma(spec: MarketSpec, preset: float) -> float:

@@ -19,20 +19,11 @@ from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 from .update import UpdateSettings
 
-_APART = np.zeros(1, np.intp)
-"""Categories where a row stands alone."""
 _PARTS = ("observations", "actions", "values", "log_probs", "advantages", "returns")
 
 
 class DeviceRolloutBuffer(RolloutBuffer):
     """SB3's rollout buffer as tensors on the policy's device.
-
-    Args:
-        *arguments: Those of SB3's buffer.
-        category: (N,) category of each product, where N rows make a market. A batch then takes the rows of a category in
-            a period all or none, in the order of the products; the categories come from different markets and periods,
-            as rows of one market say much the same about what to learn.
-        **options: Those of SB3's buffer.
 
     Example:
         >>> from repricer import make_sb3_env
@@ -41,10 +32,6 @@ class DeviceRolloutBuffer(RolloutBuffer):
         >>> buffer.observations.shape[:2]
         torch.Size([8, 2])
     """
-
-    def __init__(self, *arguments: Any, category: NDArray[np.intp] = _APART, **options: Any) -> None:
-        self.category = category
-        super().__init__(*arguments, **options)
 
     def reset(self) -> None:
         """Forget the rollout."""
@@ -111,15 +98,13 @@ class DeviceRolloutBuffer(RolloutBuffer):
         """Batches of the rollout in random order.
 
         Args:
-            batch_size: Rows of a batch, a multiple of N; by default all.
+            batch_size: Rows of a batch; by default all.
         """
-        rows, size, products = self.rows(), self.buffer_size * self.n_envs, len(self.category)
+        rows, size = self.rows(), self.buffer_size * self.n_envs
         # The same generator as SB3's.
-        shuffled = [np.random.permutation(size // products) for _ in range(self.category.max() + 1)]  # noqa: NPY002
-        market, period = np.divmod(np.stack(shuffled)[self.category].T, self.buffer_size)
-        order = torch.from_numpy((market * products + np.arange(products)) * self.buffer_size + period).to(self.device)
-        for chosen in order.split((batch_size or size) // products):
-            yield RolloutBufferSamples(*(part[chosen.flatten()] for part in rows))
+        order = torch.from_numpy(np.random.permutation(size)).to(self.device)  # noqa: NPY002
+        for chosen in order.split(batch_size or size):
+            yield RolloutBufferSamples(*(part[chosen] for part in rows))
 
 
 class _Facts(NamedTuple):

@@ -28,7 +28,7 @@ from ...pricing import (
 from ..recurrent_state import RecurrentLayout, RecurrentText
 from .files import CATALOGUE, GUARDRAILS, BundleError
 
-FEATURES, ROWS = "features", "rows"
+FEATURES = "features"
 NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionParts, RecurrentState]]
 """Takes rows of features and the recurrent state (empty without one); returns action parts and the
 new state.

@@ -25,9 +25,7 @@ _UNITS = 1.0
 _ORDERS = ("order_units", "express_units")
 
 
-def record(
-    setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, seed: int, together: int = 1
-) -> dict[str, Any]:
+def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, seed: int) -> dict[str, Any]:
     """A dozen rows of features with the network's outputs, and whole markets with their answers.
 
     A policy with recurrent state gets those markets as the first periods of one market, one after
@@ -38,16 +36,15 @@ def record(
         network: The network.
         memory: The text form of the recurrent state.
         seed: Selects the market states.
-        together: Number of rows that the network reads together: the products of a market, or 1.
     """
     catalogue = setup.catalogue
     states = random_states(catalogue, setup.guardrails, _ROWS, seed)
     features = []
     for number, state in enumerate(states):
         table = feature_rows(market_view(catalogue, state), product_wise=setup.product_wise)
-        # Product-wise, another product of each market, unless all products of a market belong together.
-        features.append(table[number % len(table)][None] if together == 1 else table)
-    rows, notes = np.concatenate(features[: -(-_ROWS // together)]), ()
+        # Product-wise, another product of each market.
+        features.append(table[number % len(table)])
+    rows, notes = np.stack(features), ()
     if setup.memory is not None:
         # The state after another row: an initial state would test little.
         notes = network(rows[::-1].copy(), setup.memory.initial_state(rows[::-1]))[1]

@@ -36,7 +36,7 @@ _OPERATOR, _DIMENSIONS = 4, 1
 _OPERATORS = frozenset(
     b"Add And ArgMax Cast Ceil Clip Concat Constant ConstantOfShape Div Elu Equal Exp Expand Flatten Floor GRU Gather GatherND "
     b"Gemm Greater GreaterOrEqual Identity LSTM LeakyRelu Less LessOrEqual Log MatMul Max Min Mul Neg Not Or Pow "
-    b"ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze "
+    b"ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze "
     b"Where".split()
 )
 """The arithmetic of networks and of decoding actions: no random numbers, no text, no loops."""

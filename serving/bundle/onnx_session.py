@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ...pricing import ActionParts, RecurrentState, row_width
-from .codec import FEATURES, ROWS, NetworkFunction, PolicySetup
+from .codec import FEATURES, NetworkFunction, PolicySetup
 from .files import POLICY, BundleError
 from .onnx_scan import scan
 
@@ -109,11 +109,11 @@ def _open_session(model: bytes) -> onnxruntime.InferenceSession:
 def _ports(session: onnxruntime.InferenceSession, setup: PolicySetup) -> tuple[list[str], list[str]]:
     """Names of the network's inputs and outputs, which must be those of such a policy."""
     memory, columns = setup.memory, row_width(setup.catalogue, product_wise=setup.product_wise)
-    takes: dict[str, tuple[int | str, ...]] = {FEATURES: (ROWS, columns)}
+    takes: dict[str, tuple[int | str, ...]] = {FEATURES: ("rows", columns)}
     gives = list(setup.layout.names)
     if memory is not None:
         axis = memory.rows_axis
-        takes |= {name: (*shape[:axis], ROWS, *shape[axis:]) for name, shape in memory.shapes.items()}
+        takes |= {name: (*shape[:axis], "rows", *shape[axis:]) for name, shape in memory.shapes.items()}
         gives += memory.output_names
     inputs = [(item.name, item.type, tuple(item.shape)) for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]

@@ -72,7 +72,6 @@ def export(
         'bundle'
     """
     from ...agents import Run
-    from ...agents.ppo.attention import rows_together
     from .onnx_graph import PolicyGraph
 
     if not isinstance(run, Run):
@@ -98,7 +97,7 @@ def export(
         POLICY: model,
         GUARDRAILS: to_json(GUARDRAILS, guardrails_document(setup.guardrails)),
         CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
-        GOLDEN: to_json(GOLDEN, golden.record(setup, graph.answer, memory, seed, rows_together(actor))),
+        GOLDEN: to_json(GOLDEN, golden.record(setup, graph.answer, memory, seed)),
         RESPONSE: to_json(RESPONSE, response_document(run.spec)),
         RANGE: to_json(RANGE, range_document(run.spec, policy, seed)),
     }

@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...agents.actor import Actor, RecurrentActor, with_folded_quantiles
-from ...agents.ppo.attention import rows_together
 from ...pricing import FEATURE_LIMIT, ActionParts, RecurrentState, row_width
-from ..bundle.codec import FEATURES, ROWS, PolicySetup
+from ..bundle.codec import FEATURES, PolicySetup
 from ..recurrent_state import WINDOW
 
 
@@ -128,11 +127,10 @@ class PolicyGraph(torch.nn.Module):
         machine that wrote it.
         """
         memory, axis = ({}, 0) if self.memory is None else (self.memory.shapes, self.memory.rows_axis)
-        rows, together = torch.export.Dim(ROWS), rows_together(self.actor)
-        rows = rows if together == 1 else together * rows
-        # Two rows or markets, because the exporter would treat one as a constant.
-        notes = [torch.zeros(2 * together, *shape).movedim(0, axis) for shape in memory.values()]
-        inputs = (torch.zeros(2 * together, self.columns), *notes)
+        rows = torch.export.Dim("rows")
+        # Two rows, because the exporter would treat one row as a constant.
+        notes = [torch.zeros(2, *shape).movedim(0, axis) for shape in memory.values()]
+        inputs = (torch.zeros(2, self.columns), *notes)
         graph = self
         if isinstance(self.actor, RecurrentActor):
             graph = copy.deepcopy(self)
@@ -155,11 +153,6 @@ class PolicyGraph(torch.nn.Module):
         for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
             item.ClearField("metadata_props")
             item.ClearField("doc_string")
-        # Where rows come by market, the exporter names them a multiple of the markets.
-        for item in (*graph.input, *graph.output, *graph.value_info):
-            for size in item.type.tensor_type.shape.dim:
-                if size.dim_param == f"{together}*{ROWS}":
-                    size.dim_param = ROWS
         return model.SerializeToString(deterministic=True)
 
 

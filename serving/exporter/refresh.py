@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from ...pricing import NetworkPolicy, RecurrentPolicy, row_width
@@ -123,7 +122,6 @@ def refresh(
     holding, files = Holding.of(old.manifest), read_files(path)
     setup = _setup(old, holding, spec, seed)
     network, memory = open_network(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
-    together = setup.catalogue.num_products if _attends(old, holding) else 1
     policy = setup.policy(old.policy.name, network)
     on_step("check")
     now, before = check(spec, policy, seed), old.manifest.get("check")
@@ -133,7 +131,7 @@ def refresh(
         POLICY: files[POLICY],
         GUARDRAILS: to_json(GUARDRAILS, guardrails_document(setup.guardrails)),
         CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
-        GOLDEN: to_json(GOLDEN, golden.record(setup, network, memory, seed, together)),
+        GOLDEN: to_json(GOLDEN, golden.record(setup, network, memory, seed)),
         RESPONSE: to_json(RESPONSE, response_document(spec)),
         # A network's range stays that of its training; other prices have nothing to leave.
         RANGE: files[RANGE] if holding.learned else to_json(RANGE, range_document(spec, policy, seed)),
@@ -169,17 +167,7 @@ def _setup(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> Policy
             f"a refreshed bundle must see what its network was trained on: {rows[0]} features for segments "
             f"{', '.join(old.catalogue.segments)}; got {rows[1]} for {', '.join(setup.catalogue.segments)}; train again"
         )
-    if _attends(old, holding) and not np.array_equal(old.catalogue.category, setup.catalogue.category):
-        raise BundleError(
-            "a bundle whose network is attention must keep its products and categories to be refreshed; got others; train "
-            "again"
-        )
     return setup
-
-
-def _attends(old: Bundle, holding: Holding) -> bool:
-    """Whether the network reads the rows of a market together."""
-    return holding.learned and old.manifest["run"]["settings"].get("network") == "attention"
 
 
 def _around(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> NetworkPolicy | RecurrentPolicy:

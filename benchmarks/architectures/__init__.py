@@ -1,1 +1,0 @@
-"""Networks of policies, against the one that a preset has."""
