@@ -90,7 +90,9 @@ def plan_for(
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
     options, own = algorithm(algo).options, dict(settings or {})
-    if teacher is None and settings_for(spec, algo, own, options, preset).opening == "certainty-equivalent":
+    asked = settings_for(spec, algo, own, options, preset)
+    # What answers the nominal market is what training in variants is to unlearn.
+    if teacher is None and asked.opening == "certainty-equivalent" and not asked.variants:
         teacher = certainty_equivalent(spec)
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | own
     of_all = settings_for(spec, algo, chosen, options, preset)

@@ -55,7 +55,7 @@ class Settings:
         risk: What the kept policy is best at over posterior draws: `mean`, or `cvar:0.1`, the mean
             gain over current prices in the worst tenth of the draws; see `posterior.risk`.
         opening: What is imitated first where no teacher is given: the certainty-equivalent policy of a market that
-            has one, or nothing but the base prices.
+            has one, or, as always with variants, nothing but the base prices.
         clone_episodes: Episodes of a teacher to imitate, or of a policy to log.
         clone_epochs: Passes over them.
         shaped_scale: Where positive, rewards are counted relative to what the base prices earn, times

@@ -24,7 +24,7 @@ from .loop import REPRICER
 EPISODES = 500
 BUDGET = 2_000_000
 """Rows that the demo learns from."""
-RANDOMISED: dict[str, Any] = {"variants": 15, "batch_size": 64, "learning_rate": 7e-4}
+RANDOMISED: dict[str, Any] = {"variants": 15, "gae_lambda": 0.93}
 
 
 def earned(spec: MarketSpec, policy: Policy) -> np.ndarray:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from repricer.agents import ALGORITHMS, best_fixed, load_run, settings_for, train
 from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.base_price import base_of
+from repricer.agents.plan import plan_for
 from repricer.agents.run import learner_view_of
 from repricer.agents.training import choose_device
 from repricer.cli import main
@@ -201,6 +202,12 @@ def test_learning_opens_at_the_certainty_equivalent_policy(algo):
     plain = train(spec, algo=algo, steps=100, settings=settings | {"opening": "base-price"})
     assert plain.facts["teacher"] is None
     assert plain.facts["best"]["gain"] < 0.1 * (optimum - fixed)
+
+
+def test_training_in_variants_does_not_open_at_the_answer_to_the_nominal_market():
+    settings = {"variants": 3, "evaluations": 1, "validation_episodes": 8}
+    assert plan_for(load_scenario("scarce"), "ppo", 100, 0, settings).teacher is None
+    assert plan_for(load_scenario("scarce"), "ppo", 100, 0, settings | {"variants": 0}).teacher is not None
 
 
 def test_a_market_without_a_certainty_equivalent_policy_has_no_such_opening():
