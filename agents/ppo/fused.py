@@ -98,11 +98,11 @@ class FusedPPO(PPO):
         16
     """
 
+    policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
+
     def __init__(self, *args: Any, next_draws: int = 0, **options: Any) -> None:
         self.next_draws = next_draws
         super().__init__(*args, **options)
-
-    policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
 
     def collect_rollouts(self, env: VecEnv, *arguments: Any, **options: Any) -> bool:
         """Collect experience as SB3 does; the values after truncated episodes are computed for all

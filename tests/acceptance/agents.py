@@ -40,7 +40,7 @@ STEPS = {
 """Steps of each instance of the references."""
 QUICK_SEEDS = 30
 STOCK_STEPS = 300_000
-QUICK: dict[str, Any] = {"steps": 80_000, "settings": {"evaluations": 2, "validation_episodes": 256}}
+QUICK: dict[str, Any] = {"steps": 60_000, "settings": {"evaluations": 2, "validation_episodes": 256}}
 """A run on `scarce` that takes two seconds at most."""
 
 
@@ -136,7 +136,7 @@ def sooner() -> float:
     """Ours: the shortest of these runs whose policy is there, learning rate falling to its end, five seeds' median."""
     spec, stock, chunk = repricer.load_scenario("scarce"), Stock(repricer.load_scenario("scarce")), 20_480
     repricer.train(spec, steps=1_000)
-    settings = {"evaluations": 1, "validation_episodes": 64}
+    settings = {"evaluations": 1, "validation_episodes": 64, "clone_epochs": 1, "num_envs": 8}
     for steps in (200, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 24_000, 32_000):
         runs = sorted(trained(spec, seed, steps=steps, settings=settings) for seed in range(5))
         if runs[2][0] >= 0.98:

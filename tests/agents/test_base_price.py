@@ -37,7 +37,7 @@ def test_learning_starts_at_the_orders_of_the_best_fixed_prices():
 @pytest.mark.parametrize("algo", ["ppo", "recurrent-ppo"])
 def test_with_one_product_no_algorithm_keeps_less_than_the_orders_of_the_best_fixed_price(algo):
     """Without them every sale is lost: PPO kept a policy that lost 8,000 where the best fixed price earns 570."""
-    settings = {"evaluations": 1, "validation_episodes": 64, "num_envs": 4, "n_steps": 8}
+    settings = {"evaluations": 1, "validation_episodes": 64, "num_envs": 4, "n_steps": 8, "clone_episodes": 24}
     run = train("price-and-order", algo=algo, steps=32, settings=settings)
     start, best = run.history[0], run.facts["best"]
     assert start["gain"] > -0.02 * start["best_fixed"]
