@@ -60,6 +60,8 @@ def _costing(spec: MarketSpec, unit_cost: NDArray[np.float64], objective: str) -
         "products": {"unit_cost": unit_cost},
         "stock": {name: np.array(value) for name, value in free.items()} | {"cost_due": "sold"},
     }
+    if spec.express is not None:
+        sections["express"] = {"extra_cost": np.array(0.0), "order_cost": np.array(0.0)}
     if spec.promotion is not None:
         sections["promotion"] = {"cost": np.array(0.0)}
     if spec.posterior is not None:

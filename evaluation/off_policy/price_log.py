@@ -156,7 +156,7 @@ def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
     stock = spec.stock
     due = ("order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value")
     also = [name for name in due if np.any(getattr(stock, name))]
-    also += [name for name in ("promotion", "returns") if getattr(spec, name) is not None]
+    also += [name for name in ("promotion", "returns", "express") if getattr(spec, name) is not None]
     also += ["units ordered"] if stock.cost_due == "ordered" else []
     if also:
         raise ValueError(

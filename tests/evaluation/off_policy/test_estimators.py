@@ -277,3 +277,11 @@ def test_a_log_of_prices_paid_needs_no_money_where_nothing_else_counts(log, segm
     costly = logged(shop, FixedPrice(np.array([3, 4, 2], np.float32)), episodes=2).to_table()
     with pytest.raises(ValueError, match="got small-shop with holding_cost, lost_sale_cost and no such column"):
         PriceLog.from_table(shop, costly.assign(price_paid=1.0).drop(columns="money"))
+
+
+def test_a_log_of_prices_paid_needs_money_where_express_orders_cost():
+    stock = {"cost_due": "sold", "holding_cost": 0.0, "backlog_cost": 0.0}
+    spec = load_scenario("dual-sourcing").with_changes(stock=stock)
+    table = logged(spec, FixedPrice(7.0, express_stock=np.full(1, 9, np.float32)), episodes=2).to_table()
+    with pytest.raises(ValueError, match="got dual-sourcing with express and no such column"):
+        PriceLog.from_table(spec, table.assign(price_paid=7.0).drop(columns="money"))
