@@ -161,6 +161,8 @@ def _wanted(spec: MarketSpec, seen: MarketView, rows: Action, outcome: Outcome, 
     """(G,) mean demand at the prices of an outcome. which: regime and product."""
     regime, product = which
     received = outcome.received * (spec.stock.lead_time_periods == 0)
+    if spec.express is not None:
+        received = received + outcome.express * (spec.express.lead_time_periods == 0)
     there = (seen.on_hand + received > 0) | (spec.stock.shortage == "backlog")
     there[:, product] = True
     given = {

@@ -117,6 +117,16 @@ class TestDemandCurve:
         units = market.step(Action(**many)).units[:, 1]
         assert abs(units.mean() - curve.units[curve.charged]) < 4 * units.std() / 10_000**0.5
 
+    def test_what_an_express_order_brings_at_once_is_in_stock(self, make_shop):
+        stock = {"replenishment": "action", "max_order_units": 9, "lead_time_periods": 2, "initial_units": 0}
+        spec = replace(make_shop(stock=stock, express={"max_order_units": 1e4}), shocks=None)
+        action = Action(np.array([[4.0, 5.0, 3.0]], np.float32), express=np.full((1, 3), 1e4, np.float32))
+        curve = demand_curve(spec, Market(spec).view, action, 1)
+        market = Market(spec, num_markets=10_000, seed=5)
+        many = {name: np.repeat(getattr(action, name), 10_000, axis=0) for name in ("price", "express")}
+        units = market.step(Action(**many)).units[:, 1]
+        assert abs(units.mean() - curve.units[curve.charged]) < 4 * units.std() / 10_000**0.5
+
     def test_intervals_cover_what_is_drawn(self, make_shop):
         spec = ample(make_shop(arrivals={"overdispersion": 0.3}))
         view, action = Market(spec).view, Action(spec.products.regular_price[None].astype(np.float32))
