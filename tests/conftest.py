@@ -23,8 +23,10 @@ _NEED_IT = (
     "agents",
     "serving",
     "evaluation",
+    "optimum",
     "envs",
     "scenarios",
+    "jobs",
 )
 
 
