@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..atomic import write_json
 from ._options import progress_console, say
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from ..data import Tables
     from ..jobs import Job, Place
 
+T = TypeVar("T")
 PARTS = "parts.json"
 """File of the categories of each part, in the folder of their markets."""
 _KEY = "part.json"
 _FOR_OTHERS = ("dataset", "plan", "products", "tables", "out", "epsilon")
 _ASSUMED = ("assumptions", "rules", "priors")
+_MOST_LEARNED = 8
+"""Parts in which one policy learns; in more it would only learn less often in each."""
 _CODE = ("cli", "data", "fitting", "forecasting", "profiles", "scenarios")
 
 
@@ -105,6 +108,17 @@ def part_folders(folder: Path) -> list[Path]:
     """The folders of a market's parts; the folder alone if it has none."""
     file = folder / PARTS
     return [folder / part for part in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else [folder]
+
+
+def spread(parts: Sequence[T]) -> list[T]:
+    """The parts of a catalogue in which its policy learns: all of a few, else some over its whole length.
+
+    Example:
+        >>> spread(range(15))
+        [0, 2, 4, 6, 8, 10, 12, 14]
+    """
+    last = len(parts) - 1
+    return [parts[i] for i in sorted({round(n * last / (_MOST_LEARNED - 1)) for n in range(_MOST_LEARNED)})]
 
 
 def show_parts(reports: dict[str, dict[str, Any]], folder: Path) -> None:

@@ -12,15 +12,13 @@ from ._compile_ahead import CompileAhead
 from ._options import comparison_table, emit, episodes_option, json_option, say, seed_option, show
 from ._stages import Facts, Stages
 from .cycle.config import Cycle
+from .cycle.places import MARKET, RUN, Place
 from .cycle.stages import (
     BUNDLE,
     COMPARISON,
     LISTS,
-    MARKET,
     REPORT,
-    RUN,
     TABLES,
-    Place,
     compare_stage,
     export_stage,
     fit_stage,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..encryption import secret
-from ._fit_parts import part_folders
+from ._fit_parts import part_folders, spread
 from ._options import emit, json_option, say, say_aside, seed_option, setting, training_bar
 from ._policies import policy_of
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from ..agents import Run
     from ..agents.averaging import Joining
     from ..scenarios import MarketSpec
-
-# Of a catalogue in parts; more would only learn less often in each.
-_MOST_PARTS = 8
 
 
 @click.command(name="train")
@@ -96,7 +93,7 @@ def command(
     from ..agents.run import keep_fit_report
     from ..scenarios import load_scenario
 
-    scenario, *others = _parts(scenario)
+    scenario, *others = map(str, spread(part_folders(Path(scenario))))
     assortments = (*assortments, *others)
     spec = load_scenario(scenario)
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
@@ -123,15 +120,6 @@ def command(
     for line in _lines(run, algo):
         say(line)
     say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
-
-
-def _parts(scenario: str) -> list[str]:
-    """The scenario, or of a catalogue in parts, those to learn in."""
-    folders = part_folders(Path(scenario))
-    if len(folders) == 1:
-        return [scenario]
-    chosen = {round(i * (len(folders) - 1) / (_MOST_PARTS - 1)) for i in range(_MOST_PARTS)}
-    return [str(folder) for i, folder in enumerate(folders) if i in chosen]
 
 
 def _joining(shops: str | None, name: str | None, key: str | None) -> Joining | None:

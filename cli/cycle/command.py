@@ -14,6 +14,7 @@ from .._options import emit, json_option, say, tables_options
 from .._stages import Facts, Stages
 from . import stages
 from .config import Cycle
+from .places import MARKET, Place
 from .register import Entry, Register
 
 _IMPORTING = "importing"
@@ -62,7 +63,9 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
     before = register.before(entry.first_day)
     job = _stages(entry, cycle.out / entry.folder, tell)
     accounts = {} if before is None else _accounts(cycle, register, before, job)
-    found = {place.name: _place(cycle, entry, place, before, job) for place in entry.places(cycle.out)}
+    found: dict[str, Facts] = {}
+    for place in entry.places(cycle.out):
+        found |= _zone(cycle, entry, place, before, job)
     again = [" ".join(filter(None, [name, why])) for name, part in found.items() for why in part["train_again"]]
     if not entry.complete:
         register.complete(entry, again)
@@ -76,8 +79,8 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
     if again:
         tell("The next cycle will train again.")
     facts = {"first_day": entry.first_day, "trained": entry.trained, "train_again": again}
-    if entry.zones:
-        return facts | {"accounts": accounts, "zones": found}
+    if entry.zones or entry.parts:
+        return facts | {"accounts": accounts, "zones" if entry.zones else "parts": found}
     return facts | {"account": accounts.get("")} | found[""]
 
 
@@ -86,26 +89,32 @@ def _stages(entry: Entry, folder: Path, tell: Any) -> Stages:
 
 
 def _accounts(cycle: Cycle, register: Register, before: Entry, job: Stages) -> Facts:
-    """The accounts of the cycle before, one for each of its markets, by zone."""
+    """The accounts of the cycle before, one for each of its markets, by zone and part."""
     found, since = {}, min(entry.first_day for entry in register.entries)
-    for place in before.places(cycle.out):
+    for place in (market for zone in before.places(cycle.out) for market in zone.markets):
         work = partial(stages.account_stage, cycle, job.folder, place, since)
         title = f"The account of the cycle before{f', {place.name}' if place.name else ''}"
         found[place.name] = job.run(f"account {place.name}".rstrip(), title, work)["account"]
     return found
 
 
-def _place(cycle: Cycle, entry: Entry, place: stages.Place, before: Entry | None, job: Stages) -> Facts:
-    """One market of a cycle, from its fit or refresh to its price list."""
-    if place.name:
+def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: Stages) -> dict[str, Facts]:
+    """The markets of one zone, from their fit or refresh to their price lists, by name."""
+    if zone.stores:
         job.tell("")
-        job.tell(f"{place.name}: {len(entry.zones[place.name])} stores")
-        job = _stages(entry, place.folder, job.tell)
+        job.tell(f"{zone.stores}: {len(entry.zones[zone.stores])} stores")
+        job = _stages(entry, zone.folder, job.tell)
+    markets = [(each, _stages(entry, each.folder, job.tell) if each.part else job) for each in zone.markets]
     if entry.trained:
-        done = _trained(cycle, place, job)
+        done = _trained(cycle, zone, markets, job)
     else:
-        done = _refreshed(cycle, place, cycle.out / _given(before).folder / place.name, job)
-    files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, stages.MARKET, stages.REPORT)}
+        done = [_refreshed(cycle, each, cycle.out / _given(before).folder / each.name, own) for each, own in markets]
+    return {each.name: _facts(each, own, facts) for (each, own), facts in zip(markets, done, strict=True)}
+
+
+def _facts(place: Place, job: Stages, done: Facts) -> Facts:
+    """What is said of one market."""
+    files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
     return {
         "verdict": done["verdict"],
         "train_again": done.get("train_again", []),
@@ -139,6 +148,7 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         settings=cycle.settings(),
         trained=bool(why),
         zones=zones if why else _given(before).zones,
+        parts=found["parts"] if why else _given(before).parts,
     )
     importing.rename(cycle.out / entry.folder)
     register.add(entry)
@@ -159,22 +169,32 @@ def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
     return said + before.train_again
 
 
-def _trained(cycle: Cycle, place: stages.Place, job: Stages) -> Facts:
-    """Fit, train, compare, export."""
+def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job: Stages) -> list[Facts]:
+    """Fit all markets of a zone, train one policy, and compare and export it in each."""
+    fits = []
     with CompileAhead() as compiler:
-        fit = job.run("fit", "Fit the market of the weeks to come", lambda: stages.fit_stage(cycle, place, compiler))
+        for each, own in markets:
+            title = _title("Fit the market of the weeks to come", each)
+            fits.append(own.run("fit", title, partial(stages.fit_stage, cycle, each, compiler)))
         compiler.wait()
-    job.run("train", "Learn prices", lambda: stages.train_stage(cycle, place))
-    title = "Compare on test customers"
-    done = job.run("compare", title, lambda: stages.compare_stage(cycle, place, job.timings, fit["try"]))
-    title = "Export the recommended prices as a signed bundle"
-    job.run("export", title, lambda: stages.export_stage(cycle, place, stages.signing_key(cycle.out)))
+    job.run("train", "Learn prices", lambda: stages.train_stage(cycle, zone))
+    key, done = stages.signing_key(cycle.out), []
+    for (each, own), fit in zip(markets, fits, strict=True):
+        work = partial(stages.compare_stage, cycle, each, own.timings, fit["try"])
+        done.append(own.run("compare", _title("Compare on test customers", each), work))
+        title = _title("Export the recommended prices as a signed bundle", each)
+        own.run("export", title, partial(stages.export_stage, cycle, each, key))
     return done
 
 
-def _refreshed(cycle: Cycle, place: stages.Place, before: Path, job: Stages) -> Facts:
-    title = "Refresh the bundle of the cycle before"
+def _refreshed(cycle: Cycle, place: Place, before: Path, job: Stages) -> Facts:
+    title = _title("Refresh the bundle of the cycle before", place)
     return job.run("refresh", title, lambda: stages.refresh_stage(cycle, place, before))
+
+
+def _title(what: str, place: Place) -> str:
+    """A stage's title, with the part where there are several."""
+    return ", ".join(filter(None, [what, place.part]))
 
 
 def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:

@@ -64,6 +64,14 @@ class FitSection(_Section, frozen=True):
     ] = None
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[Count, Meta(description="products in each")] = 6
+    at_once: Annotated[
+        Annotated[int, Meta(ge=2)] | None,
+        Meta(
+            description="products of one market, see [a whole catalogue](scale.md#a-whole-catalogue); by default as in "
+            "`repricer fit`",
+            extra={"allowed": "a whole number from 2 on"},
+        ),
+    ] = None
     forecaster: Annotated[str, Meta(description="one model for all products, or `selected`")] = "selected"
     promotions: Annotated[bool, Meta(description="whether displays and mailers are a decision")] = False
     objective: Annotated[
@@ -168,7 +176,11 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {key: msgspec.to_builtins(part) for key, part in vars(self).items()}
+        document: dict[str, dict[str, Any]] = {key: msgspec.to_builtins(part) for key, part in vars(self).items()}
+        if document["fit"]["at_once"] is None:
+            # As before there was such a key: the cycles of then are known again.
+            del document["fit"]["at_once"]
+        return document
 
 
 class Cycle:

@@ -16,17 +16,17 @@ _TRIED = 3
 
 
 def write_lists(
-    cycle: Cycle, folder: Path, zone: str, found: Assessment, *, keeper: str, policy: str
+    cycle: Cycle, folder: Path, zone: str, found: Assessment, *, keeper: Path, policy: Path
 ) -> tuple[list[PriceRow], str]:
     """Write the price list of the recommended prices, and keep it for `repricer prices`.
 
     Args:
         cycle: The configuration.
-        folder: Where the market, its policy and the list are.
+        folder: Where the list goes.
         zone: Name of the price zone; empty for all stores.
         found: The assessment of the prices.
-        keeper: The folder in it that keeps the list, that of the market or of the run.
-        policy: The folder in it of the policy that may be recommended.
+        keeper: The folder that keeps the list, that of the market or of the run.
+        policy: The folder of the policy that may be recommended.
 
     Returns:
         The rows, and a line that says what they are.
@@ -40,9 +40,9 @@ def write_lists(
     rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
     for name in LISTS:
         write_list(folder / name, rows, currency=found.compared.spec.market.currency)
-    origin = origin_of(folder / keeper, [str(folder / policy)], draws=None, risk=risk, seed=seed)
+    origin = origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed)
     kept = KeptList.of(origin, found, rows)
-    keep(folder / keeper, kept)
+    keep(keeper, kept)
     return rows, f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ...atomic import write_json
-from .stages import Place
+from .places import Place
 
 CYCLES = "cycles.json"
 """File of a folder of cycles that says which there are."""
@@ -27,6 +27,7 @@ class Entry:
         complete: Whether its price list is written.
         train_again: Why it is time to train again, a sentence each.
         zones: The stores of each price zone; empty where all stores have one list.
+        parts: Names of the parts of the catalogue, each a market; empty where one holds it whole.
     """
 
     folder: str
@@ -37,13 +38,14 @@ class Entry:
     complete: bool = False
     train_again: list[str] = field(default_factory=list)
     zones: dict[str, list[str]] = field(default_factory=dict)
+    parts: list[str] = field(default_factory=list)
 
     def places(self, out: Path) -> list[Place]:
-        """Where its markets are: in its folder of `out`, or each zone's in a folder therein."""
+        """Where the markets of its zones are: in its folder of `out`, or each zone's in a folder therein."""
         from ...fitting import Zone
 
-        home = out / self.folder
-        return [Place(home, Zone(name, self.zones)) for name in self.zones] or [Place(home)]
+        home, parts = out / self.folder, tuple(self.parts)
+        return [Place(home, Zone(name, self.zones), parts) for name in self.zones] or [Place(home, None, parts)]
 
 
 class Register:

@@ -4,58 +4,30 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...atomic import write_json, write_new
 from ...encryption import secret
 from .._compile_ahead import CompileAhead
+from .._fit_parts import spread
 from .._options import progress_console, training_bar, write_table
 from .._stages import Facts
-from .config import Cycle
+from .config import Cycle, CycleError
 from .lists import LISTS, to_vary, what_to_try, write_lists
+from .places import MARKET, Place
 
 if TYPE_CHECKING:
-    from ...agents import Run
+    import pandas as pd
+
     from ...data import Tables
     from ...fitting import Zone
     from ...scenarios import MarketSpec
 
-TABLES, PRODUCTS, MARKET, RUN = "tables", "products.csv", "market", "run"
+TABLES, PRODUCTS = "tables", "products.csv"
 COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
 _SAME_PRICE = 0.01
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a cycle keeps one market with its policy and its price list.
-
-    Attributes:
-        home: The folder of the cycle, with its tables.
-        zone: The price zone whose market it is, which has a folder of its own; None for all stores.
-    """
-
-    home: Path
-    zone: Zone | None = None
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the market."""
-        return self.home / self.name
-
-    @property
-    def name(self) -> str:
-        """The name of the zone; empty for all stores."""
-        return "" if self.zone is None else self.zone.name
-
-    @cached_property
-    def run(self) -> Run:
-        """The trained run, kept by `train_stage` or loaded: its market's best fixed prices are searched once."""
-        from ...agents import load_run
-
-        return load_run(self.folder / RUN)
 
 
 def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
@@ -67,6 +39,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         key_file: Secret of the pseudonyms, made if missing.
     """
     from ...data import load_complete_journey, load_tables, sales_totals, save_tables
+    from ...fitting import Zone
     from .._tables import Layout, import_files
 
     if cycle.config.tables.dataset is not None:
@@ -89,7 +62,29 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units, "
         f"discounts {totals.discount_share:.1%} of the regular value"
     )
-    return {"lines": lines, "first_day": first_day(tables, cycle.config.fit.period), "zones": _zones(cycle, tables)}
+    zones = _zones(cycle, tables)
+    parts = [part for part in _parts(cycle, tables, Zone(next(iter(zones)), zones) if zones else None) if part]
+    risk = cycle.config.train.risk
+    if parts and risk != "mean":
+        raise CycleError(
+            f"[train] risk must be mean for a catalogue in {len(parts)} parts, in which one policy learns; got {risk}; "
+            "leave it out, price fewer products, or raise at_once"
+        )
+    return {"lines": lines, "first_day": first_day(tables, cycle.config.fit.period), "zones": zones, "parts": parts}
+
+
+def _parts(cycle: Cycle, tables: Tables, zone: Zone | None) -> dict[str, pd.DataFrame]:
+    """The products to price, part by part; one without a name is the whole catalogue."""
+    from ...fitting import ShopRules, catalogue_parts, priced_products, zone_tables
+    from ...fitting.catalogue_parts import MOST_PRODUCTS
+
+    asked = cycle.config.fit
+    rules = ShopRules.load(cycle.file(asked.rules))
+    categories = max(asked.categories, len(rules.shop.categories))
+    # All zones price the best sellers of the first.
+    choice = tables if zone is None else zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
+    products = priced_products(choice, rules, n_categories=categories, per_category=asked.per_category)
+    return catalogue_parts(products, asked.at_once or MOST_PRODUCTS[asked.period], rules.links_by_name)
 
 
 def _zones(cycle: Cycle, tables: Tables) -> dict[str, Any]:
@@ -120,19 +115,18 @@ def tables_of(cycle: Cycle, home: Path) -> Tables:
 
 def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
-    from ...fitting import Assumptions, Priors, ShopRules, priced_products, zone_tables
+    import pandas as pd
+
+    from ...fitting import Assumptions, Priors, ShopRules
     from ...scenarios import scenario_name
     from .._fit_lines import fit_lines, quiet
     from .._fit_market import fit_to_folder
     from ..fit import privacy_of
 
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
-    rules = ShopRules.load(cycle.file(asked.rules))
-    categories = max(asked.categories, len(rules.shop.categories))
-    # All zones price the best sellers of the first.
-    choice = tables if zone is None else zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
-    products = priced_products(choice, rules, n_categories=categories, per_category=asked.per_category)
-    write_table(products, place.home / PRODUCTS)
+    rules, parts = ShopRules.load(cycle.file(asked.rules)), _parts(cycle, tables, zone)
+    products = parts[place.part]
+    write_table(pd.concat(parts.values()), place.home / PRODUCTS)
     priors = cycle.file(asked.priors)
     report = fit_to_folder(
         tables,
@@ -152,7 +146,10 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
         draws=asked.draws,
         zone=zone,
         privacy=privacy_of(
-            cycle.budget, asked.epsilon, asked.epsilon_shares or {}, zones=1 if zone is None else len(zone.stores)
+            cycle.budget,
+            asked.epsilon,
+            asked.epsilon_shares or {},
+            zones=len(parts) * (1 if zone is None else len(zone.stores)),
         ),
         compiler=compiler,
     )
@@ -167,28 +164,29 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
 
 
 def train_stage(cycle: Cycle, place: Place) -> Facts:
-    """Learn prices in the market."""
+    """Learn prices in the market, or one policy for all parts of a catalogue."""
     from ...agents import train
     from ...scenarios import floor_market
 
-    asked = cycle.config.train
+    asked, (market, *others) = cycle.config.train, [each.folder / MARKET for each in spread(place.markets)]
     with training_bar("learning", "objective", lines=True) as progress:
         run = train(
-            place.folder / MARKET,
+            market,
             steps=asked.steps,
             seed=cycle.config.shop.seed,
             risk=asked.risk,
-            out=place.folder / RUN,
+            out=place.run_folder,
             progress=progress,
+            assortments=others,
         )
     # With its market, whose best fixed prices the search of `compare_stage` then finds already done.
     vars(place)["run"] = run
+    priced = f"the products of all {len(place.parts)} parts" if others else f"all {len(run.base_price)} products"
     floor = " at no less profit" * (floor_market(run.spec) is not None)
     best, settings = run.facts["best"], run.facts["settings"]
     return {
         "lines": [
-            f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices all {len(run.base_price)} products "
-            f"({run.facts['device']})",
+            f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices {priced} ({run.facts['device']})",
             f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
             f"{run.spec.market.objective} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices{floor}, on "
             "validation customers",
@@ -217,7 +215,8 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     write_json(folder / COMPARISON, document)
     fit = json.loads((folder / MARKET / "fit.json").read_text(encoding="utf-8"))
     found = _given(comparison.uncertainty)
-    rows, listed = write_lists(cycle, folder, place.name, found, keeper=RUN, policy=RUN)
+    keeper = folder / MARKET if place.part else place.run_folder
+    rows, listed = write_lists(cycle, folder, place.stores, found, keeper=keeper, policy=place.run_folder)
     beyond = beyond_the_comparison(learned, comparison, seed, rows)
     write_report(
         folder / REPORT, ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
@@ -285,7 +284,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
         found["holdout"], line = held
         lines.append(line)
     folder = home / before.name
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / ACCOUNT, found)
     return {"lines": lines, "account": found}
 
@@ -355,7 +354,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     seed, risk = cycle.config.shop.seed, cycle.config.train.risk
     judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
-    _, listed = write_lists(cycle, folder, place.name, judged, keeper=MARKET, policy=BUNDLE)
+    _, listed = write_lists(cycle, folder, place.stores, judged, keeper=folder / MARKET, policy=folder / BUNDLE)
     lines = [*refresh_lines(found, folder / BUNDLE), listed]
     lines += to_vary(judged, what_to_try(found.price_response))
     return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
