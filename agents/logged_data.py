@@ -21,6 +21,7 @@ from ..pricing import (
     feature_rows,
     parts_from_action,
 )
+from ..pricing.action_layout import BESIDE_RULE
 from ..scenarios import MarketSpec
 
 
@@ -144,6 +145,7 @@ def training_view(learner_view: LearnerView, markets: int, seed: int) -> Learner
         price_reach=learner_view.price_reach,
         reward_scale=learner_view.reward_scale,
         history=learner_view.history,
+        layout=learner_view.layout,
     )
 
 
@@ -179,7 +181,8 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
         if disturbance:
             noise = generator.standard_normal(advice.shape, dtype=np.float32)
             raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
-            action = _asked_parts(action, action_from_parts(layout.decode(raw), base, view))
+            around = layout.around(base, learner_view.base_price, raw[..., 0] == 0)
+            action = _asked_parts(action, action_from_parts(layout.decode(raw), around, view))
         outcome = learner_view.follow(action)
         done = _raw(learner_view, replace(action, price=outcome.list_price), base)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))
@@ -274,9 +277,14 @@ def _windows(present: list[Floats], history: int) -> Floats:
 def _raw(learner_view: LearnerView, action: Action, base: Floats) -> Floats:
     """(E, N, A) raw actions of an action around base prices, (N,) or (E, N)."""
     layout = learner_view.layout
+    follows = action.price == base
+    base = layout.around(base, learner_view.base_price, follows)
     low, high = layout.low_multiplier * base, layout.high_multiplier * base
     within = replace(action, price=np.clip(action.price, low, high))
-    return layout.encode(parts_from_action(within, base, learner_view.market.catalogue))
+    raw = layout.encode(parts_from_action(within, base, learner_view.market.catalogue))
+    if layout.rule_at_zero:
+        raw[..., 0] = np.where((raw[..., 0] == 0) & ~follows, BESIDE_RULE, raw[..., 0])
+    return raw
 
 
 def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:

@@ -156,6 +156,7 @@ def learner_view_of(
         actions=settings.actions,
         price_levels=settings.price_levels,
         price_reach=settings.price_reach,
+        levels_around=settings.levels_around,
     )
 
 

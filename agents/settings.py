@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..envs.adapters.learner_view import Actions, Reward
+from ..envs.adapters.learner_view import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
 from ..scenarios.errors import nearest
 from .posterior import worst_share
@@ -36,6 +36,8 @@ class Settings:
         price_reach: Largest factor between price and base price, 0 for the price bounds.
         actions: "continuous" or "discrete".
         price_levels: Number of discrete prices.
+        levels_around: What they are multiples of where base_price is a rule: its price (`base-price`), or, all but the
+            rule's own price, the `regular` one. Each of these then means the same in every state.
         history: Number of periods in an observation.
         network: "mlp", or "rnn" for a GRU in front that reads the history.
         rnn_size: Units of the GRU.
@@ -80,6 +82,7 @@ class Settings:
     price_reach: float = 0.0
     actions: Actions = "continuous"
     price_levels: int = 21
+    levels_around: LevelsAround = "base-price"
     history: int = 1
     network: NetworkKind = "mlp"
     rnn_size: int = 32
@@ -137,7 +140,14 @@ _COUNTS = {
 }
 _ENDLESS_GAMMA = 0.99
 """Discount per period of a market that goes on: without one, the value of its future is infinite."""
-_CHOICES = {"reward": Reward, "actions": Actions, "network": NetworkKind, "schedule": Schedule, "opening": Opening}
+_CHOICES = {
+    "reward": Reward,
+    "actions": Actions,
+    "levels_around": LevelsAround,
+    "network": NetworkKind,
+    "schedule": Schedule,
+    "opening": Opening,
+}
 _TEXTS = {*_CHOICES, "base_price", "risk"}
 _SHARES = {
     "gamma": 1.0,

@@ -325,6 +325,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         "actions": settings.actions,
         "price_levels": settings.price_levels,
         "price_reach": settings.price_reach,
+        "levels_around": settings.levels_around,
     }
     venv = make_sb3_env(
         goal,

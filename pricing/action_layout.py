@@ -36,6 +36,12 @@ class ActionParts(NamedTuple):
     express: Any = None
 
 
+BESIDE_RULE = np.float32(1e-5)
+"""The raw price of the constant base price where that of zero means a rule's: the least that float32 tells apart from 0
+after `price_multiplier`, for ranges from a factor of 1.02.
+"""
+
+
 def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
     """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means
     the base price.
@@ -69,6 +75,8 @@ class ActionLayout:
         promote: whether there is a promotion column.
         order: whether there is an order column.
         express: whether there is a column of express orders.
+        rule_at_zero: whether, where a rule sets base prices, only a raw price of exactly zero means the rule's
+            price, and all others multiply the constant base prices.
 
     Raises:
         ValueError: the multipliers do not enclose 1.
@@ -89,6 +97,7 @@ class ActionLayout:
     promote: bool = False
     order: bool = False
     express: bool = False
+    rule_at_zero: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.low_multiplier <= 1 <= self.high_multiplier:
@@ -118,6 +127,16 @@ class ActionLayout:
         """The parts that the layout has, in the order of the columns."""
         there = (True, self.discounts, self.recommend, self.promote, self.order, self.express)
         return [name for name, part in zip(ActionParts._fields, there, strict=True) if part]
+
+    def around(self, rule_price: Any, base_price: Any, follows: Any) -> Any:
+        """The prices that multipliers multiply, where a rule sets base prices.
+
+        Args:
+            rule_price: (E, N) the rule's prices, currency per unit.
+            base_price: (N,) the constant base prices.
+            follows: (E, N) whether the raw price is zero.
+        """
+        return where(follows, rule_price, base_price) if self.rule_at_zero else rule_price
 
     def decode(self, raw: Any) -> ActionParts:
         """The parts of raw actions. A negative raw discount means no discount, a negative raw

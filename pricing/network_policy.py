@@ -88,12 +88,13 @@ def parts_from_action(action: Action, base_price: NDArray[np.float32], catalogue
     )
 
 
-def _around(base: Policy | None, base_price: NDArray[np.float32], parts: ActionParts, view: MarketView) -> Action:
-    """The action whose prices multiply `base_price`, or those of the policy `base`."""
-    if base is None:
-        return action_from_parts(parts, base_price, view)
-    planned = base.act(view)
-    action = action_from_parts(parts, planned.price, view)
+def _around(policy: NetworkPolicy | RecurrentPolicy, parts: ActionParts, view: MarketView) -> Action:
+    """The action whose prices multiply the policy's `base_price`, or those of its `base`."""
+    if policy.base is None:
+        return action_from_parts(parts, policy.base_price, view)
+    planned = policy.base.act(view)
+    follows = np.asarray(parts.price_multiplier).reshape(planned.price.shape) == 1
+    action = action_from_parts(parts, policy.layout.around(planned.price, policy.base_price, follows), view)
     return action if planned.promotion is None else replace(action, promotion=planned.promotion)
 
 
@@ -136,7 +137,7 @@ class NetworkPolicy:
 
     def propose(self, view: MarketView, rows: NDArray[np.float32]) -> Action:
         """As `act`, for a view whose rows of features are known."""
-        return _around(self.base, self.base_price, self.forward(rows), view)
+        return _around(self, self.forward(rows), view)
 
 
 RecurrentState = tuple[NDArray[np.float32], ...]
@@ -269,7 +270,7 @@ class RecurrentPolicy:
         self, view: MarketView, rows: NDArray[np.float32], state: RecurrentState
     ) -> tuple[Action, RecurrentState]:
         parts, state = self.step(rows, state)
-        return _around(self.base, self.base_price, parts, view), state
+        return _around(self, parts, view), state
 
     def _state_for(self, rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> RecurrentState:
         if starts.all():

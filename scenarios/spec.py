@@ -185,13 +185,16 @@ class MarketSpec(MarketDescription):
         made.__dict__.update({key: getattr(self, key) for key in kept}, sizes=self.sizes | {"M": 0})
         return made
 
-    def action_layout(self, base_price: NDArray[np.floating] | None = None, *, reach: float = np.inf) -> ActionLayout:
+    def action_layout(
+        self, base_price: NDArray[np.floating] | None = None, *, reach: float = np.inf, rule_at_zero: bool = False
+    ) -> ActionLayout:
         """The columns of a raw action, whose multipliers reach every product's price bounds.
 
         Args:
             base_price: (N,) prices that an action multiplies, currency per unit. None if they vary
                 between the bounds.
             reach: Largest factor between a price and its base price, in either direction.
+            rule_at_zero: As in `ActionLayout`.
 
         Example:
             >>> from repricer import load_scenario
@@ -212,6 +215,7 @@ class MarketSpec(MarketDescription):
             promote=self.promotion is not None,
             order=self.stock.replenishment == "action",
             express=self.express is not None,
+            rule_at_zero=rule_at_zero,
         )
 
     def with_changes(self, **sections: dict[str, Any]) -> MarketSpec:

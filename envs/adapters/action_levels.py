@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import ActionLayout
-from ...pricing.action_layout import raw_price
+from ...pricing.action_layout import BESIDE_RULE, raw_price
 from ...scenarios import MarketSpec
 
 _OTHER_LEVELS = 5
@@ -28,7 +28,7 @@ def action_levels(
         layout: Columns of an action.
         base_price: (N,) the price that a raw price of zero means, currency per unit; None if it
             varies.
-        price_levels: Number of levels of a price without a ladder.
+        price_levels: Number of levels of a price without a ladder, or beside a rule's, which is one more.
 
     Returns:
         One rising array of raw numbers in [-1, 1] per column.
@@ -52,8 +52,11 @@ def action_levels(
 def _prices(
     spec: MarketSpec, layout: ActionLayout, base_price: NDArray[np.float32] | None, price_levels: int
 ) -> NDArray[np.floating]:
+    levels = np.linspace(-1, 1, price_levels)
+    if layout.rule_at_zero:
+        return np.union1d(np.where(levels == 0, BESIDE_RULE, levels), 0.0)
     if spec.prices.price_ladder is None or base_price is None or len(base_price) > 1:
-        return np.linspace(-1, 1, price_levels)
+        return levels
     allowed = spec.guardrails.allowed_prices()
     assert allowed is not None, "the market has a ladder"
     # Prices beyond the reach all become its end.

@@ -24,6 +24,7 @@ from .action_levels import action_levels
 
 Reward = Literal["drawn", "expected", "conversion-difference"]
 Actions = Literal["continuous", "discrete"]
+LevelsAround = Literal["base-price", "regular"]
 _TRIAL_PERIODS = 64
 _INFO = (
     *("list_price", "paid", "units", "lost", "trail", "shown", "revenue", "profit"),
@@ -43,6 +44,7 @@ class ViewOptions(TypedDict, total=False):
     actions: Actions
     price_levels: int
     price_reach: float
+    levels_around: LevelsAround
     layout: ActionLayout | None
 
 
@@ -69,6 +71,8 @@ class LearnerView:
         price_levels: Number of levels of a price without a ladder.
         price_reach: Largest factor between a price and its base price; 0 for as far as the price
             rules allow.
+        levels_around: With discrete actions and a base policy, whether all levels but that of its own price multiply
+            its price or `base_price`, the `regular` one.
         layout: What the numbers of a raw action mean; the market's own by default.
 
     Raises:
@@ -96,16 +100,18 @@ class LearnerView:
         actions: Actions = "continuous",
         price_levels: int = 21,
         price_reach: float = 0.0,
+        levels_around: LevelsAround = "base-price",
         layout: ActionLayout | None = None,
     ) -> None:
-        _check_options(reward, reward_scale, history, actions, price_levels, price_reach)
+        _check_options(reward, reward_scale, history, actions, price_levels, price_reach, levels_around)
         regular = market.catalogue.regular_price
         self.market, self.product_wise = market, product_wise
         self.reward: Reward = reward
         self.base_price = _per_product(regular if base_price is None else base_price, regular.shape)
         self.base, self.price_reach = base, price_reach
-        around = self.base_price if base is None else None
-        self.layout = layout or market.spec.action_layout(around, reach=price_reach or np.inf)
+        apart = base is not None and actions == "discrete" and levels_around == "regular"
+        around = self.base_price if base is None or apart else None
+        self.layout = layout or market.spec.action_layout(around, reach=price_reach or np.inf, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size
         features = row_width(market.catalogue, product_wise=product_wise)
         self.rows_per_market = regular.size if product_wise else 1
@@ -246,10 +252,10 @@ class LearnerView:
             rival_price: (E, R) prices of the rival offers, NaN where the scenario's rule decides;
                 all by rule by default.
         """
-        credit = self._credit_price
-        return self._seen(
-            self.market.step_raw(raw, self.layout, self.base_now, credit_price=credit, rival_price=rival_price)
-        )
+        credit, base = self._credit_price, self.base_now
+        if self.layout.rule_at_zero:
+            base = self.layout.around(base, self.base_price, raw[:, :: self.layout.size] == 0)
+        return self._seen(self.market.step_raw(raw, self.layout, base, credit_price=credit, rival_price=rival_price))
 
     def follow(self, action: Action) -> Outcome:
         """Run one period under another policy's action; the rest is as in `step`."""
@@ -333,12 +339,23 @@ class LearnerView:
 
 
 def _check_options(
-    reward: str, reward_scale: object, history: int, actions: str, price_levels: int, price_reach: float
+    reward: str,
+    reward_scale: object,
+    history: int,
+    actions: str,
+    price_levels: int,
+    price_reach: float,
+    levels_around: str,
 ) -> None:
     """Refuse the first option of a `LearnerView` that is out of range."""
     if history < 1:
         raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
-    for name, given, kind in (("reward", reward, Reward), ("actions", actions, Actions)):
+    choices = (
+        ("reward", reward, Reward),
+        ("actions", actions, Actions),
+        ("levels_around", levels_around, LevelsAround),
+    )
+    for name, given, kind in choices:
         if given not in get_args(kind):
             raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}; got {given!r}; choose one of them")
     if price_reach and not price_reach > 1:

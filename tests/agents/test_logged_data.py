@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from repricer.agents.logged_data import record_history, record_policy, training_view
 from repricer.envs import LearnerView, Market, seed_for
-from repricer.pricing import Action, CostPlus, FixedPrice, RandomPrice, feature_names
+from repricer.pricing import Action, CostPlus, FixedPrice, RandomPrice, competitor, feature_names
 from repricer.scenarios import load_scenario
 
 PAST = {
@@ -48,6 +48,19 @@ def test_what_is_logged_can_be_done_again(make_shop, product_wise, reward):
     assert log.decided.all()
     assert log.done[-1].all()
     assert not log.done[:-1].any()
+
+
+def test_a_rule_or_a_multiple_of_the_regular_price_can_be_done_again():
+    """A teacher that undercuts above 35 and else charges 66, disturbed, is logged in levels that bring its money."""
+    options = {"base": competitor("undercut:1"), "actions": "discrete", "levels_around": "regular", "price_levels": 41}
+    learner_view = LearnerView(Market("undercutter"), **options)
+    log = record_policy(training_view(learner_view, 4, 3), competitor("two-bound:35:66:1"), disturbance=0.2)
+    undercuts = log.advice[..., 0] == 0
+    assert 0 < undercuts[:, 0].mean() < 1
+    again = LearnerView(Market("undercutter", num_markets=4, seed=seed_for("training", 3)), **options)
+    for t in range(40):
+        np.testing.assert_allclose(log.features[t], again.observe(), atol=2e-5)
+        np.testing.assert_allclose(log.money[t], again.rewards(again.step_raw(log.actions[t])), atol=1e-4)
 
 
 def test_the_price_that_was_charged_is_logged_and_what_was_advised_beside_it():

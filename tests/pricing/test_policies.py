@@ -110,6 +110,14 @@ def test_network_policy_multiplies_the_base_price(market):
     assert policy.act(market.view).price.tolist() == [[8.0]] * 3
 
 
+@pytest.mark.parametrize(("apart", "prices"), [(False, [8.0, 4.0, 16.0]), (True, [8.0, 2.0, 8.0])])
+def test_network_policy_multiplies_a_rule_or_follows_it_at_zero_alone(market, apart, prices):
+    layout, raw = ActionLayout(0.5, 2.0, rule_at_zero=apart), np.array([[0.0], [-1.0], [1.0]])
+    base, rule = np.array([4.0], np.float32), FixedPrice(8.0)
+    policy = NetworkPolicy("n", lambda rows: layout.decode(raw), layout, base, True, rule)
+    assert policy.act(market.view).price[:, 0].tolist() == prices
+
+
 def test_random_prices_state_their_density(shop):
     """Log-uniform: the density integrates to one over the range, and the market hands it on."""
     low, high = shop.guardrails.low, shop.guardrails.high

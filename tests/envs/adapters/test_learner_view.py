@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from repricer.envs import LearnerView, Market, expected_units
+from repricer.pricing import competitor
 from repricer.scenarios import spec_from_table
 
 RATE = [10.0, 40.0, 20.0, 5.0]
@@ -94,3 +95,12 @@ def test_two_products_share_their_customers(shop):
         np.testing.assert_allclose(each.rewards(outcome).reshape(2, 3).sum(axis=1), whole, atol=1e-5)
     customers = np.array([30.0, 30.0, 20.0])
     np.testing.assert_allclose(each._rates[1], outcome.expected_profit / customers, rtol=1e-6)
+
+
+def test_levels_around_the_regular_price_leave_one_to_the_rule():
+    """The rival charges a dollar less than the last price: the second level undercuts it by five, the others are fixed."""
+    options = {"base": competitor("undercut:5"), "actions": "discrete", "price_levels": 3, "price_reach": 2}
+    view = LearnerView(Market("undercutter"), levels_around="regular", **options)
+    charged = [view.step(np.array([level])).list_price[0, 0] for level in (1, 3, 1, 2, 1, 0, 1)]
+    assert charged == [15.0, 100.0, 94.0, 50.0, 44.0, 25.0, 19.0]
+    assert LearnerView(Market("undercutter"), **options).step(np.array([2])).list_price[0, 0] == 30.0

@@ -66,13 +66,14 @@ def shop() -> MarketSpec:
     )
 
 
-@pytest.fixture(scope="module", params=["everything", "recurrent"])
+@pytest.fixture(scope="module", params=["everything", "regular-levels", "recurrent"])
 def made(request: pytest.FixtureRequest, shop: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple:
     """(run, folder of the run, folder of the bundle)."""
     folder = tmp_path_factory.mktemp(request.param)
     options: dict[str, Any] = {"algo": "recurrent-ppo", "settings": SMALL | {"product_wise": True}}
-    if request.param == "everything":
+    if request.param != "recurrent":
         rule = {"base_price": "undercut:0.125", "actions": "discrete", "history": 3, "product_wise": False}
+        rule |= {"levels_around": "regular"} if request.param == "regular-levels" else {}
         options = {"algo": "ppo", "settings": SMALL | rule}
     run = repricer.train(shop, steps=1, out=folder / "run", **options)
     return run, folder / "run", repricer.export(run, folder / "bundle")
