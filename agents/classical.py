@@ -25,6 +25,8 @@ _ELITES = 10
 _GENERATIONS = (20, 10)
 _KNOTS = 5
 _LEVELS = 40
+# Prices of a grid, and the share of the markets that each grid is tried in: coarse steps differ by more.
+_STEPS, _ROUNDS = 14, (1 / 8, 1 / 4, 1)
 _NO_ORDERS = np.empty((0, 1, 1))
 # Largest number of product-periods for one evaluation of candidates.
 _EFFORT = 20_000_000
@@ -89,19 +91,15 @@ def _orders(spec: MarketSpec) -> bool:
 def _best_step(spec: MarketSpec, seed: int) -> FixedPrice:
     """The best price of one product, and its base stock if policies place orders.
 
-    All steps of the ladder are tried; without a ladder, a grid and then a finer one around its
-    best.
+    All steps of the ladder are tried; without a ladder, a grid and then finer ones around its best.
     """
     if spec.prices.price_ladder is None:
         low, high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
-        price = low
-        for _ in range(2):
-            steps = np.geomspace(low, high, _LEVELS)
-            best = int(
-                _value_of(spec, steps[:, None, None], _NO_ORDERS, seed, markets=_affordable(spec, _LEVELS))
-                .sum(axis=1)
-                .argmax()
-            )
+        price, most = low, _affordable(spec, _LEVELS)
+        for share in _ROUNDS:
+            steps = np.geomspace(low, high, _STEPS)
+            markets = max(round(share * most), _MARKETS)
+            best = int(_value_of(spec, steps[:, None, None], _NO_ORDERS, seed, markets).sum(axis=1).argmax())
             price, low, high = steps[best], steps[max(best - 1, 0)], steps[min(best + 1, steps.size - 1)]
         return FixedPrice(np.array([price], dtype=np.float32), name="best-fixed")
     steps = spec.guardrails.allowed_prices()
