@@ -126,17 +126,30 @@ def _field_mistake(field: Field, value: Any, name: str, of: str, place: str) -> 
         return None
     inner = field.type
     if isinstance(inner, inspect.ListType) and isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        (item,) = get_args(_bare(field.hint))
-        for number, one in enumerate(value, start=1):
-            problem = mistake(item, one, name, f"{name}: {field.name}, item {number}")
-            if problem is not None:
-                return problem
+        problem = _item_mistake(field, value, name, of)
+        if problem is not None:
+            return problem
     if isinstance(inner, inspect.DictType):
         return _dict_mistake(field, value, name)
     fix = field.extra.get("fix", "fix it")
     if field.choices and not field.extra.get("fix"):
         fix = nearest(value, field.choices)
     return f"{name}: {field.name}{of} must be {field.allowed}; got {shown(value)}{place}; {fix}"
+
+
+def _item_mistake(field: Field, value: Sequence[Any], name: str, of: str) -> str | None:
+    """The first mistake among the items of a list, which are all objects or all plain values."""
+    (item,) = get_args(_bare(field.hint))
+    objects = isinstance(inspect.type_info(item), inspect.StructType)
+    inner = None if objects else _field(field.name, item, required=True)
+    for number, one in enumerate(value, start=1):
+        if inner is None:
+            problem = mistake(item, one, name, f"{name}: {field.name}, item {number}")
+        else:
+            problem = _field_mistake(inner, one, name, of, f" (item {number})")
+        if problem is not None:
+            return problem
+    return None
 
 
 def _dict_mistake(field: Field, value: Any, name: str) -> str | None:
@@ -211,8 +224,11 @@ def _allowed(kind: inspect.Type, null: str | None = None) -> str:
             return "YYYY-MM-DD"
         case inspect.DictType():
             return f"an object; each value {_allowed(kind.value_type)}"
-        case inspect.ListType():
+        case inspect.ListType(item_type=inspect.StructType()):
             return "a list of objects"
+        case inspect.ListType():
+            count = f" of {kind.min_length}" if kind.min_length and kind.min_length == kind.max_length else ""
+            return f"a list{count}, each {_allowed(kind.item_type)}"
     raise TypeError(f"no words for the type {kind}")
 
 

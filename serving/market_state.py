@@ -299,7 +299,8 @@ def _numbers(items: list[ProductDocument], forecast: list[float]) -> list[tuple[
 def _due(catalogue: Catalogue, items: list[ProductDocument]) -> list[list[float]] | None:
     """By product, units on order by when they arrive; None where the policy does not observe them."""
     for item in items:
-        if sum(item.due) > item.on_order:
+        # Units may be fractions, whose sum is rounded.
+        if sum(item.due) > item.on_order * (1 + 1e-9):
             raise StateError(
                 f"state: due of {item.product!r} must add up to at most its on_order ({item.on_order:g}); "
                 f"got {sum(item.due):g}; fix it"

@@ -100,6 +100,8 @@ def test_a_market_with_a_calendar_is_priced_by_date(dated: Bundle, tmp_path: Pat
         ([row.replace("south,1", "south,99") for row in ROWS], HEADER, "market 'south'.*period must be"),
         (ROWS, HEADER.replace("on_hand", "onhand"), "row 1: must have the columns.*no on_hand"),
         (ROWS, HEADER.replace("market", "shop"), "row 1, column 'shop'"),
+        ([f"{row},1 -1" for row in ROWS], f"{HEADER},due", "row 2, column due: must be a list, each a number from 0"),
+        ([f"{row},1 x" for row in ROWS], f"{HEADER},due", "row 2, column due: must be a number with a decimal point"),
         ([], HEADER, "must have rows"),
     ],
 )

@@ -216,6 +216,49 @@ def test_price_changes_are_needed_where_the_price_rules_count_them(one: Bundle, 
         assert market_view(counting, drawn).changes.max() < 7
 
 
+@pytest.mark.parametrize(
+    ("due", "line"),
+    [
+        ([1, -1], "state: due of 'biscuit' must be a number from 0 to 1e+12; got -1 (item 2); fix it"),
+        ([1, math.nan], "must be a number from 0 to 1e+12; got nan (item 2)"),
+        (["1", 1], "must be a number from 0 to 1e+12; got '1' (item 1)"),
+        ([1, None], "must be a number from 0 to 1e+12; got None (item 2)"),
+        ([[1], 1], "must be a number from 0 to 1e+12; got [1] (item 1)"),
+        ([1], "state: due of 'biscuit' must be a list of 2, each a number from 0 to 1e+12; got [1]; fix it"),
+        ([], "must be a list of 2, each a number from 0 to 1e+12; got []"),
+        ([1, 1, 1], "must be a list of 2, each a number from 0 to 1e+12; got [1, 1, 1]"),
+        (2, "must be a list of 2, each a number from 0 to 1e+12; got 2"),
+        (None, "must be a list of 2, each a number from 0 to 1e+12; got None"),
+        ([4, 3], "state: due of 'biscuit' must add up to at most its on_order (6); got 7; fix it"),
+    ],
+)
+def test_deliveries_are_checked_one_by_one(one: Bundle, state: dict[str, Any], due: Any, line: str) -> None:
+    seeing = replace(one.catalogue, due_periods=2)
+    for item in state["products"]:
+        item |= {"on_order": 6, "due": [2, 1]}
+    assert market_view(seeing, state).due.tolist() == [[[2, 1], [2, 1], [2, 1]]]
+    state["products"][1]["due"] = due
+    with pytest.raises(StateError) as caught:
+        market_view(seeing, state)
+    assert line in str(caught.value)
+
+
+def test_fractions_of_units_may_all_be_due(one: Bundle, state: dict[str, Any]) -> None:
+    assert 0.1 + 0.2 > 0.3
+    state["products"][0] |= {"on_order": 0.3, "due": [0.1, 0.2]}
+    assert market_view(one.catalogue, state).due is None
+
+
+@pytest.mark.parametrize("value", [["1"], [-1], [math.nan], [True], [None], "1", 1, {"1": 1}])
+def test_deliveries_are_checked_where_the_policy_does_not_read_them(
+    one: Bundle, state: dict[str, Any], value: Any
+) -> None:
+    assert not one.catalogue.due_periods
+    state["products"][1] |= {"on_order": 6, "due": value}
+    with pytest.raises(StateError, match="due of 'biscuit' must be a"):
+        market_view(one.catalogue, state)
+
+
 def test_the_lowest_price_may_be_known_for_some(one: Bundle, state: dict[str, Any]) -> None:
     assert market_view(one.catalogue, state).lowest_price_30_days is None
     state["products"][0]["lowest_price_30_days"] = 1.5
