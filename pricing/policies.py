@@ -44,7 +44,10 @@ def orders_up_to(
     """
     orders, position = {}, view.on_hand + view.on_order
     if express_stock is not None:
-        orders["express"] = np.maximum(express_stock - view.on_hand, 0).astype(np.float32)
+        most = view.catalogue.max_express_units
+        # What the faster supplier cannot deliver is left to the other one.
+        missing = np.clip(express_stock - view.on_hand, 0, np.inf if most is None else most)
+        orders["express"] = missing.astype(np.float32)
         position = position + orders["express"]
     if base_stock is not None:
         orders["order"] = np.maximum(base_stock - position, 0).astype(np.float32)

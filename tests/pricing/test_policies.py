@@ -170,3 +170,12 @@ def test_a_blend_scales_what_else_the_policies_decide(market):
     assert BlendedPrice(plain, plain, 0.5).act(view).discount is None
     with pytest.raises(ValueError, match=r"share must lie in \[0, 1\]; got 1.5; 0.5 is halfway"):
         BlendedPrice(plain, plain, 1.5)
+
+
+def test_what_the_faster_supplier_cannot_deliver_is_ordered_from_the_other_one():
+    market = Market("dual-sourcing", num_markets=2)
+    start, most = 4, 6  # units on hand, and the largest order of either supplier
+    levels = {"base_stock": np.array([14], np.float32), "express_stock": np.array([12], np.float32)}
+    outcome = market.step(FixedPrice(7.0, **levels).act(market.view))
+    np.testing.assert_array_equal(outcome.express, most)
+    np.testing.assert_array_equal(start + outcome.ordered, 14)
