@@ -12,6 +12,7 @@ _FEATURES = {
     "log_category_price": "the prices of the category against the regular ones",
     "log_stock_cover": "the stock against the forecast of the periods left",
     "log_position_cover": "the stock on hand and on order against the period's forecast",
+    "log_cover": "the stock on hand and due within so many periods against the period's forecast",
     "log_season": "the period's forecast against the mean",
     "log_outlook": "the forecast of later periods against the period's",
     "log_surprise": "the sales of the last period against their forecast",
