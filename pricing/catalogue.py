@@ -34,6 +34,9 @@ class Catalogue:
         loyal: whether the segments' loyalty varies and is observed.
         max_order_units: (N,) largest order, units; None where policies do not order.
         max_express_units: (N,) largest express order, units; None where there is no second supplier.
+        at_once: (2, N) 1 where an order, and an express order, can be sold in the period in which it is placed; None
+            where none can.
+        backlog: whether customers wait for what is sold out, and pay at once.
         change_window_periods: window in which the price rules count a product's price changes; 0
             where they do not.
         due_periods: D, how many periods ahead policies that order see deliveries one by one; 0
@@ -64,6 +67,8 @@ class Catalogue:
     loyal: bool = False
     max_order_units: NDArray[np.float32] | None = None
     max_express_units: NDArray[np.float32] | None = None
+    at_once: NDArray[np.float32] | None = None
+    backlog: bool = False
     change_window_periods: int = 0
     due_periods: int = 0
     elasticity_error: NDArray[np.float32] | None = None

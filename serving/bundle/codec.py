@@ -34,10 +34,10 @@ NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionPa
 new state.
 """
 _MOST = 1e12
-# Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier.
-_OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units")
+# Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
+_OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "at_once")
 # Bundles of earlier versions lack them.
-_LATER = {"due_periods": 0}
+_LATER = {"due_periods": 0, "backlog": False}
 _PATH = "base_path"
 
 
@@ -198,7 +198,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
 
 
 def _catalogue(document: dict[str, Any]) -> Catalogue:
-    flags = {name: document[name] for name in ("endless", "rivals", "loyal")}
+    flags = {name: document[name] for name in ("endless", "rivals", "loyal", "backlog")}
     if not all(isinstance(flag, bool) for flag in flags.values()):
         raise BundleError(f"{CATALOGUE}: {', '.join(flags)} must be true or false; got {flags}; export it again")
     products, segments = (_names(document, key) for key in ("products", "segments"))
@@ -219,6 +219,7 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
         regimes=tuple(map(str, document["regimes"])),
         max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
         max_express_units=column("max_express_units", n) if "max_express_units" in document else None,
+        at_once=column("at_once", 2, n) if "at_once" in document else None,
         change_window_periods=_periods(document, "change_window_periods"),
         due_periods=_periods(document, "due_periods"),
         elasticity_error=column("elasticity_error", n) if "elasticity_error" in document else None,

@@ -170,7 +170,7 @@ def _points(
     at = int(np.flatnonzero(own == n)[0])
     mean, paid = expected(response, view, answer, n, grid)
     mean, paid = mean[..., own], paid[..., own]
-    stock, units = view.on_hand[0, own].astype(np.float64), mean.sum(axis=1)
+    stock, units = on_sale(view, answer)[own], mean.sum(axis=1)
     sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
     average = np.where(units > 0, (mean * paid).sum(axis=1) / np.where(units > 0, units, 1), paid.mean(axis=1))
     cost = bundle.guardrails.unit_cost[own]
@@ -208,9 +208,22 @@ def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: in
         regime=None if view.regime is None else int(view.regime[0]),
         rival_price=_rival_prices(response, view),
         loyalty=None if view.loyalty is None else view.loyalty[0],
-        in_stock=view.on_hand[0] > 0,
+        in_stock=on_sale(view, answer) > 0,
     )
     return mean, price[:, None, :] * (1 - discount.T)
+
+
+def on_sale(view: MarketView, answer: PriceAnswer) -> Array:
+    """(N,) units that can be sold in the period: those on hand, and those of the answer's orders that arrive at once;
+    without limit where customers wait.
+    """
+    catalogue, stock = view.catalogue, view.on_hand[0].astype(np.float64)
+    if catalogue.backlog:
+        return np.full_like(stock, np.inf)
+    if catalogue.at_once is None:
+        return stock
+    orders = [[item.order_units or 0.0, item.express_units or 0.0] for item in answer.prices]
+    return stock + (catalogue.at_once * np.transpose(orders)).sum(axis=0)
 
 
 def _rival_prices(response: ChoiceModel, view: MarketView) -> Array | None:

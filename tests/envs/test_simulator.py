@@ -121,3 +121,19 @@ def test_some_markets_are_restored_and_the_others_go_on():
     for part, array in view.market.state.arrays().items():
         np.testing.assert_array_equal(array[..., where], saved.arrays()[part][..., where])
         np.testing.assert_array_equal(array[..., ~where], gone_on.arrays()[part][..., ~where])
+
+
+@pytest.mark.parametrize(
+    ("name", "at_once", "backlog"),
+    [
+        ("dual-sourcing", [[0], [1]], True),
+        ("price-and-order", [[1], [0]], None),
+        ("lead-times", None, None),
+        ("scarce", None, False),
+    ],
+)
+def test_policies_know_which_orders_can_be_sold_at_once(name, at_once, backlog):
+    spec = load_scenario(name)
+    catalogue = Market(spec).view.catalogue
+    assert (None if catalogue.at_once is None else catalogue.at_once.tolist()) == at_once
+    assert catalogue.backlog == (spec.stock.shortage == "backlog" if backlog is None else backlog)

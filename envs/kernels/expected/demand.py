@@ -188,12 +188,24 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         loyal=spec.loyalty is not None,
         max_order_units=spec.stock.max_order_units.astype(np.float32) if spec.stock.replenishment == "action" else None,
         max_express_units=None if spec.express is None else spec.express.max_order_units.astype(np.float32),
+        at_once=_at_once(spec),
+        backlog=spec.stock.shortage == "backlog",
         change_window_periods=spec.prices.change_window_periods or 0,
         # What is due in the last of them is the rest of the units on order.
         due_periods=max(spec.stock.pipeline_periods - 2, 0) if spec.stock.replenishment == "action" else 0,
         calendar=spec.calendar,
         **_posterior_errors(spec),
     )
+
+
+def _at_once(spec: MarketSpec) -> NDArray[np.float32] | None:
+    """(2, N) whether what the policy orders from either supplier can be sold at once; None where none of it can."""
+    if spec.stock.replenishment != "action":
+        return None
+    never = np.full(spec.sizes["N"], np.inf)
+    leads = spec.stock.lead_time_periods, never if spec.express is None else spec.express.lead_time_periods
+    at_once = np.stack(leads) == 0
+    return at_once.astype(np.float32) if at_once.any() else None
 
 
 def _posterior_errors(spec: MarketSpec) -> dict[str, NDArray[np.float32]]:

@@ -55,6 +55,26 @@ def test_stock_cuts_the_curve(one: Bundle) -> None:
         assert point.units.ci95[1] <= 2
 
 
+def test_orders_that_arrive_at_once_can_be_sold(one: Bundle) -> None:
+    state = usual_state(one)
+    for item in state["products"]:
+        item["on_hand"] = 0
+    answer = Predictor(one).price(state)
+    orders = [replace(item, order_units=5.0, express_units=2.0) for item in answer.prices]
+    answer = replace(answer, prices=orders)
+
+    def most(at_once: Any, *, backlog: bool = False) -> float:
+        catalogue = replace(one.catalogue, at_once=at_once, backlog=backlog)
+        points = what_if(one, market_view(catalogue, state), answer, "biscuit").points
+        return max(point.units.ci95[1] for point in points)
+
+    # The product of the question is the second of three.
+    assert most(None) == 0
+    assert most(np.array([[0, 0, 0], [0, 1, 0]], np.float32)) == 2
+    assert most(np.array([[0, 1, 0], [0, 1, 0]], np.float32)) == 7
+    assert most(None, backlog=True) > 7
+
+
 @pytest.mark.parametrize("prices", [[], [0], ["2"], [True], [float("nan")], [1.0] * 201, 3, {"a": 1}])
 def test_prices_to_try_are_numbers(one: Bundle, prices: Any) -> None:
     with pytest.raises(StateError, match="prices must be"):
