@@ -140,9 +140,10 @@ class StockRules(NamedTuple):
         use, added = np.empty((0, spec.sizes["N"])), np.empty((0, 0))
         if spec.capacity is not None:
             use, added = spec.capacity.use, np.pad(spec.capacity.added, ((0, 1), (0, 0)))
+        most = by_supplier(spec, stock.max_order_units, lambda express: express.max_order_units)
         return cls(
             level=np.round(level).astype(np.float32),
-            most=by_supplier(spec, stock.max_order_units, lambda express: express.max_order_units).astype(np.float32),
+            most=np.floor(most).astype(np.float32),
             orders=orders,
             immediate=orders and not stock.lead_time_periods.any(),
             lead=by_supplier(spec, stock.lead_time_periods, lambda express: express.lead_time_periods).astype(np.int64),

@@ -186,8 +186,8 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         regimes=spec.regimes.names if spec.regimes is not None and spec.regimes.observed else (),
         rivals=spec.competitors is not None,
         loyal=spec.loyalty is not None,
-        max_order_units=spec.stock.max_order_units.astype(np.float32) if spec.stock.replenishment == "action" else None,
-        max_express_units=None if spec.express is None else spec.express.max_order_units.astype(np.float32),
+        max_order_units=_whole(spec.stock.max_order_units) if spec.stock.replenishment == "action" else None,
+        max_express_units=None if spec.express is None else _whole(spec.express.max_order_units),
         at_once=_at_once(spec),
         backlog=spec.stock.shortage == "backlog",
         change_window_periods=spec.prices.change_window_periods or 0,
@@ -196,6 +196,11 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         calendar=spec.calendar,
         **_posterior_errors(spec),
     )
+
+
+def _whole(units: Array) -> NDArray[np.float32]:
+    """The largest whole numbers of units up to these."""
+    return np.floor(units).astype(np.float32)
 
 
 def _at_once(spec: MarketSpec) -> NDArray[np.float32] | None:

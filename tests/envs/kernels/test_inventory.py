@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.envs import Market
+from repricer.pricing import Action
+from repricer.scenarios import load_scenario
 from scipy import stats
 
 from .two_products import COST, at, bought, build, logit
@@ -239,3 +241,12 @@ def test_products_share_capacity_that_is_added_and_withdrawn():
     assert not market.step(at([2.0, 2.0], 500)).expected_revenue.any()
     market.restart(np.ones(500, bool))
     assert (market.state.capacity == 6).all()
+
+
+def test_the_largest_order_is_whole_and_never_exceeded():
+    spec = load_scenario("dual-sourcing").with_changes(stock={"max_order_units": 3.5}, express={"max_order_units": 1.7})
+    market = Market(spec)
+    ask = np.full((1, 1), 9, np.float32)
+    outcome = market.step(Action(market.view.list_price, order=ask, express=ask))
+    assert (outcome.ordered - outcome.express).item() == market.view.catalogue.max_order_units.item() == 3
+    assert outcome.express.item() == market.view.catalogue.max_express_units.item() == 1
