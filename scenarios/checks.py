@@ -308,7 +308,8 @@ def _check_express(express: Express, stock: Stock) -> None:
             "express.max_order_units must be above 0; got 0; give the largest order, or leave express out"
         )
     lead = express.lead_time_periods
-    wrong = (lead != np.floor(lead)) | (lead >= stock.lead_time_periods)
+    # A product that is never ordered from this supplier may have any lead time with the other one.
+    wrong = (lead != np.floor(lead)) | ((lead >= stock.lead_time_periods) & (express.max_order_units > 0))
     if wrong.any():
         raise ScenarioError(
             f"express.lead_time_periods must be a whole number below stock.lead_time_periods "

@@ -10,6 +10,7 @@ import pytest
 from repricer.envs import Market
 from repricer.pricing import Action
 from repricer.scenarios import load_scenario
+from repricer.scenarios.stock_sections import Express
 from scipy import stats
 
 from .two_products import COST, at, bought, build, logit
@@ -248,5 +249,17 @@ def test_the_largest_order_is_whole_and_never_exceeded():
     market = Market(spec)
     ask = np.full((1, 1), 9, np.float32)
     outcome = market.step(Action(market.view.list_price, order=ask, express=ask))
-    assert (outcome.ordered - outcome.express).item() == market.view.catalogue.max_order_units.item() == 3
-    assert outcome.express.item() == market.view.catalogue.max_express_units.item() == 1
+    assert (outcome.ordered - outcome.express).item() == market.view.catalogue.max_order_units == 3
+    assert outcome.express.item() == market.view.catalogue.max_express_units == 1
+
+
+def test_a_product_without_the_second_supplier_may_be_delivered_at_once():
+    spec = load_scenario("lead-times")
+    express = Express(max_order_units=np.array([3, 0, 0]), lead_time_periods=np.zeros(3))
+    spec = replace(spec.with_changes(stock={"lead_time_periods": [1, 0, 2], "delay_probability": 0.0}), express=express)
+    market = Market(spec)
+    ask = np.full((1, 3), 2, np.float32)
+    outcome = market.step(Action(market.view.list_price, order=ask, express=ask))
+    assert outcome.ordered.tolist() == [[4, 2, 2]]
+    assert outcome.express.tolist() == [[2, 0, 0]]
+    assert market.view.on_order.tolist() == [[0, 0, 2]]
