@@ -11,7 +11,7 @@ from ..envs.adapters.learner_view import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
 from ..scenarios.errors import nearest
 from .posterior import worst_share
-from .presets import MANY_PRODUCTS, installed_preset, merged_blocks, preset_block, read_preset
+from .presets import installed_preset, merged_blocks, preset_block, product_wise_blocks, read_preset
 
 PRODUCT_WISE_FROM = 3
 """From this number of products on, learning is product-wise by default."""
@@ -197,8 +197,9 @@ def settings_for(
     own, overrides = preset_block(spec), dict(overrides or {})
     stated = merged_blocks(presets, ("default", own)) | overrides
     product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
-    values = merged_blocks(presets, ("default", MANY_PRODUCTS if product_wise else "", own))
-    chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", MANY_PRODUCTS))
+    by_product = product_wise_blocks(spec) if product_wise else ()
+    values = merged_blocks(presets, ("default", *by_product, own))
+    chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", *by_product))
     if "gamma" in values and "gamma" not in chosen:
         values["gamma"] = _gamma(spec, values["gamma"])
     if spec.market.ending == "truncated" and (values | overrides).get("gamma") == 1:

@@ -1,7 +1,8 @@
 """Presets: default settings of each algorithm, one TOML file each; those of SAC are in `sac.toml`.
 
 `[default]` holds for every scenario. `["many-products"]` overrides it for product-wise learning,
-and a block named after a scenario overrides both.
+`["separate-periods"]` that where a price matters in its own period only, and a block named after a
+scenario overrides all.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...scenarios import MarketSpec
 
-MANY_PRODUCTS = "many-products"
+MANY_PRODUCTS, SEPARATE_PERIODS = "many-products", "separate-periods"
+_LASTING = ("reference_price", "strategic", "loyalty", "competitors", "capacity")
 Blocks = dict[str, dict[str, Any]]
 
 
@@ -25,6 +29,24 @@ def preset_block(spec: MarketSpec) -> str:
         spec: The market.
     """
     return spec.name.partition("@")[0]
+
+
+def product_wise_blocks(spec: MarketSpec) -> tuple[str, ...]:
+    """The blocks for product-wise learning in a market, the last of which overrides the others.
+
+    Args:
+        spec: The market.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> product_wise_blocks(load_scenario("bench-10"))  # customers remember prices
+        ('many-products',)
+    """
+    stock, lasting = spec.stock, any(getattr(spec, name) is not None for name in _LASTING)
+    runs_out = stock.replenishment != "order-up-to" and np.isfinite(stock.initial_units).any()
+    if lasting or runs_out or stock.replenishment == "action":
+        return (MANY_PRODUCTS,)
+    return MANY_PRODUCTS, SEPARATE_PERIODS
 
 
 def merged_blocks(presets: Iterable[Mapping[str, Any]], blocks: tuple[str, ...]) -> dict[str, Any]:
@@ -64,7 +86,7 @@ def read_preset(path: Path, spec: MarketSpec) -> Blocks:
     for name, block in blocks.items():
         if not isinstance(block, dict):
             raise ValueError(f"preset {path} must hold blocks; got {name} outside of one; put it under [default]")
-    known = ("default", MANY_PRODUCTS, preset_block(spec))
+    known = ("default", *product_wise_blocks(spec), preset_block(spec))
     if not any(name in blocks for name in known):
         wanted = ", ".join(known)
         raise ValueError(f"preset {path} must have a block of {wanted}; got {', '.join(blocks) or 'none'}; rename one")
