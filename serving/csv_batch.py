@@ -13,7 +13,7 @@ from typing import Any
 from ..atomic import write_whole
 from ..pricing import OUTSIDE_CHARGED, Catalogue
 from .documents import field_mistake, fields
-from .market_state import MARKET, ProductDocument, StateError
+from .market_state import MARKET, ProductDocument, StateError, product_type
 from .predictor import Predictor, PriceAnswer
 from .product_prices import ProductPrice
 from .recurrent_state import MEMORY
@@ -205,9 +205,10 @@ def _add_row(
             item[name] = _number(row[name], wrong, name)
         elif name == "on_hand":
             item[name] = None
+    own = product_type(catalogue)
     for name in NUMBERS:
-        if name in item and field_mistake(ProductDocument, name, item[name], "state"):
-            allowed = fields(ProductDocument)[name].allowed
+        if name in item and field_mistake(own, name, item[name], "state"):
+            allowed = fields(own)[name].allowed
             raise wrong(name, f"must be {allowed}; got {row[name][:40]!r}; fix the cell")
     when = _when(row, wrong)
     key = (row.get("market", ""), str(when))

@@ -17,6 +17,7 @@ from .documents import Document, Name, fields, read, shown
 State = Mapping[str, Any]
 Price = Annotated[float, Meta(ge=1e-9, le=1e12)]
 Units = Annotated[float, Meta(ge=0, le=1e12)]
+Stock = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Count = Annotated[float, Meta(ge=0, le=1e12, multiple_of=1)]
 Multiplier = Annotated[float, Meta(ge=1e-3, le=1e3)]
 MARKET = "shop"
@@ -44,7 +45,11 @@ class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
         Price, Meta(description="the current list price, before personal discounts, currency per unit")
     ]
     on_hand: Annotated[
-        Units | None, Meta(description="units in stock; `null` for unlimited stock", extra={"null": "for unlimited"})
+        Units | None,
+        Meta(
+            description="units in stock; `null` for unlimited stock; where customers wait (backlog), below 0 for what they are owed",
+            extra={"null": "for unlimited"},
+        ),
     ]
     on_order: Annotated[Units, Meta(description="units on the way")] = 0.0
     due: Annotated[
@@ -127,6 +132,24 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 @functools.lru_cache(maxsize=8)
+def product_type(catalogue: Catalogue) -> Any:
+    """`ProductDocument` for one catalogue, as `state_type`.
+
+    Args:
+        catalogue: The catalogue of the policy that is asked.
+    """
+    names = Meta(extra={"allowed": f"one of the catalogue's {catalogue.num_products}"})
+    own: dict[str, Any] = {"product": Annotated[Literal[catalogue.products], names]}
+    if catalogue.backlog:
+        own["on_hand"] = Annotated[Stock | None, Meta(extra={"null": "for unlimited"})]
+    if catalogue.change_window_periods:
+        own["changes"] = Count
+    if catalogue.due_periods:
+        own["due"] = Annotated[list[Units], Meta(min_length=catalogue.due_periods, max_length=catalogue.due_periods)]
+    return _narrowed("ProductState", ProductDocument, own)
+
+
+@functools.lru_cache(maxsize=8)
 def state_type(catalogue: Catalogue) -> type[StateDocument]:
     """`StateDocument` for one catalogue: no other products, periods, regimes and segments than its
     own are allowed.
@@ -138,13 +161,6 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
         A struct named `MarketState`, whose products are structs named `ProductState`.
     """
     count, last, calendar = catalogue.num_products, catalogue.horizon - 1, catalogue.calendar
-    names = Meta(extra={"allowed": f"one of the catalogue's {count}"})
-    own: dict[str, Any] = {"product": Annotated[Literal[catalogue.products], names]}
-    if catalogue.change_window_periods:
-        own["changes"] = Count
-    if catalogue.due_periods:
-        own["due"] = Annotated[list[Units], Meta(min_length=catalogue.due_periods, max_length=catalogue.due_periods)]
-    item = _narrowed("ProductState", ProductDocument, own)
     words = {
         "allowed": f"a whole number from 0 to {last} (the policy's horizon)",
         "fix": "give the number of the current period",
@@ -155,10 +171,10 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
             "fix": "give the date, or refresh the bundle with newer tables: repricer refresh",
         }
     number = Annotated[int, Meta(ge=0, le=last, extra=words)]
-    own = {
+    own: dict[str, Any] = {
         "period": number if calendar is None else number | UnsetType,
         "products": Annotated[
-            list[item],
+            list[product_type(catalogue)],
             # How many is checked with their names, see `_in_order`.
             Meta(extra={"fix": "list the products"}, extra_json_schema={"minItems": count, "maxItems": count}),
         ],
