@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
-from repricer.pricing import ChargedRange
+from repricer.pricing import ChargedRange, product_features
 from repricer.serving import Bundle, Predictor
 from repricer.serving.csv_batch import BatchError, price_file
+from repricer.serving.market_state import market_view
 
 HEADER = "market,period,product,list_price,on_hand"
 ROWS = [
@@ -133,3 +134,19 @@ def test_no_cell_is_taken_for_a_formula(one: Bundle, tmp_path: Path) -> None:
     price_file(Predictor(one), written(tmp_path, rows), out)
     with out.open(encoding="utf-8") as file:
         assert {row["market"] for row in csv.DictReader(file)} == {"'=north", "'@south"}
+
+
+def test_customers_who_wait_are_owed_units(one: Bundle, tmp_path: Path) -> None:
+    owed, out = (
+        written(tmp_path, ["north,0,anchovy,2.0,10", "north,0,biscuit,3.0,", "north,0,cider,5.0,-4"]),
+        tmp_path / "o",
+    )
+    with pytest.raises(BatchError, match="column on_hand: must be a number from 0 to"):
+        price_file(Predictor(one), owed, out)
+    waiting = replace(one, catalogue=replace(one.catalogue, backlog=True))
+    assert price_file(Predictor(waiting), owed, out) == (1, 3)
+    stock = {"anchovy": 10, "biscuit": None, "cider": -4}
+    products = [{"product": name, "list_price": 2.0, "on_hand": units} for name, units in stock.items()]
+    view = market_view(waiting.catalogue, {"period": 0, "products": products})
+    assert view.on_hand.tolist() == [[10, np.inf, -4]]
+    assert -3 <= product_features(view)[0, 2].min() < 0

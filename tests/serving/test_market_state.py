@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repricer.pricing import product_features
 from repricer.serving import Bundle, StateError, example_state
 from repricer.serving.documents import fields
 from repricer.serving.market_state import ProductDocument, StateDocument, market_view
@@ -51,17 +50,6 @@ def test_what_is_left_out_has_a_default(one: Bundle, period: int) -> None:
     assert view.on_order.tolist() == [[0, 0, 0]]
     assert view.reference_price.tolist() == [[2.5, 2.5, 2.5]]
     np.testing.assert_array_equal(view.last_units[0], one.catalogue.forecast_units[max(period - 1, 0)])
-
-
-def test_customers_who_wait_are_owed_units(one: Bundle, state: dict[str, Any]) -> None:
-    state["products"][2]["on_hand"] = -4
-    with pytest.raises(StateError, match="on_hand of 'cider' must be a number from 0 to"):
-        market_view(one.catalogue, state)
-    waiting = replace(one.catalogue, backlog=True)
-    assert market_view(waiting, state).on_hand[0, 2] == -4
-    assert -3 <= product_features(market_view(waiting, state))[0, 2].min() < 0
-    state["products"][2]["on_hand"] = None
-    assert market_view(waiting, state).on_hand[0, 2] == math.inf
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.5, "2", True, [2], {}, 10**400, 1e13])

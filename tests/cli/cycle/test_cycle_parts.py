@@ -21,7 +21,7 @@ products = "products.csv"
 [fit]
 at_once = 6
 forecaster = "moving-average"
-weeks = 3
+weeks = 2
 holdout = 4
 draws = 8
 [train]
@@ -44,7 +44,7 @@ def stop(*_):
 
 @pytest.mark.usefixtures("no_pictures")
 def test_a_list_per_part(tmp_path, monkeypatch):
-    paths = write_files(draw_shop("clean", 41_003, weeks=60), tmp_path)
+    paths = write_files(draw_shop("clean", 41_003, weeks=40), tmp_path)
     sales = pd.read_csv(paths["sales"], dtype={"product": str})
     last = pd.to_datetime(sales["date"]).max()
     config = tmp_path / "cycle.toml"
