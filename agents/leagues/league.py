@@ -119,7 +119,7 @@ def league(
         out: Folder of the league and run folder of the shop's policy. The same call resumes an
             interrupted league.
         settings: Values that override the preset. The defaults of a league differ from it in
-            log_std_init, -1.5, and validation_episodes, 64.
+            log_std_init, -0.7, and validation_episodes, 64.
         shared: Whether one network learns for all sellers (self-play); they must be symmetric.
         progress: Called with the steps done, all steps and the last profit of each seller.
 

@@ -15,7 +15,7 @@ from ..settings import Settings, settings_for
 
 # Log of the initial standard deviation of a raw action, whose range is a factor of 4 either way for
 # a rival without bounds.
-_DEVIATION = -1.5
+_DEVIATION = -0.7
 # Settings that are fixed in a league.
 _ONLY = {
     "product_wise": False,
