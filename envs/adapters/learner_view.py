@@ -109,7 +109,12 @@ class LearnerView:
         self.reward: Reward = reward
         self.base_price = _per_product(regular if base_price is None else base_price, regular.shape)
         self.base, self.price_reach = base, price_reach
-        apart = base is not None and actions == "discrete" and levels_around == "regular"
+        apart = levels_around == "regular"
+        if apart and (base is None or actions != "discrete"):
+            raise ValueError(
+                f"levels_around regular needs discrete actions and a rule as base price; got {actions} actions and "
+                f"{'no rule' if base is None else 'a rule'}; set levels_around to base-price"
+            )
         around = self.base_price if base is None or apart else None
         self.layout = layout or market.spec.action_layout(around, reach=price_reach or np.inf, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size

@@ -104,3 +104,9 @@ def test_levels_around_the_regular_price_leave_one_to_the_rule():
     charged = [view.step(np.array([level])).list_price[0, 0] for level in (1, 3, 1, 2, 1, 0, 1)]
     assert charged == [15.0, 100.0, 94.0, 50.0, 44.0, 25.0, 19.0]
     assert LearnerView(Market("undercutter"), **options).step(np.array([2])).list_price[0, 0] == 30.0
+
+
+@pytest.mark.parametrize("options", [{"actions": "discrete"}, {"base": competitor("undercut:1")}])
+def test_levels_around_the_regular_price_need_a_rule_and_discrete_actions(options):
+    with pytest.raises(ValueError, match="needs discrete actions and a rule"):
+        LearnerView(Market("undercutter"), levels_around="regular", **options)
