@@ -1,77 +1,63 @@
-"""Load from a compiled program, so that the caller takes little of the machine that it measures:
-`wrk` as fast as answers come, `hey` at a steady rate (both packages of Debian).
+"""Load from a compiled program, `h2load` (Debian's package `nghttp2-client`), so that the caller takes little of the
+machine that it measures: as fast as answers come, or at a steady rate.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import json
-import re
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 CONNECTIONS = 64
 _START_SECONDS = 1.0
+"""In which the callers start; does not count."""
 
 
 def lacking() -> str | None:
-    """The programs that this machine lacks, None where it has both."""
-    absent = [name for name in ("wrk", "hey") if shutil.which(name) is None]
-    return f"no {' and '.join(absent)} (apt-get install {' '.join(absent)})" if absent else None
+    """The program that this machine lacks, None where it is there."""
+    return "no h2load (apt-get install nghttp2-client)" if shutil.which("h2load") is None else None
 
 
 def saturated(url: str, body: bytes, *, seconds: int = 10) -> float:
     """Answers per second over kept-alive connections, each with its next request as soon as the
     last is answered. Raises RuntimeError where one is not 200.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "post.lua"
-        # A text of JSON is one of Lua too, but for escapes of other characters.
-        script.write_text(
-            f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = {json.dumps(body.decode())}\n'
-        )
-        said = _run("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url)
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(f"all answers must be 200; got {said}")
-    return float(re.findall(r"Requests/sec:\s+([\d.]+)", said)[0])
+    asked, _ = _answers(url, body, {}, "-c", str(CONNECTIONS), "-D", f"{_START_SECONDS + seconds:.0f}")
+    return float((asked >= _START_SECONDS).sum() / seconds)
 
 
 def percentile(url: str, body: bytes, *, rate: float, seconds: int = 15, headers: Mapping[str, str] = {}) -> float:
     """The 99th percentile of the time to answer at a steady rate, in milliseconds: each of 64
-    callers asks at its own times, whatever the others wait for. The first second, in which these
-    start, does not count. Raises RuntimeError where an answer is not 200.
+    callers asks at its own times, whatever the others wait for. Raises RuntimeError where an answer
+    is not 200.
     """
     pause = CONNECTIONS / rate
-    with contextlib.ExitStack() as stack:
-        callers = []
-        # All callers of one hey ask at the same moment: 64 of them would come as bursts of 64.
-        for _ in range(CONNECTIONS):
-            options = ("-c", "1", "-q", str(1 / pause), "-z", f"{seconds}s", "-o", "csv")
-            callers.append(stack.enter_context(_asking(url, body, headers, *options)))
-            time.sleep(pause / CONNECTIONS)
-        said = [caller.communicate()[0] for caller in callers]
-    return 1e3 * _quantile(said, 0.99)
+    # Callers begin one after the other, about as far apart as requests are later.
+    start = f"{-(-1000 // rate):.0f}ms"
+    total = round((_START_SECONDS + seconds) / pause) * CONNECTIONS
+    options = ("-c", str(CONNECTIONS), "-n", str(total), "--rps", str(1 / pause), "-r", "1", "--rate-period", start)
+    asked, taken = _answers(url, body, headers, *options)
+    return 1e3 * float(np.quantile(_from_due_times(taken[asked >= _START_SECONDS], pause), 0.99))
 
 
-def _quantile(tables: Sequence[str], share: float) -> float:
-    """A quantile of the seconds to answer in several tables of hey. Raises RuntimeError where an answer is not 200."""
-    rows = [row for table in tables for row in csv.DictReader(table.splitlines())]
-    statuses = {row["status-code"] for row in rows}
-    if statuses != {"200"}:
-        raise RuntimeError(f"all answers must be 200; got {', '.join(sorted(statuses)) or 'none'}")
-    times = sorted(float(row["response-time"]) for row in rows if float(row["offset"]) >= _START_SECONDS)
-    return times[int(share * len(times))]
+def _from_due_times(taken: NDArray[np.float64], pause: float) -> NDArray[np.float64]:
+    """Times to answer, with those of requests that were due while their caller waited for an answer."""
+    late = [taken]
+    while len(late[-1]):
+        late.append(late[-1][late[-1] > pause] - pause)
+    return np.concatenate(late)
 
 
 @contextlib.contextmanager
 def besieged(url: str, body: bytes, *, connections: int, headers: Mapping[str, str]) -> Iterator[None]:
     """Somebody else asks as fast as answers come, over some connections."""
-    with _asking(url, body, headers, "-c", str(connections), "-z", "600s", "-t", "60") as other:
+    with _h2load(url, body, headers, "-c", str(connections), "-D", "600") as other:
         try:
             yield
         finally:
@@ -79,16 +65,33 @@ def besieged(url: str, body: bytes, *, connections: int, headers: Mapping[str, s
             other.wait()
 
 
+def _answers(
+    url: str, body: bytes, headers: Mapping[str, str], *options: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """When each request was sent, in seconds after the first one, and the seconds until it was answered."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "answers.tsv"
+        with _h2load(url, body, headers, f"--log-file={path}", *options) as process:
+            said = process.communicate()[0]
+        return _read(path.read_text() if path.exists() else "", said)
+
+
+def _read(log: str, said: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As `_answers`, from the log of h2load. Raises RuntimeError where an answer is not 200."""
+    rows = np.array([row.split() for row in log.splitlines()], np.float64).reshape(-1, 3)
+    statuses = {f"{status:.0f}" for status in rows[:, 1]}
+    if statuses != {"200"}:
+        raise RuntimeError(f"all answers must be 200; got {', '.join(sorted(statuses)) or said}")
+    return (rows[:, 0] - rows[:, 0].min()) / 1e6, rows[:, 2] / 1e6
+
+
 @contextlib.contextmanager
-def _asking(url: str, body: bytes, headers: Mapping[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+def _h2load(url: str, body: bytes, headers: Mapping[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
         file.flush()
-        own = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
-        command = ["hey", "-m", "POST", "-T", "application/json", "-D", file.name, *own, *options, url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        given = {"content-type": "application/json", **headers}
+        own = [word for name, value in given.items() for word in ("-H", f"{name}: {value}")]
+        command = ["h2load", "--h1", "-t", "1", "-d", file.name, *own, *options, url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             yield process
-
-
-def _run(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

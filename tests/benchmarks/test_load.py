@@ -1,18 +1,20 @@
+import numpy as np
 import pytest
-from repricer.benchmarks.load import _quantile
-
-HEAD = "response-time,DNS+dialup,DNS,Request-write,Response-delay,Response-read,status-code,offset\n"
-ROW = "{},0.0006,0.0000,0.0003,0.0199,0.0001,{},1.5195\n"
+from repricer.benchmarks.load import _from_due_times, _read
 
 
-def test_the_percentile_is_of_all_callers_together() -> None:
-    slow = HEAD + ROW.format(0.5, 200)
-    fast = HEAD + "".join(ROW.format(n / 1000, 200) for n in range(1, 200))
-    starting = HEAD + ROW.format(0.9, 200).replace("1.5195", "0.5195")
-    assert (_quantile([fast, slow, starting], 0.5), _quantile([fast, slow, starting], 0.995)) == (0.101, 0.5)
+def test_answers_are_read_by_when_they_were_asked_for() -> None:
+    asked, taken = _read("2000000\t200\t1500\n1500000\t200\t250000\n", "")
+    assert (asked.tolist(), taken.tolist()) == ([0.5, 0.0], [0.0015, 0.25])
 
 
-@pytest.mark.parametrize("tables", [[HEAD + ROW.format(0.1, 200) + ROW.format(0.1, 503)], [HEAD], [""]])
-def test_a_percentile_needs_answers_that_are_all_200(tables: list[str]) -> None:
+@pytest.mark.parametrize("log", ["1\t200\t9\n2\t503\t9\n", "1\t-1\t9\n", ""])
+def test_answers_must_all_be_200(log: str) -> None:
     with pytest.raises(RuntimeError, match="all answers must be 200; got"):
-        _quantile(tables, 0.99)
+        _read(log, "could not connect")
+
+
+def test_a_caller_that_waits_asks_late_and_that_counts() -> None:
+    """Of a caller who asks every .1 s: an answer of .25 s keeps the next two requests waiting."""
+    times = np.sort(_from_due_times(np.array([0.01, 0.25, 0.1]), 0.1))
+    assert times == pytest.approx([0.01, 0.05, 0.1, 0.15, 0.25])
