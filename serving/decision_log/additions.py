@@ -26,6 +26,11 @@ class Packed:
     def __init__(self, work: Work) -> None:
         self._text = pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
 
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self._text)
+
     def __call__(self, writing: Writing) -> Any:
         """Do the work."""
         return pickle.loads(self._text)(writing)

@@ -1,5 +1,6 @@
 """What requests do at the same time is done together: thirty states cost little more than one to
-price, and thirty results of another thread little more than one to hand over.
+price, and thirty results of another thread little more than one to hand over. What takes long takes
+turns.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import asyncio
 import functools
 import math
 from collections import deque
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any, TypeVar
@@ -17,9 +19,17 @@ from ..market_state import State, StateError
 from .deployment import Deployment
 
 T = TypeVar("T")
-_PAUSE = 0.0002
+_PAUSE = 0.001
 """Seconds for each state but the first of a batch in which the next one gathers."""
 _LONGEST_PAUSE = 0.004
+_SHARE = 0.008
+"""Of the time in which prices may wait for long transactions: less than the hundredth that a 99th
+percentile sees.
+"""
+_LONGEST_WAIT = 3.0
+"""Seconds from one to the next; one takes longer only where its markets are new."""
+_RECENT = 1.0
+"""Seconds in which a price was asked for where prices are being asked for."""
 
 
 class Batcher:
@@ -31,13 +41,14 @@ class Batcher:
     """
 
     def __init__(self, deployment: Deployment) -> None:
-        self._deployment, self._next = deployment, -math.inf
+        self._deployment, self._next, self._asked = deployment, -math.inf, -math.inf
         self._waiting: list[tuple[State, asyncio.Future[Decision | StateError]]] = []
 
     async def ask(self, state: State) -> Decision:
         """The decision for one state. Raises StateError."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Decision | StateError] = loop.create_future()
+        self._asked = loop.time()
         self._waiting.append((state, future))
         if len(self._waiting) == 1:
             if loop.time() < self._next:
@@ -48,6 +59,10 @@ class Batcher:
         if isinstance(found, StateError):
             raise found
         return found
+
+    def is_busy(self) -> bool:
+        """Whether single prices are being asked for."""
+        return asyncio.get_running_loop().time() < self._asked + _RECENT
 
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -107,3 +122,28 @@ class Results:
                 own.set_result(job.result())
             else:
                 own.set_exception(error)
+
+
+class Turns:
+    """Lets long transactions of the log, for which prices wait, take a small share of the time while
+    prices are asked for. One that comes too soon waits; if nobody asks for prices, none does.
+
+    Args:
+        is_busy: Whether prices are being asked for.
+    """
+
+    def __init__(self, is_busy: Callable[[], bool]) -> None:
+        self._is_busy, self._next, self._turn = is_busy, -math.inf, asyncio.Lock()
+
+    async def take(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What work returns, in its turn. Raises what it raised."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            while self._is_busy() and (rest := self._next - loop.time()) > 0:
+                await asyncio.sleep(min(rest, _RECENT / 10))
+            started = loop.time()
+            try:
+                return await work()
+            finally:
+                now = loop.time()
+                self._next = now + min((now - started) / _SHARE, _LONGEST_WAIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from ..answers.answer import RECENT, Answer, answer_question
 from ..decision_log.hash_chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.replies import Reply, ReusedKeyError
-from ..decision_log.transactions import LogError
+from ..decision_log.transactions import LogError, Work
 from ..explanation.preview import at_other_prices, explained
 from ..explanation.sentences import Explanation
 from ..explanation.what_if import NoResponseError, WhatIf
@@ -26,7 +27,7 @@ from ..market_state import StateError
 from ..sample_states import example_state
 from .answering.large import LargeRequest, answer_large
 from .answering.recent_decisions import RecentDecisions
-from .batching import Batcher, Results
+from .batching import Batcher, Results, Turns
 from .deployment import Deployment
 from .middleware import IDEMPOTENCY_KEY, MAX_BODY, Endpoint, problem
 from .outcome_routes import OUTCOMES
@@ -48,6 +49,10 @@ _INLINE_BYTES = 256 << 10
 """Up to this size, a body is parsed faster than a thread takes over."""
 _APART_BYTES = 32 << 10
 """From this size on, a body is worth another process."""
+_LONG_BYTES = 256 << 10
+"""From this size on, a transaction takes so long that others take note, some 5 ms."""
+_MOST_LARGE = 3
+"""Large answers in memory: two are computed while one waits for its turn to be recorded."""
 _BEFORE = 64
 """Where a list begins, at the latest, for it to be told from one state without reading it."""
 _LONGEST_KEY = 255
@@ -79,6 +84,7 @@ class _Pricing:
     ) -> None:
         self._deployment, self._decisions, self._recent, self._aside = deployment, decisions, recent, aside
         self._batcher, self._results = Batcher(deployment), Results()
+        self._turns, self._places = Turns(self._batcher.is_busy), asyncio.Semaphore(_MOST_LARGE)
 
     async def answer(self, body: bytes, scope: Scope) -> Response:
         """The response to the body of a request."""
@@ -91,7 +97,8 @@ class _Pricing:
             if question and self._decisions is not None:
                 text = await self._results.of(self._decisions.submit_kept(request_id, question))
             if text is None and large:
-                text = await self._large(LargeRequest(body, request_id, question, *self._deployment.draws_of_one()))
+                async with self._places:
+                    text = await self._large(LargeRequest(body, request_id, question, *self._deployment.draws_of_one()))
             elif text is None:
                 text = await self._one(state, request_id, question)
         except (BodyError, StateError, ReusedKeyError) as error:
@@ -152,8 +159,14 @@ class _Pricing:
             self._recent.add_packed(market, decision)
         if log is None or answer.work is None:
             return answer.text
+        commit = functools.partial(self._commit, log, answer.work)
+        kept = await (self._turns.take(commit) if answer.work.size >= _LONG_BYTES else commit())
+        return kept or answer.text
+
+    async def _commit(self, log: DecisionLog, work: Work) -> bytes | None:
+        metrics = self._deployment.metrics
         with metrics.commits.time(), metrics.span("commit"):
-            return await self._results.of(log.submit_work(answer.work)) or answer.text
+            return await self._results.of(log.submit_work(work))
 
 
 def _add_prices(app: FastAPI, pricing: _Pricing, shown: dict[str, Any], links: dict[str, Any]) -> Endpoint:

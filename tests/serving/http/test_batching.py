@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from repricer.serving.http import batching
-from repricer.serving.http.batching import Results
+from repricer.serving.http.batching import Results, Turns
 
 
 class _Slow(batching.deque):  # pyright: ignore[reportUntypedBaseClass]
@@ -128,3 +128,42 @@ def test_under_load_states_gather_and_one_alone_does_not_wait(monkeypatch: pytes
     sizes, alone, gathered = asyncio.run(ask())
     assert sizes == [1, 1, 1, 1, 5, 4]
     assert alone < 0.04 <= 0.09 < gathered
+
+
+@pytest.mark.parametrize(
+    ("busy", "seconds", "least", "most"),
+    [(True, 0.002, 0.25, 0.6), (True, 0.1, 0.4, 0.7), (False, 0.002, 0.0, 0.1)],
+    ids=["a share of the time", "not for ever", "nobody asks for prices"],
+)
+def test_long_transactions_take_turns_while_prices_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, busy: bool, seconds: float, least: float, most: float
+) -> None:
+    monkeypatch.setattr(batching, "_LONGEST_WAIT", 0.4)
+
+    async def commit() -> float:
+        started = asyncio.get_running_loop().time()
+        await asyncio.sleep(seconds)
+        return started
+
+    async def both() -> float:
+        turns = Turns(lambda: busy)
+        first, second = await asyncio.gather(turns.take(commit), turns.take(commit))
+        return second - first - seconds
+
+    assert least - 0.02 <= asyncio.run(both()) < most
+
+
+def test_a_transaction_that_fails_ends_its_turn() -> None:
+    async def fail() -> None:
+        raise ValueError("disk full")
+
+    async def succeed() -> int:
+        return 1
+
+    async def both() -> int:
+        turns = Turns(lambda: False)
+        with pytest.raises(ValueError, match="disk full"):
+            await turns.take(fail)
+        return await turns.take(succeed)
+
+    assert asyncio.run(both()) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import pytest
 from repricer.agents import Run
 from repricer.serving import Bundle, DecisionLog, example_state, export
 from repricer.serving.bundle.signing import own_key_paths
-from repricer.serving.http import price_routes
+from repricer.serving.http import batching, price_routes
 from repricer.serving.http.app import ServiceSettings, create_app
 
 with warnings.catch_warnings():
@@ -129,3 +130,23 @@ def test_a_newer_bundle_on_trial_is_judged_by_large_requests_too(
         assert client.put("/v1/admin/canary", json={"share": 0.5}).status_code == 200
         answers = client.post("/v1/prices", json=states(one)).json()
         assert {answer["arm"] for answer in answers} == {"policy", "canary"}
+
+
+def test_long_transactions_wait_for_their_turn_while_prices_are_asked_for(
+    one_path: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(price_routes, "_LONG_BYTES", 0)
+    monkeypatch.setattr(batching, "_SHARE", 1e-9)
+    monkeypatch.setattr(batching, "_LONGEST_WAIT", 0.5)
+
+    def two_batches(client: TestClient) -> float:
+        assert client.post("/v1/prices", json=states(one)).status_code == 200
+        started = time.monotonic()
+        assert client.post("/v1/prices", json=states(one)).status_code == 200
+        return time.monotonic() - started
+
+    with service(one_path, tmp_path, apart=False) as (client, log):
+        assert two_batches(client) < 0.4
+        assert client.post("/v1/prices", json=states(one)[0]).status_code == 200
+        assert two_batches(client) > 0.4
+        assert log.verify().rows == 121
