@@ -37,7 +37,7 @@ class StateError(ValueError):
     """
 
 
-class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
+class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One product before the prices of the period are set."""
 
     product: Annotated[str, Meta(description="its name in the catalogue")]

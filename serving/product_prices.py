@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, overload
 from msgspec import Struct, defstruct, to_builtins
 
 
-class Step(Struct):
+class Step(Struct, gc=False):
     """A `Change` that is quickly made and written."""
 
     rule: str
@@ -84,7 +84,7 @@ class PriceColumns(NamedTuple):
     prior_lowest_price: list[float | None] | None
 
 
-class _Row(Struct):
+class _Row(Struct, gc=False):
     """A `ProductPrice` that is quickly made and written."""
 
     product: str
@@ -180,4 +180,4 @@ def rules_in(prices: Sequence[ProductPrice]) -> list[str]:
 def _discounts(segments: tuple[str, ...]) -> type[Struct]:
     """A struct with the discount of each segment, which takes a fifth of the time of a dictionary."""
     names = [f"segment_{k}" for k in range(len(segments))]
-    return defstruct("Discounts", [(name, float) for name in names], rename=dict(zip(names, segments, strict=True)))
+    return defstruct("Discounts", [(name, float) for name in names], rename=dict(zip(names, segments, strict=True)), gc=False)
