@@ -124,10 +124,10 @@ def _cycle(out: Path, steps: int, episodes: int, seed: int) -> Cycle:
 
 def _price(out: Path) -> Facts:
     """Prices for a state in which a rule applies: one current price is unusually low."""
-    from ..serving import Predictor, example_state, load_bundle
+    from ..serving import Predictor, load_bundle
 
     bundle = load_bundle(out / BUNDLE)
-    state = example_state(bundle.catalogue)
+    state = bundle.example
     state["products"][0]["list_price"] *= 0.55
     answer = Predictor(bundle).price(state)
     return {"lines": _answer_lines(answer), "answer": answer.to_dict()}

@@ -43,7 +43,7 @@ def command(
 
     The answer shows what the price rules changed.
     """
-    from ..serving import Predictor, example_state, load_bundle
+    from ..serving import Predictor, load_bundle
 
     if [example, state is not None, batch is not None].count(True) != 1 or (batch is None) != (out is None):
         raise click.UsageError("give --state FILE, --example, or --batch IN.csv with --out OUT.csv")
@@ -54,7 +54,7 @@ def command(
         _price_batch(loaded, batch, out, as_json)
         return
     if state is None:
-        emit(example_state(loaded.catalogue))
+        emit(loaded.example)
         return
     predictor = Predictor(loaded)
     seen = predictor.observe([predictor.read(read_state(state))])

@@ -140,13 +140,15 @@ def _joining(shops: str | None, name: str | None, key: str | None) -> Joining | 
 def _lines(run: Run, algo: str) -> Iterator[str]:
     """How the training went."""
     best, spec, figures = run.facts["best"], run.spec, run.facts.get("log_figures", {})
+    # Whole rollouts, which may be a few steps more or less than was asked for.
+    done = run.history[-1]["steps"] if run.history else run.facts["steps"]
     if "held_out_log_likelihood" in figures:
         yield (
             f"Held-out log likelihood per product-period: {figures['held_out_log_likelihood']:.4f}; with each product's mean "
             f"{figures['held_out_log_likelihood_of_means']:.4f}."
         )
     yield (
-        f"Trained {algo} on {spec.name} for {run.facts['steps']:,} steps in {run.facts['seconds']:.0f} s "
+        f"Trained {algo} on {spec.name} for {done:,} steps in {run.facts['seconds']:.0f} s "
         f"on {run.facts['device']}; {run.facts['weights']:,} weights."
     )
     yield (

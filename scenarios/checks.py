@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..pricing import competitor
 from .description import MarketDescription
@@ -275,6 +276,7 @@ def _check_stock(spec: MarketDescription) -> None:
         raise ScenarioError(
             "stock.max_order_units must be above 0 where the policy orders; got 0; give the largest order"
         )
+    _check_largest_orders("stock", stock.max_order_units)
     lead, delay = stock.lead_time_periods, stock.delay_probability
     if (lead != np.floor(lead)).any():
         raise ScenarioError(
@@ -298,6 +300,14 @@ def _check_stock(spec: MarketDescription) -> None:
         )
 
 
+def _check_largest_orders(section: str, largest: NDArray[np.float64]) -> None:
+    few = (largest > 0) & (largest < 1)
+    if few.any():
+        raise ScenarioError(
+            f"{section}.max_order_units must be 0 or at least 1, as orders are whole units; got {largest[few][0]:g}; round it"
+        )
+
+
 def _check_express(express: Express, stock: Stock) -> None:
     if stock.replenishment != "action":
         raise ScenarioError(
@@ -307,6 +317,7 @@ def _check_express(express: Express, stock: Stock) -> None:
         raise ScenarioError(
             "express.max_order_units must be above 0; got 0; give the largest order, or leave express out"
         )
+    _check_largest_orders("express", express.max_order_units)
     lead = express.lead_time_periods
     # A product that is never ordered from this supplier may have any lead time with the other one.
     wrong = (lead != np.floor(lead)) | ((lead >= stock.lead_time_periods) & (express.max_order_units > 0))

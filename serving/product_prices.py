@@ -180,4 +180,6 @@ def rules_in(prices: Sequence[ProductPrice]) -> list[str]:
 def _discounts(segments: tuple[str, ...]) -> type[Struct]:
     """A struct with the discount of each segment, which takes a fifth of the time of a dictionary."""
     names = [f"segment_{k}" for k in range(len(segments))]
-    return defstruct("Discounts", [(name, float) for name in names], rename=dict(zip(names, segments, strict=True)), gc=False)
+    return defstruct(
+        "Discounts", [(name, float) for name in names], rename=dict(zip(names, segments, strict=True)), gc=False
+    )

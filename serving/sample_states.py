@@ -9,15 +9,16 @@ import numpy as np
 from ..pricing import Catalogue, Guardrails
 
 
-def example_state(catalogue: Catalogue) -> dict[str, Any]:
+def example_state(catalogue: Catalogue, *, unlimited: bool = False) -> dict[str, Any]:
     """A valid state: the first period, at regular prices, with the forecast of all
-    periods in stock.
+    periods in stock; `Bundle.example` is that of a bundle.
 
     Sales of the period before are left out, as for a period that they are not known of: the
     forecast stands for them.
 
     Args:
         catalogue: The catalogue of a bundle.
+        unlimited: Whether stock is unlimited.
 
     Returns:
         Plain data that `Predictor.price` accepts.
@@ -33,7 +34,7 @@ def example_state(catalogue: Catalogue) -> dict[str, Any]:
         {
             "product": name,
             "list_price": regular[n],
-            "on_hand": float(stock[n]),
+            "on_hand": None if unlimited else float(stock[n]),
             "on_order": 0.0,
             "reference_price": regular[n],
         }

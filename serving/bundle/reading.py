@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...pricing import Catalogue, ChargedRange, ChoiceModel, Guardrails, NetworkPolicy, RecurrentPolicy
 from ..recurrent_state import RecurrentText
+from ..sample_states import example_state
 from . import golden
 from .codec import setup_from
 from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files, read_json
@@ -63,6 +64,13 @@ class Bundle:
     manifest: dict[str, Any]
     digest: str
     trust: Literal["pinned", "self-signed"]
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """An `example_state` within the training range: with unlimited stock where that is all that
+        the policy knows.
+        """
+        return example_state(self.catalogue, unlimited=self.seen.unlimited_stock)
 
 
 def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import Catalogue, feature_names
+from ...pricing.features import MOST_COVER
 from ...pricing.wording import feature_words
 from .files import RANGE, BundleError
 
@@ -25,6 +26,11 @@ class TrainingRange:
     names: tuple[str, ...]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+
+    @property
+    def unlimited_stock(self) -> bool:
+        """Whether stock never limited sales in simulation."""
+        return bool(self.low[self.names.index("log_stock_cover")] >= MOST_COVER)
 
     def outside(
         self, features: NDArray[np.float32], *, slack: float = _SLACK, least: float = _LEAST

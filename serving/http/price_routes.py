@@ -24,7 +24,6 @@ from ..explanation.sentences import Explanation
 from ..explanation.what_if import NoResponseError, WhatIf
 from ..helper_process import HelperError
 from ..market_state import StateError
-from ..sample_states import example_state
 from .answering.large import LargeRequest, answer_large
 from .answering.recent_decisions import RecentDecisions
 from .batching import Batcher, Results, Turns
@@ -65,7 +64,7 @@ def add_answers(
     that skip routing, by path.
     """
     pricing = _Pricing(deployment, decisions, recent, aside)
-    state = example_state(deployment.bundle.catalogue)
+    state = deployment.bundle.example
     product = deployment.bundle.catalogue.products[0]
     shown = described_states(MAX_BODY, state, initial=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
     _add_questions(app, deployment, {"state": state, "product": product}, aside)

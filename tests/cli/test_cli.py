@@ -1,6 +1,7 @@
 """The outside contract: exit codes, one line on stderr, one JSON document on stdout."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from repricer.agents import load_run
 from repricer.cli import _COMMANDS, main
 from repricer.scenarios import load_scenario, save_scenario
 
@@ -73,7 +75,10 @@ def test_train_evaluate_simulate_in_a_row(tmp_path):
     arguments = ["train", "stationary-logit", "--steps", "4000", "--out", folder, "--set", "num_envs=16"]
     trained = document(*arguments)
     assert trained["algo"] == "ppo"
-    assert "Kept the policy of step" in run(*arguments).stdout  # finished: answered from the folder
+    said = run(*arguments).stdout
+    (done,) = re.findall(r"Trained ppo on stationary-logit for ([\d,]+) steps", said)
+    assert int(done.replace(",", "")) == load_run(folder).history[-1]["steps"]
+    assert "Kept the policy of step" in said  # finished: answered from the folder
     judged = document("evaluate", "stationary-logit", "--policy", folder, "--policy", "optimum", "--episodes", "50")
     assert {row["policy"] for row in judged["policies"]} == {folder, "optimum", "best-fixed"}
     table = run("evaluate", "stationary-logit", "--policy", folder, "--episodes", "50").stdout

@@ -73,7 +73,7 @@ def test_a_command_that_fails_ends_the_processes_of_the_fit_without_a_word(tmp_p
     """They start with the command where compiled code is there, and the machine has cores for them."""
     (tmp_path / "period.run_period-146.py311.1.nbc").touch()
     cores = {"LOKY_MAX_CPU_COUNT": "2", "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "repricer.cli", "fit", "nowhere", "--out", "market"]
+    command = [sys.executable, "-m", "repricer", "fit", "nowhere", "--out", "market"]
     done = subprocess.run(command, env=os.environ | cores, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [

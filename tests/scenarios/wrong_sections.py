@@ -246,6 +246,11 @@ WRONG = [
         "stock.max_order_units must be above 0 where the policy orders; got 0",
     ),
     (
+        "stock",
+        {**STOCK, "replenishment": "action", "max_order_units": [3, 0.5, 0]},
+        "stock.max_order_units must be 0 or at least 1, as orders are whole units; got 0.5; round it",
+    ),
+    (
         "express",
         {"max_order_units": 3},
         "express needs a market whose policies order; got stock.replenishment = 'none'",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ def test_price_says_what_the_policy_was_not_trained_on(one: Bundle, one_path: Pa
     words = "the sales of the last period against their forecast"
     assert any(line.startswith(words) and "lies outside the training range" in line for line in said)
     assert f"caution: {words}" in call(price_command, one_path, "--state", path).stdout
+
+
+def test_the_example_lies_within_the_training_range(one: Bundle) -> None:
+    assert {item["on_hand"] for item in one.example["products"]} == {None}
+    assert not one.seen.outside(Predictor(one).observe([Predictor(one).read(one.example)]).features).any()
+    limited = replace(one, seen=replace(one.seen, low=one.seen.low.clip(max=0.0)))
+    assert limited.example == example_state(one.catalogue)
 
 
 def test_the_example_does_not_say_that_nothing_was_sold(one: Bundle) -> None:

@@ -17,7 +17,6 @@ from fastapi.responses import HTMLResponse, Response
 from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
 from ...price_list.rows import STATUSES
-from ...sample_states import example_state
 from ..answering.recent_decisions import RecentDecisions
 from ..deployment import Deployment
 
@@ -107,7 +106,7 @@ def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) 
     markets, bundle = recent.markets, deployment.bundle
     seen = markets.get(market or "") or next(iter(markets.values()), None)
     if seen is None:
-        time, (_, _, decision) = None, deployment.preview(example_state(bundle.catalogue))
+        time, (_, _, decision) = None, deployment.preview(bundle.example)
     else:
         time, decision = seen
     before = {item["product"]: item["list_price"] for item in decision.state["products"]}
