@@ -1,5 +1,6 @@
 """One policy that learns in several assortments."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ SETTINGS = {"base_price": "regular", "num_envs": 6, "validation_episodes": 24, "
 STEPS = 6_000
 
 
+@functools.cache  # best fixed prices are kept by their object
 def assortment(number):
     return sample_catalogue(4, 3, assortment=number, periods=8, parts={"season"})
 

@@ -14,7 +14,7 @@ from repricer.scenarios import load_scenario
 
 KEY = bytes(32)
 NAMES = ("east", "north", "west")
-SMALL = {"validation_episodes": 8, "evaluations": 2, "net_arch": (8,)}
+SMALL = {"validation_episodes": 8, "evaluations": 2, "net_arch": (8,), "clone_epochs": 1}
 
 
 def free_port():

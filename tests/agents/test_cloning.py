@@ -124,9 +124,9 @@ def test_product_wise_the_teachers_prices_are_met_and_the_rest_is_left_alone(sho
 
 
 def test_with_a_teacher_less_learning_is_needed():
-    steps = {"steps": 1000, "settings": SHORT}
     for algo in ("ppo", "dqn"):
-        taught, alone = (train(SPEC, algo=algo, **steps, teacher=teacher) for teacher in (solve(SPEC).policy, None))
+        taught = train(SPEC, algo=algo, steps=1000, settings=SHORT, teacher=solve(SPEC).policy)
+        alone = train(SPEC, algo=algo, steps=1000, settings=SHORT | {"opening": "base-price"})
         assert taught.history[0]["objective"] > 0.98 * value(solve(SPEC).policy)
         assert taught.facts["best"]["objective"] > alone.facts["best"]["objective"]
         assert taught.history[-1]["objective"] > alone.history[-1]["objective"]
@@ -166,6 +166,6 @@ def load_settings(folder) -> dict:
 
 
 def test_a_taught_run_takes_no_random_actions():
-    run = train(SPEC, algo="dqn", steps=500, settings=SHORT, teacher=best_fixed(SPEC))
+    run = train(SPEC, algo="dqn", steps=500, settings=SHORT | {"clone_epochs": 1}, teacher=best_fixed(SPEC))
     assert run.facts["settings"]["learning_starts"] == 0
     assert run.facts["settings"]["exploration_initial_eps"] == 0.1

@@ -17,7 +17,9 @@ from repricer.evaluation import exact_value, solve
 from repricer.scenarios import load_scenario
 from safetensors import safe_open
 
-FAST = {"num_envs": 8, "n_steps": 30, "batch_size": 120, "evaluations": 4, "validation_episodes": 64}
+SHORT = {"clone_epochs": 1}
+"""Opens anywhere: most of the time of a short training goes into imitating well."""
+FAST = SHORT | {"num_envs": 8, "n_steps": 30, "batch_size": 120, "evaluations": 4, "validation_episodes": 64}
 STEPS = 8 * 30 * 8
 
 
@@ -50,7 +52,7 @@ def test_same_seed_same_policy_and_another_seed_another():
 
 @pytest.mark.parametrize("algo", sorted(set(ALGORITHMS) - {"ppo"}))
 def test_same_seed_same_policy_by_every_other_algorithm(algo):
-    small = {"num_envs": 8, "validation_episodes": 8, "evaluations": 2}
+    small = SHORT | {"num_envs": 8, "validation_episodes": 8, "evaluations": 2}
     if ALGORITHMS[algo].off_policy:
         small |= {"learning_starts": 200, "batch_size": 64}
     one, two = (train("stationary-logit", algo=algo, steps=600, seed=1, settings=small) for _ in range(2))
@@ -80,7 +82,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(written, tmp_path, after):
 
 
 def test_a_run_folder_gives_the_policy_back(tmp_path, shop):
-    run = train(shop, steps=3000, settings={"num_envs": 4, "n_steps": 8, "batch_size": 96}, out=tmp_path / "run")
+    asked = {"steps": 960, "settings": SHORT | {"num_envs": 4, "n_steps": 8, "batch_size": 96}, "out": tmp_path / "run"}
+    run = train(shop, **asked)
     assert run.product_wise
     loaded = load_run(tmp_path / "run")
     view = Market(shop, num_markets=3).view
@@ -88,7 +91,7 @@ def test_a_run_folder_gives_the_policy_back(tmp_path, shop):
     np.testing.assert_array_equal(run.policy.act(view).discount, loaded.policy.act(view).discount)
     assert loaded.facts == json.loads(json.dumps(run.facts))
     assert (tmp_path / "run" / "progress.csv").read_text(encoding="utf-8").startswith("steps,seconds,objective")
-    again = train(shop, steps=3000, settings={"num_envs": 4, "n_steps": 8, "batch_size": 96}, out=tmp_path / "run")
+    again = train(shop, **asked)
     np.testing.assert_array_equal(weights(again), weights(run))
 
 
@@ -194,7 +197,7 @@ def test_a_policy_that_fell_behind_the_best_fixed_prices_is_not_kept(algo, tmp_p
 @pytest.mark.parametrize("algo", ["ppo", "sac", "recurrent-ppo"])
 def test_learning_opens_at_the_certainty_equivalent_policy(algo):
     """Nothing is learned here. In `regimes`, the policy earns 99% of the optimum, the best fixed price 83%."""
-    spec, settings = load_scenario("regimes"), {"learning_rate": 1e-9, "evaluations": 1, "num_envs": 8}
+    spec, settings = load_scenario("regimes"), {"learning_rate": 1e-9, "evaluations": 1, "num_envs": 8, "clone_epochs": 10}
     run = train(spec, algo=algo, steps=100, settings=settings)
     assert run.facts["teacher"] == "certainty-equivalent"
     fixed, optimum = exact_value(spec, best_fixed(spec)), solve(spec).value
@@ -211,9 +214,7 @@ def test_training_in_variants_does_not_open_at_the_answer_to_the_nominal_market(
 
 
 def test_a_market_without_a_certainty_equivalent_policy_has_no_such_opening():
-    spec = load_scenario("price-and-order")
-    run = train(spec, steps=64, settings={"evaluations": 1, "validation_episodes": 8, "num_envs": 4})
-    assert run.facts["teacher"] is None
+    assert plan_for(load_scenario("price-and-order"), "ppo", 64, 0).teacher is None
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

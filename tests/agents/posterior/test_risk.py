@@ -23,7 +23,7 @@ from repricer.serving import export, load_bundle
 
 from .test_money import uncertain
 
-FAST = {"num_envs": 8, "n_steps": 26, "batch_size": 208, "evaluations": 3, "validation_episodes": 32}
+FAST = {"num_envs": 8, "n_steps": 26, "batch_size": 208, "evaluations": 3, "validation_episodes": 32, "clone_epochs": 1}
 
 
 @pytest.fixture(scope="module")
