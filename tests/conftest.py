@@ -130,6 +130,19 @@ def few_trees(request: pytest.FixtureRequest):
         yield
 
 
+# Where runs are trained, but how they open is not judged.
+_TRAIN = ("test_docstrings.py", "benchmarks", "cli", "docs", "evaluation", "serving")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_openings(request: pytest.FixtureRequest):
+    """What a training imitates first is imitated in a tenth of the updates: they are most of a short training's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.relative_to(Path(__file__).parent).parts[0] in _TRAIN:
+            patch.setattr("repricer.agents.cloning._BATCHES", 5)
+        yield
+
+
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch):
     """For reports of which only the text is read: plots are made, but not laid out and written, most of their time."""

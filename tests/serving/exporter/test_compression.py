@@ -20,6 +20,7 @@ EFFORT = {"rows": 1500, "rounds": 1, "episodes": 16}
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "_EPOCHS", 8)
     monkeypatch.setattr(compression, "_EPISODES", 4)
+    monkeypatch.setattr("repricer.serving.exporter.compression._MOST", 0)
 
 
 def test_a_bundle_of_a_smaller_policy_answers_as_it_does(run, tmp_path: Path) -> None:
