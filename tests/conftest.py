@@ -131,7 +131,7 @@ def few_trees(request: pytest.FixtureRequest):
 
 
 # Where runs are trained, but how they open is not judged.
-_TRAIN = ("test_docstrings.py", "benchmarks", "cli", "docs", "evaluation", "serving")
+_TRAIN = ("test_docstrings.py", "benchmarks", "cli", "serving")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -141,6 +141,12 @@ def short_openings(request: pytest.FixtureRequest):
         if request.path.relative_to(Path(__file__).parent).parts[0] in _TRAIN:
             patch.setattr("repricer.agents.cloning._BATCHES", 5)
         yield
+
+
+@pytest.fixture
+def short_search(monkeypatch: pytest.MonkeyPatch):
+    """Best fixed prices after a third of their search, for shops of a test's own: they are kept by their object."""
+    monkeypatch.setattr("repricer.agents.classical._GENERATIONS", (7, 3))
 
 
 @pytest.fixture

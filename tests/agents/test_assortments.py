@@ -16,6 +16,14 @@ SETTINGS = {"base_price": "regular", "num_envs": 6, "validation_episodes": 24, "
 STEPS = 6_000
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_search_of_all():
+    """What is learned is counted in shares of some fixed prices, and need not be that of the best ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repricer.agents.classical._GENERATIONS", (7, 3))
+        yield
+
+
 @functools.cache  # best fixed prices are kept by their object
 def assortment(number):
     return sample_catalogue(4, 3, assortment=number, periods=8, parts={"season"})

@@ -27,7 +27,7 @@ def test_learning_starts_at_the_recommenders_choices(shop):
 
 def test_learning_starts_at_the_orders_of_the_best_fixed_prices():
     """A raw order of zero orders nothing: an untrained network would run out of stock."""
-    spec = sample_catalogue(4, seed=1, periods=30)
+    spec = sample_catalogue(4, seed=1, periods=12)
     assert spec.stock.replenishment == "action"
     settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 64}
     start = train(spec, steps=64, settings=settings).history[0]

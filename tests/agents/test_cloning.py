@@ -125,8 +125,8 @@ def test_product_wise_the_teachers_prices_are_met_and_the_rest_is_left_alone(sho
 
 def test_with_a_teacher_less_learning_is_needed():
     for algo in ("ppo", "dqn"):
-        taught = train(SPEC, algo=algo, steps=1000, settings=SHORT, teacher=solve(SPEC).policy)
-        alone = train(SPEC, algo=algo, steps=1000, settings=SHORT | {"opening": "base-price"})
+        taught = train(SPEC, algo=algo, steps=1000, settings=SHORT | QUICK, teacher=solve(SPEC).policy)
+        alone = train(SPEC, algo=algo, steps=1000, settings=SHORT | QUICK | {"opening": "base-price"})
         assert taught.history[0]["objective"] > 0.98 * value(solve(SPEC).policy)
         assert taught.facts["best"]["objective"] > alone.facts["best"]["objective"]
         assert taught.history[-1]["objective"] > alone.history[-1]["objective"]

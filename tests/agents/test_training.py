@@ -197,7 +197,8 @@ def test_a_policy_that_fell_behind_the_best_fixed_prices_is_not_kept(algo, tmp_p
 @pytest.mark.parametrize("algo", ["ppo", "sac", "recurrent-ppo"])
 def test_learning_opens_at_the_certainty_equivalent_policy(algo):
     """Nothing is learned here. In `regimes`, the policy earns 99% of the optimum, the best fixed price 83%."""
-    spec, settings = load_scenario("regimes"), {"learning_rate": 1e-9, "evaluations": 1, "num_envs": 8, "clone_epochs": 10}
+    spec = load_scenario("regimes")
+    settings = {"learning_rate": 1e-9, "evaluations": 1, "num_envs": 8, "clone_epochs": 10}
     run = train(spec, algo=algo, steps=100, settings=settings)
     assert run.facts["teacher"] == "certainty-equivalent"
     fixed, optimum = exact_value(spec, best_fixed(spec)), solve(spec).value

@@ -57,7 +57,7 @@ def test_fixed_prices_order_up_to_the_best_base_stock():
     assert exact_value(spec, policy) / solve(spec).value == pytest.approx(0.967, abs=5e-4)
 
 
-def test_several_products_are_ordered_as_well(make_shop):
+def test_several_products_are_ordered_as_well(make_shop, short_search):
     stock = {"replenishment": "action", "max_order_units": 60, "lead_time_periods": 1, "initial_units": 0}
     spec = make_shop(stock=stock)
     policy = best_fixed(spec)

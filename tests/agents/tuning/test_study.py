@@ -253,6 +253,7 @@ def test_nothing_but_failures_is_an_error_with_the_reason(tmp_path, lessons, mon
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_policy_that_really_diverges_has_failed(tmp_path, monkeypatch):
     monkeypatch.setitem(SPACES, "ppo", {"learning_rate": search_space.between(1e29, 1e30)})
+    monkeypatch.setattr("repricer.agents.cloning._BATCHES", 5)
     found = study(tmp_path, 2)
     assert found.trial == 0
     assert found.trials[1]["state"] == "failed"
@@ -318,7 +319,7 @@ def test_one_command_at_a_time_and_no_other_file(tmp_path, lessons):
 KILLED = """
 import sys
 from repricer.agents.tuning.study import tune
-tune("stationary-logit", trials=2, steps=3000, out=sys.argv[1])
+tune("scarce", trials=2, steps=10_000, out=sys.argv[1])
 """
 
 
@@ -339,8 +340,8 @@ def test_a_killed_study_goes_on_and_nothing_is_corrupt(tmp_path):
         journal.write('{"op_code": 6, "tri')
 
     started = time.monotonic()
-    resumed = tune("stationary-logit", trials=2, steps=3000, out=out)
+    resumed = tune("scarce", trials=2, steps=10_000, out=out)
     assert time.monotonic() - started < 25  # no wait for a lock that nobody holds
-    whole = tune("stationary-logit", trials=2, steps=3000, out=tmp_path / "whole")
+    whole = tune("scarce", trials=2, steps=10_000, out=tmp_path / "whole")
     assert without_seconds(resumed) == without_seconds(whole)
     assert (out / BEST_FILE).read_bytes() == (tmp_path / "whole" / BEST_FILE).read_bytes()
