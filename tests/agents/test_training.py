@@ -55,7 +55,7 @@ def test_same_seed_same_policy_by_every_other_algorithm(algo):
     small = SHORT | {"num_envs": 8, "validation_episodes": 8, "evaluations": 2}
     if ALGORITHMS[algo].off_policy:
         small |= {"learning_starts": 200, "batch_size": 64}
-    one, two = (train("stationary-logit", algo=algo, steps=600, seed=1, settings=small) for _ in range(2))
+    one, two = (train("stationary-logit", algo=algo, steps=400, seed=1, settings=small) for _ in range(2))
     np.testing.assert_array_equal(weights(one), weights(two))
 
 

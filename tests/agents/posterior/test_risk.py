@@ -34,7 +34,7 @@ def market():
 @pytest.fixture(scope="module")
 def run(market, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    return train(market, steps=8_000, settings=FAST, out=out), out
+    return train(market, steps=4_000, settings=FAST, out=out), out
 
 
 def test_shares_and_values():
@@ -110,7 +110,7 @@ def test_training_over_draws_keeps_the_best_over_a_fixed_set_of_them(market, run
     assert np.mean([each.objective.mean() for each in seen]) == pytest.approx(best["objective"], rel=1e-6)
     view_of = load_run(out).policy
     assert view_of.name == learned.policy.name
-    plain = train(market, steps=8_000, settings=FAST | {"draws": 0})
+    plain = train(market, steps=4_000, settings=FAST | {"draws": 0})
     assert plain.history[0]["best_fixed"] != learned.history[0]["best_fixed"]
 
 
@@ -127,15 +127,15 @@ def test_a_resumed_training_over_draws_is_the_same(market, run, tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        train(market, steps=8_000, settings=FAST, out=tmp_path, progress=interrupt)
-    resumed = train(market, steps=8_000, settings=FAST, out=tmp_path)
+        train(market, steps=4_000, settings=FAST, out=tmp_path, progress=interrupt)
+    resumed = train(market, steps=4_000, settings=FAST, out=tmp_path)
     for name, weight in whole.actor.state_dict().items():
         np.testing.assert_array_equal(resumed.actor.state_dict()[name], weight)
     assert [row["objective"] for row in resumed.history] == [row["objective"] for row in whole.history]
 
 
 def test_cvar_keeps_the_policy_by_its_worst_draws(market):
-    run = train(market, steps=8_000, settings=FAST, risk="cvar:0.25")
+    run = train(market, steps=4_000, settings=FAST, risk="cvar:0.25")
     assert run.facts["settings"]["risk"] == "cvar:0.25"
     np.testing.assert_array_equal(run.base_price, cautious_prices(market, best_fixed(market).price, 0.25))
     assert run.facts["best"]["worst_gain"] == max(row["worst_gain"] for row in run.history)

@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
     from fastapi.testclient import TestClient
 
-SMALL = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1}
+SMALL = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1, "clone_epochs": 1}
 
 
 @pytest.fixture(scope="module")
