@@ -136,7 +136,7 @@ _TRAIN = ("test_docstrings.py", "benchmarks", "cli", "serving")
 
 @pytest.fixture(scope="module", autouse=True)
 def short_openings(request: pytest.FixtureRequest):
-    """What a training imitates first is imitated in a tenth of the updates: they are most of a short training's time."""
+    """A training imitates its opening in a tenth of the updates: they are most of a short training's time."""
     with pytest.MonkeyPatch.context() as patch:
         if request.path.relative_to(Path(__file__).parent).parts[0] in _TRAIN:
             patch.setattr("repricer.agents.cloning._BATCHES", 5)
