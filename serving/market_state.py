@@ -23,7 +23,7 @@ Multiplier = Annotated[float, Meta(ge=1e-3, le=1e3)]
 MARKET = "shop"
 """The market of a state that names none."""
 NUMBERS = ("list_price", "on_hand", "on_order", "reference_price", "last_units")
-"""The numbers of a product that every view has, in the order of `Reading.rows`."""
+"""The numbers of a product that every view has, in the order of `Reading.numbers`."""
 
 
 class StateError(ValueError):
@@ -37,7 +37,7 @@ class StateError(ValueError):
     """
 
 
-class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
     """One product before the prices of the period are set."""
 
     product: Annotated[str, Meta(description="its name in the catalogue")]
@@ -190,7 +190,7 @@ def _narrowed(name: str, base: type[Struct], hints: dict[str, Any], **defaults: 
     """A struct with other types for some fields of `base`, which keep their meaning."""
     described = {key: Annotated[hint, Meta(description=fields(base)[key].description)] for key, hint in hints.items()}
     own = [(key, hint, defaults[key]) if key in defaults else (key, hint) for key, hint in described.items()]
-    return defstruct(name, own, bases=(base,), kw_only=True, forbid_unknown_fields=True, module=__name__)
+    return defstruct(name, own, bases=(base,), kw_only=True, forbid_unknown_fields=True, module=__name__, gc=False)
 
 
 class Reading(NamedTuple):
@@ -198,7 +198,7 @@ class Reading(NamedTuple):
 
     Attributes:
         period: Number of the period, from 0.
-        rows: By product, its numbers in the order of `NUMBERS`.
+        numbers: Those of `NUMBERS`, each by product.
         rivals: By product, the competitor's price, inf without one; None where the policy does not
             observe it.
         regime: Number of the regime; None where the policy does not observe it.
@@ -210,7 +210,7 @@ class Reading(NamedTuple):
     """
 
     period: int
-    rows: list[tuple[float, ...]]
+    numbers: tuple[list[float], ...]
     rivals: list[float] | None
     regime: int | None
     loyalty: list[float] | None
@@ -298,25 +298,22 @@ def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[Pro
     return [items[name] for name in catalogue.products]
 
 
-def _numbers(items: list[ProductDocument], forecast: list[float]) -> list[tuple[float, ...]]:
-    """Each product's numbers in the order of `NUMBERS`."""
-    return [
-        (
-            (price := item.list_price),
-            np.inf if (stock := item.on_hand) is None else stock,
-            item.on_order,
-            price if (remembered := item.reference_price) is UNSET else remembered,
-            units if (sold := item.last_units) is UNSET else sold,
-        )
-        for item, units in zip(items, forecast, strict=True)
-    ]
+def _numbers(items: list[ProductDocument], forecast: list[float]) -> tuple[list[float], ...]:
+    """The numbers of `NUMBERS`, each by product."""
+    return (
+        [item.list_price for item in items],
+        [np.inf if item.on_hand is None else item.on_hand for item in items],
+        [item.on_order for item in items],
+        [item.list_price if item.reference_price is UNSET else item.reference_price for item in items],
+        [units if item.last_units is UNSET else item.last_units for item, units in zip(items, forecast, strict=True)],
+    )
 
 
 def _due(catalogue: Catalogue, items: list[ProductDocument]) -> list[list[float]] | None:
     """By product, units on order by when they arrive; None where the policy does not observe them."""
     for item in items:
         # Units may be fractions, whose sum is rounded.
-        if sum(item.due) > item.on_order * (1 + 1e-9):
+        if item.due and sum(item.due) > item.on_order * (1 + 1e-9):
             raise StateError(
                 f"state: due of {item.product!r} must add up to at most its on_order ({item.on_order:g}); "
                 f"got {sum(item.due):g}; fix it"
@@ -326,7 +323,7 @@ def _due(catalogue: Catalogue, items: list[ProductDocument]) -> list[list[float]
 
 def _lowest_prices(items: list[ProductDocument]) -> list[float] | None:
     """By product, NaN where it is not known; None where no product has it."""
-    if all(item.lowest_price_30_days is None for item in items):
+    if [item.lowest_price_30_days for item in items].count(None) == len(items):
         return None
     for item in items:
         lowest = item.lowest_price_30_days
@@ -351,7 +348,7 @@ def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
         values = [getattr(reading, name) for reading in readings]
         return None if values[0] is None else np.array(values, kind)
 
-    numbers: NDArray[np.float32] = np.array([reading.rows for reading in readings], np.float32)
+    numbers: NDArray[np.float32] = np.array([reading.numbers for reading in readings], np.float32)
     lowest = [reading.lowest for reading in readings]
     if any(row is not None for row in lowest):
         unknown = [np.nan] * catalogue.num_products
@@ -361,7 +358,7 @@ def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
     return MarketView(
         catalogue,
         np.array([reading.period for reading in readings]),
-        **{key: numbers[:, :, i] for i, key in enumerate(NUMBERS)},
+        **{key: numbers[:, i] for i, key in enumerate(NUMBERS)},
         competitor_price=column("rivals", np.float32),
         regime=column("regime", np.int64),
         loyalty=column("loyalty", np.float32),

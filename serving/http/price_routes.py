@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from ..explanation.sentences import Explanation
 from ..explanation.what_if import NoResponseError, WhatIf
 from ..helper_process import HelperError
 from ..market_state import StateError
+from ..sample_states import example_state
 from .answering.large import LargeRequest, answer_large
 from .answering.recent_decisions import RecentDecisions
 from .batching import Batcher, Results, Turns
@@ -51,7 +53,7 @@ _APART_BYTES = 32 << 10
 _LONG_BYTES = 256 << 10
 """From this size on, a transaction takes so long that others take note, some 5 ms."""
 _MOST_LARGE = 3
-"""Large answers in memory: two are computed while one waits for its turn to be recorded."""
+"""Of the largest requests: two are computed while one waits for its turn to be recorded."""
 _BEFORE = 64
 """Where a list begins, at the latest, for it to be told from one state without reading it."""
 _LONGEST_KEY = 255
@@ -64,7 +66,8 @@ def add_answers(
     that skip routing, by path.
     """
     pricing = _Pricing(deployment, decisions, recent, aside)
-    state = deployment.bundle.example
+    # Not the bundle's example: the framework leaves out the null of unlimited stock.
+    state = example_state(deployment.bundle.catalogue)
     product = deployment.bundle.catalogue.products[0]
     shown = described_states(MAX_BODY, state, initial=state, several=[state | {"market": f"store {i}"} for i in (1, 2)])
     _add_questions(app, deployment, {"state": state, "product": product}, aside)
@@ -96,7 +99,8 @@ class _Pricing:
             if question and self._decisions is not None:
                 text = await self._results.of(self._decisions.submit_kept(request_id, question))
             if text is None and large:
-                async with self._places:
+                # Of the largest, whose answers take megabytes, few at a time; others do not wait for them.
+                async with self._places if len(body) >= _INLINE_BYTES else contextlib.nullcontext():
                     text = await self._large(LargeRequest(body, request_id, question, *self._deployment.draws_of_one()))
             elif text is None:
                 text = await self._one(state, request_id, question)

@@ -58,9 +58,11 @@ def test_two_suppliers_are_worth_more_than_either():
     # A simulated episode misses what comes after it.
     whole = money.mean() / (1 - spec.market.discount_factor**spec.market.horizon_periods)
     assert abs(whole - optimum.value) < 4 * money.std() / np.sqrt(money.size) + 0.001 * optimum.value
-    regular, late = replace(spec, express=None), spec.with_changes(stock={"max_order_units": 0.5})
+    regular = replace(spec, express=None)
+    dearer = spec.products.unit_cost + spec.express.extra_cost
+    express = regular.with_changes(stock={"lead_time_periods": 0}, products={"unit_cost": dearer})
     assert 0.94 < solve(regular).value / optimum.value < 0.96
-    assert 0.94 < solve(late).value / optimum.value < 0.96
+    assert 0.94 < solve(express).value / optimum.value < 0.96
     dear = spec.with_changes(express={"extra_cost": 20.0})
     assert solve(dear).value == pytest.approx(solve(regular).value, rel=1e-9)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,24 @@ def test_long_transactions_wait_for_their_turn_while_prices_are_asked_for(
         assert client.post("/v1/prices", json=states(one)[0]).status_code == 200
         assert two_batches(client) > 0.4
         assert log.verify().rows == 121
+
+
+def test_short_lists_do_not_wait_for_the_largest_requests(
+    one_path: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All places for the largest are taken, by requests that wait for their turn to be recorded."""
+    few, many = states(one, 2), states(one)
+    monkeypatch.setattr(price_routes, "_INLINE_BYTES", len(json.dumps(few)) + 1)
+    monkeypatch.setattr(price_routes, "_LONG_BYTES", 4_000)
+    monkeypatch.setattr(batching, "_SHARE", 1e-9)
+    monkeypatch.setattr(batching, "_RECENT", 60.0)
+    monkeypatch.setattr(batching, "_LONGEST_WAIT", 1.0)
+    with service(one_path, tmp_path, apart=False) as (client, _), ThreadPoolExecutor(5) as callers:
+        client.post("/v1/prices", json=few[0])
+        largest = [callers.submit(client.post, "/v1/prices", json=many) for _ in range(5)]
+        assert largest[0].result().status_code == 200
+        started = time.monotonic()
+        assert client.post("/v1/prices", json=few).status_code == 200
+        assert time.monotonic() - started < 0.5
+        assert not any(one.done() for one in largest[2:])
+        assert {one.result().status_code for one in largest} == {200}
