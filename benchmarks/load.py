@@ -56,10 +56,14 @@ def _from_due_times(taken: NDArray[np.float64], pause: float) -> NDArray[np.floa
 
 @contextlib.contextmanager
 def besieged(url: str, body: bytes, *, connections: int, headers: Mapping[str, str]) -> Iterator[None]:
-    """Somebody else asks as fast as answers come, over some connections."""
+    """Somebody else asks as fast as answers come, over some connections. Raises RuntimeError where
+    these end before the block does.
+    """
     with _h2load(url, body, headers, "-c", str(connections), "-D", "600") as other:
         try:
             yield
+            if other.poll() is not None:
+                raise RuntimeError(f"the other caller must ask all the time; it ended with {other.returncode}")
         finally:
             other.terminate()
             other.wait()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .backend import ONE, THREE, ZERO, clip, larger, log, smaller, where
 from .catalogue import Catalogue, MarketView
 
-MOST_COVER = 3.0
+MOST_COVER = float(THREE)
 """Top of the scale of `log_cover`, where stock is unlimited."""
 MOVING_FEATURES = {
     "time_left": "share of the episode that is left (1 with an infinite horizon)",
