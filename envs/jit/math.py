@@ -20,7 +20,7 @@ from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic, overload
 
 from ...pricing import backend
-from . import compile_notice  # noqa: F401  imported for its effect: it logs a message while functions are compiled
+from . import compile_notice, vectors  # noqa: F401  imported for their effects: see the modules
 from .caches import SourceCache
 from .linking import LinkedCache, LinkedCompiler
 
