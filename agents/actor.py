@@ -280,14 +280,17 @@ def network_policy(
     return RecurrentPolicy(name, step, initial_state, layout, base_price, product_wise, base)
 
 
+def learning_actor(policy: BasePolicy, learner_view: LearnerView) -> Actor:
+    """The present actor of an SB3 model in training, as it decides without exploration, on the CPU."""
+    policy.set_training_mode(False)
+    actor = actor_of(policy, learner_view).eval()
+    return actor if policy.device.type == "cpu" else copy.deepcopy(actor).cpu()
+
+
 def learning_policy(policy: BasePolicy, learner_view: LearnerView) -> NetworkPolicy | RecurrentPolicy:
     """The present policy of an SB3 model in training, without exploration, on the CPU."""
-    policy.set_training_mode(False)
-    actor = actor_of(policy, learner_view)
-    if policy.device.type != "cpu":
-        actor = copy.deepcopy(actor).cpu()
     return network_policy(
-        actor,
+        learning_actor(policy, learner_view),
         learner_view.layout,
         learner_view.base_price,
         product_wise=learner_view.product_wise,

@@ -248,7 +248,8 @@ def _money_of(
     drawn, gap = np.zeros((2, batch, products))
     for t in range(spec.market.horizon_periods):
         price = np.repeat(paths[:, min(t, paths.shape[1] - 1)], markets, axis=0).astype(np.float32)
-        outcome = market.step(Action(price, **orders_up_to(base_stock, express_stock, market.view)))
+        orders = orders_up_to(base_stock, express_stock, market.view) if len(levels) else {}
+        outcome = market.step(Action(price, **orders))
         factor, money = spec.market.discount_factor**t, market.money(outcome)
         drawn += factor * money
         gap += factor * (market.money(outcome, expected=True) - money)

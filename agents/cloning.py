@@ -20,6 +20,8 @@ from ..pricing import Policy
 from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
 from .logged_data import LoggedData, record_policy, training_view
+from .ppo.fused import PlainPolicy, imitate_teacher, is_compiled
+from .ppo.imitation import Lesson
 from .settings import Settings
 
 DISTURBANCE = 0.3
@@ -107,10 +109,13 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     actor = actor_of(policy, learner_view)
     whole = isinstance(actor, RecurrentActor)
     samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, device=model.device)
-    policy.set_training_mode(True)
-    loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
-    minimise(loss, policy.parameters(), samples, settings.clone_epochs, seed)
-    policy.set_training_mode(False)
+    if isinstance(policy, ActorCriticPolicy) and is_compiled(policy):
+        _imitate_compiled(policy, samples, log.decided, settings.clone_epochs, seed)
+    else:
+        policy.set_training_mode(True)
+        loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
+        minimise(loss, policy.parameters(), samples, settings.clone_epochs, seed)
+        policy.set_training_mode(False)
     for name in ("actor", "critic", "q_net", "quantile_net"):
         target = getattr(policy, f"{name}_target", None)
         if target is not None:
@@ -118,6 +123,17 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
         fill(buffer, log, learner_view)
+
+
+def _imitate_compiled(
+    policy: PlainPolicy, samples: Samples, decided: NDArray[np.bool_], epochs: int, seed: int
+) -> None:
+    """What `minimise` does with `_loss`, for the networks that have a compiled update."""
+    parts = list(shuffled_batches(samples.features, epochs, seed))
+    rates = _RATE * np.array([_share_of_rate(i, len(parts)) for i in range(len(parts))])
+    observations, advice, returns = (part.numpy() for part in (samples.features, samples.advice, samples.returns))
+    lesson = Lesson(observations, advice.astype(np.float32), decided, returns.astype(np.float32))
+    imitate_teacher(policy, lesson, torch.cat(parts).reshape(epochs, -1).numpy(), len(parts[0]), rates)
 
 
 def minimise(
@@ -153,7 +169,12 @@ def falling_rate(optimiser: torch.optim.Optimizer, updates: int) -> torch.optim.
         optimiser: The optimiser.
         updates: Number of updates.
     """
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 0.5 * (1 + math.cos(math.pi * i / updates)))
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _share_of_rate(i, updates))
+
+
+def _share_of_rate(update: int, updates: int) -> float:
+    """Share of the first learning rate that is left."""
+    return 0.5 * (1 + math.cos(math.pi * update / updates))
 
 
 def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor]:

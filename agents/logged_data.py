@@ -136,17 +136,8 @@ def training_view(learner_view: LearnerView, markets: int, seed: int) -> Learner
         markets: Number of markets.
         seed: Seed of their customers.
     """
-    return LearnerView(
-        Market(learner_view.market.scenario, num_markets=markets, seed=seed_for("training", seed)),
-        product_wise=learner_view.product_wise,
-        reward=learner_view.reward,
-        base_price=learner_view.base_price,
-        base=learner_view.base,
-        price_reach=learner_view.price_reach,
-        reward_scale=learner_view.reward_scale,
-        history=learner_view.history,
-        layout=learner_view.layout,
-    )
+    scenario = learner_view.market.scenario
+    return learner_view.on(Market(scenario, num_markets=markets, seed=seed_for("training", seed)))
 
 
 def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 from dataclasses import dataclass, replace
@@ -173,8 +174,13 @@ def save_policy(folder: Path, policy: BasePolicy, facts: dict[str, Any]) -> None
 
 def made_with() -> dict[str, Any]:
     """Versions of Python and of the packages that affect a learned policy."""
+    return {"versions": dict(_versions()), "python": platform.python_version()}
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
     packages = ("repricer", "torch", "stable-baselines3", "sb3-contrib", "numpy")
-    return {"versions": {name: version(name) for name in packages}, "python": platform.python_version()}
+    return tuple((name, version(name)) for name in packages)
 
 
 def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Literal["new", "begun", "finished"]:

@@ -16,16 +16,19 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 
 from ..atomic import write_whole
-from ..envs import LearnerView, MarketVecEnv, Outcome, rollout, seed_for
-from ..pricing import FixedPrice, MarketView, Policy
+from ..envs import LearnerView, MarketVecEnv, Outcome, seed_for
+from ..envs.rollout import markets_of
+from ..pricing import FixedPrice, Policy
 from ..scenarios import MarketSpec, floor_market
-from .actor import learning_policy
+from .actor import RecurrentActor, learning_actor, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .posterior import current_prices, risk_value, worst_share
 from .profit_floor import ProfitFloor
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
 
+Decide = Callable[[LearnerView], Outcome]
+"""Runs one period of the markets of a view."""
 TrainingProgress = Callable[[int, int, dict[str, float]], None]
 # A gain is significant if it exceeds this multiple of its paired standard error.
 _SIGNIFICANT = 1.64
@@ -88,16 +91,17 @@ class Validation(BaseCallback):
         self._markets, self._settings, self._steps = markets, settings, steps
         self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
         self._share, self._floor = worst_share(settings.risk), None
-        self._weights = np.ones(len(markets))
+        self._weights, self._views = np.ones(len(markets)), [self._views_of(market) for market in markets]
         if len(markets) > 1:
-            earned = np.array([self._play_in(market, market.fixed)[0].mean() for market in markets])
+            alone = zip(self._views, markets, strict=True)
+            earned = np.array([self._play_in(views, _following(market.fixed))[0].mean() for views, market in alone])
             size = np.where(earned == 0, 1.0, np.abs(earned))
             self._weights = size[0] / size
-        self._fixed, profit = self._play(lambda market: market.fixed)
+        self._fixed, profit = self._play(lambda market: _following(market.fixed))
         # Of gains over current prices, where they decide.
         self._current = np.zeros_like(self._fixed)
         if self._share < 1:
-            self._current = self._play(lambda market: current_prices(market.believed))[0]
+            self._current = self._play(lambda market: _following(current_prices(market.believed)))[0]
         if floor_market(markets[0].believed) is not None:
             own = markets[0].believed
             self._floor = ProfitFloor.of(own, float(self._fixed.mean()), profit, settings.evaluations)
@@ -149,30 +153,35 @@ class Validation(BaseCallback):
     def _on_step(self) -> bool:
         return not self.stopped
 
-    def _play_in(self, market: ValidationMarket, policy: Policy) -> tuple[NDArray[np.float64], float]:
+    def _views_of(self, market: ValidationMarket) -> list[LearnerView]:
+        """The policy's view of the markets of all validation episodes, draw by draw."""
+        count = len(self._markets) * len(market.truths)
+        each = max(1, self._settings.validation_episodes // count)
+        return [
+            market.view.on(batch)
+            for truth in market.truths
+            for batch in markets_of(truth, each, self._seed, market.believed)
+        ]
+
+    def _play_in(self, views: list[LearnerView], decide: Decide) -> tuple[NDArray[np.float64], float]:
         """(episodes,) expected objective on the validation seeds, draw by draw, and the mean
         expected profit.
         """
-        count = len(self._markets) * len(market.truths)
-        each, profits = max(1, self._settings.validation_episodes // count), []
+        played = [_played(view, decide) for view in views]
+        objective = np.concatenate([objective for objective, _ in played])
+        return objective, float(sum(profit for _, profit in played) / objective.size)
 
-        def watch(view: MarketView, outcome: Outcome) -> None:
-            profits.append(outcome.expected_profit.sum(dtype=np.float64))
-
-        asked = {"episodes": each, "seed": self._seed, "expected": True, "watch": watch, "believed": market.believed}
-        runs = [rollout(truth, policy, **asked) for truth in market.truths]
-        objective = np.concatenate([run.objective for run in runs])
-        return objective, float(sum(profits) / objective.size)
-
-    def _play(self, policy: Callable[[ValidationMarket], Policy]) -> tuple[NDArray[np.float64], float]:
+    def _play(self, decide: Callable[[ValidationMarket], Decide]) -> tuple[NDArray[np.float64], float]:
         """As `_play_in`, market by market, in the money of the first one."""
-        played = [self._play_in(market, policy(market)) for market in self._markets]
+        played = [
+            self._play_in(views, decide(market)) for market, views in zip(self._markets, self._views, strict=True)
+        ]
         weighted = [weight * objective for weight, (objective, _) in zip(self._weights, played, strict=True)]
         return np.concatenate(weighted), float(np.mean(self._weights * [profit for _, profit in played]))
 
     def _value(self, policy: BasePolicy) -> tuple[NDArray[np.float64], float]:
         """As `_play`, of a network, with a penalty below a profit floor."""
-        objective, profit = self._play(lambda market: learning_policy(policy, market.view))
+        objective, profit = self._play(lambda market: _deciding(policy, market.view))
         return objective if self._floor is None else self._floor.value(objective, profit), profit
 
     def _learned(self) -> tuple[NDArray[np.float64], float]:
@@ -277,6 +286,37 @@ class Validation(BaseCallback):
         }
         venv, own = cast(MarketVecEnv, self.training_env), {"mark": torch.from_numpy(self._mark)}
         save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, venv, facts, own)
+
+
+def _played(view: LearnerView, decide: Decide) -> tuple[NDArray[np.float64], float]:
+    """(E,) expected objective of an episode of each market, and the expected profit of all."""
+    view.reset()
+    market, objective, profit = view.market, np.zeros(view.market.num_markets), 0.0
+    for t in range(market.spec.market.horizon_periods):
+        outcome = decide(view)
+        money = market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
+        objective += market.spec.market.discount_factor**t * money
+        profit += outcome.expected_profit.sum(dtype=np.float64)
+    return objective, profit
+
+
+def _following(policy: Policy) -> Decide:
+    """Run a period under a policy."""
+    return lambda view: view.market.step(policy.act(view.market.view))
+
+
+def _deciding(policy: BasePolicy, view: LearnerView) -> Decide:
+    """Run a period under a network, without exploration."""
+    actor = learning_actor(policy, view)
+    if isinstance(actor, RecurrentActor):
+        return _following(learning_policy(policy, view))
+
+    def decide(view: LearnerView) -> Outcome:
+        with torch.inference_mode():
+            raw = actor(torch.from_numpy(view.observe())).numpy()
+        return view.step_raw(raw.reshape(view.market.num_markets, -1), charged=False)
+
+    return decide
 
 
 def _standard_error(values: NDArray[np.float64]) -> float:

@@ -118,7 +118,7 @@ def rollout(
     checked_policy(policy)
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
-    parts = [_run(market, policy, expected, watch) for market in _markets(spec, episodes, seed, believed)]
+    parts = [_run(market, policy, expected, watch) for market in markets_of(spec, episodes, seed, believed)]
     totals = {name: np.concatenate([part[name] for part in parts]) for name in _TOTALS}
     share = np.array([len(part["revenue"]) for part in parts]) / episodes
     means = {name: np.average([part[name] for part in parts], axis=0, weights=share) for name in _MEANS}
@@ -129,8 +129,8 @@ _TOTALS = ("revenue", "profit", "objective", "units", "lost", "price_changes", "
 _MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
 
 
-def _markets(spec: MarketSpec, episodes: int, seed: int, believed: MarketSpec | None) -> Iterator[Market]:
-    """The markets of all episodes in batches; under the stress `posterior` a batch is one draw."""
+def markets_of(spec: MarketSpec, episodes: int, seed: int, believed: MarketSpec | None) -> Iterator[Market]:
+    """The markets of a rollout in batches; under the stress `posterior` a batch is one draw."""
     if spec.posterior is not None and spec.posterior.simulated:
         count = min(spec.num_draws, episodes, _MOST_DRAWS)
         for i, numbers in enumerate(np.array_split(np.arange(episodes), count)):

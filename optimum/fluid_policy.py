@@ -11,6 +11,7 @@ round them.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ _VALUES = 801
 _TOLERANCE = 1e-9
 
 
+@functools.lru_cache(maxsize=16)
 def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     """The policy, or None for a market that it does not cover.
 

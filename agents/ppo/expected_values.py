@@ -15,15 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from ...envs import MarketVecEnv
 from ...envs.adapters.next_draws import NextDraws
 
+# States that the critic values in one call: many small calls take longer, larger ones need memory.
+_AT_ONCE = 16_384
+
 
 class ExpectedValues(VecEnvWrapper):
-    """Markets whose rewards have the noise of the next state's value taken out.
+    """Markets that look at what else could have followed, to take the noise of the next state's value out of
+    the rewards of a rollout.
 
     Args:
         venv: The markets.
@@ -35,17 +40,23 @@ class ExpectedValues(VecEnvWrapper):
         super().__init__(venv)
         self._markets, self._model = venv, model
         self._next = [NextDraws(view, draws) for view in venv.learner_views]
-        self._possible = np.empty((0, 0, 0), np.float32)
+        # Observations that the last periods reached and which of them end an episode, (rows, F) and (rows,), and
+        # the noise of the periods before.
+        self._reached: list[NDArray[np.float32]] = []
+        self._ended: list[NDArray[np.bool_]] = []
+        self._noise: list[NDArray[np.float32]] = []
+        self._draws = draws
 
     def reset(self) -> Any:
         """Reset the markets."""
         return self.venv.reset()
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Store the actions, and look at what may follow them."""
-        rows = np.split(np.asarray(actions), self._markets.ends[:-1])
-        possible = [draws.observations(part) for draws, part in zip(self._next, rows, strict=True)]
-        self._possible = possible[0] if len(possible) == 1 else np.concatenate(possible, axis=1)
+        """Store the actions, and note in which states they are taken."""
+        if any(ahead.moved for ahead in self._next):
+            self._look_ahead()
+        for ahead, part in zip(self._next, np.split(np.asarray(actions), self._markets.ends[:-1]), strict=True):
+            ahead.note(part)
         self.venv.step_async(actions)
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -55,16 +66,36 @@ class ExpectedValues(VecEnvWrapper):
         reached, ended = np.array(observations), dones.copy()
         for row in cut:
             reached[row], ended[row] = infos[row]["terminal_observation"], False
-        values = self._values(np.concatenate([reached[None], self._possible]))
-        noise = np.where(ended, 0, values[0] - values.mean(axis=0))
-        return observations, (rewards - self._model.gamma * noise).astype(np.float32), dones, infos
+        self._reached.append(reached)
+        self._ended.append(ended)
+        if len(self._reached) * (self._draws + 1) * self.num_envs >= _AT_ONCE:
+            self._look_ahead()
+        return observations, rewards, dones, infos
 
-    def _values(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(D, rows) what the critic expects from states on, with the potential that shapes the rewards."""
-        flat, policy = observations.reshape(-1, observations.shape[-1]), self._model.policy
-        with torch.no_grad():
-            values = policy.predict_values(policy.obs_to_tensor(flat)[0])[:, 0].cpu().numpy()
-        shaping = self._markets.shaping
-        if shaping is not None:
-            values = values + shaping.scale * shaping.potential(flat)
-        return values.reshape(observations.shape[:-1])
+    def take_noise(self) -> NDArray[np.float32]:
+        """(T, rows) discounted noise in the rewards of the periods since the last call."""
+        self._look_ahead()
+        noise, self._noise = self._noise, []
+        return np.concatenate(noise)
+
+    def _look_ahead(self) -> None:
+        """Replace what the last periods reached by the noise in its value."""
+        if self._reached:
+            reached, ended = np.stack(self._reached), np.stack(self._ended)
+            self._reached, self._ended = [], []
+            possible = np.concatenate([ahead.observations() for ahead in self._next], axis=2)
+            states = np.concatenate([reached[:, None], possible], axis=1)
+            values = values_of(self._model.policy, states)
+            shaping = self._markets.shaping
+            if shaping is not None:
+                potential = shaping.potential(states.reshape(-1, states.shape[-1]))
+                values = values + shaping.scale * potential.reshape(values.shape)
+            noise = np.where(ended, 0, values[:, 0] - values.mean(axis=1))
+            self._noise.append((self._model.gamma * noise).astype(np.float32))
+
+
+def values_of(policy: ActorCriticPolicy, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(…) what the critic expects from states, (…, F), on."""
+    rows = torch.from_numpy(observations.reshape(-1, observations.shape[-1])).to(policy.device)
+    with torch.no_grad():
+        return policy.predict_values(rows)[:, 0].cpu().numpy().reshape(observations.shape[:-1])

@@ -7,7 +7,7 @@ all networks; what is left uses SB3's update.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -20,15 +20,23 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from torch.nn.functional import linear
 
 from ...envs import MarketVecEnv
-from .expected_values import ExpectedValues
+from .expected_values import ExpectedValues, values_of
+from .imitation import Lesson, imitate
+from .mlp import Adam, MlpWeights
 from .on_device import DeviceRolloutBuffer, update_on_device
-from .update import FACTS, HALF_LOG_2PI, MlpWeights, Rollout, UpdateSettings, update
+from .update import FACTS, HALF_LOG_2PI, Rollout, UpdateSettings, update
 
 
 class PlainPolicy(ActorCriticPolicy):
-    """SB3's actor-critic policy, but actions are sampled without a distribution object."""
+    """SB3's actor-critic policy, but during a rollout of plain networks, actions are sampled without a
+    distribution object, and values are left for its end.
+    """
+
+    in_rollout = False
+    """Whether `FusedPPO` collects a rollout of plain networks."""
 
     def forward(
         self, obs: torch.Tensor, deterministic: bool = False
@@ -40,14 +48,17 @@ class PlainPolicy(ActorCriticPolicy):
             deterministic: Whether to take the most probable action instead.
 
         Returns:
-            Actions, values (rows, 1) and log probabilities (rows,).
+            Actions, values (rows, 1), which are zero in a rollout, and log probabilities (rows,).
         """
-        if not _is_plain(self) or deterministic:
+        if not self.in_rollout or deterministic:
             return super().forward(obs, deterministic)
-        rows = obs.flatten(1)
-        out = self.action_net(self.mlp_extractor.policy_net(rows))
+        out: torch.Tensor = obs.flatten(1)
+        # Without the modules' own calls, which take longer than the arithmetic of a small network.
+        for layer in cast(Any, self.mlp_extractor.policy_net)[::2]:
+            out = linear(out, layer.weight, layer.bias).relu_()
+        out = linear(out, self.action_net.weight, self.action_net.bias)  # pyright: ignore[reportArgumentType]
         actions, log_prob = self._draw_choices(out) if _choices(self) else self._draw_gaussian(out)
-        return actions, self.value_net(self.mlp_extractor.value_net(rows)), log_prob
+        return actions, torch.zeros(len(out), 1), log_prob
 
     def _draw_gaussian(self, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         noise = torch.randn_like(mean)
@@ -59,6 +70,30 @@ class PlainPolicy(ActorCriticPolicy):
         drawn = [each.exp().multinomial(1) for each in logs]
         log_prob = torch.cat([each.gather(1, one) for each, one in zip(logs, drawn, strict=True)], dim=1).sum(dim=1)
         return torch.cat(drawn, dim=1).reshape(-1, *self.action_space.shape), log_prob  # pyright: ignore[reportOptionalIterable, reportGeneralTypeIssues]
+
+
+def is_compiled(policy: ActorCriticPolicy) -> TypeGuard[PlainPolicy]:
+    """Whether `imitate_teacher` supports the policy."""
+    return isinstance(policy, PlainPolicy) and policy.device.type == "cpu" and _is_plain(policy)
+
+
+def imitate_teacher(
+    policy: PlainPolicy, lesson: Lesson, order: NDArray[np.int64], size: int, rates: NDArray[np.float64]
+) -> None:
+    """Fit the networks to a teacher by Adam, whose moments are forgotten.
+
+    Args:
+        policy: A policy for which `is_compiled` holds.
+        lesson: What the teacher did.
+        order: (epochs, rows) in the order in which batches take them.
+        size: Rows of a batch.
+        rates: (batches of all epochs,) learning rates.
+    """
+    weights = _Weights(policy)
+    fresh = {"first": np.zeros_like(weights.network.first), "second": np.zeros_like(weights.network.second)}
+    network = weights.network._replace(**fresh, updates=np.zeros(1, np.float32))
+    imitate(network, lesson, order, size, rates, Adam())
+    weights.restore()
 
 
 def _is_plain(policy: ActorCriticPolicy) -> bool:
@@ -101,16 +136,48 @@ class FusedPPO(PPO):
     policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
 
     def __init__(self, *args: Any, next_draws: int = 0, **options: Any) -> None:
-        self.next_draws = next_draws
+        self.next_draws, self._ahead = next_draws, None
         super().__init__(*args, **options)
 
     def collect_rollouts(self, env: VecEnv, *arguments: Any, **options: Any) -> bool:
-        """Collect experience as SB3 does; the values after truncated episodes are computed for all
-        rows at once.
+        """Collect experience as SB3 does; values are computed for many rows at once: those after truncated
+        episodes at each step, all others at the end.
         """
+        policy: Any = self.policy
+        expected = None
+        on_device = isinstance(self.rollout_buffer, DeviceRolloutBuffer)
+        late = isinstance(policy, PlainPolicy) and not on_device and _is_plain(policy)
         if self.next_draws and isinstance(env, MarketVecEnv):
-            env = ExpectedValues(env, self, self.next_draws)
-        return super().collect_rollouts(_Continued(env, self), *arguments, **options)
+            if self._ahead is None or self._ahead.venv is not env:
+                self._ahead = ExpectedValues(env, self, self.next_draws)
+            env = expected = self._ahead
+        policy.in_rollout = late
+        try:
+            complete = super().collect_rollouts(_Continued(env, self), *arguments, **options)
+        finally:
+            policy.in_rollout = False
+        if complete and (late or expected is not None):
+            self._value_rollout(late, expected)
+        return complete
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_ahead"]
+
+    def _value_rollout(self, late: bool, expected: ExpectedValues | None) -> None:
+        """Fill in the values, take the noise of those that follow out of the rewards, and estimate the
+        advantages from both.
+        """
+        buffer: Any = self.rollout_buffer
+        if expected is not None:
+            noise = expected.take_noise()
+            buffer.rewards -= (
+                noise if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(noise).to(self.device)
+            )
+        if late:
+            buffer.values = values_of(self.policy, buffer.observations)
+        with torch.no_grad():
+            last = self.policy.predict_values(self.policy.obs_to_tensor(self._last_obs)[0])  # pyright: ignore[reportArgumentType]
+        buffer.compute_returns_and_advantage(last, self._last_episode_starts)
 
     def _setup_model(self) -> None:
         if self.device.type != "cpu" and self.rollout_buffer_class is None:
@@ -159,10 +226,7 @@ class FusedPPO(PPO):
             max_grad_norm=float(self.max_grad_norm),
             kl_limit=np.inf if self.target_kl is None else 1.5 * float(self.target_kl),
             rate=float(group["lr"]),
-            beta1=float(group["betas"][0]),
-            beta2=float(group["betas"][1]),
-            eps=float(group["eps"]),
-            weight_decay=float(group["weight_decay"]),
+            adam=Adam(*map(float, (*group["betas"], group["eps"], group["weight_decay"]))),
         )
 
     def _record(self, facts: dict[str, float], clip: float) -> None:

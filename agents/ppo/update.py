@@ -2,7 +2,6 @@
 
 The objective is the clipped one of Schulman et al. (2017, Proximal Policy Optimization Algorithms,
 equations 7 and 9), for an actor and a critic of ReLU layers with Gaussian or categorical actions.
-The step is Adam's (Kingma and Ba 2015, algorithm 1).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.jit.math import compiled, exponential, logarithm
+from .mlp import Adam, adam_step, backward, categorical, clip_norm, count_weights, forward, scratch_for
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 FACTS = ("entropy_loss", "policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction", "loss")
@@ -39,7 +39,7 @@ class Rollout(NamedTuple):
 
 
 class UpdateSettings(NamedTuple):
-    """Hyperparameters of PPO under Stable-Baselines3's names, and of Adam.
+    """Hyperparameters of PPO under Stable-Baselines3's names, and Adam's constants.
 
     Attributes:
         clip: Clip range of the probability ratio.
@@ -49,10 +49,7 @@ class UpdateSettings(NamedTuple):
         max_grad_norm: Largest norm of the gradient.
         kl_limit: The update stops once the approximate divergence exceeds this.
         rate: Learning rate.
-        beta1: Decay of Adam's first moment.
-        beta2: Decay of Adam's second moment.
-        eps: Adam's denominator constant.
-        weight_decay: L2 penalty, added to the gradient.
+        adam: Adam's constants.
     """
 
     clip: float
@@ -62,33 +59,7 @@ class UpdateSettings(NamedTuple):
     max_grad_norm: float
     kl_limit: float
     rate: float
-    beta1: float
-    beta2: float
-    eps: float
-    weight_decay: float
-
-
-class MlpWeights(NamedTuple):
-    """The weights of actor and critic in one vector, with Adam's state.
-
-    Attributes:
-        weights: (W,) log standard deviations (A,) of Gaussian actions, then the layers of the
-            actor, then those of the critic; each layer is a matrix (out, in) and a bias.
-        first: (W,) Adam's first moment.
-        second: (W,) Adam's second moment.
-        updates: (1,) number of Adam's updates so far.
-        actor: Layer widths of the actor, from the features to the output.
-        critic: Layer widths of the critic.
-        choices: (A,) number of choices of each action; empty for Gaussian actions.
-    """
-
-    weights: NDArray[np.float32]
-    first: NDArray[np.float32]
-    second: NDArray[np.float32]
-    updates: NDArray[np.float32]
-    actor: NDArray[np.int64]
-    critic: NDArray[np.int64]
-    choices: NDArray[np.int64]
+    adam: Adam
 
 
 @compiled.entry
@@ -107,15 +78,15 @@ def update(network, rollout, order, batch_size, settings):
     """
     rows, columns = rollout.actions.shape[0], 0 if network.choices.size else rollout.actions.shape[1]
     size = min(batch_size, rows)
-    actor_work, critic_work = _scratch(network.actor, size), _scratch(network.critic, size)
+    actor_work, critic_work = scratch_for(network.actor, size), scratch_for(network.critic, size)
     gradient, totals, batches = np.empty_like(network.weights), np.zeros(len(FACTS)), 0
-    actor_at, critic_at = columns, columns + _count(network.actor)
+    actor_at, critic_at = columns, columns + count_weights(network.actor)
     for epoch in range(order.shape[0]):
         for start in range(0, rows, size):
             chosen = order[epoch, start : start + size]
             b = _batch(rollout, chosen, settings.normalize)
-            out = _forward(b.observations, network.weights, actor_at, network.actor, actor_work)
-            value = _forward(b.observations, network.weights, critic_at, network.critic, critic_work)
+            out = forward(b.observations, network.weights, actor_at, network.actor, actor_work)
+            value = forward(b.observations, network.weights, critic_at, network.critic, critic_work)
             gradient[:columns] = 0
             log_std, d_log_std = network.weights[:columns], gradient[:columns]
             facts, d_out, d_value = _objective(b, out, value, network.choices, log_std, d_log_std, settings)
@@ -123,10 +94,10 @@ def update(network, rollout, order, batch_size, settings):
             batches += 1
             if facts[3] > settings.kl_limit:
                 return totals / batches, epoch + 1
-            _backward(b.observations, network.weights, gradient, actor_at, network.actor, actor_work, d_out)
-            _backward(b.observations, network.weights, gradient, critic_at, network.critic, critic_work, d_value)
-            _clip_norm(gradient, settings.max_grad_norm)
-            _adam(network, gradient, settings)
+            backward(b.observations, network.weights, gradient, actor_at, network.actor, actor_work, d_out)
+            backward(b.observations, network.weights, gradient, critic_at, network.critic, critic_work, d_value)
+            clip_norm(gradient, settings.max_grad_norm)
+            adam_step(network, gradient, settings.rate, settings.adam)
     return totals / batches, order.shape[0]
 
 
@@ -161,7 +132,7 @@ def _objective(batch, out, value, choices, log_std, d_log_std, settings):
     gain = squares = divergence = clipped = entropy = 0.0
     for i in range(size):
         if choices.size:
-            log_prob, disorder = _categorical(out[i], batch.actions[i], choices, d_out[i])
+            log_prob, disorder = categorical(out[i], batch.actions[i], choices, d_out[i])
             log_ratio = log_prob - batch.log_probs[i]
             entropy += disorder
         else:
@@ -212,26 +183,6 @@ def _gaussian_slope(slope, mean, actions, log_std, d_mean, d_log_std):
 
 
 @compiled
-def _categorical(logits, actions, choices, shares):
-    """Log probability of the actions, and the entropy; writes all probabilities to `shares`."""
-    log_prob = entropy = np.float32(0)
-    start = 0
-    for j in range(choices.size):
-        end, total = start + choices[j], np.float32(0)
-        highest = logits[start:end].max()
-        for k in range(start, end):
-            shares[k] = exponential(logits[k] - highest)
-            total += shares[k]
-        shift = highest + logarithm(total)
-        for k in range(start, end):
-            shares[k] /= total
-            entropy -= shares[k] * (logits[k] - shift)
-        log_prob += logits[start + np.int64(actions[j])] - shift
-        start = end
-    return log_prob, entropy
-
-
-@compiled
 def _categorical_slope(slope, ent_coef, actions, choices, shares):
     """Replace the probabilities by the gradient in the logits; `slope` as in `_gaussian_slope`."""
     start = 0
@@ -244,95 +195,3 @@ def _categorical_slope(slope, ent_coef, actions, choices, shares):
             by_entropy = shares[k] * (logarithm(max(shares[k], _TINY)) + disorder)
             shares[k] = slope * ((k == taken) - shares[k]) + ent_coef * by_entropy
         start = end
-
-
-@compiled
-def _count(widths):
-    """Number of weights of a network."""
-    return ((widths[:-1] + 1) * widths[1:]).sum()
-
-
-@compiled
-def _scratch(widths, rows):
-    """Buffer for the outputs of all layers."""
-    return np.empty(rows * widths[1:].sum(), np.float32)
-
-
-@compiled
-def _layer(weights, at, widths, i):
-    """Matrix (out, in) and bias of layer i, and the offset of the next layer."""
-    inside, outside = widths[i], widths[i + 1]
-    middle = at + inside * outside
-    return weights[at:middle].reshape(outside, inside), weights[middle : middle + outside], middle + outside
-
-
-@compiled
-def _forward(rows, weights, at, widths, work):
-    """The network's outputs (B, out); the outputs of all layers stay in `work`."""
-    given, place, last = rows, 0, widths.size - 2
-    for i in range(last + 1):
-        matrix, bias, at = _layer(weights, at, widths, i)
-        count = rows.shape[0] * widths[i + 1]
-        out = work[place : place + count].reshape(rows.shape[0], widths[i + 1])
-        np.dot(given, matrix.T, out)
-        for r in range(out.shape[0]):
-            for c in range(out.shape[1]):
-                x = out[r, c] + bias[c]
-                out[r, c] = x if i == last else max(x, np.float32(0))
-        given, place = out, place + count
-    return given
-
-
-@compiled
-def _backward(rows, weights, gradient, at, widths, work, slope):
-    """Write the gradient of a network, given the loss gradient `slope` (B, out) in its outputs."""
-    size = rows.shape[0]
-    places, ats = np.zeros(widths.size, np.int64), np.zeros(widths.size, np.int64)
-    ats[0] = at
-    for i in range(widths.size - 1):
-        places[i + 1] = places[i] + size * widths[i + 1]
-        ats[i + 1] = ats[i] + (widths[i] + 1) * widths[i + 1]
-    for i in range(widths.size - 2, -1, -1):
-        matrix, _, _ = _layer(weights, ats[i], widths, i)
-        d_matrix, d_bias, _ = _layer(gradient, ats[i], widths, i)
-        given = rows if i == 0 else work[places[i - 1] : places[i]].reshape(size, widths[i])
-        np.dot(slope.T, given, d_matrix)
-        d_bias[:] = 0
-        for r in range(size):
-            for c in range(d_bias.size):
-                d_bias[c] += slope[r, c]
-        if i > 0:
-            before = np.dot(slope, matrix)
-            for r in range(size):
-                for c in range(before.shape[1]):
-                    if given[r, c] <= 0:
-                        before[r, c] = 0
-            slope = before
-
-
-@compiled
-def _clip_norm(gradient, most):
-    """Scale the gradient down to the norm `most` if it is longer."""
-    squares = np.float32(0)
-    for g in gradient:
-        squares += g * g
-    scale = np.float32(min(1.0, most / (np.sqrt(squares) + 1e-6)))
-    for i in range(gradient.size):
-        gradient[i] *= scale
-
-
-@compiled
-def _adam(network, gradient, settings):
-    """One step of Adam."""
-    network.updates[0] += 1
-    t = network.updates[0]
-    beta1, beta2 = np.float32(settings.beta1), np.float32(settings.beta2)
-    step = np.float32(settings.rate / (1 - settings.beta1**t))
-    scale, eps = np.float32(1 / np.sqrt(1 - settings.beta2**t)), np.float32(settings.eps)
-    decay, one = np.float32(settings.weight_decay), np.float32(1)
-    weights, first, second = network.weights, network.first, network.second
-    for i in range(weights.size):
-        g = gradient[i] + decay * weights[i]
-        first[i] = beta1 * first[i] + (one - beta1) * g
-        second[i] = beta2 * second[i] + (one - beta2) * g * g
-        weights[i] -= step * first[i] / (np.sqrt(second[i]) * scale + eps)

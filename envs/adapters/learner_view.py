@@ -5,6 +5,7 @@ Every adapter for a learning library uses it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, TypedDict, get_args
@@ -158,6 +159,20 @@ class LearnerView:
             per_row /= max(float(spec.arrivals.rate.mean()), 1e-9)
         return float(1.0 / max(per_row, 1e-9))
 
+    def on(self, market: Market) -> LearnerView:
+        """The same view, of other markets with the same products.
+
+        Args:
+            market: The markets.
+        """
+        other = copy.copy(self)
+        other.market = market
+        if self._window is not None:
+            other._window = np.repeat(other._present()[:, None], self.history, axis=1)
+        if self._rates is not None:
+            other._rates = np.zeros((2, *market.state.list_price.shape))
+        return other
+
     @property
     def num_rows(self) -> int:
         """Number of rows of an observation: E, or E * N product-wise."""
@@ -249,15 +264,18 @@ class LearnerView:
         raw = self.raw(checked_actions(actions, self.num_rows, self.action_space))
         return self.step_raw(raw.reshape(self.market.num_markets, -1))
 
-    def step_raw(self, raw: NDArray[np.float32], *, rival_price: ArrayLike | None = None) -> Outcome:
+    def step_raw(
+        self, raw: NDArray[np.float32], *, charged: bool = True, rival_price: ArrayLike | None = None
+    ) -> Outcome:
         """As `step`, from raw actions of the right shape.
 
         Args:
             raw: (E, N * A) numbers in [-1, 1].
+            charged: Whether product-wise rewards will be asked for, which need the charges.
             rival_price: (E, R) prices of the rival offers, NaN where the scenario's rule decides;
                 all by rule by default.
         """
-        credit, base = self._credit_price, self.base_now
+        credit, base = self._credit_price if charged else None, self.base_now
         if self.layout.rule_at_zero:
             base = self.layout.around(base, self.base_price, raw[:, :: self.layout.size] == 0)
         return self._seen(self.market.step_raw(raw, self.layout, base, credit_price=credit, rival_price=rival_price))

@@ -15,7 +15,7 @@ from typing import Any
 from numba.core.caching import FunctionCache
 
 _PACKAGE = Path(__file__).parents[2]
-_SOURCES = ("envs/jit", "envs/kernels", "pricing")
+_SOURCES = ("envs/jit", "envs/kernels", "pricing", "agents/ppo")
 
 
 @functools.cache

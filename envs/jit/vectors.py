@@ -6,8 +6,10 @@ they use them. Later ones do not, and the market's loops are a fifth faster with
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite.binding import get_host_cpu_name
-from numba.core import config
+from numba.core import config as numba_config
 from numba.core.codegen import get_host_cpu_features
 
 _LOWER_THEIR_CLOCK = ("skylake-avx512", "cascadelake", "cooperlake", "cannonlake")
@@ -25,6 +27,7 @@ def wide_features(processor: str, features: str) -> str | None:
     return features + ",-prefer-256-bit"
 
 
+config: Any = numba_config
 # What the user has chosen for Numba stands.
 if config.CPU_NAME is None and config.CPU_FEATURES is None:
     config.CPU_FEATURES = wide_features(get_host_cpu_name(), get_host_cpu_features())

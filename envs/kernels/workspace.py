@@ -107,15 +107,16 @@ class Workspace(structref.StructRefProxy):
 
     def __new__(cls, arrays: MarketArrays, scratch: Scratch) -> Workspace:
         """Combine the market's arrays and scratch."""
-        return _workspace((arrays, *scratch))
+        # Apart: Numba recognises the type of a tuple of arrays at once, but not with a structref among them.
+        return _workspace(arrays, tuple(scratch))
 
 
 structref.define_proxy(Workspace, _WorkspaceType, ["arrays", *Scratch._fields])
 
 
 @compiled.entry
-def _workspace(parts):
-    return Workspace(*parts)
+def _workspace(arrays, parts):
+    return Workspace(arrays, *parts)
 
 
 def period_scratch(constants, markets, decoding, detail):

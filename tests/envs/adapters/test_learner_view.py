@@ -97,6 +97,20 @@ def test_two_products_share_their_customers(shop):
     np.testing.assert_allclose(each._rates[1], outcome.expected_profit / customers, rtol=1e-6)
 
 
+def test_a_view_on_other_markets_is_as_if_made_for_them():
+    options = {"reward": "conversion-difference", "history": 2, "actions": "discrete", "reward_scale": 0.5}
+    made = LearnerView(Market("regimes", num_markets=5, seed=7), **options)
+    moved = LearnerView(Market("regimes", num_markets=3, seed=1), **options)
+    actions = np.arange(5)
+    moved.step(np.arange(3))
+    other = moved.on(Market("regimes", num_markets=5, seed=7))
+    for view in (made, other):
+        view.step(actions)
+    np.testing.assert_array_equal(made.observe(), other.observe())
+    np.testing.assert_array_equal(made.rewards(made.step(actions)), other.rewards(other.step(actions)))
+    assert moved.num_rows == 3
+
+
 def test_levels_around_the_regular_price_leave_one_to_the_rule():
     """The rival charges a dollar less than the last price: the second level undercuts it by five, the others are fixed."""
     options = {"base": competitor("undercut:5"), "actions": "discrete", "price_levels": 3, "price_reach": 2}

@@ -16,6 +16,11 @@ def view_of(spec, markets=16, draws=None, **options) -> LearnerView:
     return view
 
 
+def looked(draws, actions):
+    draws.note(actions)
+    return draws.observations()[0]
+
+
 def actions_of(view, seed=0):
     shape = (view.num_rows, *view.action_space.shape)
     if view.levels is not None:
@@ -37,11 +42,11 @@ def test_draws_differ_come_again_and_leave_the_markets_as_they_are(name, options
     view = view_of(name, **options)
     before, actions = {k: v.copy() for k, v in view.arrays().items()}, actions_of(view)
     draws = NextDraws(view, 3)
-    found = draws.observations(actions)
+    found = looked(draws, actions)
     for key, array in view.arrays().items():
         np.testing.assert_array_equal(array, before[key])
-    np.testing.assert_array_equal(draws.observations(actions), found)
-    np.testing.assert_array_equal(NextDraws(view, 3).observations(actions), found)
+    np.testing.assert_array_equal(looked(draws, actions), found)
+    np.testing.assert_array_equal(looked(NextDraws(view, 3), actions), found)
     view.step(actions)
     reached = view.observe()
     assert found.shape == (3, *reached.shape)
@@ -54,10 +59,22 @@ def test_draws_differ_come_again_and_leave_the_markets_as_they_are(name, options
         )
 
 
+@pytest.mark.parametrize(("name", "options"), [("regimes", {"history": 3}), ("price-and-order", {})])
+def test_periods_that_are_looked_at_together_are_as_one_by_one(name, options):
+    view = view_of(name, **options)
+    together, apart, found = NextDraws(view, 3), NextDraws(view, 3), []
+    for period in range(3):
+        actions = actions_of(view, seed=period)
+        together.note(actions)
+        found.append(looked(apart, actions))
+        view.step(actions)
+    np.testing.assert_array_equal(together.observations(), np.stack(found))
+
+
 def test_their_mean_is_that_of_the_market():
     view = view_of("scarce", markets=1)
     action = np.zeros((1, 1), np.float32)
-    possible = NextDraws(view, 20_000).observations(action)[:, 0]
+    possible = looked(NextDraws(view, 20_000), action)[:, 0]
     many = view_of("scarce", markets=20_000)
     many.restore_arrays({k: np.repeat(v, 20_000, axis=-1) for k, v in view.arrays().items()})
     clock = many.market.state.clock
@@ -76,7 +93,12 @@ def test_they_follow_the_posterior_draw(shop):
     draws, before = NextDraws(view, 500), view.market.spec.name
     view.restart(np.ones(16, bool))
     assert view.market.spec.name != before
+    assert not draws.moved
     actions = np.zeros_like(actions_of(view))
-    possible = draws.observations(actions)
-    same = NextDraws(view, 500).observations(actions)  # made in this draw
+    possible = looked(draws, actions)
+    same = looked(NextDraws(view, 500), actions)  # made in this draw
     np.testing.assert_array_equal(possible, same)
+    draws.note(actions)
+    view.restart(np.ones(16, bool))
+    assert draws.moved
+    np.testing.assert_array_equal(draws.observations()[0], possible)
