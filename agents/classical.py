@@ -245,16 +245,16 @@ def _money_of(
         truth, num_markets=batch, seed=seed_for("tuning", seed), numbers=np.tile(numbers, len(paths)), believed=spec
     )
     base_stock, express_stock = [*np.repeat(levels, markets, axis=1).astype(np.float32), None, None][:2]
-    drawn, gap = np.zeros((2, batch, products))
+    # Markets last, as they lie in the outcome.
+    drawn, expected = np.zeros((2, products, batch))
     for t in range(spec.market.horizon_periods):
         price = np.repeat(paths[:, min(t, paths.shape[1] - 1)], markets, axis=0).astype(np.float32)
         orders = orders_up_to(base_stock, express_stock, market.view) if len(levels) else {}
-        outcome = market.step(Action(price, **orders))
-        factor, money = spec.market.discount_factor**t, market.money(outcome)
-        drawn += factor * money
-        gap += factor * (market.money(outcome, expected=True) - money)
-    shape = (len(paths), markets, products)
-    return drawn.reshape(shape), gap.reshape(shape)
+        outcome, factor = market.step(Action(price, **orders)), spec.market.discount_factor**t
+        drawn += factor * market.money(outcome).T
+        expected += factor * market.money(outcome, expected=True).T
+    money, gap = (part.T.reshape(len(paths), markets, products) for part in (drawn, expected - drawn))
+    return money, gap
 
 
 def _cross_entropy(
