@@ -72,6 +72,12 @@ class ExpectedValues(VecEnvWrapper):
             self._look_ahead()
         return observations, rewards, dones, infos
 
+    def forget(self) -> None:
+        """Start anew, after a rollout that did not end."""
+        self._reached, self._ended, self._noise = [], [], []
+        for ahead in self._next:
+            ahead.forget()
+
     def take_noise(self) -> NDArray[np.float32]:
         """(T, rows) discounted noise in the rewards of the periods since the last call."""
         self._look_ahead()
@@ -85,17 +91,16 @@ class ExpectedValues(VecEnvWrapper):
             self._reached, self._ended = [], []
             possible = np.concatenate([ahead.observations() for ahead in self._next], axis=2)
             states = np.concatenate([reached[:, None], possible], axis=1)
-            values = values_of(self._model.policy, states)
-            shaping = self._markets.shaping
+            rows, shaping = states.reshape(-1, states.shape[-1]), self._markets.shaping
+            values = values_of(self._model.policy, rows)
             if shaping is not None:
-                potential = shaping.potential(states.reshape(-1, states.shape[-1]))
-                values = values + shaping.scale * potential.reshape(values.shape)
+                values = values + shaping.scale * shaping.potential(rows)
+            values = values.reshape(states.shape[:-1])
             noise = np.where(ended, 0, values[:, 0] - values.mean(axis=1))
             self._noise.append((self._model.gamma * noise).astype(np.float32))
 
 
-def values_of(policy: ActorCriticPolicy, observations: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(…) what the critic expects from states, (…, F), on."""
-    rows = torch.from_numpy(observations.reshape(-1, observations.shape[-1])).to(policy.device)
+def values_of(policy: ActorCriticPolicy, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(R,) what the critic expects from states, (R, …), on."""
     with torch.no_grad():
-        return policy.predict_values(rows)[:, 0].cpu().numpy().reshape(observations.shape[:-1])
+        return policy.predict_values(torch.from_numpy(rows).to(policy.device))[:, 0].cpu().numpy()

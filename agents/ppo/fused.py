@@ -150,6 +150,7 @@ class FusedPPO(PPO):
         if self.next_draws and isinstance(env, MarketVecEnv):
             if self._ahead is None or self._ahead.venv is not env:
                 self._ahead = ExpectedValues(env, self, self.next_draws)
+            self._ahead.forget()
             env = expected = self._ahead
         policy.in_rollout = late
         try:
@@ -174,7 +175,8 @@ class FusedPPO(PPO):
                 noise if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(noise).to(self.device)
             )
         if late:
-            buffer.values = values_of(self.policy, buffer.observations)
+            rows = buffer.observations.reshape(-1, *buffer.obs_shape)
+            buffer.values = values_of(self.policy, rows).reshape(buffer.rewards.shape)
         with torch.no_grad():
             last = self.policy.predict_values(self.policy.obs_to_tensor(self._last_obs)[0])  # pyright: ignore[reportArgumentType]
         buffer.compute_returns_and_advantage(last, self._last_episode_starts)

@@ -34,7 +34,13 @@ class NextDraws:
 
     def __init__(self, view: LearnerView, draws: int) -> None:
         self._view, self._draws, self._copies = view, draws, view
-        self._spec, self._arrays, self._actions = view.market.spec, [], []
+        self._spec = view.market.spec
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the states noted."""
+        self._arrays: list[dict[str, NDArray]] = []
+        self._actions: list[NDArray] = []
 
     @property
     def moved(self) -> bool:
@@ -61,7 +67,7 @@ class NextDraws:
         arrays["clock"][0] += _APART * np.tile(np.repeat(np.arange(1, draws + 1), each), periods)
         self._copies.restore_arrays(arrays)
         self._copies.step(np.concatenate([actions for actions in self._actions for _ in range(draws)]))
-        self._arrays, self._actions = [], []
+        self.forget()
         return self._copies.observe().reshape(periods, draws, self._view.num_rows, -1)
 
     def _market(self, size: int) -> Market:

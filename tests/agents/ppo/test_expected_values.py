@@ -9,6 +9,7 @@ from repricer import make_sb3_env, train
 from repricer.agents.ppo.expected_values import ExpectedValues
 from repricer.agents.ppo.fused import FusedPPO
 from repricer.envs.adapters.sb3_env import Shaping
+from stable_baselines3.common.callbacks import BaseCallback
 
 
 def played(scenario: Any, draws: int, periods: int = 60, shaping: Shaping | None = None, **options: Any) -> Any:
@@ -76,3 +77,15 @@ def test_a_run_learns_with_it_and_says_so() -> None:
 def test_a_wrong_number_of_draws_is_refused(given: Any, words: str) -> None:
     with pytest.raises(ValueError, match=f"next_draws must be .*{words}"):
         train("scarce", steps=100, settings={"next_draws": given})
+
+
+def test_a_rollout_that_was_stopped_leaves_nothing_to_the_next() -> None:
+    venv = make_sb3_env("scarce", num_envs=4, seed=3, reward="expected")
+    model = FusedPPO("MlpPolicy", venv, n_steps=10, batch_size=40, device="cpu", seed=0, next_draws=2)
+
+    class Stops(BaseCallback):
+        def _on_step(self) -> bool:
+            return self.n_calls < 3
+
+    model.learn(40, callback=Stops())
+    assert model.learn(40).num_timesteps == 40
