@@ -40,6 +40,10 @@ def policy_from(agent: Any, env: Any = None, *, name: str | None = None) -> Run:
         >>> sorted(row.policy for row in evaluate("stationary-logit", [run], episodes=8).rows)
         ['best-fixed', 'regular-price']
     """
+    if not (isinstance(agent, BaseAlgorithm) or callable(agent)):
+        raise ValueError(
+            f"agent must be an SB3 model, a torch module or a function; got {type(agent).__name__}; wrap it"
+        )
     if env is None and isinstance(agent, BaseAlgorithm):
         env = agent.get_env()
     view = _view_of(env)
@@ -95,15 +99,16 @@ def _actor(agent: Any, view: LearnerView) -> Actor:
         return _of_sb3(agent, view)
     if isinstance(agent, torch.nn.Module):
         actor = Actor(agent, view.levels, columns)
-    elif callable(agent):
-        actor = Actor(_Function(agent, view), None, columns)
     else:
-        raise ValueError(
-            f"agent must be an SB3 model, a torch module or a function; got {type(agent).__name__}; wrap it"
-        )
+        actor = Actor(_Function(agent, view), None, columns)
     rows = torch.from_numpy(view.observe())
-    with one_thread(), torch.inference_mode():
-        raw = actor.eval()(rows)
+    try:
+        with one_thread(), torch.inference_mode():
+            raw = actor.eval()(rows)
+    except RuntimeError as error:
+        raise ValueError(
+            f"agent must take rows of {rows.shape[1]} features; got {error}; give the market that it was trained in"
+        ) from error
     if tuple(raw.shape) != (len(rows), columns):
         raise ValueError(
             f"agent must return {columns} numbers a row; got shape {tuple(raw.shape)} for {len(rows)}; fix it"

@@ -41,6 +41,10 @@ _MANAGED = {
     "replay_buffer_class",
     "replay_buffer_kwargs",
     "optimize_memory_usage",
+    # Noise that depends on the state: exploration of prices needs none, and exported policies have none.
+    "use_sde",
+    "sde_sample_freq",
+    "use_sde_at_warmup",
 }
 
 

@@ -17,6 +17,8 @@ from .cloning import clone_defaults
 from .run import learner_view_of
 from .settings import Settings, settings_for
 
+_SEEDS = 1 << 32  # torch, numpy and SB3 take no others
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -89,6 +91,8 @@ def plan_for(
             raise ValueError(f"{name} must be a whole number; got {value!r}; fix it")
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}; ask for more")
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"seed must be between 0 and {_SEEDS - 1}; got {seed}; choose another")
     options, own = algorithm(algo).options, dict(settings or {})
     asked = settings_for(spec, algo, own, options, preset)
     # What answers the nominal market is what training in variants is to unlearn.
@@ -98,6 +102,11 @@ def plan_for(
     of_all = settings_for(spec, algo, chosen, options, preset)
     plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, tuple(map(load_scenario, assortments)))
     _check_reward(plan.settings)
+    rows = plan.settings.num_envs * plan.settings.algorithm.get("n_steps", 2)
+    if rows < 2 and not algorithm(algo).off_policy:
+        raise ValueError(
+            "num_envs times n_steps must be at least 2, to learn from differences; got 1 times 1; raise one"
+        )
     _check_assortments(plan)
     if plan.settings.risk != "mean" and not batches_of(spec, plan.settings):
         why = "setting draws 0" if spec.num_draws and not plan.settings.draws else "none"

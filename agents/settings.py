@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..envs.adapters.learner_view import Actions, LevelsAround, Reward
+from ..envs.adapters.view_options import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
 from ..scenarios.errors import nearest
 from .posterior import worst_share
@@ -123,6 +123,10 @@ class Settings:
         for name, high in _SHARES.items():
             if not 0 <= values.get(name, 0) <= high:
                 raise ValueError(f"{name} must be between 0 and {high:g}; got {values[name]}; fix it")
+        for name in _POSITIVE:
+            value = values.get(name)
+            if value is not None and not isinstance(value, str) and not value > 0:
+                raise ValueError(f"{name} must be above 0; got {value}; raise it")
         worst_share(self.risk)
         if self.network == "rnn" and self.history == 1:
             raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
@@ -149,6 +153,7 @@ _CHOICES = {
     "opening": Opening,
 }
 _TEXTS = {*_CHOICES, "base_price", "risk"}
+_POSITIVE = ("learning_rate", "max_grad_norm", "clip_range", "target_kl")
 _SHARES = {
     "gamma": 1.0,
     "gae_lambda": 1.0,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,31 @@ from .jit.rng import child, mix
 Purpose = Literal["training", "tuning", "validation", "test"]
 DRAWN_SEEDS = 1 << 31
 """Where an environment is not given a seed, it draws one below this."""
+
+
+_MOST_SEED = (1 << 63) - 1
+
+
+def checked_seed(seed: Any) -> int:
+    """The seed of an environment as a whole number.
+
+    Args:
+        seed: What a caller gave.
+
+    Raises:
+        ValueError: It is none, or out of range.
+
+    Example:
+        >>> checked_seed(np.int64(3))
+        3
+    """
+    try:
+        whole = operator.index(seed)
+    except TypeError:
+        whole = -1
+    if not 0 <= whole <= _MOST_SEED:
+        raise ValueError(f"seed must be a whole number from 0 to {_MOST_SEED}; got {seed!r}; fix it")
+    return whole
 
 
 def seed_for(purpose: Purpose, seed: int = 0) -> int:

@@ -20,6 +20,7 @@ from .kernels.outcome import Outcome
 from .kernels.price_rules import guarded_prices
 from .kernels.state import LIST_PRICE, Floats, MarketState
 from .rivals import Rivals
+from .seeds import checked_seed
 from .step import NOTHING_RAW, Dynamics, PeriodInputs
 
 
@@ -65,8 +66,8 @@ class Market:
         believed: MarketSpec | None = None,
         draws: DrawSchedule | None = None,
     ) -> None:
-        if num_markets < 1:
-            raise ValueError(f"num_markets must be at least 1; got {num_markets}; ask for one market or more")
+        if not isinstance(num_markets, int | np.integer) or num_markets < 1:
+            raise ValueError(f"num_markets must be a whole number of at least 1; got {num_markets!r}; fix it")
         self.spec = self.scenario = load_scenario(scenario)
         if draws is None and self.scenario.posterior is not None and self.scenario.posterior.simulated:
             draws = DrawSchedule()
@@ -82,7 +83,7 @@ class Market:
             _check_believed(self.spec, believed)
         self.believed = believed
         self.catalogue = catalogue_of(believed or self.spec)
-        self.dynamics = Dynamics(self.spec, num_markets, seed, draw_rivals, believed)
+        self.dynamics = Dynamics(self.spec, num_markets, checked_seed(seed), draw_rivals, believed)
         self.rivals = Rivals(self.spec)
         self._by_rule, self._no_credit = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
         self._layout: ActionLayout | None = None
@@ -92,7 +93,7 @@ class Market:
     def reset(self, *, seed: int | None = None) -> MarketState:
         """Start episode 0 of every market; a seed gives the markets other customers."""
         if seed is not None:
-            self.dynamics.seed = int(seed)
+            self.dynamics.seed = checked_seed(seed)
         self._set(self.dynamics.initial_state(self.numbers, np.zeros(self.num_markets, dtype=np.int64)))
         return self.state
 

@@ -100,7 +100,7 @@ class ExpectedValues(VecEnvWrapper):
             self._noise.append((self._model.gamma * noise).astype(np.float32))
 
 
-def values_of(policy: ActorCriticPolicy, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def values_of(policy: ActorCriticPolicy, rows: NDArray[Any]) -> NDArray[np.float32]:
     """(R,) what the critic expects from states, (R, …), on."""
     with torch.no_grad():
-        return policy.predict_values(torch.from_numpy(rows).to(policy.device))[:, 0].cpu().numpy()
+        return policy.predict_values(policy.obs_to_tensor(rows)[0])[:, 0].cpu().numpy()

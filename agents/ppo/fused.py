@@ -15,11 +15,11 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import explained_variance
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from stable_baselines3.common.vec_env import VecEnv
 from torch.nn.functional import linear
 
 from ...envs import MarketVecEnv
@@ -98,9 +98,10 @@ def imitate_teacher(
 
 def _is_plain(policy: ActorCriticPolicy) -> bool:
     """Whether actions are Gaussian or categorical and the networks plain ReLU layers."""
-    layers = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net)
+    layers, seen = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net), policy.observation_space
     return (
-        isinstance(policy.action_space, Box | Discrete | MultiDiscrete)
+        (isinstance(seen, Box) and seen.dtype == np.float32 and len(seen.shape) == 1)
+        and isinstance(policy.action_space, Box | Discrete | MultiDiscrete)
         and not (policy.use_sde or policy.squash_output)
         and type(policy.features_extractor) is FlattenExtractor
         and all(isinstance(layer, torch.nn.Linear | torch.nn.ReLU) for layer in layers)
@@ -136,50 +137,49 @@ class FusedPPO(PPO):
     policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
 
     def __init__(self, *args: Any, next_draws: int = 0, **options: Any) -> None:
+        if not isinstance(next_draws, int) or next_draws < 0:
+            raise ValueError(f"next_draws must be a whole number of at least 0; got {next_draws!r}; fix it")
         self.next_draws, self._ahead = next_draws, None
         super().__init__(*args, **options)
 
-    def collect_rollouts(self, env: VecEnv, *arguments: Any, **options: Any) -> bool:
-        """Collect experience as SB3 does; values are computed for many rows at once: those after truncated
-        episodes at each step, all others at the end.
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """Collect experience as SB3 does; values are computed at the end, for all rows at once.
+
+        Until then, those that a callback sees in each step of plain networks are zero.
+
+        Args:
+            env: The environment.
+            callback: Called in each step, and when the rollout is complete.
+            rollout_buffer: The buffer, filled.
+            n_rollout_steps: Number of steps.
         """
         policy: Any = self.policy
-        expected = None
-        on_device = isinstance(self.rollout_buffer, DeviceRolloutBuffer)
-        late = isinstance(policy, PlainPolicy) and not on_device and _is_plain(policy)
-        if self.next_draws and isinstance(env, MarketVecEnv):
-            if self._ahead is None or self._ahead.venv is not env:
-                self._ahead = ExpectedValues(env, self, self.next_draws)
-            self._ahead.forget()
-            env = expected = self._ahead
+        plain = isinstance(policy, PlainPolicy) and _is_plain(policy)
+        late = plain and not isinstance(rollout_buffer, DeviceRolloutBuffer)
+        ahead = self._looking_ahead(env)
         policy.in_rollout = late
         try:
-            complete = super().collect_rollouts(_Continued(env, self), *arguments, **options)
+            completing: Any = _Completing(callback, self, late, ahead)
+            return super().collect_rollouts(ahead or env, completing, rollout_buffer, n_rollout_steps)
         finally:
             policy.in_rollout = False
-        if complete and (late or expected is not None):
-            self._value_rollout(late, expected)
-        return complete
+
+    def _looking_ahead(self, env: VecEnv) -> ExpectedValues | None:
+        """The environment that also looks at what else could follow, if the setting asks for it."""
+        if not (self.next_draws and isinstance(env, MarketVecEnv)):
+            return None
+        if self._ahead is None or self._ahead.venv is not env:
+            self._ahead = ExpectedValues(env, self, self.next_draws)
+        self._ahead.forget()
+        return self._ahead
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_ahead": None}
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_ahead"]
-
-    def _value_rollout(self, late: bool, expected: ExpectedValues | None) -> None:
-        """Fill in the values, take the noise of those that follow out of the rewards, and estimate the
-        advantages from both.
-        """
-        buffer: Any = self.rollout_buffer
-        if expected is not None:
-            noise = expected.take_noise()
-            buffer.rewards -= (
-                noise if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(noise).to(self.device)
-            )
-        if late:
-            rows = buffer.observations.reshape(-1, *buffer.obs_shape)
-            buffer.values = values_of(self.policy, rows).reshape(buffer.rewards.shape)
-        with torch.no_grad():
-            last = self.policy.predict_values(self.policy.obs_to_tensor(self._last_obs)[0])  # pyright: ignore[reportArgumentType]
-        buffer.compute_returns_and_advantage(last, self._last_episode_starts)
 
     def _setup_model(self) -> None:
         if self.device.type != "cpu" and self.rollout_buffer_class is None:
@@ -244,29 +244,60 @@ class FusedPPO(PPO):
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
 
-class _Continued(VecEnvWrapper):
-    """Adds the value of what follows a truncated episode to its last reward; SB3 would compute it
-    row by row.
+class _Completing:
+    """A callback that completes a rollout before the user's own callback sees its end: the values of its
+    states, those that follow episodes that were cut, and the noise of those that follow others.
+
+    Args:
+        callback: The user's own.
+        model: The model.
+        late: Whether the values of the rollout's states are still to be computed.
+        ahead: Knows the noise, or None.
     """
 
-    def __init__(self, venv: VecEnv, model: PPO) -> None:
-        super().__init__(venv)
-        self._model = model
+    def __init__(self, callback: BaseCallback, model: FusedPPO, late: bool, ahead: ExpectedValues | None) -> None:
+        self._callback, self._model, self._late, self._ahead = callback, model, late, ahead
+        self._names: dict[str, Any] = {}
+        self._cut: list[tuple[int, int]] = []
+        self._last: list[NDArray[Any]] = []
 
-    def reset(self) -> Any:
-        return self.venv.reset()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._callback, name)
 
-    def step_wait(self) -> VecEnvStepReturn:
-        observations, rewards, dones, infos = self.venv.step_wait()
-        cut = [row for row in np.flatnonzero(dones) if infos[row].get("TimeLimit.truncated")]
-        if cut:
-            last = np.stack([infos[row]["terminal_observation"] for row in cut])
-            with torch.no_grad():
-                values = self._model.policy.predict_values(self._model.policy.obs_to_tensor(last)[0])
-            rewards[cut] += self._model.gamma * values.flatten().cpu().numpy()
-            for row in cut:
+    def update_locals(self, names: dict[str, Any]) -> None:
+        self._names = names
+        self._callback.update_locals(names)
+
+    def on_step(self) -> bool:
+        goes_on, infos = self._callback.on_step(), self._names["infos"]
+        for row in np.flatnonzero(self._names["dones"]):
+            last = infos[row].get("terminal_observation")
+            if isinstance(last, np.ndarray) and infos[row].get("TimeLimit.truncated"):
+                self._cut.append((self._names["n_steps"], int(row)))
+                self._last.append(last)
+                # Else SB3 would value what follows, row by row.
                 infos[row]["TimeLimit.truncated"] = False
-        return observations, rewards, dones, infos
+        return goes_on
+
+    def on_rollout_end(self) -> None:
+        if self._late or self._cut or self._ahead is not None:
+            self._complete()
+        self._callback.on_rollout_end()
+
+    def _complete(self) -> None:
+        model, buffer = self._model, cast(Any, self._model.rollout_buffer)
+        change = np.zeros(tuple(buffer.rewards.shape), np.float32)
+        if self._ahead is not None:
+            change -= self._ahead.take_noise()
+        if self._cut:
+            change[tuple(zip(*self._cut, strict=True))] += model.gamma * values_of(model.policy, np.stack(self._last))
+        buffer.rewards += (
+            change if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(change).to(model.device)
+        )
+        if self._late:
+            rows = buffer.observations.reshape(-1, *buffer.obs_shape)
+            buffer.values = values_of(model.policy, rows).reshape(change.shape)
+        buffer.compute_returns_and_advantage(self._names["values"], self._names["dones"])
 
 
 def _rows(played: NDArray[Any]) -> NDArray[np.float32]:

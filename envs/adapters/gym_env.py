@@ -11,10 +11,11 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec
-from ..seeds import DRAWN_SEEDS
+from ..seeds import DRAWN_SEEDS, checked_seed
 from ..simulator import Market
-from .learner_view import LearnerView, ViewOptions
+from .learner_view import LearnerView
 from .render import Seen, check_render_mode, draw, lines
+from .view_options import ViewOptions
 
 
 class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
@@ -83,6 +84,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         An environment that never had a seed draws one.
         """
         unseeded = seed is None and self._np_random is None
+        seed = None if seed is None else checked_seed(seed)
         super().reset(seed=seed)
         if seed is not None or unseeded:
             self.learner_view.reset(seed=int(self.np_random.integers(DRAWN_SEEDS)) if seed is None else seed)

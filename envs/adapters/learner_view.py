@@ -8,13 +8,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, TypedDict, get_args
+from typing import Literal
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from numpy.typing import ArrayLike, NDArray
 
-from ...pricing import FEATURE_LIMIT, Action, ActionLayout, Policy, row_width
+from ...pricing import FEATURE_LIMIT, Action, ActionLayout, Policy, checked_policy, row_width
 from ..kernels.outcome import Outcome
 from ..kernels.sales import total_by_market
 from ..kernels.state import MarketState
@@ -22,31 +22,14 @@ from ..seeds import seed_for
 from ..simulator import Market
 from .action_checks import checked_actions
 from .action_levels import action_levels
+from .view_options import Actions, LevelsAround, Reward, check_options, price_per_product
 
-Reward = Literal["drawn", "expected", "conversion-difference"]
-Actions = Literal["continuous", "discrete"]
-LevelsAround = Literal["base-price", "regular"]
 _TRIAL_PERIODS = 64
 _INFO = (
     *("list_price", "paid", "units", "lost", "trail", "shown", "revenue", "profit"),
     *("expected_revenue", "expected_profit", "expected_reward", "propensity"),
 )
 """The keys of `info`, in their order."""
-
-
-class ViewOptions(TypedDict, total=False):
-    """The options of a `LearnerView` that every environment takes, with its defaults."""
-
-    reward: Reward
-    base_price: ArrayLike | None
-    base: Policy | None
-    reward_scale: float | Literal["auto"]
-    history: int
-    actions: Actions
-    price_levels: int
-    price_reach: float
-    levels_around: LevelsAround
-    layout: ActionLayout | None
 
 
 class LearnerView:
@@ -104,11 +87,11 @@ class LearnerView:
         levels_around: LevelsAround = "base-price",
         layout: ActionLayout | None = None,
     ) -> None:
-        _check_options(reward, reward_scale, history, actions, price_levels, price_reach, levels_around)
-        regular = market.catalogue.regular_price
+        check_options(reward, reward_scale, history, actions, price_levels, price_reach, levels_around, layout)
+        regular, base = market.catalogue.regular_price, None if base is None else checked_policy(base, "base")
         self.market, self.product_wise = market, product_wise
         self.reward: Reward = reward
-        self.base_price = _per_product(regular if base_price is None else base_price, regular.shape)
+        self.base_price = price_per_product(regular if base_price is None else base_price, regular.shape)
         self.base, self.price_reach = base, price_reach
         apart = levels_around == "regular"
         if apart and (base is None or actions != "discrete"):
@@ -359,39 +342,3 @@ class LearnerView:
             "expected_reward": np.zeros(markets, np.float32),
         }
         return facts
-
-
-def _check_options(
-    reward: str,
-    reward_scale: object,
-    history: int,
-    actions: str,
-    price_levels: int,
-    price_reach: float,
-    levels_around: str,
-) -> None:
-    """Refuse the first option of a `LearnerView` that is out of range."""
-    if history < 1:
-        raise ValueError(f"history must be at least 1 period; got {history}; ask for one or more")
-    choices = (
-        ("reward", reward, Reward),
-        ("actions", actions, Actions),
-        ("levels_around", levels_around, LevelsAround),
-    )
-    for name, given, kind in choices:
-        if given not in get_args(kind):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}; got {given!r}; choose one of them")
-    if price_reach and not price_reach > 1:
-        raise ValueError(f"price_reach must be 0 or above 1; got {price_reach}; ask for more")
-    if reward_scale != "auto" and not (isinstance(reward_scale, (int, float)) and 0 < reward_scale < np.inf):
-        raise ValueError(f"reward_scale must be a number above 0, or 'auto'; got {reward_scale!r}; fix it")
-    if price_levels < 2:
-        raise ValueError(f"price_levels must be at least 2; got {price_levels}; ask for more")
-
-
-def _per_product(base_price: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A copy of the base prices, one per product."""
-    prices = np.array(base_price, dtype=np.float32)
-    if prices.shape != shape:
-        raise ValueError(f"base_price must have one price per product, shape {shape}; got {prices.shape}; fix it")
-    return prices

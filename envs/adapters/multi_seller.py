@@ -19,7 +19,8 @@ from ..kernels.outcome import Outcome
 from ..kernels.state import LIST_PRICE, Floats
 from ..rivals import offer_view
 from ..simulator import Market
-from .learner_view import LearnerView, ViewOptions
+from .learner_view import LearnerView
+from .view_options import ViewOptions
 
 OWN = "own"
 _WIDEST = 4.0

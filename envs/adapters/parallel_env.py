@@ -12,9 +12,9 @@ from pettingzoo import ParallelEnv
 from ...scenarios import MarketSpec
 from ..seeds import DRAWN_SEEDS
 from .action_checks import checked_actions
-from .learner_view import ViewOptions
 from .multi_seller import OWN, MultiSellerMarket
 from .render import Seen, check_render_mode, draw, lines
+from .view_options import ViewOptions
 
 
 class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):

@@ -16,7 +16,8 @@ from ...scenarios import MarketSpec, load_scenario
 from ..draw_schedule import DrawSchedule
 from ..simulator import Market
 from .action_checks import checked_actions
-from .learner_view import LearnerView, ViewOptions
+from .learner_view import LearnerView
+from .view_options import ViewOptions, checked_count
 
 
 class BatchVecEnv(VecEnv):
@@ -54,7 +55,9 @@ class BatchVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The attribute of the first learner view, repeated for each row."""
-        return [getattr(self.learner_view, attr_name, None) for _ in self._rows(indices)]
+        # SB3 asks for a render mode, which a batch does not have.
+        value = None if attr_name == "render_mode" else getattr(self.learner_view, attr_name)
+        return [value for _ in self._rows(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: rows share one batch of markets."""
@@ -283,6 +286,12 @@ def make_sb3_env(
         (8, (1,))
     """
 
+    checked_count(num_envs, "num_envs", 1)
+    for name, given in (("product_wise", product_wise), ("staggered", staggered)):
+        if not isinstance(given, bool | np.bool_):
+            raise ValueError(f"{name} must be true or false; got {given!r}; choose one")
+    if len(draw_pool) and not draws:
+        raise ValueError(f"draw_pool needs draws; got {len(draw_pool)} numbers and draws 0; set draws or leave it out")
     if draws and variants:
         raise ValueError(f"draws need a training without variants; got {len(variants)}; set variants or draws to 0")
     if not 0 <= draws <= num_envs:

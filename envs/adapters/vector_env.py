@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec, load_scenario
 from ..draw_schedule import DrawSchedule
-from ..seeds import DRAWN_SEEDS, numbers_for
+from ..seeds import DRAWN_SEEDS, checked_seed, numbers_for
 from ..simulator import Market
 from .action_checks import checked_actions
-from .learner_view import LearnerView, ViewOptions
+from .learner_view import LearnerView
+from .view_options import ViewOptions
 
 # Batches that follow draws of their own.
 _MOST_BATCHES = 8
@@ -75,7 +76,7 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             views.append(LearnerView(Market(spec, num_markets=len(each), numbers=each, draws=schedule), **options))
             options["reward_scale"] = views[0].reward_scale
         self.learner_view, self.num_envs = views[0], num_envs
-        self.render_mode, self._staggered = render_mode, staggered
+        self.render_mode, self._staggered, self._seeded = render_mode, staggered, False
         self._mode = AutoresetMode(autoreset_mode)
         self._batches = [_Batch(view, self._mode) for view in views]
         self._rows = [slice(each[0], each[-1] + 1) for each in batches]
@@ -98,26 +99,45 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             options: May hold `reset_mask`, (E,).
 
         Raises:
-            ValueError: There are not as many seeds or marks as markets.
+            ValueError: There are not as many seeds or marks as markets, or an option is unknown.
         """
-        mask = np.ones(self.num_envs, dtype=bool)
-        if options and "reset_mask" in options:
-            mask = np.asarray(options["reset_mask"], dtype=bool)
-        for name, given in (("seed", seed), ("reset_mask", mask)):
-            if not isinstance(given, int | None) and len(given) != self.num_envs:
-                raise ValueError(f"{name} must hold one for each of {self.num_envs} markets; got {len(given)}; fix it")
+        mask, seed = self._mask(options or {}), self._checked(seed)
         if seed is not None and not mask.all():
             raise ValueError(f"seed must be None with a reset_mask; got {seed}; reset all markets to seed them")
         self._reset(seed, mask)
         return _joined([batch.view.observe() for batch in self._batches]), self._initial_info()
 
+    def _mask(self, options: dict[str, Any]) -> NDArray[np.bool_]:
+        """(E,) the markets that a reset with these options starts."""
+        for name in options.keys() - {"reset_mask"}:
+            raise ValueError(f"options of a reset may hold reset_mask; got {name}; leave it out")
+        if "reset_mask" not in options:
+            return np.ones(self.num_envs, dtype=bool)
+        mask = np.asarray(options["reset_mask"])
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise ValueError(
+                f"reset_mask must hold True or False for each of {self.num_envs} markets; got {mask.dtype} of shape "
+                f"{mask.shape}; fix it"
+            )
+        if not mask.any():
+            raise ValueError("reset_mask must be True for a market; got False for all; leave the reset out")
+        return mask
+
+    def _checked(self, seed: Any) -> int | list[int | None] | None:
+        """The seed, or one for each market, as whole numbers."""
+        if isinstance(seed, list | tuple | np.ndarray) and np.ndim(seed):  # pyright: ignore[reportArgumentType]
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed must hold one for each of {self.num_envs} markets; got {len(seed)}; fix it")
+            return [None if each is None else checked_seed(each) for each in seed]
+        return None if seed is None else checked_seed(seed)
+
     def _reset(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
-        unseeded = seed is None and self._np_random is None
+        unseeded, self._seeded = seed is None and not self._seeded, True
         super().reset(seed=None if isinstance(seed, list) else seed)
         numbers = np.arange(self.num_envs)
         if isinstance(seed, list):
             numbers = numbers_for([self._drawn_seed() if each is None else each for each in seed])
-        whole = mask.all() and (seed is not None or unseeded)
+        whole = seed is not None or unseeded
         key = seed if isinstance(seed, int) else self._drawn_seed() if unseeded and seed is None else 0
         for batch, rows in zip(self._batches, self._rows, strict=True):
             if whole:

@@ -98,5 +98,9 @@ def test_what_is_no_policy_is_refused_in_one_line(tmp_path):
         policy_from(lambda rows: rows)
     with pytest.raises(ValueError, match="agent must be an SB3 model, a torch module or a function; got int"):
         policy_from(3, NAME)
+    with pytest.raises(ValueError, match="agent must be an SB3 model, a torch module or a function; got int"):
+        policy_from(3)
+    with pytest.raises(ValueError, match=r"agent must take rows of \d+ features; got .*mat1"):
+        policy_from(torch.nn.Linear(7, 3), NAME)
     with pytest.raises(ValueError, match="agent must return 3 numbers a row; got shape"):
         policy_from(torch.nn.Linear(LearnerView(Market(NAME)).observation_space.shape[0], 2), NAME)

@@ -162,6 +162,13 @@ def test_nothing_that_training_writes_is_a_pickle(written):
         ({"settings": {"net_arch": "abc"}}, "net_arch must be widths of layers, as in 64,64; got .'abc'"),
         ({"settings": {"gamma": 3}}, "gamma must be between 0 and 1; got 3"),
         ({"steps": "many"}, "steps must be a whole number; got 'many'"),
+        ({"seed": -1}, r"seed must be between 0 and 4294967295; got -1"),
+        ({"seed": 1 << 40}, r"seed must be between 0 and 4294967295; got 1099511627776"),
+        ({"settings": {"use_sde": True}}, "use_sde is not a training setting here"),
+        ({"settings": {"learning_rate": 0}}, "learning_rate must be above 0; got 0"),
+        ({"settings": {"clip_range": -1}}, "clip_range must be above 0; got -1"),
+        ({"settings": {"target_kl": -1.0}}, "target_kl must be above 0; got -1.0"),
+        ({"settings": {"num_envs": 1, "n_steps": 1}}, "num_envs times n_steps must be at least 2"),
     ],
 )
 def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):

@@ -89,3 +89,10 @@ def test_a_rollout_that_was_stopped_leaves_nothing_to_the_next() -> None:
 
     model.learn(40, callback=Stops())
     assert model.learn(40).num_timesteps == 40
+
+
+def test_a_model_refuses_a_wrong_number_of_draws_at_once() -> None:
+    venv = make_sb3_env("scarce", num_envs=4, seed=3)
+    for given in (-1, 2.5, "4"):
+        with pytest.raises(ValueError, match="next_draws must be a whole number of at least 0; got"):
+            FusedPPO("MlpPolicy", venv, next_draws=given)

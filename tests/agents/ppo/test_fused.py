@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from gymnasium.wrappers import TimeLimit
 from repricer import load_scenario, make_sb3_env, train
 from repricer.agents.algorithms import algorithm, make_model
 from repricer.agents.ppo.fused import FusedPPO, PlainPolicy
@@ -13,6 +15,8 @@ from repricer.agents.ppo.on_device import DeviceRolloutBuffer
 from repricer.agents.settings import settings_for
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
 
 # With a large eps Adam's step is nearly the gradient itself; with a small one the sign of a rounding error is a whole step.
@@ -184,3 +188,46 @@ def test_the_value_after_a_truncated_episode_is_that_of_sb3_but_for_all_rows_at_
     less = played(FusedPPO, scenario=spec, gamma=0.5, network={"ortho_init": False}).rollout_buffer.rewards
     np.testing.assert_array_equal(less[:7], rewards[0][:7])
     assert (less[7] != rewards[0][7]).all()
+
+
+class Watching(BaseCallback):
+    """Keeps what a callback sees: cut episodes at each step, and the rollout at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cut, self.ends = 0, []
+
+    def _on_step(self) -> bool:
+        self.cut += sum(info["TimeLimit.truncated"] for info in self.locals["infos"])
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self.ends.append(copy.deepcopy(self.model.rollout_buffer))
+
+
+@pytest.mark.parametrize("environment", ["Pendulum-v1", "FrozenLake-v1", "Acrobot-v1"])
+def test_callbacks_of_other_environments_see_what_they_see_under_stable_baselines(environment: str) -> None:
+    seen = []
+    for kind in (PPO, FusedPPO):
+        venv = make_vec_env(
+            environment, n_envs=2, seed=5, wrapper_class=TimeLimit, wrapper_kwargs={"max_episode_steps": 40}
+        )
+        model = kind(
+            "MlpPolicy", venv, n_steps=64, policy_kwargs={"activation_fn": torch.nn.ReLU}, seed=1, device="cpu"
+        )
+        watching = Watching()
+        model.learn(128, callback=watching)
+        seen.append(watching)
+    theirs, ours = seen
+    assert ours.cut == theirs.cut
+    for name in ("rewards", "values", "advantages", "returns", "log_probs"):
+        np.testing.assert_allclose(getattr(ours.ends[0], name), getattr(theirs.ends[0], name), rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_can_be_copied_and_stored_after_it_has_looked_ahead(tmp_path: Path) -> None:
+    venv = make_sb3_env("scarce", num_envs=4, seed=3, reward="expected")
+    asked = {"n_steps": 10, "batch_size": 40, "policy_kwargs": {"activation_fn": torch.nn.ReLU}, "device": "cpu"}
+    model = FusedPPO("MlpPolicy", venv, seed=0, next_draws=2, **asked).learn(40)
+    copy.deepcopy(model).learn(40)
+    model.save(tmp_path / "model.zip")
+    assert FusedPPO.load(tmp_path / "model.zip", env=venv).learn(40).next_draws == 2

@@ -147,3 +147,86 @@ def test_the_spec_tells_the_length_of_an_episode_and_the_market_ends_it():
     env.reset(seed=0)
     ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(30)]
     assert ends == [(False, False)] * 29 + [(True, False)]
+
+
+def test_after_a_list_of_seeds_the_next_episodes_belong_to_them():
+    action, env = np.full((3, 3), -0.2, np.float32), MarketVectorEnv(NAME, 3)
+    env.reset(seed=[5, 6, 7])
+    alone = [MarketEnv(NAME) for _ in range(3)]
+    for seed, each in zip([5, 6, 7], alone, strict=True):
+        each.reset(seed=seed)
+    env.reset(), [each.reset() for each in alone]
+    np.testing.assert_array_equal(env.step(action)[4]["units"], [each.step(action[0])[4]["units"] for each in alone])
+
+
+def test_the_first_reset_draws_a_seed_whatever_its_mask():
+    units = []
+    for _ in range(2):
+        env = MarketVectorEnv(NAME, 64, autoreset_mode=AutoresetMode.DISABLED)
+        env.reset(options={"reset_mask": np.arange(64) < 32})
+        units.append(env.step(np.zeros((64, 3), np.float32))[4]["units"])
+    assert (units[0] != units[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"reset_mask": [0, 1, 2]}, "reset_mask must hold True or False for each of 3 markets; got int64"),
+        ({"reset_mask": np.ones((3, 1), bool)}, r"got bool of shape \(3, 1\)"),
+        ({"reset_mask": None}, "got object"),
+        ({"reset_mask": np.zeros(3, bool)}, "reset_mask must be True for a market; got False for all"),
+        ({"resetmask": np.ones(3, bool)}, "options of a reset may hold reset_mask; got resetmask"),
+    ],
+)
+def test_what_a_reset_cannot_take_is_refused(options, words):
+    env = MarketVectorEnv(NAME, 3)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=words):
+        env.reset(options=options)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 70, 1.9, "a"])
+def test_a_seed_is_a_whole_number_in_every_environment(seed):
+    made = (MarketEnv(NAME), MarketVectorEnv(NAME, 2), MarketParallelEnv("calvano-duopoly"))
+    resets = [lambda env=env: env.reset(seed=seed) for env in made]
+    for reset in (*resets, lambda: made[1].reset(seed=[seed, 1]), lambda: make_sb3_env(NAME, seed=seed)):
+        with pytest.raises(ValueError, match=r"seed must be a whole number from 0 to \d+; got"):
+            reset()
+    assert MarketVectorEnv(NAME, 2).reset(seed=np.int64(3))[0].shape[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"base": "undercut:1"}, "base must have a name and act"),
+        ({"base_price": [1.0, 0.0, 1.0]}, "base_price must be positive; got 0.0"),
+        ({"base_price": [1.0, np.nan, 1.0]}, "base_price must be positive; got nan"),
+        ({"base_price": "regular"}, "base_price must be an array of prices; got 'regular'"),
+        ({"history": "2"}, "history must be a whole number; got '2'"),
+        ({"price_levels": 2.5}, "price_levels must be a whole number; got 2.5"),
+        ({"price_reach": "x"}, "price_reach must be 0 or above 1; got 'x'"),
+        ({"layout": 3}, "layout must be an ActionLayout; got int"),
+    ],
+)
+def test_a_wrong_option_is_named_at_once(option, words):
+    with pytest.raises(ValueError, match=words):
+        MarketEnv(NAME, **option)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"num_envs": 2.5}, "num_envs must be a whole number; got 2.5"),
+        ({"product_wise": "yes"}, "product_wise must be true or false; got 'yes'"),
+        ({"draw_pool": [0, 1]}, "draw_pool needs draws; got 2 numbers"),
+    ],
+)
+def test_a_wrong_option_of_the_sb3_environment_is_named_at_once(option, words):
+    with pytest.raises(ValueError, match=words):
+        make_sb3_env(NAME, **option)
+
+
+def test_the_sb3_environment_has_no_attribute_that_it_lacks():
+    venv = make_sb3_env(NAME, num_envs=2)
+    assert venv.get_attr("render_mode") == [None, None]
+    assert not venv.has_attr("nonsense")
