@@ -83,7 +83,9 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     # Before its first sale a product had no price, and no reduction.
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
     now = rows["product"].map(regular)
-    rows = rows.assign(regular_price=now, price=share * now).drop(columns="source")
+    price = share * now
+    # In whole cents, as no other price can be charged; prices below one are those of very small units.
+    rows = rows.assign(regular_price=now, price=price.round(2).where(price >= 1, price)).drop(columns="source")
     named = ["reductions"] * _reduced(panel) + [word for name, word in _WORDS.items() if name in panel]
     when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")
     return rows, f", with the {', '.join(named)} of the {when}" if named else ""

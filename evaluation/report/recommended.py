@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ...agents.posterior import current_prices
+from ...envs import rollout, seed_for
 from ..compare.comparison import Comparison
 from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import ReportData, currency_of
 from .formats import number, percent
 
 _NAMED = 5
-_SAME = 5e-4
+_SAME, _CENT = 5e-4, 0.0101
 
 
 def headline(comparison: Comparison) -> str:
@@ -41,7 +45,7 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
     """
     found = assessment_of(comparison)
     chosen = found.recommendation
-    said = [_not_identified(comparison), _follows_demand(comparison)]
+    said = [_plan_changed(comparison), _not_identified(comparison), _follows_demand(comparison)]
     if chosen.change:
         said += [_noise(comparison, found), _outside(found), *_break_even(found)]
     if learned is not None and chosen.policy != learned:
@@ -154,6 +158,22 @@ def _noise(comparison: Comparison, found: Assessment) -> str:
         f"Sales also vary by chance: in 90% of cases the gain seen in {_weeks(comparison)} lies between "
         f"{_interval(comparison, gain, label=False, realised=True).replace(' to ', ' and ')}. Of this spread (variance), "
         f"{percent(gain.parameter_share, 0)} is uncertainty about how customers respond, the rest chance."
+    )
+
+
+def _plan_changed(comparison: Comparison) -> str:
+    """How many of the planned prices the price rules do not allow."""
+    spec = comparison.spec
+    if spec.history is None:
+        return ""
+    played = rollout(spec, current_prices(spec), episodes=1, seed=seed_for("test")).price_path
+    apart = np.abs(played / spec.history.price - 1)
+    moved = apart > np.maximum(_SAME, _CENT / spec.history.price)
+    if not moved.any():
+        return ""
+    return (
+        f"The price rules do not allow {moved.sum()} of the {moved.size} prices planned for {_weeks(comparison)}: your "
+        f"current prices count as the rules change them, by {percent(apart[moved].mean())} on average."
     )
 
 

@@ -169,7 +169,9 @@ def recommend(
     floor = spec.market.objective == "revenue" and (assumed or bool(spec.products.shadow_cost.any()))
     if floor:
         standings = _above_floor(compared, candidates, standings, rule)
-    standings.sort(key=_order)
+    learned = {other.name for other in others if other.prices[0] == "learned"}
+    # Of equal gains, as where nothing was learned, the simpler prices.
+    standings.sort(key=lambda standing: (*_order(standing), standing.policy in learned))
     where = f" at the dearest assumed unit costs ({rule.cost_quantile:.0%} quantile)" * assumed
     stated = f"Expected profit{where} does not fall below that of the current prices."
     passed = [standing for standing in standings if not standing.refused]

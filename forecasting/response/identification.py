@@ -23,6 +23,12 @@ and Porter 2022).
 """
 
 _SHOWN = 4
+# Of the largest price, below which what the instruments leave of prices is rounding.
+_ROUNDING = 1e-6
+_A_SHARE = (
+    "the instruments ({}) move exactly as prices do, as a cost that was computed from them; they say nothing of their "
+    "own, were not used, and the estimates rest on fixed effects"
+)
 FIXED_EFFECTS = "fixed effects"
 INSTRUMENTS = "instruments"
 
@@ -125,6 +131,8 @@ def identify(
     )
     if not excluded.shape[1]:
         return found
+    if not np.any(np.abs(_partial_out(regressor, excluded)) > _ROUNDING * np.abs(regressor).max()):
+        return replace(found, warnings=(_A_SHARE.format(_listed(tuple(map(str, instruments)))),))
     strength, names = effective_f(regressor, excluded, codes), tuple(map(str, instruments))
     two_stage = fit_iv(endog, regressor[:, None], excluded, codes, held=gone, absorbed=absorbed)
     strong = strength >= WEAK_F

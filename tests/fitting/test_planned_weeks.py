@@ -42,6 +42,12 @@ def ahead(tables, weeks=8, regular=(12.0, 20.0)):
     }, said
 
 
+def test_planned_prices_are_in_whole_cents():
+    found, _ = ahead(shop(60), regular=(11.995, 0.123))
+    assert found["price"]["p0"].tolist()[:2] == [12.0, 6.0]
+    assert (found["price"]["p1"] == 0.123).all()
+
+
 def test_the_usual_pattern_is_that_of_a_year_ago_at_current_regular_prices():
     found, said = ahead(shop(60))
     # Week 60 repeats week 8, and week 61 week 9, in which the first product was reduced by half.

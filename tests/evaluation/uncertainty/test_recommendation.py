@@ -40,6 +40,12 @@ def test_the_highest_mean_is_recommended():
     assert [standing.policy for standing in found.standings] == ["better", "good", "worse"]
 
 
+def test_of_equal_gains_the_simpler_prices_are_recommended():
+    same = _spread(5, 2.0)
+    assert _recommended(**{"learned": same, "best-fixed": same}).policy == "best-fixed"
+    assert _recommended(**{"learned": same + 0.1, "best-fixed": same}).policy == "learned"
+
+
 def test_cvar_prefers_what_is_better_in_the_worst_draws():
     gains = {"safe": _spread(3, 0.2), "bold": _spread(4, 2.0)}
     assert _recommended(**gains).policy == "bold"

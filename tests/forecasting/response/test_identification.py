@@ -40,6 +40,13 @@ class TestRecovery:
         assert error["shrunk"] < error["raw"]
 
 
+def test_a_cost_that_was_computed_from_the_price_is_no_instrument(shop):
+    with pytest.warns(UserWarning, match=r"instruments \(unit_cost\) move exactly as prices do"):
+        found = PriceResponse().fit(shop[0].assign(unit_cost=0.6 * shop[0]["price"])).identification_
+    assert found.method == "fixed effects"
+    assert found.instrumented is None
+
+
 class TestAgreement:
     def test_pooled_with_two_stage_least_squares_on_dummies(self, fitted, shop):
         rows = shop[0].assign(y=np.log(shop[0]["units"]), x=np.log(shop[0]["price"]), z=np.log(shop[0]["unit_cost"]))
