@@ -101,8 +101,9 @@ def refresh_lines(found: Refreshed, out: Path) -> list[str]:
         names = {"vs_own": "your current prices", "vs_best_fixed": "the best fixed prices"}
         if bundle.manifest["holds"]["prices"] != "learned":
             del names["vs_best_fixed"]
+        check = found.check
         lines += [
-            f"expected {found.spec.market.objective} against {name}: {_gain(found.check[key])}"
+            f"expected {found.spec.market.objective} against {name}, over {check['draws']} posterior draws: {_gain(check[key])}"
             + (f"; at the export {_gain(found.before[key])}" if found.before else "")
             for key, name in names.items()
         ]
