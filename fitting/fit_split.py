@@ -174,6 +174,7 @@ def _models(
     at_plan, at_regular = _forecasts(split, forecaster, paths, regular_price(split.past))
     planned, usual = _with_prices(split, response, _mean(at_plan, split), _mean(at_regular, split))
     shock, busy = paths.shock(), options.assumptions.cover_quantile
+    open_ = split.past[split.past["traffic"] > 0]
     return FittedModels(
         products=_with_competing_price(split),
         first_day=split.weeks[0],
@@ -189,7 +190,7 @@ def _models(
         segments=customers.names,
         affinity=customers.affinity,
         candidates=customers.candidates,
-        high_units=split.past.groupby("product")["units"].quantile(busy)[order].to_numpy(dtype=np.float64),
+        high_units=open_.groupby("product")["units"].quantile(busy)[order].to_numpy(dtype=np.float64),
         current_price=split.grid("price"),
         sold_units=None if split.to_come else split.grid("units"),
         current_promotion=split.grid(PROMOTION) if options.promotions else None,

@@ -18,7 +18,7 @@ def market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
     rows = check_rows(panel, ["product", "week", "units", "price", "discount_share", "traffic"], name="panel")
     weight = (rows["units"] * rows["price"]).groupby(rows["product"]).cumsum()
     by_week = rows.groupby("week")
-    # A week in which the shop was closed tells nothing: it takes the traffic of the week before.
+    # A week in which the shop was closed takes the traffic of the week before, to fill windows; see `MarketTrend`.
     weeks = pd.DataFrame({"traffic": by_week["traffic"].first().where(lambda traffic: traffic > 0).ffill()})
     if weeks["traffic"].isna().any():
         raise ValueError(
@@ -36,6 +36,12 @@ def market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
         if name.startswith("signal_") or name == "holiday":
             weeks[name] = by_week[name].first()
     return weeks.ffill().fillna(0.0)
+
+
+def open_weeks(panel: pd.DataFrame) -> pd.Series:
+    """Whether the shop sold anything, by week of `market_weeks`."""
+    rows = check_rows(panel, ["product", "week", "units", "price", "traffic"], name="panel")
+    return rows.groupby("week")["traffic"].first() > 0
 
 
 def _averaged(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:

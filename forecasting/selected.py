@@ -75,7 +75,8 @@ class Selected(Forecaster):
     Args:
         forecasters: candidates by name; by default `candidates(seed=seed)`.
         combine: most candidates averaged for each product.
-        horizon: number of last weeks judged, and most weeks ahead; at most a third of the history.
+        horizon: number of last weeks judged, of those in which the shop was open, and most weeks ahead; at most a
+            third of the history.
         n_jobs: processes (joblib); the result does not depend on it.
         seed: seed of the default candidates.
         chosen: a choice made before: the weight of each candidate in use, by product. Nothing is
@@ -303,9 +304,11 @@ class _Run(NamedTuple):
 
 def _judged(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> _Run:
     started = time.perf_counter()
-    weeks = np.sort(history["week"].unique())
+    weeks = np.sort(history.loc[history["traffic"] > 0, "week"].unique())
     if len(weeks) < 2:
-        raise ValueError(f"Selected: the panel must hold 2 weeks or more; got {len(weeks)}; use MovingAverage")
+        raise ValueError(
+            f"Selected: the panel must hold 2 weeks with sales or more; got {len(weeks)}; use MovingAverage"
+        )
     judged = max(min(horizon, len(weeks) // 3), 1)
     origins = list(weeks[-judged - 1 : -1])
     model = _fitted(forecaster, history[history["week"] <= origins[0]])

@@ -17,7 +17,7 @@ from sklearn.svm import SVR
 
 from ..data.weeks import WEEK, period_of
 from .market_paths import MarketPaths
-from .market_weeks import market_weeks
+from .market_weeks import market_weeks, open_weeks
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,8 @@ _LEAST_ROWS = 7
 # With fewer weeks judged, a model that seems better may be so by chance.
 _LEAST_JUDGED = 6
 _SIGNIFICANT = 2.0
+# A week is learned from if the shop was open in at least this share of its window.
+_LEAST_OPEN = 0.5
 _WITHOUT_MODEL = ["moving average", "naive"]
 _YEAR_WEEKS = 52
 # A fit serves so many weeks of the comparison: one each would take four times as long and says the same.
@@ -66,8 +68,9 @@ class MarketTrend(BaseEstimator):
     fits to the weeks before that are renewed every four weeks. The one with the least mean absolute error is used; a model
     only if it beats both forecasts without a model by more than one standard error over six
     weeks or more. Products are weighted by their revenue so far, so that no later week can change
-    an earlier forecast. A week without traffic, when the shop was closed, takes that of the week
-    before.
+    an earlier forecast. A week without traffic, when the shop was closed, tells nothing: it is neither
+    learned nor judged, nor is a week after it before half of its window is open again, and none of them stands
+    for the same week a year later. In windows it has the traffic of the week before.
 
     Args:
         n_estimators: number of trees.
@@ -81,6 +84,7 @@ class MarketTrend(BaseEstimator):
             `chosen`.
         chosen_: name of the candidate used.
         history_: traffic and drivers, one row per week.
+        silent_: weeks that tell nothing, as the shop was closed then or for most of the window before.
         revenue_: revenue of each product, the weight of its planned promotions.
 
     Example:
@@ -94,6 +98,7 @@ class MarketTrend(BaseEstimator):
     scores_: pd.DataFrame
     chosen_: str
     history_: pd.DataFrame
+    silent_: pd.DatetimeIndex
     revenue_: pd.Series
     period_: pd.Timedelta
 
@@ -116,12 +121,13 @@ class MarketTrend(BaseEstimator):
             raise ValueError(f"MarketTrend: lags must be 1 week or more; got {self.lags}")
         weeks = market_weeks(panel)
         self.period_ = period_of(weeks.index)
-        if len(weeks) < self.lags + _LEAST_ROWS:
+        self.history_, self.silent_ = weeks, _silent(open_weeks(panel), self.lags)
+        known = min(len(weeks), self.lags) + len(self._learned)
+        if known < self.lags + _LEAST_ROWS:
             raise ValueError(
                 f"panel: the trend needs {self.lags + _LEAST_ROWS} weeks with lags={self.lags}; "
-                f"got {len(weeks)}; give a longer history or fewer lags"
+                f"got {known} in which the shop was open; give a longer history or fewer lags"
             )
-        self.history_ = weeks
         rows = panel.sort_values(["product", "week"])
         self.revenue_ = (rows["units"] * rows["price"]).groupby(rows["product"]).sum()
         features, target = self._learnable(weeks)
@@ -162,9 +168,9 @@ class MarketTrend(BaseEstimator):
             raise ValueError(f"horizon and n_paths must be 1 or more; got {horizon} and {n_paths}; raise them")
         rng = np.random.default_rng(self.seed)
         drivers = list(self._drivers)
-        mean, memory, shocks = _autoregressions(self.history_[drivers])
+        mean, memory, shocks = _autoregressions(self.history_[drivers], ~self.history_.index.isin(self.silent_))
         pool = _noise(self.errors_[self.chosen_].to_numpy())
-        shocks = shocks[-len(pool) :]
+        shocks = shocks[self.history_.index.get_indexer(self.errors_.index) - 1]
         window = np.tile(self.history_[["traffic", *drivers]].to_numpy()[-self._year - self.lags :], (n_paths, 1, 1))
         known = window.shape[1]
         ahead = self._plan(horizon, planned)
@@ -190,6 +196,12 @@ class MarketTrend(BaseEstimator):
         return _YEAR_WEEKS * (WEEK // self.period_)
 
     @property
+    def _learned(self) -> pd.DatetimeIndex:
+        """The weeks of `history_` after the first `lags` that tell something."""
+        weeks = pd.DatetimeIndex(self.history_.index[self.lags :])
+        return weeks[~weeks.isin(self.silent_)]
+
+    @property
     def _drivers(self) -> pd.Index:
         return self.history_.columns.drop(["traffic", *_PLANNED], errors="ignore")
 
@@ -209,15 +221,15 @@ class MarketTrend(BaseEstimator):
         return pd.concat([past, ahead.fillna(rest)])
 
     def _learnable(self, weeks: pd.DataFrame) -> tuple[Array, Array]:
-        """Features and target, log growth on the mean of the window, of every week after the first `lags`."""
+        """Features and target, log growth on the mean of the window, of the weeks in `_learned`."""
         known = [column for column in _PLANNED if column in weeks]
         values = weeks[["traffic", *self._drivers]].to_numpy(dtype=float)
-        ends = range(self.lags, len(weeks))
+        ends = np.flatnonzero(weeks.index.isin(self._learned))
         features = np.vstack(
             [self._features(values[None, :end], weeks[known].iloc[end - self.lags : end + 1]) for end in ends]
         )
         base = np.array([values[end - self.lags : end, 0].mean() for end in ends])
-        return features, np.log(values[self.lags :, 0] / base)
+        return features, np.log(values[ends, 0] / base)
 
     def _features(self, past: Array, planned: pd.DataFrame) -> Array:
         """Describe the last week of `planned` (lags + 1 rows) by the (P, weeks, 1 + drivers) before it."""
@@ -227,12 +239,12 @@ class MarketTrend(BaseEstimator):
         known = planned.to_numpy()[-1] - planned.to_numpy()[:-1].mean(axis=0)
         month = _month_angle(planned.index[-1] + self.period_ / 2)
         place = np.tile([*known, np.sin(month), np.cos(month)], (len(past), 1))
-        return np.column_stack([relative, moves, self._last_year(past[:, :, 0]), place])
+        return np.column_stack([relative, moves, self._last_year(past[:, :, 0], planned.index[-1]), place])
 
-    def _last_year(self, traffic: Array) -> Array:
+    def _last_year(self, traffic: Array, week: pd.Timestamp) -> Array:
         """(P, 2) log growth of the same week a year ago, alone and with its neighbours."""
         then = traffic.shape[1] - self._year
-        if then < self.lags:
+        if then < self.lags or week - self._year * self.period_ in self.silent_:
             return np.zeros((len(traffic), 2))
         base = traffic[:, then - self.lags : then].mean(axis=1)
         around = traffic[:, then - 1 : then + 2].mean(axis=1)
@@ -265,7 +277,7 @@ class MarketTrend(BaseEstimator):
             for name, model in self._candidates().items()
             if self.chosen in (None, name)
         }
-        return pd.DataFrame(errors, index=self.history_.index[self.lags + first :])
+        return pd.DataFrame(errors, index=self._learned[first:])
 
 
 def _scores(errors: pd.DataFrame, traffic: pd.Series, chosen: str | None) -> pd.DataFrame:
@@ -298,14 +310,21 @@ def _noise(errors: Array) -> Array:
     return bias + deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
 
 
-def _autoregressions(series: pd.DataFrame) -> tuple[Array, Array, Array]:
-    """Mean and autocorrelation of each of D columns, (D,), and the residuals, (weeks - 1, D)."""
+def _silent(open_: pd.Series, lags: int) -> pd.DatetimeIndex:
+    """The weeks in which the shop was closed, or had been for most of the `lags` weeks before."""
+    before = open_.astype(float).rolling(lags).mean().shift(1)
+    return pd.DatetimeIndex(open_.index[~open_ | (before < _LEAST_OPEN)])
+
+
+def _autoregressions(series: pd.DataFrame, known: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """Mean and autocorrelation of each of D columns over the weeks known, (D,), and all residuals, (weeks - 1, D)."""
     values = series.to_numpy(dtype=float)
-    mean = values.mean(axis=0)
+    mean = values.mean(axis=0, where=known[:, None])
     deviation = values - mean
     before, after = deviation[:-1], deviation[1:]
-    power = (before**2).sum(axis=0)
-    memory = np.clip(np.divide((before * after).sum(axis=0), power, out=np.zeros_like(power), where=power > 0), 0, 1)
+    power = (before**2).sum(axis=0, where=known[1:, None])
+    moved = (before * after).sum(axis=0, where=known[1:, None])
+    memory = np.clip(np.divide(moved, power, out=np.zeros_like(power), where=power > 0), 0, 1)
     return mean, memory, after - memory * before
 
 

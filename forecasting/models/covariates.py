@@ -67,7 +67,7 @@ class Covariates:
     def at_end_of(self, history: pd.DataFrame) -> Covariates:
         """Return a copy with the last values of this history."""
         values = _observed(history, self.observed)
-        weekly = history.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS * periods_in_a_week(history["week"]))
+        weekly = _open_traffic(history).tail(TRAFFIC_WEEKS * periods_in_a_week(history["week"]))
         return replace(self, last=values.groupby(history["product"]).last(), traffic=float(weekly.mean()))
 
     def of_history(self, history: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def _own(rows: pd.DataFrame, daily: bool) -> pd.DataFrame:
         log_price=price,
         log_regular=regular,
         discount=price - regular,
-        log_traffic=np.log(rows["traffic"].clip(lower=1)),
+        log_traffic=np.log(rows["traffic"].where(rows["traffic"] > 0).clip(lower=1)),
         **planned,
         **(_weekdays(rows["week"]) if daily else {}),
     )
@@ -139,9 +139,15 @@ def _with_lagged(rows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _traffic_sd(history: pd.DataFrame) -> float:
-    weekly = pd.Series(np.log(history.groupby("week")["traffic"].first().clip(lower=1)))
+    weekly = pd.Series(np.log(_open_traffic(history).clip(lower=1)))
     errors = weekly - weekly.rolling(TRAFFIC_WEEKS * periods_in_a_week(weekly.index)).mean().shift(1)
     return float(errors.std()) if errors.count() > 1 else 0.0
+
+
+def _open_traffic(history: pd.DataFrame) -> pd.Series:
+    """Baskets of each week in which the shop was open."""
+    weekly = history.groupby("week")["traffic"].first()
+    return weekly[weekly > 0]
 
 
 def _observed(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:

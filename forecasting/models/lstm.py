@@ -32,7 +32,7 @@ class Lstm(Forecaster):
     promotions and the category (an embedding). Its output is quantiles (pinball loss), decoded for
     each week ahead separately (MQ-RNN: Wen et al. 2017), for any horizon.
 
-    The last `judged_weeks` of the history decide how much weight the networks get (0: the base
+    The last `judged_weeks` in which the shop was open decide how much weight the networks get (0: the base
     forecast, 1: theirs) and how far their quantiles must move to have their coverage (split
     conformal: Romano, Patterson and Candès 2019); then the networks are trained further, on all weeks.
     If the history is too short for that, the base forecast is returned.
@@ -43,7 +43,7 @@ class Lstm(Forecaster):
         dropout: share of units dropped in training.
         steps: training steps of each network.
         seeds: number of networks, whose quantiles are averaged.
-        judged_weeks: last weeks that the first training does not see.
+        judged_weeks: last weeks, of those in which the shop was open, that the first training does not see.
         seed: seed of the first network; the forecast does not depend on the number of cores.
         epsilon: what the network's weights may tell of any one product's history (DP-SGD, see `lstm_private`); then
             it is one network, trained once on all weeks, whose quantiles are taken as they are.
@@ -99,12 +99,13 @@ class Lstm(Forecaster):
         self.scaling_ = _InputScaling.of(weekly, self.covariates_.category)
         self.privacy_: dict[str, Any] | None = None
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
-        enough = weekly.target.shape[1] >= (_FIRST_ORIGIN + 2 * self.judged_weeks) * weekly.per_week
+        open_ = np.flatnonzero(weekly.open)
+        enough = len(open_) >= (_FIRST_ORIGIN + 2 * self.judged_weeks) * weekly.per_week
         taken = bool(self.kept) and self._take(self.kept, weekly)
         paid_before = self.epsilon is not None and self.kept is not None
         if enough and not taken and not paid_before:
             with lstm_network.reproducible_torch():
-                self._train(self._data(weekly, *past), self.judged_weeks * weekly.per_week)
+                self._train(self._data(weekly, *past), open_[-self.judged_weeks * weekly.per_week])
         self._encode(weekly, *past)
 
     def refitted(self, history: pd.DataFrame) -> Self:
@@ -144,15 +145,17 @@ class Lstm(Forecaster):
         self.networks_, self.shift_, self.weight_ = networks, mixed[:-1], float(mixed[-1])
         return True
 
-    def _train(self, data: Any, judged: int) -> None:
+    def _train(self, data: Any, judged_from: int) -> None:
         import torch
 
         if self.epsilon is not None:
             self._train_privately(data, self.epsilon)
             return
         ahead = data.weeks_ahead()
-        late = ahead >= data.target.shape[1] - judged
+        late = ahead >= judged_from
         judge = (data.valid * late).numpy() > 0
+        if not judge.any():
+            return  # All products were sold out in these weeks: nothing can judge the networks.
         tried = self._networks(data, data.valid * ~late)
         with torch.no_grad():
             given = [net.all_ahead(data) for net in tried]

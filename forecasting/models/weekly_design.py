@@ -39,6 +39,7 @@ class WeeklyDesign:
         per_week: number of these weeks in a calendar week: 7 for a panel of days.
         names: K names of the covariates.
         seen: (N, T) 1 where demand is known, from the first sale on; else 0.
+        open: (T,) whether the shop sold anything in a week.
         x: (N, T, K) covariates, 0 where there is no row; the last `2 FOURIER_PAIRS` are the season.
     """
 
@@ -46,6 +47,7 @@ class WeeklyDesign:
     carried: np.ndarray
     target: np.ndarray
     seen: np.ndarray
+    open: np.ndarray
     x: np.ndarray
     per_week: int = 1
     names: tuple[str, ...] = ()
@@ -60,14 +62,15 @@ class WeeklyDesign:
         shape = (len(products), column.max() + 1)
         listed = history.groupby("product")["units"].cumsum() > 0
         known = (listed & history["demand"].notna()).to_numpy()
-        target, seen = np.zeros(shape), np.zeros(shape)
+        target, seen, open_ = np.zeros(shape), np.zeros(shape), np.zeros(shape[1], dtype=bool)
         x = np.zeros((*shape, len(covariate_names(history)) + 2 * FOURIER_PAIRS))
         target[row[known], column[known]] = np.log1p(history["demand"].to_numpy()[known])
         seen[row[known], column[known]] = 1.0
+        open_[column[history["traffic"] > 0]] = True
         x[row, column] = covariate_matrix(history)
         carried = [k for k, name in enumerate(covariate_names(history)) if name == _TRAFFIC or name.startswith("lag_")]
         names = (*covariate_names(history), *_SEASON)
-        return cls(products, np.array(carried), target, seen, x, WEEK // period, names)
+        return cls(products, np.array(carried), target, seen, open_, x, WEEK // period, names)
 
     def begins_with(self, earlier: WeeklyDesign) -> bool:
         """Whether the first weeks of this history are the whole of an earlier one."""
@@ -84,12 +87,12 @@ class WeeklyDesign:
     def planned(self, origin: int, step: int) -> np.ndarray:
         """Return the covariates (N, K) of week `origin` + `step` as known at the end of `origin`.
 
-        Traffic is the mean of the last weeks, as in `Covariates.of_future`; lagged columns keep
+        Traffic is the mean of the last weeks in which the shop was open, as in `Covariates.of_future`; lagged columns keep
         their last value.
         """
         x = self.x[:, origin + step].copy()
         x[:, self.carried] = self.x[:, origin + 1, self.carried]
-        recent = slice(max(origin + 1 - TRAFFIC_WEEKS * self.per_week, 0), origin + 1)
+        recent = np.flatnonzero(self.open[: origin + 1])[-TRAFFIC_WEEKS * self.per_week :]
         x[:, self.carried[0]] = self.x[:, recent, self.carried[0]].mean(axis=1)
         return x
 

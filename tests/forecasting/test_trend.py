@@ -202,3 +202,26 @@ def test_mistakes(panel):
         MarketTrend().fit(with_traffic(panel, np.r_[0.0, np.ones(39)]))
     with pytest.raises(ValueError, match="horizon and n_paths must be 1 or more; got 0 and 1000"):
         MarketTrend(n_estimators=5).fit(panel).sample_paths(0)
+
+
+def test_a_long_closure_tells_nothing_and_is_no_shock(panel):
+    """A shop closed for 20 of its 72 weeks: neither the silence nor the level after it enters the shocks."""
+    rng = np.random.default_rng(0)
+    traffic = 500 * np.exp(rng.normal(0, 0.1, 72))
+    traffic[45:] *= 2
+    traffic[25:45] = 0
+    history = one_product(traffic)
+    trend = MarketTrend(n_estimators=10).fit(history)
+    weeks = history["week"]
+    assert list(trend.silent_) == list(weeks[25:47])  # and the two after it of which the window is mostly closed
+    assert trend.errors_.index.min() > weeks[10]
+    assert not trend.errors_.index.isin(trend.silent_).any()
+    assert trend.sample_paths(8).shock().volatility < 0.2
+    # A year later, the closed weeks stand for nothing.
+    assert not trend._last_year(np.ones((1, 80)), weeks[30] + pd.Timedelta(weeks=52)).any()
+
+
+def test_a_shop_that_was_hardly_open_has_no_trend():
+    traffic = np.where(np.arange(40) % 12 == 0, 100.0, 0.0)
+    with pytest.raises(ValueError, match="needs 11 weeks with lags=4; got 4 in which the shop was open"):
+        MarketTrend().fit(one_product(traffic))
