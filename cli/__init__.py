@@ -8,6 +8,7 @@ import importlib
 import logging
 import sys
 import warnings
+from functools import partial
 
 import click
 
@@ -73,7 +74,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _note
+                warnings.showwarning = partial(_note, set())
                 return super().invoke(ctx)
         except ValueError as error:
             _fail(str(error), 2)
@@ -91,13 +92,15 @@ class _Commands(click.Group):
 _OF_LIBRARIES = ("A worker stopped while some jobs were given", "You have specified a mini-batch size")
 
 
-def _note(message: Warning | str, category: type[Warning], *_: object) -> None:
-    """A warning as one line, without the line of code that gave it; those for developers
+def _note(said: set[str], message: Warning | str, category: type[Warning], *_: object) -> None:
+    """A warning as one line, once, without the line of code that gave it; those for developers
     are left out.
     """
     for_developers = DeprecationWarning | FutureWarning | PendingDeprecationWarning | ResourceWarning
-    if not issubclass(category, for_developers) and not str(message).startswith(_OF_LIBRARIES):
-        click.echo(f"repricer: note: {' '.join(str(message).split())}", err=True)
+    line = " ".join(str(message).split())
+    if not issubclass(category, for_developers) and not line.startswith(_OF_LIBRARIES) and line not in said:
+        said.add(line)
+        click.echo(f"repricer: note: {line}", err=True)
 
 
 def _fail(message: str, code: int) -> None:

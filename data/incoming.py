@@ -22,6 +22,7 @@ from .schema import SCHEMAS, DataError
 from .sources.parts import Source, parts_of, told
 from .sources.reading import TableFile
 from .sources.staging import PartRows, Stage
+from .suspects.dates import odd_dates
 from .suspects.lines import suspects
 
 _BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String, "hash": pl.UInt64}
@@ -57,6 +58,7 @@ class IncomingTable:
     _done: list[PartRows] = field(default_factory=list)
     _apart: list[pl.DataFrame] = field(default_factory=list)
     _sample: list[pl.DataFrame] = field(default_factory=list)
+    _by_day: list[pl.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.schema = SCHEMAS[self.name]
@@ -115,6 +117,7 @@ class IncomingTable:
             if self.name == "sales":
                 some = good.filter("_some").select(pl.col("product").cast(pl.Categorical), "units", "price_paid")
                 self._sample.append(some)
+                self._by_day.append(good.group_by("date").agg(lines=pl.len()))
             yield good.drop("_some")
         if self.name == "sales" and self.layout.duplicates is None and copied > _COPIES:
             self._refuse_copies(copied)
@@ -168,6 +171,8 @@ class IncomingTable:
         if self._sample:
             of, found = self._step(), suspects(pl.concat(self._sample))
             notes += [f"{note} (one line in {of} was looked at)" if of > 1 else note for note in found]
+            by_day = pl.concat(self._by_day).group_by("date").agg(pl.col("lines").sum())
+            notes += odd_dates(by_day)
         notes += [text.format(f"{self.changes[text]:,}") for text in self.changes if self.changes[text]]
         if self._count("late"):
             notes.append(f"rows out of date order, sorted: {self._count('late'):,}")

@@ -142,7 +142,9 @@ def _weeks_share(sales: pd.DataFrame) -> pd.Series:
     """By product, the share of the shop's open weeks in which it sold; NaN if it is too new or gone."""
     lines = pl.from_pandas(sales[["date", "product", "units"]]).lazy()
     calendar = whole_weeks(lines)
-    lines = lines.with_columns(week=calendar.number(pl.col("date"))).filter(pl.col("week") < calendar.count)
+    lines = lines.with_columns(week=calendar.number(pl.col("date"))).filter(
+        pl.col("week").is_between(0, calendar.count - 1)
+    )
     weeks = lines.select(pl.col("week").unique().sort()).collect()["week"].to_numpy()
     week = pl.col("week")
     by_week = lines.group_by("product", "week").agg(pl.col("units").sum()).filter(pl.col("units") > 0)

@@ -73,7 +73,7 @@ class Weeks:
         return None if first is None else cls(first, (last - first).days // days + 1, days)
 
     def split(self, lines: pl.LazyFrame, *, stored: bool) -> Iterator[pl.DataFrame]:
-        """Rows with the number of their `week`, up to the last week.
+        """Rows with the number of their `week`, from the first week to the last.
 
         Args:
             lines: The rows.
@@ -88,9 +88,9 @@ class Weeks:
                 for start in range(0, self.count, step):
                     yield rows.filter(pl.col("week").is_between(start, min(start + step, self.count) - 1))
                 return
-            # Few tables have rows after the last week: the others are not copied.
-            late = rows["week"] >= self.count
-            yield rows.filter(~late) if late.any() else rows
+            # Few tables have rows outside the weeks: the others are not copied.
+            within = rows["week"].is_between(0, self.count - 1)
+            yield rows if within.all() else rows.filter(within)
             return
         step = WEEK.days // self.days
         for start in range(0, self.count, step):

@@ -26,6 +26,7 @@ _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
 _YEAR_WEEKS = 52
 _NAMED = 5
 _RECENT_WEEKS = 8
+_LONG_CLOSURE = 4 * WEEK
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ def held_out(
         ValueError: The history is too short.
         DataError: The panel is to be of days, and the sales are sums of weeks.
     """
-    if period == "day":
-        _check_days(tables.sales["date"])
     panel = product_weeks(tables, products=products, days=PERIODS[period].days)
+    if period == "day":
+        _check_days(_within(tables.sales, panel, panel["week"].max() + WEEK)["date"])
     days, per_week = np.sort(panel["week"].unique()), WEEK // PERIODS[period]
     weeks, least = len(days) // per_week, _LEAST_WEEKS[period]
     if weeks < least:
@@ -141,11 +142,16 @@ def held_out(
         products=_described(products, tables),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
-        sales=tables.sales[tables.sales["date"] < start],
+        sales=_within(tables.sales, panel, start),
         plan=(*_unknown(weeks, held, holdout_weeks), *_by_day(panel, closed, weeks), *_closed(panel, closed)),
-        zone_sales=None if zone_sales is None else zone_sales[zone_sales["date"] < start],
+        zone_sales=None if zone_sales is None else _within(zone_sales, panel, start),
         closed=closed,
     )
+
+
+def _within(sales: pd.DataFrame, panel: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
+    """The sale lines from the first week of a panel to before an end."""
+    return sales[sales["date"].between(panel["week"].min(), end, inclusive="left")]
 
 
 def _unknown(weeks: int, held: int, asked: int) -> tuple[str, ...]:
@@ -226,6 +232,20 @@ def _closed(panel: pd.DataFrame, weekdays: tuple[int, ...]) -> tuple[str, ...]:
     return (
         f"The shop sold nothing in {len(closed)} of the {unit} ({more}{named}): it is taken to have been closed, and these "
         f"{unit} are left out; the {unit} to come are taken as open.",
+        *_long_closure(panel),
+    )
+
+
+def _long_closure(panel: pd.DataFrame) -> tuple[str, ...]:
+    """That the longest closure makes forecasts uncertain, if it is long."""
+    sold = pd.DatetimeIndex(np.sort(panel.loc[panel["traffic"] > 0, "week"].unique()))
+    longest = int(np.diff(sold).argmax())
+    first, end = sold[longest] + period_of(panel["week"]), sold[longest + 1]
+    if end - first < _LONG_CLOSURE:
+        return ()
+    return (
+        f"The shop was closed for {(end - first) // WEEK} weeks from {first:%Y-%m-%d}: forecasts are less certain than "
+        "with a whole history, as nothing tells how customers and the season went on in these weeks.",
     )
 
 
@@ -247,8 +267,8 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataF
     end = panel["week"].max() + proof.period
     recent = panel[panel["week"] >= end - _RECENT_WEEKS * WEEK]
     units, stock = initial_stock(tables, proof.products, end, recent.groupby("product")["units"].mean(), proof.period)
-    sales = tables.sales[tables.sales["date"] < end]
-    zone_sales = None if zone_sales is None else zone_sales[zone_sales["date"] < end]
+    sales = _within(tables.sales, panel, end)
+    zone_sales = None if zone_sales is None else _within(zone_sales, panel, end)
     return Split(proof.products, panel, future, sales, (*proof.plan, *plan, *stock), zone_sales, units, proof.closed)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 
 from ..schema import DataError
+from ..stray_dates import stray_dates
 from ..tables import StoredTables, Tables
 from ..weeks import WEEK, Weeks, to_polars
 from .context import context_columns
@@ -27,8 +28,9 @@ def product_weeks(
 ) -> pd.DataFrame:
     """Aggregate sale lines to one row per product and week, on a complete grid.
 
-    Weeks are 7-day blocks that start with the first date in `sales`. A last week that ends on an
-    earlier weekday than each of at least four others is incomplete; it is left out with a warning.
+    Weeks are 7-day blocks that start with the first date in `sales`. Lines with stray dates (`stray_dates`), and
+    a last week that ends on an earlier weekday than each of at least four others and so is incomplete, are left
+    out with a warning.
 
     Args:
         sales: Canonical sales of the whole shop, or all its tables.
@@ -106,7 +108,7 @@ def product_weeks(
 
 
 def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
-    """The weeks of some sale lines, without an incomplete last one, of which it warns.
+    """The weeks of some sale lines, without stray dates and an incomplete last week, of which it warns.
 
     Args:
         lines: Sale lines.
@@ -120,12 +122,12 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
         >>> whole_weeks(days.with_columns(pl.col("date").cast(pl.Datetime))).count
         3
     """
-    weeks = Weeks.of(lines, days)
+    weeks = _ordinary_weeks(lines, days)
     if weeks is None:
         raise DataError("sales must hold rows; got none; check which products and dates were selected")
     number = weeks.number(pl.col("date")).alias("week")
-    ends = lines.select("date", number).group_by("week").agg(pl.col("date").max(), pl.len())
-    ends = ends.sort("week").collect(engine="streaming")
+    ends = lines.select("date", number).filter(pl.col("week").is_between(0, weeks.count - 1)).group_by("week")
+    ends = ends.agg(pl.col("date").max(), pl.len()).sort("week").collect(engine="streaming")
     *earlier, last = ends.select((pl.col("date") - weeks.first).dt.total_days() % days).to_series()
     if len(earlier) < _ENOUGH_WEEKS or last >= min(earlier):
         return weeks
@@ -135,6 +137,18 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
         stacklevel=3,
     )
     return replace(weeks, count=int(ends["week"][-2]) + 1)
+
+
+def _ordinary_weeks(lines: pl.LazyFrame, days: int) -> Weeks | None:
+    """The weeks of some sale lines without stray dates; None without lines."""
+    date = pl.col("date")
+    by_day = lines.group_by(date.dt.date()).agg(lines=pl.len()).collect(engine="streaming")
+    for stray in stray_dates(by_day):
+        warnings.warn(
+            f"sales: left out {stray}; if it is a mistake, correct or delete it and import again", stacklevel=4
+        )
+        lines = lines.filter(date.dt.date() > stray.last if stray.early else date.dt.date() < stray.first)
+    return Weeks.of(lines, days)
 
 
 def _added_up(

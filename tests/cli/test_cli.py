@@ -38,13 +38,15 @@ def test_help_needs_no_training_library():
     assert not {"torch", "pandas", "numba", "stable_baselines3", "onnxruntime"} & set(loaded)
 
 
-def test_a_warning_is_one_line_without_the_place_that_gave_it(monkeypatch):
+def test_a_warning_is_one_line_said_once_without_the_place_that_gave_it(monkeypatch):
     import warnings
 
     from repricer.cli import scenarios
 
     def warn(*_, **__):
-        warnings.warn("the last week is\nincomplete", stacklevel=1)
+        for _ in range(2):
+            warnings.warn("the last week is\nincomplete", stacklevel=1)
+            warnings.warn("the last week is\nincomplete", stacklevel=2)
         warnings.warn("old call", DeprecationWarning, stacklevel=1)
         warnings.warn("You have specified a mini-batch size of 7", stacklevel=1)
 

@@ -1,0 +1,45 @@
+"""Which weeks and sale lines a market is fitted on."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from repricer.data import Tables
+from repricer.fitting.split import held_out, weeks_to_come
+
+START = pd.Timestamp("2023-01-02")
+PRODUCTS = pd.DataFrame({"product": ["a", "b"], "category": "x"})
+
+
+def shop(weeks: range | list[int], *stray: str, per_week: int = 1) -> Tables:
+    """Eight lines of each of two products in every week, on as many days, and one line on each stray day."""
+    open_ = [START + pd.Timedelta(weeks=week, days=day % per_week) for week in weeks for day in range(8)]
+    dates = sorted([*open_, *map(pd.Timestamp, stray)])
+    rows = [{"date": date, "product": name} for date in dates for name in "ab"]
+    sales = pd.DataFrame(rows).assign(units=2.0, price_paid=3.0, regular_price=3.0)
+    return Tables(sales, PRODUCTS)
+
+
+@pytest.mark.filterwarnings("ignore:sales. left out")
+@pytest.mark.parametrize(("period", "days"), [("week", 1), ("day", 6)])
+@pytest.mark.parametrize("stray", ["2020-12-28", "2025-09-20"])
+def test_stray_lines_change_neither_weeks_nor_lines(period, days, stray):
+    good, odd = (shop(range(30), *lines, per_week=days) for lines in ((), (stray,)))
+    for tables in (good, odd):
+        tables.sales["store"] = "s"
+    expected, found = (held_out(tables, PRODUCTS, 4, tables.sales, period) for tables in (good, odd))
+    for proof, tables in ((expected, good), (found, odd)):
+        assert len(proof.zone_sales) == len(proof.sales)
+        assert weeks_to_come(tables, proof, 4, tables.sales).sales["date"].between(START, "2023-07-31").all()
+    pd.testing.assert_frame_equal(found.past, expected.past)
+    pd.testing.assert_frame_equal(found.future, expected.future)
+    pd.testing.assert_frame_equal(found.sales.reset_index(drop=True), expected.sales)
+    assert found.plan == expected.plan
+
+
+def test_a_long_closure_is_said_to_leave_forecasts_uncertain():
+    short = held_out(shop([*range(20), *range(22, 40)]), PRODUCTS, 4).plan
+    assert "sold nothing in 2 of the weeks" in short[-1]
+    said = held_out(shop([0, *range(2, 20), *range(30, 60)]), PRODUCTS, 4).plan
+    assert "sold nothing in 11 of the weeks" in said[-2]
+    assert said[-1].startswith("The shop was closed for 10 weeks from 2023-05-22: forecasts are less certain")
