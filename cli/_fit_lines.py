@@ -43,6 +43,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_customer_lines(report),
         f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and {period}, bias "
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
+        *_bias_lines(s["simulated_bias"]),
     ]
     return lines
 
@@ -183,6 +184,18 @@ def _quality_lines(report: dict[str, Any]) -> list[str]:
         f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
         f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
         f"{scores['popularity_recall_at_20']:.3f}",
+    ]
+
+
+def _bias_lines(bias: float) -> list[str]:
+    """That the market cannot be relied on: said where its proof is far off."""
+    from ..evaluation.fit_quality.fidelity import believable
+
+    if believable(bias):
+        return []
+    return [
+        f"do not rely on this market: a proof that sells {1 + bias:.2g} times what was sold is no chance; look for wrong dates, "
+        "gaps or double lines in the sales (repricer data check), correct them and fit again"
     ]
 
 

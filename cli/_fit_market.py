@@ -74,6 +74,7 @@ def fit_to_folder(
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..evaluation import fidelity
+    from ..evaluation.fit_quality.fidelity import believable
     from ..fitting import fit
     from ..scenarios import save_scenario
 
@@ -90,7 +91,8 @@ def fit_to_folder(
         compiler.wait()
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
-    save_scenario(fitted.spec, out)
+    bias, spec = proof["fidelity"]["bias"], fitted.spec
+    save_scenario(spec if believable(bias) else spec.with_changes(history={"proof_bias": bias}), out)
     save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", without_nan(report))
     return report

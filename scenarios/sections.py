@@ -315,12 +315,27 @@ class HistorySection:
     follows_demand: float | None = scalar(
         "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
     )
+    proof_bias: float | None = scalar(
+        "units simulated over units sold in the held-out weeks, less 1, where that is too far from 0 to rely on the market",
+        low=-1,
+        optional=True,
+    )
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
 
     @property
     def may_follow_demand(self) -> bool:
         """Whether it is likely enough that prices followed demand to be mentioned."""
         return self.follows_demand is not None and self.follows_demand >= MENTIONED_FROM
+
+    @property
+    def doubt(self) -> str:
+        """Why no result in this market can be relied on, in a sentence; empty where nothing speaks against it."""
+        if self.proof_bias is None:
+            return ""
+        return (
+            f"Do not rely on this: at the prices charged in the held-out weeks, the market sold {1 + self.proof_bias:.2g} "
+            "times what the shop sold; look for wrong dates, gaps or double lines in the sales, correct them and fit again."
+        )
 
 
 @dataclass(frozen=True)

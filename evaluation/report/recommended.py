@@ -22,7 +22,9 @@ def headline(comparison: Comparison) -> str:
     found = assessment_of(comparison)
     chosen = found.recommendation
     if not chosen.change:
-        return f"No change recommended: keep your current prices. {_why_not(found)}"
+        return " ".join(
+            filter(None, (f"No change recommended: keep your current prices. {_why_not(found)}", found.doubt))
+        )
     gain = found.gain(chosen.policy)
     chance = f"{_chance(gain)} of earning less"
     said = [
@@ -36,7 +38,7 @@ def headline(comparison: Comparison) -> str:
             f"The objective is {objective}: if the assumed unit costs hold, it is {_more(comparison, other, 'higher')} "
             f"({_interval(comparison, other)})."
         )
-    return " ".join(said)
+    return " ".join(filter(None, (*said, found.doubt)))
 
 
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:

@@ -106,7 +106,16 @@ class Assessment:
             for n, product in enumerate(spec.products.names)
         ]
 
+    @property
+    def doubt(self) -> str:
+        """Why the market cannot be relied on, in a sentence; empty where nothing speaks against it."""
+        history = self.compared.spec.history
+        return "" if history is None else history.doubt
+
     def __str__(self) -> str:
+        return " ".join(filter(None, (self._verdict(), self.doubt)))
+
+    def _verdict(self) -> str:
         chosen, spec = self.recommendation, self.compared.spec
         if not chosen.change:
             return f"No change recommended ({chosen.reason})."
@@ -138,6 +147,7 @@ class Assessment:
             "floor": chosen.floor,
             "costs_assumed": costs_assumed(compared.spec),
             "follows_demand": None if compared.spec.history is None else compared.spec.history.follows_demand,
+            "doubt": self.doubt or None,
             "metric": self.metric,
             "gain": {
                 objective: {

@@ -1,6 +1,6 @@
 """`repricer fit` says what the likelihood could not use, or did not settle on."""
 
-from repricer.cli._fit_lines import _customer_lines, _estimation_lines, quiet
+from repricer.cli._fit_lines import _bias_lines, _customer_lines, _estimation_lines, quiet
 
 
 def report(costs_used, converged):
@@ -33,3 +33,9 @@ def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that
     assert "'thrifty': 90 customers" in first
     assert "epsilon 1, delta 1e-06, for one customer's history" in spent
     assert most.endswith("at most: 1.7% for a customer")
+
+
+def test_a_proof_that_is_far_off_is_said():
+    assert _bias_lines(0.28) == _bias_lines(-0.3) == []
+    assert _bias_lines(4.777)[0].startswith("do not rely on this market: a proof that sells 5.8 times what was sold")
+    assert "0.5 times" in _bias_lines(-0.5)[0]

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.evaluation import Without, evaluate
+from repricer.evaluation.report.recommended import headline
 from repricer.evaluation.uncertainty import assess, candidates
 from repricer.evaluation.uncertainty.draws import compare_draws
 from repricer.pricing import FixedPrice
@@ -112,3 +113,19 @@ def test_more_episodes_are_run_where_few_are_too_noisy():
     ample = uncertain_shop(20)
     assert assess(ample, policies, learned=policies, episodes=2).compared.count == 2
     assert compare_draws(noisy, policies, episodes=2).count == 2
+
+
+def test_a_market_whose_proof_was_far_off_recommends_nothing_in_silence(comparison):
+    found, spec = comparison.uncertainty, comparison.spec
+    assert "Do not rely" not in str(found)
+    assert found.to_dict()["doubt"] is None
+    spec = spec.with_changes(history={"proof_bias": 4.78})
+    doubted = replace(found, compared=replace(found.compared, spec=spec))
+    said = (
+        "Do not rely on this: at the prices charged in the held-out weeks, the market sold 5.8 times what the shop sold"
+    )
+    for recommendation in (found.recommendation, replace(found.recommendation, policy=found.recommendation.current)):
+        judged = replace(doubted, recommendation=recommendation)
+        assert said in str(judged)
+        assert said in headline(replace(comparison, spec=spec, uncertainty=judged))
+        assert said in judged.to_dict()["doubt"]
