@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..fitting import Assumptions, Priors, Privacy, Zone
     from ..forecasting import Forecaster
     from ..forecasting.models.random_coefficients import Common
+    from ..scenarios import MarketSpec
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
@@ -74,7 +75,6 @@ def fit_to_folder(
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..evaluation import fidelity
-    from ..evaluation.fit_quality.fidelity import believable
     from ..fitting import fit
     from ..scenarios import save_scenario
 
@@ -91,11 +91,17 @@ def fit_to_folder(
         compiler.wait()
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
-    bias, spec = proof["fidelity"]["bias"], fitted.spec
-    save_scenario(spec if believable(bias) else spec.with_changes(history={"proof_bias": bias}), out)
+    save_scenario(_doubted(fitted.spec, proof["fidelity"]["bias"]), out)
     save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", without_nan(report))
     return report
+
+
+def _doubted(spec: MarketSpec, bias: float) -> MarketSpec:
+    """The market, with the bias of its proof where that is too large to rely on it."""
+    from ..evaluation.fit_quality.fidelity import believable
+
+    return spec if believable(bias) else spec.with_changes(history={"proof_bias": bias})
 
 
 def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:
