@@ -307,7 +307,7 @@ def _judged(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> _Run
     weeks = np.sort(history.loc[history["traffic"] > 0, "week"].unique())
     if len(weeks) < 2:
         raise ValueError(
-            f"Selected: the panel must hold 2 weeks with sales or more; got {len(weeks)}; use MovingAverage"
+            f"Selected: the panel must hold 2 weeks or more with sales; got {len(weeks)}; use MovingAverage"
         )
     judged = max(min(horizon, len(weeks) // 3), 1)
     origins = list(weeks[-judged - 1 : -1])

@@ -345,5 +345,5 @@ class TestSelected:
     def test_mistakes(self, panel):
         with pytest.raises(ValueError, match="combine must be 1 or more; got 0"):
             Selected(self.CANDIDATES, combine=0).fit(panel)
-        with pytest.raises(ValueError, match="must hold 2 weeks or more; got 1"):
+        with pytest.raises(ValueError, match="must hold 2 weeks or more with sales; got 1"):
             Selected(self.CANDIDATES).fit(panel[panel["week"] == panel["week"].min()])
