@@ -56,7 +56,7 @@ def choose_products(
         >>> products = choose_products(load_tables("shop"), n_categories=3)  # doctest: +SKIP
     """
     if tables.products is None:
-        raise DataError("choose_products needs the product table; got sales only; import products too")
+        raise DataError("fit needs a product table; got tables without one; import them with --products")
     candidates, log_price = _candidates(tables.sales, tables.products, min_weeks_share)
     groups = [
         _pick(group, log_price, per_category)
@@ -163,10 +163,12 @@ def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> s
     moving = measures.index[measures["price_variation"] >= _LEAST_VARIATION]
     one = moving[measures["spread"][moving] <= _MOST_SPREAD]
     got = (
-        f"{len(measures)} products, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, {len(moving)} of these at "
+        f"{len(measures)} product{'s' * (len(measures) > 1)}, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, {len(moving)} of these at "
         f"varying prices, and {len(one)} of these at one regular price a week"
     )
     advice = "widen the categories" if candidates else "import a longer history, or categories that sell every week"
+    if len(measures) < 2:
+        advice = "import the products that replace it too"
     # Deals of many stores average out, so that a chain's mean price hardly moves.
     if len(dense) > 1 and "store" in sales and _stores_alone_agree(sales[sales["product"].isin(dense)]):
         advice = "stores have prices of their own: fit them by zone (repricer fit --by zone)"
@@ -177,7 +179,7 @@ def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> s
     elif len(moving) > 1 and len(one) < 2:
         advice = "weighed or assembled goods have no price per unit"
     return (
-        "choose_products needs a category with two products that sell nearly every week, at one price a week that varies "
+        "fit needs a category with two products that sell nearly every week, at one price a week that varies "
         f"over the weeks; got {got}; {advice}"
     )
 

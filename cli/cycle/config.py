@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ...encryption import kept_file
 from ...serving.documents import Name, read
 from .._tables import TABLES
 
@@ -252,9 +253,10 @@ class Cycle:
     def _check(self, path: Path) -> None:
         tables = self.config.tables
         given = [bool(self.files), tables.dataset is not None, tables.example is not None]
-        if sum(given) != 1 or (given[0] and "sales" not in self.files):
+        if sum(given) != 1 or (given[0] and not {"sales", "products"} <= self.files.keys()):
             raise CycleError(
-                f"{path}: [tables] must name sales and other files, or dataset, or example; got {self._got()}"
+                f"{path}: [tables] must name sales, products and other files, or dataset, or example; got {self._got()}; "
+                "add what is missing, or leave one out"
             )
         unread = {"mapping": not given[0], "key_file": given[1]}
         for name in (name for name, unused in unread.items() if unused and getattr(tables, name) is not None):
@@ -266,6 +268,12 @@ class Cycle:
                 raise CycleError(
                     f"{path} must name files that exist; got {one}, which is not there; write it or fix the path"
                 )
+        dataset = self.file(tables.dataset)
+        if dataset and kept_file(dataset, "sales.parquet") and not kept_file(dataset, "products.parquet"):
+            raise CycleError(
+                f"{path}: [tables] dataset must hold a product table; got {dataset} without one; "
+                "import it with --products"
+            )
 
     def _check_settings(self, path: Path) -> None:
         """What would otherwise fail after minutes of work."""

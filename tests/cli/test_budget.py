@@ -45,9 +45,11 @@ def test_folders_without_tables_or_budget_are_refused(tmp_path, capsys):
 
 
 def test_all_cycles_of_a_shop_have_one_budget(tmp_path, capsys):
-    (tmp_path / "sales.csv").touch()
+    for name in ("sales.csv", "products.csv"):
+        (tmp_path / name).touch()
     config = tmp_path / "cycle.toml"
-    text = 'name = "shop"\nout = "made"\n[tables]\nsales = "sales.csv"\n[fit]\nepsilon = 1\nepsilon_shares = {network = 0.1}\n'
+    tables = '[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n'
+    text = f'name = "shop"\nout = "made"\n{tables}[fit]\nepsilon = 1\nepsilon_shares = {{network = 0.1}}\n'
     config.write_text(text, encoding="utf-8")
     cycle = Cycle(config)
     privacy = privacy_of(cycle.budget, cycle.config.fit.epsilon, cycle.config.fit.epsilon_shares or {}, zones=2)

@@ -121,10 +121,17 @@ def test_an_unremarkable_sixth_product_is_taken(parts):
 
 
 def test_no_product_table_is_refused(parts):
-    with pytest.raises(DataError, match="needs the product table"):
+    said = "fit needs a product table; got tables without one; import them with --products"
+    with pytest.raises(DataError, match=f"^{said}$"):
         choose_products(Tables(tables_of(parts).sales))
 
 
 def test_no_category_is_refused(parts):
-    with pytest.raises(DataError, match="1 of these at one regular price a week; widen the categories"):
+    said = "^fit needs a category with two products .*2 of these at one regular price a week; widen the categories"
+    with pytest.raises(DataError, match=said):
+        choose_products(tables_of({"a1": parts["a1"], "b1": parts["b1"]}))
+
+
+def test_a_shop_of_one_product_is_told_to_import_what_replaces_it(parts):
+    with pytest.raises(DataError, match=r"got 1 product, .*; import the products that replace it too$"):
         choose_products(tables_of({"a1": parts["a1"]}))

@@ -148,43 +148,54 @@ def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('name = 1\n[tables]\nsales = "sales.csv"', "name must be"),
+        ('name = 1\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"', "name must be"),
         ('name = "a"\n[tables]\nsale = "sales.csv"', "sale"),
-        ('name = "a"\n[tables]\nproducts = "products.csv"', "must name sales and other files, or dataset, or example"),
-        ('name = "a"\n[tables]\nsales = "none.csv"', "none.csv, which is not there"),
-        ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nweeks = 0', "weeks must be"),
+        (
+            'name = "a"\n[tables]\nproducts = "products.csv"',
+            "must name sales, products and other files, or dataset, or example",
+        ),
+        ('name = "a"\n[tables]\nsales = "sales.csv"', "must name sales, products and other files"),
+        ('name = "a"\n[tables]\ndataset = "imported"', "without one; import it with --products"),
+        ('name = "a"\n[tables]\nsales = "none.csv"\nproducts = "products.csv"', "none.csv, which is not there"),
+        ('name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[fit]\nweeks = 0', "weeks must be"),
         ("name =", "must be a TOML file"),
         (None, "must be a TOML file; got: No such file or directory; write it or fix the path"),
-        ('name = "a"\nout = "sales.csv"\n[tables]\nsales = "sales.csv"', "sales.csv, which is a file; name another"),
         (
-            'name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nforecaster = "movin"',
+            'name = "a"\nout = "sales.csv"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"',
+            "sales.csv, which is a file; name another",
+        ),
+        (
+            'name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[fit]\nforecaster = "movin"',
             "forecaster must be one of selected",
         ),
-        ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nwiden = -1.0', "widen must be"),
+        ('name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[fit]\nwiden = -1.0', "widen must be"),
         (
-            'name = "a"\n[tables]\nsales = "sales.csv"\n[train]\nrisk = "cvar:2"',
+            'name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[train]\nrisk = "cvar:2"',
             "risk objective must be mean or cvar:SHARE",
         ),
         (
-            'name = "a"\n[tables]\nsales = "sales.csv"\nplan = "products.csv"\n[fit]\nby = "zone"',
+            'name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\nplan = "products.csv"\n[fit]\nby = "zone"',
             '[tables]: plan is for all stores; got it beside by = "zone"',
         ),
         (
-            'name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nby = "store"\n[price_list]\nzone = "north"',
+            'name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[fit]\nby = "store"\n[price_list]\nzone = "north"',
             "[price_list]: zone is for all stores",
         ),
-        ('name = "a"\n[tables]\nsales = "sales.csv"\n[fit]\nby = "shop"', "by must be"),
+        ('name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[fit]\nby = "shop"', "by must be"),
         ('name = "a"\n[tables]\nexample = "complete-journey"\nmapping = "sales.csv"', "mapping is for files"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(shop, tmp_path, text, said):
     (tmp_path / "sales.csv").write_text("date\n", encoding="utf-8")
     (tmp_path / "products.csv").write_text("product\n", encoding="utf-8")
+    (tmp_path / "imported").mkdir()
+    (tmp_path / "imported/sales.parquet").touch()
     if text is not None:
         (tmp_path / "cycle.toml").write_text(text, encoding="utf-8")
-    output = call("cycle", str(tmp_path / "cycle.toml"), code=2)
-    assert said in output
-    assert len(output.strip().splitlines()) == 1
+    for dry in ((), ("--dry-run",)):
+        output = call("cycle", str(tmp_path / "cycle.toml"), *dry, code=2)
+        assert said in output
+        assert len(output.strip().splitlines()) == 1
     assert not (tmp_path / "cycles").exists()
 
 

@@ -12,8 +12,9 @@ SALES = pd.DataFrame({"date": FIRST + pd.to_timedelta([-9, 0, 6, 14], unit="D"),
 
 
 def cycle(folder, account=""):
-    (folder / "sales.csv").write_text("date\n", encoding="utf-8")
-    text = f'name = "a"\n[tables]\nsales = "sales.csv"\n[account]\n{account}\n'
+    for name in ("sales.csv", "products.csv"):
+        (folder / name).touch()
+    text = f'name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[account]\n{account}\n'
     (folder / "cycle.toml").write_text(text, encoding="utf-8")
     return Cycle(folder / "cycle.toml")
 
