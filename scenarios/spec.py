@@ -73,6 +73,7 @@ class MarketSpec(MarketDescription):
         """The price rules, as training, evaluation and the price service apply them."""
         low, high = self.price_bounds
         prices, number = self.prices, {name: n for n, name in enumerate(self.products.names)}
+        known = zip(self.products.names, self.products.ids or self.products.names, strict=True)
         try:
             return Guardrails(
                 floor=low,
@@ -94,6 +95,7 @@ class MarketSpec(MarketDescription):
                 prior_price_periods=prices.prior_price_periods,
                 rival_at_least=prices.rival_at_least,
                 rival_at_most=prices.rival_at_most,
+                names=[name if name == own or name.endswith(f"({own})") else f"{name} ({own})" for name, own in known],
                 gaps=tuple(
                     (number[small], number[large], float(share))
                     for (small, large), share in zip(prices.price_gaps, prices.gap_shares, strict=True)

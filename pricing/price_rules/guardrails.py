@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,7 @@ from .endings import PriceEndings
 from .grids import PriceGrid
 from .guarded_action import GuardedAction, Prices, TrailStep, changed, prior_price
 from .ladder import PriceLadder
-from .price_links import PriceLinks
+from .price_links import PriceLinks, check_links
 from .rule_formulas import (
     BITS,
     DIRECTIONS,
@@ -66,6 +66,7 @@ class Guardrails:
             all other rules.
         rival_at_most: (N,) largest such share.
         prior_price_periods: number of periods that make 30 days, where the lowest price in them is to be known.
+        names: what errors call the N products; by default their numbers from 1 on.
 
     Attributes:
         grid: the price grid.
@@ -108,6 +109,7 @@ class Guardrails:
     rival_at_least: NDArray[np.float64] | None = None
     rival_at_most: NDArray[np.float64] | None = None
     direction: str = "any"
+    names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
     low: Prices = field(init=False, repr=False)
@@ -117,7 +119,7 @@ class Guardrails:
     paid_low: Prices = field(init=False, repr=False)
     constants: StepConstants = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, names: Sequence[str]) -> None:
         self._check_scalars()
         self._check_changes()
         for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price"):
@@ -125,8 +127,12 @@ class Guardrails:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
         if self.max_change is not None:
             object.__setattr__(self, "max_change", np.broadcast_to(np.float64(self.max_change), self.floor.shape))
-        self._check_lines()
-        self._check_rival_shares()
+        if self.frozen is not None:
+            object.__setattr__(self, "frozen", np.atleast_1d(np.asarray(self.frozen, dtype=np.bool_)))
+        called = [f"product '{name}'" for name in names] or [f"product {n + 1}" for n in range(self.floor.size)]
+        check_links(self.lines, self.gaps, called)
+        object.__setattr__(self, "links", PriceLinks.of(self.lines, self.gaps))
+        self._check_rival_shares(called)
         grid = PriceGrid.of(self.ladder, self.tick, self.endings)
         margin_low = advertised = np.zeros_like(self.floor)
         if self.minimum_margin is not None:
@@ -136,13 +142,13 @@ class Guardrails:
         paid_low = np.maximum(self.floor, margin_low)
         low = grid.rounded(np.maximum(paid_low, advertised), up=True)
         high = grid.rounded(self.ceiling, up=False)
-        self._check_range(low, high, margin_low, grid)
-        self._check_line_bounds(low, high)
+        self._check_range(low, high, margin_low, grid, called)
+        self._check_line_bounds(low, high, called)
         change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
         moves = (0 * self.floor if self.direction == only else change for only in ("rising", "falling"))
         lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
         bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
-        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, grid), strict=True))
+        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, grid, called), strict=True))
         for name, bound in bounds.items():
             object.__setattr__(self, name, bound.astype(np.float32))
         object.__setattr__(self, "grid", grid)
@@ -183,41 +189,18 @@ class Guardrails:
                 "lower it or leave both out"
             )
 
-    def _check_lines(self) -> None:
-        count, seen = self.floor.size, set()
-        if self.frozen is not None:
-            object.__setattr__(self, "frozen", np.atleast_1d(np.asarray(self.frozen, dtype=np.bool_)))
-        for line in self.lines:
-            if len(line) < 2:
-                raise ValueError(f"a line of products must hold at least two; got {len(line)}; complete or remove it")
-            for product in line:
-                if not 0 <= product < count:
-                    raise ValueError(
-                        f"a line of products must hold product numbers below {count}; got {product}; remove it"
-                    )
-                if product in seen:
-                    raise ValueError(
-                        f"a product must belong to one line, once; got product {product + 1} again; remove one"
-                    )
-                seen.add(product)
-        for small, large, share in self.gaps:
-            if not (0 <= small < count and 0 <= large < count and small != large):
-                raise ValueError(
-                    f"a price gap must hold two different product numbers below {count}; got {small} and {large}; fix it"
-                )
-            if not 0 < share < np.inf:
-                raise ValueError(f"a price gap must have a share above 0; got {share:g}; write 0.9 for 10% below")
-        object.__setattr__(self, "links", PriceLinks.of(self.lines, self.gaps))
-
-    def _check_rival_shares(self) -> None:
+    def _check_rival_shares(self, called: list[str]) -> None:
         if self.rival_at_least is None and self.rival_at_most is None:
             return
         shares = {"rival_at_least": (self.rival_at_least, 0.0), "rival_at_most": (self.rival_at_most, _NO_SHARE)}
         for name, (given, default) in shares.items():
             filled = np.full_like(self.floor, default) if given is None else np.asarray(given, dtype=np.float64)
             object.__setattr__(self, name, np.broadcast_to(filled, self.floor.shape))
-        if (self.rival_shares[0] > self.rival_shares[1]).any():
-            raise ValueError("rival_at_least must be at most rival_at_most; got more for a product; fix one of them")
+        wrong = np.flatnonzero(self.rival_shares[0] > self.rival_shares[1])
+        if wrong.size:
+            raise ValueError(
+                f"rival_at_least must be at most rival_at_most; got more for {called[wrong[0]]}; fix one of them"
+            )
 
     @property
     def rival_shares(self) -> tuple[Prices, Prices]:
@@ -227,30 +210,35 @@ class Guardrails:
         return self.rival_at_least.astype(np.float32), self.rival_at_most.astype(np.float32)
 
     def _check_range(
-        self, low: NDArray[np.float64], high: NDArray[np.float64], margin_low: NDArray[np.float64], grid: PriceGrid
+        self,
+        low: NDArray[np.float64],
+        high: NDArray[np.float64],
+        margin_low: NDArray[np.float64],
+        grid: PriceGrid,
+        called: list[str],
     ) -> None:
         empty = np.flatnonzero(~(low <= high))
         if empty.size:
             i, advertised = int(empty[0]), self.minimum_advertised_price
             also = "" if advertised is None else f"minimum advertised price {advertised[i]:g}, "
             raise ValueError(
-                f"guardrails must leave at least one allowed price{grid.words}; product {i + 1} got floor "
+                f"guardrails must leave at least one allowed price{grid.words}; {called[i]} got floor "
                 f"{self.floor[i]:g}, minimum margin price {margin_low[i]:g}, {also}ceiling {self.ceiling[i]:g}; "
                 "widen the range"
             )
 
-    def _check_line_bounds(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    def _check_line_bounds(self, low: NDArray[np.float64], high: NDArray[np.float64], called: list[str]) -> None:
         for line in self.lines:
             for i, small in enumerate(line):
                 large = min(line[i:], key=high.__getitem__)
                 if low[small] > high[large]:
                     raise ValueError(
-                        f"a line of products must allow prices that do not fall; product {small + 1} got at least "
-                        f"{low[small]:g}, the larger product {large + 1} at most {high[large]:g}; fix the bounds or the line"
+                        f"a line of products must allow prices that do not fall; {called[small]} got at least "
+                        f"{low[small]:g}, the larger {called[large]} at most {high[large]:g}; fix the bounds or the line"
                     )
 
     def _link_bounds(
-        self, low: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid
+        self, low: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid, called: list[str]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Bounds that the product lines and price gaps leave."""
         low, high = self.links.bounds(low, high, grid)
@@ -258,7 +246,7 @@ class Guardrails:
         if empty.size:
             n = int(empty[0])
             raise ValueError(
-                f"price gaps must leave at least one allowed price{grid.words}; product {n + 1} got at least {low[n]:g} "
+                f"price gaps must leave at least one allowed price{grid.words}; {called[n]} got at least {low[n]:g} "
                 f"and at most {max(high[n], 0):g}; fix its bounds, or gaps that contradict each other"
             )
         return low, high

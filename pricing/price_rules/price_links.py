@@ -6,7 +6,7 @@ A product line is a chain of links with share 1; a price gap is a link with anot
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,3 +136,37 @@ class PriceLinks:
                 kept[:, b] = raised_price(kept[:, b], kept[:, a], np.float32(share), high[b], constants)
             if self.chained or np.array_equal(kept, before):
                 return kept
+
+
+def check_links(
+    lines: Iterable[tuple[int, ...]], gaps: Iterable[tuple[int, int, float]], called: Sequence[str]
+) -> None:
+    """Check product lines and price gaps before they become links.
+
+    Args:
+        lines: Product numbers.
+        gaps: Two product numbers and a share.
+        called: What errors call the products.
+
+    Raises:
+        ValueError: A line or a gap cannot hold one of its products, or a share is not above 0.
+    """
+    count, seen = len(called), set()
+    for line in lines:
+        if len(line) < 2:
+            raise ValueError(f"a line of products must hold at least two; got {len(line)}; complete or remove it")
+        for product in line:
+            if not 0 <= product < count:
+                raise ValueError(
+                    f"a line of products must hold product numbers below {count}; got {product}; remove it"
+                )
+            if product in seen:
+                raise ValueError(f"a product must belong to one line, once; got {called[product]} again; remove one")
+            seen.add(product)
+    for small, large, share in gaps:
+        if not (0 <= small < count and 0 <= large < count):
+            raise ValueError(f"a price gap must hold product numbers below {count}; got {small} and {large}; fix it")
+        if small == large:
+            raise ValueError(f"a price gap must hold two different products; got {called[small]} twice; fix it")
+        if not 0 < share < np.inf:
+            raise ValueError(f"a price gap must have a share above 0; got {share:g}; write 0.9 for 10% below")

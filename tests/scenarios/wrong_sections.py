@@ -167,7 +167,7 @@ WRONG = [
         {"price_ladder": [20.0, 30.0]},
         "prices: guardrails must leave at least one allowed price on the price ladder",
     ),
-    ("prices", {"minimum_margin": 0.9}, "prices: guardrails must leave at least one allowed price; product 1"),
+    ("prices", {"minimum_margin": 0.9}, "prices: guardrails must leave at least one allowed price; product 'a' got"),
     ("prices", {"tick": 0.1, "price_endings": [0.9]}, "got both tick and price_endings; keep one"),
     (
         "prices",
@@ -180,12 +180,12 @@ WRONG = [
     (
         "prices",
         {"floor": 2.05, "ceiling": 2.2, "price_endings": [0.49]},
-        "prices: guardrails must leave at least one allowed price with the price endings; product 1",
+        "prices: guardrails must leave at least one allowed price with the price endings; product 'a' got",
     ),
     (
         "prices",
         {"minimum_advertised_price": [7.0, 0.0, 0.0]},
-        "product 1 got floor 2, minimum margin price 0, minimum advertised price 7, ceiling 6; widen the range",
+        "product 'a' got floor 2, minimum margin price 0, minimum advertised price 7, ceiling 6; widen the range",
     ),
     ("prices", {"minimum_advertised_price": -1}, "prices.minimum_advertised_price must lie in [0, 1e+09]; got -1"),
     ("prices", {"max_changes": 2}, "prices: max_changes needs change_window_periods; got no change_window_periods"),
@@ -205,12 +205,12 @@ WRONG = [
     (
         "prices",
         {"line_order": [["a", "b", "a"]]},
-        "prices: a product must belong to one line, once; got product 1 again",
+        "prices: a product must belong to one line, once; got product 'a' again",
     ),
     (
         "prices",
         {"line_order": [["b", "a", "c"]], "floor": [2.0, 5.5, 1.5]},
-        "product 2 got at least 5.5, the larger product 3 at most 5; fix the bounds or the line",
+        "product 'b' got at least 5.5, the larger product 'c' at most 5; fix the bounds or the line",
     ),
     ("prices", {"max_discount": 0.99}, "prices.max_discount must lie in [0, 0.95]; got 0.99"),
     ("prices", {"tick": [0.1, 0.2]}, "prices.tick must be one number; got a list of 2"),

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,6 +97,21 @@ def test_discounts_are_capped_spread_and_never_undercut_the_floor():
 def test_contradictory_rules_are_refused_when_loaded(kwargs, words):
     with pytest.raises(ValueError, match=words):
         rails(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"),
+    [
+        ({"gaps": ((0, 1, 0.5), (1, 0, 0.5))}, "allowed price; product 'milk' got at least"),
+        ({"gaps": ((1, 1, 0.5),)}, "two different products; got product 'tea (7)' twice; fix it"),
+        ({"gaps": ((0, 2, 0.5),)}, "product numbers below 2; got 0 and 2"),
+        ({"rival_at_least": [0.5, 0.9], "rival_at_most": [0.8, 0.8]}, "got more for product 'tea (7)'; fix"),
+    ],
+)
+def test_errors_call_products_by_their_names(kwargs, words):
+    two = {"floor": [1.0, 1.0], "ceiling": [3.0, 3.0], "unit_cost": [0.0, 0.0]}
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Guardrails(**two, **kwargs, names=["milk", "tea (7)"])
 
 
 prices = st.floats(allow_nan=True, allow_infinity=True, width=32)
