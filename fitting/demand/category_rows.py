@@ -197,7 +197,8 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
     Args:
         grids: Sales.
     """
-    moved = np.nan_to_num(grids.regular / np.nanmean(grids.regular, axis=1, keepdims=True) - 1)
+    regular = np.ma.masked_invalid(grids.regular)
+    moved = (regular / regular.mean(axis=1, keepdims=True) - 1).filled(0.0)
     reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
     found = {}
     if grids.unit_cost is None and moved.std() > _STILL:

@@ -116,7 +116,8 @@ def _off(price: Array, regular: Array, units: Array) -> Array:
 
 def _moves(cost: Array) -> bool:
     """Whether the cost of any product changes."""
-    low, high = np.nanmin(cost, axis=0), np.nanmax(cost, axis=0)
+    # Unlike nanmin and nanmax, these say nothing of a product without any cost.
+    low, high = np.fmin.reduce(cost), np.fmax.reduce(cost)
     return bool((high > 1.005 * low).any())
 
 

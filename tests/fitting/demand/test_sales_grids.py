@@ -1,9 +1,12 @@
 """Past sales as arrays: what was not on sale, because nobody was there to sell it, says nothing of demand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from repricer.data import product_weeks
 from repricer.fitting.demand import SalesGrids
+from repricer.fitting.demand.category_rows import suspect_effects
 
 WEEKS = pd.date_range("2024-01-01", periods=6, freq="7D")
 
@@ -40,3 +43,16 @@ def test_a_store_without_a_sale_has_the_reductions_of_the_others():
     assert grids.units[1, :, 0].tolist() == [9, 9, 0, 9, 0, 9]
     # Store a reduces in week 2; in week 4 nobody sells any.
     np.testing.assert_allclose(grids.price[1, :, 0], [4, 3, 3, 4, 4, 4])
+
+
+def test_what_is_not_known_of_a_product_is_no_warning():
+    """Nobody knows what milk costs, and store b never sold any."""
+    tea = pd.concat([sold(WEEKS, "tea", "a"), sold(WEEKS, "tea", "b")]).assign(unit_cost=1.0)
+    sales = pd.concat([tea, sold(WEEKS, "milk", "a").assign(unit_cost=np.nan)]).sort_values("date")
+    sales["units"] += 50.0
+    for cost, moves in ((1.0, False), (1.1, True)):
+        sales.loc[(sales["product"] == "tea") & (sales["date"] == WEEKS[3]), "unit_cost"] = cost
+        grids = SalesGrids.of(product_weeks(sales), ["milk", "tea"], sales)
+        assert (grids.unit_cost is not None) == moves
+    assert np.isnan(grids.regular[1, :, 0]).all()
+    assert suspect_effects(replace(grids, unit_cost=None)) == {}
