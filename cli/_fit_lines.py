@@ -22,6 +22,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *report["plan"],
         *_not_priced_lines(report),
+        *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
         f"(moving average {s['moving_average_wape']:.1%})",
         f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
@@ -72,6 +73,23 @@ def _not_priced_lines(report: dict[str, Any]) -> list[str]:
     return [f"not priced, current prices stay: {total:,} product{'s' * (total != 1)} ({said})"]
 
 
+def cost_lines(report: dict[str, Any]) -> list[str]:
+    """That prices maximise revenue, where the only reason is that unit costs are unknown."""
+    names = report["revenue_without_costs"]
+    if not names:
+        return []
+    return [
+        f"prices maximise revenue, not profit, as the tables give no unit cost for {len(names)} of "
+        f"{len(report['price_response'])} products ({_named(names)}): add unit_cost, or ask for the objective profit, with "
+        "costs that are assumed"
+    ]
+
+
+def _named(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: said where it may be so."""
     from ..scenarios.sections import MENTIONED_FROM
@@ -101,8 +119,8 @@ def _unidentified_lines(report: dict[str, Any]) -> list[str]:
     names = report["unidentified"]
     if not names:
         return []
-    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    return [f"not identified by the sales, current prices stay: {len(names)} product{'s' * (len(names) > 1)} ({shown})"]
+    count = f"{len(names)} product{'s' * (len(names) > 1)}"
+    return [f"not identified by the sales, current prices stay: {count} ({_named(names)})"]
 
 
 def _placebo_lines(report: dict[str, Any]) -> list[str]:

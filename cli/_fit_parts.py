@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..atomic import write_json
+from ._fit_lines import cost_lines
 from ._options import progress_console, say
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def show_parts(reports: dict[str, dict[str, Any]], folder: Path) -> None:
             f"average {s['moving_average_wape']:.1%}); median elasticity {s['median_elasticity']:.2f}; market of the held-out "
             f"weeks: bias {s['simulated_bias']:+.1%}, {s['simulated_cover80']:.0%} of sales inside the 80% intervals"
         )
+        for line in cost_lines(report):
+            say(f"  {line}")
     say(f"Scenarios: {folder / next(iter(reports))} and so on, each with its fit.json. Next: repricer train {folder}")
 
 

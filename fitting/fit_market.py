@@ -136,9 +136,10 @@ def fit(
     tables, zone_sales = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zone_sales, period)
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
+    asked, unknown = objective or assumptions.rules.shop.objective, _without_cost(split.products)
     options = FitOptions(
         name=name or "market",
-        objective=_objective(objective or assumptions.rules.shop.objective, split.products),
+        objective=_objective(asked, unknown),
         currency=currency,
         assumptions=assumptions,
         priors=priors or Priors(),
@@ -153,7 +154,7 @@ def fit(
     on_step("price response, proof and the weeks to come")
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
-    return _Fitted(options, products, zone, demand, customers, *fitted).result(tables)
+    return _Fitted(options, products, zone, demand, customers, *fitted).result(tables, [] if asked else unknown)
 
 
 class _Demand(NamedTuple):
@@ -178,9 +179,10 @@ class _Fitted(NamedTuple):
     proof: FittedSplit
     market: FittedSplit
 
-    def result(self, tables: Tables) -> FittedMarket:
-        """What `fit` returns for these tables."""
-        report = self.report(not_chosen(tables, self.products)) | {"refit": self.record()}
+    def result(self, tables: Tables, revenue_without_costs: list[str]) -> FittedMarket:
+        """What `fit` returns for these tables, whose prices maximise revenue for want of these products' unit costs."""
+        report = self.report(not_chosen(tables, self.products)) | {"revenue_without_costs": revenue_without_costs}
+        report["refit"] = self.record()
         market, proof = (
             split.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
             for split in (self.market, self.proof)
@@ -264,11 +266,16 @@ def _refitted(forecaster: Forecaster, split: Split) -> Forecaster:
     return forecaster.refitted(split.past)
 
 
-def _objective(objective: str | None, products: pd.DataFrame) -> str:
-    known = "unit_cost" in products and products["unit_cost"].notna().all()
+def _without_cost(products: pd.DataFrame) -> list[str]:
+    """The names of the products whose unit cost the tables do not give."""
+    unknown = products if "unit_cost" not in products else products[products["unit_cost"].isna()]
+    return unknown["name"].tolist()
+
+
+def _objective(objective: str | None, unknown: list[str]) -> str:
     if objective not in (None, "revenue", "profit"):
         raise ValueError(f"objective must be revenue or profit; got {objective!r}; choose one of them")
-    return objective or ("profit" if known else "revenue")
+    return objective or ("revenue" if unknown else "profit")
 
 
 def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from repricer import load_scenario
-from repricer.cli._fit_lines import _bias_lines, _customer_lines, _estimation_lines, quiet
+from repricer.cli._fit_lines import _bias_lines, _customer_lines, _estimation_lines, cost_lines, quiet
 from repricer.cli._fit_market import _doubted
 from repricer.scenarios import save_scenario
 from repricer.scenarios.sections import HistorySection
@@ -54,3 +54,16 @@ def test_a_market_keeps_the_bias_of_a_proof_that_is_far_off(tmp_path):
     assert _doubted(spec, 0.28) is spec
     save_scenario(_doubted(spec, 4.777), tmp_path)
     assert "the market sold 5.8 times what the shop sold" in load_scenario(str(tmp_path)).history.doubt
+
+
+def test_revenue_for_want_of_unit_costs_is_said_with_the_products_and_what_to_do():
+    def said(*names, products=12):
+        return cost_lines({"revenue_without_costs": list(names), "price_response": [{}] * products})
+
+    assert said() == []
+    assert said("tea") == [
+        "prices maximise revenue, not profit, as the tables give no unit cost for 1 of 12 products (tea): add unit_cost, or "
+        "ask for the objective profit, with costs that are assumed"
+    ]
+    (all_of_them,) = said(*"abcdefg", products=7)
+    assert "for 7 of 7 products (a, b, c, d, e and 2 more): add" in all_of_them

@@ -60,6 +60,7 @@ def test_the_market_is_found_again(truth, fitted):
     np.testing.assert_allclose(again.segment_elasticity, before.segment_elasticity, rtol=0.2)
     assert report["chosen_forecaster"] == "selected"
     assert spec.market.objective == "revenue"  # one cost is not known
+    assert report["revenue_without_costs"] == ["b"]
     assert spec.num_draws == 200
     assert spec.history.follows_demand == report["prices_follow_demand"] < 0.3
     low, high = np.quantile(
