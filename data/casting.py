@@ -30,9 +30,8 @@ def not_readable(spec: pa.Column, layout: TableMapping) -> str | None:
         default = TableMapping.date_format
         return f"is not a date ({'YYYY-MM-DD' if layout.date_format == default else layout.date_format})"
     if str(spec.dtype) == NUMBER:
-        marks = [f"decimal '{layout.decimal}'"] * (layout.decimal != ".") + [f"thousands '{layout.thousands}'"] * bool(
-            layout.thousands
-        )
+        marks = [f"decimal '{layout.decimal}'"] * (layout.decimal != ".")
+        marks += [f"{name} '{mark}'" for name in ("thousands", "currency") if (mark := getattr(layout, name))]
         return f"is not a number ({', '.join(marks)})" if marks else "is not a number"
     return None
 
@@ -62,6 +61,9 @@ def _numbers(column: pl.Series, layout: TableMapping) -> pl.Series:
         return column.cast(pl.Float64)
     if column.dtype != pl.String:
         return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+    if layout.currency:
+        sign = re.escape(layout.currency)
+        column = column.str.replace(rf"^([+-]?){sign}\s*|\s*{sign}$", "$1")
     if layout.thousands or layout.decimal == ",":
         column = _plain_numbers(column, layout)
     # "NaN" in unusual spellings is missing, too.

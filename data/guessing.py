@@ -6,6 +6,8 @@ import csv
 import difflib
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -101,7 +103,9 @@ def _section(name: str, source: Source) -> str:
         columns["units"] = columns.pop("price_paid")
     lines = [f"# {part.name} has the columns: {', '.join(file.columns)}", f"[{name}]"]
     default = TableMapping()
-    options = ("encoding", "separator", "decimal", "thousands", "date_format") if file.is_csv else ("date_format",)
+    options = ("date_format",)
+    if file.is_csv:
+        options = ("encoding", "separator", "decimal", "thousands", "currency", *options)
     for option in options:
         value = getattr(layout, option)
         mark = "" if value != getattr(default, option) else "# "
@@ -201,7 +205,7 @@ def _layout(part: Part) -> TableMapping:
 
 
 def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str], name: str) -> TableMapping:
-    """Decimal sign, thousands separator and date format, by the values of the matched columns."""
+    """Decimal sign, thousands separator, currency sign and date format, by the values of the matched columns."""
     texts = {
         kind: [
             value
@@ -212,12 +216,16 @@ def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str]
         for kind in ("float64", "datetime64[ns]")
     }
     numbers, days = texts["float64"], texts["datetime64[ns]"]
+    signs = Counter(mark for value in numbers for mark in value if unicodedata.category(mark) == "Sc")
+    currency = max(signs, key=signs.__getitem__, default="")
+    numbers = [value.strip(f"{currency} \u00a0\u202f") for value in numbers]
     # If the values do not decide it, semicolons between fields suggest a decimal comma.
     comma = _splits_parts(numbers, ",") or (layout.separator == ";" and not _splits_parts(numbers, "."))
     decimal, other = (",", ".") if comma and any(re.search("[.,]", value) for value in numbers) else (".", ",")
     grouping = (("'", "'"), (" ", r"\d[ \u00a0\u202f]\d"), (other, re.escape(other)))
     thousands = next((mark for mark, pattern in grouping if any(re.search(pattern, value) for value in numbers)), "")
-    return replace(layout, decimal=decimal, thousands=thousands, date_format=_date_format(days))
+    formats = {"decimal": decimal, "thousands": thousands, "currency": currency}
+    return replace(layout, **formats, date_format=_date_format(days))
 
 
 def _splits_parts(numbers: list[str], mark: str) -> bool:

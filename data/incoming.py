@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -124,9 +125,11 @@ class IncomingTable:
         if not self.kept:
             rejects = self.rejects
             reason, rows = next(iter(rejects["reason"].value_counts().items()))
+            first = _value(str(reason), rejects.loc[rejects["reason"] == reason, "text"].iloc[0])
             raise DataError(
-                f"{self.label}: at least one row must be good; got {len(rejects)} faulty ones, {rows} with "
-                f"'{reason}'; fix the file, or declare how it is laid out in a mapping file"
+                f"{self.label}: at least one row must be good; got {len(rejects)} faulty ones, {rows} with '{reason}'{first}; "
+                "fix the file, or declare its layout, such as a currency sign or a decimal comma, in a mapping file (repricer "
+                "data mapping)"
             )
 
     @property
@@ -342,6 +345,13 @@ def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], specs: list[str]
         reason=flags.filter(is_bad).select(reasons).to_series(), text=_shown(bad, specs)
     )
     return good.filter(~is_bad), _own(rejects)
+
+
+def _value(reason: str, text: str) -> str:
+    """The value that has a fault, in words, from the text of its row; nothing where it is missing."""
+    column = re.escape(reason.partition(":")[0])
+    found = re.search(rf"(?:^|, ){column}=(.*?)(?=, \w+=|$)", text)
+    return f", such as '{found[1]}'" if found else ""
 
 
 def _own(rows: pl.DataFrame) -> pl.DataFrame:

@@ -38,6 +38,7 @@ class TableMapping:
         separator: Separator between the fields of a CSV file.
         decimal: Decimal separator of a CSV file.
         thousands: Thousands separator of a CSV file; empty for none.
+        currency: Sign before or behind the numbers of a CSV file that is no part of them; empty for none.
         skip_lines: Lines above the header of a CSV file.
         date_format: Date format in strftime codes; a time of day behind it is ignored.
         allow: Columns of the file that are read although they look like personal data; those of
@@ -57,6 +58,7 @@ class TableMapping:
     separator: str = ","
     decimal: str = "."
     thousands: str = ""
+    currency: str = ""
     skip_lines: int = 0
     date_format: str = "%Y-%m-%d"
     allow: tuple[str, ...] = ()
@@ -187,6 +189,12 @@ def _encoding(where: str, table: str, value: Any) -> str:
         raise _refuse(where, 'a known encoding such as "utf-8", "latin-1" or "utf-16"', value) from error
 
 
+def _currency(where: str, table: str, value: Any) -> str:
+    if not isinstance(value, str) or value != value.strip() or any(mark.isdigit() for mark in value):
+        raise _refuse(where, 'a sign without digits such as "€"', value)
+    return value
+
+
 def _skip_lines(where: str, table: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise _refuse(where, "a whole number, 0 or more", value)
@@ -218,6 +226,7 @@ _CHECKS = {
     "separator": _one_of(",", ";", "\t", "|"),
     "decimal": _one_of(".", ","),
     "thousands": _one_of("", ".", ",", " ", "'"),
+    "currency": _currency,
     "skip_lines": _skip_lines,
     "date_format": _date_format,
     "allow": _names,

@@ -199,7 +199,13 @@ def test_without_regular_price_the_price_paid_stands_in(write, key):
         (
             "sales.csv",
             "date,product,units,price_paid\n2024-01-01,A,one,1\n2024-01-01,B,two,1\n",
-            "got 2 faulty ones, 2 with 'units: is not a number'",
+            "got 2 faulty ones, 2 with 'units: is not a number', such as 'one'; fix the file",
+        ),
+        (
+            "sales.csv",
+            "date,product,units,price_paid,store\n2024-01-01,A,,€ 3,x\n2024-01-02,A,1,€ 4,x\n2024-01-03,A,1,€ 4,x\n",
+            "2 with 'price_paid: is not a number', such as '€ 4'; fix the file, or declare its layout, such as a currency "
+            "sign or a decimal comma, in a mapping file (repricer data mapping)",
         ),
         ("sales.csv", "date,product,units,price_paid\n2024-01-01,A\n", "got 1 faulty ones, 1 with 'row: has 2 fields"),
     ],

@@ -76,6 +76,13 @@ def test_a_total_of_no_units_is_the_fault_of_the_units_alone(imported):
         ('thousands = "\'"', "1'234'567.8", 1234567.8),
         ('thousands = ","', "1,234.5", 1234.5),
         ('thousands = ","', "1,23", None),
+        ('currency = "€"\ndecimal = ","', "€ 3,99", 3.99),
+        ('currency = "€"\ndecimal = ","\nthousands = "."', "1.234,50\u00a0€", 1234.5),
+        ('currency = "$"', "+$3.99", 3.99),
+        ('currency = "kr."', "3.99 kr.", 3.99),
+        ('currency = "$"', "3.99", 3.99),
+        ('currency = "$"', "€3.99", None),
+        ('currency = "$"', "3$99", None),
         ('decimal = ","', "1e3", 1000.0),
         ('decimal = ","', ",5", 0.5),
         ('decimal = ","', ",", None),
@@ -163,6 +170,7 @@ def test_many_copies_are_kept_or_left_out_only_where_the_shop_says_so(imported):
         ("[sales]\nencoding = 'latin-7b'\n", 'encoding must be a known encoding such as "utf-8"'),
         ("[sales]\nencoding = 'base64'\n", "encoding must be a known encoding"),
         ("[customers.values.age]\nyoung = 'x'\n", "got 'age'; leave it out, there is none to use"),
+        ("[sales]\ncurrency = '1'\n", "currency must be a sign without digits such as \"€\"; got '1'; change it"),
         ("[sales]\nskip_lines = -1\n", "skip_lines must be a whole number, 0 or more; got -1"),
         ("[sales]\nduplicates = 'drop'\n", 'duplicates must be one of "reject", "keep"; got \'drop\''),
         ("[sales.convert]\nproduct = 2\n", "column must be known; got 'product'; use one of units"),
@@ -257,3 +265,16 @@ def test_a_plan_of_deliveries_can_be_guessed(write):
     path = write("plan.csv", "day,item,price,lieferung\n2024-01-01,A,1.5,3\n")
     (mapping,) = load_mapping(write("map.toml", mapping_template({"plan": path}))).values()
     assert mapping.columns == {"date": "day", "product": "item", "price": "price", "delivery": "lieferung"}
+
+
+def test_the_template_reads_the_currency_sign_of_most_prices_and_what_has_another_one_is_shown(write, key):
+    prices = {"A": "$ 1.234,50", "B": "$ 3,99", "C": "€ 3,99"}
+    rows = [f"2024-01-01;{product};2;{price}" for product, price in prices.items()]
+    path = write("sales.csv", "\n".join(["date;product;units;price", *rows]))
+    template = mapping_template({"sales": path})
+    assert 'currency = "$"' in template.splitlines()
+    tables, report = import_tables({"sales": path}, key=key, mapping=load_mapping(write("map.toml", template)))
+    assert tables.sales["price_paid"].tolist() == [1234.5, 3.99]
+    assert report.rejects["reason"].tolist() == [
+        "price_paid: is not a number (decimal ',', thousands '.', currency '$')"
+    ]
