@@ -90,7 +90,7 @@ def build_market(
         shocks=models.shocks,
         prices=prices,
         promotion=promotion,
-        history=_history(models),
+        history=_history(models, products.names),
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
     )
 
@@ -199,7 +199,7 @@ def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assump
     )
 
 
-def _history(models: FittedModels) -> HistorySection:
+def _history(models: FittedModels, names: tuple[str, ...]) -> HistorySection:
     return HistorySection(
         price=models.current_price,
         units=models.sold_units,
@@ -208,6 +208,7 @@ def _history(models: FittedModels) -> HistorySection:
         charged_high=models.charged[1],
         level_low=models.levels[0],
         level_high=models.levels[1],
+        unidentified=tuple(np.array(names)[models.unidentified].tolist()),
     )
 
 

@@ -320,6 +320,11 @@ class HistorySection:
         low=-1,
         optional=True,
     )
+    unidentified: tuple[str, ...] | None = value(
+        "products that keep their price because the sales do not tell how customers respond to other ones, others do by a "
+        "rule; none where this is not known",
+        default=None,
+    )
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
 
     @property

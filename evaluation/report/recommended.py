@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...agents.posterior import current_prices
@@ -180,17 +182,23 @@ def _plan_changed(comparison: Comparison) -> str:
 
 
 def _not_identified(comparison: Comparison) -> str:
-    """Which products of a fitted market keep their prices because the sales say nothing
-    of other ones.
-    """
-    spec = comparison.spec
-    names = spec.prices.frozen if spec.history is not None else ()
+    """Which products of a fitted market keep their prices because the sales say nothing of other ones, and which by a rule."""
+    history, frozen = comparison.spec.history, comparison.spec.prices.frozen
+    if history is None:
+        return ""
+    silent, unidentified = ", because the sales do not tell how customers respond to other ones", history.unidentified
+    if unidentified is None:
+        return _kept(frozen, f"{silent}, or by your rule")
+    unknown, ruled = ([name for name in frozen if (name in unidentified) == said] for said in (True, False))
+    return f"{_kept(unknown, silent)} {_kept(ruled, ' by your rule')}".strip()
+
+
+def _kept(names: Sequence[str], why: str) -> str:
     if not names:
         return ""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     keep = "1 product keeps its price" if len(names) == 1 else f"{len(names)} products keep their prices"
-    listed = ", ".join(names[:_NAMED]) + more
-    return f"{keep}, because the sales do not tell how customers respond to other ones, or by your rule: {listed}."
+    return f"{keep}{why}: {', '.join(names[:_NAMED])}{more}."
 
 
 def _follows_demand(comparison: Comparison) -> str:

@@ -196,7 +196,7 @@ class _Reasons:
     def __call__(self, _: int, n: int, change: float) -> str:
         """The sentence for product n, whose price changes by this share."""
         if _held(self.spec)[n]:
-            return "Stays: the sales do not tell how customers respond to other prices, or by your rule."
+            return f"Stays: {self._why_held(n)}."
         if not self.change:
             return "Stays: no change of the current prices is recommended."
         if abs(change) < _SAME:
@@ -207,6 +207,12 @@ class _Reasons:
                 f"Raised {change:.1%}: a 10% higher price is expected to lose {1 - 1.1**elasticity:.0%} of its units."
             )
         return f"Lowered {-change:.1%}: a 10% lower price is expected to sell {0.9**elasticity - 1:.0%} more units."
+
+    def _why_held(self, n: int) -> str:
+        history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
+        if history is None or history.unidentified is None:
+            return f"{silent}, or by your rule"
+        return silent if self.spec.products.names[n] in history.unidentified else "by your rule"
 
     def _elasticity(self, n: int) -> float:
         """Own-price elasticity at the regular price, over all segments."""

@@ -87,7 +87,7 @@ def test_a_product_that_the_sales_do_not_identify_keeps_its_price_and_its_planne
     price[1, 1] = 2.5
     fitted = models(current_price=price, identified=np.array([True, False, True, True]))
     spec = build_market(fitted, name="shop", assumptions=Assumptions())
-    assert spec.prices.frozen == ("milk (2)",)
+    assert spec.prices.frozen == spec.history.unidentified == ("milk (2)",)
     assert "milk (2)" in spec.assumptions[0]
     # The current price is the regular one, also where the shop planned another.
     price[1, 1] = 3.0

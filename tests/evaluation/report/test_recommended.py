@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from html import unescape
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from repricer.evaluation import Comparison, evaluate
 from repricer.evaluation.report import ReportData, verdict, write_report
-from repricer.evaluation.report.recommended import explanations, headline
+from repricer.evaluation.report.recommended import _not_identified, explanations, headline
 from repricer.evaluation.uncertainty import BreakEven, Crossing
 from repricer.pricing import FixedPrice
 from repricer.scenarios import spec_from_table
+from repricer.scenarios.price_section import Prices
 from repricer.scenarios.sections import HistorySection, Posterior
 
 DRAWS = 100
@@ -125,8 +127,21 @@ def test_planned_prices_that_the_rules_change_are_counted(comparison):
 def test_products_that_keep_their_prices_are_named_first(comparison):
     spec = comparison.spec.with_changes(prices={"frozen": ("bread",)})
     found = gaining(replace(comparison, spec=spec), np.linspace(2, 10, DRAWS))
-    assert explanations(found, None)[0].startswith("1 product keeps its price, because the sales do not tell")
-    assert explanations(found, None)[0].endswith(": bread.")
+    silent = "because the sales do not tell how customers respond to other ones"
+    said = {
+        None: f"1 product keeps its price, {silent}, or by your rule: bread.",
+        ("bread",): f"1 product keeps its price, {silent}: bread.",
+        (): "1 product keeps its price by your rule: bread.",
+    }
+    for unidentified, words in said.items():
+        known = spec.with_changes(history={"unidentified": unidentified})
+        assert explanations(replace(found, spec=known), None)[0] == words
+    both = SimpleNamespace(
+        prices=Prices(frozen=("bread", "tea", "milk")), history=replace(spec.history, unidentified=("tea",))
+    )
+    assert _not_identified(SimpleNamespace(spec=both)) == (
+        f"1 product keeps its price, {silent}: tea. 2 products keep their prices by your rule: bread, milk."
+    )
     found = replace(found, spec=replace(spec, history=None))
     assert "keeps its price" not in " ".join(explanations(found, None))
 

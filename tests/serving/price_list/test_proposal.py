@@ -11,7 +11,7 @@ from repricer.envs import catalogue_of
 from repricer.evaluation.uncertainty import Assessment, assess
 from repricer.pricing.price_rules.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec
-from repricer.serving.price_list.proposal import proposed_rows
+from repricer.serving.price_list.proposal import _Reasons, proposed_rows
 from repricer.serving.price_list.rows import ListError, PriceRow
 
 
@@ -40,6 +40,14 @@ def test_prices_are_allowed_and_frozen_products_stay(
     moved = [row for row in price_rows if abs(row.change) > 0.01]
     assert moved
     assert all(row.reason.startswith("Raised" if row.change > 0 else "Lowered") for row in moved)
+
+
+def test_a_price_that_stays_says_whether_by_rule_or_for_want_of_knowledge(dated_market: MarketSpec) -> None:
+    silent = "the sales do not tell how customers respond to other prices"
+    said = {None: f"Stays: {silent}, or by your rule.", ("biscuit",): f"Stays: {silent}.", (): "Stays: by your rule."}
+    for unidentified, words in said.items():
+        spec = dated_market.with_changes(history={"unidentified": unidentified})
+        assert _Reasons(spec, catalogue_of(spec), True)(0, 1, 0.0) == words
 
 
 def test_figures_are_those_of_the_listed_prices(
