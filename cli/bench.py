@@ -103,7 +103,7 @@ def light(runs: tuple[Path, ...], as_json: bool) -> None:
     default="free",
     show_default=True,
     help="Price bounds: free (.5 to 1.3 of the regular price), default (those of `repricer fit`), or charged, charged+10% "
-    "and charged+20% (the range of prices that the shop charged, and up to so far beyond as it pays).",
+    "and charged+20% (the range of prices that the shop mostly charged, and up to so far beyond as it pays).",
 )
 @click.option("--steps", type=int, default=20_000, show_default=True, help="Training steps.")
 @click.option("--forecaster", default="moving-average", show_default=True, help="Demand model, as for `repricer fit`.")

@@ -100,7 +100,7 @@ class Widening(click.ParamType):
     type=Widening(),
     default="0.2",
     show_default=True,
-    help="How far prices may leave the range that was charged, as a fraction; free: as far as half and 1.3 times the "
+    help="How far prices may leave the range that was mostly charged, as a fraction; free: as far as half and 1.3 times the "
     "regular price.",
 )
 @click.option(

@@ -158,7 +158,7 @@ def list_line(facts: dict[str, Any], out: Path) -> str:
     return (
         f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
         f"to {facts['last']}; {facts['raised']:,} raised, {facts['lowered']:,} lowered, {facts['outside_charged']:,} "
-        "outside what was charged"
+        "outside what was mostly charged"
     )
 
 

@@ -29,9 +29,9 @@ class Assumptions:
         max_discount: Largest personal discount, as a fraction of the price.
         lowest_price: Price floor as a share of the regular price.
         highest_price: Price ceiling as a share of the regular price.
-        price_widening: Fraction by which prices may lie below the lowest or above the highest price
-            that the shop charged (the 2% and 98% quantiles of the past year, by product), within
-            `lowest_price` and `highest_price`, where that pays; None for these two bounds alone.
+        price_widening: Fraction by which prices may leave the range that the shop mostly charged (the
+            2% and 98% quantiles of the past year, by product), within `lowest_price` and
+            `highest_price`, where that pays; None for these two bounds alone.
         max_change: Largest relative price change per week, or per day in a market of days.
         lead_time_weeks: Weeks from order to delivery.
         cover_quantile: The shop orders up to this quantile of demand over the lead time and one
@@ -117,7 +117,8 @@ class Assumptions:
             f"forecast and past demand over {lead_time + 1} {period}s, and delivered after "
             f"{lead_time}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
             f"Prices stay {self._range()}, and change by at most {percent(change)} per {period}.",
-            "Prices outside the range that the shop charged are extrapolation.",
+            "Prices outside the range that the shop mostly charged (the 2% and 98% quantiles of the past year) are "
+            "extrapolation.",
             *(() if products is None else rules_in_words(self.rules, products)),
         )
         if unidentified:
@@ -160,7 +161,7 @@ class Assumptions:
         if self.price_widening is None:
             return bounds
         reach = f"within {self.price_widening:.0%} of" if self.price_widening else "within"
-        return f"{reach} the range that the shop charged (wider would hardly pay), and {bounds}"
+        return f"{reach} the range that the shop mostly charged (wider would hardly pay), and {bounds}"
 
     def _recommended(self, exposure_effect: float | None) -> str:
         if exposure_effect is None:

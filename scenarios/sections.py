@@ -298,14 +298,24 @@ class HistorySection:
         "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
     )
     charged_low: Array | None = array(
-        "N", "low end of the prices charged before, currency per unit", low=0, high=1e9, optional=True, default=None
+        "N",
+        "low end of the prices mostly charged before, currency per unit",
+        low=0,
+        high=1e9,
+        optional=True,
+        default=None,
     )
     charged_high: Array | None = array(
-        "N", "high end of the prices charged before, currency per unit", low=0, high=1e9, optional=True, default=None
+        "N",
+        "high end of the prices mostly charged before, currency per unit",
+        low=0,
+        high=1e9,
+        optional=True,
+        default=None,
     )
     level_low: Array | None = array(
         "C",
-        "low end of the mean price of a category over its regular prices, as it was charged before",
+        "low end of the mean price of a category over its regular prices, as it mostly was before",
         low=0,
         high=1e9,
         optional=True,

@@ -23,7 +23,8 @@ class Step(Struct, gc=False):
 
 @dataclass
 class Change:
-    """The change that one price rule made, or the mark of a price outside what the shop charged.
+    """The change that one price rule made, or the mark of a price outside what the shop mostly
+    charged.
 
     Attributes:
         rule: Name of the rule.

@@ -80,7 +80,7 @@ class FitSection(_Section, frozen=True):
     ] = None
     widen: Annotated[
         Annotated[float, Meta(ge=0)] | Literal["free"],
-        Meta(description="how far prices may leave what was charged, a fraction or `free`"),
+        Meta(description="how far prices may leave what was mostly charged, a fraction or `free`"),
     ] = 0.2
     rules: Annotated[str | None, Meta(description="TOML file of the shop's own rules")] = None
     priors: Annotated[str | None, Meta(description="TOML file of the priors of demand")] = None

@@ -44,8 +44,8 @@ def headline(comparison: Comparison) -> str:
 
 
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:
-    """What stands behind the headline: assumptions, chance, prices never
-    charged, break-even points.
+    """What stands behind the headline: assumptions, chance, prices hardly
+    ever charged, break-even points.
     """
     found = assessment_of(comparison)
     chosen = found.recommendation
@@ -105,7 +105,7 @@ def price_rows(comparison: Comparison) -> list[dict[str, str]]:
                 "product": row["product"],
                 "current": _range(row["current"]),
                 "recommended": _range(row["recommended"]),
-                "mark": f"outside what was charged: {known}" if count else "",
+                "mark": f"outside what was mostly charged: {known}" if count else "",
                 "share": f"{count} of {len(row['current'])}" if count else "",
             }
         )
@@ -215,11 +215,9 @@ def _outside(found: Assessment) -> str:
     share, joint = (ask(found.recommendation.policy) for ask in (found.outside, found.joint))
     if share is None:
         return ""
-    said = f"{percent(share, 0)} of the product-periods are priced outside what you charged in the past"
+    said = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
     if joint:
-        said += (
-            f"; in {percent(joint, 0)} of the category-periods, prices are lower or higher together than they ever were"
-        )
+        said += f"; in {percent(joint, 0)} of the category-periods, prices are lower or higher together than they mostly were"
     return f"{said}."
 
 

@@ -69,14 +69,14 @@ class Assessment:
         return self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
 
     def outside(self, policy: str) -> float | None:
-        """Share of product-periods that a policy prices outside what the shop charged; None where
+        """Share of product-periods that a policy prices outside what the shop mostly charged; None where
         that is not known.
         """
         return self.compared.outside[policy]
 
     def joint(self, policy: str) -> float | None:
         """Share of category-periods whose mean prices are lower or higher together than
-        they ever were.
+        they mostly were.
         """
         outside = joint_outside(self.compared.spec, self.compared.prices[policy])
         return None if outside is None else float(outside.mean())
@@ -90,7 +90,7 @@ class Assessment:
 
     def prices(self) -> list[dict[str, Any]]:
         """One row per product: its current and recommended mean prices by period, each marked
-        where never charged.
+        where hardly ever charged.
         """
         spec, paths, charged = self.compared.spec, self.compared.prices, charged_range(self.compared.spec)
         current, recommended = (paths[name] for name in (self.recommendation.current, self.recommendation.policy))

@@ -44,7 +44,7 @@ class DrawComparison:
         expected: By policy, (2, M, E) expected revenue and profit given its actions, currency per
             episode, discounted where the market discounts.
         realised: By policy, (2, M, E) revenue and profit that came, the same way.
-        outside: By policy, the share of product-periods priced outside what the shop charged; None
+        outside: By policy, the share of product-periods priced outside what the shop mostly charged; None
             where the market does not say what it charged.
         prices: By policy, (T, N) mean list price, currency per unit.
 

@@ -1,4 +1,4 @@
-"""Prices outside the range that the shop charged, where no data say how customers respond."""
+"""Prices outside the range that the shop mostly charged, where hardly any data say how customers respond."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def charged_range(spec: MarketSpec) -> ChargedRange | None:
 
 
 def joint_outside(spec: MarketSpec, price: ArrayLike) -> NDArray[np.bool_] | None:
-    """Whether the prices of a category are lower or higher together than they ever were.
+    """Whether the prices of a category are lower or higher together than they mostly were.
 
     A price that was charged for one product at a time says little of all of them at once.
 

@@ -28,7 +28,11 @@ class ProductRules:
         default=None,
     )
     widening: float | None = scalar(
-        "fraction by which prices may leave the range that was charged", low=0, high=10, optional=True, default=None
+        "fraction by which prices may leave the range that was mostly charged",
+        low=0,
+        high=10,
+        optional=True,
+        default=None,
     )
     lowest_price: float | None = scalar(
         "price floor over the regular price", low=0.01, high=1, optional=True, default=None

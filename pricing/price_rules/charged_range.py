@@ -1,4 +1,4 @@
-"""The range of prices that the shop charged in the past, outside which no data say
+"""The range of prices that the shop mostly charged in the past, outside which hardly any data say
 how customers respond.
 """
 
@@ -16,11 +16,11 @@ _SAME = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class ChargedRange:
-    """The prices that the shop charged, by product.
+    """The prices that the shop mostly charged, by product: all but the lowest and highest 2% of the weeks of a year.
 
     Args:
-        low: (N,) lowest price, currency per unit.
-        high: (N,) highest price.
+        low: (N,) low end, currency per unit.
+        high: (N,) high end.
 
     Raises:
         ValueError: A range is empty or not a number.
@@ -28,7 +28,7 @@ class ChargedRange:
     Example:
         >>> charged = ChargedRange(np.array([1.5]), np.array([2.3]))
         >>> charged.outside([[1.4], [2.3]]).tolist(), charged.words(0)
-        ([[True], [False]], 'outside what was charged: 1.50 to 2.30')
+        ([[True], [False]], 'outside what was mostly charged: 1.50 to 2.30')
     """
 
     low: NDArray[np.float64]
@@ -52,4 +52,4 @@ class ChargedRange:
 
     def words(self, product: int) -> str:
         """The mark of a price outside, by number of the product."""
-        return f"outside what was charged: {self.low[product]:,.2f} to {self.high[product]:,.2f}"
+        return f"outside what was mostly charged: {self.low[product]:,.2f} to {self.high[product]:,.2f}"

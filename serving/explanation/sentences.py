@@ -147,7 +147,7 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
 
 def _rule(change: Change, money: str) -> str:
     if change.rule == OUTSIDE_CHARGED:
-        return f"It is {change.why}; no data say how customers respond to it."
+        return f"It is {change.why}; hardly any data say how customers respond to it."
     name = rule_words(change.rule)
     if isinstance(change.before, list):
         return f"The rule '{name}' cut the personal discounts: {change.why}."

@@ -54,7 +54,7 @@ class _DeskRoutes:
         limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
     ) -> Response:
         """Rows of the price list: those of a week, a status, with a text in zone, id, name or
-        category, or outside what was charged.
+        category, or outside what was mostly charged.
         """
         text = search.casefold()
 

@@ -98,7 +98,10 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
         ),
     ] = None
     outside_charged: Annotated[
-        Text, Meta(description="filled where the new price lies outside what the shop charged in the past", extra=_TEXT)
+        Text,
+        Meta(
+            description="filled where the new price lies outside what the shop mostly charged in the past", extra=_TEXT
+        ),
     ] = ""
     rules: Annotated[Text, Meta(description="price rules that changed what the policy proposed", extra=_TEXT)] = ""
     lowest_price_30_days: Annotated[

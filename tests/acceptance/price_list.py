@@ -44,7 +44,7 @@ def rows() -> list[PriceRow]:
                     for name in (f"expected_{part}", f"{part}_low", f"{part}_high")
                 },
                 parameter_share=round(draw.random(), 4),
-                outside_charged="outside what was charged: 1.50 to 2.30" if n % 9 == 0 else "",
+                outside_charged="outside what was mostly charged: 1.50 to 2.30" if n % 9 == 0 else "",
                 lowest_price_30_days=money(),
                 check="",
             )

@@ -57,7 +57,7 @@ def test_prices_outside_what_was_charged_are_marked(one: Bundle, tmp_path: Path)
         rows = list(csv.DictReader(file))
     for row in rows:
         outside = row["product"] == "anchovy"
-        assert row["mark"] == ("outside what was charged: 3.00 to 3.50" if outside else "")
+        assert row["mark"] == ("outside what was mostly charged: 3.00 to 3.50" if outside else "")
         assert ("outside_charged" in row["rules"].split()) == outside
     price_file(Predictor(one), written(tmp_path, ROWS), out)
     assert "mark" not in out.read_text(encoding="utf-8").splitlines()[0].split(",")

@@ -298,7 +298,7 @@ def test_a_price_outside_what_was_charged_is_marked(one: Bundle) -> None:
     charged = ChargedRange(prices * [1.1, 0.9, 1.0], prices * [1.2, 1.1, 1.0])
     marked = Predictor(replace(one, charged=charged)).price(example_state(one.catalogue))
     first, *others = marked.prices
-    words = f"outside what was charged: {1.1 * prices[0]:.2f} to {1.2 * prices[0]:.2f}"
+    words = f"outside what was mostly charged: {1.1 * prices[0]:.2f} to {1.2 * prices[0]:.2f}"
     assert vars(first.trail[-1]) == {"rule": "outside_charged", "before": prices[0], "after": prices[0], "why": words}
     assert [item.price for item in marked.prices] == prices.tolist()
     assert first.trail[:-1] == usual.prices[0].trail

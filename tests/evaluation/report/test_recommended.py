@@ -96,12 +96,12 @@ def test_what_stands_behind_it_is_said(comparison):
     said = explanations(gaining(comparison, np.linspace(2, 10, DRAWS)), "learned")
     text = " ".join(said)
     assert "is uncertainty about how customers respond, the rest chance." in text
-    assert "0% of the product-periods are priced outside what you charged in the past." in text
+    assert "0% of the product-periods are priced outside what you mostly charged in the past." in text
     assert "The gain in revenue would be gone with price elasticities at 0.62 times those fitted." in text
     assert "The gain in profit would be gone with unit costs at 31% of the regular price (the market has 50%)." in text
     assert "as they are would be expected" not in text
     bold = explanations(gaining(comparison, np.linspace(2, 10, DRAWS), "bold"), "learned")
-    assert "100% of the product-periods are priced outside what you charged in the past." in bold
+    assert "100% of the product-periods are priced outside what you mostly charged in the past." in bold
     assert bold[-1].startswith("The learned prices as they are would be expected to earn 0.0% more revenue")
 
 
@@ -181,14 +181,14 @@ def test_the_report_has_a_section_with_every_candidate(comparison, tmp_path):
     places = [html.index(f'<section id="{key}"') for key in ("comparison", "uncertainty", "paths")]
     assert places == sorted(places)
     assert headline(found) in html
-    assert "outside what was charged" not in html
+    assert "outside what was mostly charged" not in html
     text = unescape(html)
     assert "expected revenue against current prices (%): " in text
     assert "learned (learned) +6.04 (90% interval 2.33 to 9.75)" in text
     assert "best-fixed+25% +0.00" in text
     bold = write_report(tmp_path / "bold.html", ReportData(gaining(comparison, np.linspace(2, 10, DRAWS), "bold")))
     assert "<td>2.00</td><td>2.60</td>" in bold.read_text(encoding="utf-8")
-    assert "outside what was charged: 1.50 to 2.30</td><td>12 of 12</td>" in bold.read_text(encoding="utf-8")
+    assert "outside what was mostly charged: 1.50 to 2.30</td><td>12 of 12</td>" in bold.read_text(encoding="utf-8")
     for standing in found.uncertainty.recommendation.standings:
         assert standing.policy.replace("+", "&#43;") in html or standing.policy in html
     bare = write_report(
@@ -208,7 +208,7 @@ def test_the_report_shows_the_whole_price_list(comparison, tmp_path):
             "new_price": 2.2,
             "change": 0.1,
             "reason": "Raised 10.0%.",
-            "outside_charged": "outside what was charged: 1.50 to 2.10" * (t == 0),
+            "outside_charged": "outside what was mostly charged: 1.50 to 2.10" * (t == 0),
             "rules": "ceiling",
             "parameter_share": 0.25,
         }
@@ -223,7 +223,7 @@ def test_the_report_shows_the_whole_price_list(comparison, tmp_path):
     assert table.count('<tr><th scope="row">tea ') == 40
     assert "<td>2.00</td><td>2.20</td><td>10.0%</td>" in table
     assert "2018-01-08" in table
-    assert table.count("Raised 10.0%; outside what was charged: 1.50 to 2.10; ceiling") == 20
+    assert table.count("Raised 10.0%; outside what was mostly charged: 1.50 to 2.10; ceiling") == 20
     without = write_report(tmp_path / "without.html", ReportData(comparison)).read_text(encoding="utf-8")
     assert 'id="list"' not in without
 

@@ -97,7 +97,10 @@ def test_the_command_and_the_service_give_the_same_contributions(
 def test_a_price_that_was_never_charged_is_said_to_be_so(one: Bundle) -> None:
     charged = replace(one, charged=ChargedRange(np.array([3.0, 1.0, 1.0]), np.array([3.5, 9.0, 9.0])))
     found = explained(charged, usual_state(one))
-    assert "It is outside what was charged: 3.00 to 3.50; no data say how customers respond to it." in found.sentences
+    assert (
+        "It is outside what was mostly charged: 3.00 to 3.50; hardly any data say how customers respond to it."
+        in found.sentences
+    )
     assert found.attribution == explained(one, usual_state(one)).attribution
 
 
