@@ -49,16 +49,13 @@ def write_new(path: Path, content: bytes, *, mode: int) -> None:
     Raises:
         FileExistsError: `path` exists, even if another process has only just created it.
     """
-    temporary = _beside(path)
-    try:
+    with _temporary(path) as temporary:
         _create(temporary, mode)
         temporary.write_bytes(content)
         _sync(temporary)
         # A link, unlike a rename, never replaces a file.
         os.link(temporary, path)
         _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -108,9 +105,8 @@ def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         >>> path.read_text()
         'price'
     """
-    temporary = _beside(path)
     kept = stat.S_IMODE(path.stat().st_mode) if mode is None and path.exists() else None
-    try:
+    with _temporary(path) as temporary:
         _create(temporary, mode or (0o666 if kept is None else 0o600))
         yield temporary
         if kept is not None:
@@ -118,8 +114,6 @@ def whole_file(path: Path, *, mode: int | None = None) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -164,6 +158,21 @@ def _swap_in(temporary: Path, path: Path) -> None:
         raise
     _sync(path.parent)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A new name beside a file, whose errors are those of the file: a user knows no other name."""
+    temporary = _beside(path)
+    try:
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if str(error.filename) == str(temporary):
+            error.filename = str(path)
+        raise
 
 
 def _beside(path: Path) -> Path:

@@ -82,8 +82,8 @@ class _Commands(click.Group):
             extra = _EXTRAS.get((error.name or "").split(".")[0], "train")
             _fail(f"this command needs {error.name}, which is not installed; pip install 'repricer[{extra}]'", 1)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}", 1)
+            said = str(error.strerror or error)
+            _fail(f"{error.filename}: {said}; check the path and its permissions" if error.filename else said, 1)
         except KeyboardInterrupt:
             _fail("interrupted; run the same command again to continue", 130)
 

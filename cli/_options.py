@@ -22,6 +22,25 @@ from ..encryption import KEY_FROM
 if TYPE_CHECKING:
     import pandas as pd
 
+
+class _Out(click.Path):
+    """A file or folder to write; what is in its way is said before the work is done."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        there = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if there != path and not (there.is_dir() and os.access(there, os.W_OK)):
+            wrong = "is closed to you" if there.is_dir() else "is a file"
+            raise ValueError(
+                f"{param and param.opts[0]} must lie in a folder that can be written to; got {path}, but {there} {wrong}; name "
+                "another path"
+            )
+        return path
+
+
+OUT = _Out(path_type=Path)
+"""The type of options that name a result."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random draws."

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import whole_file
-from ._options import emit, json_option, say, show, tables_options
+from ._options import OUT, emit, json_option, say, show, tables_options
 from ._tables import FILE, Layout, file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purpl
     show_default=True,
     help="False alarms allowed per year and series.",
 )
-@click.option("--plot", type=FILE, help="Plot of the series with the largest alarms (.png, .svg, .pdf).")
+@click.option("--plot", type=OUT, help="Plot of the series with the largest alarms (.png, .svg, .pdf).")
 @tables_options
 @json_option
 def command(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ._options import emit, json_option, say
+from ._options import OUT, emit, json_option, say
 
 _FILE = click.Path(path_type=Path)
 
@@ -18,7 +18,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--bundle", type=_FILE, required=True, help="The bundle whose price rules hold.")
 @click.option("--by", required=True, metavar="NAME", help="Who decides, for rows that do not say so.")
 @click.option("--log", required=True, help="Decision log that records it: SQLite file or postgresql:// URL.")
-@click.option("--out", type=_FILE, help="CSV file of the live prices.  [default: live.csv beside LIST]")
+@click.option("--out", type=OUT, help="CSV file of the live prices.  [default: live.csv beside LIST]")
 @click.option(
     "--rest",
     type=click.Choice(["approved", "postponed"]),

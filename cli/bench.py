@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, place_option, progress_bar, progress_console, say, say_aside, seed_option, show
+from ._options import (
+    OUT,
+    emit,
+    json_option,
+    place_option,
+    progress_bar,
+    progress_console,
+    say,
+    say_aside,
+    seed_option,
+    show,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +120,7 @@ def light(runs: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--forecaster", default="moving-average", show_default=True, help="Demand model, as for `repricer fit`.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUT,
     default=Path("runs/uplift"),
     show_default=True,
     help="Folder of the results, one file per shop; the same call resumes.",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..atomic import write_new, write_whole
 from ..encryption import ENDING, secret
-from ._options import emit, json_option, show, tables_options
+from ._options import OUT, emit, json_option, show, tables_options
 from ._tables import FILE, Layout, file_options, given_tables, import_files, mapping_option, scratch_folder
 from .alarms import command as alarms
 from .budget import command as budget
@@ -64,8 +64,8 @@ def check(
 @command.command("import")
 @file_options
 @mapping_option
-@click.option("--out", type=FILE, required=True, help="New folder for the clean tables.")
-@click.option("--key-file", type=FILE, help="Secret for the pseudonyms; created if missing [default: OUT.key].")
+@click.option("--out", type=OUT, required=True, help="New folder for the clean tables.")
+@click.option("--key-file", type=OUT, help="Secret for the pseudonyms; created if missing [default: OUT.key].")
 @_without_flagged
 @click.option(
     "--update",
@@ -122,7 +122,7 @@ def import_(
 
 @command.command("mapping")
 @file_options
-@click.option("--out", type=FILE, help="New file to write; printed by default.")
+@click.option("--out", type=OUT, help="New file to write; printed by default.")
 @json_option
 def mapping_(paths: dict[str, Source], out: Path | None, as_json: bool) -> None:
     """Guess a mapping file from the headers and first rows of the files, as a starting point."""
@@ -145,7 +145,7 @@ def mapping_(paths: dict[str, Source], out: Path | None, as_json: bool) -> None:
 @click.argument("dataset", type=FILE, required=False)
 @file_options
 @mapping_option
-@click.option("--plot", type=FILE, help="Plot to write (.png, .svg or .pdf).")
+@click.option("--plot", type=OUT, help="Plot to write (.png, .svg or .pdf).")
 @tables_options
 @json_option
 def summary(

@@ -9,7 +9,7 @@ import click
 
 from ..atomic import write_whole
 from ._compile_ahead import CompileAhead
-from ._options import comparison_table, emit, episodes_option, json_option, say, seed_option, show
+from ._options import OUT, comparison_table, emit, episodes_option, json_option, say, seed_option, show
 from ._stages import Facts, Stages
 from .cycle.config import Cycle
 from .cycle.places import MARKET, RUN, Place
@@ -35,9 +35,7 @@ _STEPS, _DRAWS = 1_200_000, 100
 
 
 @click.command(name="demo")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
-)
+@click.option("--out", type=OUT, default=Path("demo"), show_default=True, help="Folder to write to.")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),

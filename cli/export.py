@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_whole
-from ._options import emit, episodes_option, json_option, key_option, progress_bar, say, seed_option, setting
+from ._options import OUT, emit, episodes_option, json_option, key_option, progress_bar, say, seed_option, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ _FILE = click.Path(path_type=Path)
 
 @click.command("export")
 @click.argument("run", type=_FILE)
-@click.option("--out", type=_FILE, required=True, help="New folder, or a bundle to replace.")
+@click.option("--out", type=OUT, required=True, help="New folder, or a bundle to replace.")
 @click.option("--key", type=_FILE, help="Ed25519 private key (PEM) that signs [default: OUT.key.pem, made if missing].")
 @click.option(
     "--policy",

@@ -11,7 +11,7 @@ import click
 
 from ..atomic import write_json
 from ..encryption import secret
-from ._options import emit, json_option, say, say_aside, tables_options
+from ._options import OUT, emit, json_option, say, say_aside, tables_options
 from ._tables import FILE
 
 _line_key = click.option(
@@ -21,7 +21,7 @@ _line_key = click.option(
     help="Key that coordinator and shops have in common: env:NAME, file:PATH or command:WORDS; 64 hexadecimal digits, "
     "as `openssl rand -hex 32` makes them.",
 )
-_out = click.option("--out", type=FILE, required=True, help="File for what all products have in common (.json).")
+_out = click.option("--out", type=OUT, required=True, help="File for what all products have in common (.json).")
 _wait = click.option(
     "--wait",
     type=click.FloatRange(min=0, min_open=True),

@@ -14,7 +14,7 @@ from ._compile_ahead import CompileAhead
 from ._fit_lines import show_report
 from ._fit_market import FORECASTERS, tables_of
 from ._fit_parts import fit_parts, show_parts
-from ._options import emit, json_option, place_option, say, seed_option, tables_options
+from ._options import OUT, emit, json_option, place_option, say, seed_option, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Widening(click.ParamType):
 
 @click.command(name="fit")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the scenario and its report.")
+@click.option("--out", type=OUT, required=True, help="Folder for the scenario and its report.")
 @click.option(
     "--period",
     type=click.Choice(["week", "day"]),

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.table import Table
 
 from ..atomic import write_json
-from ._options import emit, json_option, progress_bar, say, seed_option, setting, show
+from ._options import OUT, emit, json_option, progress_bar, say, seed_option, setting, show
 
 if TYPE_CHECKING:
     from ..agents.leagues.league import LeagueProgress
@@ -32,7 +32,7 @@ RESULT_FILE = "league.json"
 )
 @click.option("--shared", is_flag=True, help="One network for all sellers (self-play); they must be symmetric.")
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Test episodes.")
-@click.option("--out", "folder", type=click.Path(path_type=Path), help="Folder; the same call resumes it.")
+@click.option("--out", "folder", type=OUT, help="Folder; the same call resumes it.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
 @json_option

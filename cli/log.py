@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_json
-from ._options import check_table_path, emit, json_option, say, show
+from ._options import OUT, check_table_path, emit, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
@@ -47,7 +47,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("log")
-@click.option("--out", type=_FILE, required=True, help="Sales table, .csv or .parquet.")
+@click.option("--out", type=OUT, required=True, help="Sales table, .csv or .parquet.")
 @_keys
 @json_option
 def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
@@ -136,7 +136,7 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
 @command.command()
 @click.argument("log")
 @click.option("--days", type=click.FloatRange(min=0), required=True, help="Age of the decisions that go.")
-@click.option("--out", type=_FILE, help="Archive, a new SQLite file.")
+@click.option("--out", type=OUT, help="Archive, a new SQLite file.")
 @click.option("--discard", is_flag=True, help="Delete instead of archiving.")
 @_by
 @_reason

@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import emit, json_option, progress_console, say, seed_option, show
+from ._options import OUT, emit, json_option, progress_console, say, seed_option, show
 
 if TYPE_CHECKING:
     from ..evaluation.markdown import MarkdownPlan, ProductPlan
@@ -30,7 +30,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--salvage", type=float, default=0.1, show_default=True, help="Value of a unit left over, share of regular price."
 )
-@click.option("--out", type=_FILE, required=True, help="Price list to write, .csv or .xlsx.")
+@click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
 @click.option("--zone", help="Name of the stores that the market stands for.  [default: all stores]")
 @seed_option
 @json_option

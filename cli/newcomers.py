@@ -8,7 +8,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import check_table_path, emit, json_option, say, say_aside, show, tables_options, write_table
+from ._options import OUT, check_table_path, emit, json_option, say, say_aside, show, tables_options, write_table
 from ._tables import FILE, read_frame
 
 _SHOWN = 5
@@ -27,7 +27,7 @@ _SHOWN = 5
     help="What of names and texts is used: their words, or embeddings, which know like words (extra `text`).",
 )
 @click.option("--vectors", type=FILE, help="Your own vectors of products, known and new: product and numbers.")
-@click.option("--out", type=FILE, help="File for the result (.csv or .parquet).")
+@click.option("--out", type=OUT, help="File for the result (.csv or .parquet).")
 @tables_options
 @json_option
 def command(tables: Path, products: Path, text: str, vectors: Path | None, out: Path | None, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..pricing.wording import rule_words
 from ..serving.documents import from_json
-from ._options import emit, json_option, key_option, say, show
+from ._options import OUT, emit, json_option, key_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--state", type=_FILE, help="JSON file with the market's state; - reads standard input.")
 @click.option("--example", is_flag=True, help="Print a state that this bundle accepts.")
 @click.option("--batch", type=_FILE, help="CSV file with one row per product, of one market or several.")
-@click.option("--out", type=_FILE, help="CSV file for the prices of --batch.")
+@click.option("--out", type=OUT, help="CSV file for the prices of --batch.")
 @click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
 @key_option
 @json_option

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._fit_parts import part_folders
-from ._options import emit, json_option, progress_console, say, say_aside, seed_option
+from ._options import OUT, emit, json_option, progress_console, say, say_aside, seed_option
 from ._policies import holds_learned, policy_of
 from .fit import ZONES
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 @click.command("prices")
 @click.argument("scenario", metavar="MARKET|RUN")
 @click.option("--policy", "policies", multiple=True, metavar="P", help="Run folder or bundle that may be recommended.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Price list to write, .csv, .xlsx or .parquet."
-)
+@click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
 @click.option("--zone", help="Name of the stores that the market stands for.  [default: all stores]")
 @click.option(
     "--draws", type=click.IntRange(min=1), help="Posterior draws to compare over.  [default: 200, or all of fewer]"

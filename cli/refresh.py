@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_json
-from ._options import emit, json_option, progress_console, say, seed_option, tables_options
+from ._options import OUT, emit, json_option, progress_console, say, seed_option, tables_options
 
 if TYPE_CHECKING:
     from ..serving.exporter.refresh import Refreshed
@@ -20,10 +20,10 @@ _PATH = click.Path(path_type=Path)
 @click.command("refresh")
 @click.argument("bundle", type=_PATH)
 @click.option("--tables", type=_PATH, required=True, help="Up-to-date tables: a folder made by `repricer data import`.")
-@click.option("--out", type=_PATH, help="Where to write the new bundle.  [default: replaces BUNDLE]")
+@click.option("--out", type=OUT, help="Where to write the new bundle.  [default: replaces BUNDLE]")
 @click.option("--weeks", type=click.IntRange(min=1), help="Weeks that the new bundle prices.  [default: as before]")
 @click.option("--plan", type=_PATH, help="CSV or Parquet file of what is planned, as `repricer fit --plan` reads it.")
-@click.option("--market", type=_PATH, help="Folder for the market of the new weeks, for evaluate, report and prices.")
+@click.option("--market", type=OUT, help="Folder for the market of the new weeks, for evaluate, report and prices.")
 @click.option("--key", type=_PATH, help="Ed25519 private key (PEM) that signs.  [default: OUT.key.pem]")
 @click.option("--public-key", type=_PATH, help="PEM file of the key that must have signed BUNDLE.")
 @tables_options

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, episodes_option, json_option, progress_console, say, say_aside, seed_option
+from ._options import OUT, emit, episodes_option, json_option, progress_console, say, say_aside, seed_option
 
 if TYPE_CHECKING:
     from ..agents import Run
@@ -24,7 +24,7 @@ _FILE = click.Path(path_type=Path)
 
 @click.command(name="report")
 @click.argument("run", type=_FILE)
-@click.option("--out", type=_FILE, required=True, help="The HTML file to write.")
+@click.option("--out", type=OUT, required=True, help="The HTML file to write.")
 @click.option("--fit", type=_FILE, help="Fit report of the scenario [default: RUN/fit.json, where there is one].")
 @episodes_option
 @seed_option

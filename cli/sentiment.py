@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, TextColumn
 
-from ._options import check_table_path, emit, json_option, progress_bar, say, write_table
+from ._options import OUT, check_table_path, emit, json_option, progress_bar, say, write_table
 from ._tables import FILE, read_frame
 
 
 @click.command("sentiment")
 @click.argument("reviews", type=FILE)
-@click.option("--out", type=FILE, required=True, help="File for the signals (.csv or .parquet).")
+@click.option("--out", type=OUT, required=True, help="File for the signals (.csv or .parquet).")
 @click.option("--by-product", is_flag=True, help="Add the signals of each product (column product).")
 @json_option
 def command(reviews: Path, out: Path, by_product: bool, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import check_table_path, emit, json_option, say, seed_option, write_table
+from ._options import OUT, check_table_path, emit, json_option, say, seed_option, write_table
 from ._policies import policy_of
 
 if TYPE_CHECKING:
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 @click.argument("scenario")
 @click.option("--policy", required=True, metavar="P", help="Run folder, bundle or rule.")
 @click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True, help="Episodes; each is a store.")
-@click.option("--out", "path", type=click.Path(path_type=Path), required=True, help="Sales table, .csv or .parquet.")
-@click.option(
-    "--log", type=click.Path(path_type=Path), help="Every decision, .csv or .parquet, for evaluate --from-log."
-)
+@click.option("--out", "path", type=OUT, required=True, help="Sales table, .csv or .parquet.")
+@click.option("--log", type=OUT, help="Every decision, .csv or .parquet, for evaluate --from-log.")
 @seed_option
 @json_option
 def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | None, seed: int, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, place_option, progress_bar, progress_console, say, show
+from ._options import OUT, emit, json_option, place_option, progress_bar, progress_console, say, show
 
 if TYPE_CHECKING:
     from ..benchmarks.sweep import Summary
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     "folder",
-    type=click.Path(path_type=Path),
+    type=OUT,
     help="Folder of the results; the same call resumes.  [default: runs/NAME]",
 )
 @json_option

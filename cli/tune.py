@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import emit, json_option, say, seed_option, show, training_bar
+from ._options import OUT, emit, json_option, say, seed_option, show, training_bar
 
 if TYPE_CHECKING:
     from ..agents.tuning.study import Tuning
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Training runs averaged in a trial.",
 )
-@click.option("--out", "folder", type=click.Path(path_type=Path), help="Study folder; the same call resumes it.")
+@click.option("--out", "folder", type=OUT, help="Study folder; the same call resumes it.")
 @click.option(
     "--storage",
     metavar="URL",

@@ -135,3 +135,14 @@ def test_a_killed_process_leaves_one_content_or_the_other(tmp_path):
         text = path.read_text()
         assert len(text) == 1_000_000
         assert text == text[0] * len(text)
+
+
+@pytest.mark.parametrize("in_the_way", [None, b"a file"])
+def test_errors_name_the_file_that_was_asked_for(tmp_path, in_the_way):
+    path = tmp_path / "folder" / "prices.csv"
+    if in_the_way:
+        path.parent.write_bytes(in_the_way)
+    for write in (lambda: write_whole(path, "x"), lambda: write_new(path, b"x", mode=0o600)):
+        with pytest.raises(NotADirectoryError if in_the_way else FileNotFoundError) as caught:
+            write()
+        assert caught.value.filename == str(path)

@@ -5,12 +5,15 @@ import re
 import subprocess
 import sys
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repricer.agents import load_run
+from repricer.atomic import write_whole
 from repricer.cli import _COMMANDS, main
+from repricer.cli._options import OUT
 from repricer.scenarios import load_scenario, save_scenario
 
 
@@ -52,6 +55,51 @@ def test_a_warning_is_one_line_said_once_without_the_place_that_gave_it(monkeypa
 
     monkeypatch.setattr(scenarios.command, "callback", warn)
     assert run("scenarios").stderr == "repricer: note: the last week is incomplete\n"
+
+
+def test_what_is_in_the_way_of_a_result_is_said_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for path in ("file/prices.csv", "file/new/prices.csv"):
+        said = run("simulate", "stationary-logit", "--policy", "regular", "--out", str(tmp_path / path), code=2).stderr
+        assert said == (
+            f"repricer: --out must lie in a folder that can be written to; got {tmp_path / path}, but {tmp_path / 'file'} is a "
+            "file; name another path\n"
+        )
+    monkeypatch.setattr("os.access", lambda *_: False)
+    said = run("simulate", "stationary-logit", "--policy", "regular", "--out", str(tmp_path / "a.csv"), code=2).stderr
+    assert f"but {tmp_path} is closed to you; name another path" in said
+
+
+def test_every_result_is_checked_for_what_is_in_its_way():
+    outs = {"--out", "--plot"}
+
+    def options(command):
+        for one in getattr(command, "commands", {}).values():
+            yield from options(one)
+        yield from (option for option in command.params if outs.intersection(option.opts))
+
+    commands = [main.get_command(None, name) for name in _COMMANDS]
+    unchecked = [option for command in commands for option in options(command) if isinstance(option.type, click.Path)]
+    assert {option.type for option in unchecked} == {OUT}
+
+
+def test_a_file_that_cannot_be_written_is_named_with_what_to_do(monkeypatch, tmp_path):
+    from repricer.cli import scenarios
+
+    def write(*_, **__):
+        write_whole(tmp_path / "none" / "a.csv", "x")
+
+    monkeypatch.setattr(scenarios.command, "callback", write)
+    said = run("scenarios", code=1).stderr
+    assert (
+        said
+        == f"repricer: {tmp_path / 'none' / 'a.csv'}: No such file or directory; check the path and its permissions\n"
+    )
+
+
+def test_a_price_list_may_be_what_the_help_says():
+    for name in ("markdown", "prices"):
+        assert ".csv, .xlsx or .parquet" in " ".join(run(name, "--help").stdout.split())
 
 
 def test_ids_are_folded_never_cut(capsys):
