@@ -75,13 +75,14 @@ def _not_priced_lines(report: dict[str, Any]) -> list[str]:
 
 def cost_lines(report: dict[str, Any]) -> list[str]:
     """That prices maximise revenue, where the only reason is that unit costs are unknown."""
-    names = report["revenue_without_costs"]
+    names = report.get("revenue_without_costs", ())  # not in a fit of an earlier version
     if not names:
         return []
+    count = len(report["price_response"])
+    which = f"any of {count} products" if len(names) == count else f"{len(names)} of {count} products ({_named(names)})"
     return [
-        f"prices maximise revenue, not profit, as the tables give no unit cost for {len(names)} of "
-        f"{len(report['price_response'])} products ({_named(names)}): add unit_cost, or ask for the objective profit, with "
-        "costs that are assumed"
+        f"prices maximise revenue, not profit, as the tables give no unit cost for {which}: add unit_cost, or ask for the "
+        "objective profit, with costs that are assumed"
     ]
 
 

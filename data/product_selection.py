@@ -163,8 +163,8 @@ def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> s
     moving = measures.index[measures["price_variation"] >= _LEAST_VARIATION]
     one = moving[measures["spread"][moving] <= _MOST_SPREAD]
     got = (
-        f"{len(measures)} product{'s' * (len(measures) > 1)}, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, {len(moving)} of these at "
-        f"varying prices, and {len(one)} of these at one regular price a week"
+        f"{len(measures)} product{'s' * (len(measures) > 1)}, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, "
+        f"{len(moving)} of these at varying prices, and {len(one)} of these at one regular price a week"
     )
     advice = "widen the categories" if candidates else "import a longer history, or categories that sell every week"
     if len(measures) < 2:

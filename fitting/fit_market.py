@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..data import Tables, load_tables, not_chosen
@@ -139,7 +141,7 @@ def fit(
     asked, unknown = objective or assumptions.rules.shop.objective, _without_cost(split.products)
     options = FitOptions(
         name=name or "market",
-        objective=_objective(asked, unknown),
+        objective=_objective(asked, bool(unknown.any())),
         currency=currency,
         assumptions=assumptions,
         priors=priors or Priors(),
@@ -154,7 +156,7 @@ def fit(
     on_step("price response, proof and the weeks to come")
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
-    return _Fitted(options, products, zone, demand, customers, *fitted).result(tables, [] if asked else unknown)
+    return _Fitted(options, products, zone, demand, customers, *fitted).result(tables, unknown & (asked is None))
 
 
 class _Demand(NamedTuple):
@@ -179,10 +181,11 @@ class _Fitted(NamedTuple):
     proof: FittedSplit
     market: FittedSplit
 
-    def result(self, tables: Tables, revenue_without_costs: list[str]) -> FittedMarket:
-        """What `fit` returns for these tables, whose prices maximise revenue for want of these products' unit costs."""
-        report = self.report(not_chosen(tables, self.products)) | {"revenue_without_costs": revenue_without_costs}
-        report["refit"] = self.record()
+    def result(self, tables: Tables, without_costs: NDArray[np.bool_]) -> FittedMarket:
+        """What `fit` returns; `without_costs`: for want of which products' unit costs prices maximise revenue."""
+        report = self.report(not_chosen(tables, self.products))
+        names = np.array(self.market.spec.products.names)
+        report |= {"revenue_without_costs": names[without_costs].tolist(), "refit": self.record()}
         market, proof = (
             split.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
             for split in (self.market, self.proof)
@@ -266,13 +269,12 @@ def _refitted(forecaster: Forecaster, split: Split) -> Forecaster:
     return forecaster.refitted(split.past)
 
 
-def _without_cost(products: pd.DataFrame) -> list[str]:
-    """The names of the products whose unit cost the tables do not give."""
-    unknown = products if "unit_cost" not in products else products[products["unit_cost"].isna()]
-    return unknown["name"].tolist()
+def _without_cost(products: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) whether the tables do not give a product's unit cost."""
+    return products.reindex(columns=["unit_cost"])["unit_cost"].isna().to_numpy()
 
 
-def _objective(objective: str | None, unknown: list[str]) -> str:
+def _objective(objective: str | None, unknown: bool) -> str:
     if objective not in (None, "revenue", "profit"):
         raise ValueError(f"objective must be revenue or profit; got {objective!r}; choose one of them")
     return objective or ("revenue" if unknown else "profit")

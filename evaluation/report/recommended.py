@@ -182,7 +182,7 @@ def _plan_changed(comparison: Comparison) -> str:
 
 
 def _not_identified(comparison: Comparison) -> str:
-    """Which products of a fitted market keep their prices because the sales say nothing of other ones, and which by a rule."""
+    """Which products of a fitted market keep their prices because the sales say nothing of other ones, or by a rule."""
     history, frozen = comparison.spec.history, comparison.spec.prices.frozen
     if history is None:
         return ""
@@ -217,7 +217,8 @@ def _outside(found: Assessment) -> str:
         return ""
     said = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
     if joint:
-        said += f"; in {percent(joint, 0)} of the category-periods, prices are lower or higher together than they mostly were"
+        together = percent(joint, 0)
+        said += f"; in {together} of the category-periods, prices are lower or higher together than they mostly were"
     return f"{said}."
 
 
