@@ -14,7 +14,6 @@ from repricer.scenarios import load_scenario
         ("undercutter", "ppo", {}),
         ("price-and-order", "sac", {}),
         ("stationary-logit", "recurrent-ppo", {}),
-        ("bench-10-full", "ppo", {}),
     ],
 )
 def test_the_figure_of_a_validation_comes_back_in_a_rollout(scenario, algo, settings):
