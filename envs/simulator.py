@@ -200,7 +200,8 @@ class Market:
         decoding = Decoding(discounts, scores, promotions, sum(orders))
         proposed = np.concatenate(rows, dtype=np.float32)
         propensity = None if action.propensity is None else _markets_last(action.propensity)
-        return self._step(proposed, decoding, NOTHING_RAW, propensity, credit_price, rival_price)
+        given = (propensity, credit_price, rival_price)
+        return self._step(proposed, decoding, NOTHING_RAW, *given, stands=(action.as_charged, action.as_promoted))
 
     def _orders(self, action: Action) -> tuple[ArrayLike | None, ...]:
         """The orders of an action, one a supplier; an express order comes after a regular one, if only of zero."""
@@ -217,7 +218,7 @@ class Market:
         alone = (self.num_markets, self.spec.sizes["N"])
         for part in fields(action):
             values = getattr(action, part.name)
-            if values is None:
+            if values is None or isinstance(values, bool):
                 continue
             shape = (*alone, self.spec.sizes["K"]) if part.name in ("discount", "recommendation") else alone
             if np.shape(values) != shape:
@@ -270,6 +271,8 @@ class Market:
         propensity: Floats | None,
         credit_price: NDArray[np.float32] | None,
         rival_price: ArrayLike | None,
+        *,
+        stands: tuple[bool, bool] = (False, False),
     ) -> Outcome:
         if self.over:
             raise RuntimeError(
@@ -278,9 +281,9 @@ class Market:
         before = self.state
         given = self._by_rule if rival_price is None else _markets_last(rival_price)
         if self.rivals.external:
-            given = self.rivals.prices(before, self._seen_by_rivals(proposed[0]), given)
+            given = self.rivals.prices(before, self._seen_by_rivals(proposed[0], stands[0]), given)
         credit = self._no_credit if credit_price is None else credit_price
-        inputs = PeriodInputs(proposed, decoding, raw, propensity, given, credit)
+        inputs = PeriodInputs(proposed, decoding, raw, propensity, given, credit, stands)
         self.state, outcome = self.dynamics.step(before, inputs)
         self._left -= 1
         if self.rivals.external:
@@ -288,11 +291,13 @@ class Market:
             self.rivals.learn(before, self.state, outcome.list_price.T if within else before.lanes[LIST_PRICE], outcome)
         return outcome
 
-    def _seen_by_rivals(self, proposed: Floats) -> Floats:
+    def _seen_by_rivals(self, proposed: Floats, stand: bool) -> Floats:
         """(N, E) our prices that rivals react to: the current ones, or those of this period."""
         current, constants = self.state.lanes[LIST_PRICE], self.dynamics.constants
         if not constants.rivals.within:
             return current
+        if stand:
+            return proposed
         price, past = np.empty_like(proposed), self.state.context[self.state.layout.past]
         rival = self.state.context[self.state.layout.rival_price]
         guarded_prices(proposed, current, past, rival, constants.rules, price, np.empty(price.shape, np.uint16))

@@ -24,6 +24,7 @@ from .kernels.inventory import use_capacity
 from .kernels.market_arrays import Constants, MarketArrays, MoneyParameters
 from .kernels.outcome import Outcome
 from .kernels.period import run_period
+from .kernels.price_rules import PriceRules
 from .kernels.state import (
     LIST_PRICE,
     ON_HAND,
@@ -58,6 +59,7 @@ class PeriodInputs(NamedTuple):
         rival_price: (R, E) currency per unit, NaN where the scenario's rule decides, or (0, E)
             where it always does.
         credit_price: (N,) counterfactual prices for `Outcome.charge`, or (0,) for no charges.
+        stands: Whether list prices and promotions stand as proposed: `Action.as_charged` and `as_promoted`.
     """
 
     proposed: Floats
@@ -66,6 +68,7 @@ class PeriodInputs(NamedTuple):
     propensity: Floats | None
     rival_price: Floats
     credit_price: Floats
+    stands: tuple[bool, bool] = (False, False)
 
 
 class Dynamics:
@@ -94,6 +97,7 @@ class Dynamics:
         self.layout = StateLayout.of(spec)
         self.constants = constants = Constants.of(spec, draw_rivals=draw_rivals, believed=believed)
         self.arrays = MarketArrays(constants)
+        self._variants = {(False, False): self.arrays}
         self._family = family_callback(spec)
         sections, products = constants.sections, spec.sizes["N"]
         self._table, self._workspaces, self._scratch_bytes = sections.table, {}, 0
@@ -126,7 +130,8 @@ class Dynamics:
         self.spec = spec
         choice, money = ChoiceParameters.of(spec), MoneyParameters.of(spec).scaled(self.cost_factor)
         self.constants = self.constants._replace(choice=choice, money=money)
-        self.arrays.renew(choice, money)
+        for arrays in self._variants.values():
+            arrays.renew(choice, money)
 
     def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
         """The initial state of an episode: regular prices within bounds, initial stock, no orders.
@@ -139,14 +144,13 @@ class Dynamics:
         clock = np.zeros(self._clock, dtype=np.int64)
         clock[0], clock[1] = market, episode
         lanes = np.zeros(self._lanes, np.float32)
-        initial_price = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
-        lanes[LIST_PRICE] = initial_price[:, None]
+        lanes[LIST_PRICE] = spec.initial_price[:, None]
         lanes[REFERENCE_PRICE] = spec.products.regular_price[:, None]
         lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
         context = np.zeros(self._context, np.float32)
         context[self.layout.loyalty] = 1.0
         # The initial price is taken to have held for as long as the price rules look back.
-        context[self.layout.past] = np.tile(initial_price, spec.guardrails.past_periods)[:, None]
+        context[self.layout.past] = np.tile(spec.initial_price, spec.guardrails.past_periods)[:, None]
         if spec.competitors is not None:
             context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
         if spec.capacity is not None:
@@ -189,13 +193,26 @@ class Dynamics:
 
     def _workspace(self, now: PeriodInputs) -> Workspace:
         """The workspace for actions of this form, allocated once."""
-        form = (now.decoding, now.credit_price.size > 0)
+        form = (now.decoding, now.credit_price.size > 0, now.stands)
         workspace = self._workspaces.get(form)
         if workspace is None:
-            scratch = period_scratch(self.constants, self.num_markets, *form)
-            workspace = self._workspaces[form] = Workspace(self.arrays, scratch)
+            scratch = period_scratch(self.constants, self.num_markets, *form[:2])
+            workspace = self._workspaces[form] = Workspace(self._arrays_where(now.stands), scratch)
             self._scratch_bytes += bytes_of(scratch)
         return workspace
+
+    def _arrays_where(self, stands: tuple[bool, bool]) -> MarketArrays:
+        """The market's arrays without its rules for list prices, or for the number of promotions, that stand."""
+        if stands not in self._variants:
+            rules, sections = self.constants.rules, self.constants.sections
+            prices, promotions = stands
+            self._variants[stands] = MarketArrays(
+                self.constants._replace(
+                    rules=PriceRules.none(self.spec) if prices else rules,
+                    sections=sections._replace(most=self.spec.sizes["N"]) if promotions else sections,
+                )
+            )
+        return self._variants[stands]
 
     def _expected_money(self, outcome: Outcome) -> Floats:
         """(2, N, E) expected revenue and profit of a period, see `Outcome`."""

@@ -119,7 +119,7 @@ def _arrivals_and_choice(
         _by_category(models.forecast, category) / (1 - left), _by_category(models.planned, category) / _MOST_BUY
     )
     utility, sensitivity = now.utility[0], now.sensitivity[0]
-    at_plan = utility + _planned_utility(models, sensitivity, prices, promotion, held)
+    at_plan = utility + _planned_utility(models, sensitivity, promotion, held)
     path = matching_utility(models.planned / rate[:, category], at_plan, share, category)
     quality = utility + sensitivity * models.regular_price
     return (
@@ -226,15 +226,13 @@ def _unit_cost(models: FittedModels, assumptions: Assumptions) -> Array:
 
 
 def _planned_utility(
-    models: FittedModels, sensitivity: Array, prices: Prices, promotion: Promotion | None, held: NDArray[np.bool_]
+    models: FittedModels, sensitivity: Array, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> Array:
-    """(T, K, N) utility added by planned prices, as the price rules allow them, and promotions."""
-    charged = np.clip(models.current_price, prices.floor, prices.ceiling)
-    charged = np.where(held, models.regular_price, charged)
+    """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them."""
+    charged = np.where(held, models.regular_price, models.current_price)
     added = -sensitivity * (charged - models.regular_price)[:, None]
     if promotion is None or models.current_promotion is None:
         return added
-    # As the policy `historical` plays them.
     return added + promotion.lift * (models.current_promotion > 0.5)[:, None]
 
 

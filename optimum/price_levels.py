@@ -81,7 +81,7 @@ def solve(spec: MarketSpec) -> Optimum | None:
     if not covers(spec):
         return None
     prices, costs = np.asarray(spec.guardrails.allowed_prices()), Costs.of(spec)
-    initial = float(np.clip(spec.products.regular_price[0], spec.guardrails.low[0], spec.guardrails.high[0]))
+    initial = float(spec.initial_price[0])
     first = int(np.abs(prices - initial).argmin())
     levels = prices if np.isclose(prices[first], initial, rtol=1e-6) else np.union1d(prices, initial)
     within = _reach(spec, levels, prices)[:, :, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ def _spread(price: ArrayLike, view: MarketView) -> NDArray[np.float32]:
 
 def orders_up_to(
     base_stock: NDArray[np.float32] | None, express_stock: NDArray[np.float32] | None, view: MarketView
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, Any]:
     """Orders that raise the stock to given levels, as arguments of an `Action`.
 
     With two suppliers this is the dual-index policy: Veeraraghavan and Scheller-Wolf (2008), Now or
@@ -115,6 +115,7 @@ class PricePath:
             None for no promotions.
         name: how tables and logs call the policy.
         base_stock, express_stock: as of `FixedPrice`.
+        as_charged: as of `Action`, and `as_promoted` with it.
 
     Example:
         >>> import repricer
@@ -128,6 +129,7 @@ class PricePath:
     name: str = "path"
     base_stock: NDArray[np.float32] | None = None
     express_stock: NDArray[np.float32] | None = None
+    as_charged: bool = False
 
     def act(self, view: MarketView) -> Action:
         """Propose the row of each market's period."""
@@ -135,7 +137,8 @@ class PricePath:
         row = np.minimum(view.period, len(path) - 1)
         promotion = None if self.promotion is None else self.promotion[row] - np.float32(0.5)
         price = path[row] if path.ndim == 2 else path[row, 0 if view.regime is None else view.regime]
-        return Action(price, promotion=promotion, **orders_up_to(self.base_stock, self.express_stock, view))
+        orders = orders_up_to(self.base_stock, self.express_stock, view)
+        return Action(price, promotion=promotion, **orders, as_charged=self.as_charged, as_promoted=self.as_charged)
 
 
 class BlendedPrice:
@@ -175,7 +178,8 @@ class BlendedPrice:
         first, second = (np.log(np.maximum(action.price, _LEAST)) for action in (one, two))
         price = np.exp((1 - weight) * first + weight * second)
         promotion = two.promotion if self.share > 0.5 else one.promotion
-        return replace(one, price=price, discount=self._discount(one, two), promotion=promotion, propensity=None)
+        own = {"promotion": promotion, "propensity": None, "as_charged": False, "as_promoted": False}
+        return replace(one, price=price, discount=self._discount(one, two), **own)
 
     def _discount(self, one: Action, two: Action) -> NDArray[np.float32] | None:
         weight = np.float32(self.share)

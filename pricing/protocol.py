@@ -29,6 +29,9 @@ class Action:
         express: (E, N) units to order from the supplier that delivers sooner; None for no such orders.
         propensity: (E, N) probability with which the policy chose this price (a density per
             currency, where prices are continuous); None where it is not known.
+        as_charged: whether the shop charges these list prices whatever the guardrails say, as those
+            of its own plan: no guardrail changes them.
+        as_promoted: whether it promotes these products however many they are.
 
     Example:
         >>> import repricer
@@ -45,6 +48,8 @@ class Action:
     order: NDArray[np.float32] | None = None
     express: NDArray[np.float32] | None = None
     propensity: NDArray[np.float32] | None = None
+    as_charged: bool = False
+    as_promoted: bool = False
 
 
 @runtime_checkable

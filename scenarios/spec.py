@@ -105,6 +105,11 @@ class MarketSpec(MarketDescription):
             raise ScenarioError(f"prices: {error}") from error
 
     @property
+    def initial_price(self) -> Array:
+        """(N,) the list prices before the first period, currency per unit: regular ones, within the price rules."""
+        return np.clip(self.products.regular_price, self.guardrails.low, self.guardrails.high)
+
+    @property
     def calendar(self) -> Calendar | None:
         """The dates of the periods; None where the market has no first day.
 

@@ -186,7 +186,7 @@ class PosteriorMoney:
         self._category, self._count = spec.category_index, len(spec.category_names)
         self._reference = spec.products.regular_price if reference is None else reference
         self._keeps = 1.0 - (np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability)
-        self._begun = np.clip(spec.products.regular_price, spec.guardrails.low, spec.guardrails.high)
+        self._begun = spec.initial_price
         most = spec.prices.max_change
         self._reach = None if most is None else (self._begun * (1 - most), self._begun * (1 + most))
         counts, returns = float(spec.market.objective == "profit"), spec.returns

@@ -72,8 +72,7 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
     """
     low, high = (bound.astype(np.float64) for bound in (spec.guardrails.low, spec.guardrails.high))
     if on_grid and spec.guardrails.frozen is not None:
-        held = np.clip(spec.products.regular_price, low, high)
-        low, high = (np.where(spec.guardrails.frozen, held, bound) for bound in (low, high))
+        low, high = (np.where(spec.guardrails.frozen, spec.initial_price, bound) for bound in (low, high))
     links = spec.guardrails.links if on_grid else PriceLinks.of((), ())
     search = _Search(spec, money, low, high, links)
     coarse = _Search(spec, money.thinned(_COARSE), low, high, links)

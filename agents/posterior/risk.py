@@ -71,8 +71,10 @@ def risk_value(by_draw: ArrayLike, share: float) -> float:
 
 
 def current_prices(spec: MarketSpec) -> Policy:
-    """What the shop charges anyway: its own prices where the market has them, else
-    its regular prices.
+    """What the shop charges anyway: its own prices where the market has them, whatever the price
+    rules say of them, else its regular prices.
+
+    A frozen product keeps its price here as under every other policy, so that it makes no difference.
 
     Args:
         spec: The market.
@@ -84,7 +86,10 @@ def current_prices(spec: MarketSpec) -> Policy:
     """
     if spec.history is not None:
         promotion = None if spec.promotion is None else spec.history.promotion.astype(np.float32)
-        return PricePath(spec.history.price.astype(np.float32), promotion, name="historical")
+        price, frozen = spec.history.price, spec.guardrails.frozen
+        if frozen is not None:
+            price = np.where(frozen, spec.guardrails.nearest(spec.initial_price), price)
+        return PricePath(price.astype(np.float32), promotion, name="historical", as_charged=True)
     return FixedPrice(spec.products.regular_price.astype(np.float32), name="regular")
 
 

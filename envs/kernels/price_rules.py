@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...pricing.backend import clip
 from ...pricing.price_rules import endings, grids
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
+from ...pricing.price_rules.guardrails import Guardrails
 from ...pricing.price_rules.rule_formulas import (
     BITS,
     DIRECTIONS,
@@ -112,9 +113,23 @@ class PriceRules(NamedTuple):
     spread: np.float32
 
     @classmethod
-    def of(cls, spec: MarketSpec) -> PriceRules:
-        """The price rules of a scenario."""
-        rules, steps = spec.guardrails, spec.guardrails.constants
+    def none(cls, spec: MarketSpec) -> PriceRules:
+        """Rules that leave every list price as it is, beside the scenario's rules for discounts."""
+        zeros, rules = np.zeros(spec.sizes["N"]), spec.guardrails
+        free = Guardrails(
+            floor=zeros,
+            ceiling=zeros + np.inf,
+            unit_cost=zeros,
+            max_discount=rules.max_discount,
+            max_segment_spread=rules.max_segment_spread,
+        )
+        return cls.of(spec, free)
+
+    @classmethod
+    def of(cls, spec: MarketSpec, rules: Guardrails | None = None) -> PriceRules:
+        """The price rules of a scenario, or others in their place."""
+        rules = spec.guardrails if rules is None else rules
+        steps = rules.constants
         # The steps of a ladder are read-only, a type of its own to the compiler.
         steps = steps._replace(steps=np.array(steps.steps))
         return cls(

@@ -27,7 +27,6 @@ from ...pricing.price_rules.allowed_path import allowed_path
 from ...scenarios import MarketSpec
 from ...scenarios.periods import periods_of, planned_prices
 from ...scenarios.sections import Array
-from ..uncertainty import charging
 from ..uncertainty.draws import Drawn
 from .demand import SEASONS, SeasonDemand, draw_numbers
 from .rules import allowed_levels, changes_of, keeps_rules
@@ -271,10 +270,11 @@ class _Planner:
 
     def _simulated(self, price: Array, seed: int) -> tuple[Array, Array]:
         """(S, N) units sold and revenue of simulated seasons at these prices."""
-        spec, numbers = charging(self._spec, price), draw_numbers(self._spec)
+        spec, numbers = self._spec, draw_numbers(self._spec)
         planned = None if spec.promotion is None or spec.history is None else spec.history.promotion.astype(np.float32)
         drawn = Drawn(spec, -(-SEASONS // len(numbers)), seed, False, spec)
-        parts = drawn.each(_season_sales, [PricePath(price.astype(np.float32), planned)], numbers)
+        charged = PricePath(price.astype(np.float32), planned, as_charged=True)
+        parts = drawn.each(_season_sales, [charged], numbers)
         sold, revenue = np.concatenate(parts, axis=1)
         return sold, revenue
 

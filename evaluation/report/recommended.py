@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...agents.posterior import current_prices
-from ...envs import rollout, seed_for
+from ...envs import Outcome, rollout, seed_for
+from ...pricing import Action, MarketView
+from ...pricing.price_rules.rule_formulas import BITS
+from ...pricing.wording import rule_words
 from ..compare.comparison import Comparison
 from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import ReportData, currency_of
@@ -49,7 +52,7 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
     """
     found = assessment_of(comparison)
     chosen = found.recommendation
-    said = [_plan_changed(comparison), _not_identified(comparison), _follows_demand(comparison)]
+    said = [_plan_breaks_rules(comparison), _not_identified(comparison), _follows_demand(comparison)]
     if chosen.change:
         said += [_noise(comparison, found), _outside(found), *_break_even(found)]
     if learned is not None and chosen.policy != learned:
@@ -165,19 +168,31 @@ def _noise(comparison: Comparison, found: Assessment) -> str:
     )
 
 
-def _plan_changed(comparison: Comparison) -> str:
-    """How many of the planned prices the price rules do not allow."""
+def _plan_breaks_rules(comparison: Comparison) -> str:
+    """How many of the planned prices break price rules, and which ones."""
     spec = comparison.spec
     if spec.history is None:
         return ""
-    played = rollout(spec, current_prices(spec), episodes=1, seed=seed_for("test")).price_path
-    apart = np.abs(played / spec.history.price - 1)
-    moved = apart > np.maximum(_SAME, _CENT / spec.history.price)
-    if not moved.any():
+    broken = []
+
+    def note(view: MarketView, outcome: Outcome) -> None:
+        allowed = spec.guardrails.apply(Action(outcome.list_price), view)
+        apart = np.abs(allowed.price / outcome.list_price - 1)
+        moved = apart > np.maximum(_SAME, _CENT / outcome.list_price)
+        broken.append(np.where(moved, allowed.trail, 0))
+
+    rollout(spec, current_prices(spec), episodes=1, seed=seed_for("test"), watch=note)
+    trail = np.concatenate(broken)
+    # A price that another rule moved was rounded after it.
+    trail = np.where(trail == BITS["price_ladder"], trail, trail & ~BITS["price_ladder"])
+    if not trail.any():
         return ""
+    by_rule = {rule_words(rule): np.count_nonzero(trail & bit) for rule, bit in BITS.items()}
+    rules = ", ".join(f"{rule} {hits}" for rule, hits in by_rule.items() if hits)
+    count = np.count_nonzero(trail)
     return (
-        f"The price rules do not allow {moved.sum()} of the {moved.size} prices planned for {_weeks(comparison)}: your "
-        f"current prices count as the rules change them, by {percent(apart[moved].mean())} on average."
+        f"{count} of the {trail.size} prices planned for {_weeks(comparison)} {'break' if count > 1 else 'breaks'} the price rules "
+        f"({rules}): your current prices count as planned, all others keep the rules."
     )
 
 

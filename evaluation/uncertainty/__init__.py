@@ -5,7 +5,7 @@ the recommended prices.
 from .account import account, account_lines, sales_since
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
-from .by_product import ProductFigures, charging, product_figures
+from .by_product import ProductFigures, product_figures
 from .candidates import Candidate, candidates, words_of
 from .draws import DrawComparison, compare_draws
 from .gain import Gain
@@ -30,7 +30,6 @@ __all__ = [
     "break_even",
     "candidates",
     "charged_range",
-    "charging",
     "compare_draws",
     "costs_assumed",
     "joint_outside",

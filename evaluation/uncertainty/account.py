@@ -11,7 +11,7 @@ from ...data import Tables, product_weeks
 from ...data.weeks import PERIODS
 from ...pricing.policies import PricePath
 from ...scenarios import MarketSpec
-from .by_product import charging, simulated_products
+from .by_product import simulated_products
 from .gain import Floats
 
 _ENDS = (0.05, 0.95)
@@ -57,7 +57,7 @@ def account(
     weeks = len(price)
     path = np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)])
     simulated, _ = simulated_products(
-        charging(spec, path), PricePath(path.astype(np.float32), name="charged"), draws=draws, seed=seed
+        spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
     )
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1]).astype(np.float64)
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}

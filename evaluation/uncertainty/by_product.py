@@ -5,7 +5,7 @@ draws and customers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ...envs import Market, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
-from ...scenarios.price_section import Prices
 from .draws import DRAWS, EPISODES, Drawn, action_part, views_together
 from .gain import Floats
 
@@ -121,29 +120,6 @@ def _episodes(
             hit[t] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
             start = end
     return seen, hit
-
-
-def charging(spec: MarketSpec, price: Floats) -> MarketSpec:
-    """The market that lets prices pass as they are.
-
-    Args:
-        spec: The market.
-        price: (T, N) prices that will be charged, currency per unit.
-
-    Example:
-        >>> from repricer import load_scenario
-        >>> charging(load_scenario("stationary-logit"), np.array([[0.5], [99.0]])).prices.ceiling
-        array([99.])
-    """
-    return replace(
-        spec,
-        prices=Prices(
-            floor=price.min(axis=0),
-            ceiling=price.max(axis=0),
-            max_discount=spec.prices.max_discount,
-            max_segment_spread=spec.prices.max_segment_spread,
-        ),
-    )
 
 
 def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16]) -> ProductFigures:

@@ -261,6 +261,6 @@ def views_together(views: list[MarketView]) -> MarketView:
 def action_part(action: Action, start: int, end: int) -> Action:
     """The action in some of the markets."""
     parts: dict[str, NDArray[np.float32]] = {
-        name: value[start:end] for name, value in vars(action).items() if value is not None
+        name: value[start:end] for name, value in vars(action).items() if isinstance(value, np.ndarray)
     }
     return replace(action, **parts)

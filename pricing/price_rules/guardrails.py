@@ -349,7 +349,20 @@ class Guardrails:
 
     def rule_steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule in turn, with the price or the discount after it."""
-        price, in_force = np.asarray(action.price, dtype=np.float32), view.list_price
+        price = np.asarray(action.price, dtype=np.float32)
+        if not action.as_charged:
+            for rule, after in self._price_steps(price, view):
+                yield rule, (price := after)
+        if action.discount is not None:
+            cap, spread = np.float32(self.max_discount), np.float32(self.max_segment_spread)
+            capped = capped_discount(np.asarray(action.discount, dtype=np.float32), cap)
+            least, paid_low = capped.min(axis=-1, keepdims=True), self.paid_low * np.float32(not action.as_charged)
+            steps = (capped, *discount_steps(capped, least, price[..., None], paid_low[:, None], spread))
+            yield from zip(DISCOUNT_RULES, steps, strict=True)
+
+    def _price_steps(self, price: Prices, view: MarketView) -> Iterator[tuple[str, Prices]]:
+        """Each rule for list prices in turn, with the price after it."""
+        in_force = view.list_price
         held = np.zeros(price.shape, dtype=np.bool_)
         shares = self.rival_shares
         if shares[0].size and view.competitor_price is not None:
@@ -368,12 +381,6 @@ class Guardrails:
             held = np.broadcast_to(held, price.shape)
             price = self.links.guarded(price, held, self.low, self.high, self.constants)
             yield "line_order", price
-        if action.discount is not None:
-            cap, spread = np.float32(self.max_discount), np.float32(self.max_segment_spread)
-            capped = capped_discount(np.asarray(action.discount, dtype=np.float32), cap)
-            least = capped.min(axis=-1, keepdims=True)
-            steps = (capped, *discount_steps(capped, least, price[..., None], self.paid_low[:, None], spread))
-            yield from zip(DISCOUNT_RULES, steps, strict=True)
 
     def _holding(self, view: MarketView) -> dict[str, NDArray[np.bool_]]:
         """The rules that keep current prices, each with the products (N,) or (E, N) that it holds."""

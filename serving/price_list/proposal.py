@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs import catalogue_of
-from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, charging, product_figures
+from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
 from ...pricing import Action, Catalogue, MarketView, Policy
 from ...pricing.price_rules.allowed_path import allowed_path
 from ...pricing.price_rules.rule_formulas import BITS
@@ -90,7 +90,7 @@ def priced_rows(
     """
     calendar, catalogue = spec.calendar, catalogue_of(spec)
     assert calendar is not None, "the market has a calendar"
-    figures = product_figures(charging(spec, price), _Charged(policy, price), seed=seed)
+    figures = product_figures(spec, _Charged(policy, price), seed=seed)
     lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
@@ -124,7 +124,8 @@ class _Charged:
 
     def act(self, view: MarketView) -> Action:
         """The other policy's action at the prices of the list."""
-        return replace(self.policy.act(view), price=self.price[view.period].astype(np.float32))
+        price = self.price[view.period].astype(np.float32)
+        return replace(self.policy.act(view), price=price, as_charged=True)
 
 
 def _lowest(price: Floats, periods: int) -> Floats:

@@ -8,7 +8,6 @@ import time
 import numpy as np
 from repricer.envs import Market, expected_units, seed_for
 from repricer.evaluation.markdown import MarkdownPlan, StockRow, plan_markdown
-from repricer.evaluation.uncertainty import charging
 from repricer.fitting import fit
 from repricer.forecasting import PooledRegression
 from repricer.pricing import PricePath
@@ -37,7 +36,7 @@ def planned() -> tuple[MarkdownPlan, float]:
 @check("weeks", "markdown of 30 products: simulated seasons that sell 95%, where that can be met", ">=", 0.95)
 def sold() -> float:
     plan, _ = planned()
-    spec, policy, met = charging(plan.spec, plan.price), PricePath(plan.price.astype(np.float32)), []
+    spec, policy, met = plan.spec, PricePath(plan.price.astype(np.float32), as_charged=True), []
     number = {name: n for n, name in enumerate(spec.products.names)}
     within = [number[item.product] for item in plan.products if item.can_meet]
     for m in range(spec.num_draws):

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from repricer.envs import Market, catalogue_of, expected_units, rollout
+from repricer.envs.draw_schedule import DrawSchedule
 from repricer.envs.kernels.expected.demand import choice_at
-from repricer.pricing import Action, FixedPrice
+from repricer.pricing import Action, FixedPrice, PricePath
 from repricer.scenarios import load_scenario
+from repricer.scenarios.sections import Posterior
 from scipy.special import softmax
 
 
@@ -226,3 +228,37 @@ def test_finite_differences_of_demand_are_the_derivatives_of_the_logit(name):
     shifted = price + step * np.concatenate([np.eye(products), -np.eye(products)])
     units = expected_units(spec, 0, shifted).sum(axis=1)
     np.testing.assert_allclose((units[:products] - units[products:]) / (2 * step), analytic, rtol=1e-6, atol=1e-8)
+
+
+RULED = {"floor": 3.0, "ceiling": 6.0, "tick": 0.5, "max_change": 0.1, "frozen": ("c",)}
+
+
+def test_prices_and_promotions_that_stand_pass_the_rules_of_list_prices_alone(make_shop):
+    spec = make_shop(prices=RULED | {"max_discount": 0.1}, promotion={"lift": 0.3, "max_products": 1})
+    market = Market(spec, num_markets=4, seed=3)
+    price = np.tile(np.float32([1.23, 9.0, 2.0]), (4, 1))
+    promotion, discount = np.ones((4, 3), np.float32), np.full((4, 3, 2), 0.2, np.float32)
+    asked = Action(price, discount=discount, promotion=promotion)
+    ruled = market.step(asked)
+    assert (ruled.list_price != price).all()
+    assert ruled.trail.all()
+    for charged, promoted in ((True, False), (True, True), (False, True)):
+        stands = market.step(replace(asked, as_charged=charged, as_promoted=promoted))
+        assert (stands.list_price == price).all() == charged
+        assert (stands.promoted.sum(axis=1) == (3 if promoted else 1)).all()
+        sold, paid = stands.units > 0, 0.9 * stands.list_price
+        paid = paid if charged else np.maximum(paid, 3.0)
+        np.testing.assert_allclose(stands.paid[sold], paid[sold], rtol=1e-6)
+
+
+def test_prices_that_stand_follow_the_draw_of_an_episode(make_shop):
+    spec = make_shop(prices=RULED)
+    spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.25]], [[4.0]]]))
+    plan = PricePath(np.tile(np.float32([1.23, 9.0, 2.0]), (8, 1)), as_charged=True)
+    market, drawn = Market(spec, num_markets=64, draws=DrawSchedule()), {}
+    for _ in range(6):
+        name = market.spec.name
+        drawn.setdefault(name, market.step(plan.act(market.view)).units.mean())
+        market.restart(np.ones(64, np.bool_))
+    assert len(drawn) == 2
+    assert max(drawn.values()) > 4 * min(drawn.values())

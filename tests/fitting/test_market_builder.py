@@ -74,14 +74,6 @@ def test_the_market_starts_with_the_known_stock_and_else_with_the_order_up_to_le
     assert stock.initial_units.tolist() == [stock.order_up_to_units[0], 5.0, 0.0, 400.0]
 
 
-def test_a_price_that_the_market_does_not_allow_is_planned_at_the_nearest_that_it_does():
-    price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
-    price[1, 2] = 0.5
-    spec = build_market(models(current_price=price), name="shop", assumptions=Assumptions())
-    price[1, 2] = spec.prices.floor[2]
-    np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), models().planned, rtol=1e-6)
-
-
 def test_a_product_that_the_sales_do_not_identify_keeps_its_price_and_its_planned_sales():
     price = np.tile([2.0, 3.0, 4.0, 5.0], (3, 1))
     price[1, 1] = 2.5
@@ -196,3 +188,21 @@ def test_history_promotes_what_the_shop_did():
     policy, market = named_policy("historical", spec), Market(spec)
     shown = [market.step(policy.act(market.view)).promoted[0] for _ in range(3)]
     assert (np.stack(shown) > 0).tolist() == (share > 0.5).tolist()
+
+
+def test_the_plan_is_played_as_the_shop_made_it_and_sells_what_is_expected_of_it():
+    """Prices below the floor and more promotions than the shop usually has are facts, which no rule changes."""
+    price = np.array([[2.0, 3.0, 4.0, 5.0], [0.9, 3.0, 6.5, 4.0], [2.0, 2.5, 4.0, 5.0]])
+    share = np.array([[1.0, 0.2, 0.0, 0.9], [1.0, 0.6, 0.7, 0.0], [0.0, 0.0, 0.0, 0.6]])
+    planned = np.array([[20.0, 10, 5, 8], [60.0, 6, 2.5, 7], [18.0, 9, 7.5, 9]])
+    plan = {"current_promotion": share, "current_price": price, "planned": planned}
+    fitted = models(effects={PROMOTION: 0.4}, affinity=None, candidates=None, **plan)
+    spec = build_market(fitted, name="s", assumptions=Assumptions())
+    assert spec.promotion is not None
+    assert spec.promotion.max_products == 2
+    assert spec.guardrails.low[0] > 0.9
+    assert spec.guardrails.high[2] < 6.5
+    ample = spec.with_changes(stock={"initial_units": 1e6, "order_up_to_units": 1e6})
+    run = rollout(ample, named_policy("historical", spec), episodes=4000, seed=1)
+    np.testing.assert_allclose(run.price_path, price, rtol=1e-6)
+    np.testing.assert_allclose(run.units_path, planned, rtol=0.05)

@@ -168,6 +168,12 @@ def test_a_blend_scales_what_else_the_policies_decide(market):
     assert barely.promotion is None
     assert barely.recommendation is not None
     assert BlendedPrice(plain, plain, 0.5).act(view).discount is None
+    plan = PricePath(np.full((4, 1), 2.0, np.float32), as_charged=True)
+    assert plan.act(view).as_charged
+    assert plan.act(view).as_promoted
+    half = BlendedPrice(plan, plan, 0.5).act(view)
+    assert not half.as_charged, "a blend is the tool's own proposal"
+    assert not half.as_promoted
     with pytest.raises(ValueError, match=r"share must lie in \[0, 1\]; got 1.5; 0.5 is halfway"):
         BlendedPrice(plain, plain, 1.5)
 

@@ -17,8 +17,9 @@ from repricer.agents.posterior import (
 )
 from repricer.agents.settings import settings_for
 from repricer.envs import catalogue_of, rollout, seed_for
-from repricer.pricing import PriceEndings, feature_names
+from repricer.pricing import FixedPrice, PriceEndings, feature_names
 from repricer.scenarios import sample_catalogue
+from repricer.scenarios.sections import HistorySection
 from repricer.serving import export, load_bundle
 
 from .test_money import uncertain
@@ -90,12 +91,24 @@ def test_cautious_prices_lift_the_worst_draws_and_keep_the_price_rules(market):
 
 def test_gains_are_over_the_prices_of_the_shop(market):
     assert current_prices(market).name == "regular"
-    from repricer.scenarios.sections import HistorySection
-
     charged = np.tile(1.1 * market.products.regular_price, (market.sizes["T"], 1))
     own = current_prices(replace(market, history=HistorySection(price=charged, units=np.array(0.0))))
     assert own.name == "historical"
     np.testing.assert_allclose(own.path, charged, rtol=1e-6)
+
+
+def test_current_prices_are_charged_whatever_the_rules_say_but_for_frozen_ones(market):
+    regular = market.products.regular_price
+    charged = np.tile(0.1 * regular, (market.sizes["T"], 1))
+    history = HistorySection(price=charged, units=np.array(0.0))
+    ruled = replace(market, history=history).with_changes(
+        prices={"frozen": market.products.names[:1], "max_change": 0.01}
+    )
+    assert (ruled.guardrails.low[1:] > charged[0, 1:]).all()
+    kept = rollout(ruled, FixedPrice(99.0), episodes=2, seed=0).price_path[0, :1]
+    expected = np.concatenate([kept, charged[0, 1:]])
+    played = rollout(ruled, current_prices(ruled), episodes=2, seed=0).price_path
+    np.testing.assert_allclose(played, np.tile(expected, (len(charged), 1)), rtol=1e-6)
 
 
 def test_training_over_draws_keeps_the_best_over_a_fixed_set_of_them(market, run):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from repricer.envs import Market, catalogue_of, seed_for
 from repricer.evaluation.markdown import MarkdownPlan, StockRow, Terms, plan_markdown
-from repricer.evaluation.uncertainty import charging
 from repricer.pricing import Action, PriceEndings, PricePath
 from repricer.pricing.price_rules.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec, load_scenario
@@ -56,7 +55,7 @@ def test_schedules_pass_the_price_rules_as_they_are(spec: MarketSpec, grid: dict
 
 def test_seasons_of_the_market_meet_the_target(spec: MarketSpec) -> None:
     plan = planned(spec)
-    sold = np.concatenate([_season(charging(plan.spec, plan.price), m, plan.price) for m in range(plan.spec.num_draws)])
+    sold = np.concatenate([_season(plan.spec, m, plan.price) for m in range(plan.spec.num_draws)])
     met = (sold >= np.ceil(0.95 * plan.spec.stock.initial_units)).mean(axis=0)
     assert met[[0, 2]].min() >= 0.95
     for item, share in zip(plan.products, met[[0, 2]], strict=True):
@@ -69,7 +68,7 @@ def test_seasons_of_the_market_meet_the_target(spec: MarketSpec) -> None:
 def _season(spec: MarketSpec, m: int, price: np.ndarray) -> np.ndarray:
     """(E, N) units sold in seasons that the plan has not seen."""
     market = Market(spec.draw(m), num_markets=100, seed=seed_for("validation", m), believed=spec)
-    policy = PricePath(price.astype(np.float32))
+    policy = PricePath(price.astype(np.float32), as_charged=True)
     return np.sum([market.step(policy.act(market.view)).units for _ in price], axis=0)
 
 

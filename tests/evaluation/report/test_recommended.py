@@ -113,14 +113,14 @@ def test_prices_that_may_follow_demand_are_mentioned_first(comparison):
         assert first.startswith("Your prices may have followed demand (60% likely by the sales)") == said
 
 
-def test_planned_prices_that_the_rules_change_are_counted(comparison):
+def test_planned_prices_that_break_rules_are_counted(comparison):
     spec = comparison.spec
     assert not any("price rules" in text for text in explanations(comparison, None))
     plan = np.where(np.arange(12)[:, None] == 3, 0.8, 2.0)  # the floor is 1
     planned = replace(comparison, spec=replace(spec, history=replace(spec.history, price=plan)))
     assert explanations(planned, None)[0] == (
-        "The price rules do not allow 1 of the 12 prices planned for these 12 weeks: your current prices count as the rules "
-        "change them, by 25.0% on average."
+        "1 of the 12 prices planned for these 12 weeks breaks the price rules (floor 1): your current prices count as "
+        "planned, all others keep the rules."
     )
 
 

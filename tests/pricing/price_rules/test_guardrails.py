@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ def test_each_rule_changes_the_price_and_says_so(kwargs, current, asked, given_p
     assert done.price[0, 0] == pytest.approx(given_price)
     assert done.rules(0, 0) == rules
     assert [step.rule for step in guardrails.traces(act(asked), seen)[0][0]] == rules
+
+
+def test_prices_that_the_shop_charges_anyway_stand_and_discounts_keep_their_rules():
+    rules = rails(floor=np.array([3.0]), max_change=0.1, tick=0.5, frozen=np.array([True]), max_discount=0.2)
+    plan = replace(act(1.23, [0.1, 0.5]), as_charged=True)
+    guarded, trail = rules.apply_traced(plan, view([4.0]))
+    assert guarded.price.tolist() == plan.price.tolist()
+    np.testing.assert_allclose(guarded.discount, [[[0.1, 0.2]]])
+    assert [step.rule for step in trail[0][0]] == ["max_discount"]
 
 
 def test_traces_tell_before_and_after():
