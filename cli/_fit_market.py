@@ -91,7 +91,10 @@ def fit_to_folder(
         compiler.wait()
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
-    save_scenario(_doubted(fitted.spec, proof["fidelity"]["bias"]), out)
+    spec = _doubted(fitted.spec, proof["fidelity"]["bias"])
+    if spec.history is not None:
+        report["refit"]["proof_bias"] = spec.history.proof_bias
+    save_scenario(spec, out)
     save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", without_nan(report))
     return report

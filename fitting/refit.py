@@ -156,8 +156,11 @@ def refit(
     market = fit_split(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
-    spec = market.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
-    return Refit(spec, price_response(market), (_NO_NETWORKS,) if _lacks_networks(record["forecaster"]) else ())
+    own = {"tables_sha256": tables.fingerprint(), "proof_bias": record.get("proof_bias")}
+    spec = market.spec.with_changes(history=own)
+    assert spec.history is not None, "a fitted market has one"
+    notes = (_NO_NETWORKS if _lacks_networks(record["forecaster"]) else "", spec.history.doubt)
+    return Refit(spec, price_response(market), tuple(filter(None, notes)))
 
 
 def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:

@@ -130,9 +130,9 @@ def recommend(
 
     A candidate may be recommended if its expected gain over the current prices is large enough, its
     probability of a loss and its 5% quantile pass the rule, and it keeps the profit floor where one
-    applies. Of these, the best by posterior mean, or by CVaR, is recommended. The choice is made on
-    half of the draws, so that the other half gives an honest account of the choice (Smith and
-    Winkler 2006, the optimizer's curse).
+    applies; none may where the proof of the market is too far off. Of these, the best by posterior
+    mean, or by CVaR, is recommended. The choice is made on half of the draws, so that the other
+    half gives an honest account of the choice (Smith and Winkler 2006, the optimizer's curse).
 
     The floor applies where the objective is revenue and unit costs are assumed: expected profit at
     the dearest assumed costs must not fall below that of the current prices.
@@ -169,6 +169,9 @@ def recommend(
     floor = spec.market.objective == "revenue" and (assumed or bool(spec.products.shadow_cost.any()))
     if floor:
         standings = _above_floor(compared, candidates, standings, rule)
+    if spec.history is not None and spec.history.doubt:
+        why = "the proof of the market is too far off"
+        standings = [replace(standing, refused=standing.refused or why) for standing in standings]
     learned = {other.name for other in others if other.prices[0] == "learned"}
     # Of equal gains, as where nothing was learned, the simpler prices.
     standings.sort(key=lambda standing: (*_order(standing), standing.policy in learned))

@@ -54,10 +54,19 @@ def test_on_the_same_tables_the_market_is_the_same(fitted):
 
 
 def test_newer_tables_give_the_weeks_after_them(fitted):
-    later = refit(shop(46), fitted.report["refit"], weeks=6).spec
+    record = fitted.report["refit"]
+    later = refit(shop(46), record, weeks=6).spec
+    assert later.history.proof_bias is None
     assert later.calendar.label(0) == "2023-11-20"
     assert later.calendar.periods == 6
     assert fitted.spec.calendar.label(0) == "2023-11-06"
+
+
+def test_a_proof_that_was_too_far_off_stays_said(fitted):
+    found = refit(shop(46), fitted.report["refit"] | {"proof_bias": 1.5})
+    assert found.spec.history.proof_bias == 1.5
+    assert found.notes == (found.spec.history.doubt,)
+    assert "2.5 times what the shop sold" in found.notes[0]
 
 
 def test_networks_read_newer_tables_with_the_weights_of_the_fit(fitted):

@@ -115,7 +115,7 @@ def test_more_episodes_are_run_where_few_are_too_noisy():
     assert compare_draws(noisy, policies, episodes=2).count == 2
 
 
-def test_a_market_whose_proof_was_far_off_recommends_nothing_in_silence(comparison):
+def test_a_market_whose_proof_was_far_off_says_so(comparison):
     found, spec = comparison.uncertainty, comparison.spec
     assert "Do not rely" not in str(found)
     assert found.to_dict()["doubt"] is None

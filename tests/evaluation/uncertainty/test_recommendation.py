@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import Candidate, DrawComparison, costs_assumed, recommend
 from repricer.pricing import FixedPrice
+from repricer.scenarios.sections import HistorySection
 
 from .conftest import uncertain_shop
 
@@ -44,6 +45,14 @@ def test_of_equal_gains_the_simpler_prices_are_recommended():
     same = _spread(5, 2.0)
     assert _recommended(**{"learned": same, "best-fixed": same}).policy == "best-fixed"
     assert _recommended(**{"learned": same + 0.1, "best-fixed": same}).policy == "learned"
+
+
+def test_nothing_is_recommended_where_the_proof_of_the_market_is_too_far_off():
+    spec = replace(uncertain_shop(2), history=HistorySection(price=np.array(3.0), proof_bias=1.2))
+    found = _recommended(spec=spec, good=_spread(3, 0.5), worse=_spread(-1, 0.1))
+    assert not found.change
+    assert found.reason == "the good prices: the proof of the market is too far off"
+    assert found.standings[1].refused.startswith("expected to earn less")
 
 
 def test_cvar_prefers_what_is_better_in_the_worst_draws():
