@@ -65,7 +65,7 @@ def build_market(
     prices = _prices(models, products.names, personal, assumptions)
     promotion = _promotion(models, assumptions)
     held = held_prices(models, assumptions)
-    arrivals, choice = _arrivals_and_choice(models, now, prices, promotion, held)
+    arrivals, choice = _arrivals_and_choice(models, now, promotion, held)
     return MarketSpec(
         name=name,
         version=1,
@@ -111,7 +111,7 @@ def _assumed(
 
 
 def _arrivals_and_choice(
-    models: FittedModels, now: DemandAtRegular, prices: Prices, promotion: Promotion | None, held: NDArray[np.bool_]
+    models: FittedModels, now: DemandAtRegular, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> tuple[Arrivals, DemandSection]:
     """Customers and their choice: at planned prices and promotions, they buy the forecasts."""
     category, share, left = models.demand.category, models.demand.segment_share, now.outside[0]
