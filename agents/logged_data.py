@@ -203,9 +203,9 @@ def record_history(learner_view: LearnerView) -> LoggedData:
             f"the shop's own history needs a scenario with past sales (the proof of a fitted market); got {spec.name}; "
             "log a policy in it"
         )
-    if learner_view.reward == "conversion-difference":
+    if learner_view.reward not in ("drawn", "expected"):
         raise ValueError(
-            "the shop's own history contains only money; got reward conversion-difference; set reward to drawn or expected"
+            f"the shop's own history contains only money; got reward {learner_view.reward}; set reward to drawn or expected"
         )
     cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
     money = ((past.price - cost) * past.units).astype(np.float64)

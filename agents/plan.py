@@ -14,6 +14,7 @@ from ..scenarios import MarketSpec, floor_market, load_scenario
 from .algorithms import algorithm, check_actions
 from .base_price import base_of
 from .cloning import clone_defaults
+from .presets import has_separate_periods
 from .run import learner_view_of
 from .settings import Settings, settings_for
 
@@ -94,14 +95,15 @@ def plan_for(
     if not 0 <= seed < _SEEDS:
         raise ValueError(f"seed must be between 0 and {_SEEDS - 1}; got {seed}; choose another")
     options, own = algorithm(algo).options, dict(settings or {})
-    asked = settings_for(spec, algo, own, options, preset)
+    others = tuple(map(load_scenario, assortments))
+    asked = settings_for(spec, algo, own, options, preset, others)
     # What answers the nominal market is what training in variants is to unlearn.
     if teacher is None and asked.opening == "certainty-equivalent" and not asked.variants:
         teacher = certainty_equivalent(spec)
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | own
-    of_all = settings_for(spec, algo, chosen, options, preset)
-    plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, tuple(map(load_scenario, assortments)))
-    _check_reward(plan.settings)
+    of_all = settings_for(spec, algo, chosen, options, preset, others)
+    plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, others)
+    _check_reward(plan)
     rows = plan.settings.num_envs * plan.settings.algorithm.get("n_steps", 2)
     if rows < 2 and not algorithm(algo).off_policy:
         raise ValueError(
@@ -121,8 +123,17 @@ def plan_for(
     return plan
 
 
-def _check_reward(settings: Settings) -> None:
-    """Without a discount, conversion differences add up to the last period's conversion alone."""
+def _check_reward(plan: TrainingPlan) -> None:
+    """Without a discount, conversion differences add up to the last period's conversion alone; a gain within each
+    period does not count what a price leaves behind.
+    """
+    settings = plan.settings
+    lasting = [market.name for market in (plan.spec, *plan.assortments) if not has_separate_periods(market)]
+    if settings.reward == "expected-gain" and lasting:
+        raise ValueError(
+            "reward expected-gain counts what a price does in its own period, and needs a market where it leaves nothing "
+            f"behind; got {lasting[0]}; set reward to expected"
+        )
     if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
         raise ValueError(
             "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"

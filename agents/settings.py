@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -178,6 +178,7 @@ def settings_for(
     overrides: Mapping[str, Any] | None = None,
     options: Iterable[str] = (),
     preset: str | Path | None = None,
+    others: Sequence[MarketSpec] = (),
 ) -> Settings:
     """The settings of an algorithm for a scenario: its preset with the caller's values on top.
 
@@ -187,6 +188,7 @@ def settings_for(
         overrides: Values that override the preset.
         options: Names of the algorithm's settings that its preset does not mention.
         preset: A file like the presets, whose blocks override theirs.
+        others: Further markets that are learned in.
 
     Raises:
         ValueError: A setting is unknown or out of range, or the file is no preset.
@@ -202,7 +204,7 @@ def settings_for(
     own, overrides = preset_block(spec), dict(overrides or {})
     stated = merged_blocks(presets, ("default", own)) | overrides
     product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
-    by_product = product_wise_blocks(spec) if product_wise else ()
+    by_product = product_wise_blocks(spec, *others) if product_wise else ()
     values = merged_blocks(presets, ("default", *by_product, own))
     chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", *by_product))
     if "gamma" in values and "gamma" not in chosen:

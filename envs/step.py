@@ -179,7 +179,7 @@ class Dynamics:
         """One period under a proposed action."""
         empty, floats = np.empty, _FLOATS
         clock, lanes, context = empty(self._clock, _INTEGERS), empty(self._lanes, floats), empty(self._context, floats)
-        table = empty((self._table.promoted + (now.credit_price.size > 0), *self._shape), floats)
+        table = empty((self._table.promoted + 2 * (now.credit_price.size > 0), *self._shape), floats)
         trail, offers = empty(self._shape, _BITS), empty(self._offers, floats)
         slots = empty(self._slots, _INTEGERS) if self._slots[1] else self._nothing_shown
         before, after = (state.clock, state.lanes, state.context), (clock, lanes, context)

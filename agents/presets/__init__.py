@@ -31,22 +31,29 @@ def preset_block(spec: MarketSpec) -> str:
     return spec.name.partition("@")[0]
 
 
-def product_wise_blocks(spec: MarketSpec) -> tuple[str, ...]:
-    """The blocks for product-wise learning in a market, the last of which overrides the others.
+def has_separate_periods(spec: MarketSpec) -> bool:
+    """Whether a price leaves nothing behind but stock that is replenished.
 
     Args:
         spec: The market.
+    """
+    stock, lasting = spec.stock, any(getattr(spec, name) is not None for name in _LASTING)
+    runs_out = stock.replenishment != "order-up-to" and np.isfinite(stock.initial_units).any()
+    return not (lasting or runs_out or stock.replenishment == "action")
+
+
+def product_wise_blocks(*markets: MarketSpec) -> tuple[str, ...]:
+    """The blocks for product-wise learning in some markets, the last of which overrides the others.
+
+    Args:
+        markets: The markets.
 
     Example:
         >>> from repricer import load_scenario
         >>> product_wise_blocks(load_scenario("bench-10"))  # customers remember prices
         ('many-products',)
     """
-    stock, lasting = spec.stock, any(getattr(spec, name) is not None for name in _LASTING)
-    runs_out = stock.replenishment != "order-up-to" and np.isfinite(stock.initial_units).any()
-    if lasting or runs_out or stock.replenishment == "action":
-        return (MANY_PRODUCTS,)
-    return MANY_PRODUCTS, SEPARATE_PERIODS
+    return (MANY_PRODUCTS, SEPARATE_PERIODS) if all(map(has_separate_periods, markets)) else (MANY_PRODUCTS,)
 
 
 def merged_blocks(presets: Iterable[Mapping[str, Any]], blocks: tuple[str, ...]) -> dict[str, Any]:

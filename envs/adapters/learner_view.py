@@ -39,8 +39,10 @@ class LearnerView:
         market: The markets, which the view steps.
         product_wise: A row is one product of one market with its own reward (E * N rows); otherwise
             a row is a market and its reward is the sum over its products.
-        reward: `drawn` money; its `expected` value given the action, which has less noise; or
-            `conversion-difference`, the change of the expected money per customer from one period
+        reward: `drawn` money; its `expected` value given the action, which has less noise;
+            product-wise, `expected-gain`, that value less what the product would have earned at its
+            base price, which has the least noise, but counts what an action does in its own period
+            alone; or `conversion-difference`, the change of the expected money per customer from one period
             to the next, which does not credit the price with a busy week (Liu et al. 2019, Dynamic
             Pricing on E-commerce Platform with Deep Reinforcement Learning, section 3.4).
         base_price: (N,) the price that a raw price of zero means, currency per unit; the regular
@@ -89,6 +91,10 @@ class LearnerView:
     ) -> None:
         check_options(reward, reward_scale, history, actions, price_levels, price_reach, levels_around, layout)
         regular, base = market.catalogue.regular_price, None if base is None else checked_policy(base, "base")
+        if reward == "expected-gain" and not product_wise:
+            raise ValueError(
+                "reward expected-gain needs product_wise; got rows of whole markets; set reward to expected"
+            )
         self.market, self.product_wise = market, product_wise
         self.reward: Reward = reward
         self.base_price = price_per_product(regular if base_price is None else base_price, regular.shape)
@@ -296,13 +302,15 @@ class LearnerView:
         if self._rates is not None:
             own = self._rates[1] - self._rates[0]
         else:
-            own = self.market.money(outcome, expected=self.reward == "expected")
+            own = self.market.money(outcome, expected=self.reward != "drawn")
         if not self.product_wise:
             if own.shape[1] == 1 and self.reward_scale == 1.0:
                 return own.flatten()
             return total_by_market(own.T, self.reward_scale)
         if self._rates is None:
             own = own - outcome.charge
+        if self.reward == "expected-gain":
+            own = own - outcome.baseline
         return (own.reshape(-1) * self.reward_scale).astype(np.float32)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:

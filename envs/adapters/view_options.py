@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import ActionLayout, Policy
 
-Reward = Literal["drawn", "expected", "conversion-difference"]
+Reward = Literal["drawn", "expected", "conversion-difference", "expected-gain"]
 Actions = Literal["continuous", "discrete"]
 LevelsAround = Literal["base-price", "regular"]
 

@@ -1,11 +1,15 @@
-"""Reward of a product-wise row: its own money less what it took from other products.
+"""Reward of a product-wise row: its own money less what it took from other products, and its baseline.
 
 A row rewarded with its product's own money would undercut its neighbours and fight for every slot
 and promotion. The charge is what the other products lost against a counterfactual without the
 product's price, discounts, slot or promotion. It makes the reward a difference reward (Wolpert and
 Tumer 2002, Optimal Payoff Functions for Members of Collectives): what is good for the row is good
-for the market. Counterfactuals cover one period, in expected money, and ignore stock limits; the
-logit has a closed form. `LearnerView.rewards` subtracts the charge.
+for the market. The baseline is what the product itself would have earned in that counterfactual. It
+does not depend on the row's own action, so that subtracting it takes the noise of demand and of the
+others' exploration out of the reward, and nothing else where an action leaves nothing behind.
+Counterfactuals cover one period, in expected money, and ignore stock limits; the logit has a closed
+form. Charge and baseline are exact for a price, a promotion or both, and for a slot; that of a slot leaves
+out what it would be worth at the base price. `LearnerView.rewards` subtracts both.
 """
 
 from __future__ import annotations
@@ -31,8 +35,8 @@ _ZERO = np.float32(0)
 
 
 @compiled
-def charge_products(p, money, profit, now, choice, credit_price, runner_up, next_promoted, charge):
-    """Add to the charge of each product, (N, E) currency.
+def charge_products(p, money, profit, now, choice, credit_price, runner_up, next_promoted, charge, baseline):
+    """Add to the charge and the baseline of each product, (N, E) currency.
 
     Args:
         p: `ChoiceParameters`.
@@ -44,13 +48,15 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         runner_up: (K, E) product in the slot in the counterfactual, or (0, E).
         next_promoted: (E,) product promoted in the counterfactual, -1 for none, or (0,).
         charge: (N, E), added to.
+        baseline: (N, E), added to.
     """
     # In other families a category has one product and so no others; `cheapest` has no closed form
     # and no charges.
     if p.family != MNL and p.family != NESTED:
         return
     base, margin = np.empty_like(now.price), np.empty_like(now.price)
-    felt, effect = np.empty_like(now.price), np.empty_like(now.price)
+    felt, effect, plain = np.empty_like(now.price), np.empty_like(now.price), np.empty_like(now.price)
+    credit_margin = np.empty(felt.shape[0], felt.dtype)
     customers, spare = np.empty_like(choice.arrivals), np.empty((2, *choice.total.shape[1:]), choice.total.dtype)
     for n in range(felt.shape[0]):
         felt[n] = credit_price[n]
@@ -68,27 +74,28 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
             nested_weights(p, k, *usual, spare[0], spare[1])
         else:
             logit_weights(p.category, p.quality[k], p.sensitivity[k], *usual, total[:0])
+        plain[:] = base
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
         for n in range(felt.shape[0]):
             # Costs count only if profit is the objective.
             cost = money.unit_cost[n] if profit else _ZERO
+            credit_margin[n] = credit_price[n] - cost
             for e in range(felt.shape[1]):
                 margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
         if now.shown.shape[0]:
             charge_slots(p, k, now.shown[k], runner_up[k], weight, margin, customers, charge)
         value = value_by_nest(p.nest, lifted, margin, total)
+        without = (plain, credit_margin)
         if p.family == NESTED:
             lift = p.promotion[k] if next_promoted.size else p.quality[k]
             promotions = (lift, now.promoted, next_promoted)
-            charge_nests(p, *promotions, lifted, base, margin, customers, total, value, charge)
+            charge_nests(p, *promotions, lifted, base, margin, customers, total, value, without, charge, baseline)
             continue
-        charge_prices(p.category, lifted, base, margin, customers, total, value, charge)
+        charge_prices(p.category, lifted, base, margin, customers, total, value, without, charge, baseline)
         if next_promoted.size:
-            lift = p.promotion[k]
-            charge_promotions(
-                p.category, lift, now.promoted, next_promoted, lifted, margin, customers, total, value, charge
-            )
+            promotions = (p.promotion[k], now.promoted, next_promoted)
+            charge_promotions(p.category, *promotions, lifted, base, margin, customers, total, value, without, charge)
     if next_promoted.size and profit:
         subtract_promotion_cost(money.promotion_cost, now.promoted, next_promoted, charge)
 
@@ -105,19 +112,26 @@ def value_by_nest(nest, weight, margin, total):
 
 
 @compiled
-def charge_prices(category, weight, base, margin, customers, total, value, charge):
-    """Add what the others would have gained had the product kept its counterfactual price."""
+def charge_prices(category, weight, base, margin, customers, total, value, without, charge, baseline):
+    """Add what the others would have gained had the product kept its counterfactual price, and what it would have
+    earned itself: `without` are its weights then, (N, E), and its money a unit, (N,).
+    """
+    plain, credit_margin = without
     for n in range(category.size):
         c = category[n]
         for e in range(total.shape[1]):
             others = value[c, e] - weight[n, e] * margin[n, e]
-            without = total[c, e] - weight[n, e] + base[n, e]
-            charge[n, e] += customers[c, e] * others * (1 / without - 1 / total[c, e])
+            rest = total[c, e] - weight[n, e]
+            charge[n, e] += customers[c, e] * others * (1 / (rest + base[n, e]) - 1 / total[c, e])
+            baseline[n, e] += customers[c, e] * plain[n, e] * credit_margin[n] / (rest + plain[n, e])
 
 
 @compiled
-def charge_nests(p, lift, promoted, next_promoted, weight, base, margin, customers, total, value, charge):
+def charge_nests(
+    p, lift, promoted, next_promoted, weight, base, margin, customers, total, value, without, charge, baseline
+):
     """As `charge_prices` and `charge_promotions` for the nested logit."""
+    plain, credit_margin = without
     inside, rest = value_by_nest(p.nest, weight, np.ones_like(weight), value), np.empty_like(value)
     weigh_rest(p.nest_category, p.nesting, inside, rest)
     elsewhere = value_elsewhere(p.nest_category, value, total)
@@ -126,26 +140,31 @@ def charge_nests(p, lift, promoted, next_promoted, weight, base, margin, custome
         c, nesting = p.nest_category[j], p.nesting[j]
         for e in range(value.shape[1]):
             others, changed = value[j, e] - weight[n, e] * margin[n, e], inside[j, e] - weight[n, e] + base[n, e]
-            without = nest_total(changed, nesting, rest[j, e])
+            then = nest_total(changed, nesting, rest[j, e])
             now = nest_total(inside[j, e], nesting, rest[j, e])
-            charge[n, e] += customers[c, e] * others * (1 / without - 1 / now)
+            charge[n, e] += customers[c, e] * others * (1 / then - 1 / now)
+            then = nest_total(inside[j, e] - weight[n, e] + plain[n, e], nesting, rest[j, e])
+            baseline[n, e] += customers[c, e] * plain[n, e] * credit_margin[n] / then
         for e in range(value.shape[1] if p.nest_category.size > customers.shape[0] else 0):
             changed = inside[j, e] - weight[n, e] + base[n, e]
             lost = lost_elsewhere(inside[j, e], changed, nesting, rest[j, e])
             charge[n, e] -= customers[c, e] * elsewhere[j, e] * lost
     for e in range(next_promoted.size):
-        n = next_promoted[e]
-        if n < 0:
+        other = next_promoted[e]
+        if other < 0:
             continue
-        j = p.nest[n]
+        j = p.nest[other]
         c, nesting = p.nest_category[j], p.nesting[j]
-        more = (np.exp(lift[n] / (1 - nesting)) - 1) * weight[n, e]
-        after = (value[j, e] + more * margin[n, e]) / nest_total(inside[j, e] + more, nesting, rest[j, e])
-        gain = after - value[j, e] / nest_total(inside[j, e], nesting, rest[j, e])
-        gain -= elsewhere[j, e] * lost_elsewhere(inside[j, e], inside[j, e] + more, nesting, rest[j, e])
-        forgone = customers[c, e] * gain
-        for m in range(promoted.shape[0]):
-            charge[m, e] += promoted[m, e] * forgone
+        more = (np.exp(lift[other] / (1 - nesting)) - 1) * weight[other, e]
+        for n in range(promoted.shape[0]):
+            usual, worth = inside[j, e], value[j, e]
+            if p.nest[n] == j:
+                usual += base[n, e] - weight[n, e]
+                worth += base[n, e] * credit_margin[n] - weight[n, e] * margin[n, e]
+            after = (worth + more * margin[other, e]) / nest_total(usual + more, nesting, rest[j, e])
+            gain = after - worth / nest_total(usual, nesting, rest[j, e])
+            gain -= elsewhere[j, e] * lost_elsewhere(usual, usual + more, nesting, rest[j, e])
+            charge[n, e] += promoted[n, e] * customers[c, e] * gain
 
 
 @compiled
@@ -168,17 +187,23 @@ def lost_elsewhere(inside, changed, nesting, rest):
 
 
 @compiled
-def charge_promotions(category, lift, promoted, next_promoted, weight, margin, customers, total, value, charge):
-    """Add to each promoted product's charge what the next product's promotion would bring."""
+def charge_promotions(
+    category, lift, promoted, next_promoted, weight, base, margin, customers, total, value, without, charge
+):
+    """Add to each promoted product's charge what the next product's promotion would bring in its place."""
+    credit_margin = without[1]
     for e in range(next_promoted.size):
-        j = next_promoted[e]
-        if j < 0:
+        other = next_promoted[e]
+        if other < 0:
             continue
-        c, more = category[j], np.exp(lift[j]) - 1
-        after = (value[c, e] + more * weight[j, e] * margin[j, e]) / (total[c, e] + more * weight[j, e])
-        forgone = customers[c, e] * (after - value[c, e] / total[c, e])
+        c, more = category[other], (np.exp(lift[other]) - 1) * weight[other, e]
         for n in range(promoted.shape[0]):
-            charge[n, e] += promoted[n, e] * forgone
+            usual, worth = total[c, e], value[c, e]
+            if category[n] == c:
+                usual += base[n, e] - weight[n, e]
+                worth += base[n, e] * credit_margin[n] - weight[n, e] * margin[n, e]
+            gain = (worth + more * margin[other, e]) / (usual + more) - worth / usual
+            charge[n, e] += promoted[n, e] * customers[c, e] * gain
 
 
 @compiled

@@ -151,8 +151,16 @@ class Outcome:
 
         See `kernels/difference_rewards.py`.
         """
-        last = self.layout.promoted
-        return self.table[last].T if len(self.table) > last else np.zeros_like(self.units)
+        return self._credited(0)
+
+    @property
+    def baseline(self) -> Floats:
+        """Baseline of the difference rewards, currency: what the product would have earned in its counterfactual, or 0."""
+        return self._credited(1)
+
+    def _credited(self, row: int) -> Floats:
+        row += self.layout.promoted
+        return self.table[row].T if len(self.table) > row else np.zeros_like(self.units)
 
     @property
     def returned(self) -> Floats:

@@ -253,11 +253,13 @@ def finish_period(constants, clock, before, lanes, shared, now, choices, units, 
         copy(units[i], out.chances[i])
     if credit_price.size:
         out.taken[:] = _ZERO
+        out.baseline[:] = _ZERO
         if scratch.displaced.size:
             next_to_promote(promotion[0], now.promoted, scratch.displaced)
         credited = (constants.choice, constants.money, sections.profit)
         for i in range(2 if constants.rivals.within else 1):
-            charge_products(*credited, now, halves[i], credit_price, out.runner_up, scratch.displaced, out.taken)
+            counterfactual = (credit_price, out.runner_up, scratch.displaced)
+            charge_products(*credited, now, halves[i], *counterfactual, out.taken, out.baseline)
     advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, out)
 
 

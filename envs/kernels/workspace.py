@@ -50,6 +50,7 @@ class Results(NamedTuple):
     chances: Floats
     promoted: Floats
     taken: Floats
+    baseline: Floats
     trail: NDArray[np.uint16]
     shown: NDArray[np.int64]
     runner_up: NDArray[np.int64]
@@ -195,7 +196,9 @@ def parts_of(proposed, decoding):
 def results_of(sections, table, trail, slots, offers):
     """`Results` views of the arrays that a period fills."""
     money, wanted, returned, perished, received, ordered, segments, paid, chances, promoted = sections.table
-    taken = table[promoted] if table.shape[0] > promoted else table[0, :0]
+    charged = table.shape[0] > promoted
+    taken = table[promoted] if charged else table[0, :0]
+    baseline = table[promoted + 1] if charged else table[0, :0]
     rows = (table[0], table[1:money], table[money], table[money + 1])
     flows = (table[wanted:returned], table[returned:perished], table[perished:received], table[received:ordered])
     few = (
@@ -204,5 +207,6 @@ def results_of(sections, table, trail, slots, offers):
         table[paid:chances],
         table[chances] if promoted > chances else table[0, :0],
         taken,
+        baseline,
     )
     return Results(*rows, *flows, *few, trail, slots[0], slots[1], offers[0], offers[1])

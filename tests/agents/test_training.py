@@ -1,5 +1,6 @@
 import json
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,6 +156,10 @@ def test_nothing_that_training_writes_is_a_pickle(written):
             {"settings": {"reward": "conversion-difference"}},
             "needs a gamma below 1, or only the last period counts; got 1",
         ),
+        (
+            {"settings": {"reward": "expected-gain"}},
+            "needs a market where it leaves nothing behind; got stationary-logit",
+        ),
         ({"settings": {"num_envs": 0}}, "num_envs must be at least 1; got 0"),
         ({"settings": {"n_steps": "abc"}}, "n_steps must be a whole number; got 'abc'"),
         ({"settings": {"batch_size": 0}}, "batch_size must be at least 1; got 0"),
@@ -176,6 +181,17 @@ def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):
         train("stationary-logit", **{"steps": 100, "out": tmp_path / "run"} | options)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_gains_are_learned_from_where_a_price_leaves_nothing_behind(shop):
+    apart = replace(shop, reference_price=None)
+    assert settings_for(apart, "ppo").reward == settings_for(apart, "tqc").reward == "expected-gain"
+    assert settings_for(apart, "ppo", others=[shop]).reward == settings_for(shop, "ppo").reward == "expected"
+    assert settings_for(apart, "ppo", {"product_wise": False}).reward == "expected"
+    words = "expected-gain counts what a price does in its own period, and needs a market where .*; got small-shop; set"
+    for markets in ([shop], [apart, shop]):
+        with pytest.raises(ValueError, match=words):
+            train(markets[0], steps=100, settings={"reward": "expected-gain"}, assortments=markets[1:])
 
 
 def test_a_market_that_goes_on_for_ever_needs_a_discount():

@@ -45,6 +45,15 @@ def test_the_conversion_difference_by_hand(objective, cost, product_wise):
     np.testing.assert_allclose(found, np.repeat(np.diff(rate, prepend=0.0)[:, None], 3, axis=1), rtol=2e-5, atol=2e-6)
 
 
+def test_the_expected_gain_by_hand():
+    """What the price earns beyond the regular one, at the customers of the period."""
+    gain = [[rate * (price * share(price) - 6.0 * share(6.0))] for rate, price in zip(RATE, PRICE, strict=True)]
+    found = paid(spec_from_table(corner_shop()), "expected-gain", product_wise=True)
+    np.testing.assert_allclose(found, np.repeat(gain, 3, axis=1), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="reward expected-gain needs product_wise; got rows of whole markets; set"):
+        paid(spec_from_table(corner_shop()), "expected-gain")
+
+
 def test_a_busy_period_is_no_merit():
     """At one price, four times the customers bring four times the money and no difference of conversion."""
     spec = spec_from_table(corner_shop())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from repricer.envs import Market, expected_units
 from repricer.pricing import Action
-from repricer.scenarios import load_scenario
+from repricer.scenarios import MarketSpec, load_scenario
 from repricer.scenarios.sections import Promotion
 
 
@@ -40,15 +40,15 @@ def test_nested_products_are_charged_what_they_take_from_their_nest(make_shop):
 
     def profit(at: np.ndarray, *promoted: int) -> np.ndarray:
         units = expected_units(spec, 0, at, promoted=np.isin(range(3), promoted))[0].sum(axis=0)
-        return units * (price - spec.products.unit_cost)
+        return units * (at - spec.products.unit_cost)
 
     now = profit(price, 0)
     for n in range(2):
         # Without n's price and promotion, what would the other have earned; and who else would have been promoted?
-        without = profit(np.where(np.arange(3) == n, usual, price), *([0] if n else []))
-        assert charge[n] == pytest.approx(
-            (without - now)[1 - n] + (n == 0) * (profit(price, 0, 1) - now).sum(), rel=1e-3
-        )
+        at = np.where(np.arange(3) == n, usual, price)
+        without = profit(at, *([0] if n else []))
+        forgone = (n == 0) * (profit(at, 1) - without).sum()
+        assert charge[n] == pytest.approx((without - now)[1 - n] + forgone, rel=1e-3)
 
 
 def test_products_of_several_nests_are_charged_what_they_take_from_the_category():
@@ -85,7 +85,64 @@ def test_a_promotion_is_charged_what_it_takes_from_the_others(make_shop):
         units = expected_units(spec, 0, price, promoted=on)[0].sum(axis=0)
         return units * (price - spec.products.unit_cost) - cost * on
 
-    nothing, first, both = profit(), profit(0), profit(0, 1)
+    nothing, first, second = profit(), profit(0), profit(1)
     cannibalised = (nothing - first)[1:].sum()
-    np.testing.assert_allclose(outcome.charge[0], [cannibalised + (both - first).sum(), 0, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outcome.charge[0], [cannibalised + (second - nothing).sum(), 0, 0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(outcome.charge[1], [cannibalised, 0, 0], rtol=1e-4, atol=1e-5)
+
+
+# Without holding costs and lost sales, which the counterfactuals leave out.
+PLAIN = {"prices": {"max_discount": 0.0}, "stock": {"initial_units": 1e6, "holding_cost": 0.0, "lost_sale_cost": 0.0}}
+
+
+def _played(
+    spec: MarketSpec, price: list[float], *, promoted: list[float] | None = None, shown: list[float] | None = None
+) -> tuple[np.ndarray, float]:
+    """(N,) expected profit less charge and baseline of one period, and the expected profit of all products."""
+    score = None if spec.recommendation is None else np.full((1, 3, 2), -1.0, np.float32)
+    if score is not None and shown is not None:
+        score[0, :, 0] = shown
+    action = Action(np.float32([price]), None, score, None if promoted is None else np.float32([promoted]))
+    outcome = Market(spec, num_markets=1).step(action, credit_price=spec.products.regular_price.astype(np.float32))
+    return (outcome.expected_profit - outcome.charge - outcome.baseline)[0], float(outcome.expected_profit.sum())
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_a_row_gains_by_its_own_price_the_market_gains(make_shop, nested):
+    demand = {"family": "nested-logit", "nesting": [0.5, 0.2]}
+    spec = make_shop(recommendation=None, **PLAIN, **({"demand": demand} if nested else {}))
+    (first, total), *others = (_played(spec, [own, 5.2, 3.0]) for own in (3.1, 4.0, 5.7))
+    for rewards, earned in others:
+        assert rewards[0] - first[0] == pytest.approx(earned - total, rel=1e-3)
+        assert rewards[2] == pytest.approx(first[2], abs=1e-4)
+    assert others[0][0][0] == pytest.approx(0, abs=1e-3), "at its usual price"
+
+
+def test_what_a_row_gains_by_its_slot_the_market_gains(make_shop):
+    spec, price = make_shop(**PLAIN), [4.0, 5.2, 3.0]
+    (shown, total), (hidden, rest) = (_played(spec, price, shown=[own, 0.5, -1.0]) for own in (0.9, 0.1))
+    assert shown[0] - hidden[0] == pytest.approx(total - rest, rel=1e-3)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_a_row_gains_by_its_price_and_its_promotion_the_market_gains(make_shop, nested):
+    """The second product is promoted where the first one is not."""
+    lift, demand = np.array([[0.7, 0.5, 0.2], [0.3, 0.9, 0.4]]), {"family": "nested-logit", "nesting": [0.5, 0.2]}
+    changes = PLAIN | ({"demand": demand} if nested else {})
+    spec = make_shop(promotion={"lift": lift, "cost": 0.3, "max_products": 1}, recommendation=None, **changes)
+    played = [_played(spec, [own, 5.2, 3.0], promoted=[s, 0.5, -0.1]) for own in (3.1, 4.0) for s in (0.9, -0.5)]
+    for rewards, earned in played[1:]:
+        assert rewards[0] - played[0][0][0] == pytest.approx(earned - played[0][1], rel=1e-3)
+
+
+def test_a_baseline_does_not_depend_on_the_own_action_and_is_the_usual_money(make_shop):
+    spec = make_shop(recommendation=None, **PLAIN)
+    usual, found = spec.products.regular_price, []
+    for own in (2.5, 4.0, 5.5):
+        price = np.array([own, 5.2, 2.7])
+        outcome = Market(spec, num_markets=1).step(Action(np.float32(price[None])), credit_price=np.float32(usual))
+        found.append(outcome.baseline[0])
+        units = expected_units(spec, 0, np.array([usual[0], 5.2, 2.7]))[0].sum(axis=0)
+        assert found[-1][0] == pytest.approx(units[0] * (usual[0] - spec.products.unit_cost[0]), rel=1e-4)
+    np.testing.assert_allclose([row[0] for row in found], found[0][0], rtol=1e-5)
+    assert Market(spec, num_markets=1).step(Action(np.float32(price[None]))).baseline.tolist() == [[0.0] * 3]
