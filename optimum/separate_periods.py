@@ -138,6 +138,7 @@ class _OneProduct:
         self.cost = Costs.of(spec).sold[product]
         self.low, self.high = (float(bound[product]) for bound in (spec.guardrails.low, spec.guardrails.high))
         self.reach = min(spec.prices.max_discount, spec.prices.max_segment_spread)
+        self.common = spec.prices.max_discount - self.reach
         self.segments = range(len(spec.arrivals.segments))
         if self.reach > 0:
             self.own_price = np.array([self._peak(lambda p, k=k: self._money(p)[:, k]) for k in self.segments])
@@ -146,18 +147,19 @@ class _OneProduct:
         """The best list price (1,) and discounts (1, K)."""
         grid = price_grid(self.spec, self.product, most=_MOST_PRICES)
         continuous = self.spec.guardrails.allowed_prices(self.product) is None
-        price = self._peak(self._total, grid, refine=continuous)
-        return np.array([price]), 1 - self._paid(np.array([price])) / price
+        price = np.array([self._peak(self._total, grid, refine=continuous)])
+        listed = price / (1 - self._discount_of_all(price))
+        return listed, 1 - self._paid(price) / listed
 
     def _total(self, price: Array) -> Array:
-        """(B,) money of the period at list prices (B,) with the best discount for each segment."""
+        """(B,) money of the period where the highest price paid is (B,), with the best discount for each segment."""
         paid, money = self._paid(price), np.zeros(price.size)
         for k in self.segments:
             money += self._money(paid[:, k])[:, k]
         return money
 
     def _paid(self, price: Array) -> Array:
-        """(B, K) price that each segment pays at list prices (B,): its own best price, or the
+        """(B, K) price that each segment pays where the highest is (B,): its own best price, or the
         nearest within discounts.
 
         A segment's money rises up to its own best price and falls beyond it, as demand is
@@ -165,8 +167,14 @@ class _OneProduct:
         """
         if self.reach == 0:
             return np.tile(price[:, None], len(self.segments))
-        least = np.maximum(self.low, price * (1 - self.reach))
+        least = np.maximum(self.low, price * (1 - self.reach / (1 - self._discount_of_all(price))))
         return np.clip(self.own_price, least[:, None], price[:, None])
+
+    def _discount_of_all(self, price: Array) -> Array:
+        """(B,) discount that all segments get, so that the list price is as high as it may be: a spread of
+        discounts is then wider as a spread of prices.
+        """
+        return np.clip(1 - price / self.high, 0, self.common)
 
     def _money(self, paid: Array) -> Array:
         """(B, K) money of the period by segment if it pays these prices (B,)."""
