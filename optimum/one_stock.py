@@ -52,7 +52,7 @@ def covers(spec: MarketSpec) -> bool:
 def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None.
 
-    Continuous prices are searched on a grid of step .0025.
+    Continuous prices are searched on a grid of step .0025, or of 400 steps where these are smaller.
     """
     if not covers(spec):
         return None

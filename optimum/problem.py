@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Units = NDArray[np.intp]
 
 _CONTINUOUS_STEP = 0.0025
-_MOST_PRICES = 10_000
+_FEWEST_STEPS, _MOST_PRICES = 400, 10_000
 # Demand with a lower probability changes no visible digit of a value.
 _RARE = 1e-15
 # Relative accuracy of value iteration; with a discount factor above the limit it would take too
@@ -95,13 +95,14 @@ def has_horizon(spec: MarketSpec) -> bool:
 
 def price_grid(spec: MarketSpec, product: int = 0, *, most: int = _MOST_PRICES) -> Array:
     """The allowed prices, or where prices are continuous a grid of step .0025, wider where that
-    makes too many.
+    makes too many, narrower where the prices of a cheap product would be too few.
     """
     allowed = spec.guardrails.allowed_prices(product)
     if allowed is not None:
         return allowed
     low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])
-    return np.linspace(low, high, int(np.clip(np.ceil((high - low) / _CONTINUOUS_STEP - 1e-3), 1, most)) + 1)
+    fewest = _FEWEST_STEPS if high > low else 1
+    return np.linspace(low, high, int(min(max(np.ceil((high - low) / _CONTINUOUS_STEP - 1e-3), fewest), most)) + 1)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,16 @@ def test_reference_values_and_the_policy_that_earns_them(make, name, value):
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-7)
 
 
+def test_the_optimum_scales_with_the_unit_of_money(make):
+    """A screw at cents is priced as finely as a machine at hundreds."""
+    dear, cheap = (
+        make("scarce", demand={"price_sensitivity": 1 / unit}, prices={"floor": 0.3 * unit, "ceiling": 6 * unit},
+             products={"regular_price": 1.5 * unit})
+        for unit in (1.0, 0.002)
+    )  # fmt: skip
+    assert solve(cheap).value / 0.002 == pytest.approx(solve(dear).value, rel=2e-5)
+
+
 @pytest.mark.parametrize(("name", "price", "share"), [("low-before-high", 17, 0.811), ("regimes", 16, 0.834)])
 def test_the_best_fixed_price(make, name, price, share):
     spec = make(name)
