@@ -27,14 +27,12 @@ from .problem import (
     is_infinite_horizon,
     method_of,
     optimise,
-    price_grid,
     prices_are_free,
     sections_on,
     stock_settings,
 )
 
 _NODES = 801
-_MOST_PRICES = 800
 _AGREEMENT = 1e-5
 # Weight of the initial guess of an infinite-horizon value below which it is negligible.
 _NEGLIGIBLE = 1e-15
@@ -79,10 +77,10 @@ class ReferencePriceLine:
 def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None.
 
-    Values are interpolated between 801 reference prices and 801 prices, with an accuracy of about
-    five digits. Where the quadratic solution agrees to as many, it is the same optimum and is
-    returned because it is exact. Where it does not, demand truncated at zero or a price bound makes
-    another policy better.
+    Values are interpolated between 801 reference prices, which are also the prices tried, with an
+    accuracy of about five digits. Where the quadratic solution agrees to as many, it is the same
+    optimum and is returned because it is exact. Where it does not, demand truncated at zero or a
+    price bound makes another policy better.
     """
     if not covers(spec):
         return None
@@ -112,8 +110,12 @@ def _money(spec: MarketSpec, period: int, price: Array, reference: Array) -> Arr
 
 def _interpolated(spec: MarketSpec) -> Optimum:
     low, high, initial = _range(spec)
-    memory, prices = _memory(spec), price_grid(spec, most=_MOST_PRICES)
-    nodes = np.union1d(np.linspace(low, high, _NODES), initial)
+    bounds = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
+    nodes = np.union1d(np.linspace(low, high, _NODES), [initial, *bounds])
+    memory, prices = _memory(spec), spec.guardrails.allowed_prices()
+    if prices is None:
+        # Where losses weigh more than gains, it may be best to stay exactly at the reference price.
+        prices = nodes[(nodes >= bounds[0]) & (nodes <= bounds[1])]
     following = memory * nodes[:, None] + (1 - memory) * prices
     below = np.clip(np.searchsorted(nodes, following, side="right") - 1, 0, nodes.size - 2)
     share = (following - nodes[below]) / (nodes[below + 1] - nodes[below])

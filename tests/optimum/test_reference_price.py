@@ -56,6 +56,15 @@ def test_gains_and_losses_of_every_kind(make, effect):
     assert max(others) < optimum.value * (1 + 1e-5)
 
 
+def test_where_losses_weigh_most_the_best_price_stays_at_the_reference(make):
+    """Popescu and Wu (2007), section 4: every price of a range is a steady state."""
+    regular = 13.9871
+    spec = make("remembered", products={"regular_price": regular}, reference_price={"gain": 0.0, "loss": 0.3})
+    optimum, stays = solve(spec), exact_value(spec, FixedPrice(regular))
+    assert optimum.value == pytest.approx(stays, rel=1e-6)
+    assert exact_value(spec, optimum.policy) == pytest.approx(stays, rel=1e-6)
+
+
 def test_a_season_by_hand(make):
     """One period remembers nothing: the myopic price is the best."""
     spec = make("remembered", market={"horizon_periods": 1, "ending": "terminated"})
