@@ -75,14 +75,17 @@ class _Calendar:
         self.high = rules.high.astype(np.float64)
         self.reference = np.maximum(spec.products.regular_price, self.high)
         self.regimes = max(spec.sizes["Z"], 1)
+        rivals, single = spec.competitors, spec.arrivals.process == "single"
+        # Where rivals answer within the period, the one customer of `single` comes in each half of it.
+        self.visits = 2.0 if single and rivals is not None and rivals.answers_within_period else 1.0
 
     def discounting(self, period: int) -> tuple[float, float]:
-        """The discount factor of a period and its weight; the last of an infinite horizon counts
-        for all later ones.
+        """The discount factor of a period and its weight in customers; the last of an infinite
+        horizon counts for all later ones.
         """
         factor = self.spec.market.discount_factor
         infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
-        return factor**period, 1 / (1 - factor) if infinite else 1.0
+        return factor**period, self.visits / (1 - factor) if infinite else self.visits
 
     @functools.cached_property
     def chances(self) -> Array:
@@ -111,13 +114,11 @@ class _Priced(_Calendar):
         self.stationary = is_stationary(spec)
 
     def _paid(self, n: int) -> Array:
-        """Prices that a customer may pay: list prices, and prices below the lowest of them
-        after a discount.
-        """
+        """Prices that a customer may pay: list prices, and with discounts any between and below them."""
         grid = price_grid(self.spec, n, most=_MOST_PRICES)
-        if self.low[n] >= grid[0]:
+        if self.spec.prices.max_discount == 0:
             return grid
-        return np.concatenate([np.linspace(self.low[n], grid[0], _MOST_PRICES, endpoint=False), grid])
+        return np.union1d(np.linspace(self.low[n], grid[-1], _MOST_PRICES), grid)
 
     @functools.lru_cache(maxsize=256)  # noqa: B019  as many as a season has periods, for a short-lived object
     def _units(self, period: int, regime: int) -> Array:

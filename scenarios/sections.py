@@ -86,7 +86,8 @@ class Arrivals:
         default=0.0,
     )
     process: str = choice(
-        "poisson, or single: at most one customer per period and category, with probability `rate`",
+        "poisson, or single: at most one customer per period and category, or one in each half of it where competitors "
+        "answer within the period, with probability `rate`",
         "poisson",
         "single",
         default="poisson",

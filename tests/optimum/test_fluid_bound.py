@@ -85,6 +85,20 @@ def test_costs_salvage_and_discounting_keep_the_bound_above(make, stock, discoun
     assert value < bound < 1.3 * value
 
 
+@pytest.mark.parametrize("step", [0.25, 2.0, 7.0])
+def test_discounts_reach_the_prices_between_the_steps_of_a_grid(make, step):
+    prices = {"floor": 1, "ceiling": 60, "tick": step, "max_discount": 0.9}
+    spec = make("two-segments", prices=prices, demand={"family": "exponential", "quality": 0.0})
+    assert solve(spec).value <= upper_bound(spec).value * (1 + 1e-6)
+
+
+def test_a_customer_comes_in_each_half_of_a_period_with_a_rival_who_answers(make):
+    """Who charges 50 beside a rival at 100 sells to each with probability one half."""
+    spec = make("undercutter", competitors={"rule": ["fixed"], "regular_price": 100.0})
+    assert exact_value(spec, FixedPrice(50.0)) == pytest.approx(50 / 0.01)
+    assert upper_bound(spec).value == pytest.approx(50 / 0.01)
+
+
 def shops():
     """Small shops, each with a part of the market on that the bound has to grant."""
     yield "plain", {}
