@@ -149,7 +149,7 @@ def links_between_periods(spec: MarketSpec) -> tuple[str, ...]:
     """The effects of one period's prices on later periods."""
     if spec.market.horizon_periods == 1:
         return ()
-    stock = () if np.isinf(spec.stock.initial_units).all() else ("stock",)
+    stock = () if np.isinf(spec.stock.initial_units).all() and spec.capacity is None else ("stock",)
     if spec.stock.replenishment != "none":
         stock = ("replenished stock",)
     sections = ("reference_price", "loyalty", "strategic", "competitors")

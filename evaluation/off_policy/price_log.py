@@ -81,6 +81,9 @@ class PriceLog:
         if view.loyalty is not None:
             for k, segment in enumerate(view.catalogue.segments):
                 columns[f"seen_loyalty[{segment}]"] = np.repeat(view.loyalty[:, k], products)
+        if view.capacity is not None:
+            for name, left in zip(_capacity_columns(self.spec), view.capacity.T, strict=True):
+                columns[name] = np.repeat(left, products)
         if view.due is not None:
             due = zip(_due_columns(view.catalogue), view.due.transpose(2, 0, 1), strict=True)
             columns |= {name: units.reshape(-1) for name, units in due}
@@ -107,8 +110,8 @@ class PriceLog:
         """
         catalogue, products = catalogue_of(spec), len(spec.products.names)
         loyal = [f"seen_loyalty[{segment}]" for segment in catalogue.segments] if catalogue.loyal else []
-        due = _due_columns(catalogue)
-        table = _ordered(spec, table, loyal)
+        due, shared_stock = _due_columns(catalogue), _capacity_columns(spec)
+        table = _ordered(spec, table, loyal + shared_stock)
 
         def grid(name: str) -> Array:
             values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
@@ -137,6 +140,9 @@ class PriceLog:
             loyalty=np.stack([first(name) for name in loyal], axis=1).astype(np.float32) if loyal else None,
             changes=grid("seen_changes").astype(np.intp) if catalogue.change_window_periods else None,
             due=np.stack([grid(name) for name in due], axis=2).astype(np.float32) if due else None,
+            capacity=np.stack([first(name) for name in shared_stock], axis=1).astype(np.float32)
+            if shared_stock
+            else None,
         )
         market = first("market").astype(np.int64)
         units = grid("units")
@@ -147,6 +153,10 @@ class PriceLog:
 
 def _due_columns(catalogue: Catalogue) -> list[str]:
     return [f"seen_due[{ahead}]" for ahead in range(1, catalogue.due_periods + 1)]
+
+
+def _capacity_columns(spec: MarketSpec) -> list[str]:
+    return [] if spec.capacity is None else [f"seen_capacity[{name}]" for name in spec.capacity.names]
 
 
 def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
@@ -166,16 +176,16 @@ def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
     return units * (paid - spec.products.unit_cost)
 
 
-def _ordered(spec: MarketSpec, table: pd.DataFrame, loyal: list[str]) -> pd.DataFrame:
+def _ordered(spec: MarketSpec, table: pd.DataFrame, common: list[str]) -> pd.DataFrame:
     """The rows sorted by market, period and product. Raises ValueError where it is no log
-    of this market.
+    of this market. common: further columns that it needs, of what a market's products share.
     """
     catalogue = catalogue_of(spec)
     wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units"]
     wanted.append("price_paid" if "price_paid" in table else "money")
     wanted += ["seen_competitor_price"] * catalogue.rivals + ["seen_regime"] * bool(catalogue.regimes)
     wanted += ["seen_changes"] * bool(catalogue.change_window_periods) + _due_columns(catalogue)
-    missing = [name for name in [*wanted, *loyal] if name not in table]
+    missing = [name for name in [*wanted, *common] if name not in table]
     if missing:
         raise ValueError(
             f"log must have a column {missing[0]}; got {', '.join(table.columns)}; "
@@ -269,7 +279,7 @@ class LogRecorder:
             values = [getattr(view, name) for view in self._views]
             return None if values[0] is None else np.concatenate(values)[order]
 
-        names = ("period", *_SEEN, "competitor_price", "regime", "loyalty", "changes", "due")
+        names = ("period", *_SEEN, "competitor_price", "regime", "loyalty", "changes", "due", "capacity")
         parts_seen: dict[str, Any] = {name: seen(name) for name in names}
         view = MarketView(catalogue=catalogue_of(self._spec), **parts_seen)
         return PriceLog(self._spec, market[order], view, *parts)

@@ -150,6 +150,17 @@ def test_where_stock_runs_out_only_fitted_q_is_given():
     assert [name for name, value in found.to_dict()["estimates"].items() if value] == ["fitted_q"]
 
 
+def test_shared_resources_are_stock_that_a_log_keeps():
+    spec = load_scenario("network")
+    assert links_between_periods(spec) == ("stock",)
+    log = logged(spec, FixedPrice(spec.products.regular_price.astype(np.float32)), episodes=20)
+    again = PriceLog.from_table(spec, log.to_table().sample(frac=1, random_state=0))
+    np.testing.assert_allclose(again.view.capacity, log.view.capacity)
+    assert log.view.capacity.min() < log.view.capacity.max()
+    seen = solve(spec).policy.act(again.view).price
+    assert np.ptp(seen, axis=0).min() > 0
+
+
 def test_periods_count_once_and_are_discounted(make_shop):
     """Without anything that links the periods, all estimators agree with simulation over an episode."""
     spec = make_shop(
