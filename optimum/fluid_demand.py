@@ -24,6 +24,8 @@ from .rival_replies import all_stay, initial_prices
 
 _MOST_PRICES = 4000
 _TOLERANCE = 1e-12
+# What is divided by is at least this, where late money counts nothing or all units come back.
+_LEAST = 1e-200
 # Above this utility exp would overflow.
 _HIGHEST_UTILITY = 500.0
 
@@ -68,7 +70,7 @@ class _Calendar:
         costs, backlog = Costs.of(spec), spec.stock.shortage == "backlog"
         orders = spec.stock.replenishment != "none" and not backlog
         self.cost = costs.sold + (costs.ordered if orders else 0)
-        self.kept = 1 - (0.0 if spec.returns is None else spec.returns.probability)
+        self.kept = np.maximum(1 - (0.0 if spec.returns is None else spec.returns.probability), _LEAST)
         rules = spec.guardrails
         # Prices paid lie between the floor after a discount and the highest list price.
         self.low = (rules.paid_low if spec.prices.max_discount > 0 else rules.low).astype(np.float64)
@@ -85,7 +87,7 @@ class _Calendar:
         """
         factor = self.spec.market.discount_factor
         infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
-        return factor**period, self.visits / (1 - factor) if infinite else self.visits
+        return max(factor**period, _LEAST), self.visits / (1 - factor) if infinite else self.visits
 
     @functools.cached_property
     def chances(self) -> Array:
@@ -283,10 +285,10 @@ class _Logit(_Calendar):
             bought, left = choice_shares(utility, category, outside + waits)
             waits = left * waits / (outside + waits)
             # The excess over the logit's denominator is convex and falls in theta: Newton's steps
-            # rise to its zero.
+            # rise to its zero. One that falls is rounding, where hardly anybody leaves.
             excess = (gain * bought) @ self.member + waits * (later - theta) - (left - waits) * theta
-            theta = theta + excess
-            if np.all(np.abs(excess) <= _TOLERANCE * (1 + np.abs(theta))):
+            theta = theta + np.maximum(excess, 0)
+            if np.all(excess <= _TOLERANCE * (1 + np.abs(theta))):
                 break
         return theta, self.kept * bought + (waits @ self.member.T) * later_units
 

@@ -99,6 +99,20 @@ def test_a_customer_comes_in_each_half_of_a_period_with_a_rival_who_answers(make
     assert upper_bound(spec).value == pytest.approx(50 / 0.01)
 
 
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({"demand": {"quality": 1000.0}}, 3 * 0.8 * 100),
+        ({"market": {"horizon_periods": 3, "discount_factor": 0.0}, "demand": {"quality": 1000.0}}, 0.8 * 100),
+        ({"returns": {"probability": 1.0}}, 0.0),
+    ],
+    ids=["everybody-buys", "only-the-first-period-counts", "everything-comes-back"],
+)
+def test_the_bound_at_the_ends_of_what_is_allowed(make, changes, most):
+    table = {"market": {"horizon_periods": 3}, "stock": {"initial_units": float("inf")}} | changes
+    assert upper_bound(make("three-stocks", **table)).value == pytest.approx(most, abs=1e-6)
+
+
 def shops():
     """Small shops, each with a part of the market on that the bound has to grant."""
     yield "plain", {}
