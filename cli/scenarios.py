@@ -116,13 +116,13 @@ def _card(spec: MarketSpec, seed: int) -> dict[str, Any]:
 
 
 def _best_fixed(spec: MarketSpec, optimum: Optimum, seed: int) -> dict[str, Any] | None:
-    """The best fixed prices and their exact share of the optimum; None if that is unknown."""
+    """The best fixed prices and their exact share of the optimum; None if that is unknown, or no share."""
     from ..agents import best_fixed
     from ..evaluation import exact_value
 
     fixed = best_fixed(spec, seed=seed)
     value = exact_value(spec, fixed)
-    if value is None:
+    if value is None or optimum.value <= 0:
         return None
     prices = [float(price) for price in fixed.price]  # pyright: ignore[reportGeneralTypeIssues]
     return {"price": prices[0] if len(prices) == 1 else prices, "share_of_optimum": value / optimum.value}

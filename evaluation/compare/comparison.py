@@ -80,8 +80,8 @@ class Row:
         average_transaction_price: Revenue over units, currency per unit.
         value: The objective, exact where an exact value exists, else the simulated mean.
         method: How `value` was found.
-        share_of_optimum: `value` over the exact optimum, or None.
-        share_of_bound: `value` over the upper bound, or None.
+        share_of_optimum: `value` over the exact optimum, or None where none is known or it is not above 0.
+        share_of_bound: `value` over the upper bound, likewise.
         vs_best_fixed: Paired difference of the objective to the best fixed price.
         vs_best_fixed_fresh: The same on a second test set.
         price_changes: Mean number of price changes of a product.
@@ -344,7 +344,8 @@ def _row(
     """
     exact = exact_value(spec, policy)
     value = float(now.objective.mean()) if exact is None else exact
-    of_optimum, of_bound = (None if limit is None else value / limit["value"] for limit in limits)
+    tops = (0.0 if limit is None else limit["value"] for limit in limits)
+    of_optimum, of_bound = (value / top if top > 0 else None for top in tops)
     names = spec.arrivals.segments
     return Row(
         policy=policy.name,

@@ -202,10 +202,10 @@ class _Evaluation:
 
     def _share(self, market: MarketSpec, policy: Policy, earned: NDArray[np.float64], optimum: Optimum) -> float | None:
         """Share of the optimum, exact or simulated; None where a simulated episode misses the
-        periods after it.
+        periods after it, or the optimum is not above 0.
         """
         exact = exact_value(market, policy, believed=self.spec)
-        if exact is None and market.market.ending == "truncated":
+        if (exact is None and market.market.ending == "truncated") or optimum.value <= 0:
             return None
         return (float(earned.mean()) if exact is None else exact) / optimum.value
 

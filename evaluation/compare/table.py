@@ -24,7 +24,8 @@ class Column:
 
 def columns(document: Document) -> list[Column]:
     """The columns for a comparison, as `Comparison.to_dict` gives it; the first names the policy."""
-    limit = next((name for name in ("optimum", "bound") if document[name] is not None), None)
+    # There is no share of an optimum that is not above 0.
+    limit = next((name for name in ("optimum", "bound") if (document[name] or {"value": 0})["value"] > 0), None)
     shares = [] if limit is None else [Column(f"share of {limit}", lambda row: _share(row, limit))]
     return [
         Column("policy", lambda row: row["policy"] + (" (constant)" if row["constant"] else "")),

@@ -94,6 +94,19 @@ def test_paired_intervals_cover_the_exact_difference():
     assert 0.92 <= covered / 200 <= 0.98
 
 
+@pytest.mark.parametrize("rate", [0.0, 2.0])
+def test_no_share_is_stated_of_an_optimum_that_is_not_above_zero(rate):
+    """Nobody comes, or every sale is at a loss: a share of nothing, and more than all of a loss, would mislead."""
+    spec = load_scenario("scarce").with_changes(
+        market={"objective": "profit"}, products={"unit_cost": 9.0}, arrivals={"rate": rate}
+    )
+    assert solve(spec).value <= 0
+    found = evaluate(spec, ["optimum"], episodes=20)
+    assert found.row("optimum").share_of_optimum is None
+    assert not found.row("optimum").share_of_bound
+    assert "share" not in str(found)
+
+
 def test_one_episode_has_no_interval():
     assert Estimate.of(np.array([3.0])).to_dict() == {"mean": 3.0, "ci95": [None, None]}
 
