@@ -177,7 +177,9 @@ def training_bar(
         task = bar.add_task(preparing, total=None, gain="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
-            gain = f"{money} {figures['gain'] / abs(figures['best_fixed']):+.2%} over best fixed"
+            gain, fixed = figures["gain"], abs(figures["best_fixed"])
+            # A market in which nothing is earned has no gain in percent.
+            gain = f"{money} {f'{gain / fixed:+.2%}' if fixed else f'{gain:+,.2f}'} over best fixed"
             bar.update(task, completed=min(done, total), total=total, gain=gain, description=label)
             nonlocal last
             if lines and 10 * done // total > last:

@@ -1,7 +1,17 @@
-"""What `repricer train` says before it trains."""
+"""What `repricer train` says before it trains, and while it does."""
 
 import pytest
 from repricer.cli import main
+from repricer.scenarios import load_scenario, save_scenario
+
+
+def test_a_market_without_sales_is_trained_to_the_end(capsys, tmp_path):
+    """The progress has no gain in percent over best fixed prices that earn nothing."""
+    save_scenario(load_scenario("stationary-logit").with_changes(arrivals={"rate": 0.0}), tmp_path / "shut")
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(tmp_path / "shut"), "--steps", "500", "--out", str(tmp_path / "run")])
+    assert not ended.value.code
+    assert "best fixed price 0." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
