@@ -49,7 +49,8 @@ class PriceResponse(BaseEstimator):
             its demand; positive ones enter in logs. None: `unit_cost` and `wholesale_price` where
             the panel has them and they move. Instruments that are weak in the pool are not used,
             with a warning.
-        controls: further panel columns to hold fixed; `promotion` is always held fixed where the
+        controls: further panel columns to hold fixed for products, not for categories, whose price
+            index a category's other prices would be; `promotion` is always held fixed where the
             panel has it.
 
     Attributes:
@@ -170,7 +171,7 @@ class PriceResponse(BaseEstimator):
         }
         best, effect = reference_effect(design.y, design.x, design.past, design.future, design.common, design.groups)
         self.reference_effect_ = ReferenceEffect(effect.coefficient, effect.se, *shapes[best])
-        self._fit_categories(rows, instruments, controls)
+        self._fit_categories(rows, instruments, promotion)
         return self
 
     def _shapes(self) -> list[Shape]:
