@@ -91,3 +91,13 @@ def test_a_market_without_dates_is_refused(dated_market: MarketSpec) -> None:
     undated = assess(dated_market.with_changes(market={"first_day": ""}), [], learned=[], draws=2, episodes=2)
     with pytest.raises(ListError, match="needs a market with dates; got test-market"):
         proposed_rows(undated)
+
+
+def test_a_rule_that_holds_a_price_back_in_the_list_alone_is_named(dated_market: MarketSpec) -> None:
+    # The market begins at the regular prices, which the policy keeps; the list begins at the planned ones.
+    held = dated_market.with_changes(prices={"max_change": 0.02})
+    found = assess(held, [], learned=[], draws=2, episodes=2)
+    rows = proposed_rows(replace(found, recommendation=replace(found.recommendation, policy="regular")))
+    first = next(row for row in rows if row.product_id == "=9")
+    assert dated_market.products.regular_price[2] < first.new_price < first.current_price
+    assert first.rules.startswith("max change")
