@@ -116,19 +116,27 @@ class Assessment:
         return " ".join(filter(None, (self._verdict(), self.doubt)))
 
     def _verdict(self) -> str:
-        chosen, spec = self.recommendation, self.compared.spec
+        chosen, objective = self.recommendation, self.compared.spec.market.objective
         if not chosen.change:
             return f"No change recommended ({chosen.reason})."
         gain = self.gain(chosen.policy)
-        scale, unit, ends = 1.0, f" {spec.market.currency}", gain.interval90
-        if gain.relative is not None:
-            scale, unit, ends = 100.0, "%", gain.relative["interval90"]
-        mean = gain.mean if gain.relative is None else gain.relative["mean"]
-        low, high = (f"{scale * end:+,.1f}{unit}" for end in ends)
-        return (
-            f"Recommended: {chosen.words}, {scale * mean:+,.1f}{unit} {self.metric} against {self.candidates[0].words} "
-            f"(90% interval {low} to {high}, loss probability {gain.loss_probability:.0%})."
+        mean, interval = self._figures(gain)
+        said = (
+            f"Recommended: {chosen.words}, {mean} {self.metric} against {self.candidates[0].words} "
+            f"({interval}, loss probability {gain.loss_probability:.0%})."
         )
+        if objective == self.metric:
+            return said
+        mean, interval = self._figures(self.gain(chosen.policy, objective=objective))
+        return f"{said} The objective is {objective}: {mean} ({interval}) if the assumed unit costs hold."
+
+    def _figures(self, gain: Gain) -> tuple[str, str]:
+        """A gain and its interval in words: in percent where it has a base, else in money."""
+        scale, unit, found = 1.0, f" {self.compared.spec.market.currency}", gain.to_dict()
+        if gain.relative is not None:
+            scale, unit, found = 100.0, "%", gain.relative
+        mean, low, high = (f"{scale * value:+,.1f}{unit}" for value in (found["mean"], *found["interval90"]))
+        return mean, f"90% interval {low} to {high}"
 
     def to_dict(self) -> dict[str, Any]:
         """The part `uncertainty` of `evaluate --json`."""

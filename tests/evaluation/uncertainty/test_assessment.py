@@ -106,6 +106,18 @@ def test_revenue_comes_first_where_profit_rests_on_assumed_costs():
         assert assess(spec, [], learned=[]).metric == metric
 
 
+def test_a_recommendation_says_the_objective_where_revenue_comes_first():
+    spec = uncertain_shop(4, objective="profit", costs=0.2)
+    found = assess(spec, [dearer := _learned(spec)], learned=[dearer])
+    chosen = replace(found.recommendation, policy="learned")
+    said, gain = str(replace(found, recommendation=chosen)), found.gain("learned", objective="profit")
+    assert "% revenue against your current prices" in said
+    assert f"The objective is profit: {gain.relative['mean']:+,.1%} (90% interval " in said
+    assert said.endswith("if the assumed unit costs hold.")
+    sure = assess(uncertain_shop(4, objective="profit"), [dearer], learned=[dearer])
+    assert "The objective is" not in str(replace(sure, recommendation=replace(sure.recommendation, policy="learned")))
+
+
 def test_more_episodes_are_run_where_few_are_too_noisy():
     noisy = uncertain_shop(20, stock=250.0)
     policies = [_learned(noisy, 0.8)]
