@@ -10,6 +10,7 @@ from ..data.weeks import WEEK, name_of, period_of, periods_in_a_week
 
 _YEAR_WEEKS = 52
 _KEYS = ["product", "week"]
+_ROUNDING = 0.02
 _PLANNED = ("price", "regular_price", "promotion")
 _NO_REDUCTION = (
     "The sales hold no price below its regular_price, so no reduction is expected, and each past change of a price counts "
@@ -59,12 +60,13 @@ def planned_weeks(
     rows, pattern = _usual(panel, regular, days)
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
     unit = name_of(period) + "s"
-    said = [f"Current prices of the {unit} to come: each product at its regular price{pattern}.", *known]
+    usual = f"each product at its regular price{pattern}."
+    said = [f"Current prices of the {unit} to come: {usual}", *known]
     if (tables.sales["regular_price"] <= tables.sales["price_paid"]).all():
         said.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
-        rows, line = _with_plan(rows, tables.plan, days, period)
-        said.insert(0, line)
+        rows, line, whole = _with_plan(rows, tables.plan, days, period)
+        said[:1] = [line] if whole else [line, f"What the plan does not say: {usual}"]
     return rows, tuple(said)
 
 
@@ -84,8 +86,10 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
     now = rows["product"].map(regular)
     price = share * now
-    # In whole cents, as no other price can be charged; prices below one are those of very small units.
-    rows = rows.assign(regular_price=now, price=price.round(2).where(price >= 1, price)).drop(columns="source")
+    # In whole cents, as no other price can be charged; prices that this would move far are those of very small units.
+    cents = price.round(2)
+    near = (cents - price).abs() <= _ROUNDING * price
+    rows = rows.assign(regular_price=now, price=cents.where(near, price)).drop(columns="source")
     named = ["reductions"] * _reduced(panel) + [word for name, word in _WORDS.items() if name in panel]
     when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")
     return rows, f", with the {', '.join(named)} of the {when}" if named else ""
@@ -119,8 +123,8 @@ def _with_known(rows: pd.DataFrame, known: pd.DataFrame, period: pd.Timedelta) -
 
 def _with_plan(
     rows: pd.DataFrame, plan: pd.DataFrame, days: pd.DatetimeIndex, period: pd.Timedelta
-) -> tuple[pd.DataFrame, str]:
-    """The rows with the shop's own plan, and how much of them it covers."""
+) -> tuple[pd.DataFrame, str, bool]:
+    """The rows with the shop's own plan, how much of them it covers, and whether nothing is left open."""
     first, end = days[0], days[-1] + period
     inside = plan[plan["date"].between(first, end, inclusive="left") & plan["product"].isin(rows["product"])]
     if inside.empty:
@@ -130,11 +134,16 @@ def _with_plan(
         )
     inside = inside.assign(week=first + (inside["date"] - first) // period * period)
     given = [name for name in _PLANNED if name in inside and name in rows]
-    stated = rows[_KEYS].merge(inside.groupby(_KEYS, as_index=False)[given].mean(), on=_KEYS, how="left")
+    planned = inside.groupby(_KEYS)
+    stated = rows[_KEYS].merge(planned[given].mean().reset_index(), on=_KEYS, how="left")
+    # Without a regular price, the current one holds.
+    whole = all(name in stated and bool(stated[name].notna().all()) for name in ("price", "promotion") if name in rows)
     rows = rows.assign(**{name: stated[name].fillna(rows[name]) for name in given})
     rows["regular_price"] = rows[["price", "regular_price"]].max(axis=1)
     covered = int(stated["price"].notna().sum()) if "price" in stated else 0
+    several = int((planned["price"].max() > planned["price"].min()).sum()) if "price" in stated else 0
     unused = len(plan) - len(inside)
     unit = name_of(period) + "s"
+    more = f"; {several} of them {'are means' if several > 1 else 'is the mean'} of several in its rows" * (several > 0)
     other = f"; {unused} of its rows are for other {unit} or products" if unused else ""
-    return rows, f"The plan gives {covered} of {len(rows)} current prices of the {unit} to come{other}."
+    return rows, f"The plan gives {covered} of {len(rows)} current prices of the {unit} to come{more}{other}.", whole

@@ -46,6 +46,12 @@ def test_planned_prices_are_in_whole_cents():
     found, _ = ahead(shop(60), regular=(11.995, 0.123))
     assert found["price"]["p0"].tolist()[:2] == [12.0, 6.0]
     assert (found["price"]["p1"] == 0.123).all()
+    # 11% off 0.97 is no 0.8633 in a shop that charges whole cents.
+    dear = shop(60)
+    dear.sales["price_paid"] = np.where(dear.sales["price_paid"] == 5, 8.9, dear.sales["price_paid"])
+    found, _ = ahead(dear, regular=(0.97, 0.03))
+    assert found["price"]["p0"].tolist()[:2] == [0.97, 0.86]
+    assert (found["price"]["p1"] == 0.03).all()
 
 
 def test_the_usual_pattern_is_that_of_a_year_ago_at_current_regular_prices():
@@ -115,6 +121,27 @@ def test_the_plan_wins():
     assert (
         said[0]
         == "The plan gives 2 of 4 current prices of the weeks to come; 1 of its rows are for other weeks or products."
+    )
+
+
+def test_the_usual_pattern_is_said_only_of_what_the_plan_leaves_open():
+    plan = pd.DataFrame({"date": days(60, 60, 61, 61), "product": ["p0", "p1"] * 2, "price": 9.0})
+    _, said = ahead(shop(60, plan=plan), weeks=2)
+    assert said == ("The plan gives 4 of 4 current prices of the weeks to come.",)
+    promotions = pd.DataFrame({"start_date": days(9), "product": ["p1"]})
+    for tables in (shop(60, plan=plan[:3]), shop(60, plan=plan, promotions=promotions)):
+        _, said = ahead(tables, weeks=2)
+        assert said[1].startswith("What the plan does not say: each product at its regular price, with the reductions")
+    _, said = ahead(shop(60, plan=plan.assign(promotion=0.5), promotions=promotions), weeks=2)
+    assert len(said) == 1
+
+
+def test_several_planned_prices_of_a_week_are_said_to_be_averaged():
+    plan = pd.DataFrame({"date": days(60, 60, 61), "product": "p0", "price": [9.0, 7.0, 9.0]})
+    found, said = ahead(shop(60, plan=plan), weeks=2)
+    assert found["price"]["p0"].tolist() == [8, 9]
+    assert said[0] == (
+        "The plan gives 2 of 4 current prices of the weeks to come; 1 of them is the mean of several in its rows."
     )
 
 
