@@ -10,6 +10,7 @@ import numpy as np
 
 from ...pricing import Policy
 from ...scenarios import MarketSpec
+from ...scenarios.periods import planned_prices
 from ..policies import BEST_FIXED
 from .break_even import BreakEven, break_even
 from .candidates import REGULAR, Candidate, candidates
@@ -94,6 +95,9 @@ class Assessment:
         """
         spec, paths, charged = self.compared.spec, self.compared.prices, charged_range(self.compared.spec)
         current, recommended = (paths[name] for name in (self.recommendation.current, self.recommendation.policy))
+        if (frozen := spec.guardrails.frozen) is not None:
+            # As in the price list; the simulation holds a product at one price, so that it makes no difference.
+            current, recommended = (np.where(frozen, planned_prices(spec), path) for path in (current, recommended))
         outside = None if charged is None else charged.outside(recommended)
         return [
             {

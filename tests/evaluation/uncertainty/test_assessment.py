@@ -66,6 +66,18 @@ def test_each_recommended_price_outside_is_marked(comparison):
         assert rows[0]["current"] == pytest.approx([0.95 * regular[0]] * 6)
 
 
+def test_a_frozen_product_is_shown_at_the_prices_that_are_planned(comparison):
+    """As in the price list: simulated is one price for it, so that it makes no difference."""
+    name, *_ = comparison.spec.products.names
+    spec = comparison.spec.with_changes(prices={"frozen": (name,)})
+    planned = spec.history.price * np.linspace(1.0, 1.1, 6)[:, None]
+    spec = replace(spec, history=replace(spec.history, price=planned))
+    row, other, _ = assess(spec, [], learned=[], draws=2, episodes=2).prices()
+    assert row["current"] == row["recommended"] == pytest.approx(planned[:, 0])
+    assert row["outside"] == [False] * 3 + [True] * 3
+    assert other["current"] == pytest.approx(planned[:, 1])
+
+
 def test_it_prints_the_recommendation(comparison):
     """In a manager's words: the name of a learned policy is the path of its run."""
     found = comparison.uncertainty
