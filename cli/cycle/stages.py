@@ -257,7 +257,10 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
         before: The market of the cycle before.
         since: First day of the first cycle.
     """
+    import pandas as pd
+
     from ...evaluation.uncertainty import account, account_lines, sales_since
+    from ...evaluation.uncertainty.holdout import against_holdout, holdout_line
     from ...fitting import forecasts_since, zone_tables
     from ...forecasting.metrics import wape
     from ...scenarios import load_scenario
@@ -270,42 +273,42 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     record = json.loads((before.folder / MARKET / "fit.json").read_text(encoding="utf-8"))["refit"]
     calendar = _given(spec.calendar)
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
+    held, others = _holdout(cycle, spec, tables.sales, own.sales, len(price)) or (None, set())
+    listed = replace(own, sales=own.sales[own.sales["store"].isin(others)]) if others else own
     found = account(spec, price, units, seed=cycle.config.shop.seed) | {
         "wape_one_week_ahead": wape(ahead["units"], ahead["mean"]),
-        "followed": _followed(before.folder, spec, price),
+        "followed": _followed(before.folder, spec, sales_since(spec, listed)[0]),
     }
     lines = [
         *account_lines(found, spec.market.currency),
         f"forecasts one {calendar.unit[:-1]} ahead, which know prices and displays: {found['wape_one_week_ahead']:.1%} off",
-        f"{found['followed']:.0%} of these prices are those of the price list",
+        f"{found['followed']:.0%} of {'the prices outside the holdout arm' if others else 'these prices'} are those of the "
+        "price list",
     ]
-    held = _against_holdout(cycle, spec, tables.sales, own.sales, len(price), since)
     if held is not None:
-        found["holdout"], line = held
-        lines.append(line)
+        begun = pd.Timestamp(since)
+        found["holdout"] = against_holdout(spec, own.sales, held, others, weeks=len(price), since=begun)
+        lines.append(holdout_line(found["holdout"]))
     folder = home / before.name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / ACCOUNT, found)
     return {"lines": lines, "account": found}
 
 
-def _against_holdout(
-    cycle: Cycle, spec: MarketSpec, whole: Any, sales: Any, weeks: int, since: str
-) -> tuple[Facts | None, str] | None:
-    """The gain over the holdout arm and a line that says it; None where no arm is named."""
+def _holdout(cycle: Cycle, spec: MarketSpec, whole: Any, sales: Any, weeks: int) -> tuple[set[str], set[str]] | None:
+    """The stores of a market that were held out of its prices, and those that had them; None where no arm is named."""
     import pandas as pd
 
-    from ...evaluation.uncertainty.holdout import against_holdout, holdout_line, holdout_stores
+    from ...evaluation.uncertainty.holdout import holdout_stores
     from .holdout import holdout_arms
 
     calendar = _given(spec.calendar)
     arms = holdout_arms(cycle, whole, *(pd.Timestamp(calendar.day(t)) for t in (0, weeks)))
     if arms is None:
         return None
+    held, others = holdout_stores(arms)
     here = {*sales["store"]}
-    held, others = (stores & here for stores in holdout_stores(arms))
-    found = against_holdout(spec, sales, held, others, weeks=weeks, since=pd.Timestamp(since))
-    return found, holdout_line(found)
+    return held & here, others & here
 
 
 def _followed(before: Path, spec: MarketSpec, price: Any) -> float:

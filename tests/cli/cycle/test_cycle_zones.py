@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -58,8 +59,21 @@ def test_a_list_per_zone(tmp_path, monkeypatch):
     levels = [sum(row.current_price for row in rows) for rows in lists.values()]
     assert max(levels) / min(levels) == pytest.approx(1.1 / 0.9, rel=0.1)
 
+    # The list is followed but in the holdout arm, which keeps prices of its own.
+    listed = {
+        (name, row.product_id): row.price for name, rows in lists.items() for row in rows if row.week == last.date()
+    }
+    zone_of = {
+        store: zone for zone, stores in Register(tmp_path / "cycles").entries[-1].zones.items() for store in stores
+    }
+    new = tables.sales["date"] == last
+    keys = zip(tables.sales["store"].map(zone_of), tables.sales["product"], strict=True)
+    prices = pd.Series([listed.get(key) for key in keys], tables.sales.index, dtype=float)
+    prices *= np.where(tables.sales["store"].isin(["s4", "s5"]), 1.2, 1.0)
+    tables.sales.loc[new, "price_paid"] = prices[new].fillna(tables.sales["price_paid"])
     tables.sales.to_csv(tmp_path / "sales.csv", index=False)
     later = cycle(tmp_path)
+    assert [found["followed"] for found in later["accounts"].values()] == [1, 1]
     week = f"{last:%Y-%m-%d}"
     assert {name: found["weeks"] for name, found in later["accounts"].items()} == {name: [week] for name in lists}
     sold = [found["rows"][0]["units"]["realised"] for found in later["accounts"].values()]
