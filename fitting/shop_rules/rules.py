@@ -162,7 +162,9 @@ class ShopRules:
             _one_of(name, [*map(str, names), *ids], "product")
             if names.count(name) > 1:
                 several = ", ".join(i for i, other in zip(ids, names, strict=True) if other == name)
-                raise ScenarioError(f"'{name}' must be one product; got the name of several: {several}; use the id")
+                raise ScenarioError(
+                    f"rules: '{name}' must be one product; got the name of several: {several}; use the id"
+                )
 
     def chosen_from(self, products: pd.DataFrame) -> pd.DataFrame:
         """The products that may be priced: those of the named categories that are not excluded.
@@ -249,7 +251,7 @@ def _rules(section: type, given: dict[str, Any], where: str) -> Any:
 def _one_of(name: str, known: list[str], what: str) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-        raise ScenarioError(f"{what} must be one of the tables; got {shown(name)}; did you mean '{near[0]}'?")
+        raise ScenarioError(f"rules: {what} must be one of the tables; got {shown(name)}; did you mean '{near[0]}'?")
 
 
 def _merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

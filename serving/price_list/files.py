@@ -116,6 +116,9 @@ def _read(path: Path) -> list[PriceRow]:
 
 def _check_header(source: str, header: list[str], lines: list[list[Any]]) -> None:
     wrong = []
+    if len(header) == 1 and (found := [mark for mark in ";\t" if mark in header[0]]):
+        fix = "save it with commas, or decide in the workbook (.xlsx)"
+        raise ListError([f"{source} must have commas between its fields; got {found[0]!r}; {fix}"])
     for name in dict.fromkeys(header):
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)

@@ -142,10 +142,16 @@ def test_a_rule_for_what_is_not_priced_is_said():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"product": {"creem": {"band": 0.1}}}, "product must be one of the tables; got 'creem'; did you mean 'cream'"),
-        ({"product": {"milk": {"band": 0.1}}}, "'milk' must be one product; got the name of several: 1, 2; use the id"),
+        (
+            {"product": {"creem": {"band": 0.1}}},
+            "rules: product must be one of the tables; got 'creem'; did you mean 'cream'",
+        ),
+        (
+            {"product": {"milk": {"band": 0.1}}},
+            "rules: 'milk' must be one product; got the name of several: 1, 2; use the id",
+        ),
         ({"group": {"kvi": {"products": ["1", "7"]}}}, "product must be one of the tables; got '7'"),
-        ({"category": {"diary": {}}}, "category must be one of the tables; got 'diary'; did you mean 'dairy'"),
+        ({"category": {"diary": {}}}, "rules: category must be one of the tables; got 'diary'; did you mean 'dairy'"),
         ({"shop": {"categories": ["soap"]}}, "category must be one of the tables; got 'soap'"),
         ({"shop": {"lines": [["1", "7"]]}}, "product must be one of the tables; got '7'"),
     ],

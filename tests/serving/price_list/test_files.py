@@ -49,6 +49,18 @@ def test_every_column_is_written_read_and_explained(tmp_path: Path) -> None:
     assert (formats["week"], formats["change"], formats["new_price"]) == ("yyyy-mm-dd", "0.0%", "#,##0.00")
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_spreadsheet_s_other_separator_is_said_once(tmp_path: Path, separator: str) -> None:
+    write_list(path := tmp_path / "prices.csv", [make_row()])
+    path.write_text(path.read_text(encoding="utf-8").replace(",", separator), encoding="utf-8")
+    with pytest.raises(ListError) as raised:
+        read_list(path)
+    assert raised.value.mistakes == [
+        f"prices.csv must have commas between its fields; got {separator!r}; save it with commas, or decide in the "
+        "workbook (.xlsx)"
+    ]
+
+
 @pytest.mark.parametrize("ending", ["csv", "xlsx", "parquet"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(any_row, max_size=4, unique_by=lambda row: row.key))
