@@ -207,7 +207,7 @@ def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
         }
     if entry is not None:
         return {"would": "resume", "lines": [f"would resume {cycle.out / entry.folder}"]}
-    before = max((one for one in register.entries if one.complete), key=lambda one: one.first_day, default=None)
+    before = register.before()
     why = _reasons(cycle, before, retrain)
     steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
     steps += [f"account for {before.folder}"] if before else []

@@ -64,10 +64,10 @@ class Register:
         """The last cycle of this configuration and these tables."""
         return next((entry for entry in reversed(self.entries) if entry.fingerprint == fingerprint), None)
 
-    def before(self, first_day: str) -> Entry | None:
-        """The last complete cycle whose weeks begin earlier."""
-        earlier = [entry for entry in self.entries if entry.complete and entry.first_day < first_day]
-        return max(earlier, key=lambda entry: entry.first_day, default=None)
+    def before(self, first_day: str | None = None) -> Entry | None:
+        """The last complete cycle, or the last whose weeks begin earlier; of several for the same weeks the newest."""
+        earlier = [one for one in self.entries if one.complete and (first_day is None or one.first_day < first_day)]
+        return max(reversed(earlier), key=lambda entry: entry.first_day, default=None)
 
     def new_folder(self, first_day: str) -> str:
         """A name for the folder of a new cycle: its first day, numbered where the day is taken."""
