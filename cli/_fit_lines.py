@@ -12,6 +12,7 @@ from rich.table import Table
 from ._options import say, show
 
 _NAMED = 5
+_WHOLE = 10
 
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
@@ -169,7 +170,7 @@ def _exposure_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _trend_error(row: dict[str, Any]) -> str:
-    return f"{row['candidate']} {row['mae']:.0f}"
+    return f"{row['candidate']} {row['mae']:{',.0f' if row['mae'] >= _WHOLE else '.2g'}}"
 
 
 def _customer_lines(report: dict[str, Any]) -> list[str]:

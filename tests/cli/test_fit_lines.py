@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from repricer import load_scenario
-from repricer.cli._fit_lines import _bias_lines, _customer_lines, _estimation_lines, cost_lines, quiet
+from repricer.cli._fit_lines import _bias_lines, _customer_lines, _estimation_lines, _trend_error, cost_lines, quiet
 from repricer.cli._fit_market import _doubted
 from repricer.scenarios import save_scenario
 from repricer.scenarios.sections import HistorySection
@@ -69,3 +69,8 @@ def test_revenue_for_want_of_unit_costs_is_said_with_the_products_and_what_to_do
     assert "for 7 of 12 products (a, b, c, d, e and 2 more): add" in many
     (all_of_them,) = said(*"abcdefg", products=7)
     assert "as the tables give no unit cost for any of 7 products: add" in all_of_them
+
+
+def test_small_errors_of_the_trend_can_be_told_apart():
+    said = [_trend_error({"candidate": "naive", "mae": mae}) for mae in (0.0435, 1.26, 110.7, 12345.6)]
+    assert said == ["naive 0.043", "naive 1.3", "naive 111", "naive 12,346"]
