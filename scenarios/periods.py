@@ -10,6 +10,8 @@ import numpy as np
 from .sections import Array
 from .spec import MarketSpec
 
+_LEAST = 0.01
+
 
 def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
     """The market of some consecutive periods; its calendar moves with them.
@@ -54,3 +56,25 @@ def planned_prices(spec: MarketSpec) -> Array:
     regular = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
     planned = regular if spec.history is None else np.asarray(spec.history.price, dtype=np.float64)
     return np.array([[float(f"{price:.7g}") for price in row] for row in planned.tolist()])
+
+
+def simulated_prices(spec: MarketSpec, price: Array) -> Array:
+    """(W, N) prices at which a market sells what it sells at these in its first W periods.
+
+    A frozen product is simulated at one price, under every policy, and the demand of a fitted market holds what the
+    plan makes of its sales: it leaves that price only as far as it leaves the plan.
+
+    Args:
+        spec: The market.
+        price: (W, N) prices that are charged, currency per unit.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> simulated_prices(load_scenario("stationary-logit"), np.array([[9.0]]))
+        array([[9.]])
+    """
+    frozen, history = spec.guardrails.frozen, spec.history
+    if frozen is None or history is None:
+        return price
+    one = spec.guardrails.nearest(spec.initial_price)
+    return np.where(frozen, np.maximum(one + price - history.price[: len(price)], _LEAST * one), price)

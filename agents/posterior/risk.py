@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from ...pricing import FixedPrice, Policy, PricePath
 from ...scenarios import MarketSpec
+from ...scenarios.periods import simulated_prices
 from ...scenarios.sections import Array
 from .money import PosteriorMoney, draws_of
 from .prices import has_closed_form
@@ -86,9 +87,7 @@ def current_prices(spec: MarketSpec) -> Policy:
     """
     if spec.history is not None:
         promotion = None if spec.promotion is None else spec.history.promotion.astype(np.float32)
-        price, frozen = spec.history.price, spec.guardrails.frozen
-        if frozen is not None:
-            price = np.where(frozen, spec.guardrails.nearest(spec.initial_price), price)
+        price = simulated_prices(spec, spec.history.price)
         return PricePath(price.astype(np.float32), promotion, name="historical", as_charged=True)
     return FixedPrice(spec.products.regular_price.astype(np.float32), name="regular")
 

@@ -25,7 +25,7 @@ from ...envs import Market, catalogue_of, seed_for
 from ...pricing import Policy, PricePath
 from ...pricing.price_rules.allowed_path import allowed_path
 from ...scenarios import MarketSpec
-from ...scenarios.periods import periods_of, planned_prices
+from ...scenarios.periods import periods_of, planned_prices, simulated_prices
 from ...scenarios.sections import Array
 from ..uncertainty.draws import Drawn
 from .demand import SEASONS, SeasonDemand, draw_numbers
@@ -273,7 +273,7 @@ class _Planner:
         spec, numbers = self._spec, draw_numbers(self._spec)
         planned = None if spec.promotion is None or spec.history is None else spec.history.promotion.astype(np.float32)
         drawn = Drawn(spec, -(-SEASONS // len(numbers)), seed, False, spec)
-        charged = PricePath(price.astype(np.float32), planned, as_charged=True)
+        charged = PricePath(simulated_prices(spec, price).astype(np.float32), planned, as_charged=True)
         parts = drawn.each(_season_sales, [charged], numbers)
         sold, revenue = np.concatenate(parts, axis=1)
         return sold, revenue

@@ -11,6 +11,7 @@ from ...data import Tables, product_weeks
 from ...data.weeks import PERIODS
 from ...pricing.policies import PricePath
 from ...scenarios import MarketSpec
+from ...scenarios.periods import simulated_prices
 from .by_product import simulated_products
 from .gain import Floats
 
@@ -55,7 +56,7 @@ def account(
             f"{price.shape} and {units.shape}; leave later weeks out"
         )
     weeks = len(price)
-    path = np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)])
+    path = simulated_prices(spec, np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)]))
     simulated, _ = simulated_products(
         spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
     )

@@ -5,7 +5,7 @@ draws and customers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +52,14 @@ class ProductFigures:
     profit: Range
     parameter_share: Floats
     rules: NDArray[np.uint16]
+
+    def bringing(self, more: Floats) -> ProductFigures:
+        """The figures where each unit brings more money, currency per unit, (T, N)."""
+        revenue, profit = (
+            Range(*(part + more * sold for part, sold in zip(money, self.units, strict=True)))
+            for money in (self.revenue, self.profit)
+        )
+        return replace(self, revenue=revenue, profit=profit)
 
 
 def product_figures(

@@ -15,7 +15,7 @@ from ...pricing.price_rules.allowed_path import allowed_path
 from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec
-from ...scenarios.periods import planned_prices
+from ...scenarios.periods import planned_prices, simulated_prices
 from .rows import ALL_STORES, ListError, PriceRow, sealed
 
 _PRIOR_DAYS = 30
@@ -92,7 +92,8 @@ def priced_rows(
     """
     calendar, catalogue = spec.calendar, catalogue_of(spec)
     assert calendar is not None, "the market has a calendar"
-    figures = product_figures(spec, _Charged(policy, price), seed=seed)
+    simulated = simulated_prices(spec, price)
+    figures = product_figures(spec, _Charged(policy, simulated), seed=seed).bringing(price - simulated)
     lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)

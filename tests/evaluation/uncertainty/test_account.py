@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import account, account_lines
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.sections import Posterior
+from repricer.scenarios.sections import HistorySection, Posterior
 
 PRICE = np.array([[2.0, 2.4], [1.6, 2.0]])
 
@@ -43,6 +43,18 @@ def test_sales_as_expected_lie_inside_at_prices_that_the_rules_would_not_allow(s
     total, parts = found["rows"][0]["revenue"]["realised"], found["rows"][1:]
     assert total == pytest.approx(sum(row["revenue"]["realised"] for row in parts))
     assert account_lines(found, "dollars")[0].startswith("weeks of 2018-01-01 to 2018-01-08")
+
+
+def test_a_frozen_product_whose_plan_is_in_the_demand_already_is_no_cheaper_twice(spec):
+    """The market sells the planned units of it at the one price at which it is simulated."""
+    plan = np.array([[2.0, 2.0], [1.6, 2.0], [2.0, 2.0], [2.0, 2.0]])
+    held = spec.with_changes(prices={"frozen": ("tea",)})
+    held = replace(held, history=HistorySection(price=plan))
+    for charged, sells_as in ((plan[:2, :1], 2.0), (plan[:2, :1] + 0.2, 2.2)):
+        price = np.hstack([charged, plan[:2, 1:]])
+        hot = account(held, price, units := np.full((2, 2), expected(sells_as)))["rows"][1]
+        assert hot["units"]["predicted"] == pytest.approx(units[:, 0].sum(), rel=0.03)
+        assert hot["revenue"]["predicted"] == pytest.approx((units * price)[:, 0].sum(), rel=0.03)
 
 
 def test_a_category_that_sells_half_lies_outside_and_is_named(spec):

@@ -101,3 +101,20 @@ def test_a_rule_that_holds_a_price_back_in_the_list_alone_is_named(dated_market:
     first = next(row for row in rows if row.product_id == "=9")
     assert dated_market.products.regular_price[2] < first.new_price < first.current_price
     assert first.rules.startswith("max change")
+
+
+def test_a_frozen_product_sells_what_is_planned_at_its_planned_price(
+    dated_market: MarketSpec, price_rows: list[PriceRow]
+) -> None:
+    """Its demand holds the plan, as in the market of a fit, where it is simulated at one price."""
+    assert dated_market.history is not None
+    plan = dated_market.history.price.copy()
+    plan[2, 1] = 2.0
+    spec = replace(dated_market, history=replace(dated_market.history, price=plan))
+    rows = proposed_rows(assess(spec, [], learned=[], draws=20, episodes=2))
+    (row, as_before), cost = (found[10] for found in (rows, price_rows)), spec.products.unit_cost[1]
+    assert (row.product, row.new_price, as_before.new_price) == ("biscuit", 2.0, 2.9)
+    assert row.expected_units == pytest.approx(as_before.expected_units, rel=0.01)
+    assert row.expected_revenue == pytest.approx(2.0 * row.expected_units, abs=0.02)
+    assert row.revenue_high == pytest.approx(2.0 * row.units_high, abs=0.02)
+    assert row.expected_profit == pytest.approx((2.0 - cost) * row.expected_units, rel=0.02)
