@@ -16,6 +16,7 @@ from .by_product import simulated_products
 from .gain import Floats
 
 _ENDS = (0.05, 0.95)
+_NAMED = 5
 _TOTAL = "all categories"
 
 
@@ -32,8 +33,9 @@ def account(
         seed: Selects the test seeds.
 
     Returns:
-        Plain data for JSON: `weeks` (first days), `unit` (weeks or days), `wape` of the units by product and week, and `rows`: `category`
-        ("all categories" first), `units` and `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
+        Plain data for JSON: `weeks` (first days), `unit` (weeks or days), `wape` of the units by product and week,
+        `unsold` (the products of which nothing was sold) and `rows`: `category` ("all categories" first), `units` and
+        `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
 
     Raises:
         ValueError: The market has fewer weeks than were sold, or another number of products.
@@ -75,6 +77,7 @@ def account(
             }
             for name, part in parts.items()
         ],
+        "unsold": [name for name, sold_of in zip(spec.products.names, units.T, strict=True) if not sold_of.any()],
     }
 
 
@@ -125,11 +128,13 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         currency: Unit of money.
 
     Example:
-        >>> account_lines({"weeks": ["2018-01-01"], "unit": "weeks", "wape": 0.1, "rows": []}, "dollars")
+        >>> account_lines({"weeks": ["2018-01-01"], "unit": "weeks", "wape": 0.1, "rows": [], "unsold": []}, "dollars")
         ['weeks of 2018-01-01, at the prices really charged: units by product and week 10.0% off (WAPE)']
     """
     weeks, rows = found["weeks"], [(row["category"], row["revenue"]) for row in found["rows"]]
     span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
+    none = found["unsold"]
+    more = f" and {len(none) - _NAMED} more" if len(none) > _NAMED else ""
     return [
         f"{found['unit']} of {span}, at the prices really charged: units by product and {found['unit'][:-1]} {found['wape']:.1%} off (WAPE)",
         *(
@@ -138,6 +143,7 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
             + ("" if row["inside"] else ", outside the interval")
             for name, row in rows
         ),
+        *([f"  sold nothing: {', '.join(none[:_NAMED])}{more}; the last known price counts"] if none else []),
     ]
 
 

@@ -66,6 +66,17 @@ def test_a_category_that_sells_half_lies_outside_and_is_named(spec):
     assert [line.endswith("outside the interval") for line in lines[1:]] == [True, False, True]
 
 
+def test_a_product_that_sold_nothing_is_named(spec):
+    assert account(spec, PRICE, expected(PRICE))["unsold"] == []
+    found = account(spec, PRICE, expected(PRICE) * [1.0, 0.0])
+    assert found["unsold"] == ["coffee"]
+    assert account_lines(found, "dollars")[-1] == "  sold nothing: coffee; the last known price counts"
+    assert account_lines(found | {"unsold": [*"abcdefg"]}, "dollars")[-1].startswith(
+        "  sold nothing: a, b, c, d, e and 2 more;"
+    )
+    assert "coffee" not in str(account_lines(found | {"unsold": []}, "dollars"))
+
+
 def test_more_weeks_than_the_market_has_are_refused(spec):
     with pytest.raises(ValueError, match=r"at most 4 weeks and 2 products; got \(5, 2\)"):
         account(spec, np.ones((5, 2)), np.ones((5, 2)))
