@@ -37,6 +37,7 @@ def command(config: Path, dry_run: bool, retrain: bool, as_json: bool) -> None:
     """
     cycle, tell = Cycle(config), (lambda _: None) if as_json else say
     register = Register(cycle.out)
+    register.check(cycle.config.shop.name)
     if dry_run:
         plan = _plan(cycle, register, retrain)
         if as_json:
@@ -149,6 +150,7 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         trained=bool(why),
         zones=zones if why else _given(before).zones,
         parts=found["parts"] if why else _given(before).parts,
+        shop=cycle.config.shop.name,
     )
     importing.rename(cycle.out / entry.folder)
     register.add(entry)

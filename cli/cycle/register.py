@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ...atomic import write_json
+from .config import CycleError
 from .places import Place
 
 CYCLES = "cycles.json"
@@ -28,6 +29,7 @@ class Entry:
         train_again: Why it is time to train again, a sentence each.
         zones: The stores of each price zone; empty where all stores have one list.
         parts: Names of the parts of the catalogue, each a market; empty where one holds it whole.
+        shop: Name of the shop; empty in what earlier versions wrote.
     """
 
     folder: str
@@ -39,6 +41,7 @@ class Entry:
     train_again: list[str] = field(default_factory=list)
     zones: dict[str, list[str]] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
+    shop: str = ""
 
     def places(self, out: Path) -> list[Place]:
         """Where the markets of its zones are: in its folder of `out`, or each zone's in a folder therein."""
@@ -59,6 +62,22 @@ class Register:
         self.out, self._path = out, out / CYCLES
         rows = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else []
         self.entries = [Entry(**row) for row in rows]
+
+    def check(self, shop: str) -> None:
+        """Check that the folder holds no other shop's cycles, which would be taken for those before.
+
+        Args:
+            shop: Name of the shop.
+
+        Raises:
+            CycleError: It does.
+        """
+        others = [entry.shop for entry in self.entries if entry.shop not in ("", shop)]
+        if others:
+            raise CycleError(
+                f"out must be a folder of the shop's own; got {self.out}, with the cycles of {others[-1]!r}; name another, "
+                "or keep the name of the shop"
+            )
 
     def of(self, fingerprint: str) -> Entry | None:
         """The last cycle of this configuration and these tables."""

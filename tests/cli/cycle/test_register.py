@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+from repricer.cli.cycle.config import CycleError
 from repricer.cli.cycle.register import Entry, Register
 
 
@@ -16,3 +18,17 @@ def test_of_two_cycles_for_the_same_weeks_the_later_one_comes_before(tmp_path):
     assert register.before("2024-01-15") == again
     assert register.before("2024-01-08").folder == "2024-01-01"
     assert register.before("2024-01-01") is None
+
+
+def test_a_folder_holds_the_cycles_of_one_shop(tmp_path):
+    register = Register(tmp_path)
+    register.check("corner-shop")
+    register.add(Entry("2024-01-08", "2024-01-08", "a", "old", trained=True))  # as earlier versions wrote it
+    register.check("corner-shop")
+    register.add(Entry("2024-01-15", "2024-01-15", "a", "old", trained=False, shop="corner-shop"))
+    register = Register(tmp_path)
+    register.check("corner-shop")
+    with pytest.raises(
+        CycleError, match=r"out must be a folder of the shop's own; got .*, with the cycles of 'corner-shop'"
+    ):
+        register.check("other shop")
