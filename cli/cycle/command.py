@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from .._compile_ahead import CompileAhead
 from .._options import emit, json_option, say, tables_options
 from .._stages import Facts, Stages
 from . import stages
-from .config import Cycle
+from .config import Cycle, CycleError
 from .places import MARKET, Place
 from .register import Entry, Register
 
@@ -135,10 +136,16 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     importing = cycle.out / _IMPORTING
     shutil.rmtree(importing, ignore_errors=True)
     key_file = cycle.file(cycle.config.tables.key_file) or cycle.out / "tables.key"
-    found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
-        "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
-    )
-    before, zones = register.before(found["first_day"]), found["zones"]
+    try:
+        found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
+            "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
+        )
+        before, zones = register.before(found["first_day"]), found["zones"]
+        if before is not None and cycle.config.fit.period == "week":
+            _check_weekday(before.first_day, found["first_day"])
+    except ValueError:
+        shutil.rmtree(importing, ignore_errors=True)
+        raise
     why = _reasons(cycle, before, retrain)
     if before is not None and _stores(zones) != _stores(before.zones):
         why.append("the stores have changed")
@@ -155,6 +162,16 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     importing.rename(cycle.out / entry.folder)
     register.add(entry)
     return entry
+
+
+def _check_weekday(before: str, first_day: str) -> None:
+    """Check that weeks begin as those of the cycle before: others would be over in part, and compare with none."""
+    usual, now = (f"{date.fromisoformat(day):%A}" for day in (before, first_day))
+    if usual != now:
+        raise CycleError(
+            f"weeks must begin on a {usual}, as in the cycle of {before}; got {first_day}, as the sales begin on a {now}; "
+            f"begin them on a {usual}, or name another out"
+        )
 
 
 def _stores(zones: dict[str, list[str]]) -> set[str]:

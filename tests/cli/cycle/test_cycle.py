@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.cli.cycle import stages
+from repricer.cli.cycle.register import Entry, Register
 from repricer.serving.price_list.files import read_list
 from repricer.serving.price_list.kept import KEPT
 
@@ -123,6 +124,25 @@ def test_weeks_in_a_row(shop, monkeypatch):
             assert call("cycle", config, "--train", "--dry-run")["would"] == "train"
         key = str(shop / "cycles/bundle.pub.pem")
         assert call("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_sales_that_begin_on_another_weekday_are_refused(shop, tmp_path):
+    """The weeks of an export that is cut off before another weekday would be others, and partly over."""
+    for name in ("all.csv", "products.csv", "cycle.toml"):
+        (tmp_path / name).write_bytes((shop / name).read_bytes())
+    sales_until(tmp_path, 44)
+    register = Register(tmp_path / "cycles")
+    register.add(Entry("2022-10-31", "2022-10-31", "a", "b", trained=True, complete=True))
+    table = pd.read_csv(tmp_path / "sales.csv", dtype={"product": str})
+    table["date"] = pd.to_datetime(table["date"]) + pd.Timedelta(days=1)
+    table.to_csv(tmp_path / "sales.csv", index=False)
+    said = call("cycle", str(tmp_path / "cycle.toml"), code=2)
+    assert (
+        "weeks must begin on a Monday, as in the cycle of 2022-10-31; got 2022-11-08, as the sales begin on a Tuesday; "
+        "begin them on a Monday, or name another out"
+    ) in said
+    assert [path.name for path in (tmp_path / "cycles").iterdir() if path.is_dir()] == []
 
 
 def _stop(*_):
