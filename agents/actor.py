@@ -178,11 +178,7 @@ def scaled(actor: Actor, factors: NDArray[np.float32]) -> Actor:
 
 
 def constant_actor(inputs: int) -> Actor:
-    """An actor with one column that is always 0: the base price.
-
-    Args:
-        inputs: Number of features in a row.
-    """
+    """An actor with one column that is always 0: the base price."""
     layer = torch.nn.Linear(inputs, 1)
     with torch.no_grad():
         layer.weight.zero_()
@@ -191,12 +187,7 @@ def constant_actor(inputs: int) -> Actor:
 
 
 def hold_base_price(policy: BasePolicy, learner_view: LearnerView) -> None:
-    """Let an SB3 policy always give the raw action nearest to zero, which is the base price.
-
-    Args:
-        policy: A policy of any algorithm in `ALGORITHMS`.
-        learner_view: The learner view that it was trained through.
-    """
+    """Let an SB3 policy always give the raw action nearest to zero, which is the base price."""
     actor = actor_of(policy, learner_view)
     head = [module for module in actor.layers.modules() if isinstance(module, torch.nn.Linear)][-1]
     with torch.no_grad():
@@ -210,12 +201,7 @@ def hold_base_price(policy: BasePolicy, learner_view: LearnerView) -> None:
 
 
 def actor_of(policy: BasePolicy, learner_view: LearnerView) -> Actor:
-    """The actor of an SB3 policy; it shares the policy's weights.
-
-    Args:
-        policy: A policy of any algorithm in `ALGORITHMS`.
-        learner_view: The learner view that it was trained through.
-    """
+    """The actor of an SB3 policy; it shares the policy's weights."""
     columns = learner_view.layout.size * (1 if learner_view.product_wise else learner_view.base_price.size)
     return actor_from(policy, columns, learner_view.levels)
 

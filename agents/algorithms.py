@@ -105,9 +105,6 @@ ALGORITHMS = {
 def algorithm(name: str) -> Algorithm:
     """The algorithm with this name.
 
-    Args:
-        name: A key of `ALGORITHMS`.
-
     Raises:
         ValueError: There is no such algorithm.
 
@@ -122,10 +119,6 @@ def algorithm(name: str) -> Algorithm:
 
 def check_actions(algo: Algorithm, learner_view: LearnerView) -> None:
     """Check that an algorithm supports the actions of a market.
-
-    Args:
-        algo: The algorithm.
-        learner_view: The market as the learner sees it.
 
     Raises:
         ValueError: The algorithm does not support them; the message names an alternative.

@@ -45,9 +45,6 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mappin
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The tensors and facts of a file that `write_tensors` wrote.
 
-    Args:
-        path: The file.
-
     Raises:
         ValueError: It is no such file.
     """

@@ -72,11 +72,7 @@ class Samples(NamedTuple):
 
 
 def clone_defaults(algo: Algorithm) -> dict[str, Any]:
-    """Settings with which an algorithm continues from a teacher: no phase of random actions.
-
-    Args:
-        algo: The algorithm.
-    """
+    """Settings with which an algorithm continues from a teacher: no phase of random actions."""
     if not algo.off_policy:
         return {}
     return {"learning_starts": 0} | ({"exploration_initial_eps": 0.1} if algo.decides == "discrete" else {})
@@ -91,13 +87,6 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     discounted rewards that followed. A Q-network does both: it fits the return of the teacher's own
     choices and keeps the others a margin below (Hester et al. 2018, Deep Q-learning from
     Demonstrations, equation 1). A replay buffer is filled with the transitions.
-
-    Args:
-        model: The model.
-        venv: Its markets.
-        teacher: The policy to imitate.
-        settings: The training settings.
-        seed: Seed of the run.
     """
     learner_view, policy = venv.learner_view, model.policy
     # A replay buffer takes one row of every market at a time.
@@ -163,12 +152,7 @@ def minimise(
 
 
 def falling_rate(optimiser: torch.optim.Optimizer, updates: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """A schedule under which the learning rate falls to zero along a cosine.
-
-    Args:
-        optimiser: The optimiser.
-        updates: Number of updates.
-    """
+    """A schedule under which the learning rate falls to zero along a cosine."""
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _share_of_rate(i, updates))
 
 
@@ -192,13 +176,7 @@ def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[tor
 
 
 def fill(buffer: ReplayBuffer, log: LoggedData, learner_view: LearnerView) -> None:
-    """Add the logged transitions to a replay buffer, in complete sets of rows; others are dropped.
-
-    Args:
-        buffer: The buffer.
-        log: The log.
-        learner_view: The view that it was recorded through.
-    """
+    """Add the logged transitions to a replay buffer, in complete sets of rows; others are dropped."""
     cut = [{"TimeLimit.truncated": not log.ends}] * buffer.n_envs
     for first in range(0, log.money.shape[1] - buffer.n_envs + 1, buffer.n_envs):
         rows = slice(first, first + buffer.n_envs)

@@ -96,11 +96,7 @@ def compressed(
 
 
 def parameters(actor: torch.nn.Module) -> int:
-    """How many numbers a network or a tree holds.
-
-    Args:
-        actor: The network.
-    """
+    """How many numbers a network or a tree holds."""
     trees = [module for module in actor.modules() if isinstance(module, TreeLayers)]
     weights = sum(weight.numel() for weight in actor.parameters())
     return weights + sum(2 * len(tree.feature) + tree.values.numel() for tree in trees)

@@ -129,13 +129,7 @@ class LoggedData:
 
 
 def training_view(learner_view: LearnerView, markets: int, seed: int) -> LearnerView:
-    """The same learner view on other markets of the scenario, on the training seeds.
-
-    Args:
-        learner_view: The view.
-        markets: Number of markets.
-        seed: Seed of their customers.
-    """
+    """The same learner view on other markets of the scenario, on the training seeds."""
     scenario = learner_view.market.scenario
     return learner_view.on(Market(scenario, num_markets=markets, seed=seed_for("training", seed)))
 

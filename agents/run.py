@@ -299,12 +299,7 @@ def run_of(
 
 
 def save_result(folder: Path, run: Run) -> None:
-    """Write the facts of a finished run next to its weights.
-
-    Args:
-        folder: The run folder.
-        run: The run.
-    """
+    """Write the facts of a finished run next to its weights."""
     path = folder / RUN_FILE
     document = json.loads(path.read_text(encoding="utf-8"))
     document |= {"facts": run.facts, "history": run.history}

@@ -110,12 +110,7 @@ class Validation(BaseCallback):
         self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
 
     def resume(self, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-        """Continue from a checkpoint.
-
-        Args:
-            facts: Its facts.
-            tensors: Its tensors.
-        """
+        """Continue from a checkpoint."""
         assert self._folder is not None  # only a run with a folder has a checkpoint
         self.history, self.best, self._next = facts["history"], facts["best"], facts["next"]
         self.seconds_before, self._flat = facts["seconds"], facts["flat"]
@@ -202,9 +197,6 @@ class Validation(BaseCallback):
 
     def keep_if_better(self, policy: BasePolicy) -> bool:
         """Keep another policy of the run's network if it earns more than all that was learned.
-
-        Args:
-            policy: The policy.
 
         Returns:
             Whether it is kept; `best` and `best_weights` are then its own.

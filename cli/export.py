@@ -148,11 +148,7 @@ def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:
 
 
 def holds_line(manifest: dict[str, Any]) -> str:
-    """Which prices a bundle holds, in one line.
-
-    Args:
-        manifest: The bundle's.
-    """
+    """Which prices a bundle holds, in one line."""
     holds, judged = manifest["holds"], manifest["evaluation"].get("uncertainty")
     if holds["recommended"] and holds["prices"] == "current":
         return "the bundle holds your current prices: no change is recommended"

@@ -47,9 +47,6 @@ def periods_in_a_week(first_days: Any) -> int:
 def name_of(period: pd.Timedelta) -> str:
     """What a period is called: week or day.
 
-    Args:
-        period: Its length.
-
     Example:
         >>> name_of(DAY)
         'day'

@@ -122,11 +122,7 @@ class Dynamics:
         self.move_to(self.spec)
 
     def move_to(self, spec: MarketSpec) -> None:
-        """Continue in another posterior draw: a market of the same structure, with other numbers.
-
-        Args:
-            spec: The draw.
-        """
+        """Continue in another posterior draw: a market of the same structure, with other numbers."""
         self.spec = spec
         choice, money = ChoiceParameters.of(spec), MoneyParameters.of(spec).scaled(self.cost_factor)
         self.constants = self.constants._replace(choice=choice, money=money)

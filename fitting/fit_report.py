@@ -53,9 +53,6 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
 def price_response(market: FittedSplit) -> list[dict[str, Any]]:
     """How each product answers to its price, and whether the sales identify that.
 
-    Args:
-        market: The fitted market.
-
     Example:
         >>> price_response(market)[0]["elasticity_interval90"]  # doctest: +SKIP
         [-3.1, -1.9]

@@ -62,9 +62,6 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
     demand, or not; or where its posterior is about as wide as the prior. A wide interval alone is
     no reason: the posterior knows it, and so do the prices.
 
-    Args:
-        demand: The fitted demand.
-
     Returns:
         One row per product, in the order of the demand: `product`, `identified` and `reason`, None
         where it is identified.

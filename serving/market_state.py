@@ -133,11 +133,7 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @functools.lru_cache(maxsize=8)
 def product_type(catalogue: Catalogue) -> Any:
-    """`ProductDocument` for one catalogue, as `state_type`.
-
-    Args:
-        catalogue: The catalogue of the policy that is asked.
-    """
+    """`ProductDocument` for one catalogue, as `state_type`."""
     names = Meta(extra={"allowed": f"one of the catalogue's {catalogue.num_products}"})
     own: dict[str, Any] = {"product": Annotated[Literal[catalogue.products], names]}
     if catalogue.backlog:
@@ -153,9 +149,6 @@ def product_type(catalogue: Catalogue) -> Any:
 def state_type(catalogue: Catalogue) -> type[StateDocument]:
     """`StateDocument` for one catalogue: no other products, periods, regimes and segments than its
     own are allowed.
-
-    Args:
-        catalogue: The catalogue of the policy that is asked.
 
     Returns:
         A struct named `MarketState`, whose products are structs named `ProductState`.

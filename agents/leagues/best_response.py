@@ -27,9 +27,6 @@ class FrozenPolicy:
 
     A recurrent network keeps its state between calls: they must always concern the same markets.
 
-    Args:
-        actor: The network.
-
     Example:
         >>> actor = Actor(torch.nn.Linear(3, 1), None, 1)
         >>> FrozenPolicy(actor)(np.ones((2, 3), np.float32), np.ones(2, bool)).shape
@@ -129,9 +126,6 @@ def reward_scales(game: Game) -> dict[str, float]:
     """The factors that bring each seller's reward to order one.
 
     They are the inverse of its profit per period if all sellers charge their middle price.
-
-    Args:
-        game: The market.
     """
     sellers, _ = game.sellers("training")
     middle = {seller: ConstantSellerPolicy(np.zeros(count, np.float32)) for seller, count in sellers.columns.items()}

@@ -37,10 +37,6 @@ class DemandNetwork(torch.nn.Module):
     linear function, whose slopes are outputs of a network. Exponential, linear and logit demand are
     of this form; constant elasticity is its limit. Prices of other products shift it by constant
     elasticities.
-
-    Args:
-        learner_view: The view that the log was recorded through.
-        settings: The training settings.
     """
 
     def __init__(self, learner_view: LearnerView, settings: Settings) -> None:
@@ -101,13 +97,6 @@ def learn_prices(
     has fewer than five markets) and evaluated on the rest. Prices stay between the first and the
     last percentile of those that the log tried for a product. All other columns of an action stay
     at zero.
-
-    Args:
-        policy: The policy.
-        learner_view: The view that the log was recorded through.
-        log: The log.
-        settings: The training settings.
-        seed: Seed of the run.
 
     Returns:
         Figures of the fit.

@@ -39,12 +39,7 @@ class Transitions(NamedTuple):
 
     @classmethod
     def of(cls, log: LoggedData, learner_view: LearnerView) -> Transitions:
-        """Transitions from a log, with money scaled to order one.
-
-        Args:
-            log: The log.
-            learner_view: The view that it was recorded through.
-        """
+        """Transitions from a log, with money scaled to order one."""
         actions = learner_view.chosen(log.actions.reshape(-1, log.actions.shape[-1]))
         money = log.money / max(np.abs(log.money).mean(), 1e-9)
         goes_on = 1.0 - (log.done & log.ends)
@@ -61,13 +56,6 @@ def td3_bc(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Se
     actor minimises caution * |a - logged a|^2 - Q(s, a). Q is in units of a period's mean money,
     not of mean |Q|: over a long horizon the effect of a single price would be negligible in the
     latter.
-
-    Args:
-        policy: A TD3 policy.
-        learner_view: The view that the log was recorded through.
-        log: The log.
-        settings: The training settings.
-        seed: Seed of the run.
 
     Returns:
         The number of rows.
@@ -105,13 +93,6 @@ def cql(policy: Any, learner_view: LearnerView, log: LoggedData, settings: Setti
 
     Kumar et al. (2020), Conservative Q-Learning, equation 4. In addition to the temporal difference
     it minimises caution * (log sum_a exp Q(s, a) - Q(s, logged a)).
-
-    Args:
-        policy: A DQN policy.
-        learner_view: The view that the log was recorded through.
-        log: The log.
-        settings: The training settings.
-        seed: Seed of the run.
 
     Returns:
         The number of rows.

@@ -23,20 +23,12 @@ Blocks = dict[str, dict[str, Any]]
 
 
 def preset_block(spec: MarketSpec) -> str:
-    """Name of a preset's block for this scenario; a stressed market uses that of the original one.
-
-    Args:
-        spec: The market.
-    """
+    """Name of a preset's block for this scenario; a stressed market uses that of the original one."""
     return spec.name.partition("@")[0]
 
 
 def has_separate_periods(spec: MarketSpec) -> bool:
-    """Whether a price leaves nothing behind but stock that is replenished.
-
-    Args:
-        spec: The market.
-    """
+    """Whether a price leaves nothing behind but stock that is replenished."""
     stock, lasting = spec.stock, any(getattr(spec, name) is not None for name in _LASTING)
     runs_out = stock.replenishment != "order-up-to" and np.isfinite(stock.initial_units).any()
     return not (lasting or runs_out or stock.replenishment == "action")
@@ -44,9 +36,6 @@ def has_separate_periods(spec: MarketSpec) -> bool:
 
 def product_wise_blocks(*markets: MarketSpec) -> tuple[str, ...]:
     """The blocks for product-wise learning in some markets, the last of which overrides the others.
-
-    Args:
-        markets: The markets.
 
     Example:
         >>> from repricer import load_scenario

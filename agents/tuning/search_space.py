@@ -154,11 +154,7 @@ class SearchSpace:
         return {name: start for name, start in starts.items() if start is not None}
 
     def draw(self, trial: Trial) -> dict[str, Any]:
-        """The settings of a trial; drawing again gives the same ones.
-
-        Args:
-            trial: The Optuna trial.
-        """
+        """The settings of a trial; drawing again gives the same ones."""
         return {name: SPACES[self.algo][name].draw(trial, name, self.preset[name]) for name in self.start}
 
 

@@ -187,9 +187,6 @@ class Config:
 class Cycle:
     """A configuration with its paths.
 
-    Args:
-        path: The TOML file.
-
     Raises:
         CycleError: The file cannot be read, a key or value is not allowed, or a file that it names is missing.
     """

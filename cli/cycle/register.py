@@ -52,11 +52,7 @@ class Entry:
 
 
 class Register:
-    """The cycles in one folder, oldest first.
-
-    Args:
-        out: The folder.
-    """
+    """The cycles in one folder, oldest first."""
 
     def __init__(self, out: Path) -> None:
         self.out, self._path = out, out / CYCLES

@@ -52,12 +52,6 @@ def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: in
     logit segment with one price sensitivity that is the log-sum over the sensitivity: Small and
     Rosen (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand
     shocks, loyalty, strategic waiting, recommendations and promotions are left out.
-
-    Args:
-        spec: The market.
-        policy: The policy to simulate.
-        seed: Seed of the episodes.
-        episodes: Number of episodes.
     """
     single = _SegmentWatch(spec, policy)
     rollout(spec, single, episodes=1, seed=seed)

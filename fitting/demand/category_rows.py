@@ -145,12 +145,7 @@ def _demeaned(values: Array, known: NDArray[np.bool_]) -> Array:
 
 
 def week_features(past: pd.DatetimeIndex, weeks: pd.DatetimeIndex) -> Array:
-    """(W, 3) season and trend in years, and for days 7 more, the weekday; centred on the past.
-
-    Args:
-        past: The weeks that were fitted.
-        weeks: The W weeks.
-    """
+    """(W, 3) season and trend in years, and for days 7 more, the weekday; centred on the past."""
 
     def raw(days: pd.DatetimeIndex) -> Array:
         phase = 2 * np.pi * (days - past[0]).days.to_numpy() / _YEAR

@@ -34,10 +34,6 @@ def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
 
     The model is passed as bytes, so it has no folder from which it could read another file.
 
-    Args:
-        model: An ONNX file.
-        setup: The policy without its network.
-
     Raises:
         BundleError: The model is not such a network.
     """

@@ -91,10 +91,6 @@ def outcome_of(data: Any) -> ReportedOutcome:
 def add(writing: Writing, outcomes: Sequence[ReportedOutcome]) -> int:
     """Write the new ones of these outcomes, all or none.
 
-    Args:
-        writing: The transaction.
-        outcomes: The outcomes.
-
     Returns:
         The number of new outcomes.
 

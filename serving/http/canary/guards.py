@@ -27,11 +27,7 @@ _ROUNDING = ("price_ladder", "outside_charged", "max_discount", "segment_spread"
 
 
 class Guards:
-    """What is known about a newer bundle, in about the last three thousand products.
-
-    Args:
-        names: The features of its training range.
-    """
+    """What is known about a newer bundle, in about the last three thousand products."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._lock, self._drift = threading.Lock(), DriftAlarm(names)
