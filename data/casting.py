@@ -9,6 +9,7 @@ import pandera.pandas as pa
 import polars as pl
 
 from .mapping import TableMapping
+from .pseudonyms import as_text
 
 NUMBER, DAY = "float64", "datetime64[ns]"
 _TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}.*$"
@@ -103,7 +104,5 @@ def _days(column: pl.Series, date_format: str) -> pl.Series:
 
 
 def _texts(column: pl.Series, values: Mapping[str, str]) -> pl.Series:
-    if column.dtype.is_float() and (column.drop_nulls() % 1 == 0).all():
-        column = column.cast(pl.Int64)
-    column = column.cast(pl.String)
+    column = as_text(column)
     return column.replace({own: canonical for canonical, own in values.items()}) if values else column

@@ -248,13 +248,10 @@ class IncomingTable:
         is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
         good = values.with_columns(batch["_row"], batch["_hash"]).filter(~is_bad)
         facts.update(rows=len(batch), good=len(good))
-        reasons = pl.concat_str(
-            [pl.when(column).then(pl.lit(column)) for column in wrong.columns], separator="; ", ignore_nulls=True
-        )
         bad = pl.DataFrame(
             [
                 batch["_row"].filter(is_bad).alias("row"),
-                wrong.filter(is_bad).select(reasons.alias("reason")).to_series(),
+                _reasons(wrong.filter(is_bad)),
                 _shown(raw.filter(is_bad), list(specs)),
                 batch["_hash"].filter(is_bad).alias("hash"),
             ]
@@ -337,14 +334,17 @@ def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], specs: list[str]
         return good, pl.DataFrame(schema=_APART)
     flags = pl.DataFrame(wrong)
     is_bad = flags.select(pl.any_horizontal(pl.all())).to_series()
-    reasons = pl.concat_str(
-        [pl.when(name).then(pl.lit(name)) for name in flags.columns], separator="; ", ignore_nulls=True
-    )
     bad = good.filter(is_bad)
     rejects = bad.select("_part", row="_row").with_columns(
-        reason=flags.filter(is_bad).select(reasons).to_series(), text=_shown(bad, specs)
+        reason=_reasons(flags.filter(is_bad)), text=_shown(bad, specs)
     )
     return good.filter(~is_bad), _own(rejects)
+
+
+def _reasons(flags: pl.DataFrame) -> pl.Series:
+    """The names of the columns that are true in each row."""
+    named = [pl.when(name).then(pl.lit(name)) for name in flags.columns]
+    return flags.select(reason=pl.concat_str(named, separator="; ", ignore_nulls=True)).to_series()
 
 
 def _value(reason: str, text: str) -> str:
