@@ -8,16 +8,10 @@ from numpy.typing import NDArray
 from ...envs import expected_units, seed_for
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Array
-from ..uncertainty.draws import DRAWS
+from ..uncertainty.draws import draw_numbers
 
 SEASONS = 1000
 """Simulated seasons, spread over the posterior draws; at least one for each."""
-
-
-def draw_numbers(spec: MarketSpec) -> tuple[int, ...]:
-    """The posterior draws that are used: all of few, some of many, evenly spaced."""
-    count = min(spec.num_draws, DRAWS)
-    return tuple(int(m) for m in np.linspace(0, spec.num_draws - 1, count).round())
 
 
 class SeasonDemand:

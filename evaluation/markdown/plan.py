@@ -27,8 +27,9 @@ from ...pricing.price_rules.allowed_path import allowed_path
 from ...scenarios import MarketSpec
 from ...scenarios.periods import periods_of, planned_prices, simulated_prices
 from ...scenarios.sections import Array
-from ..uncertainty.draws import Drawn
-from .demand import SEASONS, SeasonDemand, draw_numbers
+from ..uncertainty.draws import Drawn, draw_numbers
+from ..uncertainty.gain import quantiles
+from .demand import SEASONS, SeasonDemand
 from .rules import allowed_levels, changes_of, keeps_rules
 from .search import Season, best_path
 from .stock import Leftover, StockRow, leftovers
@@ -37,7 +38,6 @@ from .terms import Terms
 _BLOCKS, _SWEEPS, _ROUNDS = 13, 2, 4
 _MARGIN = 0.01
 """Confidence above the one asked for, for the choice among many schedules."""
-_ENDS = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ class _Planner:
         item, products = self._items[place], self._spec.products
         n = item.product
         share, path = (sold[:, n] + item.sold) / (item.on_hand + item.sold), price[:, n]
-        low, high = np.quantile(share, _ENDS, method="weibull")
+        low, high = quantiles(share)
         met = float((sold[:, n] >= self._need(item)).mean())
         return ProductPlan(
             product=products.names[n],
@@ -299,7 +299,7 @@ class _Planner:
             price_now=item.price,
             price=tuple(path.tolist()),
             changes=changes_of(path, item.price),
-            sell_through=(float(share.mean()), float(low), float(high)),
+            sell_through=(float(share.mean()), low, high),
             probability=met,
             met=met >= self._terms.confidence,
             revenue=float(revenue[:, n].mean()),

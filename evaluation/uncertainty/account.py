@@ -13,9 +13,8 @@ from ...pricing.policies import PricePath
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
 from .by_product import simulated_products
-from .gain import Floats
+from .gain import Floats, quantiles
 
-_ENDS = (0.05, 0.95)
 _NAMED = 5
 _TOTAL = "all categories"
 
@@ -148,6 +147,6 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
 
 
 def _compared(drawn: Floats, realised: float) -> dict[str, Any]:
-    low, high = (float(end) for end in np.quantile(drawn, _ENDS, method="weibull"))
+    low, high = quantiles(drawn)
     mean = float(drawn.mean())
     return {"predicted": mean, "interval90": [low, high], "realised": realised, "inside": low <= realised <= high}

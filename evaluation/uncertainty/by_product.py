@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...envs import Market, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
-from .draws import DRAWS, EPISODES, Drawn, action_part, views_together
+from .draws import EPISODES, Drawn, action_part, draw_numbers, views_together
 from .gain import Floats
 
 _ENDS, _METHOD = (0.05, 0.95), "weibull"
@@ -99,12 +99,11 @@ def simulated_products(
         episodes: E, episodes per draw, at least 2.
         seed: Selects the test seeds.
     """
-    count = min(spec.num_draws, DRAWS) if draws is None else draws
-    numbers = tuple(int(m) for m in np.linspace(0, spec.num_draws - 1, count).round())
+    numbers = draw_numbers(spec, draws)
     parts = Drawn(spec, episodes, seed_for("test", seed), False, spec).each(_episodes, [policy], numbers)
     seen, hit = np.concatenate([part[0] for part in parts], axis=1), sum(part[1] for part in parts)
     bits = ((hit > _RULE_SHARE * len(seen[0])) << np.arange(16)).sum(axis=-1).astype(np.uint16)
-    return seen.reshape(5, count, episodes, *seen.shape[2:]), bits
+    return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits
 
 
 def _episodes(

@@ -133,7 +133,7 @@ def compare_draws(
     if episodes < 2:
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be told from one")
     chosen = policies_of(spec, policies, seed)
-    numbers = tuple(int(m) for m in np.linspace(0, available - 1, count).round())
+    numbers = draw_numbers(spec, count)
     drawn = Drawn(spec, episodes, seed_for("test", seed), same_customers, believed or spec)
     parts = drawn.each(_simulated, chosen, numbers)
     shape = (2, count, episodes)
@@ -146,6 +146,12 @@ def compare_draws(
         outside[policy.name] = float(np.concatenate(marks).mean()) if marks else None
         prices[policy.name] = sum(row.prices for row in rows) / (count * episodes)
     return DrawComparison(spec, numbers, episodes, seed, expected, realised, outside, prices)
+
+
+def draw_numbers(spec: MarketSpec, draws: int | None = None) -> tuple[int, ...]:
+    """The posterior draws that are used, evenly spaced: so many, by default all of few and some of many."""
+    count = min(spec.num_draws, DRAWS) if draws is None else draws
+    return tuple(int(m) for m in np.linspace(0, spec.num_draws - 1, count).round())
 
 
 def check_draws(spec: MarketSpec, draws: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...scenarios import MarketSpec
 from .candidates import Candidate
-from .draws import EPISODES, DrawComparison, compare_draws
+from .draws import DrawComparison, compare_draws
 from .gain import Gain, cvar
 
 MEAN = "mean"
@@ -120,11 +120,7 @@ def recommend(
     candidates: Sequence[Candidate],
     objective: str = MEAN,
     *,
-    compared: DrawComparison | None = None,
-    draws: int | None = None,
-    episodes: int = EPISODES,
-    seed: int = 0,
-    rule: Rule = RULE,
+    compared: DrawComparison,
 ) -> Recommendation:
     """Choose among candidates, the first of which are the current prices.
 
@@ -141,15 +137,10 @@ def recommend(
         spec: A market with a posterior.
         candidates: As `candidates` gives them.
         objective: `mean`, or `cvar:0.1` for the mean of the worst tenth of the draws.
-        compared: The candidates over draws, as `compare_draws` found them; by default they are
-            compared here.
-        draws: As for `compare_draws`.
-        episodes: As for `compare_draws`.
-        seed: As for `compare_draws`.
-        rule: What a candidate must pass.
+        compared: The candidates over draws, as `compare_draws` found them.
 
     Raises:
-        ValueError: For an unknown objective, or a market without a posterior.
+        ValueError: For an unknown objective.
 
     Example:
         >>> from dataclasses import replace
@@ -157,25 +148,24 @@ def recommend(
         >>> from repricer.evaluation.uncertainty import candidates
         >>> from repricer.scenarios.sections import Posterior
         >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
-        >>> recommend(spec, candidates(spec)).current
+        >>> found = candidates(spec)
+        >>> recommend(spec, found, compared=compare_draws(spec, [one.policy for one in found])).current
         'regular'
     """
     tail = tail_of(objective)
-    if compared is None:
-        compared = compare_draws(spec, [c.policy for c in candidates], draws=draws, episodes=episodes, seed=seed)
     current, *others = candidates
-    standings = [_standing(compared, other, current.name, tail, rule) for other in others]
+    standings = [_standing(compared, other, current.name, tail) for other in others]
     assumed = costs_assumed(spec)
     floor = spec.market.objective == "revenue" and (assumed or bool(spec.products.shadow_cost.any()))
     if floor:
-        standings = _above_floor(compared, candidates, standings, rule)
+        standings = _above_floor(compared, candidates, standings)
     if spec.history is not None and spec.history.doubt:
         why = "the proof of the market is too far off"
         standings = [replace(standing, refused=standing.refused or why) for standing in standings]
     learned = {other.name for other in others if other.prices[0] == "learned"}
     # Of equal gains, as where nothing was learned, the simpler prices.
     standings.sort(key=lambda standing: (*_order(standing), standing.policy in learned))
-    where = f" at the dearest assumed unit costs ({rule.cost_quantile:.0%} quantile)" * assumed
+    where = f" at the dearest assumed unit costs ({RULE.cost_quantile:.0%} quantile)" * assumed
     stated = f"Expected profit{where} does not fall below that of the current prices."
     passed = [standing for standing in standings if not standing.refused]
     if passed:
@@ -215,7 +205,7 @@ def tail_of(objective: str) -> float | None:
     return tail
 
 
-def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail: float | None, rule: Rule) -> Standing:
+def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail: float | None) -> Standing:
     gain = compared.gain(candidate.name, current, part="choose")
     value = gain.mean if tail is None else cvar(gain.draws, tail)
     refused = ""
@@ -223,15 +213,15 @@ def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail
         refused = (
             "expected to earn less than the current prices" if gain.mean < 0 else "earns as much as the current prices"
         )
-    elif gain.share < rule.least_gain:
-        refused = f"gains less than {rule.least_gain:.1%} of what the current prices earn"
-    elif gain.loss_probability > rule.max_loss_probability:
+    elif gain.share < RULE.least_gain:
+        refused = f"gains less than {RULE.least_gain:.1%} of what the current prices earn"
+    elif gain.loss_probability > RULE.max_loss_probability:
         refused = (
             f"{gain.loss_probability:.0%} chance of earning less than the current prices, "
-            f"more than the {rule.max_loss_probability:.0%} allowed"
+            f"more than the {RULE.max_loss_probability:.0%} allowed"
         )
-    elif gain.quantile(0.05) < rule.least_quantile:
-        refused = f"more than a 5% chance of earning at least {-rule.least_quantile:.0%} less than the current prices"
+    elif gain.quantile(0.05) < RULE.least_quantile:
+        refused = f"more than a 5% chance of earning at least {-RULE.least_quantile:.0%} less than the current prices"
     return Standing(candidate.name, candidate.words, gain, value, None, refused)
 
 
@@ -241,7 +231,7 @@ def _order(standing: Standing) -> tuple[bool, float]:
 
 
 def _above_floor(
-    compared: DrawComparison, candidates: Sequence[Candidate], standings: list[Standing], rule: Rule
+    compared: DrawComparison, candidates: Sequence[Candidate], standings: list[Standing]
 ) -> list[Standing]:
     """The standings, the best of them refused until one keeps the profit floor; those after it
     are not checked.
@@ -251,20 +241,20 @@ def _above_floor(
     checked = []
     for standing in sorted(standings, key=_order):
         if not standing.refused and not any(other.floor_gain is not None and not other.refused for other in checked):
-            gain = _floor_gain(compared, policies[standing.policy], current, rule)
+            gain = _floor_gain(compared, policies[standing.policy], current)
             below = "expected profit at the dearest assumed unit costs falls below that of the current prices"
             standing = replace(standing, floor_gain=gain, refused=below if gain < 0 else "")
         checked.append(standing)
     return checked
 
 
-def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candidate, rule: Rule) -> float:
+def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candidate) -> float:
     """Mean gain in profit of a candidate, with every product at the dearest of its
     assumed unit costs.
     """
     spec = compared.spec
     assert spec.posterior is not None, "assumed costs are part of a posterior"
-    dearest = np.quantile(spec.posterior.unit_cost, rule.cost_quantile, axis=0)
+    dearest = np.quantile(spec.posterior.unit_cost, RULE.cost_quantile, axis=0)
     dear = compare_draws(
         replace(spec, posterior=replace(spec.posterior, unit_cost=dearest)),
         [candidate.policy, current.policy],

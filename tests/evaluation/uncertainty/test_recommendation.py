@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.evaluation.uncertainty import Candidate, DrawComparison, costs_assumed, recommend
+from repricer.evaluation.uncertainty import Candidate, DrawComparison, compare_draws, costs_assumed, recommend
 from repricer.pricing import FixedPrice
 from repricer.scenarios.sections import HistorySection
 
@@ -126,7 +126,8 @@ def test_revenue_is_not_bought_with_profit_where_costs_are_assumed():
     spec = replace(spec.with_changes(demand={"price_sensitivity": 2 * spec.demand.price_sensitivity}))
     names = [Candidate(_priced(spec, factor=f), f"x{f}") for f in (1.0, 0.75, 0.97)]
     assert costs_assumed(spec)
-    found = recommend(spec, names)
+    policies = [one.policy for one in names]
+    found = recommend(spec, names, compared=compare_draws(spec, policies))
     standing = {row.policy: row for row in found.standings}
     assert standing["x0.75"].gain.mean > standing["x0.97"].gain.mean > 0
     assert standing["x0.75"].floor_gain < 0
@@ -138,5 +139,6 @@ def test_revenue_is_not_bought_with_profit_where_costs_are_assumed():
         "Expected profit at the dearest assumed unit costs (95% quantile) does not fall below that of the current prices."
     )
     assert (standing["x0.97"].floor_gain > 0) == (found.policy == "x0.97")
-    known = recommend(replace(spec, posterior=replace(spec.posterior, unit_cost=1.0)), names)
+    known = replace(spec, posterior=replace(spec.posterior, unit_cost=1.0))
+    known = recommend(known, names, compared=compare_draws(known, policies))
     assert (known.policy, known.floor) == ("x0.75", None)
