@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pricing import Action, ActionParts, MarketView, RecurrentPolicy, RecurrentState, feature_rows
+from ...pricing import Action, MarketView, RecurrentPolicy, RecurrentState, feature_rows
 from ..actions import ordered, promoted
 from ..market_state import State, market_view
 from ..recurrent_state import MEMORY, RecurrentText
@@ -59,7 +59,7 @@ def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, 
     return {
         FEATURES: rows.tolist(),
         _NOTES: _plain(notes),
-        "outputs": {name: part.tolist() for name, part in _named(parts).items()},
+        "outputs": {name: part.tolist() for name, part in parts._asdict().items() if part is not None},
         "renewed": _plain(renewed),
         "markets": markets,
     }
@@ -117,10 +117,6 @@ def _act(
     if isinstance(policy, RecurrentPolicy):
         return policy.answer(view, notes)
     return policy.act(view), ()
-
-
-def _named(parts: ActionParts) -> dict[str, Any]:
-    return {name: part for name, part in parts._asdict().items() if part is not None}
 
 
 def _plain(notes: RecurrentState) -> list[Any]:

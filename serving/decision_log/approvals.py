@@ -4,12 +4,12 @@ is stored once.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
+from .records import now
 from .schema import APPROVALS, SCHEMA
 from .transactions import Writing
 
@@ -54,13 +54,13 @@ class Recorded(NamedTuple):
 def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
     """Write those decisions that differ from the last one about the same row."""
     last = _last(writing, sorted({approval.week for approval in approvals}))
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    time = now()
     times, rows = [], []
     for approval in approvals:
         key = approval[:3]
         if key not in last or last[key][0] != approval:
-            last[key] = approval, now
-            rows.append({"schema": SCHEMA, "time": now, **approval._asdict()})
+            last[key] = approval, time
+            rows.append({"schema": SCHEMA, "time": time, **approval._asdict()})
         times.append(last[key][1])
     writing.append(APPROVALS, rows)
     return Recorded(times, len(rows))

@@ -83,12 +83,8 @@ def as_json(value: Any) -> str:
     return _json.encode(value)
 
 
-def _digest(content: bytes) -> str:
-    """Bytes stand for themselves by their SHA-256."""
-    return hashlib.sha256(content).hexdigest()
-
-
-_json = json.JSONEncoder(separators=(",", ":"), default=_digest)
+# Bytes stand for themselves by their SHA-256.
+_json = json.JSONEncoder(separators=(",", ":"), default=lambda content: hashlib.sha256(content).hexdigest())
 
 
 def text_of(row: Mapping[str, Any]) -> str:
