@@ -79,7 +79,6 @@ class Prices:
         low=0,
         high=1e9,
         optional=True,
-        default=None,
     )
     rival_at_most: Array | None = array(
         "N",
@@ -87,7 +86,6 @@ class Prices:
         low=1e-3,
         high=1e9,
         optional=True,
-        default=None,
     )
     max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", low=0, high=0.95, default=0.0)
     max_segment_spread: float = scalar("largest difference between two segments' discounts", low=0, high=1, default=1.0)

@@ -28,7 +28,6 @@ class MarketSection:
         low=1,
         high=366,
         optional=True,
-        default=None,
     )
     first_day: str = value("first day of the first period, YYYY-MM-DD; empty: the market has no calendar", default="")
     currency: str = value("unit of money", default="currency")
@@ -293,26 +292,16 @@ class HistorySection:
 
     price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", low=1e-9, high=1e9)
     units: Array | None = array(
-        "TN", "units sold; none in periods that are still to come", low=0, high=1e12, optional=True, default=None
+        "TN", "units sold; none in periods that are still to come", low=0, high=1e12, optional=True
     )
     promotion: Array = array(
         "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
     )
     charged_low: Array | None = array(
-        "N",
-        "low end of the prices mostly charged before, currency per unit",
-        low=0,
-        high=1e9,
-        optional=True,
-        default=None,
+        "N", "low end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True
     )
     charged_high: Array | None = array(
-        "N",
-        "high end of the prices mostly charged before, currency per unit",
-        low=0,
-        high=1e9,
-        optional=True,
-        default=None,
+        "N", "high end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True
     )
     level_low: Array | None = array(
         "C",
@@ -320,9 +309,8 @@ class HistorySection:
         low=0,
         high=1e9,
         optional=True,
-        default=None,
     )
-    level_high: Array | None = array("C", "high end of the same", low=0, high=1e9, optional=True, default=None)
+    level_high: Array | None = array("C", "high end of the same", low=0, high=1e9, optional=True)
     follows_demand: float | None = scalar(
         "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
     )
