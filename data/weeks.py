@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 
 WEEK, DAY = pd.Timedelta(days=7), pd.Timedelta(days=1)
+YEAR_WEEKS, WEEKS_A_YEAR = 52, 52.1775  # whole weeks, and those of the mean year
 _ROWS_AT_ONCE = 1_000_000
 PERIODS = {"week": WEEK, "day": DAY}
 """The periods that a shop can be priced by."""

@@ -9,9 +9,9 @@ import pandas as pd
 
 from ..data import Tables
 from ..data.weeks import WEEK, name_of
+from ..scenarios.errors import listed
 
 _RECENT_WEEKS = 4
-_NAMED = 5
 
 
 def units_on_hand(tables: Tables, products: Sequence[str], end: pd.Timestamp) -> pd.Series:
@@ -83,15 +83,13 @@ def initial_stock(
     said += f" and the deliveries planned for its first {unit}" if due.any() else ""
     said += f", and orders the rest by itself in place of later deliveries ({later})" if later else ""
     if units.isna().any():
-        said += (
-            f"; without a recent count in every store, with the most that it orders up to: {_named(name[units.isna()])}"
-        )
+        said += f"; without a recent count in every store, with the most that it orders up to: {listed(list(name[units.isna()]))}"
     total = units + due
     short = name[(total < usual.reindex(order)).to_numpy()]
     words = [f"{said}."]
     if len(short):
         words.append(
-            f"For {len(short)} of {len(order)} products that is less than a usual {unit}'s sales: {_named(short)}; what is on "
+            f"For {len(short)} of {len(order)} products that is less than a usual {unit}'s sales: {listed(list(short))}; what is on "
             "its way belongs into the column `delivery` of the plan."
         )
     return total.to_numpy(dtype=np.float64), tuple(words)
@@ -106,8 +104,3 @@ def _deliveries(
     ahead = plan[(plan["date"] >= first) & (plan["delivery"] > 0) & plan["product"].isin(order)]
     due = ahead[ahead["date"] < first + period]
     return due.groupby("product")["delivery"].sum().reindex(order, fill_value=0.0), len(ahead) - len(due)
-
-
-def _named(names: pd.Series) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(map(str, names[:_NAMED])) + more

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
-from ..data.weeks import WEEK, name_of, period_of, periods_in_a_week
+from ..data.weeks import WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 
-_YEAR_WEEKS = 52
 _KEYS = ["product", "week"]
 _ROUNDING = 0.02
 _PLANNED = ("price", "regular_price", "promotion")
@@ -76,7 +75,7 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     # Whole weeks, so that days repeat those of the same weekday.
     per_week = periods_in_a_week(past)
     last = past[-(min(len(days), len(past)) // per_week * per_week) :]
-    a_year_ago = days - _YEAR_WEEKS * WEEK
+    a_year_ago = days - YEAR_WEEKS * WEEK
     known = a_year_ago.isin(past)
     source = pd.DataFrame({"week": days, "source": a_year_ago.where(known, last[np.arange(len(days)) % len(last)])})
     rows = pd.MultiIndex.from_product([regular.index, days], names=_KEYS).to_frame(index=False).merge(source, on="week")

@@ -15,11 +15,11 @@ from scipy.linalg import solve
 from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids
 from .demand.category_rows import suspect_effects, unexplained_prices
 from .demand.counts import counts
+from .demand.residuals import NORMAL90
 
 Array = NDArray[np.float64]
 # A price that moves by more than this fraction against the week before counts.
 MOVED = 0.1
-_NORMAL90 = 1.645
 # Prior standard deviations of a product's level and of a week's, in logs; and of the slope.
 _LEVEL, _WEEK, _SLOPE = 3.0, 0.2, 10.0
 _STEPS, _LEAST_PRODUCTS = 50, 2
@@ -100,7 +100,7 @@ class _Changes:
         return empty | {
             "slope": slope,
             "slope_se": error,
-            "slope_interval90": [slope - _NORMAL90 * error, slope + _NORMAL90 * error],
+            "slope_interval90": [slope - NORMAL90 * error, slope + NORMAL90 * error],
             "r2": r2,
             "coverage90": float(self.inside[moved].mean()),
         }

@@ -18,6 +18,7 @@ from ..forecasting.models.random_coefficients import Common
 from ..jobs.processes import JOBS
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios import MarketSpec
+from ..scenarios.errors import listed
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors
@@ -191,9 +192,8 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
 def _check_products(tables: Tables, products: pd.DataFrame) -> None:
     gone = products.loc[~products["product"].isin(tables.sales["product"].unique()), "product"].tolist()
     if gone:
-        shown = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
         raise ValueError(
-            f"tables must hold sales of all {len(products)} products of the market; got none of {shown}; "
+            f"tables must hold sales of all {len(products)} products of the market; got none of {listed(gone)}; "
             "fit again without them, and train"
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, choose_products, product_weeks
-from ..data.weeks import PERIODS, WEEK, name_of, period_of, periods_in_a_week
+from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 from .shop_rules import ShopRules
@@ -23,7 +23,6 @@ DEFAULT_WEEKS = {"week": 12, "day": 4}
 # A quarter's seasonal terms and the backtest's origins need this much before the held-out weeks; with less
 # history fewer weeks are held out, but never fewer than this share.
 _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
-_YEAR_WEEKS = 52
 _NAMED = 5
 _RECENT_WEEKS = 8
 _LONG_CLOSURE = 4 * WEEK
@@ -157,7 +156,7 @@ def _within(sales: pd.DataFrame, panel: pd.DataFrame, end: pd.Timestamp) -> pd.D
 def _unknown(weeks: int, held: int, asked: int) -> tuple[str, ...]:
     """What a history of some weeks cannot tell."""
     said = []
-    if weeks < _YEAR_WEEKS:
+    if weeks < YEAR_WEEKS:
         said.append(
             f"The sales cover {weeks} weeks, less than a year: no season of the year can be known, so forecasts have "
             "none and the posterior draws allow for one; price responses lean more on the priors."

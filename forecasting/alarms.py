@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from ..data.weeks import WEEK
+from ..data.weeks import WEEK, WEEKS_A_YEAR
 from .signals import weekly_series
 
 Array = NDArray[np.float64]
@@ -22,7 +22,6 @@ FALSE_ALARMS_PER_YEAR = 0.2
 
 COLUMNS = ["signal", "product", "week", "kind", "size", "before", "after", "since", "sentence"]
 
-_WEEKS_A_YEAR = 52.1775
 # Level, autocorrelation and spread are estimated from the few weeks that are judged. In the worst of
 # the simulated series (tests/forecasting/test_alarms.py) this multiplies the nominal rate of the charts.
 _COST_OF_LEARNING = 3.0
@@ -89,7 +88,7 @@ class Limits:
         """
         if not 0 < false_alarms_per_year <= 12:
             raise ValueError(f"false_alarms_per_year must lie in (0, 12]; got {false_alarms_per_year}; try 0.2")
-        each_week = false_alarms_per_year / _COST_OF_LEARNING / 2 / _WEEKS_A_YEAR
+        each_week = false_alarms_per_year / _COST_OF_LEARNING / 2 / WEEKS_A_YEAR
 
         def excess(limit: float) -> float:
             height = 2 * _ALLOWANCE * (limit + 1.166)

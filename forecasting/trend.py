@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from ..data.weeks import WEEK, period_of
+from ..data.weeks import WEEK, YEAR_WEEKS, period_of
 from .market_paths import MarketPaths
 from .market_weeks import market_weeks, open_weeks
 
@@ -30,7 +30,6 @@ _SIGNIFICANT = 2.0
 # A week is learned from if the shop was open in at least this share of its window.
 _LEAST_OPEN = 0.5
 _WITHOUT_MODEL = ["moving average", "naive"]
-_YEAR_WEEKS = 52
 # A fit serves so many weeks of the comparison: one each would take four times as long and says the same.
 _REFIT_WEEKS = 4
 
@@ -193,7 +192,7 @@ class MarketTrend(BaseEstimator):
     @property
     def _year(self) -> int:
         """Weeks, or days, in a year of whole weeks."""
-        return _YEAR_WEEKS * (WEEK // self.period_)
+        return YEAR_WEEKS * (WEEK // self.period_)
 
     @property
     def _learned(self) -> pd.DatetimeIndex:

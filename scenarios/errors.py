@@ -29,3 +29,13 @@ def nearest(word: str, known: Sequence[str], prefix: str = "") -> str:
     """
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean '{prefix}{near[0]}'?" if near else f"known are {', '.join(known)}"
+
+
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """The first names, and how many more there are.
+
+    Example:
+        >>> listed("abcdefg")
+        'a, b, c, d, e and 2 more'
+    """
+    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")

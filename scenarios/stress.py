@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from .checks import excluded_parts
 from .draws import price_term, scaled_rate, scaled_sensitivity
-from .errors import ScenarioError
+from .errors import ScenarioError, nearest
 from .sections import Array, Competitors
 from .spec import MarketSpec
 
@@ -42,9 +41,7 @@ def stressed(spec: MarketSpec, name: str) -> MarketSpec:
         ScenarioError: There is no such stress, or it does not apply to this market.
     """
     if name not in STRESSES:
-        near = difflib.get_close_matches(name, STRESSES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(STRESSES)}"
-        raise ScenarioError(f"stress must be a known one; got '{name}'; {hint}")
+        raise ScenarioError(f"stress must be a known one; got '{name}'; {nearest(name, list(STRESSES))}")
     stress = STRESSES[name]
     try:
         changed = stress.apply(spec)

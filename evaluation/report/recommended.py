@@ -11,12 +11,12 @@ from ...envs import Outcome, rollout, seed_for
 from ...pricing import Action, MarketView
 from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
+from ...scenarios.errors import listed
 from ..compare.comparison import Comparison
 from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import ReportData, currency_of
 from .formats import number, percent
 
-_NAMED = 5
 _SAME, _CENT = 5e-4, 0.0101
 
 
@@ -211,9 +211,8 @@ def _not_identified(comparison: Comparison) -> str:
 def _kept(names: Sequence[str], why: str) -> str:
     if not names:
         return ""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     keep = "1 product keeps its price" if len(names) == 1 else f"{len(names)} products keep their prices"
-    return f"{keep}{why}: {', '.join(names[:_NAMED])}{more}."
+    return f"{keep}{why}: {listed(names)}."
 
 
 def _follows_demand(comparison: Comparison) -> str:

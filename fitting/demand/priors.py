@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from ...scenarios.errors import nearest
 
 _MEANS = ("promotion", "suspect")
 
@@ -107,7 +108,5 @@ class Priors:
         names = [item.name for item in fields(cls)]
         for name in given:
             if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"
-                raise ValueError(f"priors {path} must hold known names; got '{name}'; {hint}")
+                raise ValueError(f"priors {path} must hold known names; got '{name}'; {nearest(name, names)}")
         return cls(**given)

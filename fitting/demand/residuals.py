@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .estimation import CategoryPosterior
 
 Array = NDArray[np.float64]
-_NORMAL90 = 1.645
+NORMAL90 = 1.645
 # A column that varies less, in logs, tells nothing.
 _STILL = 1e-3
 
@@ -72,4 +72,4 @@ class Residuals:
         alone holds 0 or more, and not the (J,) elasticity that the product borrows from its category.
         """
         own, error = self.own_elasticity()
-        return (own + _NORMAL90 * error >= 0) & (own - _NORMAL90 * error > borrowed)
+        return (own + NORMAL90 * error >= 0) & (own - NORMAL90 * error > borrowed)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...scenarios.errors import ScenarioError
+from ...scenarios.errors import ScenarioError, nearest
 from ...scenarios.fields import check_words, shown, validated
 from ...scenarios.loading import section_from_table
 from ...scenarios.price_section import Prices
@@ -233,9 +233,7 @@ def _known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None
             continue
         if key in (*_names(ShopWide), *PRICE_KEYS):
             raise ScenarioError(f"{where}{key} holds for all products; got it elsewhere; put it under [shop]")
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean '{where}{near[0]}'?" if near else f"known are {', '.join(known)}"
-        raise ScenarioError(f"{where}{key} is no known key; {hint}")
+        raise ScenarioError(f"{where}{key} is no known key; {nearest(key, known, where)}")
 
 
 def _rules(section: type, given: dict[str, Any], where: str) -> Any:

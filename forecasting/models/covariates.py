@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ...data.weeks import DAY, WEEK, period_of, periods_in_a_week
+from ...data.weeks import DAY, WEEK, WEEKS_A_YEAR, period_of, periods_in_a_week
 
 PLANNED = ("promotion", "holiday")
 """Optional columns of a panel that are known ahead; 0 where a panel or future has none."""
@@ -20,8 +20,6 @@ WEEKDAYS = tuple(f"weekday_{number}" for number in range(1, 7))
 
 TRAFFIC_WEEKS = 4
 """Where future traffic is not given, the mean of this many last weeks is used."""
-
-_YEAR_WEEKS = 52.1775
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class Covariates:
 def fourier(weeks: pd.Series, pairs: int) -> np.ndarray:
     """Return `pairs` sines and as many cosines of the year, (R, 2 pairs)."""
     elapsed = (weeks.to_numpy() - np.datetime64("2000-01-01")) / WEEK.to_timedelta64()
-    angles = 2 * np.pi * np.outer(elapsed / _YEAR_WEEKS, np.arange(1, pairs + 1))
+    angles = 2 * np.pi * np.outer(elapsed / WEEKS_A_YEAR, np.arange(1, pairs + 1))
     return np.hstack([np.sin(angles), np.cos(angles)])
 
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ...data.weeks import WEEK, period_of
+from ...data.weeks import WEEK, YEAR_WEEKS, period_of
 from .series import CannotFit, Level, SeriesForecaster, filled
-
-_YEAR_WEEKS = 52
 
 
 class MovingAverage(SeriesForecaster):
@@ -60,7 +58,7 @@ class SeasonalNaive(SeriesForecaster):
     def _fit_series(self, series: pd.DataFrame) -> _LastSeason:
         length = self.season_length
         if length is None:
-            length = _YEAR_WEEKS if period_of(series["week"]) == WEEK else WEEK.days
+            length = YEAR_WEEKS if period_of(series["week"]) == WEEK else WEEK.days
         if length < 1:
             raise ValueError(f"SeasonalNaive: season_length must be 1 week or more; got {length}")
         if len(series) <= length:

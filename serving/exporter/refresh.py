@@ -188,12 +188,14 @@ def _base_name(old: Bundle) -> str:
 
 def _changes(tables: Tables, record: dict[str, Any]) -> list[str]:
     """Products that came or went since the fit, a sentence each."""
+    from ...scenarios.errors import listed
+
     sales, priced = tables.sales, pd.DataFrame(record["products"])
     recent = sales[sales["date"] > sales["date"].max() - pd.Timedelta(weeks=_RECENT_WEEKS)]
     units = recent.groupby("product")["units"].sum()
     name = priced["name"].fillna(priced["product"]) if "name" in priced else priced["product"]
     gone = name[~priced["product"].isin(units.index)].tolist()
-    said = [f"no sales in the last {_RECENT_WEEKS} weeks: {_named(gone)}"] if gone else []
+    said = [f"no sales in the last {_RECENT_WEEKS} weeks: {listed(gone)}"] if gone else []
     if tables.products is None:
         return said
     first = sales.groupby("product")["date"].min()
@@ -202,8 +204,4 @@ def _changes(tables: Tables, record: dict[str, Any]) -> list[str]:
     others = tables.products[tables.products["product"].isin(new)]
     rivals = others[others["product"].map(units) > others["category"].map(least)]
     came = (rivals["name"].fillna(rivals["product"]) if "name" in rivals else rivals["product"]).tolist()
-    return said + ([f"new products that sell more than some of the priced ones: {_named(came)}"] if came else [])
-
-
-def _named(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return said + ([f"new products that sell more than some of the priced ones: {listed(came)}"] if came else [])
