@@ -28,6 +28,8 @@ _LEVELS = 40
 # Prices of a grid, and the share of the markets that each grid is tried in: coarse steps differ by more.
 _STEPS, _ROUNDS = 14, (1 / 8, 1 / 4, 1)
 _NO_ORDERS = np.empty((0, 1, 1))
+# Most passes over the products of a period.
+_SWEEPS = 4
 # Largest number of product-periods for one evaluation of candidates.
 _EFFORT = 20_000_000
 # Posterior draws that candidates are tried in.
@@ -363,7 +365,6 @@ def _maximise(
     reference: Array,
     grid: Array,
     chances: Array,
-    sweeps: int = 4,
 ) -> Array:
     """Coordinate ascent of a period's expected money; one product of each category moves at a time.
 
@@ -374,7 +375,6 @@ def _maximise(
         reference: (N,) reference prices.
         grid: (G, N) prices to try.
         chances: (Z,) probabilities of the regimes.
-        sweeps: Largest number of passes over the products.
     """
     counts, category = float(spec.market.objective == "profit"), spec.category_index
     truths = _truths(spec)
@@ -386,7 +386,7 @@ def _maximise(
         units = [w * expected_units(truth, period, rows, reference=reference, regime=z).sum(axis=1) for z, w in regimes]
         return (rows - counts * truth.products.unit_cost) * np.sum(units, axis=0)
 
-    for _ in range(sweeps):
+    for _ in range(_SWEEPS):
         before = price
         for turn in range(rank.max() + 1):
             moving = rank == turn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,7 +155,7 @@ def sales_summary(tables: Tables) -> SalesSummary:
     assert lines is not None, "there are always sales"
     by_product, daily, count = _added_up(lines, stored=isinstance(tables, StoredTables))
     # Events of customers are in no figure of the summary.
-    panel = product_weeks(tables.without("behaviour"))
+    panel = product_weeks(replace(tables, behaviour=None))
     total, units, regular = by_product[["revenue", "units", "regular_revenue"]].sum()
     return SalesSummary(
         first_day=daily.index[0],

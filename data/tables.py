@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -60,10 +60,6 @@ class Tables:
         """The rows of a table, with those of `columns` that it has; None where there is no such table."""
         table = getattr(self, name)
         return None if table is None else to_polars(table, columns).lazy()
-
-    def without(self, name: str) -> Self:
-        """The tables but for one."""
-        return replace(self, **{name: None})
 
 
 @dataclass(frozen=True)

@@ -265,10 +265,6 @@ def _under(forecaster: Forecaster, privacy: Privacy) -> Forecaster | None:
     return cast(Selected, clone(forecaster)).set_params(forecasters=named | private) if private else None
 
 
-def _refitted(forecaster: Forecaster, split: Split) -> Forecaster:
-    return forecaster.refitted(split.past)
-
-
 def _without_cost(products: pd.DataFrame) -> NDArray[np.bool_]:
     """(N,) whether the tables do not give a product's unit cost."""
     return products.reindex(columns=["unit_cost"])["unit_cost"].isna().to_numpy()
@@ -285,9 +281,9 @@ def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:
     fitted = cast(Forecaster, clone(forecaster)).fit(split.past)
     seconds = time.perf_counter() - started
     if JOBS == 1:
-        return _Demand(fitted, _refitted(fitted, ahead), *_proved(split, fitted, seconds))
+        return _Demand(fitted, fitted.refitted(ahead.past), *_proved(split, fitted, seconds))
     with ThreadPoolExecutor(1) as beside:
-        refitted = beside.submit(Parallel(n_jobs=JOBS), [delayed(_refitted)(fitted, ahead)])
+        refitted = beside.submit(Parallel(n_jobs=JOBS), [delayed(fitted.refitted)(ahead.past)])
         proved, (later,) = _proved(split, fitted, seconds), cast(Any, refitted.result())
         return _Demand(fitted, later, *proved)
 

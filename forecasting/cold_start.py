@@ -83,14 +83,13 @@ def forecast_new(
     )
 
 
-def established(tables: Tables, *, most: int = MOST_PRODUCTS) -> tuple[pd.DataFrame, pd.DataFrame]:
+def established(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The weekly panel of the products that a new one is compared with, and these products.
 
     They came 12 weeks ago or more and were sold in at least half of the weeks since; the best sellers of them.
 
     Args:
         tables: canonical tables with products.
-        most: most products.
 
     Returns:
         Panel, and product table with the median `regular_price`.
@@ -110,7 +109,7 @@ def established(tables: Tables, *, most: int = MOST_PRODUCTS) -> tuple[pd.DataFr
             f"new products need {LEAST_PRODUCTS} that sell since {_LEAST_WEEKS} weeks, in half of them; got {len(lasting)}; "
             "import a longer history"
         )
-    best = lasting["units", "sum"].nlargest(most).index
+    best = lasting["units", "sum"].nlargest(MOST_PRODUCTS).index
     products = tables.products[tables.products["product"].isin(best)].reset_index(drop=True)
     panel = product_weeks(tables, products=products)
     price = panel[panel["regular_price"] > 0].groupby("product")["regular_price"].median()
