@@ -38,19 +38,18 @@ def write_whole(path: Path, content: bytes | str, *, mode: int | None = None) ->
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def write_new(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a file that must not exist yet, such as a key, completely or not at all.
+def write_new(path: Path, content: bytes) -> None:
+    """Write a secret file that must not exist yet, such as a key, completely or not at all.
 
     Args:
         path: The file; its folder must exist.
         content: What to write.
-        mode: Permission bits, which hold from the file's first byte on.
 
     Raises:
         FileExistsError: `path` exists, even if another process has only just created it.
     """
     with _temporary(path) as temporary:
-        _create(temporary, mode)
+        _create(temporary, 0o600)
         temporary.write_bytes(content)
         _sync(temporary)
         # A link, unlike a rename, never replaces a file.

@@ -9,9 +9,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import say, show
+from ._options import figures_table, say, show
 
-_NAMED = 5
 _WHOLE = 10
 
 
@@ -76,20 +75,17 @@ def _not_priced_lines(report: dict[str, Any]) -> list[str]:
 
 def cost_lines(report: dict[str, Any]) -> list[str]:
     """That prices maximise revenue, where the only reason is that unit costs are unknown."""
+    from ..scenarios.errors import listed
+
     names = report.get("revenue_without_costs", ())  # not in a fit of an earlier version
     if not names:
         return []
     count = len(report["price_response"])
-    which = f"any of {count} products" if len(names) == count else f"{len(names)} of {count} products ({_named(names)})"
+    which = f"any of {count} products" if len(names) == count else f"{len(names)} of {count} products ({listed(names)})"
     return [
         f"prices maximise revenue, not profit, as the tables give no unit cost for {which}: add unit_cost, or ask for the "
         "objective profit, with costs that are assumed"
     ]
-
-
-def _named(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
@@ -118,11 +114,13 @@ def _estimation_lines(report: dict[str, Any]) -> list[str]:
 
 def _unidentified_lines(report: dict[str, Any]) -> list[str]:
     """The products whose answer to their prices the sales do not identify."""
+    from ..scenarios.errors import listed
+
     names = report["unidentified"]
     if not names:
         return []
     count = f"{len(names)} product{'s' * (len(names) > 1)}"
-    return [f"not identified by the sales, current prices stay: {count} ({_named(names)})"]
+    return [f"not identified by the sales, current prices stay: {count} ({listed(names)})"]
 
 
 def _placebo_lines(report: dict[str, Any]) -> list[str]:
@@ -220,10 +218,8 @@ def _bias_lines(bias: float) -> list[str]:
 
 
 def _backtest_table(report: dict[str, Any]) -> Table:
-    table = Table(title="forecasts of the held-out weeks, all steps ahead")
-    table.add_column("forecaster")
-    for heading in ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "weight"):
-        table.add_column(heading, justify="right")
+    figures = ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "weight")
+    table = figures_table(["forecaster"], figures, title="forecasts of the held-out weeks, all steps ahead")
     used = {row["forecaster"]: row["chosen"] for row in report.get("selection", [])}
     for row in report["proof"]["backtest"]:
         name = row["forecaster"]
@@ -234,10 +230,8 @@ def _backtest_table(report: dict[str, Any]) -> Table:
 
 
 def _fidelity_table(report: dict[str, Any]) -> Table:
-    table = Table(title="units sold in the held-out weeks, and by their market at the prices actually charged")
-    table.add_column("product")
-    for heading in ("sold", "simulated", "difference"):
-        table.add_column(heading, justify="right")
+    title = "units sold in the held-out weeks, and by their market at the prices actually charged"
+    table = figures_table(["product"], ["sold", "simulated", "difference"], title=title)
     for row in report["proof"]["fidelity"]["products"]:
         sold, simulated = row["actual_units"], row["simulated_units"]
         change = f"{simulated / sold - 1:+.0%}" if sold else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ..atomic import without_nan, write_json
 from ._compile_ahead import CompileAhead
-from ._options import progress_console
+from ._options import show_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,13 +78,9 @@ def fit_to_folder(
     from ..fitting import fit
     from ..scenarios import save_scenario
 
-    def step(what: str) -> None:
-        if progress_console.is_terminal:
-            progress_console.print(f"  fitting {what} …", style="dim")
-
     seed = options.get("seed", 0)
     model = _forecaster(forecaster, seed, shared)
-    fitted = fit(tables, products, forecaster=model, on_step=step, **options)
+    fitted = fit(tables, products, forecaster=model, on_step=lambda what: show_step(f"fitting {what}"), **options)
     report, proof = fitted.report, fitted.report["proof"]
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     if compiler is not None:

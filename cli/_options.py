@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..atomic import plain, whole_file, without_nan
@@ -41,12 +41,20 @@ class _Out(click.Path):
 
 OUT = _Out(path_type=Path)
 """The type of options that name a result."""
+FILE = click.Path(path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random draws."
 )
 episodes_option = click.option(
     "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Test markets, one episode each."
+)
+risk_option = click.option(
+    "--risk",
+    default="mean",
+    show_default=True,
+    metavar="mean|cvar:SHARE",
+    help="What recommended prices are chosen by: the mean gain over the draws, or its mean in the worst share of them.",
 )
 place_option = click.option(
     "--on",
@@ -147,8 +155,17 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
             table.to_parquet(temporary, index=False)
 
 
-def progress_bar(*columns: ProgressColumn) -> Progress:
-    """A progress bar with times on stderr, if that is a terminal."""
+def show_step(what: str) -> None:
+    """Say on stderr what is done now, if that is a terminal."""
+    if progress_console.is_terminal:
+        progress_console.print(f"  {what} …", style="dim")
+
+
+def progress_bar(
+    text: str = "{task.description}", done: str = "{task.percentage:>3.0f}%", *, counted: bool = False
+) -> Progress:
+    """A progress bar with times on stderr, if that is a terminal; `counted`: how many of how many instead of `done`."""
+    columns = TextColumn(text), BarColumn(), MofNCompleteColumn() if counted else TextColumn(done)
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(*columns, *times, console=progress_console, disable=not progress_console.is_terminal)
 
@@ -168,12 +185,7 @@ def training_bar(
     lines, last = lines and not progress_console.is_terminal, 0
     if lines:
         progress_console.print(preparing, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}% {task.fields[gain]}"),
-    )
-    with progress_bar(*columns) as bar:
+    with progress_bar(done="{task.percentage:>3.0f}% {task.fields[gain]}") as bar:
         task = bar.add_task(preparing, total=None, gain="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
@@ -189,13 +201,20 @@ def training_bar(
         yield update
 
 
+def figures_table(named: Iterable[str], figures: Iterable[str], **more: Any) -> Table:
+    """A table whose first columns name a row and whose others are figures, aligned to the right."""
+    table = Table(*named, **more)
+    for heading in figures:
+        table.add_column(heading, justify="right")
+    return table
+
+
 def comparison_table(document: dict[str, Any], currency: str) -> Table:
     """A comparison as a table for the terminal."""
     from ..evaluation.compare.table import caption, columns, title
 
-    table = Table(title=escape(title(document, currency)), caption=caption(document))
-    for number, column in enumerate(columns(document)):
-        table.add_column(column.heading, justify="right" if number else "left")
+    first, *figures = (column.heading for column in columns(document))
+    table = figures_table([first], figures, title=escape(title(document, currency)), caption=caption(document))
     for row in document["policies"]:
         table.add_row(*(escape(column.cell(row)) for column in columns(document)))
     return table

@@ -10,6 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ._options import FILE
+
 
 class Numbers(click.ParamType):
     """Numbers separated by commas."""
@@ -28,7 +30,7 @@ _OPTIONS = (
     click.option(
         "--rules",
         "rules_file",
-        type=click.Path(path_type=Path),
+        type=FILE,
         default=None,
         help="TOML file of the shop's own rules, by product, category or for all; see docs/rules.md. "
         "The options below win over it.",

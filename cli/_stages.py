@@ -44,10 +44,6 @@ class Stages:
         """Seconds that each stage took."""
         return [{"stage": name, "seconds": facts["seconds"]} for name, facts in self._state["done"].items()]
 
-    def facts(self, name: str) -> Facts | None:
-        """The results of a stage; None where it has not run."""
-        return self._state["done"].get(name)
-
     def run(self, name: str, title: str, work: Callable[[], Facts]) -> Facts:
         """The results of a stage, from now or earlier; their `["lines"]` are printed either way."""
         done = self._state["done"]

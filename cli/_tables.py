@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import BarColumn, TextColumn
 
-from ._options import progress_bar
+from ._options import FILE, progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import ImportReport, StoredTables, TableMapping
     from ..data.sources.parts import Source
-
-FILE = click.Path(path_type=Path)
 
 
 class _Source(click.ParamType):
@@ -179,8 +176,7 @@ def import_files(
 @contextmanager
 def _bar() -> Iterator[Callable[[str, float], None]]:
     """One progress bar per file, on stderr if that is a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with progress_bar(*columns) as bar:
+    with progress_bar() as bar:
         tasks: dict[str, Any] = {}
 
         def update(name: str, share: float) -> None:

@@ -10,15 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import whole_file
-from ._options import OUT, emit, json_option, say, show, tables_options
-from ._tables import FILE, Layout, file_options, given_tables, mapping_option
+from ._options import FILE, OUT, emit, json_option, say, show, tables_options
+from ._tables import Layout, file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
 
-_WEEKS_A_YEAR = 52.1775
 _PLOTTED_SERIES = 12
 _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purple"}
 
@@ -83,10 +82,11 @@ def _panel(tables: Tables, top: int) -> pd.DataFrame:
 
 
 def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool) -> None:
+    from ..data.weeks import WEEKS_A_YEAR
     from ..forecasting.alarms import LEARNING_WEEKS
 
     watched = series.groupby(["name", "product"])["week"].count()
-    expected = rate * float((watched - LEARNING_WEEKS).clip(lower=0).sum()) / _WEEKS_A_YEAR
+    expected = rate * float((watched - LEARNING_WEEKS).clip(lower=0).sum()) / WEEKS_A_YEAR
     rows = found.assign(week=found["week"].astype(str).str[:10], since=found["since"].astype(str).str[:10])
     if as_json:
         emit(

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import click
 
-from ._options import emit, json_option, say
+from ._options import FILE, emit, json_option, say
 from .log import open_log
 from .price import read_state
-
-_FILE = click.Path(path_type=Path)
 
 
 @click.command("answer")
 @click.argument("question")
-@click.option("--bundle", type=_FILE, required=True, help="Folder of the bundle that prices the products.")
-@click.option("--state", type=_FILE, required=True, help="JSON file with the market's state; - reads standard input.")
+@click.option("--bundle", type=FILE, required=True, help="Folder of the bundle that prices the products.")
+@click.option("--state", type=FILE, required=True, help="JSON file with the market's state; - reads standard input.")
 @click.option("--log", help="Decision log, a SQLite file or the URL of a PostgreSQL database, for past prices.")
 @click.option("--product", help="Name of the product, where QUESTION need not name it.")
-@click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
 @json_option
 def command(
     question: str,
@@ -39,15 +37,12 @@ def command(
     """
     from ..serving import Predictor, load_bundle
     from ..serving.answers.answer import RECENT, answer_question
-    from ..serving.decision import POLICY, Decision
+    from ..serving.decision import POLICY, preview
 
     predictor, asked, history = Predictor(load_bundle(bundle, public_key=public_key)), read_state(state), None
-    seen = predictor.observe([predictor.read(asked)])
-    loaded, decided = predictor.bundle, predictor.price_observed(seen)[0]
-    warnings = loaded.seen.warnings(loaded.seen.outside(seen.features)[0], loaded.catalogue.products)
+    seen, decision = preview(predictor, POLICY, asked)
     if log is not None:
         history = functools.partial(open_log(log).recent, count=RECENT)
-    decision = Decision(asked, decided, POLICY, 1.0, None, warnings)
     found = answer_question(question, predictor, seen, decision, history, product)
     if as_json:
         emit(asdict(found))

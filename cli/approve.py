@@ -8,14 +8,12 @@ from pathlib import Path
 
 import click
 
-from ._options import OUT, emit, json_option, say
-
-_FILE = click.Path(path_type=Path)
+from ._options import FILE, OUT, emit, json_option, say
 
 
 @click.command("approve")
-@click.argument("price_list", metavar="LIST", type=_FILE)
-@click.option("--bundle", type=_FILE, required=True, help="The bundle whose price rules hold.")
+@click.argument("price_list", metavar="LIST", type=FILE)
+@click.option("--bundle", type=FILE, required=True, help="The bundle whose price rules hold.")
 @click.option("--by", required=True, metavar="NAME", help="Who decides, for rows that do not say so.")
 @click.option("--log", required=True, help="Decision log that records it: SQLite file or postgresql:// URL.")
 @click.option("--out", type=OUT, help="CSV file of the live prices.  [default: live.csv beside LIST]")
@@ -24,7 +22,7 @@ _FILE = click.Path(path_type=Path)
     type=click.Choice(["approved", "postponed"]),
     help="What happens to rows that are still proposed; without it they are refused.",
 )
-@click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
 @json_option
 def command(
     price_list: Path,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._options import (
+    FILE,
     OUT,
     emit,
+    figures_table,
     json_option,
     place_option,
     progress_bar,
@@ -86,7 +88,7 @@ def _measure(names: tuple[str, ...], as_json: bool) -> None:
 
 
 @command.command("light")
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("runs", type=FILE, nargs=-1)
 @json_option
 def light(runs: tuple[Path, ...], as_json: bool) -> None:
     """Measure smaller policies of RUNS, run folders, or of four markets on which it trains first.
@@ -148,7 +150,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
 
     place = Place.asked(on, jobs)
     settings = StudySettings(**given)
-    with progress_bar(*_columns()) as bar:
+    with progress_bar("shops", counted=True) as bar:
         rows = run_study(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar))
     summary = summarise(rows)
     plots = [out / f"{settings.truth}-{settings.products}-{settings.bounds}{ending}" for ending in (".png", ".svg")]
@@ -163,12 +165,6 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
         say(line)
     show(_uplift_table(summary))
     say(f"Results: {out}. Plot: {plots[0]}")
-
-
-def _columns() -> tuple[Any, ...]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-
-    return TextColumn("shops"), BarColumn(), MofNCompleteColumn()
 
 
 def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
@@ -190,30 +186,16 @@ def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
 
 
 def _uplift_table(summary: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(
+    gains = ("number", "predicted", "realised", "lowest", "|error|", "covered", "share", "worst")
+    table = figures_table(
+        ["shops"],
+        [*gains, "regular", "current", "loses", "no change", "CPU s"],
         title="predicted and realised gain over regular prices",
         caption="Covered: realised gain within the predicted 90% interval (below it, above it). Share: realised profit over "
         "that of the best prices under the same bounds; regular, current: that of regular and of current prices. Loses: "
         "realised profit more than 1% below that of regular prices, below that of current prices. No change: current "
         "prices recommended.",
     )
-    table.add_column("shops")
-    headings = (
-        "number",
-        "predicted",
-        "realised",
-        "lowest",
-        "|error|",
-        "covered",
-        "share",
-        "worst",
-        "regular",
-        "current",
-    )
-    for heading in (*headings, "loses", "no change", "CPU s"):
-        table.add_column(heading, justify="right")
     rows = [("all", summary["all"])]
     for name, heading in (("elasticity", "elasticity"), ("outside_share", "outside share")):
         rows += [(f"{heading} {third['from']:.2f} to {third['to']:.2f}", third) for third in summary.get(name, [])]

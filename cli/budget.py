@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.table import Table
 
-from ._options import emit, json_option, say, show
-from ._tables import FILE
+from ._options import FILE, emit, figures_table, json_option, say, show
 
 
 @click.command("budget")
@@ -41,9 +39,7 @@ def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: 
     if as_json:
         emit(document | {"left": {"epsilon": left.epsilon, "delta": left.delta}})
         return
-    table = Table(title="what was spent")
-    for name in ("time", "query", "epsilon", "delta"):
-        table.add_column(name, justify="right" if name in ("epsilon", "delta") else "left")
+    table = figures_table(["time", "query"], ["epsilon", "delta"], title="what was spent")
     for row in document["spent"]:
         table.add_row(row["time"], row["query"], f"{row['epsilon']:g}", f"{row['delta']:g}")
     if document["spent"]:

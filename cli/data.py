@@ -12,8 +12,8 @@ from rich.table import Table
 
 from ..atomic import write_new, write_whole
 from ..encryption import ENDING, secret
-from ._options import OUT, emit, json_option, show, tables_options
-from ._tables import FILE, Layout, file_options, given_tables, import_files, mapping_option, scratch_folder
+from ._options import FILE, OUT, emit, json_option, show, tables_options
+from ._tables import Layout, file_options, given_tables, import_files, mapping_option, scratch_folder
 from .alarms import command as alarms
 from .budget import command as budget
 from .data_privacy import decrypt, encrypt, erase, rotate
@@ -105,7 +105,7 @@ def import_(
     # An import that is interrupted goes on with the same key.
     if made:
         key_file.parent.mkdir(parents=True, exist_ok=True)
-        write_new(key_file, key, mode=0o600)
+        write_new(key_file, key)
     try:
         how = {"update": update, "without_flagged": without_flagged}
         report = import_files(paths, mapping, key, out, hidden=hidden, **how)

@@ -11,8 +11,8 @@ import click
 
 from ..atomic import write_new, write_whole
 from ..encryption import change_folder, kept_file, secret
-from ._options import emit, json_option, say, tables_options
-from ._tables import FILE, Layout, file_options, mapping_option
+from ._options import FILE, emit, json_option, say, tables_options
+from ._tables import Layout, file_options, mapping_option
 
 if TYPE_CHECKING:
     from ..data.changes import Kept
@@ -99,7 +99,7 @@ def rotate(
             old = key_file.read_bytes()
             whole.check_key(old, key_file)
         if not pending.exists():
-            write_new(pending, secrets.token_bytes(32), mode=0o600)
+            write_new(pending, secrets.token_bytes(32))
         linked, names = rotated(tables, whole, pending.read_bytes(), old=old, ids=ids), whole.pseudonyms()
         _finish(read_kept(tables), key_file, pending)
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import comparison_table, emit, episodes_option, json_option, say, seed_option, show
+from ._options import FILE, comparison_table, emit, episodes_option, json_option, risk_option, say, seed_option, show
 from ._policies import policy_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--from-log",
     "log",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="Evaluate from a log, written by simulate --log or log export.",
 )
 @click.option(
@@ -31,13 +31,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Posterior draws to compare over, where SCENARIO has them.  [default: 200, or all of fewer]",
 )
-@click.option(
-    "--risk",
-    default="mean",
-    show_default=True,
-    metavar="mean|cvar:SHARE",
-    help="What recommended prices are chosen by: the mean gain over the draws, or its mean in the worst share of them.",
-)
+@risk_option
 @click.option("--stress", is_flag=True, help="Evaluate them also in markets that differ from SCENARIO.")
 @episodes_option
 @seed_option

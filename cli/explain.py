@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, say, seed_option, show
+from ._options import FILE, emit, figures_table, json_option, say, seed_option, show
 from ._policies import policy_of
 from .price import read_state
 from .report import read_fit
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..pricing import MarketView
     from ..scenarios import MarketSpec
 
-_FILE = click.Path(path_type=Path)
 _LINES = 15
 
 
@@ -32,8 +31,8 @@ _LINES = 15
 @click.option("--period", type=click.IntRange(min=0), default=0, show_default=True, help="Period, counted from 0.")
 @click.option("--date", help="Any day of the period, YYYY-MM-DD, instead of its number; where SCENARIO has a calendar.")
 @click.option("--market", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the test episode.")
-@click.option("--state", type=_FILE, help="JSON file with a market state instead; - reads standard input.")
-@click.option("--fit", type=_FILE, help="Fit report of the scenario [default: SCENARIO/fit.json, where there is one].")
+@click.option("--state", type=FILE, help="JSON file with a market state instead; - reads standard input.")
+@click.option("--fit", type=FILE, help="Fit report of the scenario [default: SCENARIO/fit.json, where there is one].")
 @click.option("--tree", is_flag=True, help="Explain the whole policy by a decision tree instead of one price.")
 @click.option("--depth", type=click.IntRange(min=1), default=3, show_default=True, help="Levels of the tree.")
 @seed_option
@@ -118,14 +117,12 @@ def _elasticity_error(fit: dict[str, Any] | None, product: str) -> float | None:
 
 def _contributions(explanation: PriceExplanation) -> Table:
     from rich.markup import escape
-    from rich.table import Table
 
     found = explanation.contributions
     title = f"{explanation.product}, {explanation.when}: what moved the price"
     without = [name for name, amount in found.inputs.items() if amount == 0]
-    table = Table(title=escape(title), caption=f"No effect: {', '.join(without)}." if without else None)
-    table.add_column("input")
-    table.add_column(explanation.currency, justify="right")
+    caption = f"No effect: {', '.join(without)}." if without else None
+    table = figures_table(["input"], [explanation.currency], title=escape(title), caption=caption)
     table.add_row(f"{escape(explanation.policy)} in an ordinary market", f"{found.baseline:,.4f}", end_section=True)
     for name, amount in sorted(found.inputs.items(), key=lambda item: -abs(item[1])):
         if amount:
@@ -138,12 +135,10 @@ def _contributions(explanation: PriceExplanation) -> Table:
 def _curve(explanation: PriceExplanation) -> Table:
     """Some prices of the curve, among them the one charged and the best."""
     import numpy as np
-    from rich.table import Table
 
     curve, best = explanation.curve, explanation.now.price
-    table = Table(title=f"The same {explanation.period_name} at other prices")
-    for heading in ("price", "units demanded", "80%", "95%", explanation.objective):
-        table.add_column(heading, justify="right")
+    headings = ("price", "units demanded", "80%", "95%", explanation.objective)
+    table = figures_table((), headings, title=f"The same {explanation.period_name} at other prices")
     some = np.linspace(0, curve.price.size - 1, min(_LINES, curve.price.size)).round().astype(int)
     for i in np.unique([*some.tolist(), curve.charged, int(curve.objective.argmax())]):
         mark = (" charged" if i == curve.charged else "") + (" best" if curve.price[i] == best else "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_whole
-from ._options import OUT, emit, episodes_option, json_option, key_option, progress_bar, say, seed_option, setting
+from ._options import FILE, OUT, emit, episodes_option, json_option, key_option, progress_bar, say, seed_option, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from ..agents import Run
     from ..serving.exporter.holding import Holding
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("export")
-@click.argument("run", type=_FILE)
+@click.argument("run", type=FILE)
 @click.option("--out", type=OUT, required=True, help="New folder, or a bundle to replace.")
-@click.option("--key", type=_FILE, help="Ed25519 private key (PEM) that signs [default: OUT.key.pem, made if missing].")
+@click.option("--key", type=FILE, help="Ed25519 private key (PEM) that signs [default: OUT.key.pem, made if missing].")
 @click.option(
     "--policy",
     "prices",
@@ -165,11 +163,9 @@ def _check_plain(method: str, *, encrypt: bool) -> None:
 
 def _compressed(run: Run, method: str, given: dict[str, Any], tell: Callable[[str], None]) -> tuple[Run, str | None]:
     """A smaller policy in the place of the learned one, and the rules of a tree."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-
     from ..serving.exporter.compression import compress
 
-    with progress_bar(TextColumn(f"rounds of {method}"), BarColumn(), MofNCompleteColumn()) as bar:
+    with progress_bar(f"rounds of {method}", counted=True) as bar:
         task = bar.add_task("", total=None)
         done = compress(run, method, on_round=lambda n, of: bar.update(task, completed=n, total=of), **given)
     tell(done.words)

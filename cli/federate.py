@@ -11,8 +11,7 @@ import click
 
 from ..atomic import write_json
 from ..encryption import secret
-from ._options import OUT, emit, json_option, say, say_aside, tables_options
-from ._tables import FILE
+from ._options import FILE, OUT, emit, json_option, say, say_aside, tables_options
 
 _line_key = click.option(
     "--shops-key",

@@ -14,7 +14,7 @@ from ._compile_ahead import CompileAhead
 from ._fit_lines import show_report
 from ._fit_market import FORECASTERS, tables_of
 from ._fit_parts import fit_parts, show_parts
-from ._options import OUT, emit, json_option, place_option, say, seed_option, tables_options
+from ._options import FILE, OUT, emit, json_option, place_option, say, seed_option, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Widening(click.ParamType):
 
 
 @click.command(name="fit")
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=FILE)
 @click.option("--out", type=OUT, required=True, help="Folder for the scenario and its report.")
 @click.option(
     "--period",
@@ -64,7 +64,7 @@ class Widening(click.ParamType):
 )
 @click.option(
     "--plan",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=None,
     help="CSV or Parquet file of what the shop plans for these weeks: date, product and, of price, regular_price, "
     "promotion and delivery (units), what is known.  [default: the table plan of DATASET, else the usual pattern]",
@@ -105,7 +105,7 @@ class Widening(click.ParamType):
 )
 @click.option(
     "--priors",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=None,
     help="TOML file of what is believed about demand before the sales are seen; see docs/price_response.md.",
 )
@@ -138,7 +138,7 @@ class Widening(click.ParamType):
 )
 @click.option(
     "--shared",
-    type=click.Path(path_type=Path),
+    type=FILE,
     default=None,
     help="File of `repricer federate join`: what the products of many shops have in common, for --forecaster "
     "pooled-regression.",

@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from ..serving.http.api_keys import ROLES, add_key, read_keys, remove_key
-from ._options import emit, json_option, say
-
-_FILE = click.Path(path_type=Path)
+from ._options import FILE, emit, json_option, say
 
 
 @click.group("keys")
@@ -18,7 +16,7 @@ def command() -> None:
 
 
 @command.command("add")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.option("--role", required=True, type=click.Choice(ROLES), help="read < price < admin.")
 @click.option("--name", help="Name of the key in logs [default: the role].")
 @json_option
@@ -34,7 +32,7 @@ def add(file: Path, role: str, name: str | None, as_json: bool) -> None:
 
 
 @command.command("list")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @json_option
 def show_all(file: Path, as_json: bool) -> None:
     """List the keys of a file."""
@@ -47,7 +45,7 @@ def show_all(file: Path, as_json: bool) -> None:
 
 
 @command.command("remove")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @click.argument("name")
 @json_option
 def remove(file: Path, name: str, as_json: bool) -> None:

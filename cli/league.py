@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 from rich.markup import escape
-from rich.progress import BarColumn, TextColumn
 from rich.table import Table
 
 from ..atomic import write_json
-from ._options import OUT, emit, json_option, progress_bar, say, seed_option, setting, show
+from ._options import OUT, emit, figures_table, json_option, progress_bar, say, seed_option, setting, show
 
 if TYPE_CHECKING:
     from ..agents.leagues.league import LeagueProgress
@@ -84,8 +83,7 @@ def command(
 @contextmanager
 def _bar(label: str) -> Iterator[LeagueProgress]:
     """A progress bar on stderr, if that is a terminal, with each seller's last profit."""
-    columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}% {task.fields[profit]}"))
-    with progress_bar(*columns) as bar:
+    with progress_bar(label, "{task.percentage:>3.0f}% {task.fields[profit]}") as bar:
         task = bar.add_task(label, total=None, profit="")
 
         def update(done: int, total: int, figures: dict[str, float]) -> None:
@@ -99,13 +97,12 @@ def _table(verdict: LeagueVerdict, currency: str) -> Table:
     """One row per seller."""
     found, sellers = verdict.audit, verdict.league.sellers
     when = "mean over periods" if verdict.period is None else f"period {verdict.period}"
-    table = Table(
+    table = figures_table(
+        ["seller"],
+        ["mean price", "Nash", "monopoly", "profit", "Nash", "monopoly", "profit gain", "best response"],
         title=f"{verdict.league.run.spec.name}: final policies among themselves, {currency} a period, {when}",
         caption="Best response: gain of the best deviation found, as a share of the seller's Nash profit.",
     )
-    table.add_column("seller")
-    for heading in ("mean price", "Nash", "monopoly", "profit", "Nash", "monopoly", "profit gain", "best response"):
-        table.add_column(heading, justify="right")
     for s, seller in enumerate(sellers):
         mine = verdict.offers_of[seller]
         cells = [f"{verdict.price[mine].mean():.4g}", "-", "-", f"{verdict.profit[s]:.4g}", "-", "-", "-"]

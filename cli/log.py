@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
-from rich.table import Table
 
 from ..atomic import write_json
-from ._options import OUT, check_table_path, emit, json_option, say, show
+from ._options import FILE, OUT, check_table_path, emit, figures_table, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
     from ..serving.decision_log.outcomes import ReportedOutcome
     from ..serving.decision_log.verification import Head
 
-_FILE = click.Path(path_type=Path)
 _AT_ONCE = 500
 """Rows of a file per commit."""
 _COUNTED = ("prices", "clipped", "with_outcome", "sold_out")
@@ -78,7 +76,7 @@ def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
 @click.option("--head", help="A hash noted earlier; it must still be in the log.")
 @click.option(
     "--checkpoint",
-    type=_FILE,
+    type=FILE,
     help="File that keeps where this check ended: the next one with it checks only later rows. Keep it where the log's "
     "writer has no access.",
 )
@@ -161,7 +159,7 @@ def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reas
 
 @command.command()
 @click.argument("log")
-@click.argument("backup", type=_FILE)
+@click.argument("backup", type=FILE)
 @json_option
 def backup(log: str, backup: Path, as_json: bool) -> None:
     """Copy LOG, which may be in use, to BACKUP, a new SQLite file, and verify the copy.
@@ -204,11 +202,8 @@ def summary(log: str, keys: str | None, as_json: bool) -> None:
     if as_json:
         emit({"log": decisions.name, "groups": groups})
         return
-    table = Table(title=escape(decisions.name))
-    for name in ("policy", "arm"):
-        table.add_column(name)
-    for name in ("prices", "clipped", "with outcome", "units", "revenue", "sold out"):
-        table.add_column(name, justify="right")
+    figures = ("prices", "clipped", "with outcome", "units", "revenue", "sold out")
+    table = figures_table(["policy", "arm"], figures, title=escape(decisions.name))
     for group in groups:
         counts = (f"{group[name]:,}" for name in ("prices", "clipped", "with_outcome"))
         money = (f"{group['units']:,.1f}", f"{group['revenue']:,.2f}", f"{group['sold_out']:,}")
@@ -239,7 +234,7 @@ def _summed(log: DecisionLog) -> list[dict[str, Any]]:
 
 @command.command()
 @click.argument("log")
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 @json_option
 def outcomes(log: str, file: Path, as_json: bool) -> None:
     """Import outcomes from FILE, a CSV with one row per product of a decision.

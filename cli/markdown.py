@@ -11,16 +11,14 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import OUT, emit, json_option, progress_console, say, seed_option, show
+from ._options import FILE, OUT, emit, json_option, progress_console, say, seed_option, show
 
 if TYPE_CHECKING:
     from ..evaluation.markdown import MarkdownPlan, ProductPlan
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("markdown")
-@click.argument("stock", metavar="STOCK.csv", type=_FILE)
+@click.argument("stock", metavar="STOCK.csv", type=FILE)
 @click.option("--market", required=True, help="Market fitted on data (folder), whose weeks hold the season.")
 @click.option("--until", required=True, metavar="DATE", help="Day by which the stock is to be sold, YYYY-MM-DD.")
 @click.option("--from", "start", metavar="DATE", help="A day of the first week.  [default: the market's first]")

@@ -8,8 +8,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import OUT, check_table_path, emit, json_option, say, say_aside, show, tables_options, write_table
-from ._tables import FILE, read_frame
+from ._options import FILE, OUT, check_table_path, emit, json_option, say, say_aside, show, tables_options, write_table
+from ._tables import read_frame
 
 _SHOWN = 5
 

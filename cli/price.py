@@ -12,22 +12,20 @@ from rich.table import Table
 
 from ..pricing.wording import rule_words
 from ..serving.documents import from_json
-from ._options import OUT, emit, json_option, key_option, say, show
+from ._options import FILE, OUT, emit, json_option, key_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
     from ..serving.product_prices import Change, ProductPrice
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("price")
-@click.argument("bundle", type=_FILE)
-@click.option("--state", type=_FILE, help="JSON file with the market's state; - reads standard input.")
+@click.argument("bundle", type=FILE)
+@click.option("--state", type=FILE, help="JSON file with the market's state; - reads standard input.")
 @click.option("--example", is_flag=True, help="Print a state that this bundle accepts.")
-@click.option("--batch", type=_FILE, help="CSV file with one row per product, of one market or several.")
+@click.option("--batch", type=FILE, help="CSV file with one row per product, of one market or several.")
 @click.option("--out", type=OUT, help="CSV file for the prices of --batch.")
-@click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
 @key_option
 @json_option
 def command(
@@ -44,6 +42,7 @@ def command(
     The answer shows what the price rules changed.
     """
     from ..serving import Predictor, load_bundle
+    from ..serving.decision import POLICY, preview
 
     if [example, state is not None, batch is not None].count(True) != 1 or (batch is None) != (out is None):
         raise click.UsageError("give --state FILE, --example, or --batch IN.csv with --out OUT.csv")
@@ -56,15 +55,12 @@ def command(
     if state is None:
         emit(loaded.example)
         return
-    predictor = Predictor(loaded)
-    seen = predictor.observe([predictor.read(read_state(state))])
-    answer = predictor.price_observed(seen)[0]
-    warnings = loaded.seen.warnings(loaded.seen.outside(seen.features)[0], loaded.catalogue.products)
+    _, decision = preview(Predictor(loaded), POLICY, read_state(state))
     if as_json:
-        emit(answer.to_dict() | {"warnings": warnings})
+        emit(decision.answer.to_dict() | {"warnings": decision.warnings})
         return
-    _show(answer, loaded)
-    for line in warnings:
+    _show(decision.answer, loaded)
+    for line in decision.warnings:
         say(f"caution: {line}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._fit_parts import part_folders
-from ._options import OUT, emit, json_option, progress_console, say, say_aside, seed_option
+from ._options import OUT, emit, json_option, progress_console, risk_option, say, say_aside, seed_option
 from ._policies import holds_learned, policy_of
 from .fit import ZONES
 
@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--draws", type=click.IntRange(min=1), help="Posterior draws to compare over.  [default: 200, or all of fewer]"
 )
-@click.option(
-    "--risk",
-    default="mean",
-    show_default=True,
-    metavar="mean|cvar:SHARE",
-    help="What recommended prices are chosen by: the mean gain over the draws, or its mean in the worst share of them.",
-)
+@risk_option
 @seed_option
 @json_option
 def command(

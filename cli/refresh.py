@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..atomic import write_json
-from ._options import OUT, emit, json_option, progress_console, say, seed_option, tables_options
+from ._fit_market import tables_of
+from ._options import FILE, OUT, emit, json_option, say, seed_option, show_step, tables_options
 
 if TYPE_CHECKING:
     from ..serving.exporter.refresh import Refreshed
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("refresh")
-@click.argument("bundle", type=_PATH)
-@click.option("--tables", type=_PATH, required=True, help="Up-to-date tables: a folder made by `repricer data import`.")
+@click.argument("bundle", type=FILE)
+@click.option("--tables", type=FILE, required=True, help="Up-to-date tables: a folder made by `repricer data import`.")
 @click.option("--out", type=OUT, help="Where to write the new bundle.  [default: replaces BUNDLE]")
 @click.option("--weeks", type=click.IntRange(min=1), help="Weeks that the new bundle prices.  [default: as before]")
-@click.option("--plan", type=_PATH, help="CSV or Parquet file of what is planned, as `repricer fit --plan` reads it.")
+@click.option("--plan", type=FILE, help="CSV or Parquet file of what is planned, as `repricer fit --plan` reads it.")
 @click.option("--market", type=OUT, help="Folder for the market of the new weeks, for evaluate, report and prices.")
-@click.option("--key", type=_PATH, help="Ed25519 private key (PEM) that signs.  [default: OUT.key.pem]")
-@click.option("--public-key", type=_PATH, help="PEM file of the key that must have signed BUNDLE.")
+@click.option("--key", type=FILE, help="Ed25519 private key (PEM) that signs.  [default: OUT.key.pem]")
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed BUNDLE.")
 @tables_options
 @seed_option
 @json_option
@@ -47,20 +45,12 @@ def command(
     against the best fixed and the current prices of those weeks, over posterior draws, and the
     command says when it is time to train again. BUNDLE stays as it is until the new one is complete.
     """
-    from ..data import import_table, load_tables
     from ..scenarios import save_scenario
     from ..serving.exporter.refresh import refresh
 
-    def step(what: str) -> None:
-        if progress_console.is_terminal:
-            progress_console.print(f"  {what} …", style="dim")
-
-    step("tables")
-    loaded = load_tables(tables)
-    if plan is not None:
-        ids = None if loaded.products is None else loaded.products["product"]
-        loaded = replace(loaded, plan=import_table("plan", plan, products=ids))
-    found = refresh(bundle, loaded, out=out, key=key, public_key=public_key, weeks=weeks, seed=seed, on_step=step)
+    show_step("tables")
+    loaded = tables_of(tables, plan)
+    found = refresh(bundle, loaded, out=out, key=key, public_key=public_key, weeks=weeks, seed=seed, on_step=show_step)
     if market is not None:
         save_scenario(found.spec, market)
         write_json(market / "fit.json", {"refit": found.bundle.manifest["refit"]})

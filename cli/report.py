@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import OUT, emit, episodes_option, json_option, progress_console, say, say_aside, seed_option
+from ._options import FILE, OUT, emit, episodes_option, json_option, progress_console, say, say_aside, seed_option
 
 if TYPE_CHECKING:
     from ..agents import Run
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 # Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
 _STRESS_EPISODES, _RULES_DEPTH = 200, 3
-_FILE = click.Path(path_type=Path)
 
 
 @click.command(name="report")
-@click.argument("run", type=_FILE)
+@click.argument("run", type=FILE)
 @click.option("--out", type=OUT, required=True, help="The HTML file to write.")
-@click.option("--fit", type=_FILE, help="Fit report of the scenario [default: RUN/fit.json, where there is one].")
+@click.option("--fit", type=FILE, help="Fit report of the scenario [default: RUN/fit.json, where there is one].")
 @episodes_option
 @seed_option
 @json_option

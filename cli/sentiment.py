@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, TextColumn
 
-from ._options import OUT, check_table_path, emit, json_option, progress_bar, say, write_table
-from ._tables import FILE, read_frame
+from ._options import FILE, OUT, check_table_path, emit, json_option, progress_bar, say, write_table
+from ._tables import read_frame
 
 
 @click.command("sentiment")
@@ -29,8 +28,7 @@ def command(reviews: Path, out: Path, by_product: bool, as_json: bool) -> None:
     check_table_path("REVIEWS", reviews)
     check_table_path("--out", out)
     texts = read_frame(reviews)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with progress_bar(*columns) as bar:
+    with progress_bar() as bar:
         task = bar.add_task("scoring texts", total=1.0)
         found = weekly_sentiment(texts, by_product=by_product, progress=lambda share: bar.update(task, completed=share))
     write_table(found.signals.assign(date=found.signals["date"].dt.strftime("%Y-%m-%d")), out)

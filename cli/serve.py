@@ -17,12 +17,11 @@ import click
 
 from ..serving.documents import fields
 from ..serving.http.settings import ServiceSettings
-from ._options import emit, json_option, key_option, say, seed_option
+from ._options import FILE, emit, json_option, key_option, say, seed_option
 
 if TYPE_CHECKING:
     from ..serving.http.processes.workers import Inherited
 
-_FILE = click.Path(path_type=Path)
 _GRACE_SECONDS = 10
 _OBJECTS = 20_000
 _TURN_SECONDS = 5e-4
@@ -43,7 +42,7 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 
 
 @click.command("serve")
-@click.argument("bundle", type=_FILE)
+@click.argument("bundle", type=FILE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option(
@@ -63,16 +62,16 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @click.option(
     "--log", help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned."
 )
-@click.option("--public-key", type=_FILE, help="PEM file of the key that must have signed the bundle.")
-@_setting("keys", type=_FILE)
+@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
+@_setting("keys", type=FILE)
 @_setting("hosts", "--allow-host", multiple=True)
 @_setting("fallback")
 @_setting("holdout")
 @_setting("canary")
 @_setting("killed", "--kill-switch")
-@_setting("shadow", type=_FILE)
-@_setting("price_list", "--price-list", type=_FILE)
-@_setting("switches", type=_FILE)
+@_setting("shadow", type=FILE)
+@_setting("price_list", "--price-list", type=FILE)
+@_setting("switches", type=FILE)
 @_setting("rate")
 @_setting("watch", type=float)
 @_setting("otel")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import OUT, emit, json_option, place_option, progress_bar, progress_console, say, show
+from ._options import OUT, emit, figures_table, json_option, place_option, progress_bar, progress_console, say, show
 
 if TYPE_CHECKING:
     from ..benchmarks.sweep import Summary
@@ -42,7 +42,7 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
     plan = Sweep.load(sweep)
     folder = folder or Path("runs") / plan.name
     folder.mkdir(parents=True, exist_ok=True)
-    with progress_bar(*_columns()) as bar:
+    with progress_bar("trainings", counted=True) as bar:
         table = run_sweep(plan, folder, place=place, on_row=_moving(bar))
     found, files = summarise(table), {"table": folder / TABLE_FILE, "chart": folder / CHART_FILE}
     plot_summary(found, files["chart"], f"{plan.name}: {len(plan.scenarios)} markets, {len(plan.seed_list)} seeds")
@@ -59,23 +59,12 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
 
 
 def _print(found: list[Summary]) -> None:
-    from rich.table import Table
-
-    table = Table(
+    table = figures_table(
+        ["algorithm"],
+        ["gain over best fixed", "share of optimum", "markets", "done", "unfit", "failed", "seconds"],
         caption="Interquartile means over markets and seeds with 95% intervals; the optimum where an exact one is known. "
-        "Algorithms that cannot learn a market are compared on fewer."
+        "Algorithms that cannot learn a market are compared on fewer.",
     )
-    for name in (
-        "algorithm",
-        "gain over best fixed",
-        "share of optimum",
-        "markets",
-        "done",
-        "unfit",
-        "failed",
-        "seconds",
-    ):
-        table.add_column(name, justify="left" if name == "algorithm" else "right")
     for one in found:
         counts = [str(count) for count in (one.scenarios, one.done, one.unfit, one.failed)]
         seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
@@ -90,12 +79,6 @@ def _percent(estimate: Estimate | None, sign: str = "") -> str:
     # A single training says nothing of others.
     known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
     return f"{mean} [{estimate.low:{sign}.2%}, {estimate.high:{sign}.2%}]" if known else mean
-
-
-def _columns() -> tuple[Any, ...]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-
-    return TextColumn("trainings"), BarColumn(), MofNCompleteColumn()
 
 
 def _moving(bar: Any) -> Callable[[dict[str, Any], int], None]:

@@ -11,7 +11,7 @@ import click
 
 from ..encryption import secret
 from ._fit_parts import part_folders, spread
-from ._options import OUT, emit, json_option, say, say_aside, seed_option, setting, training_bar
+from ._options import FILE, OUT, emit, json_option, say, say_aside, seed_option, setting, training_bar
 from ._policies import policy_of
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps in the simulated market.  [default: 300000]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda; small networks stay on the CPU.")
 @click.option("--out", "folder", type=OUT, help="Run folder; the same call resumes it.")
-@click.option(
-    "--preset", type=click.Path(path_type=Path), help="File of settings, such as the best.toml of `repricer tune`."
-)
+@click.option("--preset", type=FILE, help="File of settings, such as the best.toml of `repricer tune`.")
 @click.option("--clone", "teacher", metavar="P", help="Imitate this policy first: a run folder, a bundle or a rule.")
 @click.option(
     "--log",

@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import OUT, emit, json_option, say, seed_option, show, training_bar
+from ._options import OUT, emit, figures_table, json_option, say, seed_option, show, training_bar
 
 if TYPE_CHECKING:
     from ..agents.tuning.study import Tuning
@@ -93,10 +93,8 @@ def command(
 
 def _table(found: Tuning) -> Table:
     """The tuned settings, most important first, in the preset and in the best trial."""
-    table = Table(title=f"trial {found.trial} of {len(found.trials)}; the preset is trial 0")
-    table.add_column("setting")
-    for heading in ("preset", "best", "importance"):
-        table.add_column(heading, justify="right")
+    title = f"trial {found.trial} of {len(found.trials)}; the preset is trial 0"
+    table = figures_table(["setting"], ["preset", "best", "importance"], title=title)
     for name in [*found.importances] or [*found.settings]:
         share = f"{found.importances[name]:.0%}" if found.importances else ""
         table.add_row(name, escape(str(found.trials[0][name])), escape(str(found.settings[name])), share)

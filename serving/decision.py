@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .market_state import State
-from .predictor import PriceAnswer
+from .predictor import ObservedMarkets, Predictor, PriceAnswer
 
 POLICY, CANARY, FALLBACK = "policy", "canary", "fallback"
 """The arms: who answers a market."""
@@ -36,3 +36,20 @@ class Decision:
     def to_json(self, request_id: str) -> bytes:
         """The answer as it is returned, as JSON."""
         return self.answer.to_json({"request_id": request_id, "arm": self.arm, "warnings": self.warnings})
+
+
+def preview(predictor: Predictor, arm: str, state: State) -> tuple[ObservedMarkets, Decision]:
+    """The market that a policy observes, and its decision.
+
+    Args:
+        predictor: Answers.
+        arm: Its arm.
+        state: The state.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
+    seen = predictor.observe([predictor.read(state)])
+    bundle = predictor.bundle
+    warnings = bundle.seen.warnings(bundle.seen.outside(seen.features)[0], bundle.catalogue.products)
+    return seen, Decision(state, predictor.price_observed(seen)[0], arm, 1.0, None, warnings)

@@ -90,10 +90,10 @@ def test_the_temporary_file_keeps_the_ending(tmp_path):
 
 def test_a_new_file_is_never_written_over_another(tmp_path):
     path = tmp_path / "key"
-    write_new(path, b"first", mode=0o600)
+    write_new(path, b"first")
     assert mode(path) == 0o600
     with pytest.raises(FileExistsError):
-        write_new(path, b"second", mode=0o600)
+        write_new(path, b"second")
     assert [item.read_bytes() for item in tmp_path.iterdir()] == [b"first"]
 
 
@@ -142,7 +142,7 @@ def test_errors_name_the_file_that_was_asked_for(tmp_path, in_the_way):
     path = tmp_path / "folder" / "prices.csv"
     if in_the_way:
         path.parent.write_bytes(in_the_way)
-    for write in (lambda: write_whole(path, "x"), lambda: write_new(path, b"x", mode=0o600)):
+    for write in (lambda: write_whole(path, "x"), lambda: write_new(path, b"x")):
         with pytest.raises(NotADirectoryError if in_the_way else FileNotFoundError) as caught:
             write()
         assert caught.value.filename == str(path)

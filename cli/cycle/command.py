@@ -11,18 +11,19 @@ from typing import Any
 import click
 
 from .._compile_ahead import CompileAhead
-from .._options import emit, json_option, say, tables_options
+from .._options import FILE, emit, json_option, say, tables_options
 from .._stages import Facts, Stages
 from . import stages
 from .config import Cycle, CycleError
 from .places import MARKET, Place
 from .register import Entry, Register
+from .stages import given
 
 _IMPORTING = "importing"
 
 
 @click.command("cycle")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=FILE)
 @tables_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done and why, and write nothing.")
 @click.option("--train", "retrain", is_flag=True, help="Train even where refreshing the last bundle would do.")
@@ -110,7 +111,7 @@ def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: St
     if entry.trained:
         done = _trained(cycle, zone, markets, job)
     else:
-        done = [_refreshed(cycle, each, cycle.out / _given(before).folder / each.name, own) for each, own in markets]
+        done = [_refreshed(cycle, each, cycle.out / given(before).folder / each.name, own) for each, own in markets]
     return {each.name: _facts(each, own, facts) for (each, own), facts in zip(markets, done, strict=True)}
 
 
@@ -155,8 +156,8 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         fingerprint=cycle.fingerprint(),
         settings=cycle.settings(),
         trained=bool(why),
-        zones=zones if why else _given(before).zones,
-        parts=found["parts"] if why else _given(before).parts,
+        zones=zones if why else given(before).zones,
+        parts=found["parts"] if why else given(before).parts,
         shop=cycle.config.shop.name,
     )
     importing.rename(cycle.out / entry.folder)
@@ -231,14 +232,7 @@ def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
     steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
     steps += [f"account for {before.folder}"] if before else []
     steps += (
-        [f"fit, train, compare, export: {'; '.join(why)}"]
-        if why
-        else [f"refresh the bundle of {_given(before).folder}"]
+        [f"fit, train, compare, export: {'; '.join(why)}"] if why else [f"refresh the bundle of {given(before).folder}"]
     )
     steps.append(f"write the price list into a new folder of {cycle.out}")
     return {"would": "train" if why else "refresh", "lines": [f"would {step}" for step in steps]}
-
-
-def _given(entry: Entry | None) -> Entry:
-    assert entry is not None
-    return entry

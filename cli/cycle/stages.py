@@ -12,7 +12,7 @@ from ...atomic import write_json, write_new
 from ...encryption import secret
 from .._compile_ahead import CompileAhead
 from .._fit_parts import spread
-from .._options import progress_console, training_bar, write_table
+from .._options import show_step, training_bar, write_table
 from .._stages import Facts
 from .config import Cycle, CycleError
 from .lists import LISTS, to_vary, what_to_try, write_lists
@@ -43,11 +43,11 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     from .._tables import Layout, import_files
 
     if cycle.config.tables.dataset is not None:
-        tables, lines = load_tables(_given(cycle.file(cycle.config.tables.dataset))), []
+        tables, lines = load_tables(given(cycle.file(cycle.config.tables.dataset))), []
     else:
         key_file.parent.mkdir(parents=True, exist_ok=True)
         if not key_file.is_file():
-            write_new(key_file, secrets.token_bytes(32), mode=0o600)
+            write_new(key_file, secrets.token_bytes(32))
         key, hidden = key_file.read_bytes(), secret() if cycle.config.tables.encrypt else None
         if cycle.config.tables.example:
             tables, report = load_complete_journey(key=key)
@@ -101,7 +101,7 @@ def first_day(tables: Tables, period: str = "week") -> str:
     from ...data.weeks import PERIODS
 
     lines = tables.lines("sales", ["date"])
-    weeks = whole_weeks(_given(lines), PERIODS[period].days)
+    weeks = whole_weeks(given(lines), PERIODS[period].days)
     return f"{weeks.first_day(weeks.count):%Y-%m-%d}"
 
 
@@ -214,7 +214,7 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     document = comparison.to_dict()
     write_json(folder / COMPARISON, document)
     fit = json.loads((folder / MARKET / "fit.json").read_text(encoding="utf-8"))
-    found = _given(comparison.uncertainty)
+    found = given(comparison.uncertainty)
     keeper = folder / MARKET if place.part else place.run_folder
     rows, listed = write_lists(cycle, folder, place.stores, found, keeper=keeper, policy=place.run_folder)
     beyond = beyond_the_comparison(learned, comparison, seed, rows)
@@ -271,7 +271,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     if not len(price):
         return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
     record = json.loads((before.folder / MARKET / "fit.json").read_text(encoding="utf-8"))["refit"]
-    calendar = _given(spec.calendar)
+    calendar = given(spec.calendar)
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
     held, others = _holdout(cycle, spec, tables.sales, own.sales, len(price)) or (None, set())
     listed = replace(own, sales=own.sales[own.sales["store"].isin(others)]) if others else own
@@ -302,7 +302,7 @@ def _holdout(cycle: Cycle, spec: MarketSpec, whole: Any, sales: Any, weeks: int)
     from ...evaluation.uncertainty.holdout import holdout_stores
     from .holdout import holdout_arms
 
-    calendar = _given(spec.calendar)
+    calendar = given(spec.calendar)
     arms = holdout_arms(cycle, whole, *(pd.Timestamp(calendar.day(t)) for t in (0, weeks)))
     if arms is None:
         return None
@@ -317,7 +317,7 @@ def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
     from ...serving.price_list.live import read_live
 
     at = {name: n for n, name in enumerate(spec.products.ids or spec.products.names)}
-    calendar, same = _given(spec.calendar), []
+    calendar, same = given(spec.calendar), []
     live = before / "live.csv"
     for row in read_live(live) if live.is_file() else read_list(before / LISTS[0]):
         week = calendar.period(row.week)
@@ -334,10 +334,6 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     from ...serving.exporter.refresh import refresh
     from ..refresh import refresh_lines
 
-    def step(what: str) -> None:
-        if progress_console.is_terminal:
-            progress_console.print(f"  {what} …", style="dim")
-
     key, folder = signing_key(cycle.out), place.folder
     found = refresh(
         before / BUNDLE,
@@ -345,7 +341,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
         out=folder / BUNDLE,
         key=key,
         seed=cycle.config.shop.seed,
-        on_step=step,
+        on_step=show_step,
     )
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
@@ -353,7 +349,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     learned = Holding.of(found.bundle.manifest).learned
     held = [replace(found.bundle.policy, name="held")] * learned  # pyright: ignore[reportArgumentType, reportCallIssue]
     draws = min(cycle.config.evaluate.draws, found.spec.num_draws)
-    step("price list")
+    show_step("price list")
     seed, risk = cycle.config.shop.seed, cycle.config.train.risk
     judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
@@ -363,6 +359,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
 
 
-def _given(value: Any) -> Any:
+def given(value: Any) -> Any:
+    """A value that is there."""
     assert value is not None
     return value

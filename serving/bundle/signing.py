@@ -38,7 +38,7 @@ def own_key(out: Path) -> Ed25519PrivateKey:
     if not private.exists():
         private.parent.mkdir(parents=True, exist_ok=True)
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_new(private, pem, mode=0o600)
+        write_new(private, pem)
     key = read_private_key(private)
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if not public.exists() or public.read_bytes() != pem:

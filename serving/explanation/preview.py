@@ -1,4 +1,4 @@
-"""What a market state would be answered, and questions about it; functions that another process can be given."""
+"""Questions about what a market state would be answered; functions that another process can be given."""
 
 from __future__ import annotations
 
@@ -6,28 +6,11 @@ from typing import Any
 
 import orjson
 
-from ..decision import Decision
+from ..decision import preview
 from ..market_state import State
-from ..predictor import ObservedMarkets, Predictor
+from ..predictor import Predictor
 from .sentences import explain_decision
 from .what_if import what_if
-
-
-def preview(predictor: Predictor, arm: str, state: State) -> tuple[ObservedMarkets, Decision]:
-    """The market that a policy observes, and its decision.
-
-    Args:
-        predictor: Answers.
-        arm: Its arm.
-        state: The state.
-
-    Raises:
-        StateError: The state cannot be read.
-    """
-    seen = predictor.observe([predictor.read(state)])
-    bundle = predictor.bundle
-    warnings = bundle.seen.warnings(bundle.seen.outside(seen.features)[0], bundle.catalogue.products)
-    return seen, Decision(state, predictor.price_observed(seen)[0], arm, 1.0, None, warnings)
 
 
 def explained(predictor: Predictor, arm: str, state: State, product: Any) -> bytes:

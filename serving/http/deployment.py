@@ -16,9 +16,8 @@ from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..bundle.reading import Bundle, load_bundle
 from ..bundle.training_range import DriftAlarm
-from ..decision import CANARY, FALLBACK, POLICY, Decision
+from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
 from ..documents import field_mistake
-from ..explanation.preview import preview
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor
 from .answering.slots import Answered, Counted, Draws, Slots, answered
