@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import socket
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..forecasting import Forecaster, MovingAverage, PooledRegression
 from ..forecasting.federated import coordinate, take_part
 from ..forecasting.models.random_coefficients import Common
 from .customers import markdown
+from .loopback import free_port
 from .uplift import draw_shop
 
 SHOPS, HELD, TRAFFIC_WEEKS = 5, 8, 4
@@ -53,9 +53,7 @@ def split(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def federated(pasts: dict[str, pd.DataFrame]) -> Common:
     """What the shops' products have in common, by the protocol over loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     async def run() -> Common:
         key = bytes(32)

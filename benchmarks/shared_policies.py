@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from ..agents import Run, best_fixed, load_run, train
 from ..envs import rollout, seed_for
 from ..scenarios import MarketSpec, load_scenario
 from .customers import markdown
+from .loopback import free_port
 
 SHOPS, NEW, PRODUCTS, EPISODES = 5, 3, 20, 512
 _SECONDS = 1_800
@@ -32,9 +32,7 @@ _SECONDS = 1_800
 
 def together(names: Sequence[str], steps: int, folder: Path) -> list[Run]:
     """Train in the markets of these names, a process each, over loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     key = folder / "shops.key"
     key.write_text(secrets.token_hex(32))
     shared = ["--shops-key", f"file:{key}"]

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from repricer.benchmarks.loopback import free_port
 
 from .checks import Skip, check
 from .weeks_catalogue import run_command, write_chain
@@ -50,12 +51,6 @@ def _ray(*arguments: str) -> None:
         raise RuntimeError(f"ray {arguments[0]} failed: {ended.stderr[-2_000:]}")
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def _processes(*words: str) -> list[int]:
     """Processes whose command line contains all of these words."""
     found = []
@@ -72,7 +67,7 @@ def _processes(*words: str) -> list[int]:
 @contextmanager
 def _cluster() -> Iterator[str]:
     """Two nodes of one core each; the address of the first."""
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     try:
         _ray("start", "--head", f"--port={address.partition(':')[2]}", "--include-dashboard=false", *_SMALL)
         _ray("start", f"--address={address}", *_SMALL)

@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from repricer.benchmarks.federated import FAMILIES, SHOPS, errors, federated, panels, shop_tables
+from repricer.benchmarks.loopback import free_port
 from repricer.data import import_tables, product_weeks, save_tables
 from repricer.forecasting.federated.gathering import NONCE
 from repricer.forecasting.federated.masking import Masks
@@ -83,9 +83,7 @@ def goes_on() -> float:
 
 
 def _goes_on(folder: Path, pasts: dict[str, pd.DataFrame]) -> bool:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"SHOPS_KEY": "07" * 32}
     common = ["--shops-key", "env:SHOPS_KEY", "--wait", "120"]
     start = functools.partial(

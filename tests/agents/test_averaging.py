@@ -1,7 +1,6 @@
 """Shops that train together meet at the mean of their weights, over a line that shows none of them."""
 
 import asyncio
-import socket
 import threading
 from functools import partial
 
@@ -9,18 +8,13 @@ import numpy as np
 import pytest
 from repricer.agents import train
 from repricer.agents.averaging import ROUNDS, with_shops
+from repricer.benchmarks.loopback import free_port
 from repricer.forecasting.federated import FederationError, average
 from repricer.scenarios import load_scenario
 
 KEY = bytes(32)
 NAMES = ("east", "north", "west")
 SMALL = {"validation_episodes": 8, "evaluations": 2, "net_arch": (8,), "clone_epochs": 1}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def together(*works, wait=60):

@@ -1,6 +1,5 @@
 """The outside contract: exit codes, one line on stderr, one JSON document on stdout."""
 
-import json
 import re
 import subprocess
 import sys
@@ -9,22 +8,13 @@ import click
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from repricer.agents import load_run
 from repricer.atomic import write_whole
 from repricer.cli import _COMMANDS, main
 from repricer.cli._options import OUT
 from repricer.scenarios import load_scenario, save_scenario
 
-
-def run(*arguments: str, code: int = 0):
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exit_code == code, result.output
-    return result
-
-
-def document(*arguments: str):
-    return json.loads(run(*arguments, "--json").stdout)
+from .calls import document, run
 
 
 def test_help_names_every_command_and_each_has_its_own():

@@ -9,13 +9,9 @@ from repricer.envs import catalogue_of
 from repricer.scenarios import load_scenario, save_scenario
 from repricer.serving.sample_states import example_state
 
+from .calls import run
+
 MARKET = "stationary-logit"
-
-
-def run(*arguments: str, code: int = 0, **given):
-    result = CliRunner().invoke(main, list(arguments), **given)
-    assert result.exit_code == code, result.output
-    return result
 
 
 def test_one_price_in_words_and_in_json():

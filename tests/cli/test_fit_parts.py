@@ -14,13 +14,9 @@ from repricer.scenarios import load_scenario
 from repricer.serving import load_bundle
 from repricer.serving.price_list.files import read_list
 
+from .calls import document, run
+
 FIT = ["--forecaster", "moving-average", "--draws", "8", "--weeks", "3", "--holdout", "4", "--json"]
-
-
-def run(*words) -> str:
-    done = CliRunner().invoke(main, list(map(str, words)))
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +24,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     paths = write_files(draw_shop("clean", 41_000, weeks=60), folder)
     run("data", "import", "--sales", paths["sales"], "--products", paths["products"], "--out", folder / "tables")
-    found = run("fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT)
+    found = run("fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT).stdout
     assert list(json.loads(found)["parts"]) == ["part-1", "part-2"]
     return folder
 
@@ -101,17 +97,17 @@ def test_on_a_cluster_a_part_is_a_job_that_fits_the_same_market(folder, monkeypa
 
 def test_one_policy_learns_in_the_parts_and_one_list_prices_all_products(folder):
     how = ["--steps", "2000", "--set", "validation_episodes=16", "--set", "num_envs=4", "--set", "n_steps=8", "--json"]
-    facts = json.loads(run("train", folder / "market", "--out", folder / "run", *how))
+    facts = json.loads(run("train", folder / "market", "--out", folder / "run", *how).stdout)
     assert facts["assortments"] == ["market-part-2 1"]
     out = folder / "prices.csv"
     words = ["prices", folder / "market", "--policy", folder / "run", "--out", out, "--draws", "4"]
-    said = run(*words)
+    said = run(*words).stdout
     assert "all stores, part-1\n" in said
     assert "all stores, part-2\n" in said
     rows = read_list(out)
     assert {row.zone for row in rows} == {"all stores"}
     assert len({row.product_id for row in rows}) * 3 == len(rows) == 12 * 3
-    assert json.loads(run(*words, "--json"))["products"] == 12
+    assert document(*words)["products"] == 12
     bundle = folder / "bundle"
     run("export", folder / "run", "--scenario", folder / "market" / "part-2", "--out", bundle, "--policy", "learned")
     exported = load_bundle(bundle)

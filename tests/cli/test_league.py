@@ -3,18 +3,12 @@
 import json
 
 import pytest
-from click.testing import CliRunner
-from repricer.cli import main
 from repricer.scenarios import save_scenario, spec_from_table
+
+from .calls import run
 
 FAST = ("num_envs=4", "n_steps=5", "batch_size=20", "net_arch=[8]", "validation_episodes=2")
 SETTINGS = [word for value in FAST for word in ("--set", value)]
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """A shop's own CSV, command by command, to an answer from the bundle; the shop is a simulated one."""
 
-import json
 import os
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from repricer.data import SCHEMAS
 from repricer.forecasting import MovingAverage, PooledRegression, SeasonalNaive
 from repricer.scenarios import load_scenario
 from repricer.serving import documents
+
+from .calls import document
 
 TRUTH = """
 name = "truth"
@@ -35,12 +36,6 @@ ceiling = [4.4, 5.5, 5.0, 3.3, 3.9, 3.5]
 """
 
 
-def run(*arguments: str):
-    result = CliRunner().invoke(main, [*arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
@@ -49,7 +44,7 @@ def shop(tmp_path_factory) -> Path:
     Path("truth.toml").write_text(TRUTH, encoding="utf-8")
     rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdef"]
     Path("products.csv").write_text("\n".join(["product,category", *rows]), encoding="utf-8")
-    run("simulate", "truth.toml", "--policy", "random", "--out", "sales.csv")
+    document("simulate", "truth.toml", "--policy", "random", "--out", "sales.csv")
     yield folder
     os.chdir(before)
 
@@ -59,10 +54,10 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     # The default forecaster with its quickest candidates; a market fitted with all of them, tests/fitting shows.
     few = {"average": MovingAverage(), "naive": SeasonalNaive(), "pooled": PooledRegression()}
     monkeypatch.setattr("repricer.forecasting.selected.candidates", lambda **_: few)
-    imported = run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
+    imported = document("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "tables")
     assert imported["kept"]["sales"] == imported["read"]["sales"]
     Path("plan.csv").write_text("date,product,price\n2002-01-02,a,3.9\n", encoding="utf-8")
-    fit = run(
+    fit = document(
         "fit", "tables", "--out", "market", "--currency", "euros", "--plan", "plan.csv", "--weeks", "8", "--draws", "20"
     )
     assert fit["scores"]["simulated_wape"] < 0.2
@@ -73,17 +68,17 @@ def test_from_tables_to_a_price(shop, monkeypatch):
     market = load_scenario("market")
     assert market.history.price[0, market.products.names.index("a")] == 3.9
     assert load_scenario("market/proof").history.units.shape == (12, 6)
-    run("train", "market", "--out", "run", "--steps", "1000")
-    report = run("report", "run", "--out", "report.html", "--episodes", "10")
+    document("train", "market", "--out", "run", "--steps", "1000")
+    report = document("report", "run", "--out", "report.html", "--episodes", "10")
     assert report["verdict"].split(". ")[0] in (shop / "report.html").read_text(encoding="utf-8")
-    run("export", "run", "--out", "bundle", "--policy", "learned")
+    document("export", "run", "--out", "bundle", "--policy", "learned")
     policies = ("--policy", "run", "--policy", "bundle", "--policy", "historical")
-    judged = run("evaluate", "market", *policies, "--episodes", "10")
+    judged = document("evaluate", "market", *policies, "--episodes", "10")
     revenue = {row["policy"]: row["revenue"]["mean"] for row in judged["policies"]}
     assert revenue["bundle"] == pytest.approx(revenue["run"], rel=1e-3)
     state = CliRunner().invoke(main, ["price", "bundle", "--example"]).stdout
     (shop / "state.json").write_text(state, encoding="utf-8")
-    answer = run("price", "bundle", "--state", "state.json")
+    answer = document("price", "bundle", "--state", "state.json")
     assert {item["product"] for item in answer["prices"]} == set("abcdef")
 
 

@@ -1,16 +1,15 @@
 """A customer's id appears in nothing that the loop writes: only in the shop's own file. Nor does a key."""
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
-from repricer.cli import main
 from repricer.encryption import content_of
+
+from .calls import document
 
 MARK = "loyalty-card-"
 """How every raw customer id begins."""
@@ -19,12 +18,6 @@ SECRET = hashlib.sha256(b"of the tests").hexdigest()
 PRODUCTS = pd.DataFrame(
     {"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3, "price": [4, 5, 4.5, 3, 3.5, 3.2]}
 )
-
-
-def run(*arguments: str):
-    result = CliRunner().invoke(main, [*arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 def sales(customers: int = 240, weeks: int = 45) -> pd.DataFrame:
@@ -61,12 +54,16 @@ def written(tmp_path_factory):
     os.chdir(folder)
     sales().to_csv("sales.csv", index=False)
     PRODUCTS[["product", "category"]].to_csv("products.csv", index=False)
-    run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/tables")
-    run("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/hidden", "--encrypt")
-    run("fit", "made/hidden", "--out", "made/market", "--forecaster", "moving-average", "--draws", "8", "--weeks", "4")
-    run("train", "made/market", "--out", "made/run", "--steps", "500")
-    run("report", "made/run", "--out", "made/report.html", "--episodes", "4")
-    run("export", "made/run", "--out", "made/bundle", "--encrypt")
+    document("data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/tables")
+    document(
+        "data", "import", "--sales", "sales.csv", "--products", "products.csv", "--out", "made/hidden", "--encrypt"
+    )
+    document(
+        "fit", "made/hidden", "--out", "made/market", "--forecaster", "moving-average", "--draws", "8", "--weeks", "4"
+    )
+    document("train", "made/market", "--out", "made/run", "--steps", "500")
+    document("report", "made/run", "--out", "made/report.html", "--episodes", "4")
+    document("export", "made/run", "--out", "made/bundle", "--encrypt")
     yield [path for path in Path("made").rglob("*") if path.is_file()]
     os.chdir(before)
     del os.environ["REPRICER_KEY"]

@@ -4,14 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from repricer.cli import main
 
-
-def run(*arguments: str, code: int = 0):
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exit_code == code, result.output
-    return result
+from .calls import run
 
 
 @pytest.fixture(scope="module")

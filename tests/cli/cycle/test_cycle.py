@@ -13,26 +13,10 @@ from repricer.cli.cycle.register import Entry, Register
 from repricer.serving.price_list.files import read_list
 from repricer.serving.price_list.kept import KEPT
 
-TRUTH = """
-name = "truth"
-version = 1
-[market]
-horizon_periods = 46
-first_day = "2022-01-03"
-period_days = 7
-[products]
-names = ["a", "b", "c", "d", "e", "f"]
-category = ["x", "x", "x", "y", "y", "y"]
-regular_price = [4.0, 5.0, 4.5, 3.0, 3.5, 3.2]
-[arrivals]
-rate = [400.0, 300.0]
-[demand]
-quality = [[2.4, 2.4, 2.4, 2.2, 2.2, 2.2]]
-price_sensitivity = [[0.75, 0.6, 0.67, 1.0, 0.86, 0.94]]
-[prices]
-floor = [3.0, 3.7, 3.3, 2.2, 2.6, 2.4]
-ceiling = [4.4, 5.5, 5.0, 3.3, 3.9, 3.5]
-"""
+from ..calls import document
+from ..test_own_tables import TRUTH
+
+WEEKS = 'horizon_periods = 46\nfirst_day = "2022-01-03"\nperiod_days = 7'
 CONFIG = """
 name = "corner-shop"
 [tables]
@@ -51,12 +35,6 @@ draws = 8
 """
 
 
-def call(*arguments: str, code: int = 0):
-    result = CliRunner().invoke(main, [*arguments, "--json"])
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout) if code == 0 else result.output
-
-
 def sales_until(folder: Path, weeks: int) -> None:
     table = pd.read_csv(folder / "all.csv", dtype={"product": str})
     last = pd.Timestamp("2022-01-03") + pd.Timedelta(weeks=weeks)
@@ -66,11 +44,11 @@ def sales_until(folder: Path, weeks: int) -> None:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    (folder / "truth.toml").write_text(TRUTH, encoding="utf-8")
+    (folder / "truth.toml").write_text(TRUTH.replace("horizon_periods = 52", WEEKS), encoding="utf-8")
     (folder / "cycle.toml").write_text(CONFIG, encoding="utf-8")
     rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdef"]
     (folder / "products.csv").write_text("\n".join(["product,category", *rows]), encoding="utf-8")
-    call("simulate", str(folder / "truth.toml"), "--policy", "random", "--out", str(folder / "all.csv"))
+    document("simulate", str(folder / "truth.toml"), "--policy", "random", "--out", str(folder / "all.csv"))
     return folder
 
 
@@ -78,16 +56,16 @@ def shop(tmp_path_factory) -> Path:
 def test_weeks_in_a_row(shop, monkeypatch):
     config = str(shop / "cycle.toml")
     sales_until(shop, 44)
-    assert call("cycle", config, "--dry-run")["would"] == "train"
+    assert document("cycle", config, "--dry-run")["would"] == "train"
     assert not (shop / "cycles").exists()
 
     # A stop in the middle: what was done is kept.
     with monkeypatch.context() as patch:
         patch.setattr(stages, "train_stage", _stop)
         CliRunner().invoke(main, ["cycle", config])
-    assert call("cycle", config, "--dry-run")["would"] == "resume"
+    assert document("cycle", config, "--dry-run")["would"] == "resume"
     fitted = (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns
-    first = call("cycle", config)
+    first = document("cycle", config)
     assert (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns == fitted
     assert first["first_day"] == "2022-11-07"
     assert first["trained"]
@@ -98,9 +76,9 @@ def test_weeks_in_a_row(shop, monkeypatch):
     _kept_list_is_what_prices_finds(shop, "cycles/2022-11-07/run")
 
     # The same tables again: nothing is done.
-    assert call("cycle", config, "--dry-run")["would"] == "nothing"
+    assert document("cycle", config, "--dry-run")["would"] == "nothing"
     before = {path: path.stat().st_mtime_ns for path in (shop / "cycles").rglob("*")}
-    assert call("cycle", config) == first
+    assert document("cycle", config) == first
     assert {path: path.stat().st_mtime_ns for path in (shop / "cycles").rglob("*")} == before
 
     # A week later: the account of the week, and a refreshed bundle, and so on.
@@ -108,8 +86,8 @@ def test_weeks_in_a_row(shop, monkeypatch):
     again = []
     for weeks, first_day, passed in ((45, "2022-11-14", "2022-11-07"), (46, "2022-11-21", "2022-11-14")):
         sales_until(shop, weeks)
-        assert call("cycle", config, "--dry-run")["would"] == ("train" if again else "refresh")
-        later = call("cycle", config)
+        assert document("cycle", config, "--dry-run")["would"] == ("train" if again else "refresh")
+        later = document("cycle", config)
         assert later["first_day"] == first_day
         assert later["trained"] == bool(again)
         again = later["train_again"]
@@ -121,9 +99,9 @@ def test_weeks_in_a_row(shop, monkeypatch):
         assert min(row.week for row in rows).isoformat() == first_day
         if not later["trained"]:
             _kept_list_is_what_prices_finds(shop, f"cycles/{first_day}/market", later["paths"]["bundle"])
-            assert call("cycle", config, "--train", "--dry-run")["would"] == "train"
+            assert document("cycle", config, "--train", "--dry-run")["would"] == "train"
         key = str(shop / "cycles/bundle.pub.pem")
-        assert call("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
+        assert document("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -160,7 +138,7 @@ def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> 
     assert out.read_bytes() == listed.read_bytes()
     before = json.loads(kept.read_bytes())
     kept.unlink()
-    call(*asked)
+    document(*asked)
     assert out.read_bytes() == listed.read_bytes()
     assert json.loads(kept.read_bytes())["origin"] == before["origin"]
 
@@ -213,7 +191,7 @@ def test_a_wrong_file_is_refused_in_one_line(shop, tmp_path, text, said):
     if text is not None:
         (tmp_path / "cycle.toml").write_text(text, encoding="utf-8")
     for dry in ((), ("--dry-run",)):
-        output = call("cycle", str(tmp_path / "cycle.toml"), *dry, code=2)
+        output = document("cycle", str(tmp_path / "cycle.toml"), *dry, code=2)
         assert said in output
         assert len(output.strip().splitlines()) == 1
     assert not (tmp_path / "cycles").exists()

@@ -1,14 +1,13 @@
 """A cycle by day: a price list of days, and newer tables refresh it."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner
-from repricer.cli import main
 from repricer.serving.price_list.files import read_list
 from repricer.tests.fitting.days import FIRST_DAY, daily_shop
+
+from ..calls import document
 
 CONFIG = """
 name = "corner-shop"
@@ -28,12 +27,6 @@ draws = 8
 """
 
 
-def call(*arguments: str, code: int = 0):
-    result = CliRunner().invoke(main, [*arguments, "--json"])
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout) if code == 0 else result.output
-
-
 @pytest.mark.usefixtures("no_pictures")
 def test_days_in_a_row(tmp_path):
     tables, config = daily_shop(14), tmp_path / "cycle.toml"
@@ -42,9 +35,9 @@ def test_days_in_a_row(tmp_path):
     for days, first_day in ((91, "2024-04-01"), (94, "2024-04-04")):
         early = tables.sales["date"] < FIRST_DAY + pd.Timedelta(days=days)
         tables.sales[early].to_csv(tmp_path / "sales.csv", index=False)
-        done = call("cycle", str(config))
+        done = document("cycle", str(config))
         assert done["first_day"] == first_day
-        assert call("cycle", str(config), "--dry-run")["would"] == "nothing"
+        assert document("cycle", str(config), "--dry-run")["would"] == "nothing"
         rows = read_list(Path(done["paths"]["prices.csv"]))
         assert len(rows) == 4 * 14  # two products keep their prices: these hardly moved
         assert {(row.week - FIRST_DAY.date()).days for row in rows} == set(range(days, days + 14))
@@ -53,4 +46,4 @@ def test_days_in_a_row(tmp_path):
     assert done["account"]["wape_one_week_ahead"] < 0.4
 
     config.write_text(CONFIG.replace('period = "day"', 'period = "day"\nby = "zone"'), encoding="utf-8")
-    assert "price zones must be fitted by week" in call("cycle", str(config), code=2)
+    assert "price zones must be fitted by week" in document("cycle", str(config), code=2)

@@ -1,6 +1,5 @@
 """A catalogue that is too large for one market: a cycle makes a bundle and a list for each part of it, every week."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,8 @@ from repricer.cli import main
 from repricer.cli.cycle import stages
 from repricer.serving import load_bundle
 from repricer.serving.price_list.files import read_list
+
+from ..calls import document, run
 
 CONFIG = """
 name = "warehouse"
@@ -30,12 +31,6 @@ steps = 1000
 episodes = 8
 draws = 8
 """
-
-
-def run(*words) -> str:
-    done = CliRunner().invoke(main, list(map(str, words)))
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 def stop(*_):
@@ -69,7 +64,7 @@ def test_a_list_per_part(tmp_path, monkeypatch):
         patch.setattr(stages, "fit_stage", first_part_only)
         assert CliRunner().invoke(main, ["cycle", str(config)]).exit_code == 130
     assert seen == ["part-1", "part-2"]
-    first = json.loads(run("cycle", config, "--json"))
+    first = document("cycle", config)
     assert first["trained"]
     assert list(first["parts"]) == ["part-1", "part-2"]
     lists = {name: read_list(Path(part["paths"]["prices.xlsx"])) for name, part in first["parts"].items()}
@@ -87,7 +82,7 @@ def test_a_list_per_part(tmp_path, monkeypatch):
         assert set(load_bundle(part["paths"]["bundle"]).catalogue.products) == {row.product for row in lists[name]}
 
     sales.to_csv(paths["sales"], index=False)
-    later = json.loads(run("cycle", config, "--json"))
+    later = document("cycle", config)
     assert later["trained"] == bool(first["train_again"])
     assert list(later["parts"]) == list(first["parts"])
     sold = sum(account["rows"][0]["units"]["realised"] for account in later["accounts"].values())

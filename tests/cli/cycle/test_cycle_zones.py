@@ -1,6 +1,5 @@
 """A chain with two price zones: one cycle makes a list for each, and the next one accounts for and refreshes each."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,8 @@ from repricer.cli.cycle import stages
 from repricer.cli.cycle.register import Register
 from repricer.serving.price_list.files import read_list
 from repricer.tests.data.shop_shapes import chain
+
+from ..calls import document
 
 CONFIG = """
 name = "chain"
@@ -35,9 +36,7 @@ holdout = ["s4", "s5"]
 
 
 def cycle(folder):
-    done = CliRunner().invoke(main, ["cycle", str(folder / "cycle.toml"), "--json"])
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    return document("cycle", folder / "cycle.toml")
 
 
 def stop(*_):

@@ -1,10 +1,10 @@
 """Three shops and a coordinator on the command line, and a fit that takes what they found."""
 
 import json
-import socket
 import threading
 
 import pytest
+from repricer.benchmarks.loopback import free_port
 from repricer.cli import main
 from repricer.cli._fit_market import _forecaster
 from repricer.data import import_tables, save_tables
@@ -18,9 +18,7 @@ def run(*words: str) -> None:
 
 def test_shops_and_coordinator_write_the_same_coefficients(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SHOPS_KEY", "07" * 32)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     line = ("--shops-key", "env:SHOPS_KEY", "--wait", "60", "--out")
     serve = ("federate", "serve", "--shops", "3", "--port", port, *line, str(tmp_path / "all.json"))
     threads = [threading.Thread(target=run, args=serve)]

@@ -1,11 +1,11 @@
 """A regression over shops that share no rows: exact, and not stopped by shops that fail."""
 
 import asyncio
-import socket
 
 import numpy as np
 import pandas as pd
 import pytest
+from repricer.benchmarks.loopback import free_port
 from repricer.forecasting import PooledRegression, example_panel
 from repricer.forecasting.federated import FederationError, coordinate, take_part
 from repricer.forecasting.federated.gathering import NONCE
@@ -17,12 +17,6 @@ from repricer.forecasting.models.random_coefficients import ITERATIONS, Common
 KEY = bytes(32)
 NAMES = ("east", "north", "west")
 PANELS = {name: example_panel(n_products=2 + n, n_weeks=14, seed=n) for n, name in enumerate(NAMES)}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def fitted(*others, shops=None, seconds=5.0, wait=5.0):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from repricer.benchmarks.loopback import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -18,9 +18,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """The address of a running service."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -29,6 +27,22 @@ def serving(app: FastAPI) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join()
+
+
+@contextmanager
+def opened(browser: Any, url: str, ready: str, size: tuple[int, int], path: str = "") -> Iterator[Any]:
+    """A page that is open and ready; at its end it must have had no problem and asked nobody else."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.problems, page.asked = [], []
+    page.on("console", lambda message: page.problems.append(message.text) if message.type != "info" else None)
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(url + path)
+    page.wait_for_selector(ready)
+    yield page
+    assert page.problems == []
+    assert all(asked.startswith(url) for asked in page.asked)
+    page.close()
 
 
 @pytest.fixture(scope="module")

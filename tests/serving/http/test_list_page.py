@@ -12,7 +12,7 @@ from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.rows import PriceRow, sealed
 
-from .conftest import serving
+from .conftest import opened, serving
 
 NASTY = "</script><img src=x onerror=alert(1)>"
 
@@ -26,20 +26,10 @@ def listed(price_rows: list[PriceRow], tmp_path: Path) -> Path:
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
 def page(browser: Any, dated_bundle: Path, listed: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
-    width, height = request.param
     settings = ServiceSettings(price_list=str(listed))
-    with serving(create_app(dated_bundle, log=listed.with_name("log.db"), settings=settings)) as url:
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.problems, page.asked = [], []
-        page.on("console", lambda message: page.problems.append(message.text) if message.type != "info" else None)
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(f"{url}/price-list")
-        page.wait_for_selector("#rows tr")
+    app = create_app(dated_bundle, log=listed.with_name("log.db"), settings=settings)
+    with serving(app) as url, opened(browser, url, "#rows tr", request.param, "/price-list") as page:
         yield page
-        assert page.problems == []
-        assert all(address.startswith(url) for address in page.asked)
-        page.close()
 
 
 def said(page: Any, text: str) -> None:

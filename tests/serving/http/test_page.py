@@ -12,7 +12,7 @@ import pytest
 from repricer.serving import Bundle, example_state
 from repricer.serving.http.app import create_app
 
-from .conftest import serving
+from .conftest import opened, serving
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +29,8 @@ def url(browser: Any, one_path: Path, one: Bundle) -> Iterator[str]:
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
 def page(browser: Any, url: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    width, height = request.param
-    page = browser.new_page(viewport={"width": width, "height": height})
-    page.problems, page.asked = [], []
-    page.on("console", lambda message: page.problems.append(message.text) if message.type != "info" else None)
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("request", lambda request: page.asked.append(request.url))
-    page.goto(url)
-    page.wait_for_selector("#why li")
-    yield page
-    assert page.problems == []
-    assert all(address.startswith(url) for address in page.asked)
-    page.close()
+    with opened(browser, url, "#why li", request.param) as page:
+        yield page
 
 
 def test_it_shows_prices_changes_trails_and_alarms(page: Any, one: Bundle) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from repricer.benchmarks.loopback import free_port
 from repricer.serving import Bundle, DecisionLog, example_state
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of other systems differ")
@@ -23,20 +24,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of other sys
 
 class Service:
     def __init__(self, bundle: Path, log: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        command = [
-            sys.executable,
-            "-m",
-            "repricer.cli",
-            "serve",
-            str(bundle),
-            "--port",
-            str(self.port),
-            "--log",
-            str(log),
-        ]
+        self.port = free_port()
+        words = ["serve", str(bundle), "--port", str(self.port), "--log", str(log)]
+        command = [sys.executable, "-m", "repricer.cli", *words]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         self.lines = self.process.stderr
