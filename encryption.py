@@ -130,12 +130,6 @@ def encrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
 def decrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
     """Decrypt a stream, a chunk at a time; what was written counts only if this returns.
 
-    Args:
-        source: The encrypted stream.
-        out: Where to write what it held.
-        name: Name of the plain file.
-        key: The secret.
-
     Raises:
         EncryptionError: It is no such stream, its key is another, or it was changed, cut or renamed.
 

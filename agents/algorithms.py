@@ -137,15 +137,7 @@ def check_actions(algo: Algorithm, learner_view: LearnerView) -> None:
 
 
 def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int, device: str = "cpu") -> BaseAlgorithm:
-    """An untrained model on these markets, which keep their own random seed.
-
-    Args:
-        algo: The algorithm.
-        venv: The training markets.
-        settings: The training settings.
-        seed: Seed of weights and exploration.
-        device: "cpu" or "cuda".
-    """
+    """An untrained model on these markets, which keep their own random seed."""
     arguments: dict[str, Any] = {k: v for k, v in settings.algorithm.items() if k not in algo.network}
     deviation = arguments.get("action_noise")
     if deviation is not None:

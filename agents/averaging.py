@@ -35,10 +35,6 @@ class Averaging(BaseCallback):
     """Takes the mean of all shops' weights, `ROUNDS` times in a training.
 
     The state of the optimiser stays the shop's own.
-
-    Args:
-        average: The mean over all shops.
-        steps: Rows that the training collects.
     """
 
     def __init__(self, average: Average, steps: int) -> None:

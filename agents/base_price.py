@@ -84,10 +84,6 @@ def recommended(spec: MarketSpec, prices: Policy) -> Policy:
     A raw score of zero shows nothing in particular, so that a network that starts there would first
     have to learn what the recommender knows.
 
-    Args:
-        spec: The market.
-        prices: Sets the prices.
-
     Example:
         >>> from repricer import load_scenario
         >>> from repricer.pricing import FixedPrice

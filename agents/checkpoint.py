@@ -24,11 +24,6 @@ _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls", "_episode_num", "explora
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
     """Write a safetensors file completely or not at all.
 
-    Args:
-        path: The file.
-        tensors: Tensors by name.
-        facts: Anything that JSON can hold.
-
     Raises:
         OSError: The file cannot be written.
     """
@@ -91,11 +86,6 @@ def restore_checkpoint(
     path: Path, model: BaseAlgorithm, venv: BatchVecEnv
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Restore a fresh model and its markets to the state of a checkpoint.
-
-    Args:
-        path: The file.
-        model: A model with the same settings.
-        venv: Its markets.
 
     Returns:
         The facts and tensors that the caller saved.

@@ -99,11 +99,6 @@ class SparseAdam(torch.optim.Adam):
     """Adam with an L1 penalty as a proximal step: weights within lr * l1 of zero become zero.
 
     Parikh and Boyd (2014), Proximal Algorithms, section 6.5.2 (soft thresholding).
-
-    Args:
-        params: Parameters to optimise.
-        l1: Weight of the penalty.
-        **arguments: Passed on to Adam.
     """
 
     def __init__(self, params: Any, l1: float = 0.0, **arguments: Any) -> None:

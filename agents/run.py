@@ -162,13 +162,7 @@ def learner_view_of(
 
 
 def save_policy(folder: Path, policy: BasePolicy, facts: dict[str, Any]) -> None:
-    """Store weights as the best ones of a run.
-
-    Args:
-        folder: The run folder.
-        policy: The policy.
-        facts: Figures of its validation.
-    """
+    """Store weights as the best ones of a run."""
     write_tensors(folder / POLICY_FILE, policy.state_dict(), facts)
 
 
@@ -185,11 +179,6 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Literal["new", "begun", "finished"]:
     """Create the folder of a run, or check that it holds the same run.
-
-    Args:
-        folder: The run folder.
-        spec: The market.
-        identity: The facts that determine the run.
 
     Returns:
         "new", "finished", or "begun" if there is a checkpoint to resume from.

@@ -141,12 +141,7 @@ def _markets(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
 
 
 def list_line(facts: dict[str, Any], out: Path) -> str:
-    """What a price list holds, in one line.
-
-    Args:
-        facts: As `summary` gives them.
-        out: The file.
-    """
+    """What a price list holds, in one line."""
     return (
         f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
         f"to {facts['last']}; {facts['raised']:,} raised, {facts['lowered']:,} lowered, {facts['outside_charged']:,} "

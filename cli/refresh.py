@@ -78,12 +78,7 @@ def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any
 
 
 def refresh_lines(found: Refreshed, out: Path) -> list[str]:
-    """What a refresh did, in lines.
-
-    Args:
-        found: What `refresh` returned.
-        out: Where the bundle lies.
-    """
+    """What a refresh did, in lines."""
     bundle, calendar = found.bundle, found.spec.calendar
     span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
     lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]

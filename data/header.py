@@ -12,11 +12,6 @@ from .sources.reading import TableFile
 def find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict[str, str]:
     """The file's column by canonical column; further columns of customers that are allowed are traits.
 
-    Args:
-        file: The file.
-        name: The table that it holds.
-        schema: Its canonical columns.
-
     Raises:
         DataError: A column is missing, or there twice.
     """

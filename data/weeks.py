@@ -35,9 +35,6 @@ def period_of(first_days: Any) -> pd.Timedelta:
 def periods_in_a_week(first_days: Any) -> int:
     """The number of a panel's periods in a week.
 
-    Args:
-        first_days: As for `period_of`.
-
     Example:
         >>> periods_in_a_week(pd.date_range("2024-01-01", periods=3))
         7

@@ -20,10 +20,6 @@ from .split import Split
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
     """The fit report of a market, except for its part on the demand forecasts.
 
-    Args:
-        market: The fitted market.
-        customers: Segments and recommender.
-
     Returns:
         Plain data for JSON.
 

@@ -17,11 +17,6 @@ _RECENT_WEEKS = 4
 def units_on_hand(tables: Tables, products: Sequence[str], end: pd.Timestamp) -> pd.Series:
     """Units on hand at the end of the data, by product: the last counts, less what was sold after them.
 
-    Args:
-        tables: The shop's tables.
-        products: Ids of the products.
-        end: The day after the data.
-
     Returns:
         The units, over all stores; NaN where a store that sold the product in the last four weeks has
         not counted it in them.

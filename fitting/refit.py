@@ -88,12 +88,7 @@ def fit_record(
 
 
 def assumed(assumptions: Assumptions, priors: Priors) -> dict[str, Any]:
-    """What is assumed and believed, as plain data for JSON; `assumed_in` reads it.
-
-    Args:
-        assumptions: The assumptions, with the shop's rules.
-        priors: The priors.
-    """
+    """What is assumed and believed, as plain data for JSON; `assumed_in` reads it."""
     own = {key: value for key, value in vars(assumptions).items() if key != "rules"}
     return {"assumptions": _plain(own), "rules": _rules_table(assumptions.rules), "priors": asdict(priors)}
 

@@ -78,9 +78,6 @@ def meaning_vectors(texts: pd.Series) -> pd.DataFrame:
     """Embeddings of texts (256 numbers) in which words of like meaning are close, words never seen included.
 
     By the `wordllama` package (extra `text`), which ships its weights: nothing is downloaded. English mostly.
-
-    Args:
-        texts: text by product.
     """
     import wordllama
 

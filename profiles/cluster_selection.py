@@ -30,11 +30,6 @@ _LARGEST_SAMPLE = 5000
 def clusterer(kind: str, k: int, seed: int) -> Any:
     """Return an unfitted model with `fit` and `predict`.
 
-    Args:
-        kind: one of `KINDS`.
-        k: number of clusters.
-        seed: seed of the starting points.
-
     Raises:
         ValueError: `kind` is not one of `KINDS`.
     """

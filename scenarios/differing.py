@@ -14,10 +14,6 @@ from .spec import MarketSpec
 def differing(one: MarketSpec, other: MarketSpec) -> list[str]:
     """The keys in which two markets differ; texts about them are left out.
 
-    Args:
-        one: A market.
-        other: Another market.
-
     Example:
         >>> from repricer import load_scenario
         >>> spec = load_scenario("stationary-logit")

@@ -244,11 +244,6 @@ def spec_from_table(table: Mapping[str, Any]) -> MarketSpec:
 def section_from_table(section: type, content: dict[str, Any], name: str) -> Any:
     """One section, not checked yet, from its table.
 
-    Args:
-        section: Its class, one of `sections`.
-        content: Its keys.
-        name: Its name, for messages.
-
     Raises:
         ScenarioError: A key is unknown or missing, or a ladder or endings are wrong.
 

@@ -59,11 +59,6 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
     or `period`; `market`, `regime`, `memory` and `loyalty:SEGMENT` are optional. An empty `on_hand`
     is unlimited stock; another empty cell counts as left out.
 
-    Args:
-        predictor: The predictor to price with.
-        source: The CSV file.
-        out: The file to write.
-
     Returns:
         Numbers of markets and of prices.
 

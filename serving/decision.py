@@ -41,11 +41,6 @@ class Decision:
 def preview(predictor: Predictor, arm: str, state: State) -> tuple[ObservedMarkets, Decision]:
     """The market that a policy observes, and its decision.
 
-    Args:
-        predictor: Answers.
-        arm: Its arm.
-        state: The state.
-
     Raises:
         StateError: The state cannot be read.
     """

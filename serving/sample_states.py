@@ -58,14 +58,7 @@ def _market_facts(catalogue: Catalogue, regime: int) -> dict[str, Any]:
 
 
 def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int) -> list[dict[str, Any]]:
-    """Valid states all over the range that the price rules allow, to compare two ways of answering.
-
-    Args:
-        catalogue: The catalogue of a bundle.
-        rules: Its price rules.
-        count: How many states.
-        seed: Fixes every draw.
-    """
+    """Valid states all over the range that the price rules allow, to compare two ways of answering."""
     rng, size = np.random.default_rng(seed), catalogue.num_products
     states = []
     for _ in range(count):

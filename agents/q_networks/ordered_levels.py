@@ -52,11 +52,7 @@ class OrderedDQNPolicy(DQNPolicy):
 
 
 class OrderedQRDQNPolicy(QRDQNPolicy):
-    """SB3-contrib's policy of QR-DQN.
-
-    Args:
-        price_degree: As for `OrderedDQNPolicy`.
-    """
+    """SB3-contrib's policy of QR-DQN."""
 
     def __init__(self, *args: Any, price_degree: int = 0, **options: Any) -> None:
         self.price_degree = price_degree

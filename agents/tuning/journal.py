@@ -20,10 +20,6 @@ LOCK_FILE = "study.lock"
 def open_journal(path: Path, pruner: BasePruner) -> Study:
     """The study of a file, new or as an interrupted command left it.
 
-    Args:
-        path: The file.
-        pruner: What ends hopeless trials.
-
     Raises:
         ValueError: The file holds something else.
     """

@@ -93,9 +93,6 @@ def least_cost(instance: Instance) -> float:
 
     The state is the units on hand, and those due in one period, in two, … Orders above the largest
     of the market, and stocks beyond what they lead to, pay in no instance of the grid.
-
-    Args:
-        instance: The cell.
     """
     mass, orders = instance.mass(), _LARGEST_ORDER[instance.demand] + 1
     top = (instance.lead_time + 1) * MEAN * (3 if instance.demand == "Poisson" else 5)
@@ -123,12 +120,7 @@ def least_cost(instance: Instance) -> float:
 
 
 def cost_of(instance: Instance, policy: Policy) -> tuple[float, float]:
-    """Mean cost of a period in the long run under a policy, simulated, and its standard error.
-
-    Args:
-        instance: The cell.
-        policy: The policy.
-    """
+    """Mean cost of a period in the long run under a policy, simulated, and its standard error."""
     market = Market(instance.market(_WARM_UP + _PERIODS), num_markets=_MARKETS, seed=seed_for("test"))
     earned = np.zeros(_MARKETS)
     for period in range(_WARM_UP + _PERIODS):

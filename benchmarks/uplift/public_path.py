@@ -61,11 +61,6 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
 def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> Fitted:
     """Import the files of a shop and fit a market on all of its products.
 
-    Args:
-        paths: File by table.
-        settings: Bounds and forecaster.
-        seed: Seed of the fit.
-
     Raises:
         ValueError: The import rejects a row, or there is no market to fit.
     """

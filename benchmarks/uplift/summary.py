@@ -35,9 +35,6 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The figures over some shops.
 
-    Args:
-        rows: Results of `assess_shop`.
-
     Returns:
         `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%

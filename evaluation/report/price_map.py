@@ -54,12 +54,6 @@ def price_maps(spec: MarketSpec, policy: Policy, products: list[int], *, seed: i
     A policy that is a function of the view is evaluated in a market that is typical of the period
     but for this product's stock or reference price. Any other policy is observed over its own
     episodes.
-
-    Args:
-        spec: The market.
-        policy: The policy.
-        products: Numbers of the products.
-        seed: As of `evaluate`.
     """
     visits = _Visits(spec, policy)
     rollout(spec, policy, episodes=_MARKETS, seed=seed_for("test", seed), watch=visits.note)

@@ -188,9 +188,6 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
     the others by more than the price. What remains are the depths of the reductions, and costs. The
     move is in proportion, as utility is linear in price: otherwise the curvature alone would tell it
     from the response.
-
-    Args:
-        grids: Sales.
     """
     regular = np.ma.masked_invalid(grids.regular)
     moved = (regular / regular.mean(axis=1, keepdims=True) - 1).filled(0.0)

@@ -24,9 +24,6 @@ _LARGEST = 2.0**40
 class Masks:
     """The secrets that a shop has with each other shop, for one fit.
 
-    Args:
-        name: the shop.
-
     Attributes:
         public: its X25519 public key, which the others need.
 

@@ -100,11 +100,7 @@ async def attend(
 
 
 class Answering:
-    """What a shop tells of its sums: masked, and only in rounds that cannot show them.
-
-    Args:
-        name: the shop's name.
-    """
+    """What a shop tells of its sums: masked, and only in rounds that cannot show them."""
 
     def __init__(self, name: str) -> None:
         try:

@@ -19,10 +19,6 @@ _NO_PRICE = {"%", "percent", "per", "prozent", "pour", "por", "cent", "cents", "
 def find_products(question: list[str], products: Sequence[str]) -> tuple[list[int], list[str]]:
     """The products that a question may name, and its words with these replaced by `ITEM`.
 
-    Args:
-        question: Its words.
-        products: The names in the catalogue.
-
     Returns:
         The numbers of the products, several where the words fit them equally well.
 

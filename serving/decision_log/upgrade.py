@@ -15,10 +15,6 @@ _log = logging.getLogger(__name__)
 def upgrade(connection: Connection, name: str) -> None:
     """Run the migrations that the log lacks, in the transaction of the connection.
 
-    Args:
-        connection: The database.
-        name: How the log calls itself.
-
     Raises:
         ChainError: The rows of the earlier version do not match their hashes.
         ValueError: The tables are not those of a log.

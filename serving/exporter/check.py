@@ -51,12 +51,6 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
 def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed: int) -> dict[str, float]:
     """The features that lie far outside the training range in more than 5% of product-periods,
     with that share.
-
-    Args:
-        spec: The market.
-        policy: The policy.
-        seen: Its training range.
-        seed: Selects the episodes.
     """
     from ...envs import rollout
     from ...pricing import product_features
@@ -78,14 +72,7 @@ def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed
 def reasons_to_train(
     now: dict[str, Any] | None, before: dict[str, Any] | None, outside: dict[str, float], *, learned: bool
 ) -> list[str]:
-    """Why it is time to train again, a sentence each; none where it is not.
-
-    Args:
-        now: What `check` found in the present market.
-        before: What it found at the export.
-        outside: What `outside_training` found.
-        learned: Whether a network sets the prices.
-    """
+    """Why it is time to train again, a sentence each; none where it is not."""
     from ...evaluation.uncertainty import RULE
 
     said = []

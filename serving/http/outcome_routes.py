@@ -19,13 +19,7 @@ OUTCOMES = "report_outcomes"
 
 
 def add_outcomes(app: FastAPI, decisions: DecisionLog, product: str) -> None:
-    """Let the app take outcomes into the log: all of a request, or none.
-
-    Args:
-        app: The service.
-        decisions: Its decision log.
-        product: A product for the example.
-    """
+    """Let the app take outcomes into the log: all of a request, or none."""
     sold = {"period": 0, "product": product, "units": 12, "price_paid": 1.95, "date": "2024-03-04"}
 
     @app.post(

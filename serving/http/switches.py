@@ -60,10 +60,6 @@ class Switches:
     def renew(self, by: str, reason: str = "") -> bool:
         """Let the bundle at the path take over: a share of the markets where one is set, else all.
 
-        Args:
-            by: Who asks for it.
-            reason: Why.
-
         Returns:
             Whether it is another bundle than the active one.
 

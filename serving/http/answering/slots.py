@@ -133,13 +133,7 @@ class Answered(NamedTuple):
 
 
 def answered(slots: Slots, draws: Draws, states: Sequence[State]) -> Answered:
-    """Price several states together.
-
-    Args:
-        slots: The policies.
-        draws: Assigns markets to arms.
-        states: The states.
-    """
+    """Price several states together."""
     found = dict[int, Decision | StateError]()
     asked, arms = dict[int, PriceRequest](), dict[int, str]()
     for i, state in enumerate(states):
@@ -229,11 +223,6 @@ def _counted(decisions: Sequence[Decision], outside: NDArray[np.bool_], failures
 def propensity(arm: str, chances: Mapping[str, float], answers: Mapping[str, PriceAnswer]) -> float | dict[str, float]:
     """The probability of the prices that an arm gives: by product, that of all arms that give the
     same price; one number where there is one arm.
-
-    Args:
-        arm: Who answered.
-        chances: The probability of each arm.
-        answers: The answer of each arm.
     """
     if len(chances) == 1:
         return 1.0
