@@ -13,7 +13,7 @@ from repricer.cli.cycle.register import Entry, Register
 from repricer.serving.price_list.files import read_list
 from repricer.serving.price_list.kept import KEPT
 
-from ..calls import document
+from ..calls import document, run
 from ..test_own_tables import TRUTH
 
 WEEKS = 'horizon_periods = 46\nfirst_day = "2022-01-03"\nperiod_days = 7'
@@ -115,7 +115,7 @@ def test_sales_that_begin_on_another_weekday_are_refused(shop, tmp_path):
     table = pd.read_csv(tmp_path / "sales.csv", dtype={"product": str})
     table["date"] = pd.to_datetime(table["date"]) + pd.Timedelta(days=1)
     table.to_csv(tmp_path / "sales.csv", index=False)
-    said = call("cycle", str(tmp_path / "cycle.toml"), code=2)
+    said = run("cycle", tmp_path / "cycle.toml", code=2).output
     assert (
         "weeks must begin on a Monday, as in the cycle of 2022-10-31; got 2022-11-08, as the sales begin on a Tuesday; "
         "begin them on a Monday, or name another out"
