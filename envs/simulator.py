@@ -218,7 +218,13 @@ class Market:
         alone = (self.num_markets, self.spec.sizes["N"])
         for part in fields(action):
             values = getattr(action, part.name)
-            if values is None or isinstance(values, bool):
+            if part.name in ("as_charged", "as_promoted"):
+                if not isinstance(values, bool):
+                    raise ValueError(
+                        f"{part.name} of an action must be True or False, for all; got {values!r:.40}; fix it"
+                    )
+                continue
+            if values is None:
                 continue
             shape = (*alone, self.spec.sizes["K"]) if part.name in ("discount", "recommendation") else alone
             if np.shape(values) != shape:

@@ -251,6 +251,15 @@ def test_prices_and_promotions_that_stand_pass_the_rules_of_list_prices_alone(ma
         np.testing.assert_allclose(stands.paid[sold], paid[sold], rtol=1e-6)
 
 
+def test_whether_prices_stand_is_said_for_all(make_shop):
+    market = Market(make_shop())
+    for flag in ("as_charged", "as_promoted"):
+        for wrong in (None, 1, np.ones((1, 3))):
+            action = replace(Action(market.view.list_price), **{flag: wrong})
+            with pytest.raises(ValueError, match=f"{flag} of an action must be True or False, for all; got"):
+                market.step(action)
+
+
 def test_prices_that_stand_follow_the_draw_of_an_episode(make_shop):
     spec = make_shop(prices=RULED)
     spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.25]], [[4.0]]]))
