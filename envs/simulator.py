@@ -18,7 +18,7 @@ from .kernels.expected.demand import catalogue_of
 from .kernels.observe import observe
 from .kernels.outcome import Outcome
 from .kernels.price_rules import guarded_prices
-from .kernels.state import LIST_PRICE, Floats, MarketState
+from .kernels.state import LIST_PRICE, PERIOD, Floats, MarketState
 from .rivals import Rivals
 from .seeds import checked_seed
 from .step import NOTHING_RAW, Dynamics, PeriodInputs
@@ -305,8 +305,8 @@ class Market:
         if stand:
             return proposed
         price, past = np.empty_like(proposed), self.state.context[self.state.layout.past]
-        rival = self.state.context[self.state.layout.rival_price]
-        guarded_prices(proposed, current, past, rival, constants.rules, price, np.empty(price.shape, np.uint16))
+        rival, period = self.state.context[self.state.layout.rival_price], self.state.clock[PERIOD]
+        guarded_prices(proposed, current, past, rival, period, constants.rules, price, np.empty(price.shape, np.uint16))
         return price
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:

@@ -191,6 +191,7 @@ def _models(
         affinity=customers.affinity,
         candidates=customers.candidates,
         high_units=open_.groupby("product")["units"].quantile(busy)[order].to_numpy(dtype=np.float64),
+        last_price=_last_price(split, response),
         current_price=split.grid("price"),
         sold_units=None if split.to_come else split.grid("units"),
         current_promotion=split.grid(PROMOTION) if options.promotions else None,
@@ -205,6 +206,13 @@ def _with_competing_price(split: Split) -> pd.DataFrame:
         return split.products
     last = split.past.sort_values("week").groupby("product")[COMPETITOR_PRICE].last()
     return split.products.assign(**{COMPETITOR_PRICE: split.products["product"].map(last)})
+
+
+def _last_price(split: Split, response: FittedDemand) -> np.ndarray:
+    """(N,) the price of the last week before those to simulate; the regular one where nothing was charged in it."""
+    last = split.past[split.past["week"] == split.past["week"].max()].set_index("product")["price"]
+    charged = last.reindex(list(response.products)).to_numpy(dtype=np.float64)
+    return np.where(np.isnan(charged), response.regular_price, charged)
 
 
 def _levels(last_year: pd.DataFrame, response: FittedDemand) -> np.ndarray:

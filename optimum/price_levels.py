@@ -40,6 +40,7 @@ def covers(spec: MarketSpec) -> bool:
         and not rules.bounds_only
         and rules.frozen is None
         and rules.max_changes is None
+        and not len(rules.planned_rows)
         and spec.prices.max_discount == 0
         and has_horizon(spec)
         and _is_small(spec)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .sections import Array
+from .sections import Array, HistorySection
 from .spec import MarketSpec
 
 _LEAST = 0.01
@@ -37,6 +37,8 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
             axis, values = item.metadata.get("shape", "").find("T"), getattr(part, item.name)
             if axis >= 0 and values is not None:
                 cut[item.name] = values.take(np.arange(first, first + count), axis=axis)
+        if isinstance(part, HistorySection) and first > 0:
+            cut["last_price"] = part.price[first - 1]
         parts[section.name] = replace(part, **cut)
     calendar = spec.calendar
     day = spec.market.first_day if calendar is None else calendar.label(first)

@@ -297,6 +297,9 @@ class HistorySection:
     promotion: Array = array(
         "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
     )
+    last_price: Array | None = array(
+        "N", "the price charged in the period before the first, currency per unit", low=1e-9, high=1e9, optional=True
+    )
     charged_low: Array | None = array(
         "N", "low end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True
     )

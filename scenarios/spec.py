@@ -82,6 +82,8 @@ class MarketSpec(MarketDescription):
                 minimum_margin=prices.minimum_margin,
                 max_change=prices.max_change,
                 direction=prices.direction,
+                last_price=None if self.history is None else self.history.last_price,
+                planned_price=None if self.history is None else self.history.price,
                 ladder=prices.price_ladder,
                 tick=prices.tick,
                 max_discount=prices.max_discount,
@@ -106,8 +108,8 @@ class MarketSpec(MarketDescription):
 
     @property
     def initial_price(self) -> Array:
-        """(N,) the list prices before the first period, currency per unit: regular ones, within the price rules."""
-        return np.clip(self.products.regular_price, self.guardrails.low, self.guardrails.high)
+        """(N,) the list prices before the first period, currency per unit; see `Guardrails.initial_price`."""
+        return self.guardrails.initial_price(self.products.regular_price)
 
     @property
     def calendar(self) -> Calendar | None:

@@ -155,7 +155,7 @@ class PosteriorMoney:
         spec: The market; its demand family is mnl.
         draws: The draws to average over.
         period: One period with the prices as they are; None for whole episodes of fixed prices,
-            which `max_change` lets rise or fall from the regular prices step by step.
+            which `max_change` lets rise or fall from the initial prices step by step.
         reference: (N,) reference prices of that period.
         chances: (Z,) probabilities of its regimes.
 
@@ -187,8 +187,10 @@ class PosteriorMoney:
         self._reference = spec.products.regular_price if reference is None else reference
         self._keeps = 1.0 - (np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability)
         self._begun = spec.initial_price
-        most = spec.prices.max_change
-        self._reach = None if most is None else (self._begun * (1 - most), self._begun * (1 + most))
+        self._planned = spec.guardrails.planned_rows
+        self._reach = (
+            None if spec.prices.max_change is None else self._within(self._begun, 0, np.arange(len(self._begun)))
+        )
         counts, returns = float(spec.market.objective == "profit"), spec.returns
         self._handling = np.zeros(spec.sizes["N"])
         if returns is not None:
@@ -290,16 +292,25 @@ class PosteriorMoney:
         if not self._whole or self._at_once(index, price):
             one, reference = np.ones((len(periods), 1)), self._reference[index]
             return _Path(one * price, one * np.ones_like(price), one * reference, 0 * one * reference)
-        most, now = spec.prices.max_change, self._begun[index]
+        now = self._begun[index]
         memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
         reference, reference_slope, rows = self._reference[index].astype(np.float64), np.zeros(len(index)), []
-        for _ in range(spec.market.horizon_periods):
-            reached = price if most is None else np.clip(price, now * (1 - most[index]), now * (1 + most[index]))
+        for t in range(spec.market.horizon_periods):
+            reached = price if self._reach is None else np.clip(price, *self._within(now, t, index))
             slope = (reached == price).astype(np.float64)
             rows.append((reached, slope, reference, reference_slope))
             now, reference = reached, memory * reference + (1 - memory) * reached
             reference_slope = memory * reference_slope + (1 - memory) * slope
         return _Path(*(np.stack(column)[periods] for column in zip(*rows, strict=True)))
+
+    def _within(self, now: Array, t: int, index: NDArray[np.intp]) -> tuple[Array, Array]:
+        """(J,) lowest and highest price of these products in period t, given the prices before it."""
+        most = np.asarray(self._spec.prices.max_change)[index]
+        low, high = now * (1 - most), now * (1 + most)
+        if not len(self._planned):
+            return low, high
+        planned = self._planned[t, index].astype(np.float64)
+        return np.minimum(low, planned), np.maximum(high, planned)
 
     def _at_once(self, index: NDArray[np.intp], price: Array) -> bool:
         """Whether fixed prices of these products hold from the first period on, and nothing remembers others."""

@@ -43,9 +43,8 @@ def open_period(constants, before, lanes, regime, period, shared, parts, given, 
         `ChoiceInputs`, what the customers meet.
     """
     sections, stock, rivals, transition = constants.sections, constants.stock, constants.rivals, constants.transition
-    guard_prices(
-        parts.price, before[LIST_PRICE], shared.past, shared.rival_price, constants.rules, out.price, out.trail
-    )
+    current = before[LIST_PRICE]
+    guard_prices(parts.price, current, shared.past, shared.rival_price, period, constants.rules, out.price, out.trail)
     if scratch.by_price.shape[0] or parts.discount.shape[0]:
         pay(constants.rules, parts.discount, out.price, scratch.by_price, out.trail)
     copy(shared.rival_price, out.rival_price)

@@ -57,7 +57,7 @@ for _formula in (
 ):
     register_jitable(error_model="numpy")(_formula)
 
-_INFINITE, _NONE, _NO_BIT = np.float32(np.inf), np.int32(0), np.uint16(0)
+_INFINITE, _UNPLANNED, _NONE, _NO_BIT = np.float32(np.inf), np.float32(np.nan), np.int32(0), np.uint16(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _FROZEN, _USED_UP, _LINE, _RIVAL, _DIRECTION = (
@@ -72,6 +72,7 @@ class PriceRules(NamedTuple):
         low: (N,) lower bound of each product on its own, currency per unit.
         high: (N,) upper bound of each product on its own.
         steps: Further arguments of `price_steps`.
+        planned: (T, N) prices as far as which a price may change in any case, or (0, N) if none are planned.
         frozen: (N,) whether the price may not change, or (0,) if all may.
         most_changes: Largest number of changes within the window; 0 for no limit.
         window: Periods.
@@ -94,6 +95,7 @@ class PriceRules(NamedTuple):
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     steps: StepConstants
+    planned: NDArray[np.float32]
     frozen: NDArray[np.bool_]
     most_changes: int
     window: int
@@ -136,6 +138,7 @@ class PriceRules(NamedTuple):
             low=rules.own_low,
             high=rules.own_high,
             steps=steps,
+            planned=rules.planned_rows,
             frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
             most_changes=rules.max_changes or 0,
             window=rules.change_window_periods or 1,
@@ -157,7 +160,7 @@ class PriceRules(NamedTuple):
 
 
 @lean
-def guard_prices(proposed, current, past, rival, rules, price, trail):
+def guard_prices(proposed, current, past, rival, period, rules, price, trail):
     """Fill allowed prices and the rules that changed them.
 
     Args:
@@ -165,26 +168,27 @@ def guard_prices(proposed, current, past, rival, rules, price, trail):
         current: (N, E) current prices.
         past: (H * N, E) past prices.
         rival: (R, E) rival prices as last seen.
+        period: (E,) number of the period.
         rules: `PriceRules`.
         price: (N, E), filled.
         trail: (N, E) uint16, filled; bit i is set where the i-th rule changed the price.
     """
     if rules.rival_at_most.size:
-        _guard_near_rival(proposed, current, past, rival, rules, price, trail)
+        _guard_near_rival(proposed, current, past, rival, period, rules, price, trail)
     elif rules.frozen.size or rules.most_changes > 0 or rules.direction != 0 or rules.small.size:
-        _guard_together(proposed, current, past, rules, price, trail)
+        _guard_together(proposed, current, past, period, rules, price, trail)
     else:
-        _guard_apart(proposed, current, rules, price, trail)
+        _guard_apart(proposed, current, period, rules, price, trail)
 
 
 @lean.entry
-def guarded_prices(proposed, current, past, rival, rules, price, trail):
+def guarded_prices(proposed, current, past, rival, period, rules, price, trail):
     """`guard_prices`, for a call from Python."""
-    guard_prices(proposed, current, past, rival, rules, price, trail)
+    guard_prices(proposed, current, past, rival, period, rules, price, trail)
 
 
 @compiled
-def _guard_near_rival(proposed, current, past, rival, rules, price, trail):
+def _guard_near_rival(proposed, current, past, rival, period, rules, price, trail):
     """As `guard_prices`, where prices are bound to those of rivals."""
     near = np.empty_like(price)
     near[:] = _INFINITE
@@ -195,7 +199,7 @@ def _guard_near_rival(proposed, current, past, rival, rules, price, trail):
         for e in range(near.shape[1]):
             shares = (rules.rival_at_least[n], rules.rival_at_most[n])
             near[n, e] = near_rival(proposed[n, e], near[n, e], shares[0], shares[1], rules.steps)
-    _guard_together(near, current, past, rules, price, trail)
+    _guard_together(near, current, past, period, rules, price, trail)
     for n in range(near.shape[0]):
         for e in range(near.shape[1]):
             if near[n, e] != proposed[n, e] and proposed[n, e] == proposed[n, e]:
@@ -203,14 +207,14 @@ def _guard_near_rival(proposed, current, past, rival, rules, price, trail):
 
 
 @compiled
-def _guard_together(proposed, current, past, rules, price, trail):
+def _guard_together(proposed, current, past, period, rules, price, trail):
     """As `guard_prices`, where prices may be held or depend on one another."""
     holding = rules.frozen.size > 0 or rules.most_changes > 0 or rules.direction != 0
     held_price, held = proposed, np.zeros(price.shape, np.bool_)
     if holding:
         held_price = np.empty_like(price)
         hold(proposed, current, past, rules, held_price, held)
-    _guard_apart(held_price, current, rules, price, trail)
+    _guard_apart(held_price, current, period, rules, price, trail)
     if holding:
         note_held(proposed, current, rules, held, trail)
     if rules.small.size:
@@ -218,10 +222,11 @@ def _guard_together(proposed, current, past, rules, price, trail):
 
 
 @lean
-def _guard_apart(proposed, current, rules, price, trail):
+def _guard_apart(proposed, current, period, rules, price, trail):
     """As `guard_prices`, each product on its own."""
     grid, steps, tick, fall, rise, margin_low, advertised_low = rules.steps
     for n in range(price.shape[0]):
+        plan(rules.planned, period, n, price[n])
         bounds = (rules.low[n], rules.high[n], margin_low[n], advertised_low[n])
         moves = (fall[n], rise[n])
         # Constants, not a variable: the loop without a grid then has no branch and uses SIMD.
@@ -235,13 +240,23 @@ def _guard_apart(proposed, current, rules, price, trail):
             _guard_row(NO_GRID, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
 
 
+@lean
+def plan(planned, period, n, price):
+    """Fill the prices that are planned for a product, (E,), NaN for none."""
+    if planned.shape[0]:
+        for e in range(price.size):
+            price[e] = planned[min(period[e], planned.shape[0] - 1), n]
+    else:
+        price[:] = _UNPLANNED
+
+
 @lean.by_constant
 def _guard_row(grid, steps, tick, moves, bounds, proposed, current, price, trail):
-    """One product's prices, (E,)."""
+    """One product's prices, (E,): on entry `price` holds the planned ones."""
     low, high, margin_low, advertised_low = bounds
     for e in range(price.size):
         constants = (grid, steps, tick, moves[0], moves[1], margin_low, advertised_low)
-        after = price_steps(proposed[e], current[e], low, high, constants)
+        after = price_steps(proposed[e], current[e], price[e], low, high, constants)
         proper, moved, snapped, margin, advertised, floored, final = after
         bits = _STEPS[0] if proper != proposed[e] else _NONE
         bits |= _STEPS[1] if moved != proper else _NONE

@@ -266,7 +266,8 @@ class _Planner:
         return short
 
     def _allowed(self, price: Array) -> Array:
-        return allowed_path(self._spec.guardrails, self._catalogue, price, self._current)[0]
+        rules, current = self._spec.guardrails, self._current
+        return allowed_path(rules, self._catalogue, price, current, current[0])[0]
 
     def _simulated(self, price: Array, seed: int) -> tuple[Array, Array]:
         """(S, N) units sold and revenue of simulated seasons at these prices."""

@@ -5,6 +5,8 @@ A price that stays as it is planned is left alone, whatever the rules say of the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,16 +17,21 @@ from .guardrails import Guardrails
 
 
 def allowed_path(
-    rules: Guardrails, catalogue: Catalogue, wanted: NDArray[np.float64], current: NDArray[np.float64]
+    rules: Guardrails,
+    catalogue: Catalogue,
+    wanted: NDArray[np.float64],
+    current: NDArray[np.float64],
+    before: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], list[list[list[TrailStep]]]]:
     """What the price rules make of prices over several periods.
 
     Args:
-        rules: The price rules.
+        rules: The price rules; their planned prices are replaced by the current ones.
         catalogue: The products.
         wanted: (T, N) the prices that are asked for, currency per unit.
-        current: (T, N) the prices that are planned anyway: those of the first period are taken to
-            have been charged before it, and a product whose price must not change keeps them.
+        current: (T, N) the prices that are planned anyway, which a product whose price must not
+            change keeps.
+        before: (N,) the prices charged before the first period, currency per unit.
 
     Returns:
         (T, N) the allowed prices with seven digits, and by period and product the changes that
@@ -35,16 +42,17 @@ def allowed_path(
         >>> from repricer import load_scenario
         >>> spec = load_scenario("three-stocks").with_changes(prices={"max_change": 0.1})
         >>> current = np.tile(spec.products.regular_price, (2, 1))
-        >>> price, steps = allowed_path(spec.guardrails, catalogue_of(spec), 2 * current, current)
+        >>> price, steps = allowed_path(spec.guardrails, catalogue_of(spec), 2 * current, current, current[0])
         >>> bool(np.allclose(price[1], 1.21 * current[0])), steps[0][0][0].rule
         (True, 'max_change')
     """
-    past = [current[0]] * max(rules.past_periods, 1)
+    rules = replace(rules, planned_price=current)
+    past = [before] * max(rules.past_periods, 1)
     allowed, steps = np.zeros_like(wanted), []
     for t, asked in enumerate(wanted):
-        before = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
+        in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
         action = Action(asked[None].astype(np.float32))
-        made, traces = rules.apply_traced(action, _view(rules, catalogue, t, before, np.array(past)))
+        made, traces = rules.apply_traced(action, _view(rules, catalogue, t, in_force, np.array(past)))
         # Seven digits: all that single precision holds.
         rounded = [float(f"{price:.7g}") for price in made.price[0].tolist()]
         kept = asked == current[t]
@@ -55,9 +63,9 @@ def allowed_path(
 
 
 def _view(
-    rules: Guardrails, catalogue: Catalogue, t: int, before: NDArray[np.float64], past: NDArray[np.float64]
+    rules: Guardrails, catalogue: Catalogue, t: int, in_force: NDArray[np.float64], past: NDArray[np.float64]
 ) -> MarketView:
-    price, nothing = before[None].astype(np.float32), np.zeros((1, before.size), np.float32)
+    price, nothing = in_force[None].astype(np.float32), np.zeros((1, in_force.size), np.float32)
     window = rules.change_window_periods
     changes = None if window is None else (np.diff(past[-(window - 1) :], axis=0) != 0).sum(axis=0)[None]
     return MarketView(catalogue, np.array([t]), price, price, nothing, nothing, nothing, changes=changes)

@@ -27,6 +27,7 @@ from .rule_formulas import (
     price_steps,
     turns_back,
 )
+from .setting_checks import check_settings
 
 # A share of a rival's price that bounds nothing.
 _NO_SHARE = 1e9
@@ -66,6 +67,9 @@ class Guardrails:
             all other rules.
         rival_at_most: (N,) largest such share.
         prior_price_periods: number of periods that make 30 days, where the lowest price in them is to be known.
+        last_price: (N,) prices charged before the first period, currency per unit; None where not known.
+        planned_price: (T, N) prices that are planned anyway, currency per unit: a price may also change as far as
+            they do, so that a reduction may end, or be made smaller; None for no plan.
         names: what errors call the N products; by default their numbers from 1 on.
 
     Attributes:
@@ -109,6 +113,8 @@ class Guardrails:
     rival_at_least: NDArray[np.float64] | None = None
     rival_at_most: NDArray[np.float64] | None = None
     direction: str = "any"
+    last_price: NDArray[np.float64] | None = None
+    planned_price: NDArray[np.float64] | None = None
     names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
@@ -120,9 +126,8 @@ class Guardrails:
     constants: StepConstants = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
-        self._check_scalars()
-        self._check_changes()
-        for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price"):
+        check_settings(self)
+        for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "last_price", "planned_price"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
         if self.max_change is not None:
@@ -155,39 +160,6 @@ class Guardrails:
         object.__setattr__(
             self, "constants", StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
         )
-
-    def _check_scalars(self) -> None:
-        allowed = {
-            "minimum_margin": (0.0, 1.0, self.minimum_margin),
-            "max_change": (0.0, np.inf, self.max_change),
-            "tick": (0.0, np.inf, self.tick),
-            "max_discount": (0.0, 1.0, self.max_discount),
-            "max_segment_spread": (0.0, np.inf, self.max_segment_spread),
-            "max_changes": (1, np.inf, self.max_changes),
-            "change_window_periods": (2, np.inf, self.change_window_periods),
-            "prior_price_periods": (1, np.inf, self.prior_price_periods),
-        }
-        for name, (least, below, value) in allowed.items():
-            numbers = np.atleast_1d(least if value is None else value)
-            if (wrong := numbers[~((numbers >= least) & (numbers < below))]).size:
-                raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {wrong[0]:g}; fix the price rules")
-            if value is not None and name.endswith(("changes", "periods")) and not isinstance(value, int):
-                raise ValueError(f"{name} must be a whole number; got {value:g}; round it")
-
-    def _check_changes(self) -> None:
-        if self.direction not in DIRECTIONS:
-            raise ValueError(
-                f"direction must be one of {', '.join(DIRECTIONS)}; got {self.direction!r}; choose one of them"
-            )
-        most, window = self.max_changes, self.change_window_periods
-        if (most is None) != (window is None):
-            given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
-            raise ValueError(f"{given} needs {lacking}; got no {lacking}; give both or neither")
-        if most is not None and window is not None and most >= window:
-            raise ValueError(
-                f"max_changes must be below change_window_periods ({window}), or it forbids nothing; got {most}; "
-                "lower it or leave both out"
-            )
 
     def _check_rival_shares(self, called: list[str]) -> None:
         if self.rival_at_least is None and self.rival_at_most is None:
@@ -250,6 +222,24 @@ class Guardrails:
                 f"and at most {max(high[n], 0):g}; fix its bounds, or gaps that contradict each other"
             )
         return low, high
+
+    @property
+    def planned_rows(self) -> NDArray[np.float32]:
+        """(T, N) planned prices as far as which a price may change, (0, N) where they do not matter."""
+        if self.planned_price is None or self.max_change is None or self.direction != "any":
+            return np.empty((0, self.floor.size), np.float32)
+        return self.planned_price.astype(np.float32)
+
+    def initial_price(self, regular_price: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(N,) the list prices before the first period: those charged last, else regular ones, within the bounds.
+
+        A product whose price must not change has its regular price throughout; from it on prices move that may
+        move in one direction only.
+        """
+        last = regular_price if self.last_price is None or self.direction != "any" else self.last_price
+        if self.frozen is not None:
+            last = np.where(self.frozen, regular_price, last)
+        return np.clip(last, self.low, self.high)
 
     @property
     def past_periods(self) -> int:
@@ -374,13 +364,18 @@ class Guardrails:
         if self.direction != "any":
             price = np.where(turns_back(price, in_force, DIRECTIONS[self.direction]), in_force, price)
             yield "direction", price
-        steps = price_steps(price, in_force, self.own_low, self.own_high, self.constants)
+        steps = price_steps(price, in_force, self._planned(view), self.own_low, self.own_high, self.constants)
         yield from zip(STEP_RULES, steps, strict=True)
         price = steps[-1]
         if len(self.links):
             held = np.broadcast_to(held, price.shape)
             price = self.links.guarded(price, held, self.low, self.high, self.constants)
             yield "line_order", price
+
+    def _planned(self, view: MarketView) -> Prices:
+        """(E, N) or (1,) the planned prices of the view's periods, NaN for none."""
+        rows = self.planned_rows
+        return rows[np.minimum(view.period, len(rows) - 1)] if len(rows) else np.full(1, np.nan, np.float32)
 
     def _holding(self, view: MarketView) -> dict[str, NDArray[np.bool_]]:
         """The rules that keep current prices, each with the products (N,) or (E, N) that it holds."""

@@ -20,7 +20,7 @@ RULES = {
     "frozen": "the price of a frozen product does not change",
     "max_changes": "a price that was changed as often as allowed within the window does not change",
     "not_a_number": "a price that is not a positive finite number is replaced by the current price",
-    "max_change": "the price changes by at most this share of the current price",
+    "max_change": "the price changes by at most this share of the current price, or as far as is planned anyway",
     "price_ladder": "the price is a step of the price ladder, a multiple of the tick, or has one of the price endings",
     "minimum_margin": "the price leaves at least this margin over the unit cost",
     "minimum_advertised_price": "the list price is at least the minimum advertised price",
@@ -89,12 +89,16 @@ def on_grid(price, least, most, current, grid, steps, tick):
     return price
 
 
-def price_steps(price, in_force, low, high, constants):
-    """The price after each of `STEP_RULES`, for one product or whole arrays; low, high: the hard bounds."""
+def price_steps(price, in_force, planned, low, high, constants):
+    """The price after each of `STEP_RULES`, for one product or whole arrays.
+
+    planned: the price that is planned anyway, NaN for none; low, high: the hard bounds.
+    """
     grid, steps, tick, fall, rise, margin_low, advertised_low = constants
     current = clip(in_force, low, high)
     proper = where((price > ZERO) & (price < _LARGEST), price, current)
     least, most = in_force * (ONE - fall), in_force * (ONE + rise)
+    least, most = where(planned < least, planned, least), where(planned > most, planned, most)
     moved = clip(proper, least, most)
     # The bounds are grid prices too, so that the rules after this one leave the price on the grid.
     snapped = on_grid(moved, least, most, current, grid, steps, tick)

@@ -196,7 +196,8 @@ def _rules(a: _Asked) -> _Said:
         said.append("Its price is frozen: it does not change.")
     elif rules.max_change is not None:
         figures["max_change"] = change = float(np.broadcast_to(rules.max_change, rules.low.shape)[n])
-        said.append(f"It changes by at most {change:.1%} from one period to the next.")
+        more = ", or as far as the planned prices do" if len(rules.planned_rows) else ""
+        said.append(f"It changes by at most {change:.1%} from one period to the next{more}.")
     if rules.max_changes is not None and rules.change_window_periods is not None:
         figures |= {"max_changes": rules.max_changes, "change_window_periods": rules.change_window_periods}
         said.append(f"It changes at most {rules.max_changes} times in {rules.change_window_periods} periods.")

@@ -180,12 +180,17 @@ def _broken_rules(
 ) -> list[str]:
     """A line for each of a zone's numbered rows whose price the rules would change."""
     product = {name: n for n, name in enumerate(bundle.catalogue.products)}
-    period = {week: t for t, week in enumerate(sorted({row.week for _, row in rows}))}
+    weeks = sorted({row.week for _, row in rows})
+    period = {week: t for t, week in enumerate(weeks)}
     wanted, current = np.zeros((2, len(period), len(product)))
     places = {(period[row.week], product[row.product]): (number, row) for number, row in rows}
     for place, (_, row) in places.items():
         wanted[place], current[place] = row.price, row.current_price
-    allowed, steps = allowed_path(bundle.guardrails, bundle.catalogue, wanted, current)
+    rules, catalogue = bundle.guardrails, bundle.catalogue
+    # Before other weeks than the first, the shop charges what it planned.
+    from_start = catalogue.calendar is not None and catalogue.calendar.day(0) == weeks[0]
+    before = rules.initial_price(catalogue.regular_price) if from_start else current[0]
+    allowed, steps = allowed_path(rules, catalogue, wanted, current, before)
     wrong = []
     for t, n in np.argwhere(abs(allowed - wanted) > _SAME * wanted).tolist():
         number, row = places[t, n]

@@ -59,7 +59,7 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
         )
     catalogue, current = catalogue_of(spec), planned_prices(spec)
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
-    price, steps = allowed_path(spec.guardrails, catalogue, wanted, current)
+    price, steps = allowed_path(spec.guardrails, catalogue, wanted, current, spec.initial_price)
     rules = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
     rules = rules | np.array(in_list, np.uint16)

@@ -8,7 +8,7 @@ from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import expected_units, rollout
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario, sample_catalogue
-from repricer.scenarios.sections import Posterior
+from repricer.scenarios.sections import HistorySection, Posterior
 
 RIVAL = {"names": ["r"], "regular_price": 4.0, "quality": 3.0, "price_sensitivity": 0.6}
 CHAIN = {
@@ -64,6 +64,21 @@ def test_it_is_the_mean_of_simulations_of_the_draws(make_shop, changes):
     ]
     mean, error = np.mean(simulated), np.std(simulated, axis=1).max() / np.sqrt(episodes * 3)
     assert money - held == pytest.approx(mean, abs=max(4 * error, 2e-4 * (abs(mean) + held / 1e2)))
+
+
+def test_prices_rise_and_fall_as_far_as_is_planned(make_shop):
+    stock = {"initial_units": 1e4, "replenishment": "none", "holding_cost": 0.0, "lost_sale_cost": 0.0}
+    spec = uncertain(make_shop(prices={"max_change": 0.03, "tick": None}, stock=stock))
+    plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
+    plan[2] = [3.0, 6.0, 2.0]
+    spec = replace(spec, history=HistorySection(price=plan, last_price=[4.2, 5.0, 2.9]))
+    price = np.array([3.6, 5.9, 2.4], np.float32)
+    money = PosteriorMoney(spec, draws_of(spec)).by_draw(price.astype(np.float64))
+    simulated = [
+        rollout(spec.draw(m), FixedPrice(price), episodes=2, seed=1, expected=True, believed=spec) for m in range(3)
+    ]
+    np.testing.assert_allclose(simulated[0].price_path[:4, 0], [4.0, 3.88, 3.6, 3.6], rtol=1e-5)
+    assert np.diff(money) == pytest.approx(np.diff([run.objective.mean() for run in simulated]), rel=1e-4)
 
 
 def test_the_gradient_and_a_line_along_one_price(make_shop):

@@ -1,10 +1,13 @@
 """Price rules that look back: what the market remembers for them, and that it remembers nothing where they are off."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.envs import Market
 from repricer.pricing import Action, RandomPrice
 from repricer.scenarios import ScenarioError
+from repricer.scenarios.sections import HistorySection
 
 
 def step(market: Market, *prices: float) -> list[str]:
@@ -65,6 +68,28 @@ def test_each_product_has_its_largest_change(make_shop):
     market = Market(make_shop(prices={"max_change": [0.05, 0.2, 0.0]}))
     assert step(market, 5.0, 9.0, 3.3) == ["max_change"]
     np.testing.assert_allclose(market.state.list_price, [[4.2, 6.0, 3.0]])
+
+
+def test_a_price_changes_as_far_as_is_planned_beside_its_largest_change(make_shop):
+    spec = make_shop(prices={"max_change": 0.1, "frozen": ["c"], "tick": None})
+    plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
+    plan[1] = [3.0, 6.0, 3.0]
+    spec = replace(spec, history=HistorySection(price=plan, last_price=[3.2, 5.0, 2.0]))
+    market = Market(spec, num_markets=2)
+    # A frozen product keeps its regular price.
+    np.testing.assert_allclose(market.state.list_price, [[3.2, 5.0, 3.0]] * 2)
+    assert step(market, 4.4, 4.0, 3.3) == ["max_change"]
+    np.testing.assert_allclose(market.state.list_price, [[4.0, 4.5, 3.0]] * 2)
+    assert step(market, 3.1, 5.5, 3.0) == []
+    np.testing.assert_allclose(market.state.list_price, [[3.1, 5.5, 3.0]] * 2)
+    assert step(market, 4.8, 7.0, 3.0) == ["max_change"]
+    np.testing.assert_allclose(market.state.list_price, [[4.0, 6.05, 3.0]] * 2)
+    # Where prices may only fall, no plan raises them.
+    falling = Market(spec.with_changes(prices={"direction": "falling"}))
+    assert step(falling, 4.1, 4.0, 3.0) == ["direction"]
+    np.testing.assert_allclose(falling.state.list_price, [[4.0, 4.5, 3.0]])
+    assert step(falling, 3.0, 6.0, 3.0) == ["max_change"]
+    np.testing.assert_allclose(falling.state.list_price, [[3.6, 4.5, 3.0]])
 
 
 def test_a_frozen_price_stays_and_a_line_rises(make_shop):

@@ -121,7 +121,10 @@ def test_nothing_is_live_unless_all_is_right(approve: Any, listed: Path, price_r
     assert wrong.exit_code == 2
     lines = wrong.stderr.splitlines()
     assert "prices.xlsx, row 2, column decided_price: the price must keep the price rule" in lines[0]
-    assert "max_change (the price changes by at most this share of the current price)" in lines[0]
+    assert (
+        "max_change (the price changes by at most this share of the current price, or as far as is planned anyway)"
+        in lines[0]
+    )
     assert "got 9 for 'anchovy' in the week of 2018-01-01; 2.4 would be allowed" in lines[0]
     assert any("row 4, column decided_price" in line and "price_ladder" in line for line in lines)
     assert not listed.with_name("live.csv").exists()
