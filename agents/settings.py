@@ -11,7 +11,7 @@ from ..envs.adapters.view_options import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
 from ..scenarios.errors import nearest
 from .posterior import worst_share
-from .presets import installed_preset, merged_blocks, preset_block, product_wise_blocks, read_preset
+from .presets import installed_preset, merged_blocks, nothing_lasts, preset_block, product_wise_blocks, read_preset
 
 PRODUCT_WISE_FROM = 3
 """From this number of products on, learning is product-wise by default."""
@@ -208,7 +208,8 @@ def settings_for(
     values = merged_blocks(presets, ("default", *by_product, own))
     chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", *by_product))
     if "gamma" in values and "gamma" not in chosen:
-        values["gamma"] = _gamma(spec, values["gamma"])
+        varied = (values | overrides).get("variants", 0) > 0  # what a price brings then tells which market it is
+        values["gamma"] = 0.0 if nothing_lasts(spec) and not varied else _gamma(spec, values["gamma"])
     if spec.market.ending == "truncated" and (values | overrides).get("gamma") == 1:
         raise ValueError(
             f"gamma must be below 1 where the market goes on for ever (ending truncated); got 1 for {spec.name}; leave it "

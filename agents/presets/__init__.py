@@ -34,6 +34,13 @@ def has_separate_periods(spec: MarketSpec) -> bool:
     return not (lasting or runs_out or stock.replenishment == "action")
 
 
+def nothing_lasts(spec: MarketSpec) -> bool:
+    """Whether an action neither changes anything after its period nor tells about it, so that later money is only noise."""
+    unlimited = np.isinf(spec.stock.initial_units).all() and spec.stock.replenishment == "none"
+    hidden = spec.posterior is not None or spec.shocks is not None or (spec.regimes and not spec.regimes.observed)
+    return bool(unlimited and not hidden) and spec.guardrails.bounds_only and has_separate_periods(spec)
+
+
 def product_wise_blocks(*markets: MarketSpec) -> tuple[str, ...]:
     """The blocks for product-wise learning in some markets, the last of which overrides the others.
 
