@@ -79,6 +79,7 @@ class Guardrails:
         links: product lines and price gaps together.
         paid_low: (N,) float32 lowest price after a personal discount.
         constants: what the compiled rules need.
+        planned_rows: (T, N) float32 planned prices as far as which a price may change, (0, N) where they do not matter.
 
     Raises:
         ValueError: no price could satisfy all hard rules, or a setting is out of range.
@@ -124,6 +125,7 @@ class Guardrails:
     own_high: Prices = field(init=False, repr=False)
     paid_low: Prices = field(init=False, repr=False)
     constants: StepConstants = field(init=False, repr=False)
+    planned_rows: Prices = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
         check_settings(self)
@@ -149,6 +151,9 @@ class Guardrails:
         high = grid.rounded(self.ceiling, up=False)
         self._check_range(low, high, margin_low, grid, called)
         self._check_line_bounds(low, high, called)
+        matters = self.planned_price is not None and self.max_change is not None and self.direction == "any"
+        rows = self.planned_price if matters else np.empty((0, self.floor.size))
+        object.__setattr__(self, "planned_rows", np.asarray(rows, np.float32))
         change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
         moves = (0 * self.floor if self.direction == only else change for only in ("rising", "falling"))
         lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
@@ -222,13 +227,6 @@ class Guardrails:
                 f"and at most {max(high[n], 0):g}; fix its bounds, or gaps that contradict each other"
             )
         return low, high
-
-    @property
-    def planned_rows(self) -> NDArray[np.float32]:
-        """(T, N) planned prices as far as which a price may change, (0, N) where they do not matter."""
-        if self.planned_price is None or self.max_change is None or self.direction != "any":
-            return np.empty((0, self.floor.size), np.float32)
-        return self.planned_price.astype(np.float32)
 
     def initial_price(self, regular_price: NDArray[np.floating]) -> NDArray[np.float64]:
         """(N,) the list prices before the first period: those charged last, else regular ones, within the bounds.
