@@ -150,6 +150,9 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     why = _reasons(cycle, before, retrain)
     if before is not None and _stores(zones) != _stores(before.zones):
         why.append("the stores have changed")
+    for folder in register.left:
+        tell(f"dropped {folder}, which was left half made")
+    register.drop_left()
     entry = Entry(
         folder=register.new_folder(found["first_day"]),
         first_day=found["first_day"],
@@ -230,6 +233,7 @@ def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
     before = register.before()
     why = _reasons(cycle, before, retrain)
     steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
+    steps += [f"drop {folder}, which was left half made" for folder in register.left]
     steps += [f"account for {before.folder}"] if before else []
     steps += (
         [f"fit, train, compare, export: {'; '.join(why)}"] if why else [f"refresh the bundle of {given(before).folder}"]

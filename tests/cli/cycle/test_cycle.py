@@ -107,9 +107,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
 @pytest.mark.usefixtures("no_pictures")
 def test_sales_that_begin_on_another_weekday_are_refused(shop, tmp_path):
     """The weeks of an export that is cut off before another weekday would be others, and partly over."""
-    for name in ("all.csv", "products.csv", "cycle.toml"):
-        (tmp_path / name).write_bytes((shop / name).read_bytes())
-    sales_until(tmp_path, 44)
+    _beginning(shop, tmp_path)
     register = Register(tmp_path / "cycles")
     register.add(Entry("2022-10-31", "2022-10-31", "a", "b", trained=True, complete=True))
     table = pd.read_csv(tmp_path / "sales.csv", dtype={"product": str})
@@ -121,6 +119,37 @@ def test_sales_that_begin_on_another_weekday_are_refused(shop, tmp_path):
         "begin them on a Monday, or name another out"
     ) in said
     assert [path.name for path in (tmp_path / "cycles").iterdir() if path.is_dir()] == []
+
+
+def _beginning(shop: Path, folder: Path) -> str:
+    """A copy of the shop in a folder of its own, whose sales reach to the same week; its configuration."""
+    for name in ("all.csv", "products.csv", "cycle.toml"):
+        (folder / name).write_bytes((shop / name).read_bytes())
+    sales_until(folder, 44)
+    return str(folder / "cycle.toml")
+
+
+def _correct_sales(folder: Path) -> None:
+    """Other sales of the same weeks."""
+    text = (folder / "sales.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "sales.csv").write_text("".join(text[:-1]), encoding="utf-8")
+
+
+def test_a_cycle_left_half_made_gives_way_to_one_of_other_tables(shop, tmp_path, monkeypatch):
+    config, cycles = _beginning(shop, tmp_path), tmp_path / "cycles"
+
+    def unusable(*_):
+        raise ValueError("sales must be usable; got none; repair them")
+
+    monkeypatch.setattr(stages, "fit_stage", unusable)
+    run("cycle", config, code=2)
+    assert document("cycle", config, "--dry-run")["would"] == "resume"
+    _correct_sales(tmp_path)
+    left = f"{cycles / '2022-11-07'}, which was left half made"
+    assert f"would drop {left}" in document("cycle", config, "--dry-run")["lines"]
+    assert f"dropped {left}" in run("cycle", config, code=2).output
+    assert [path.name for path in cycles.iterdir() if path.is_dir()] == ["2022-11-07"]
+    assert [entry.folder for entry in Register(cycles).entries] == ["2022-11-07"]
 
 
 def _stop(*_):
