@@ -63,7 +63,7 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         tell: Called with each line of output.
     """
     entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
-    before = register.before(entry.first_day)
+    before = register.refreshed(entry.first_day, entry.folder)
     job = _stages(entry, cycle.out / entry.folder, tell)
     accounts = {} if before is None else _accounts(cycle, register, before, job)
     found: dict[str, Facts] = {}
@@ -141,7 +141,7 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
             "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
         )
-        before, zones = register.before(found["first_day"]), found["zones"]
+        before, zones = register.refreshed(found["first_day"]), found["zones"]
         if before is not None and cycle.config.fit.period == "week":
             _check_weekday(before.first_day, found["first_day"])
     except ValueError:

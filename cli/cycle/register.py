@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 from ...atomic import write_json
@@ -85,6 +85,17 @@ class Register:
         """The last complete cycle, or the last whose weeks begin earlier; of several for the same weeks the newest."""
         earlier = [one for one in self.entries if one.complete and (first_day is None or one.first_day < first_day)]
         return max(reversed(earlier), key=lambda entry: entry.first_day, default=None)
+
+    def refreshed(self, first_day: str, folder: str = "") -> Entry | None:
+        """The cycle whose bundle one refreshes: that before, or where none is, the newest one for the same weeks.
+
+        Args:
+            first_day: First day of its weeks.
+            folder: Name of its folder, if it has one.
+        """
+        older = takewhile(lambda one: one.folder != folder, self.entries)
+        same = [one for one in older if one.complete and one.first_day == first_day]
+        return self.before(first_day) or (same[-1] if same else None)
 
     def new_folder(self, first_day: str) -> str:
         """A name for the folder of a new cycle: its first day, numbered where the day is taken."""

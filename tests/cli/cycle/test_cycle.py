@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.cli.cycle import stages
+from repricer.cli.cycle.config import Cycle
 from repricer.cli.cycle.register import Entry, Register
 from repricer.serving.price_list.files import read_list
 from repricer.serving.price_list.kept import KEPT
@@ -150,6 +151,21 @@ def test_a_cycle_left_half_made_gives_way_to_one_of_other_tables(shop, tmp_path,
     assert f"dropped {left}" in run("cycle", config, code=2).output
     assert [path.name for path in cycles.iterdir() if path.is_dir()] == ["2022-11-07"]
     assert [entry.folder for entry in Register(cycles).entries] == ["2022-11-07"]
+
+
+def test_corrected_tables_of_the_first_weeks_refresh_its_bundle(shop, tmp_path, monkeypatch):
+    config, cycles, asked = _beginning(shop, tmp_path), tmp_path / "cycles", []
+    first = Entry("2022-11-07", "2022-11-07", "a", Cycle(Path(config)).settings(), trained=True, complete=True)
+    (cycles / first.folder).mkdir(parents=True)
+    Register(cycles).add(first)
+    monkeypatch.setattr(stages, "account_stage", lambda *_: {"lines": [], "account": None})
+    monkeypatch.setattr(
+        stages, "refresh_stage", lambda _, place, before: asked.extend([place.folder, before]) or _stop()
+    )
+    assert document("cycle", config, "--dry-run")["would"] == "refresh"
+    for _ in range(2):  # resumed, too
+        CliRunner().invoke(main, ["cycle", config])
+    assert asked == [cycles / "2022-11-07-2", cycles / "2022-11-07"] * 2
 
 
 def _stop(*_):
