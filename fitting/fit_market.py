@@ -24,7 +24,8 @@ from .assumptions import Assumptions
 from .customers import Customers, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, proof_report
-from .fit_split import FitOptions, FittedSplit, fit_split
+from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
+from .market_builder import check_rules
 from .privacy import Privacy
 from .privacy.budget import NETWORK
 from .privacy.customers import private_customers
@@ -138,6 +139,8 @@ def fit(
     tables, zone_sales = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zone_sales, period)
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
+    for part in (split, ahead):
+        check_rules(charged_prices(part), assumptions)
     asked, unknown = objective or assumptions.rules.shop.objective, _without_cost(split.products)
     options = FitOptions(
         name=name or "market",
