@@ -354,7 +354,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
     _, listed = write_lists(cycle, folder, place.stores, judged, keeper=folder / MARKET, policy=folder / BUNDLE)
-    lines = [*refresh_lines(found, folder / BUNDLE), listed]
+    lines = [*refresh_lines(found, folder / BUNDLE, judged=True), listed]
     lines += to_vary(judged, what_to_try(found.price_response))
     return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
 

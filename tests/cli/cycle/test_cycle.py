@@ -101,6 +101,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
         if not later["trained"]:
             _kept_list_is_what_prices_finds(shop, f"cycles/{first_day}/market", later["paths"]["bundle"])
             assert document("cycle", config, "--train", "--dry-run")["would"] == "train"
+            _gain_is_said_once(shop / f"cycles/{first_day}", later["verdict"])
         key = str(shop / "cycles/bundle.pub.pem")
         assert document("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
 
@@ -170,6 +171,13 @@ def test_corrected_tables_of_the_first_weeks_refresh_its_bundle(shop, tmp_path, 
 
 def _stop(*_):
     raise KeyboardInterrupt
+
+
+def _gain_is_said_once(folder: Path, verdict: str) -> None:
+    """The check of a refresh, on fewer draws, would say it otherwise than the verdict does."""
+    said = json.loads((folder / "stages.json").read_bytes())["done"]["refresh"]["lines"]
+    assert "your current prices" in verdict
+    assert not any("against your current prices" in line for line in said)
 
 
 def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> None:
