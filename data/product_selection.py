@@ -81,6 +81,22 @@ def not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float =
         >>> not_chosen(tables, choose_products(tables))  # doctest: +SKIP
         {'they do not sell nearly every week, are too new or gone': 23104, 'their price hardly moves': 310}
     """
+    reasons = reasons_not_chosen(tables, chosen, min_weeks_share=min_weeks_share)
+    return {str(why): int(count) for why, count in reasons.value_counts().items()}
+
+
+def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> pd.Series:
+    """Why each other product of a shop is not priced, by its id, best sellers first.
+
+    Args:
+        tables: Canonical tables.
+        chosen: The products that are priced, with a column `product`.
+        min_weeks_share: As `choose_products` had it.
+
+    Example:
+        >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
+        'their price hardly moves'
+    """
     measures, _ = _measures(tables.sales, min_weeks_share)
     measures = measures.drop(chosen["product"], errors="ignore")
     known = measures.index if tables.products is None else tables.products.dropna(subset="category")["product"]
@@ -99,7 +115,8 @@ def not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float =
         ],
         "better sellers were chosen, or they are priced as one line with these or in another range",
     )
-    return {str(why): int(count) for why, count in pd.Series(reason).value_counts().items()}
+    units = tables.sales.groupby("product")["units"].sum().sort_values(ascending=False, kind="stable")
+    return pd.Series(reason, measures.index).reindex(units.index).dropna()
 
 
 def _candidates(

@@ -8,6 +8,7 @@ from .assumptions import Assumptions
 from .catalogue_parts import catalogue_parts
 from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
+from .fit_report import not_priced
 from .fitted_models import FittedModels
 from .market_builder import build_market
 from .privacy import Privacy
@@ -29,6 +30,7 @@ __all__ = [
     "catalogue_parts",
     "fit",
     "forecasts_since",
+    "not_priced",
     "price_zones",
     "priced_products",
     "refit",

@@ -47,9 +47,12 @@ def shop(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
     (folder / "truth.toml").write_text(TRUTH.replace("horizon_periods = 52", WEEKS), encoding="utf-8")
     (folder / "cycle.toml").write_text(CONFIG, encoding="utf-8")
-    rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdef"]
+    rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdefg"]
     (folder / "products.csv").write_text("\n".join(["product,category", *rows]), encoding="utf-8")
     document("simulate", str(folder / "truth.toml"), "--policy", "random", "--out", str(folder / "all.csv"))
+    sales = pd.read_csv(folder / "all.csv")
+    # One product that hardly sells, which is not priced.
+    pd.concat([sales, sales.head(1).assign(product="g")]).sort_values("date").to_csv(folder / "all.csv", index=False)
     return folder
 
 
@@ -101,7 +104,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
         if not later["trained"]:
             _kept_list_is_what_prices_finds(shop, f"cycles/{first_day}/market", later["paths"]["bundle"])
             assert document("cycle", config, "--train", "--dry-run")["would"] == "train"
-            _gain_is_said_once(shop / f"cycles/{first_day}", later["verdict"])
+            _said_of_a_refresh(shop / f"cycles/{first_day}", later["verdict"])
         key = str(shop / "cycles/bundle.pub.pem")
         assert document("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
 
@@ -173,11 +176,12 @@ def _stop(*_):
     raise KeyboardInterrupt
 
 
-def _gain_is_said_once(folder: Path, verdict: str) -> None:
-    """The check of a refresh, on fewer draws, would say it otherwise than the verdict does."""
+def _said_of_a_refresh(folder: Path, verdict: str) -> None:
+    """The gain once, as the check on fewer draws would say it otherwise than the verdict; and what is not priced."""
     said = json.loads((folder / "stages.json").read_bytes())["done"]["refresh"]["lines"]
     assert "your current prices" in verdict
     assert not any("against your current prices" in line for line in said)
+    assert "  1 as they do not sell nearly every week, are too new or gone: g" in said
 
 
 def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> None:

@@ -1,5 +1,6 @@
 """A catalogue that is too large for one market: a cycle makes a bundle and a list for each part of it, every week."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -79,6 +80,8 @@ def test_a_list_per_part(tmp_path, monkeypatch):
     run("prices", home / "part-2" / "market", "--policy", home / "run", "--out", out)
     assert out.read_bytes() == (home / "part-2" / "prices.csv").read_bytes()
     for name, part in first["parts"].items():
+        said = json.loads((home / name / "stages.json").read_bytes())["done"]["fit"]["lines"]
+        assert not [line for line in said if line.startswith("not priced")], "all are, in one part or the other"
         assert set(load_bundle(part["paths"]["bundle"]).catalogue.products) == {row.product for row in lists[name]}
 
     sales.to_csv(paths["sales"], index=False)
