@@ -24,6 +24,8 @@ _PRICE_FACTOR = 2.0
 # flavours of a brand; only its best seller is chosen.
 _ONE_PRICE_LINE = 0.95
 
+_OTHERS = "better sellers were chosen, or they are priced as one line with these or in another range"
+
 
 def choose_products(
     tables: Tables, *, n_categories: int = 5, per_category: int = 6, min_weeks_share: float = 0.95
@@ -113,8 +115,15 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
             "their price hardly moves",
             "they have no one regular price in a week",
         ],
-        "better sellers were chosen, or they are priced as one line with these or in another range",
+        _OTHERS,
     )
+    if tables.products is not None:
+        category = (
+            measures.index.to_series().map(tables.products.set_index("product")["category"]).where(reason == _OTHERS)
+        )
+        taken = tables.products.loc[tables.products["product"].isin(chosen["product"]), "category"]
+        alone = category.map(category.value_counts()).eq(1) & ~category.isin(taken)
+        reason = np.where(alone, "no other product of their category could be priced", reason)
     units = tables.sales.groupby("product")["units"].sum().sort_values(ascending=False, kind="stable")
     return pd.Series(reason, measures.index).reindex(units.index).dropna()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
 from .identification import identification_checks
+from .market_builder import unique_names
 from .price_changes import price_changes
 from .shop_rules import ShopRules
 from .split import Split
@@ -62,13 +63,16 @@ def not_priced(tables: Tables, products: pd.DataFrame, rules: ShopRules) -> dict
         >>> not_priced(tables, products, ShopRules())["not_priced_names"]  # doctest: +SKIP
         {'their price hardly moves': ['Oat milk 1 l', 'Soy milk 1 l']}
     """
-    reasons, listed = reasons_not_chosen(tables, products), tables.products
-    names = reasons.index.to_series()
-    if listed is not None:
-        kept = rules.chosen_from(listed)["product"]
-        reasons = reasons.mask(names.isin(listed["product"]) & ~names.isin(kept), "the shop's rules leave them out")
+    listed = tables.products
+    kept = None if listed is None else rules.chosen_from(listed)
+    reasons = reasons_not_chosen(replace(tables, products=kept), products)
+    ids = names = reasons.index.to_series()
+    if listed is not None and kept is not None:
+        out = ids.isin(listed["product"]) & ~ids.isin(kept["product"])
+        reasons = reasons.mask(out, "the shop's rules leave them out")
         if "name" in listed:
-            names = names.map(listed.set_index("product")["name"]).fillna(names)
+            names = ids.map(listed.set_index("product")["name"]).fillna(ids)
+    names = unique_names(pd.DataFrame({"product": ids, "name": names}))
     first = {str(why): names[reasons == why].tolist()[:_NAMED] for why in reasons.value_counts().index}
     return {"not_priced": {why: int((reasons == why).sum()) for why in first}, "not_priced_names": first}
 

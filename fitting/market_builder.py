@@ -158,7 +158,7 @@ def _by_category(units: Array, category: NDArray[np.intp]) -> Array:
 
 def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
     return Products(
-        names=tuple(_unique_names(models.products)),
+        names=tuple(unique_names(models.products)),
         ids=tuple(map(str, models.products["product"])),
         regular_price=models.regular_price,
         category=tuple(models.products["category"]),
@@ -235,8 +235,16 @@ def _history(models: FittedModels, names: tuple[str, ...]) -> HistorySection:
     )
 
 
-def _unique_names(products: pd.DataFrame) -> pd.Series:
-    """The products' names, followed by the id where two products share a name."""
+def unique_names(products: pd.DataFrame) -> pd.Series:
+    """The products' names, followed by the id where two products share a name.
+
+    Args:
+        products: One row per product: `product` and `name`.
+
+    Example:
+        >>> unique_names(pd.DataFrame({"product": ["1", "2", "3"], "name": ["tea", "milk", "tea"]})).tolist()
+        ['tea (1)', 'milk', 'tea (3)']
+    """
     shared = products["name"].duplicated(keep=False)
     return products["name"].where(~shared, products["name"] + " (" + products["product"] + ")")
 

@@ -15,10 +15,10 @@ def test_products_that_are_not_priced_are_named_by_reason_best_sellers_first():
     sales = pd.DataFrame(lines, columns=["date", "product", "units"]).sort_values("date", ignore_index=True)
     sales = sales.assign(price_paid=2.0, regular_price=2.0)
     listed = pd.DataFrame({"product": ["a", "q", *(f"r{n}" for n in range(1, 6))], "category": "x"})
-    listed["name"] = ["Apple", "Quince", None, *(f"Rose {n}" for n in range(2, 6))]
+    listed["name"] = ["Apple", "Quince", None, "Rose 2", "Rose", "Rose", "Rose 5"]
     rules = ShopRules.of({"product": {"q": {"excluded": True}}})
     found = not_priced(Tables(sales, listed), pd.DataFrame({"product": ["a"]}), rules)
     assert found["not_priced"] == {RARE: 5, RULED: 1}
-    assert found["not_priced_names"] == {RARE: ["Rose 5", "Rose 4", "Rose 3"], RULED: ["Quince"]}
+    assert found["not_priced_names"] == {RARE: ["Rose 5", "Rose (r4)", "Rose (r3)"], RULED: ["Quince"]}
     without_names = not_priced(Tables(sales, listed.drop(columns="name")), pd.DataFrame({"product": ["a"]}), rules)
     assert without_names["not_priced_names"][RARE] == ["r5", "r4", "r3"]
