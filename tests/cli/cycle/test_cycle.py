@@ -172,6 +172,16 @@ def test_corrected_tables_of_the_first_weeks_refresh_its_bundle(shop, tmp_path, 
     assert asked == [cycles / "2022-11-07-2", cycles / "2022-11-07"] * 2
 
 
+def test_a_dry_run_says_what_corrected_tables_would_refresh(shop, tmp_path):
+    config, register = _beginning(shop, tmp_path), Register(tmp_path / "cycles")
+    settings = Cycle(Path(config)).settings()
+    for first_day in ("2022-10-31", "2022-11-07"):
+        register.add(Entry(first_day, first_day, "a", settings, trained=True, complete=True))
+    said = document("cycle", config, "--dry-run")["lines"]
+    assert "would refresh the bundle of 2022-11-07" in said
+    assert "would take 2022-10-31 for 2022-11-07 if the tables end in the same week as those of that cycle" in said
+
+
 def _stop(*_):
     raise KeyboardInterrupt
 
