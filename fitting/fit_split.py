@@ -199,8 +199,8 @@ def _models(
 
 def charged_prices(split: Split) -> ChargedPrices:
     """What the shop charged in the past of a split."""
-    order = split.products["product"]
-    charged = _last_year(split).groupby("product")["price"].quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]
+    order, prices = split.products["product"], _last_year(split).groupby("product")["price"]
+    charged = prices.quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]  # pyright: ignore[reportArgumentType]
     regular = regular_price(split.past)[order].to_numpy(dtype=np.float64)
     return ChargedPrices(_with_competing_price(split), regular, charged.to_numpy(dtype=np.float64).T)
 

@@ -231,7 +231,7 @@ def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
     if entry is not None:
         return {"would": "resume", "lines": [f"would resume {cycle.out / entry.folder}"]}
     before = register.before()
-    earlier = before and register.before(before.first_day)
+    earlier = None if before is None else register.before(before.first_day)
     why = _reasons(cycle, before, retrain)
     steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
     steps += [f"drop {folder}, which was left half made" for folder in register.left]
@@ -239,7 +239,7 @@ def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
     steps += (
         [f"fit, train, compare, export: {'; '.join(why)}"] if why else [f"refresh the bundle of {given(before).folder}"]
     )
-    if earlier:  # which it is, only the import tells
+    if before and earlier:  # which it is, only the import tells
         steps.append(f"take {earlier.folder} for {before.folder} if the tables end in the same week as those of that cycle")
     steps.append(f"write the price list into a new folder of {cycle.out}")
     return {"would": "train" if why else "refresh", "lines": [f"would {step}" for step in steps]}
