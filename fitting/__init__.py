@@ -12,7 +12,7 @@ from .fit_report import not_priced
 from .fitted_models import FittedModels
 from .market_builder import build_market
 from .privacy import Privacy
-from .refit import forecasts_since, refit
+from .refit import forecasts_since, products_gone, refit
 from .shop_rules import ShopRules
 from .split import priced_products
 from .zones import Zone, price_zones, zone_tables
@@ -33,6 +33,7 @@ __all__ = [
     "not_priced",
     "price_zones",
     "priced_products",
+    "products_gone",
     "refit",
     "zone_tables",
 ]

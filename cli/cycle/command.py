@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date
 from functools import partial
@@ -148,8 +149,11 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         shutil.rmtree(importing, ignore_errors=True)
         raise
     why = _reasons(cycle, before, retrain)
-    if before is not None and _stores(zones) != _stores(before.zones):
-        why.append("the stores have changed")
+    if before is not None:
+        why += ["the stores have changed"] * (_stores(zones) != _stores(before.zones))
+        why += _gone(cycle, importing, before)
+        tell("")
+        tell(f"trains again: {'; '.join(why)}" if why else f"refreshes {cycle.out / before.folder}, and trains nothing")
     for folder in register.left:
         tell(f"dropped {folder}, which was left half made")
     register.drop_left()
@@ -166,6 +170,19 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     importing.rename(cycle.out / entry.folder)
     register.add(entry)
     return entry
+
+
+def _gone(cycle: Cycle, home: Path, before: Entry) -> list[str]:
+    """Why the cycle before cannot be refreshed: the tables hold no sales of some of its products any more."""
+    import pandas as pd
+
+    from ...fitting import products_gone
+    from ...scenarios.errors import listed
+
+    files = [market.folder / MARKET / "fit.json" for zone in before.places(cycle.out) for market in zone.markets]
+    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["refit"]["products"]]
+    names = products_gone(stages.tables_of(cycle, home), pd.DataFrame(rows).drop_duplicates("product"))
+    return [f"the tables hold no sales of {listed(names)} any more"] if names else []
 
 
 def _check_weekday(before: str, first_day: str) -> None:
@@ -240,6 +257,8 @@ def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
         [f"fit, train, compare, export: {'; '.join(why)}"] if why else [f"refresh the bundle of {given(before).folder}"]
     )
     if before and earlier:  # which it is, only the import tells
-        steps.append(f"take {earlier.folder} for {before.folder} if the tables end in the same week as those of that cycle")
+        steps.append(
+            f"take {earlier.folder} for {before.folder} if the tables end in the same week as those of that cycle"
+        )
     steps.append(f"write the price list into a new folder of {cycle.out}")
     return {"would": "train" if why else "refresh", "lines": [f"would {step}" for step in steps]}

@@ -160,7 +160,7 @@ def test_a_cycle_left_half_made_gives_way_to_one_of_other_tables(shop, tmp_path,
 def test_corrected_tables_of_the_first_weeks_refresh_its_bundle(shop, tmp_path, monkeypatch):
     config, cycles, asked = _beginning(shop, tmp_path), tmp_path / "cycles", []
     first = Entry("2022-11-07", "2022-11-07", "a", Cycle(Path(config)).settings(), trained=True, complete=True)
-    (cycles / first.folder).mkdir(parents=True)
+    _priced(cycles / first.folder, "abcdef")
     Register(cycles).add(first)
     monkeypatch.setattr(stages, "account_stage", lambda *_: {"lines": [], "account": None})
     monkeypatch.setattr(
@@ -170,6 +170,25 @@ def test_corrected_tables_of_the_first_weeks_refresh_its_bundle(shop, tmp_path, 
     for _ in range(2):  # resumed, too
         CliRunner().invoke(main, ["cycle", config])
     assert asked == [cycles / "2022-11-07-2", cycles / "2022-11-07"] * 2
+
+
+def test_a_product_that_is_no_longer_in_the_tables_is_a_reason_to_train(shop, tmp_path, monkeypatch):
+    config, cycles = _beginning(shop, tmp_path), tmp_path / "cycles"
+    first = Entry("2022-10-31", "2022-10-31", "a", Cycle(Path(config)).settings(), trained=True, complete=True)
+    _priced(cycles / first.folder, "abcdefz")
+    Register(cycles).add(first)
+    monkeypatch.setattr(stages, "account_stage", lambda *_: {"lines": [], "account": None})
+    monkeypatch.setattr(stages, "fit_stage", _stop)
+    monkeypatch.setattr(stages, "refresh_stage", lambda *_: pytest.fail("refreshed"))
+    said = run("cycle", config, code=130).output
+    assert "trains again: the tables hold no sales of z any more" in said
+
+
+def _priced(folder: Path, products: str) -> None:
+    """What the fit of a cycle says of its products."""
+    (folder / "market").mkdir(parents=True)
+    record = {"products": [{"product": name} for name in products]}
+    (folder / "market/fit.json").write_text(json.dumps({"refit": record}), encoding="utf-8")
 
 
 def test_a_dry_run_says_what_corrected_tables_would_refresh(shop, tmp_path):
