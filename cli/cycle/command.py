@@ -181,7 +181,9 @@ def _gone(cycle: Cycle, home: Path, before: Entry) -> list[str]:
 
     files = [market.folder / MARKET / "fit.json" for zone in before.places(cycle.out) for market in zone.markets]
     rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["refit"]["products"]]
-    names = products_gone(stages.tables_of(cycle, home), pd.DataFrame(rows).drop_duplicates("product"))
+    priced = pd.DataFrame(rows).drop_duplicates("product").set_index("product", drop=False)
+    lost = priced.loc[products_gone(stages.tables_of(cycle, home), priced)]
+    names = lost.get("name", lost["product"]).fillna(lost["product"]).tolist()
     return [f"the tables hold no sales of {listed(names)} any more"] if names else []
 
 

@@ -175,19 +175,21 @@ def test_corrected_tables_of_the_first_weeks_refresh_its_bundle(shop, tmp_path, 
 def test_a_product_that_is_no_longer_in_the_tables_is_a_reason_to_train(shop, tmp_path, monkeypatch):
     config, cycles = _beginning(shop, tmp_path), tmp_path / "cycles"
     first = Entry("2022-10-31", "2022-10-31", "a", Cycle(Path(config)).settings(), trained=True, complete=True)
-    _priced(cycles / first.folder, "abcdefz")
+    _priced(cycles / first.folder, "abcdefz", name="Zebra cakes")
     Register(cycles).add(first)
     monkeypatch.setattr(stages, "account_stage", lambda *_: {"lines": [], "account": None})
     monkeypatch.setattr(stages, "fit_stage", _stop)
     monkeypatch.setattr(stages, "refresh_stage", lambda *_: pytest.fail("refreshed"))
     said = run("cycle", config, code=130).output
-    assert "trains again: the tables hold no sales of z any more" in said
+    assert "trains again: the tables hold no sales of Zebra cakes any more" in said
 
 
-def _priced(folder: Path, products: str) -> None:
+def _priced(folder: Path, products: str, **last: str) -> None:
     """What the fit of a cycle says of its products."""
     (folder / "market").mkdir(parents=True)
-    record = {"products": [{"product": name} for name in products]}
+    rows = [{"product": name} for name in products]
+    rows[-1] |= last
+    record = {"products": rows}
     (folder / "market/fit.json").write_text(json.dumps({"refit": record}), encoding="utf-8")
 
 
