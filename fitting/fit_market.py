@@ -133,15 +133,13 @@ def fit(
     if not isinstance(tables, Tables):
         name = name or scenario_name(Path(tables).resolve().name)
         tables = load_tables(Path(tables))
-    assumptions = assumptions or Assumptions()
-    products = priced_products(tables, assumptions.rules) if products is None else products
-    products = assumptions.rules.chosen_from(products)
+    rules = (assumptions := assumptions or Assumptions()).rules
+    products = rules.chosen_from(priced_products(tables, rules) if products is None else products)
     tables, zone_sales = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zone_sales, period)
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
-    for part in (split, ahead):
-        check_rules(charged_prices(part), assumptions)
-    asked, unknown = objective or assumptions.rules.shop.objective, _without_cost(split.products)
+    check_rules(assumptions, charged_prices(split), charged_prices(ahead))
+    asked, unknown = objective or rules.shop.objective, _without_cost(split.products)
     options = FitOptions(
         name=name or "market",
         objective=_objective(asked, bool(unknown.any())),

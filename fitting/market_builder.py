@@ -95,27 +95,28 @@ def build_market(
     )
 
 
-def check_rules(charged: ChargedPrices, assumptions: Assumptions) -> None:
+def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
     """Check that the price rules leave every product a price, which needs nothing that is fitted.
 
     Args:
-        charged: What the shop charged.
-        assumptions: What the rules do not say.
+        assumptions: What the rules do not say, and the rules.
+        charged: What the shop charged, until one or several days.
 
     Raises:
         ScenarioError: They leave one none.
     """
-    products = _products(charged, assumptions)
-    MarketSpec(
-        name="rules",
-        version=1,
-        summary="The price rules in a market of any demand.",
-        market=MarketSection(horizon_periods=1),
-        products=products,
-        arrivals=Arrivals(rate=np.array(1.0)),
-        demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
-        prices=_prices(charged, products.names, False, assumptions),
-    )
+    for prices in charged:
+        products = _products(prices, assumptions)
+        MarketSpec(
+            name="rules",
+            version=1,
+            summary="The price rules in a market of any demand.",
+            market=MarketSection(horizon_periods=1),
+            products=products,
+            arrivals=Arrivals(rate=np.array(1.0)),
+            demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
+            prices=_prices(prices, products.names, False, assumptions),
+        )
 
 
 def _assumed(

@@ -47,7 +47,7 @@ def narrowest(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) 
 def _allows(models: FittedModels, assumptions: Assumptions) -> bool:
     """Whether every product has an allowed price: price endings may lie beyond a narrow range."""
     try:
-        check_rules(models, assumptions)
+        check_rules(assumptions, models)
     except ScenarioError:
         return False
     return True
