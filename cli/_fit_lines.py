@@ -21,7 +21,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     lines = [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *report["plan"],
-        *_not_priced_lines(report),
+        *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
         f"(moving average {s['moving_average_wape']:.1%})",
@@ -63,14 +63,17 @@ def quiet(name: str) -> str:
     return name.lower() if name.isupper() else name
 
 
-def _not_priced_lines(report: dict[str, Any]) -> list[str]:
-    """How many products of the tables are not priced, and why."""
+def not_priced_lines(report: dict[str, Any]) -> list[str]:
+    """How many products of the tables are not priced, why, and the best sellers among them."""
     reasons = report["not_priced"]
     if not reasons:
         return []
-    said = "; ".join(f"{count:,} as {why}" for why, count in reasons.items())
-    total = sum(reasons.values())
-    return [f"not priced, current prices stay: {total:,} product{'s' * (total != 1)} ({said})"]
+    total, names = sum(reasons.values()), report["not_priced_names"]
+    lines = [f"not priced, current prices stay: {total:,} product{'s' * (total != 1)}"]
+    for why, count in reasons.items():
+        more = count - len(names[why])
+        lines.append(f"  {count:,} as {why}: {', '.join(names[why])}{f' and {more:,} more' if more else ''}")
+    return lines
 
 
 def cost_lines(report: dict[str, Any]) -> list[str]:

@@ -96,6 +96,10 @@ def import_(
 
     if update and (encrypt or (out / f"sales.parquet{ENDING}").exists()):
         raise DataError("an encrypted folder must be imported anew; got --update; leave it out")
+    if not update and (out / "sales.parquet").is_file():
+        raise DataError(
+            f"the output folder must be new; got {out}, which holds an import; replace it by --update, or name another"
+        )
     if not update:
         check_new(out)
     hidden = secret() if encrypt else None

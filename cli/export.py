@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..agents import Run
+    from ..scenarios import MarketSpec
     from ..serving.exporter.holding import Holding
+
+_NO_POSTERIOR = (
+    "--policy recommended needs a market with a posterior, as fit writes it; got one without; give --policy learned"
+)
 
 
 @click.command("export")
@@ -98,15 +103,14 @@ def command(
     from ..serving.bundle.signing import own_key_paths
 
     learned, rules = _run(run, scenario, algo, values, seed), None
+    _check_asked(learned.spec, prices, out, key)
     if method is not None:
-        _check_plain(method, encrypt=encrypt)
+        _check_compressed(method, prices, encrypt=encrypt)
         learned, rules = _compressed(learned, method, limits | {"seed": seed}, (lambda _: None) if as_json else say)
     comparison = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
     holding = holding_of(prices, comparison)
-    if method is not None and not holding.learned:
-        raise ValueError(
-            f"--compress is for learned prices; got {holding.words}, which are recommended; give --policy learned"
-        )
+    if method is not None:
+        _check_learned(holding)
     judged = replace(learned, evaluation=comparison)
     bundle = load_bundle(export(judged, out, holding=holding, key=key, seed=seed, encrypt=encrypt))
     private, public = own_key_paths(out) if key is None else (key, None)
@@ -135,9 +139,7 @@ def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:
 
     best = recommended_holding(comparison)
     if prices == "recommended" and best.recommended is None:
-        raise ValueError(
-            "--policy recommended needs a market with a posterior, as fit writes it; got one without; give --policy learned"
-        )
+        raise ValueError(_NO_POSTERIOR)
     if prices in (None, "recommended"):
         return best
     found = Holding(prices)
@@ -156,7 +158,32 @@ def holds_line(manifest: dict[str, Any]) -> str:
     return f"note: the bundle holds {holds['words']}; recommended: {other}"
 
 
-def _check_plain(method: str, *, encrypt: bool) -> None:
+def _check_asked(spec: MarketSpec, prices: str | None, out: Path, key: Path | None) -> None:
+    """What would otherwise be refused after the evaluation."""
+    from ..serving.bundle.files import check_target
+    from ..serving.bundle.signing import read_private_key
+    from ..serving.exporter.holding import Holding, check_orders
+
+    check_target(out)
+    if key is not None:
+        read_private_key(key)
+    if prices == "recommended" and not spec.num_draws:
+        raise ValueError(_NO_POSTERIOR)
+    if prices not in (None, "recommended"):
+        check_orders(spec, Holding(prices))
+
+
+def _check_learned(holding: Holding) -> None:
+    if not holding.learned:
+        which = ", which are recommended" * bool(holding.recommended)
+        raise ValueError(f"--compress is for learned prices; got {holding.words}{which}; give --policy learned")
+
+
+def _check_compressed(method: str, prices: str | None, *, encrypt: bool) -> None:
+    from ..serving.exporter.holding import Holding
+
+    if prices not in (None, "recommended"):
+        _check_learned(Holding(prices))
     if method == "tree" and encrypt:
         raise ValueError("--compress tree writes its rules as plain text; got --encrypt; give --compress small")
 

@@ -77,8 +77,14 @@ def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any
     }
 
 
-def refresh_lines(found: Refreshed, out: Path) -> list[str]:
-    """What a refresh did, in lines."""
+def refresh_lines(found: Refreshed, out: Path, *, judged: bool = False) -> list[str]:
+    """What a refresh did, in lines.
+
+    Args:
+        found: What it did.
+        out: Where the bundle is.
+        judged: Whether a verdict follows, which alone then says what is gained over the current prices.
+    """
     bundle, calendar = found.bundle, found.spec.calendar
     span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
     lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]
@@ -86,6 +92,8 @@ def refresh_lines(found: Refreshed, out: Path) -> list[str]:
         names = {"vs_own": "your current prices", "vs_best_fixed": "the best fixed prices"}
         if bundle.manifest["holds"]["prices"] != "learned":
             del names["vs_best_fixed"]
+        if judged:
+            del names["vs_own"]
         check = found.check
         lines += [
             f"expected {found.spec.market.objective} against {name}, over {check['draws']} posterior draws: {_gain(check[key])}"

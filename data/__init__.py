@@ -8,7 +8,7 @@ from .importing import import_folder, import_table, import_tables
 from .mapping import TableMapping, load_mapping
 from .panel import context_ahead, product_weeks
 from .plotting import check_plot_path, plot_summary
-from .product_selection import choose_products, not_chosen
+from .product_selection import choose_products, not_chosen, reasons_not_chosen
 from .pseudonyms import pseudonymise
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables, scan_tables
@@ -42,6 +42,7 @@ __all__ = [
     "plot_summary",
     "product_weeks",
     "pseudonymise",
+    "reasons_not_chosen",
     "sales_summary",
     "sales_totals",
     "save_tables",

@@ -24,6 +24,8 @@ _PRICE_FACTOR = 2.0
 # flavours of a brand; only its best seller is chosen.
 _ONE_PRICE_LINE = 0.95
 
+_OTHERS = "better sellers were chosen, or they are priced as one line with these or in another range"
+
 
 def choose_products(
     tables: Tables, *, n_categories: int = 5, per_category: int = 6, min_weeks_share: float = 0.95
@@ -81,6 +83,22 @@ def not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float =
         >>> not_chosen(tables, choose_products(tables))  # doctest: +SKIP
         {'they do not sell nearly every week, are too new or gone': 23104, 'their price hardly moves': 310}
     """
+    reasons = reasons_not_chosen(tables, chosen, min_weeks_share=min_weeks_share)
+    return {str(why): int(count) for why, count in reasons.value_counts().items()}
+
+
+def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> pd.Series:
+    """Why each other product of a shop is not priced, by its id, best sellers first.
+
+    Args:
+        tables: Canonical tables.
+        chosen: The products that are priced, with a column `product`.
+        min_weeks_share: As `choose_products` had it.
+
+    Example:
+        >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
+        'their price hardly moves'
+    """
     measures, _ = _measures(tables.sales, min_weeks_share)
     measures = measures.drop(chosen["product"], errors="ignore")
     known = measures.index if tables.products is None else tables.products.dropna(subset="category")["product"]
@@ -97,9 +115,17 @@ def not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float =
             "their price hardly moves",
             "they have no one regular price in a week",
         ],
-        "better sellers were chosen, or they are priced as one line with these or in another range",
+        _OTHERS,
     )
-    return {str(why): int(count) for why, count in pd.Series(reason).value_counts().items()}
+    if tables.products is not None:
+        category = (
+            measures.index.to_series().map(tables.products.set_index("product")["category"]).where(reason == _OTHERS)
+        )
+        taken = tables.products.loc[tables.products["product"].isin(chosen["product"]), "category"]
+        alone = category.map(category.value_counts()).eq(1) & ~category.isin(taken)
+        reason = np.where(alone, "no other product of their category could be priced", reason)
+    units = tables.sales.groupby("product")["units"].sum().sort_values(ascending=False, kind="stable")
+    return pd.Series(reason, measures.index).reindex(units.index).dropna()
 
 
 def _candidates(

@@ -8,10 +8,11 @@ from .assumptions import Assumptions
 from .catalogue_parts import catalogue_parts
 from .demand import FittedDemand, Priors
 from .fit_market import FittedMarket, fit
+from .fit_report import not_priced
 from .fitted_models import FittedModels
 from .market_builder import build_market
 from .privacy import Privacy
-from .refit import forecasts_since, refit
+from .refit import forecasts_since, products_gone, refit
 from .shop_rules import ShopRules
 from .split import priced_products
 from .zones import Zone, price_zones, zone_tables
@@ -29,8 +30,10 @@ __all__ = [
     "catalogue_parts",
     "fit",
     "forecasts_since",
+    "not_priced",
     "price_zones",
     "priced_products",
+    "products_gone",
     "refit",
     "zone_tables",
 ]

@@ -16,15 +16,16 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ..data import Tables, load_tables, not_chosen
+from ..data import Tables, load_tables
 from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, candidates, forecasts_from, score
 from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions
 from .customers import Customers, fit_customers, records
 from .demand import Priors
-from .fit_report import fit_report, proof_report
-from .fit_split import FitOptions, FittedSplit, fit_split
+from .fit_report import fit_report, not_priced, proof_report
+from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
+from .market_builder import check_rules
 from .privacy import Privacy
 from .privacy.budget import NETWORK
 from .privacy.customers import private_customers
@@ -132,13 +133,13 @@ def fit(
     if not isinstance(tables, Tables):
         name = name or scenario_name(Path(tables).resolve().name)
         tables = load_tables(Path(tables))
-    assumptions = assumptions or Assumptions()
-    products = priced_products(tables, assumptions.rules) if products is None else products
-    products = assumptions.rules.chosen_from(products)
+    rules = (assumptions := assumptions or Assumptions()).rules
+    products = rules.chosen_from(priced_products(tables, rules) if products is None else products)
     tables, zone_sales = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zone_sales, period)
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
-    asked, unknown = objective or assumptions.rules.shop.objective, _without_cost(split.products)
+    check_rules(assumptions, charged_prices(split), charged_prices(ahead))
+    asked, unknown = objective or rules.shop.objective, _without_cost(split.products)
     options = FitOptions(
         name=name or "market",
         objective=_objective(asked, bool(unknown.any())),
@@ -183,7 +184,7 @@ class _Fitted(NamedTuple):
 
     def result(self, tables: Tables, without_costs: NDArray[np.bool_]) -> FittedMarket:
         """What `fit` returns; `without_costs`: for want of which products' unit costs prices maximise revenue."""
-        report = self.report(not_chosen(tables, self.products))
+        report = self.report(not_priced(tables, self.products, self.options.assumptions.rules))
         names = np.array(self.market.spec.products.names)
         report |= {"revenue_without_costs": names[without_costs].tolist(), "refit": self.record()}
         market, proof = (
@@ -192,12 +193,13 @@ class _Fitted(NamedTuple):
         )
         return FittedMarket(market, report, proof)
 
-    def report(self, not_priced: dict[str, Any]) -> dict[str, Any]:
+    def report(self, left_out: dict[str, Any]) -> dict[str, Any]:
         """How the models were fitted, and how well they did in the held-out weeks."""
         ahead = self.market.split
         return (
             ahead.span()
-            | {"plan": list(ahead.plan), "not_priced": not_priced}
+            | {"plan": list(ahead.plan)}
+            | left_out
             | self.demand.choice
             | fit_report(self.market, self.customers)
             | {"proof": proof_report(self.proof, self.demand.errors, self.options.seed)}

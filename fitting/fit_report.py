@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..data import Tables, reasons_not_chosen
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
 from .identification import identification_checks
+from .market_builder import unique_names
 from .price_changes import price_changes
+from .shop_rules import ShopRules
 from .split import Split
+
+_NAMED = 3
 
 
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
@@ -44,6 +49,32 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "trend": _trend(split, market.trend, market.paths),
         "assumptions": list(market.spec.assumptions),
     }
+
+
+def not_priced(tables: Tables, products: pd.DataFrame, rules: ShopRules) -> dict[str, Any]:
+    """How many products of the tables are not priced by reason, and the names of the best sellers among them.
+
+    Args:
+        tables: The shop's tables.
+        products: The products that are priced, with a column `product`.
+        rules: The shop's rules.
+
+    Example:
+        >>> not_priced(tables, products, ShopRules())["not_priced_names"]  # doctest: +SKIP
+        {'their price hardly moves': ['Oat milk 1 l', 'Soy milk 1 l']}
+    """
+    listed = tables.products
+    kept = None if listed is None else rules.chosen_from(listed)
+    reasons = reasons_not_chosen(replace(tables, products=kept), products)
+    ids = names = reasons.index.to_series()
+    if listed is not None and kept is not None:
+        out = ids.isin(listed["product"]) & ~ids.isin(kept["product"])
+        reasons = reasons.mask(out, "the shop's rules leave them out")
+        if "name" in listed:
+            names = ids.map(listed.set_index("product")["name"]).fillna(ids)
+    names = unique_names(pd.DataFrame({"product": ids, "name": names}))
+    first = {str(why): names[reasons == why].tolist()[:_NAMED] for why in reasons.value_counts().index}
+    return {"not_priced": {why: int((reasons == why).sum()) for why in first}, "not_priced_names": first}
 
 
 def price_response(market: FittedSplit) -> list[dict[str, Any]]:

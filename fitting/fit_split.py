@@ -24,7 +24,7 @@ from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import Customers
 from .demand import FittedDemand, Priors, RememberedPrice, SalesGrids, SegmentUnits, fit_demand
-from .fitted_models import FittedModels
+from .fitted_models import ChargedPrices, FittedModels
 from .identification import identified
 from .market_builder import build_market
 from .price_range import narrowest
@@ -168,15 +168,13 @@ def _models(
     options: FitOptions,
 ) -> FittedModels:
     """Everything that the market is built from."""
-    order, weeks = split.products["product"], np.sort(split.past["week"].unique())
-    last_year = split.past[split.past["week"] >= weeks[-min(_CHARGED_WEEKS * split.per_week, len(weeks))]]
-    charged = last_year.groupby("product")["price"].quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]
+    order, prices = split.products["product"], charged_prices(split)
     at_plan, at_regular = _forecasts(split, forecaster, paths, regular_price(split.past))
     planned, usual = _with_prices(split, response, _mean(at_plan, split), _mean(at_regular, split))
     shock, busy = paths.shock(), options.assumptions.cover_quantile
     open_ = split.past[split.past["traffic"] > 0]
     return FittedModels(
-        products=_with_competing_price(split),
+        products=prices.products,
         first_day=split.weeks[0],
         period=split.period,
         forecast=usual,
@@ -184,8 +182,8 @@ def _models(
         overdispersion=_overdispersion(at_plan, list(order), shock),
         shocks=Shocks(volatility=shock.volatility, persistence=shock.persistence),
         regular_price=response.regular_price,
-        charged=charged.to_numpy(dtype=np.float64).T,
-        levels=_levels(last_year, response),
+        charged=prices.charged,
+        levels=_levels(_last_year(split), response),
         demand=response,
         segments=customers.names,
         affinity=customers.affinity,
@@ -198,6 +196,19 @@ def _models(
         plan=split.plan,
         initial_units=split.initial_units,
     )
+
+
+def charged_prices(split: Split) -> ChargedPrices:
+    """What the shop charged in the past of a split."""
+    order, prices = split.products["product"], _last_year(split).groupby("product")["price"]
+    charged = prices.quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]  # pyright: ignore[reportArgumentType]
+    regular = regular_price(split.past)[order].to_numpy(dtype=np.float64)
+    return ChargedPrices(_with_competing_price(split), regular, charged.to_numpy(dtype=np.float64).T)
+
+
+def _last_year(split: Split) -> pd.DataFrame:
+    weeks = np.sort(split.past["week"].unique())
+    return split.past[split.past["week"] >= weeks[-min(_CHARGED_WEEKS * split.per_week, len(weeks))]]
 
 
 def _with_competing_price(split: Split) -> pd.DataFrame:

@@ -16,18 +16,36 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class FittedModels:
-    """What the fitted models say about N products, K segments and the T weeks to simulate.
+class ChargedPrices:
+    """What the shop charged, which its price rules refer to; known before anything is fitted.
 
     Args:
         products: One row per product, which fixes the order of N: `product`, `name`, `category`
             and, where known, `unit_cost`.
+        regular_price: (N,) usual price of the history, currency per unit.
+        charged: (2, N) low and high end of the prices charged in the past, currency per unit.
+    """
+
+    products: pd.DataFrame
+    regular_price: Array
+    charged: Array
+
+    @property
+    def unidentified(self) -> NDArray[np.bool_]:
+        """(N,) whether a product keeps its current price."""
+        return np.zeros(len(self.products), dtype=bool)
+
+
+@dataclass(frozen=True)
+class FittedModels(ChargedPrices):
+    """What the fitted models say about N products, K segments and the T weeks to simulate.
+
+    Args:
+        products: As in `ChargedPrices`, like `regular_price` and `charged`.
         first_day: First day of the first week to simulate.
         forecast: (T, N) mean units of a product when all are at their regular prices.
         planned: (T, N) mean units at `current_price`, with the displays and mailers of those weeks.
         overdispersion: (N,) variance of the gamma multiplier of a product's demand.
-        regular_price: (N,) usual price of the history, currency per unit.
-        charged: (2, N) low and high end of the prices charged in the past, currency per unit.
         levels: (2, C) low and high end of the mean price of a category over its regular prices, as it
             was charged in the past.
         demand: The choice model of every category, with its posterior.
@@ -54,13 +72,10 @@ class FittedModels:
         >>> busier = replace(models, forecast=1.2 * models.forecast)  # doctest: +SKIP
     """
 
-    products: pd.DataFrame
     first_day: pd.Timestamp
     forecast: Array
     planned: Array
     overdispersion: Array
-    regular_price: Array
-    charged: Array
     levels: Array
     demand: FittedDemand
     segments: tuple[str, ...]
@@ -80,7 +95,7 @@ class FittedModels:
     @property
     def unidentified(self) -> NDArray[np.bool_]:
         """(N,) whether a product keeps its current price."""
-        return np.zeros(len(self.products), dtype=bool) if self.identified is None else ~self.identified
+        return super().unidentified if self.identified is None else ~self.identified
 
     @property
     def to_come(self) -> bool:

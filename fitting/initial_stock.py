@@ -71,7 +71,8 @@ def initial_stock(
     units = units_on_hand(tables, order, first)
     due, later = _deliveries(tables.plan, order, first, period)
     if units.isna().all():
-        said = "The units on hand at the end of the data are not known: the market starts with the most that it orders up to"
+        said = f"The units on hand at the end of the data are not known{_why_unknown(tables, first)}: the market starts with "
+        said += "the most that it orders up to"
         return units.to_numpy(), (said + (", and planned deliveries are not used." if later or due.any() else "."),)
     name = products.set_index("product")["name"]
     said = "The market starts with the units on hand at the end of the data"
@@ -88,6 +89,17 @@ def initial_stock(
             "its way belongs into the column `delivery` of the plan."
         )
     return total.to_numpy(dtype=np.float64), tuple(words)
+
+
+def _why_unknown(tables: Tables, first: pd.Timestamp) -> str:
+    """Why the counts of a stock table, which has some, do not tell what there is at its start."""
+    if tables.stock is None:
+        return ""
+    days = tables.stock["date"]
+    return (
+        f", as no product has a count in every store that sold it from {first - _RECENT_WEEKS * WEEK:%Y-%m-%d} to "
+        f"{first - pd.Timedelta(days=1):%Y-%m-%d} (the table stock has counts of {days.min():%Y-%m-%d} to {days.max():%Y-%m-%d})"
+    )
 
 
 def _deliveries(

@@ -25,7 +25,7 @@ from ..scenarios.sections import (
 from ..scenarios.stock_sections import Stock
 from .assumptions import Assumptions
 from .demand import PROMOTION, REFERENCE, DemandAtRegular, FittedDemand
-from .fitted_models import FittedModels
+from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
 
 Array = NDArray[np.float64]
@@ -95,6 +95,30 @@ def build_market(
     )
 
 
+def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
+    """Check that the price rules leave every product a price, which needs nothing that is fitted.
+
+    Args:
+        assumptions: What the rules do not say, and the rules.
+        charged: What the shop charged, until one or several days.
+
+    Raises:
+        ScenarioError: They leave one none.
+    """
+    for prices in charged:
+        products = _products(prices, assumptions)
+        MarketSpec(
+            name="rules",
+            version=1,
+            summary="The price rules in a market of any demand.",
+            market=MarketSection(horizon_periods=1),
+            products=products,
+            arrivals=Arrivals(rate=np.array(1.0)),
+            demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
+            prices=_prices(prices, products.names, False, assumptions),
+        )
+
+
 def _assumed(
     models: FittedModels, names: tuple[str, ...], promotion: Promotion | None, assumptions: Assumptions, period: str
 ) -> tuple[str, ...]:
@@ -133,9 +157,9 @@ def _by_category(units: Array, category: NDArray[np.intp]) -> Array:
     return units @ np.eye(category.max() + 1)[category]
 
 
-def _products(models: FittedModels, assumptions: Assumptions) -> Products:
+def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
     return Products(
-        names=tuple(_unique_names(models.products)),
+        names=tuple(unique_names(models.products)),
         ids=tuple(map(str, models.products["product"])),
         regular_price=models.regular_price,
         category=tuple(models.products["category"]),
@@ -143,13 +167,13 @@ def _products(models: FittedModels, assumptions: Assumptions) -> Products:
     )
 
 
-def price_range(models: FittedModels, assumptions: Assumptions) -> tuple[Array, Array]:
+def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array, Array]:
     """(N,) lowest and highest prices: around what the shop charged, with the regular price inside.
 
     A rule on the competing price comes before what was charged, and the shop's own `floor` and `ceiling` before all.
 
     Args:
-        models: The fitted models.
+        models: What the shop charged.
         assumptions: How far prices may leave what was charged, and the bounds beyond that.
     """
     regular, (low, high) = models.regular_price, models.charged
@@ -174,12 +198,12 @@ def price_range(models: FittedModels, assumptions: Assumptions) -> tuple[Array, 
     return lowest, np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling)
 
 
-def held_prices(models: FittedModels, assumptions: Assumptions) -> NDArray[np.bool_]:
+def held_prices(models: ChargedPrices, assumptions: Assumptions) -> NDArray[np.bool_]:
     """(N,) products that keep their price: their response is not identified, or the shop froze them."""
     return models.unidentified | assumptions.rules.values("frozen", models.products, False).astype(bool)
 
 
-def _prices(models: FittedModels, names: tuple[str, ...], personal: bool, assumptions: Assumptions) -> Prices:
+def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assumptions: Assumptions) -> Prices:
     """The price rules; a product whose response is not identified, or that the shop froze, keeps its price."""
     floor, ceiling = price_range(models, assumptions)
     rules = assumptions.rules
@@ -213,13 +237,21 @@ def _history(models: FittedModels, names: tuple[str, ...]) -> HistorySection:
     )
 
 
-def _unique_names(products: pd.DataFrame) -> pd.Series:
-    """The products' names, followed by the id where two products share a name."""
+def unique_names(products: pd.DataFrame) -> pd.Series:
+    """The products' names, followed by the id where two products share a name.
+
+    Args:
+        products: One row per product: `product` and `name`.
+
+    Example:
+        >>> unique_names(pd.DataFrame({"product": ["1", "2", "3"], "name": ["tea", "milk", "tea"]})).tolist()
+        ['tea (1)', 'milk', 'tea (3)']
+    """
     shared = products["name"].duplicated(keep=False)
     return products["name"].where(~shared, products["name"] + " (" + products["product"] + ")")
 
 
-def _unit_cost(models: FittedModels, assumptions: Assumptions) -> Array:
+def _unit_cost(models: ChargedPrices, assumptions: Assumptions) -> Array:
     assumed = assumptions.cost_share(models.products) * models.regular_price
     if "unit_cost" not in models.products:
         return assumed

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..scenarios import MarketSpec, goal_market
+from ..scenarios.errors import ScenarioError
 from .assumptions import Assumptions
 from .fitted_models import FittedModels
-from .market_builder import price_range
+from .market_builder import check_rules, price_range
 from .price_search import PriceSearch
 
 # Share of the best prices' money that a narrower range may cost.
@@ -36,6 +37,17 @@ def narrowest(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) 
     most = search.money(search.best(cost, *price_range(models, assumptions)), cost)
     for part in _PARTS:
         tried = replace(assumptions, price_widening=part * widest)
+        if not _allows(models, tried):
+            continue
         if search.money(search.best(cost, *price_range(models, tried)), cost) >= most - _WORTH * abs(most):
             return tried
     return assumptions
+
+
+def _allows(models: FittedModels, assumptions: Assumptions) -> bool:
+    """Whether every product has an allowed price: price endings may lie beyond a narrow range."""
+    try:
+        check_rules(assumptions, models)
+    except ScenarioError:
+        return False
+    return True

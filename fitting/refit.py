@@ -184,8 +184,23 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
     return rolling_forecasts(forecaster, panel, origins=list(weeks[since - 1]), horizon=1, refit=False)[0]
 
 
+def products_gone(tables: Tables, products: pd.DataFrame) -> list[str]:
+    """The ids of the products of which the tables hold no sales any more, with which nothing can be fitted again.
+
+    Args:
+        tables: The shop's tables, up to date.
+        products: The products of the market, with a column `product`.
+
+    Example:
+        >>> sales = pd.DataFrame({"product": ["tea"]})
+        >>> products_gone(Tables(sales), pd.DataFrame({"product": ["tea", "jam"]}))
+        ['jam']
+    """
+    return products.loc[~products["product"].isin(tables.sales["product"].unique()), "product"].tolist()
+
+
 def _check_products(tables: Tables, products: pd.DataFrame) -> None:
-    gone = products.loc[~products["product"].isin(tables.sales["product"].unique()), "product"].tolist()
+    gone = products_gone(tables, products)
     if gone:
         raise ValueError(
             f"tables must hold sales of all {len(products)} products of the market; got none of {listed(gone)}; "

@@ -13,6 +13,7 @@ from scipy.spatial.distance import pdist
 
 from ..data import DataError, Tables
 from ..data.weeks import WEEK
+from ..scenarios.errors import listed
 
 MOST_ZONES = 20
 """With more, a zone's own level could not be estimated beside the others'."""
@@ -118,10 +119,12 @@ def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> 
     priced = lines[lines["product"].isin(products)]
     level = priced.groupby(["store", "product"])["regular_price"].median().unstack()
     level = level.reindex(index=list(zone.stores), columns=list(products))
-    if level.isna().any(axis=None):
-        at, column = np.argwhere(level.isna().to_numpy())[0]
+    lacking = level.isna()
+    if lacking.any(axis=None):
+        where = lacking.idxmax()[lacking.any()]
         raise DataError(
-            f"products must be sold in every zone; got none of {level.columns[column]} in {level.index[at]}; exclude it"
+            f"products must be sold in every zone; got none of {listed([f'{name} in {at}' for name, at in where.items()], 20)}; "
+            f"exclude {'it' if len(where) == 1 else 'them'}"
         )
     factor = (level.loc[zone.name] / level).to_numpy()
     at = level.index.get_indexer(pd.Index(lines["store"]))

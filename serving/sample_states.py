@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..pricing import Catalogue, Guardrails
 
 
-def example_state(catalogue: Catalogue, *, unlimited: bool = False) -> dict[str, Any]:
+def example_state(catalogue: Catalogue, *, unlimited: bool = False, most: ArrayLike = np.inf) -> dict[str, Any]:
     """A valid state: the first period, at regular prices, with the forecast of all
-    periods in stock; `Bundle.example` is that of a bundle.
+    periods in stock, or as much as there may be; `Bundle.example` is that of a bundle.
 
     Sales of the period before are left out, as for a period that they are not known of: the
     forecast stands for them.
@@ -19,6 +20,7 @@ def example_state(catalogue: Catalogue, *, unlimited: bool = False) -> dict[str,
     Args:
         catalogue: The catalogue of a bundle.
         unlimited: Whether stock is unlimited.
+        most: (N,) or one for all: most units on hand.
 
     Returns:
         Plain data that `Predictor.price` accepts.
@@ -28,7 +30,7 @@ def example_state(catalogue: Catalogue, *, unlimited: bool = False) -> dict[str,
         >>> example_state(load_bundle("bundle").catalogue)["period"]
         0
     """
-    stock = np.ceil(catalogue.forecast_units.sum(axis=0))
+    stock = np.minimum(np.ceil(catalogue.forecast_units.sum(axis=0)), np.floor(most))
     regular = [round(float(price), 4) for price in catalogue.regular_price]
     rows = [
         {

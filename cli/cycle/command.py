@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date
 from functools import partial
@@ -63,7 +64,7 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         tell: Called with each line of output.
     """
     entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
-    before = register.before(entry.first_day)
+    before = register.refreshed(entry.first_day, entry.folder)
     job = _stages(entry, cycle.out / entry.folder, tell)
     accounts = {} if before is None else _accounts(cycle, register, before, job)
     found: dict[str, Facts] = {}
@@ -141,15 +142,21 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
             "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
         )
-        before, zones = register.before(found["first_day"]), found["zones"]
+        before, zones = register.refreshed(found["first_day"]), found["zones"]
         if before is not None and cycle.config.fit.period == "week":
             _check_weekday(before.first_day, found["first_day"])
     except ValueError:
         shutil.rmtree(importing, ignore_errors=True)
         raise
     why = _reasons(cycle, before, retrain)
-    if before is not None and _stores(zones) != _stores(before.zones):
-        why.append("the stores have changed")
+    if before is not None:
+        why += ["the stores have changed"] * (_stores(zones) != _stores(before.zones))
+        why += _gone(cycle, importing, before)
+        tell("")
+        tell(f"trains again: {'; '.join(why)}" if why else f"refreshes {cycle.out / before.folder}, and trains nothing")
+    for folder in register.left:
+        tell(f"dropped {folder}, which was left half made")
+    register.drop_left()
     entry = Entry(
         folder=register.new_folder(found["first_day"]),
         first_day=found["first_day"],
@@ -163,6 +170,21 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     importing.rename(cycle.out / entry.folder)
     register.add(entry)
     return entry
+
+
+def _gone(cycle: Cycle, home: Path, before: Entry) -> list[str]:
+    """Why the cycle before cannot be refreshed: the tables hold no sales of some of its products any more."""
+    import pandas as pd
+
+    from ...fitting import products_gone
+    from ...scenarios.errors import listed
+
+    files = [market.folder / MARKET / "fit.json" for zone in before.places(cycle.out) for market in zone.markets]
+    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["refit"]["products"]]
+    priced = pd.DataFrame(rows).drop_duplicates("product").set_index("product", drop=False)
+    lost = priced.loc[products_gone(stages.tables_of(cycle, home), priced)]
+    names = lost.get("name", lost["product"]).fillna(lost["product"]).tolist()
+    return [f"the tables hold no sales of {listed(names)} any more"] if names else []
 
 
 def _check_weekday(before: str, first_day: str) -> None:
@@ -228,11 +250,17 @@ def _plan(cycle: Cycle, register: Register, retrain: bool) -> Facts:
     if entry is not None:
         return {"would": "resume", "lines": [f"would resume {cycle.out / entry.folder}"]}
     before = register.before()
+    earlier = None if before is None else register.before(before.first_day)
     why = _reasons(cycle, before, retrain)
     steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
+    steps += [f"drop {folder}, which was left half made" for folder in register.left]
     steps += [f"account for {before.folder}"] if before else []
     steps += (
         [f"fit, train, compare, export: {'; '.join(why)}"] if why else [f"refresh the bundle of {given(before).folder}"]
     )
+    if before and earlier:  # which it is, only the import tells
+        steps.append(
+            f"take {earlier.folder} for {before.folder} if the tables end in the same week as those of that cycle"
+        )
     steps.append(f"write the price list into a new folder of {cycle.out}")
     return {"would": "train" if why else "refresh", "lines": [f"would {step}" for step in steps]}

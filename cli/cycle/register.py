@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count, takewhile
 from pathlib import Path
 
 from ...atomic import write_json
@@ -84,11 +86,34 @@ class Register:
         earlier = [one for one in self.entries if one.complete and (first_day is None or one.first_day < first_day)]
         return max(reversed(earlier), key=lambda entry: entry.first_day, default=None)
 
+    def refreshed(self, first_day: str, folder: str = "") -> Entry | None:
+        """The cycle whose bundle one refreshes: that before, or where none is, the newest one for the same weeks.
+
+        Args:
+            first_day: First day of its weeks.
+            folder: Name of its folder, if it has one.
+        """
+        older = takewhile(lambda one: one.folder != folder, self.entries)
+        same = [one for one in older if one.complete and one.first_day == first_day]
+        return self.before(first_day) or (same[-1] if same else None)
+
     def new_folder(self, first_day: str) -> str:
         """A name for the folder of a new cycle: its first day, numbered where the day is taken."""
-        taken = {entry.folder for entry in self.entries}
-        names = [first_day, *(f"{first_day}-{n}" for n in range(2, len(taken) + 3))]
-        return next(name for name in names if name not in taken)
+        names = (first_day if n == 1 else f"{first_day}-{n}" for n in count(1))
+        return next(name for name in names if not (self.out / name).exists())
+
+    @property
+    def left(self) -> list[Path]:
+        """The folders of the cycles that were left half made."""
+        return [self.out / entry.folder for entry in self.entries if not entry.complete]
+
+    def drop_left(self) -> None:
+        """Drop the cycles that were left half made, with their folders."""
+        left = self.left
+        if left:
+            self._write([entry for entry in self.entries if entry.complete])
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def add(self, entry: Entry) -> None:
         """Add a cycle."""

@@ -117,7 +117,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
     import pandas as pd
 
-    from ...fitting import Assumptions, Priors, ShopRules
+    from ...fitting import Assumptions, Priors, ShopRules, not_priced
     from ...scenarios import scenario_name
     from .._fit_lines import fit_lines, quiet
     from .._fit_market import fit_to_folder
@@ -153,6 +153,9 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
         ),
         compiler=compiler,
     )
+    if place.part:  # beside which the other parts are priced
+        first = place.part == next(iter(parts))
+        report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
     counts = products["category"].value_counts().items()
     chosen = [f"{len(products)} products to price, in {products['category'].nunique()} categories of substitutes:"]
     chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts]
@@ -334,10 +337,10 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     from ...serving.exporter.refresh import refresh
     from ..refresh import refresh_lines
 
-    key, folder = signing_key(cycle.out), place.folder
+    key, folder, tables = signing_key(cycle.out), place.folder, tables_of(cycle, place.home)
     found = refresh(
         before / BUNDLE,
-        tables_of(cycle, place.home),
+        tables,
         out=folder / BUNDLE,
         key=key,
         seed=cycle.config.shop.seed,
@@ -354,9 +357,23 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
     _, listed = write_lists(cycle, folder, place.stores, judged, keeper=folder / MARKET, policy=folder / BUNDLE)
-    lines = [*refresh_lines(found, folder / BUNDLE), listed]
-    lines += to_vary(judged, what_to_try(found.price_response))
+    lines = [*refresh_lines(found, folder / BUNDLE, judged=True), listed]
+    lines += _left_out(cycle, place, tables, found.spec) + to_vary(judged, what_to_try(found.price_response))
     return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
+
+
+def _left_out(cycle: Cycle, place: Place, tables: Tables, spec: MarketSpec) -> list[str]:
+    """Which products are not priced, and why; of parts of a catalogue, their fit says it of all of them."""
+    import pandas as pd
+
+    from ...fitting import ShopRules, not_priced, zone_tables
+    from .._fit_lines import not_priced_lines
+
+    if place.part:
+        return []
+    own = tables if place.zone is None else zone_tables(tables, place.zone)
+    priced = pd.DataFrame({"product": spec.products.ids})
+    return not_priced_lines(not_priced(own, priced, ShopRules.load(cycle.file(cycle.config.fit.rules))))
 
 
 def given(value: Any) -> Any:

@@ -31,7 +31,7 @@ def headline(comparison: Comparison) -> str:
             filter(None, (f"No change recommended: keep your current prices. {_why_not(found)}", found.doubt))
         )
     gain = found.gain(chosen.policy)
-    chance = f"{_chance(gain)} of earning less"
+    chance = f"{gain.chance_of_loss} of earning less"
     said = [
         f"Recommended: {chosen.words}. Expected to earn {_more(comparison, gain)} {found.metric} than your current prices "
         f"in {_weeks(comparison, dates=True)} ({_interval(comparison, gain)}; {chance})."
@@ -59,7 +59,7 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
         gain = found.gain(learned)
         said.append(
             f"The learned prices as they are would be expected to earn {_more(comparison, gain)} {found.metric} than "
-            f"your current prices ({_interval(comparison, gain)}; {_chance(gain)} of earning less)."
+            f"your current prices ({_interval(comparison, gain)}; {gain.chance_of_loss} of earning less)."
         )
     if chosen.change and costs_assumed(comparison.spec) and comparison.spec.market.objective == found.metric:
         profit = found.gain(chosen.policy, objective="profit")
@@ -283,10 +283,3 @@ def _interval(comparison: Comparison, gain: Gain, *, label: bool = True, realise
     digits, scale, tail = (1, 100, "%") if gain.relative else (None, 1, currency_of(comparison))
     low, high = (f"{number(scale * end, digits)}{tail}" for end in ends)
     return f"90% interval {low} to {high}" if label else f"{low} to {high}"
-
-
-def _chance(gain: Gain) -> str:
-    least = 1 / gain.draws.size
-    if gain.loss_probability < least:
-        return f"less than {percent(max(least, 0.01), 0)} chance"
-    return f"{percent(gain.loss_probability, 0)} chance"

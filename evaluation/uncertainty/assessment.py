@@ -127,7 +127,7 @@ class Assessment:
         mean, interval = self._figures(gain)
         said = (
             f"Recommended: {chosen.words}, {mean} {self.metric} against {self.candidates[0].words} "
-            f"({interval}, loss probability {gain.loss_probability:.0%})."
+            f"({interval}; {gain.chance_of_loss} of earning less)."
         )
         if objective == self.metric:
             return said

@@ -104,6 +104,14 @@ class Gain:
         )
 
     @property
+    def chance_of_loss(self) -> str:
+        """The probability of a loss in words; that none of so many draws loses says less than that none can."""
+        least = 1 / self.draws.size
+        if self.loss_probability < least:
+            return f"less than {max(least, 0.01):.0%} chance"
+        return f"{self.loss_probability:.0%} chance"
+
+    @property
     def parameter_share(self) -> float | None:
         """Share of the variance of the realised gain that is parameter uncertainty; None
         without any variance.

@@ -68,9 +68,10 @@ class Bundle:
     @property
     def example(self) -> dict[str, Any]:
         """An `example_state` within the training range: with unlimited stock where that is all that
-        the policy knows.
+        the policy knows, and no more than it knows.
         """
-        return example_state(self.catalogue, unlimited=self.seen.unlimited_stock)
+        most = self.seen.most_stock(self.catalogue)
+        return example_state(self.catalogue, unlimited=self.seen.unlimited_stock, most=most)
 
 
 def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:

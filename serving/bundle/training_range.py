@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import Catalogue, feature_names
-from ...pricing.features import MOST_COVER
+from ...pricing.features import MOST_COVER, feature_constants
 from ...pricing.wording import feature_words
 from .files import RANGE, BundleError
 
@@ -31,6 +31,19 @@ class TrainingRange:
     def unlimited_stock(self) -> bool:
         """Whether stock never limited sales in simulation."""
         return bool(self.low[self.names.index("log_stock_cover")] >= MOST_COVER)
+
+    def most_stock(self, catalogue: Catalogue) -> NDArray[np.float64]:
+        """(N,) most units on hand in the first period, with none on order, whose features lie within the range.
+
+        Args:
+            catalogue: The catalogue of the bundle.
+        """
+        c, most = feature_constants(catalogue), np.full(catalogue.num_products, np.inf)
+        for name, high in zip(self.names, self.high, strict=True):
+            if high < MOST_COVER and name.startswith(("log_stock_cover", "log_position_cover", "log_cover[")):
+                forecast = c.log_ahead[0] if name == "log_stock_cover" else c.log_now[0]
+                most = np.minimum(most, np.expm1(high + forecast))
+        return np.maximum(most, 0.0)
 
     def outside(
         self, features: NDArray[np.float32], *, slack: float = _SLACK, least: float = _LEAST

@@ -116,17 +116,30 @@ def fixed_in_advance(spec: MarketSpec, holding: Holding, seed: int) -> tuple[Act
     from ...agents.actor import constant_actor, network_policy
     from ...envs import catalogue_of
 
-    if spec.stock.replenishment == "action":
-        raise BundleError(
-            f"a bundle of prices that were not learned cannot order units; got {holding.words} for {spec.name}, where "
-            "policies order; give --policy learned"
-        )
+    check_orders(spec, holding)
     path = price_path(spec, holding, None, seed)
     layout = replace(spec.action_layout(spec.products.regular_price), max_discount=0.0, recommend=False, promote=False)
     actor = constant_actor(row_width(catalogue_of(spec), product_wise=True))
     regular = spec.products.regular_price.astype(np.float32)
     policy: Any = network_policy(actor, layout, regular, product_wise=True, name=path.name, base=path)
     return actor, policy
+
+
+def check_orders(spec: MarketSpec, holding: Holding) -> None:
+    """Check that a bundle need not order units where its prices were not learned.
+
+    Args:
+        spec: The market.
+        holding: Which prices the bundle holds.
+
+    Raises:
+        BundleError: It would have to.
+    """
+    if not holding.learned and spec.stock.replenishment == "action":
+        raise BundleError(
+            f"a bundle of prices that were not learned cannot order units; got {holding.words} for {spec.name}, where "
+            "policies order; give --policy learned"
+        )
 
 
 def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float32] | None, seed: int) -> PricePath:

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 from repricer import load_scenario
-from repricer.cli._fit_lines import _bias_lines, _customer_lines, _estimation_lines, _trend_error, cost_lines, quiet
+from repricer.cli._fit_lines import (
+    _bias_lines,
+    _customer_lines,
+    _estimation_lines,
+    _trend_error,
+    cost_lines,
+    not_priced_lines,
+    quiet,
+)
 from repricer.cli._fit_market import _doubted
 from repricer.scenarios import save_scenario
 from repricer.scenarios.sections import HistorySection
@@ -40,6 +48,17 @@ def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that
     assert "'thrifty': 90 customers" in first
     assert "epsilon 1, delta 1e-06, for one customer's history" in spent
     assert most.endswith("at most: 1.7% for a customer")
+
+
+def test_products_that_are_not_priced_are_named():
+    rare, other = {"they are too new": 4}, {"their price hardly moves": 1}
+    names = {"they are too new": ["tea", "jam", "milk"], "their price hardly moves": ["salt"]}
+    assert not_priced_lines({"not_priced": rare | other, "not_priced_names": names}) == [
+        "not priced, current prices stay: 5 products",
+        "  4 as they are too new: tea, jam, milk and 1 more",
+        "  1 as their price hardly moves: salt",
+    ]
+    assert not_priced_lines({"not_priced": {}}) == []
 
 
 def test_a_proof_that_is_far_off_is_said():

@@ -106,6 +106,13 @@ def test_an_existing_folder_is_refused_before_a_key_is_made(shell, tmp_path):
     assert not (tmp_path / "shop.key").exists()
 
 
+def test_an_import_over_an_import_is_refused_with_the_option_that_does_it(shell):
+    shell("import --sales bad.csv --out shop")
+    result = shell("import --sales good.csv --out shop")
+    assert "got shop, which holds an import; replace it by --update, or name another" in str(result.exception)
+    assert shell("import --sales good.csv --out shop --update").exit_code == 0
+
+
 def test_an_import_that_cannot_be_written_leaves_no_key(shell, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("disk full")

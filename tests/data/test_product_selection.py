@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import DataError, Tables, choose_products, not_chosen
+from repricer.data import DataError, Tables, choose_products, not_chosen, reasons_not_chosen
 
 WEEKS = 20
 
@@ -112,6 +112,16 @@ def test_what_is_not_chosen_has_its_reason(parts):
         "they have no category": 1,
         "better sellers were chosen, or they are priced as one line with these or in another range": 1,
     }
+
+
+def test_a_product_alone_in_its_category_is_not_outdone_by_better_sellers(parts):
+    tables = tables_of(parts | {"c1": product("c1", 9, units=50)})
+    reasons = reasons_not_chosen(tables, choose_products(tables, per_category=2))
+    assert reasons.to_dict() == {
+        "c1": "no other product of their category could be priced",
+        "a3": "better sellers were chosen, or they are priced as one line with these or in another range",
+    }
+    assert reasons.index.tolist() == ["c1", "a3"]  # best sellers first
 
 
 def test_an_unremarkable_sixth_product_is_taken(parts):

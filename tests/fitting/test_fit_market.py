@@ -8,10 +8,11 @@ from repricer.agents import best_fixed
 from repricer.data import ImportReport, Tables, save_tables
 from repricer.envs import Market, catalogue_of, rollout
 from repricer.evaluation import SalesRecorder, evaluate, fidelity
-from repricer.fitting import fit
+from repricer.fitting import Assumptions, ShopRules, fit
 from repricer.forecasting import MovingAverage, PooledRegression, Selected, candidates
 from repricer.forecasting.models.lstm import Lstm
 from repricer.pricing import FixedPrice, PricePath
+from repricer.scenarios.errors import ScenarioError
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,21 @@ def test_the_market_is_found_again(truth, fitted):
     assert not any(row["implausible"] for row in report["price_response"])
     assert all(row["identified"] and row["reason"] is None for row in report["price_response"])
     assert report["unidentified"] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({"floor": 4.0, "ceiling": 3.0}, "prices.floor must be at most prices.ceiling; got 4 over 3 for 'a'"),
+        ({"minimum_margin": 0.9}, r"prices: guardrails must leave at least one allowed price.*product 'a' got floor"),
+    ],
+)
+def test_rules_that_leave_no_price_are_refused_before_anything_is_fitted(sales, rules, said):
+    chosen, steps = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 3 + ["y"] * 3}), []
+    assumptions = Assumptions.under(ShopRules.of({"shop": rules}))
+    with pytest.raises(ScenarioError, match=said):
+        fit(Tables(sales), chosen, forecaster=MovingAverage(), assumptions=assumptions, on_step=steps.append)
+    assert steps == []
 
 
 def test_the_report_says_how_far_the_responses_can_be_believed(fitted):

@@ -67,6 +67,14 @@ def test_deliveries_of_the_first_week_are_added_and_what_is_missing_is_said():
     assert said[0].endswith("orders up to, and planned deliveries are not used.")
 
 
+def test_counts_that_come_too_late_or_too_early_are_not_left_out_in_silence():
+    for days, counted in ((-3, "2024-02-08 to 2024-02-08"), (40, "2023-12-27 to 2023-12-27")):
+        _, said = initial_stock(Tables(SALES, stock=counts((days, "a", "tea", 9.0))), PRODUCTS, END, USUAL)
+        assert f"from 2024-01-08 to 2024-02-04 (the table stock has counts of {counted}): the market starts" in said[0]
+    _, said = initial_stock(Tables(SALES), PRODUCTS, END, USUAL)
+    assert "are not known: the market starts" in said[0]
+
+
 def test_a_plan_of_deliveries_alone_leaves_prices_as_they_are():
     panel = example_panel(n_products=1)
     sales = panel.assign(price_paid=panel["price"])

@@ -1,7 +1,7 @@
 """Prices leave what was charged only where that pays."""
 
 import numpy as np
-from repricer.fitting import Assumptions, build_market
+from repricer.fitting import Assumptions, ShopRules, build_market
 from repricer.fitting.price_range import narrowest
 from repricer.fitting.price_search import PriceSearch
 from repricer.tests.fitting.test_market_builder import models
@@ -20,6 +20,16 @@ def test_where_higher_prices_earn_more_than_any_that_was_charged_the_range_is_wi
 def test_where_the_best_prices_were_charged_the_range_is_theirs():
     regular = np.array([2.0, 3.0, 4.0, 5.0])
     assert chosen("profit", charged=np.array([0.5, 1.3])[:, None] * regular) == 0.0
+
+
+def test_a_range_without_an_allowed_price_is_not_chosen():
+    regular, rules = np.array([2.0, 3.0, 4.0, 5.0]), ShopRules.of({"shop": {"price_endings": [0.39, 0.8]}})
+    fitted = models(charged=np.array([0.97, 1.03])[:, None] * regular, elasticity=np.full(4, -1.2))
+    allowed = Assumptions.under(rules, price_widening=0.1)
+    spec = build_market(fitted, name="shop", assumptions=allowed, objective="revenue")
+    narrow = narrowest(spec, fitted, allowed)
+    low, high = build_market(fitted, name="shop", assumptions=narrow, objective="revenue").price_bounds
+    assert (low <= high).all()
 
 
 def test_the_search_finds_the_best_prices():

@@ -46,6 +46,9 @@ def test_what_zones_cannot_do_is_refused():
     alone = TABLES.sales[(TABLES.sales["product"] != "p1") | TABLES.sales["store"].isin(ZONES["zone-1"])]
     with pytest.raises(DataError, match="got none of p1 in zone-2; exclude it"):
         at_price_level(alone, zone, ["p0", "p1"])
+    alone = alone[(alone["product"] != "p0") | ~alone["store"].isin(ZONES["zone-1"])]
+    with pytest.raises(DataError, match="got none of p0 in zone-1, p1 in zone-2; exclude them"):
+        at_price_level(alone, zone, ["p0", "p1", "p2"])
     plan = pd.DataFrame({"date": [TABLES.sales["date"].max()], "product": ["p0"], "price": [3.0]})
     with pytest.raises(DataError, match="a plan must hold for all stores"):
         zone_tables(Tables(TABLES.sales, TABLES.products, plan=plan), zone)

@@ -58,6 +58,15 @@ def test_the_example_lies_within_the_training_range(one: Bundle) -> None:
     assert limited.example == example_state(one.catalogue)
 
 
+def test_the_example_has_no_more_in_stock_than_the_policy_knows(one: Bundle) -> None:
+    high = dict(zip(one.seen.names, one.seen.high, strict=True)) | {"log_stock_cover": -0.5, "log_position_cover": 1.0}
+    low = one.seen.low.clip(max=-3.0)
+    known = replace(one, seen=replace(one.seen, low=low, high=np.array(list(high.values()))))
+    seen = Predictor(known).observe([Predictor(known).read(known.example)])
+    assert known.seen.warnings(known.seen.outside(seen.features)[0], known.catalogue.products) == []
+    assert min(item["on_hand"] for item in known.example["products"]) > 0
+
+
 def test_the_example_does_not_say_that_nothing_was_sold(one: Bundle) -> None:
     state = example_state(one.catalogue) | {"period": 3}
     told = [

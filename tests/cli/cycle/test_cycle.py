@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.cli.cycle import stages
+from repricer.cli.cycle.config import Cycle
 from repricer.cli.cycle.register import Entry, Register
 from repricer.serving.price_list.files import read_list
 from repricer.serving.price_list.kept import KEPT
@@ -46,9 +47,12 @@ def shop(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
     (folder / "truth.toml").write_text(TRUTH.replace("horizon_periods = 52", WEEKS), encoding="utf-8")
     (folder / "cycle.toml").write_text(CONFIG, encoding="utf-8")
-    rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdef"]
+    rows = [f"{product},{'x' if product in 'abc' else 'y'}" for product in "abcdefg"]
     (folder / "products.csv").write_text("\n".join(["product,category", *rows]), encoding="utf-8")
     document("simulate", str(folder / "truth.toml"), "--policy", "random", "--out", str(folder / "all.csv"))
+    sales = pd.read_csv(folder / "all.csv")
+    # One product that hardly sells, which is not priced.
+    pd.concat([sales, sales.head(1).assign(product="g")]).sort_values("date").to_csv(folder / "all.csv", index=False)
     return folder
 
 
@@ -100,6 +104,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
         if not later["trained"]:
             _kept_list_is_what_prices_finds(shop, f"cycles/{first_day}/market", later["paths"]["bundle"])
             assert document("cycle", config, "--train", "--dry-run")["would"] == "train"
+            _said_of_a_refresh(shop / f"cycles/{first_day}", later["verdict"])
         key = str(shop / "cycles/bundle.pub.pem")
         assert document("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
 
@@ -107,9 +112,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
 @pytest.mark.usefixtures("no_pictures")
 def test_sales_that_begin_on_another_weekday_are_refused(shop, tmp_path):
     """The weeks of an export that is cut off before another weekday would be others, and partly over."""
-    for name in ("all.csv", "products.csv", "cycle.toml"):
-        (tmp_path / name).write_bytes((shop / name).read_bytes())
-    sales_until(tmp_path, 44)
+    _beginning(shop, tmp_path)
     register = Register(tmp_path / "cycles")
     register.add(Entry("2022-10-31", "2022-10-31", "a", "b", trained=True, complete=True))
     table = pd.read_csv(tmp_path / "sales.csv", dtype={"product": str})
@@ -123,8 +126,93 @@ def test_sales_that_begin_on_another_weekday_are_refused(shop, tmp_path):
     assert [path.name for path in (tmp_path / "cycles").iterdir() if path.is_dir()] == []
 
 
+def _beginning(shop: Path, folder: Path) -> str:
+    """A copy of the shop in a folder of its own, whose sales reach to the same week; its configuration."""
+    for name in ("all.csv", "products.csv", "cycle.toml"):
+        (folder / name).write_bytes((shop / name).read_bytes())
+    sales_until(folder, 44)
+    return str(folder / "cycle.toml")
+
+
+def _correct_sales(folder: Path) -> None:
+    """Other sales of the same weeks."""
+    text = (folder / "sales.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "sales.csv").write_text("".join(text[:-1]), encoding="utf-8")
+
+
+def test_a_cycle_left_half_made_gives_way_to_one_of_other_tables(shop, tmp_path, monkeypatch):
+    config, cycles = _beginning(shop, tmp_path), tmp_path / "cycles"
+
+    def unusable(*_):
+        raise ValueError("sales must be usable; got none; repair them")
+
+    monkeypatch.setattr(stages, "fit_stage", unusable)
+    run("cycle", config, code=2)
+    assert document("cycle", config, "--dry-run")["would"] == "resume"
+    _correct_sales(tmp_path)
+    left = f"{cycles / '2022-11-07'}, which was left half made"
+    assert f"would drop {left}" in document("cycle", config, "--dry-run")["lines"]
+    assert f"dropped {left}" in run("cycle", config, code=2).output
+    assert [path.name for path in cycles.iterdir() if path.is_dir()] == ["2022-11-07"]
+    assert [entry.folder for entry in Register(cycles).entries] == ["2022-11-07"]
+
+
+def test_corrected_tables_of_the_first_weeks_refresh_its_bundle(shop, tmp_path, monkeypatch):
+    config, cycles, asked = _beginning(shop, tmp_path), tmp_path / "cycles", []
+    first = Entry("2022-11-07", "2022-11-07", "a", Cycle(Path(config)).settings(), trained=True, complete=True)
+    _priced(cycles / first.folder, "abcdef")
+    Register(cycles).add(first)
+    monkeypatch.setattr(stages, "account_stage", lambda *_: {"lines": [], "account": None})
+    monkeypatch.setattr(
+        stages, "refresh_stage", lambda _, place, before: asked.extend([place.folder, before]) or _stop()
+    )
+    assert document("cycle", config, "--dry-run")["would"] == "refresh"
+    for _ in range(2):  # resumed, too
+        CliRunner().invoke(main, ["cycle", config])
+    assert asked == [cycles / "2022-11-07-2", cycles / "2022-11-07"] * 2
+
+
+def test_a_product_that_is_no_longer_in_the_tables_is_a_reason_to_train(shop, tmp_path, monkeypatch):
+    config, cycles = _beginning(shop, tmp_path), tmp_path / "cycles"
+    first = Entry("2022-10-31", "2022-10-31", "a", Cycle(Path(config)).settings(), trained=True, complete=True)
+    _priced(cycles / first.folder, "abcdefz", name="Zebra cakes")
+    Register(cycles).add(first)
+    monkeypatch.setattr(stages, "account_stage", lambda *_: {"lines": [], "account": None})
+    monkeypatch.setattr(stages, "fit_stage", _stop)
+    monkeypatch.setattr(stages, "refresh_stage", lambda *_: pytest.fail("refreshed"))
+    said = run("cycle", config, code=130).output
+    assert "trains again: the tables hold no sales of Zebra cakes any more" in said
+
+
+def _priced(folder: Path, products: str, **last: str) -> None:
+    """What the fit of a cycle says of its products."""
+    (folder / "market").mkdir(parents=True)
+    rows = [{"product": name} for name in products]
+    rows[-1] |= last
+    record = {"products": rows}
+    (folder / "market/fit.json").write_text(json.dumps({"refit": record}), encoding="utf-8")
+
+
+def test_a_dry_run_says_what_corrected_tables_would_refresh(shop, tmp_path):
+    config, register = _beginning(shop, tmp_path), Register(tmp_path / "cycles")
+    settings = Cycle(Path(config)).settings()
+    for first_day in ("2022-10-31", "2022-11-07"):
+        register.add(Entry(first_day, first_day, "a", settings, trained=True, complete=True))
+    said = document("cycle", config, "--dry-run")["lines"]
+    assert "would refresh the bundle of 2022-11-07" in said
+    assert "would take 2022-10-31 for 2022-11-07 if the tables end in the same week as those of that cycle" in said
+
+
 def _stop(*_):
     raise KeyboardInterrupt
+
+
+def _said_of_a_refresh(folder: Path, verdict: str) -> None:
+    """The gain once, as the check on fewer draws would say it otherwise than the verdict; and what is not priced."""
+    said = json.loads((folder / "stages.json").read_bytes())["done"]["refresh"]["lines"]
+    assert "your current prices" in verdict
+    assert not any("against your current prices" in line for line in said)
+    assert "  1 as they do not sell nearly every week, are too new or gone: g" in said
 
 
 def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> None:

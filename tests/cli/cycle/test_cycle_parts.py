@@ -33,6 +33,11 @@ draws = 8
 """
 
 
+def config_of(paths) -> str:
+    sales, products = (Path(paths[name]).name for name in ("sales", "products"))
+    return CONFIG.replace("sales.csv", sales).replace("products.csv", products)
+
+
 def stop(*_):
     raise KeyboardInterrupt
 
@@ -43,8 +48,7 @@ def test_a_list_per_part(tmp_path, monkeypatch):
     sales = pd.read_csv(paths["sales"], dtype={"product": str})
     last = pd.to_datetime(sales["date"]).max()
     config = tmp_path / "cycle.toml"
-    files = {name: Path(paths[name]).name for name in ("sales", "products")}
-    plain = CONFIG.replace("sales.csv", files["sales"]).replace("products.csv", files["products"])
+    plain = config_of(paths)
     sales[pd.to_datetime(sales["date"]) < last].to_csv(paths["sales"], index=False)
 
     # Refused before anything is fitted.
@@ -79,6 +83,7 @@ def test_a_list_per_part(tmp_path, monkeypatch):
     run("prices", home / "part-2" / "market", "--policy", home / "run", "--out", out)
     assert out.read_bytes() == (home / "part-2" / "prices.csv").read_bytes()
     for name, part in first["parts"].items():
+        assert b"not priced" not in (home / name / "stages.json").read_bytes()
         assert set(load_bundle(part["paths"]["bundle"]).catalogue.products) == {row.product for row in lists[name]}
 
     sales.to_csv(paths["sales"], index=False)

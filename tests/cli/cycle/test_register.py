@@ -20,6 +20,12 @@ def test_of_two_cycles_for_the_same_weeks_the_later_one_comes_before(tmp_path):
     assert register.before("2024-01-01") is None
 
 
+def test_a_folder_that_no_cycle_is_known_of_is_left_alone(tmp_path):
+    """A stop comes between a folder and its entry, or the register is lost."""
+    (tmp_path / "2024-01-08").mkdir()
+    assert Register(tmp_path).new_folder("2024-01-08") == "2024-01-08-2"
+
+
 def test_a_folder_holds_the_cycles_of_one_shop(tmp_path):
     register = Register(tmp_path)
     register.check("corner-shop")

@@ -84,6 +84,9 @@ def test_it_prints_the_recommendation(comparison):
     last = str(comparison).splitlines()[-1]
     assert last.startswith(f"Recommended: {found.recommendation.words}, +")
     assert " against your current prices (90% interval" in last
+    assert "; less than 5% chance of earning less)." in last, (
+        "as the report says it: 20 draws do not tell that none loses"
+    )
 
 
 def test_a_market_without_a_posterior_is_evaluated_as_before():
