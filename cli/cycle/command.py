@@ -17,7 +17,7 @@ from .._stages import Facts, Stages
 from . import stages
 from .config import Cycle, CycleError
 from .places import MARKET, Place
-from .register import Entry, Register
+from .register import Entry, Register, alone
 from .stages import given
 
 _IMPORTING = "importing"
@@ -39,19 +39,24 @@ def command(config: Path, dry_run: bool, retrain: bool, as_json: bool) -> None:
     interruption it resumes.
     """
     cycle, tell = Cycle(config), (lambda _: None) if as_json else say
-    register = Register(cycle.out)
-    register.check(cycle.config.shop.name)
     if dry_run:
-        plan = _plan(cycle, register, retrain)
+        plan = _plan(cycle, _register(cycle), retrain)
         if as_json:
             emit(plan)
             return
         for line in plan["lines"]:
             say(line)
         return
-    document = run_cycle(cycle, register, retrain, tell)
+    with alone(cycle.out):
+        document = run_cycle(cycle, _register(cycle), retrain, tell)
     if as_json:
         emit(document)
+
+
+def _register(cycle: Cycle) -> Register:
+    register = Register(cycle.out)
+    register.check(cycle.config.shop.name)
+    return register
 
 
 def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Facts:

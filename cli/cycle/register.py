@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count, takewhile
 from pathlib import Path
@@ -51,6 +53,32 @@ class Entry:
 
         home, parts = out / self.folder, tuple(self.parts)
         return [Place(home, Zone(name, self.zones), parts) for name in self.zones] or [Place(home, None, parts)]
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other cycles out of a folder: two at once would drop what the other has not finished.
+
+    Args:
+        out: The folder of the cycles.
+
+    Raises:
+        CycleError: One is at work in it.
+    """
+    from filelock import FileLock, Timeout
+
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise CycleError(
+            f"out must be a folder in which no cycle is at work; got {out}, where one is; wait for it, or name another"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Register:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from repricer.cli.cycle.config import CycleError
-from repricer.cli.cycle.register import Entry, Register
+from repricer.cli.cycle.register import Entry, Register, alone
 
 
 def test_of_two_cycles_for_the_same_weeks_the_later_one_comes_before(tmp_path):
@@ -38,3 +38,14 @@ def test_a_folder_holds_the_cycles_of_one_shop(tmp_path):
         CycleError, match=r"out must be a folder of the shop's own; got .*, with the cycles of 'corner-shop'"
     ):
         register.check("other shop")
+
+
+def test_two_cycles_are_never_at_work_in_one_folder(tmp_path):
+    with (
+        alone(tmp_path / "cycles"),
+        pytest.raises(CycleError, match=r"out must be a folder in which no cycle is at work"),
+        alone(tmp_path / "cycles"),
+    ):
+        pass
+    with alone(tmp_path / "cycles"), alone(tmp_path / "others"):
+        pass
