@@ -188,6 +188,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         loyal=spec.loyalty is not None,
         max_order_units=_whole(spec.stock.max_order_units) if spec.stock.replenishment == "action" else None,
         max_express_units=None if spec.express is None else _whole(spec.express.max_order_units),
+        express_periods=_express_periods(spec),
         at_once=_at_once(spec),
         backlog=spec.stock.shortage == "backlog",
         change_window_periods=spec.prices.change_window_periods or 0,
@@ -201,6 +202,13 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
 def _whole(units: Array) -> NDArray[np.float32]:
     """The largest whole numbers of units up to these."""
     return np.floor(units).astype(np.float32)
+
+
+def _express_periods(spec: MarketSpec) -> NDArray[np.float32] | None:
+    """(N,) lead time of express orders; None where they have none."""
+    if spec.express is None or not spec.express.lead_time_periods.any():
+        return None
+    return spec.express.lead_time_periods.astype(np.float32)
 
 
 def _at_once(spec: MarketSpec) -> NDArray[np.float32] | None:
