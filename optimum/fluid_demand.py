@@ -77,9 +77,6 @@ class _Calendar:
         self.high = rules.high.astype(np.float64)
         self.reference = np.maximum(spec.products.regular_price, self.high)
         self.regimes = max(spec.sizes["Z"], 1)
-        rivals, single = spec.competitors, spec.arrivals.process == "single"
-        # Where rivals answer within the period, the one customer of `single` comes in each half of it.
-        self.visits = 2.0 if single and rivals is not None and rivals.answers_within_period else 1.0
 
     def discounting(self, period: int) -> tuple[float, float]:
         """The discount factor of a period and its weight in customers; the last of an infinite
@@ -87,7 +84,7 @@ class _Calendar:
         """
         factor = self.spec.market.discount_factor
         infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
-        return max(factor**period, _LEAST), self.visits / (1 - factor) if infinite else self.visits
+        return max(factor**period, _LEAST), self.spec.visits / (1 - factor) if infinite else self.spec.visits
 
     @functools.cached_property
     def chances(self) -> Array:
