@@ -218,7 +218,7 @@ def _kept(names: Sequence[str], why: str) -> str:
 
 def _follows_demand(comparison: Comparison) -> str:
     history = comparison.spec.history
-    if history is None or not history.may_follow_demand:
+    if history is None or history.follows_demand is None or not history.may_follow_demand:
         return ""
     likely = likely_by_sales(history.follows_demand, history.follows_demand_before)
     return (
