@@ -22,7 +22,7 @@ from .nested_logit import NestedCustomer
 from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, initial_prices
 
-_MOST_PRICES, _HALVINGS = 4001, 60
+_MOST_PRICES, _HALVINGS = 2001, 45
 # Families whose demand is convex in the price, as long as not everybody buys.
 _CONVEX = ("mnl", "exponential", "linear", "constant-elasticity")
 _TOLERANCE = 1e-12
@@ -118,7 +118,7 @@ class _Priced(_Calendar):
         if self.continuous:
             self.price = np.geomspace(self.low, self.high, _MOST_PRICES)
             return
-        grids = [price_grid(spec, n, most=_MOST_PRICES) for n in range(spec.sizes["N"])]
+        grids = [price_grid(spec, n) for n in range(spec.sizes["N"])]
         longest = max(grid.size for grid in grids)
         # Shorter grids are padded with their last price.
         self.price = np.stack([np.pad(g, (0, longest - g.size), mode="edge") for g in grids], axis=1)
