@@ -94,7 +94,7 @@ class ChoiceParameters(NamedTuple):
         if family in ("mnl", "nested-logit") and highest > most:
             raise ScenarioError(
                 f"utility at the lowest price (over 1 - demand.nesting) must be at most {most:g} to be simulated or solved; "
-                f"got {highest:g}; lower quality, nesting or price_sensitivity, or raise prices.floor"
+                f"got {highest:g}; lower quality or nesting, or raise the floor of the prices"
             )
         integers = {name: getattr(model, name) for name in ("category", "nest_category", "rival_category")}
         integers = {name: rows.astype(np.int64) for name, rows in {**integers, "nest": model.product_nest}.items()}
