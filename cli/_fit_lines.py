@@ -93,14 +93,14 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: said where it may be so."""
-    from ..scenarios.sections import MENTIONED_FROM
+    from ..scenarios.sections import MENTIONED_FROM, likely_by_sales
 
     chance = report["prices_follow_demand"]
     if chance is None or chance < MENTIONED_FROM:
         return []
     return [
-        f"prices may follow demand: {chance:.0%} likely by the sales; the elasticities and their intervals allow for it "
-        "(unit costs by week in the sales table would tell more)"
+        f"prices may follow demand: {likely_by_sales(chance, report.get('prices_follow_demand_before'))}; the elasticities "
+        "and their intervals allow for it (unit costs by week in the sales table would tell more)"
     ]
 
 

@@ -90,9 +90,10 @@ def _moving(bar: Any) -> Callable[[dict[str, Any], int], None]:
         done += 1
         bar.update(task, completed=done, total=total)
         if not progress_console.is_terminal and row["state"] != "unfit":
-            figure = (
-                f"{row['gain_share']:+.2%} over best fixed" if row["state"] == "done" else f"failed: {row['reason']}"
-            )
+            figure = f"failed: {row['reason']}"
+            if row["state"] == "done":
+                share = row["gain_share"]
+                figure = "the best fixed prices earn 0" if share is None else f"{share:+.2%} over best fixed"
             progress_console.print(
                 f"{done} of {total}: {row['algo']} on {row['scenario']}, seed {row['seed']}: {figure}", soft_wrap=True
             )

@@ -43,6 +43,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
         "prices_follow_demand": _number(response.follow_demand),
+        "prices_follow_demand_before": _number(response.assumed_to_follow),
         "reference_effect": asdict(regression.reference_effect_) | {"used": used},
         **_exposure(response, regression),
         **customers.report,

@@ -107,8 +107,9 @@ def fit_split(
     known = identified(response)
     models = _models(split, forecaster, paths, response, customers, options)
     spec = _market(replace(models, identified=known["identified"].to_numpy()), options)
-    follows = None if np.isnan(response.follow_demand) else response.follow_demand
-    spec = spec.with_changes(history={"follows_demand": follows})
+    if not np.isnan(response.follow_demand):
+        after, before = response.follow_demand, response.assumed_to_follow
+        spec = spec.with_changes(history={"follows_demand": after, "follows_demand_before": before})
     return FittedSplit(spec, split, response, regression, known, trend, paths)
 
 

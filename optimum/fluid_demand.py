@@ -22,7 +22,9 @@ from .nested_logit import NestedCustomer
 from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, initial_prices
 
-_MOST_PRICES = 4000
+_MOST_PRICES, _HALVINGS = 2001, 45
+# Families whose demand is convex in the price, as long as not everybody buys.
+_CONVEX = ("mnl", "exponential", "linear", "constant-elasticity")
 _TOLERANCE = 1e-12
 # What is divided by is at least this, where late money counts nothing or all units come back.
 _LEAST = 1e-200
@@ -77,9 +79,6 @@ class _Calendar:
         self.high = rules.high.astype(np.float64)
         self.reference = np.maximum(spec.products.regular_price, self.high)
         self.regimes = max(spec.sizes["Z"], 1)
-        rivals, single = spec.competitors, spec.arrivals.process == "single"
-        # Where rivals answer within the period, the one customer of `single` comes in each half of it.
-        self.visits = 2.0 if single and rivals is not None and rivals.answers_within_period else 1.0
 
     def discounting(self, period: int) -> tuple[float, float]:
         """The discount factor of a period and its weight in customers; the last of an infinite
@@ -87,7 +86,7 @@ class _Calendar:
         """
         factor = self.spec.market.discount_factor
         infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
-        return max(factor**period, _LEAST), self.visits / (1 - factor) if infinite else self.visits
+        return max(factor**period, _LEAST), self.spec.visits / (1 - factor) if infinite else self.spec.visits
 
     @functools.cached_property
     def chances(self) -> Array:
@@ -105,29 +104,49 @@ class _Calendar:
 class _Priced(_Calendar):
     """Categories of one product: every price is tried, one for all segments unless there
     are personal prices.
+
+    Where prices are continuous, demand between two prices of a grid is taken as what it cannot exceed: their chord, as
+    it is convex between the prices up to which everybody of a segment buys (but for a logit's share above one half,
+    where the chord is short by the square of a step), and in the other families demand at the lower one.
     """
 
     def __init__(self, spec: MarketSpec) -> None:
         super().__init__(spec)
-        grids = [self._paid(n) for n in range(spec.sizes["N"])]
+        self.continuous = spec.prices.max_discount > 0 or spec.guardrails.allowed_prices() is None
+        self.convex = spec.demand.family in _CONVEX
+        self.stationary = is_stationary(spec)
+        if self.continuous:
+            self.price = np.geomspace(self.low, self.high, _MOST_PRICES)
+            return
+        grids = [price_grid(spec, n) for n in range(spec.sizes["N"])]
         longest = max(grid.size for grid in grids)
         # Shorter grids are padded with their last price.
         self.price = np.stack([np.pad(g, (0, longest - g.size), mode="edge") for g in grids], axis=1)
-        self.stationary = is_stationary(spec)
 
-    def _paid(self, n: int) -> Array:
-        """Prices that a customer may pay: list prices, and with discounts any between and below them."""
-        grid = price_grid(self.spec, n, most=_MOST_PRICES)
-        if self.spec.prices.max_discount == 0:
-            return grid
-        return np.union1d(np.linspace(self.low[n], grid[-1], _MOST_PRICES), grid)
+    def _at(self, period: int, regime: int, price: Array) -> Array:
+        """(G, K, N) mean units at these prices (G, N)."""
+        given = {"reference": self.reference, "regime": regime, "rival_price": self.rival_price}
+        return expected_units(self.spec, period, price, **given)
 
     @functools.lru_cache(maxsize=256)  # noqa: B019  as many as a season has periods, for a short-lived object
-    def _units(self, period: int, regime: int) -> Array:
-        """(G, K, N), or (G, 1, N) where all segments pay the same."""
-        given = {"reference": self.reference, "regime": regime, "rival_price": self.rival_price}
-        units = expected_units(self.spec, period, self.price, **given)
-        return units if self.spec.prices.max_discount > 0 else units.sum(axis=1, keepdims=True)
+    def _units(self, period: int, regime: int) -> tuple[Array, Array]:
+        """(G, N) prices and (G, K, N) units at them, (G, 1, N) where all segments pay the same."""
+        price = self.price
+        if self.continuous:
+            price = np.sort(np.vstack([price, self._everybody_buys(period, regime)]), axis=0)
+        units = self._at(period, regime, price)
+        return price, units if self.spec.prices.max_discount > 0 else units.sum(axis=1, keepdims=True)
+
+    def _everybody_buys(self, period: int, regime: int) -> Array:
+        """(K, N) highest prices at which a segment buys as much as at the lowest price."""
+        segments = np.arange(self.spec.sizes["K"])
+        low, high = (np.tile(bound, (segments.size, 1)) for bound in (self.low, self.high))
+        most = self._at(period, regime, low)[segments, segments]
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            all_buy = self._at(period, regime, middle)[segments, segments] >= most
+            low, high = np.where(all_buy, middle, low), np.where(all_buy, high, middle)
+        return low
 
     def money(self, value: Array, first: int) -> tuple[float, Array]:
         """See `FluidDemand`."""
@@ -147,13 +166,27 @@ class _Priced(_Calendar):
         """By regime, the most money of a period (Z,) and the units sold for it (Z, N)."""
         money, sold = np.zeros(self.regimes), np.zeros((self.regimes, value.size))
         for z in range(self.regimes):
-            units = self._units(period, z) * self.kept
-            gain = (self.price - self.cost - value)[:, None, :] * units
+            price, units = self._units(period, z)
+            price, units = self._best_between(price[:, None], units * self.kept, self.cost + value)
+            gain = (price - self.cost - value) * units
             best, most = gain.argmax(axis=0), gain.max(axis=0)
             # No unit has to be sold at a loss: a product that is sold out does not sell.
             taken = np.where(most > 0, np.take_along_axis(units, best[None], axis=0)[0], 0)
             money[z], sold[z] = np.maximum(most, 0).sum(), taken.sum(axis=0)
         return money, sold
+
+    def _best_between(self, price: Array, units: Array, cost: Array) -> tuple[Array, Array]:
+        """The best price of each step of the grid, and the most units at it; the grid itself where it holds all prices."""
+        if not self.continuous or len(price) < 2:
+            return price, units
+        width, left = np.diff(price, axis=0), units[:-1]
+        if not self.convex:
+            return price[1:], left
+        fall = (left - units[1:]) / np.maximum(width, _LEAST)
+        # (price - cost) times the chord is a parabola.
+        further = (left / np.maximum(fall, _LEAST) - (price[:-1] - cost)) / 2
+        further = np.clip(further, 0, width)
+        return price[:-1] + further, left - fall * further
 
 
 class _Nested(_Calendar):

@@ -34,6 +34,7 @@ class Catalogue:
         loyal: whether the segments' loyalty varies and is observed.
         max_order_units: (N,) largest order, units; None where policies do not order.
         max_express_units: (N,) largest express order, units; None where there is no second supplier.
+        express_periods: (N,) periods from an express order to its delivery; None where all of them come at once.
         at_once: (2, N) 1 where an order, and an express order, can be sold in the period in which it is placed; None
             where none can.
         backlog: whether customers wait for what is sold out, and pay at once.
@@ -67,6 +68,7 @@ class Catalogue:
     loyal: bool = False
     max_order_units: NDArray[np.float32] | None = None
     max_express_units: NDArray[np.float32] | None = None
+    express_periods: NDArray[np.float32] | None = None
     at_once: NDArray[np.float32] | None = None
     backlog: bool = False
     change_window_periods: int = 0

@@ -30,7 +30,8 @@ def orders_up_to(
 
     Args:
         base_stock: (N,) units on hand plus on order after all orders; None for no orders.
-        express_stock: (N,) units on hand plus those of the express order; None for no such orders.
+        express_stock: (N,) units on hand, plus those on order that come no later than the express order, after that
+            order; None for no such orders.
         view: E markets.
 
     Returns:
@@ -46,12 +47,23 @@ def orders_up_to(
     if express_stock is not None:
         most = view.catalogue.max_express_units
         # What the faster supplier cannot deliver is left to the other one.
-        missing = np.clip(express_stock - view.on_hand, 0, np.inf if most is None else most)
+        missing = np.clip(express_stock - _before_express(view), 0, np.inf if most is None else most)
         orders["express"] = missing.astype(np.float32)
         position = position + orders["express"]
     if base_stock is not None:
         orders["order"] = np.maximum(base_stock - position, 0).astype(np.float32)
     return orders
+
+
+def _before_express(view: MarketView) -> NDArray[np.float32]:
+    """(E, N) units on hand, and on order that come no later than an express order of now."""
+    lead = view.catalogue.express_periods
+    if lead is None:
+        return view.on_hand
+    seen = np.empty((*view.on_order.shape, 0), np.float32) if view.due is None else view.due
+    # What is not seen one by one is due in the period after.
+    due = np.concatenate([seen, (view.on_order - seen.sum(axis=-1))[..., None]], axis=-1)
+    return view.on_hand + (due * (np.arange(due.shape[-1]) < lead[:, None])).sum(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class FixedPrice:
         price: scalar or (N,), currency per unit.
         name: how tables and logs call the policy.
         base_stock: (N,) units on hand plus on order after ordering; None for no orders.
-        express_stock: (N,) units on hand plus those of an express order; None for no such orders.
+        express_stock: (N,) as of `orders_up_to`; None for no express orders.
 
     Example:
         >>> import repricer

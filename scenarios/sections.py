@@ -282,6 +282,28 @@ class Capacity:
 
 MENTIONED_FROM = 0.1
 """Smallest probability that prices followed demand which is mentioned."""
+_SHOWN_FROM = 20.0
+
+
+def likely_by_sales(chance: float, before: float | None) -> str:
+    """How likely it is that prices followed demand, and whether the sales say so.
+
+    They do where they raise the odds to 20 times those before: of shops whose prices do not follow demand, at most 1 in
+    20 shows that, as such a factor has a mean of one there (Kass and Raftery 1995; Markov's inequality).
+
+    Args:
+        chance: Probability after the sales were seen.
+        before: The same before; None where it is not known.
+
+    Example:
+        >>> likely_by_sales(0.31, 0.9)
+        '31% likely, 90% before the sales, which speak against it'
+    """
+    odds, prior = (np.inf if p == 1 else p / (1 - p) for p in (chance, before or 0.0))
+    if before is None or odds >= _SHOWN_FROM * prior:
+        return f"{chance:.0%} likely by the sales"
+    against = odds * _SHOWN_FROM <= prior
+    return f"{chance:.0%} likely, {before:.0%} before the sales, which {'speak against it' if against else 'leave it open'}"
 
 
 @dataclass(frozen=True)
@@ -317,6 +339,7 @@ class HistorySection:
     follows_demand: float | None = scalar(
         "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
     )
+    follows_demand_before: float | None = scalar("the same before the sales were seen", low=0, high=1, optional=True)
     proof_bias: float | None = scalar(
         "units simulated over units sold in the held-out weeks, less 1, where that is too far from 0 to rely on the market",
         low=-1,

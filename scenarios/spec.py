@@ -125,6 +125,16 @@ class MarketSpec(MarketDescription):
             return None
         return Calendar(date.fromisoformat(self.market.first_day), self.period_days, self.market.horizon_periods)
 
+    @property
+    def visits(self) -> int:
+        """How often a period brings the customers that `arrivals.rate` counts.
+
+        Twice where at most one comes and rivals answer within the period, once for each half; other customers are split
+        between the halves.
+        """
+        rivals, single = self.competitors, self.arrivals.process == "single"
+        return 2 if single and rivals is not None and rivals.answers_within_period else 1
+
     def regime_probabilities(self, periods: int | None = None) -> Array:
         """The probability of each regime in each period, before any regime is observed.
 

@@ -93,8 +93,10 @@ def current_prices(spec: MarketSpec) -> Policy:
 
 
 def _own(spec: MarketSpec) -> Array:
-    """(N,) mean current prices, currency per unit."""
-    return spec.products.regular_price if spec.history is None else spec.history.price.mean(axis=0)
+    """(N,) mean current prices, as the market simulates them; currency per unit."""
+    if spec.history is None:
+        return spec.products.regular_price
+    return simulated_prices(spec, spec.history.price).mean(axis=0)
 
 
 def _gains(spec: MarketSpec, money: PosteriorMoney, price: Array) -> Array:

@@ -38,7 +38,7 @@ def run_sweep(
         One row per scenario, algorithm and seed: `state` is done, unfit (the algorithm cannot learn this market) or
         failed, with the `reason`; `value` of the objective per episode, `share_of_optimum` where an exact optimum
         exists, the paired `gain` over the best fixed prices with its 95% interval, as money per episode and as
-        a share of what they earn, and `seconds` of training.
+        a share of what they earn (none where that is 0), and `seconds` of training.
 
     Raises:
         ValueError: The cluster cannot be reached.
@@ -97,7 +97,7 @@ def train_and_evaluate(inputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
         "gain": gain.mean,
         "gain_low": gain.low,
         "gain_high": gain.high,
-        "gain_share": gain.mean / abs(fixed),
+        "gain_share": gain.mean / abs(fixed) if fixed else None,
         "seconds": run.facts["seconds"],
         "weights": run.facts["weights"],
     }

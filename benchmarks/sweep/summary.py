@@ -27,7 +27,8 @@ class Summary:
         unfit: Trainings of markets that it cannot learn.
         failed: Trainings that ended with an error.
         scenarios: Markets with a result.
-        gain: Interquartile mean of the gain over the best fixed prices, as a share of what they earn.
+        gain: Interquartile mean of the gain over the best fixed prices, as a share of what they earn; None where that
+            is always 0.
         share: Interquartile mean of the share of the exact optimum, on the markets that have one; None without any.
         seconds: Median time of a training.
 
@@ -75,12 +76,12 @@ def _summary(algo: str, rows: pd.DataFrame) -> Summary:
     counts = [int((rows["state"] == state).sum()) for state in (DONE, UNFIT, FAILED)]
     if done.empty:
         return Summary(algo, *counts, scenarios=0, gain=None, share=None, seconds=None)
-    known = done[done["share_of_optimum"].notna()]
+    known, gained = (done[done[name].notna()] for name in ("share_of_optimum", "gain_share"))
     return Summary(
         algo,
         *counts,
         scenarios=int(done["scenario"].nunique()),
-        gain=interquartile_mean(done["gain_share"], strata=done["scenario"]),
+        gain=None if gained.empty else interquartile_mean(gained["gain_share"], strata=gained["scenario"]),
         share=None if known.empty else interquartile_mean(known["share_of_optimum"], strata=known["scenario"]),
         seconds=float(done["seconds"].median()),
     )

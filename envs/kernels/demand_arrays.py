@@ -10,11 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ...scenarios import MarketSpec, choice_model
+from ...scenarios import MarketSpec, ScenarioError, choice_model
 from ...scenarios.families import BUILT_IN, family_function
 from ..jit.callbacks import Callback, callback_of
 
 MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, NESTED, EXTENSION = range(7)
+
+# Highest utilities whose exponentials a type can add up, with room for lifts and thousands of offers.
+_HIGHEST = {"float32": 80.0, "float64": 700.0}
 
 
 class ChoiceParameters(NamedTuple):
@@ -81,8 +84,18 @@ class ChoiceParameters(NamedTuple):
 
     @classmethod
     def of(cls, spec: MarketSpec, dtype: DTypeLike = np.float32) -> ChoiceParameters:
-        """The parameters of a scenario: float32 in the market, float64 in exact solvers."""
+        """The parameters of a scenario: float32 in the market, float64 in exact solvers.
+
+        Raises:
+            ScenarioError: Utilities of a logit are too high for the type: demand would be 0, or no number.
+        """
         model, family = choice_model(spec), spec.demand.family
+        highest, most = _highest_utility(spec), _HIGHEST[np.dtype(dtype).name]
+        if family in ("mnl", "nested-logit") and highest > most:
+            raise ScenarioError(
+                f"utility at the lowest price (over 1 - demand.nesting) must be at most {most:g} to be simulated or solved; "
+                f"got {highest:g}; lower quality or nesting, or raise the floor of the prices"
+            )
         integers = {name: getattr(model, name) for name in ("category", "nest_category", "rival_category")}
         integers = {name: rows.astype(np.int64) for name, rows in {**integers, "nest": model.product_nest}.items()}
         called = family_callback(spec)
@@ -94,6 +107,21 @@ class ChoiceParameters(NamedTuple):
             **integers,
             **{name: np.array(getattr(model, name), dtype=dtype, order="C") for name in others},
         )
+
+
+def _highest_utility(spec: MarketSpec) -> float:
+    """The highest utility of an offer at its lowest price, as its exponential is taken; without lifts and regimes."""
+    demand, c, rivals = spec.demand, spec.category_index, spec.competitors
+    calm, steep = demand.sensitivity_path.min(axis=0), demand.price_sensitivity
+    utility = demand.quality + (demand.season[:, c] + demand.quality_path).max(axis=0)
+    utility = utility - steep * calm[c] * spec.guardrails.paid_low
+    if demand.family == "nested-logit":
+        return float((utility / (1 - demand.nesting[spec.nest_index])).max())
+    if rivals is None:
+        return float(utility.max())
+    c = c[spec.competitor_product]
+    theirs = rivals.quality + demand.season.max(axis=0)[c] - rivals.price_sensitivity * calm[c] * rivals.floor
+    return float(max(utility.max(), theirs.max()))
 
 
 def family_callback(spec: MarketSpec) -> Callback | None:

@@ -187,7 +187,7 @@ class Sections(NamedTuple):
     @classmethod
     def of(cls, spec: MarketSpec, stock: StockRules) -> Sections:
         """The sections of a scenario with this replenishment."""
-        slots, promotion, rivals = spec.recommendation, spec.promotion, spec.competitors
+        slots, promotion = spec.recommendation, spec.promotion
         personal = spec.sizes["K"] if spec.prices.max_discount > 0 else 0
         single = spec.arrivals.process == "single"
         candidates, score = np.empty((0, 0), np.bool_), np.empty((0, 0), np.float32)
@@ -214,8 +214,7 @@ class Sections(NamedTuple):
                 received=stock.orders or stock.season > 0,
                 ordered=stock.orders * len(stock.lead),
                 personal=personal,
-                # One customer in each half of the period.
-                customers=single * (1 + (rivals is not None and rivals.answers_within_period)),
+                customers=single * spec.visits,
                 promotions=promotion is not None,
             ),
         )

@@ -12,6 +12,7 @@ from ...pricing import Action, MarketView
 from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
 from ...scenarios.errors import listed
+from ...scenarios.sections import likely_by_sales
 from ..compare.comparison import Comparison
 from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import ReportData, currency_of
@@ -217,10 +218,11 @@ def _kept(names: Sequence[str], why: str) -> str:
 
 def _follows_demand(comparison: Comparison) -> str:
     history = comparison.spec.history
-    if history is None or not history.may_follow_demand:
+    if history is None or history.follows_demand is None or not history.may_follow_demand:
         return ""
+    likely = likely_by_sales(history.follows_demand, history.follows_demand_before)
     return (
-        f"Your prices may have followed demand ({percent(history.follows_demand, 0)} likely by the sales), which makes "
+        f"Your prices may have followed demand ({likely}), which makes "
         "customers look less price-sensitive than they are; the figures allow for it."
     )
 

@@ -74,6 +74,7 @@ class FittedDemand:
         first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
+        assumed_to_follow: The same before the sales are seen.
         suspects: Names of the D effects that prices which follow demand show in sales, and that other
             prices would not have.
         suspected: (M, C, D) their coefficients; 0 in draws in which prices do not follow demand.
@@ -97,6 +98,7 @@ class FittedDemand:
     follow_demand: float
     suspects: tuple[str, ...]
     suspected: Array
+    assumed_to_follow: float = np.nan
 
     @property
     def num_draws(self) -> int:
@@ -299,4 +301,5 @@ def fit_demand(
         follow_demand=known.follow_demand,
         suspects=tuple(suspects),
         suspected=known.suspected,
+        assumed_to_follow=1 - trusted,
     )

@@ -35,7 +35,7 @@ new state.
 """
 _MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
-_OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "at_once")
+_OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
 # Bundles of earlier versions lack them.
 _LATER = {"due_periods": 0, "backlog": False}
 _PATH = "base_path"
@@ -220,6 +220,7 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
         regimes=tuple(map(str, document["regimes"])),
         max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
         max_express_units=column("max_express_units", n) if "max_express_units" in document else None,
+        express_periods=column("express_periods", n) if "express_periods" in document else None,
         at_once=column("at_once", 2, n) if "at_once" in document else None,
         change_window_periods=_periods(document, "change_window_periods"),
         due_periods=_periods(document, "due_periods"),

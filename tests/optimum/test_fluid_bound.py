@@ -92,6 +92,36 @@ def test_discounts_reach_the_prices_between_the_steps_of_a_grid(make, step):
     assert solve(spec).value <= upper_bound(spec).value * (1 + 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("family", "quality", "sensitivity"),
+    [
+        ("exponential", [2.5, 1.0, 0.2], [0.9, 0.05, 0.02]),
+        ("linear", [2.0, 3.0, 0.9], [0.15, 0.5, 0.007]),
+        ("constant-elasticity", [1.0, 4.0, -0.5], [3.0, 1.7, 1.2]),
+    ],
+)
+def test_no_price_between_those_of_a_grid_earns_more(make, family, quality, sensitivity):
+    """Most earn most at the highest price at which everybody buys."""
+    three = {"names": list("abc"), "category": list("abc"), "regular_price": 20.0}
+    spec = make(
+        None,
+        products=three,
+        arrivals={"rate": [5.0, 3.0, 8.0]},
+        demand={"family": family, "quality": quality, "price_sensitivity": sensitivity},
+        stock={"initial_units": float("inf")},
+        prices={"floor": 0.3, "ceiling": 150},
+    )
+    best, bound = solve(spec).value, upper_bound(spec).value
+    assert best * (1 - 1e-12) <= bound <= best * (1 + 1e-6)
+
+
+def test_the_bound_grants_a_price_just_below_a_rivals(make):
+    rival = {"rule": ["fixed"], "regular_price": 33.333, "answers_within_period": False}
+    spec = make("undercutter", competitors=rival)
+    spec = spec.with_changes(prices={"price_ladder": None, "floor": 1.0, "ceiling": 100.0})
+    assert exact_value(spec, FixedPrice(33.3329)) <= upper_bound(spec).value
+
+
 def test_a_customer_comes_in_each_half_of_a_period_with_a_rival_who_answers(make):
     """Who charges 50 beside a rival at 100 sells to each with probability one half."""
     spec = make("undercutter", competitors={"rule": ["fixed"], "regular_price": 100.0})

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.envs import Market
@@ -17,6 +19,8 @@ from repricer.pricing import (
     feature_names,
     product_features,
 )
+from repricer.pricing.policies import orders_up_to
+from repricer.scenarios import load_scenario
 
 
 @pytest.fixture
@@ -185,3 +189,15 @@ def test_what_the_faster_supplier_cannot_deliver_is_ordered_from_the_other_one()
     outcome = market.step(FixedPrice(7.0, **levels).act(market.view))
     np.testing.assert_array_equal(outcome.express, most)
     np.testing.assert_array_equal(start + outcome.ordered, 14)
+
+
+@pytest.mark.parametrize(("lead", "express", "coming"), [(2, 1, [5]), (4, 1, [5]), (4, 2, [5, 6]), (4, 3, [5, 6, 7])])
+def test_an_express_order_counts_what_comes_no_later_than_it(lead, express, coming):
+    """The dual-index policy: else the same shortage would be ordered again in each period until it arrives."""
+    changes = {"stock": {"lead_time_periods": lead}, "express": {"lead_time_periods": express, "max_order_units": 99}}
+    market = Market(load_scenario("dual-sourcing").with_changes(**changes), num_markets=2)
+    due = np.array([[5, 6, 7][: lead - 1]] * 2, np.float32)[:, None]
+    shown = due[..., : market.view.catalogue.due_periods]
+    view = replace(market.view, on_order=due.sum(axis=-1), due=shown if shown.shape[-1] else None)
+    missing = orders_up_to(None, np.array([30], np.float32), view)["express"]
+    np.testing.assert_array_equal(missing, 30 - view.on_hand - sum(coming))

@@ -25,8 +25,8 @@ _DRAWS, _FEW = 64, 1e-6
 def expected_units(spec: MarketSpec, period: int | NDArray[np.int64], price: ArrayLike, **given: Any) -> Array:
     """Mean units by segment with ample stock.
 
-    If rivals answer within the period, or at most one customer comes, this is the mean of a period
-    in which the rival prices do not change.
+    If rivals answer within the period, this is the mean of a period in which the rival prices do not change; of one
+    half of it where at most one customer comes in each (`MarketSpec.visits`).
 
     Args:
         spec: The scenario.
@@ -57,7 +57,7 @@ def rival_units(
     reference: ArrayLike | None = None,
     regime: int | NDArray[np.int64] = 0,
 ) -> Array:
-    """Mean units of the rival offers.
+    """Mean units of the rival offers, in a period or half of one as in `expected_units`.
 
     Args:
         spec: The scenario.
@@ -172,7 +172,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
     regular = spec.products.regular_price
     periods = np.arange(spec.market.horizon_periods)
     rows = np.broadcast_to(regular, (len(periods), regular.size))
-    units = _over_regimes(spec, functools.partial(_units_in_regime, spec, periods, rows))
+    units = spec.visits * _over_regimes(spec, functools.partial(_units_in_regime, spec, periods, rows))
     return Catalogue(
         products=spec.products.names,
         segments=spec.arrivals.segments,
@@ -188,6 +188,7 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         loyal=spec.loyalty is not None,
         max_order_units=_whole(spec.stock.max_order_units) if spec.stock.replenishment == "action" else None,
         max_express_units=None if spec.express is None else _whole(spec.express.max_order_units),
+        express_periods=_express_periods(spec),
         at_once=_at_once(spec),
         backlog=spec.stock.shortage == "backlog",
         change_window_periods=spec.prices.change_window_periods or 0,
@@ -201,6 +202,13 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
 def _whole(units: Array) -> NDArray[np.float32]:
     """The largest whole numbers of units up to these."""
     return np.floor(units).astype(np.float32)
+
+
+def _express_periods(spec: MarketSpec) -> NDArray[np.float32] | None:
+    """(N,) lead time of express orders; None where they have none."""
+    if spec.express is None or not spec.express.lead_time_periods.any():
+        return None
+    return spec.express.lead_time_periods.astype(np.float32)
 
 
 def _at_once(spec: MarketSpec) -> NDArray[np.float32] | None:
@@ -251,7 +259,7 @@ def rival_catalogue(spec: MarketSpec, offers: NDArray[np.intp]) -> Catalogue:
     assert rivals is not None, "only a market with competitors has rivals"
     periods = np.arange(spec.market.horizon_periods)
     rows = np.broadcast_to(spec.products.regular_price, (len(periods), spec.sizes["N"]))
-    units = rival_units(spec, periods, rows, rivals.regular_price)[:, offers]
+    units = spec.visits * rival_units(spec, periods, rows, rivals.regular_price)[:, offers]
     elasticity = own_elasticity(
         lambda price: rival_units(spec, 0, np.broadcast_to(rows[0], (len(price), rows.shape[1])), price)[:, None],
         rivals.regular_price,

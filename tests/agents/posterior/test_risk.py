@@ -97,6 +97,14 @@ def test_gains_are_over_the_prices_of_the_shop(market):
     np.testing.assert_allclose(own.path, charged, rtol=1e-6)
 
 
+def test_what_is_planned_for_a_frozen_product_makes_no_draw_worse(market):
+    frozen = market.with_changes(prices={"frozen": market.products.names[:1]})
+    plans = (np.tile([share, 1, 1, 1] * frozen.initial_price, (frozen.sizes["T"], 1)) for share in (1.0, 0.7))
+    planned, reduced = (replace(frozen, history=HistorySection(price=plan)) for plan in plans)
+    price = [1, 0.9, 1.1, 0.9] * frozen.initial_price
+    assert draw_pool(reduced, price, 0.25) == draw_pool(planned, price, 0.25)
+
+
 def test_current_prices_are_charged_whatever_the_rules_say_but_for_frozen_ones(market):
     regular = market.products.regular_price
     charged = np.tile(0.1 * regular, (market.sizes["T"], 1))

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.benchmarks.sweep import Sweep, SweepError, run, summarise
 from repricer.cli import main
+from repricer.scenarios import load_scenario, save_scenario
 
 _SWEEP = """
 name = "small"
@@ -55,6 +56,18 @@ def test_a_row_a_training(in_this_process, tmp_path):
     first, second = document["summary"]
     assert (first["algo"], first["done"], first["scenarios"]) == ("ppo", 2, 1)
     assert (second["algo"], second["unfit"], second["gain"]) == ("sac", 2, None)
+
+
+def test_where_the_best_fixed_prices_earn_nothing_there_is_no_share_of_it(in_this_process, tmp_path):
+    nobody = load_scenario("stationary-logit").with_changes(arrivals={"rate": 0.0})
+    file = save_scenario(nobody, tmp_path / "nobody")
+    (tmp_path / "sweep.toml").write_text(_SWEEP.replace("stationary-logit", str(file)))
+    result = CliRunner().invoke(main, ["sweep", str(tmp_path / "sweep.toml"), "--out", str(tmp_path / "out"), "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert {row["gain_share"] for row in document["rows"]} == {None}
+    assert document["summary"][0]["gain"] is None
+    assert "the best fixed prices earn 0" in result.stderr
 
 
 def test_the_mean_is_interquartile_over_all_runs_and_its_interval_keeps_the_markets():

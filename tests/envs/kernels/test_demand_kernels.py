@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from repricer.envs import Market, expected_units
+from repricer.scenarios import ScenarioError
 
 from .two_products import QUALITY, RIVAL, SENSITIVITY, at, bought, build, logit
 
@@ -81,6 +82,28 @@ def test_the_expected_sales_of_at_most_one_customer_are_exact(within, units):
     twice = 2 * chance if units > 1 else 1 - (1 - chance) ** 2
     exact = twice if within else chance
     np.testing.assert_allclose(outcome.expected_revenue[0], exact * (units > 0) * [4.0, 5.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sections", "utility"),
+    [
+        ({"demand": {"quality": 100.0}}, 99.6),
+        ({"demand": {"quality": 12.0, "family": "nested-logit", "nesting": 0.9}}, 116),
+        ({"competitors": RIVAL | {"quality": 90.0, "floor": 4.0}}, 88.2),
+    ],
+    ids=["own", "nested", "rival"],
+)
+def test_utilities_whose_exponentials_overflow_are_refused(sections, utility):
+    """All of them bought nothing, or the nest's products alike."""
+    words = rf"utility at the lowest price .* must be at most 80 .*; got {utility}; lower quality"
+    with pytest.raises(ScenarioError, match=words) as refused:
+        Market(build(**sections))
+    assert "\n" not in str(refused.value)
+
+
+def test_solvers_refuse_utilities_that_they_cannot_add_up():
+    with pytest.raises(ScenarioError, match="must be at most 700"):
+        expected_units(build(demand={"quality": 600.0, "family": "nested-logit", "nesting": 0.5}), 0, [4.0, 5.0])
 
 
 def test_cheapest_feels_shocks_loyalty_and_season_as_the_other_families_do():

@@ -113,6 +113,25 @@ def test_prices_that_may_follow_demand_are_mentioned_first(comparison):
         assert first.startswith("Your prices may have followed demand (60% likely by the sales)") == said
 
 
+@pytest.mark.parametrize(
+    ("chance", "before", "words"),
+    [
+        (0.31, 0.9, "31% likely, 90% before the sales, which speak against it"),
+        (0.7, 0.9, "70% likely, 90% before the sales, which leave it open"),
+        (0.83, 0.2, "83% likely, 20% before the sales, which leave it open"),
+        (0.84, 0.2, "84% likely by the sales"),
+        (1.0, 0.9, "100% likely by the sales"),
+    ],
+)
+def test_what_was_assumed_of_prices_that_may_follow_demand_is_told_from_what_sales_say(
+    comparison, chance, before, words
+):
+    history = replace(comparison.spec.history, follows_demand=chance, follows_demand_before=before)
+    found = replace(comparison, spec=replace(comparison.spec, history=history))
+    first = explanations(gaining(found, np.linspace(2, 10, DRAWS)), None)[0]
+    assert first.startswith(f"Your prices may have followed demand ({words}), which makes")
+
+
 def test_planned_prices_that_break_rules_are_counted(comparison):
     spec = comparison.spec
     assert not any("price rules" in text for text in explanations(comparison, None))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from repricer.fitting.demand import CONTROL, CategoryModel, Priors, fit_demand
+from repricer.scenarios.sections import likely_by_sales
 from repricer.tests.fitting.demand.markets import drawn_category, grids_of, known_demand, prices
 
 PRODUCTS = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 6})
@@ -92,6 +93,7 @@ def test_sales_never_rule_out_that_regular_prices_without_a_reason_follow_demand
     units = generator.poisson(60.0 * demand.lift(price * REGULAR)).astype(float)[None]
     found = fit_demand(grids_of(units, price[None] * REGULAR, listed * REGULAR), PRODUCTS, REGULAR, Priors())
     assert found.follow_demand >= 9 / (9 + np.exp(3)) - 1e-9
+    assert likely_by_sales(found.follow_demand, found.assumed_to_follow).endswith("which speak against it")
 
 
 def test_stores_with_prices_of_their_own_tell_the_elasticity():

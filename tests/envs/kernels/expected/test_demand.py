@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from repricer.envs import expected_units
+from repricer.envs import catalogue_of, expected_units, rival_catalogue, rival_units, rollout
 from repricer.envs.kernels.demand_kernels import choose
 from repricer.envs.kernels.expected.demand import choice_at
+from repricer.pricing import FixedPrice
 from repricer.scenarios import MarketSpec, choice_model, load_scenario, registered, sample_catalogue
 from repricer.scenarios.families import BUILT_IN
 
@@ -45,6 +46,16 @@ def test_the_compiled_demand_is_that_of_the_choice_model(name):
 @pytest.mark.parametrize("family", BUILT_IN)
 def test_so_is_that_of_a_sampled_shop_with_every_part(family):
     compared(sample_catalogue(10, 3, parts="all", family=family))
+
+
+def test_a_forecast_counts_both_customers_of_a_period_with_a_rival_who_answers():
+    change = {"arrivals": {"rate": 0.5, "process": "single"}, "competitors": {"answers_within_period": True}}
+    spec = load_scenario("calvano-duopoly").with_changes(prices={"price_ladder": None}, **change)
+    price, periods = spec.products.regular_price.astype(np.float32), spec.market.horizon_periods
+    units = rollout(spec, FixedPrice(price), episodes=100, seed=0).units.sum() / 100
+    assert catalogue_of(spec).forecast_units.sum() == pytest.approx(units, abs=4 * np.sqrt(periods / 400))
+    rival = rival_catalogue(spec, np.array([0])).forecast_units
+    assert rival == pytest.approx(2 * rival_units(spec, 0, price[None], spec.competitors.regular_price).item())
 
 
 @pytest.mark.parametrize("rows", [1, 3])
