@@ -128,7 +128,7 @@ class Guardrails:
     planned_rows: Prices = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
-        check_settings(self)
+        check_settings(vars(self))
         for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "last_price", "planned_price"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
@@ -237,7 +237,7 @@ class Guardrails:
         last = regular_price if self.last_price is None or self.direction != "any" else self.last_price
         if self.frozen is not None:
             last = np.where(self.frozen, regular_price, last)
-        return np.clip(last, self.low, self.high)
+        return np.clip(np.asarray(last, np.float64), self.low, self.high)
 
     @property
     def past_periods(self) -> int:

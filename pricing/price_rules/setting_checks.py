@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from .rule_formulas import DIRECTIONS
 
-if TYPE_CHECKING:
-    from .guardrails import Guardrails
 
-
-def check_settings(rules: Guardrails) -> None:
-    """Raise ValueError for a setting out of range, or one that lacks another."""
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a setting of price rules out of range, or one that lacks another."""
     allowed = {
         "minimum_margin": (0.0, 1.0),
         "max_change": (0.0, np.inf),
@@ -25,17 +23,16 @@ def check_settings(rules: Guardrails) -> None:
         "prior_price_periods": (1, np.inf),
     }
     for name, (least, below) in allowed.items():
-        value = getattr(rules, name)
+        value = settings[name]
         numbers = np.atleast_1d(least if value is None else value)
         if (wrong := numbers[~((numbers >= least) & (numbers < below))]).size:
             raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {wrong[0]:g}; fix the price rules")
         if value is not None and name.endswith(("changes", "periods")) and not isinstance(value, int):
             raise ValueError(f"{name} must be a whole number; got {value:g}; round it")
-    if rules.direction not in DIRECTIONS:
-        raise ValueError(
-            f"direction must be one of {', '.join(DIRECTIONS)}; got {rules.direction!r}; choose one of them"
-        )
-    _check_window(rules.max_changes, rules.change_window_periods)
+    direction = settings["direction"]
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}; got {direction!r}; choose one of them")
+    _check_window(settings["max_changes"], settings["change_window_periods"])
 
 
 def _check_window(most: int | None, window: int | None) -> None:

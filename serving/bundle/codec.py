@@ -124,7 +124,7 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     _check_keys(GUARDRAILS, document, names)
     if isinstance(document["max_change"], float):  # one for all products, in those
         document["max_change"] = [document["max_change"]] * num_products
-    shapes = dict.fromkeys(("floor", "ceiling", "unit_cost"), (num_products,))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("floor", "ceiling", "unit_cost"), (num_products,))
     optional = ("max_change", "minimum_advertised_price", "frozen", "rival_at_least", "rival_at_most", "last_price")
     shapes |= {name: (num_products,) for name in optional if document[name] is not None}
     if document["planned_price"] is not None:

@@ -25,8 +25,10 @@ from repricer.serving.price_list.files import read_list
 
 from .checks import check
 
-_SEED, _BEFORE, _WEEKS = 20_000, 78, 26
+_SEED, _BEFORE, _WEEKS, _CENT = 20_000, 78, 26, 0.0101
 _TRUTHS = ("clean", "seasonal", "segments")
+# A largest change of prices, and the shop with planned reductions that keeps it.
+_LARGEST, _LIMITED = 0.1, "promoted"
 _CUT, _REFRESHES = 40, 4
 _SHOP = """
 name = "shop"
@@ -37,6 +39,7 @@ products = "products.csv"
 categories = 2
 per_category = 6
 forecaster = "{forecaster}"
+rules = "rules.toml"
 [train]
 steps = 20000
 [evaluate]
@@ -99,23 +102,33 @@ class Loop:
     Args:
         truth: Family of the shop.
         seed: Selects the shop.
+        rules: The shop's own, as text.
     """
 
-    def __init__(self, truth: str, seed: int) -> None:
+    def __init__(self, truth: str, seed: int, rules: str) -> None:
         self.shop: Shop = replace(draw_shop(truth, seed), weeks=_BEFORE)
         self.folder, self.random = _folder(), np.random.default_rng(seed)
         write_files(self.shop, self.folder)
         (self.folder / "cycle.toml").write_text(_SHOP.format(forecaster="moving-average"), encoding="utf-8")
+        (self.folder / "rules.toml").write_text(rules, encoding="utf-8")
+        self.charged = self.shop.own_prices(_BEFORE - 1, 1)[0]
         self.weeks = [self.week(week) for week in range(_BEFORE, _BEFORE + _WEEKS)]
 
     def week(self, week: int) -> dict[str, Any]:
         """Ask for prices, charge them, sell, and write the sales down."""
         found, own = cycle(self.folder), self.shop.own_prices(week, 1)[0]
         rows = read_list(Path(found["paths"]["prices.csv"]))
-        now = {row.product_id: row.new_price for row in rows if row.week == min(row.week for row in rows)}
+        first = min(row.week for row in rows)
+        now = {row.product_id: (row.new_price, row.current_price) for row in rows if row.week == first}
         # A product that is not priced stays at the shop's own price.
-        price = np.array([now.get(product, own[n]) for n, product in enumerate(names(self.shop))])
+        price, planned = np.array([now.get(product, (own[n],) * 2) for n, product in enumerate(names(self.shop))]).T
+        low, high = (
+            np.minimum((1 - _LARGEST) * self.charged, planned),
+            np.maximum((1 + _LARGEST) * self.charged, planned),
+        )
+        beyond = int(((price < low - _CENT) | (price > high + _CENT)).sum())
         self._sell(price, week)
+        self.charged = price
         spec = load_scenario(found["paths"]["market"])
         low, high = own.copy(), own.copy()
         for n, name in enumerate(displayed(self.shop)):
@@ -133,6 +146,7 @@ class Loop:
             "best": self.shop.realised(best, **given),
             "account": found["account"],
             "trained": found["trained"],
+            "beyond": beyond,
         }
 
     def _sell(self, price: NDArray[np.float64], week: int) -> None:
@@ -163,9 +177,32 @@ class Loop:
 
 
 @functools.cache
-def loop(truth: str) -> Loop:
+def loop(truth: str, rules: str = "") -> Loop:
     """The closed loop of one family."""
-    return Loop(truth, _SEED)
+    return Loop(truth, _SEED, rules)
+
+
+def _limited() -> Loop:
+    return loop(_LIMITED, f"[shop]\nmax_change = {_LARGEST}\n")
+
+
+@check(
+    "weeks", f"closed loop, {_LIMITED}, max_change {_LARGEST}: share of what the optimum without it earns", ">=", 0.95
+)
+def limited_share() -> float:
+    """Of weeks in which prices may change little."""
+    return _limited().share()
+
+
+@check(
+    "weeks",
+    f"closed loop, {_LIMITED}, max_change {_LARGEST}: prices further from the last than it and the plan",
+    "<=",
+    0,
+)
+def limited_prices() -> int:
+    """Of all products and weeks."""
+    return sum(row["beyond"] for row in _limited().weeks)
 
 
 for _truth in _TRUTHS:
