@@ -1,5 +1,6 @@
 import functools
 import gc
+import importlib
 import os
 import pickle
 import sys
@@ -120,13 +121,13 @@ _FIT = ("fitting", "cli", "benchmarks", "serving")
 
 @pytest.fixture(scope="module", autouse=True)
 def few_trees(request: pytest.FixtureRequest):
-    """A fitted market's trend grows forests of 10 trees instead of 100: they are a quarter of a fit's time."""
+    """A fitted market's trend grows forests of 4 trees instead of 100: they are a quarter of a fit's time."""
     with pytest.MonkeyPatch.context() as patch:
         if request.path.relative_to(Path(__file__).parent).parts[0] in _FIT:
             from repricer.fitting import fit_split
             from repricer.forecasting import MarketTrend
 
-            patch.setattr(fit_split, "MarketTrend", functools.partial(MarketTrend, n_estimators=10))
+            patch.setattr(fit_split, "MarketTrend", functools.partial(MarketTrend, n_estimators=4))
         yield
 
 
@@ -156,9 +157,11 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch):
 
 
 def pytest_runtest_setup() -> None:
-    """Torch's exporter makes its tables of operators anew for each network, for half of the time: here they are kept."""
+    """Torch's exporter makes its tables of operators anew for each network, for most of the time: here they are kept."""
     registration = sys.modules.get("torch.onnx._internal.exporter._registration")
     if registration is None or isinstance(vars(registration.ONNXRegistry)["from_torchlib"], staticmethod):
         return
     made = functools.cache(registration.ONNXRegistry.from_torchlib)
     registration.ONNXRegistry.from_torchlib = staticmethod(made)
+    operators = importlib.import_module("torch._export.utils")
+    operators._materialize_cpp_cia_ops = functools.cache(operators._materialize_cpp_cia_ops)

@@ -74,16 +74,15 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
             nested_weights(p, k, *usual, spare[0], spare[1])
         else:
             logit_weights(p.category, p.quality[k], p.sensitivity[k], *usual, total[:0])
-        plain[:] = base
-        if now.shown.shape[0]:
-            lift_shown(p.lift[k], now.shown[k], base, base)
         for n in range(felt.shape[0]):
             # Costs count only if profit is the objective.
             cost = money.unit_cost[n] if profit else _ZERO
             credit_margin[n] = credit_price[n] - cost
             for e in range(felt.shape[1]):
                 margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
+                plain[n, e] = base[n, e]  # whole arrays take seconds to compile: the message for unequal shapes
         if now.shown.shape[0]:
+            lift_shown(p.lift[k], now.shown[k], base, base)
             charge_slots(p, k, now.shown[k], runner_up[k], weight, margin, customers, charge)
         value = value_by_nest(p.nest, lifted, margin, total)
         without = (plain, credit_margin)

@@ -25,6 +25,7 @@ def test_learning_starts_at_the_recommenders_choices(shop):
     assert start["gain"] > -0.002 * start["best_fixed"]
 
 
+@pytest.mark.usefixtures("short_search")
 def test_learning_starts_at_the_orders_of_the_best_fixed_prices():
     """A raw order of zero orders nothing: an untrained network would run out of stock."""
     spec = sample_catalogue(4, seed=1, periods=12)

@@ -226,7 +226,7 @@ def test_learning_opens_at_the_certainty_equivalent_policy(algo):
     assert run.facts["teacher"] == "certainty-equivalent"
     fixed, optimum = exact_value(spec, best_fixed(spec)), solve(spec).value
     assert run.facts["best"]["gain"] > 0.8 * (optimum - fixed)
-    plain = train(spec, algo=algo, steps=100, settings=settings | {"opening": "base-price"})
+    plain = train(spec, algo=algo, steps=100, settings=settings | {"opening": "base-price", "clone_epochs": 1})
     assert plain.facts["teacher"] is None
     assert plain.facts["best"]["gain"] < 0.1 * (optimum - fixed)
 
@@ -246,7 +246,7 @@ def test_a_diverged_policy_is_an_error_and_never_kept(tmp_path):
     """The price rules give the best fixed price for NaN, which beats the untrained policy here: it must not be kept."""
     settings = {"learning_rate": 1e30, "evaluations": 4, "validation_episodes": 16, "learning_starts": 500}
     with pytest.raises(ValueError, match=r"got (NaN|nan).* diverge.* lower .*learning_rate"):
-        train("stationary-logit", algo="td3", steps=4000, settings=settings, out=tmp_path / "run")
+        train("stationary-logit", algo="td3", steps=2000, settings=settings, out=tmp_path / "run")
     with safe_open(tmp_path / "run" / "policy.safetensors", framework="np") as file:
         assert all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
 
@@ -313,7 +313,7 @@ def test_revenue_with_a_shadow_cost_is_learned_as_revenue_less_that_cost():
     spec = load_scenario("stationary-logit").with_changes(stock={"initial_units": np.array(np.inf)})
     dear = spec.with_changes(products={"shadow_cost": 0.6 * spec.products.regular_price})
     settings = {"validation_episodes": 64}
-    low, high = (train(s, steps=20_000, settings=settings) for s in (spec, dear))
+    low, high = (train(s, steps=10_000, settings=settings) for s in (spec, dear))
     assert high.spec.market.objective == "revenue"
     paths = [rollout(spec, run.policy, episodes=16, seed=0).price_path.mean() for run in (low, high)]
     assert paths[1] > paths[0]

@@ -77,7 +77,7 @@ def test_the_shops_own_record_is_enough_to_learn_from(make_shop):
     assert (charged < 1.05 * regular).all()
 
 
-@pytest.mark.parametrize(("algo", "epochs"), [("td3-bc", 50), ("cql", 25)])
+@pytest.mark.parametrize(("algo", "epochs"), [("td3-bc", 35), ("cql", 25)])
 def test_offline_learning_looks_further_than_a_period(algo, epochs):
     """From the same random log, it must save scarce stock where deep pricing sells out."""
     run = learn_from_log(SCARCE, algo=algo, log=TRIES, settings=SHORT | {"clone_episodes": 128, "clone_epochs": epochs})

@@ -100,6 +100,7 @@ def test_the_mean_over_draws_is_not_the_mean_market():
     assert money_of(spec, best_fixed(spec).price) > 1.005 * money_of(spec, best_fixed(plain).price)
 
 
+@pytest.mark.usefixtures("short_search")
 def test_scarce_stock_is_searched_in_simulations_of_draws():
     spec = uncertain(load_scenario("three-stocks"), draws=5, spread=0.3)
     assert not has_closed_form(spec)
@@ -138,6 +139,7 @@ def test_myopic_prices_maximise_each_period_over_the_draws():
     assert np.isin(myopic(ladder).path, np.array([2.99, 3.99, 4.99, 5.99, 6.99], np.float32)).all()
 
 
+@pytest.mark.usefixtures("short_search")
 def test_other_families_are_searched_over_draws():
     spec = uncertain(sample_catalogue(2, 3, parts=(), family="linear", periods=12), draws=4, utility=0.0)
     found = best_fixed(spec).price

@@ -1,9 +1,8 @@
 import csv
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 import tomllib
 import xml.dom.minidom
@@ -11,6 +10,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
+import torch
 from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -316,25 +316,25 @@ def test_one_command_at_a_time_and_no_other_file(tmp_path, lessons):
         study(tmp_path, 2)
 
 
-KILLED = """
-import sys
-from repricer.agents.tuning.study import tune
-tune("scarce", trials=2, steps=10_000, out=sys.argv[1])
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system that has SIGKILL")
-def test_a_killed_study_goes_on_and_nothing_is_corrupt(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that has fork and SIGKILL")
+def test_a_killed_study_goes_on_and_nothing_is_corrupt(tmp_path, monkeypatch):
     """Killed in the second trial after a checkpoint, with half a line in the journal, as a full disk would leave one."""
-    out = tmp_path / "killed"
-    with subprocess.Popen([sys.executable, "-c", KILLED, str(out)]) as process:
-        deadline = time.monotonic() + 120
-        while not (out / "trials" / "1" / "0" / "checkpoint.safetensors").is_file():
-            assert process.poll() is None, "ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    monkeypatch.setattr("repricer.agents.cloning._BATCHES", 5)
+    out, threads = tmp_path / "killed", torch.get_num_threads()
+    # A fork, which has all libraries; with one thread, as the others stay behind.
+    torch.set_num_threads(1)
+    asked = {"trials": 2, "steps": 10_000, "out": out}
+    process = multiprocessing.get_context("fork").Process(target=tune, args=("scarce",), kwargs=asked)
+    process.start()
+    torch.set_num_threads(threads)
+    deadline = time.monotonic() + 120
+    while not (out / "trials" / "1" / "0" / "checkpoint.safetensors").is_file():
+        assert process.is_alive(), "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     (out / f"{STUDY_FILE}.lock").symlink_to(out / STUDY_FILE)  # a lock of Optuna's own, had one been held
     with (out / STUDY_FILE).open("a", encoding="utf-8") as journal:
         journal.write('{"op_code": 6, "tri')

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from repricer.envs import catalogue_of, expected_units, rollout, seed_for
 from repricer.evaluation.uncertainty import compare_draws, draws
 from repricer.pricing import Action, FixedPrice
@@ -140,7 +141,8 @@ def test_processes_give_the_same_figures_bit_for_bit(spec, monkeypatch):
     monkeypatch.setattr(draws, "_MUCH", 0)
     monkeypatch.setattr(draws, "_PRODUCTS_AT_ONCE", 8 * 3 * 4)
     monkeypatch.setattr(draws, "JOBS", 2)
-    side_by_side = compare_draws(spec, policies)
+    with parallel_config("multiprocessing"):  # whose processes need not import everything anew
+        side_by_side = compare_draws(spec, policies)
     for name in ("learned", "regular"):
         np.testing.assert_array_equal(side_by_side.expected[name], alone.expected[name])
         np.testing.assert_array_equal(side_by_side.realised[name], alone.realised[name])

@@ -66,6 +66,13 @@ def shop() -> MarketSpec:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_search():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repricer.agents.classical._GENERATIONS", (7, 3))
+        yield
+
+
 @pytest.fixture(scope="module", params=["everything", "regular-levels", "recurrent"])
 def made(request: pytest.FixtureRequest, shop: MarketSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple:
     """(run, folder of the run, folder of the bundle)."""
