@@ -145,8 +145,9 @@ class Dynamics:
         lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
         context = np.zeros(self._context, np.float32)
         context[self.layout.loyalty] = 1.0
-        # The initial price is taken to have held for as long as the price rules look back.
-        context[self.layout.past] = np.tile(spec.initial_price, spec.guardrails.past_periods)[:, None]
+        # From the newest to the oldest, without the one in force.
+        past = spec.guardrails.prices_before(spec.products.regular_price)[-2::-1]
+        context[self.layout.past] = past.reshape(-1, 1)
         if spec.competitors is not None:
             context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
         if spec.capacity is not None:

@@ -41,6 +41,8 @@ _AVERAGED_WEEKS = 26
 _CLEAR = 5.0
 _LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
+# Weeks before the market whose prices its rules may look back at, and the change that is one.
+_PAST_WEEKS, _SAME = 13, 0.01
 # Below this share of the regular price, a price is reduced.
 _REDUCED = 0.98
 # A segment's elasticity relative to the average one.
@@ -190,7 +192,7 @@ def _models(
         affinity=customers.affinity,
         candidates=customers.candidates,
         high_units=open_.groupby("product")["units"].quantile(busy)[order].to_numpy(dtype=np.float64),
-        last_price=_last_price(split, response),
+        past_price=_past_price(split, response),
         current_price=split.grid("price"),
         sold_units=None if split.to_come else split.grid("units"),
         current_promotion=split.grid(PROMOTION) if options.promotions else None,
@@ -220,11 +222,14 @@ def _with_competing_price(split: Split) -> pd.DataFrame:
     return split.products.assign(**{COMPETITOR_PRICE: split.products["product"].map(last)})
 
 
-def _last_price(split: Split, response: FittedDemand) -> np.ndarray:
-    """(N,) the price of the last week before those to simulate; the regular one where nothing was charged in it."""
-    last = split.past[split.past["week"] == split.past["week"].max()].set_index("product")["price"]
-    charged = last.reindex(list(response.products)).to_numpy(dtype=np.float64)
-    return np.where(np.isnan(charged), response.regular_price, charged)
+def _past_price(split: Split, response: FittedDemand) -> np.ndarray:
+    """(B, N) prices of the last weeks; regular ones before the first sale, and no changes that are mere means of lines."""
+    recent = split.past.pivot(index="week", columns="product", values="price")[list(response.products)]
+    recent = recent.iloc[-_PAST_WEEKS * split.per_week :].to_numpy(dtype=np.float64)
+    price = np.where(np.isnan(recent), response.regular_price, recent)
+    for t in range(len(price) - 2, -1, -1):
+        price[t] = np.where(abs(price[t] / price[t + 1] - 1) < _SAME, price[t + 1], price[t])
+    return price
 
 
 def _levels(last_year: pd.DataFrame, response: FittedDemand) -> np.ndarray:

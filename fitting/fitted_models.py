@@ -54,7 +54,7 @@ class FittedModels(ChargedPrices):
         candidates: (K, N) 1 where a product may be recommended to a segment; None if the sales name
             no customers.
         high_units: (N,) weekly units in the busiest past weeks (a high quantile).
-        last_price: (N,) the price charged in the week before them, currency per unit.
+        past_price: (B, N) the prices charged in the weeks before them, oldest first, currency per unit.
         current_price: (T, N) the shop's own prices in the weeks to simulate, currency per unit: charged
             or, in weeks to come, planned.
         sold_units: (T, N) units sold in those weeks; None if they are still to come.
@@ -82,7 +82,7 @@ class FittedModels(ChargedPrices):
     affinity: Array | None
     candidates: Array | None
     high_units: Array
-    last_price: Array
+    past_price: Array
     current_price: Array
     sold_units: Array | None
     shocks: Shocks | None = None

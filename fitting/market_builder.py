@@ -228,7 +228,7 @@ def _history(models: FittedModels, names: tuple[str, ...]) -> HistorySection:
         price=models.current_price,
         units=models.sold_units,
         promotion=np.array(0.0) if models.current_promotion is None else models.current_promotion,
-        last_price=models.last_price,
+        past_price=models.past_price,
         charged_low=models.charged[0],
         charged_high=models.charged[1],
         level_low=models.levels[0],

@@ -13,7 +13,6 @@ from .price_section import Prices
 from .sections import (
     Array,
     Arrivals,
-    Capacity,
     Competitors,
     DemandSection,
     HistorySection,
@@ -29,7 +28,7 @@ from .sections import (
     Shocks,
     Strategic,
 )
-from .stock_sections import Express, Stock
+from .stock_sections import Capacity, Express, Stock
 
 _PERIOD_DAYS = {"day": 1, "week": 7}
 
@@ -69,7 +68,8 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T, C, J, N, K, R, Z, H, M."""
+        """The number behind each letter of a shape: T, C, J, N, K, R, Z, H, B, M."""
+        past = None if self.history is None else self.history.past_price
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
@@ -80,6 +80,7 @@ class MarketDescription:
             "R": 0 if self.competitors is None else len(self.competitors.names),
             "Z": 0 if self.regimes is None else len(self.regimes.names),
             "H": 0 if self.capacity is None else len(self.capacity.names),
+            "B": len(past) if np.ndim(past) == 2 else 1,
             "M": 0 if self.posterior is None else int(self.posterior.draws),
         }
 

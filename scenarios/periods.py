@@ -38,7 +38,8 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
             if axis >= 0 and values is not None:
                 cut[item.name] = values.take(np.arange(first, first + count), axis=axis)
         if isinstance(part, HistorySection) and first > 0:
-            cut["last_price"] = part.price[first - 1]
+            earlier = [] if part.past_price is None else [part.past_price]
+            cut["past_price"] = np.concatenate([*earlier, part.price[:first]])
         parts[section.name] = replace(part, **cut)
     calendar = spec.calendar
     day = spec.market.first_day if calendar is None else calendar.label(first)

@@ -377,7 +377,7 @@ def _history(shop: _Shop, generator: Generator) -> HistorySection:
     return HistorySection(
         price=shop.price * np.where(generator.random(shape) < 0.2, 0.8, 1.0),
         units=generator.poisson(shop.units, shape).astype(np.float64),
-        last_price=shop.price * generator.choice([0.8, 1.0], shop.products),
+        past_price=shop.price * generator.choice([0.8, 1.0], (3, shop.products)),
     )
 
 

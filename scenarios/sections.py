@@ -1,7 +1,7 @@
 """The sections of a market description: one class per table of the scenario file.
 
 Shapes: T periods, C categories, J nests, N products, K segments, R competing offers, Z regimes, M
-posterior draws, G price gaps. A field's metadata declares its shape (a scalar or a shorter row is broadcast
+posterior draws, G price gaps, B periods before the first. A field's metadata declares its shape (a scalar or a shorter row is broadcast
 to it), bounds and meaning once, for the loader, the error messages and the documentation.
 """
 
@@ -260,26 +260,6 @@ class Returns:
     handling_cost: Array = array("N", "currency per returned unit", low=0, high=1e9, default=0.0)
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """Resources that products share, as itineraries share the seats of flights: a sale uses some of each.
-
-    A product that needs more of a resource than is left is sold out. For markets of one category
-    with `arrivals.process = "single"`, whose products have no stock of their own.
-    """
-
-    names: tuple[str, ...] = value("H names of the resources")
-    units: Array = array("H", "units before the first period", low=0, high=1e6)
-    use: Array = array("HN", "units that one unit of a product uses", low=0, high=1e6)
-    added: Array = array(
-        "TH",
-        "units added at the start of a period; below 0 they are withdrawn, as far as they are left",
-        low=-1e6,
-        high=1e6,
-        default=0.0,
-    )
-
-
 MENTIONED_FROM = 0.1
 """Smallest probability that prices followed demand which is mentioned."""
 _SHOWN_FROM = 20.0
@@ -319,8 +299,12 @@ class HistorySection:
     promotion: Array = array(
         "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
     )
-    last_price: Array | None = array(
-        "N", "the price charged in the period before the first, currency per unit", low=1e-9, high=1e9, optional=True
+    past_price: Array | None = array(
+        "BN",
+        "the prices charged in the B periods before the first, oldest first, currency per unit",
+        low=1e-9,
+        high=1e9,
+        optional=True,
     )
     charged_low: Array | None = array(
         "N", "low end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True

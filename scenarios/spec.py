@@ -82,7 +82,7 @@ class MarketSpec(MarketDescription):
                 minimum_margin=prices.minimum_margin,
                 max_change=prices.max_change,
                 direction=prices.direction,
-                last_price=None if self.history is None else self.history.last_price,
+                past_price=None if self.history is None else self.history.past_price,
                 planned_price=None if self.history is None else self.history.price,
                 ladder=prices.price_ladder,
                 tick=prices.tick,
@@ -108,8 +108,8 @@ class MarketSpec(MarketDescription):
 
     @property
     def initial_price(self) -> Array:
-        """(N,) the list prices before the first period, currency per unit; see `Guardrails.initial_price`."""
-        return self.guardrails.initial_price(self.products.regular_price)
+        """(N,) the list prices before the first period, currency per unit; see `Guardrails.prices_before`."""
+        return self.guardrails.prices_before(self.products.regular_price)[-1]
 
     @property
     def calendar(self) -> Calendar | None:

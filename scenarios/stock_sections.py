@@ -1,4 +1,4 @@
-"""The sections `[stock]` and `[express]` of a market description: where units for sale come from."""
+"""The sections `[stock]`, `[express]` and `[capacity]` of a market description: where units for sale come from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .fields import array, choice, scalar
+from .fields import array, choice, scalar, value
 
 Array = NDArray[np.float64]
 
@@ -73,3 +73,23 @@ class Express:
     )
     extra_cost: Array = array("N", "currency per unit ordered, beside its unit cost", low=0, high=1e9, default=0.0)
     order_cost: Array = array("N", "currency per order placed", low=0, high=1e9, default=0.0)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Resources that products share, as itineraries share the seats of flights: a sale uses some of each.
+
+    A product that needs more of a resource than is left is sold out. For markets of one category
+    with `arrivals.process = "single"`, whose products have no stock of their own.
+    """
+
+    names: tuple[str, ...] = value("H names of the resources")
+    units: Array = array("H", "units before the first period", low=0, high=1e6)
+    use: Array = array("HN", "units that one unit of a product uses", low=0, high=1e6)
+    added: Array = array(
+        "TH",
+        "units added at the start of a period; below 0 they are withdrawn, as far as they are left",
+        low=-1e6,
+        high=1e6,
+        default=0.0,
+    )

@@ -26,6 +26,7 @@ from ...pricing.price_rules.rule_formulas import (
     capped_discount,
     capped_price,
     discount_steps,
+    held_price,
     lowered_cap,
     near_rival,
     on_grid,
@@ -47,6 +48,7 @@ for _formula in (
     endings.on_ending,
     on_grid,
     near_rival,
+    held_price,
     turns_back,
     price_steps,
     lowered_cap,
@@ -210,13 +212,13 @@ def _guard_near_rival(proposed, current, past, rival, period, rules, price, trai
 def _guard_together(proposed, current, past, period, rules, price, trail):
     """As `guard_prices`, where prices may be held or depend on one another."""
     holding = rules.frozen.size > 0 or rules.most_changes > 0 or rules.direction != 0
-    held_price, held = proposed, np.zeros(price.shape, np.bool_)
+    stays, held = proposed, np.zeros(price.shape, np.bool_)
     if holding:
-        held_price = np.empty_like(price)
-        hold(proposed, current, past, rules, held_price, held)
-    _guard_apart(held_price, current, period, rules, price, trail)
+        stays = np.empty_like(price)
+        hold(proposed, current, past, period, rules, stays, held)
+    _guard_apart(stays, current, period, rules, price, trail)
     if holding:
-        note_held(proposed, current, rules, held, trail)
+        note_held(proposed, stays, current, rules, held, trail)
     if rules.small.size:
         keep_links(rules, held, price, trail)
 
@@ -270,16 +272,21 @@ def _guard_row(grid, steps, tick, moves, bounds, proposed, current, price, trail
 
 
 @lean
-def hold(proposed, current, past, rules, held_price, held):
+def hold(proposed, current, past, period, rules, stays, held):
     """Fill which prices are held, (N, E), and the proposed prices after that, (N, E)."""
     products, markets = proposed.shape
     for n in range(products):
-        frozen = rules.frozen.size > 0 and rules.frozen[n]
+        frozen, plans = rules.frozen.size > 0 and rules.frozen[n], stays[n]
+        plan(rules.planned, period, n, plans)
         for e in range(markets):
+            planned = plans[e]
             used_up = rules.most_changes > 0 and changes(current, past, rules.window, n, e) >= rules.most_changes
             held[n, e] = frozen or used_up
-            stays = held[n, e] or turns_back(proposed[n, e], current[n, e], rules.direction)
-            held_price[n, e] = current[n, e] if stays else proposed[n, e]
+            stays[n, e] = proposed[n, e]
+            if frozen or turns_back(proposed[n, e], current[n, e], rules.direction):
+                stays[n, e] = current[n, e]
+            elif used_up:
+                stays[n, e] = held_price(proposed[n, e], current[n, e], planned)
 
 
 @lean
@@ -294,13 +301,13 @@ def changes(current, past, window, n, e):
 
 
 @lean
-def note_held(proposed, current, rules, held, trail):
+def note_held(proposed, stays, current, rules, held, trail):
     """Add the rules that held a price to the trail."""
     for n in range(proposed.shape[0]):
         bit = _FROZEN if rules.frozen.size > 0 and rules.frozen[n] else _USED_UP
         for e in range(proposed.shape[1]):
             if held[n, e]:
-                trail[n, e] |= bit if proposed[n, e] != current[n, e] else _NO_BIT
+                trail[n, e] |= bit if proposed[n, e] != stays[n, e] else _NO_BIT
             elif turns_back(proposed[n, e], current[n, e], rules.direction):
                 trail[n, e] |= _DIRECTION
 

@@ -267,7 +267,7 @@ class _Planner:
 
     def _allowed(self, price: Array) -> Array:
         rules, current = self._spec.guardrails, self._current
-        return allowed_path(rules, self._catalogue, price, current, current[0])[0]
+        return allowed_path(rules, self._catalogue, price, current, current[:1])[0]
 
     def _simulated(self, price: Array, seed: int) -> tuple[Array, Array]:
         """(S, N) units sold and revenue of simulated seasons at these prices."""

@@ -31,7 +31,7 @@ def allowed_path(
         wanted: (T, N) the prices that are asked for, currency per unit.
         current: (T, N) the prices that are planned anyway, which a product whose price must not
             change keeps.
-        before: (N,) the prices charged before the first period, currency per unit.
+        before: (P, N) the prices charged before the first period, oldest first, currency per unit.
 
     Returns:
         (T, N) the allowed prices with seven digits, and by period and product the changes that
@@ -42,12 +42,12 @@ def allowed_path(
         >>> from repricer import load_scenario
         >>> spec = load_scenario("three-stocks").with_changes(prices={"max_change": 0.1})
         >>> current = np.tile(spec.products.regular_price, (2, 1))
-        >>> price, steps = allowed_path(spec.guardrails, catalogue_of(spec), 2 * current, current, current[0])
+        >>> price, steps = allowed_path(spec.guardrails, catalogue_of(spec), 2 * current, current, current[:1])
         >>> bool(np.allclose(price[1], 1.21 * current[0])), steps[0][0][0].rule
         (True, 'max_change')
     """
     rules = replace(rules, planned_price=current)
-    past = [before] * max(rules.past_periods, 1)
+    past = [before[0]] * (rules.past_periods + 1 - len(before)) + list(before)
     allowed, steps = np.zeros_like(wanted), []
     for t, asked in enumerate(wanted):
         in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
@@ -67,5 +67,5 @@ def _view(
 ) -> MarketView:
     price, nothing = in_force[None].astype(np.float32), np.zeros((1, in_force.size), np.float32)
     window = rules.change_window_periods
-    changes = None if window is None else (np.diff(past[-(window - 1) :], axis=0) != 0).sum(axis=0)[None]
+    changes = None if window is None else (np.diff(past[-window:], axis=0) != 0).sum(axis=0)[None]
     return MarketView(catalogue, np.array([t]), price, price, nothing, nothing, nothing, changes=changes)

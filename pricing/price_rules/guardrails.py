@@ -23,6 +23,7 @@ from .rule_formulas import (
     StepConstants,
     capped_discount,
     discount_steps,
+    held_price,
     near_rival,
     price_steps,
     turns_back,
@@ -67,7 +68,7 @@ class Guardrails:
             all other rules.
         rival_at_most: (N,) largest such share.
         prior_price_periods: number of periods that make 30 days, where the lowest price in them is to be known.
-        last_price: (N,) prices charged before the first period, currency per unit; None where not known.
+        past_price: (B, N) prices charged before the first period, oldest first, currency per unit; None where not known.
         planned_price: (T, N) prices that are planned anyway, currency per unit: a price may also change as far as
             they do, so that a reduction may end, or be made smaller; None for no plan.
         names: what errors call the N products; by default their numbers from 1 on.
@@ -114,7 +115,7 @@ class Guardrails:
     rival_at_least: NDArray[np.float64] | None = None
     rival_at_most: NDArray[np.float64] | None = None
     direction: str = "any"
-    last_price: NDArray[np.float64] | None = None
+    past_price: NDArray[np.float64] | None = None
     planned_price: NDArray[np.float64] | None = None
     names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
@@ -129,7 +130,7 @@ class Guardrails:
 
     def __post_init__(self, names: Sequence[str]) -> None:
         check_settings(vars(self))
-        for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "last_price", "planned_price"):
+        for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "past_price", "planned_price"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
         if self.max_change is not None:
@@ -151,7 +152,8 @@ class Guardrails:
         high = grid.rounded(self.ceiling, up=False)
         self._check_range(low, high, margin_low, grid, called)
         self._check_line_bounds(low, high, called)
-        matters = self.planned_price is not None and self.max_change is not None and self.direction == "any"
+        limited = self.max_change is not None or self.max_changes is not None
+        matters = self.planned_price is not None and limited and self.direction == "any"
         rows = self.planned_price if matters else np.empty((0, self.floor.size))
         object.__setattr__(self, "planned_rows", np.asarray(rows, np.float32))
         change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
@@ -228,16 +230,19 @@ class Guardrails:
             )
         return low, high
 
-    def initial_price(self, regular_price: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(N,) the list prices before the first period: those charged last, else regular ones, within the bounds.
+    def prices_before(self, regular_price: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(P, N) the list prices before the first period that the rules look at, oldest first, within the bounds.
 
-        A product whose price must not change has its regular price throughout; from it on prices move that may
-        move in one direction only.
+        They are those charged last, else regular ones. A product whose price must not change has its regular price
+        throughout; from it on prices move that may move in one direction only.
         """
-        last = regular_price if self.last_price is None or self.direction != "any" else self.last_price
+        regular = np.asarray(regular_price, np.float64)
+        past = regular[None] if self.past_price is None or self.direction != "any" else self.past_price
         if self.frozen is not None:
-            last = np.where(self.frozen, regular_price, last)
-        return np.clip(np.asarray(last, np.float64), self.low, self.high)
+            past = np.where(self.frozen, regular, past)
+        oldest = max(len(past) - 1 - self.past_periods, 0)
+        rows = np.pad(past[oldest:], ((max(self.past_periods + 1 - len(past), 0), 0), (0, 0)), mode="edge")
+        return np.clip(rows, self.low, self.high)
 
     @property
     def past_periods(self) -> int:
@@ -350,19 +355,20 @@ class Guardrails:
 
     def _price_steps(self, price: Prices, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule for list prices in turn, with the price after it."""
-        in_force = view.list_price
+        in_force, planned = view.list_price, self._planned(view)
         held = np.zeros(price.shape, dtype=np.bool_)
         shares = self.rival_shares
         if shares[0].size and view.competitor_price is not None:
             price = near_rival(price, view.competitor_price, *shares, self.constants)
             yield "rival_price", price
         for rule, holds in self._holding(view).items():
-            price, held = np.where(holds, in_force, price), held | holds
+            stays = held_price(price, in_force, planned) if rule == "max_changes" else in_force
+            price, held = np.where(holds, stays, price), held | holds
             yield rule, price
         if self.direction != "any":
             price = np.where(turns_back(price, in_force, DIRECTIONS[self.direction]), in_force, price)
             yield "direction", price
-        steps = price_steps(price, in_force, self._planned(view), self.own_low, self.own_high, self.constants)
+        steps = price_steps(price, in_force, planned, self.own_low, self.own_high, self.constants)
         yield from zip(STEP_RULES, steps, strict=True)
         price = steps[-1]
         if len(self.links):

@@ -18,7 +18,7 @@ from .grids import ENDINGS, LADDER, TICK, on_ladder, on_tick
 
 RULES = {
     "frozen": "the price of a frozen product does not change",
-    "max_changes": "a price that was changed as often as allowed within the window does not change",
+    "max_changes": "a price that was changed as often as allowed within the window stays, or is the one planned anyway",
     "not_a_number": "a price that is not a positive finite number is replaced by the current price",
     "max_change": "the price changes by at most this share of the current price, or as far as is planned anyway",
     "price_ladder": "the price is a step of the price ladder, a multiple of the tick, or has one of the price endings",
@@ -106,6 +106,11 @@ def price_steps(price, in_force, planned, low, high, constants):
     advertised = larger(margin, advertised_low)
     floored = larger(advertised, low)
     return proper, moved, snapped, margin, advertised, floored, smaller(floored, high)
+
+
+def held_price(price, in_force, planned):
+    """What a price that has used up its changes becomes: the current one, or the planned one where that is nearer."""
+    return where(abs(price - planned) < abs(price - in_force), planned, in_force)
 
 
 def turns_back(price, in_force, direction):

@@ -117,7 +117,7 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         "rival_at_least": None,
         "rival_at_most": None,
         "direction": "any",
-        "last_price": None,
+        "past_price": None,
         "planned_price": None,
         **document,
     }  # bundles of earlier versions have none
@@ -125,10 +125,11 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     if isinstance(document["max_change"], float):  # one for all products, in those
         document["max_change"] = [document["max_change"]] * num_products
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("floor", "ceiling", "unit_cost"), (num_products,))
-    optional = ("max_change", "minimum_advertised_price", "frozen", "rival_at_least", "rival_at_most", "last_price")
+    optional = ("max_change", "minimum_advertised_price", "frozen", "rival_at_least", "rival_at_most")
     shapes |= {name: (num_products,) for name in optional if document[name] is not None}
-    if document["planned_price"] is not None:
-        shapes["planned_price"] = (len(document["planned_price"]), num_products)
+    for name in ("past_price", "planned_price"):
+        if document[name] is not None:
+            shapes[name] = (len(document[name]), num_products)
     arrays = {
         name: _numbers(GUARDRAILS, document, name, shape, least=0, kind=np.float64) for name, shape in shapes.items()
     }

@@ -189,7 +189,7 @@ def _broken_rules(
     rules, catalogue = bundle.guardrails, bundle.catalogue
     # Before other weeks than the first, the shop charges what it planned.
     from_start = catalogue.calendar is not None and catalogue.calendar.day(0) == weeks[0]
-    before = rules.initial_price(catalogue.regular_price) if from_start else current[0]
+    before = rules.prices_before(catalogue.regular_price) if from_start else current[:1]
     allowed, steps = allowed_path(rules, catalogue, wanted, current, before)
     wrong = []
     for t, n in np.argwhere(abs(allowed - wanted) > _SAME * wanted).tolist():

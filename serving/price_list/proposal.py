@@ -59,12 +59,13 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
         )
     catalogue, current = catalogue_of(spec), planned_prices(spec)
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
-    price, steps = allowed_path(spec.guardrails, catalogue, wanted, current, spec.initial_price)
-    rules = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
+    rules, regular = spec.guardrails, spec.products.regular_price
+    price, steps = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
+    bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
-    rules = rules | np.array(in_list, np.uint16)
+    bits = bits | np.array(in_list, np.uint16)
     reason = _Reasons(spec, catalogue, chosen.change)
-    return priced_rows(spec, found.policy, price, current, reason, rules=rules, zone=zone, seed=seed)
+    return priced_rows(spec, found.policy, price, current, reason, rules=bits, zone=zone, seed=seed)
 
 
 def priced_rows(

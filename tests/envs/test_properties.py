@@ -160,7 +160,7 @@ def recoin(spec: MarketSpec, rate: float) -> MarketSpec:
         "promotion": ("cost",),
         "returns": ("handling_cost",),
         "competitors": ("regular_price", "unit_cost", "floor", "ceiling"),
-        "history": ("price", "last_price", "charged_low", "charged_high"),
+        "history": ("price", "past_price", "charged_low", "charged_high"),
     }
     per_money = {"demand": ("price_sensitivity",), "competitors": ("price_sensitivity",)}
     if spec.reference_price is not None and spec.reference_price.scale == "linear":

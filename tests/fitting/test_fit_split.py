@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.fitting.demand.category_rows import REFERENCE
-from repricer.fitting.fit_split import _last_price, _with_prices
+from repricer.fitting.fit_split import _past_price, _with_prices
 from repricer.fitting.split import Split
 from repricer.tests.fitting.demand.markets import known_demand, prices
 
@@ -49,7 +49,10 @@ def test_a_forecast_that_ignores_prices_is_led_by_the_demand_model(remembering):
     np.testing.assert_allclose(planned, units[WEEKS:], rtol=1e-9)
 
 
-def test_the_last_price_is_that_of_the_last_week_and_else_the_regular_one(remembering):
+def test_past_prices_are_those_charged_and_else_the_regular_ones(remembering):
     demand, price, _ = remembering
-    price[WEEKS - 1] = [1.5, np.nan, 2.5, 3.0]
-    assert _last_price(split_of(price), demand).tolist() == [1.5, 2.0, 2.5, 3.0]
+    price[WEEKS - 3 : WEEKS] = [[1.5, np.nan, 2.5, 2.0], [1.6, np.nan, 2.49, 3.0], [1.6, 1.8, 2.5, 3.0]]
+    past = _past_price(split_of(price), demand)
+    assert past.shape == (13, 4)
+    # What differs by less than 1% is the mean of other lines, no other price.
+    assert past[-3:].tolist() == [[1.5, 2.0, 2.5, 2.0], [1.6, 2.0, 2.5, 3.0], [1.6, 1.8, 2.5, 3.0]]

@@ -48,7 +48,7 @@ def models(**changes) -> FittedModels:
         "affinity": generator.random((2, 4)),
         "candidates": np.ones((2, 4)),
         "high_units": np.array([40.0, 20, 10, 16]),
-        "last_price": regular,
+        "past_price": regular[None],
         "current_price": np.tile([2.0, 3.0, 4.0, 5.0], (3, 1)),
         "sold_units": np.full((3, 4), 7.0),
     }
@@ -77,7 +77,7 @@ def test_the_market_starts_with_the_known_stock_and_else_with_the_order_up_to_le
 
 def test_the_first_prices_change_from_those_charged_last():
     last, held = np.array([1.8, 2.0, 4.1, 5.0]), np.array([True, False, True, True])
-    spec = build_market(models(last_price=last, identified=held), name="shop", assumptions=Assumptions())
+    spec = build_market(models(past_price=last[None], identified=held), name="shop", assumptions=Assumptions())
     # What is held stays at its regular price.
     np.testing.assert_allclose(Market(spec).view.list_price, [[1.8, 3.0, 4.1, 5.0]])
 

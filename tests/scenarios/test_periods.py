@@ -24,7 +24,8 @@ def test_everything_that_follows_the_calendar_moves() -> None:
     assert part.calendar.labels == ["2018-01-22", "2018-01-29", "2018-02-05", "2018-02-12"]
     np.testing.assert_array_equal(planned_prices(part)[:, 0], [4, 5, 6, 7])
     assert part.history is not None
-    assert part.history.last_price == [3]
-    assert periods_of(spec, 0, 4).history.last_price is None  # pyright: ignore[reportOptionalMemberAccess]
+    assert part.history.past_price.tolist() == [[1], [2], [3]]
+    assert periods_of(part, 1, 2).history.past_price.tolist() == [[1], [2], [3], [4]]  # pyright: ignore[reportOptionalMemberAccess]
+    assert periods_of(spec, 0, 4).history.past_price is None  # pyright: ignore[reportOptionalMemberAccess]
     np.testing.assert_array_equal(part.draw(1).arrivals.rate, spec.draw(1).arrivals.rate[3:7])
     np.testing.assert_array_equal(part.demand.season, spec.demand.season[3:7])

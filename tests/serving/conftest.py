@@ -154,7 +154,7 @@ def dated_market(spec: MarketSpec) -> MarketSpec:
     rng, weeks = np.random.default_rng(0), spec.market.horizon_periods
     current = np.tile([2.1, 2.9, 5.5], (weeks, 1))
     history = HistorySection(
-        price=current, last_price=current[0], charged_low=[1.9, 2.5, 4.0], charged_high=[2.3, 3.0, 5.6]
+        price=current, past_price=current[:1], charged_low=[1.9, 2.5, 4.0], charged_high=[2.3, 3.0, 5.6]
     )
     factors = np.exp(rng.normal(0, 0.2, (20, 1, 1)))
     return replace(dated, history=history, posterior=Posterior(draws=20, arrivals=factors))

@@ -41,6 +41,19 @@ def test_changes_are_counted_and_forgotten(make_shop):
     assert market.state.list_price[0, 0] == pytest.approx(4.6)
 
 
+def test_changes_before_the_first_period_count_and_a_plan_may_be_followed(make_shop):
+    spec = make_shop(prices={"max_changes": 1, "change_window_periods": 3, "tick": None})
+    plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
+    past = np.array([[4.0, 5.0, 3.0], [4.0, 5.2, 3.0], [3.5, 5.2, 3.0]])
+    market = Market(replace(spec, history=HistorySection(price=plan, past_price=past)), num_markets=2)
+    assert market.view.changes.tolist() == [[1, 1, 0]] * 2
+    # One change is used up: nearer to the planned price than to the current one.
+    assert step(market, 4.3, 4.9, 3.3) == ["max_changes"]
+    np.testing.assert_allclose(market.state.list_price, [[4.0, 5.0, 3.3]] * 2)
+    assert step(market, 3.6, 5.3, 3.0) == ["max_changes"]
+    np.testing.assert_allclose(market.state.list_price, [[4.0, 5.0, 3.0]] * 2)
+
+
 def test_a_reduction_carries_the_lowest_price_before_it(make_shop):
     market = Market(make_shop(prices={"prior_price_periods": 3}))
     rules, seen = market.spec.guardrails, []
@@ -74,7 +87,7 @@ def test_a_price_changes_as_far_as_is_planned_beside_its_largest_change(make_sho
     spec = make_shop(prices={"max_change": 0.1, "frozen": ["c"], "tick": None})
     plan = np.tile([4.0, 5.0, 3.0], (spec.market.horizon_periods, 1))
     plan[1] = [3.0, 6.0, 3.0]
-    spec = replace(spec, history=HistorySection(price=plan, last_price=[3.2, 5.0, 2.0]))
+    spec = replace(spec, history=HistorySection(price=plan, past_price=[3.2, 5.0, 2.0]))
     market = Market(spec, num_markets=2)
     # A frozen product keeps its regular price.
     np.testing.assert_allclose(market.state.list_price, [[3.2, 5.0, 3.0]] * 2)

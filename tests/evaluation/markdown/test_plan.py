@@ -29,7 +29,7 @@ def test_prices_only_fall_within_the_budget_and_the_rules(spec: MarketSpec) -> N
     plan = planned(ruled, [StockRow("light", 200, price=38.0), StockRow("wool", 90, changes=2, lowest_price=25.0)])
     rules, catalogue = plan.spec.guardrails, catalogue_of(plan.spec)
     np.testing.assert_array_equal(
-        allowed_path(rules, catalogue, plan.price, plan.current, plan.current[0])[0], plan.price
+        allowed_path(rules, catalogue, plan.price, plan.current, plan.current[:1])[0], plan.price
     )
     for item, most, lowest in zip(plan.products, (3, 2), (10.0, 25.0), strict=True):
         path = np.array([item.price_now, *item.price])
@@ -51,7 +51,7 @@ def test_prices_only_fall_within_the_budget_and_the_rules(spec: MarketSpec) -> N
 def test_schedules_pass_the_price_rules_as_they_are(spec: MarketSpec, grid: dict[str, Any]) -> None:
     plan = planned(spec.with_changes(prices=grid), [StockRow("light", 90), StockRow("warm", 70, price=57.3)])
     rules, current = plan.spec.guardrails, plan.current
-    allowed, _ = allowed_path(rules, catalogue_of(plan.spec), plan.price, current, current[0])
+    allowed, _ = allowed_path(rules, catalogue_of(plan.spec), plan.price, current, current[:1])
     np.testing.assert_array_equal(allowed, plan.price)
     assert all(item.changes and np.all(np.diff(item.price) <= 0) for item in plan.products)
 

@@ -215,7 +215,7 @@ def test_a_manifest_that_lists_other_files_is_refused(copy: Path) -> None:
         ("guardrails.json", ("floor",), [1.0]),
         ("guardrails.json", ("ladder",), [2.0, 1.0]),
         ("guardrails.json", ("max_change",), "much"),
-        ("guardrails.json", ("last_price",), [1.0]),
+        ("guardrails.json", ("past_price",), [[1.0]]),
         ("guardrails.json", ("planned_price",), [[1.0, 2.0]]),
         ("catalogue.json", ("base_price", 1), 3.5),
         ("catalogue.json", ("base_price", 1), float("nan")),

@@ -33,7 +33,7 @@ def test_prices_are_allowed_and_frozen_products_stay(
     assert assessed.recommendation.change
     current, new = _array(price_rows, "current_price"), _array(price_rows, "new_price")
     allowed, steps = allowed_path(
-        dated_market.guardrails, catalogue_of(dated_market), new, current, dated_market.initial_price
+        dated_market.guardrails, catalogue_of(dated_market), new, current, dated_market.initial_price[None]
     )
     np.testing.assert_allclose(allowed, new, rtol=1e-6)
     assert not any(any(week) for week in steps)
