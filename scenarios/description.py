@@ -80,7 +80,7 @@ class MarketDescription:
             "R": 0 if self.competitors is None else len(self.competitors.names),
             "Z": 0 if self.regimes is None else len(self.regimes.names),
             "H": 0 if self.capacity is None else len(self.capacity.names),
-            "B": len(past) if np.ndim(past) == 2 else 1,
+            "B": 0 if past is None else len(np.atleast_2d(past)),
             "M": 0 if self.posterior is None else int(self.posterior.draws),
         }
 

@@ -28,7 +28,7 @@ from .checks import check
 _SEED, _BEFORE, _WEEKS, _CENT = 20_000, 78, 26, 0.0101
 _TRUTHS = ("clean", "seasonal", "segments")
 # A largest change of prices, and the shop with planned reductions that keeps it.
-_LARGEST, _LIMITED = 0.1, "promoted"
+_LARGEST, _LIMITED, _WINDOW = 0.1, "promoted", 4
 _CUT, _REFRESHES = 40, 4
 _SHOP = """
 name = "shop"
@@ -127,6 +127,7 @@ class Loop:
             np.maximum((1 + _LARGEST) * self.charged, planned),
         )
         beyond = int(((price < low - _CENT) | (price > high + _CENT)).sum())
+        changed = abs(price - self.charged) > _CENT
         self._sell(price, week)
         self.charged = price
         spec = load_scenario(found["paths"]["market"])
@@ -147,6 +148,7 @@ class Loop:
             "account": found["account"],
             "trained": found["trained"],
             "beyond": beyond,
+            "changed": changed,
         }
 
     def _sell(self, price: NDArray[np.float64], week: int) -> None:
@@ -203,6 +205,14 @@ def limited_share() -> float:
 def limited_prices() -> int:
     """Of all products and weeks."""
     return sum(row["beyond"] for row in _limited().weeks)
+
+
+@check("weeks", f"closed loop, clean, max_changes 1 in {_WINDOW} weeks: prices that changed more often", "<=", 0)
+def rare_changes() -> int:
+    """Of all products and windows."""
+    rows = loop("clean", f"[shop]\nmax_changes = 1\nchange_window_periods = {_WINDOW}\n").weeks
+    changed = np.array([row["changed"] for row in rows])
+    return int((np.lib.stride_tricks.sliding_window_view(changed, _WINDOW, axis=0).sum(axis=-1) > 1).sum())
 
 
 for _truth in _TRUTHS:

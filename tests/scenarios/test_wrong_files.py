@@ -34,7 +34,19 @@ def changed(section: str, change: dict) -> str:
 def test_the_file_that_the_others_are_made_from_is_right(tmp_path):
     path = tmp_path / "shop.toml"
     path.write_text(changed("market", {"horizon_periods": 8}), encoding="utf-8")
-    assert load_scenario(path).sizes == {"T": 8, "C": 2, "J": 2, "N": 3, "K": 2, "G": 0, "R": 0, "Z": 0, "H": 0, "M": 0}
+    assert load_scenario(path).sizes == {
+        "T": 8,
+        "C": 2,
+        "J": 2,
+        "N": 3,
+        "K": 2,
+        "G": 0,
+        "R": 0,
+        "Z": 0,
+        "H": 0,
+        "B": 0,
+        "M": 0,
+    }
     for section, content in {"competitors": RIVAL, "regimes": CHAIN, "stock": STOCK}.items():
         path.write_text(changed(section, content), encoding="utf-8")
         assert load_scenario(path).name == "small-shop"
