@@ -51,7 +51,6 @@ class ProfitFloor:
         """The floor of a market with a `floor_cost`.
 
         Args:
-            spec: The market.
             revenue: As for the class, like the other arguments.
             profit: Of the best fixed prices, at the floor's unit costs.
             validations: Number of calls of `follow`.

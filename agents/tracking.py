@@ -16,7 +16,6 @@ class WandbWriter(KVWriter):
     """Sends all figures to one Weights & Biases run, which a resumed training continues.
 
     Args:
-        project: Name of the project.
         folder: The run folder; the same folder continues the same run.
         config: Facts about the run.
     """

@@ -66,9 +66,7 @@ class Validation(BaseCallback):
 
     Args:
         markets: The markets to validate in, that of the run first.
-        settings: The training settings.
         steps: Rows to collect.
-        seed: Seed of the run.
         folder: The run folder, or None.
         progress: As for `train`.
     """
@@ -319,7 +317,6 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a CSV file completely or not at all.
 
     Args:
-        path: The file.
         rows: One dict for each row, all with the same keys.
     """
     text = io.StringIO(newline="")

@@ -41,7 +41,6 @@ class IncomingTable:
     Args:
         name: One of `SCHEMAS`.
         source: Where its rows are.
-        layout: How they are laid out.
         pseudonyms: What replaces ids of customers.
         stage: Where rows wait; None for the memory.
 

@@ -96,7 +96,6 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
     Args:
         proof: The market of the held-out weeks.
         errors: Held-out errors of the forecasters.
-        seed: Seed of the simulated counts.
 
     Returns:
         Plain data for JSON: the weeks, `backtest` and `price_changes`.

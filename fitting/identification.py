@@ -30,7 +30,6 @@ def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dic
     """Placebos, robustness, and promotions told apart from prices.
 
     Args:
-        demand: The fitted demand.
         regression: One row per product: `product`, `raw`, `raw_se` and `weeks`.
 
     Returns:

@@ -38,7 +38,6 @@ def price_changes(grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int
         grids: Weekly sales of the shop as a whole, held-out weeks last.
         demand: The demand model, fitted without the held-out weeks.
         weeks: Number of held-out weeks.
-        seed: Seed of the simulated counts.
 
     Returns:
         `pooled` and `categories` with slope, its interval, R2 and coverage; `changes`, one row per

@@ -41,7 +41,6 @@ class FluidDemand(Protocol):
         Args:
             value: (P, N) dual value of a unit sold in each period, discounted to
                 the episode's start.
-            first: The first period.
 
         Returns:
             The money, discounted to the episode's start, and the units sold (N,).

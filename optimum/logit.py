@@ -55,7 +55,6 @@ class LogitCustomer:
         """The customer of a market with one segment.
 
         Args:
-            spec: the market.
             period: counted from 0.
             products: indices of the products of one category.
             outside: as of the class.

@@ -164,7 +164,6 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
     """Solve a market by dynamic programming; `has_horizon` must hold.
 
     Args:
-        spec: The market.
         step: Of a period and the discounted values of the states that may follow, the best values
             of the period's states and the decisions that earn them. Where demand is stationary it
             is called for period 0 every time.

@@ -54,7 +54,6 @@ def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list
     """Prices (S, R) of the competitors' offers in the period, or in each of its halves.
 
     Args:
-        spec: The market.
         price: (S, N) what the shop charges.
         rival_price: (S, R) what the competitors charged before.
 

@@ -119,7 +119,6 @@ def check_order(name: str, period: int, awaited: int) -> None:
     """Raise ValueError where a policy that remembers an episode is asked for a period out of order.
 
     Args:
-        name: of the policy.
         period: that it is asked for; 0 starts an episode.
         awaited: the period after the last one that it saw.
     """

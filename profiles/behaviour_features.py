@@ -25,7 +25,6 @@ def behaviour_features(
         behaviour: `date`, `customer`, `event` and, where known, `value`.
         customers: the rows of the result.
         end: last day that counts.
-        weeks: length of the history.
 
     Returns:
         One row per customer. A kind of event that never happened has no column.

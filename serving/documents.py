@@ -65,7 +65,6 @@ def read(kind: type[T], data: Any, name: str, error: type[ValueError]) -> T:
     """The struct that plain data holds.
 
     Args:
-        kind: The declared struct.
         data: Plain data: dictionaries, lists, text, numbers.
         name: What error messages call the document.
         error: The exception to raise, with one line.
@@ -81,8 +80,6 @@ def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) 
     is none.
 
     Args:
-        kind: The declared struct.
-        data: Plain data.
         name: What the message calls the document.
         where: What it calls this part of the document, where that is another name.
     """

@@ -32,7 +32,6 @@ class HelperProcess:
 
     Args:
         prepare: Gives the first argument of all functions; called in the process when it starts.
-        given: Its arguments.
         idle: Whether it works only where nothing else wants the core.
 
     Example:

@@ -27,10 +27,7 @@ class Change:
     charged.
 
     Attributes:
-        rule: Name of the rule.
         before: The price, or the discounts by segment, before the rule.
-        after: The same after it.
-        why: The rule in words.
     """
 
     rule: str
@@ -105,7 +102,6 @@ class ProductPrices(Sequence[ProductPrice]):
     Args:
         products: N names.
         segments: K names.
-        columns: The answers.
     """
 
     def __init__(self, products: tuple[str, ...], segments: tuple[str, ...], columns: PriceColumns) -> None:

@@ -259,8 +259,6 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgr
     """Report every validation of a run once, and stop a trial that the pruner rejects.
 
     Args:
-        trial: The trial.
-        job: The study.
         before: Gains of the trial's runs with other seeds, which enter the mean.
         progress: Called after each report.
     """

@@ -34,7 +34,6 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     """Import the shop's files, or read what is imported already.
 
     Args:
-        cycle: The configuration.
         folder: Where the tables go.
         key_file: Secret of the pseudonyms, made if missing.
     """
@@ -255,7 +254,6 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     """What the cycle before predicted, against the sales that came and those of a holdout arm.
 
     Args:
-        cycle: The configuration.
         home: The folder of this cycle.
         before: The market of the cycle before.
         since: First day of the first cycle.

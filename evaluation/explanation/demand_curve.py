@@ -61,9 +61,6 @@ def demand_curve(
     averaged over. The intervals are those of Poisson or negative binomial demand, as fitted.
 
     Args:
-        spec: The market.
-        view: What the policy sees.
-        action: What it proposes.
         product: Number of the product.
         elasticity_error: Standard error of the own-price elasticity. The intervals then include the
             ends of the elasticity's 95% interval, with demand at the regular price fixed.

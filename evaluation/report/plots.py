@@ -39,10 +39,8 @@ def interval_plot(
 
     Args:
         figure: Where to draw.
-        names: Labels of the rows.
         centre: The dots.
         low, high: Ends of the intervals.
-        label: Label of the axis.
         strong: Rows in the accent colour, which set the limits of the axis; a dot beyond them becomes
             an arrow with its figure at the edge.
         hollow: A second, hollow dot per row.
@@ -85,10 +83,8 @@ def spread_plot(
 
     Args:
         figure: Where to draw.
-        names: Labels of the rows.
         draws: The values of each row. A thin line holds 90% of them, a thick one half; the dot is
             their mean.
-        label: Label of the axis.
         strong: Rows in the accent colour.
     """
     y = np.arange(len(names))[::-1]

@@ -94,7 +94,6 @@ def simulated_products(
 
     Args:
         spec: A market with a posterior.
-        policy: The policy.
         draws: Number M of draws; 200 by default, or all of fewer.
         episodes: E, episodes per draw, at least 2.
         seed: Selects the test seeds.

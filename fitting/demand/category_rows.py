@@ -217,7 +217,6 @@ def with_suspects(
     the customers that all products share is used up (Mundlak 1978, Econometrica 46(1)).
 
     Args:
-        data: The category's sales.
         suspects: As `suspect_effects` gives them.
         here: (J,) indices of the category's products.
         priors: The priors.

@@ -51,7 +51,6 @@ def averaged(
         exogenous: Prior probability that prices do not follow demand.
         priors: The priors.
         draws: M, number of posterior draws.
-        seed: Seed of the draws.
         n_jobs: Processes (joblib), where there are many categories.
     """
     plain, others, odds = _side_by_side(data, suspicious, priors, draws, seed, n_jobs)

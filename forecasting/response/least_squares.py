@@ -83,7 +83,6 @@ def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument:
         y: (n,) outcome, with the groups' means removed.
         x: (n,) regressor, likewise.
         common: (n, q) columns Z, likewise; q may be 0.
-        groups: the groups of the rows.
         instrument: (n,) instrument for x, likewise.
 
     Raises:

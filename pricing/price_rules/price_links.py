@@ -66,7 +66,6 @@ class PriceLinks:
         Args:
             low: (N,) lower bounds, prices of the grid.
             high: (N,) upper bounds, prices of the grid.
-            grid: The price grid.
         """
         low, high = low.copy(), high.copy()
         changed = True

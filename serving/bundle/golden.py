@@ -32,8 +32,6 @@ def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, 
     the other.
 
     Args:
-        setup: The policy without its network.
-        network: The network.
         memory: The text form of the recurrent state.
         seed: Selects the market states.
     """

@@ -34,7 +34,6 @@ class Interval:
     """A mean with its 95% interval.
 
     Attributes:
-        mean: The mean.
         ci95: The range that contains 95% of such periods.
     """
 
@@ -95,10 +94,6 @@ def what_if(
     """The curve of one product in one market, the other products at the prices of the answer.
 
     Args:
-        bundle: The policy bundle.
-        view: The market of the answer.
-        answer: The prices that were given.
-        product: Name of the product.
         prices: Prices to evaluate, currency per unit; by default a grid over the bounds of
             the price rules.
 

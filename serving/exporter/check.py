@@ -30,8 +30,6 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
     without a posterior.
 
     Args:
-        spec: The market.
-        policy: The policy.
         seed: Selects the test seeds, and seeds the search for the best fixed prices.
     """
     from ...agents import best_fixed

@@ -112,8 +112,6 @@ def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: st
     """All that a bundle needs beside the network.
 
     Args:
-        spec: The market.
-        policy: The policy.
         rule: Name of the rule that sets its base prices, if one does.
     """
     from ...envs import catalogue_of

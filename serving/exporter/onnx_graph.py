@@ -77,7 +77,6 @@ class PolicyGraph(torch.nn.Module):
     Args:
         actor: The deterministic part of the policy; a distribution's argument checks
             cannot be exported.
-        setup: The policy without its network.
     """
 
     def __init__(self, actor: Actor, setup: PolicySetup) -> None:

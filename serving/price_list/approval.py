@@ -38,8 +38,6 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
 
     Args:
         source: What error messages call the list.
-        rows: The rows.
-        by: Who decides.
         rest: What happens to rows that are still proposed: approved or postponed;
             None refuses them.
 
@@ -113,7 +111,6 @@ def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: P
     Args:
         rows: Decided rows that `check_decisions` accepted.
         bundle: The bundle by whose rules they were checked.
-        log: The decision log.
         out: CSV file of the live prices, one row per product, zone and week.
 
     Raises:

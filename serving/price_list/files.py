@@ -34,7 +34,6 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
     Args:
         path: The file, .csv or .xlsx, or the folder, .parquet, with a Parquet file a week; missing
             folders are made.
-        rows: The rows.
         currency: What the workbook's notes call the unit of money.
 
     Raises:
