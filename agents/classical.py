@@ -237,9 +237,7 @@ def _money_of(
     seed: int,
     numbers: NDArray[np.intp],
 ) -> tuple[Array, Array]:
-    """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets
-    of these numbers.
-    """
+    """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets of these numbers."""
     markets, products = len(numbers), len(spec.products.names)
     batch = len(paths) * markets
     market = Market(

@@ -157,9 +157,7 @@ class Validation(BaseCallback):
         ]
 
     def _play_in(self, views: list[LearnerView], decide: Decide) -> tuple[NDArray[np.float64], float]:
-        """(episodes,) expected objective on the validation seeds, draw by draw, and the mean
-        expected profit.
-        """
+        """(episodes,) expected objective on the validation seeds, draw by draw, and the mean expected profit."""
         played = [_played(view, decide) for view in views]
         objective = np.concatenate([objective for objective, _ in played])
         return objective, float(sum(profit for _, profit in played) / objective.size)

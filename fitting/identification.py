@@ -115,9 +115,7 @@ def _placebo(demand: FittedDemand, data: list[Residuals], column: Callable[[Resi
 
 
 def _effect(slope: Slope) -> dict[str, Any]:
-    """Pooled effect; its standard error is the larger of the likelihood's and that
-    clustered by product.
-    """
+    """Pooled effect; its standard error is the larger of the likelihood's and that clustered by product."""
     used = slope.square > 0
     square, product = slope.square[used], slope.product[used]
     count = len(square)

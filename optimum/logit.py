@@ -101,9 +101,7 @@ class LogitCustomer:
         return price, theta
 
     def _best_for(self, cost: Array) -> Array:
-        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak
-        and then falls.
-        """
+        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak and then falls."""
         with np.errstate(divide="ignore"):
             peak = cost + 1 / self.sensitivity
         if self.allowed is None:

@@ -1,6 +1,4 @@
-"""The policy protocol, which baselines, learned policies, served bundles, fallbacks
-and competitors follow.
-"""
+"""The policy protocol, which baselines, learned policies, served bundles, fallbacks and competitors follow."""
 
 from __future__ import annotations
 
@@ -75,9 +73,7 @@ class Policy(Protocol):
         ...
 
     def act(self, view: MarketView) -> Action:
-        """Propose prices, and whatever else the scenario lets a policy decide, for every market
-        in the view.
-        """
+        """Propose prices, and whatever else the scenario lets a policy decide, for every market in the view."""
         ...
 
 

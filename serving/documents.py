@@ -260,9 +260,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def nearest(word: Any, known: Collection[str]) -> str:
-    """The known word that was probably meant, or the first of them, as the last part of an error
-    message.
-    """
+    """The known word that was probably meant, or the first of them, as the last part of an error message."""
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"

@@ -47,9 +47,7 @@ class HelperProcess:
         self._process = self._started()
 
     def call(self, function: Callable[..., T], *given: Any) -> T:
-        """What `function` returns for what was prepared and these arguments. Raises what it
-        raised, and HelperError.
-        """
+        """What `function` returns for what was prepared and these arguments. Raises what it raised, and HelperError."""
         message = pickle.dumps((function, given), pickle.HIGHEST_PROTOCOL)
         with self._calling:
             if self._process.poll() is not None:

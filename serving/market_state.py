@@ -1,6 +1,4 @@
-"""A market's state as plain data from a shop's systems: declared, checked, and converted to a
-market view.
-"""
+"""A market's state as plain data from a shop's systems: declared, checked, and converted to a market view."""
 
 import datetime as dt
 import functools
@@ -333,9 +331,7 @@ def _or(value: float | None, other: float) -> float:
 
 
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
-    """Several markets of one catalogue as one view, in this order; together they cost less than one
-    by one.
-    """
+    """Several markets of one catalogue as one view, in this order; together they cost less than one by one."""
 
     def column(name: str, kind: DTypeLike) -> NDArray[Any] | None:
         values = [getattr(reading, name) for reading in readings]

@@ -1,6 +1,4 @@
-"""The answers for the products of a market: objects for a program, structs for JSON, kept by column
-for speed.
-"""
+"""The answers for the products of a market: objects for a program, structs for JSON, kept by column for speed."""
 
 from __future__ import annotations
 

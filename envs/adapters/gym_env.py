@@ -66,9 +66,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     @property
     def spec(self) -> EnvSpec | None:
-        """Gymnasium's, with the horizon as `max_episode_steps`; the market ends by itself,
-        without a wrapper.
-        """
+        """Gymnasium's, with the horizon as `max_episode_steps`; the market ends by itself, without a wrapper."""
         return self._spec
 
     @spec.setter

@@ -1,6 +1,4 @@
-"""Demand and money of one period as a function of one product's price, from the market's
-own choice model.
-"""
+"""Demand and money of one period as a function of one product's price, from the market's own choice model."""
 
 from __future__ import annotations
 
@@ -88,9 +86,7 @@ class _Points:
 
 
 def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
-    """(E, N) whether a product can be bought in the period; where it cannot, its price
-    has no meaning.
-    """
+    """(E, N) whether a product can be bought in the period; where it cannot, its price has no meaning."""
     stock = spec.stock
     at_once = (stock.replenishment != "none") & (stock.lead_time_periods == 0)
     return (view.on_hand > 0) | at_once | (stock.shortage == "backlog")

@@ -126,9 +126,7 @@ def _gains(spec: MarketSpec, pair: tuple[Policy, Policy], objective: str, seed: 
 
 
 def _crossing(gains: Callable[[Floats], Floats], now: float, tried: tuple[float, float]) -> list[float | None]:
-    """The nearest points below and above `now` at which a positive gain becomes zero, None where
-    there is none.
-    """
+    """The nearest points below and above `now` at which a positive gain becomes zero, None where there is none."""
     low, high = tried
     grid = np.concatenate([np.linspace(now, low, _POINTS), np.linspace(now, high, _POINTS)])
     sides = gains(grid).reshape(2, _POINTS)

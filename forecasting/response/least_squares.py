@@ -160,9 +160,7 @@ def _slope_variance(own: Array, ratio: Array, weights: Array, omega: Array, grou
 
 
 def _clustered(weights: Array, residual: Array, groups: Groups) -> Array:
-    """Return standard errors of the common coefficients, clustered by group; NaN with
-    a single group.
-    """
+    """Return standard errors of the common coefficients, clustered by group; NaN with a single group."""
     rows, count = len(residual), len(groups.sizes)
     if count == 1:
         return np.full(len(weights), np.nan)

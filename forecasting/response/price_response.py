@@ -184,9 +184,7 @@ class PriceResponse(BaseEstimator):
         return [(float(memory), float(loss)) for memory in memories for loss in losses]
 
     def _fit_categories(self, rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> None:
-        """Regress log units per basket of each category on its log price index, with its
-        mean and season.
-        """
+        """Regress log units per basket of each category on its log price index, with its mean and season."""
         totals = category_totals(rows, instruments, controls)
         count = weeks_sold(totals)
         self.category_identification_, pooled = None, CoefficientEstimate(np.nan, np.nan)

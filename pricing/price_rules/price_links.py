@@ -83,9 +83,7 @@ class PriceLinks:
         return low, high
 
     def ordered(self, price: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid) -> NDArray[np.float64]:
-        """(N,) prices that keep all links: larger products are raised, within upper bounds
-        that `bounds` made.
-        """
+        """(N,) prices that keep all links: larger products are raised, within upper bounds that `bounds` made."""
         price = price.copy()
         while True:
             before = price.copy()

@@ -1,6 +1,4 @@
-"""What held prices earn in a market, over posterior draws and customers: measured at the export and
-at each refresh.
-"""
+"""What held prices earn in a market, over posterior draws and customers: measured at the export and at each refresh."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
 
 
 def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed: int) -> dict[str, float]:
-    """The features that lie far outside the training range in more than 5% of product-periods,
-    with that share.
-    """
+    """The features that lie far outside the training range in more than 5% of product-periods, with that share."""
     from ...envs import rollout
     from ...pricing import product_features
 

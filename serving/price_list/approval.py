@@ -25,9 +25,7 @@ _SAME = 1e-6
 
 
 class LiveList(NamedTuple):
-    """A list that is live: its rows with who decided and when, and how many decisions were
-    not recorded before.
-    """
+    """A list that is live: its rows with who decided and when, and how many decisions were not recorded before."""
 
     rows: list[PriceRow]
     new: int

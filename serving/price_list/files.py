@@ -81,9 +81,7 @@ def read_list(path: Path) -> list[PriceRow]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Millions of cells without a cycle among them: walking them again and again would
-    double the time.
-    """
+    """Millions of cells without a cycle among them: walking them again and again would double the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
