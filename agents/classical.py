@@ -230,12 +230,7 @@ def _truths(spec: MarketSpec) -> list[MarketSpec]:
 
 
 def _money_of(
-    truth: MarketSpec,
-    spec: MarketSpec,
-    paths: Array,
-    levels: Array,
-    seed: int,
-    numbers: NDArray[np.intp],
+    truth: MarketSpec, spec: MarketSpec, paths: Array, levels: Array, seed: int, numbers: NDArray[np.intp]
 ) -> tuple[Array, Array]:
     """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets of these numbers."""
     markets, products = len(numbers), len(spec.products.names)
@@ -353,14 +348,7 @@ def _grid(spec: MarketSpec, points: int = 41) -> tuple[Array, Array | None]:
     return low * (high / low) ** rows, (high / low) ** ((2 * rows - 1) / (points - 1))
 
 
-def _maximise(
-    spec: MarketSpec,
-    period: int,
-    price: Array,
-    reference: Array,
-    grid: Array,
-    chances: Array,
-) -> Array:
+def _maximise(spec: MarketSpec, period: int, price: Array, reference: Array, grid: Array, chances: Array) -> Array:
     """Coordinate ascent of a period's expected money; one product of each category moves at a time.
 
     Args:

@@ -124,11 +124,7 @@ def _imitate_compiled(
 
 
 def minimise(
-    loss: Callable[[Any], torch.Tensor],
-    weights: Iterable[torch.nn.Parameter],
-    samples: Any,
-    epochs: int,
-    seed: int,
+    loss: Callable[[Any], torch.Tensor], weights: Iterable[torch.nn.Parameter], samples: Any, epochs: int, seed: int
 ) -> None:
     """Minimise a loss by Adam, with a learning rate that falls to zero.
 

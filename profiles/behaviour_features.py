@@ -7,11 +7,7 @@ import pandas as pd
 
 from .least_size import LEAST_CUSTOMERS
 
-_RATES = {
-    "view_rate": ("view",),
-    "cart_rate": ("cart",),
-    "rating_rate": ("rating", "review"),
-}
+_RATES = {"view_rate": ("view",), "cart_rate": ("cart",), "rating_rate": ("rating", "review")}
 TRAIT = "trait:"
 """Prefix of the columns that hold traits."""
 

@@ -113,12 +113,10 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ]
     regime: Annotated[
-        Name | UnsetType,
-        Meta(description="name of the current market regime; required by a policy that observes it"),
+        Name | UnsetType, Meta(description="name of the current market regime; required by a policy that observes it")
     ] = UNSET
     loyalty: Annotated[
-        dict[str, Multiplier],
-        Meta(description="multiplier of each segment's arrivals, by segment; 1 where left out"),
+        dict[str, Multiplier], Meta(description="multiplier of each segment's arrivals, by segment; 1 where left out")
     ] = {}  # noqa: RUF012  msgspec copies it
     memory: Annotated[
         str | None,

@@ -30,12 +30,7 @@ from .plotting import plot_trials
 from .search_space import SearchSpace
 from .shared import died, ended, open_shared, work
 
-STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = (
-    "study.journal",
-    "best.toml",
-    "trials.csv",
-    "trials.svg",
-)
+STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.journal", "best.toml", "trials.csv", "trials.svg")
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 

@@ -337,12 +337,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
 
     key, folder, tables = signing_key(cycle.out), place.folder, tables_of(cycle, place.home)
     found = refresh(
-        before / BUNDLE,
-        tables,
-        out=folder / BUNDLE,
-        key=key,
-        seed=cycle.config.shop.seed,
-        on_step=show_step,
+        before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.shop.seed, on_step=show_step
     )
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})

@@ -116,11 +116,7 @@ class Recommendation:
 
 
 def recommend(
-    spec: MarketSpec,
-    candidates: Sequence[Candidate],
-    objective: str = MEAN,
-    *,
-    compared: DrawComparison,
+    spec: MarketSpec, candidates: Sequence[Candidate], objective: str = MEAN, *, compared: DrawComparison
 ) -> Recommendation:
     """Choose among candidates, the first of which are the current prices.
 

@@ -122,11 +122,7 @@ def _probabilities(odds: Array, exogenous: float) -> Array:
 
 
 def _mixed(
-    plain: list[CategoryPosterior],
-    others: list[tuple[CategoryPosterior, ...]],
-    chances: Array,
-    effects: int,
-    seed: int,
+    plain: list[CategoryPosterior], others: list[tuple[CategoryPosterior, ...]], chances: Array, effects: int, seed: int
 ) -> tuple[list[CategoryPosterior], Array]:
     """Draws of all models in proportion to their probabilities; draw m is of one model in all categories.
 

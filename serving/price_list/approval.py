@@ -168,10 +168,7 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
 
 
 def _broken_rules(
-    source: str,
-    rows: Sequence[tuple[int, PriceRow]],
-    bundle: Bundle,
-    only: Collection[tuple[str, str, dt.date]] | None,
+    source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle, only: Collection[tuple[str, str, dt.date]] | None
 ) -> list[str]:
     """A line for each of a zone's numbered rows whose price the rules would change."""
     product = {name: n for n, name in enumerate(bundle.catalogue.products)}
