@@ -90,14 +90,12 @@ class _OneProduct:
         """(W,) index of the best price for each dual value (W,), given mean units (P,) at each price."""
         return ((self.price - self.cost - value[:, None]) * units).argmax(axis=1)
 
-    def _demand_at_best(self) -> Array:
-        """(kinds, Z, W) mean units at the best price for each dual value."""
-        return np.stack([np.stack([row[self.best(row, self.values)] for row in kind]) for kind in self.units])
-
     def value_of_stock(self) -> Array:
         """(T, Z, S + 1) dual value of a unit, in money of the period."""
         stock_units, discount = np.arange(int(self.spec.stock.initial_units[0]) + 1), self.spec.market.discount_factor
-        now, regimes = self._demand_at_best(), range(self.initial.size)
+        # Mean units at the best price for each dual value: (kinds, Z, W).
+        now = np.stack([np.stack([row[self.best(row, self.values)] for row in kind]) for kind in self.units])
+        regimes = range(self.initial.size)
         table = np.empty((self.periods, self.initial.size, stock_units.size))
         left = np.zeros((self.initial.size, self.values.size))
         for t in reversed(range(self.periods)):

@@ -209,15 +209,7 @@ class Reading(NamedTuple):
 
 
 def market_view(catalogue: Catalogue, state: State) -> MarketView:
-    """The view of one market.
-
-    Args:
-        catalogue: The catalogue of the policy that is asked.
-        state: Plain data as `StateDocument` declares it.
-
-    Raises:
-        StateError: The state cannot be read.
-    """
+    """The view of one market, whose state is read as by `read_state`. Raises StateError."""
     return view_of(catalogue, [read_state(catalogue, state)])
 
 

@@ -153,10 +153,6 @@ def _number(cell: Any) -> Any:
     return number if math.isfinite(number) and type(cell) is not bool else str(cell)
 
 
-def _dates(column: Sequence[Any]) -> list[Any]:
-    return [_date(cell) for cell in column]
-
-
 def _date(cell: Any) -> Any:
     if isinstance(cell, dt.datetime):
         return cell.date()
@@ -168,19 +164,16 @@ def _date(cell: Any) -> Any:
     return cell
 
 
-_READERS = {"text": _texts, "number": _numbers, "date": _dates}
+_READERS = {"text": _texts, "number": _numbers, "date": lambda column: list(map(_date, column))}
 
 
 def _csv_text(rows: Iterable[PriceRow]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    writer.writerows(map(_csv_cells, rows))
+    for row in rows:
+        writer.writerow(safe_text(cell) if type(cell) is str else cell for cell in msgspec.structs.astuple(row))
     return text.getvalue()
-
-
-def _csv_cells(row: PriceRow) -> list[Any]:
-    return [safe_text(value) if type(value) is str else value for value in msgspec.structs.astuple(row)]
 
 
 def csv_lines(path: Path) -> list[list[str]]:
