@@ -352,7 +352,6 @@ def _maximise(spec: MarketSpec, period: int, price: Array, reference: Array, gri
     """Coordinate ascent of a period's expected money; one product of each category moves at a time.
 
     Args:
-        period: The period.
         price: (N,) initial prices.
         reference: (N,) reference prices.
         grid: (G, N) prices to try.

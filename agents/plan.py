@@ -78,7 +78,6 @@ def plan_for(
         algo: As for `train`, like the other arguments.
         steps: Rows to collect.
         settings: Values that override the preset.
-        preset: A preset file.
         teacher: A policy to imitate first.
         assortments: Further markets to train in.
 

@@ -53,7 +53,6 @@ class ProfitFloor:
         Args:
             revenue: As for the class, like the other arguments.
             profit: Of the best fixed prices, at the floor's unit costs.
-            validations: Number of calls of `follow`.
         """
         products = spec.products
         share = float(products.shadow_cost.sum() / products.floor_cost.sum())

@@ -229,7 +229,6 @@ def settings_from(values: Mapping[str, Any], options: Iterable[str]) -> Settings
     """Settings from flat values, as `Settings.to_dict` gives them.
 
     Args:
-        values: Values by name.
         options: Names of the algorithm's own settings.
 
     Raises:

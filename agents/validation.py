@@ -67,7 +67,6 @@ class Validation(BaseCallback):
     Args:
         markets: The markets to validate in, that of the run first.
         steps: Rows to collect.
-        folder: The run folder, or None.
         progress: As for `train`.
     """
 

@@ -60,7 +60,6 @@ def fit_record(
         forecaster: The forecaster fitted on all weeks.
         used: Its name.
         trend: The trend's candidate in use.
-        customers: Segments and recommender.
         zone: The price zone, if the market is that of one.
     """
     chosen = {}

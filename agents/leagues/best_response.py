@@ -102,7 +102,6 @@ def seller_profits(
 
     Args:
         sellers: The markets, which are reset first.
-        profile: The policy of each seller.
         watch: Called with the outcome of each period.
 
     Returns:

@@ -65,7 +65,6 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
     ascent over the allowed prices of the grid.
 
     Args:
-        money: The money to maximise.
         on_grid: Whether the prices lie on the price grid, and keep frozen prices and
             the line order.
     """

@@ -127,9 +127,6 @@ def tune(
             silent for half a minute has died; its settings are tried again.
         progress: As for `train`, with steps over all trials and the best gain so far.
 
-    Returns:
-        The result.
-
     Raises:
         ValueError: Nothing can be tuned, `out` holds another study or is in use, or all trials
             failed.
@@ -255,7 +252,6 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgr
 
     Args:
         before: Gains of the trial's runs with other seeds, which enter the mean.
-        progress: Called after each report.
     """
     evaluations = job.plan.settings.evaluations
     reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)

@@ -38,7 +38,6 @@ def interval_plot(
     """Draw dots with intervals, one row per name, and a line at zero.
 
     Args:
-        figure: Where to draw.
         centre: The dots.
         low, high: Ends of the intervals.
         strong: Rows in the accent colour, which set the limits of the axis; a dot beyond them becomes
@@ -82,7 +81,6 @@ def spread_plot(
     """Draw the distribution of a figure over draws, one row per name, and a line at zero.
 
     Args:
-        figure: Where to draw.
         draws: The values of each row. A thin line holds 90% of them, a thick one half; the dot is
             their mean.
         strong: Rows in the accent colour.

@@ -49,7 +49,6 @@ def averaged(
         suspicious: The same by each of the models in which prices follow demand; empty lists for none.
         effects: D, number of effects that only these have.
         exogenous: Prior probability that prices do not follow demand.
-        priors: The priors.
         draws: M, number of posterior draws.
         n_jobs: Processes (joblib), where there are many categories.
     """
