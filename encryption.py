@@ -107,7 +107,6 @@ def encrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
 
     Args:
         source: What to encrypt.
-        out: Where to write it.
         name: Name of the plain file, which is needed to decrypt it.
         key: The secret, as `secret` returns it.
 
@@ -194,7 +193,6 @@ def change_folder(folder: Path, key: bytes, *, back: bool = False) -> list[str]:
 
     Args:
         folder: The folder, which is replaced; it has no folders in it.
-        key: The secret.
         back: Whether to decrypt.
 
     Returns:

@@ -73,7 +73,6 @@ class RecurrentActor(Actor):
 
     Args:
         features: Module from observations to the inputs of the LSTM.
-        lstm: The LSTM.
         layers: As in `Actor`, from the LSTM's output.
         levels: As in `Actor`.
         columns: As in `Actor`.
@@ -165,7 +164,6 @@ def scaled(actor: Actor, factors: NDArray[np.float32]) -> Actor:
     """A copy of the actor whose raw actions are multiplied.
 
     Args:
-        actor: The network.
         factors: One for each column of one product's raw action.
     """
     actor = copy.deepcopy(actor)
@@ -240,11 +238,9 @@ def network_policy(
     """A policy whose prices an actor sets, on the CPU.
 
     Args:
-        actor: The network.
         layout: Columns of the raw action.
         base_price: (N,) currency per unit, which the network's price multiplies.
         product_wise: Whether a row of features is one product or one market.
-        name: Name of the policy.
         history: Number of periods whose features one row holds.
         base: A policy whose price is multiplied in place of `base_price`.
     """

@@ -165,9 +165,7 @@ def make_policy(
     """An untrained policy on the CPU, with the shapes that a run needs to load its weights.
 
     Args:
-        algo: The algorithm.
         learner_view: Anything with the observation and action spaces.
-        settings: The training settings.
         **more: Arguments of the policy class, which override the settings.
     """
     kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]

@@ -75,7 +75,6 @@ def joined(
 
     Args:
         shops: As for `train`.
-        algo: The algorithm.
         seed: Seed of the first weights, which must be the same in all shops for their mean to make sense.
         policy: What is learned.
         settings: How.
@@ -108,8 +107,6 @@ def with_shops(
     Args:
         key: What all who take part know.
         name: Of the shop, for the others.
-        host: Address of the coordinator.
-        port: Its port.
         policy: What is learned, in words that must be the same in all shops.
         sizes: How many numbers each mean is of, in turn.
         wait: Longest time to wait for the others, in seconds.

@@ -26,7 +26,6 @@ def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.floa
     """The base prices that the setting `base_price` names.
 
     Args:
-        spec: The market.
         name: best-fixed, regular, or, in a market with rivals, a rule that reacts to them, such as
             undercut:STEP.
         seed: Seed of the search for the best fixed prices.
@@ -113,10 +112,6 @@ def imitate_opening(
 
     Args:
         model: The model, see `cloning.clone`.
-        venv: Its markets.
-        spec: The market.
-        settings: The training settings.
-        seed: Seed of the run.
         fixed: The best fixed prices, which order up to a level where orders are decided.
         longer: Whether to imitate as closely as a network can, not only to start near.
 

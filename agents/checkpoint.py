@@ -59,9 +59,6 @@ def save_checkpoint(
     That is: weights, optimisers, replay buffer, markets, random states and counters.
 
     Args:
-        path: The file.
-        model: The model in training.
-        venv: Its markets.
         facts: JSON facts of the caller, returned by `restore_checkpoint`.
         tensors: Tensors of the caller, returned by `restore_checkpoint`.
     """

@@ -203,7 +203,6 @@ def _value_of(spec: MarketSpec, paths: Array, levels: Array, seed: int, markets:
     money is.
 
     Args:
-        spec: The market.
         paths: (B, T, N) prices, or (B, 1, N) for fixed ones.
         levels: (L, B, N) stock that orders, and express orders, fill up; L is 0 for no orders.
         seed: Seed of the tuning markets.
@@ -231,16 +230,9 @@ def _truths(spec: MarketSpec) -> list[MarketSpec]:
 
 
 def _money_of(
-    truth: MarketSpec,
-    spec: MarketSpec,
-    paths: Array,
-    levels: Array,
-    seed: int,
-    numbers: NDArray[np.intp],
+    truth: MarketSpec, spec: MarketSpec, paths: Array, levels: Array, seed: int, numbers: NDArray[np.intp]
 ) -> tuple[Array, Array]:
-    """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets
-    of these numbers.
-    """
+    """(B, markets, N) drawn money of an episode, and the gap to its expectation, in markets of these numbers."""
     markets, products = len(numbers), len(spec.products.names)
     batch = len(paths) * markets
     market = Market(
@@ -275,13 +267,11 @@ def _cross_entropy(
 
     Args:
         value: Maps candidates (B, D) and a number of markets to money by category, (B, C).
-        products: Number of products.
         owner: (D,) category of each parameter. Categories share no customers, so each has its own
             elites.
         centre: (D,) initial mean.
         spread: (D,) initial standard deviation.
         bounds: Lowest and highest values.
-        seed: Seed of the candidates.
     """
     generator = np.random.default_rng(seed_for("tuning", seed))
     for rows, generations in zip(_ROWS, _GENERATIONS, strict=True):
@@ -358,19 +348,10 @@ def _grid(spec: MarketSpec, points: int = 41) -> tuple[Array, Array | None]:
     return low * (high / low) ** rows, (high / low) ** ((2 * rows - 1) / (points - 1))
 
 
-def _maximise(
-    spec: MarketSpec,
-    period: int,
-    price: Array,
-    reference: Array,
-    grid: Array,
-    chances: Array,
-) -> Array:
+def _maximise(spec: MarketSpec, period: int, price: Array, reference: Array, grid: Array, chances: Array) -> Array:
     """Coordinate ascent of a period's expected money; one product of each category moves at a time.
 
     Args:
-        spec: The market.
-        period: The period.
         price: (N,) initial prices.
         reference: (N,) reference prices.
         grid: (G, N) prices to try.

@@ -53,11 +53,9 @@ class Samples(NamedTuple):
         """Samples from a log.
 
         Args:
-            log: The log.
             learner_view: The view that it was recorded through.
             discount: Discount factor per period.
             whole: Whether to keep episodes together, for recurrent policies.
-            device: Device of the tensors.
         """
 
         def tensor(part: NDArray) -> torch.Tensor:
@@ -126,11 +124,7 @@ def _imitate_compiled(
 
 
 def minimise(
-    loss: Callable[[Any], torch.Tensor],
-    weights: Iterable[torch.nn.Parameter],
-    samples: Any,
-    epochs: int,
-    seed: int,
+    loss: Callable[[Any], torch.Tensor], weights: Iterable[torch.nn.Parameter], samples: Any, epochs: int, seed: int
 ) -> None:
     """Minimise a loss by Adam, with a learning rate that falls to zero.
 
@@ -138,7 +132,6 @@ def minimise(
         loss: Maps a batch, of the type of `samples`, to a scalar.
         weights: Parameters to fit.
         samples: A named tuple of tensors with the rows first.
-        epochs: Number of passes.
         seed: Seed of the order of rows.
     """
     optimiser = torch.optim.Adam(weights, lr=_RATE, fused=True)
@@ -166,8 +159,6 @@ def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[tor
 
     Args:
         rows: (rows, F), in batches of at least 32; or whole episodes, (rows, T, F).
-        epochs: Number of passes.
-        seed: Seed of the order.
     """
     size = min(max(len(rows) // _BATCHES, 32 if rows.ndim == 2 else 1), _LARGEST_BATCH)
     generator = torch.Generator().manual_seed(seed)

@@ -59,7 +59,6 @@ def compressed(
         size: Largest number of parameters, as a share of the network's; not for a tree.
         leaves: Most leaves of a tree.
         rows: Number of rows to imitate in the first round.
-        rounds: Number of rounds.
         seed: Seed of the customers, and of the student's first weights.
         on_round: Called with the number of rounds done and the number of all.
 

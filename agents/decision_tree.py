@@ -20,9 +20,6 @@ class TreeLayers(torch.nn.Module):
     The GEMM strategy of Nakandala et al. (2020), A Tensor Compiler for Unified Machine Learning
     Prediction Serving: a leaf counts the splits on its path that a row takes to the right, less
     those that it should not; the count is highest for the row's own leaf.
-
-    Args:
-        tree: The tree, of one output or several.
     """
 
     feature: torch.Tensor
@@ -69,7 +66,6 @@ def rules_text(tree: DecisionTreeRegressor, run: Run) -> str:
 
     Args:
         tree: A tree of the run's raw actions; its values are decoded in place.
-        run: The run that it stands for.
     """
     catalogue, layout = catalogue_of(run.spec), run.layout
     alone = run.product_wise or catalogue.num_products == 1

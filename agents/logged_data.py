@@ -80,9 +80,7 @@ class LoggedData:
         return last
 
     def episodes(self) -> list[dict[str, Any]]:
-        """The rows as episodes with the names of Minari's `EpisodeBuffer`; the
-        last observation included.
-        """
+        """The rows as episodes with the names of Minari's `EpisodeBuffer`; the last observation included."""
         last = self.done[:, 0]
         flags = {"terminations": last & self.ends, "truncations": last & (not self.ends)}
         return [

@@ -30,7 +30,6 @@ class FeaturesExtractor(BaseFeaturesExtractor):
             them.
         layers: Widths of ReLU layers with dropout after each; empty if the policy's own layers
             follow.
-        dropout: Probability of dropping a unit.
     """
 
     def __init__(
@@ -78,7 +77,6 @@ def normalise_features(network: torch.nn.Module, features: NDArray[np.float32], 
     """Set the normalisation of all feature extractors of a network.
 
     Args:
-        network: The network.
         features: (…, history * F) features that it may see.
         average: From (n,) numbers to their mean over several shops, whose features count together; None for this one.
     """

@@ -75,12 +75,9 @@ def plan_for(
     """The plan of a run.
 
     Args:
-        spec: The market.
         algo: As for `train`, like the other arguments.
         steps: Rows to collect.
-        seed: Seed of the run.
         settings: Values that override the preset.
-        preset: A preset file.
         teacher: A policy to imitate first.
         assortments: Further markets to train in.
 
@@ -169,8 +166,6 @@ def batches_of(spec: MarketSpec, settings: Settings, markets: int | None = None)
     """Number of batches that follow posterior draws; 0 for a training in the mean market.
 
     Args:
-        spec: The market.
-        settings: The training settings.
         markets: Number of markets that are split into batches; by default all of the training.
     """
     most = settings.num_envs if markets is None else markets

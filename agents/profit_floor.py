@@ -51,10 +51,8 @@ class ProfitFloor:
         """The floor of a market with a `floor_cost`.
 
         Args:
-            spec: The market.
             revenue: As for the class, like the other arguments.
             profit: Of the best fixed prices, at the floor's unit costs.
-            validations: Number of calls of `follow`.
         """
         products = spec.products
         share = float(products.shadow_cost.sum() / products.floor_cost.sum())

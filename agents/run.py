@@ -143,7 +143,6 @@ def learner_view_of(
 
     Args:
         market: The markets.
-        settings: The training settings.
         base_price: (N,) currency per unit.
         base: A policy whose price is multiplied in place of `base_price`, or None.
     """
@@ -214,7 +213,6 @@ def keep_fit_report(scenario: Path, folder: Path) -> None:
 
     Args:
         scenario: The folder or the file of the market; a registered name is neither.
-        folder: The run folder.
     """
     report = (scenario if scenario.is_dir() else scenario.parent) / FIT_FILE
     if scenario.exists() and report.is_file():
@@ -270,7 +268,6 @@ def run_of(
     """The run of a trained policy.
 
     Args:
-        policy: The policy.
         learner_view: The learner view that it was trained through.
         facts: As in `Run`.
         history: As in `Run`.

@@ -219,9 +219,7 @@ def settings_for(
 
 
 def _gamma(spec: MarketSpec, preset: float) -> float:
-    """The discount of future money: the market's own; where it goes on for ever without
-    one, below 1.
-    """
+    """The discount of future money: the market's own; where it goes on for ever without one, below 1."""
     if spec.market.discount_factor < 1:
         return spec.market.discount_factor
     return min(preset, _ENDLESS_GAMMA) if spec.market.ending == "truncated" else preset
@@ -231,7 +229,6 @@ def settings_from(values: Mapping[str, Any], options: Iterable[str]) -> Settings
     """Settings from flat values, as `Settings.to_dict` gives them.
 
     Args:
-        values: Values by name.
         options: Names of the algorithm's own settings.
 
     Raises:

@@ -16,9 +16,7 @@ class WandbWriter(KVWriter):
     """Sends all figures to one Weights & Biases run, which a resumed training continues.
 
     Args:
-        project: Name of the project.
         folder: The run folder; the same folder continues the same run.
-        config: Facts about the run.
     """
 
     def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
@@ -41,9 +39,7 @@ def make_logger(folder: Path | None, wandb_project: str | None, config: Mapping[
     """A logger of Stable-Baselines3 for a run folder; without a folder, one that writes nothing.
 
     Args:
-        folder: The run folder, or None.
         wandb_project: Name of a Weights & Biases project, or None.
-        config: Facts about the run.
 
     Raises:
         ValueError: A Weights & Biases project without a folder.

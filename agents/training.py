@@ -58,9 +58,6 @@ def choose_device(device: str, weights: int) -> tuple[str, str]:
         device: "cpu", "cuda" or "auto", which trains small networks on the CPU.
         weights: Number of weights of the network.
 
-    Returns:
-        The device and the reason.
-
     Raises:
         ValueError: The device is unknown or missing.
 

@@ -66,10 +66,7 @@ class Validation(BaseCallback):
 
     Args:
         markets: The markets to validate in, that of the run first.
-        settings: The training settings.
         steps: Rows to collect.
-        seed: Seed of the run.
-        folder: The run folder, or None.
         progress: As for `train`.
     """
 
@@ -159,9 +156,7 @@ class Validation(BaseCallback):
         ]
 
     def _play_in(self, views: list[LearnerView], decide: Decide) -> tuple[NDArray[np.float64], float]:
-        """(episodes,) expected objective on the validation seeds, draw by draw, and the mean
-        expected profit.
-        """
+        """(episodes,) expected objective on the validation seeds, draw by draw, and the mean expected profit."""
         played = [_played(view, decide) for view in views]
         objective = np.concatenate([objective for objective, _ in played])
         return objective, float(sum(profit for _, profit in played) / objective.size)
@@ -319,7 +314,6 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a CSV file completely or not at all.
 
     Args:
-        path: The file.
         rows: One dict for each row, all with the same keys.
     """
     text = io.StringIO(newline="")

@@ -29,9 +29,6 @@ class Reached(NamedTuple):
     """How near a run came to the optimum.
 
     Attributes:
-        scenario: The market.
-        seed: Seed of the run.
-        share: Share of the optimum.
         closed: Share of the gap between the best fixed price and the optimum.
         seconds: CPU seconds of the training.
     """

@@ -73,9 +73,7 @@ def models(sales: pd.DataFrame) -> dict[str, Recommender]:
 
 @functools.cache
 def recommenders() -> pd.DataFrame:
-    """One row per model: recall@20 and ndcg@20 on the test weeks, and the seconds of the fit
-    and both rankings.
-    """
+    """One row per model: recall@20 and ndcg@20 on the test weeks, and the seconds of the fit and both rankings."""
     sales, test_from = split(TEST_FROM_WEEK)
     rows = []
     for name, model in models(sales).items():

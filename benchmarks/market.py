@@ -63,9 +63,7 @@ def sb3_env(scenario: str, markets: int, steps: int) -> Work:
 
 
 def inner_step(scenario: str, markets: int, steps: int) -> Work:
-    """Steps of the learner's view, which both environments wrap: actions to
-    rewards and observations.
-    """
+    """Steps of the learner's view, which both environments wrap: actions to rewards and observations."""
     view = LearnerView(Market(scenario, num_markets=markets, seed=0))
     actions = _sampled((markets, *(view.action_space.shape or ())))
 

@@ -184,10 +184,7 @@ def errors(origin: int, history: int, rows: slice, method: str, setting: int, se
     Args:
         origin: The last week of the data set that is known.
         history: Weeks of history.
-        rows: The products.
         method: `BASE`, `SCRATCH` or one of `SETTINGS`.
-        setting: Its setting.
-        seed: Seed of the network.
     """
     window = slice(origin - 1 - history, origin - 1 + AHEAD)
     everything, own = shop().of(slice(None), window), shop().of(rows, window)

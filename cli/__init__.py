@@ -93,9 +93,7 @@ _OF_LIBRARIES = ("A worker stopped while some jobs were given", "You have specif
 
 
 def _note(said: set[str], message: Warning | str, category: type[Warning], *_: object) -> None:
-    """A warning as one line, once, without the line of code that gave it; those for developers
-    are left out.
-    """
+    """A warning as one line, once, without the line of code that gave it; those for developers are left out."""
     for_developers = DeprecationWarning | FutureWarning | PendingDeprecationWarning | ResourceWarning
     line = " ".join(str(message).split())
     if not issubclass(category, for_developers) and not line.startswith(_OF_LIBRARIES) and line not in said:

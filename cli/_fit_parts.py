@@ -42,10 +42,7 @@ def fit_parts(
     """Fit a market of each part into a folder of its own, those that are missing; return their reports.
 
     Args:
-        tables: The tables.
         parts: The products of each part; one without a name is the whole catalogue, whose market is that of `out`.
-        out: Folder of the parts.
-        name: Name of the market.
         place: Where the parts are fitted.
         source: What gives another process the same tables: `dataset` and `plan`.
         options: As for `fit_to_folder`.

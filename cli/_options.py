@@ -122,9 +122,7 @@ def say_aside(text: str) -> None:
 
 
 def show(table: Table) -> None:
-    """Print a table, as wide as the terminal; 160 characters without one. Long ids are
-    folded, never cut.
-    """
+    """Print a table, as wide as the terminal; 160 characters without one. Long ids are folded, never cut."""
     for column in table.columns:
         column.overflow = "fold"
     console = Console(highlight=False)

@@ -54,14 +54,11 @@ class Stages:
             started = time.perf_counter()
             facts = work()
             done[name] = facts | {"seconds": time.perf_counter() - started}
-            self._save()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._path, self._state)
         facts = done[name]
         self.tell("")
         self.tell(f"== {title}: {facts['seconds']:.1f} s{' (already done)' if before else ''}")
         for line in facts["lines"]:
             self.tell(f"   {line}")
         return facts
-
-    def _save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self._path, self._state)

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 @click.command(name="evaluate")
 @click.argument("scenario")
 @click.option("--policy", "policies", multiple=True, required=True, metavar="P", help="Run folder, bundle or rule.")
-@click.option(
-    "--from-log",
-    "log",
-    type=FILE,
-    help="Evaluate from a log, written by simulate --log or log export.",
-)
+@click.option("--from-log", "log", type=FILE, help="Evaluate from a log, written by simulate --log or log export.")
 @click.option(
     "--draws",
     type=click.IntRange(min=1),

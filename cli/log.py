@@ -288,9 +288,7 @@ def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOu
 
 
 def _plain(column: str, text: str) -> Any:
-    """A field converted to its column's type, or its text, which is then refused with the field's
-    name.
-    """
+    """A field converted to its column's type, or its text, which is then refused with the field's name."""
     if column == "stockout":
         return {"true": True, "false": False, "1": True, "0": False}.get(text.strip().lower(), text)
     if column in ("units", "price_paid", "period"):

@@ -153,7 +153,6 @@ def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
     """How many rows, products and weeks a price list has, and which way its prices go.
 
     Args:
-        rows: The rows.
         unit: What its periods are called, weeks or days.
     """
     weeks = sorted({row.week for row in rows})

@@ -81,8 +81,6 @@ def refresh_lines(found: Refreshed, out: Path, *, judged: bool = False) -> list[
     """What a refresh did, in lines.
 
     Args:
-        found: What it did.
-        out: Where the bundle is.
         judged: Whether a verdict follows, which alone then says what is gained over the current prices.
     """
     bundle, calendar = found.bundle, found.spec.calendar

@@ -179,9 +179,7 @@ def _supervise(host: str, port: int, workers: int, drain: float, log: str | None
 
 
 def _leave_to_the_first(worker: Inherited, run: dict[str, Any]) -> None:
-    """One worker watches for a newer bundle, and throws the kill switch once; the others follow
-    by the log.
-    """
+    """One worker watches for a newer bundle, and throws the kill switch once; the others follow by the log."""
     if worker.number:
         run["watch"] = None
     if worker.number or worker.lives:
@@ -205,9 +203,7 @@ def _announce(served: Any, url: str, as_json: bool) -> None:
 
 
 def _reload_on_hangup(reload: Callable[[str], None]) -> None:
-    """Reload on SIGHUP, in a thread: verifying a bundle takes a while, and requests continue
-    meanwhile.
-    """
+    """Reload on SIGHUP, in a thread: verifying a bundle takes a while, and requests continue meanwhile."""
 
     def hang_up(*_: object) -> None:
         threading.Thread(target=reload, args=("hang-up signal",), daemon=True).start()

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 @click.argument("sweep", type=click.Path(path_type=Path))
 @place_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]")
-@click.option(
-    "--out",
-    "folder",
-    type=OUT,
-    help="Folder of the results; the same call resumes.  [default: runs/NAME]",
-)
+@click.option("--out", "folder", type=OUT, help="Folder of the results; the same call resumes.  [default: runs/NAME]")
 @json_option
 def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_json: bool) -> None:
     """Train every algorithm on every scenario with every seed, as the file SWEEP says.

@@ -27,9 +27,7 @@ class Kept(NamedTuple):
     """All that a folder of tables holds.
 
     Attributes:
-        tables: The tables.
         rejects: The faulty rows of the import.
-        account: What `import.json` says.
     """
 
     tables: Tables
@@ -73,7 +71,6 @@ def raw_ids(paths: Mapping[str, Source], mapping: Mapping[str, TableMapping]) ->
 
     Args:
         paths: The files, by table.
-        mapping: How they are laid out.
 
     Example:
         >>> import tempfile
@@ -101,8 +98,6 @@ def rotate(folder: Path, kept: Kept, new: bytes, *, old: bytes | None = None, id
 
     Args:
         folder: The folder, which is replaced.
-        kept: What it holds.
-        new: The new key.
         old: The old key, where ids are given.
         ids: Customer ids from the shop's own files.
 
@@ -123,7 +118,6 @@ def erase(folder: Path, kept: Kept, pseudonym: str) -> tuple[dict[str, int], str
 
     Args:
         folder: The folder, which is replaced where it holds the customer.
-        kept: What it holds.
         pseudonym: The customer's.
 
     Returns:

@@ -41,7 +41,6 @@ class IncomingTable:
     Args:
         name: One of `SCHEMAS`.
         source: Where its rows are.
-        layout: How they are laid out.
         pseudonyms: What replaces ids of customers.
         stage: Where rows wait; None for the memory.
 
@@ -103,7 +102,8 @@ class IncomingTable:
         Raises:
             DataError: No row is good, or many sale lines are copies and `duplicates` is not declared.
         """
-        weeks, specs = sorted({week for part in self._done for week in part.weeks}), self._specs()
+        weeks = sorted({week for part in self._done for week in part.weeks})
+        specs = [column for column in self.schema.columns if column in self.columns]
         taken_back, step, copied = self._taken_back(weeks), self._step(), 0
         for good in self._days(weeks, progress):
             good, copies = _set_apart(good, {COPY: self._copies(good["_hash"])}, specs)
@@ -187,9 +187,6 @@ class IncomingTable:
     def _step(self) -> int:
         """One sale line in so many is looked at."""
         return max(1, -(-self._count("good") // _LOOKED_AT))
-
-    def _specs(self) -> list[str]:
-        return [column for column in self.schema.columns if column in self.columns]
 
     def _read_part(self, file: TableFile, kept: PartRows, progress: Callable[[float], None]) -> None:
         columns = self.columns if file is self.file else find_columns(file, self.name, self.schema)

@@ -218,9 +218,7 @@ def _stores_alone_agree(sales: pd.DataFrame) -> bool:
 
 
 def _spread(sales: pd.DataFrame, products: pd.Index, price: str = "regular_price") -> pd.Series:
-    """Median over weeks of a price's coefficient of variation within a week, by default
-    the regular price's.
-    """
+    """Median over weeks of a price's coefficient of variation within a week, by default the regular price's."""
     lines = sales.loc[sales["product"].isin(products), ["product", "date", price]]
     weekly = lines.groupby(["product", pd.Grouper(key="date", freq="7D", origin="start")])[price]
     return (weekly.std(ddof=0) / weekly.mean()).groupby("product").median()

@@ -31,7 +31,6 @@ def faults(
         raw: The rows as in the file, in canonical columns.
         read: The same, cast.
         values: The same, converted as `layout` declares.
-        schema: The rules.
         layout: How the file is laid out.
     """
     faulty: dict[str, pl.Series] = {}
@@ -72,7 +71,6 @@ def misfits(
 
     Args:
         rows: Good rows of the table `name`, in the order of the file.
-        name: The table.
         known: Ids of the product table, if there is one.
         taken_back: `_part` and `_row` of the sale lines that their own receipt cancels, if receipts
             are known.

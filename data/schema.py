@@ -175,11 +175,5 @@ def _table_section(name: str, schema: pa.DataFrameSchema) -> str:
         f"| {spec.description} |"
         for column, spec in schema.columns.items()
     ]
-    head = [
-        f"### {name}",
-        "",
-        str(schema.description),
-        "",
-        "| column | type | unit | required | rule | meaning |",
-    ]
+    head = [f"### {name}", "", str(schema.description), "", "| column | type | unit | required | rule | meaning |"]
     return "\n".join([*head, "|---|---|---|---|---|---|", *rows])

@@ -86,8 +86,6 @@ def write_tables(
     """Write a folder of tables, or replace one, completely or not at all.
 
     Args:
-        folder: The folder.
-        tables: The tables.
         rejects: The faulty rows of the import.
         account: Its report, for `import.json`.
         key: The secret to encrypt with; None to write plain files.

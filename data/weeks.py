@@ -71,7 +71,6 @@ class Weeks:
         """Rows with the number of their `week`, from the first week to the last.
 
         Args:
-            lines: The rows.
             stored: Whether they are on the disk, and too many for the memory: then those of seven days
                 come at a time; else about a million, for what is made from them takes memory too.
         """

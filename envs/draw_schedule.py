@@ -37,7 +37,6 @@ class DrawSchedule(NamedTuple):
         Args:
             episode: Number of the episode, from 0.
             draws: M, the number of draws.
-            seed: Seed of the order.
         """
         size = len(self.pool) or draws
         cycle, place = divmod(self.batch + self.batches * int(episode), size)

@@ -77,7 +77,6 @@ class Dynamics:
     It holds constants and scratch; the state is an argument and a result.
 
     Args:
-        spec: The scenario.
         num_markets: E.
         seed: Key of all random numbers, with a market's number and episode.
         draw_rivals: Draw the rivals' units instead of using their expectation.

@@ -1,6 +1,4 @@
-"""Evaluation of policies: paired comparisons, exact optima, off-policy estimates, explanations
-and the report.
-"""
+"""Evaluation of policies: paired comparisons, exact optima, off-policy estimates, explanations and the report."""
 
 from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .compare.ablation import Without

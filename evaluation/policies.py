@@ -148,9 +148,7 @@ def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:
 
 
 def price_steps(spec: MarketSpec) -> NDArray[np.float64]:
-    """(K, N) prices to choose from: the ladder, or ten steps between the price bounds with
-    a constant ratio.
-    """
+    """(K, N) prices to choose from: the ladder, or ten steps between the price bounds with a constant ratio."""
     low, high = spec.guardrails.low.astype(np.float64), spec.guardrails.high.astype(np.float64)
     if spec.prices.price_ladder is not None:
         steps = spec.guardrails.allowed_prices(low=low.min(), high=high.max())

@@ -222,12 +222,7 @@ class _Fitted(NamedTuple):
 
 
 def _models(
-    tables: Tables,
-    split: Split,
-    ahead: Split,
-    forecaster: Forecaster,
-    seed: int,
-    privacy: Privacy | None,
+    tables: Tables, split: Split, ahead: Split, forecaster: Forecaster, seed: int, privacy: Privacy | None
 ) -> tuple[_Demand, Customers]:
     """Forecasters and customers, side by side where there are cores: neither needs the other."""
     if privacy is not None:

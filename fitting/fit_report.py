@@ -96,7 +96,6 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
     Args:
         proof: The market of the held-out weeks.
         errors: Held-out errors of the forecasters.
-        seed: Seed of the simulated counts.
 
     Returns:
         Plain data for JSON: the weeks, `backtest` and `price_changes`.
@@ -108,9 +107,7 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
 
 
 def _beside(response: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:
-    """The demand model's elasticities (`elasticity…`) beside those of the
-    regression (`raw…`, `shrunk…`).
-    """
+    """The demand model's elasticities (`elasticity…`) beside those of the regression (`raw…`, `shrunk…`)."""
     return pd.DataFrame(response.report()).merge(regression.drop(columns="category"), on="product", how="left")
 
 
@@ -130,9 +127,7 @@ def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, An
 
 
 def _category_response(response: FittedDemand, regression: PriceResponse) -> list[dict[str, Any]]:
-    """By category: mean elasticity and outside share, and the regression's response of
-    the category's total.
-    """
+    """By category: mean elasticity and outside share, and the regression's response of the category's total."""
     totals = regression.category_elasticity_.set_index("category")["shrunk"].to_dict()
     rows = []
     for c, name in enumerate(response.names):

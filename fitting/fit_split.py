@@ -93,9 +93,7 @@ def fit_split(
     """Fit price response and traffic on the past of a split, and build the market of its weeks.
 
     Args:
-        split: Past and weeks to simulate.
         forecaster: The demand forecaster, fitted on the past.
-        customers: Segments and recommender.
         options: What the caller of `fit` asked for.
         trend_model: The trend's candidate to use; by default the best by backtest.
 

@@ -30,7 +30,6 @@ def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dic
     """Placebos, robustness, and promotions told apart from prices.
 
     Args:
-        demand: The fitted demand.
         regression: One row per product: `product`, `raw`, `raw_se` and `weeks`.
 
     Returns:
@@ -116,9 +115,7 @@ def _placebo(demand: FittedDemand, data: list[Residuals], column: Callable[[Resi
 
 
 def _effect(slope: Slope) -> dict[str, Any]:
-    """Pooled effect; its standard error is the larger of the likelihood's and that
-    clustered by product.
-    """
+    """Pooled effect; its standard error is the larger of the likelihood's and that clustered by product."""
     used = slope.square > 0
     square, product = slope.square[used], slope.product[used]
     count = len(square)

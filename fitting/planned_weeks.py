@@ -34,9 +34,7 @@ def planned_weeks(
 
     Args:
         panel: The weekly panel of the products, as `product_weeks` returns it.
-        tables: The shop's tables.
         regular: Current regular price by product, currency per unit.
-        weeks: Number of weeks.
 
     Returns:
         One row per product and week (`product`, `week`, `price`, `regular_price` and what else of

@@ -22,7 +22,6 @@ def posterior_section(
     """The draws of demand, and of what is assumed: unit costs and the effect of a recommendation.
 
     Args:
-        models: The fitted models.
         mean: The mean market's choice model.
         promotions: Whether promotions are a decision.
         assumptions: What the models do not say.

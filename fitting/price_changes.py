@@ -38,7 +38,6 @@ def price_changes(grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int
         grids: Weekly sales of the shop as a whole, held-out weeks last.
         demand: The demand model, fitted without the held-out weeks.
         weeks: Number of held-out weeks.
-        seed: Seed of the simulated counts.
 
     Returns:
         `pooled` and `categories` with slope, its interval, R2 and coverage; `changes`, one row per
@@ -106,9 +105,7 @@ class _Changes:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per change: the log change in units predicted and realised, half a unit
-        added to each.
-        """
+        """One row per change: the log change in units predicted and realised, half a unit added to each."""
         t, n = np.nonzero(self.moved)
         some = np.unique(np.linspace(0, max(len(t) - 1, 0), min(len(t), _MOST_SHOWN)).round().astype(int))
         realised = np.diff(np.log(self.units + 0.5), axis=0)
@@ -152,9 +149,7 @@ class _Changes:
 
 
 class _Regression:
-    """Negative binomial regression of units on the predicted log lift, a level per product and
-    one per week.
-    """
+    """Negative binomial regression of units on the predicted log lift, a level per product and one per week."""
 
     def __init__(self, units: Array, predicted: Array, alpha: Array, used: NDArray[np.bool_]) -> None:
         t, n = np.nonzero(used)

@@ -56,12 +56,10 @@ def fit_record(
     Args:
         options: What the caller of `fit` asked for.
         products: The products priced, as the caller gave them.
-        weeks: Length of the market.
         first_day: Its first day.
         forecaster: The forecaster fitted on all weeks.
         used: Its name.
         trend: The trend's candidate in use.
-        customers: Segments and recommender.
         zone: The price zone, if the market is that of one.
     """
     chosen = {}

@@ -118,8 +118,6 @@ def held_out(
     """The last weeks of the data as the weeks to simulate.
 
     Args:
-        tables: The shop's tables.
-        products: The products to price.
         holdout_weeks: Number of last weeks; fewer where the history is short.
         zone_sales: Sale lines of all zones, as `Split` describes them.
         period: What the panel is of: week or day.

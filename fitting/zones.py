@@ -103,7 +103,6 @@ def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> 
 
     Args:
         sales: Canonical sales.
-        zone: The zone.
         products: Ids of the products whose prices are multiplied by the median regular price in this zone
             over that in their own.
 
@@ -137,7 +136,6 @@ def of_zone(tables: Tables, zone: Zone | None, products: Sequence[str]) -> tuple
     """The tables of a zone, and the sale lines of all zones at its price level; for no zone the tables as they are.
 
     Args:
-        tables: The shop's tables.
         zone: The zone; None for all stores.
         products: As for `at_price_level`.
 

@@ -360,14 +360,10 @@ def _watch(name: str, product: str, rows: pd.DataFrame, limits: Limits) -> list[
             if name == "units" and raised.kind != "spike":
                 title += ", at the regular price,"
             sentence = _sentence(title, week, raised, before, after, since)
-            if _a_year_ago(alarms, week, raised.size):
+            if any(abs((week - past.week) / WEEK - 52) <= 1 and past.size * raised.size > 0 for past in alarms):
                 sentence += " It did the same a year ago."
             alarms.append(Alarm(name, product, week, raised.kind, raised.size, before, after, since, sentence))
     return alarms
-
-
-def _a_year_ago(alarms: list[Alarm], week: pd.Timestamp, size: float) -> bool:
-    return any(abs((week - past.week) / WEEK - 52) <= 1 and past.size * size > 0 for past in alarms)
 
 
 def _sentence(name: str, week: pd.Timestamp, raised: _Raised, before: float, after: float, since: pd.Timestamp) -> str:

@@ -106,12 +106,7 @@ def rolling_forecasts(
 
 
 def forecasts_from(
-    model: Forecaster,
-    panel: pd.DataFrame,
-    *,
-    origin: Any,
-    horizon: int,
-    quantiles: Sequence[float] = QUANTILES,
+    model: Forecaster, panel: pd.DataFrame, *, origin: Any, horizon: int, quantiles: Sequence[float] = QUANTILES
 ) -> pd.DataFrame:
     """Forecast with a fitted model from one origin, with its history up to there.
 

@@ -43,7 +43,6 @@ def forecast_new(
     """Forecast a week's units of new products at their regular prices, in the week after the tables.
 
     Args:
-        tables: canonical tables with products.
         new: `product`, `category`, `regular_price` (currency per unit) and, optionally, `name` and `text`.
         text: of `TEXTS`; None uses no texts.
         vectors: a shop's own, one row per product, known and new (`own_vectors`).
@@ -87,9 +86,6 @@ def established(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The weekly panel of the products that a new one is compared with, and these products.
 
     They came 12 weeks ago or more and were sold in at least half of the weeks since; the best sellers of them.
-
-    Args:
-        tables: canonical tables with products.
 
     Returns:
         Panel, and product table with the median `regular_price`.

@@ -56,9 +56,7 @@ class MarketPaths:
     level: float
 
     def bands(self, level: float = 0.8) -> pd.DataFrame:
-        """Return `week`, `traffic` (median), `low` and `high`; a share `level` of
-        paths lies between.
-        """
+        """Return `week`, `traffic` (median), `low` and `high`; a share `level` of paths lies between."""
         tail = (1 - level) / 2
         low, middle, high = np.quantile(self.traffic, [tail, 0.5, 1 - tail], axis=0)
         return pd.DataFrame({"week": self.weeks, "traffic": middle, "low": low, "high": high})

@@ -169,7 +169,6 @@ def nearest(
         known: products sold: `product`, `category`, `regular_price`.
         new: the same columns; other categories are told apart by their vectors and prices alone.
         vectors: texts or others, one row per product.
-        count: how many.
 
     Returns:
         A row for each new product and rank: `product`, `rank` (from 1), `nearest`, `distance`.

@@ -77,11 +77,7 @@ def _group_means(value: pd.Series, variance: pd.Series, groups: pd.Series) -> tu
 
 
 def _posterior(
-    value: pd.Series,
-    variance: pd.Series,
-    spread: float,
-    mean: pd.Series | float,
-    mean_variance: pd.Series | float,
+    value: pd.Series, variance: pd.Series, spread: float, mean: pd.Series | float, mean_variance: pd.Series | float
 ) -> tuple[pd.Series, pd.Series]:
     """Weight each value and the mean that it is drawn around; a missing value has no weight."""
     trust = (spread / (spread + variance)).fillna(0.0)

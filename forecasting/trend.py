@@ -236,7 +236,8 @@ class MarketTrend(BaseEstimator):
         moves = (drivers - drivers.mean(axis=1, keepdims=True))[:, -_RECENT_WEEKS:].reshape(len(past), -1)
         relative = np.log(traffic / traffic.mean(axis=1, keepdims=True))
         known = planned.to_numpy()[-1] - planned.to_numpy()[:-1].mean(axis=0)
-        month = _month_angle(planned.index[-1] + self.period_ / 2)
+        middle = planned.index[-1] + self.period_ / 2
+        month = 2 * np.pi * (middle.day - 1) / middle.days_in_month  # wages and benefits are paid monthly
         place = np.tile([*known, np.sin(month), np.cos(month)], (len(past), 1))
         return np.column_stack([relative, moves, self._last_year(past[:, :, 0], planned.index[-1]), place])
 
@@ -325,8 +326,3 @@ def _autoregressions(series: pd.DataFrame, known: NDArray[np.bool_]) -> tuple[Ar
     moved = (before * after).sum(axis=0, where=known[1:, None])
     memory = np.clip(np.divide(moved, power, out=np.zeros_like(power), where=power > 0), 0, 1)
     return mean, memory, after - memory * before
-
-
-def _month_angle(middle: pd.Timestamp) -> float:
-    """Angle of the middle of a week in its month: wages and benefits are paid monthly."""
-    return 2 * np.pi * (middle.day - 1) / middle.days_in_month

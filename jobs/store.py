@@ -42,11 +42,7 @@ def results(jobs: Iterable[Job], place: Place, scratch: Path) -> Iterator[Ended]
 
 
 def run_jobs(
-    jobs: Sequence[Job],
-    folder: Path,
-    *,
-    place: Place,
-    on_end: Callable[[Job, Any], None] = lambda job, result: None,
+    jobs: Sequence[Job], folder: Path, *, place: Place, on_end: Callable[[Job, Any], None] = lambda job, result: None
 ) -> list[Any]:
     """The results of jobs, from files where they are known.
 

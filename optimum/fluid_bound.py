@@ -86,9 +86,7 @@ def _fluid_bound(spec: MarketSpec) -> float | None:
 
 
 def _stock_paid_for(spec: MarketSpec) -> float:
-    """Cost of the initial stock where costs are due on orders: it is free, but `fluid_demand`
-    charges every unit.
-    """
+    """Cost of the initial stock where costs are due on orders: it is free, but `fluid_demand` charges every unit."""
     replenished = spec.stock.replenishment != "none" and spec.stock.shortage == "lost"
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 

@@ -41,7 +41,6 @@ class FluidDemand(Protocol):
         Args:
             value: (P, N) dual value of a unit sold in each period, discounted to
                 the episode's start.
-            first: The first period.
 
         Returns:
             The money, discounted to the episode's start, and the units sold (N,).
@@ -63,9 +62,7 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
 
 
 class _Calendar:
-    """What both kinds share: discounting, costs, regimes, returns, and reference prices
-    at their maximum.
-    """
+    """What both kinds share: discounting, costs, regimes, returns, and reference prices at their maximum."""
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.periods = spec, int(spec.market.horizon_periods)
@@ -280,9 +277,7 @@ class _Logit(_Calendar):
         return level, slope, power, outside
 
     def money(self, value: Array, first: int) -> tuple[float, Array]:
-        """See `FluidDemand`. Backwards, as the value of a waiting customer depends on
-        the next period.
-        """
+        """See `FluidDemand`. Backwards, as the value of a waiting customer depends on the next period."""
         shape = (self.regimes, self.who.size)
         later, later_units = np.zeros((*shape, self.spec.sizes["C"])), np.zeros((*shape, value.shape[1]))
         ahead = np.eye(1) if self.spec.regimes is None else self.spec.regimes.transition
@@ -300,9 +295,7 @@ class _Logit(_Calendar):
         return total, sold
 
     def _customer(self, period: int, cost: Array, later: Array, later_units: Array) -> tuple[Array, Array]:
-        """Money (Z, K', C) and units (Z, K', N) of one customer; later: those of a customer
-        who comes back.
-        """
+        """Money (Z, K', C) and units (Z, K', N) of one customer; later: those of a customer who comes back."""
         level, slope, power, outside = self.utility(period)
         low, high, category = self.low, self.high, self.spec.category_index
         cheapest = np.exp(np.minimum(level - slope * low - power * np.log(low), _HIGHEST_UTILITY))

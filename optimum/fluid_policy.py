@@ -53,9 +53,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
 
 
 def initial_path(spec: MarketSpec) -> Array:
-    """(T,) fluid prices from the initial state of a market that `one_stock` covers; they
-    ignore the regime.
-    """
+    """(T,) fluid prices from the initial state of a market that `one_stock` covers; they ignore the regime."""
     return _OneProduct(spec).initial_path()
 
 
@@ -74,9 +72,7 @@ class _OneProduct:
         self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
 
     def _unsold(self) -> Array:
-        """(T,) value in each period of a unit that is never sold: its salvage value less the cost
-        of holding it.
-        """
+        """(T,) value in each period of a unit that is never sold: its salvage value less the cost of holding it."""
         value = np.empty(self.periods)
         value[-1] = self.spec.stock.salvage_value[0] - self.holding
         for t in reversed(range(self.periods - 1)):
@@ -91,19 +87,15 @@ class _OneProduct:
         return period if len(self.units) > 1 else 0
 
     def best(self, units: Array, value: Array) -> NDArray[np.intp]:
-        """(W,) index of the best price for each dual value (W,), given mean units (P,)
-        at each price.
-        """
+        """(W,) index of the best price for each dual value (W,), given mean units (P,) at each price."""
         return ((self.price - self.cost - value[:, None]) * units).argmax(axis=1)
-
-    def _demand_at_best(self) -> Array:
-        """(kinds, Z, W) mean units at the best price for each dual value."""
-        return np.stack([np.stack([row[self.best(row, self.values)] for row in kind]) for kind in self.units])
 
     def value_of_stock(self) -> Array:
         """(T, Z, S + 1) dual value of a unit, in money of the period."""
         stock_units, discount = np.arange(int(self.spec.stock.initial_units[0]) + 1), self.spec.market.discount_factor
-        now, regimes = self._demand_at_best(), range(self.initial.size)
+        # Mean units at the best price for each dual value: (kinds, Z, W).
+        now = np.stack([np.stack([row[self.best(row, self.values)] for row in kind]) for kind in self.units])
+        regimes = range(self.initial.size)
         table = np.empty((self.periods, self.initial.size, stock_units.size))
         left = np.zeros((self.initial.size, self.values.size))
         for t in reversed(range(self.periods)):

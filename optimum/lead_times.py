@@ -87,7 +87,6 @@ class PricesAndOrders:
 
     Attributes:
         products: The tables, product by product.
-        name: Name of the policy.
     """
 
     products: tuple[ProductTables, ...]

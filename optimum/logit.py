@@ -55,7 +55,6 @@ class LogitCustomer:
         """The customer of a market with one segment.
 
         Args:
-            spec: the market.
             period: counted from 0.
             products: indices of the products of one category.
             outside: as of the class.
@@ -102,9 +101,7 @@ class LogitCustomer:
         return price, theta
 
     def _best_for(self, cost: Array) -> Array:
-        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak
-        and then falls.
-        """
+        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak and then falls."""
         with np.errstate(divide="ignore"):
             peak = cost + 1 / self.sensitivity
         if self.allowed is None:

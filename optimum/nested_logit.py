@@ -63,7 +63,6 @@ class NestedCustomer:
         """The customer of a market.
 
         Args:
-            spec: the market.
             period: counted from 0.
             segment: index of the segment.
             products: indices of the products of one category.

@@ -34,9 +34,7 @@ _MOST_PRICES = 1000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether the competitor's price is the whole state: stock is unlimited and the rule
-    has no memory.
-    """
+    """Whether the competitor's price is the whole state: stock is unlimited and the rule has no memory."""
     return (
         one_answers(spec)
         and stock_settings(spec) <= {"lead_time_periods"}

@@ -78,9 +78,7 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 
 def chain(spec: MarketSpec) -> tuple[Array, Array]:
-    """The regimes' transition matrix and initial probabilities; a single regime where
-    there are none.
-    """
+    """The regimes' transition matrix and initial probabilities; a single regime where there are none."""
     if spec.regimes is None:
         return np.ones((1, 1)), np.ones(1)
     return spec.regimes.transition, spec.regimes.initial

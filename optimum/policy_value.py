@@ -18,9 +18,7 @@ _NEGLIGIBLE = 1e-12
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether the states that a policy reaches can be listed, or unlimited stock makes them
-    independent of sales.
-    """
+    """Whether the states that a policy reaches can be listed, or unlimited stock makes them independent of sales."""
     costs = {"cost_due", "order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"}
     ordering = {"replenishment", "max_order_units"} if spec.stock.replenishment == "action" else set()
     return (

@@ -134,7 +134,6 @@ def period_money(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, uni
     """(P, S, F) money of a period and all later ones, by price and units on sale.
 
     Args:
-        spec: The market.
         costs: The costs of the product, (1,) each.
         mass: (P, D + 1) probability of each demand at each price.
         prices: (P,) currency per unit.

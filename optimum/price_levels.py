@@ -26,9 +26,7 @@ _MOST_PAIRS, _MOST_ENTRIES = 20_000_000, 50_000_000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether current price, units on hand and an observed regime are the whole state, and the
-    states are few.
-    """
+    """Whether current price, units on hand and an observed regime are the whole state, and the states are few."""
     rules, units = spec.guardrails, float(spec.stock.initial_units[0])
     finite = {"initial_units", "holding_cost", "lost_sale_cost", "salvage_value"}
     return (

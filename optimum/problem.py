@@ -59,9 +59,7 @@ def sections_on(spec: MarketSpec) -> set[str]:
 
 
 def stock_settings(spec: MarketSpec) -> set[str]:
-    """Names of the stock settings that are not at their default; a season as long as the episode
-    counts as default.
-    """
+    """Names of the stock settings that are not at their default; a season as long as the episode counts as default."""
     settings = {item.name for item in fields(Stock) if np.any(getattr(spec.stock, item.name) != item.default)}
     one_season = spec.stock.season_periods == spec.market.horizon_periods and spec.market.ending == "terminated"
     return settings - {"season_periods"} if one_season else settings
@@ -85,9 +83,7 @@ def is_infinite_horizon(spec: MarketSpec) -> bool:
 
 
 def has_horizon(spec: MarketSpec) -> bool:
-    """Whether the future has a well-defined value: a season that ends, or an infinite horizon
-    without salvage value.
-    """
+    """Whether the future has a well-defined value: a season that ends, or an infinite horizon without salvage value."""
     if spec.market.ending == "terminated":
         return True
     return is_infinite_horizon(spec) and not spec.stock.salvage_value.any()
@@ -164,7 +160,6 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
     """Solve a market by dynamic programming; `has_horizon` must hold.
 
     Args:
-        spec: The market.
         step: Of a period and the discounted values of the states that may follow, the best values
             of the period's states and the decisions that earn them. Where demand is stationary it
             is called for period 0 every time.

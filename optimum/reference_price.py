@@ -132,9 +132,7 @@ def _interpolated(spec: MarketSpec) -> Optimum:
 
 
 class _Quadratic(NamedTuple):
-    """Value constant + slope * r + curve * r**2 at a reference price r; the best price is intercept
-    + tilt * r.
-    """
+    """Value constant + slope * r + curve * r**2 at a reference price r; the best price is intercept + tilt * r."""
 
     constant: float = 0.0
     slope: float = 0.0
@@ -164,9 +162,7 @@ def _is_linear_quadratic(spec: MarketSpec) -> bool:
 
 
 def _quadratic(spec: MarketSpec) -> Optimum | None:
-    """The optimum by the Riccati recursion, or None where it runs into a bound of
-    prices or probabilities.
-    """
+    """The optimum by the Riccati recursion, or None where it runs into a bound of prices or probabilities."""
     if not _is_linear_quadratic(spec):
         return None
     periods = _fixed_point(spec) if is_infinite_horizon(spec) else _recursion(spec)
@@ -225,9 +221,7 @@ def _fixed_point(spec: MarketSpec) -> list[_Quadratic] | None:
 
 
 def _stays_within(spec: MarketSpec, periods: list[_Quadratic]) -> bool:
-    """Whether prices from the initial state on respect the bounds and no purchase
-    probability is truncated.
-    """
+    """Whether prices from the initial state on respect the bounds and no purchase probability is truncated."""
     memory, reference = _memory(spec), np.array([_range(spec)[2]])
     for period in [0] * _SETTLED if is_infinite_horizon(spec) else range(spec.market.horizon_periods):
         price = periods[period].price(reference)

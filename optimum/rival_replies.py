@@ -38,9 +38,7 @@ def one_answers(spec: MarketSpec) -> bool:
 
 
 def charged(price: NDArray[np.floating]) -> Array:
-    """Prices rounded to single precision, as the market holds them, so that equal prices tie
-    here as well.
-    """
+    """Prices rounded to single precision, as the market holds them, so that equal prices tie here as well."""
     return price.astype(np.float32).astype(np.float64)
 
 
@@ -54,7 +52,6 @@ def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list
     """Prices (S, R) of the competitors' offers in the period, or in each of its halves.
 
     Args:
-        spec: The market.
         price: (S, N) what the shop charges.
         rival_price: (S, R) what the competitors charged before.
 
@@ -67,9 +64,7 @@ def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list
 
 
 def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
-    """(S,) price of the one competitor once it sees the shop's price (S,); rival_price: (S,)
-    its price before.
-    """
+    """(S,) price of the one competitor once it sees the shop's price (S,); rival_price: (S,) its price before."""
     rivals, nothing = spec.competitors, np.zeros((price.size, 1), np.float32)
     assert rivals is not None
     own = rival_price[:, None].astype(np.float32)
@@ -88,9 +83,7 @@ def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
 
 
 def lowest_prices(spec: MarketSpec, rival_price: Array) -> Array:
-    """(S, N) lowest competitor price for each product, infinite where there is none;
-    rival_price: (S, R).
-    """
+    """(S, N) lowest competitor price for each product, infinite where there is none; rival_price: (S, R)."""
     lowest = np.full((len(rival_price), len(spec.products.names)), np.inf)
     for r, n in enumerate(spec.competitor_product):
         lowest[:, n] = np.minimum(lowest[:, n], rival_price[:, r])

@@ -28,9 +28,7 @@ _MOST_PRICES = 2000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether stock is unlimited, nothing links the periods, and each category has one product
-    or one segment.
-    """
+    """Whether stock is unlimited, nothing links the periods, and each category has one product or one segment."""
     several = bool(np.bincount(spec.category_index).max() > 1)
     one_segment = len(spec.arrivals.segments) == 1
     discounts = spec.prices.max_discount > 0
@@ -129,9 +127,7 @@ def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Ar
 
 
 class _OneProduct:
-    """The only product of its category in a period, and the money from each segment at each price
-    that it may pay.
-    """
+    """The only product of its category in a period, and the money from each segment at each price that it may pay."""
 
     def __init__(self, spec: MarketSpec, period: int, product: int) -> None:
         self.spec, self.period, self.product = spec, period, product

@@ -38,9 +38,7 @@ _MOST_ENTRIES = 50_000_000
 
 
 def covers(spec: MarketSpec) -> bool:
-    """Whether units on hand are the whole state, at most one unit is sold per period, and the
-    states are few.
-    """
+    """Whether units on hand are the whole state, at most one unit is sold per period, and the states are few."""
     return (
         spec.demand.family == "mnl"
         and spec.arrivals.process == "single"
@@ -111,9 +109,7 @@ class StocksPrice:
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
-    """The optimum of a market that `covers` admits, else None. Prices may be continuous or
-    on a ladder.
-    """
+    """The optimum of a market that `covers` admits, else None. Prices may be continuous or on a ladder."""
     if not covers(spec):
         return None
     resources = _Resources.of(spec)

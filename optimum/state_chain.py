@@ -34,9 +34,7 @@ def is_unlimited(spec: MarketSpec) -> bool:
 
 
 def sales_are_few(spec: MarketSpec) -> bool:
-    """Whether the possible sales of a period can be listed: units of one product, or one
-    unit of several.
-    """
+    """Whether the possible sales of a period can be listed: units of one product, or one unit of several."""
     single = spec.arrivals.process == "single" and len(spec.category_names) == 1
     return (single or len(spec.products.names) == 1) and not spec.arrivals.overdispersion.any()
 
@@ -79,9 +77,7 @@ class States:
 
     @classmethod
     def seen(cls, spec: MarketSpec, view: MarketView) -> States:
-        """The possible states of the first market of a view: one per regime where policies do
-        not observe it.
-        """
+        """The possible states of the first market of a view: one per regime where policies do not observe it."""
         period = int(view.period[0])
         chance = spec.regime_probabilities(period + 1)[-1]
         if view.regime is not None:
@@ -151,9 +147,7 @@ class PolicyChoice:
 
 @dataclass(frozen=True)
 class _Branches:
-    """B possible courses of a period so far: initial state (B,), units on hand and sold (B,
-    N), probability (B,).
-    """
+    """B possible courses of a period so far: initial state (B,), units on hand and sold (B, N), probability (B,)."""
 
     origin: NDArray[np.intp]
     on_hand: Array
@@ -197,9 +191,7 @@ class Period:
         return money, self._next(branches, rival_price)
 
     def _sell(self, branches: _Branches, rival_price: Array) -> tuple[float, _Branches]:
-        """Expected money of the customers of a period, or of half of it, and
-        every possible outcome.
-        """
+        """Expected money of the customers of a period, or of half of it, and every possible outcome."""
         backlog = self.spec.stock.shortage == "backlog"
         mean, paid = self._wanted(branches, rival_price, available=None if backlog else branches.on_hand > 0)
         if is_unlimited(self.spec) and not self.keep_sales:
@@ -255,9 +247,7 @@ class Period:
 
 
 def _outcomes(spec: MarketSpec, mean: Array, weight: Array) -> tuple[NDArray[np.intp], Array, Array]:
-    """Every possible demand of each row (B, N): the row (B',), the demand (B', N) and
-    its probability (B',).
-    """
+    """Every possible demand of each row (B, N): the row (B',), the demand (B', N) and its probability (B',)."""
     products = mean.shape[1]
     if mean.size * (most_demand(spec, mean) + 1) > _MOST_BRANCHES:
         raise TooManyStates

@@ -53,9 +53,7 @@ def best_path(spec: MarketSpec) -> PricePath | None:
 
 
 class _Season:
-    """The periods of a market that `one_stock` covers: demand at every price, and the
-    transitions between states.
-    """
+    """The periods of a market that `one_stock` covers: demand at every price, and the transitions between states."""
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
@@ -104,8 +102,6 @@ class _Season:
         return reached
 
     def _sell(self, mass: Array, weight: Array) -> Array:
-        """(S + 1,) probability of each number of units left, given the probabilities before and
-        those of demand.
-        """
+        """(S + 1,) probability of each number of units left, given the probabilities before and those of demand."""
         left = np.maximum(self.units - np.arange(mass.size)[:, None], 0)
         return np.bincount(left.ravel(), (mass[:, None] * weight).ravel(), self.units.size).astype(np.float64)

@@ -43,9 +43,7 @@ after `price_multiplier`, for ranges from a factor of 1.02.
 
 
 def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
-    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means
-    the base price.
-    """
+    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means the base price."""
     return exp(where(raw > 0, raw * log_high, raw * -log_low))
 
 

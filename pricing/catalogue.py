@@ -1,6 +1,4 @@
-"""What a policy may know: the catalogue (fixed facts) and the market view (what is observed
-in a period).
-"""
+"""What a policy may know: the catalogue (fixed facts) and the market view (what is observed in a period)."""
 
 from __future__ import annotations
 
@@ -149,8 +147,6 @@ class MarketView:
         return self.period.shape[0]
 
     def take(self, markets: NDArray[np.intp]) -> MarketView:
-        """The view of these markets, by number and in this order; a market may be
-        taken several times.
-        """
+        """The view of these markets, by number and in this order; a market may be taken several times."""
         arrays = {name: value[markets] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return replace(self, **arrays)

@@ -24,9 +24,7 @@ Periods = int | NDArray[np.intp]
 
 
 class _Situation(NamedTuple):
-    """What customers meet: B rows of prices. paid: (B, K, N). available: (N,) 0 or 1. The rest
-    as in `units`.
-    """
+    """What customers meet: B rows of prices. paid: (B, K, N). available: (N,) 0 or 1. The rest as in `units`."""
 
     period: Periods
     price: Array
@@ -40,9 +38,7 @@ class _Situation(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Customers who choose alike, (B, K, N) each: mean units, utility per log point of price,
-    and logit shares.
-    """
+    """Customers who choose alike, (B, K, N) each: mean units, utility per log point of price, and logit shares."""
 
     units: Array
     effect: Array
@@ -355,9 +351,7 @@ class ChoiceModel:
         return exp(utility) @ members(own, len(self.rate), utility)
 
     def _willing(self, now: _Situation, value: Array, effect: Array, customers: Array) -> _Group:
-        """Families in which a customer buys with a probability that falls in price, whatever
-        the other prices.
-        """
+        """Families in which a customer buys with a probability that falls in price, whatever the other prices."""
         is_probability = self.family in ("linear", "cheapest")
         chance = clip(value, 0.0, 1.0) if is_probability else clip(exp(clip(value, -np.inf, 1.0)), 0.0, 1.0)
         # A probability that is cut to 0 or 1 does not answer to prices.
@@ -369,9 +363,7 @@ class ChoiceModel:
         return _Group(units, effect, 0.0 * units)
 
     def _cheapest(self, now: _Situation) -> NDArray[np.float64]:
-        """(B, K, N) share of a category's customers that the lowest price gets, equal lowest
-        prices sharing them.
-        """
+        """(B, K, N) share of a category's customers that the lowest price gets, equal lowest prices sharing them."""
         paid, rivals = detached(now.paid), detached(now.rival_price)
         share, there = np.zeros(paid.shape), detached(now.available) > 0
         for c in range(len(self.rate)):

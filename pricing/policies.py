@@ -228,9 +228,7 @@ class RandomPrice:
     name: str = "random"
 
     def act(self, view: MarketView) -> Action:
-        """Propose draws keyed by (seed, period), independent between markets, with their
-        density as propensity.
-        """
+        """Propose draws keyed by (seed, period), independent between markets, with their density as propensity."""
         generator = np.random.default_rng([self.seed, int(view.period[0])])
         share = generator.random((view.num_markets, view.catalogue.num_products), dtype=np.float32)
         low, high = np.log(self.low), np.log(self.high)

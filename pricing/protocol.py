@@ -1,6 +1,4 @@
-"""The policy protocol, which baselines, learned policies, served bundles, fallbacks
-and competitors follow.
-"""
+"""The policy protocol, which baselines, learned policies, served bundles, fallbacks and competitors follow."""
 
 from __future__ import annotations
 
@@ -75,9 +73,7 @@ class Policy(Protocol):
         ...
 
     def act(self, view: MarketView) -> Action:
-        """Propose prices, and whatever else the scenario lets a policy decide, for every market
-        in the view.
-        """
+        """Propose prices, and whatever else the scenario lets a policy decide, for every market in the view."""
         ...
 
 
@@ -119,7 +115,6 @@ def check_order(name: str, period: int, awaited: int) -> None:
     """Raise ValueError where a policy that remembers an episode is asked for a period out of order.
 
     Args:
-        name: of the policy.
         period: that it is asked for; 0 starts an episode.
         awaited: the period after the last one that it saw.
     """

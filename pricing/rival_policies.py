@@ -34,9 +34,7 @@ def bounded(rival, low, high, step):
 
 
 def cycled(rival, regular, cost, step):
-    """The rival's price less a step, or the regular price where that would not exceed
-    the unit cost.
-    """
+    """The rival's price less a step, or the regular price where that would not exceed the unit cost."""
     lower = smaller(rival, regular) - step
     return where(lower > cost, lower, regular)
 
@@ -57,9 +55,7 @@ class LearningPolicy(Policy, Protocol):
     """
 
     def learn(self, view: MarketView, price: Floats, profit: Floats) -> Floats:
-        """The new memory, (E, N, 2), after charging `price` (E, N) and earning `profit` (E,
-        N), in currency.
-        """
+        """The new memory, (E, N, 2), after charging `price` (E, N) and earning `profit` (E, N), in currency."""
         ...
 
 
@@ -83,9 +79,7 @@ class Stay:
 
 @dataclass(frozen=True)
 class Undercut:
-    """The rival's price less a step: currency per unit, or a fraction of the rival's
-    price where `relative`.
-    """
+    """The rival's price less a step: currency per unit, or a fraction of the rival's price where `relative`."""
 
     step: float
     relative: bool = False
@@ -122,9 +116,7 @@ class Match:
 
 @dataclass(frozen=True)
 class TwoBound:
-    """Undercuts while the rival's price lies in (low, high], else charges `high`; all in
-    currency per unit.
-    """
+    """Undercuts while the rival's price lies in (low, high], else charges `high`; all in currency per unit."""
 
     low: float
     high: float
@@ -157,9 +149,7 @@ class Edgeworth:
         return f"edgeworth:{self.step:g}"
 
     def act(self, view: MarketView) -> Action:
-        """Propose an undercut, or the regular price where the undercut would not cover
-        the unit cost.
-        """
+        """Propose an undercut, or the regular price where the undercut would not cover the unit cost."""
         regular, cost = view.catalogue.regular_price, view.catalogue.unit_cost
         return Action(cycled(_rival_price(view), regular, cost, np.float32(self.step)))
 

@@ -195,9 +195,7 @@ def ordinary_view(view: MarketView, period: int) -> MarketView:
 
 
 def _units_left(catalogue: Catalogue, period: int) -> Array:
-    """(N,) units forecast for the periods left, this one included; for `OUTLOOK_PERIODS` in
-    an infinite horizon.
-    """
+    """(N,) units forecast for the periods left, this one included; for `OUTLOOK_PERIODS` in an infinite horizon."""
     forecast, horizon = catalogue.forecast_units, catalogue.horizon
     ahead = OUTLOOK_PERIODS if catalogue.endless else horizon - min(period, horizon - 1)
     # Rounded, so that sums of single precision never lift a whole number to the next.

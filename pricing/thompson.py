@@ -101,9 +101,7 @@ class ThompsonPrice:
         return self._generator.gamma(1 + self._sold) / (1 / guess + self._trials)
 
     def _choose(self, demand: Array, cost: Array, budget: Array) -> NDArray[np.intp]:
-        """(E, N) index of the price: a mix of the two corners between which the linear programme
-        has its optimum.
-        """
+        """(E, N) index of the price: a mix of the two corners between which the linear programme has its optimum."""
         # The corners of the programme: each price, and last no sales at all.
         units = np.concatenate([demand, np.zeros((*budget.shape, 1))], axis=2)
         money = np.concatenate([(self.ladder - cost[:, None]) * demand, np.zeros((*budget.shape, 1))], axis=2)

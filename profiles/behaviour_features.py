@@ -7,11 +7,7 @@ import pandas as pd
 
 from .least_size import LEAST_CUSTOMERS
 
-_RATES = {
-    "view_rate": ("view",),
-    "cart_rate": ("cart",),
-    "rating_rate": ("rating", "review"),
-}
+_RATES = {"view_rate": ("view",), "cart_rate": ("cart",), "rating_rate": ("rating", "review")}
 TRAIT = "trait:"
 """Prefix of the columns that hold traits."""
 
@@ -25,7 +21,6 @@ def behaviour_features(
         behaviour: `date`, `customer`, `event` and, where known, `value`.
         customers: the rows of the result.
         end: last day that counts.
-        weeks: length of the history.
 
     Returns:
         One row per customer. A kind of event that never happened has no column.

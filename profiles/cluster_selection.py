@@ -94,12 +94,7 @@ def _trial(kind: str, k: int, points: NDArray[np.float64], seed: int) -> dict[st
             agreement.append(adjusted_rand_score(one, other))
             apart = 1 < len(np.unique(one)) < len(one)
             separation.append(silhouette_score(held_out, one) if apart else 0.0)
-    return {
-        "clusters": kind,
-        "k": k,
-        "stability": float(np.mean(agreement)),
-        "silhouette": float(np.mean(separation)),
-    }
+    return {"clusters": kind, "k": k, "stability": float(np.mean(agreement)), "silhouette": float(np.mean(separation))}
 
 
 def merge_small(points: NDArray[np.float64], clusters: NDArray[np.intp], min_size: int) -> NDArray[np.intp]:

@@ -67,9 +67,5 @@ def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array
     tokens = [[f"category={one}", *several] for one, several in zip(category, words, strict=True)]
     by_product = pd.Series(tokens, index=attributes["product"]).reindex(products)
     known = [value if isinstance(value, list) else [] for value in by_product]
-    vectorizer: Any = TfidfVectorizer(analyzer=_itself, dtype=np.float32)  # pyright: ignore[reportArgumentType]
+    vectorizer: Any = TfidfVectorizer(analyzer=list, dtype=np.float32)  # pyright: ignore[reportArgumentType]
     return csr_array(vectorizer.fit(tokens).transform(known))
-
-
-def _itself(tokens: list[str]) -> list[str]:
-    return tokens

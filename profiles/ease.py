@@ -57,9 +57,7 @@ class Ease(Recommender):
 
 
 def _weights(gram: NDArray[np.float32], regularisation: float) -> NDArray[np.float32]:
-    """Compute B from XᵀX by Cholesky, in place: a third of the time and memory of
-    a general inverse.
-    """
+    """Compute B from XᵀX by Cholesky, in place: a third of the time and memory of a general inverse."""
     gram = np.asfortranarray(gram)
     diagonal = np.diag_indices_from(gram)
     gram[diagonal] += regularisation

@@ -24,7 +24,6 @@ def noisy_sums(rows: Array, labels: NDArray[np.intp], groups: int, epsilon: floa
     Args:
         rows: (customers, columns); a row longer than 1 is shortened to 1, in the Euclidean norm.
         labels: (customers,) the group of each.
-        groups: number of groups.
         epsilon: cost of all sums together.
         delta: probability with which epsilon may fail to hold.
     """

@@ -70,9 +70,7 @@ class Purchases:
         return (date.max() - date).dt.days.to_numpy(np.float32) // 7
 
     def total(self, weight: NDArray[np.floating] | None = None) -> csr_array:
-        """Sparse array customers x products: the sum of `weight` over lines, or the
-        number of lines.
-        """
+        """Sparse array customers x products: the sum of `weight` over lines, or the number of lines."""
         values = np.ones(len(self.row)) if weight is None else weight
         shape = (len(self.customers), len(self.products))
         # Conversion adds up the entries of one customer and product.

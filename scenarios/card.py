@@ -40,7 +40,6 @@ def card(spec: MarketDescription, *, columns: int = 100, known: Mapping[str, str
     """The whole card.
 
     Args:
-        spec: The market.
         columns: Width to wrap lines at.
         known: Further entries by heading, placed between the parts and the sources; its optimum,
             for example.

@@ -1,6 +1,4 @@
-"""The sections of a market under one posterior draw, and the changes that stress tests
-share with it.
-"""
+"""The sections of a market under one posterior draw, and the changes that stress tests share with it."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ def price_term(spec: MarketDescription, price: Array) -> Array:
 
 
 def scaled_sensitivity(spec: MarketDescription, part: Any, price: Array, factor: Array | float) -> dict[str, Array]:
-    """Scaled price sensitivities of a section's offers, with the utilities that stay
-    at these prices.
-    """
+    """Scaled price sensitivities of a section's offers, with the utilities that stay at these prices."""
     more = (factor - 1) * part.price_sensitivity
     return {
         "price_sensitivity": part.price_sensitivity + more,

@@ -17,7 +17,6 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
     """The market of some consecutive periods; its calendar moves with them.
 
     Args:
-        spec: The market.
         first: Number of the first period, from 0.
         count: Number of periods; first + count is at most T.
 
@@ -68,7 +67,6 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
     plan makes of its sales: it leaves that price only as far as it leaves the plan.
 
     Args:
-        spec: The market.
         price: (W, N) prices that are charged, currency per unit.
 
     Example:

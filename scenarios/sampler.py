@@ -366,8 +366,7 @@ def _shocks(shop: _Shop, generator: Generator) -> Shocks:
 
 def _returns(shop: _Shop, generator: Generator) -> Returns:
     return Returns(
-        probability=generator.uniform(0, 0.3, shop.products),
-        handling_cost=shop.price * generator.uniform(0, 0.1),
+        probability=generator.uniform(0, 0.3, shop.products), handling_cost=shop.price * generator.uniform(0, 0.1)
     )
 
 

@@ -288,9 +288,7 @@ def likely_by_sales(chance: float, before: float | None) -> str:
 
 @dataclass(frozen=True)
 class HistorySection:
-    """What the shop itself does in the simulated periods: a benchmark, and in past periods a check
-    of the fit.
-    """
+    """What the shop itself does in the simulated periods: a benchmark, and in past periods a check of the fit."""
 
     price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", low=1e-9, high=1e9)
     units: Array | None = array(

@@ -69,10 +69,6 @@ def with_demand(spec: MarketSpec, factor: Array | float) -> MarketSpec:
     return spec.with_changes(arrivals={"rate": scaled_rate(spec, factor)})
 
 
-def _demand_halved(spec: MarketSpec) -> MarketSpec:
-    return with_demand(spec, 0.5)
-
-
 def _utility_at_regular(spec: MarketSpec) -> Array:
     """(C, N) mean utility at regular prices over the segments of a category, without the season."""
     utility = spec.demand.quality - spec.demand.price_sensitivity * price_term(spec, spec.products.regular_price)
@@ -193,7 +189,7 @@ STRESSES: dict[str, Stress] = {
         "price elasticities are 30% smaller; at regular prices customers buy as before, so prices below those sell less",
         scaled_elasticity(0.7),
     ),
-    "demand-halved": Stress("half as many customers arrive", _demand_halved),
+    "demand-halved": Stress("half as many customers arrive", lambda spec: with_demand(spec, 0.5)),
     "new-competitor": Stress(
         "a new competitor in every category stays 5% below the price of its most popular product", with_newcomers
     ),

@@ -27,9 +27,7 @@ def shown_products(score: Floats, candidates: NDArray[np.bool_], on_hand: Floats
 
 
 def promoted(score: Floats, most: int) -> NDArray[np.bool_]:
-    """Whether each product is on promotion, (…, N): the `most` highest positive scores, the first
-    of equals.
-    """
+    """Whether each product is on promotion, (…, N): the `most` highest positive scores, the first of equals."""
     wanted = score > 0
     order = np.argsort(np.where(wanted, -score, 0), axis=-1, kind="stable")
     return wanted & (np.argsort(order, axis=-1) < most)

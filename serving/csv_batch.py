@@ -117,9 +117,7 @@ def _rows(state: dict[str, Any], answer: PriceAnswer, when: list[Any], more: lis
 
 
 def _cells(answer: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """What this policy decides beside the price, and the mark of a price outside what
-    the shop charged.
-    """
+    """What this policy decides beside the price, and the mark of a price outside what the shop charged."""
     marks = [change.why for change in price.trail if change.rule == OUTSIDE_CHARGED]
     found = {name: getattr(price, name) for name in _DECIDED} | {_MARK: " ".join(marks), MEMORY: answer.memory}
     return {name: "" if value is None else value for name, value in found.items()}

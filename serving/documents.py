@@ -65,7 +65,6 @@ def read(kind: type[T], data: Any, name: str, error: type[ValueError]) -> T:
     """The struct that plain data holds.
 
     Args:
-        kind: The declared struct.
         data: Plain data: dictionaries, lists, text, numbers.
         name: What error messages call the document.
         error: The exception to raise, with one line.
@@ -81,8 +80,6 @@ def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) 
     is none.
 
     Args:
-        kind: The declared struct.
-        data: Plain data.
         name: What the message calls the document.
         where: What it calls this part of the document, where that is another name.
     """
@@ -263,9 +260,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def nearest(word: Any, known: Collection[str]) -> str:
-    """The known word that was probably meant, or the first of them, as the last part of an error
-    message.
-    """
+    """The known word that was probably meant, or the first of them, as the last part of an error message."""
     near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"

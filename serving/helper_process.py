@@ -32,7 +32,6 @@ class HelperProcess:
 
     Args:
         prepare: Gives the first argument of all functions; called in the process when it starts.
-        given: Its arguments.
         idle: Whether it works only where nothing else wants the core.
 
     Example:
@@ -48,9 +47,7 @@ class HelperProcess:
         self._process = self._started()
 
     def call(self, function: Callable[..., T], *given: Any) -> T:
-        """What `function` returns for what was prepared and these arguments. Raises what it
-        raised, and HelperError.
-        """
+        """What `function` returns for what was prepared and these arguments. Raises what it raised, and HelperError."""
         message = pickle.dumps((function, given), pickle.HIGHEST_PROTOCOL)
         with self._calling:
             if self._process.poll() is not None:

@@ -1,6 +1,4 @@
-"""A market's state as plain data from a shop's systems: declared, checked, and converted to a
-market view.
-"""
+"""A market's state as plain data from a shop's systems: declared, checked, and converted to a market view."""
 
 import datetime as dt
 import functools
@@ -115,12 +113,10 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ]
     regime: Annotated[
-        Name | UnsetType,
-        Meta(description="name of the current market regime; required by a policy that observes it"),
+        Name | UnsetType, Meta(description="name of the current market regime; required by a policy that observes it")
     ] = UNSET
     loyalty: Annotated[
-        dict[str, Multiplier],
-        Meta(description="multiplier of each segment's arrivals, by segment; 1 where left out"),
+        dict[str, Multiplier], Meta(description="multiplier of each segment's arrivals, by segment; 1 where left out")
     ] = {}  # noqa: RUF012  msgspec copies it
     memory: Annotated[
         str | None,
@@ -213,15 +209,7 @@ class Reading(NamedTuple):
 
 
 def market_view(catalogue: Catalogue, state: State) -> MarketView:
-    """The view of one market.
-
-    Args:
-        catalogue: The catalogue of the policy that is asked.
-        state: Plain data as `StateDocument` declares it.
-
-    Raises:
-        StateError: The state cannot be read.
-    """
+    """The view of one market, whose state is read as by `read_state`. Raises StateError."""
     return view_of(catalogue, [read_state(catalogue, state)])
 
 
@@ -333,9 +321,7 @@ def _or(value: float | None, other: float) -> float:
 
 
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
-    """Several markets of one catalogue as one view, in this order; together they cost less than one
-    by one.
-    """
+    """Several markets of one catalogue as one view, in this order; together they cost less than one by one."""
 
     def column(name: str, kind: DTypeLike) -> NDArray[Any] | None:
         values = [getattr(reading, name) for reading in readings]

@@ -1,6 +1,4 @@
-"""The answers for the products of a market: objects for a program, structs for JSON, kept by column
-for speed.
-"""
+"""The answers for the products of a market: objects for a program, structs for JSON, kept by column for speed."""
 
 from __future__ import annotations
 
@@ -27,10 +25,7 @@ class Change:
     charged.
 
     Attributes:
-        rule: Name of the rule.
         before: The price, or the discounts by segment, before the rule.
-        after: The same after it.
-        why: The rule in words.
     """
 
     rule: str
@@ -105,7 +100,6 @@ class ProductPrices(Sequence[ProductPrice]):
     Args:
         products: N names.
         segments: K names.
-        columns: The answers.
     """
 
     def __init__(self, products: tuple[str, ...], segments: tuple[str, ...], columns: PriceColumns) -> None:

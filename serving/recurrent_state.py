@@ -1,6 +1,4 @@
-"""The recurrent state that a policy carries from one period to the next: its layout, and its form
-as text.
-"""
+"""The recurrent state that a policy carries from one period to the next: its layout, and its form as text."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ class RecurrentLayout:
 
     @property
     def rows_axis(self) -> int:
-        """Axis of the rows in the network's inputs and outputs: an LSTM has states of shape
-        (layers, rows, units).
-        """
+        """Axis of the rows in the network's inputs and outputs: an LSTM has states of shape (layers, rows, units)."""
         return 0 if tuple(self.shapes) == WINDOW else 1
 
     @property

@@ -77,7 +77,6 @@ class Game:
 
         Args:
             purpose: Which seeds to use.
-            profiles: Number of profiles.
 
         Returns:
             The markets, and the profile (E,) that each belongs to.
@@ -103,7 +102,6 @@ def seller_profits(
 
     Args:
         sellers: The markets, which are reset first.
-        profile: The policy of each seller.
         watch: Called with the outcome of each period.
 
     Returns:
@@ -169,10 +167,7 @@ def best_response(
     The constant is chosen on other customers than those of the comparison.
 
     Args:
-        game: The market.
-        seller: The seller.
         profile: Makes the policies of all sellers anew, because they may keep a state.
-        learned: The learned deviation.
     """
     raw = _best_constant(game, seller, profile)
     sellers, own = game.sellers("validation", 3)

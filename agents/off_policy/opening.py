@@ -34,10 +34,6 @@ def open_relative(
     the transitions of base prices, in place of random actions; `clone` does that for a teacher.
 
     Args:
-        model: The model.
-        venv: Its markets.
-        settings: The training settings.
-        seed: Seed of the run.
         teacher: A policy that is imitated next, or None.
     """
     view, gamma = venv.learner_view, float(cast(Any, model).gamma)

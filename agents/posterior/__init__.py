@@ -1,6 +1,4 @@
-"""Decisions under the posterior of a market: mean money over its draws, prices that
-maximise it, risk.
-"""
+"""Decisions under the posterior of a market: mean money over its draws, prices that maximise it, risk."""
 
 from .money import PosteriorMoney, draws_of
 from .risk import cautious_prices, current_prices, draw_pool, risk_value, worst_share

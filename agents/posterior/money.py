@@ -115,9 +115,7 @@ class _Situations:
 
     @classmethod
     def of(cls, spec: MarketSpec, periods: range, chances: Array | None) -> _Situations:
-        """Those of some periods; chances: (Z,) probabilities of the regimes, by default those
-        of each period.
-        """
+        """Those of some periods; chances: (Z,) probabilities of the regimes, by default those of each period."""
         model, demand, regimes = choice_model(spec), spec.demand, spec.regimes
         by_period = spec.regime_probabilities()
         pairs = [

@@ -65,8 +65,6 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
     ascent over the allowed prices of the grid.
 
     Args:
-        spec: The market.
-        money: The money to maximise.
         on_grid: Whether the prices lie on the price grid, and keep frozen prices and
             the line order.
     """
@@ -111,9 +109,7 @@ class _Search:
         return self.links.ordered(price, self.high, self.spec.guardrails.grid)
 
     def sweep(self, price: Array, grids: list[Array]) -> Array:
-        """One pass of coordinate ascent; each product takes the best price of its grid, or
-        keeps its own.
-        """
+        """One pass of coordinate ascent; each product takes the best price of its grid, or keeps its own."""
         price = price.copy()
         for n, grid in enumerate(grids):
             least = max([self.low[n], *(price[a] / share for a, b, share in self.links if b == n)])
@@ -178,9 +174,7 @@ class _Search:
         return allowed[max(place - 3, 0) : place + 4]
 
     def _jumped(self, price: Array) -> Array:
-        """Prices after joint moves of a whole category by one step of the grid, where
-        that earns more.
-        """
+        """Prices after joint moves of a whole category by one step of the grid, where that earns more."""
         category = self.spec.category_index
         for side in (-1, 1):
             moved = price.copy()

@@ -74,7 +74,6 @@ def read_preset(path: Path, spec: MarketSpec) -> Blocks:
     """The blocks of a caller's preset file.
 
     Args:
-        path: The file.
         spec: The market that it must have a block for.
 
     Raises:

@@ -20,7 +20,6 @@ def plot_trials(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     Args:
         rows: As `Tuning.trials`, at least one of them complete.
-        path: The file.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -140,7 +140,6 @@ class SearchSpace:
     """The settings of an algorithm that are tuned, around the values of a preset.
 
     Attributes:
-        algo: The algorithm.
         preset: The preset's values, flat as in `Settings.to_dict`.
     """
 

@@ -25,7 +25,6 @@ def open_shared(url: str, name: str, pruner: BasePruner) -> Study:
 
     Args:
         url: SQLAlchemy's URL, such as postgresql+psycopg://user@host/database.
-        name: Name of the study.
         pruner: What ends hopeless trials.
 
     Raises:

@@ -30,12 +30,7 @@ from .plotting import plot_trials
 from .search_space import SearchSpace
 from .shared import died, ended, open_shared, work
 
-STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = (
-    "study.journal",
-    "best.toml",
-    "trials.csv",
-    "trials.svg",
-)
+STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.journal", "best.toml", "trials.csv", "trials.svg")
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -131,9 +126,6 @@ def tune(
             machines, work on it at once: each until there are as many trials as it asks for. A worker that is
             silent for half a minute has died; its settings are tried again.
         progress: As for `train`, with steps over all trials and the best gain so far.
-
-    Returns:
-        The result.
 
     Raises:
         ValueError: Nothing can be tuned, `out` holds another study or is in use, or all trials
@@ -259,10 +251,7 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgr
     """Report every validation of a run once, and stop a trial that the pruner rejects.
 
     Args:
-        trial: The trial.
-        job: The study.
         before: Gains of the trial's runs with other seeds, which enter the mean.
-        progress: Called after each report.
     """
     evaluations = job.plan.settings.evaluations
     reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)

@@ -126,7 +126,6 @@ class OrdersAroundRule(gymnasium.Env):
 
         Args:
             seed: Seed of the customers; they go on by default.
-            options: Options of the suite.
         """
         observation, info = self.core.reset(seed=seed, options=options)
         return self._seen(observation), info
@@ -147,7 +146,6 @@ def measured(core: Any, *, episodes: int = 32, seed: int = 1_000_000) -> Scale:
 
     Args:
         core: A `CoreEnv` of the suite.
-        episodes: Number of episodes.
         seed: Seed of the customers and orders.
     """
     env, generator = OrdersAroundRule(core), np.random.default_rng(seed)

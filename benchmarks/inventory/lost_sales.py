@@ -135,7 +135,6 @@ def row(instance: Instance, seeds: int) -> dict[str, float]:
     """The least cost, and how much more the best order-up-to level and the learned policies cost.
 
     Args:
-        instance: The cell.
         seeds: Number of trainings.
     """
     spec, least, started = instance.market(), least_cost(instance), time.process_time()

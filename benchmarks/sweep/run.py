@@ -20,11 +20,7 @@ DONE, UNFIT, FAILED = "done", "unfit", "failed"
 
 
 def run_sweep(
-    sweep: Sweep,
-    out: Path,
-    *,
-    place: Place,
-    on_row: Callable[[dict[str, Any], int], None] = lambda row, total: None,
+    sweep: Sweep, out: Path, *, place: Place, on_row: Callable[[dict[str, Any], int], None] = lambda row, total: None
 ) -> pd.DataFrame:
     """Train and evaluate, except what lies in the folder already, and write the table.
 

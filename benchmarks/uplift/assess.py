@@ -55,7 +55,6 @@ def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[s
     Args:
         shop: The shop whose customers are known.
         spec: The fitted market: its weeks, objective, regular prices and price bounds.
-        recommended: The recommendation.
     """
     weeks, objective = weeks_of(spec), spec.market.objective
     given = {"first": weeks[0], "horizon": len(weeks), "objective": objective}

@@ -60,7 +60,6 @@ def draw_parameters(seed: int, products: int) -> Parameters:
     """Draw a shop; all families share the parameters of a seed.
 
     Args:
-        seed: Selects the shop.
         products: 12 or 30.
 
     Raises:

@@ -19,7 +19,6 @@ def plot_gains(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
     Args:
         rows: Results of `assess_shop`.
         path: The file to write or to replace: .png, .svg or .pdf.
-        title: Title of the plot.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -23,8 +23,6 @@ class Fitted:
     """The fitted market of a shop.
 
     Attributes:
-        spec: The market.
-        report: The fit report.
         seconds: CPU seconds by stage.
     """
 
@@ -37,7 +35,6 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
     """Write the shop's tables as CSV files.
 
     Args:
-        shop: The shop.
         folder: Where to; it must exist.
 
     Returns:

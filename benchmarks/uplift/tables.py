@@ -17,9 +17,7 @@ _AMPLE = 2.5
 
 
 def shop_tables(truth: Truth) -> Tables:
-    """One row per product, week and, where there are any, store and customer, and what
-    the family adds.
-    """
+    """One row per product, week and, where there are any, store and customer, and what the family adds."""
     random = generator(6, truth.seed, truth.regular.size)
     means = mean_units(truth)
     demand = _drawn(truth, means, random)
@@ -136,9 +134,7 @@ def _stock(truth: Truth, left: Array) -> pd.DataFrame:
 
 
 def _plan(truth: Truth) -> pd.DataFrame:
-    """The prices that the shop would charge by its own rule after the tables end; no
-    displays are planned.
-    """
+    """The prices that the shop would charge by its own rule after the tables end; no displays are planned."""
     prices = truth.own_prices(horizon=AHEAD)
     week, product = np.indices(prices.shape).reshape(2, -1)
     ids = np.array(names(truth), dtype=object)

@@ -127,13 +127,7 @@ class Truth:
         return float((margin * self.units(prices, first, horizon)).sum())
 
     def optimum(
-        self,
-        low: Array,
-        high: Array,
-        *,
-        first: int | None = None,
-        horizon: int = _HORIZON,
-        objective: str = "profit",
+        self, low: Array, high: Array, *, first: int | None = None, horizon: int = _HORIZON, objective: str = "profit"
     ) -> Array:
         """(N,) constant prices with the highest expected profit or revenue between two bounds."""
         first = self.weeks if first is None else first

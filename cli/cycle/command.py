@@ -63,8 +63,6 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
     """Run one cycle, from where it was left.
 
     Args:
-        cycle: The configuration.
-        register: The cycles before.
         retrain: Whether to train in any case.
         tell: Called with each line of output.
     """

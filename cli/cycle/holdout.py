@@ -15,9 +15,7 @@ def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, end: pd
     """The `store` and `arm` of each store, decision or sale line in some days; None without any arm.
 
     Args:
-        cycle: The configuration.
         sales: Canonical sales of the whole shop.
-        first: First day.
         end: The day after the last.
 
     Raises:

@@ -21,10 +21,8 @@ def write_lists(
     """Write the price list of the recommended prices, and keep it for `repricer prices`.
 
     Args:
-        cycle: The configuration.
         folder: Where the list goes.
         zone: Name of the price zone; empty for all stores.
-        found: The assessment of the prices.
         keeper: The folder that keeps the list, that of the market or of the run.
         policy: The folder of the policy that may be recommended.
 

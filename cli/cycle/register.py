@@ -59,9 +59,6 @@ class Entry:
 def alone(out: Path) -> Iterator[None]:
     """Keep other cycles out of a folder: two at once would drop what the other has not finished.
 
-    Args:
-        out: The folder of the cycles.
-
     Raises:
         CycleError: One is at work in it.
     """
@@ -91,9 +88,6 @@ class Register:
 
     def check(self, shop: str) -> None:
         """Check that the folder holds no other shop's cycles, which would be taken for those before.
-
-        Args:
-            shop: Name of the shop.
 
         Raises:
             CycleError: It does.

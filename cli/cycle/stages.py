@@ -34,7 +34,6 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     """Import the shop's files, or read what is imported already.
 
     Args:
-        cycle: The configuration.
         folder: Where the tables go.
         key_file: Secret of the pseudonyms, made if missing.
     """
@@ -255,7 +254,6 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     """What the cycle before predicted, against the sales that came and those of a holdout arm.
 
     Args:
-        cycle: The configuration.
         home: The folder of this cycle.
         before: The market of the cycle before.
         since: First day of the first cycle.
@@ -339,12 +337,7 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
 
     key, folder, tables = signing_key(cycle.out), place.folder, tables_of(cycle, place.home)
     found = refresh(
-        before / BUNDLE,
-        tables,
-        out=folder / BUNDLE,
-        key=key,
-        seed=cycle.config.shop.seed,
-        on_step=show_step,
+        before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.shop.seed, on_step=show_step
     )
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})

@@ -161,14 +161,10 @@ def _added_up(
         traffic.append(_traffic(lines))
         if wanted is not None:
             lines = lines.filter(pl.col("product").is_in(wanted))
-        given |= {column for column in ("customer", "unit_cost") if _has(lines, column)}
+        optional = [column for column in ("customer", "unit_cost") if column in lines]
+        given |= {column for column in optional if lines[column].null_count() < len(lines)}
         totals.append(_totals(lines))
     return pl.concat(traffic), pl.concat(totals), given
-
-
-def _has(lines: pl.DataFrame, column: str) -> bool:
-    """Whether some line gives this optional column."""
-    return column in lines and lines[column].null_count() < len(lines)
 
 
 def _traffic(lines: pl.DataFrame) -> pl.DataFrame:

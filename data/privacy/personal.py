@@ -33,8 +33,6 @@ def personal_kind(table: str, header: str, values: pl.Series) -> str | None:
     header as well.
 
     Args:
-        table: The table of the file.
-        header: The column's header.
         values: Some of its values, text or whole numbers.
 
     Example:

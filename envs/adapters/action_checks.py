@@ -12,7 +12,6 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
 
     Args:
         actions: One element of the space a row.
-        rows: Number of rows.
         space: A Box, whose bounds are left to the decoding, or (Multi)Discrete.
         what: What an error calls an action.
 

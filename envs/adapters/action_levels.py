@@ -24,7 +24,6 @@ def action_levels(
     number; discounts, scores and other orders five steps.
 
     Args:
-        spec: The scenario.
         layout: Columns of an action.
         base_price: (N,) the price that a raw price of zero means, currency per unit; None if it
             varies.

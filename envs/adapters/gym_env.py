@@ -50,11 +50,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012  Gymnasium's own name and type
 
     def __init__(
-        self,
-        scenario: MarketSpec | str,
-        *,
-        render_mode: str | None = None,
-        **options: Unpack[ViewOptions],
+        self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
     ) -> None:
         self.learner_view = LearnerView(Market(scenario), **options)
         self.observation_space = self.learner_view.observation_space
@@ -66,9 +62,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     @property
     def spec(self) -> EnvSpec | None:
-        """Gymnasium's, with the horizon as `max_episode_steps`; the market ends by itself,
-        without a wrapper.
-        """
+        """Gymnasium's, with the horizon as `max_episode_steps`; the market ends by itself, without a wrapper."""
         return self._spec
 
     @spec.setter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Unpack
 
@@ -95,14 +95,12 @@ class MixedSellerPolicy:
 
     def __call__(self, rows: Floats, starts: NDArray[np.bool_]) -> Floats:
         """(E, A) raw actions, each row from the policy chosen for its market."""
-        parts = [(where, self.policies[i](rows[where], starts[where])) for i, where in self._members()]
+        members = [(i, np.flatnonzero(self.chosen == i)) for i in np.unique(self.chosen)]
+        parts = [(where, self.policies[i](rows[where], starts[where])) for i, where in members]
         raw = np.empty((len(rows), parts[0][1].shape[1]), np.float32)
         for where, part in parts:
             raw[where] = part
         return raw
-
-    def _members(self) -> Iterator[tuple[int, NDArray[np.intp]]]:
-        return ((int(i), np.flatnonzero(self.chosen == i)) for i in np.unique(self.chosen))
 
 
 @functools.lru_cache(maxsize=64)

@@ -202,9 +202,7 @@ class _Batch:
     def _restarting(
         self, actions: NDArray[np.float32], ended: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]:
-        """The step after the end of some episodes, which starts their next one; the other
-        markets go on.
-        """
+        """The step after the end of some episodes, which starts their next one; the other markets go on."""
         market, view = self.view.market, self.view
         view.restart(ended)
         initial = view.initial_info()

@@ -1,6 +1,4 @@
-"""Policies side by side on the same test episodes, against the best fixed price and
-the exact optimum.
-"""
+"""Policies side by side on the same test episodes, against the best fixed price and the exact optimum."""
 
 from __future__ import annotations
 
@@ -126,9 +124,7 @@ class Row:
 
     @property
     def constant(self) -> bool:
-        """Whether the policy amounts to a constant: its prices never change, or always stand
-        at a bound.
-        """
+        """Whether the policy amounts to a constant: its prices never change, or always stand at a bound."""
         return self.price_changes == 0 or self.at_bound_share > 0.99
 
     @property
@@ -210,9 +206,7 @@ class Comparison:
         } | ({} if self.uncertainty is None else {"uncertainty": self.uncertainty.to_dict()})
 
     def _row(self, row: Row) -> dict[str, Any]:
-        """A row with what the posterior draws say of it. The best fixed prices' part keeps
-        its own mean.
-        """
+        """A row with what the posterior draws say of it. The best fixed prices' part keeps its own mean."""
         document = row.to_dict()
         if self.uncertainty is None:
             return document

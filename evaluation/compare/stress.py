@@ -1,6 +1,4 @@
-"""How policies do in markets that differ from the one they were built for: one table,
-worst case first.
-"""
+"""How policies do in markets that differ from the one they were built for: one table, worst case first."""
 
 from __future__ import annotations
 
@@ -194,9 +192,7 @@ class _Evaluation:
         return rows
 
     def _earned(self, market: MarketSpec, policy: Policy) -> NDArray[np.float64]:
-        """(E,) objective of each test episode, while the policy believes in the
-        market as described.
-        """
+        """(E,) objective of each test episode, while the policy believes in the market as described."""
         seed = seed_for("test", self.seed)
         return rollout(market, policy, episodes=self.episodes, seed=seed, believed=self.spec).objective
 

@@ -1,6 +1,4 @@
-"""The outcome of a league: prices and profits of its final policies on the test seeds, with
-a collusion audit.
-"""
+"""The outcome of a league: prices and profits of its final policies on the test seeds, with a collusion audit."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Demand and money of one period as a function of one product's price, from the market's
-own choice model.
-"""
+"""Demand and money of one period as a function of one product's price, from the market's own choice model."""
 
 from __future__ import annotations
 
@@ -61,9 +59,6 @@ def demand_curve(
     averaged over. The intervals are those of Poisson or negative binomial demand, as fitted.
 
     Args:
-        spec: The market.
-        view: What the policy sees.
-        action: What it proposes.
         product: Number of the product.
         elasticity_error: Standard error of the own-price elasticity. The intervals then include the
             ends of the elasticity's 95% interval, with demand at the regular price fixed.
@@ -91,9 +86,7 @@ class _Points:
 
 
 def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
-    """(E, N) whether a product can be bought in the period; where it cannot, its price
-    has no meaning.
-    """
+    """(E, N) whether a product can be bought in the period; where it cannot, its price has no meaning."""
     stock = spec.stock
     at_once = (stock.replenishment != "none") & (stock.lead_time_periods == 0)
     return (view.on_hand > 0) | at_once | (stock.shortage == "backlog")

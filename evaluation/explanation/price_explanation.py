@@ -1,6 +1,4 @@
-"""The explanation of one price: contributions of inputs and price rules, demand, and
-the best alternatives.
-"""
+"""The explanation of one price: contributions of inputs and price rules, demand, and the best alternatives."""
 
 from __future__ import annotations
 

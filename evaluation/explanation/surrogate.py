@@ -108,9 +108,7 @@ def _several(spec: MarketSpec) -> bool:
 
 
 def _charged(spec: MarketSpec, policy: Policy, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Features (M, F) and price over regular price (M,), of every product in every period in which
-    it can be bought.
-    """
+    """Features (M, F) and price over regular price (M,), of every product in every period in which it can be bought."""
     features: list[NDArray[np.float32]] = []
     prices: list[NDArray[np.float32]] = []
 

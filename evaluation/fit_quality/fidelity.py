@@ -90,9 +90,7 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
 
 @dataclass(frozen=True)
 class _EmptySlots:
-    """A policy without recommendations: the market was fitted on sales
-    without recommendation slots.
-    """
+    """A policy without recommendations: the market was fitted on sales without recommendation slots."""
 
     policy: Policy
 

@@ -252,9 +252,7 @@ class _Planner:
         return max(math.ceil(self._terms.sell_through * (item.on_hand + item.sold) - 1e-9) - item.sold, 0)
 
     def fell_short(self) -> bool:
-        """Whether a schedule that could meet its target does not in the simulated market; its aim
-        is then raised.
-        """
+        """Whether a schedule that could meet its target does not in the simulated market; its aim is then raised."""
         self._say("simulated seasons")
         sold, _ = self._simulated(self._allowed(self._price), seed_for("tuning", self._seed))
         short = False

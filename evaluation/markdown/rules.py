@@ -18,8 +18,6 @@ def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) 
     """(L,) falling prices that a product may have, from the price now to the lowest.
 
     Args:
-        spec: The market.
-        item: The product.
         near: Some of the levels that were found without it: then the levels are those near
             these, more finely.
 
@@ -58,8 +56,6 @@ def keeps_rules(
     """Which of (P, B) paths keep the budget of changes and the price rules.
 
     Args:
-        spec: The market.
-        item: The product.
         levels: (L,) its prices.
         starts: (B,) the period in which each block starts.
         price: (T, N) the prices of the others.

@@ -98,9 +98,7 @@ def best_path(season: Season, start: Paths | None = None) -> tuple[Paths, bool]:
 
 
 def _changed(path: Paths, levels: int) -> Paths:
-    """(P, B) all paths that take one level over a run of blocks; prices fall before and after it
-    as they must.
-    """
+    """(P, B) all paths that take one level over a run of blocks; prices fall before and after it as they must."""
     level = np.arange(levels)[:, None]
     found: list[Any] = []
     for first in range(len(path)):

@@ -148,8 +148,6 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], *, changes: int, salva
     """The rows, checked against the market and filled in.
 
     Args:
-        spec: The market.
-        rows: The stock.
         changes: Number of price changes where a row does not say.
         salvage: Value of a unit left over as a share of the regular price where a row does not say.
 

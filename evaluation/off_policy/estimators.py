@@ -162,17 +162,13 @@ def _member(log: PriceLog) -> Array:
 
 
 def _episode_money(log: PriceLog, money: Array) -> Array:
-    """(D, C) money by category, scaled so that the mean over decisions is the discounted money
-    of an episode.
-    """
+    """(D, C) money by category, scaled so that the mean over decisions is the discounted money of an episode."""
     factor = log.spec.market.discount_factor ** log.view.period.astype(np.float64)
     return (money @ _member(log)) * (log.spec.market.horizon_periods * factor)[:, None]
 
 
 def _weights(log: PriceLog, target: Array) -> Array:
-    """(D, C) one over the probability of a category's prices where they are the
-    target's, else zero.
-    """
+    """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
     member = _member(log)
     same = (np.abs(log.price - target) > _SAME * target) @ member == 0
     own, arm = log.propensity, np.ones((len(log), member.shape[1]))
@@ -236,9 +232,7 @@ def _over_markets(scores: Array, market: NDArray[np.int64]) -> Estimate:
 
 
 def _jackknife(log: PriceLog, target: Array) -> Estimate:
-    """Delete-a-group jackknife (Kott 2001, The Delete-a-Group Jackknife, Journal of
-    Official Statistics 17(4)).
-    """
+    """Delete-a-group jackknife (Kott 2001, The Delete-a-Group Jackknife, Journal of Official Statistics 17(4))."""
     whole = fitted_q(log, target, np.ones(len(log), dtype=bool))
     groups, count = folds_of(log.market, 2 * FOLDS), 2 * FOLDS
     if np.unique(log.market).size < count:

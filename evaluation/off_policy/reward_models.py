@@ -1,6 +1,4 @@
-"""The models of off-policy evaluation: the response to prices, and the value of states
-under a policy.
-"""
+"""The models of off-policy evaluation: the response to prices, and the value of states under a policy."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ def predicted_money(log: PriceLog, *asked: Array) -> list[Array]:
 
 
 def _rows(log: PriceLog, own: NDArray[np.intp], price: Array) -> Array:
-    """(D, F) columns: features of the category's products and their prices over the regular prices,
-    also by regime.
-    """
+    """(D, F) columns: features of the category's products and their prices over the regular prices, also by regime."""
     relative = price[:, own] / log.spec.products.regular_price[own]
     features = product_features(log.view)[:, own].reshape(len(price), -1)
     parts = [features, relative]

@@ -63,9 +63,7 @@ class Plot:
 
 
 def plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
-    """Turn a function that draws on a figure and returns the alternative text into one that
-    returns a Plot.
-    """
+    """Turn a function that draws on a figure and returns the alternative text into one that returns a Plot."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Plot:

@@ -38,11 +38,8 @@ def interval_plot(
     """Draw dots with intervals, one row per name, and a line at zero.
 
     Args:
-        figure: Where to draw.
-        names: Labels of the rows.
         centre: The dots.
         low, high: Ends of the intervals.
-        label: Label of the axis.
         strong: Rows in the accent colour, which set the limits of the axis; a dot beyond them becomes
             an arrow with its figure at the edge.
         hollow: A second, hollow dot per row.
@@ -84,11 +81,8 @@ def spread_plot(
     """Draw the distribution of a figure over draws, one row per name, and a line at zero.
 
     Args:
-        figure: Where to draw.
-        names: Labels of the rows.
         draws: The values of each row. A thin line holds 90% of them, a thick one half; the dot is
             their mean.
-        label: Label of the axis.
         strong: Rows in the accent colour.
     """
     y = np.arange(len(names))[::-1]

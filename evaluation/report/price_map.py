@@ -1,6 +1,4 @@
-"""A policy as a map: the price that it charges by period and stock, or by period
-and reference price.
-"""
+"""A policy as a map: the price that it charges by period and stock, or by period and reference price."""
 
 from __future__ import annotations
 
@@ -93,9 +91,7 @@ class _Visits:
         return PriceMap(self.spec.products.names[product], axis, periods, levels, price, band, asked)
 
     def _ask(self, product: int, axis: Axis, periods: NDArray[np.intp], levels: Array) -> Array:
-        """(S, P) price that the policy charges at each level in each period, everything else
-        as in `_typical`.
-        """
+        """(S, P) price that the policy charges at each level in each period, everything else as in `_typical`."""
         view = self._typical(periods, len(levels))
         moved = getattr(view, axis).copy()
         moved[:, product] = np.tile(levels, len(periods))
@@ -104,9 +100,7 @@ class _Visits:
         return price.astype(np.float64).reshape(len(periods), len(levels)).T
 
     def _watch(self, product: int, periods: NDArray[np.intp], seen: Array, levels: Array) -> Array:
-        """(S, P) mean price charged in the markets whose level, `seen` (P, E), is nearest to each
-        of the levels.
-        """
+        """(S, P) mean price charged in the markets whose level, `seen` (P, E), is nearest to each of the levels."""
         found = np.full((len(levels), len(periods)), np.nan)
         for column, (period, row) in enumerate(zip(periods, seen, strict=True)):
             nearest = np.abs(row[:, None] - levels).argmin(axis=1)

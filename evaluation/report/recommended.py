@@ -22,9 +22,7 @@ _SAME, _CENT = 5e-4, 0.0101
 
 
 def headline(comparison: Comparison) -> str:
-    """Which prices are recommended and what they are expected to earn, or why no
-    change is recommended.
-    """
+    """Which prices are recommended and what they are expected to earn, or why no change is recommended."""
     found = assessment_of(comparison)
     chosen = found.recommendation
     if not chosen.change:
@@ -48,9 +46,7 @@ def headline(comparison: Comparison) -> str:
 
 
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:
-    """What stands behind the headline: assumptions, chance, prices hardly
-    ever charged, break-even points.
-    """
+    """What stands behind the headline: assumptions, chance, prices hardly ever charged, break-even points."""
     found = assessment_of(comparison)
     chosen = found.recommendation
     said = [_plan_breaks_rules(comparison), _not_identified(comparison), _follows_demand(comparison)]
@@ -93,9 +89,7 @@ def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
 
 
 def price_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """One row per product for the report's table of recommended prices; none where no
-    change is recommended.
-    """
+    """One row per product for the report's table of recommended prices; none where no change is recommended."""
     found = assessment_of(comparison)
     if not found.recommendation.change:
         return []

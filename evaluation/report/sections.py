@@ -86,9 +86,7 @@ def _uncertainty_plot(data: ReportData) -> Plot | None:
 
 
 def _stress_plot(data: ReportData) -> Plot | None:
-    """The learned policy's gain over the best fixed prices of the market without stress,
-    under each stress.
-    """
+    """The learned policy's gain over the best fixed prices of the market without stress, under each stress."""
     rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
     if not rows:
         return None
@@ -103,9 +101,7 @@ def _stress_plot(data: ReportData) -> Plot | None:
 
 
 def stress_sentences(data: ReportData) -> list[str]:
-    """The worst stress for the learned policy, and how often it beats the prices that were
-    best without stress.
-    """
+    """The worst stress for the learned policy, and how often it beats the prices that were best without stress."""
     rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
     known_losses = [row for row in rows if known(row.loss.mean)]
     if not known_losses:
@@ -123,9 +119,7 @@ def stress_sentences(data: ReportData) -> list[str]:
 
 
 def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
-    """Own-price elasticities with their intervals, and the regression's; evenly thinned where there
-    are too many.
-    """
+    """Own-price elasticities with their intervals, and the regression's; evenly thinned where there are too many."""
     rows = sorted((row for row in products if known(row["elasticity"])), key=lambda row: -row["elasticity"])
     if not rows:
         return None
@@ -151,9 +145,7 @@ def middle_elasticity(products: list[dict[str, Any]]) -> float | None:
 
 
 def strongest_pairs(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The pairs of products that respond most to one another's prices, as the change in units at a
-    10% lower price.
-    """
+    """The pairs of products that respond most to one another's prices, as the change in units at a 10% lower price."""
     shown = []
     for row in sorted(pairs, key=lambda row: -row["elasticity"])[:_PAIRS]:
         low, high = row["interval90"]
@@ -201,9 +193,7 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
 
 
 def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
-    """Plots of the price paths, as (product, plot), of the products that earn most under
-    the learned prices.
-    """
+    """Plots of the price paths, as (product, plot), of the products that earn most under the learned prices."""
     spec = data.comparison.spec
     episodes = drawn_runs(data)
     first = next(iter(episodes.values()))
@@ -245,9 +235,7 @@ def _price_lines(episodes: Mapping[str, Episodes], product: int, discounts: bool
 
 
 def shown_products(data: ReportData) -> list[dict[str, Any]]:
-    """One row per segment: the recommender's own choice, as with the best fixed prices, and the
-    products shown most.
-    """
+    """One row per segment: the recommender's own choice, as with the best fixed prices, and the products shown most."""
     spec = data.comparison.spec
     if spec.recommendation is None or data.learned is None:
         return []
@@ -268,9 +256,7 @@ def shown_products(data: ReportData) -> list[dict[str, Any]]:
 
 
 def payers(data: ReportData) -> dict[str, Any]:
-    """One row per segment with (price paid, surplus) under each policy whose paths are drawn, and
-    the price ratios.
-    """
+    """One row per segment with (price paid, surplus) under each policy whose paths are drawn, and the price ratios."""
     comparison = data.comparison
     rows = [comparison.row(run.policy) for run in drawn_runs(data).values()]
     segments = comparison.spec.arrivals.segments

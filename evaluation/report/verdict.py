@@ -57,9 +57,7 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
 
 
 def _earn(comparison: Comparison, row: Row) -> str:
-    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or
-    no clear difference.
-    """
+    """`earn 2.1% more profit than the best fixed prices (95% interval 1.6% to 2.6%)`, or no clear difference."""
     objective, stands = comparison.spec.market.objective, standing(row)
     amount, interval = _gap(comparison, row.vs_best_fixed, -1 if stands == "less" else 1)
     if stands == "level":
@@ -80,9 +78,7 @@ def _constant_sentence(comparison: Comparison, row: Row) -> str:
 
 
 def warnings(comparison: Comparison, learned: str | None) -> list[str]:
-    """Reasons to doubt a gain, one sentence per flag; a constant that was asked for
-    is not mentioned.
-    """
+    """Reasons to doubt a gain, one sentence per flag; a constant that was asked for is not mentioned."""
     said = []
     for row in comparison.rows:
         name = "The learned prices" if row.policy == learned else row.policy
@@ -124,9 +120,7 @@ def _gap(comparison: Comparison, gap: Estimate, sign: int = 1) -> tuple[str, str
 
 
 def relative(comparison: Comparison, gap: Estimate) -> tuple[float, float, float, str]:
-    """Mean, low, high and unit of a paired difference: percent of what the best fixed prices
-    earn, else money.
-    """
+    """Mean, low, high and unit of a paired difference: percent of what the best fixed prices earn, else money."""
     base = comparison.row(BASELINE).objective.mean
     scale, unit = (100 / base, "%") if base > 0 else (1.0, currency_of(comparison).strip())
     return gap.mean * scale, gap.low * scale, gap.high * scale, unit

@@ -1,6 +1,4 @@
-"""Policies under parameter uncertainty: gains over posterior draws, break-even points,
-the recommended prices.
-"""
+"""Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
 
 from .account import account, account_lines, sales_since
 from .assessment import Assessment, assess

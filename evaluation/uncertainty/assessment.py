@@ -63,9 +63,7 @@ class Assessment:
         return self.recommended.policy
 
     def gain(self, policy: str, reference: str | None = None, objective: str | None = None) -> Gain:
-        """The gain of a policy or candidate over another, by default over the current prices
-        and in `metric`.
-        """
+        """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
         reference = reference or self.recommendation.current
         return self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
 
@@ -76,9 +74,7 @@ class Assessment:
         return self.compared.outside[policy]
 
     def joint(self, policy: str) -> float | None:
-        """Share of category-periods whose mean prices are lower or higher together than
-        they mostly were.
-        """
+        """Share of category-periods whose mean prices are lower or higher together than they mostly were."""
         outside = joint_outside(self.compared.spec, self.compared.prices[policy])
         return None if outside is None else float(outside.mean())
 
@@ -177,9 +173,7 @@ class Assessment:
 
 
 def _enough_episodes(compared: DrawComparison, candidates: Sequence[str]) -> int:
-    """Episodes per draw that keep noise below `_NOISE` of the parameter
-    uncertainty, within `_MOST_EPISODES`.
-    """
+    """Episodes per draw that keep noise below `_NOISE` of the parameter uncertainty, within `_MOST_EPISODES`."""
     current, *others = candidates
     gains = [compared.gain(other, current) for other in others]
     needed = [

@@ -102,17 +102,13 @@ def break_even(spec: MarketSpec, policy: Policy, current: Policy, *, objective: 
     found = _crossing(lambda log: _gains(spec, pair, objective, seed, sensitivity=np.exp(log)), 0.0, (low, high))
     below, above = (None if root is None else float(np.exp(root)) for root in found)
     elasticity = Crossing(1.0, below, above, ELASTICITY_FACTORS)
-    share = _cost_share(spec)
+    # Both weighted by the units expected at regular prices.
+    units = np.asarray(catalogue_of(spec).forecast_units, dtype=np.float64).mean(axis=0)
+    share = float(units @ spec.products.unit_cost / (units @ spec.products.regular_price))
     if share == 0:
         return BreakEven(None, elasticity, objective)
     found = _crossing(lambda x: _gains(spec, pair, "profit", seed, unit_cost=x / share), share, COST_SHARES)
     return BreakEven(Crossing(share, found[0], found[1], COST_SHARES), elasticity, objective)
-
-
-def _cost_share(spec: MarketSpec) -> float:
-    """Unit costs over regular prices, both weighted by the units expected at regular prices."""
-    units = np.asarray(catalogue_of(spec).forecast_units, dtype=np.float64).mean(axis=0)
-    return float(units @ spec.products.unit_cost / (units @ spec.products.regular_price))
 
 
 def _gains(spec: MarketSpec, pair: tuple[Policy, Policy], objective: str, seed: int, **factors: Floats) -> Floats:
@@ -126,9 +122,7 @@ def _gains(spec: MarketSpec, pair: tuple[Policy, Policy], objective: str, seed: 
 
 
 def _crossing(gains: Callable[[Floats], Floats], now: float, tried: tuple[float, float]) -> list[float | None]:
-    """The nearest points below and above `now` at which a positive gain becomes zero, None where
-    there is none.
-    """
+    """The nearest points below and above `now` at which a positive gain becomes zero, None where there is none."""
     low, high = tried
     grid = np.concatenate([np.linspace(now, low, _POINTS), np.linspace(now, high, _POINTS)])
     sides = gains(grid).reshape(2, _POINTS)

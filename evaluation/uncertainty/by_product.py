@@ -1,6 +1,4 @@
-"""What each product sells and earns in each period under a policy, over posterior
-draws and customers.
-"""
+"""What each product sells and earns in each period under a policy, over posterior draws and customers."""
 
 from __future__ import annotations
 
@@ -94,7 +92,6 @@ def simulated_products(
 
     Args:
         spec: A market with a posterior.
-        policy: The policy.
         draws: Number M of draws; 200 by default, or all of fewer.
         episodes: E, episodes per draw, at least 2.
         seed: Selects the test seeds.
@@ -151,9 +148,7 @@ def _interval(came: NDArray[np.float32]) -> Floats:
 
 
 def _parameter_share(expected: NDArray[np.float32], came: NDArray[np.float32]) -> Floats:
-    """(T, N) by the law of total variance: between the draws, without the noise of few episodes,
-    over all of it.
-    """
+    """(T, N) by the law of total variance: between the draws, without the noise of few episodes, over all of it."""
     noise = expected.var(axis=1, ddof=1, dtype=np.float64).mean(axis=0) / expected.shape[1]
     between = expected.mean(axis=1, dtype=np.float64).var(axis=0, ddof=1) if len(expected) > 1 else 0.0 * noise
     parameter = np.maximum(between - noise, 0.0)

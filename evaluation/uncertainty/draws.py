@@ -216,9 +216,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class _Totals:
-    """Sums over the episodes of one policy in some draws, side by side: (2, E) money, (E,) outside,
-    (T, N) prices.
-    """
+    """Sums over the episodes of one policy in some draws, side by side: (2, E) money, (E,) outside, (T, N) prices."""
 
     expected: Floats
     realised: Floats
@@ -231,9 +229,7 @@ def _simulated(spec: MarketSpec, policies: Sequence[Policy], markets: list[Marke
 
 
 def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Totals:
-    """One episode of every market. The policy is asked once a period, for all draws: it cannot
-    tell them apart.
-    """
+    """One episode of every market. The policy is asked once a period, for all draws: it cannot tell them apart."""
     sizes = np.cumsum([0] + [market.num_markets for market in markets])
     sums, outside = np.zeros((2, 2, sizes[-1])), np.zeros(sizes[-1])
     known, prices = charged_range(spec), np.zeros((spec.market.horizon_periods, len(spec.products.names)))

@@ -113,9 +113,7 @@ class Gain:
 
     @property
     def parameter_share(self) -> float | None:
-        """Share of the variance of the realised gain that is parameter uncertainty; None
-        without any variance.
-        """
+        """Share of the variance of the realised gain that is parameter uncertainty; None without any variance."""
         parameter = max(self.parameter_variance, 0.0)
         total = parameter + self.sampling_variance
         return parameter / total if total > 0 else None
@@ -126,9 +124,7 @@ class Gain:
         return self.mean / (abs(self.base) or 1.0)
 
     def quantile(self, level: float) -> float:
-        """Quantile of the expected gain, as a share of what the other policy earns (of its size,
-        where it may lose).
-        """
+        """Quantile of the expected gain, as a share of what the other policy earns (of its size, where it may lose)."""
         values = self.draws / (abs(self.base) or 1.0) if self.relative_draws is None else self.relative_draws
         return float(np.quantile(values, level, method=_METHOD))
 
@@ -164,16 +160,12 @@ def without_noise(episodes: Floats, centre: Floats | None = None) -> tuple[Float
 
 
 def quantiles(values: Floats) -> Interval:
-    """The 5% and the 95% quantile; the next draw of the same kind lies between them with a
-    probability of 90%.
-    """
+    """The 5% and the 95% quantile; the next draw of the same kind lies between them with a probability of 90%."""
     low, high = np.quantile(values, _ENDS, method=_METHOD)
     return float(low), float(high)
 
 
 def cvar(draws: Floats, tail: float) -> float:
-    """Mean of the lowest values, a share `tail` of them and at least one (conditional
-    value at risk).
-    """
+    """Mean of the lowest values, a share `tail` of them and at least one (conditional value at risk)."""
     count = max(1, round(tail * draws.size))
     return float(np.sort(draws)[:count].mean())

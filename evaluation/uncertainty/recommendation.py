@@ -116,11 +116,7 @@ class Recommendation:
 
 
 def recommend(
-    spec: MarketSpec,
-    candidates: Sequence[Candidate],
-    objective: str = MEAN,
-    *,
-    compared: DrawComparison,
+    spec: MarketSpec, candidates: Sequence[Candidate], objective: str = MEAN, *, compared: DrawComparison
 ) -> Recommendation:
     """Choose among candidates, the first of which are the current prices.
 
@@ -233,9 +229,7 @@ def _order(standing: Standing) -> tuple[bool, float]:
 def _above_floor(
     compared: DrawComparison, candidates: Sequence[Candidate], standings: list[Standing]
 ) -> list[Standing]:
-    """The standings, the best of them refused until one keeps the profit floor; those after it
-    are not checked.
-    """
+    """The standings, the best of them refused until one keeps the profit floor; those after it are not checked."""
     current, *others = candidates
     policies = {other.name: other for other in others}
     checked = []
@@ -249,9 +243,7 @@ def _above_floor(
 
 
 def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candidate) -> float:
-    """Mean gain in profit of a candidate, with every product at the dearest of its
-    assumed unit costs.
-    """
+    """Mean gain in profit of a candidate, with every product at the dearest of its assumed unit costs."""
     spec = compared.spec
     assert spec.posterior is not None, "assumed costs are part of a posterior"
     dearest = np.quantile(spec.posterior.unit_cost, RULE.cost_quantile, axis=0)

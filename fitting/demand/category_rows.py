@@ -44,7 +44,6 @@ def effects_on_utility(grids: SalesGrids, regular: Array, remembered: Remembered
     """What moves utility beside the price, (G, W, N) each by name.
 
     Args:
-        grids: Past sales.
         regular: (N,) today's regular price, currency per unit.
         remembered: The reference price, if it has an effect.
     """
@@ -67,12 +66,10 @@ def category_data(
     """A category's sales, and what its customers met.
 
     Args:
-        grids: Past sales.
         regular: (N,) today's regular price, currency per unit.
         here: (J,) indices of the category's products.
         effects: As `effects_on_utility` gives them.
         segments: Who bought what.
-        priors: The priors.
     """
     known = {
         PROMOTION: (priors.promotion, priors.promotion_spread),
@@ -161,7 +158,6 @@ def instrument_strength(grids: SalesGrids, here: NDArray[np.intp]) -> float:
     """First-stage F of unit costs as an instrument for a category's prices; NaN without costs that move.
 
     Args:
-        grids: Past sales.
         here: (J,) indices of the category's products.
     """
     return np.nan if grids.unit_cost is None else _unexplained(grids, here)[1]
@@ -217,10 +213,8 @@ def with_suspects(
     the customers that all products share is used up (Mundlak 1978, Econometrica 46(1)).
 
     Args:
-        data: The category's sales.
         suspects: As `suspect_effects` gives them.
         here: (J,) indices of the category's products.
-        priors: The priors.
         levels: Whether prices may follow the customers of the whole category too.
         costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
             then the mean of that.

@@ -41,9 +41,6 @@ def counts(units: Array, mean: Array, alpha: Array, censored: NDArray[np.bool_] 
         mean: Their means mu.
         alpha: Variance of the gamma multiplier, above 0.
         censored: Where the count was at least `units`; its likelihood is P(Y >= units).
-
-    Returns:
-        The likelihood and its derivatives.
     """
     size = 1 / alpha
     log_likelihood = gammaln(units + size) - gammaln(size) - gammaln(units + 1)

@@ -72,9 +72,7 @@ def _pairs(model: CategoryModel, draws: Array, chosen: NDArray[np.intp]) -> Arra
 
 
 def _choice(model: CategoryModel, theta: Array) -> tuple[Array, Array, Array]:
-    """(M, K, J) each: a product's buyers by segment, choice probabilities, and utility lost per log
-    point of price.
-    """
+    """(M, K, J) each: a product's buyers by segment, choice probabilities, and utility lost per log point of price."""
     now = model.at_regular(torch.as_tensor(theta))
     total = torch.nn.functional.softplus(torch.logsumexp(now.utility, dim=-1, keepdim=True))
     buying = (now.utility - total).exp().numpy()

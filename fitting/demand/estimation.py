@@ -81,12 +81,7 @@ class _Point(NamedTuple):
 
 
 def estimate(
-    data: CategoryData,
-    priors: Priors,
-    *,
-    draws: int = 200,
-    seed: int = 0,
-    shocks: tuple[tuple[float, float], ...] = (),
+    data: CategoryData, priors: Priors, *, draws: int = 200, seed: int = 0, shocks: tuple[tuple[float, float], ...] = ()
 ) -> CategoryPosterior:
     """Fit a category.
 

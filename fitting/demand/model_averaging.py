@@ -49,9 +49,7 @@ def averaged(
         suspicious: The same by each of the models in which prices follow demand; empty lists for none.
         effects: D, number of effects that only these have.
         exogenous: Prior probability that prices do not follow demand.
-        priors: The priors.
         draws: M, number of posterior draws.
-        seed: Seed of the draws.
         n_jobs: Processes (joblib), where there are many categories.
     """
     plain, others, odds = _side_by_side(data, suspicious, priors, draws, seed, n_jobs)
@@ -123,11 +121,7 @@ def _probabilities(odds: Array, exogenous: float) -> Array:
 
 
 def _mixed(
-    plain: list[CategoryPosterior],
-    others: list[tuple[CategoryPosterior, ...]],
-    chances: Array,
-    effects: int,
-    seed: int,
+    plain: list[CategoryPosterior], others: list[tuple[CategoryPosterior, ...]], chances: Array, effects: int, seed: int
 ) -> tuple[list[CategoryPosterior], Array]:
     """Draws of all models in proportion to their probabilities; draw m is of one model in all categories.
 

@@ -40,9 +40,7 @@ class Residuals:
         self.price = np.where(self.data.on_sale, self.data.price, np.nan)
 
     def slope(self, column: Array, *, beside_price: bool = True) -> Slope:
-        """One scoring step from the fitted model for a column (G, W, J), level, promotions and own
-        price held fixed.
-        """
+        """One scoring step from the fitted model for a column (G, W, J), level, promotions and own price held fixed."""
         effects = list(self.effects) if self.effects.size else []
         own = [np.nan_to_num(self.price, nan=1.0)] if beside_price else []
         weight = np.where(np.isfinite(column), self.weight, 0.0)

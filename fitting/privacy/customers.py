@@ -99,7 +99,6 @@ def private_customers(split: Split, privacy: Privacy, seed: int) -> Customers:
     What is protected is what the market says of segments; the weekly totals of each product are used as they are.
 
     Args:
-        split: Past and weeks to simulate.
         privacy: Epsilon, which was paid.
         seed: Seed of the clusters; the noise has none.
     """
@@ -121,8 +120,6 @@ def customer_histories(split: Split, features: pd.DataFrame, most_spend: float, 
     """What each customer of `features` adds to the statistics.
 
     Args:
-        split: Past and weeks to simulate.
-        features: Customers x features.
         most_spend: Spend per week above which a customer adds no more.
         customers: About how many there are.
     """

@@ -70,8 +70,6 @@ async def attend(
     Args:
         own: what answers.
         key: as for `take_part`, like the other arguments.
-        host: address of the coordinator.
-        port: its port.
         wait: the longest time in seconds to wait.
         say: called with a line each round.
     """
@@ -116,7 +114,6 @@ class Answering:
         """The masked sums of a round, those of the round before where it is only taken again.
 
         Args:
-            asked: the round.
             sums: the sums, given what all have in common.
 
         Raises:

@@ -101,11 +101,7 @@ class Forecaster(BaseEstimator, ABC):
         return cast(Self, clone(self)).fit(history)
 
     def predict(
-        self,
-        future: pd.DataFrame,
-        *,
-        history: pd.DataFrame | None = None,
-        quantiles: Sequence[float] = QUANTILES,
+        self, future: pd.DataFrame, *, history: pd.DataFrame | None = None, quantiles: Sequence[float] = QUANTILES
     ) -> pd.DataFrame:
         """Forecast the units of each product and week in `future`.
 

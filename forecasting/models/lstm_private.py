@@ -41,11 +41,9 @@ def train_private(
     network; who knows the seed can take the noise away.
 
     Args:
-        data: the tensors.
         valid: which rows (N, T, H) count.
         epsilon: what all steps together may cost.
         delta: probability with which epsilon may fail to hold.
-        steps: training steps.
         seed: seed of weights, sampling and noise.
         size: further arguments of `Network`.
 

@@ -16,15 +16,7 @@ YEAR = 52
 FOURIER_PAIRS = 2
 
 _TRAFFIC = "log_traffic"
-_NAMES = (
-    "discount",
-    "log_regular",
-    "promotion",
-    "holiday",
-    "rival_discount",
-    "rival_promotion",
-    _TRAFFIC,
-)
+_NAMES = ("discount", "log_regular", "promotion", "holiday", "rival_discount", "rival_promotion", _TRAFFIC)
 _SEASON = tuple(f"season_{number}" for number in range(1, 2 * FOURIER_PAIRS + 1))
 
 

@@ -1,6 +1,4 @@
-"""Price response: elasticities of products, categories and segments, and
-substitution between products.
-"""
+"""Price response: elasticities of products, categories and segments, and substitution between products."""
 
 from __future__ import annotations
 

@@ -155,9 +155,7 @@ def design_of(
 
 
 def category_totals(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> pd.DataFrame:
-    """Sum the units of each category and week, and average its log prices,
-    instruments and controls.
-    """
+    """Sum the units of each category and week, and average its log prices, instruments and controls."""
     revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
     averaged = rows[["log_price", *controls, *instruments]]
     keys = [rows["category"], rows["week"]]

@@ -116,8 +116,6 @@ def identify(
         clusters: (n,) cluster of each row, within which errors may be dependent; a single cluster
             counts as none. The absorbed effects must be nested in them.
         absorbed: number of absorbed effects.
-        effects: the effects, in words.
-        controls: the controls, in words.
     """
     endog, regressor, excluded = (_partial_out(values, held) for values in (y, price, instruments.to_numpy(float)))
     codes, gone = pd.factorize(clusters)[0], held.shape[1]

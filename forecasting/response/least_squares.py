@@ -83,7 +83,6 @@ def fit_slopes(y: Array, x: Array, common: Array, groups: Groups, *, instrument:
         y: (n,) outcome, with the groups' means removed.
         x: (n,) regressor, likewise.
         common: (n, q) columns Z, likewise; q may be 0.
-        groups: the groups of the rows.
         instrument: (n,) instrument for x, likewise.
 
     Raises:
@@ -161,9 +160,7 @@ def _slope_variance(own: Array, ratio: Array, weights: Array, omega: Array, grou
 
 
 def _clustered(weights: Array, residual: Array, groups: Groups) -> Array:
-    """Return standard errors of the common coefficients, clustered by group; NaN with
-    a single group.
-    """
+    """Return standard errors of the common coefficients, clustered by group; NaN with a single group."""
     rows, count = len(residual), len(groups.sizes)
     if count == 1:
         return np.full(len(weights), np.nan)

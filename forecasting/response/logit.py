@@ -211,9 +211,7 @@ def _off(values: Array, held: Array) -> Array:
 
 
 def _conditional_f(regressor: Array, other: Array, instruments: Array, gone: int) -> float:
-    """Return the first-stage F of one of two endogenous regressors, given
-    the other (homoscedastic).
-    """
+    """Return the first-stage F of one of two endogenous regressors, given the other (homoscedastic)."""
     fitted = instruments @ np.linalg.lstsq(instruments, other)[0]
     left = regressor - other * (fitted @ regressor) / (fitted @ other)
     error = left - instruments @ np.linalg.lstsq(instruments, left)[0]

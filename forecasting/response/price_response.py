@@ -165,10 +165,7 @@ class PriceResponse(BaseEstimator):
         self.control_effects_ = dict(zip(controls, common, strict=False))
         categories = rows.groupby("product")["category"].first()
         self.elasticity_, shrunk = table_of(slopes, categories, weeks_sold(rows), self.pooled_)
-        self.variance_ = {
-            "within_category": shrunk.within_variance,
-            "between_categories": shrunk.between_variance,
-        }
+        self.variance_ = {"within_category": shrunk.within_variance, "between_categories": shrunk.between_variance}
         best, effect = reference_effect(design.y, design.x, design.past, design.future, design.common, design.groups)
         self.reference_effect_ = ReferenceEffect(effect.coefficient, effect.se, *shapes[best])
         self._fit_categories(rows, instruments, promotion)
@@ -184,9 +181,7 @@ class PriceResponse(BaseEstimator):
         return [(float(memory), float(loss)) for memory in memories for loss in losses]
 
     def _fit_categories(self, rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> None:
-        """Regress log units per basket of each category on its log price index, with its
-        mean and season.
-        """
+        """Regress log units per basket of each category on its log price index, with its mean and season."""
         totals = category_totals(rows, instruments, controls)
         count = weeks_sold(totals)
         self.category_identification_, pooled = None, CoefficientEstimate(np.nan, np.nan)

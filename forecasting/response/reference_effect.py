@@ -46,7 +46,6 @@ def reference_columns(rows: pd.DataFrame, shapes: Sequence[Shape]) -> pd.DataFra
 
     Args:
         rows: `product` and `price`, sorted by product and week.
-        shapes: the shapes.
 
     Returns:
         The columns ("past", *shape) and ("future", *shape).
@@ -78,7 +77,6 @@ def reference_effect(
         past: (n, S) what each shape of a reference price adds, likewise.
         future: (n, S) the same of the prices to come.
         common: (n, q) columns with one coefficient for all products, likewise.
-        groups: the products of the rows.
 
     Returns:
         Which shape fits best, and its coefficient; NaN where the prices cannot tell.

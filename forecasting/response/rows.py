@@ -21,9 +21,7 @@ def regression_rows(panel: pd.DataFrame, *, shapes: Sequence[Shape], columns: Se
     Weeks with a stockout are left out, as their units are only a lower bound of the demand.
 
     Args:
-        panel: the weekly panel.
         shapes: memory (weight of the last reference price in the next one) and loss aversion.
-        columns: further required columns.
     """
     rows = check_rows(panel, ["product", "week", "units", "price", "traffic"], name="panel")
     if missing := [name for name in columns if name not in rows]:

@@ -27,7 +27,6 @@ def allowed_path(
 
     Args:
         rules: The price rules; their planned prices are replaced by the current ones.
-        catalogue: The products.
         wanted: (T, N) the prices that are asked for, currency per unit.
         current: (T, N) the prices that are planned anyway, which a product whose price must not
             change keeps.

@@ -1,6 +1,4 @@
-"""What guardrails made of a proposed action: allowed prices and discounts, and the rules
-that changed them.
-"""
+"""What guardrails made of a proposed action: allowed prices and discounts, and the rules that changed them."""
 
 from __future__ import annotations
 
@@ -77,9 +75,7 @@ class GuardedAction:
     prior_price: Prices | None = None
 
     def rules(self, market: int, product: int) -> list[str]:
-        """Names of the rules that changed the price or a discount of a product in a
-        market, by number.
-        """
+        """Names of the rules that changed the price or a discount of a product in a market, by number."""
         return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
 
 

@@ -66,7 +66,6 @@ class PriceLinks:
         Args:
             low: (N,) lower bounds, prices of the grid.
             high: (N,) upper bounds, prices of the grid.
-            grid: The price grid.
         """
         low, high = low.copy(), high.copy()
         changed = True
@@ -84,9 +83,7 @@ class PriceLinks:
         return low, high
 
     def ordered(self, price: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid) -> NDArray[np.float64]:
-        """(N,) prices that keep all links: larger products are raised, within upper bounds
-        that `bounds` made.
-        """
+        """(N,) prices that keep all links: larger products are raised, within upper bounds that `bounds` made."""
         price = price.copy()
         while True:
             before = price.copy()

@@ -22,10 +22,8 @@ class RuleStep(NamedTuple):
     """What one rule changed, by more than the last bits.
 
     Args:
-        rule: name of the rule.
         moved: (E, N) where it changed something.
         before: (M,) prices, currency per unit, or (M, K) discounts before it, where it did.
-        after: the same after it.
     """
 
     rule: str

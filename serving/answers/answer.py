@@ -102,7 +102,6 @@ def answer_question(
 
     Args:
         question: Text in English, German, French or Spanish.
-        predictor: What gave the decision.
         seen: The one market of the decision, as the predictor observed it.
         decision: The prices of the market's state.
         history: Reads the decision log; None without one.

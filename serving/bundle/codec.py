@@ -1,6 +1,4 @@
-"""Price rules and catalogue as JSON: plain numbers, with every shape and bound checked when they
-are read.
-"""
+"""Price rules and catalogue as JSON: plain numbers, with every shape and bound checked when they are read."""
 
 from __future__ import annotations
 
@@ -81,9 +79,7 @@ class PolicySetup:
         return NetworkPolicy(name, _WithoutMemory(network), self.layout, self.base_price, self.product_wise, base)
 
     def memory_text(self, digest: str) -> RecurrentText:
-        """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns
-        it.
-        """
+        """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns it."""
         rows = self.catalogue.num_products if self.product_wise else 1
         return RecurrentText(self.memory, rows, bytes.fromhex(digest)[:8])
 

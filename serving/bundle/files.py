@@ -1,6 +1,4 @@
-"""The folder that a bundle is: exactly these files, each read once, all written completely or not
-at all.
-"""
+"""The folder that a bundle is: exactly these files, each read once, all written completely or not at all."""
 
 from __future__ import annotations
 
@@ -120,9 +118,7 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def check_target(out: Path) -> None:
-    """Raise BundleError unless `out` is a new path, or a bundle (valid or not) that may be
-    replaced.
-    """
+    """Raise BundleError unless `out` is a new path, or a bundle (valid or not) that may be replaced."""
     if not out.exists() and not out.is_symlink():
         return
     if out.is_dir() and not out.is_symlink():
@@ -133,9 +129,7 @@ def check_target(out: Path) -> None:
 
 
 def write_files(out: Path, files: Mapping[str, bytes], check: Callable[[Path], object]) -> None:
-    """Put the files at `out`, completely or not at all, once `check` has passed on the folder that
-    holds them.
-    """
+    """Put the files at `out`, completely or not at all, once `check` has passed on the folder that holds them."""
     with whole_folder(out) as temporary:
         for name, content in files.items():
             (temporary / name).write_bytes(content)

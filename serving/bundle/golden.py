@@ -1,6 +1,4 @@
-"""Golden vectors: inputs with the expected answers, stored in the bundle and checked whenever it is
-loaded.
-"""
+"""Golden vectors: inputs with the expected answers, stored in the bundle and checked whenever it is loaded."""
 
 from __future__ import annotations
 
@@ -32,8 +30,6 @@ def record(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, 
     the other.
 
     Args:
-        setup: The policy without its network.
-        network: The network.
         memory: The text form of the recurrent state.
         seed: Selects the market states.
     """
@@ -93,9 +89,7 @@ def _answer(
     state: State,
     recorded: list[float] | None = None,
 ) -> tuple[dict[str, list[Any]], str | None]:
-    """The answer for one market and the text of its recurrent state; the rules apply to `recorded`,
-    where given.
-    """
+    """The answer for one market and the text of its recurrent state; the rules apply to `recorded`, where given."""
     view = market_view(setup.catalogue, state)
     period = int(view.period[0])
     action, notes = _act(setup, network, view, memory.read(state.get(MEMORY), period))

@@ -44,9 +44,7 @@ _MOST_NUMBERS = 1 << 24
 
 
 def scan(model: bytes) -> None:
-    """Raise BundleError unless the model is one flat graph of standard operators with its weights
-    inside.
-    """
+    """Raise BundleError unless the model is one flat graph of standard operators with its weights inside."""
     _message(memoryview(model), "model")
 
 

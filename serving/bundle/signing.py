@@ -26,9 +26,7 @@ Key = TypeVar("Key", Ed25519PrivateKey, Ed25519PublicKey)
 
 
 def own_key_paths(out: Path) -> tuple[Path, Path]:
-    """Paths of the private and the public key that `export` makes by default: OUT.key.pem and
-    OUT.pub.pem.
-    """
+    """Paths of the private and the public key that `export` makes by default: OUT.key.pem and OUT.pub.pem."""
     return out.with_name(out.name + ".key.pem"), out.with_name(out.name + ".pub.pem")
 
 

@@ -33,11 +33,7 @@ class TrainingRange:
         return bool(self.low[self.names.index("log_stock_cover")] >= MOST_COVER)
 
     def most_stock(self, catalogue: Catalogue) -> NDArray[np.float64]:
-        """(N,) most units on hand in the first period, with none on order, whose features lie within the range.
-
-        Args:
-            catalogue: The catalogue of the bundle.
-        """
+        """(N,) most units on hand in the first period, with none on order, whose features lie within the range."""
         c, most = feature_constants(catalogue), np.full(catalogue.num_products, np.inf)
         for name, high in zip(self.names, self.high, strict=True):
             if high < MOST_COVER and name.startswith(("log_stock_cover", "log_position_cover", "log_cover[")):

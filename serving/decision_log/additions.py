@@ -43,7 +43,6 @@ def additions(named: Sequence[tuple[str, Decision]], drafts: Drafts, reply: Repl
 
     Args:
         named: The decisions, each with its request id.
-        drafts: Seals rows.
         reply: The answer that holds them, to be kept; if one is kept already, nothing is written.
 
     Returns:

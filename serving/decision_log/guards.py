@@ -45,7 +45,6 @@ def guard(connection: Connection, name: str, *, new: bool) -> None:
     """Let the database refuse changes; where it no longer did, say so.
 
     Args:
-        connection: The database.
         name: How the log calls itself.
         new: Whether its tables were just made.
     """

@@ -79,11 +79,8 @@ def rotate(storage: Storage, days: float, archive: Path | None, by: str, reason:
     takes with it the keys of markets of which nothing is left.
 
     Args:
-        storage: The log.
         days: Age.
         archive: A new SQLite file, without the keys; None discards.
-        by: Who does it.
-        reason: Why.
 
     Raises:
         ChainError: The rows do not match their hashes; nothing is removed.

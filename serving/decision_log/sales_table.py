@@ -77,7 +77,6 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     memory.
 
     Args:
-        log: The decision log.
         out: A .csv or .parquet file, which is written completely or not at all.
 
     Raises:

@@ -47,8 +47,6 @@ class Opened(NamedTuple):
 
     Attributes:
         id: Number of its row.
-        record: What it holds.
-        key: The key of its market.
         dictionary: What it was compressed against.
     """
 
@@ -112,8 +110,6 @@ class Sealer:
         """The row of a decision, without its links, and its text for the chain where that is known.
 
         Args:
-            writing: The transaction.
-            record: The decision.
             text: Its packed rows, which a draft with a number does without.
             draft: Its body, which counts where the market has its key.
 

@@ -123,12 +123,7 @@ Work = Callable[[Writing], Any]
 
 
 class Transactions:
-    """Does work in transactions, for one thread.
-
-    Args:
-        engine: The database.
-        name: Its name in messages.
-    """
+    """Does work in transactions, for one thread."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine, self._name = engine, name

@@ -34,7 +34,6 @@ def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
     """The ends of all chains, once every hash after `since` is checked.
 
     Args:
-        storage: The log.
         head: A hash noted earlier; it must still be in the log.
         since: The ends that an earlier check found; by default, all is checked.
 

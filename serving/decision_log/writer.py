@@ -16,7 +16,6 @@ class WriterProcess:
 
     Args:
         place: A path or a URL of a log that is ready.
-        name: Its name in messages.
     """
 
     def __init__(self, place: str | os.PathLike[str], name: str) -> None:

@@ -1,6 +1,4 @@
-"""Units sold in a period at a mean demand: mean and interval under limited stock.
-Needs numpy alone.
-"""
+"""Units sold in a period at a mean demand: mean and interval under limited stock. Needs numpy alone."""
 
 from __future__ import annotations
 

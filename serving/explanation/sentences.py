@@ -74,11 +74,8 @@ def explain_decision(bundle: Bundle, policy: Policy, view: MarketView, decision:
     """Explain one product's price in a decision.
 
     Args:
-        bundle: The policy bundle.
         policy: What gave the answer, with its recurrent state held fixed.
-        view: The market of the decision.
         decision: The answer, with its arm and warnings.
-        product: Name of the product.
 
     Raises:
         StateError: For a product that the catalogue does not have.

@@ -1,6 +1,4 @@
-"""Expected sales and money at other prices in a state, by the price response that
-the bundle carries.
-"""
+"""Expected sales and money at other prices in a state, by the price response that the bundle carries."""
 
 from __future__ import annotations
 
@@ -34,7 +32,6 @@ class Interval:
     """A mean with its 95% interval.
 
     Attributes:
-        mean: The mean.
         ci95: The range that contains 95% of such periods.
     """
 
@@ -95,10 +92,6 @@ def what_if(
     """The curve of one product in one market, the other products at the prices of the answer.
 
     Args:
-        bundle: The policy bundle.
-        view: The market of the answer.
-        answer: The prices that were given.
-        product: Name of the product.
         prices: Prices to evaluate, currency per unit; by default a grid over the bounds of
             the price rules.
 
@@ -141,17 +134,13 @@ def _asked(prices: Any) -> Array:
 
 
 def _grid(bundle: Bundle, n: int) -> Array:
-    """Prices from the lowest to the highest that bounds and ladder allow, whatever
-    the current price.
-    """
+    """Prices from the lowest to the highest that bounds and ladder allow, whatever the current price."""
     rules = bundle.guardrails
     return np.unique(rules.nearest(np.linspace(rules.low, rules.high, GRID))[:, n].round(6))
 
 
 def _guarded(rules: Guardrails, view: MarketView, answer: PriceAnswer, n: int, prices: Array) -> Array:
-    """(B,) prices of one product after the price rules, the other products at the prices
-    of the answer.
-    """
+    """(B,) prices of one product after the price rules, the other products at the prices of the answer."""
     asked = _prices(answer, n, prices).astype(np.float32)
     return rules.apply(Action(asked), view.take(np.zeros(len(prices), np.intp))).price[:, n].astype(np.float64)
 
@@ -227,9 +216,7 @@ def on_sale(view: MarketView, answer: PriceAnswer) -> Array:
 
 
 def _rival_prices(response: ChoiceModel, view: MarketView) -> Array | None:
-    """(R,) competitors' prices: the lowest of a product is observed, and is assigned to its
-    usually cheapest offer.
-    """
+    """(R,) competitors' prices: the lowest of a product is observed, and is assigned to its usually cheapest offer."""
     if view.competitor_price is None:
         return None
     seen = np.minimum(view.competitor_price[0].astype(np.float64), 1e12)[response.rivals_product]

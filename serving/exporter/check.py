@@ -1,6 +1,4 @@
-"""What held prices earn in a market, over posterior draws and customers: measured at the export and
-at each refresh.
-"""
+"""What held prices earn in a market, over posterior draws and customers: measured at the export and at each refresh."""
 
 from __future__ import annotations
 
@@ -30,8 +28,6 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
     without a posterior.
 
     Args:
-        spec: The market.
-        policy: The policy.
         seed: Selects the test seeds, and seeds the search for the best fixed prices.
     """
     from ...agents import best_fixed
@@ -49,9 +45,7 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
 
 
 def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed: int) -> dict[str, float]:
-    """The features that lie far outside the training range in more than 5% of product-periods,
-    with that share.
-    """
+    """The features that lie far outside the training range in more than 5% of product-periods, with that share."""
     from ...envs import rollout
     from ...pricing import product_features
 

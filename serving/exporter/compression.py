@@ -63,7 +63,6 @@ def compress(
     """Put a smaller policy in the place of a learned one, and measure what it loses.
 
     Args:
-        run: The run.
         method: `small`, `tree` or `prune`, see `repricer.agents.compression.compressed`.
         size: Largest number of parameters, as a share of the network's; not for a tree.
         leaves: Most leaves of a tree.
@@ -104,8 +103,6 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
     of a percent.
 
     Args:
-        run: The run.
-        policy: The other policy.
         episodes: Number of test episodes to begin with.
         seed: Selects the test seeds.
     """

@@ -112,8 +112,6 @@ def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: st
     """All that a bundle needs beside the network.
 
     Args:
-        spec: The market.
-        policy: The policy.
         rule: Name of the rule that sets its base prices, if one does.
     """
     from ...envs import catalogue_of
@@ -164,12 +162,7 @@ def market_facts(spec: MarketSpec) -> dict[str, Any]:
 
     market, charged = spec.market, charged_range(spec)
     return {
-        "scenario": {
-            "name": spec.name,
-            "version": spec.version,
-            "period": market.period,
-            "currency": market.currency,
-        },
+        "scenario": {"name": spec.name, "version": spec.version, "period": market.period, "currency": market.currency},
         "data": {"tables_sha256": (spec.history.tables_sha256 or None) if spec.history is not None else None},
         "charged": None if charged is None else {"low": charged.low.tolist(), "high": charged.high.tolist()},
         "objective": market.objective,

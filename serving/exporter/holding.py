@@ -83,8 +83,6 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
     """The network of a bundle, and the policy around it.
 
     Args:
-        run: The training run.
-        holding: Which prices to hold.
         seed: Seed of the search for the best fixed prices.
 
     Raises:
@@ -128,10 +126,6 @@ def fixed_in_advance(spec: MarketSpec, holding: Holding, seed: int) -> tuple[Act
 def check_orders(spec: MarketSpec, holding: Holding) -> None:
     """Check that a bundle need not order units where its prices were not learned.
 
-    Args:
-        spec: The market.
-        holding: Which prices the bundle holds.
-
     Raises:
         BundleError: It would have to.
     """
@@ -146,8 +140,6 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
     """The base prices of a bundle by period, (T, N), and the promotions that are planned with them.
 
     Args:
-        spec: The market.
-        holding: Which prices the bundle holds.
         base_price: (N,) what the learned network multiplies; None without one.
         seed: Seed of the search for the best fixed prices.
     """

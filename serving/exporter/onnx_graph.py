@@ -44,9 +44,7 @@ class _LstmNodes(torch.nn.Module):
     def forward(
         self, row: torch.Tensor, states: tuple[torch.Tensor, torch.Tensor]
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """From (1, rows, F) and states (layers, rows, units) to the last layer's output and
-        the new states.
-        """
+        """From (1, rows, F) and states (layers, rows, units) to the last layer's output and the new states."""
         layers, rows, _ = states[0].shape
         before = [state.split(1) if layers > 1 else (state,) for state in states]
         after: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -77,7 +75,6 @@ class PolicyGraph(torch.nn.Module):
     Args:
         actor: The deterministic part of the policy; a distribution's argument checks
             cannot be exported.
-        setup: The policy without its network.
     """
 
     def __init__(self, actor: Actor, setup: PolicySetup) -> None:
@@ -98,9 +95,7 @@ class PolicyGraph(torch.nn.Module):
         return (*(part for part in parts if part is not None), *notes)
 
     def _prices(self, raw: torch.Tensor) -> torch.Tensor:
-        """`price_multiplier` in three operators instead of five; each takes a thirtieth of a
-        small network's call.
-        """
+        """`price_multiplier` in three operators instead of five; each takes a thirtieth of a small network's call."""
         log_high, log_low = self.layout.logs
         return (log_high * torch.nn.functional.leaky_relu(raw.clip(-1.0, 1.0), -log_low / log_high)).exp()
 

@@ -1,3 +1,1 @@
-"""The price list: what is proposed for each product and week, what the desk decided, and when
-it is live.
-"""
+"""The price list: what is proposed for each product and week, what the desk decided, and when it is live."""

@@ -25,9 +25,7 @@ _SAME = 1e-6
 
 
 class LiveList(NamedTuple):
-    """A list that is live: its rows with who decided and when, and how many decisions were
-    not recorded before.
-    """
+    """A list that is live: its rows with who decided and when, and how many decisions were not recorded before."""
 
     rows: list[PriceRow]
     new: int
@@ -38,8 +36,6 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
 
     Args:
         source: What error messages call the list.
-        rows: The rows.
-        by: Who decides.
         rest: What happens to rows that are still proposed: approved or postponed;
             None refuses them.
 
@@ -113,7 +109,6 @@ def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: P
     Args:
         rows: Decided rows that `check_decisions` accepted.
         bundle: The bundle by whose rules they were checked.
-        log: The decision log.
         out: CSV file of the live prices, one row per product, zone and week.
 
     Raises:
@@ -173,10 +168,7 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
 
 
 def _broken_rules(
-    source: str,
-    rows: Sequence[tuple[int, PriceRow]],
-    bundle: Bundle,
-    only: Collection[tuple[str, str, dt.date]] | None,
+    source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle, only: Collection[tuple[str, str, dt.date]] | None
 ) -> list[str]:
     """A line for each of a zone's numbered rows whose price the rules would change."""
     product = {name: n for n, name in enumerate(bundle.catalogue.products)}

@@ -34,7 +34,6 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
     Args:
         path: The file, .csv or .xlsx, or the folder, .parquet, with a Parquet file a week; missing
             folders are made.
-        rows: The rows.
         currency: What the workbook's notes call the unit of money.
 
     Raises:
@@ -82,9 +81,7 @@ def read_list(path: Path) -> list[PriceRow]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Millions of cells without a cycle among them: walking them again and again would
-    double the time.
-    """
+    """Millions of cells without a cycle among them: walking them again and again would double the time."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -156,10 +153,6 @@ def _number(cell: Any) -> Any:
     return number if math.isfinite(number) and type(cell) is not bool else str(cell)
 
 
-def _dates(column: Sequence[Any]) -> list[Any]:
-    return [_date(cell) for cell in column]
-
-
 def _date(cell: Any) -> Any:
     if isinstance(cell, dt.datetime):
         return cell.date()
@@ -171,19 +164,16 @@ def _date(cell: Any) -> Any:
     return cell
 
 
-_READERS = {"text": _texts, "number": _numbers, "date": _dates}
+_READERS = {"text": _texts, "number": _numbers, "date": lambda column: list(map(_date, column))}
 
 
 def _csv_text(rows: Iterable[PriceRow]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    writer.writerows(map(_csv_cells, rows))
+    for row in rows:
+        writer.writerow(safe_text(cell) if type(cell) is str else cell for cell in msgspec.structs.astuple(row))
     return text.getvalue()
-
-
-def _csv_cells(row: PriceRow) -> list[Any]:
-    return [safe_text(value) if type(value) is str else value for value in msgspec.structs.astuple(row)]
 
 
 def csv_lines(path: Path) -> list[list[str]]:

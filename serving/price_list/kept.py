@@ -79,7 +79,6 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         Args:
             origin: What the assessment was made from.
-            found: The assessment.
             rows: The rows of its recommended prices.
         """
         from ...evaluation.uncertainty.draws import DRAWS
@@ -107,9 +106,6 @@ def origin_of(market: Path, policies: Iterable[str], *, draws: int | None, risk:
     Args:
         market: Folder of a market or of a run.
         policies: Run folders, bundles, or names of rules.
-        draws: As for `Origin`.
-        risk: As for `Origin`.
-        seed: As for `Origin`.
 
     Example:
         >>> origin_of(Path("nowhere"), ["regular"], draws=None, risk="mean", seed=0).policies

@@ -13,7 +13,6 @@ def markdown_rows(plan: MarkdownPlan, *, zone: str = ALL_STORES, seed: int = 0) 
     at planned prices.
 
     Args:
-        plan: The plan.
         zone: Name of the stores that the market stands for.
         seed: Selects the test seeds of the expected figures.
 

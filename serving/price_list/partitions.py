@@ -19,7 +19,6 @@ def write_partitions(path: Path, rows: Sequence[PriceRow]) -> None:
 
     Args:
         path: The folder, which a list that is there already is replaced in.
-        rows: The rows.
 
     Raises:
         ListError: Something else is there.

@@ -135,9 +135,7 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
 
     @property
     def price(self) -> float:
-        """The price that is charged if the row stands as it is: a postponed one keeps
-        the current price.
-        """
+        """The price that is charged if the row stands as it is: a postponed one keeps the current price."""
         if self.status == "postponed":
             return self.current_price
         return self.new_price if self.decided_price is None else self.decided_price
