@@ -42,7 +42,7 @@ _CLEAR = 5.0
 _LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
 # Weeks before the market whose prices its rules may look back at, and the change that is one.
-_PAST_WEEKS, _SAME = 13, 0.01
+_PAST_WEEKS, _SAME, _DIGITS = 13, 0.01, 1e-6
 # Below this share of the regular price, a price is reduced.
 _REDUCED = 0.98
 # A segment's elasticity relative to the average one.
@@ -221,12 +221,16 @@ def _with_competing_price(split: Split) -> pd.DataFrame:
 
 
 def _past_price(split: Split, response: FittedDemand) -> np.ndarray:
-    """(B, N) prices of the last weeks; regular ones before the first sale, and no changes that are mere means of lines."""
+    """(B, N) prices of the last weeks: regular ones before the first sale, and small changes left out where one of two
+    prices is a mean of several, which is seldom in whole cents.
+    """
     recent = split.past.pivot(index="week", columns="product", values="price")[list(response.products)]
     recent = recent.iloc[-_PAST_WEEKS * split.per_week :].to_numpy(dtype=np.float64)
     price = np.where(np.isnan(recent), response.regular_price, recent)
     for t in range(len(price) - 2, -1, -1):
-        price[t] = np.where(abs(price[t] / price[t + 1] - 1) < _SAME, price[t + 1], price[t])
+        change, pair = abs(price[t] / price[t + 1] - 1), price[t : t + 2]
+        whole = (abs(pair - pair.round(2)) < _DIGITS * pair).all(axis=0)
+        price[t] = np.where(change < np.where(whole, _DIGITS, _SAME), price[t + 1], price[t])
     return price
 
 
