@@ -291,6 +291,27 @@ def test_a_log_that_cannot_be_written_says_so_to_all_who_wait(one: Bundle, path:
     assert log.verify().rows == 1
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_log_whose_file_is_moved_or_replaced_takes_no_decision_until_it_is_back(
+    one: Bundle, path: Path, tmp_path: Path, apart: bool
+) -> None:
+    state, aside = example_state(one.catalogue), tmp_path / "aside.db"
+    answer = Predictor(one).price(state)
+    with closing(DecisionLog(path, apart=apart)) as log:
+        log.record(answer, state, "before")
+        path.rename(aside)
+        for put in (lambda: None, path.touch):
+            put()
+            with pytest.raises(LogError, match="its file was moved, deleted or replaced; put it back, or restart"):
+                log.record(answer, state, "lost")
+            with pytest.raises(LogError, match="moved, deleted or replaced"):
+                log.verify()
+        assert path.stat().st_size == 0
+        aside.rename(path)
+        log.record(answer, state, "after")
+    assert [row["request_id"] for row in DecisionLog(path).export()][::3] == ["before", "after"]
+
+
 def test_who_waits_behind_a_lock_waits_no_longer_than_the_first(one: Bundle, path: Path) -> None:
     log, state = DecisionLog(path), example_state(one.catalogue)
     answer = Predictor(one).price(state)
