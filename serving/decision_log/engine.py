@@ -26,6 +26,8 @@ _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "b
 def url_of(place: str | os.PathLike[str]) -> URL:
     """The URL of a place. Raises ValueError for one that is neither SQLite nor PostgreSQL."""
     text = os.fspath(place)
+    if not text:
+        raise ValueError("decision log must be a path or a URL; got an empty text; name a file, or leave it out")
     if "://" not in text:
         return URL.create("sqlite", database=text)
     try:

@@ -270,7 +270,7 @@ def test_a_log_of_the_former_schema_is_refused_and_left_alone(tmp_path: Path) ->
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("decisions",)]
 
 
-@pytest.mark.parametrize("place", ["mysql://root@localhost/x", "postgresql://", "://"])
+@pytest.mark.parametrize("place", ["mysql://root@localhost/x", "postgresql://", "://", ""])
 def test_another_database_is_one_line(place: str) -> None:
     with pytest.raises(ValueError, match="decision log must be") as caught:
         DecisionLog(place)
