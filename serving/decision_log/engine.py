@@ -56,7 +56,7 @@ def engine_of(url: URL) -> Engine:
         pages = f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}"
         settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", pages)
         if url.database:
-            _keep_to(engine, url.database)
+            _keep_to(engine, os.path.abspath(url.database))
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: Any) -> None:

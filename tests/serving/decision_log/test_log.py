@@ -312,6 +312,18 @@ def test_a_log_whose_file_is_moved_or_replaced_takes_no_decision_until_it_is_bac
     assert [row["request_id"] for row in DecisionLog(path).export()][::3] == ["before", "after"]
 
 
+def test_a_log_with_a_relative_path_outlasts_a_change_of_folder(
+    one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = example_state(one.catalogue)
+    with closing(DecisionLog("decisions.db")) as log:
+        log.record(Predictor(one).price(state), state, "before")
+        monkeypatch.chdir("/")
+        log.record(Predictor(one).price(state), state, "after")
+        assert log.verify().rows == 2
+
+
 def test_who_waits_behind_a_lock_waits_no_longer_than_the_first(one: Bundle, path: Path) -> None:
     log, state = DecisionLog(path), example_state(one.catalogue)
     answer = Predictor(one).price(state)
