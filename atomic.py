@@ -7,6 +7,7 @@ one, never a part of either.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,6 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a write that finds no room: disk, quota, or largest file."""
 
 
 def write_whole(path: Path, content: bytes | str, *, mode: int | None = None) -> None:
@@ -169,7 +173,8 @@ def _temporary(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        if str(error.filename) == str(temporary):
+        # A write to a full disk names no file.
+        if error.errno in FULL or str(error.filename) == str(temporary):
             error.filename = str(path)
         raise
 

@@ -13,6 +13,7 @@ from functools import partial
 import click
 
 from .. import __version__
+from ..atomic import FULL
 
 _COMMANDS = {
     "cycle": "from a shop's files to the price list of the weeks to come, every week",
@@ -83,7 +84,8 @@ class _Commands(click.Group):
             _fail(f"this command needs {error.name}, which is not installed; pip install 'repricer[{extra}]'", 1)
         except OSError as error:
             said = str(error.strerror or error)
-            _fail(f"{error.filename}: {said}; check the path and its permissions" if error.filename else said, 1)
+            advice = "make room there" if error.errno in FULL else "check the path and its permissions"
+            _fail(f"{error.filename}: {said}; {advice}" if error.filename else said, 1)
         except KeyboardInterrupt:
             _fail("interrupted; run the same command again to continue", 130)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -37,6 +38,17 @@ class _Out(click.Path):
                 "another path"
             )
         return path
+
+
+class Number(click.FloatRange):
+    """A number in a range, of which click takes `nan` for a part."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return found
 
 
 OUT = _Out(path_type=Path)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import whole_file
-from ._options import FILE, OUT, emit, json_option, say, show, tables_options
+from ._options import FILE, OUT, Number, emit, json_option, say, show, tables_options
 from ._tables import Layout, file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purpl
 )
 @click.option(
     "--false-alarms",
-    type=click.FloatRange(min=0, max=12, min_open=True),
+    type=Number(min=0, max=12, min_open=True),
     default=0.2,
     show_default=True,
     help="False alarms allowed per year and series.",

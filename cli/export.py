@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_whole
-from ._options import FILE, OUT, emit, episodes_option, json_option, key_option, progress_bar, say, seed_option, setting
+from ._options import (
+    FILE,
+    OUT,
+    Number,
+    emit,
+    episodes_option,
+    json_option,
+    key_option,
+    progress_bar,
+    say,
+    seed_option,
+    setting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +67,7 @@ _NO_POSTERIOR = (
 )
 @click.option(
     "--size",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=0.1,
     show_default=True,
     help="Parameters of the smaller network, as a share of the learned one's.",

@@ -11,7 +11,7 @@ import click
 
 from ..atomic import write_json
 from ..encryption import secret
-from ._options import FILE, OUT, emit, json_option, say, say_aside, tables_options
+from ._options import FILE, OUT, Number, emit, json_option, say, say_aside, tables_options
 
 _line_key = click.option(
     "--shops-key",
@@ -23,7 +23,7 @@ _line_key = click.option(
 _out = click.option("--out", type=OUT, required=True, help="File for what all products have in common (.json).")
 _wait = click.option(
     "--wait",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=3600.0,
     show_default=True,
     help="Longest time to wait for the shops to come, in seconds.",
@@ -35,7 +35,7 @@ def _timeout(seconds: float, what: str) -> Callable[[Callable[..., None]], Calla
     return click.option(
         "--timeout",
         "seconds",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         default=seconds,
         show_default=True,
         help=f"Longest time for a shop {what}, in seconds; then the round is taken again without it.",

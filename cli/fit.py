@@ -14,7 +14,7 @@ from ._compile_ahead import CompileAhead
 from ._fit_lines import show_report
 from ._fit_market import FORECASTERS, tables_of
 from ._fit_parts import fit_parts, show_parts
-from ._options import FILE, OUT, emit, json_option, place_option, say, seed_option, tables_options
+from ._options import FILE, OUT, Number, emit, json_option, place_option, say, seed_option, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Widening(click.ParamType):
 )
 @click.option(
     "--epsilon",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=None,
     help="Make all that is published of segments, and a network's weights, differentially private at this cost in all, "
     "paid from the budget of DATASET (see repricer data budget).  [default: exact]",
@@ -130,7 +130,7 @@ class Widening(click.ParamType):
 @click.option(
     "--epsilon-share",
     "shares",
-    type=(click.Choice(["counts", "figures", "units", "network"]), click.FloatRange(min=0)),
+    type=(click.Choice(["counts", "figures", "units", "network"]), Number(min=0)),
     multiple=True,
     callback=lambda _context, _option, given: dict(given),
     help="What a release has of epsilon, in proportion; repeatable.  [default: counts 0.2, figures 0.27, units 0.18, "

@@ -14,7 +14,7 @@ import click
 from rich.markup import escape
 
 from ..atomic import write_json
-from ._options import FILE, OUT, check_table_path, emit, figures_table, json_option, say, show
+from ._options import FILE, OUT, Number, check_table_path, emit, figures_table, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
@@ -133,7 +133,7 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
 
 @command.command()
 @click.argument("log")
-@click.option("--days", type=click.FloatRange(min=0), required=True, help="Age of the decisions that go.")
+@click.option("--days", type=Number(0, 36525), required=True, help="Age of the decisions that go.")
 @click.option("--out", type=OUT, help="Archive, a new SQLite file.")
 @click.option("--discard", is_flag=True, help="Delete instead of archiving.")
 @_by

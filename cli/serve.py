@@ -17,7 +17,7 @@ import click
 
 from ..serving.documents import fields
 from ..serving.http.settings import ServiceSettings
-from ._options import FILE, emit, json_option, key_option, say, seed_option
+from ._options import FILE, Number, emit, json_option, key_option, say, seed_option
 
 if TYPE_CHECKING:
     from ..serving.http.processes.workers import Inherited
@@ -56,7 +56,7 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
     "--drain",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0, 3600),
+    type=Number(0, 3600),
     help="Seconds from SIGTERM, when /readyz begins to say no, to the end: time for a load balancer to see it.",
 )
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,8 @@ _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "b
 def url_of(place: str | os.PathLike[str]) -> URL:
     """The URL of a place. Raises ValueError for one that is neither SQLite nor PostgreSQL."""
     text = os.fspath(place)
+    if not text:
+        raise ValueError("decision log must be a path or a URL; got an empty text; name a file, or leave it out")
     if "://" not in text:
         return URL.create("sqlite", database=text)
     try:
@@ -52,6 +55,8 @@ def engine_of(url: URL) -> Engine:
         # So that commits seldom move pages to their place: a thread of the storage does it before.
         pages = f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}"
         settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", pages)
+        if url.database:
+            _keep_to(engine, os.path.abspath(url.database))
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: Any) -> None:
@@ -61,6 +66,34 @@ def engine_of(url: URL) -> Engine:
         connection.commit()
 
     return engine
+
+
+def _keep_to(engine: Engine, file: str) -> None:
+    """Refuse to go on where a file was moved, deleted or replaced since the first connection: SQLite would
+    write on into the file that nobody finds any more.
+    """
+    opened: list[tuple[int, int]] = []
+
+    def check(*_: Any) -> None:
+        if opened and _identity(file) != opened[0]:
+            raise sqlite3.OperationalError("its file was moved, deleted or replaced; put it back, or restart")
+
+    @event.listens_for(engine, "connect")
+    def _(*_: Any) -> None:
+        if not opened and (identity := _identity(file)):
+            opened.append(identity)
+
+    # Before a connection, which would make a new file, and before each use of an open one.
+    event.listen(engine, "do_connect", check)
+    event.listen(engine, "checkout", check)
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import os
+import reprlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...pricing import RecurrentPolicy
@@ -28,7 +30,7 @@ from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import add_desk
-from .middleware import MAX_BODY, OPEN_PATHS, Endpoint, Gate, failure
+from .middleware import MAX_BODY, OPEN_PATHS, Endpoint, Gate, failure, problem
 from .outcome_routes import add_outcomes
 from .page import add_page
 from .price_routes import add_answers
@@ -97,6 +99,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.add_exception_handler(Exception, _failed)
+    app.add_exception_handler(RequestValidationError, _misread)
     app.state.deployment, app.state.reload = deployment, functools.partial(reload_quietly, switches)
     app.state.draining, app.state.close = False, lambda: None
     express = add_answers(app, deployment, decisions, recent, aside)
@@ -135,6 +138,13 @@ def _gate(app: _Service, deployment: Deployment, settings: ServiceSettings, expr
 
 def _failed(request: Request, _: Exception) -> Response:
     return failure(request.scope["state"]["request_id"])
+
+
+def _misread(_: Request, error: Any) -> Response:
+    """The framework's own refusal of a query, in one line."""
+    first = error.errors()[0]
+    name, got = first["loc"][1], reprlib.repr(first["input"])
+    return problem(422, f"{name} in the query must be as /docs says; got {got}: {first['msg']}; fix it")
 
 
 def _lifespan(

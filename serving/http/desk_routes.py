@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from anyio import to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
 
 from ..decision_log.transactions import LogError
-from ..price_list.rows import ListError, PriceRow
+from ..price_list.rows import ListError, PriceRow, Status
 from .desk import Desk
 from .middleware import problem
 from .schemas import BodyError, ListApproval, ListDecisions, described_body, problems, read_body
@@ -20,10 +22,21 @@ from .schemas import BodyError, ListApproval, ListDecisions, described_body, pro
 _MOST = 1000
 
 
+class _Wanted(BaseModel, extra="forbid"):
+    """Which rows of the list, and which piece of them."""
+
+    week: dt.date | Literal[""] = ""
+    status: Status | Literal[""] = ""
+    search: str = ""
+    outside: bool = False
+    offset: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=_MOST)] = 100
+
+
 def add_desk(app: FastAPI, desk: Desk) -> None:
     """Add `GET /v1/price-list` and the admin's routes for decisions."""
     routes = _DeskRoutes(desk)
-    app.get("/v1/price-list", responses=problems(409), tags=["price list"])(routes.listed)
+    app.get("/v1/price-list", responses=problems(409, 422), tags=["price list"])(routes.listed)
     app.post(
         "/v1/admin/price-list/decisions",
         responses=problems(409, 413, 422),
@@ -44,30 +57,22 @@ class _DeskRoutes:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def listed(
-        self,
-        week: str = "",
-        status: str = "",
-        search: str = "",
-        outside: bool = False,
-        offset: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
-    ) -> Response:
+    def listed(self, query: Annotated[_Wanted, Query()]) -> Response:
         """Rows of the price list: those of a week, a status, with a text in zone, id, name or
         category, or outside what was mostly charged.
         """
-        text = search.casefold()
+        text = query.search.casefold()
 
         def wanted(row: PriceRow) -> bool:
             return (
-                week in ("", str(row.week))
-                and status in ("", row.status)
-                and (not outside or bool(row.outside_charged))
+                query.week in ("", row.week)
+                and query.status in ("", row.status)
+                and (not query.outside or bool(row.outside_charged))
                 and (not text or text in f"{row.zone} {row.product_id} {row.product} {row.category}".casefold())
             )
 
         try:
-            found = self._desk.shown(wanted, offset, limit)
+            found = self._desk.shown(wanted, query.offset, query.limit)
         except ListError as error:
             return problem(409, str(error))
         return Response(msgspec.json.encode(found), media_type="application/json")

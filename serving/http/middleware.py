@@ -81,7 +81,7 @@ class Gate:
         metrics: Metrics,
         express: Mapping[str, Endpoint],
     ) -> None:
-        self._hosts, self._state_bytes = tuple(hosts), state_bytes
+        self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in hosts), state_bytes
         self.app, self._keys, self._limit, self._metrics, self._express = app, keys, limit, metrics, express
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

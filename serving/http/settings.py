@@ -37,11 +37,11 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     hosts: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(pattern=r"^[^/\s]+$")], ...],
         Meta(
             description="Names or addresses by which callers may name the service (`Host`); any by default, and without "
             "`keys` only those of this machine.",
-            extra={"allowed": "a list of texts"},
+            extra={"allowed": "a list of names without scheme or path"},
         ),
     ] = ()
     shadow: Annotated[

@@ -1,13 +1,16 @@
 """The outside contract: exit codes, one line on stderr, one JSON document on stdout."""
 
+import errno
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from repricer.agents import load_run
 from repricer.atomic import write_whole
 from repricer.cli import _COMMANDS, main
@@ -222,3 +225,30 @@ def test_the_fit_report_goes_with_the_run(tmp_path):
     assert not (folder / "fit.json").exists()  # no such scenario
     keep_fit_report(market, folder)
     assert (folder / "fit.json").read_text(encoding="utf-8") == "{}"
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        (["serve", ".", "--drain", "nan"], "nan is not in the range 0<=x<=3600."),
+        (
+            ["log", "rotate", "x.db", "--by", "Ann", "--discard", "--days", "nan"],
+            "nan is not in the range 0<=x<=36525.",
+        ),
+        (["log", "rotate", "x.db", "--by", "Ann", "--discard", "--days", "1e6"], "is not in the range 0<=x<=36525."),
+    ],
+)
+def test_nan_is_in_no_range_and_no_age_is_above_the_calendar(words: list[str], refusal: str) -> None:
+    refused = CliRunner().invoke(main, words)
+    assert (refused.exit_code, refusal in refused.stderr) == (2, True)
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write does, without a name
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    path = tmp_path / "keys.json"
+    refused = CliRunner().invoke(main, ["keys", "add", str(path), "--role", "read", "--name", "till"])
+    assert (refused.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert refused.stderr == f"repricer: {path}: No space left on device; make room there\n"

@@ -270,7 +270,7 @@ def test_a_log_of_the_former_schema_is_refused_and_left_alone(tmp_path: Path) ->
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("decisions",)]
 
 
-@pytest.mark.parametrize("place", ["mysql://root@localhost/x", "postgresql://", "://"])
+@pytest.mark.parametrize("place", ["mysql://root@localhost/x", "postgresql://", "://", ""])
 def test_another_database_is_one_line(place: str) -> None:
     with pytest.raises(ValueError, match="decision log must be") as caught:
         DecisionLog(place)
@@ -289,6 +289,39 @@ def test_a_log_that_cannot_be_written_says_so_to_all_who_wait(one: Bundle, path:
         db.execute("ALTER TABLE elsewhere RENAME TO decisions")
     log.record(answer, state, "later")
     assert log.verify().rows == 1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_log_whose_file_is_moved_or_replaced_takes_no_decision_until_it_is_back(
+    one: Bundle, path: Path, tmp_path: Path, apart: bool
+) -> None:
+    state, aside = example_state(one.catalogue), tmp_path / "aside.db"
+    answer = Predictor(one).price(state)
+    with closing(DecisionLog(path, apart=apart)) as log:
+        log.record(answer, state, "before")
+        path.rename(aside)
+        for put in (lambda: None, path.touch):
+            put()
+            with pytest.raises(LogError, match="its file was moved, deleted or replaced; put it back, or restart"):
+                log.record(answer, state, "lost")
+            with pytest.raises(LogError, match="moved, deleted or replaced"):
+                log.verify()
+        assert path.stat().st_size == 0
+        aside.rename(path)
+        log.record(answer, state, "after")
+    assert [row["request_id"] for row in DecisionLog(path).export()][::3] == ["before", "after"]
+
+
+def test_a_log_with_a_relative_path_outlasts_a_change_of_folder(
+    one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    state = example_state(one.catalogue)
+    with closing(DecisionLog("decisions.db")) as log:
+        log.record(Predictor(one).price(state), state, "before")
+        monkeypatch.chdir("/")
+        log.record(Predictor(one).price(state), state, "after")
+        assert log.verify().rows == 2
 
 
 def test_who_waits_behind_a_lock_waits_no_longer_than_the_first(one: Bundle, path: Path) -> None:

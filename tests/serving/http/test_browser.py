@@ -18,7 +18,7 @@ with warnings.catch_warnings():
 
 @pytest.fixture(scope="module")
 def client(one_path: Path) -> Iterator[TestClient]:
-    app = create_app(one_path, settings=ServiceSettings(hosts=("localhost", "[::1]")))
+    app = create_app(one_path, settings=ServiceSettings(hosts=("localhost", "[::1]", "Prices.Example.com:443")))
     with TestClient(app, base_url="http://localhost:8000") as client:
         yield client
 
@@ -29,6 +29,7 @@ def client(one_path: Path) -> Iterator[TestClient]:
         ({}, 200),
         ({"host": "[::1]:8000"}, 200),
         ({"host": "LOCALHOST"}, 200),
+        ({"host": "Prices.example.com"}, 200),
         ({"host": "evil.example"}, 421),
         ({"host": "localhost.evil.example:8000"}, 421),
         ({"origin": "http://localhost:8000"}, 200),

@@ -44,6 +44,24 @@ def test_the_list_is_filtered_and_read_in_pieces(dated_bundle: Path, listed: Pat
     assert client.get("/v1/price-list", params={"status": "approved"}).json()["total"] == 0
 
 
+@pytest.mark.parametrize(
+    ("query", "got"),
+    [
+        ({"limit": 0}, "limit in the query must be as /docs says; got '0'"),
+        ({"week": "next"}, "week in the query must be as /docs says; got 'next'"),
+        ({"status": "sold"}, "status in the query must be as /docs says; got 'sold'"),
+        ({"page": 2}, "page in the query must be as /docs says; got '2'"),
+    ],
+)
+def test_a_wrong_query_is_refused_in_one_line(
+    dated_bundle: Path, listed: Path, query: dict[str, Any], got: str
+) -> None:
+    refused = service(dated_bundle, listed).get("/v1/price-list", params=query)
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith(got)
+    assert service(dated_bundle, listed).get("/v1/price-list", params={"week": "", "status": ""}).json()["total"] == 24
+
+
 def test_decisions_are_written_into_the_file(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
     client, other = service(dated_bundle, listed), round(price_rows[7].new_price - 0.05, 2)
     override = LAST | {"status": "overridden", "decided_price": other, "decision_reason": "the rival"}

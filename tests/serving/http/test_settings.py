@@ -24,6 +24,12 @@ from repricer.serving.http.settings import ServiceSettings
         ("killed", 1, "killed must be true or false; got 1"),
         ("watch", 0, "watch must be a number from 0.01 to 1e+09, or null; got 0"),
         ("seed", -1, "seed must be a whole number from 0"),
+        (
+            "hosts",
+            ("https://a.example",),
+            "hosts must be a list of names without scheme or path; got ('https://a",
+        ),
+        ("hosts", ("",), "hosts must be a list of names without scheme or path; got ('',)"),
         ("keys", 3, "keys must be text, or null; got 3"),
     ],
 )
