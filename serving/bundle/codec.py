@@ -181,9 +181,15 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     for name, orders in (("max_order_units", layout.order), ("max_express_units", layout.express)):
         if orders and getattr(catalogue, name) is None:
             raise BundleError(f"{CATALOGUE}: a policy that orders must have {name}; got none; export it again")
+    rules = guardrails_from(guardrails, n)
+    if rules.planned_price is not None and len(rules.planned_price) != t:
+        raise BundleError(
+            f"{GUARDRAILS}: planned_price must have the {t} periods of the forecast; got {len(rules.planned_price)}; export it "
+            "again"
+        )
     return PolicySetup(
         catalogue=catalogue,
-        guardrails=guardrails_from(guardrails, n),
+        guardrails=rules,
         layout=layout,
         base_price=_numbers(CATALOGUE, document, "base_price", (n,), least=1e-9),
         product_wise=document["product_wise"],

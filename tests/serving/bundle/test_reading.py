@@ -217,6 +217,7 @@ def test_a_manifest_that_lists_other_files_is_refused(copy: Path) -> None:
         ("guardrails.json", ("max_change",), "much"),
         ("guardrails.json", ("past_price",), [[1.0]]),
         ("guardrails.json", ("planned_price",), [[1.0, 2.0]]),
+        ("guardrails.json", ("planned_price",), [[2.0, 3.0, 5.0]]),
         ("catalogue.json", ("base_price", 1), 3.5),
         ("catalogue.json", ("base_price", 1), float("nan")),
         ("catalogue.json", ("regular_price", 1), 0),
