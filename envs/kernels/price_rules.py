@@ -228,37 +228,37 @@ def _guard_apart(proposed, current, period, rules, price, trail):
     """As `guard_prices`, each product on its own."""
     grid, steps, tick, fall, rise, margin_low, advertised_low = rules.steps
     for n in range(price.shape[0]):
-        plan(rules.planned, period, n, price[n])
         bounds = (rules.low[n], rules.high[n], margin_low[n], advertised_low[n])
         moves = (fall[n], rise[n])
+        if rules.planned.shape[0]:
+            plan(rules.planned, period, n, price[n])
+            _guard_row(grid, 1, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
         # Constants, not a variable: the loop without a grid then has no branch and uses SIMD.
-        if grid == LADDER:
-            _guard_row(LADDER, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+        elif grid == LADDER:
+            _guard_row(LADDER, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
         elif grid == TICK:
-            _guard_row(TICK, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(TICK, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
         elif grid == ENDINGS:
-            _guard_row(ENDINGS, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(ENDINGS, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
         else:
-            _guard_row(NO_GRID, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(NO_GRID, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
 
 
 @lean
 def plan(planned, period, n, price):
     """Fill the prices that are planned for a product, (E,), NaN for none."""
-    if planned.shape[0]:
-        for e in range(price.size):
-            price[e] = planned[min(period[e], planned.shape[0] - 1), n]
-    else:
-        price[:] = _UNPLANNED
+    for e in range(price.size):
+        price[e] = planned[min(period[e], planned.shape[0] - 1), n] if planned.shape[0] else _UNPLANNED
 
 
 @lean.by_constant
-def _guard_row(grid, steps, tick, moves, bounds, proposed, current, price, trail):
-    """One product's prices, (E,): on entry `price` holds the planned ones."""
+def _guard_row(grid, plans, steps, tick, moves, bounds, proposed, current, price, trail):
+    """One product's prices, (E,); with `plans` of 1, `price` holds the planned ones on entry."""
     low, high, margin_low, advertised_low = bounds
     for e in range(price.size):
+        planned = price[e] if plans == 1 else _UNPLANNED
         constants = (grid, steps, tick, moves[0], moves[1], margin_low, advertised_low)
-        after = price_steps(proposed[e], current[e], price[e], low, high, constants)
+        after = price_steps(proposed[e], current[e], planned, low, high, constants)
         proper, moved, snapped, margin, advertised, floored, final = after
         bits = _STEPS[0] if proper != proposed[e] else _NONE
         bits |= _STEPS[1] if moved != proper else _NONE
