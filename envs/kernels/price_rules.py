@@ -48,9 +48,9 @@ for _formula in (
     endings.on_ending,
     on_grid,
     near_rival,
-    held_price,
     turns_back,
     price_steps,
+    held_price,
     lowered_cap,
     capped_price,
     raised_price,
@@ -59,7 +59,7 @@ for _formula in (
 ):
     register_jitable(error_model="numpy")(_formula)
 
-_INFINITE, _UNPLANNED, _NONE, _NO_BIT = np.float32(np.inf), np.float32(np.nan), np.int32(0), np.uint16(0)
+_INFINITE, _UNPLANNED, _NONE = np.float32(np.inf), np.float32(np.nan), np.int32(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _FROZEN, _USED_UP, _LINE, _RIVAL, _DIRECTION = (
@@ -275,18 +275,21 @@ def _guard_row(grid, plans, steps, tick, moves, bounds, proposed, current, price
 def hold(proposed, current, past, period, rules, stays, held):
     """Fill which prices are held, (N, E), and the proposed prices after that, (N, E)."""
     products, markets = proposed.shape
+    grid, steps, tick, fall, rise, margin_low, advertised_low = rules.steps
     for n in range(products):
         frozen, plans = rules.frozen.size > 0 and rules.frozen[n], stays[n]
+        constants = (grid, steps, tick, fall[n], rise[n], margin_low[n], advertised_low[n])
         plan(rules.planned, period, n, plans)
         for e in range(markets):
             planned = plans[e]
             used_up = rules.most_changes > 0 and changes(current, past, rules.window, n, e) >= rules.most_changes
-            held[n, e] = frozen or used_up
             stays[n, e] = proposed[n, e]
             if frozen or turns_back(proposed[n, e], current[n, e], rules.direction):
                 stays[n, e] = current[n, e]
             elif used_up:
-                stays[n, e] = held_price(proposed[n, e], current[n, e], planned)
+                stays[n, e] = held_price(proposed[n, e], current[n, e], planned, rules.low[n], rules.high[n], constants)
+            # What follows the plan moves, and gives way to what does not.
+            held[n, e] = frozen or (used_up and stays[n, e] == current[n, e])
 
 
 @lean
@@ -304,12 +307,12 @@ def changes(current, past, window, n, e):
 def note_held(proposed, stays, current, rules, held, trail):
     """Add the rules that held a price to the trail."""
     for n in range(proposed.shape[0]):
-        bit = _FROZEN if rules.frozen.size > 0 and rules.frozen[n] else _USED_UP
+        frozen = rules.frozen.size > 0 and rules.frozen[n]
         for e in range(proposed.shape[1]):
-            if held[n, e]:
-                trail[n, e] |= bit if proposed[n, e] != stays[n, e] else _NO_BIT
-            elif turns_back(proposed[n, e], current[n, e], rules.direction):
-                trail[n, e] |= _DIRECTION
+            # A price that is no number and not held stays none.
+            if stays[n, e] == stays[n, e] and stays[n, e] != proposed[n, e]:
+                turned = not held[n, e] and turns_back(proposed[n, e], current[n, e], rules.direction)
+                trail[n, e] |= _FROZEN if frozen else (_DIRECTION if turned else _USED_UP)
 
 
 @compiled

@@ -362,8 +362,10 @@ class Guardrails:
             price = near_rival(price, view.competitor_price, *shares, self.constants)
             yield "rival_price", price
         for rule, holds in self._holding(view).items():
-            stays = held_price(price, in_force, planned) if rule == "max_changes" else in_force
-            price, held = np.where(holds, stays, price), held | holds
+            bounds = (self.own_low, self.own_high, self.constants)
+            stays = held_price(price, in_force, planned, *bounds) if rule == "max_changes" else in_force
+            # What follows the plan moves, and gives way to what does not.
+            price, held = np.where(holds, stays, price), held | (holds & (stays == in_force))
             yield rule, price
         if self.direction != "any":
             price = np.where(turns_back(price, in_force, DIRECTIONS[self.direction]), in_force, price)

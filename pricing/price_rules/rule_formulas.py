@@ -108,9 +108,12 @@ def price_steps(price, in_force, planned, low, high, constants):
     return proper, moved, snapped, margin, advertised, floored, smaller(floored, high)
 
 
-def held_price(price, in_force, planned):
-    """What a price that has used up its changes becomes: the current one, or the planned one where that is nearer."""
-    return where(abs(price - planned) < abs(price - in_force), planned, in_force)
+def held_price(price, in_force, planned, low, high, constants):
+    """What a price that has used up its changes becomes: the current one, or, where that is nearer, what the rules make
+    of the planned one; arguments as for `price_steps`.
+    """
+    followed = price_steps(planned, in_force, planned, low, high, constants)[-1]
+    return where((planned > ZERO) & (abs(price - followed) < abs(price - in_force)), followed, in_force)
 
 
 def turns_back(price, in_force, direction):

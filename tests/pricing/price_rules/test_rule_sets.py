@@ -25,6 +25,7 @@ SWITCHES = (
     "line_order",
     "gaps",
     "rival",
+    "planned_price",
 )
 CATALOGUE = Catalogue(
     products=tuple("abcd"),
@@ -73,6 +74,7 @@ def rule_set(rng: np.random.Generator, grid: str, on: set[str]) -> dict:
         "max_changes": int(rng.integers(1, WINDOW)),
         "max_discount": rng.uniform(0, 0.8),
         "max_segment_spread": rng.uniform(0, 0.5),
+        "planned_price": rng.uniform(0.3, 40, (1, PRODUCTS)),
     }
     rules |= {rule: value for rule, value in choices.items() if rule in on}
     if "max_changes" in on:
@@ -132,7 +134,10 @@ def check_soft_rules(
     if rules.max_changes is not None:
         held = held | (view.changes >= rules.max_changes)
     assert not (trail[~held] & (BITS["frozen"] | BITS["max_changes"])).any()
-    moved = held & (price != in_force)
+    moved, planned = held & (price != in_force), rules.planned_rows
+    if rules.max_changes is not None and len(planned):
+        # To the planned price, where changes are used up.
+        moved &= np.zeros_like(moved) if rules.frozen is None else rules.frozen
     # A held price moves only where a hard rule says so, and never where it was allowed.
     assert np.all(trail[moved] & hard)
     assert not moved[allowed].any()
@@ -142,9 +147,13 @@ def check_soft_rules(
     # A gap is rounded to the grid, for which the largest change gives way, as it does where the product that raises
     # another one may change more.
     linked = rules.lines or rules.gaps
-    if rules.max_change is not None and not ((rules.gaps and rules.grid.kind) or (linked and np.ptp(rules.max_change))):
-        change = np.abs(price - in_force)
-        assert np.all((change <= rules.max_change * in_force * (1 + 1e-5) + 1e-5)[allowed])
+    further = rules.max_change is not None and (np.ptp(rules.max_change) or len(planned))
+    if rules.max_change is not None and not ((rules.gaps and rules.grid.kind) or (linked and further)):
+        least, most = in_force * (1 - rules.max_change), in_force * (1 + rules.max_change)
+        if len(planned):
+            least, most = np.minimum(least, planned), np.maximum(most, planned)
+        rounding = 1e-5 * rules.max_change * in_force + 1e-5
+        assert np.all(((price >= least - rounding) & (price <= most + rounding))[allowed])
 
 
 def check_rule_sets(examples: int) -> Counter[str]:
@@ -181,9 +190,12 @@ def check_rule_sets(examples: int) -> Counter[str]:
             # Without a grid, a gap is kept up to rounding.
             rounding = 2e-6 if rules.gaps else 0.0
             stays = allowed
+            if len(rules.planned_rows) and rules.max_changes is not None and (rules.lines or rules.gaps):
+                # What a link made of a price may be nearer to another of the two that it can be.
+                stays = stays & (view.changes < rules.max_changes).all(axis=1)
             if rules.rival_at_most is not None:
                 # The current price stands in for what is no number, whatever the rival charges.
-                stays = allowed & ((asked.price > 0) & (asked.price < 1e30)).all(axis=1)
+                stays = stays & ((asked.price > 0) & (asked.price < 1e30)).all(axis=1)
             np.testing.assert_allclose(again.price[stays], done.price[stays], rtol=rounding)
             reduced = done.price < view.list_price * np.float32(1 - 1e-6)
             np.testing.assert_array_equal(np.isfinite(done.prior_price), reduced)
