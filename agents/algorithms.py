@@ -18,6 +18,8 @@ from stable_baselines3.common.policies import BasePolicy
 from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, SparseAdam, schedule
 from .ppo.fused import FusedPPO
+from .ppo.on_device import DeviceRolloutBuffer
+from .ppo.side_by_side import SideBySidePolicy
 from .q_networks.ordered_levels import OrderedDQN, OrderedQRDQN
 from .settings import Settings
 
@@ -143,18 +145,24 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
     if deviation is not None:
         columns = np.zeros(venv.action_space.shape or (1,))
         arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
+    network: str | type[BasePolicy] = "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy"
+    policy_arguments = _policy_arguments(algo, settings)
+    if settings.networks > 1:
+        shared = {"networks": settings.networks, "rows_per_market": venv.learner_view.rows_per_market}
+        network, policy_arguments = SideBySidePolicy, policy_arguments | shared
+        arguments |= {"rollout_buffer_class": DeviceRolloutBuffer, "rollout_buffer_kwargs": shared}
     if "batch_size" in arguments and not algo.off_policy:
-        rows = venv.num_envs * arguments["n_steps"]
+        rows = venv.num_envs // settings.networks * arguments["n_steps"]
         # Equal batches, as close as possible to the size asked for: a small last batch would weigh
         # as much as a full one.
         arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
     return algo.kind(
-        "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy",
+        network,
         venv,
         learning_rate=schedule(settings.schedule, settings.learning_rate),
         seed=seed,
         device=device,
-        policy_kwargs=_policy_arguments(algo, settings),
+        policy_kwargs=policy_arguments,
         **arguments,
     )
 

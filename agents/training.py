@@ -29,6 +29,7 @@ from .networks import Average, normalise_features, one_thread
 from .off_policy.opening import open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import cautious_prices, draw_pool, worst_share
+from .ppo.side_by_side import each_network
 from .run import (
     CHECKPOINT_FILE,
     Run,
@@ -149,8 +150,9 @@ def train(
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
     plan = replace(plan, with_shops=shops is not None)
-    if shops is not None and plan.settings.patience:
-        raise ValueError(f"patience must be 0 to learn with other shops; got {plan.settings.patience}; leave it out")
+    for name, alone in (("patience", 0), ("networks", 1)) if shops is not None else ():
+        if (got := getattr(plan.settings, name)) != alone:
+            raise ValueError(f"{name} must be {alone} to learn with other shops; got {got}; leave it out")
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
@@ -191,10 +193,10 @@ def _learn(
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     with joined(shops, plan.algo, plan.seed, model.policy, settings) as average:
-        if not resume:
-            _prepare(plan, venv, model, fixed, average)
+        for each in () if resume else each_network(model):
+            _prepare(plan, venv, each, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
-    kept = "best-fixed" if _falls_back(plan, venv, model, validation, fixed) else "learned"
+    kept = "best-fixed" if _falls_back(plan, venv, next(each_network(model)), validation, fixed) else "learned"
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
@@ -298,7 +300,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings, goal = plan.settings, goal_market(plan.spec)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
-    markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments)))
+    markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments))) * settings.networks
     draws, share = batches_of(plan.spec, settings, markets), worst_share(settings.risk)
     pool, fixed = None, np.asarray(best_fixed(plan.spec, seed=plan.seed).price)
     if draws and share < 1:

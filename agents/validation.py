@@ -23,6 +23,7 @@ from ..scenarios import MarketSpec, floor_market
 from .actor import RecurrentActor, learning_actor, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .posterior import current_prices, risk_value, worst_share
+from .ppo.side_by_side import networks_of
 from .profit_floor import ProfitFloor
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
@@ -174,9 +175,8 @@ class Validation(BaseCallback):
         objective, profit = self._play(lambda market: _deciding(policy, market.view))
         return objective if self._floor is None else self._floor.value(objective, profit), profit
 
-    def _learned(self) -> tuple[NDArray[np.float64], float]:
-        """`_value` of the present policy."""
-        policy = self.model.policy
+    def _learned(self, policy: BasePolicy) -> tuple[NDArray[np.float64], float]:
+        """`_value` of a present policy."""
         # The price rules would replace the NaN prices of such a policy by base prices.
         if not all(bool(torch.isfinite(weight).all()) for weight in policy.parameters()):
             raise ValueError(
@@ -227,14 +227,20 @@ class Validation(BaseCallback):
             save_policy(self._folder, policy, row)
 
     def _validate(self) -> None:
-        objective, profit = self._learned()
-        row = self._row(objective, profit)
+        aim = "objective" if self._share == 1 else "worst_gain"
+        policies = networks_of(self.model.policy)
+        learned = [self._learned(policy) for policy in policies]
+        rows = [self._row(*each) for each in learned]
+        best = int(np.argmax([row[aim] for row in rows]))
+        row, (objective, profit) = rows[best], learned[best]
+        if len(rows) > 1:
+            objectives = [each["objective"] for each in rows]
+            row |= {"network": best, "mean_objective": float(np.mean(objectives)), "worst_objective": min(objectives)}
         self.history.append(row)
         self._log(row)
         self._watch_for_a_plateau(objective)
-        aim = "objective" if self._share == 1 else "worst_gain"
         if not self.best or row[aim] > self.best[aim]:
-            self._keep(self.model.policy, row)
+            self._keep(policies[best], row)
         if self._floor is not None:
             self._floor.follow(profit)
         self._charge()

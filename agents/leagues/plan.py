@@ -24,6 +24,7 @@ _ONLY = {
     "price_reach": 0.0,
     "variants": 0,
     "normalise": False,
+    "networks": 1,
 }
 
 

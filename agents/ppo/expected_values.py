@@ -9,7 +9,7 @@ Methods, CoRL 100). The simulator gives the mean: it runs the period again with 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from ...envs import MarketVecEnv
 from ...envs.adapters.next_draws import NextDraws
+from .side_by_side import SideBySidePolicy
 
 # States that the critic values in one call: many small calls take longer, larger ones need memory.
 _AT_ONCE = 16_384
@@ -100,7 +101,7 @@ class ExpectedValues(VecEnvWrapper):
             self._noise.append((self._model.gamma * noise).astype(np.float32))
 
 
-def values_of(policy: ActorCriticPolicy, rows: NDArray[Any]) -> NDArray[np.float32]:
+def values_of(policy: ActorCriticPolicy | SideBySidePolicy, rows: NDArray[Any]) -> NDArray[np.float32]:
     """(R,) what the critic expects from states, (R, …), on."""
     with torch.no_grad():
-        return policy.predict_values(policy.obs_to_tensor(rows)[0])[:, 0].cpu().numpy()
+        return policy.predict_values(cast(torch.Tensor, policy.obs_to_tensor(rows)[0]))[:, 0].cpu().numpy()

@@ -27,6 +27,7 @@ from .expected_values import ExpectedValues, values_of
 from .imitation import Lesson, imitate
 from .mlp import Adam, MlpWeights
 from .on_device import DeviceRolloutBuffer, update_on_device
+from .side_by_side import SideBySidePolicy
 from .update import FACTS, HALF_LOG_2PI, Rollout, UpdateSettings, update
 
 
@@ -290,7 +291,8 @@ class _Completing:
         if self._ahead is not None:
             change -= self._ahead.take_noise()
         if self._cut:
-            change[tuple(zip(*self._cut, strict=True))] += model.gamma * values_of(model.policy, np.stack(self._last))
+            at = tuple(np.array(self._cut).T)
+            change[at] += model.gamma * self._values_of_cut(at, cast(Any, change.shape))
         buffer.rewards += (
             change if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(change).to(model.device)
         )
@@ -298,6 +300,16 @@ class _Completing:
             rows = buffer.observations.reshape(-1, *buffer.obs_shape)
             buffer.values = values_of(model.policy, rows).reshape(change.shape)
         buffer.compute_returns_and_advantage(self._names["values"], self._names["dones"])
+
+    def _values_of_cut(self, at: tuple[NDArray[np.int64], ...], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Values of what follows the episodes that were cut, at these periods and rows."""
+        policy, last = self._model.policy, np.stack(self._last)
+        if not isinstance(policy, SideBySidePolicy):
+            return values_of(policy, last)
+        # Networks are told from one another by the place of a row.
+        whole = np.zeros((*shape, *last.shape[1:]), np.float32)
+        whole[at] = last
+        return values_of(policy, whole.reshape(-1, *last.shape[1:])).reshape(shape)[at]
 
 
 def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
