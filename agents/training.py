@@ -251,7 +251,7 @@ def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlg
         model = make_model(algo, venv, plan.settings, plan.seed, where)
     # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
     venv.seed(seed_for("training", plan.seed))
-    return model, {"device": f"{where} ({why})", "weights": weights}
+    return model, {"device": f"{where} ({why})", "weights": weights // plan.settings.networks}
 
 
 def _collect(

@@ -131,6 +131,8 @@ def test_the_best_network_of_a_run_is_kept_and_loaded(tmp_path: Path) -> None:
     run = train("bench-10", steps=3_000, settings=SMALL | {"networks": S}, out=tmp_path)
     row = max(run.history, key=lambda row: row["objective"])
     assert run.facts["best"] == row
+    alone = train("bench-10", steps=3_000, settings=SMALL)
+    assert run.facts["weights"] == alone.facts["weights"]
     assert row["worst_objective"] < row["mean_objective"] < row["objective"]
     assert {int(each["network"]) for each in run.history} <= set(range(S))
     again = load_run(tmp_path)
