@@ -6,6 +6,8 @@ import atexit
 import gc
 import importlib
 import logging
+import os
+import select
 import sys
 import warnings
 from functools import partial
@@ -83,6 +85,8 @@ class _Commands(click.Group):
             extra = _EXTRAS.get((error.name or "").split(".")[0], "train")
             _fail(f"this command needs {error.name}, which is not installed; pip install 'repricer[{extra}]'", 1)
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and _output_is_closed():
+                sys.exit(_CLOSED_OUTPUT)
             said = str(error.strerror or error)
             advice = "make room there" if error.errno in FULL else "check the path and its permissions"
             _fail(f"{error.filename}: {said}; {advice}" if error.filename else said, 1)
@@ -101,6 +105,20 @@ def _note(said: set[str], message: Warning | str, category: type[Warning], *_: o
     if not issubclass(category, for_developers) and not line.startswith(_OF_LIBRARIES) and line not in said:
         said.add(line)
         click.echo(f"repricer: note: {line}", err=True)
+
+
+_CLOSED_OUTPUT = 141
+"""As shells report a program that wrote to a pipe which nobody reads any more."""
+
+
+def _output_is_closed() -> bool:
+    """Whether who read the output, say `head`, has seen enough; what is left of it is then dropped."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _fail(message: str, code: int) -> None:

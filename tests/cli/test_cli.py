@@ -34,6 +34,16 @@ def test_help_needs_no_training_library():
     assert not {"torch", "pandas", "numba", "stable_baselines3", "onnxruntime"} & set(loaded)
 
 
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word():
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-m", "repricer", "scenarios"], stdout=pipe, stderr=pipe, text=True) as told:
+        assert told.stdout is not None
+        assert told.stderr is not None
+        told.stdout.close()
+        assert told.stderr.read() == ""
+    assert told.returncode == 141
+
+
 def test_a_warning_is_one_line_said_once_without_the_place_that_gave_it(monkeypatch):
     import warnings
 
