@@ -216,7 +216,8 @@ def _tell(reports: dict[str, dict[str, Any]], out: Path, first: Zone | None, *, 
         return
     for zone_name, report in reports.items():
         if first is not None:
-            say(f"{zone_name}: {len(first.stores[zone_name])} stores")
+            count = len(first.stores[zone_name])
+            say(f"{zone_name}: {count} store{'s' * (count != 1)}")
         if "parts" in report:
             show_parts(report["parts"], out / zone_name)
         else:

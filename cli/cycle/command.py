@@ -109,7 +109,8 @@ def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: St
     """The markets of one zone, from their fit or refresh to their price lists, by name."""
     if zone.stores:
         job.tell("")
-        job.tell(f"{zone.stores}: {len(entry.zones[zone.stores])} stores")
+        count = len(entry.zones[zone.stores])
+        job.tell(f"{zone.stores}: {count} store{'s' * (count != 1)}")
         job = _stages(entry, zone.folder, job.tell)
     markets = [(each, _stages(entry, each.folder, job.tell) if each.part else job) for each in zone.markets]
     if entry.trained:
