@@ -32,8 +32,8 @@ def account(
         seed: Selects the test seeds.
 
     Returns:
-        Plain data for JSON: `weeks` (first days), `unit` (weeks or days), `wape` of the units by product and week,
-        `unsold` (the products of which nothing was sold) and `rows`: `category` ("all categories" first), `units` and
+        Plain data for JSON: `weeks` (first days), `closed` (those in which nothing at all was sold, which are left out),
+        `unit` (weeks or days), `wape` of the units by product and week, `unsold` (the products of which nothing was sold) and `rows`: `category` ("all categories" first), `units` and
         `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
 
     Raises:
@@ -61,11 +61,15 @@ def account(
     simulated, _ = simulated_products(
         spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
     )
-    sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1]).astype(np.float64)
+    # As in `fidelity`: the shop was closed in a period in which nothing at all was sold.
+    is_open = units.any(axis=1)
+    sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, is_open].astype(np.float64)
+    price, units = price[is_open], units[is_open]
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
     return {
-        "weeks": [calendar.label(t) for t in range(weeks)],
+        "weeks": [calendar.label(t) for t in np.flatnonzero(is_open)],
+        "closed": [calendar.label(t) for t in np.flatnonzero(~is_open)],
         "unit": calendar.unit,
         "wape": float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12)),
         "rows": [
@@ -127,7 +131,7 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         currency: Unit of money.
 
     Example:
-        >>> account_lines({"weeks": ["2018-01-01"], "unit": "weeks", "wape": 0.1, "rows": [], "unsold": []}, "dollars")
+        >>> account_lines({"weeks": ["2018-01-01"], "closed": [], "unit": "weeks", "wape": 0.1, "rows": [], "unsold": []}, "")
         ['weeks of 2018-01-01, at the prices really charged: units by product and week 10.0% off (WAPE)']
     """
     weeks, rows = found["weeks"], [(row["category"], row["revenue"]) for row in found["rows"]]
@@ -136,6 +140,11 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
     more = f" and {len(none) - _NAMED} more" if len(none) > _NAMED else ""
     return [
         f"{found['unit']} of {span}, at the prices really charged: units by product and {found['unit'][:-1]} {found['wape']:.1%} off (WAPE)",
+        *(
+            [f"  nothing at all was sold in {', '.join(found['closed'])}: taken as closed, and left out"]
+            if found["closed"]
+            else []
+        ),
         *(
             f"  {name}: revenue {row['realised']:,.0f} {currency}, predicted {row['predicted']:,.0f} "
             f"({row['interval90'][0]:,.0f} to {row['interval90'][1]:,.0f})"

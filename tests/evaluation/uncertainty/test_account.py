@@ -66,6 +66,16 @@ def test_a_category_that_sells_half_lies_outside_and_is_named(spec):
     assert [line.endswith("outside the interval") for line in lines[1:]] == [True, False, True]
 
 
+def test_a_week_in_which_the_shop_was_closed_is_left_out(spec):
+    sold = expected(PRICE) * [[0.0], [1.0]]
+    found = account(spec, PRICE, sold)
+    assert (found["weeks"], found["closed"]) == (["2018-01-08"], ["2018-01-01"])
+    assert found["wape"] < 0.05
+    assert all(row["units"]["inside"] and row["revenue"]["inside"] for row in found["rows"])
+    lines = account_lines(found, "dollars")
+    assert lines[1] == "  nothing at all was sold in 2018-01-01: taken as closed, and left out"
+
+
 def test_a_product_that_sold_nothing_is_named(spec):
     assert account(spec, PRICE, expected(PRICE))["unsold"] == []
     found = account(spec, PRICE, expected(PRICE) * [1.0, 0.0])
