@@ -27,12 +27,12 @@ def account(
     Args:
         spec: The market that prices were recommended in; it has a posterior and a calendar.
         price: (W, N) prices charged in its first W weeks, currency per unit.
-        units: (W, N) units sold in them.
+        units: (W, N) units sold in them; NaN while the shop was closed.
         draws: Number of posterior draws; 200 by default, or all of fewer.
         seed: Selects the test seeds.
 
     Returns:
-        Plain data for JSON: `weeks` (first days), `closed` (those in which nothing at all was sold, which are left out),
+        Plain data for JSON: `weeks` (first days), `closed` (those in which the shop was closed, which are left out),
         `unit` (weeks or days), `wape` of the units by product and week, `unsold` (the products of which nothing was sold) and `rows`: `category` ("all categories" first), `units` and
         `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
 
@@ -61,8 +61,7 @@ def account(
     simulated, _ = simulated_products(
         spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
     )
-    # As in `fidelity`: the shop was closed in a period in which nothing at all was sold.
-    is_open = units.any(axis=1)
+    is_open = np.isfinite(units).all(axis=1)
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, is_open].astype(np.float64)
     price, units = price[is_open], units[is_open]
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
@@ -87,7 +86,8 @@ def account(
 def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
     """(W, N) prices charged and units sold in the first weeks of a market, as far as newer tables know them.
 
-    A product that was not sold in a week counts at its last price.
+    A product that was not sold in a week counts at its last price. A week without any sale is one in which the shop was
+    closed: its units are NaN.
 
     Args:
         spec: A market with a calendar of weeks or days.
@@ -120,7 +120,8 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
         return panel.pivot(index="week", columns="product", values=column).reindex(columns=list(ids)).to_numpy(float)
 
     price = np.where(np.isfinite(grid("price")), grid("price"), spec.products.regular_price)
-    return price, np.nan_to_num(grid("units"))
+    closed = ~np.nan_to_num(grid("traffic")).any(axis=1, keepdims=True)
+    return price, np.where(closed, np.nan, np.nan_to_num(grid("units")))
 
 
 def account_lines(found: dict[str, Any], currency: str) -> list[str]:
