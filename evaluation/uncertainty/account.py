@@ -61,14 +61,14 @@ def account(
     simulated, _ = simulated_products(
         spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
     )
-    is_open = np.isfinite(units).all(axis=1)
-    sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, is_open].astype(np.float64)
-    price, units = price[is_open], units[is_open]
+    kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
+    sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)
+    price, units = price[kept], units[kept]
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
     return {
-        "weeks": [calendar.label(t) for t in np.flatnonzero(is_open)],
-        "closed": [calendar.label(t) for t in np.flatnonzero(~is_open)],
+        "weeks": [calendar.label(t) for t in kept],
+        "closed": [calendar.label(t) for t in range(weeks) if t not in kept],
         "unit": calendar.unit,
         "wape": float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12)),
         "rows": [
