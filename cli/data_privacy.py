@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _key_file = click.option("--key-file", type=FILE, help="Secret of the pseudonyms.  [default: TABLES.key]")
 _kept = click.option(
     "--kept",
-    type=FILE,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     multiple=True,
     help="Folder of what was made of the tables, such as that of a cycle; may be repeated.",
 )
@@ -94,17 +94,18 @@ def rotate(
     key_file = key_file or tables.with_name(tables.name + ".key")
     pending, whole = key_file.with_name(key_file.name + ".new"), read_kept(tables)
     if not _finish(whole, key_file, pending):
+        names = whole.pseudonyms()
+        named = {str(path): count for path, count in using(kept, names, tables).items()}
         ids, old = raw_ids(paths, mapping.mappings(paths) if mapping else {}), None
         if ids or key_file.exists():
             old = key_file.read_bytes()
             whole.check_key(old, key_file)
         if not pending.exists():
             write_new(pending, secrets.token_bytes(32))
-        linked, names = rotated(tables, whole, pending.read_bytes(), old=old, ids=ids), whole.pseudonyms()
+        linked = rotated(tables, whole, pending.read_bytes(), old=old, ids=ids)
         _finish(read_kept(tables), key_file, pending)
     else:
-        linked, names = 0, set[str]()
-    named = {str(path): count for path, count in using(kept, names).items() if path.parent != tables.resolve()}
+        linked, names, named = 0, set[str](), dict[str, int]()
     if as_json:
         emit({"customers": len(names), "linked": linked, "key_file": str(key_file), "still_old": named})
         return
@@ -150,8 +151,8 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
         key = key_file.read_bytes()
         whole.check_key(key, key_file)
         name = Pseudonyms(key).of(given)
-    rows, fingerprint = erased(tables, whole, name)
-    found = stale(kept, {given, name}, fingerprint)
+    found = stale(kept, {given, name}, whole.without(name).tables.fingerprint(), tables)
+    rows = erased(tables, whole, name)
     if not any(rows.values()) and not found:
         raise DataError(f"CUSTOMER must be in {tables}; got one who is not, with the pseudonym {name}; check the id")
     if as_json:

@@ -60,7 +60,7 @@ def command(
     for label, (stores, market) in _markets(scenario, zone).items():
         found[label] = (stores, _list_of(label, stores, market, chosen, notes, **options))
     if notes:
-        say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} others" if notes[1:] else ""))
+        say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
     any_of_them = next(part for _, part in found.values())
     write_list(out, rows, currency=any_of_them.currency)

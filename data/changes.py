@@ -39,6 +39,16 @@ class Kept(NamedTuple):
         found = {name for text in self.rejects["text"].dropna() for name in PSEUDONYM.findall(text)}
         return found.union(*(table["customer"].dropna() for table in _personal(self.tables).values()))
 
+    def without(self, pseudonym: str) -> Kept:
+        """All but the rows of a customer."""
+        faulty = self.rejects["text"].str.contains(pseudonym, regex=False, na=False)
+        left = _changed(self.tables, lambda table: table[table["customer"] != pseudonym].reset_index(drop=True))
+        return self._replace(tables=left, rejects=self.rejects[~faulty])
+
+    def rows(self) -> dict[str, int]:
+        """The number of rows of each table that names customers, and of faulty ones."""
+        return {name: len(table) for name, table in _personal(self.tables).items()} | {REJECTS: len(self.rejects)}
+
     def check_key(self, key: bytes, path: Path) -> None:
         """Raise DataError where the pseudonyms were made with another key."""
         known = self.account.get("pseudonym_key")
@@ -113,7 +123,7 @@ def rotate(folder: Path, kept: Kept, new: bytes, *, old: bytes | None = None, id
     return len(names.keys() & known.keys())
 
 
-def erase(folder: Path, kept: Kept, pseudonym: str) -> tuple[dict[str, int], str]:
+def erase(folder: Path, kept: Kept, pseudonym: str) -> dict[str, int]:
     """Remove all rows of a customer from a folder of tables, all or none.
 
     Args:
@@ -121,16 +131,13 @@ def erase(folder: Path, kept: Kept, pseudonym: str) -> tuple[dict[str, int], str
         pseudonym: The customer's.
 
     Returns:
-        The number of rows removed from each table and from the faulty rows, and the fingerprint of
-        the tables that are left.
+        The number of rows removed from each table and from the faulty rows.
     """
-    faulty = kept.rejects["text"].str.contains(pseudonym, regex=False, na=False)
-    rows = {name: int((table["customer"] == pseudonym).sum()) for name, table in _personal(kept.tables).items()}
-    left = _changed(kept.tables, lambda table: table[table["customer"] != pseudonym].reset_index(drop=True))
-    rows[REJECTS] = int(faulty.sum())
+    left = kept.without(pseudonym)
+    rows = {name: count - left.rows()[name] for name, count in kept.rows().items()}
     if any(rows.values()):
-        _write(folder, Kept(left, kept.rejects[~faulty], kept.account))
-    return rows, left.fingerprint()
+        _write(folder, left)
+    return rows
 
 
 def _personal(tables: Tables) -> dict[str, pd.DataFrame]:

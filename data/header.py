@@ -27,6 +27,8 @@ def find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict
                 f"{file.name}: column '{own}', mapped to {column}, is missing; got {', '.join(file.columns)}; "
                 f"{nearest(own, file.columns)}"
             )
+    for own in {*layout.drop} & {*layout.allow, *mapped.values()}:
+        raise DataError(f"{file.name}: a column to drop must not be mapped or allowed; got '{own}'; drop it or read it")
     found = [c for c in schema.columns if c not in mapped and c in file.columns and c not in layout.drop]
     columns = dict(mapped) | {c: c for c in found}
     if name == "customers":
@@ -50,6 +52,8 @@ def _check_needed(file: TableFile, columns: dict[str, str], schema: pa.DataFrame
     free = [own for own in file.columns if own not in columns.values()]
     near = nearest(missing[0], free) if free else ""
     advice = f"rename '{near.split(chr(39))[1]}' to '{missing[0]}'" if near.startswith("did") else "rename or add it"
+    if missing[0] in file.layout.drop:
+        advice = "do not drop it"
     other = next((mark for mark in (";", "\t", "|") if len(file.columns) == 1 and mark in file.columns[0]), None)
     if other:
         advice = f'fields are separated by {other!r}: set separator = "{other}" in a mapping file'

@@ -53,8 +53,9 @@ def _from_panel(panel: pd.DataFrame) -> pd.DataFrame:
             f"table: column {missing[0]!r} is missing; needed is a weekly panel, or a long table with week, name, value; "
             f"got {', '.join(map(str, panel.columns))}"
         )
-    # When the product is sold out, units measure stock, not demand.
-    rows = panel.assign(units=panel["units"].where(~panel["stockout"])) if "stockout" in panel else panel
+    # Units measure no demand while the product is sold out, or the shop closed.
+    told = (panel["traffic"] > 0) & ~panel["stockout"] if "stockout" in panel else panel["traffic"] > 0
+    rows = panel.assign(units=panel["units"].where(told))
     if "price" in rows:
         # Before its first sale a product has no price.
         rows = rows[rows["price"].notna()]

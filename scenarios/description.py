@@ -41,7 +41,7 @@ class MarketDescription:
     """
 
     name: str = value("registered name, lower-case words joined by dashes")
-    version: int = value("rises with every change of behaviour")
+    version: int = value("a whole number that rises with every change of behaviour")
     market: MarketSection = value("section")
     products: Products = value("section")
     arrivals: Arrivals = value("section")

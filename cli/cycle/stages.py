@@ -269,7 +269,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
     own = tables if before.zone is None else zone_tables(tables, before.zone)
     price, units = sales_since(spec, own)
-    if not len(price):
+    if not (units >= 0).any():
         return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
     record = json.loads((before.folder / MARKET / "fit.json").read_text(encoding="utf-8"))["refit"]
     calendar = given(spec.calendar)

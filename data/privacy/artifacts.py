@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...encryption import ENDING, content_of, kept_file
+from ..schema import DataError
+from ..storage import parts_beside
 
 _KINDS = {
     "fit.json": ("fitted market", "fit again: repricer fit"),
@@ -45,24 +47,28 @@ class Artifact(NamedTuple):
     what_to_do: str
 
 
-def stale(folders: Iterable[Path], names: set[str], tables_sha256: str) -> list[Artifact]:
+def stale(folders: Iterable[Path], names: set[str], tables_sha256: str, tables: Path) -> list[Artifact]:
     """What rests on tables that held a customer.
 
     Args:
         folders: Where to look, with all folders in them.
         names: The customer's pseudonym and, where known, the id.
         tables_sha256: Fingerprint of the tables without the customer; what was made of these is fine.
+        tables: The folder of these tables, in which nothing is looked for.
 
     Returns:
         Fitted markets, runs, bundles, kept lists and reports; other tables and files that hold the
         pseudonym; decision logs with a market of this name.
 
+    Raises:
+        DataError, EncryptionError: A file cannot be read.
+
     Example:
-        >>> stale([Path("no such folder")], {"c_0123456789abcdef"}, "")
+        >>> stale([Path("no such folder")], {"c_0123456789abcdef"}, "", Path("shop"))
         []
     """
     found = []
-    for path in _files(folders):
+    for path in _files(folders, tables):
         name = path.name.removesuffix(ENDING)
         if name in _KINDS:
             place = path.parent if name in _OF_A_FOLDER else path
@@ -77,27 +83,31 @@ def stale(folders: Iterable[Path], names: set[str], tables_sha256: str) -> list[
     return list(dict.fromkeys(found))
 
 
-def using(folders: Iterable[Path], names: set[str]) -> dict[Path, int]:
-    """The files that hold some of these pseudonyms, and how many of them."""
-    counts = {path: len({*mentioned(path)} & names) for path in _files(folders)}
+def using(folders: Iterable[Path], names: set[str], tables: Path) -> dict[Path, int]:
+    """The files outside a folder of tables that hold some of these pseudonyms, and how many of them."""
+    counts = {path: len({*mentioned(path)} & names) for path in _files(folders, tables)}
     return {path: count for path, count in counts.items() if count}
 
 
 def mentioned(path: Path) -> Iterator[str]:
     """Every pseudonym in a file: text, Parquet, archives such as XLSX, SQLite; plain or encrypted."""
     if path.suffix == ENDING:
-        yield from _within(content_of(path), path.name.removesuffix(ENDING))
+        yield from _within(content_of(path), path.with_suffix(""))
     elif path.suffix in (".parquet", ".xlsx", ".npz", ".zip"):
-        yield from _within(path.read_bytes(), path.name)
+        yield from _within(path.read_bytes(), path)
     elif path.stat().st_size:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield from {found[0].decode() for found in _NAME.finditer(content)}
 
 
-def _within(content: bytes, name: str) -> Iterator[str]:
+def _within(content: bytes, path: Path) -> Iterator[str]:
     parts = [content]
-    if name.endswith(".parquet"):
-        table = pq.read_table(io.BytesIO(content))
+    if path.suffix == ".parquet":
+        # Without threads: one that still lets go of the content as the process ends would abort it.
+        try:
+            table = pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
+        except pa.ArrowException as error:
+            raise DataError(f"{path} must be a Parquet file; got: {error}; restore or remove it") from None
         texts = [
             column
             for column in table.columns
@@ -111,9 +121,11 @@ def _within(content: bytes, name: str) -> Iterator[str]:
         yield from {found[0].decode() for found in _NAME.finditer(part)}
 
 
-def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    """The files in folders, each once."""
-    yield from sorted({path.resolve() for folder in folders for path in folder.rglob("*") if path.is_file()})
+def _files(folders: Iterable[Path], tables: Path) -> Iterator[Path]:
+    """The files in folders, each once, but for those of some tables and what their import keeps beside them."""
+    own = {tables.resolve(), parts_beside(tables).resolve()}
+    found = {path.resolve() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    yield from sorted(path for path in found if not own & {*path.parents})
 
 
 def _made_of(folder: Path, tables_sha256: str) -> bool:

@@ -66,7 +66,8 @@ def keeps_rules(
     kept = changed.sum(axis=1) <= item.changes
     if np.isfinite(fall := rules.constants.fall[item.product]):
         before = np.column_stack([np.full(len(asked), item.price), asked[:, :-1]])
-        kept &= (asked >= before * (1 - fall) * (1 - _CLOSE)).all(axis=1)
+        least = np.minimum(before * (1 - fall), levels[0])  # from above its ceiling, a price falls to it at once
+        kept &= (asked >= least * (1 - _CLOSE)).all(axis=1)
     if rules.max_changes is not None and rules.change_window_periods is not None:
         for start in starts:
             within = (starts > start - rules.change_window_periods + 1) & (starts <= start)

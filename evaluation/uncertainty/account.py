@@ -27,13 +27,13 @@ def account(
     Args:
         spec: The market that prices were recommended in; it has a posterior and a calendar.
         price: (W, N) prices charged in its first W weeks, currency per unit.
-        units: (W, N) units sold in them.
+        units: (W, N) units sold in them; NaN while the shop was closed.
         draws: Number of posterior draws; 200 by default, or all of fewer.
         seed: Selects the test seeds.
 
     Returns:
-        Plain data for JSON: `weeks` (first days), `unit` (weeks or days), `wape` of the units by product and week,
-        `unsold` (the products of which nothing was sold) and `rows`: `category` ("all categories" first), `units` and
+        Plain data for JSON: `weeks` (first days), `closed` (those in which the shop was closed, which are left out),
+        `unit` (weeks or days), `wape` of the units by product and week, `unsold` (the products of which nothing was sold) and `rows`: `category` ("all categories" first), `units` and
         `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
 
     Raises:
@@ -61,11 +61,14 @@ def account(
     simulated, _ = simulated_products(
         spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
     )
-    sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1]).astype(np.float64)
+    kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
+    sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)
+    price, units = price[kept], units[kept]
     parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
     return {
-        "weeks": [calendar.label(t) for t in range(weeks)],
+        "weeks": [calendar.label(t) for t in kept],
+        "closed": [calendar.label(t) for t in range(weeks) if t not in kept],
         "unit": calendar.unit,
         "wape": float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12)),
         "rows": [
@@ -83,7 +86,8 @@ def account(
 def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
     """(W, N) prices charged and units sold in the first weeks of a market, as far as newer tables know them.
 
-    A product that was not sold in a week counts at its last price.
+    A product that was not sold in a week counts at its last price. A week without any sale is one in which the shop was
+    closed: its units are NaN.
 
     Args:
         spec: A market with a calendar of weeks or days.
@@ -116,7 +120,8 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
         return panel.pivot(index="week", columns="product", values=column).reindex(columns=list(ids)).to_numpy(float)
 
     price = np.where(np.isfinite(grid("price")), grid("price"), spec.products.regular_price)
-    return price, np.nan_to_num(grid("units"))
+    closed = ~np.nan_to_num(grid("traffic")).any(axis=1, keepdims=True)
+    return price, np.where(closed, np.nan, np.nan_to_num(grid("units")))
 
 
 def account_lines(found: dict[str, Any], currency: str) -> list[str]:
@@ -127,7 +132,7 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         currency: Unit of money.
 
     Example:
-        >>> account_lines({"weeks": ["2018-01-01"], "unit": "weeks", "wape": 0.1, "rows": [], "unsold": []}, "dollars")
+        >>> account_lines({"weeks": ["2018-01-01"], "closed": [], "unit": "weeks", "wape": 0.1, "rows": [], "unsold": []}, "")
         ['weeks of 2018-01-01, at the prices really charged: units by product and week 10.0% off (WAPE)']
     """
     weeks, rows = found["weeks"], [(row["category"], row["revenue"]) for row in found["rows"]]
@@ -136,6 +141,11 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
     more = f" and {len(none) - _NAMED} more" if len(none) > _NAMED else ""
     return [
         f"{found['unit']} of {span}, at the prices really charged: units by product and {found['unit'][:-1]} {found['wape']:.1%} off (WAPE)",
+        *(
+            [f"  nothing at all was sold in {', '.join(found['closed'])}: taken as closed, and left out"]
+            if found["closed"]
+            else []
+        ),
         *(
             f"  {name}: revenue {row['realised']:,.0f} {currency}, predicted {row['predicted']:,.0f} "
             f"({row['interval90'][0]:,.0f} to {row['interval90'][1]:,.0f})"

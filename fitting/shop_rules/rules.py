@@ -106,8 +106,17 @@ class ShopRules:
             }
             for kind, section in _TABLES.items()
         }
+        for name, group in parts["group"].items():
+            if not group.products:
+                raise ScenarioError(f"group.{name}.products is missing; it is a list of ids or names; add it")
         gaps = tuple(_gap(content, i) for i, content in enumerate(_list(table.get("gap", []))))
-        return cls(_rules(ShopWide, shop, "shop"), prices, **parts, gap=gaps)
+        wide = _rules(ShopWide, shop, "shop")
+        for line in wide.lines:
+            if len({*line}) < max(2, len(line)):
+                raise ScenarioError(
+                    f"shop.lines must list two products or more, each once; got {shown(list(line))}; leave it out"
+                )
+        return cls(wide, prices, **parts, gap=gaps)
 
     def values(self, key: str, products: pd.DataFrame, default: Any) -> NDArray[Any]:
         """(N, …) what holds for each product under a key.

@@ -93,7 +93,12 @@ class GapRule:
 
     product: str = value("id or name of the product")
     other: str = value("id or name of the other product, which is raised where the first would cost too much")
-    at_most: float = scalar("that share; 0.9 is 10% below", low=0.01, high=100, default=1.0)
+    at_most: float = scalar(
+        "most that it may cost, as a share of the other, per unit of size; 0.9 is 10% below",
+        low=0.01,
+        high=100,
+        default=1.0,
+    )
     product_size: float = scalar("size of the product, in any unit", low=1e-6, high=1e6, default=1.0)
     other_size: float = scalar("size of the other product, in the same unit", low=1e-6, high=1e6, default=1.0)
 

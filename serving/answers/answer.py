@@ -135,7 +135,7 @@ def answer_question(
 def _which(found: list[str], known: int) -> _Said:
     if not found:
         return _Said([f"Which product is meant? The question names none of the catalogue's {known}."], {}, "")
-    more = f" and {len(found) - _NAMED} others" if len(found) > _NAMED else ""
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return _Said([f"Which product is meant? It may be {', '.join(found[:_NAMED])}{more}."], {}, "")
 
 

@@ -188,7 +188,10 @@ def _last_request(writing: Writing, outcome: ReportedOutcome, decided: Callable[
             query.where(d.period == outcome.period).order_by(d.id.desc()).limit(1),
         )
     else:
-        named, query = f"date {on}", query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc())
+        named, query = (
+            f"date {on}, product {outcome.product!r}",
+            query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc()),
+        )
     for row in writing.read(query):
         request: str = row["request_id"]
         if outcome.period is not None or outcome.product in decided(request).known:

@@ -148,7 +148,7 @@ def kept_list(folder: Path, origin: Origin) -> tuple[KeptList | None, str]:
         origin = msgspec.structs.replace(origin, draws=found.usual_draws)
     changed = origin.changed_from(found.origin)
     if changed:
-        return None, f"{path} is not used, as it was made from another {', '.join(changed)}"
+        return None, f"{path} is not used, as other inputs made it ({', '.join(changed)})"
     if any(row.check != row.checksum for row in found.rows):
         return None, f"{path} is not used, as its rows were edited"
     return found, f"compared before, from the same market, policies, draws and seed: {path}"

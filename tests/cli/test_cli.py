@@ -184,6 +184,7 @@ def test_simulated_sales_pass_the_import(tmp_path):
         (["fit", "nowhere", "--out", "x"], "nowhere"),
         (["price", "nowhere", "--state", "x"], "nowhere"),
         (["report", "nowhere", "--out", "x.html"], "nowhere must be a run folder"),
+        (["report", "nowhere", "--out", "x.pdf"], "--out must end in .html; got 'x.pdf'"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):

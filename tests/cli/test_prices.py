@@ -64,10 +64,10 @@ def test_a_list_is_kept_and_not_compared_again(market: Path, tmp_path: Path, mon
         listed("north.csv", "--zone", "north")
         assert {row.zone for row in read_list(tmp_path / "north.csv")} == {"north"}
     for option, changed in (("--seed=1", "seed"), ("--draws=1", "draws, seed"), ("--risk=cvar:0.5", "draws, risk")):
-        assert f"made from another {changed}" in listed("other.csv", option)[1]
+        assert f"is not used, as other inputs made it ({changed})" in listed("other.csv", option)[1]
     listed("again.csv")
     market.write_text(market.read_text("utf-8").replace("stationary-logit", "edited"), "utf-8")
-    assert "is not used, as it was made from another market" in listed("again.csv")[1]
+    assert "is not used, as other inputs made it (market)" in listed("again.csv")[1]
 
 
 @pytest.mark.parametrize(

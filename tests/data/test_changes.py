@@ -136,3 +136,15 @@ def test_what_rests_on_the_customer_is_named_with_what_to_do(shop):
     (out / "market" / "scenario.toml").write_text(text, encoding="utf-8")
     again = run("data", "erase", first, "shop", "--kept", "shops")["stale"]
     assert "fitted market" not in [one["kind"] for one in again]
+
+
+@pytest.mark.parametrize("line", [["erase", "1001", "shop"], ["rotate", "shop"]])
+@pytest.mark.parametrize("broken", ["sales.parquet", "sales.parquet.enc"])
+def test_what_cannot_be_read_is_refused_before_anything_changes(shop, line, broken):
+    before = whole(shop)
+    Path("other").mkdir()
+    Path("other", broken).write_text("broken", encoding="utf-8")
+    assert broken in run("data", *line, "--kept", "other", code=2)["said"]
+    assert "'no' does not exist" in run("data", *line, "--kept", "no", code=2)["said"]
+    assert whole(shop) == before
+    assert not Path("shop.key.new").exists()

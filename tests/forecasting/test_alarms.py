@@ -169,6 +169,12 @@ def test_panel_gives_its_signals(panel):
     assert not any(product == "p00" and week == weeks[30] for _, product, week in raised)
 
 
+def test_a_week_in_which_the_shop_was_closed_raises_no_alarm_of_its_products(panel):
+    closed = panel["week"] == panel["week"].unique()[30]
+    shut = panel.assign(units=panel["units"].where(~closed, 0.0), traffic=panel["traffic"].where(~closed, 0.0))
+    pd.testing.assert_frame_equal(find_alarms(shut), find_alarms(panel[~closed]))
+
+
 def test_units_that_follow_the_shops_own_reductions_are_no_alarm(simulate):
     panel = simulate(n_products=20, n_weeks=60, elasticity=-3.0, noise=0.1, seed=2)
     explained = find_alarms(panel)

@@ -49,6 +49,8 @@ def test_arrays_are_spread_frozen_and_validated(shop):
 def test_missing_parts_are_named():
     with pytest.raises(ScenarioError, match=r"market.horizon_periods is missing; it is T, periods"):
         spec_from_table({"name": "x", "version": 1, "market": {}})
+    with pytest.raises(ScenarioError, match="version is missing; it is a whole number that rises with every change"):
+        spec_from_table({"name": "x", "market": {"horizon_periods": 3}})
     with pytest.raises(ScenarioError, match="products is missing"):
         spec_from_table({"name": "x", "version": 1, "market": {"horizon_periods": 3}})
 

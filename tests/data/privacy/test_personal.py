@@ -110,6 +110,19 @@ def test_only_what_is_named_is_carried(shop, key):
     assert set(tables.customers) == {"customer", "years", "e-mail"}
 
 
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        ({"columns": {"mail": "e-mail"}}, "must not be mapped or allowed; got 'e-mail'"),
+        ({"allow": ("e-mail",)}, "must not be mapped or allowed; got 'e-mail'"),
+        ({"drop": ("customer",)}, "'customer' is missing; needed are customer; got .*; do not drop it"),
+    ],
+)
+def test_a_column_to_drop_is_not_read_all_the_same(shop, key, layout, said):
+    with pytest.raises(DataError, match=said):
+        import_tables(shop, key=key, mapping={"customers": TableMapping(**{"drop": ("e-mail",)} | layout)})
+
+
 def test_the_command_takes_the_columns_of_any_file(shop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = ["data", "import", "--sales", "sales.csv", "--customers", "customers.csv", "--out", "shop"]

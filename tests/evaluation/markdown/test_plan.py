@@ -130,6 +130,12 @@ def test_what_cannot_be_met_is_said_and_sells_the_most(spec: MarketSpec) -> None
     assert (warm.can_meet, warm.price, warm.changes) == (False, (60.0,) * 8, 0)
 
 
+def test_a_price_from_above_its_ceiling_falls_on(spec: MarketSpec) -> None:
+    """The largest change alone would not let it come down to the ceiling."""
+    plan = planned(spec.with_changes(prices={"max_change": 0.2}), [StockRow("light", 5000, price=80.0, changes=3)])
+    assert plan.products[0].price[:3] == pytest.approx((50.0, 40.0, 32.0), rel=0.02)
+
+
 def test_the_season_is_the_whole_weeks_between_the_dates(spec: MarketSpec) -> None:
     plan = plan_markdown(spec, STOCK, "2018-02-10", start="2018-01-17")
     calendar = plan.spec.calendar

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from repricer.evaluation.uncertainty import account, account_lines
+from repricer.data import Tables
+from repricer.evaluation.uncertainty import account, account_lines, sales_since
 from repricer.scenarios import spec_from_table
 from repricer.scenarios.sections import HistorySection, Posterior
 
@@ -64,6 +66,23 @@ def test_a_category_that_sells_half_lies_outside_and_is_named(spec):
     assert inside == {"all categories": False, "hot": True, "cold": False}
     lines = account_lines(found, "dollars")
     assert [line.endswith("outside the interval") for line in lines[1:]] == [True, False, True]
+
+
+def test_a_week_in_which_the_shop_was_closed_is_left_out(spec):
+    sold = expected(PRICE) * [[np.nan], [1.0]]
+    found = account(spec, PRICE, sold)
+    assert (found["weeks"], found["closed"]) == (["2018-01-08"], ["2018-01-01"])
+    assert found["wape"] < 0.05
+    assert all(row["units"]["inside"] and row["revenue"]["inside"] for row in found["rows"])
+    lines = account_lines(found, "dollars")
+    assert lines[1] == "  nothing at all was sold in 2018-01-01: taken as closed, and left out"
+
+
+def test_the_shop_was_closed_only_where_no_product_at_all_was_sold(spec):
+    rows = [("2018-01-01", "tea"), ("2018-01-08", "soap"), ("2018-01-22", "tea")]
+    sales = pd.DataFrame(rows, columns=["date", "product"]).assign(units=2.0, price_paid=1.5, regular_price=2.0)
+    _, units = sales_since(spec, Tables(sales.assign(date=pd.to_datetime(sales["date"]))))
+    np.testing.assert_array_equal(units, [[2.0, 0.0], [0.0, 0.0], [np.nan, np.nan], [2.0, 0.0]])
 
 
 def test_a_product_that_sold_nothing_is_named(spec):

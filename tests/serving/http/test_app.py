@@ -175,6 +175,12 @@ def test_a_body_must_say_that_it_is_short(client: TestClient, one: Bundle) -> No
     assert (chunks.status_code, "got none" in one_line(chunks)) == (413, True)
 
 
+def test_a_request_without_a_body_needs_no_length(client: TestClient) -> None:
+    request = client.build_request("POST", "/v1/admin/reload")
+    del request.headers["content-length"]
+    assert client.send(request).status_code == 200
+
+
 def test_no_price_without_a_record(client: TestClient, app: FastAPI, one: Bundle, log: Path) -> None:
     with closing(sqlite3.connect(log)) as db, db:
         db.execute("DROP TABLE decisions")
