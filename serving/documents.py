@@ -13,8 +13,10 @@ import difflib
 import functools
 import json
 import reprlib
+import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from inspect import cleandoc
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -73,6 +75,21 @@ def read(kind: type[T], data: Any, name: str, error: type[ValueError]) -> T:
         return msgspec.convert(data, kind)
     except _REFUSED as refused:
         raise error(mistake(kind, data, name) or f"{name} cannot be read; got: {refused}; fix it") from None
+
+
+def toml_table(path: Path, error: type[ValueError]) -> dict[str, Any]:
+    """The plain data of a TOML file.
+
+    Args:
+        path: The file.
+        error: The exception to raise, with one line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as failed:
+        raise error(f"{path} must be a TOML file; got: {failed.strerror}; write it or fix the path") from failed
+    except ValueError as wrong:
+        raise error(f"{path} must be a TOML file; got: {wrong}; fix it") from wrong
 
 
 def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:
