@@ -15,7 +15,7 @@ from ..envs import LearnerView, Market
 from ..scenarios import MarketSpec
 from .actor import Actor, RecurrentActor, actor_of
 from .networks import one_thread
-from .run import Run, made_with
+from .run import Run, made_with, run_of
 
 _EXAMPLES = 64
 
@@ -58,16 +58,7 @@ def policy_from(agent: Any, env: Any = None, *, name: str | None = None) -> Run:
         "exportable": not isinstance(actor.layers, _Function),
         **made_with(),
     }
-    return Run(
-        spec=view.market.scenario,
-        actor=actor,
-        layout=view.layout,
-        base_price=view.base_price,
-        base=view.base,
-        product_wise=view.product_wise,
-        facts=facts,
-        history=[],
-    )
+    return run_of(actor, view, facts, [])
 
 
 def _view_of(env: Any) -> LearnerView:

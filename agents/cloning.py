@@ -103,13 +103,18 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
         loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
         minimise(loss, policy.parameters(), samples, settings.clone_epochs, seed)
         policy.set_training_mode(False)
+    align_targets(policy)
+    buffer = getattr(model, "replay_buffer", None)
+    if buffer is not None:
+        fill(buffer, log, learner_view)
+
+
+def align_targets(policy: Any) -> None:
+    """Give the target networks of a policy the weights of those that they follow."""
     for name in ("actor", "critic", "q_net", "quantile_net"):
         target = getattr(policy, f"{name}_target", None)
         if target is not None:
             target.load_state_dict(getattr(policy, name).state_dict())
-    buffer = getattr(model, "replay_buffer", None)
-    if buffer is not None:
-        fill(buffer, log, learner_view)
 
 
 def _imitate_compiled(

@@ -263,18 +263,19 @@ def kept_fit_record(folder: Path) -> dict[str, Any] | None:
 
 
 def run_of(
-    policy: BasePolicy, learner_view: LearnerView, facts: dict[str, Any], history: list[dict[str, float]]
+    policy: BasePolicy | Actor, learner_view: LearnerView, facts: dict[str, Any], history: list[dict[str, float]]
 ) -> Run:
     """The run of a trained policy.
 
     Args:
+        policy: The policy, or its actor.
         learner_view: The learner view that it was trained through.
         facts: As in `Run`.
         history: As in `Run`.
     """
     return Run(
         spec=learner_view.market.scenario,
-        actor=actor_of(policy, learner_view),
+        actor=policy if isinstance(policy, Actor) else actor_of(policy, learner_view),
         layout=learner_view.layout,
         base_price=learner_view.base_price,
         base=learner_view.base,

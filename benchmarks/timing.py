@@ -15,13 +15,7 @@ class SkippedError(Exception):
 
 def rate(work: Callable[[], int], *, repeats: int = REPEATS) -> float:
     """Median units of work per CPU second; `work` returns how many it did."""
-    work()
-    rates = []
-    for _ in range(repeats):
-        started = time.process_time()
-        done = work()
-        rates.append(done / (time.process_time() - started))
-    return statistics.median(rates)
+    return rates(work, repeats=repeats)[0]
 
 
 def rates(*works: Callable[[], int], repeats: int = REPEATS) -> list[float]:

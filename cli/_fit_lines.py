@@ -18,7 +18,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     """The fit report in about a dozen lines."""
     s, trend, reference = report["scores"], report["trend"], report["reference_effect"]
     proof, period = report["proof"], report["period"]
-    lines = [
+    return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *report["plan"],
         *not_priced_lines(report),
@@ -46,7 +46,6 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
         *_bias_lines(s["simulated_bias"]),
     ]
-    return lines
 
 
 def show_report(report: dict[str, Any], folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
+    from ..fitting import ShopRules, Zone
     from ..jobs import Job, Place
 
 T = TypeVar("T")
@@ -27,6 +29,27 @@ _ASSUMED = ("assumptions", "rules", "priors")
 _MOST_LEARNED = 8
 """Parts in which one policy learns; in more it would only learn less often in each."""
 _CODE = ("cli", "data", "fitting", "forecasting", "profiles", "scenarios")
+
+
+def chosen_parts(
+    tables: Tables,
+    rules: ShopRules,
+    zone: Zone | None,
+    *,
+    categories: int,
+    per_category: int,
+    at_once: int | None,
+    period: str,
+) -> dict[str, pd.DataFrame]:
+    """The products to price, part by part; one without a name is the whole catalogue. Options as of `repricer fit`."""
+    from ..fitting import catalogue_parts, priced_products, zone_tables
+    from ..fitting.catalogue_parts import MOST_PRODUCTS
+
+    # All zones price the best sellers of the first.
+    choice = tables if zone is None else zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
+    categories = max(categories, len(rules.shop.categories))
+    products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
+    return catalogue_parts(products, at_once or MOST_PRODUCTS[period], rules.links_by_name)
 
 
 def fit_parts(
@@ -74,9 +97,9 @@ def fit_parts(
         took = f"{len(parts[part]):,} products, {time.perf_counter() - started:.0f} s after the start"
         progress_console.print(f"{part or name}: {took}", soft_wrap=True)
     if list(parts) == [""]:
-        return _report(out)
+        return fit_report(out)
     write_json(out / PARTS, {part: list(dict.fromkeys(products["category"])) for part, products in parts.items()})
-    return {"parts": {part: _report(out / part) for part in parts}}
+    return {"parts": {part: fit_report(out / part) for part in parts}}
 
 
 def fit_part(inputs: dict[str, Any], scratch: Path) -> None:
@@ -171,5 +194,6 @@ def _is_fitted(folder: Path, job: Job) -> bool:
     return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["key"] == job.key
 
 
-def _report(folder: Path) -> dict[str, Any]:
+def fit_report(folder: Path) -> dict[str, Any]:
+    """The report beside a fitted market."""
     return json.loads((folder / "fit.json").read_text(encoding="utf-8"))

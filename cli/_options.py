@@ -61,6 +61,9 @@ seed_option = click.option(
 episodes_option = click.option(
     "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Test markets, one episode each."
 )
+public_key_option = click.option(
+    "--public-key", type=FILE, help="PEM file of the key that must have signed the bundle."
+)
 risk_option = click.option(
     "--risk",
     default="mean",

@@ -74,8 +74,7 @@ def _panel(tables: Tables, top: int) -> pd.DataFrame:
 
     from ..data import product_weeks
 
-    lines = tables.lines("sales", ["product", "units", "price_paid"])
-    assert lines is not None, "there are always sales"
+    lines = tables.sale_lines(["product", "units", "price_paid"])
     revenue = lines.group_by("product").agg(revenue=(pl.col("units") * pl.col("price_paid")).sum())
     best = revenue.collect(engine="streaming").sort("revenue", "product", descending=[True, False]).head(top)
     return product_weeks(tables, products=best.select("product", category=pl.lit("")).to_pandas())

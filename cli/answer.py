@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ._options import FILE, emit, json_option, say
+from ._options import FILE, emit, json_option, public_key_option, say
 from .log import open_log
 from .price import read_state
 
@@ -19,7 +19,7 @@ from .price import read_state
 @click.option("--state", type=FILE, required=True, help="JSON file with the market's state; - reads standard input.")
 @click.option("--log", help="Decision log, a SQLite file or the URL of a PostgreSQL database, for past prices.")
 @click.option("--product", help="Name of the product, where QUESTION need not name it.")
-@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
+@public_key_option
 @json_option
 def command(
     question: str,

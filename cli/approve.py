@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ._options import FILE, OUT, emit, json_option, say
+from ._options import FILE, OUT, emit, json_option, public_key_option, say
 
 
 @click.command("approve")
@@ -22,7 +22,7 @@ from ._options import FILE, OUT, emit, json_option, say
     type=click.Choice(["approved", "postponed"]),
     help="What happens to rows that are still proposed; without it they are refused.",
 )
-@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
+@public_key_option
 @json_option
 def command(
     price_list: Path,

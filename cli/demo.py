@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..serving import PriceAnswer
     from ..serving.product_prices import Change
 
-_STEPS, _DRAWS = 1_200_000, 100
+_STEPS, _DRAWS, _SHOWN = 1_200_000, 100, 5
 
 
 @click.command(name="demo")
@@ -131,9 +131,9 @@ def _price(out: Path) -> Facts:
     return {"lines": _answer_lines(answer), "answer": answer.to_dict()}
 
 
-def _answer_lines(answer: PriceAnswer, shown: int = 5) -> list[str]:
-    lines = [f"{answer.when}, answered in {answer.milliseconds:.1f} ms; the first {shown} products:"]
-    for item in answer.prices[:shown]:
+def _answer_lines(answer: PriceAnswer) -> list[str]:
+    lines = [f"{answer.when}, answered in {answer.milliseconds:.1f} ms; the first {_SHOWN} products:"]
+    for item in answer.prices[:_SHOWN]:
         discounts = ", ".join(
             f"{segment} {share:.0%} off" for segment, share in item.discounts.items() if share >= 0.005
         )

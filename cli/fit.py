@@ -13,7 +13,7 @@ from ..atomic import write_json
 from ._compile_ahead import CompileAhead
 from ._fit_lines import show_report
 from ._fit_market import FORECASTERS, tables_of
-from ._fit_parts import fit_parts, show_parts
+from ._fit_parts import chosen_parts, fit_parts, show_parts
 from ._options import FILE, OUT, Number, emit, json_option, place_option, say, seed_option, tables_options
 from ._shop_rules import rules_options
 
@@ -171,20 +171,17 @@ def command(
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT.
     """
     with CompileAhead() as compiler:
-        from ..fitting import Assumptions, Priors, catalogue_parts, priced_products, zone_tables
-        from ..fitting.catalogue_parts import MOST_PRODUCTS
+        from ..fitting import Assumptions, Priors
         from ..fitting.split import check_period
         from ..jobs import Place
         from ..scenarios import scenario_name
 
         check_period(options["period"], zones=by != "chain")
         tables = tables_of(dataset, plan)
-        categories = max(categories, len(rules.shop.categories))
         zones = _zones(tables, by)
         first = next(iter(zones.values()))
-        choice = tables if first is None else zone_tables(tables, first)
-        products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
-        parts = catalogue_parts(products, at_once or MOST_PRODUCTS[options["period"]], rules.links_by_name)
+        size = {"categories": categories, "per_category": per_category, "at_once": at_once}
+        parts = chosen_parts(tables, rules, first, **size, period=options["period"])
         options |= {
             "assumptions": Assumptions.under(rules, price_widening=widen),
             "priors": None if priors is None else Priors.load(priors),

@@ -91,9 +91,9 @@ def verify(log: str, head: str | None, checkpoint: Path | None, as_json: bool) -
     if as_json:
         emit(found._asdict())
         return
-    for name in ("rows", "outcomes", "approvals", "switches", "maintenance"):
+    for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
-        say(f"{count:,} {_CHAINS[name]} in an unbroken chain, head {head}")
+        say(f"{count:,} {what} in an unbroken chain, head {head}")
 
 
 def _since(checkpoint: Path) -> Head:

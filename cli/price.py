@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..pricing.wording import rule_words
 from ..serving.documents import from_json
-from ._options import FILE, OUT, emit, json_option, key_option, say, show
+from ._options import FILE, OUT, emit, json_option, key_option, public_key_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--example", is_flag=True, help="Print a state that this bundle accepts.")
 @click.option("--batch", type=FILE, help="CSV file with one row per product, of one market or several.")
 @click.option("--out", type=OUT, help="CSV file for the prices of --batch.")
-@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
+@public_key_option
 @key_option
 @json_option
 def command(

@@ -17,7 +17,7 @@ import click
 
 from ..serving.documents import fields
 from ..serving.http.settings import ServiceSettings
-from ._options import FILE, Number, emit, json_option, key_option, say, seed_option
+from ._options import FILE, Number, emit, json_option, key_option, public_key_option, say, seed_option
 
 if TYPE_CHECKING:
     from ..serving.http.processes.workers import Inherited
@@ -62,7 +62,7 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @click.option(
     "--log", help="Decision log: SQLite file or postgresql:// URL. Every price is recorded before it is returned."
 )
-@click.option("--public-key", type=FILE, help="PEM file of the key that must have signed the bundle.")
+@public_key_option
 @_setting("keys", type=FILE)
 @_setting("hosts", "--allow-host", multiple=True)
 @_setting("fallback")

@@ -12,7 +12,7 @@ from .mapping import TableMapping
 from .pseudonyms import as_text
 
 NUMBER, DAY = "float64", "datetime64[ns]"
-_TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}.*$"
+TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}.*$"
 _TIME_CODES = ("%H", "%I", "%T", "%R", "%X", "%c")
 _BLANKS = "[\u00a0\u202f]"
 
@@ -96,7 +96,7 @@ def _days(column: pl.Series, date_format: str) -> pl.Series:
     else:
         text = column if column.dtype == pl.String else column.cast(pl.Int64, strict=False).cast(pl.String)
         if not any(code in date_format for code in _TIME_CODES):
-            dates = text.str.replace(_TIME_OF_DAY, "").str.to_date(date_format, strict=False)
+            dates = text.str.replace(TIME_OF_DAY, "").str.to_date(date_format, strict=False)
         else:
             dates = text.str.to_datetime(date_format, strict=False, time_unit="us").cast(pl.Date)
     # Nanoseconds end in 2262: a mistyped later year must not wrap around to a plausible one.

@@ -14,6 +14,7 @@ from datetime import datetime
 
 import polars as pl
 
+from .casting import DAY, NUMBER, TIME_OF_DAY
 from .mapping import CONVERSIONS, TableMapping
 from .schema import SCHEMAS
 from .sources.parts import Part, Source, parts_of
@@ -213,9 +214,9 @@ def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str]
             if str(SCHEMAS[name].columns[column].dtype) == kind and sample.schema.get(own) == pl.String
             for value in sample[own].drop_nulls()
         ]
-        for kind in ("float64", "datetime64[ns]")
+        for kind in (NUMBER, DAY)
     }
-    numbers, days = texts["float64"], texts["datetime64[ns]"]
+    numbers, days = texts[NUMBER], texts[DAY]
     signs = Counter(mark for value in numbers for mark in value if unicodedata.category(mark) == "Sc")
     currency = max(signs, key=signs.__getitem__, default="")
     numbers = [value.strip(f"{currency} \u00a0\u202f") for value in numbers]
@@ -240,7 +241,7 @@ def _date_format(days: list[str]) -> str:
         count = 0
         for day in days:
             try:
-                datetime.strptime(re.sub(r"[T ]\d{1,2}:\d{2}.*$", "", day), date_format)
+                datetime.strptime(re.sub(TIME_OF_DAY, "", day), date_format)
                 count += 1
             except ValueError:
                 pass

@@ -10,7 +10,6 @@ import pandas as pd
 import polars as pl
 
 from .panel import product_weeks, whole_weeks
-from .schema import DataError
 from .tables import StoredTables, Tables
 from .weeks import Weeks
 
@@ -131,8 +130,7 @@ def sales_totals(tables: Tables) -> SalesTotals:
         >>> sales_totals(Tables(pd.DataFrame([row])))
         SalesTotals(weeks=1, revenue=0.5, units=2.0, discount_share=0.5)
     """
-    lines = tables.lines("sales", ["date", *_SUMMED])
-    assert lines is not None, "there are always sales"
+    lines = tables.sale_lines(["date", *_SUMMED])
     weeks = whole_weeks(lines).count
     sums = [value.sum().alias(name) for name, value in _money().items()]
     units, revenue, regular = lines.select(sums).collect(engine="streaming").row(0)
@@ -151,8 +149,7 @@ def sales_summary(tables: Tables) -> SalesSummary:
         >>> sales_summary(Tables(pd.DataFrame([row]))).revenue
         1.0
     """
-    lines = tables.lines("sales", ["date", "product", *_SUMMED])
-    assert lines is not None, "there are always sales"
+    lines = tables.sale_lines(["date", "product", *_SUMMED])
     by_product, daily, count = _added_up(lines, stored=isinstance(tables, StoredTables))
     # Events of customers are in no figure of the summary.
     panel = product_weeks(replace(tables, behaviour=None))
@@ -183,14 +180,11 @@ def sales_summary(tables: Tables) -> SalesSummary:
 
 def _added_up(lines: pl.LazyFrame, *, stored: bool) -> tuple[pd.DataFrame, pd.Series, int]:
     """Units and revenues by product, revenue by day, and the number of sale lines."""
-    weeks = Weeks.of(lines)
-    if weeks is None:
-        raise DataError("sales must hold rows; got none; check which products and dates were selected")
     money = _money()
     # Sorting before adding makes the sums independent of the order of the rows, to the last bit.
     sums = [value.sort().sum().alias(name) for name, value in money.items()]
     products, days, count = [], [], 0
-    for chunk in weeks.split(lines, stored=stored):
+    for chunk in Weeks.of(lines).split(lines, stored=stored):
         count += len(chunk)
         products.append(chunk.group_by("product", "week").agg(sums))
         days.append(chunk.group_by("date").agg(sums[1]))
@@ -210,8 +204,7 @@ def _day(day: Any) -> str:
 
 def _distinct(tables: Tables, column: str, lines: int) -> int | None:
     """The number of distinct ids; those of a share of the values at a time, of which each is in one."""
-    ids = tables.lines("sales", [column])
-    assert ids is not None, "there are always sales"
+    ids = tables.sale_lines([column])
     if not ids.collect_schema().names():
         return None
     # Two of ten million ids have the same hash with a probability of 3e-6.

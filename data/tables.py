@@ -61,6 +61,12 @@ class Tables:
         table = getattr(self, name)
         return None if table is None else to_polars(table, columns).lazy()
 
+    def sale_lines(self, columns: list[str]) -> pl.LazyFrame:
+        """The rows of the sales, of which there is always a table, as `lines` gives them."""
+        lines = self.lines("sales", columns)
+        assert lines is not None
+        return lines
+
 
 @dataclass(frozen=True)
 class StoredTables(Tables):

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from .schema import DataError
+
 WEEK, DAY = pd.Timedelta(days=7), pd.Timedelta(days=1)
 YEAR_WEEKS, WEEKS_A_YEAR = 52, 52.1775  # whole weeks, and those of the mean year
 _ROWS_AT_ONCE = 1_000_000
@@ -61,11 +63,13 @@ class Weeks:
     days: int = WEEK.days
 
     @classmethod
-    def of(cls, lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks | None:
-        """The weeks of so many days from the first to the last `date` of some rows; None without rows."""
+    def of(cls, lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
+        """The weeks of so many days from the first to the last `date` of some sale lines, of which there must be one."""
         date = pl.col("date")
         first, last = lines.select(first=date.min(), last=date.max()).collect(engine="streaming").row(0)
-        return None if first is None else cls(first, (last - first).days // days + 1, days)
+        if first is None:
+            raise DataError("sales must hold rows; got none; check which products and dates were selected")
+        return cls(first, (last - first).days // days + 1, days)
 
     def split(self, lines: pl.LazyFrame, *, stored: bool) -> Iterator[pl.DataFrame]:
         """Rows with the number of their `week`, from the first week to the last.

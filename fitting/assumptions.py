@@ -147,7 +147,7 @@ class Assumptions:
         """Which unit costs are unknown, and what is assumed of them."""
         where, used, drawn = "Where the tables give no unit cost", [self.unit_cost_share], self.unit_cost_range
         if products is not None:
-            unknown = products[products["unit_cost"].isna()] if "unit_cost" in products else products
+            unknown = products[unit_costs(products).isna()]
             if unknown.empty:
                 return ()
             where = f"The tables give no unit cost for {len(unknown)} of {len(products)} products"
@@ -173,6 +173,11 @@ class Assumptions:
             f"A recommendation lifts utility as a display or mailer in all stores did, by {exposure_effect:.2f}: "
             "estimated from those, since the sales do not record recommendations."
         )
+
+
+def unit_costs(products: pd.DataFrame) -> pd.Series:
+    """(N,) unit costs that the tables give; NaN for the others."""
+    return products.reindex(columns=["unit_cost"])["unit_cost"]
 
 
 def percent(shares: Any) -> str:

@@ -20,7 +20,7 @@ from ..data import Tables, load_tables
 from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, candidates, forecasts_from, score
 from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec, scenario_name
-from .assumptions import Assumptions
+from .assumptions import Assumptions, unit_costs
 from .customers import Customers, fit_customers, records
 from .demand import Priors
 from .fit_report import fit_report, not_priced, proof_report
@@ -28,7 +28,7 @@ from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
 from .market_builder import check_rules
 from .privacy import Privacy
 from .privacy.budget import NETWORK
-from .privacy.customers import private_customers
+from .privacy.customers import published, release
 from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, weeks_to_come
 from .zones import Zone, of_zone
@@ -139,7 +139,7 @@ def fit(
     split = held_out(tables, products, holdout_weeks, zone_sales, period)
     ahead = weeks_to_come(tables, split, weeks, zone_sales)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
-    asked, unknown = objective or rules.shop.objective, _without_cost(split.products)
+    asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
     options = FitOptions(
         name=name or "market",
         objective=_objective(asked, bool(unknown.any())),
@@ -243,7 +243,10 @@ def _private_models(
     under = _under(forecaster, privacy)
     privacy.pay(customers=named, network=under is not None)
     demand = _demand(split, ahead, under or forecaster)
-    customers = private_customers(split, privacy, seed) if named else fit_customers(tables, split, seed)
+    if named:
+        customers = published(split, release(split, privacy, seed), privacy)
+    else:
+        customers = fit_customers(tables, split, seed)
     network = lstm_of(demand.forecaster)
     trained = None if network is None else network.privacy_
     report = privacy.report(customers=named, network=under is not None, trained=trained)
@@ -260,11 +263,6 @@ def _under(forecaster: Forecaster, privacy: Privacy) -> Forecaster | None:
     named = dict(forecaster.forecasters or candidates(seed=forecaster.seed))
     private = {name: under for name, model in named.items() if (under := _under(model, privacy)) is not None}
     return cast(Selected, clone(forecaster)).set_params(forecasters=named | private) if private else None
-
-
-def _without_cost(products: pd.DataFrame) -> NDArray[np.bool_]:
-    """(N,) whether the tables do not give a product's unit cost."""
-    return products.reindex(columns=["unit_cost"])["unit_cost"].isna().to_numpy()
 
 
 def _objective(objective: str | None, unknown: bool) -> str:

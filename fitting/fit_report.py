@@ -87,7 +87,9 @@ def price_response(market: FittedSplit) -> list[dict[str, Any]]:
     """
     names = market.split.products[["product", "name"]]
     by_regression = market.regression.elasticity_.merge(names, on="product")
-    return records(_beside(market.response, by_regression).merge(market.known, on="product"))
+    by_likelihood = pd.DataFrame(market.response.report())  # `elasticity…`, beside which `raw…` and `shrunk…` are put
+    found = by_likelihood.merge(by_regression.drop(columns="category"), on="product", how="left")
+    return records(found.merge(market.known, on="product"))
 
 
 def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) -> dict[str, Any]:
@@ -104,11 +106,6 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
     weekly = SalesGrids.of(pd.concat([split.past, split.future]), list(response.products))
     changes = price_changes(weekly, response, len(split.weeks), seed)
     return split.span() | {"backtest": errors, "price_changes": changes}
-
-
-def _beside(response: FittedDemand, regression: pd.DataFrame) -> pd.DataFrame:
-    """The demand model's elasticities (`elasticity…`) beside those of the regression (`raw…`, `shrunk…`)."""
-    return pd.DataFrame(response.report()).merge(regression.drop(columns="category"), on="product", how="left")
 
 
 def _with_names(rows: list[dict[str, Any]], products: pd.DataFrame) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from .market_builder import build_market
 from .price_range import narrowest
 from .profit_floor import with_profit_floor
 from .regression import PROMOTION, price_regression
-from .split import Split, regular_price
+from .split import Split, grid_of, regular_price
 
 # The range of prices that the shop charged: these quantiles of the past year, by product.
 _CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
@@ -224,8 +224,7 @@ def _past_price(split: Split, response: FittedDemand) -> np.ndarray:
     """(B, N) prices of the last weeks: regular ones before the first sale, and small changes left out where one of two
     prices is a mean of several, which is seldom in whole cents.
     """
-    recent = split.past.pivot(index="week", columns="product", values="price")[list(response.products)]
-    recent = recent.iloc[-_PAST_WEEKS * split.per_week :].to_numpy(dtype=np.float64)
+    recent = grid_of(split.past, "price", response.products)[-_PAST_WEEKS * split.per_week :]
     price = np.where(np.isnan(recent), response.regular_price, recent)
     for t in range(len(price) - 2, -1, -1):
         change, pair = abs(price[t] / price[t + 1] - 1), price[t : t + 2]
@@ -236,7 +235,7 @@ def _past_price(split: Split, response: FittedDemand) -> np.ndarray:
 
 def _levels(last_year: pd.DataFrame, response: FittedDemand) -> np.ndarray:
     """(2, C) the range of a category's mean price over its regular prices, charged together in a week."""
-    price = last_year.pivot(index="week", columns="product", values="price")[list(response.products)].to_numpy(float)
+    price = grid_of(last_year, "price", response.products)
     relative = pd.DataFrame(price / response.regular_price).T.groupby(response.category).mean().T
     return relative.quantile(list(_CHARGED_QUANTILES)).to_numpy()
 
@@ -262,12 +261,9 @@ def _with_prices(
     memories, in which each reduction made the weeks after it dearer.
     """
     rows, weeks, recent = pd.concat([split.past, split.future]), len(split.weeks), _AVERAGED_WEEKS * split.per_week
-
-    def grid(column: str) -> np.ndarray:
-        return rows.pivot(index="week", columns="product", values=column)[list(response.products)].to_numpy(float)
-
-    price = np.where(np.isfinite(grid("price")), grid("price"), response.regular_price)
-    shown = np.nan_to_num(grid(PROMOTION)) if PROMOTION in rows else None
+    charged = grid_of(rows, "price", response.products)
+    price = np.where(np.isfinite(charged), charged, response.regular_price)
+    shown = np.nan_to_num(grid_of(rows, PROMOTION, response.products)) if PROMOTION in rows else None
     remembered = None if response.remembered is None else response.remembered.price(price)
     lift = response.lift(price, shown, reference=remembered)
     blind = np.isclose(planned, usual, rtol=1e-6).all(axis=0)
@@ -281,15 +277,14 @@ def _with_prices(
 
 def _mean(forecast: pd.DataFrame, split: Split) -> np.ndarray:
     """(T, N) mean units per week, above zero; next to none on weekdays that are always closed."""
-    table = forecast.pivot(index="week", columns="product", values="mean")[split.products["product"]]
-    units = np.maximum(table.to_numpy(dtype=np.float64), _LEAST_UNITS / split.per_week)
+    mean = grid_of(forecast, "mean", split.products["product"])
+    units = np.maximum(mean, _LEAST_UNITS / split.per_week)
     return np.where(split.weeks.day_of_week.isin(split.closed)[:, None], _CLOSED_UNITS, units)
 
 
 def _overdispersion(forecast: pd.DataFrame, order: list[str], shock: MarketShock) -> np.ndarray:
     """(N,) variance of the gamma multiplier that completes the market's shock."""
-    table = forecast.pivot(index="week", columns="product")
-    quantiles = {level: table[f"q{level}"][order].to_numpy(dtype=np.float64) for level in QUANTILES}
-    whole = fitted_dispersion(table["mean"][order].to_numpy(dtype=np.float64), quantiles).mean(axis=0)
+    quantiles = {level: grid_of(forecast, f"q{level}", order) for level in QUANTILES}
+    whole = fitted_dispersion(grid_of(forecast, "mean", order), quantiles).mean(axis=0)
     market = np.expm1(shock.volatility**2)
     return np.maximum((whole - market) / (1 + market), 0.0)

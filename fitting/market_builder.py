@@ -23,7 +23,7 @@ from ..scenarios.sections import (
     ReferencePrice,
 )
 from ..scenarios.stock_sections import Stock
-from .assumptions import Assumptions
+from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, REFERENCE, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
@@ -252,10 +252,8 @@ def unique_names(products: pd.DataFrame) -> pd.Series:
 
 
 def _unit_cost(models: ChargedPrices, assumptions: Assumptions) -> Array:
-    assumed = assumptions.cost_share(models.products) * models.regular_price
-    if "unit_cost" not in models.products:
-        return assumed
-    return models.products["unit_cost"].fillna(pd.Series(assumed, models.products.index)).to_numpy(dtype=float)
+    known = unit_costs(models.products).to_numpy(dtype=float)
+    return np.where(np.isnan(known), assumptions.cost_share(models.products) * models.regular_price, known)
 
 
 def _planned_utility(

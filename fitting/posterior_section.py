@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios.sections import Posterior
-from .assumptions import Assumptions
+from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, REFERENCE, DemandAtRegular
 from .fitted_models import FittedModels
 
@@ -51,9 +51,7 @@ def _unit_cost(models: FittedModels, assumptions: Assumptions, generator: np.ran
     share = generator.uniform(size=(models.demand.num_draws, 1)) * (high - low) + low
     # A known share of zero costs nothing in any draw.
     share = share / np.maximum(assumptions.cost_share(models.products), 1e-9)
-    if "unit_cost" not in models.products:
-        return share
-    return np.where(models.products["unit_cost"].isna().to_numpy(), share, 1.0)
+    return np.where(unit_costs(models.products).isna(), share, 1.0)
 
 
 def _by_product(effect: Array | None, category: NDArray[np.intp]) -> Array:

@@ -79,6 +79,7 @@ class _Changes:
         own = {"control": control, "suspects": beside if len(beside) else None}
         self.log_lift = np.log(demand.lift(charged, shown, reference=before, **own, draws=True))
         self.predicted = self.log_lift.mean(axis=0)
+        self.realised = np.diff(np.log(self.units + 0.5), axis=0)
         with np.errstate(invalid="ignore"):
             self.step = np.log(price[1:] / price[:-1])
         self.moved = known[1:] & known[:-1] & (np.abs(np.nan_to_num(self.step)) > np.log1p(MOVED))
@@ -108,7 +109,6 @@ class _Changes:
         """One row per change: the log change in units predicted and realised, half a unit added to each."""
         t, n = np.nonzero(self.moved)
         some = np.unique(np.linspace(0, max(len(t) - 1, 0), min(len(t), _MOST_SHOWN)).round().astype(int))
-        realised = np.diff(np.log(self.units + 0.5), axis=0)
         return [
             {
                 "product": self.demand.products[n[i]],
@@ -116,7 +116,7 @@ class _Changes:
                 "week": f"{self.weeks[t[i] + 1]:%Y-%m-%d}",
                 "price_change": float(np.expm1(self.step[t[i], n[i]])),
                 "predicted": float(self.predicted[t[i] + 1, n[i]] - self.predicted[t[i], n[i]]),
-                "realised": float(realised[t[i], n[i]]),
+                "realised": float(self.realised[t[i], n[i]]),
                 "units": [float(self.units[t[i], n[i]]), float(self.units[t[i] + 1, n[i]])],
             }
             for i in some
@@ -144,8 +144,7 @@ class _Changes:
         drawn = generator.poisson(mean * generator.gamma(np.broadcast_to(size, mean.shape)) / size)
         change = np.diff(np.log(drawn + 0.5), axis=1)
         low, high = np.quantile(change, [0.05, 0.95], axis=0)
-        realised = np.diff(np.log(self.units + 0.5), axis=0)
-        return (realised >= low - 1e-9) & (realised <= high + 1e-9)
+        return (self.realised >= low - 1e-9) & (self.realised <= high + 1e-9)
 
 
 class _Regression:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scenarios import MarketSpec
-from .assumptions import Assumptions, percent
+from .assumptions import Assumptions, percent, unit_costs
 from .fitted_models import FittedModels
 from .market_builder import held_prices
 from .price_search import PriceSearch
@@ -61,10 +61,9 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
         models: The models that it was built from.
         assumptions: What was assumed of unit costs.
     """
-    known = models.products["unit_cost"].notna().to_numpy() if "unit_cost" in models.products else False
     if spec.market.objective != "revenue":
         return spec
-    share = assumptions.cost_range(models.products)[:, 1]
+    known, share = unit_costs(models.products).notna().to_numpy(), assumptions.cost_range(models.products)[:, 1]
     dearest = np.where(known, spec.products.unit_cost, share * models.regular_price)
     charged = np.where(held_prices(models, assumptions), models.regular_price, models.current_price)
     own = float(((charged - dearest) * models.planned).sum())
@@ -75,9 +74,8 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     return replace(spec.with_changes(products=floor), assumptions=(*spec.assumptions, *said))
 
 
-def _costs(known: NDArray[np.bool_] | bool, share: Array) -> str:
+def _costs(known: NDArray[np.bool_], share: Array) -> str:
     """The unit costs that the floor is held at."""
-    known = np.broadcast_to(known, share.shape)
     if known.all():
         return "the known unit costs"
     assumed = f"the dearest assumed unit costs ({percent(share[~known])} of the regular price)"

@@ -153,7 +153,9 @@ def refit(
     own = {"tables_sha256": tables.fingerprint(), "proof_bias": record.get("proof_bias")}
     spec = market.spec.with_changes(history=own)
     assert spec.history is not None, "a fitted market has one"
-    notes = (_NO_NETWORKS if _lacks_networks(record["forecaster"]) else "", spec.history.doubt)
+    used = {name for weights in _chosen(record["forecaster"]).values() for name in weights}
+    lacks_networks = _LSTM in used and _NETWORKS not in record["forecaster"]
+    notes = (_NO_NETWORKS if lacks_networks else "", spec.history.doubt)
     return Refit(spec, price_response(market), tuple(filter(None, notes)))
 
 
@@ -233,11 +235,6 @@ def _arma(forecaster: Forecaster) -> dict[str, list[float]]:
     models = forecaster.models_.values() if isinstance(forecaster, Selected) else [forecaster]
     models = [model.base_.sarimax_ if isinstance(model, Lstm) else model for model in models]
     return {product: known for model in models if isinstance(model, Sarimax) for product, known in model.arma_.items()}
-
-
-def _lacks_networks(record: Mapping[str, Any]) -> bool:
-    used = {name for weights in _chosen(record).values() for name in weights}
-    return _LSTM in used and _NETWORKS not in record
 
 
 def _chosen(record: Mapping[str, Any]) -> dict[str, dict[str, float]]:

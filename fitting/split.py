@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calendar import day_name
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,8 +76,7 @@ class Split:
 
     def grid(self, column: str) -> np.ndarray:
         """(T, N) values of a column in the future, in the order of `products`."""
-        table = self.future.pivot(index="week", columns="product", values=column)
-        return table[self.products["product"]].to_numpy(dtype=np.float64)
+        return grid_of(self.future, column, self.products["product"])
 
     def span(self) -> dict[str, str | int]:
         """First and last day of the weeks or days to simulate, and their number, for JSON."""
@@ -85,6 +85,11 @@ class Split:
         unit = name_of(self.period)
         days = {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}"}
         return {"period": unit, **days, f"{unit}s": len(weeks)}
+
+
+def grid_of(panel: pd.DataFrame, column: str, products: Iterable[str]) -> np.ndarray:
+    """(T, N) values of a column of a panel, by week and product."""
+    return panel.pivot(index="week", columns="product", values=column)[list(products)].to_numpy(dtype=np.float64)
 
 
 def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.DataFrame:

@@ -87,7 +87,6 @@ def rolling_forecasts(
     origins: Sequence[Any],
     horizon: int,
     refit: bool = True,
-    quantiles: Sequence[float] = QUANTILES,
 ) -> tuple[pd.DataFrame, int]:
     """Forecast from each origin as `backtest` does, without scores, at most to the end of the panel.
 
@@ -101,7 +100,7 @@ def rolling_forecasts(
         if model is None or refit:
             model = cast(Forecaster, clone(forecaster)).fit(panel[panel["week"] <= origin])
             failures += len(model.failures_)
-        tables.append(forecasts_from(model, panel, origin=origin, horizon=horizon, quantiles=quantiles))
+        tables.append(forecasts_from(model, panel, origin=origin, horizon=horizon))
     return pd.concat(tables, ignore_index=True), failures
 
 

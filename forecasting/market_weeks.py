@@ -13,13 +13,16 @@ BEHAVIOUR = ("views", "carts")
 """Columns of a panel that say what customers looked at."""
 
 
-def market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
-    """One row per week: `traffic`, drivers and plans, averaged over products by revenue so far."""
+def market_weeks(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """One row per week: `traffic`, drivers and plans, averaged over products by revenue so far; and whether the shop
+    sold anything in it.
+    """
     rows = check_rows(panel, ["product", "week", "units", "price", "discount_share", "traffic"], name="panel")
     weight = (rows["units"] * rows["price"]).groupby(rows["product"]).cumsum()
     by_week = rows.groupby("week")
+    traffic = by_week["traffic"].first()
     # A week in which the shop was closed takes the traffic of the week before, to fill windows; see `MarketTrend`.
-    weeks = pd.DataFrame({"traffic": by_week["traffic"].first().where(lambda traffic: traffic > 0).ffill()})
+    weeks = pd.DataFrame({"traffic": traffic.where(traffic > 0).ffill()})
     if weeks["traffic"].isna().any():
         raise ValueError(
             "panel: traffic must be positive in the first week; got 0; leave weeks before the first sale out"
@@ -35,13 +38,7 @@ def market_weeks(panel: pd.DataFrame) -> pd.DataFrame:
     for name in rows.columns:
         if name.startswith("signal_") or name == "holiday":
             weeks[name] = by_week[name].first()
-    return weeks.ffill().fillna(0.0)
-
-
-def open_weeks(panel: pd.DataFrame) -> pd.Series:
-    """Whether the shop sold anything, by week of `market_weeks`."""
-    rows = check_rows(panel, ["product", "week", "units", "price", "traffic"], name="panel")
-    return rows.groupby("week")["traffic"].first() > 0
+    return weeks.ffill().fillna(0.0), traffic > 0
 
 
 def _averaged(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:

@@ -17,7 +17,7 @@ from sklearn.svm import SVR
 
 from ..data.weeks import WEEK, YEAR_WEEKS, period_of
 from .market_paths import MarketPaths
-from .market_weeks import market_weeks, open_weeks
+from .market_weeks import market_weeks
 
 Array = NDArray[np.float64]
 
@@ -118,9 +118,9 @@ class MarketTrend(BaseEstimator):
         """
         if self.lags < 1:
             raise ValueError(f"MarketTrend: lags must be 1 week or more; got {self.lags}")
-        weeks = market_weeks(panel)
+        weeks, open_ = market_weeks(panel)
         self.period_ = period_of(weeks.index)
-        self.history_, self.silent_ = weeks, _silent(open_weeks(panel), self.lags)
+        self.history_, self.silent_ = weeks, _silent(open_, self.lags)
         known = min(len(weeks), self.lags) + len(self._learned)
         if known < self.lags + _LEAST_ROWS:
             raise ValueError(

@@ -20,16 +20,14 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ..envs import expected_units
 from ..pricing import Action, MarketView
 from ..scenarios import MarketSpec
-from .price_and_order import period_money
+from .price_and_order import kept_demand, period_money, widened
 from .problem import (
     Array,
     Costs,
     Optimum,
     Units,
-    demand_mass,
     has_horizon,
     method_of,
     optimise,
@@ -42,7 +40,6 @@ from .problem import (
 _LONGEST = 2
 _MOST_PRICES = 200
 _MOST_REACH = 1024
-# The range of units on hand is wide enough when a range twice as wide gives the same value.
 _TOLERANCE = 1e-8
 
 
@@ -116,25 +113,14 @@ def solve(spec: MarketSpec) -> Optimum | None:
         return None
     value, tables = 0.0, []
     for n in range(len(spec.products.names)):
-        found = _widened(spec, n)
+        prices = price_grid(spec, n, most=_MOST_PRICES)
+        within = functools.partial(_within, spec, n, prices, kept_demand(spec, n, prices))
+        found = widened(within, most=_MOST_REACH, tolerance=_TOLERANCE)
         if found is None:
             return None
         value += found[0]
         tables.append(found[1])
     return Optimum(value, method_of(spec), PricesAndOrders(tuple(tables)))
-
-
-def _widened(spec: MarketSpec, n: int) -> tuple[float, ProductTables] | None:
-    """The value and the tables of product n; None where no range is wide enough."""
-    prices = price_grid(spec, n, most=_MOST_PRICES)
-    mass = functools.lru_cache(maxsize=1)(functools.partial(_demand, spec, n, prices))
-    reach, narrow = 16, np.inf
-    while reach <= _MOST_REACH:
-        found = _within(spec, n, prices, mass, reach)
-        if abs(found[0] - narrow) <= _TOLERANCE * (1 + abs(found[0])):
-            return found
-        reach, narrow = 2 * reach, found[0]
-    return None
 
 
 def _within(
@@ -193,10 +179,3 @@ def _expedited(value: Array, cost: Array) -> tuple[Array, Units]:
     padded = np.concatenate([value, np.full((cost.size - 1, value.shape[1]), -np.inf)])
     choice = sliding_window_view(padded, cost.size, axis=0) - cost
     return choice.max(axis=2), choice.argmax(axis=2)
-
-
-def _demand(spec: MarketSpec, n: int, prices: Array, period: int) -> Array:
-    """(P, D + 1) probability of each demand for product n at each of its prices."""
-    rows = np.tile(spec.products.regular_price, (prices.size, 1))
-    rows[:, n] = prices
-    return demand_mass(spec, expected_units(spec, period, rows).sum(axis=1)[:, n])

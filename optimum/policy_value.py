@@ -108,33 +108,28 @@ class _Walk:
 
     def value(self, kind: type[MarketView]) -> float:
         """The expected money if the policy sees views of this kind."""
-        if self.start is None:
-            return _carry_forward(self, States.initial(self.spec), 0, kind)
-        return _carry_forward(self, States.seen(self.spec, self.start), int(self.start.period[0]), kind)
-
-
-def _carry_forward(walk: _Walk, now: States, first: int, kind: type[MarketView]) -> float:
-    spec = walk.spec
-    horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
-    costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
-    met: dict[bytes, tuple[float, float]] = {}
-    while factor > _NEGLIGIBLE if infinite else period < horizon:
-        # Beyond the episode an infinite-horizon market looks as in the last period.
-        number = min(period, horizon - 1)
-        if infinite and period >= horizon and now.weight.size == 1:
-            # A state that was met before is met again and again: the rest is a geometric series.
-            state = b"".join(part.tobytes() for part in vars(now).values())
-            if state in met:
-                then, left = met[state]
-                return then + (value - then) / (1 - factor / left)
-            met[state] = value, factor
-        choice = PolicyChoice.of(spec, walk.policy, now.view(spec, number, kind, walk.believed))
-        money, now = Period(spec, costs, number, now, choice, keep_sales=kind is MarketView).run()
-        if now.weight.size > walk.states:
-            raise TooManyStates
-        value += factor * money
-        period, factor = period + 1, factor * spec.market.discount_factor
-    if spec.stock.salvage_value.any():
-        left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
-        value += spec.market.discount_factor ** (horizon - 1 - first) * left
-    return value
+        spec, start = self.spec, self.start
+        now, first = (States.initial(spec), 0) if start is None else (States.seen(spec, start), int(start.period[0]))
+        horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
+        costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
+        met: dict[bytes, tuple[float, float]] = {}
+        while factor > _NEGLIGIBLE if infinite else period < horizon:
+            # Beyond the episode an infinite-horizon market looks as in the last period.
+            number = min(period, horizon - 1)
+            if infinite and period >= horizon and now.weight.size == 1:
+                # A state that was met before is met again and again: the rest is a geometric series.
+                state = b"".join(part.tobytes() for part in vars(now).values())
+                if state in met:
+                    then, left = met[state]
+                    return then + (value - then) / (1 - factor / left)
+                met[state] = value, factor
+            choice = PolicyChoice.of(spec, self.policy, now.view(spec, number, kind, self.believed))
+            money, now = Period(spec, costs, number, now, choice, keep_sales=kind is MarketView).run()
+            if now.weight.size > self.states:
+                raise TooManyStates
+            value += factor * money
+            period, factor = period + 1, factor * spec.market.discount_factor
+        if spec.stock.salvage_value.any():
+            left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
+            value += spec.market.discount_factor ** (horizon - 1 - first) * left
+        return value

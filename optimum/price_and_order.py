@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -34,10 +35,11 @@ from .problem import (
     stock_settings,
 )
 
-_MOST_UNITS = 20_000
+_MOST_REACH = 40_000
 _MOST_PRICES = 500
-# The range of units on hand is wide enough when a range twice as wide gives the same value.
 _TOLERANCE = 1e-9
+
+_Tables = TypeVar("_Tables")
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -87,19 +89,29 @@ def solve(spec: MarketSpec) -> Optimum | None:
     """
     if not covers(spec):
         return None
-    prices, reach = price_grid(spec, most=_MOST_PRICES), 16
-    mass = functools.lru_cache(maxsize=1)(functools.partial(_demand, spec, prices))
-    found = _solve_within(spec, prices, mass, reach)
-    while reach <= _MOST_UNITS:
-        reach *= 2
-        narrow, found = found, _solve_within(spec, prices, mass, reach)
-        if abs(found.value - narrow.value) <= _TOLERANCE * (1 + abs(found.value)):
+    prices = price_grid(spec, most=_MOST_PRICES)
+    within = functools.partial(_within, spec, prices, kept_demand(spec, 0, prices))
+    found = widened(within, most=_MOST_REACH, tolerance=_TOLERANCE)
+    return None if found is None else Optimum(found[0], method_of(spec), found[1])
+
+
+def widened(
+    within: Callable[[int], tuple[float, _Tables]], *, most: int, tolerance: float
+) -> tuple[float, _Tables] | None:
+    """The value and the tables within a range of units on hand that is wide enough: one half as wide gives the same
+    value. None where no range up to `most` is.
+    """
+    reach, narrow = 16, np.inf
+    while reach <= most:
+        found = within(reach)
+        if abs(found[0] - narrow) <= tolerance * (1 + abs(found[0])):
             return found
+        reach, narrow = 2 * reach, found[0]
     return None
 
 
-def _solve_within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array], reach: int) -> Optimum:
-    """The optimum with at most `reach` units above the initial stock on hand, and at
+def _within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array], reach: int) -> tuple[float, PriceAndOrder]:
+    """The value and the tables with at most `reach` units above the initial stock on hand, and at
     most `reach` owed.
 
     mass: the (P, D + 1) probability of each demand at each price of a period.
@@ -122,12 +134,18 @@ def _solve_within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array],
 
     values, tables = optimise(spec, step, spec.stock.salvage_value[0] * np.maximum(units, 0))
     price, order = (np.array(table) for table in zip(*tables, strict=True))
-    return Optimum(float(values[start - least]), method_of(spec), PriceAndOrder(least, price, order))
+    return float(values[start - least]), PriceAndOrder(least, price, order)
 
 
-def _demand(spec: MarketSpec, prices: Array, period: int) -> Array:
-    """(P, D + 1) probability of each demand at each price."""
-    return demand_mass(spec, expected_units(spec, period, prices[:, None]).sum(axis=(1, 2)))
+def kept_demand(spec: MarketSpec, n: int, prices: Array) -> Callable[[int], Array]:
+    """(P, D + 1) probability of each demand for product n at each of its prices in a period, which is kept until
+    another is asked for.
+    """
+    rows = np.tile(spec.products.regular_price, (prices.size, 1))
+    rows[:, n] = prices
+    return functools.lru_cache(maxsize=1)(
+        lambda period: demand_mass(spec, expected_units(spec, period, rows).sum(axis=1)[:, n])
+    )
 
 
 def period_money(spec: MarketSpec, costs: Costs, mass: Array, prices: Array, units: Units, future: Array) -> Array:

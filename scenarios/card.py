@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import sections, stock_sections
 from .description import MarketDescription
 
 GROUPS = {
@@ -69,6 +70,7 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         >>> describe(load_scenario("stationary-logit"))["stock"]
         '40 units at the start; never replenished; demand beyond stock is lost'
     """
+    period = spec.market.period
     sentences = {
         "market": _market(spec),
         "products": _products(spec),
@@ -76,27 +78,25 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         "customers": _customers(spec),
         "demand": _demand(spec),
         "stock": _stock(spec),
-        "express": _express(spec),
-        "competitors": _competitors(spec),
-        "promotion": _promotion(spec),
-        "reference price": _reference_price(spec),
-        "recommendation": _recommendation(spec),
-        "loyalty": _loyalty(spec),
-        "strategic": _strategic(spec),
-        "regimes": _regimes(spec),
-        "shocks": _shocks(spec),
-        "returns": _returns(spec),
-        "capacity": _capacity(spec),
-        "history": _history(spec),
-        "posterior": _posterior(spec),
+        "express": spec.express and _express(spec.express, period),
+        "competitors": spec.competitors and _competitors(spec.competitors, spec),
+        "promotion": spec.promotion and _promotion(spec.promotion, spec),
+        "reference price": spec.reference_price and _reference_price(spec.reference_price, period),
+        "recommendation": spec.recommendation and _recommendation(spec.recommendation),
+        "loyalty": spec.loyalty and _loyalty(spec.loyalty),
+        "strategic": spec.strategic and _strategic(spec.strategic),
+        "regimes": spec.regimes and _regimes(spec.regimes),
+        "shocks": spec.shocks and _shocks(spec.shocks),
+        "returns": spec.returns and _returns(spec.returns),
+        "capacity": spec.capacity and _capacity(spec.capacity),
+        "history": spec.history and _history(spec.history),
+        "posterior": spec.posterior and _posterior(spec.posterior),
     }
     return {heading: sentence for heading, sentence in sentences.items() if sentence}
 
 
-def _history(spec: MarketDescription) -> str:
-    if spec.history is None:
-        return ""
-    if spec.history.units is None:
+def _history(history: sections.HistorySection) -> str:
+    if history.units is None:
         return "the prices that the shop plans for these periods are known"
     return "the shop's own prices and sales in these periods are recorded"
 
@@ -251,21 +251,16 @@ def _stock(spec: MarketDescription) -> str:
     return "; ".join([*words, f"costs: {', '.join(paid)}"] if paid else words)
 
 
-def _express(spec: MarketDescription) -> str:
-    if spec.express is None:
-        return ""
-    period, fixed = spec.market.period, spec.express.order_cost
-    words = (
-        f"the policy also orders at most {_span(spec.express.max_order_units)} per {period} from a faster supplier, "
+def _express(express: stock_sections.Express, period: str) -> str:
+    fixed = express.order_cost
+    words = f"the policy also orders at most {_span(express.max_order_units)} per {period} from a faster supplier, "
+    words += (
+        f"delivered {_delivered(express.lead_time_periods, period)}; each unit costs {_span(express.extra_cost)} more"
     )
-    words += f"delivered {_delivered(spec.express.lead_time_periods, period)}; each unit costs {_span(spec.express.extra_cost)} more"
     return words + (f", each order {_span(fixed)}" if fixed.any() else "")
 
 
-def _competitors(spec: MarketDescription) -> str:
-    rivals = spec.competitors
-    if rivals is None:
-        return ""
+def _competitors(rivals: sections.Competitors, spec: MarketDescription) -> str:
     rules = rivals.rule * len(rivals.names) if len(rivals.rule) == 1 else rivals.rule
     rows = zip(rivals.names, spec.competitor_product, rules, strict=True)
     offers = _some(f"{name} against {spec.products.names[n]} ({rule})" for name, n, rule in rows)
@@ -274,85 +269,55 @@ def _competitors(spec: MarketDescription) -> str:
     return f"{_count(len(rivals.names), 'offer')} by {_count(sellers, 'seller')}, responding {when}: {offers}"
 
 
-def _promotion(spec: MarketDescription) -> str:
-    promotion = spec.promotion
-    if promotion is None:
-        return ""
+def _promotion(promotion: sections.Promotion, spec: MarketDescription) -> str:
     most = min(promotion.max_products, len(spec.products.names))
     cost = f", costs {_span(promotion.cost)} per product and {spec.market.period}" if promotion.cost.any() else ""
     return f"at most {_count(most, 'product')} at once; adds {_span(promotion.lift)} to utility{cost}"
 
 
-def _reference_price(spec: MarketDescription) -> str:
-    reference = spec.reference_price
-    if reference is None:
-        return ""
+def _reference_price(reference: sections.ReferencePrice, period: str) -> str:
     per = "log point" if reference.scale == "log" else "unit of currency"
     return (
-        f"memory {_percent(reference.memory)} per {spec.market.period}; a {per} below the reference price adds "
+        f"memory {_percent(reference.memory)} per {period}; a {per} below the reference price adds "
         f"{_span(reference.gain)} to utility, one above it takes {_span(reference.loss)}"
     )
 
 
-def _recommendation(spec: MarketDescription) -> str:
-    shown = spec.recommendation
-    if shown is None:
-        return ""
+def _recommendation(shown: sections.RecommendationSection) -> str:
     return f"one product is shown to each segment; being shown adds {_span(shown.lift)} to its utility"
 
 
-def _loyalty(spec: MarketDescription) -> str:
-    loyalty = spec.loyalty
-    if loyalty is None:
-        return ""
+def _loyalty(loyalty: sections.Loyalty) -> str:
     return (
         f"a segment's arrivals vary between {loyalty.low:g} and {loyalty.high:g} times the usual with past prices "
         f"(effect {_span(loyalty.price_effect)}) and stockouts (effect {_span(loyalty.stockout_effect)})"
     )
 
 
-def _strategic(spec: MarketDescription) -> str:
-    strategic = spec.strategic
-    if strategic is None:
-        return ""
+def _strategic(strategic: sections.Strategic) -> str:
     return f"{_percent(strategic.share)} of a segment may wait for a lower price; patience {_span(strategic.patience)}"
 
 
-def _regimes(spec: MarketDescription) -> str:
-    regimes = spec.regimes
-    if regimes is None:
-        return ""
+def _regimes(regimes: sections.Regimes) -> str:
     seen = "observed" if regimes.observed else "not observed"
     return f"a Markov chain of {len(regimes.names)} states ({_some(regimes.names)}), {seen} by the policy"
 
 
-def _shocks(spec: MarketDescription) -> str:
-    shocks = spec.shocks
-    if shocks is None:
-        return ""
+def _shocks(shocks: sections.Shocks) -> str:
     return f"lognormal shocks multiply arrivals; volatility {shocks.volatility:g}, persistence {shocks.persistence:g}"
 
 
-def _capacity(spec: MarketDescription) -> str:
-    capacity = spec.capacity
-    if capacity is None:
-        return ""
+def _capacity(capacity: stock_sections.Capacity) -> str:
     held = ", ".join(f"{name} {units:g}" for name, units in zip(capacity.names, capacity.units, strict=True))
     return f"products share {held}" + ("; units are added or withdrawn over time" if capacity.added.any() else "")
 
 
-def _returns(spec: MarketDescription) -> str:
-    returns = spec.returns
-    if returns is None:
-        return ""
+def _returns(returns: sections.Returns) -> str:
     cost = f"; handling cost {_span(returns.handling_cost)}" if returns.handling_cost.any() else ""
     return f"{_percent(returns.probability)} of units sold are returned{cost}"
 
 
-def _posterior(spec: MarketDescription) -> str:
-    posterior = spec.posterior
-    if posterior is None:
-        return ""
+def _posterior(posterior: sections.Posterior) -> str:
     deviations = {
         "arrivals": _percent(posterior.arrivals.std(axis=0, dtype=np.float64).round(4)),
         "price sensitivity": _percent(posterior.sensitivity.std(axis=0, dtype=np.float64).round(4)),

@@ -13,8 +13,10 @@ import difflib
 import functools
 import json
 import reprlib
-from collections.abc import Collection, Mapping, Sequence
+import tomllib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from inspect import cleandoc
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -75,6 +77,21 @@ def read(kind: type[T], data: Any, name: str, error: type[ValueError]) -> T:
         raise error(mistake(kind, data, name) or f"{name} cannot be read; got: {refused}; fix it") from None
 
 
+def toml_table(path: Path, error: type[ValueError]) -> dict[str, Any]:
+    """The plain data of a TOML file.
+
+    Args:
+        path: The file.
+        error: The exception to raise, with one line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as failed:
+        raise error(f"{path} must be a TOML file; got: {failed.strerror}; write it or fix the path") from failed
+    except ValueError as wrong:
+        raise error(f"{path} must be a TOML file; got: {wrong}; fix it") from wrong
+
+
 def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:
     """The first mistake in plain data that should be such a struct, in one line; None where there
     is none.
@@ -85,19 +102,18 @@ def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) 
     """
     declared = fields(kind)
     required = [field.name for field in declared.values() if field.required]
-    problem = keys_mistake(data, declared, required, where or name)
-    if problem is not None:
+    if problem := keys_mistake(data, declared, required, where or name):
         return problem
     own, *_ = declared.values()
     known = own.required and own.name in data and _accepts(own, data[own.name])
     of = f" of {shown(data[own.name])}" if known and where else ""
     place = f" ({where.rpartition(', ')[2]})" if where and not of else ""
-    for field in declared.values():
-        if field.name in data:
-            problem = _field_mistake(field, data[field.name], name, of, place)
-            if problem is not None:
-                return problem
-    return None
+    given = (field for field in declared.values() if field.name in data)
+    return _first(_field_mistake(field, data[field.name], name, of, place) for field in given)
+
+
+def _first(problems: Iterable[str | None]) -> str | None:
+    return next(filter(None, problems), None)
 
 
 def keys_mistake(data: Any, known: Collection[str], required: Collection[str], where: str) -> str | None:
@@ -121,13 +137,11 @@ def field_mistake(kind: type[Struct], key: str, value: Any, name: str) -> str | 
 def _field_mistake(field: Field, value: Any, name: str, of: str, place: str) -> str | None:
     if _accepts(field, value):
         return None
-    inner = field.type
-    if isinstance(inner, inspect.ListType) and isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        problem = _item_mistake(field, value, name, of)
-        if problem is not None:
-            return problem
-    if isinstance(inner, inspect.DictType):
+    if isinstance(field.type, inspect.DictType):
         return _dict_mistake(field, value, name)
+    listed = isinstance(field.type, inspect.ListType) and isinstance(value, Sequence)
+    if listed and not isinstance(value, str | bytes) and (problem := _item_mistake(field, value, name, of)):
+        return problem
     fix = field.extra.get("fix", "fix it")
     if field.choices and not field.extra.get("fix"):
         fix = nearest(value, field.choices)
@@ -137,30 +151,20 @@ def _field_mistake(field: Field, value: Any, name: str, of: str, place: str) -> 
 def _item_mistake(field: Field, value: Sequence[Any], name: str, of: str) -> str | None:
     """The first mistake among the items of a list, which are all objects or all plain values."""
     (item,) = get_args(_bare(field.hint))
-    objects = isinstance(inspect.type_info(item), inspect.StructType)
-    inner = None if objects else _field(field.name, item, required=True)
-    for number, one in enumerate(value, start=1):
-        if inner is None:
-            problem = mistake(item, one, name, f"{name}: {field.name}, item {number}")
-        else:
-            problem = _field_mistake(inner, one, name, of, f" (item {number})")
-        if problem is not None:
-            return problem
-    return None
+    numbered = enumerate(value, start=1)
+    if isinstance(inspect.type_info(item), inspect.StructType):
+        return _first(mistake(item, one, name, f"{name}: {field.name}, item {number}") for number, one in numbered)
+    inner = _field(field.name, item, required=True)
+    return _first(_field_mistake(inner, one, name, of, f" (item {number})") for number, one in numbered)
 
 
 def _dict_mistake(field: Field, value: Any, name: str) -> str | None:
     keys, values = get_args(_bare(field.hint))
     known = get_args(keys)
-    problem = keys_mistake(value, known or value, (), f"{name}: {field.name}")
-    if problem is not None:
+    if problem := keys_mistake(value, known or value, (), f"{name}: {field.name}"):
         return problem
     inner = _field(field.name, values, required=True)
-    for key, one in value.items():
-        problem = _field_mistake(inner, one, name, f" of {shown(key)}", "")
-        if problem is not None:
-            return problem
-    return None
+    return _first(_field_mistake(inner, one, name, f" of {shown(key)}", "") for key, one in value.items())
 
 
 def _accepts(field: Field, value: Any) -> bool:

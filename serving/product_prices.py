@@ -80,18 +80,8 @@ class PriceColumns(NamedTuple):
     prior_lowest_price: list[float | None] | None
 
 
-class _Row(Struct, gc=False):
-    """A `ProductPrice` that is quickly made and written."""
-
-    product: str
-    proposed: float | None
-    price: float
-    discounts: Any
-    promotion: bool | None
-    order_units: float | None
-    express_units: float | None
-    trail: Sequence[Step]
-    prior_lowest_price: float | None
+_Row = defstruct("_Row", ["product", *PriceColumns._fields], gc=False)
+"""A `ProductPrice` that is quickly made and written."""
 
 
 class ProductPrices(Sequence[ProductPrice]):
@@ -112,15 +102,10 @@ class ProductPrices(Sequence[ProductPrice]):
         if isinstance(prices, cls):
             return prices
         segments = tuple(prices[0].discounts)
-        columns = PriceColumns(
-            proposed=[price.proposed for price in prices],
-            price=[price.price for price in prices],
+        columns = PriceColumns._make([getattr(price, name) for price in prices] for name in PriceColumns._fields)
+        columns = columns._replace(
             discounts=[[price.discounts[name] for name in segments] for price in prices] if segments else None,
-            promotion=[price.promotion for price in prices],
-            order_units=[price.order_units for price in prices],
-            express_units=[price.express_units for price in prices],
             trail=[[Step(c.rule, c.before, c.after, c.why) for c in price.trail] for price in prices],
-            prior_lowest_price=[price.prior_lowest_price for price in prices],
         )
         return cls(tuple(price.product for price in prices), segments, columns)
 

@@ -53,11 +53,6 @@ class RecurrentLayout:
         return 0 if tuple(self.shapes) == WINDOW else 1
 
     @property
-    def names(self) -> list[str]:
-        """Names of the network's inputs."""
-        return list(self.shapes)
-
-    @property
     def output_names(self) -> list[str]:
         """Names of the network's outputs with the state for the next period."""
         return [f"next_{name}" for name in self.shapes]

@@ -14,7 +14,7 @@ from ...envs import LearnerView, MarketVecEnv
 from ...envs.adapters.sb3_env import Shaping
 from ...pricing import FixedPrice, Policy
 from ..actor import hold_base_price
-from ..cloning import DISTURBANCE, Samples, fill, minimise
+from ..cloning import DISTURBANCE, Samples, align_targets, fill, minimise
 from ..logged_data import record_policy, training_view
 from ..q_networks.ordered_levels import flatten_values
 from ..settings import Settings
@@ -85,7 +85,4 @@ def _start_at_base(policy: Any, view: LearnerView) -> None:
         network = getattr(getattr(policy, name, None), name, None)
         if network is not None and view.levels is not None:
             flatten_values(network, int(np.abs(view.levels[0]).argmin()), len(view.levels[0]), _FLAT)
-    for name in ("actor", "critic", "q_net", "quantile_net"):
-        target = getattr(policy, f"{name}_target", None)
-        if target is not None:
-            target.load_state_dict(getattr(policy, name).state_dict())
+    align_targets(policy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from ...jobs import Job, code_fingerprint
 from ...scenarios import load_scenario
 from ...scenarios.errors import nearest
 from ...scenarios.loading import registered
-from ...serving.documents import Name, read
+from ...serving.documents import Name, read, toml_table
 
 TEXTBOOK = "textbook"
 """Stands for the names of all markets of the package."""
@@ -69,13 +68,7 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             SweepError: It cannot be read, a key or value is not allowed, or a scenario or algorithm is not known.
         """
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SweepError(f"{path} must be a TOML file; got: {error.strerror}; write it or fix the path") from error
-        except ValueError as error:
-            raise SweepError(f"{path} must be a TOML file; got: {error}; fix it") from error
-        return read(cls, table, str(path), SweepError)._checked(path)
+        return read(cls, toml_table(path, SweepError), str(path), SweepError)._checked(path)
 
     def _checked(self, path: Path) -> Sweep:
         for where, names in (("algorithms", self.algorithms), ("settings", tuple(self.settings))):

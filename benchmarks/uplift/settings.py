@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...jobs import code_fingerprint
-from .families import FAMILIES
+from .families import FAMILIES, weeks_of
 from .parameters import SIZES
 
 BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")
@@ -73,8 +73,6 @@ class StudySettings:
 
     def lines(self) -> list[str]:
         """The settings in words, for the table."""
-        from .families import weeks_of
-
         weeks = self.weeks or weeks_of(self.truth)
         return [
             f"{self.truth}: {self.products} products, {weeks} weeks; price bounds {self.bounds}",

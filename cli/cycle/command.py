@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from datetime import date
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from .._compile_ahead import CompileAhead
+from .._fit_parts import fit_report
 from .._options import FILE, emit, json_option, say, tables_options
 from .._stages import Facts, Stages
 from . import stages
@@ -116,7 +116,10 @@ def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: St
     if entry.trained:
         done = _trained(cycle, zone, markets, job)
     else:
-        done = [_refreshed(cycle, each, cycle.out / given(before).folder / each.name, own) for each, own in markets]
+        done = []
+        for each, own in markets:
+            work = partial(stages.refresh_stage, cycle, each, cycle.out / given(before).folder / each.name)
+            done.append(own.run("refresh", _title("Refresh the bundle of the cycle before", each), work))
     return {each.name: _facts(each, own, facts) for (each, own), facts in zip(markets, done, strict=True)}
 
 
@@ -183,8 +186,8 @@ def _gone(cycle: Cycle, home: Path, before: Entry) -> list[str]:
     from ...fitting import products_gone
     from ...scenarios.errors import listed
 
-    files = [market.folder / MARKET / "fit.json" for zone in before.places(cycle.out) for market in zone.markets]
-    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))["refit"]["products"]]
+    folders = [market.folder / MARKET for zone in before.places(cycle.out) for market in zone.markets]
+    rows = [row for folder in folders for row in fit_report(folder)["refit"]["products"]]
     priced = pd.DataFrame(rows).drop_duplicates("product").set_index("product", drop=False)
     lost = priced.loc[products_gone(stages.tables_of(cycle, home), priced)]
     names = lost.get("name", lost["product"]).fillna(lost["product"]).tolist()
@@ -231,11 +234,6 @@ def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job
         title = _title("Export the recommended prices as a signed bundle", each)
         own.run("export", title, partial(stages.export_stage, cycle, each, key))
     return done
-
-
-def _refreshed(cycle: Cycle, place: Place, before: Path, job: Stages) -> Facts:
-    title = _title("Refresh the bundle of the cycle before", place)
-    return job.run("refresh", title, lambda: stages.refresh_stage(cycle, place, before))
 
 
 def _title(what: str, place: Place) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ...encryption import kept_file
-from ...serving.documents import Name, read
+from ...serving.documents import Name, read, toml_table
 from .._tables import TABLES
 
 Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
@@ -192,13 +191,7 @@ class Cycle:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise CycleError(f"{path} must be a TOML file; got: {error.strerror}; write it or fix the path") from error
-        except ValueError as error:
-            raise CycleError(f"{path} must be a TOML file; got: {error}; fix it") from error
-        self.config = Config.of(table, path)
+        self.config = Config.of(toml_table(path, CycleError), path)
         self._base = path.parent
         self.out = self._base / self.config.shop.out
         self._check(path)

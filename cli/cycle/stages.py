@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...atomic import write_json, write_new
 from ...encryption import secret
 from .._compile_ahead import CompileAhead
-from .._fit_parts import spread
+from .._fit_parts import chosen_parts, fit_report, spread
 from .._options import show_step, training_bar, write_table
 from .._stages import Facts
 from .config import Cycle, CycleError
@@ -38,7 +38,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         key_file: Secret of the pseudonyms, made if missing.
     """
     from ...data import load_complete_journey, load_tables, sales_totals, save_tables
-    from ...fitting import Zone
+    from ...fitting import Zone, price_zones
     from .._tables import Layout, import_files
 
     if cycle.config.tables.dataset is not None:
@@ -61,7 +61,8 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
         f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units, "
         f"discounts {totals.discount_share:.1%} of the regular value"
     )
-    zones = _zones(cycle, tables)
+    by = cycle.config.fit.by
+    zones = {} if by == "chain" else price_zones(tables.sales, by)
     parts = [part for part in _parts(cycle, tables, Zone(next(iter(zones)), zones) if zones else None) if part]
     risk = cycle.config.train.risk
     if parts and risk != "mean":
@@ -74,24 +75,11 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
 
 def _parts(cycle: Cycle, tables: Tables, zone: Zone | None) -> dict[str, pd.DataFrame]:
     """The products to price, part by part; one without a name is the whole catalogue."""
-    from ...fitting import ShopRules, catalogue_parts, priced_products, zone_tables
-    from ...fitting.catalogue_parts import MOST_PRODUCTS
+    from ...fitting import ShopRules
 
     asked = cycle.config.fit
-    rules = ShopRules.load(cycle.file(asked.rules))
-    categories = max(asked.categories, len(rules.shop.categories))
-    # All zones price the best sellers of the first.
-    choice = tables if zone is None else zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
-    products = priced_products(choice, rules, n_categories=categories, per_category=asked.per_category)
-    return catalogue_parts(products, asked.at_once or MOST_PRODUCTS[asked.period], rules.links_by_name)
-
-
-def _zones(cycle: Cycle, tables: Tables) -> dict[str, Any]:
-    """The stores of each price zone; empty where the chain has one market."""
-    from ...fitting import price_zones
-
-    by = cycle.config.fit.by
-    return {} if by == "chain" else price_zones(tables.sales, by)
+    size = {"categories": asked.categories, "per_category": asked.per_category, "at_once": asked.at_once}
+    return chosen_parts(tables, ShopRules.load(cycle.file(asked.rules)), zone, **size, period=asked.period)
 
 
 def first_day(tables: Tables, period: str = "week") -> str:
@@ -99,8 +87,7 @@ def first_day(tables: Tables, period: str = "week") -> str:
     from ...data.panel import whole_weeks
     from ...data.weeks import PERIODS
 
-    lines = tables.lines("sales", ["date"])
-    weeks = whole_weeks(given(lines), PERIODS[period].days)
+    weeks = whole_weeks(tables.sale_lines(["date"]), PERIODS[period].days)
     return f"{weeks.first_day(weeks.count):%Y-%m-%d}"
 
 
@@ -215,7 +202,7 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     )
     document = comparison.to_dict()
     write_json(folder / COMPARISON, document)
-    fit = json.loads((folder / MARKET / "fit.json").read_text(encoding="utf-8"))
+    fit = fit_report(folder / MARKET)
     found = given(comparison.uncertainty)
     keeper = folder / MARKET if place.part else place.run_folder
     rows, listed = write_lists(cycle, folder, place.stores, found, keeper=keeper, policy=place.run_folder)
@@ -271,7 +258,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     price, units = sales_since(spec, own)
     if not (units >= 0).any():
         return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
-    record = json.loads((before.folder / MARKET / "fit.json").read_text(encoding="utf-8"))["refit"]
+    record = fit_report(before.folder / MARKET)["refit"]
     calendar = given(spec.calendar)
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
     held, others = _holdout(cycle, spec, tables.sales, own.sales, len(price)) or (None, set())

@@ -107,9 +107,7 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.
 
 def _stores(tables: Tables, none: pl.Series) -> pl.Series:
     """The stores of the sales."""
-    lines = tables.lines("sales", ["store"])
-    assert lines is not None, "there are always sales"
-    found = lines.unique().collect(engine="streaming")
+    found = tables.sale_lines(["store"]).unique().collect(engine="streaming")
     return found.get_column("store", default=none).drop_nulls()
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from ..schema import DataError
 from ..stray_dates import stray_dates
 from ..tables import StoredTables, Tables
 from ..weeks import WEEK, Weeks, to_polars
@@ -77,8 +76,7 @@ def product_weeks(
     """
     tables = sales if isinstance(sales, Tables) else Tables(sales)
     products = tables.products if products is None else products
-    lines = tables.lines("sales", _SALES)
-    assert lines is not None, "there are always sales"
+    lines = tables.sale_lines(_SALES)
     weeks = whole_weeks(lines, days)
     stored, ids = (
         isinstance(tables, StoredTables),
@@ -123,8 +121,6 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
         3
     """
     weeks = _ordinary_weeks(lines, days)
-    if weeks is None:
-        raise DataError("sales must hold rows; got none; check which products and dates were selected")
     number = weeks.number(pl.col("date")).alias("week")
     ends = lines.select("date", number).filter(pl.col("week").is_between(0, weeks.count - 1)).group_by("week")
     ends = ends.agg(pl.col("date").max(), pl.len()).sort("week").collect(engine="streaming")
@@ -139,8 +135,8 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
     return replace(weeks, count=int(ends["week"][-2]) + 1)
 
 
-def _ordinary_weeks(lines: pl.LazyFrame, days: int) -> Weeks | None:
-    """The weeks of some sale lines without stray dates; None without lines."""
+def _ordinary_weeks(lines: pl.LazyFrame, days: int) -> Weeks:
+    """The weeks of some sale lines without stray dates."""
     date = pl.col("date")
     by_day = lines.group_by(date.dt.date()).agg(lines=pl.len()).collect(engine="streaming")
     for stray in stray_dates(by_day):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...encryption import ENDING, content_of, kept_file
+from ..pseudonyms import PSEUDONYM
 from ..schema import DataError
 from ..storage import parts_beside
 
@@ -29,7 +30,7 @@ _KINDS = {
 _TABLES, _FILE = "erase the customer there as well: repricer data erase", "remove it, or write it again"
 _OF_A_FOLDER = ("fit.json", "run.json", "manifest.json")
 _RESTS_ON = ("scenario.toml", "manifest.json", "manifest.json" + ENDING)
-_NAME = re.compile(rb"\bc_[0-9a-f]{16}\b")
+_NAME = re.compile(PSEUDONYM.pattern.encode())
 _SQLITE = b"SQLite format 3\0"
 
 

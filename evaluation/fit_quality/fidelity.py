@@ -65,11 +65,16 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
     assert spec.history is not None  # else `named_policy` has raised
     if spec.history.units is None:
         raise ValueError(f"market must hold the sales of its periods; got {spec.name}; give the proof of its fit")
-    sold, parts = spec.history.units, _Units(spec.market.horizon_periods)
-    rollout(spec, policy, episodes=episodes, seed=seed_for("test", seed), watch=parts)
+    sold, batches = spec.history.units, [list[NDArray]() for _ in range(spec.market.horizon_periods)]
+
+    def note(view: MarketView, outcome: Outcome) -> None:
+        batches[int(view.period[0])].append(outcome.units)
+
+    rollout(spec, policy, episodes=episodes, seed=seed_for("test", seed), watch=note)
+    units = np.stack([np.concatenate(parts) for parts in batches], axis=1).astype(np.float64)  # (E, T, N)
     # A period in which nothing at all was sold is one in which the shop was closed.
     open_ = np.flatnonzero(sold.any(axis=1))
-    sold, simulated = sold[open_], parts.units()[:, open_]
+    sold, simulated = sold[open_], units[:, open_]
     mean = simulated.mean(axis=0)
     spread = asdict(calibration(sold, simulated))
     spread |= {"pit": spread["pit"].tolist(), "p_value": None if np.isnan(spread["p_value"]) else spread["p_value"]}
@@ -102,17 +107,3 @@ class _EmptySlots:
         action = self.policy.act(view)
         shape = (*action.price.shape, view.catalogue.num_segments)
         return replace(action, recommendation=np.zeros(shape, dtype=np.float32))
-
-
-class _Units:
-    """Records the units that each market sells in a `rollout` of whole episodes."""
-
-    def __init__(self, periods: int) -> None:
-        self._periods: list[list[NDArray]] = [[] for _ in range(periods)]
-
-    def __call__(self, view: MarketView, outcome: Outcome) -> None:
-        self._periods[int(view.period[0])].append(outcome.units)
-
-    def units(self) -> NDArray[np.float64]:
-        """(E, T, N)."""
-        return np.stack([np.concatenate(batches) for batches in self._periods], axis=1).astype(np.float64)

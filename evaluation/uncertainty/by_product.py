@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from ...envs import Market, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
-from .draws import EPISODES, Drawn, action_part, draw_numbers, views_together
-from .gain import Floats
+from .draws import EPISODES, Drawn, draw_numbers, outcomes_of
+from .gain import ENDS, METHOD, Floats
 
-_ENDS, _METHOD = (0.05, 0.95), "weibull"
 _RULE_SHARE = 0.5
 
 
@@ -112,17 +111,10 @@ def _episodes(
     (policy,), episodes = policies, sum(market.num_markets for market in markets)
     horizon, products = spec.market.horizon_periods, len(spec.products.names)
     seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, 16))
-    for market in markets:
-        market.reset()
-    for t in range(horizon):
-        action, start = policy.act(views_together([market.view for market in markets])), 0
-        for market in markets:
-            end = start + market.num_markets
-            outcome = market.step(action_part(action, start, end))
-            rows = (outcome.units, outcome.revenue, outcome.profit, *outcome.expected_money.transpose(0, 2, 1))
-            seen[:, start:end, t] = rows
-            hit[t] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
-            start = end
+    for t, own, outcome in outcomes_of(policy, markets, horizon):
+        rows = (outcome.units, outcome.revenue, outcome.profit, *outcome.expected_money.transpose(0, 2, 1))
+        seen[:, own, t] = rows
+        hit[t] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
     return seen, hit
 
 
@@ -144,7 +136,7 @@ def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16]) -> ProductFig
 
 def _interval(came: NDArray[np.float32]) -> Floats:
     """(2, T, N) the 5% and the 95% quantile of what came in (M, E) episodes."""
-    return np.quantile(came.reshape(-1, *came.shape[2:]), _ENDS, axis=0, method=_METHOD).astype(np.float64)
+    return np.quantile(came.reshape(-1, *came.shape[2:]), ENDS, axis=0, method=METHOD).astype(np.float64)
 
 
 def _parameter_share(expected: NDArray[np.float32], came: NDArray[np.float32]) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from ...envs import Market, seed_for
+from ...envs import Market, Outcome, seed_for
 from ...jobs.processes import JOBS
 from ...pricing import Action, MarketView, Policy
 from ...scenarios import MarketSpec
@@ -229,27 +229,37 @@ def _simulated(spec: MarketSpec, policies: Sequence[Policy], markets: list[Marke
 
 
 def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Totals:
-    """One episode of every market. The policy is asked once a period, for all draws: it cannot tell them apart."""
-    sizes = np.cumsum([0] + [market.num_markets for market in markets])
-    sums, outside = np.zeros((2, 2, sizes[-1])), np.zeros(sizes[-1])
-    known, prices = charged_range(spec), np.zeros((spec.market.horizon_periods, len(spec.products.names)))
+    """The money and the prices of one episode of every market."""
+    episodes, horizon = sum(market.num_markets for market in markets), spec.market.horizon_periods
+    sums, outside = np.zeros((2, 2, episodes)), np.zeros(episodes)
+    known, prices = charged_range(spec), np.zeros((horizon, len(spec.products.names)))
+    for t, own, outcome in outcomes_of(policy, markets, horizon):
+        weight = spec.market.discount_factor**t
+        sums[0, :, own] += weight * outcome.expected_money.sum(axis=1, dtype=np.float64)
+        sums[1, 0, own] += weight * outcome.revenue.sum(axis=1, dtype=np.float64)
+        sums[1, 1, own] += weight * outcome.profit.sum(axis=1, dtype=np.float64)
+        prices[t] += outcome.list_price.sum(axis=0, dtype=np.float64)
+        if known is not None:
+            outside[own] += known.outside(outcome.list_price).mean(axis=1)
+    return _Totals(sums[0], sums[1], None if known is None else outside / horizon, prices)
+
+
+def outcomes_of(policy: Policy, markets: list[Market], horizon: int) -> Iterator[tuple[int, slice, Outcome]]:
+    """Each period of one episode of every market, with the place of the market's episodes among all.
+
+    The policy is asked once a period, for all draws: it cannot tell them apart.
+    """
     for market in markets:
         market.reset()
-    for t in range(spec.market.horizon_periods):
-        action = policy.act(views_together([market.view for market in markets]))
-        weight = spec.market.discount_factor**t
-        for market, start, end in zip(markets, sizes[:-1], sizes[1:], strict=True):
-            outcome = market.step(action_part(action, start, end))
-            sums[0, :, start:end] += weight * outcome.expected_money.sum(axis=1, dtype=np.float64)
-            sums[1, 0, start:end] += weight * outcome.revenue.sum(axis=1, dtype=np.float64)
-            sums[1, 1, start:end] += weight * outcome.profit.sum(axis=1, dtype=np.float64)
-            prices[t] += outcome.list_price.sum(axis=0, dtype=np.float64)
-            if known is not None:
-                outside[start:end] += known.outside(outcome.list_price).mean(axis=1)
-    return _Totals(sums[0], sums[1], None if known is None else outside / spec.market.horizon_periods, prices)
+    for t in range(horizon):
+        action, start = policy.act(_views_together([market.view for market in markets])), 0
+        for market in markets:
+            own = slice(start, start + market.num_markets)
+            yield t, own, market.step(_action_part(action, own))
+            start = own.stop
 
 
-def views_together(views: list[MarketView]) -> MarketView:
+def _views_together(views: list[MarketView]) -> MarketView:
     """The views of several batches as one."""
     first = views[0]
     arrays = {
@@ -260,9 +270,9 @@ def views_together(views: list[MarketView]) -> MarketView:
     return replace(first, **arrays)
 
 
-def action_part(action: Action, start: int, end: int) -> Action:
+def _action_part(action: Action, own: slice) -> Action:
     """The action in some of the markets."""
     parts: dict[str, NDArray[np.float32]] = {
-        name: value[start:end] for name, value in vars(action).items() if isinstance(value, np.ndarray)
+        name: value[own] for name, value in vars(action).items() if isinstance(value, np.ndarray)
     }
     return replace(action, **parts)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
-_ENDS = (0.05, 0.95)
+ENDS = (0.05, 0.95)
 # Numpy's own method makes intervals of few draws too narrow for the next draw.
-_METHOD = "weibull"
+METHOD = "weibull"
 TAIL = 0.1
 
 
@@ -126,7 +126,7 @@ class Gain:
     def quantile(self, level: float) -> float:
         """Quantile of the expected gain, as a share of what the other policy earns (of its size, where it may lose)."""
         values = self.draws / (abs(self.base) or 1.0) if self.relative_draws is None else self.relative_draws
-        return float(np.quantile(values, level, method=_METHOD))
+        return float(np.quantile(values, level, method=METHOD))
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
@@ -161,7 +161,7 @@ def without_noise(episodes: Floats, centre: Floats | None = None) -> tuple[Float
 
 def quantiles(values: Floats) -> Interval:
     """The 5% and the 95% quantile; the next draw of the same kind lies between them with a probability of 90%."""
-    low, high = np.quantile(values, _ENDS, method=_METHOD)
+    low, high = np.quantile(values, ENDS, method=METHOD)
     return float(low), float(high)
 
 

@@ -93,20 +93,13 @@ class Released(NamedTuple):
     statistics: Statistics
 
 
-def private_customers(split: Split, privacy: Privacy, seed: int) -> Customers:
-    """Segments under noise; the recommender is what each segment buys most, from the same noisy units.
-
-    What is protected is what the market says of segments; the weekly totals of each product are used as they are.
+def release(split: Split, privacy: Privacy, seed: int) -> Released:
+    """Ask all queries.
 
     Args:
         privacy: Epsilon, which was paid.
         seed: Seed of the clusters; the noise has none.
     """
-    return published(split, release(split, privacy, seed), privacy)
-
-
-def release(split: Split, privacy: Privacy, seed: int) -> Released:
-    """Ask all queries; arguments as of `private_customers`."""
     features = customer_features(split.sales, as_of=split.sales["date"].max())
     counts = privacy.query(COUNTS)
     least = max(LEAST_CUSTOMERS, int(_LEAST_SIGNAL * _LENGTH * privacy.noise(FIGURES)))
@@ -162,7 +155,11 @@ def _log_price_apart(panel: pd.DataFrame) -> pd.Series:
 
 
 def published(split: Split, release: Released, privacy: Privacy) -> Customers:
-    """The customers of the market: all of it follows from the noisy statistics and the weekly totals."""
+    """The customers of the market: all of it follows from the noisy statistics and the weekly totals.
+
+    What is protected is what the market says of segments; the weekly totals of each product are used as they are. The
+    recommender is what each segment buys most, from the same noisy units.
+    """
     released, histories = release.statistics, release.histories
     order = split.products["product"]
     # Noise may leave fewer than a segment must have, though its cells promised more.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ _LARGEST = 2**24
 _RAW = ["raw", "raw_se", "first_stage_f"]
 
 
-class Estimates(Protocol):
+class Estimates:
     """What is combined: the attributes of a fitted `PriceResponse`."""
 
     elasticity_: pd.DataFrame

@@ -117,7 +117,7 @@ def identify(
             counts as none. The absorbed effects must be nested in them.
         absorbed: number of absorbed effects.
     """
-    endog, regressor, excluded = (_partial_out(values, held) for values in (y, price, instruments.to_numpy(float)))
+    endog, regressor, excluded = (partial_out(values, held) for values in (y, price, instruments.to_numpy(float)))
     codes, gone = pd.factorize(clusters)[0], held.shape[1]
     plain = fit_iv(endog, regressor[:, None], regressor[:, None], codes, held=gone, absorbed=absorbed)
     found = Identification(
@@ -129,7 +129,7 @@ def identify(
     )
     if not excluded.shape[1]:
         return found
-    if not np.any(np.abs(_partial_out(regressor, excluded)) > _ROUNDING * np.abs(regressor).max()):
+    if not np.any(np.abs(partial_out(regressor, excluded)) > _ROUNDING * np.abs(regressor).max()):
         return replace(found, warnings=(_A_SHARE.format(_listed(tuple(map(str, instruments)))),))
     strength, names = effective_f(regressor, excluded, codes), tuple(map(str, instruments))
     two_stage = fit_iv(endog, regressor[:, None], excluded, codes, held=gone, absorbed=absorbed)
@@ -186,7 +186,8 @@ def effective_f(price: Array, instruments: Array, clusters: NDArray) -> float:
     return float(moment @ inverse @ moment / spread) if spread > 0 else np.inf
 
 
-def _partial_out(values: Array, held: Array) -> Array:
+def partial_out(values: Array, held: Array) -> Array:
+    """What columns that are held fixed leave of values."""
     return values - held @ np.linalg.lstsq(held, values)[0] if held.shape[1] else values
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from ...pricing import elasticity_matrix
-from .identification import Identification, fit_iv, identify
+from .identification import Identification, fit_iv, identify, partial_out
 from .least_squares import Array, CoefficientEstimate, Groups, independent
 
 _EFFECTS = ("product", "market")
@@ -130,7 +130,7 @@ class LogitDemand(BaseEstimator):
         groups: Groups,
     ) -> None:
         within = groups.demean(np.log(rows["share"].to_numpy(float) / inside.to_numpy(float)))
-        y, price, within, excluded = (_off(values, held) for values in (y, price, within, excluded))
+        y, price, within, excluded = (partial_out(values, held) for values in (y, price, within, excluded))
         clusters, counts = pd.factorize(rows["product"])[0], {"held": held.shape[1], "absorbed": len(groups.sizes)}
         fitted = fit_iv(y, np.column_stack([price, within]), excluded, clusters, **counts)
         self._covariance = fitted.cov.to_numpy()
@@ -204,10 +204,6 @@ def _with_rivals(moved: pd.DataFrame, market: pd.Series) -> Array:
     total = moved.groupby(market).transform("sum").to_numpy(float) - own
     count = market.groupby(market).transform("size").to_numpy()[:, None] - 1
     return np.column_stack([own, np.divide(total, count, out=np.zeros_like(total), where=count > 0)])
-
-
-def _off(values: Array, held: Array) -> Array:
-    return values - held @ np.linalg.lstsq(held, values)[0] if held.shape[1] else values
 
 
 def _conditional_f(regressor: Array, other: Array, instruments: Array, gone: int) -> float:

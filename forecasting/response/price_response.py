@@ -12,8 +12,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from .design import MIN_PRODUCTS, category_totals, design_of, design_of_products
-from .estimates import batches_of, combined, table_of
-from .identification import INSTRUMENTS, Identification
+from .estimates import Estimates, batches_of, combined, table_of
+from .identification import INSTRUMENTS
 from .least_squares import CoefficientEstimate
 from .reference_effect import ReferenceEffect, Shape, reference_effect
 from .rows import in_logs, moves_apart, regression_rows, season, usable, weeks_sold
@@ -21,7 +21,7 @@ from .rows import in_logs, moves_apart, regression_rows, season, usable, weeks_s
 COSTS = ("unit_cost", "wholesale_price")
 
 
-class PriceResponse(BaseEstimator):
+class PriceResponse(Estimates, BaseEstimator):
     r"""Log-log price response, estimated for each product and shrunk to its category.
 
     .. math:: \log u_{it} = a_i + w_t + s_{c(i)}(t) + x_{it}'\gamma + e_i \log p_{it} + \varepsilon_{it}
@@ -82,14 +82,7 @@ class PriceResponse(BaseEstimator):
         True
     """
 
-    elasticity_: pd.DataFrame
-    pooled_: CoefficientEstimate
     variance_: dict[str, float]
-    category_elasticity_: pd.DataFrame
-    reference_effect_: ReferenceEffect
-    control_effects_: dict[str, CoefficientEstimate]
-    identification_: Identification
-    category_identification_: Identification | None
 
     def __init__(
         self,

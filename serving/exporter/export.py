@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from ...pricing import NetworkPolicy, PricePath, RecurrentPolicy, built_in_rule, row_width
 from ..bundle import golden
-from ..bundle.codec import PolicySetup, catalogue_document, guardrails_document
+from ..bundle.codec import NetworkFunction, PolicySetup, catalogue_document, guardrails_document
 from ..bundle.files import (
     CATALOGUE,
     GOLDEN,
@@ -33,6 +34,8 @@ from .holding import Holding, held, recommended_holding
 from .market_document import range_document, response_document
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     from ...agents import Run
     from ...scenarios import MarketSpec
 
@@ -91,21 +94,44 @@ def export(
     rule = None if policy.base is None or policy.base is not run.base else _rule(run.facts["settings"]["base_price"])
     setup = setup_of(run.spec, policy, rule)
     graph = PolicyGraph(actor, setup)
-    model = graph.to_onnx()
-    memory = setup.memory_text(sha256(model))
-    files = {
-        POLICY: model,
-        GUARDRAILS: to_json(GUARDRAILS, guardrails_document(setup.guardrails)),
-        CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
-        GOLDEN: to_json(GOLDEN, golden.record(setup, graph.answer, memory, seed)),
-        RESPONSE: to_json(RESPONSE, response_document(run.spec)),
-        RANGE: to_json(RANGE, range_document(run.spec, policy, seed)),
-    }
+    given = {POLICY: graph.to_onnx(), RANGE: to_json(RANGE, range_document(run.spec, policy, seed))}
     facts = _facts(run, seed) | {"policy": policy.name, "holds": holding.to_dict()}
     facts |= {"check": check(run.spec, policy, seed), "refit": run.refit}
-    sealed = seal(files, facts, own or own_key(out))
-    write_files(out, sealed_files(sealed) if encrypt else sealed, check=load_bundle)
+    write_bundle(out, run.spec, setup, graph.answer, given, facts, key=own, seed=seed, encrypt=encrypt)
     return out
+
+
+def write_bundle(
+    out: Path,
+    spec: MarketSpec,
+    setup: PolicySetup,
+    network: NetworkFunction,
+    given: Mapping[str, bytes],
+    facts: Mapping[str, Any],
+    *,
+    key: Ed25519PrivateKey | None,
+    seed: int,
+    encrypt: bool,
+) -> None:
+    """Write a bundle, completely or not at all, and verify it.
+
+    Args:
+        given: The network's file and the range of the features.
+        facts: What the manifest says.
+        key: Signs; None for the key beside the bundle.
+        seed: Selects the market states of the golden vectors.
+    """
+    memory = setup.memory_text(sha256(given[POLICY]))
+    files = {
+        POLICY: given[POLICY],
+        GUARDRAILS: to_json(GUARDRAILS, guardrails_document(setup.guardrails)),
+        CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
+        GOLDEN: to_json(GOLDEN, golden.record(setup, network, memory, seed)),
+        RESPONSE: to_json(RESPONSE, response_document(spec)),
+        RANGE: given[RANGE],
+    }
+    sealed = seal(files, facts, key or own_key(out))
+    write_files(out, sealed_files(sealed) if encrypt else sealed, check=load_bundle)
 
 
 def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: str | None = None) -> PolicySetup:

@@ -12,29 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ...pricing import NetworkPolicy, RecurrentPolicy, row_width
-from ..bundle import golden
-from ..bundle.codec import PolicySetup, catalogue_document, guardrails_document
-from ..bundle.files import (
-    CATALOGUE,
-    GOLDEN,
-    GUARDRAILS,
-    POLICY,
-    RANGE,
-    RESPONSE,
-    BundleError,
-    check_target,
-    is_encrypted,
-    read_files,
-    sealed_files,
-    write_files,
-)
+from ..bundle.codec import PolicySetup
+from ..bundle.files import POLICY, RANGE, BundleError, check_target, is_encrypted, read_files
 from ..bundle.onnx_session import open_network
 from ..bundle.reading import Bundle, load_bundle
-from ..bundle.signing import own_key, read_private_key, seal, sha256, to_json
+from ..bundle.signing import read_private_key, to_json
 from .check import check, outside_training, reasons_to_train
-from .export import market_facts, setup_of
+from .export import market_facts, setup_of, write_bundle
 from .holding import Holding, price_path
-from .market_document import range_document, response_document
+from .market_document import range_document
 
 if TYPE_CHECKING:
     from ...data import Tables
@@ -121,26 +107,18 @@ def refresh(
     on_step("prices of the new weeks")
     holding, files = Holding.of(old.manifest), read_files(path)
     setup = _setup(old, holding, spec, seed)
-    network, memory = open_network(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
+    network = open_network(files[POLICY], setup)
     policy = setup.policy(old.policy.name, network)
     on_step("check")
     now, before = check(spec, policy, seed), old.manifest.get("check")
     outside = outside_training(spec, policy, old.seen, seed) if holding.learned else {}
     again = structure + reasons_to_train(now, before, outside, learned=holding.learned)
-    contents = {
-        POLICY: files[POLICY],
-        GUARDRAILS: to_json(GUARDRAILS, guardrails_document(setup.guardrails)),
-        CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
-        GOLDEN: to_json(GOLDEN, golden.record(setup, network, memory, seed)),
-        RESPONSE: to_json(RESPONSE, response_document(spec)),
-        # A network's range stays that of its training; other prices have nothing to leave.
-        RANGE: files[RANGE] if holding.learned else to_json(RANGE, range_document(spec, policy, seed)),
-    }
+    if not holding.learned:  # a network's range stays that of its training; other prices have nothing to leave
+        files[RANGE] = to_json(RANGE, range_document(spec, policy, seed))
     facts = old.manifest | market_facts(spec)
     facts["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     facts["refreshed"] = {"from": old.digest, "check": now, "train_again": again}
-    files = seal(contents, facts, signer or own_key(out))
-    write_files(out, sealed_files(files) if is_encrypted(path) else files, check=load_bundle)
+    write_bundle(out, spec, setup, network, files, facts, key=signer, seed=seed, encrypt=is_encrypted(path))
     return Refreshed(load_bundle(out), spec, now, before, again, response, notes)
 
 

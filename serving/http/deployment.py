@@ -148,7 +148,7 @@ class Deployment:
             raise
 
     def _take(self, bundle: Bundle) -> bool:
-        slots, own = self.slots, self.bundle.manifest
+        own = self.bundle.manifest
         if bundle.digest == self.bundle.digest:
             self.metrics.reloads.labels("same").inc()
             return False
@@ -157,7 +157,7 @@ class Deployment:
                 f"{self._path} must be newer than the active bundle ({own['created']}); got one of "
                 f"{bundle.manifest['created']}; roll back instead"
             )
-        self._swap(replace(slots, former=slots.active), Predictor(bundle))
+        self._swap(Predictor(bundle))
         self.metrics.reloads.labels("swapped").inc()
         return True
 
@@ -194,15 +194,15 @@ class Deployment:
         without one.
         """
         with self._switching:
-            slots = self.slots
-            if slots.canary is None:
+            canary = self.slots.canary
+            if canary is None:
                 raise DeploymentError("promote needs a canary; got none; start one or reload")
-            self._swap(replace(slots, former=slots.active), slots.canary.predictor)
+            self._swap(canary.predictor)
 
     def activate(self, bundle: Bundle) -> None:
         """Activate another bundle, older or newer, as another instance did."""
         with self._switching:
-            self._swap(replace(self.slots, former=self.slots.active), Predictor(bundle))
+            self._swap(Predictor(bundle))
 
     def verified(self, files: Mapping[str, bytes]) -> Bundle:
         """The bundle in these files. Raises BundleError where it cannot be trusted."""
@@ -221,12 +221,12 @@ class Deployment:
         DeploymentError without one.
         """
         with self._switching:
-            slots = self.slots
-            if slots.former is None:
+            former = self.slots.former
+            if former is None:
                 raise DeploymentError(
                     "rollback needs a former bundle; got none since the start; reload a newer one first"
                 )
-            self._swap(replace(slots, former=slots.active), slots.former)
+            self._swap(former)
 
     def kill(self, on: bool) -> None:
         """Turn the kill switch on or off. Raises DeploymentError for anything but True and False."""
@@ -283,9 +283,11 @@ class Deployment:
         with self._switching:
             self.put(replace(self.slots, **switches))
 
-    def _swap(self, slots: Slots, active: Predictor) -> None:
-        fresh = self._slots_of(active)
-        self.put(replace(slots, active=active, fallback=fresh.fallback, drift=fresh.drift, canary=None))
+    def _swap(self, active: Predictor) -> None:
+        """Activate a policy; the present one becomes the former."""
+        fresh, former = self._slots_of(active), self.slots.active
+        own = {"active": active, "fallback": fresh.fallback, "drift": fresh.drift}
+        self.put(replace(self.slots, **own, former=former, canary=None))
 
     def _slots_of(self, active: Predictor) -> Slots:
         bundle = active.bundle

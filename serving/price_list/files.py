@@ -49,7 +49,7 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
     check_list_path("price list", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".csv":
-        write_whole(path, _csv_text(rows))
+        write_csv(path, COLUMNS, map(msgspec.structs.astuple, rows))
     elif path.suffix.lower() == ".parquet":
         from .partitions import write_partitions
 
@@ -167,13 +167,14 @@ def _date(cell: Any) -> Any:
 _READERS = {"text": _texts, "number": _numbers, "date": lambda column: list(map(_date, column))}
 
 
-def _csv_text(rows: Iterable[PriceRow]) -> str:
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file whose texts no spreadsheet takes for formulas, completely or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(header)
     for row in rows:
-        writer.writerow(safe_text(cell) if type(cell) is str else cell for cell in msgspec.structs.astuple(row))
-    return text.getvalue()
+        writer.writerow(safe_text(cell) if type(cell) is str else cell for cell in row)
+    write_whole(path, text.getvalue())
 
 
 def csv_lines(path: Path) -> list[list[str]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from ...atomic import write_whole
-from .files import csv_lines, safe_text
+from .files import csv_lines, write_csv
 from .rows import ListError, PriceRow
 
 
@@ -38,14 +36,8 @@ def write_live(path: Path, rows: Iterable[PriceRow]) -> None:
         >>> read_live(path)
         []
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(LiveRow._fields)
-    for row in rows:
-        cells = (getattr(row, name) for name in LiveRow._fields)
-        writer.writerow([safe_text(cell) if isinstance(cell, str) else cell for cell in cells])
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.getvalue())
+    write_csv(path, LiveRow._fields, map(attrgetter(*LiveRow._fields), rows))
 
 
 def read_live(path: Path) -> list[LiveRow]:

@@ -161,7 +161,6 @@ class Column(NamedTuple):
 
     name: str
     kind: Literal["text", "number", "date"]
-    required: bool
     description: str
     format: str
     width: int
@@ -173,7 +172,6 @@ def columns() -> list[Column]:
         Column(
             name,
             _kind(field.type),
-            field.required,
             field.description,
             field.extra.get("format", "@"),
             field.extra.get("width", 14),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from repricer.data import Tables
 from repricer.fitting.privacy.budget import Privacy
-from repricer.fitting.privacy.customers import customer_histories, private_customers
+from repricer.fitting.privacy.customers import customer_histories, published, release
 from repricer.fitting.split import Split, held_out
 from repricer.profiles import PrivacyLedger, customer_features
 
@@ -45,7 +45,8 @@ def ledger(tmp_path):
 def test_with_hardly_any_noise_the_segments_are_those_of_the_customers(split, ledger):
     """The noise has no seed, and one release in some hundred is off by more: the median of three counts."""
     ledger.set_limit(200.0, 1e-4)
-    several = [private_customers(split, Privacy(60.0, ledger), seed=0) for _ in range(3)]
+    privacy = Privacy(60.0, ledger)
+    several = [published(split, release(split, privacy, 0), privacy) for _ in range(3)]
     tables = [pd.DataFrame(found.report["segments"]).set_index("name") for found in several]
     for table in tables:
         assert list(table.index) == ["high-spending, full-price", "low-spending, deal-seeking"]
