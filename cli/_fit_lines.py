@@ -38,7 +38,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_change_lines(report),
         *_exposure_lines(report),
         f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
-        f"{'used' if reference['used'] else 'left out'}",
+        + (f"used; {reference['put_by']:.0%} likely that units are put by" if reference["used"] else "left out"),
         f"trend, mean absolute error one {period} ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
         f"the market uses the {trend['used']}",
         *_customer_lines(report),

@@ -36,9 +36,9 @@ from .split import Split, grid_of, regular_price
 _CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
 # The history over which a forecast that ignores prices has averaged them.
 _AVERAGED_WEEKS = 26
-# A reference-price effect this many standard errors above zero enters the demand model: it is the largest of several,
-# and the errors of a dozen products are themselves uncertain.
-_CLEAR = 5.0
+# A reference-price effect this many standard errors above zero enters the demand model, which weighs its size anew: it
+# is the largest of several, and the errors of a dozen products are themselves uncertain.
+_CLEAR = 3.0
 _LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
 # Weeks before the market whose prices its rules may look back at, and the change that is one.

@@ -39,6 +39,8 @@ class CategoryData:
             price, unexplained price changes.
         effect_mean: (E,) prior mean of the coefficient of each.
         effect_spread: (E,) its prior standard deviation.
+        own_units: (E,) 1 where an effect multiplies the units of a product and leaves those of the others, 0 where it
+            moves the utility; empty for none.
         segment_share: (K,) share of each segment among the category's customers.
         segment_response: (K,) price sensitivity of each segment relative to the average.
         per_week: number of these weeks that share a shock to the category: 7 where they are days.
@@ -59,6 +61,7 @@ class CategoryData:
     effects: Array = field(default_factory=lambda: np.empty(0))
     effect_mean: Array = field(default_factory=lambda: np.empty(0))
     effect_spread: Array = field(default_factory=lambda: np.empty(0))
+    own_units: Array = field(default_factory=lambda: np.empty(0))
     segment_share: Array = field(default_factory=lambda: np.ones(1))
     segment_response: Array = field(default_factory=lambda: np.ones(1))
     per_week: int = 1
@@ -184,6 +187,7 @@ class CategoryModel:
         self._years = tensor(data.years)[:, None]
         self._features = tensor(data.week_features) if data.week_features.size else None
         self._effects = tensor(data.effects) if data.effects.size else None
+        self._own_units = tensor(data.own_units) if data.own_units.any() else None
         self._weight = tensor(np.where(data.on_sale, 0.0, _NOT_OFFERED))
 
     def at_regular(self, theta: torch.Tensor) -> AtRegular:
@@ -215,6 +219,8 @@ class CategoryModel:
             week = week + (self._features @ theta[at.features])[:, None]
         if at.stores.stop > at.stores.start:
             week = week + torch.log_softmax(theta[at.stores], dim=0)[:, None, None]
+        if self._own_units is not None:
+            chosen = chosen + torch.tensordot(theta[at.effects] * self._own_units, self._effects, dims=1)
         return week + chosen
 
     def jacobian(self, theta: torch.Tensor, missing: torch.Tensor | None = None) -> torch.Tensor:
@@ -241,7 +247,10 @@ class CategoryModel:
             later = now.steepness * change * self._years
             found[..., at.drift] -= torch.einsum("gwji,gwi->gwj", by_change, later)[..., None]
         if self._effects is not None:
-            found[..., at.effects] += torch.einsum("gwji,egwi->gwje", moves.sum(dim=-2), self._effects)
+            by_effect = torch.einsum("gwji,egwi->gwje", moves.sum(dim=-2), self._effects)
+            if self._own_units is not None:
+                by_effect = torch.where(self._own_units > 0, self._effects.movedim(0, -1), by_effect)
+            found[..., at.effects] += by_effect
         if self._features is not None:
             found[..., at.features] += self._features[:, None]
         if at.stores.stop > at.stores.start:
@@ -287,7 +296,8 @@ class CategoryModel:
         """(G, W, K, J) utilities at the prices of each week, and those of products while they are in stock."""
         at, moved = self.layout, self._weight
         if self._effects is not None:
-            moved = moved + torch.tensordot(theta[at.effects], self._effects, dims=1)
+            effects = theta[at.effects] if self._own_units is None else theta[at.effects] * (1 - self._own_units)
+            moved = moved + torch.tensordot(effects, self._effects, dims=1)
         utility = (
             now.utility - self._response * (now.steepness * self._drifted(theta))[..., None, :] + moved[..., None, :]
         )

@@ -62,6 +62,8 @@ def category_data(
     effects: dict[str, Array],
     segments: SegmentUnits,
     priors: Priors,
+    *,
+    put_by: bool = False,
 ) -> CategoryData:
     """A category's sales, and what its customers met.
 
@@ -70,6 +72,8 @@ def category_data(
         here: (J,) indices of the category's products.
         effects: As `effects_on_utility` gives them.
         segments: Who bought what.
+        put_by: Whether the units that past prices add are put by, and so are not bought of other products less, and
+            what they take is used from there.
     """
     known = {
         PROMOTION: (priors.promotion, priors.promotion_spread),
@@ -97,6 +101,7 @@ def category_data(
         effects=np.array(list(own.values())),
         effect_mean=np.array([known[name][0] for name in own]),
         effect_spread=np.array([known[name][1] for name in own]),
+        own_units=np.array([float(put_by and name == REFERENCE) for name in own]),
         segment_share=share / share.sum(),
         segment_response=segments.response / (segments.response @ share / share.sum()),
         within=_within(segments.units[:, here], grids.units[..., here].sum(axis=(0, 1)), share / share.sum()),
@@ -232,6 +237,7 @@ def with_suspects(
         effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
         effect_mean=np.append(data.effect_mean, mean),
         effect_spread=np.append(data.effect_spread, spread),
+        own_units=np.append(data.own_units, np.zeros(len(more))),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,8 @@ class FittedDemand:
         follow_demand: Posterior probability that prices follow demand; NaN where no price was
             reduced and no regular price moved.
         assumed_to_follow: The same before the sales are seen.
+        put_by: (C,) posterior probability that what past prices add to a product's units is put by, and not bought of
+            others less; empty where they have no effect.
         suspects: Names of the D effects that prices which follow demand show in sales, and that other
             prices would not have.
         suspected: (M, C, D) their coefficients; 0 in draws in which prices do not follow demand.
@@ -99,6 +101,7 @@ class FittedDemand:
     suspects: tuple[str, ...]
     suspected: Array
     assumed_to_follow: float = np.nan
+    put_by: Array = field(default_factory=lambda: np.empty(0))
 
     @property
     def num_draws(self) -> int:
@@ -275,14 +278,21 @@ def fit_demand(
     strength = np.array([instrument_strength(grids, here) for here in parts])
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
         grids = replace(grids, unit_cost=None)
-    found = [category_data(grids, regular_price, here, effects, segments, priors) for here in parts]
+    forms = (False, True) if remembered is not None else (False,)
+    found = [
+        [category_data(grids, regular_price, here, effects, segments, priors, put_by=put_by) for put_by in forms]
+        for here in parts
+    ]
     suspects = suspect_effects(grids)
     costs = grids.unit_cost is not None
     suspicious = [
-        [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in _LEVELS]
-        if suspects
-        else []
-        for data, here in zip(found, parts, strict=True)
+        [
+            [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in _LEVELS]
+            if suspects
+            else []
+            for data in each
+        ]
+        for each, here in zip(found, parts, strict=True)
     ]
     trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
     known = averaged(found, suspicious, len(suspects), trusted, priors, draws=draws, seed=seed, n_jobs=n_jobs)
@@ -291,7 +301,7 @@ def fit_demand(
         category=category.astype(np.intp),
         names=tuple(names),
         regular_price=regular_price,
-        segment_share=np.array([data.segment_share for data in found]),
+        segment_share=np.array([data[0].segment_share for data in found]),
         effects=(*effects, CONTROL) if grids.unit_cost is not None else tuple(effects),
         remembered=remembered,
         weeks=grids.weeks,
@@ -302,4 +312,5 @@ def fit_demand(
         suspects=tuple(suspects),
         suspected=known.suspected,
         assumed_to_follow=1 - trusted,
+        put_by=known.forms[:, 1:].ravel(),
     )

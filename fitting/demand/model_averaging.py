@@ -23,17 +23,18 @@ _STRONG = 3.0
 
 
 class Averaged(NamedTuple):
-    """The posteriors of C categories over all models; see `FittedDemand` for the parts."""
+    """The posteriors of C categories over all models; see `FittedDemand` for the parts. `forms`: (C, F) probabilities."""
 
     posteriors: tuple[CategoryPosterior, ...]
     endogenous: tuple[CategoryPosterior, ...]
     follow_demand: float
     suspected: Array
+    forms: Array
 
 
 def averaged(
-    data: list[CategoryData],
-    suspicious: list[list[CategoryData]],
+    data: list[list[CategoryData]],
+    suspicious: list[list[list[CategoryData]]],
     effects: int,
     exogenous: float,
     priors: Priors,
@@ -45,56 +46,69 @@ def averaged(
     """Estimate every model, and mix their draws in proportion to their evidence.
 
     Args:
-        data: The sales of each category, by the model that takes prices at their word.
-        suspicious: The same by each of the models in which prices follow demand; empty lists for none.
+        data: The sales of each category, by the model that takes prices at their word, in each of its F forms.
+        suspicious: The same by each of the models in which prices follow demand, form by form; empty lists for none.
         effects: D, number of effects that only these have.
         exogenous: Prior probability that prices do not follow demand.
         draws: M, number of posterior draws.
         n_jobs: Processes (joblib), where there are many categories.
     """
-    plain, others, odds = _side_by_side(data, suspicious, priors, draws, seed, n_jobs)
+    plain, others, odds, forms = _side_by_side(data, suspicious, priors, draws, seed, n_jobs)
     if not others:
-        return Averaged(tuple(plain), (), np.nan, np.zeros((draws, len(data), effects)))
+        return Averaged(tuple(plain), (), np.nan, np.zeros((draws, len(data), effects)), forms)
     chances = _probabilities(odds, exogenous)
     mixed, suspected = _mixed(plain, others, chances, effects, seed)
-    return Averaged(tuple(mixed), others[int(odds.argmax())], float(1 - chances[0]), suspected)
+    return Averaged(tuple(mixed), others[int(odds.argmax())], float(1 - chances[0]), suspected, forms)
 
 
 def _side_by_side(
-    found: list[CategoryData],
-    suspicious: list[list[CategoryData]],
+    found: list[list[CategoryData]],
+    suspicious: list[list[list[CategoryData]]],
     priors: Priors,
     draws: int,
     seed: int,
     n_jobs: int | None,
-) -> tuple[list[CategoryPosterior], list[tuple[CategoryPosterior, ...]], Array]:
+) -> tuple[list[CategoryPosterior], list[tuple[CategoryPosterior, ...]], Array, Array]:
     """The posteriors of all categories by the model that takes prices at their word, and by each of the
-    others, with the (A,) log odds that the sales give to these.
+    others, with the (A,) log odds that the sales give to these; and the (C, F) probabilities of the forms.
     """
     # For a few categories, processes would take longer to start than to work.
     parts: Any = Parallel(n_jobs=n_jobs if len(found) > _FEW else 1)(
         delayed(_estimated)(*data, priors, draws, seed + c)
         for c, data in enumerate(zip(found, suspicious, strict=True))
     )
-    plain, others, odds = zip(*parts, strict=True)
-    return list(plain), list(zip(*others, strict=True)), np.sum(odds, axis=0)
+    plain, others, odds, forms = zip(*parts, strict=True)
+    return list(plain), list(zip(*others, strict=True)), np.sum(odds, axis=0), np.array(forms)
 
 
 def _estimated(
-    data: CategoryData, suspicious: list[CategoryData], priors: Priors, draws: int, seed: int
-) -> tuple[CategoryPosterior, list[CategoryPosterior], list[float]]:
-    """The posterior, those of the models in which prices follow demand, at the shocks that the first
-    one found likely, and the log odds that the sales give to each of them.
+    data: list[CategoryData], suspicious: list[list[CategoryData]], priors: Priors, draws: int, seed: int
+) -> tuple[CategoryPosterior, list[CategoryPosterior], list[float], Array]:
+    """The posterior, those of the models in which prices follow demand, in the likeliest form and at the
+    shocks that the first one found likely, the log odds that the sales give to each of them, and the
+    (F,) probabilities of the forms.
     """
     with reproducible_torch():
-        plain = estimate(data, priors, draws=draws, seed=seed)
-        shocks = plain.likely_shocks
-        others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in suspicious]
+        plain, chances = _in_all_forms(data, priors, draws, seed)
+        shocks, form = plain.likely_shocks, int(chances.argmax())
+        others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in suspicious[form]]
         if not others:
-            return plain, [], []
+            return plain, [], [], chances
         unlike = Residuals(plain).unmoved(-plain.elasticities.mean(axis=0))
         trusted = _evidence(plain, unlike, shocks, priors)
-        return plain, others, [_evidence(other, unlike, shocks, priors) - trusted for other in others]
+        odds = [_evidence(other, unlike, shocks, priors) - trusted for other in others]
+        return plain, others, odds, chances
+
+
+def _in_all_forms(data: list[CategoryData], priors: Priors, draws: int, seed: int) -> tuple[CategoryPosterior, Array]:
+    """The posterior of the likeliest form with the draws of all, in proportion to their (F,) probabilities."""
+    found = [estimate(data[0], priors, draws=draws, seed=seed)]
+    shocks = found[0].likely_shocks
+    found += [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in data[1:]]
+    chances = softmax([each.log_evidence for each in found])
+    form = np.random.default_rng(seed).choice(len(found), size=draws, p=chances)
+    mixed = np.stack([each.draws for each in found])[form, np.arange(draws)]
+    return replace(found[int(chances.argmax())], draws=mixed, likely_shocks=shocks), chances
 
 
 def _evidence(

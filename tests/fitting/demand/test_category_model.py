@@ -67,8 +67,18 @@ def test_elasticity_is_that_of_the_last_week_where_it_drifts():
     assert (sold[0] - sold[1]) / (2 * step) == pytest.approx(-2.0, rel=1e-4)
 
 
+def test_an_effect_on_units_leaves_those_of_the_other_products():
+    shown = np.zeros((1, 1, 3, 2))
+    shown[0, 0, 1, 0] = 1.0
+    more = {"effect_mean": np.array([0.5]), "effect_spread": np.ones(1), "own_units": np.ones(1)}
+    at = model(effects=shown, **more)
+    sold = units(at, at.layout.mean)[0]
+    np.testing.assert_allclose(sold[1] / sold[0], [np.exp(0.5), 1.0], rtol=1e-12)
+
+
 @pytest.mark.parametrize("cut", [False, True])
-def test_jacobian_is_the_derivative_of_the_log_mean(cut):
+@pytest.mark.parametrize("own_units", [np.empty(0), np.array([0.0, 1.0])], ids=["utility", "units"])
+def test_jacobian_is_the_derivative_of_the_log_mean(own_units, cut):
     random = np.random.default_rng(4)
     shape = (2, 5, 3)
     missing = random.uniform(size=shape)
@@ -81,6 +91,7 @@ def test_jacobian_is_the_derivative_of_the_log_mean(cut):
         effects=random.normal(size=(2, *shape)),
         effect_mean=np.zeros(2),
         effect_spread=np.ones(2),
+        own_units=own_units,
         segment_share=np.array([0.6, 0.4]),
         segment_response=np.array([0.8, 1.3]),
         within=random.uniform(0.1, 1.0, (2, 3)),

@@ -1,10 +1,12 @@
 """From sales of all categories to the choice model that the market takes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from repricer.fitting.demand import CONTROL, CategoryModel, Priors, fit_demand
+from repricer.fitting.demand import CONTROL, REFERENCE, CategoryModel, Priors, RememberedPrice, fit_demand
 from repricer.scenarios.sections import likely_by_sales
 from repricer.tests.fitting.demand.markets import drawn_category, grids_of, known_demand, prices
 
@@ -94,6 +96,24 @@ def test_sales_never_rule_out_that_regular_prices_without_a_reason_follow_demand
     found = fit_demand(grids_of(units, price[None] * REGULAR, listed * REGULAR), PRODUCTS, REGULAR, Priors())
     assert found.follow_demand >= 9 / (9 + np.exp(3)) - 1e-9
     assert likely_by_sales(found.follow_demand, found.assumed_to_follow).endswith("which speak against it")
+
+
+@pytest.mark.parametrize("put_by", [False, True])
+def test_what_is_put_by_is_told_from_what_other_products_lose(put_by):
+    generator, remembered = np.random.default_rng(3), RememberedPrice(0.5, loss=2.0)
+    price = prices(generator, 104, 6) * REGULAR
+    demand = known_demand(PRODUCTS, np.full(6, 300.0), REGULAR, np.full(6, -2.0), [0.4], effects={REFERENCE: 1.5})
+    demand = replace(demand, remembered=remembered)
+    if put_by:
+        mean = demand.lift(price) * np.exp(1.5 * remembered.gap(price))
+    else:
+        mean = demand.lift(price, reference=remembered.price(price))
+    sold = generator.poisson(300.0 * mean * generator.gamma(50.0, 0.02, mean.shape)).astype(float)
+    grids = grids_of(sold[None], price[None], REGULAR)
+    found = fit_demand(grids, PRODUCTS, REGULAR, Priors(), remembered=remembered)
+    assert found.put_by == pytest.approx(float(put_by), abs=0.01)
+    assert found.outside.mean() == pytest.approx(0.4, abs=0.1)
+    assert -found.elasticity.mean() == pytest.approx(2.0, abs=0.2)
 
 
 def test_stores_with_prices_of_their_own_tell_the_elasticity():
