@@ -57,8 +57,8 @@ def effects_on_utility(grids: SalesGrids, regular: Array, remembered: Remembered
 
 def category_data(
     grids: SalesGrids,
-    regular: Array,
     here: NDArray[np.intp],
+    regular: Array,
     effects: dict[str, Array],
     segments: SegmentUnits,
     priors: Priors,
@@ -68,8 +68,8 @@ def category_data(
     """A category's sales, and what its customers met.
 
     Args:
-        regular: (N,) today's regular price, currency per unit.
         here: (J,) indices of the category's products.
+        regular: (N,) today's regular price, currency per unit.
         effects: As `effects_on_utility` gives them.
         segments: Who bought what.
         put_by: Whether the units that past prices add are put by, and so are not bought of other products less, and

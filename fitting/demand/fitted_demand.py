@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...forecasting.response.identification import WEAK_F
 from ...pricing import choice_shares
+from .category_model import CategoryData
 from .category_rows import (
     CONTROL,
     PROMOTION,
@@ -278,20 +279,13 @@ def fit_demand(
     strength = np.array([instrument_strength(grids, here) for here in parts])
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
         grids = replace(grids, unit_cost=None)
+    # What past prices add is bought of other products less, or put by.
     forms = (False, True) if remembered is not None else (False,)
-    found = [
-        [category_data(grids, regular_price, here, effects, segments, priors, put_by=put_by) for put_by in forms]
-        for here in parts
-    ]
-    suspects = suspect_effects(grids)
-    costs = grids.unit_cost is not None
+    met = (regular_price, effects, segments, priors)
+    found = [[category_data(grids, here, *met, put_by=put_by) for put_by in forms] for here in parts]
+    suspects, costs = suspect_effects(grids), grids.unit_cost is not None
     suspicious = [
-        [
-            [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in _LEVELS]
-            if suspects
-            else []
-            for data in each
-        ]
+        [_by_levels(data, suspects, here, priors, costs=costs) for data in each]
         for each, here in zip(found, parts, strict=True)
     ]
     trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
@@ -314,3 +308,12 @@ def fit_demand(
         assumed_to_follow=1 - trusted,
         put_by=known.forms[:, 1:].ravel(),
     )
+
+
+def _by_levels(
+    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, costs: bool
+) -> list[CategoryData]:
+    """A category's sales by each of the models in which prices follow demand; none where nothing is suspect."""
+    if not suspects:
+        return []
+    return [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in _LEVELS]
