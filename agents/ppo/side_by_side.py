@@ -84,6 +84,7 @@ class SideBySidePolicy(BasePolicy):
         """(S, …) weights and buffers of all networks, by their names in `_Outputs`."""
         return {name.replace("/", "."): part for name, part in chain(self.weights.items(), self.named_buffers())}
 
+    @torch.no_grad()
     def network(self, index: int) -> ActorCriticPolicy:
         """A copy of one network, on the CPU.
 
@@ -95,6 +96,7 @@ class SideBySidePolicy(BasePolicy):
             part.copy_(self._stacked()[name][index])
         return outputs.policy
 
+    @torch.no_grad()
     def replace(self, index: int, policy: ActorCriticPolicy) -> None:
         """Let a network have the weights of a policy.
 
@@ -202,6 +204,5 @@ def _key(name: str) -> str:
     return name.replace(".", "/")
 
 
-@torch.no_grad()
 def _parts(outputs: _Outputs) -> Iterator[tuple[str, torch.Tensor]]:
     return ((name, part.data) for name, part in chain(outputs.named_parameters(), outputs.named_buffers()))
