@@ -90,12 +90,13 @@ def rotate(
     from ..data.changes import raw_ids, read_kept
     from ..data.changes import rotate as rotated
     from ..data.privacy.artifacts import using
+    from ..data.storage import parts_beside
 
     key_file = key_file or tables.with_name(tables.name + ".key")
     pending, whole = key_file.with_name(key_file.name + ".new"), read_kept(tables)
     if not _finish(whole, key_file, pending):
         names = whole.pseudonyms()
-        named = {str(path): count for path, count in using(kept, names, tables).items()}
+        named = {str(path): count for path, count in using(kept, names, (tables, parts_beside(tables))).items()}
         ids, old = raw_ids(paths, mapping.mappings(paths) if mapping else {}), None
         if ids or key_file.exists():
             old = key_file.read_bytes()
@@ -143,6 +144,7 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
     from ..data.changes import read_kept
     from ..data.privacy.artifacts import stale
     from ..data.pseudonyms import PSEUDONYM, Pseudonyms
+    from ..data.storage import parts_beside
 
     given, whole = sys.stdin.readline().strip() if customer == "-" else customer, read_kept(tables)
     name = given
@@ -151,7 +153,8 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
         key = key_file.read_bytes()
         whole.check_key(key, key_file)
         name = Pseudonyms(key).of(given)
-    found = stale(kept, {given, name}, whole.without(name).tables.fingerprint(), tables)
+    left = whole.without(name).tables.fingerprint()
+    found = stale(kept, {given, name}, left, (tables, parts_beside(tables)))
     rows = erased(tables, whole, name)
     if not any(rows.values()) and not found:
         raise DataError(f"CUSTOMER must be in {tables}; got one who is not, with the pseudonym {name}; check the id")

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from ...encryption import ENDING, content_of, kept_file
 from ..pseudonyms import PSEUDONYM
 from ..schema import DataError
-from ..storage import parts_beside
 
 _KINDS = {
     "fit.json": ("fitted market", "fit again: repricer fit"),
@@ -48,14 +47,14 @@ class Artifact(NamedTuple):
     what_to_do: str
 
 
-def stale(folders: Iterable[Path], names: set[str], tables_sha256: str, tables: Path) -> list[Artifact]:
+def stale(folders: Iterable[Path], names: set[str], tables_sha256: str, own: Iterable[Path] = ()) -> list[Artifact]:
     """What rests on tables that held a customer.
 
     Args:
         folders: Where to look, with all folders in them.
         names: The customer's pseudonym and, where known, the id.
         tables_sha256: Fingerprint of the tables without the customer; what was made of these is fine.
-        tables: The folder of these tables, in which nothing is looked for.
+        own: The folders of these tables, in which nothing is looked for.
 
     Returns:
         Fitted markets, runs, bundles, kept lists and reports; other tables and files that hold the
@@ -65,11 +64,11 @@ def stale(folders: Iterable[Path], names: set[str], tables_sha256: str, tables: 
         DataError, EncryptionError: A file cannot be read.
 
     Example:
-        >>> stale([Path("no such folder")], {"c_0123456789abcdef"}, "", Path("shop"))
+        >>> stale([Path("no such folder")], {"c_0123456789abcdef"}, "")
         []
     """
     found = []
-    for path in _files(folders, tables):
+    for path in _files(folders, own):
         name = path.name.removesuffix(ENDING)
         if name in _KINDS:
             place = path.parent if name in _OF_A_FOLDER else path
@@ -84,9 +83,9 @@ def stale(folders: Iterable[Path], names: set[str], tables_sha256: str, tables: 
     return list(dict.fromkeys(found))
 
 
-def using(folders: Iterable[Path], names: set[str], tables: Path) -> dict[Path, int]:
-    """The files outside a folder of tables that hold some of these pseudonyms, and how many of them."""
-    counts = {path: len({*mentioned(path)} & names) for path in _files(folders, tables)}
+def using(folders: Iterable[Path], names: set[str], own: Iterable[Path] = ()) -> dict[Path, int]:
+    """The files outside the folders of some tables that hold some of these pseudonyms, and how many of them."""
+    counts = {path: len({*mentioned(path)} & names) for path in _files(folders, own)}
     return {path: count for path, count in counts.items() if count}
 
 
@@ -122,9 +121,9 @@ def _within(content: bytes, path: Path) -> Iterator[str]:
         yield from {found[0].decode() for found in _NAME.finditer(part)}
 
 
-def _files(folders: Iterable[Path], tables: Path) -> Iterator[Path]:
-    """The files in folders, each once, but for those of some tables and what their import keeps beside them."""
-    own = {tables.resolve(), parts_beside(tables).resolve()}
+def _files(folders: Iterable[Path], own: Iterable[Path]) -> Iterator[Path]:
+    """The files in folders, each once, but for those in some of their own."""
+    own = {folder.resolve() for folder in own}
     found = {path.resolve() for folder in folders for path in folder.rglob("*") if path.is_file()}
     yield from sorted(path for path in found if not own & {*path.parents})
 
