@@ -16,7 +16,7 @@ _WHOLE = 10
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
     """The fit report in about a dozen lines."""
-    s, trend, reference = report["scores"], report["trend"], report["reference_effect"]
+    s, trend = report["scores"], report["trend"]
     proof, period = report["proof"], report["period"]
     return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
@@ -37,8 +37,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_placebo_lines(report),
         *_change_lines(report),
         *_exposure_lines(report),
-        f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), "
-        + (f"used; {reference['put_by']:.0%} likely that units are put by" if reference["used"] else "left out"),
+        _reference_line(report["reference_effect"]),
         f"trend, mean absolute error one {period} ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
         f"the market uses the {trend['used']}",
         *_customer_lines(report),
@@ -46,6 +45,11 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
         *_bias_lines(s["simulated_bias"]),
     ]
+
+
+def _reference_line(reference: dict[str, Any]) -> str:
+    used = f"used; {reference['put_by']:.0%} likely that units are put by" if reference["used"] else "left out"
+    return f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), {used}"
 
 
 def show_report(report: dict[str, Any], folder: Path) -> None:

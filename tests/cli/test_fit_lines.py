@@ -8,6 +8,7 @@ from repricer.cli._fit_lines import (
     _bias_lines,
     _customer_lines,
     _estimation_lines,
+    _reference_line,
     _trend_error,
     cost_lines,
     not_priced_lines,
@@ -48,6 +49,14 @@ def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that
     assert "'thrifty': 90 customers" in first
     assert "epsilon 1, delta 1e-06, for one customer's history" in spent
     assert most.endswith("at most: 1.7% for a customer")
+
+
+def test_a_reference_price_is_used_with_what_is_put_by_or_left_out():
+    found = {"coefficient": 1.5, "se": 0.25, "used": True, "put_by": 0.43}
+    assert (
+        _reference_line(found) == "reference price: effect 1.500 (s.e. 0.250), used; 43% likely that units are put by"
+    )
+    assert _reference_line(found | {"used": False, "put_by": None}).endswith("(s.e. 0.250), left out")
 
 
 def test_products_that_are_not_priced_are_named():

@@ -120,7 +120,7 @@ def test_networks_taken_out_and_put_back_are_the_same() -> None:
     assert networks_of(one) == [one]
 
 
-def test_the_first_network_opens_as_a_run_with_one(tmp_path: Path) -> None:
+def test_the_first_network_opens_as_a_run_with_one() -> None:
     one, many = (train("bench-1", steps=240, settings=SMALL | {"networks": n}) for n in (1, S))
     first = {key: one.history[0][key] for key in ("steps", "best_fixed")}
     assert first == {key: many.history[0][key] for key in first}
