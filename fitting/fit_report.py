@@ -44,6 +44,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
         "prices_follow_demand": _number(response.follow_demand),
         "prices_follow_demand_before": _number(response.assumed_to_follow),
+        "price_curvature": response.curvature,
         "reference_effect": asdict(regression.reference_effect_)
         | {"used": used, "put_by": float(response.put_by.mean()) if used else None},
         **_exposure(response, regression),

@@ -89,9 +89,9 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
     return pd.DataFrame({"product": demand.products, "identified": [why is None for why in reason], "reason": reason})
 
 
-def _next_price(data: Residuals, _: int) -> Array:
-    price = np.full(data.price.shape, np.nan)
-    price[:, :-1] = np.log(data.price[:, 1:])
+def _next_price(own: Residuals, _: int) -> Array:
+    price = np.full(own.data.price.shape, np.nan)
+    price[:, :-1] = np.log(own.data.price[:, 1:])
     return price
 
 
@@ -99,7 +99,7 @@ def _foreign_price(data: list[Residuals]) -> Callable[[Residuals, int], Array]:
     """The price of the product at the same place in the next category."""
 
     def column(own: Residuals, c: int) -> Array:
-        other = np.log(data[(c + 1) % len(data)].price)
+        other = np.log(data[(c + 1) % len(data)].data.price)
         return other[..., np.arange(own.price.shape[-1]) % other.shape[-1]]
 
     return column
@@ -167,7 +167,7 @@ def _promotion(demand: FittedDemand, data: list[Residuals]) -> list[dict[str, An
         rows.append(
             {
                 "category": name,
-                "correlation_with_price": _within(np.log(own.price), own.data.effects[i]),
+                "correlation_with_price": _within(np.log(own.data.price), own.data.effects[i]),
                 "elasticity": float(elasticity.mean()),
                 "elasticity_se": float(elasticity.std()),
                 "promotion": float(effect[:, c].mean()),

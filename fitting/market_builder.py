@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..data.schema import COMPETITOR_PRICE
 from ..data.weeks import WEEK
 from ..forecasting import replenishment_levels
-from ..pricing import matching_utility
+from ..pricing import felt_price, matching_utility
 from ..scenarios import MarketSpec
 from ..scenarios.price_section import Prices
 from ..scenarios.sections import (
@@ -148,7 +148,12 @@ def _arrivals_and_choice(
     quality = utility + sensitivity * models.regular_price
     return (
         Arrivals(rate=rate, segments=models.segments, segment_share=share, overdispersion=models.overdispersion),
-        DemandSection(quality=quality, price_sensitivity=sensitivity, quality_path=path),
+        DemandSection(
+            quality=quality,
+            price_sensitivity=sensitivity,
+            quality_path=path,
+            price_curvature=np.array(models.demand.curvature),
+        ),
     )
 
 
@@ -261,7 +266,8 @@ def _planned_utility(
 ) -> Array:
     """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them."""
     charged = np.where(held, models.regular_price, models.current_price)
-    added = -sensitivity * (charged - models.regular_price)[:, None]
+    felt = felt_price(charged, models.regular_price, models.demand.curvature)
+    added = -sensitivity * (felt - models.regular_price)[:, None]
     if promotion is None or models.current_promotion is None:
         return added
     return added + promotion.lift * (models.current_promotion > 0.5)[:, None]

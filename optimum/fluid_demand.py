@@ -18,6 +18,7 @@ import numpy as np
 from ..envs import expected_units
 from ..pricing import choice_shares
 from ..scenarios import MarketSpec, choice_model
+from .logit import best_price, linear_and_log
 from .nested_logit import NestedCustomer
 from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, initial_prices
@@ -262,8 +263,9 @@ class _Logit(_Calendar):
         season = mood[:, None, None] + demand.season[period]
         quality = demand.quality + demand.quality_path[period] + (0 if spec.promotion is None else spec.promotion.lift)
         level = (quality + season[..., category])[:, self.who]
-        slope = (demand.price_sensitivity * path[..., category])[:, self.who]
-        power = np.zeros_like(slope)
+        bent = linear_and_log(spec, demand.price_sensitivity * path[..., category])
+        fixed, slope, power = (rows[:, self.who] for rows in bent)
+        level = level - fixed
         if spec.reference_price is not None:
             gain = spec.reference_price.gain
             if spec.reference_price.scale == "log":
@@ -303,7 +305,7 @@ class _Logit(_Calendar):
         theta = np.zeros_like(later)
         while True:
             floor = cost + (theta @ self.member.T) / self.kept
-            price = _best_price(floor, slope, power, low, high)
+            price = best_price(floor, slope, power, low, high)
             gain = self.kept * (price - floor)
             utility = np.where(gain > 0, level - slope * price - power * np.log(price), -np.inf)
             utility = utility + self._shown(gain, utility, outside)
@@ -331,16 +333,3 @@ class _Logit(_Calendar):
             more = np.where(here.max(axis=-1) > 0, slot.lift[self.who], 0.0)
             np.put_along_axis(lift, best, more[..., None], axis=-1)
         return lift
-
-
-def _best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array) -> Array:
-    """Maximiser of (price - floor) * exp(-slope * price) * price ** -power in [low, high]."""
-    slope = np.maximum(slope, 1e-12)
-    half = (slope * floor + 1 - power) / (2 * slope)
-    root = half + np.sqrt(np.maximum(half**2 + power * floor / slope, 0))
-    price = np.clip(root, low, high)
-    if not (power.any() and (floor < 0).any()):
-        return price
-    # Below a floor of zero and with a power there are two peaks, one at the lowest price.
-    money = [np.log(p - floor) - slope * p - power * np.log(p) for p in (np.broadcast_to(low, price.shape), price)]
-    return np.where(money[0] > money[1], low, price)

@@ -31,13 +31,14 @@ class LogitCustomer:
     Args:
         quality: (N,) utility at a price of zero.
         sensitivity: (N,) utility lost per unit of currency.
+        power: (N,) utility lost per log point of price.
         low, high: (N,) price bounds, currency per unit.
         allowed: N arrays of allowed prices; None where prices are continuous.
         outside: exp(utility) of the outside option, rival offers included.
 
     Example:
         >>> one = np.ones(1)
-        >>> customer = LogitCustomer(2 * one, one, 0 * one, 10 * one, allowed=None)
+        >>> customer = LogitCustomer(2 * one, one, 0 * one, one, 10 * one, allowed=None)
         >>> price, money = customer.best_prices(cost=np.zeros((1, 1)), available=np.ones((1, 1), bool))
         >>> bool(np.isclose(price[0, 0], 1 + money[0]))  # the mark-up is 1 / sensitivity + theta
         True
@@ -45,6 +46,7 @@ class LogitCustomer:
 
     quality: Array
     sensitivity: Array
+    power: Array
     low: Array
     high: Array
     allowed: list[Array] | None
@@ -61,11 +63,15 @@ class LogitCustomer:
         """
         category, demand = spec.category_index[products[0]], spec.demand
         allowed = [steps for n in products if (steps := spec.guardrails.allowed_prices(int(n))) is not None]
+        path = demand.sensitivity_path[period, category]
+        fixed, steep, power = (rows[0, products] for rows in linear_and_log(spec, demand.price_sensitivity * path))
         return cls(
             quality=demand.quality[0, products]
             + demand.season[period, category]
-            + demand.quality_path[period, products],
-            sensitivity=demand.price_sensitivity[0, products] * demand.sensitivity_path[period, category],
+            + demand.quality_path[period, products]
+            - fixed,
+            sensitivity=steep,
+            power=power,
             low=spec.guardrails.low[products].astype(np.float64),
             high=spec.guardrails.high[products].astype(np.float64),
             allowed=allowed or None,
@@ -74,7 +80,7 @@ class LogitCustomer:
 
     def shares(self, price: Array, available: NDArray[np.bool_]) -> ChoiceShares:
         """Choice probabilities at prices (B, N), among the products that are available (B, N)."""
-        utility = np.where(available, self.quality - self.sensitivity * price, -np.inf)
+        utility = np.where(available, self.quality - self._lost(price), -np.inf)
         return choice_shares(utility, outside=self.outside)
 
     def best_prices(self, cost: Array, available: NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -100,16 +106,41 @@ class LogitCustomer:
                 break
         return price, theta
 
+    def _lost(self, price: Array) -> Array:
+        """Utility lost at a price, up to a constant."""
+        return self.sensitivity * price + (self.power * np.log(price) if self.power.any() else 0.0)
+
     def _best_for(self, cost: Array) -> Array:
-        """(B, N) maximisers of (price - cost) * exp(-sensitivity * price), which rises to its peak and then falls."""
-        with np.errstate(divide="ignore"):
-            peak = cost + 1 / self.sensitivity
+        """(B, N) maximisers of (price - cost) times the weight, which rises to its peak and then falls."""
+        peak = best_price(cost, self.sensitivity, self.power, self.low, self.high)
         if self.allowed is None:
-            return np.clip(peak, self.low, self.high)
+            return peak
         best = np.empty_like(cost)
         for n, steps in enumerate(self.allowed):
             above = np.searchsorted(steps, peak[:, n])
             lower, upper = steps[np.maximum(above - 1, 0)], steps[np.minimum(above, steps.size - 1)]
-            loss = np.exp(-self.sensitivity[n] * (upper - lower))
+            loss = np.exp(self._lost(lower[:, None])[:, n] - self._lost(upper[:, None])[:, n])
             best[:, n] = np.where((upper - cost[:, n]) * loss > lower - cost[:, n], upper, lower)
         return best
+
+
+def linear_and_log(spec: MarketSpec, steep: Array) -> tuple[Array, Array, Array]:
+    """Felt prices times (…, N) price sensitivities, taken apart: a constant, and what multiplies the price and its
+    logarithm.
+    """
+    bent = steep * spec.demand.price_curvature * spec.products.regular_price
+    return bent * (1 - np.log(spec.products.regular_price)), steep * (1 - spec.demand.price_curvature), bent
+
+
+def best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array) -> Array:
+    """Maximiser of (price - floor) * exp(-slope * price) * price ** -power in [low, high]."""
+    slope = np.maximum(slope, 1e-12)
+    half, rest = (slope * floor + 1 - power) / (2 * slope), power * floor / slope
+    root = np.sqrt(np.maximum(half**2 + rest, 0))
+    # The second form of the same root does not subtract two large numbers.
+    price = np.clip(np.where(half < 0, rest / np.maximum(root - half, 1e-300), half + root), low, high)
+    if not (power.any() and (floor < 0).any()):
+        return price
+    # Below a floor of zero and with a power there are two peaks, one at the lowest price.
+    money = [np.log(p - floor) - slope * p - power * np.log(p) for p in (np.broadcast_to(low, price.shape), price)]
+    return np.where(money[0] > money[1], low, price)

@@ -12,6 +12,7 @@ from .catalogue import Catalogue, MarketView
 from .choice_formulas import (
     ChoiceShares,
     choice_shares,
+    felt_price,
     elasticity_matrix,
     logit_utility,
     matching_utility,
@@ -111,6 +112,7 @@ __all__ = [
     "built_in_rule",
     "checked_policy",
     "choice_shares",
+    "felt_price",
     "competitor",
     "elasticity_matrix",
     "feature_names",

@@ -36,6 +36,21 @@ class ChoiceShares(NamedTuple):
     outside: Any
 
 
+def felt_price(price: Any, regular: Any, curvature: Any) -> Any:
+    """The price that the price sensitivity multiplies: the regular price and its slope are the same for any curvature.
+
+    Args:
+        price: Currency per unit.
+        regular: Regular price, currency per unit.
+        curvature: 0 where utility is linear in the price, 1 where it is linear in its logarithm, and a mixture between.
+
+    Example:
+        >>> [round(float(felt_price(np.float64(8.0), 10.0, c)), 3) for c in (0.0, 0.5, 1.0)]
+        [8.0, 7.884, 7.769]
+    """
+    return price + curvature * (regular + regular * log(price / regular) - price)
+
+
 def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outside: Any = 1.0) -> ChoiceShares:
     """Multinomial-logit choice probabilities within each category (McFadden 1974).
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import clip, detached, exp, like, log, where
-from .choice_formulas import choice_shares, elasticity_matrix, members, nested_shares
+from .choice_formulas import choice_shares, elasticity_matrix, felt_price, members, nested_shares
 
 FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit")
 """How utility becomes a choice: see docs/market.md, `demand.family`."""
@@ -62,6 +62,8 @@ class ChoiceModel:
         quality: (K, N) utility at a price of zero (of one, where the logarithm of
             the price counts).
         sensitivity: (K, N) utility lost per unit of currency.
+        curvature, regular: (N,) how utility bends in the price, and the price at which it has that slope: see
+            `felt_price`.
         quality_path: (N, T) utility that a period adds to a product.
         rate: (C, T) mean customers per period.
         season: (C, T) utility that a period adds to a category.
@@ -126,6 +128,8 @@ class ChoiceModel:
     overdispersion: Array
     nesting: Array = field(default_factory=lambda: np.empty(0))
     nest: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    curvature: Array = field(default_factory=lambda: np.empty(0))
+    regular: Array = field(default_factory=lambda: np.empty(0))
 
     @property
     def product_nest(self) -> NDArray[np.intp]:
@@ -284,11 +288,10 @@ class ChoiceModel:
         c, t = self.category, now.period
         season, path = self.season.T[t] + utility, self.path.T[t] * sensitivity
         customers = (self.rate.T[t][..., None] * arrivals * self.share * now.loyalty).swapaxes(-1, -2)
-        price_term = log(now.paid) if self.family == "constant-elasticity" else now.paid
         level = (season[..., c] + self._usual(t) + self._reference_effect(now))[:, None]
         if _is_on(self.promotion):
             level = level + self.promotion * now.promoted
-        value = self.quality - self.sensitivity * (price_term * path[..., None, c]) + level
+        value = self.quality - self.sensitivity * (self._felt(now.paid) * path[..., None, c]) + level
         effect = self._log_price_effect(now, path)
         if self.family == "mnl":
             yield from self._logit(now, value, effect, customers, season, path)
@@ -298,6 +301,12 @@ class ChoiceModel:
             yield _Group(customers[..., c] * share, effect, share)
         else:
             yield self._willing(now, value, effect, customers)
+
+    def _felt(self, paid: Array) -> Array:
+        """What the price sensitivity multiplies."""
+        if self.family == "constant-elasticity":
+            return log(paid)
+        return felt_price(paid, self.regular, self.curvature) if _is_on(self.curvature) else paid
 
     def _usual(self, period: Periods) -> Array:
         """(…, N) utility of the products' own paths."""
@@ -314,6 +323,8 @@ class ChoiceModel:
         """(B, K, N) utility that a rise of the own price by one log point adds."""
         steep = self.sensitivity * path[..., None, self.category]
         effect = -steep * (0.0 * now.paid + 1.0 if self.family == "constant-elasticity" else now.paid)
+        if _is_on(self.curvature):
+            effect = effect - steep * self.curvature * (self.regular - now.paid)
         if not _is_on(self.gain):
             return effect
         gap = now.reference - now.price
@@ -337,9 +348,8 @@ class ChoiceModel:
         waits = self.strategic_share[:, None]
         yield _Group((1 - waits) * customers[..., c] * share, effect, share)
         usual = (season[..., c] + self._usual(now.period))[..., None, :]
-        later = (
-            exp(self.quality - self.sensitivity * (now.reference * path[..., c])[..., None, :] + usual) * now.available
-        )
+        felt = (self._felt(now.reference) * path[..., c])[..., None, :]
+        later = exp(self.quality - self.sensitivity * felt + usual) * now.available
         outside = outside + self.patience[:, None] * (later @ members(c, count, value))
         share = choice_shares(value, c, outside).product
         yield _Group(waits * customers[..., c] * share, effect, share)

@@ -204,6 +204,8 @@ def _demand(spec: MarketDescription) -> str:
     words = [_FAMILIES.get(demand.family, f"the purchase probability follows '{demand.family}', from another package")]
     if demand.nest is not None:
         words.append(f"nests: {_some(dict.fromkeys(demand.nest))}")
+    if demand.price_curvature.any():
+        words.append(f"utility bends in the price (curvature {_span(demand.price_curvature)})")
     if np.ptp(demand.season, axis=0).any() or np.ptp(demand.quality_path, axis=0).any():
         words.append("utilities vary with the season")
     if np.ptp(demand.sensitivity_path, axis=0).any():

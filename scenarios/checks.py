@@ -250,6 +250,11 @@ def _check_demand(spec: MarketDescription) -> None:
             raise ScenarioError(
                 f"demand.{key} must be left out with demand.family '{family}'; got both; use family = 'nested-logit'"
             )
+    if spec.demand.price_curvature.any() and family != "mnl":
+        raise ScenarioError(
+            f"demand.price_curvature must be 0 with demand.family '{family}'; got "
+            f"{spec.demand.price_curvature.max():g}; use family = 'mnl'"
+        )
     if family in GROUPED:
         return
     counts = np.bincount(spec.category_index)

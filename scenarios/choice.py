@@ -29,10 +29,12 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
     """
     demand, rivals, regimes = spec.demand, spec.competitors, spec.regimes
     reference, promotion, slots, strategic = spec.reference_price, spec.promotion, spec.recommendation, spec.strategic
-    no_pairs = np.empty((spec.sizes["K"], 0))
+    no_pairs, bent = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
     arrays = {
         "quality": demand.quality,
         "sensitivity": demand.price_sensitivity,
+        "curvature": demand.price_curvature if bent else _OFF,
+        "regular": spec.products.regular_price if bent else _OFF,
         "quality_path": demand.quality_path.T[: None if demand.quality_path.any() else 0],
         "rate": spec.arrivals.rate.T,
         "season": demand.season.T,

@@ -98,7 +98,7 @@ class DemandSection:
     """How a customer chooses, given the utility u of each offer.
 
     u = quality + quality_path + season - price_sensitivity * price paid + lifts + reference-price
-    effect.
+    effect. With a price_curvature, the price felt takes the place of the price paid, see `repricer.pricing.felt_price`.
 
     mnl: multinomial logit over the category's products in stock, the competing offers and the
     outside option. nested-logit: the category's products are a nest beside the outside option, or
@@ -136,6 +136,14 @@ class DemandSection:
     )
     quality_path: Array = array("TN", "utility added to a product in each period", low=-1e2, high=1e2, default=0.0)
     sensitivity_path: Array = array("TC", "factor on price_sensitivity in each period", low=0, high=1e3, default=1.0)
+    price_curvature: Array = array(
+        "N",
+        "0 where utility is linear in the product's price, 1 where in its logarithm, with the same slope at the regular "
+        "price; with mnl only",
+        low=0,
+        high=1,
+        default=0.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import choice_shares
+from ...pricing import choice_shares, felt_price
 from ...scenarios import MarketSpec, choice_model
 from ...scenarios.sections import Array
 
@@ -182,7 +182,8 @@ class PosteriorMoney:
         periods = range(spec.market.horizon_periods) if period is None else range(period, period + 1)
         self._now = _Situations.of(spec, periods, chances)
         self._category, self._count = spec.category_index, len(spec.category_names)
-        self._reference = spec.products.regular_price if reference is None else reference
+        self._regular, self._curvature = spec.products.regular_price, spec.demand.price_curvature
+        self._reference = self._regular if reference is None else reference
         self._keeps = 1.0 - (np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability)
         self._begun = spec.initial_price
         self._planned = spec.guardrails.planned_rows
@@ -327,13 +328,15 @@ class PosteriorMoney:
         if self._spec.reference_price is not None:
             away = path.reference - path.price if self._linear else np.log1p(gap)
             common = common + np.where(gap > 0, draws.gain[:, None, index], draws.loss[:, None, index]) * away
-        steep = draws.sensitivity[:, None, :, index] * (now.sensitivity[:, c] * path.price)[:, None]
+        felt = felt_price(path.price, self._regular[index], self._curvature[index])
+        steep = draws.sensitivity[:, None, :, index] * (now.sensitivity[:, c] * felt)[:, None]
         fixed = draws.quality[..., index] + self._slot[:, index] * draws.shown[..., None]
         return fixed[:, None] - steep + common[:, :, None]
 
     def _effect(self, draws: Draws, path: _Path) -> Array:
         """(M, S, K, N) derivative of the utility with respect to the fixed price."""
-        steep = draws.sensitivity[:, None] * (self._now.sensitivity[:, self._category] * path.slope)[:, None]
+        felt_slope = path.slope * (1 + self._curvature * (self._regular / path.price - 1))
+        steep = draws.sensitivity[:, None] * (self._now.sensitivity[:, self._category] * felt_slope)[:, None]
         if self._spec.reference_price is None:
             return -steep
         away = path.reference_slope - path.slope

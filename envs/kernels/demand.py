@@ -80,7 +80,7 @@ class ChoiceScratch(NamedTuple):
     """Scratch of `choose`.
 
     Attributes:
-        felt: (N, E) perceived prices: price times the multiplier of the price sensitivity.
+        felt: (N, E) prices felt, times the multiplier of the price sensitivity.
         rival: (R, E) exp(utility) of the rival offers.
         rival_felt: (R, E) perceived rival prices.
         factor: (J, E) customers over `Choice.total`.

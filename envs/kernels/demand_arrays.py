@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ...pricing import felt_price
 from ...scenarios import MarketSpec, ScenarioError, choice_model
 from ...scenarios.families import BUILT_IN, family_function
 from ..jit.callbacks import Callback, callback_of
@@ -35,6 +36,8 @@ class ChoiceParameters(NamedTuple):
         nest_category: (J,) category of each nest.
         quality: (K, N) utility of each product.
         sensitivity: (K, N) price sensitivity.
+        curvature: (N,) how utility bends in the price, see `pricing.felt_price`, or (0,) where it is linear.
+        regular: (N,) regular price, currency per unit, or (0,).
         quality_path: (N, T) additional utility by period, or (0, T) if there is none.
         rate: (C, T) arrival rate, customers per period.
         season: (C, T) utility of the season.
@@ -63,6 +66,8 @@ class ChoiceParameters(NamedTuple):
     nest_category: NDArray[np.int64]
     quality: NDArray
     sensitivity: NDArray
+    curvature: NDArray
+    regular: NDArray
     quality_path: NDArray
     rate: NDArray
     season: NDArray
@@ -114,7 +119,8 @@ def _highest_utility(spec: MarketSpec) -> float:
     demand, c, rivals = spec.demand, spec.category_index, spec.competitors
     calm, steep = demand.sensitivity_path.min(axis=0), demand.price_sensitivity
     utility = demand.quality + (demand.season[:, c] + demand.quality_path).max(axis=0)
-    utility = utility - steep * calm[c] * spec.guardrails.paid_low
+    lowest = felt_price(spec.guardrails.paid_low, spec.products.regular_price, demand.price_curvature)
+    utility = utility - steep * calm[c] * lowest
     if demand.family == "nested-logit":
         return float((utility / (1 - demand.nesting[spec.nest_index])).max())
     if rivals is None:

@@ -14,6 +14,7 @@ from ..jit.callbacks import call_back
 from ..jit.math import exponential, inlined, lean, logarithm, multiply_add
 from .cheapest import choose_cheapest
 from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, LINEAR, MNL, NESTED
+from .felt_price import feel, feel_rivals
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -201,15 +202,6 @@ def lift_shown(factor, shown, weight, out):
 
 
 @lean
-def times_path(category, values, path, out):
-    """Fill (N, E) values times the multiplier of the price sensitivity of their category."""
-    for n in range(out.shape[0]):
-        c = category[n]
-        for e in range(out.shape[1]):
-            out[n, e] = values[n, e] * path[c, e]
-
-
-@lean
 def add_shares(category, weight, factor, units):
     """Add weight times the category's factor to the units of each product."""
     for n in range(weight.shape[0]):
@@ -335,17 +327,17 @@ def choose(p, now, out, units, work):
 def choose_by_segment(p, now, out, units, work):
     """The part of `choose` that handles one segment after another."""
     felt, effect = work.felt, out.effect
-    times_path(p.category, now.price, out.path, felt)
-    times_path(p.rival_category, now.rival_price, out.path, work.rival_felt)
+    feel(p, now.price, out.path, felt)
+    feel_rivals(p, now.rival_price, out.path, work.rival_felt)
     if out.waiting.shape[0]:
-        times_path(p.category, now.reference, out.path, work.expected)
+        feel(p, now.reference, out.path, work.expected)
         product_season(p.category, p.quality_path, now.period, out.season, work.expected_effect)
     for k in range(p.quality.shape[0]):
         w = k if out.weight.shape[0] > 1 else 0
         weight, lifted, total = out.weight[w], out.lifted[w], out.total[w]
         total[:] = _ONE
         if now.paid.shape[0]:
-            times_path(p.category, now.paid[k], out.path, felt)
+            feel(p, now.paid[k], out.path, felt)
         if p.family == MNL:
             logit_segment(p, k, now, felt, effect, weight, lifted, total)
         elif p.family == NESTED:

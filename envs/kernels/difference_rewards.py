@@ -27,9 +27,9 @@ from .demand_kernels import (
     nested_weights,
     product_season,
     segment_arrivals,
-    times_path,
     weigh_rest,
 )
+from .felt_price import feel
 
 _ZERO = np.float32(0)
 
@@ -63,7 +63,7 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
     product_season(p.category, p.quality_path, now.period, choice.season, effect)
     if p.gain.size:
         add_reference_effect(p.linear_reference, p.gain, p.loss, felt, now.reference, effect)
-    times_path(p.category, felt, choice.path, felt)
+    feel(p, felt, choice.path, felt)
     for k in range(p.quality.shape[0]):
         weight, lifted, total = choice.weight[k], choice.lifted[k], choice.total[k]
         for c in range(customers.shape[0]):

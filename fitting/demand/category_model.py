@@ -1,8 +1,8 @@
 """Mean demand of one category as a function of unconstrained parameters, in torch.
 
 The model is the simulated market's own: customers arrive by week and store, segments choose by a
-multinomial logit with utility linear in price, or leave (McFadden 1974; Train 2009, chapters 3 and
-6). Sizes: G stores, W weeks, K segments, J products, F features of a week.
+multinomial logit with utility linear in price or in its logarithm, or leave (McFadden 1974; Train
+2009, chapters 3 and 6). Sizes: G stores, W weeks, K segments, J products, F features of a week.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...pricing import felt_price
 from .priors import Priors
 
 Array = NDArray[np.float64]
@@ -47,6 +48,7 @@ class CategoryData:
         years: (W,) years since the last week, negative; empty if price responses are the same in all weeks.
         within: (K, J) share of each product in a segment's purchases at regular prices.
         unlike: (J,) products of whose elasticity the others tell nothing; empty for none.
+        curvature: 0 where utility is linear in the price, 1 where in its logarithm, see `pricing.felt_price`.
 
     Example:
         >>> CategoryData(np.ones((1, 4, 2)), np.ones((1, 4, 2))).sizes
@@ -68,6 +70,7 @@ class CategoryData:
     years: Array = field(default_factory=lambda: np.empty(0))
     within: Array | None = None
     unlike: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    curvature: float = 0.0
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -79,6 +82,11 @@ class CategoryData:
     def on_sale(self) -> NDArray[np.bool_]:
         """(G, W, J) whether the product was on sale."""
         return np.isfinite(self.price)
+
+    @cached_property
+    def felt(self) -> Array:
+        """(G, W, J) the price felt over the regular price of today; NaN where the product was not on sale."""
+        return felt_price(self.price, 1.0, self.curvature)
 
     @cached_property
     def censored(self) -> NDArray[np.bool_]:
@@ -183,7 +191,7 @@ class CategoryModel:
         self._within = tensor(np.log(within / within.sum(axis=1, keepdims=True)))
         self._origin = tensor(data.log_units)
         self._share, self._response = tensor(data.segment_share), tensor(data.segment_response)[:, None]
-        self._change = tensor(np.where(data.on_sale, data.price, 1.0) - 1.0)
+        self._change = tensor(np.where(data.on_sale, data.felt, 1.0) - 1.0)
         self._years = tensor(data.years)[:, None]
         self._features = tensor(data.week_features) if data.week_features.size else None
         self._effects = tensor(data.effects) if data.effects.size else None

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...data.weeks import DAY, WEEK, period_of, periods_in_a_week
+from ...pricing import felt_price
 from .category_model import CategoryData
 from .priors import Priors
 from .remembered_price import RememberedPrice
@@ -64,6 +65,7 @@ def category_data(
     priors: Priors,
     *,
     put_by: bool = False,
+    curvature: float = 0.0,
 ) -> CategoryData:
     """A category's sales, and what its customers met.
 
@@ -74,6 +76,7 @@ def category_data(
         segments: Who bought what.
         put_by: Whether the units that past prices add are put by, and so are not bought of other products less, and
             what they take is used from there.
+        curvature: As of `CategoryData`.
     """
     known = {
         PROMOTION: (priors.promotion, priors.promotion_spread),
@@ -105,6 +108,7 @@ def category_data(
         segment_share=share / share.sum(),
         segment_response=segments.response / (segments.response @ share / share.sum()),
         within=_within(segments.units[:, here], grids.units[..., here].sum(axis=(0, 1)), share / share.sum()),
+        curvature=curvature,
     )
 
 
@@ -187,8 +191,7 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
 
     A regular price that moves without a known reason, and weeks with a reduction that differ from
     the others by more than the price. What remains are the depths of the reductions, and costs. The
-    move is in proportion, as utility is linear in price: otherwise the curvature alone would tell it
-    from the response.
+    move is in proportion, see `as_felt`.
     """
     regular = np.ma.masked_invalid(grids.regular)
     moved = (regular / regular.mean(axis=1, keepdims=True) - 1).filled(0.0)
@@ -199,6 +202,13 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
     if 0 < reduced.mean() < 1:
         found[REDUCED] = reduced.astype(np.float64)
     return found
+
+
+def as_felt(name: str, suspect: Array, curvature: float) -> Array:
+    """A suspect of `suspect_effects` as utility bends in the price: else the curvature alone would tell the move of a
+    regular price from the response.
+    """
+    return felt_price(1 + suspect, 1.0, curvature) - 1 if name == SUSPECT else suspect
 
 
 def with_suspects(
@@ -226,7 +236,7 @@ def with_suspects(
     """
     known = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (0.0, priors.reduced_spread)}
     mean, spread = zip(*(known[name] for name in suspects), strict=True)
-    more = np.array([values[..., here] for values in suspects.values()])
+    more = np.array([as_felt(name, values[..., here], data.curvature) for name, values in suspects.items()])
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
     moves = [data.effects[-1] if costs else price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
     level = [_level(move, data.on_sale) for move in moves] if levels else []

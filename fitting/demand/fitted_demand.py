@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...forecasting.response.identification import WEAK_F
-from ...pricing import choice_shares
+from ...pricing import choice_shares, felt_price
 from .category_model import CategoryData
 from .category_rows import (
     CONTROL,
@@ -19,6 +19,7 @@ from .category_rows import (
     REFERENCE,
     SUSPECT,
     SegmentUnits,
+    as_felt,
     category_data,
     effects_on_utility,
     instrument_strength,
@@ -35,6 +36,8 @@ from .sales_grids import SalesGrids
 Array = NDArray[np.float64]
 # Prices may follow the demand for single products, or the customers of whole categories too.
 _LEVELS = (False, True)
+# Utility is linear in the price, or in its logarithm.
+_CURVATURES = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class FittedDemand:
         assumed_to_follow: The same before the sales are seen.
         put_by: (C,) posterior probability that what past prices add to a product's units is put by, and not bought of
             others less; empty where they have no effect.
+        curvature: Posterior probability that utility is linear in the logarithm of the price, not in the price; the
+            curvature of the market, see `pricing.felt_price`.
         suspects: Names of the D effects that prices which follow demand show in sales, and that other
             prices would not have.
         suspected: (M, C, D) their coefficients; 0 in draws in which prices do not follow demand.
@@ -103,6 +108,7 @@ class FittedDemand:
     suspected: Array
     assumed_to_follow: float = np.nan
     put_by: Array = field(default_factory=lambda: np.empty(0))
+    curvature: float = 0.0
 
     @property
     def num_draws(self) -> int:
@@ -193,7 +199,7 @@ class FittedDemand:
             now = found.model.at_regular(torch.as_tensor(theta))
             response, share = found.model.data.segment_response[:, None], found.model.data.segment_share[:, None]
             utility = now.utility.numpy()
-            change = price[:, None, here] / self.regular_price[here] - 1
+            change = felt_price(price[:, None, here] / self.regular_price[here], 1.0, self.curvature) - 1
             added = -response * now.steepness.numpy()[:, None, None, :] * change
             remembered = None
             if reference is not None and self.remembered is not None:
@@ -204,7 +210,9 @@ class FittedDemand:
                     added = added + effect[:, None, None, None] * shown[:, None, here]
             if suspects is not None:
                 known = self.suspected[:, c] if draws else self.suspected[:, c].mean(axis=0)[None]
-                added = added + np.einsum("md,dtn->mtn", known, suspects[..., here])[:, :, None]
+                bend = found.model.data.curvature
+                felt = [as_felt(name, own[:, here], bend) for name, own in zip(self.suspects, suspects, strict=True)]
+                added = added + np.einsum("md,dtn->mtn", known, np.array(felt))[:, :, None]
             plain = choice_shares(utility).product
             lifted = choice_shares(utility[:, None] + added).product
             moved[:, :, here] = (share * lifted).sum(axis=2) / (share * plain).sum(axis=1)[:, None]
@@ -282,10 +290,13 @@ def fit_demand(
     # What past prices add is bought of other products less, or put by.
     forms = (False, True) if remembered is not None else (False,)
     met = (regular_price, effects, segments, priors)
-    found = [[category_data(grids, here, *met, put_by=put_by) for put_by in forms] for here in parts]
+    found = [
+        [[category_data(grids, here, *met, put_by=each, curvature=bend) for each in forms] for bend in _CURVATURES]
+        for here in parts
+    ]
     suspects, costs = suspect_effects(grids), grids.unit_cost is not None
     suspicious = [
-        [_by_levels(data, suspects, here, priors, costs=costs) for data in each]
+        [[_by_levels(data, suspects, here, priors, costs=costs) for data in bent] for bent in each]
         for each, here in zip(found, parts, strict=True)
     ]
     trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
@@ -295,7 +306,7 @@ def fit_demand(
         category=category.astype(np.intp),
         names=tuple(names),
         regular_price=regular_price,
-        segment_share=np.array([data[0].segment_share for data in found]),
+        segment_share=np.array([bent[0][0].segment_share for bent in found]),
         effects=(*effects, CONTROL) if grids.unit_cost is not None else tuple(effects),
         remembered=remembered,
         weeks=grids.weeks,
@@ -307,6 +318,7 @@ def fit_demand(
         suspected=known.suspected,
         assumed_to_follow=1 - trusted,
         put_by=known.forms[:, 1:].ravel(),
+        curvature=float(known.bends @ _CURVATURES),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from ...forecasting.models.lstm_network import reproducible_torch
 from .category_model import CategoryData
@@ -23,18 +23,29 @@ _STRONG = 3.0
 
 
 class Averaged(NamedTuple):
-    """The posteriors of C categories over all models; see `FittedDemand` for the parts. `forms`: (C, F) probabilities."""
+    """The posteriors of C categories over all models; see `FittedDemand` for the parts. Probabilities: `forms`, (C, F),
+    and `bends`, (B,).
+    """
 
     posteriors: tuple[CategoryPosterior, ...]
     endogenous: tuple[CategoryPosterior, ...]
     follow_demand: float
     suspected: Array
     forms: Array
+    bends: Array
+
+
+class _Bend(NamedTuple):
+    """A category with utility bent one way: posterior and (F,) probabilities of the forms, and the log evidence."""
+
+    posterior: CategoryPosterior
+    forms: Array
+    log_evidence: float
 
 
 def averaged(
-    data: list[list[CategoryData]],
-    suspicious: list[list[list[CategoryData]]],
+    data: list[list[list[CategoryData]]],
+    suspicious: list[list[list[list[CategoryData]]]],
     effects: int,
     exogenous: float,
     priors: Priors,
@@ -46,69 +57,88 @@ def averaged(
     """Estimate every model, and mix their draws in proportion to their evidence.
 
     Args:
-        data: The sales of each category, by the model that takes prices at their word, in each of its F forms.
-        suspicious: The same by each of the models in which prices follow demand, form by form; empty lists for none.
+        data: The sales of each category, by the model that takes prices at their word, with utility linear in the
+            price and in its logarithm (B = 2), in each of F forms.
+        suspicious: The same by each of the models in which prices follow demand; empty lists for none.
         effects: D, number of effects that only these have.
         exogenous: Prior probability that prices do not follow demand.
         draws: M, number of posterior draws.
         n_jobs: Processes (joblib), where there are many categories.
     """
-    plain, others, odds, forms = _side_by_side(data, suspicious, priors, draws, seed, n_jobs)
+    # For a few categories, processes would take longer to start than to work.
+    run: Any = Parallel(n_jobs=n_jobs if len(data) > _FEW else 1)
+    found: list[list[_Bend]] = run(delayed(_bent)(each, priors, draws, seed + c) for c, each in enumerate(data))
+    believed = np.log([1 - priors.logarithmic, priors.logarithmic])
+    bends = softmax(believed + np.array([[each.log_evidence for each in ways] for ways in found]).sum(axis=0))
+    likely = int(bends.argmax())
+    plain = _over_bends(found, bends, seed)
+    forms = np.array([each[likely].forms for each in found])
+    doubted = [each[likely][int(form.argmax())] for each, form in zip(suspicious, forms, strict=True)]
+    parts = run(delayed(_doubted)(*each, priors, seed + c) for c, each in enumerate(zip(plain, doubted, strict=True)))
+    others, odds = list(zip(*(each[0] for each in parts), strict=True)), np.sum([each[1] for each in parts], axis=0)
     if not others:
-        return Averaged(tuple(plain), (), np.nan, np.zeros((draws, len(data), effects)), forms)
+        return Averaged(tuple(plain), (), np.nan, np.zeros((draws, len(data), effects)), forms, bends)
     chances = _probabilities(odds, exogenous)
     mixed, suspected = _mixed(plain, others, chances, effects, seed)
-    return Averaged(tuple(mixed), others[int(odds.argmax())], float(1 - chances[0]), suspected, forms)
+    return Averaged(tuple(mixed), others[int(odds.argmax())], float(1 - chances[0]), suspected, forms, bends)
 
 
-def _side_by_side(
-    found: list[list[CategoryData]],
-    suspicious: list[list[list[CategoryData]]],
-    priors: Priors,
-    draws: int,
-    seed: int,
-    n_jobs: int | None,
-) -> tuple[list[CategoryPosterior], list[tuple[CategoryPosterior, ...]], Array, Array]:
-    """The posteriors of all categories by the model that takes prices at their word, and by each of the
-    others, with the (A,) log odds that the sales give to these; and the (C, F) probabilities of the forms.
-    """
-    # For a few categories, processes would take longer to start than to work.
-    parts: Any = Parallel(n_jobs=n_jobs if len(found) > _FEW else 1)(
-        delayed(_estimated)(*data, priors, draws, seed + c)
-        for c, data in enumerate(zip(found, suspicious, strict=True))
-    )
-    plain, others, odds, forms = zip(*parts, strict=True)
-    return list(plain), list(zip(*others, strict=True)), np.sum(odds, axis=0), np.array(forms)
-
-
-def _estimated(
-    data: list[CategoryData], suspicious: list[list[CategoryData]], priors: Priors, draws: int, seed: int
-) -> tuple[CategoryPosterior, list[CategoryPosterior], list[float], Array]:
-    """The posterior, those of the models in which prices follow demand, in the likeliest form and at the
-    shocks that the first one found likely, the log odds that the sales give to each of them, and the
-    (F,) probabilities of the forms.
-    """
+def _bent(data: list[list[CategoryData]], priors: Priors, draws: int, seed: int) -> list[_Bend]:
+    """A category with utility bent in each way, at the shocks that the first one found likely."""
+    found: list[_Bend] = []
     with reproducible_torch():
-        plain, chances = _in_all_forms(data, priors, draws, seed)
-        shocks, form = plain.likely_shocks, int(chances.argmax())
-        others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in suspicious[form]]
+        for forms in data:
+            shocks = found[0].posterior.likely_shocks if found else ()
+            found.append(_in_all_forms(forms, priors, draws, seed, shocks))
+    return found
+
+
+def _over_bends(found: list[list[_Bend]], bends: Array, seed: int) -> list[CategoryPosterior]:
+    """The posteriors of the likeliest way with draws of all in proportion to their (B,) probabilities.
+
+    A draw is of one way in all categories: of how people feel a price, one category alone tells little.
+    """
+    likely, draws = int(bends.argmax()), len(found[0][0].posterior.draws)
+    way = np.random.default_rng(seed).choice(len(bends), size=draws, p=bends)
+    return [
+        replace(each[likely].posterior, draws=np.stack([one.posterior.draws for one in each])[way, np.arange(draws)])
+        for each in found
+    ]
+
+
+def _doubted(
+    plain: CategoryPosterior, suspicious: list[CategoryData], priors: Priors, seed: int
+) -> tuple[list[CategoryPosterior], list[float]]:
+    """The posteriors of the models in which prices follow demand, at the shocks that the first one found
+    likely, and the log odds that the sales give to each of them.
+    """
+    shocks, draws = plain.likely_shocks, len(plain.draws)
+    with reproducible_torch():
+        others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in suspicious]
         if not others:
-            return plain, [], [], chances
+            return [], []
         unlike = Residuals(plain).unmoved(-plain.elasticities.mean(axis=0))
         trusted = _evidence(plain, unlike, shocks, priors)
-        odds = [_evidence(other, unlike, shocks, priors) - trusted for other in others]
-        return plain, others, odds, chances
+        return others, [_evidence(other, unlike, shocks, priors) - trusted for other in others]
 
 
-def _in_all_forms(data: list[CategoryData], priors: Priors, draws: int, seed: int) -> tuple[CategoryPosterior, Array]:
-    """The posterior of the likeliest form with the draws of all, in proportion to their (F,) probabilities."""
-    found = [estimate(data[0], priors, draws=draws, seed=seed)]
-    shocks = found[0].likely_shocks
-    found += [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in data[1:]]
-    chances = softmax([each.log_evidence for each in found])
+def _in_all_forms(
+    data: list[CategoryData], priors: Priors, draws: int, seed: int, shocks: tuple[tuple[float, float], ...]
+) -> _Bend:
+    """The posterior of the likeliest form with the draws of all, in proportion to their (F,) probabilities.
+
+    Args:
+        shocks: Sizes and persistences of the shocks to try, by default those of a grid for the first form.
+    """
+    found = [estimate(data[0], priors, draws=draws, seed=seed, shocks=shocks)]
+    likely = shocks or found[0].likely_shocks
+    found += [estimate(other, priors, draws=draws, seed=seed, shocks=likely) for other in data[1:]]
+    evidence = np.array([each.log_evidence for each in found])
+    chances = softmax(evidence)
     form = np.random.default_rng(seed).choice(len(found), size=draws, p=chances)
     mixed = np.stack([each.draws for each in found])[form, np.arange(draws)]
-    return replace(found[int(chances.argmax())], draws=mixed, likely_shocks=shocks), chances
+    best = replace(found[int(chances.argmax())], draws=mixed, likely_shocks=likely)
+    return _Bend(best, chances, float(logsumexp(evidence)))
 
 
 def _evidence(

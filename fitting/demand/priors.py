@@ -48,6 +48,7 @@ class Priors:
             by a third of a percent where one percent more customers come.
         unlike: Prior probability that a product whose units do not fall with its price answers unlike
             the others, rather than that prices follow demand.
+        logarithmic: Prior probability that utility is linear in the logarithm of prices, rather than in prices.
         exogenous: Prior probability that prices do not follow demand beyond what costs explain.
         unexplained: The same where regular prices moved and no costs are known: few shops move these
             for no reason.
@@ -76,13 +77,14 @@ class Priors:
     reduced_spread: float = 0.3
     level_spread: float = 3.0
     unlike: float = 0.05
+    logarithmic: float = 0.5
     exogenous: float = 0.8
     unexplained: float = 0.1
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            share = item.name in ("outside", "unlike", "exogenous", "unexplained")
+            share = item.name in ("outside", "unlike", "logarithmic", "exogenous", "unexplained")
             if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < (1 if share else 1e3)):
                 if item.name in _MEANS and isinstance(value, int | float) and abs(value) < 1e3:
                     continue

@@ -37,7 +37,7 @@ class Residuals:
         mean = np.exp(np.clip(log_mean, -30, 30))
         self.residual = (self.data.units - mean) / mean
         self.weight = np.where(self.data.on_sale & ~self.data.censored, mean / (1 + found.alpha * mean), 0.0)
-        self.price = np.where(self.data.on_sale, self.data.price, np.nan)
+        self.price = self.data.felt
 
     def slope(self, column: Array, *, beside_price: bool = True) -> Slope:
         """One scoring step from the fitted model for a column (G, W, J), level, promotions and own price held fixed."""

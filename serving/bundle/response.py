@@ -33,7 +33,13 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """
     if document is None:
         return None
-    document = {"nesting": [], "nest": [], **document}  # bundles of earlier versions have none
+    document = {
+        "nesting": [],
+        "nest": [],
+        "curvature": [],
+        "regular": [],
+        **document,
+    }  # bundles of earlier versions have none
     names = [item.name for item in fields(ChoiceModel)]
     flags = {name: document[name] for name in ("linear_reference", "single")}
     if (
@@ -59,12 +65,17 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     return ChoiceModel(family=document["family"], **flags, **arrays)
 
 
-_OPTIONAL = ("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience", "nesting", "nest")
+_OPTIONAL = (
+    *("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience", "nesting", "nest"),
+    *("curvature", "regular"),
+)
 """Arrays that are empty where their section is off."""
 _SHAPES = {
     "category": "N",
     "quality": "KN",
     "sensitivity": "KN",
+    "curvature": "N",
+    "regular": "N",
     "quality_path": "NT",
     "rate": "CT",
     "season": "CT",

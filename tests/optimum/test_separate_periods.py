@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from repricer.optimum import exact_value, solve
+from repricer.optimum import exact_value, solve, upper_bound
 from repricer.pricing import FixedPrice
+from scipy.optimize import minimize
 from scipy.special import lambertw
 
 
@@ -34,6 +35,34 @@ def test_bounds_and_ladders_are_searched_by_brute_force(make):
     money = ((rows - cost) * weight).sum(axis=1) / (1 + weight.sum(axis=1))
     assert solve(spec).value == pytest.approx(money.max(), rel=1e-12)
     assert solve(spec).policy.price[0] == pytest.approx(rows[money.argmax()])
+
+
+@pytest.mark.parametrize("prices", [{}, {"price_ladder": {"start": 4, "stop": 24, "step": 0.5}}])
+def test_prices_felt_as_logarithms_have_their_optimum(make, prices):
+    regular, slope, cost = np.array([12.0, 9.0, 10.0]), np.array([0.25, 0.35, 0.5]), np.array([3.0, 2.0, 1.0])
+    curvature, quality = np.array([1.0, 0.5, 1.0]), np.array([4, 3.5, 3])
+    demand = {"price_sensitivity": slope, "price_curvature": curvature}
+    spec = make("logit", products={"regular_price": regular}, demand=demand, prices=prices)
+
+    def loss(price: np.ndarray) -> float:
+        felt = (1 - curvature) * price + curvature * regular * (1 + np.log(price / regular))
+        weight = np.exp(quality - slope * felt)
+        return -float((price - cost) @ weight / (1 + weight.sum()))
+
+    if prices:
+        price = regular.copy()
+        for _ in range(9):  # product by product until nothing moves: each has one peak
+            for n, rungs in enumerate([np.arange(4, 24.5, 0.5)] * 3):
+                price[n] = min(rungs, key=lambda rung, n=n: loss(np.where(np.arange(3) == n, rung, price)))
+    else:
+        price = minimize(loss, regular, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13}).x
+    optimum = solve(spec)
+    assert optimum.value == pytest.approx(-loss(price), rel=1e-9)
+    assert optimum.policy.price[0] == pytest.approx(price, rel=1e-5)
+    assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-6)
+    assert upper_bound(spec).value >= optimum.value * (1 - 1e-9)
+    if not prices:
+        assert upper_bound(spec).value == pytest.approx(optimum.value, rel=1e-6)
 
 
 def test_categories_add_up(make):

@@ -12,6 +12,7 @@ SPECS = {
     "grocery": lambda: load_scenario("grocery"),
     "subscription": lambda: load_scenario("subscription"),
     "bench-10-full": lambda: load_scenario("bench-10-full"),
+    "bent": lambda: sample_catalogue(8, 5, parts="all").with_changes(demand={"price_curvature": np.linspace(0, 1, 8)}),
 } | {family: lambda family=family: sample_catalogue(8, 5, parts="all", family=family) for family in BUILT_IN}
 
 

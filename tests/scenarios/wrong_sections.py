@@ -119,6 +119,12 @@ WRONG = [
         "demand.family must be one of mnl, cheapest, exponential, linear, constant-elasticity, nested-logit",
     ),
     ("demand", {"nesting": 0.5}, "demand.nesting must be left out with demand.family 'mnl'; got both"),
+    ("demand", {"price_curvature": 1.5}, "demand.price_curvature must lie in [0, 1]; got 1.5"),
+    (
+        "demand",
+        {"family": "nested-logit", "price_curvature": 0.5},
+        "demand.price_curvature must be 0 with demand.family 'nested-logit'; got 0.5; use family = 'mnl'",
+    ),
     ("demand", {"nest": ["a", "a", "b"]}, "demand.nest must be left out with demand.family 'mnl'; got both"),
     ("demand", {"nest": ["a"]}, "demand.nest must name one nest for each of 3 products; got 1; complete the list"),
     ("demand", {"nest": "a"}, "demand.nest must be a list of names; got 'a'"),

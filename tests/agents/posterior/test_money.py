@@ -47,6 +47,7 @@ def uncertain(spec, draws=3, seed=0, spread=0.2, **parts):
         {"prices": {"max_change": 0.03, "tick": None}, "reference_price": {"scale": "linear"}},
         {"regimes": CHAIN, "competitors": RIVAL, "returns": {"probability": 0.1, "handling_cost": 0.2}},
         {"market": {"objective": "revenue", "discount_factor": 0.9}, "demand": {"sensitivity_path": [[1.1, 0.8]] * 8}},
+        {"demand": {"price_curvature": [1.0, 0.4, 0.0], "sensitivity_path": [[1.1, 0.8]] * 8}},
     ],
 )
 def test_it_is_the_mean_of_simulations_of_the_draws(make_shop, changes):
@@ -81,8 +82,10 @@ def test_prices_rise_and_fall_as_far_as_is_planned(make_shop):
     assert np.diff(money) == pytest.approx(np.diff([run.objective.mean() for run in simulated]), rel=1e-4)
 
 
-def test_the_gradient_and_a_line_along_one_price(make_shop):
-    spec = uncertain(make_shop(prices={"max_change": 0.1}, stock={"initial_units": 1e4, "order_up_to_units": 1e4}))
+@pytest.mark.parametrize("curvature", [0.0, [1.0, 0.4, 0.0]])
+def test_the_gradient_and_a_line_along_one_price(make_shop, curvature):
+    stock, demand = {"initial_units": 1e4, "order_up_to_units": 1e4}, {"price_curvature": curvature}
+    spec = uncertain(make_shop(prices={"max_change": 0.1}, stock=stock, demand=demand))
     money, price = PosteriorMoney(spec, draws_of(spec)), np.array([3.9, 5.45, 2.8])
     value, gradient = money.value_and_gradient(price)
     step = 1e-5

@@ -27,6 +27,22 @@ def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
     np.testing.assert_allclose(outcome.charge[0], [charge, 0, 0], rtol=1e-4)
 
 
+def test_a_price_is_charged_what_it_takes_from_the_others_as_it_is_felt(make_shop):
+    spec = make_shop(demand={"price_curvature": [1.0, 0.5, 0.0]}, recommendation=None)
+    price, usual = np.array([3.2, 5.9, 3.3]), np.array([4.0, 5.0, 3.0])
+    action = Action(price[None].astype(np.float32))
+    outcome = Market(spec, num_markets=1).step(action, credit_price=usual.astype(np.float32))
+
+    def profit(at: np.ndarray) -> np.ndarray:
+        return expected_units(spec, 0, at)[0].sum(axis=0) * (at - spec.products.unit_cost)
+
+    for n in range(3):
+        without = profit(np.where(np.arange(3) == n, usual, price))
+        others = (without - profit(price))[np.arange(3) != n].sum()
+        assert outcome.charge[0, n] == pytest.approx(others, rel=1e-3, abs=1e-4)
+        assert outcome.baseline[0, n] == pytest.approx(without[n], rel=1e-3)
+
+
 def test_nested_products_are_charged_what_they_take_from_their_nest(make_shop):
     lift = np.array([[0.7, 0.5, 0.2], [0.3, 0.9, 0.4]])
     spec = make_shop(

@@ -116,6 +116,23 @@ def test_what_is_put_by_is_told_from_what_other_products_lose(put_by):
     assert -found.elasticity.mean() == pytest.approx(2.0, abs=0.2)
 
 
+@pytest.mark.parametrize("curvature", [0.0, 1.0])
+def test_sales_tell_whether_prices_or_their_logarithms_are_felt(curvature):
+    """Of one category alone they tell little, of all together they do; elasticities at regular prices stay the same."""
+    generator, count = np.random.default_rng(4), 30
+    products = pd.DataFrame({"product": [str(i) for i in range(count)], "category": np.repeat(list("abcde"), 6)})
+    regular, reduced = np.full(count, 2.0), generator.random((104, count)) < 0.2
+    price = np.where(reduced, 1 - generator.uniform(0.08, 0.5, reduced.shape), 1.0)
+    truth = known_demand(products, np.full(count, 200.0), regular, np.full(count, -2.5), [0.5] * 5)
+    mean = 200.0 * replace(truth, curvature=curvature).lift(price * regular)
+    sold = generator.poisson(mean * generator.gamma(20.0, 0.05, mean.shape)).astype(float)
+    found = fit_demand(grids_of(sold[None], price[None] * regular, regular), products, regular, Priors())
+    assert found.curvature == pytest.approx(curvature, abs=0.05)
+    assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.15)
+    deep = np.full((1, count), 2 * price.min())
+    assert found.lift(deep).mean() == pytest.approx(replace(truth, curvature=curvature).lift(deep).mean(), rel=0.05)
+
+
 def test_stores_with_prices_of_their_own_tell_the_elasticity():
     generator = np.random.default_rng(2)
     level, price = np.array([0.6, 0.4])[:, None, None], np.stack([prices(generator, 90, 6) for _ in range(2)])

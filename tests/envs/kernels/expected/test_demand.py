@@ -48,6 +48,10 @@ def test_so_is_that_of_a_sampled_shop_with_every_part(family):
     compared(sample_catalogue(10, 3, parts="all", family=family))
 
 
+def test_so_is_that_of_customers_who_feel_logarithms_of_prices():
+    compared(sample_catalogue(10, 3, parts="all").with_changes(demand={"price_curvature": np.linspace(0, 1, 10)}))
+
+
 def test_a_forecast_counts_both_customers_of_a_period_with_a_rival_who_answers():
     change = {"arrivals": {"rate": 0.5, "process": "single"}, "competitors": {"answers_within_period": True}}
     spec = load_scenario("calvano-duopoly").with_changes(prices={"price_ladder": None}, **change)
