@@ -38,6 +38,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_change_lines(report),
         *_exposure_lines(report),
         _reference_line(report["reference_effect"]),
+        f"customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely",
         f"trend, mean absolute error one {period} ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
         f"the market uses the {trend['used']}",
         *_customer_lines(report),
