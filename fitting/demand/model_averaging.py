@@ -35,12 +35,15 @@ class Averaged(NamedTuple):
     bends: Array
 
 
-class _Bend(NamedTuple):
-    """A category with utility bent one way: posterior and (F,) probabilities of the forms, and the log evidence."""
+class _Found(NamedTuple):
+    """The models of a category with utility bent one way: the one that takes prices at their word with the (F,)
+    probabilities of its forms, the others in the likeliest form, and the log evidence of the first and of all others.
+    """
 
-    posterior: CategoryPosterior
+    plain: CategoryPosterior
     forms: Array
-    log_evidence: float
+    others: list[CategoryPosterior]
+    evidence: Array
 
 
 def averaged(
@@ -66,65 +69,61 @@ def averaged(
         n_jobs: Processes (joblib), where there are many categories.
     """
     # For a few categories, processes would take longer to start than to work.
-    run: Any = Parallel(n_jobs=n_jobs if len(data) > _FEW else 1)
-    found: list[list[_Bend]] = run(delayed(_bent)(each, priors, draws, seed + c) for c, each in enumerate(data))
-    believed = np.log([1 - priors.logarithmic, priors.logarithmic])
-    bends = softmax(believed + np.array([[each.log_evidence for each in ways] for ways in found]).sum(axis=0))
-    likely = int(bends.argmax())
-    plain = _over_bends(found, bends, seed)
-    forms = np.array([each[likely].forms for each in found])
-    doubted = [each[likely][int(form.argmax())] for each, form in zip(suspicious, forms, strict=True)]
-    parts = run(delayed(_doubted)(*each, priors, seed + c) for c, each in enumerate(zip(plain, doubted, strict=True)))
-    others, odds = list(zip(*(each[0] for each in parts), strict=True)), np.sum([each[1] for each in parts], axis=0)
-    if not others:
-        return Averaged(tuple(plain), (), np.nan, np.zeros((draws, len(data), effects)), forms, bends)
-    chances = _probabilities(odds, exogenous)
-    mixed, suspected = _mixed(plain, others, chances, effects, seed)
-    return Averaged(tuple(mixed), others[int(odds.argmax())], float(1 - chances[0]), suspected, forms, bends)
-
-
-def _bent(data: list[list[CategoryData]], priors: Priors, draws: int, seed: int) -> list[_Bend]:
-    """A category with utility bent in each way, at the shocks that the first one found likely."""
-    found: list[_Bend] = []
-    with reproducible_torch():
-        for forms in data:
-            shocks = found[0].posterior.likely_shocks if found else ()
-            found.append(_in_all_forms(forms, priors, draws, seed, shocks))
-    return found
-
-
-def _over_bends(found: list[list[_Bend]], bends: Array, seed: int) -> list[CategoryPosterior]:
-    """The posteriors of the likeliest way with draws of all in proportion to their (B,) probabilities.
-
-    A draw is of one way in all categories: of how people feel a price, one category alone tells little.
-    """
-    likely, draws = int(bends.argmax()), len(found[0][0].posterior.draws)
+    parts: Any = Parallel(n_jobs=n_jobs if len(data) > _FEW else 1)(
+        delayed(_estimated)(*each, priors, draws, seed + c) for c, each in enumerate(zip(data, suspicious, strict=True))
+    )
+    ways, evidence = zip(
+        *(_weighed(list(way), effects, exogenous, seed) for way in zip(*parts, strict=True)), strict=True
+    )
+    bends = softmax(np.log([1 - priors.logarithmic, priors.logarithmic]) + np.array(evidence))
+    likely, draw = ways[int(bends.argmax())], np.arange(draws)
+    # A draw is of one way in all categories: of how people feel a price, one category alone tells little.
     way = np.random.default_rng(seed).choice(len(bends), size=draws, p=bends)
-    return [
-        replace(each[likely].posterior, draws=np.stack([one.posterior.draws for one in each])[way, np.arange(draws)])
-        for each in found
-    ]
+    return likely._replace(
+        posteriors=tuple(
+            replace(found[int(bends.argmax())], draws=np.stack([each.draws for each in found])[way, draw])
+            for found in zip(*(each.posteriors for each in ways), strict=True)
+        ),
+        follow_demand=float(bends @ [each.follow_demand for each in ways]),
+        suspected=np.stack([each.suspected for each in ways])[way, draw],
+        bends=bends,
+    )
 
 
-def _doubted(
-    plain: CategoryPosterior, suspicious: list[CategoryData], priors: Priors, seed: int
-) -> tuple[list[CategoryPosterior], list[float]]:
-    """The posteriors of the models in which prices follow demand, at the shocks that the first one found
-    likely, and the log odds that the sales give to each of them.
-    """
-    shocks, draws = plain.likely_shocks, len(plain.draws)
+def _weighed(found: list[_Found], effects: int, exogenous: float, seed: int) -> tuple[Averaged, float]:
+    """The posteriors of C categories over the models with utility bent one way, and the log evidence of them all."""
+    plain, forms = [each.plain for each in found], np.array([each.forms for each in found])
+    evidence = np.sum([each.evidence for each in found], axis=0)
+    if not found[0].others:
+        none = np.zeros((len(plain[0].draws), len(plain), effects))
+        return Averaged(tuple(plain), (), np.nan, none, forms, np.empty(0)), float(evidence[0])
+    odds, others = evidence[1:] - evidence[0], list(zip(*(each.others for each in found), strict=True))
+    weight = _log_weights(odds, exogenous)
+    chances = softmax(weight)
+    mixed, suspected = _mixed(plain, others, chances, effects, seed)
+    made = Averaged(tuple(mixed), others[int(odds.argmax())], float(1 - chances[0]), suspected, forms, np.empty(0))
+    return made, float(evidence[0] + logsumexp(weight))
+
+
+def _estimated(
+    data: list[list[CategoryData]], suspicious: list[list[list[CategoryData]]], priors: Priors, draws: int, seed: int
+) -> list[_Found]:
+    """A category's models with utility bent in each way, all at the shocks that the first one found likely."""
+    made: list[_Found] = []
     with reproducible_torch():
-        others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in suspicious]
-        if not others:
-            return [], []
-        unlike = Residuals(plain).unmoved(-plain.elasticities.mean(axis=0))
-        trusted = _evidence(plain, unlike, shocks, priors)
-        return others, [_evidence(other, unlike, shocks, priors) - trusted for other in others]
+        for forms, doubted in zip(data, suspicious, strict=True):
+            plain, chances = _in_all_forms(forms, priors, draws, seed, made[0].plain.likely_shocks if made else ())
+            shocks, form = plain.likely_shocks, int(chances.argmax())
+            others = [estimate(other, priors, draws=draws, seed=seed, shocks=shocks) for other in doubted[form]]
+            unlike = Residuals(plain).unmoved(-plain.elasticities.mean(axis=0))
+            evidence = [_evidence(each, unlike, shocks, priors) for each in (plain, *others)]
+            made.append(_Found(plain, chances, others, np.array(evidence)))
+    return made
 
 
 def _in_all_forms(
     data: list[CategoryData], priors: Priors, draws: int, seed: int, shocks: tuple[tuple[float, float], ...]
-) -> _Bend:
+) -> tuple[CategoryPosterior, Array]:
     """The posterior of the likeliest form with the draws of all, in proportion to their (F,) probabilities.
 
     Args:
@@ -133,12 +132,10 @@ def _in_all_forms(
     found = [estimate(data[0], priors, draws=draws, seed=seed, shocks=shocks)]
     likely = shocks or found[0].likely_shocks
     found += [estimate(other, priors, draws=draws, seed=seed, shocks=likely) for other in data[1:]]
-    evidence = np.array([each.log_evidence for each in found])
-    chances = softmax(evidence)
+    chances = softmax([each.log_evidence for each in found])
     form = np.random.default_rng(seed).choice(len(found), size=draws, p=chances)
     mixed = np.stack([each.draws for each in found])[form, np.arange(draws)]
-    best = replace(found[int(chances.argmax())], draws=mixed, likely_shocks=likely)
-    return _Bend(best, chances, float(logsumexp(evidence)))
+    return replace(found[int(chances.argmax())], draws=mixed, likely_shocks=likely), chances
 
 
 def _evidence(
@@ -154,14 +151,14 @@ def _evidence(
     return max(found.log_evidence, apart + float(unlike.sum()) * np.log(priors.unlike))
 
 
-def _probabilities(odds: Array, exogenous: float) -> Array:
-    """(1 + A,) posterior probabilities of the models (Kass and Raftery 1995); those in which prices
-    follow demand are as likely as one another before the sales are seen.
+def _log_weights(odds: Array, exogenous: float) -> Array:
+    """(1 + A,) logarithms of the posterior weights of the models, relative to the evidence of the first (Kass and
+    Raftery 1995); those in which prices follow demand are as likely as one another before the sales are seen.
 
     Sales cannot exclude them: what speaks against one rests on how wide its priors are.
     """
     prior = np.array([exogenous, *np.full(len(odds), (1 - exogenous) / len(odds))])
-    return softmax(np.log(prior) + np.append(0.0, np.maximum(odds, -_STRONG)))
+    return np.log(prior) + np.append(0.0, np.maximum(odds, -_STRONG))
 
 
 def _mixed(
