@@ -14,7 +14,7 @@ from .market_builder import check_rules, price_range
 from .price_search import PriceSearch
 
 # Share of the best prices' money that a narrower range may cost.
-_WORTH = 0.01
+_WORTH = 0.02
 _PARTS = (0.0, 0.5)
 
 
