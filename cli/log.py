@@ -14,7 +14,7 @@ import click
 from rich.markup import escape
 
 from ..atomic import write_json
-from ._options import FILE, OUT, Number, check_table_path, emit, figures_table, json_option, say, show
+from ._options import FILE, OUT, Number, check_table_path, check_there, emit, figures_table, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
@@ -243,6 +243,7 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
     stockout (true or false), segment, date. A repeated outcome is stored once. A refused row is
     listed with its reason; the others are imported.
     """
+    check_there("FILE", file)
     refused: dict[int, str] = {}
     accepted, new = 0, 0
     with closing(open_log(log)) as decisions:

@@ -176,6 +176,13 @@ def test_outcomes_come_from_a_csv_and_faulty_rows_are_listed(path: Path, tmp_pat
     assert said("export", path, "--out", tmp_path / "sales.csv")["left_out"] == 0
 
 
+def test_a_missing_file_of_outcomes_is_one_line(path: Path, tmp_path: Path) -> None:
+    for place in (tmp_path / "none.csv", tmp_path):
+        missing = call("outcomes", path, place)
+        assert missing.exit_code == 2
+        assert missing.stderr == f"repricer: FILE must be a file; got {place}, where there is none; check the path\n"
+
+
 def test_no_log_is_made_by_reading(tmp_path: Path) -> None:
     result = call("verify", tmp_path / "nothing.db")
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
