@@ -91,9 +91,12 @@ def verify(log: str, head: str | None, checkpoint: Path | None, as_json: bool) -
     if as_json:
         emit(found._asdict())
         return
+    gone = {"rows": found.gone, "outcomes": found.outcomes_gone}
     for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
-        say(f"{count:,} {what} in an unbroken chain, head {head}")
+        left = gone.get(name, 0)
+        after = f", after {left:,} that were archived or discarded" if left else ""
+        say(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
 
 
 def _since(checkpoint: Path) -> Head:
@@ -188,7 +191,8 @@ def _copied(head: Head, where: str, as_json: bool) -> None:
     if as_json:
         emit(head._asdict())
         return
-    say(f"{head.rows:,} decisions and {head.outcomes:,} reports of outcomes in {where}, head {head.hash}")
+    decisions, outcomes = head.rows - head.gone, head.outcomes - head.outcomes_gone
+    say(f"{decisions:,} decisions and {outcomes:,} reports of outcomes in {where}, head {head.hash}")
 
 
 @command.command()
