@@ -152,6 +152,12 @@ def emit(document: Any) -> None:
     sys.stdout.write("\n")
 
 
+def check_there(name: str, path: Path) -> None:
+    """Check that there is a file, or a pipe, to read."""
+    if not path.exists() or path.is_dir():
+        raise ValueError(f"{name} must be a file; got {path}, where there is none; check the path")
+
+
 def check_table_path(option: str, path: Path) -> None:
     """Check the ending of a table's file before the work is done."""
     if path.suffix not in (".csv", ".parquet"):

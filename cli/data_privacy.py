@@ -11,7 +11,7 @@ import click
 
 from ..atomic import write_new, write_whole
 from ..encryption import change_folder, kept_file, secret
-from ._options import FILE, emit, json_option, say, tables_options
+from ._options import FILE, check_there, emit, json_option, say, tables_options
 from ._tables import Layout, file_options, mapping_option
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def rotate(
         named = {str(path): count for path, count in using(kept, names, (tables, parts_beside(tables))).items()}
         ids, old = raw_ids(paths, mapping.mappings(paths) if mapping else {}), None
         if ids or key_file.exists():
+            check_there("--key-file", key_file)
             old = key_file.read_bytes()
             whole.check_key(old, key_file)
         if not pending.exists():
@@ -150,6 +151,7 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
     name = given
     if not PSEUDONYM.fullmatch(given):
         key_file = key_file or tables.with_name(tables.name + ".key")
+        check_there("--key-file", key_file)
         key = key_file.read_bytes()
         whole.check_key(key, key_file)
         name = Pseudonyms(key).of(given)

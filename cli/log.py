@@ -14,7 +14,7 @@ import click
 from rich.markup import escape
 
 from ..atomic import write_json
-from ._options import FILE, OUT, Number, check_table_path, emit, figures_table, json_option, say, show
+from ._options import FILE, OUT, Number, check_table_path, check_there, emit, figures_table, json_option, say, show
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
@@ -91,9 +91,12 @@ def verify(log: str, head: str | None, checkpoint: Path | None, as_json: bool) -
     if as_json:
         emit(found._asdict())
         return
+    gone = {"rows": found.gone, "outcomes": found.outcomes_gone}
     for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
-        say(f"{count:,} {what} in an unbroken chain, head {head}")
+        left = gone.get(name, 0)
+        after = f", after {left:,} that were archived or discarded" if left else ""
+        say(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
 
 
 def _since(checkpoint: Path) -> Head:
@@ -188,7 +191,8 @@ def _copied(head: Head, where: str, as_json: bool) -> None:
     if as_json:
         emit(head._asdict())
         return
-    say(f"{head.rows:,} decisions and {head.outcomes:,} reports of outcomes in {where}, head {head.hash}")
+    decisions, outcomes = head.rows - head.gone, head.outcomes - head.outcomes_gone
+    say(f"{decisions:,} decisions and {outcomes:,} reports of outcomes in {where}, head {head.hash}")
 
 
 @command.command()
@@ -243,6 +247,7 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
     stockout (true or false), segment, date. A repeated outcome is stored once. A refused row is
     listed with its reason; the others are imported.
     """
+    check_there("FILE", file)
     refused: dict[int, str] = {}
     accepted, new = 0, 0
     with closing(open_log(log)) as decisions:

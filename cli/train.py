@@ -20,12 +20,25 @@ if TYPE_CHECKING:
     from ..scenarios import MarketSpec
 
 
+def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
+    """The algorithm, if there is one of this name."""
+    from ..agents import ALGORITHMS, LOG_ALGORITHMS
+
+    if algo not in {*ALGORITHMS, *LOG_ALGORITHMS}:
+        raise ValueError(
+            f"--algo must be one of {', '.join(ALGORITHMS)}, or with --log one of {', '.join(LOG_ALGORITHMS)}; got {algo!r}; "
+            "choose one of them"
+        )
+    return algo
+
+
 @click.command(name="train")
 @click.argument("scenario")
 @click.option(
     "--algo",
     default="ppo",
     show_default=True,
+    callback=_known,
     help="ppo, a2c, recurrent-ppo, sac, td3, tqc, dqn, qr-dqn; or, from logged data alone, deep-pricing, td3-bc, cql.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps in the simulated market.  [default: 300000]")

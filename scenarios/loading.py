@@ -268,12 +268,14 @@ def _keywords(section: type, content: Mapping[str, Any], prefix: str) -> dict[st
     for key in content:
         if key not in known:
             line = " ".join(key.split())
-            raise ScenarioError(f"{prefix}{line} is no known key; {_hint(key, list(known), prefix)}")
+            raise ScenarioError(f"{prefix}{line} is no known key; {_hint(key, content[key], list(known), prefix)}")
     return {key: tuple(v) if known[key].startswith("tuple") and _is_names(v) else v for key, v in content.items()}
 
 
-def _hint(key: str, known: list[str], prefix: str) -> str:
-    """The section that has such a key, the nearest key of this section, or all known keys."""
+def _hint(key: str, value: Any, known: list[str], prefix: str) -> str:
+    """The section that is spelled nearly so, that has such a key, the nearest key of this section, or all known keys."""
+    if not prefix and isinstance(value, Mapping) and difflib.get_close_matches(key, SECTIONS, cutoff=0.8):
+        return nearest(key, list(SECTIONS))
     home = next((name for name, section in SECTIONS.items() if key in (item.name for item in fields(section))), None)
     if home is not None:
         return f"did you mean '{home}.{key}'?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ from .product_prices import PriceColumns, ProductPrice, ProductPrices, Step
 from .recurrent_state import MEMORY, split, stacked
 
 _json = Encoder()
+_DAY = timedelta(days=1)
 _EXACT = np.array([10.0**power for power in range(23)])
 """The powers of ten that are exact."""
 
@@ -47,6 +49,7 @@ class PriceAnswer:
         scenario: Name and version of the scenario.
         period: Number of the period.
         date: Its first day, YYYY-MM-DD; None where the market has no calendar.
+        last_day: Its last day, likewise.
         prices: One per product, in the catalogue's order.
         recommendations: The product for each segment's slot, or None; empty without slots.
         memory: Recurrent state as text, to be sent unchanged with the next period's state; None
@@ -66,6 +69,7 @@ class PriceAnswer:
     scenario: str
     period: int
     date: str | None
+    last_day: str | None
     prices: Sequence[ProductPrice]
     recommendations: dict[str, str | None]
     memory: str | None
@@ -176,6 +180,7 @@ class Predictor:
                 scenario=self.bundle.scenario,
                 period=period,
                 date=None if calendar is None else calendar.label(period),
+                last_day=None if calendar is None else (calendar.day(period + 1) - _DAY).isoformat(),
                 prices=prices[e],
                 recommendations=recommendations[e],
                 memory=memory[e],

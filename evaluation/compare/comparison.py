@@ -256,14 +256,13 @@ def evaluate(
     seed: int = 0,
     draws: int | None = None,
     risk: str = MEAN,
-    learned: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare policies on the test seeds; every policy meets the same customers.
 
     Args:
         scenario: A market, or the name or path of one.
         policies: Policy objects, runs or names (see `POLICY_NAMES`); the best fixed price
-            is always added.
+            is always added. Beside it, those that are no rules of `POLICY_NAMES` may be recommended.
         episodes: Number of test episodes, one per market.
         seed: Selects the test seeds; they are disjoint from those of training,
             tuning and validation.
@@ -271,8 +270,6 @@ def evaluate(
             fewer.
         risk: What recommended prices are chosen by: `mean`, or `cvar:0.1` for the mean of the worst
             tenth of the draws.
-        learned: Names of the policies that may be recommended beside the best fixed prices; by
-            default all that are not rules of `POLICY_NAMES`.
 
     Raises:
         ValueError: For an unknown policy name, or two policies with one name.
@@ -299,8 +296,7 @@ def evaluate(
     rows.sort(key=lambda row: -row.value)
     found = None
     if spec.num_draws:
-        may = [p for p in chosen if (_is_learned(p) if learned is None else p.name in learned)]
-        found = assess(spec, chosen, learned=may, draws=draws, seed=seed, risk=risk)
+        found = assess(spec, chosen, learned=[p for p in chosen if _is_learned(p)], draws=draws, seed=seed, risk=risk)
     return Comparison(spec, episodes, seed, optimum, bound, rows, run, found)
 
 

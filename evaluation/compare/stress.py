@@ -67,9 +67,7 @@ class StressTable:
     """What `stress_table` found.
 
     Attributes:
-        spec: The market as described.
         count: Number of test episodes.
-        seed: The user's seed.
         rows: One row per policy and stress, the largest loss first.
         nominal: One row per policy in the market as described.
         skipped: By name of a stress, why it does not apply to this market.
@@ -81,9 +79,7 @@ class StressTable:
         ['supplier-delay']
     """
 
-    spec: MarketSpec
     count: int
-    seed: int
     rows: list[StressRow]
     nominal: list[StressRow]
     skipped: dict[str, str]
@@ -137,7 +133,7 @@ def stress_table(
     rows = [row for name, market in markets.items() for row in evaluation.rows(name, STRESSES[name].meaning, market)]
     # A loss that is not a number comes last.
     rows.sort(key=lambda row: (np.isnan(row.loss.mean), -row.loss.mean))
-    return StressTable(spec, episodes, seed, rows, nominal, skipped)
+    return StressTable(episodes, rows, nominal, skipped)
 
 
 def _markets(spec: MarketSpec, names: Sequence[str] | dict[str, Any]) -> tuple[dict[str, MarketSpec], dict[str, str]]:

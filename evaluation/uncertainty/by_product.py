@@ -59,16 +59,13 @@ class ProductFigures:
         return replace(self, revenue=revenue, profit=profit)
 
 
-def product_figures(
-    spec: MarketSpec, policy: Policy, *, draws: int | None = None, episodes: int = EPISODES, seed: int = 0
-) -> ProductFigures:
+def product_figures(spec: MarketSpec, policy: Policy, *, draws: int | None = None, seed: int = 0) -> ProductFigures:
     """What each product sells and earns in each period under a policy.
 
     Args:
         spec: A market with a posterior.
         policy: The policy.
         draws: Number of draws; 200 by default, or all of fewer.
-        episodes: Episodes per draw, at least 2.
         seed: Selects the test seeds.
 
     Example:
@@ -80,7 +77,7 @@ def product_figures(
         >>> product_figures(spec, FixedPrice(9.0)).units.mean.shape
         (30, 1)
     """
-    return _figures(*simulated_products(spec, policy, draws=draws, episodes=episodes, seed=seed))
+    return _figures(*simulated_products(spec, policy, draws=draws, seed=seed))
 
 
 def simulated_products(

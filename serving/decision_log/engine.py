@@ -88,6 +88,26 @@ def _keep_to(engine: Engine, file: str) -> None:
     event.listen(engine, "checkout", check)
 
 
+def check_whole(file: str) -> None:
+    """Check that SQLite's write-ahead file is not gone with rows that were not moved to their place: SQLite opens
+    what is left without a word, and forgets the index beside it, which alone knows.
+
+    Raises:
+        ValueError: It is gone.
+    """
+    try:
+        with open(f"{file}-shm", "rb") as index:
+            head = index.read(100)
+    except OSError:
+        return
+    pages, moved = head[16:20], head[96:100]  # see https://www.sqlite.org/walformat.html
+    if pages != moved and not os.path.exists(f"{file}-wal"):
+        raise ValueError(
+            f"decision log must have its write-ahead file; got {file} without {file}-wal, which holds the last rows; put it "
+            f"back, or remove {file}-shm to go on without them"
+        )
+
+
 def _identity(file: str) -> tuple[int, int] | None:
     try:
         status = os.stat(file)

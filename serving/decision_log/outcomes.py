@@ -138,6 +138,7 @@ class _Decision:
                 + (", whose market was erased" if rows else "; it is in the answer's header X-Request-Id")
             )
         self._sealed: Opened = found
+        self.last_day: str | None = found.record.shared.get("last_day")
         self.known: dict[str, dict[str | None, dict[str, Any]]] = {row["product"]: {} for row in found.record.rows}
         reports = writing.look(select(OUTCOMES.c.body).where(OUTCOMES.c.decision == found.id))
         for row in (row for report in reports for row in found.outcomes(report["body"])):
@@ -175,8 +176,8 @@ class _Decision:
 
 
 def _last_request(writing: Writing, outcome: ReportedOutcome, decided: Callable[[str], _Decision]) -> str:
-    """The market's last decision for the period, or the last that begins on or before the day of
-    the sale: its price was charged then.
+    """The market's last decision for the period, or the last whose period holds the day of the sale:
+    its price was charged then.
     """
     d, on = DECISIONS.c, outcome.date
     query: Any = (
@@ -194,8 +195,14 @@ def _last_request(writing: Writing, outcome: ReportedOutcome, decided: Callable[
         )
     for row in writing.read(query):
         request: str = row["request_id"]
-        if outcome.period is not None or outcome.product in decided(request).known:
+        if outcome.period is not None:
             return request
+        if outcome.product in decided(request).known:
+            ended = decided(request).last_day
+            if ended is None or str(on) <= ended:
+                return request
+            named += f", after {ended}, the last day that it was priced for"
+            break
     raise OutcomeError(
         f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
     )

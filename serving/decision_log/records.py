@@ -24,7 +24,7 @@ class Record(NamedTuple):
         market: Name of the market.
         period: Number of the period.
         date: Its first day, None where the market has no calendar.
-        shared: `arm`, `policy` and `bundle`.
+        shared: `arm`, `policy` and `bundle`, and `last_day` of the period; earlier versions had none.
         rows: One mapping per product: `product`, `state`, `proposed`, `price`, `discounts`, `also`,
             `trail`, `propensity`, `shadow`.
     """
@@ -55,6 +55,8 @@ def record_of(request_id: str, decision: Decision) -> tuple[Record, bytes]:
     """
     answer, state = decision.answer, decision.state
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
+    if answer.last_day is not None:
+        shared["last_day"] = answer.last_day
     record = Record(now(), request_id, state.get("market", MARKET), answer.period, answer.date, shared, ())
     columns = _decision_columns(decision)
     return record, msgspec.json.encode({**shared, "count": len(answer.prices), "rows": columns})

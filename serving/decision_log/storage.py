@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Executable, Table, insert, inspect, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from .engine import engine_of, line_of, locked, url_of
+from .engine import check_whole, engine_of, line_of, locked, url_of
 from .guards import guard, missing
 from .schema import METADATA, SCHEMA, VERSION
 from .transactions import LogError, Transactions, Work
@@ -52,6 +52,7 @@ class Storage:
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
             if url.get_backend_name() == "sqlite" and url.database:
+                check_whole(url.database)
                 # SQLite gives the files beside it the same permissions.
                 with suppress(OSError):
                     os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Executable, Table, select
 
 from .hash_chain import START, ChainError, Tail, walked
-from .schema import CHAINS, DICTIONARIES, MAINTENANCE, SUBJECTS
+from .schema import CHAINS, DECISIONS, DICTIONARIES, MAINTENANCE, OUTCOMES, SUBJECTS
 from .sealing import dictionary_id
 from .storage import Storage
 from .transactions import start_of
@@ -15,7 +15,8 @@ from .transactions import start_of
 
 class Head(NamedTuple):
     """The end of a log: the number of decisions so far and the hash of the last one, and the same
-    for reports of outcomes, approvals of price lists, throws of switches, and maintenance.
+    for reports of outcomes, approvals of price lists, throws of switches, and maintenance; and how many of
+    the decisions and reports of outcomes are gone, to an archive or for good.
     """
 
     rows: int
@@ -28,6 +29,8 @@ class Head(NamedTuple):
     switches_hash: str
     maintenance: int
     maintenance_hash: str
+    gone: int = 0
+    outcomes_gone: int = 0
 
 
 def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
@@ -54,7 +57,8 @@ def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
             known.add(head)
     if head not in known and any(storage.rows(select(MAINTENANCE.c.id).where(MAINTENANCE.c.up_to_hash == head))):
         known.add(head)  # of a row that is in an archive, or of an earlier version
-    found = Head(*(part for tail in tails for part in tail))
+    gone = (start_of(table, storage.rows).rows for table in (DECISIONS, OUTCOMES))
+    found = Head(*(part for tail in tails for part in tail), *gone)
     if head not in known:
         counts = ", ".join(f"{tail.rows} {table.name}" for table, tail in zip(CHAINS, tails, strict=True))
         raise ChainError(

@@ -105,6 +105,12 @@ def test_the_key_of_other_tables_is_refused(shop):
         assert "must be the key of these pseudonyms" in run("data", *line, "--key-file", "other.key", code=2)["said"]
 
 
+def test_a_missing_key_is_one_line(shop):
+    for line in (["rotate", "shop", *FILES], ["erase", "1001", "shop"]):
+        said = run("data", *line, "--key-file", "none.key", code=2)["said"]
+        assert said == "repricer: --key-file must be a file; got none.key, where there is none; check the path\n"
+
+
 @pytest.mark.parametrize("by", ["id", "pseudonym"])
 def test_erasure_leaves_no_row(shop, by):
     first, second = names(shop)

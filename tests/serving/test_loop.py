@@ -163,7 +163,7 @@ def test_fit_reads_the_table(tmp_path: Path) -> None:
         given = [
             ProductPrice(n, float(p), float(p), {}, None, None, None, []) for n, p in zip(names, price, strict=True)
         ]
-        answer = PriceAnswer("rule", "none", "shop 1", week, None, given, {}, None, 0.0)
+        answer = PriceAnswer("rule", "none", "shop 1", week, None, None, given, {}, None, 0.0)
         state = {"products": [{"product": n, "list_price": 4.0, "on_hand": None} for n in names]}
         waiting.append(log.submit(answer, state, str(week)))
         day = str(np.datetime64("2023-01-02") + 7 * week)

@@ -167,8 +167,8 @@ def test_the_slot_shows_the_best_candidate_in_stock(
 
 def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
     answer = Predictor(bundle).price(example_state(bundle.catalogue)).to_dict()
-    head = ["policy", "bundle", "scenario", "period", "date", "prices", "recommendations", "memory", "milliseconds"]
-    assert list(answer) == head
+    head = ["policy", "bundle", "scenario", "period", "date", "last_day", "prices", "recommendations", "memory"]
+    assert list(answer) == [*head, "milliseconds"]
     assert (answer["policy"], answer["scenario"], answer["period"]) == ("ppo:3", "test-market:2", 0)
     assert answer["bundle"] == bundle.digest
     assert answer["milliseconds"] > 0

@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
-from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome, outcome_of
+from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome
 from repricer.serving.decision_log.schema import SWITCHES
 from repricer.serving.decision_log.transactions import LogError
 
@@ -346,23 +346,6 @@ def test_a_log_is_opened_while_another_process_writes(filled: Path) -> None:
         db.execute("BEGIN IMMEDIATE")
         assert DecisionLog(filled).verify().rows == 4
         db.execute("ROLLBACK")
-
-
-def test_a_sale_is_of_the_price_that_was_charged_on_its_day(dated: Bundle, path: Path) -> None:
-    log, predictor, state = DecisionLog(path), Predictor(dated), example_state(dated.catalogue)
-    for day in ("2018-01-01", "2018-01-15", "2018-01-08"):
-        log.record(predictor.price(state | {"date": day}), state | {"date": day}, day)
-    sold = [outcome_of({"product": "cider", "units": 3, "date": day}) for day in ("2018-01-14", "2018-01-20")]
-    assert log.record_outcomes(sold) == 2
-    rows = {row["request_id"]: row["date"] for row in log.export_outcomes()}
-    assert rows == {"2018-01-08": "2018-01-14", "2018-01-15": "2018-01-20"}
-    early = outcome_of({"product": "cider", "units": 3, "date": "2017-12-31"})
-    with pytest.raises(
-        OutcomeError, match=r"got market 'shop', date 2017-12-31, product '.*'; name it by its request_id"
-    ):
-        log.record_outcomes([early])
-    with pytest.raises(OutcomeError, match="by date or period"):
-        outcome_of({"product": "cider", "units": 3})
 
 
 def test_a_new_log_is_its_owners_alone(path: Path) -> None:

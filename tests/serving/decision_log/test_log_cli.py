@@ -72,6 +72,16 @@ def test_a_check_goes_on_from_a_checkpoint(path: Path, tmp_path: Path, one: Bund
     assert "--checkpoint must be a file that an earlier call wrote" in wrong.stderr
 
 
+def test_what_left_the_log_is_not_counted_as_if_it_stood(path: Path, tmp_path: Path) -> None:
+    said("rotate", path, "--days", 0, "--discard", "--by", "Ann")
+    found = said("verify", path)
+    assert (found["rows"], found["gone"], found["outcomes"], found["outcomes_gone"]) == (4, 4, 4, 4)
+    told = call("verify", path).stdout
+    for what in ("decisions", "reports of outcomes"):
+        assert f"0 {what} in an unbroken chain, after 4 that were archived or discarded, head" in told
+    assert "0 decisions and 0 reports of outcomes in" in call("backup", path, tmp_path / "copy.db").stdout
+
+
 def test_a_market_is_erased_from_the_log_its_archives_and_its_backups(path: Path, tmp_path: Path) -> None:
     assert said("backup", path, tmp_path / "monday.db")["rows"] == 4
     facts = said("rotate", path, "--days", 0, "--out", tmp_path / "old.db", "--by", "Ann")
@@ -174,6 +184,13 @@ def test_outcomes_come_from_a_csv_and_faulty_rows_are_listed(path: Path, tmp_pat
     assert (rows["anchovy"]["units"], rows["anchovy"]["price_paid"], rows["biscuit"]["stockout"]) == (4, 1.25, True)
     # Now the third decision is whole.
     assert said("export", path, "--out", tmp_path / "sales.csv")["left_out"] == 0
+
+
+def test_a_missing_file_of_outcomes_is_one_line(path: Path, tmp_path: Path) -> None:
+    for place in (tmp_path / "none.csv", tmp_path):
+        missing = call("outcomes", path, place)
+        assert missing.exit_code == 2
+        assert missing.stderr == f"repricer: FILE must be a file; got {place}, where there is none; check the path\n"
 
 
 def test_no_log_is_made_by_reading(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_it_answers_for_dates_and_says_for_which(dated: Bundle, dated_path: Path
         why = client.post("/v1/explain", json={"state": state, "product": "anchovy"}).json()
         curve = client.post("/v1/what-if", json={"state": state, "product": "anchovy"}).json()
         page = client.get("/").text
-    assert (answer["period"], answer["date"]) == (1, "2018-01-08")
+    assert (answer["period"], answer["date"], answer["last_day"]) == (1, "2018-01-08", "2018-01-14")
     assert late.status_code == 422
     assert "2018-01-01 to 2018-02-25, the weeks of this market; got 2018-05-01; refresh" in late.json()["detail"]
     assert " from 2018-01-08, " in why["sentences"][0]
