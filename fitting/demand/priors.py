@@ -77,7 +77,7 @@ class Priors:
     reduced_spread: float = 0.3
     level_spread: float = 3.0
     unlike: float = 0.05
-    logarithmic: float = 0.5
+    logarithmic: float = 0.2
     exogenous: float = 0.8
     unexplained: float = 0.1
 
