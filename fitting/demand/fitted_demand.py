@@ -82,7 +82,7 @@ class FittedDemand:
         put_by: (C,) posterior probability that what past prices add to a product's units is put by, and not bought of
             others less; empty where they have no effect.
         curvature: Posterior probability that utility is linear in the logarithm of the price, not in the price; the
-            curvature of the market, see `pricing.felt_price`.
+            curvature of the market, see `pricing.felt_price`; 0 where costs are an instrument.
         suspects: Names of the D effects that prices which follow demand show in sales, and that other
             prices would not have.
         suspected: (M, C, D) their coefficients; 0 in draws in which prices do not follow demand.
@@ -289,12 +289,14 @@ def fit_demand(
         grids = replace(grids, unit_cost=None)
     # What past prices add is bought of other products less, or put by.
     forms = (False, True) if remembered is not None else (False,)
-    met = (regular_price, effects, segments, priors)
+    met, costs = (regular_price, effects, segments, priors), grids.unit_cost is not None
+    # What a shop adds to its costs in busy weeks, and not in reduced ones, would pass for a curvature.
+    curvatures = _CURVATURES[:1] if costs else _CURVATURES
     found = [
-        [[category_data(grids, here, *met, put_by=each, curvature=bend) for each in forms] for bend in _CURVATURES]
+        [[category_data(grids, here, *met, put_by=each, curvature=bend) for each in forms] for bend in curvatures]
         for here in parts
     ]
-    suspects, costs = suspect_effects(grids), grids.unit_cost is not None
+    suspects = suspect_effects(grids)
     suspicious = [
         [[_by_levels(data, suspects, here, priors, costs=costs) for data in bent] for bent in each]
         for each, here in zip(found, parts, strict=True)
@@ -318,7 +320,7 @@ def fit_demand(
         suspected=known.suspected,
         assumed_to_follow=1 - trusted,
         put_by=known.forms[:, 1:].ravel(),
-        curvature=float(known.bends @ _CURVATURES),
+        curvature=float(known.bends @ curvatures),
     )
 
 

@@ -61,7 +61,7 @@ def averaged(
 
     Args:
         data: The sales of each category, by the model that takes prices at their word, with utility linear in the
-            price and in its logarithm (B = 2), in each of F forms.
+            price and, for B = 2, in its logarithm, in each of F forms.
         suspicious: The same by each of the models in which prices follow demand; empty lists for none.
         effects: D, number of effects that only these have.
         exogenous: Prior probability that prices do not follow demand.
@@ -75,7 +75,8 @@ def averaged(
     ways, evidence = zip(
         *(_weighed(list(way), effects, exogenous, seed) for way in zip(*parts, strict=True)), strict=True
     )
-    bends = softmax(np.log([1 - priors.logarithmic, priors.logarithmic]) + np.array(evidence))
+    believed = np.log([1 - priors.logarithmic, priors.logarithmic])[: len(evidence)]
+    bends = softmax(believed + np.array(evidence))
     likely, draw = ways[int(bends.argmax())], np.arange(draws)
     # A draw is of one way in all categories: of how people feel a price, one category alone tells little.
     way = np.random.default_rng(seed).choice(len(bends), size=draws, p=bends)

@@ -152,3 +152,18 @@ def test_costs_are_an_instrument_where_they_move_prices(passed_on):
     found = fit_demand(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR, Priors())
     assert (CONTROL in found.effects) == (passed_on > 0)
     assert (found.first_stage_f > 10).all() == (passed_on > 0)
+
+
+def test_where_costs_are_an_instrument_what_the_shop_adds_to_them_is_no_curvature():
+    """It raises prices in busy weeks, and reduces some whatever the week; customers feel prices."""
+    generator = np.random.default_rng(7)
+    cost = np.exp(0.15 * generator.standard_normal((104, 6)).cumsum(axis=0) / 3)
+    shock = 0.3 * generator.standard_normal((104, 6))
+    reduced = np.where(generator.random((104, 6)) < 0.2, generator.uniform(0.65, 0.9, (104, 6)), 1.0)
+    price = 2.0 * cost**0.8 * np.exp(0.3 * shock) * reduced
+    demand = known_demand(PRODUCTS, np.full(6, 60.0), REGULAR, np.full(6, -2.5), [0.6])
+    units = generator.poisson(60.0 * np.exp(shock) * demand.lift(price)).astype(float)
+    found = fit_demand(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR, Priors())
+    assert CONTROL in found.effects
+    assert found.curvature == 0.0
+    assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.6)
