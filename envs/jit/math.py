@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core.errors import TypingError
 from numba.core.registry import CPUDispatcher
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic, overload, register_jitable
 
 from ...pricing import backend
 from . import compile_notice, vectors  # noqa: F401  imported for their effects: see the modules
@@ -99,6 +99,11 @@ inlined = _Loops(counted=True, inline="always").entry
 # that the scratch overlaps with nothing, removes its checks and keeps lanes in registers.
 merged = _Loops(counted=False, forceinline=True)
 
+_LINKED: Any = {"no_cfunc_wrapper": True, "pipeline_class": LinkedCompiler}
+# For the form that a function has in compiled code, and for functions that are compiled as they are.
+_compiled_form = partial(overload, jit_options=_LINKED)
+callable_formula = register_jitable(error_model="numpy", **_LINKED)
+
 _LOG2E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _LOW, _HIGH = np.float32(-87.0), np.float32(88.0)
@@ -148,7 +153,7 @@ def multiply_add(x, y, z):
     return x * y + z
 
 
-@overload(multiply_add)
+@_compiled_form(multiply_add)
 def _multiply_add(x, y, z):
     if x == y == z and isinstance(x, types.Float):
         return lambda x, y, z: _fused(x, y, z)
@@ -195,49 +200,49 @@ def logarithm(x):
     return np.log(x)
 
 
-@overload(exponential)
-@overload(backend.exp)
+@_compiled_form(exponential)
+@_compiled_form(backend.exp)
 def _exponential(x):
     if x == types.float32:
         return lambda x: _exp32(x)
     return lambda x: math.exp(x)
 
 
-@overload(logarithm)
-@overload(backend.log)
+@_compiled_form(logarithm)
+@_compiled_form(backend.log)
 def _logarithm(x):
     if x == types.float32:
         return lambda x: _log32(x)
     return lambda x: math.log(x)
 
 
-@overload(backend.where)
+@_compiled_form(backend.where)
 def _where(condition, then, otherwise):
     return lambda condition, then, otherwise: then if condition else otherwise
 
 
-@overload(backend.clip)
+@_compiled_form(backend.clip)
 def _clip(x, low, high):
     return lambda x, low, high: min(max(x, low), high)
 
 
-@overload(backend.larger)
+@_compiled_form(backend.larger)
 def _larger(x, y):
     return lambda x, y: x if x > y else y
 
 
-@overload(backend.smaller)
+@_compiled_form(backend.smaller)
 def _smaller(x, y):
     return lambda x, y: x if x < y else y
 
 
-@overload(backend.floor)
+@_compiled_form(backend.floor)
 def _floor(x):
     return lambda x: np.floor(x)
 
 
 # Numba's own searchsorted takes seconds to compile, for each type of its arguments.
-@overload(backend.count_below)
+@_compiled_form(backend.count_below)
 def _count_below(values, x):
     def count(values, x):
         low, high = 0, len(values)
@@ -252,7 +257,7 @@ def _count_below(values, x):
     return count
 
 
-@overload(backend.count_up_to)
+@_compiled_form(backend.count_up_to)
 def _count_up_to(values, x):
     def count(values, x):
         low, high = 0, len(values)
@@ -267,16 +272,16 @@ def _count_up_to(values, x):
     return count
 
 
-@overload(backend.integer)
+@_compiled_form(backend.integer)
 def _integer(x):
     return lambda x: np.int64(x)
 
 
-@overload(backend.single)
+@_compiled_form(backend.single)
 def _single(x):
     return lambda x: np.float32(x)
 
 
-@overload(backend.double)
+@_compiled_form(backend.double)
 def _double(x):
     return lambda x: np.float64(x)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from ...pricing.action_layout import ActionLayout, price_multiplier
 from ..jit.blocks import BLOCK, WIDE, block_rows, load_block, store_block, transpose
-from ..jit.math import compiled, inlined, merged
+from ..jit.math import callable_formula, compiled, inlined, merged
 
-register_jitable(error_model="numpy")(price_multiplier)
+callable_formula(price_multiplier)
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 

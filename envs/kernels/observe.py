@@ -7,18 +7,17 @@ Each loop calls, for one product of one market, the same function of `pricing.fe
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import register_jitable
 
 from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
 from ..jit.blocks import BLOCK, WIDE, add_block, block_rows, load_block, transpose
-from ..jit.math import compiled, inlined, logarithm, merged
+from ..jit.math import callable_formula, compiled, inlined, logarithm, merged
 from ..jit.views import view
 from .price_rules import changes
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
 for _formula in (log_units, log_competitor, log_cover, log_surprise):
-    register_jitable(error_model="numpy")(_formula)
+    callable_formula(_formula)
 
 _ZERO, _ONE, _LIMIT = np.float32(0), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from ...pricing.backend import clip
@@ -35,7 +34,7 @@ from ...pricing.price_rules.rule_formulas import (
     turns_back,
 )
 from ...scenarios import MarketSpec
-from ..jit.math import compiled, lean
+from ..jit.math import callable_formula, compiled, lean
 
 for _formula in (
     endings.ranked_price,
@@ -57,7 +56,7 @@ for _formula in (
     capped_discount,
     discount_steps,
 ):
-    register_jitable(error_model="numpy")(_formula)
+    callable_formula(_formula)
 
 _INFINITE, _UNPLANNED, _NONE = np.float32(np.inf), np.float32(np.nan), np.int32(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from ...pricing import Policy, competitor
@@ -26,10 +25,10 @@ from ...pricing.rival_policies import (
     turned,
 )
 from ...scenarios import MarketSpec
-from ..jit.math import lean
+from ..jit.math import callable_formula, lean
 
 for _formula in (reduced, bounded, cycled, turned):
-    register_jitable(error_model="numpy")(_formula)
+    callable_formula(_formula)
 
 STAY, REDUCE, BOUND, CYCLE, FOLLOW = range(5)
 

@@ -1,10 +1,12 @@
 """Agents of other libraries in this package's evaluation and export."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import repricer
 import torch
-from repricer import evaluate, export, load_bundle, policy_from
+from repricer import evaluate, export, load_bundle, load_scenario, policy_from
 from repricer.agents.agent_policy import _Function
 from repricer.envs import LearnerView, Market, MarketEnv, make_sb3_env
 from repricer.serving import Predictor
@@ -43,14 +45,16 @@ def test_an_sb3_model_prices_as_its_predict_does(kind, options):
         np.testing.assert_allclose(outcome.list_price, view.market.spec.guardrails.nearest(price), rtol=1e-4)
 
 
+@pytest.mark.usefixtures("short_search")
 def test_a_model_trained_with_gymnasium_and_normalised_observations(tmp_path):
-    venv = VecNormalize(DummyVecEnv([lambda: MarketEnv(NAME)]))
+    spec = replace(load_scenario(NAME), name="a-copy")
+    venv = VecNormalize(DummyVecEnv([lambda: MarketEnv(spec)]))
     model = PPO("MlpPolicy", venv, n_steps=64, batch_size=32, **SMALL).learn(256)
     run = policy_from(model, name="theirs")
     assert run.facts["steps"] == 256
-    table = evaluate(NAME, [run, "best-fixed"], episodes=20)
+    table = evaluate(spec, [run, "best-fixed"], episodes=20)
     assert {row.policy for row in table.rows} == {"theirs", "best-fixed"}
-    view = LearnerView(Market(NAME, num_markets=2, seed=1))
+    view = LearnerView(Market(spec, num_markets=2, seed=1))
     price = run.policy.act(view.market.view).price
     outcome = view.step(model.predict(venv.normalize_obs(view.observe()), deterministic=True)[0])
     np.testing.assert_allclose(outcome.list_price, view.market.spec.guardrails.nearest(price), rtol=1e-4)

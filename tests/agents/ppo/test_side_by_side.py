@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,18 @@ def test_the_first_network_opens_as_a_run_with_one() -> None:
     assert many.history[0]["worst_objective"] <= one.history[0]["objective"] <= many.history[0]["objective"]
 
 
-def test_the_best_network_of_a_run_is_kept_and_loaded(tmp_path: Path) -> None:
-    run = train("bench-10", steps=3_000, settings=SMALL | {"networks": S}, out=tmp_path)
+@pytest.fixture(scope="module")
+def shop() -> Any:
+    """A shop of this file's own, so that its best fixed prices may be those of a short search."""
+    return replace(load_scenario("bench-10"), name="a-copy")
+
+
+@pytest.mark.usefixtures("short_search")
+def test_the_best_network_of_a_run_is_kept_and_loaded(tmp_path: Path, shop: Any) -> None:
+    run = train(shop, steps=3_000, settings=SMALL | {"networks": S}, out=tmp_path)
     row = max(run.history, key=lambda row: row["objective"])
     assert run.facts["best"] == row
-    alone = train("bench-10", steps=3_000, settings=SMALL)
+    alone = train(shop, steps=3_000, settings=SMALL)
     assert run.facts["weights"] == alone.facts["weights"]
     assert row["worst_objective"] < row["mean_objective"] < row["objective"]
     assert {int(each["network"]) for each in run.history} <= set(range(S))
@@ -140,7 +148,8 @@ def test_the_best_network_of_a_run_is_kept_and_loaded(tmp_path: Path) -> None:
         assert torch.equal(mine, other)
 
 
-def test_an_interrupted_run_goes_on_exactly(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("short_search")
+def test_an_interrupted_run_goes_on_exactly(tmp_path: Path, shop: Any) -> None:
     class Killed(Exception):
         """Ends the training in its middle."""
 
@@ -150,8 +159,8 @@ def test_an_interrupted_run_goes_on_exactly(tmp_path: Path) -> None:
 
     arguments: Any = {"steps": 3_000, "settings": SMALL | {"networks": S}}
     with pytest.raises(Killed):
-        train("bench-10", out=tmp_path, progress=kill, **arguments)
-    resumed, whole = train("bench-10", out=tmp_path, **arguments), train("bench-10", **arguments)
+        train(shop, out=tmp_path, progress=kill, **arguments)
+    resumed, whole = train(shop, out=tmp_path, **arguments), train(shop, **arguments)
     assert [row["objective"] for row in resumed.history] == [row["objective"] for row in whole.history]
 
 

@@ -230,8 +230,7 @@ def test_the_same_data_make_the_same_file(full, page, tmp_path):
     assert write_report(tmp_path / "again.html", full).read_bytes() == page.read_bytes()
 
 
-@pytest.mark.usefixtures("run")
-@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.usefixtures("run", "no_pictures", "short_search")
 def test_the_command_evaluates_a_run_and_finds_its_fit(folder, fit_report, tmp_path):
     (folder / "fit.json").write_text(json.dumps({"segments": fit_report["segments"]}), encoding="utf-8")
     line = [str(folder), "--out", str(tmp_path / "new" / "r.html"), "--episodes", "20"]

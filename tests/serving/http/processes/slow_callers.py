@@ -66,7 +66,7 @@ def health(port: int) -> float:
 
 
 def held(bundle: Path, callers: list[tuple[bytes, bytes]], seconds: float = 8) -> Held:
-    """Let these callers in, and ask for health all the while."""
+    """Let these callers in, and ask for health until they are all out, or for so many seconds."""
     with limited_service(bundle) as (process, port, log):
         health(port)
         before, started = _cpu(process.pid), time.perf_counter()
@@ -77,7 +77,7 @@ def held(bundle: Path, callers: list[tuple[bytes, bytes]], seconds: float = 8) -
             with contextlib.suppress(OSError):
                 one.sendall(opening)
         times, last = [], 0.0
-        while (elapsed := time.perf_counter() - started) < seconds:
+        while sockets and (elapsed := time.perf_counter() - started) < seconds:
             times.append(health(port))
             for one, drip in list(sockets.items()):
                 if _closed(one, drip):
