@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import register_jitable
 
 from ...pricing import felt_price
-from ..jit.math import lean
+from ..jit.math import callable_formula, lean
 
-register_jitable(error_model="numpy")(felt_price)
+callable_formula(felt_price)
 
 _ZERO = np.float32(0)
 
