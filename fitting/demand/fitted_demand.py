@@ -287,20 +287,15 @@ def fit_demand(
     strength = np.array([instrument_strength(grids, here) for here in parts])
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
         grids = replace(grids, unit_cost=None)
-    # What past prices add is bought of other products less, or put by.
-    forms = (False, True) if remembered is not None else (False,)
     met, costs = (regular_price, effects, segments, priors), grids.unit_cost is not None
     # What a shop adds to its costs in busy weeks, and not in reduced ones, would pass for a curvature.
     curvatures = _CURVATURES[:1] if costs else _CURVATURES
-    found = [
-        [[category_data(grids, here, *met, put_by=each, curvature=bend) for each in forms] for bend in curvatures]
-        for here in parts
-    ]
+    # What past prices add is bought of other products less, or put by.
+    put_by = (False, True) if remembered is not None else (False,)
+    found = [_by_forms(grids, here, met, curvatures, put_by) for here in parts]
     suspects = suspect_effects(grids)
-    suspicious = [
-        [[_by_levels(data, suspects, here, priors, costs=costs) for data in bent] for bent in each]
-        for each, here in zip(found, parts, strict=True)
-    ]
+    of_each = zip(found, parts, strict=True)
+    suspicious = [_by_levels(each, suspects, here, priors, costs=costs) for each, here in of_each]
     trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
     known = averaged(found, suspicious, len(suspects), trusted, priors, draws=draws, seed=seed, n_jobs=n_jobs)
     return FittedDemand(
@@ -324,10 +319,20 @@ def fit_demand(
     )
 
 
+def _by_forms(
+    grids: SalesGrids, here: NDArray[np.intp], met: Any, curvatures: tuple[float, ...], put_by: tuple[bool, ...]
+) -> list[list[CategoryData]]:
+    """A category's sales by the model that takes prices at their word, by curvature and by what past prices add."""
+    return [[category_data(grids, here, *met, put_by=put, curvature=bend) for put in put_by] for bend in curvatures]
+
+
 def _by_levels(
-    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, costs: bool
-) -> list[CategoryData]:
+    found: list[list[CategoryData]], suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, costs: bool
+) -> list[list[list[CategoryData]]]:
     """A category's sales by each of the models in which prices follow demand; none where nothing is suspect."""
-    if not suspects:
-        return []
-    return [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in _LEVELS]
+    ways = _LEVELS if suspects else ()
+
+    def doubted(data: CategoryData) -> list[CategoryData]:
+        return [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in ways]
+
+    return [[doubted(data) for data in forms] for forms in found]

@@ -190,7 +190,8 @@ class TestRealised:
         assert found["share_of_optimum"] == found["own_share"]
 
 
-def test_bounds_are_those_asked_for(files, spec):
+def test_bounds_are_those_asked_for(spec, tmp_path):
+    files = write_files(draw_shop("clean", seed=1, weeks=52), tmp_path)  # where it pays to leave what was charged
     others = {
         name: fit_files(files, StudySettings("clean", bounds=name), seed=0).spec for name in ("charged", "charged+10%")
     }
