@@ -85,10 +85,15 @@ def averaged(
             replace(found[int(bends.argmax())], draws=np.stack([each.draws for each in found])[way, draw])
             for found in zip(*(each.posteriors for each in ways), strict=True)
         ),
-        follow_demand=float(bends @ [each.follow_demand for each in ways]),
+        follow_demand=mean_probability(bends, [each.follow_demand for each in ways]),
         suspected=np.stack([each.suspected for each in ways])[way, draw],
         bends=bends,
     )
+
+
+def mean_probability(weight: Array, probabilities: list[float]) -> float:
+    """The weighted mean of probabilities, which rounding does not take beyond 1; NaN where they are."""
+    return float(np.clip(weight @ probabilities, 0.0, 1.0))
 
 
 def _weighed(found: list[_Found], effects: int, exogenous: float, seed: int) -> tuple[Averaged, float]:
