@@ -57,11 +57,14 @@ def models(**changes) -> FittedModels:
     return FittedModels(**values)
 
 
-def test_sales_at_planned_prices_are_the_forecasts():
+@pytest.mark.parametrize("curvature", [0.0, 0.6])
+def test_sales_at_planned_prices_are_the_forecasts(curvature):
     planned = np.array([[20.0, 10, 5, 8], [60.0, 6, 5.5, 7], [18.0, 9, 7.5, 9]])
     price = np.array([[2.0, 3.0, 4.0, 5.0], [1.2, 3.0, 3.5, 4.0], [2.0, 2.5, 4.0, 5.0]])
     fitted = models(planned=planned, current_price=price)
+    fitted = replace(fitted, demand=replace(fitted.demand, curvature=curvature))
     spec = build_market(fitted, name="shop", assumptions=Assumptions(price_widening=None))
+    assert (spec.demand.price_curvature == curvature).all()
     np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), planned, rtol=1e-6)
     assert catalogue_of(spec).forecast_units.shape == (3, 4)
     assert spec.stock is not None
