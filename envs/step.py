@@ -212,9 +212,4 @@ class Dynamics:
 
     def _expected_money(self, outcome: Outcome) -> Floats:
         """(2, N, E) expected revenue and profit of a period, see `Outcome`."""
-        table, (money, _, _, _, received, ordered, segments, paid, chances, promoted) = outcome.table, self._table
-        # A part that the market does not have is empty.
-        price, none = table[segments + 1 if paid > segments else 0], table[0, :0]
-        wanted = (price, table[money], table[money + 1], table[paid:chances])
-        costly = (table[received:ordered], table[chances] if promoted > chances else none)
-        return expected_money(self.arrays, outcome.period, *wanted, *costly)
+        return expected_money(self.arrays, outcome.period, outcome.table)

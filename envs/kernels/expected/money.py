@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit.math import compiled, lean
+from ...jit.math import compiled, inlined, lean
 from ...jit.views import view
 from ..inventory import season_ends
 from ..sales import charge_rows, earn, keep, spend, take_back
@@ -17,24 +17,20 @@ _ONE = np.float32(1)
 
 
 @compiled.entry
-def expected_money(arrays, period, price, stock, units, chances, ordered, promoted):
+def expected_money(arrays, period, table):
     """Expected revenue and profit given action and state.
 
     Args:
         arrays: `MarketArrays`.
         period: (E,) number of the period.
-        price: (N, E) mean price paid, currency per unit.
-        stock: (N, E) units on sale.
-        units: (N, E) mean units demanded.
-        chances: (H, N, E) purchase probability of each of H customers if no more come, else (0, N,
-            E).
-        ordered: (S, N, E) units ordered of each supplier, or (0, N, E).
-        promoted: (N, E) 1 for products on promotion, or (0, E).
+        table: (rows, N, E) table of the period, see `TableLayout`.
 
     Returns:
         (2, N, E) revenue and profit, currency.
     """
-    m, stock_rules, out = view(arrays).money, view(arrays).stock, np.empty((2, *units.shape), np.float32)
+    m, stock_rules = view(arrays).money, view(arrays).stock
+    price, stock, units, chances, ordered, promoted = _parts(view(arrays).sections, table)
+    out = np.empty((2, *units.shape), np.float32)
     ends = np.empty(period.size if stock_rules.season or stock_rules.last else 0, np.bool_)
     season_ends(stock_rules, period, ends)
     returned = m.return_probability.max() > 0
@@ -61,6 +57,18 @@ def expected_money(arrays, period, price, stock, units, chances, ordered, promot
     keep(m, closing, ends, out[0], out[1])
     spend(m, ordered, promoted, out[1])
     return out
+
+
+@inlined
+def _parts(sections, table):
+    """What a period's money depends on: the price for the expected units, (N, E), the stock on sale, the mean units,
+    the chances of H single customers, (H, N, E), the orders, (S, N, E), and the promoted, (N, E); empty where the
+    market has none.
+    """
+    money, _, _, _, received, ordered, segments, paid, chances, promoted = sections.table
+    price = table[segments + 1 if paid > segments else 0]
+    shown = table[chances] if promoted > chances else table[0, :0]
+    return price, table[money], table[money + 1], table[paid:chances], table[received:ordered], shown
 
 
 @lean
