@@ -42,6 +42,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "category_response": _category_response(response, regression),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
+        "beyond_costs": response.beyond_costs,
         "prices_follow_demand": _number(response.follow_demand),
         "prices_follow_demand_before": _number(response.assumed_to_follow),
         "price_curvature": response.curvature,

@@ -20,6 +20,8 @@ PROMOTION, REFERENCE, CONTROL = "promotion", "reference price", "price changes w
 SUSPECT, REDUCED = "regular price", "reduced weeks"
 # A regular price that moves by less, in proportion, stands still.
 _STILL, _REDUCED = 0.01, 0.02
+# Prior standard deviation of an effect that a model does not have: its place is kept, as draws of models are mixed.
+_NONE = 1e-6
 _YEAR = 365.25
 _ROUNDS = 100
 
@@ -66,6 +68,7 @@ def category_data(
     *,
     put_by: bool = False,
     curvature: float = 0.0,
+    costs: bool = False,
 ) -> CategoryData:
     """A category's sales, and what its customers met.
 
@@ -77,15 +80,17 @@ def category_data(
         put_by: Whether the units that past prices add are put by, and so are not bought of other products less, and
             what they take is used from there.
         curvature: As of `CategoryData`.
+        costs: Whether what the unit costs of the grids do not explain of the prices moves utility.
     """
     known = {
         PROMOTION: (priors.promotion, priors.promotion_spread),
         REFERENCE: (0.0, priors.reference_spread),
-        CONTROL: (0.0, priors.control_spread),
+        CONTROL: (0.0, priors.control_spread if costs else _NONE),
     }
     own = {name: values[..., here] for name, values in effects.items()}
     if grids.unit_cost is not None:
-        own[CONTROL], _ = _unexplained(grids, here)
+        left, _ = _unexplained(grids, here)
+        own[CONTROL] = left if costs else np.zeros_like(left)
     share = (segments.units[:, here] + 0.5).sum(axis=1)
     features = week_features(grids.weeks, grids.weeks)
     spread = np.array([priors.season_spread, priors.season_spread, priors.trend_spread])
@@ -197,7 +202,7 @@ def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
     moved = (regular / regular.mean(axis=1, keepdims=True) - 1).filled(0.0)
     reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
     found = {}
-    if grids.unit_cost is None and moved.std() > _STILL:
+    if moved.std() > _STILL:
         found[SUSPECT] = moved
     if 0 < reduced.mean() < 1:
         found[REDUCED] = reduced.astype(np.float64)
@@ -232,13 +237,17 @@ def with_suspects(
         here: (J,) indices of the category's products.
         levels: Whether prices may follow the customers of the whole category too.
         costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
-            then the mean of that.
+            then the mean of that, and how regular prices moved is no suspect.
     """
-    known = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (0.0, priors.reduced_spread)}
+    if costs and SUSPECT in suspects:
+        suspects = suspects | {SUSPECT: np.zeros_like(suspects[SUSPECT])}
+    moved = (0.0, _NONE) if costs else (priors.suspect, priors.suspect_spread)
+    known = {SUSPECT: moved, REDUCED: (0.0, priors.reduced_spread)}
     mean, spread = zip(*(known[name] for name in suspects), strict=True)
     more = np.array([as_felt(name, values[..., here], data.curvature) for name, values in suspects.items()])
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
-    moves = [data.effects[-1] if costs else price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
+    regular = [] if costs else [suspects[name][..., here] for name in suspects if name == SUSPECT]
+    moves = [data.effects[-1] if costs else price, *regular]
     level = [_level(move, data.on_sale) for move in moves] if levels else []
     return replace(
         data,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,8 +36,17 @@ from .sales_grids import SalesGrids
 Array = NDArray[np.float64]
 # Prices may follow the demand for single products, or the customers of whole categories too.
 _LEVELS = (False, True)
-# Utility is linear in the price, or in its logarithm.
-_CURVATURES = (0.0, 1.0)
+
+
+class _Way(NamedTuple):
+    """A way in which prices may move utility: linear in the price (curvature 0) or in its logarithm (1), and whether
+    what costs do not explain of the prices moves it too.
+    """
+
+    curvature: float
+    costs: bool
+    probability: float
+    exogenous: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,9 @@ class FittedDemand:
         put_by: (C,) posterior probability that what past prices add to a product's units is put by, and not bought of
             others less; empty where they have no effect.
         curvature: Posterior probability that utility is linear in the logarithm of the price, not in the price; the
-            curvature of the market, see `pricing.felt_price`; 0 where costs are an instrument.
+            curvature of the market, see `pricing.felt_price`.
+        beyond_costs: Posterior probability that what costs do not explain of the prices moves utility; 0 where costs
+            are unknown or too weak.
         suspects: Names of the D effects that prices which follow demand show in sales, and that other
             prices would not have.
         suspected: (M, C, D) their coefficients; 0 in draws in which prices do not follow demand.
@@ -109,6 +120,7 @@ class FittedDemand:
     assumed_to_follow: float = np.nan
     put_by: Array = field(default_factory=lambda: np.empty(0))
     curvature: float = 0.0
+    beyond_costs: float = 0.0
 
     @property
     def num_draws(self) -> int:
@@ -287,17 +299,14 @@ def fit_demand(
     strength = np.array([instrument_strength(grids, here) for here in parts])
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
         grids = replace(grids, unit_cost=None)
-    met, costs = (regular_price, effects, segments, priors), grids.unit_cost is not None
-    # What a shop adds to its costs in busy weeks, and not in reduced ones, would pass for a curvature.
-    curvatures = _CURVATURES[:1] if costs else _CURVATURES
+    met, suspects = (regular_price, effects, segments, priors), suspect_effects(grids)
+    ways = _ways(priors, moved=SUSPECT in suspects, costs=grids.unit_cost is not None)
     # What past prices add is bought of other products less, or put by.
     put_by = (False, True) if remembered is not None else (False,)
-    found = [_by_forms(grids, here, met, curvatures, put_by) for here in parts]
-    suspects = suspect_effects(grids)
-    of_each = zip(found, parts, strict=True)
-    suspicious = [_by_levels(each, suspects, here, priors, costs=costs) for each, here in of_each]
-    trusted = priors.unexplained if SUSPECT in suspects else priors.exogenous
-    known = averaged(found, suspicious, len(suspects), trusted, priors, draws=draws, seed=seed, n_jobs=n_jobs)
+    found = [_by_forms(grids, here, met, ways, put_by) for here in parts]
+    suspicious = [_by_levels(each, suspects, here, priors, ways) for each, here in zip(found, parts, strict=True)]
+    believed, trusted = (np.array([getattr(way, name) for way in ways]) for name in ("probability", "exogenous"))
+    known = averaged(found, suspicious, len(suspects), trusted, believed, priors, draws=draws, seed=seed, n_jobs=n_jobs)
     return FittedDemand(
         products=tuple(products["product"]),
         category=category.astype(np.intp),
@@ -313,26 +322,50 @@ def fit_demand(
         follow_demand=known.follow_demand,
         suspects=tuple(suspects),
         suspected=known.suspected,
-        assumed_to_follow=1 - trusted,
+        assumed_to_follow=1 - float(believed @ trusted),
         put_by=known.forms[:, 1:].ravel(),
-        curvature=float(known.bends @ curvatures),
+        curvature=float(known.ways @ [way.curvature for way in ways]),
+        beyond_costs=float(known.ways @ [way.costs for way in ways]),
     )
 
 
+def _ways(priors: Priors, *, moved: bool, costs: bool) -> list[_Way]:
+    """The ways in which prices may move utility.
+
+    Args:
+        moved: Whether regular prices moved.
+        costs: Whether costs are an instrument.
+    """
+    # Costs are a reason for a regular price to move.
+    alone = priors.unexplained if moved and not costs else priors.exogenous
+    known = priors.beyond_costs if costs else 0.0
+    bends = ((0.0, 1 - priors.logarithmic), (1.0, priors.logarithmic))
+    ways = [_Way(bend, False, (1 - known) * likely, alone) for bend, likely in bends]
+    # What a shop adds to its costs in busy weeks, and not in reduced ones, would pass for a curvature.
+    return [*ways, _Way(0.0, True, known, priors.exogenous)] if costs else ways
+
+
 def _by_forms(
-    grids: SalesGrids, here: NDArray[np.intp], met: Any, curvatures: tuple[float, ...], put_by: tuple[bool, ...]
+    grids: SalesGrids, here: NDArray[np.intp], met: Any, ways: list[_Way], put_by: tuple[bool, ...]
 ) -> list[list[CategoryData]]:
-    """A category's sales by the model that takes prices at their word, by curvature and by what past prices add."""
-    return [[category_data(grids, here, *met, put_by=put, curvature=bend) for put in put_by] for bend in curvatures]
+    """A category's sales by the model that takes prices at their word, by way and by what past prices add."""
+    return [
+        [category_data(grids, here, *met, put_by=put, curvature=way.curvature, costs=way.costs) for put in put_by]
+        for way in ways
+    ]
 
 
 def _by_levels(
-    found: list[list[CategoryData]], suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, costs: bool
+    found: list[list[CategoryData]],
+    suspects: dict[str, Array],
+    here: NDArray[np.intp],
+    priors: Priors,
+    ways: list[_Way],
 ) -> list[list[list[CategoryData]]]:
     """A category's sales by each of the models in which prices follow demand; none where nothing is suspect."""
-    ways = _LEVELS if suspects else ()
+    tried = _LEVELS if suspects else ()
 
-    def doubted(data: CategoryData) -> list[CategoryData]:
-        return [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in ways]
+    def doubted(data: CategoryData, costs: bool) -> list[CategoryData]:
+        return [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in tried]
 
-    return [[doubted(data) for data in forms] for forms in found]
+    return [[doubted(data, way.costs) for data in forms] for forms, way in zip(found, ways, strict=True)]

@@ -24,7 +24,7 @@ _STRONG = 3.0
 
 class Averaged(NamedTuple):
     """The posteriors of C categories over all models; see `FittedDemand` for the parts. Probabilities: `forms`, (C, F),
-    and `bends`, (B,).
+    and `ways`, (B,).
     """
 
     posteriors: tuple[CategoryPosterior, ...]
@@ -32,11 +32,11 @@ class Averaged(NamedTuple):
     follow_demand: float
     suspected: Array
     forms: Array
-    bends: Array
+    ways: Array
 
 
 class _Found(NamedTuple):
-    """The models of a category with utility bent one way: the one that takes prices at their word with the (F,)
+    """The models of a category by which utility moves in one way: the one that takes prices at their word with the (F,)
     probabilities of its forms, the others in the likeliest form, and the log evidence of the first and of all others.
     """
 
@@ -50,7 +50,8 @@ def averaged(
     data: list[list[list[CategoryData]]],
     suspicious: list[list[list[list[CategoryData]]]],
     effects: int,
-    exogenous: float,
+    exogenous: Array,
+    believed: Array,
     priors: Priors,
     *,
     draws: int,
@@ -60,11 +61,12 @@ def averaged(
     """Estimate every model, and mix their draws in proportion to their evidence.
 
     Args:
-        data: The sales of each category, by the model that takes prices at their word, with utility linear in the
-            price and, for B = 2, in its logarithm, in each of F forms.
+        data: The sales of each category, by the model that takes prices at their word, in each of B ways in which
+            prices may move utility, in each of F forms.
         suspicious: The same by each of the models in which prices follow demand; empty lists for none.
         effects: D, number of effects that only these have.
-        exogenous: Prior probability that prices do not follow demand.
+        exogenous: (B,) prior probability that prices do not follow demand.
+        believed: (B,) prior probability of each way.
         draws: M, number of posterior draws.
         n_jobs: Processes (joblib), where there are many categories.
     """
@@ -73,21 +75,24 @@ def averaged(
         delayed(_estimated)(*each, priors, draws, seed + c) for c, each in enumerate(zip(data, suspicious, strict=True))
     )
     ways, evidence = zip(
-        *(_weighed(list(way), effects, exogenous, seed) for way in zip(*parts, strict=True)), strict=True
+        *(
+            _weighed(list(way), effects, alone, seed)
+            for way, alone in zip(zip(*parts, strict=True), exogenous, strict=True)
+        ),
+        strict=True,
     )
-    believed = np.log([1 - priors.logarithmic, priors.logarithmic])[: len(evidence)]
-    bends = softmax(believed + np.array(evidence))
-    likely, draw = ways[int(bends.argmax())], np.arange(draws)
+    chances = softmax(np.log(believed) + np.array(evidence))
+    likely, draw = ways[int(chances.argmax())], np.arange(draws)
     # A draw is of one way in all categories: of how people feel a price, one category alone tells little.
-    way = np.random.default_rng(seed).choice(len(bends), size=draws, p=bends)
+    way = np.random.default_rng(seed).choice(len(chances), size=draws, p=chances)
     return likely._replace(
         posteriors=tuple(
-            replace(found[int(bends.argmax())], draws=np.stack([each.draws for each in found])[way, draw])
+            replace(found[int(chances.argmax())], draws=np.stack([each.draws for each in found])[way, draw])
             for found in zip(*(each.posteriors for each in ways), strict=True)
         ),
-        follow_demand=mean_probability(bends, [each.follow_demand for each in ways]),
+        follow_demand=mean_probability(chances, [each.follow_demand for each in ways]),
         suspected=np.stack([each.suspected for each in ways])[way, draw],
-        bends=bends,
+        ways=chances,
     )
 
 
@@ -97,7 +102,7 @@ def mean_probability(weight: Array, probabilities: list[float]) -> float:
 
 
 def _weighed(found: list[_Found], effects: int, exogenous: float, seed: int) -> tuple[Averaged, float]:
-    """The posteriors of C categories over the models with utility bent one way, and the log evidence of them all."""
+    """The posteriors of C categories over the models of one way, and the log evidence of them all."""
     plain, forms = [each.plain for each in found], np.array([each.forms for each in found])
     evidence = np.sum([each.evidence for each in found], axis=0)
     if not found[0].others:
@@ -114,7 +119,7 @@ def _weighed(found: list[_Found], effects: int, exogenous: float, seed: int) -> 
 def _estimated(
     data: list[list[CategoryData]], suspicious: list[list[list[CategoryData]]], priors: Priors, draws: int, seed: int
 ) -> list[_Found]:
-    """A category's models with utility bent in each way, all at the shocks that the first one found likely."""
+    """A category's models of each way, all at the shocks that the first one found likely."""
     made: list[_Found] = []
     with reproducible_torch():
         for forms, doubted in zip(data, suspicious, strict=True):

@@ -49,6 +49,8 @@ class Priors:
         unlike: Prior probability that a product whose units do not fall with its price answers unlike
             the others, rather than that prices follow demand.
         logarithmic: Prior probability that utility is linear in the logarithm of prices, rather than in prices.
+        beyond_costs: Prior probability that what costs do not explain of the prices moves utility in proportion, where
+            costs are known and move prices.
         exogenous: Prior probability that prices do not follow demand beyond what costs explain.
         unexplained: The same where regular prices moved and no costs are known: few shops move these
             for no reason.
@@ -78,13 +80,14 @@ class Priors:
     level_spread: float = 3.0
     unlike: float = 0.05
     logarithmic: float = 0.2
+    beyond_costs: float = 0.5
     exogenous: float = 0.8
     unexplained: float = 0.1
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            share = item.name in ("outside", "unlike", "logarithmic", "exogenous", "unexplained")
+            share = item.name in ("outside", "unlike", "logarithmic", "beyond_costs", "exogenous", "unexplained")
             if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < (1 if share else 1e3)):
                 if item.name in _MEANS and isinstance(value, int | float) and abs(value) < 1e3:
                     continue
