@@ -104,7 +104,7 @@ def fit_split(
     trend = MarketTrend(lags=_lags(split), seed=options.seed, chosen=trend_model).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
     response = _response(split, customers, regression, options)
-    known = identified(response)
+    known = identified(response, options.priors.unlike)
     models = _models(split, forecaster, paths, response, customers, options)
     spec = _market(replace(models, identified=known["identified"].to_numpy()), options)
     if not np.isnan(response.follow_demand):

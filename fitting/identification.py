@@ -52,21 +52,25 @@ def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dic
     }
 
 
-def identified(demand: FittedDemand) -> pd.DataFrame:
+def identified(demand: FittedDemand, unlike: float) -> pd.DataFrame:
     """Which products' answers to their prices the sales identify.
 
     A product's are not where its price never moved; where its units do not fall with its price,
     that is where the 90% interval of the likelihood without the prior holds zero or more, but not
     the posterior mean, which it borrows from the category, by the likelier model: prices follow
-    demand, or not; or where its posterior is about as wide as the prior. A wide interval alone is
-    no reason: the posterior knows it, and so do the prices.
+    demand, or not, and it more likely answers unlike the others than with what it borrows; or where
+    its posterior is about as wide as the prior. A wide interval alone is no reason: the posterior
+    knows it, and so do the prices.
+
+    Args:
+        unlike: Prior probability that a product answers unlike the others, see `Priors`.
 
     Returns:
         One row per product, in the order of the demand: `product`, `identified` and `reason`, None
         where it is identified.
 
     Example:
-        >>> identified(demand)["identified"].mean()  # doctest: +SKIP
+        >>> identified(demand, 0.05)["identified"].mean()  # doctest: +SKIP
         1.0
     """
     reason = np.full(len(demand.products), None, dtype=object)
@@ -74,11 +78,13 @@ def identified(demand: FittedDemand) -> pd.DataFrame:
         at = found.model.layout
         prior = np.hypot(at.spread[at.category], at.spread[at.product])
         spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
-        borrowed = demand.elasticity[:, demand.members(c)].mean(axis=0)
+        borrowed = demand.elasticity[:, demand.members(c)]
         likelier = demand.endogenous[c] if demand.follow_demand > _LIKELIER else found
         answers = Residuals(likelier, found.model.data.effects)
+        # By their interval alone, one of twenty products would keep its price by chance.
+        unmoved = answers.unmoved(borrowed.mean(axis=0)) & answers.apart(borrowed, unlike)
         reason[demand.members(c)] = np.select(
-            [np.isinf(answers.own_elasticity()[1]), answers.unmoved(borrowed), spread > _HARDLY_MOVED * prior],
+            [np.isinf(answers.own_elasticity()[1]), unmoved, spread > _HARDLY_MOVED * prior],
             [
                 "its price never moved",
                 "its units do not fall with its price",

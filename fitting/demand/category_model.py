@@ -23,7 +23,7 @@ _NOT_OFFERED = -60.0
 # Prior of the log odds of a second choice: nearly uniform between none and all.
 _SUBSTITUTION_SPREAD = 1.5
 # Prior standard deviation of a product's log elasticity where the others tell nothing of it.
-_UNLIKE_SPREAD = 3.0
+UNLIKE_SPREAD = 3.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Layout:
     def __init__(self, data: CategoryData, priors: Priors) -> None:
         groups, _, products = data.sizes
         own = np.full(products, priors.product_spread)
-        own[np.flatnonzero(data.unlike)] = _UNLIKE_SPREAD
+        own[np.flatnonzero(data.unlike)] = UNLIKE_SPREAD
         parts = {
             "level": (products, data.log_units, 3.0),
             "category": (1, np.log(priors.elasticity), priors.category_spread),

@@ -7,13 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special, stats
 
+from .category_model import UNLIKE_SPREAD
 from .estimation import CategoryPosterior
 
 Array = NDArray[np.float64]
 NORMAL90 = 1.645
 # A column that varies less, in logs, tells nothing.
 _STILL = 1e-3
+# Normal scores over which an unknown elasticity is averaged.
+_SCORES = stats.norm.ppf((np.arange(200) + 0.5) / 200)[:, None]
 
 
 class Slope(NamedTuple):
@@ -71,3 +75,20 @@ class Residuals:
         """
         own, error = self.own_elasticity()
         return (own + NORMAL90 * error >= 0) & (own - NORMAL90 * error > borrowed)
+
+    def apart(self, borrowed: Array, unlike: float) -> NDArray[np.bool_]:
+        """(J,) whether a product more likely answers unlike the others than with the elasticity that it borrows.
+
+        Args:
+            borrowed: (M, J) draws of the elasticities.
+            unlike: Prior probability that it answers unlike the others.
+        """
+        own, error = self.own_elasticity()
+        # What an infinite error says is the same under both.
+        error = np.where(np.isfinite(error), error, 1e6)
+
+        def likelihood(elasticity: Array) -> Array:
+            return special.logsumexp(stats.norm.logpdf(own, elasticity, error), axis=0) - np.log(len(elasticity))
+
+        alone = borrowed.mean(axis=0) * np.exp(UNLIKE_SPREAD * _SCORES)
+        return likelihood(alone) + special.logit(unlike) > likelihood(borrowed)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.fitting.demand import Priors, fit_demand
+from repricer.fitting.demand.residuals import Residuals
 from repricer.fitting.identification import identification_checks, identified
 from repricer.tests.fitting.demand.markets import drawn_category, grids_of
 
@@ -75,20 +76,44 @@ def test_the_robustness_value_is_that_of_cinelli_and_hazlett(honest):
 
 
 def test_products_are_identified_where_prices_moved_units(honest):
-    found = identified(honest[2])
+    found = identified(honest[2], Priors().unlike)
     assert found["identified"].all()
     assert found["reason"].isna().all()
 
 
-@pytest.mark.parametrize("elasticity", [0.0, 1.0])
-def test_a_product_whose_units_do_not_fall_with_its_price_is_not_identified(honest, elasticity):
+def with_elasticity(honest, elasticity, units_a_week):
+    """The demand where the units of the third product have this elasticity."""
     units, price, _ = honest
     faulty = units.copy()
-    faulty[..., 2] = np.random.default_rng(5).poisson(20 * price[..., 2] ** elasticity)
-    demand = fit_demand(grids_of(faulty, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
-    found = identified(demand).set_index("product")
+    faulty[..., 2] = np.random.default_rng(5).poisson(units_a_week * price[..., 2] ** elasticity)
+    return fit_demand(grids_of(faulty, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+
+
+@pytest.mark.parametrize(("elasticity", "units_a_week"), [(1.0, 20), (2.0, 50)])
+def test_a_product_whose_units_do_not_fall_with_its_price_is_not_identified(honest, elasticity, units_a_week):
+    demand = with_elasticity(honest, elasticity, units_a_week)
+    found = identified(demand, Priors().unlike).set_index("product")
     assert found.index[~found["identified"]].tolist() == ["c"]
     assert "do not fall" in found.loc["c", "reason"]
+
+
+@pytest.mark.parametrize("units_a_week", [20, 200])
+def test_of_a_product_that_ignores_its_price_the_sales_say_enough_for_its_price_not_to_fall(honest, units_a_week):
+    demand = with_elasticity(honest, 0.0, units_a_week)
+    assert identified(demand, Priors().unlike)["identified"].all()
+    assert demand.elasticity[:, 2].mean() > -1 > demand.elasticity.mean()
+
+
+def test_no_product_keeps_its_price_by_chance():
+    """Of 48, the interval of one holds no answer to its price, though it has that of the others."""
+    alone = 0
+    for seed in range(20, 28):
+        drawn, _ = drawn_category(seed, weeks=40)
+        grids = grids_of(drawn.units, drawn.price * REGULAR[:6], REGULAR[:6])
+        demand = fit_demand(grids, PRODUCTS[:6], REGULAR[:6], Priors())
+        assert identified(demand, Priors().unlike)["identified"].all()
+        alone += Residuals(demand.posteriors[0]).unmoved(demand.elasticity.mean(axis=0)).sum()
+    assert alone > 0
 
 
 def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_that_knows_it():
@@ -102,7 +127,12 @@ def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_tha
     assert demand.follow_demand > 0.9
     # Prices taken at their word look as if units did not fall with them.
     at_their_word = replace(demand, follow_demand=0.0)
-    assert identified(at_their_word)["identified"].mean() < 0.2 < 0.7 < identified(demand)["identified"].mean()
+    assert (
+        identified(at_their_word, Priors().unlike)["identified"].mean()
+        < 0.2
+        < 0.7
+        < identified(demand, Priors().unlike)["identified"].mean()
+    )
 
 
 def test_little_is_known_of_a_rarely_sold_product_but_not_nothing(honest):
@@ -110,11 +140,11 @@ def test_little_is_known_of_a_rarely_sold_product_but_not_nothing(honest):
     rare = units.copy()
     rare[..., 2] = np.random.default_rng(6).poisson(0.3 * price[..., 2] ** -2.0)
     demand = fit_demand(grids_of(rare, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
-    assert identified(demand)["identified"].all()
+    assert identified(demand, Priors().unlike)["identified"].all()
     still = price.copy()
     still[..., 2] = 1.0
     demand = fit_demand(grids_of(rare, still * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
-    found = identified(demand).set_index("product")
+    found = identified(demand, Priors().unlike).set_index("product")
     assert found.index[~found["identified"]].tolist() == ["c"]
     assert "never moved" in found.loc["c", "reason"]
 
@@ -122,6 +152,6 @@ def test_little_is_known_of_a_rarely_sold_product_but_not_nothing(honest):
 def test_a_shop_whose_prices_never_move_identifies_nothing():
     units = np.random.default_rng(0).poisson(20.0, (1, 60, 12)).astype(float)
     demand = fit_demand(grids_of(units, np.ones(units.shape) * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
-    assert not identified(demand)["identified"].any()
+    assert not identified(demand, Priors().unlike)["identified"].any()
     unknown = pd.DataFrame({"product": PRODUCTS["product"], "raw": np.nan, "raw_se": np.nan, "weeks": 60})
     assert identification_checks(demand, unknown)["lead_price"]["pooled"]["effect"] is None
