@@ -40,13 +40,12 @@ _LEVELS = (False, True)
 
 class _Way(NamedTuple):
     """A way in which prices may move utility: linear in the price (curvature 0) or in its logarithm (1), and whether
-    what costs do not explain of the prices moves it too.
+    what costs do not explain of the prices moves it too; with its prior probability.
     """
 
     curvature: float
     costs: bool
     probability: float
-    exogenous: float
 
 
 @dataclass(frozen=True)
@@ -300,12 +299,15 @@ def fit_demand(
     if grids.unit_cost is not None and strength.mean() < WEAK_F:
         grids = replace(grids, unit_cost=None)
     met, suspects = (regular_price, effects, segments, priors), suspect_effects(grids)
-    ways = _ways(priors, moved=SUSPECT in suspects, costs=grids.unit_cost is not None)
+    costs = grids.unit_cost is not None
+    ways = _ways(priors, costs=costs)
     # What past prices add is bought of other products less, or put by.
     put_by = (False, True) if remembered is not None else (False,)
     found = [_by_forms(grids, here, met, ways, put_by) for here in parts]
     suspicious = [_by_levels(each, suspects, here, priors, ways) for each, here in zip(found, parts, strict=True)]
-    believed, trusted = (np.array([getattr(way, name) for way in ways]) for name in ("probability", "exogenous"))
+    # Costs are a reason for a regular price to move.
+    trusted = priors.unexplained if SUSPECT in suspects and not costs else priors.exogenous
+    believed = np.array([way.probability for way in ways])
     known = averaged(found, suspicious, len(suspects), trusted, believed, priors, draws=draws, seed=seed, n_jobs=n_jobs)
     return FittedDemand(
         products=tuple(products["product"]),
@@ -313,7 +315,7 @@ def fit_demand(
         names=tuple(names),
         regular_price=regular_price,
         segment_share=np.array([bent[0][0].segment_share for bent in found]),
-        effects=(*effects, CONTROL) if grids.unit_cost is not None else tuple(effects),
+        effects=(*effects, CONTROL) if costs else tuple(effects),
         remembered=remembered,
         weeks=grids.weeks,
         posteriors=known.posteriors,
@@ -322,27 +324,20 @@ def fit_demand(
         follow_demand=known.follow_demand,
         suspects=tuple(suspects),
         suspected=known.suspected,
-        assumed_to_follow=1 - float(believed @ trusted),
+        assumed_to_follow=1 - trusted,
         put_by=known.forms[:, 1:].ravel(),
         curvature=float(known.ways @ [way.curvature for way in ways]),
         beyond_costs=float(known.ways @ [way.costs for way in ways]),
     )
 
 
-def _ways(priors: Priors, *, moved: bool, costs: bool) -> list[_Way]:
-    """The ways in which prices may move utility.
-
-    Args:
-        moved: Whether regular prices moved.
-        costs: Whether costs are an instrument.
-    """
-    # Costs are a reason for a regular price to move.
-    alone = priors.unexplained if moved and not costs else priors.exogenous
+def _ways(priors: Priors, *, costs: bool) -> list[_Way]:
+    """The ways in which prices may move utility; costs: whether these are an instrument."""
     known = priors.beyond_costs if costs else 0.0
     bends = ((0.0, 1 - priors.logarithmic), (1.0, priors.logarithmic))
-    ways = [_Way(bend, False, (1 - known) * likely, alone) for bend, likely in bends]
+    ways = [_Way(bend, False, (1 - known) * likely) for bend, likely in bends]
     # What a shop adds to its costs in busy weeks, and not in reduced ones, would pass for a curvature.
-    return [*ways, _Way(0.0, True, known, priors.exogenous)] if costs else ways
+    return [*ways, _Way(0.0, True, known)] if costs else ways
 
 
 def _by_forms(

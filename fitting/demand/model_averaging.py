@@ -50,7 +50,7 @@ def averaged(
     data: list[list[list[CategoryData]]],
     suspicious: list[list[list[list[CategoryData]]]],
     effects: int,
-    exogenous: Array,
+    exogenous: float,
     believed: Array,
     priors: Priors,
     *,
@@ -65,7 +65,7 @@ def averaged(
             prices may move utility, in each of F forms.
         suspicious: The same by each of the models in which prices follow demand; empty lists for none.
         effects: D, number of effects that only these have.
-        exogenous: (B,) prior probability that prices do not follow demand.
+        exogenous: Prior probability that prices do not follow demand.
         believed: (B,) prior probability of each way.
         draws: M, number of posterior draws.
         n_jobs: Processes (joblib), where there are many categories.
@@ -75,11 +75,7 @@ def averaged(
         delayed(_estimated)(*each, priors, draws, seed + c) for c, each in enumerate(zip(data, suspicious, strict=True))
     )
     ways, evidence = zip(
-        *(
-            _weighed(list(way), effects, alone, seed)
-            for way, alone in zip(zip(*parts, strict=True), exogenous, strict=True)
-        ),
-        strict=True,
+        *(_weighed(list(way), effects, exogenous, seed) for way in zip(*parts, strict=True)), strict=True
     )
     chances = softmax(np.log(believed) + np.array(evidence))
     likely, draw = ways[int(chances.argmax())], np.arange(draws)
