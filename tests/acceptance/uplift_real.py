@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +29,7 @@ from .loop import demo
 
 Array = NDArray[np.float64]
 PUBLISHED, REGULAR, CUT = -30.4, 1.0, 0.15
+EARLIER = (0, 8, 16, 24)
 _CALIBRATED, _RANKS, _BINS = 200, 99, 10
 
 
@@ -56,6 +58,30 @@ def steepest() -> float:
 @check("uplift", "Complete Journey, 200 products: distance of the changes' 90% coverage from 90%", "<=", 0.1)
 def coverage() -> float:
     return abs(changes()["coverage90"] - 0.9)
+
+
+@functools.cache
+def slope_before(weeks: int) -> float:
+    """Slope of the held-out price changes of the 60 best sellers in eight weeks that end so long before the tables do."""
+    tables, products = shop()
+    best = products[products["product"].isin(tables.sales["product"].value_counts().index[:60])]
+    end = tables.sales["date"].max() - pd.Timedelta(weeks=weeks)
+    known = replace(tables, sales=tables.sales[tables.sales["date"] <= end].drop(columns="customer"))
+    market = fit(known, best, name="earlier", holdout_weeks=8, forecaster=PooledRegression())
+    found = market.report["proof"]["price_changes"]["pooled"]
+    low, high = found["slope_interval90"]
+    print(f"  eight weeks to {end.date()}: slope {found['slope']:.2f}, 90% interval {low:.2f} to {high:.2f}")
+    return found["slope"]
+
+
+@check(
+    "uplift",
+    "Complete Journey, 60 products, held-out weeks of four seasons: distance of the mean slope from 1",
+    "<=",
+    0.1,
+)
+def slopes() -> float:
+    return abs(np.mean([slope_before(weeks) for weeks in EARLIER]) - 1)
 
 
 @check("uplift", "demo, default bounds: recommended product-weeks outside what was charged", "<=", 0.2)
