@@ -141,7 +141,7 @@ def held_out(
     held = min(holdout_weeks, max(weeks - _ENOUGH_WEEKS, int(_LEAST_SHARE * weeks)))
     start, closed = days[-held * per_week], _closed_weekdays(panel) if period == "day" else ()
     return Split(
-        products=_described(products, tables),
+        products=_described(products, tables, panel),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=_within(tables.sales, panel, start),
@@ -282,11 +282,17 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
     return recent.groupby("product")["regular_price"].median()
 
 
-def _described(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """The products with a name (their id if they have none) and the unit cost from the tables."""
+def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
+    """The products with a name (their id if they have none) and the unit cost from the tables.
+
+    Where the product table gives no cost, that is the last one of the sales.
+    """
     rows = products.reset_index(drop=True)
     name = rows["name"] if "name" in rows else rows["product"]
     rows = rows.assign(name=name.fillna(rows["product"]))
-    if tables.products is None or "unit_cost" not in tables.products or "unit_cost" in rows:
+    if tables.products is not None and "unit_cost" in tables.products and "unit_cost" not in rows:
+        rows = rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
+    if "unit_cost" not in panel:
         return rows
-    return rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
+    last = rows["product"].map(panel.groupby("product")["unit_cost"].last())
+    return rows.assign(unit_cost=rows["unit_cost"].fillna(last) if "unit_cost" in rows else last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from repricer.data import Tables
@@ -43,3 +45,14 @@ def test_a_long_closure_is_said_to_leave_forecasts_uncertain():
     said = held_out(shop([0, *range(2, 20), *range(30, 60)]), PRODUCTS, 4).plan
     assert "sold nothing in 11 of the weeks" in said[-2]
     assert said[-1].startswith("The shop was closed for 10 weeks from 2023-05-22: forecasts are less certain")
+
+
+def test_the_last_cost_in_the_sales_is_the_unit_cost_that_the_products_do_not_give():
+    tables = shop(range(30))
+    last = tables.sales["date"] >= START + pd.Timedelta(weeks=29)
+    sales = tables.sales.assign(unit_cost=last.map({True: 1.5, False: 2.0}))
+    assert held_out(replace(tables, sales=sales), PRODUCTS, 4).products["unit_cost"].tolist() == [1.5, 1.5]
+    given = PRODUCTS.assign(unit_cost=[1.0, None])
+    both = replace(tables, sales=sales, products=given)
+    assert held_out(both, PRODUCTS, 4).products["unit_cost"].tolist() == [1.0, 1.5]
+    assert held_out(both, given, 4).products["unit_cost"].tolist() == [1.0, 1.5]
