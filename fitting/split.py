@@ -26,6 +26,8 @@ DEFAULT_WEEKS = {"week": 12, "day": 4}
 _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
 _NAMED = 5
 _RECENT_WEEKS = 8
+# A regular price that held this long, but for rounding, is the current one; means over stores or days vary.
+_HELD_WEEKS, _SAME = 2, 1e-6
 _LONG_CLOSURE = 4 * WEEK
 
 
@@ -275,11 +277,11 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataF
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
-    """The regular price at the end of a panel, by product."""
-    recent = panel[
-        panel["week"] >= np.sort(panel["week"].unique())[-_RECENT_WEEKS * periods_in_a_week(panel["week"]) :][0]
-    ]
-    return recent.groupby("product")["regular_price"].median()
+    """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else a median."""
+    per_week = periods_in_a_week(panel["week"])
+    recent = panel.pivot(index="week", columns="product", values="regular_price")[-_RECENT_WEEKS * per_week :]
+    last = recent[-_HELD_WEEKS * per_week :]
+    return last.iloc[-1].where(last.max() <= (1 + _SAME) * last.min(), recent.median())
 
 
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
