@@ -102,7 +102,7 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
     chance = report["prices_follow_demand"]
     if chance is None or chance < MENTIONED_FROM:
         return []
-    more = "" if report["costs_used"] else " (unit costs by week in the sales table would tell more)"
+    more = " (unit costs by week in the sales table would tell more)" if report["costs_used"] is None else ""
     return [
         f"prices may follow demand: {likely_by_sales(chance, report.get('prices_follow_demand_before'))}; the elasticities "
         f"and their intervals allow for it{more}"

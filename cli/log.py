@@ -284,12 +284,28 @@ def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOu
     """Row numbers (the header is row 1) and outcomes; rows that cannot be read go to `refused`."""
     from ..serving.decision_log.outcomes import OutcomeError, outcome_of
 
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines), start=2):
-            try:
-                yield number, outcome_of({key: _plain(key, value) for key, value in row.items() if value})
-            except OutcomeError as error:
-                refused[number] = str(error)
+    for number, row in _rows(file):
+        try:
+            yield number, outcome_of({key: _plain(key, value) for key, value in row.items() if value})
+        except OutcomeError as error:
+            refused[number] = str(error)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Row numbers and rows of a CSV file that has the columns of outcomes."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            columns = rows.fieldnames or ()
+            for name in ("product", "units"):
+                if name not in columns:
+                    raise ValueError(
+                        f"{file}, row 1: must have the columns product and units, with commas between them; got no {name} in "
+                        f"{', '.join(columns) or 'an empty row'}; add it"
+                    )
+            yield from enumerate(rows, start=2)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file} must be a CSV file in UTF-8; got: {error}; save it as CSV") from error
 
 
 def _plain(column: str, text: str) -> Any:

@@ -173,7 +173,7 @@ def _others(path: Path, customers: list[str]) -> Iterator[pl.DataFrame]:
             yield rows.filter(~pl.col("customer").is_in(customers).fill_null(False))
 
 
-def load_tables(folder: Path) -> Tables:
+def load_tables(folder: str | Path) -> Tables:
     """Read the tables that `save_tables` or `repricer data import` wrote, as far as the role may.
 
     Encrypted tables are decrypted in memory, with the key that REPRICER_KEY_FROM or REPRICER_KEY
@@ -187,8 +187,9 @@ def load_tables(folder: Path) -> Tables:
         EncryptionError: The key is missing, or another.
 
     Example:
-        >>> tables = load_tables(Path("shop"))  # doctest: +SKIP
+        >>> tables = load_tables("shop")  # doctest: +SKIP
     """
+    folder = Path(folder)
     files = _tables_in(folder)
     read, access = {}, Access.to(folder)
     for name in access.tables(files):

@@ -12,6 +12,8 @@ from ..data.weeks import WEEK, name_of
 from ..scenarios.errors import listed
 
 _RECENT_WEEKS = 4
+TOO_LITTLE = "what is on its way belongs into the column `delivery` of the plan."
+"""How the sentence ends that names products with less stock than a usual week's sales."""
 
 
 def units_on_hand(tables: Tables, products: Sequence[str], end: pd.Timestamp) -> pd.Series:
@@ -85,8 +87,8 @@ def initial_stock(
     words = [f"{said}."]
     if len(short):
         words.append(
-            f"For {len(short)} of {len(order)} products that is less than a usual {unit}'s sales: {listed(list(short))}; what is on "
-            "its way belongs into the column `delivery` of the plan."
+            f"For {len(short)} of {len(order)} products that is less than a usual {unit}'s sales: {listed(list(short))}; "
+            + TOO_LITTLE
         )
     return total.to_numpy(dtype=np.float64), tuple(words)
 

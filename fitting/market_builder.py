@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from ..data.schema import COMPETITOR_PRICE
 from ..data.weeks import WEEK
 from ..forecasting import replenishment_levels
 from ..pricing import felt_price, matching_utility
+from ..pricing.price_rules.grids import PriceGrid
 from ..scenarios import MarketSpec
 from ..scenarios.price_section import Prices
 from ..scenarios.sections import (
@@ -27,11 +30,12 @@ from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, REFERENCE, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
+from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
 # Most of a category's customers who buy at all in a week, at the planned prices.
 _MOST_BUY = 0.95
-_TICK = 0.01
+_TICK, _GRIDS = 0.01, ("price_ladder", "tick", "price_endings")
 
 
 def build_market(
@@ -195,12 +199,25 @@ def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array,
     floor, ceiling = np.fmax(floor, (1 - band) * regular), np.fmin(ceiling, (1 + band) * regular)
     if COMPETITOR_PRICE in models.products:
         theirs = models.products[COMPETITOR_PRICE].to_numpy(dtype=float)
-        floor = np.fmax(floor, rule("rival_at_least", None) * theirs)
-        ceiling = np.fmin(np.maximum(ceiling, floor), rule("rival_at_most", None) * theirs)
+        floor = np.fmax(floor, _on_grid(rule("rival_at_least", None) * theirs, assumptions.rules, up=True))
+        most = _on_grid(rule("rival_at_most", None) * theirs, assumptions.rules, up=False)
+        ceiling = np.fmin(np.maximum(ceiling, floor), most)
         floor = np.minimum(floor, ceiling)
     own_floor, own_ceiling = rule("floor", None), rule("ceiling", None)
     lowest = np.where(np.isnan(own_floor), np.fmin(floor, own_ceiling), own_floor)
     return lowest, np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling)
+
+
+def _on_grid(bound: Array, rules: ShopRules, *, up: bool) -> Array:
+    """Bounds at a price that the shop uses, since one that contradicts another becomes the only price; NaN stays."""
+    grid = PriceGrid.of(*map(_grid(rules).get, _GRIDS))
+    price = grid.rounded(np.nan_to_num(bound, nan=1.0), up=up)
+    return np.where(np.isnan(bound) | np.isnan(price), bound, price)
+
+
+def _grid(rules: ShopRules) -> dict[str, Any]:
+    """The grid of prices that the shop names, or cents."""
+    return {key: rules.prices[key] for key in _GRIDS if key in rules.prices} or {"tick": _TICK}
 
 
 def held_prices(models: ChargedPrices, assumptions: Assumptions) -> NDArray[np.bool_]:
@@ -213,9 +230,6 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
     floor, ceiling = price_range(models, assumptions)
     rules = assumptions.rules
     advertised = rules.values("minimum_advertised_price", models.products, 0.0)
-    given = dict(rules.prices)
-    if not {"tick", "price_endings", "price_ladder"} & set(given):
-        given["tick"] = _TICK
     return Prices(
         floor=floor,
         ceiling=ceiling,
@@ -224,7 +238,7 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
         **rules.links(models.products, names),
-        **given,
+        **{**rules.prices, **_grid(rules)},
     )
 
 

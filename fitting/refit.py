@@ -24,6 +24,7 @@ from .customers import Customers, records
 from .demand import Priors
 from .fit_report import price_response
 from .fit_split import FitOptions, fit_split
+from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
 from .split import held_out, weeks_to_come
 from .zones import Zone, of_zone, zone_tables
@@ -104,7 +105,7 @@ class Refit(NamedTuple):
     Attributes:
         spec: The market of the weeks after the tables.
         price_response: As in the report of `fit`, by product.
-        notes: What is less than at the fit, a sentence each.
+        notes: What is less than at the fit, or than a usual week needs, a sentence each.
     """
 
     spec: MarketSpec
@@ -155,7 +156,8 @@ def refit(
     assert spec.history is not None, "a fitted market has one"
     used = {name for weights in _chosen(record["forecaster"]).values() for name in weights}
     lacks_networks = _LSTM in used and _NETWORKS not in record["forecaster"]
-    notes = (_NO_NETWORKS if lacks_networks else "", spec.history.doubt)
+    short = (line for line in ahead.plan if line.endswith(TOO_LITTLE))
+    notes = (_NO_NETWORKS if lacks_networks else "", *short, spec.history.doubt)
     return Refit(spec, price_response(market), tuple(filter(None, notes)))
 
 

@@ -26,6 +26,8 @@ DEFAULT_WEEKS = {"week": 12, "day": 4}
 _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
 _NAMED = 5
 _RECENT_WEEKS = 8
+# A regular price that held this long, but for rounding, is the current one; means over stores or days vary.
+_HELD_WEEKS, _SAME = 2, 1e-6
 _LONG_CLOSURE = 4 * WEEK
 
 
@@ -141,7 +143,7 @@ def held_out(
     held = min(holdout_weeks, max(weeks - _ENOUGH_WEEKS, int(_LEAST_SHARE * weeks)))
     start, closed = days[-held * per_week], _closed_weekdays(panel) if period == "day" else ()
     return Split(
-        products=_described(products, tables),
+        products=_described(products, tables, panel),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=_within(tables.sales, panel, start),
@@ -275,18 +277,24 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataF
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
-    """The regular price at the end of a panel, by product."""
-    recent = panel[
-        panel["week"] >= np.sort(panel["week"].unique())[-_RECENT_WEEKS * periods_in_a_week(panel["week"]) :][0]
-    ]
-    return recent.groupby("product")["regular_price"].median()
+    """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else a median."""
+    per_week = periods_in_a_week(panel["week"])
+    recent = panel.pivot(index="week", columns="product", values="regular_price")[-_RECENT_WEEKS * per_week :]
+    last = recent[-_HELD_WEEKS * per_week :]
+    return last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
 
 
-def _described(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
-    """The products with a name (their id if they have none) and the unit cost from the tables."""
+def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
+    """The products with a name (their id if they have none) and the unit cost from the tables.
+
+    Where the product table gives no cost, that is the last one of the sales.
+    """
     rows = products.reset_index(drop=True)
     name = rows["name"] if "name" in rows else rows["product"]
     rows = rows.assign(name=name.fillna(rows["product"]))
-    if tables.products is None or "unit_cost" not in tables.products or "unit_cost" in rows:
+    if tables.products is not None and "unit_cost" in tables.products and "unit_cost" not in rows:
+        rows = rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
+    if "unit_cost" not in panel:
         return rows
-    return rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
+    last = rows["product"].map(panel.groupby("product")["unit_cost"].last())
+    return rows.assign(unit_cost=rows["unit_cost"].fillna(last) if "unit_cost" in rows else last)

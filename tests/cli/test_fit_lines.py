@@ -7,6 +7,7 @@ from repricer import load_scenario
 from repricer.cli._fit_lines import (
     _bias_lines,
     _customer_lines,
+    _doubt_lines,
     _estimation_lines,
     _reference_line,
     _trend_error,
@@ -40,6 +41,13 @@ def test_weak_costs_and_unsettled_categories_are_said():
     weak, unsettled = _estimation_lines(report(False, False))
     assert "not used as an instrument" in weak
     assert "did not settle in tea" in unsettled
+
+
+def test_costs_by_week_are_asked_for_where_the_sales_have_none():
+    doubt = {"prices_follow_demand": 0.5, "prices_follow_demand_before": 0.9}
+    (without,) = _doubt_lines(doubt | report(None, True))
+    (weak,) = _doubt_lines(doubt | report(False, True))
+    assert without == weak + " (unit costs by week in the sales table would tell more)"
 
 
 def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that_were_not_released():

@@ -29,6 +29,11 @@ def test_what_is_saved_is_read_back(imported, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"shop", "shop.access.log"}
 
 
+def test_a_folder_may_be_named_by_a_text(imported, tmp_path):
+    save_tables(*imported, tmp_path / "shop")
+    pd.testing.assert_frame_equal(load_tables(str(tmp_path / "shop")).sales, imported[0].sales)
+
+
 def test_an_existing_folder_is_not_overwritten(imported, tmp_path):
     (tmp_path / "shop").mkdir()
     with pytest.raises(DataError, match="must be new; got"):

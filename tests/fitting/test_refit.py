@@ -69,6 +69,15 @@ def test_a_proof_that_was_too_far_off_stays_said(fitted):
     assert "2.5 times what the shop sold" in found.notes[0]
 
 
+def test_too_little_stock_for_a_usual_week_is_said(fitted):
+    tables = shop(46)
+    counts = pd.DataFrame(
+        {"date": tables.sales["date"].max(), "product": list("abcd"), "on_hand": [500.0, 3.0, 500.0, 0.0]}
+    )
+    (said,) = refit(replace(tables, stock=counts), fitted.report["refit"]).notes
+    assert said.startswith("For 2 of 4 products that is less than a usual week's sales: b, D;")
+
+
 def test_networks_read_newer_tables_with_the_weights_of_the_fit(fitted):
     record = fitted.report["refit"]["forecaster"]
     again = _forecaster(record, seed=7).fit(product_weeks(shop(46), products=CHOSEN))

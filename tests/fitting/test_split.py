@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from repricer.data import Tables
-from repricer.fitting.split import held_out, weeks_to_come
+from repricer.fitting.split import held_out, regular_price, weeks_to_come
 
 START = pd.Timestamp("2023-01-02")
 PRODUCTS = pd.DataFrame({"product": ["a", "b"], "category": "x"})
@@ -43,3 +45,27 @@ def test_a_long_closure_is_said_to_leave_forecasts_uncertain():
     said = held_out(shop([0, *range(2, 20), *range(30, 60)]), PRODUCTS, 4).plan
     assert "sold nothing in 11 of the weeks" in said[-2]
     assert said[-1].startswith("The shop was closed for 10 weeks from 2023-05-22: forecasts are less certain")
+
+
+def test_the_last_cost_in_the_sales_is_the_unit_cost_that_the_products_do_not_give():
+    tables = shop(range(30))
+    last = tables.sales["date"] >= START + pd.Timedelta(weeks=29)
+    sales = tables.sales.assign(unit_cost=last.map({True: 1.5, False: 2.0}))
+    assert held_out(replace(tables, sales=sales), PRODUCTS, 4).products["unit_cost"].tolist() == [1.5, 1.5]
+    given = PRODUCTS.assign(unit_cost=[1.0, None])
+    both = replace(tables, sales=sales, products=given)
+    assert held_out(both, PRODUCTS, 4).products["unit_cost"].tolist() == [1.0, 1.5]
+    assert held_out(both, given, 4).products["unit_cost"].tolist() == [1.0, 1.5]
+
+
+@pytest.mark.parametrize(("period", "days"), [("week", 1), ("day", 6)])
+def test_a_regular_price_that_moved_three_weeks_ago_is_the_current_one(period, days):
+    """One that differs between the last two weeks, as a mean over stores does, is the median of eight."""
+    tables, end = shop(range(30), per_week=days), START + pd.Timedelta(weeks=30)
+    moved = tables.sales["date"] >= end - pd.Timedelta(weeks=3)
+    varied = (tables.sales["product"] == "b") & (tables.sales["date"] >= end - pd.Timedelta(weeks=1))
+    sales = tables.sales.assign(regular_price=3.0 + 0.5 * moved + 0.1 * varied)
+    proof = held_out(replace(tables, sales=sales), PRODUCTS, 4, period=period)
+    assert regular_price(pd.concat([proof.past, proof.future])).to_dict() == {"a": 3.5, "b": 3.0}
+    planned = weeks_to_come(replace(tables, sales=sales), proof, 4).future
+    assert set(planned.loc[planned["product"] == "a", "regular_price"]) == {3.5}

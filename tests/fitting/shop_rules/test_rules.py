@@ -132,6 +132,18 @@ def test_prices_are_held_to_the_last_known_competing_price():
     assert not said(market({}, theirs), "ompeting price")
 
 
+@pytest.mark.parametrize(
+    ("grid", "most", "least"),
+    [({}, 1.47, 6.43), ({"tick": 0.05}, 1.45, 6.45), ({"price_endings": [0.49, 0.99]}, 0.99, 6.49),
+     ({"price_ladder": [1.0, 1.4, 3.0, 4.0, 7.0]}, 1.4, 7.0)],
+)  # fmt: skip
+def test_a_competing_price_that_leaves_no_other_one_leaves_one_of_the_grid(grid, most, least):
+    theirs = models(products=PRODUCTS.assign(competitor_price=[1.51, np.nan, np.nan, 8.03]))
+    spec = market({"shop": {"rival_at_most": 0.98, "rival_at_least": 0.8, "widening": 0.0, **grid}}, theirs)
+    assert spec.guardrails.low[[0, 3]].tolist() == pytest.approx([most, least])
+    assert spec.guardrails.high[[0, 3]].tolist() == pytest.approx([most, least])
+
+
 def test_a_rule_for_what_is_not_priced_is_said():
     rules = ShopRules.of({"product": {"9": {"band": 0.1}, "3": {"band": 0.1}}, "category": {"toys": {"band": 0.1}}})
     assert rules_in_words(rules, PRODUCTS)[-1] == (

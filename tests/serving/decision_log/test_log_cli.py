@@ -186,6 +186,24 @@ def test_outcomes_come_from_a_csv_and_faulty_rows_are_listed(path: Path, tmp_pat
     assert said("export", path, "--out", tmp_path / "sales.csv")["left_out"] == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"date;product;units\n" + b"2024-03-04;cider;1\n" * 9, "got no product in date;product;units; add it"),
+        (b"product,pieces\ncider,1\n", "got no units in product, pieces; add it"),
+        (b"", "got no product in an empty row; add it"),
+        ("product,units\nÖl,1\n".encode("cp1252"), "must be a CSV file in UTF-8"),
+    ],
+)
+def test_a_file_without_outcomes_is_one_line(content: bytes, words: str, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "sold.csv").write_bytes(content)
+    result = call("outcomes", path, tmp_path / "sold.csv")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert str(tmp_path / "sold.csv") in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_missing_file_of_outcomes_is_one_line(path: Path, tmp_path: Path) -> None:
     for place in (tmp_path / "none.csv", tmp_path):
         missing = call("outcomes", path, place)
