@@ -30,6 +30,8 @@ _BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String,
 _APART: dict[str, Any] = {"_part": pl.UInt32, "row": pl.Int64, "reason": pl.String, "text": pl.String}
 _LOOKED_AT = 1_000_000
 """Sale lines that are looked at for prices and units that are hardly meant; of more, an even share."""
+_MOSTLY = 100
+"""More unreadable rows than this, and than good ones, are no accident: the layout is not that of the file."""
 _COPIES, _COPIES_SHARE = 100, 0.05
 """More copied sale lines than both are no accident: whether they were sold, the shop has to say."""
 
@@ -100,7 +102,7 @@ class IncomingTable:
             progress: Called with the share of the weeks that are done.
 
         Raises:
-            DataError: No row is good, or many sale lines are copies and `duplicates` is not declared.
+            DataError: No row is good, most are faulty by themselves, or many sale lines are copies and `duplicates` is not declared.
         """
         weeks = sorted({week for part in self._done for week in part.weeks})
         specs = [column for column in self.schema.columns if column in self.columns]
@@ -122,14 +124,16 @@ class IncomingTable:
             yield good.drop("_some")
         if self.name == "sales" and self.layout.duplicates is None and copied > _COPIES:
             self._refuse_copies(copied)
-        if not self.kept:
+        unread = len(self._bad())
+        if not self.kept or unread > max(self.kept, _MOSTLY):
             rejects = self.rejects
             reason, rows = next(iter(rejects["reason"].value_counts().items()))
             first = _value(str(reason), rejects.loc[rejects["reason"] == reason, "text"].iloc[0])
+            least = "half of the rows" if self.kept else "at least one row"
             raise DataError(
-                f"{self.label}: at least one row must be good; got {len(rejects)} faulty ones, {rows} with '{reason}'{first}; "
-                "fix the file, or declare its layout, such as a currency sign or a decimal comma, in a mapping file (repricer "
-                "data mapping)"
+                f"{self.label}: {least} must be good; got {len(rejects):,} faulty ones, {rows:,} with '{reason}'{first}; "
+                "fix the file, or declare its layout, such as a date format, a currency sign or a decimal comma, in a mapping "
+                "file (repricer data mapping)"
             )
 
     @property

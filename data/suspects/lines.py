@@ -13,6 +13,8 @@ _SAME = 0.02
 # Rows of one unit that tell a product's price, and share of the lines of several units that makes a
 # pattern.
 _SINGLES, _PATTERN = 3, 0.005
+# So many lines of several products at one price are no accident.
+_MANY = 100
 
 
 def suspects(sales: pl.DataFrame) -> list[str]:
@@ -35,7 +37,7 @@ def suspects(sales: pl.DataFrame) -> list[str]:
         ~total & (pl.col("price_paid") > 0) & ((ratio > _PRICE_FACTOR) | (ratio < 1 / _PRICE_FACTOR))
     ).sort(ratio.log().abs(), descending=True)
     many = rows.filter((pl.col("units") >= _LEAST_UNITS) & (pl.col("units") > _UNITS_FACTOR * pl.col("usual")))
-    notes = []
+    notes = _one_price(rows)
     if len(far):
         row = far.row(0, named=True)
         notes.append(
@@ -57,6 +59,16 @@ def suspects(sales: pl.DataFrame) -> list[str]:
             "declare price_paid a total in a mapping file"
         )
     return notes
+
+
+def _one_price(rows: pl.DataFrame) -> list[str]:
+    """A note where many lines of several products have the same price."""
+    if len(rows) < _MANY or rows["product"].n_unique() == 1 or rows["price_paid"].n_unique() > 1:
+        return []
+    return [
+        f"all {len(rows):,} lines have the price {rows['price_paid'][0]:g}, whatever the product; is another column the "
+        "units, and this one their turnover?"
+    ]
 
 
 def _line_totals(rows: pl.DataFrame) -> pl.Series:

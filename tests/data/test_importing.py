@@ -204,10 +204,16 @@ def test_without_regular_price_the_price_paid_stands_in(write, key):
         (
             "sales.csv",
             "date,product,units,price_paid,store\n2024-01-01,A,,€ 3,x\n2024-01-02,A,1,€ 4,x\n2024-01-03,A,1,€ 4,x\n",
-            "2 with 'price_paid: is not a number', such as '€ 4'; fix the file, or declare its layout, such as a currency "
-            "sign or a decimal comma, in a mapping file (repricer data mapping)",
+            "2 with 'price_paid: is not a number', such as '€ 4'; fix the file, or declare its layout, such as a date "
+            "format, a currency sign or a decimal comma, in a mapping file (repricer data mapping)",
         ),
         ("sales.csv", "date,product,units,price_paid\n2024-01-01,A\n", "got 1 faulty ones, 1 with 'row: has 2 fields"),
+        (
+            "sales.csv",
+            "date,product,units,price_paid\n"
+            + "".join(f"2024-{day:02}-01,A,1,{n}\n" for day in range(1, 31) for n in range(10)),
+            "half of the rows must be good; got 180 faulty ones, 180 with 'date: is not a date",
+        ),
     ],
 )
 def test_a_file_that_is_wrong_as_a_whole_is_refused_in_one_line(write, key, name, text, message):

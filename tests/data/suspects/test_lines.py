@@ -44,3 +44,13 @@ def test_the_import_passes_the_suspicion_on(write, key):
     text = "date,product,units,price_paid\n" + "".join(f"2024-01-{d:02},A,1,3.87\n" for d in range(1, 20))
     _, report = import_tables({"sales": write("sales.csv", text + "2024-01-20,A,1,387\n")}, key=key)
     assert any("387 for 'A', usually 3.87" in note for note in report.notes)
+
+
+def test_turnover_taken_for_units_is_said():
+    """A mapping that divides the turnover by itself."""
+    rows = lines().with_columns(units=pl.col("price_paid") * pl.col("units"), price_paid=pl.lit(1.0))
+    (note,) = suspects(rows)
+    assert note == (
+        "all 400 lines have the price 1, whatever the product; is another column the units, and this one their turnover?"
+    )
+    assert suspects(rows.filter(pl.col("product") == "milk")) == []
