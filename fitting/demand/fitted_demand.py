@@ -291,8 +291,7 @@ def fit_demand(
         True
     """
     category, names = pd.factorize(products["category"])
-    if segments is None:
-        segments = SegmentUnits(np.ones((1, len(products))), np.ones(1))
+    segments = segments or SegmentUnits(np.ones((1, len(products))), np.ones(1))
     effects = effects_on_utility(grids, regular_price, remembered)
     parts = [np.flatnonzero(category == c) for c in range(len(names))]
     strength = np.array([instrument_strength(grids, here) for here in parts])
