@@ -82,13 +82,22 @@ def zone_tables(tables: Tables, zone: Zone) -> Tables:
         zone: The zone.
 
     Raises:
-        DataError: There is a plan, which knows no zones.
+        DataError: There is a plan, which knows no zones, or a count of stock of no one store beside several zones.
 
     Example:
         >>> own = zone_tables(tables, Zone("zone-1", price_zones(tables.sales)))  # doctest: +SKIP
     """
     if tables.plan is not None:
         raise DataError("a plan must hold for all stores; got price zones, whose prices differ; leave the plan out")
+    stock = tables.stock
+    if stock is not None and len(zone.stores) > 1:
+        # Each zone would start with the units of all.
+        nowhere = len(stock) if "store" not in stock else int(stock["store"].isna().sum())
+        if nowhere:
+            raise DataError(
+                f"stock must name the store of every count beside price zones; got {nowhere:,} of {len(stock):,} without; "
+                "name them, or leave the table stock out"
+            )
 
     def own(table: pd.DataFrame | None) -> pd.DataFrame | None:
         if table is None or "store" not in table:

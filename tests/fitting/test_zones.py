@@ -52,3 +52,13 @@ def test_what_zones_cannot_do_is_refused():
     plan = pd.DataFrame({"date": [TABLES.sales["date"].max()], "product": ["p0"], "price": [3.0]})
     with pytest.raises(DataError, match="a plan must hold for all stores"):
         zone_tables(Tables(TABLES.sales, TABLES.products, plan=plan), zone)
+    stock = pd.DataFrame({"date": plan["date"], "product": "p0", "on_hand": 9.0})
+    some = pd.concat([stock.assign(store="s0"), stock])
+    for counts in (stock, some):
+        with pytest.raises(
+            DataError, match=r"stock must name the store of every count .* got 1 of \d without; name them"
+        ):
+            zone_tables(Tables(TABLES.sales, stock=counts), zone)
+    alone = zone_tables(Tables(TABLES.sales, stock=stock), Zone("zone-1", {"zone-1": ("s0",)})).stock
+    assert alone is not None
+    assert alone["on_hand"].tolist() == [9.0]
