@@ -66,8 +66,13 @@ def price_zones(sales: pd.DataFrame, by: str = "zone") -> dict[str, tuple[str, .
             raise DataError(
                 f"zones must be at most {MOST_ZONES}; got {len(revenue)} stores; fit by zone, or some stores"
             )
-        ranked = [(store,) for store in revenue.sort_values(ascending=False).index]
-        return {f"store-{re.sub(r'[^a-z0-9]+', '-', str(store).lower())}": (store,) for (store,) in ranked}
+        found = dict[str, tuple[str, ...]]()
+        for rank, store in enumerate(revenue.sort_values(ascending=False).index, start=1):
+            name = f"store-{re.sub(r'[^a-z0-9]+', '-', str(store).lower())}"
+            while name in found:
+                name += f"-{rank}"
+            found[name] = (store,)
+        return found
     label = _grouped(_price_levels(sales)) if len(revenue) > 1 else np.ones(1, dtype=int)
     groups = revenue.groupby(label)
     ranked = groups.sum().sort_values(ascending=False, kind="stable").index
