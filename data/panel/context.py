@@ -68,8 +68,8 @@ def context_ahead(
     grid = pl.DataFrame({"product": products}).join(pl.DataFrame({"week": ahead.numbers()}), how="cross")
     signals = None if tables.signals is None else tables.signals[tables.signals["name"] == HOLIDAY]
     tables = Tables(tables.sales, promotions=tables.promotions, signals=signals)
-    planned = (tables.promotions, "start_date")
-    starts = {"promotion": planned, "discount": planned, "holiday": (signals, "date")}
+    starts = {"promotion": (tables.promotions, "start_date"), "holiday": (signals, "date")}
+    starts["discount"] = starts["promotion"]
     known = [
         column.set((column == 0) & (grid["week"] > _last_week(*starts[column.name], ahead)), None)
         for column in [*_promotion(tables, grid, ahead, ahead=True), *_signals(tables, grid, ahead)]
