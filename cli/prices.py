@@ -57,7 +57,8 @@ def command(
         policies = (scenario, *policies)
     options: dict[str, Any] = {"draws": draws, "risk": risk, "seed": seed}
     chosen, found, notes = tuple(dict.fromkeys(policies)), {}, list[str]()
-    for label, (stores, market) in _markets(scenario, zone).items():
+    markets = _markets(scenario, zone)
+    for label, (stores, market) in markets.items():
         found[label] = (stores, _list_of(label, stores, market, chosen, notes, **options))
     if notes:
         say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
@@ -73,6 +74,10 @@ def command(
     for label, (_, part) in found.items():
         say(f"{label}\n{part.verdict}" if len(found) > 1 else part.verdict)
     say(list_line(facts, out))
+    if len(found) > 1:
+        each = ", ".join(market for _, market in markets.values())
+        say(f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}")
+        return
     say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
 
 

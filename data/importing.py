@@ -21,6 +21,7 @@ from .sources.parts import Source
 from .sources.staging import Stage
 from .storage import FolderWriter, check_new, parts_beside
 from .suspects.customers import Habits
+from .suspects.stores import Stores
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
 Progress = Callable[[str, float], None]
@@ -207,7 +208,7 @@ def _import(
     tables: dict[str, IncomingTable], take: Callable[[str, Iterator[pl.DataFrame]], None], progress: Progress
 ) -> ImportReport:
     """Read the tables, and give the clean rows of each to `take`, in order, some at a time."""
-    habits, products = Habits(), list[pl.Series]()
+    habits, stores, products = Habits(), Stores(), list[pl.Series]()
     for name, table in tables.items():
         table.read(lambda share, name=name: progress(name, share))
         known = pl.concat(products) if products else None
@@ -215,6 +216,7 @@ def _import(
         def clean_rows(name: str = name, table: IncomingTable = table, known: pl.Series | None = known) -> Any:
             for rows in table.finish(known, lambda share: progress(f"{name} again, by day", share)):
                 habits.see(name, rows)
+                stores.see(name, rows)
                 if name == "products":
                     products.append(rows["product"].cast(pl.String))
                 yield rows
@@ -232,7 +234,7 @@ def _import(
         rejects=pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)[
             REJECT_COLUMNS
         ],
-        notes=tuple(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()),
+        notes=(*(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()), *stores.notes()),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
         flagged=habits.flagged(tables["sales"].returns),
     )

@@ -139,13 +139,17 @@ def _doubled(rows: pl.DataFrame, column: str) -> dict[str, pl.Series]:
 
 
 def _incomplete_signals(rows: pl.DataFrame) -> dict[str, pl.Series]:
-    price = rows["name"].cast(pl.String) == COMPETITOR_PRICE
+    name = rows["name"].cast(pl.String)
+    price, own = name == COMPETITOR_PRICE, [COMPETITOR_PRICE, HOLIDAY]
+    # Else, "Holiday" would be an index whose value holds for ever.
+    alike = name.str.to_lowercase().str.replace_all("[ -]", "_").is_in(own) & ~name.is_in(own)
     valueless = rows["value"].is_null() if "value" in rows else pl.repeat(True, len(rows), eager=True)
     productless = rows["product"].is_null() if "product" in rows else pl.repeat(True, len(rows), eager=True)
     return {
+        f"name: must be written as {' or '.join(own)}": alike.fill_null(False),
         f"product: is missing, a {COMPETITOR_PRICE} is for one product": price & productless,
         f"product: is given, only a {COMPETITOR_PRICE} is for one product": ~price & ~productless,
-        "value: is missing": valueless & (rows["name"].cast(pl.String) != HOLIDAY),
+        "value: is missing": valueless & (name != HOLIDAY),
         f"value: a {COMPETITOR_PRICE} must be above 0": price & (rows["value"] <= 0).fill_null(False)
         if "value" in rows
         else price & False,

@@ -128,7 +128,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         product=_id("Product counted."),
         on_hand=_number("Stock available for sale; 0 is a stockout.", "units", _NOT_NEGATIVE),
         store=_id("Store of the count.", **_OPTIONAL),
-        received=_number("Units delivered that day.", "units", _NOT_NEGATIVE, **_OPTIONAL),
+        received=_number("Units delivered that day; kept, but no fit reads it.", "units", _NOT_NEGATIVE, **_OPTIONAL),
     ),
     "promotions": _table(
         "One row per promotion of a product, in a store or the whole shop; promotions are planned, so known in advance.",
@@ -136,8 +136,8 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         end_date=_day("Last day; if missing, the promotion runs 7 days.", **_OPTIONAL),
         product=_id("Product promoted."),
         store=_id("Store; if missing, the whole shop, or `store_share` of its stores.", **_OPTIONAL),
-        kind=_text("Kind of promotion: display, mailer, coupon, ...", **_OPTIONAL),
-        discount=_share("Discount as a share of the regular price.", **_OPTIONAL),
+        kind=_text("Kind of promotion: display, mailer, coupon, ...; all kinds count alike.", **_OPTIONAL),
+        discount=_share("Discount as a share of the regular price; in weeks to come the planned one.", **_OPTIONAL),
         store_share=_share("Share of the shop's stores, in a row that names no store; 1 if missing.", **_OPTIONAL),
     ),
     "plan": _table(

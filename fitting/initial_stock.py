@@ -12,7 +12,10 @@ from ..data.weeks import WEEK, name_of
 from ..scenarios.errors import listed
 
 _RECENT_WEEKS = 4
-TOO_LITTLE = "what is on its way belongs into the column `delivery` of the plan."
+TOO_LITTLE = (
+    "what is on its way belongs into the column `delivery` of the plan, or with price zones, which take no plan, into the "
+    "counts."
+)
 """How the sentence ends that names products with less stock than a usual week's sales."""
 
 

@@ -29,8 +29,8 @@ def planned_weeks(
 
     The usual pattern is each product at its current regular price, with the reductions, displays
     and mailers of the same weeks a year ago; where the history is shorter, of the last weeks.
-    Promotions and holidays that the tables already hold for the weeks to come replace it, and so
-    does every row of the table `plan`.
+    Promotions, their discounts, and holidays that the tables already hold for the weeks to come replace
+    it, and so does every row of the table `plan`.
 
     Args:
         panel: The weekly panel of the products, as `product_weeks` returns it.
@@ -82,14 +82,16 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     # Before its first sale a product had no price, and no reduction.
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
     now = rows["product"].map(regular)
-    price = share * now
-    # In whole cents, as no other price can be charged; prices that this would move far are those of very small units.
-    cents = price.round(2)
-    near = (cents - price).abs() <= _ROUNDING * price
-    rows = rows.assign(regular_price=now, price=cents.where(near, price)).drop(columns="source")
+    rows = rows.assign(regular_price=now, price=_in_cents(share * now)).drop(columns="source")
     named = ["reductions"] * _reduced(panel) + [word for name, word in _WORDS.items() if name in panel]
     when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")
     return rows, f", with the {', '.join(named)} of the {when}" if named else ""
+
+
+def _in_cents(price: pd.Series) -> pd.Series:
+    """Prices in whole cents, as no others can be charged; those that this would move far are of very small units."""
+    cents = price.round(2)
+    return cents.where((cents - price).abs() <= _ROUNDING * price, price)
 
 
 def _reduced(panel: pd.DataFrame) -> bool:
@@ -113,8 +115,18 @@ def _with_known(rows: pd.DataFrame, known: pd.DataFrame, period: pd.Timedelta) -
     for name, word in _WORDS.items():
         if name in rows and name in found and found[name].notna().any():
             rows = rows.assign(**{name: found[name].fillna(rows[name])})
-            last = found["week"][found[name].notna()].max() + period - pd.Timedelta(days=1)
-            said.append(f"{word.capitalize()} until {last:%Y-%m-%d} are those that the tables hold already.")
+            # Beyond, only those that began before are known.
+            whole = found["week"][found[name].notna().groupby(found["week"]).transform("all")]
+            until = f"until {whole.max() + period - pd.Timedelta(days=1):%Y-%m-%d}" if len(whole) else "that run on"
+            said.append(f"{word.capitalize()} {until} are those that the tables hold already.")
+    off = found["discount"].fillna(0.0) if "discount" in found else 0 * rows["price"]
+    # A price of 0 is none; what is given away is for a plan to say.
+    off = off.where(off < 1, 0.0)
+    if (off > 0).any():
+        rows = rows.assign(price=_in_cents(rows["regular_price"] * (1 - off)).where(off > 0, rows["price"]))
+        said.append(
+            f"Promotions that the tables hold already state a discount for {int((off > 0).sum())} of these prices."
+        )
     return rows, said
 
 

@@ -66,8 +66,13 @@ def price_zones(sales: pd.DataFrame, by: str = "zone") -> dict[str, tuple[str, .
             raise DataError(
                 f"zones must be at most {MOST_ZONES}; got {len(revenue)} stores; fit by zone, or some stores"
             )
-        ranked = [(store,) for store in revenue.sort_values(ascending=False).index]
-        return {f"store-{re.sub(r'[^a-z0-9]+', '-', str(store).lower())}": (store,) for (store,) in ranked}
+        found = dict[str, tuple[str, ...]]()
+        for rank, store in enumerate(revenue.sort_values(ascending=False).index, start=1):
+            name = f"store-{re.sub(r'[^a-z0-9]+', '-', str(store).lower())}"
+            while name in found:
+                name += f"-{rank}"
+            found[name] = (store,)
+        return found
     label = _grouped(_price_levels(sales)) if len(revenue) > 1 else np.ones(1, dtype=int)
     groups = revenue.groupby(label)
     ranked = groups.sum().sort_values(ascending=False, kind="stable").index
@@ -82,13 +87,22 @@ def zone_tables(tables: Tables, zone: Zone) -> Tables:
         zone: The zone.
 
     Raises:
-        DataError: There is a plan, which knows no zones.
+        DataError: There is a plan, which knows no zones, or a count of stock of no one store beside several zones.
 
     Example:
         >>> own = zone_tables(tables, Zone("zone-1", price_zones(tables.sales)))  # doctest: +SKIP
     """
     if tables.plan is not None:
         raise DataError("a plan must hold for all stores; got price zones, whose prices differ; leave the plan out")
+    stock = tables.stock
+    if stock is not None and len(zone.stores) > 1:
+        # Each zone would start with the units of all.
+        nowhere = len(stock) if "store" not in stock else int(stock["store"].isna().sum())
+        if nowhere:
+            raise DataError(
+                f"stock must name the store of every count beside price zones; got {nowhere:,} of {len(stock):,} without; "
+                "name them, or leave the table stock out"
+            )
 
     def own(table: pd.DataFrame | None) -> pd.DataFrame | None:
         if table is None or "store" not in table:

@@ -22,7 +22,7 @@ from ..atomic import whole_file, write_whole
 from ..pricing import PriceEndings, PriceLadder
 from . import description
 from .checks import is_name
-from .errors import ScenarioError, nearest
+from .errors import ScenarioError, listed, nearest
 from .fields import as_numbers, shown
 from .sampler import sample_by_name
 from .spec import MarketSpec
@@ -138,7 +138,10 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
     if at:
         return stressed(load_scenario(base), stress)
     if Path(text).is_dir():
-        raise ScenarioError(f"scenario must be a folder with scenario.toml; got {shown(text)} without one; fix it")
+        # A folder of price zones, or of the parts of a catalogue, holds several markets.
+        inside = sorted(str(file.parent) for file in Path(text).glob("*/scenario.toml"))
+        fix = f"name one of those in it: {listed(inside)}" if inside else "fix it"
+        raise ScenarioError(f"scenario must be a folder with scenario.toml; got {shown(text)} without one; {fix}")
     if Path(text).name != text or text.endswith(".toml"):
         raise ScenarioError(
             f"scenario must be a TOML file or a folder with one; got {shown(text)}, which does not exist; check the path"

@@ -109,7 +109,7 @@ def _rows(state: dict[str, Any], answer: PriceAnswer, when: list[Any], more: lis
             proposed,
             price.price,
             *price.discounts.values(),
-            safe_text(" ".join(shown)),
+            safe_text("; ".join(shown)),
             " ".join(rules),
             answer.bundle[:12],
             *(_cells(answer, price)[name] for name in more),

@@ -55,7 +55,8 @@ def context_ahead(
 
     Returns:
         One row per product and week: `product`, `week` and, where the tables hold any, `promotion`
-        and `holiday`, as in the panel; NaN in the weeks after the last promotion or holiday known.
+        and `holiday`, as in the panel, and `discount`, the mean discount of the promotions over stores and
+        days; NaN where there is none after the last that begins.
 
     Example:
         >>> holiday = pd.DataFrame({"date": [pd.Timestamp("2024-01-09")], "name": ["holiday"], "value": [1.0]})
@@ -68,9 +69,10 @@ def context_ahead(
     signals = None if tables.signals is None else tables.signals[tables.signals["name"] == HOLIDAY]
     tables = Tables(tables.sales, promotions=tables.promotions, signals=signals)
     starts = {"promotion": (tables.promotions, "start_date"), "holiday": (signals, "date")}
+    starts["discount"] = starts["promotion"]
     known = [
-        column.set(grid["week"] > _last_week(*starts[column.name], ahead), None)
-        for column in [*_promotion(tables, grid, ahead), *_signals(tables, grid, ahead)]
+        column.set((column == 0) & (grid["week"] > _last_week(*starts[column.name], ahead)), None)
+        for column in [*_promotion(tables, grid, ahead, ahead=True), *_signals(tables, grid, ahead)]
     ]
     return pl.DataFrame([grid["product"], *ahead.first_days(grid["week"]).to_frame(), *known]).to_pandas()
 
@@ -81,28 +83,42 @@ def _last_week(table: pd.DataFrame | None, column: str, weeks: Weeks) -> int:
     return int((table[column].max() - weeks.first).days // weeks.days)
 
 
-def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:
+def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool = False) -> Iterator[pl.Series]:
+    """The column `promotion` and, of weeks to come, `discount`, for those of the past are in the prices."""
     if tables.promotions is None:
         return
-    rows = to_polars(tables.promotions, ["start_date", "end_date", "product", "store", "store_share"])
+    rows = to_polars(tables.promotions, ["start_date", "end_date", "product", "store", "store_share", "discount"])
     week_long = pl.col("start_date") + pl.duration(days=6)
     end = pl.coalesce("end_date", week_long) if "end_date" in rows else week_long
     rows = rows.with_columns(
+        end=end,
         first=weeks.number(pl.col("start_date")).clip(lower_bound=0),
         last=weeks.number(end).clip(upper_bound=weeks.count - 1),
     ).filter((pl.col("first") <= pl.col("last")) & pl.col("product").is_in(grid["product"].unique().implode()))
     rows = rows.with_columns(week=pl.int_ranges("first", pl.col("last") + 1, dtype=pl.Int32)).explode("week")
+    yield _onto(grid, _over_stores(tables, rows, pl.lit(1.0)), "share").fill_null(0.0).alias("promotion")
+    if ahead and "discount" in rows:
+        before, until = ((pl.col(day) - weeks.first).dt.total_days() for day in ("start_date", "end"))
+        begin = pl.col("week") * weeks.days
+        days = pl.min_horizontal(until, begin + weeks.days - 1) - pl.max_horizontal(before, begin) + 1
+        off = pl.col("discount").fill_null(0.0) * days / weeks.days
+        yield _onto(grid, _over_stores(tables, rows, off), "share").fill_null(0.0).alias("discount")
+
+
+def _over_stores(tables: Tables, rows: pl.DataFrame, value: pl.Expr) -> pl.DataFrame:
+    """The mean of a value of promotions over the shop's stores, by product and week, as `share`."""
+    rows = rows.with_columns(value=value)
     named = pl.col("store").is_not_null() if "store" in rows else pl.lit(False)
     share = pl.col("store_share").fill_null(1.0) if "store_share" in rows else pl.lit(1.0)
-    whole = rows.filter(~named).group_by(_KEYS).agg(share.max().alias("share"))
-    if "store" in rows:
-        selling = _stores(tables, rows["store"].clear())
-        known = (selling if len(selling) else rows["store"].drop_nulls()).unique()
-        here = rows.filter(pl.col("store").is_in(known.implode()))
-        counted = here.group_by(_KEYS).agg((pl.col("store").n_unique() / len(known)).alias("share"))
-        # Both may describe the same stores, so only the larger of the two shares is certain.
-        whole = pl.concat([whole, counted]).group_by(_KEYS).agg(pl.col("share").max())
-    yield _onto(grid, whole, "share").fill_null(0.0).alias("promotion")
+    whole = rows.filter(~named).group_by(_KEYS).agg((share * pl.col("value")).max().alias("share"))
+    if "store" not in rows:
+        return whole
+    selling = _stores(tables, rows["store"].clear())
+    known = (selling if len(selling) else rows["store"].drop_nulls()).unique()
+    here = rows.filter(pl.col("store").is_in(known.implode())).group_by([*_KEYS, "store"]).agg(pl.col("value").max())
+    counted = here.group_by(_KEYS).agg((pl.col("value").sum() / len(known)).alias("share"))
+    # Both may describe the same stores, so only the larger of the two shares is certain.
+    return pl.concat([whole, counted]).group_by(_KEYS).agg(pl.col("share").max())
 
 
 def _stores(tables: Tables, none: pl.Series) -> pl.Series:

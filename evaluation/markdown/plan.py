@@ -55,7 +55,7 @@ class ProductPlan:
         sell_through: Expected share of the stock that is sold, and both ends of its 90% interval.
         probability: Probability that the sell-through asked for is met.
         met: Whether that is at least the confidence asked for.
-        revenue: Expected revenue, currency.
+        revenue: Expected revenue of the units sold, currency.
         salvage: Expected value of the units left over, currency.
         can_meet: Whether an allowed schedule meets the target with the confidence; else these
             prices sell the most.
@@ -176,7 +176,8 @@ def _season(
     names = ("initial_units", "order_up_to_units", "max_order_units", "salvage_value")
     section = {name: getattr(spec.stock, name).copy() for name in names}
     for item in items:
-        values = (item.on_hand, 0, 0, item.salvage_value)
+        # What is left over is counted beside the market's revenue, not in it.
+        values = (item.on_hand, 0, 0, 0)
         for name, value in zip(names, values, strict=True):
             section[name][item.product] = value
     season = periods_of(spec, first, last - first + 1)

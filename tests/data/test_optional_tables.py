@@ -45,6 +45,7 @@ def test_good_tables_come_through_whole_and_are_kept(write, key, tmp_path):
         ("signals", "2024-01-01,competitor_price,2.5,", "product: is missing, a competitor_price is for one product"),
         ("signals", "2024-01-01,news,2.5,A", "product: is given, only a competitor_price is for one product"),
         ("signals", "2024-01-01,news,,", "value: is missing"),
+        ("signals", "2024-01-01,Holiday,1,", "name: must be written as competitor_price or holiday"),
         ("signals", "2024-01-01,competitor_price,0,A", "value: a competitor_price must be above 0"),
         ("signals", "2024-01-01,competitor_price,2,Z", "product: not in the product table"),
         ("stock", "2024-01-01,A,many,s1,", "on_hand: is not a number"),

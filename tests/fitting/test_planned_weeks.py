@@ -107,6 +107,38 @@ def test_promotions_and_holidays_in_the_tables_replace_the_pattern_as_far_as_the
     ]
 
 
+def test_discounts_of_promotions_to_come_reduce_the_regular_price():
+    promotions = pd.DataFrame(
+        {
+            "start_date": [*days(60, 61, 62), days(63)[0] + pd.Timedelta(days=5)],
+            "end_date": [pd.NaT, pd.NaT, days(62)[0] + pd.Timedelta(days=6), pd.NaT],
+            "product": "p1",
+            "store": [None, "a", None, None],
+            "discount": [0.25, 0.3, None, 0.35],
+        }
+    )
+    tables = shop(60, promotions=promotions)
+    tables.sales["store"] = np.where(tables.sales["product"] == "p0", "a", "b")
+    found, said = ahead(tables, weeks=5)
+    # Of a store alone, half; of two days, two sevenths; the week after has the other five.
+    assert found["price"]["p1"].tolist() == [15, 17, 20, 18, 15]
+    assert found["price"]["p0"].tolist() == [12, 6, 12, 12, 12]
+    assert list(said[-2:]) == [
+        "Displays and mailers until 2025-03-23 are those that the tables hold already.",
+        "Promotions that the tables hold already state a discount for 4 of these prices.",
+    ]
+    given = pd.DataFrame({"date": days(60), "product": ["p1"], "price": [19.0]})
+    found, said = ahead(shop(60, promotions=promotions, plan=given), weeks=2)
+    assert found["price"]["p1"].tolist() == [19, 14]
+
+
+def test_a_promotion_that_runs_on_is_known_in_all_its_weeks():
+    promotions = pd.DataFrame({"start_date": days(59), "end_date": days(62), "product": "p1"})
+    found, said = ahead(shop(60, promotions=promotions), weeks=4)
+    assert found["promotion"]["p1"].tolist() == [1, 1, 1, 0]
+    assert list(said[1:]) == ["Displays and mailers that run on are those that the tables hold already."]
+
+
 def test_the_plan_wins():
     plan = pd.DataFrame(
         {

@@ -28,6 +28,15 @@ def test_each_store_can_be_a_zone_but_not_each_of_83():
         price_zones(TABLES.sales.drop(columns="store"))
 
 
+def test_stores_whose_names_differ_in_other_signs_alone_are_all_kept():
+    few = chain(stores=3).sales
+    for names in (("Nord 1", "nord-1", "Süd"), ("東京", "大阪", "京都"), ("a", "A", "a-2")):
+        zones = price_zones(
+            few.assign(store=few["store"].map(dict(zip(("s0", "s1", "s2"), names, strict=True)))), "store"
+        )
+        assert sorted(zones.values()) == sorted((name,) for name in names)
+
+
 def test_sales_of_all_zones_at_one_price_level():
     zone = Zone("zone-2", ZONES)
     own = zone_tables(TABLES, zone).sales
@@ -52,3 +61,13 @@ def test_what_zones_cannot_do_is_refused():
     plan = pd.DataFrame({"date": [TABLES.sales["date"].max()], "product": ["p0"], "price": [3.0]})
     with pytest.raises(DataError, match="a plan must hold for all stores"):
         zone_tables(Tables(TABLES.sales, TABLES.products, plan=plan), zone)
+    stock = pd.DataFrame({"date": plan["date"], "product": "p0", "on_hand": 9.0})
+    some = pd.concat([stock.assign(store="s0"), stock])
+    for counts in (stock, some):
+        with pytest.raises(
+            DataError, match=r"stock must name the store of every count .* got 1 of \d without; name them"
+        ):
+            zone_tables(Tables(TABLES.sales, stock=counts), zone)
+    alone = zone_tables(Tables(TABLES.sales, stock=stock), Zone("zone-1", {"zone-1": ("s0",)})).stock
+    assert alone is not None
+    assert alone["on_hand"].tolist() == [9.0]

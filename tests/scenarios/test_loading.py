@@ -123,3 +123,8 @@ def test_a_missing_path_is_called_one(path):
 def test_a_folder_without_a_scenario_is_called_one(tmp_path):
     with pytest.raises(ScenarioError, match=r"must be a folder with scenario\.toml; got .* without one"):
         load_scenario(tmp_path)
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scenario.toml").touch()
+    with pytest.raises(ScenarioError, match=r"without one; name one of those in it: \S+a, \S+b$"):
+        load_scenario(tmp_path)

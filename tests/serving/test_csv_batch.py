@@ -45,8 +45,22 @@ def test_each_market_is_priced_as_its_state(one: Bundle, tmp_path: Path) -> None
     assert [float(row["price"]) for row in north] == [item.price for item in answer.prices]
     assert [row["rules"].split() for row in north] == [[c.rule for c in item.trail] for item in answer.prices]
     assert float(north[2]["discount:loyal"]) == answer.prices[2].discounts["loyal"]
-    shown = {segment: row["product"] for row in north for segment in row["shown_to"].split()}
+    shown = {segment: row["product"] for row in north for segment in filter(None, row["shown_to"].split("; "))}
     assert shown == {segment: product for segment, product in answer.recommendations.items() if product}
+
+
+def test_segments_with_spaces_in_their_names_can_be_told_apart(
+    one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor, out = Predictor(one), tmp_path / "out.csv"
+    shown = {"deal-seeking, low-spending": "cider", "full-price, low-spending": "cider"}
+    price_all = predictor.price_all
+    monkeypatch.setattr(
+        predictor, "price_all", lambda asked: [replace(answer, recommendations=shown) for answer in price_all(asked)]
+    )
+    price_file(predictor, written(tmp_path, ROWS), out)
+    with out.open(encoding="utf-8") as file:
+        assert {row["shown_to"] for row in csv.DictReader(file)} == {"", "; ".join(shown)}
 
 
 def test_prices_outside_what_was_charged_are_marked(one: Bundle, tmp_path: Path) -> None:

@@ -128,6 +128,10 @@ def test_what_cannot_be_met_is_said_and_sells_the_most(spec: MarketSpec) -> None
     assert (light.can_meet, light.met, light.probability) == (False, False, 0.0)
     assert light.price == (10.0,) * 8
     assert (warm.can_meet, warm.price, warm.changes) == (False, (60.0,) * 8, 0)
+    for item, regular in ((light, 40.0), (warm, 60.0)):
+        share = item.sell_through[0]
+        assert item.revenue == pytest.approx(item.price[0] * share * item.on_hand)
+        assert item.salvage == pytest.approx(0.1 * regular * (1 - share) * item.on_hand)
 
 
 def test_a_price_from_above_its_ceiling_falls_on(spec: MarketSpec) -> None:
