@@ -87,8 +87,8 @@ class Residuals:
         # What an infinite error says is the same under both.
         error = np.where(np.isfinite(error), error, 1e6)
 
-        def likelihood(elasticity: Array) -> Array:
+        def log_likelihood(elasticity: Array) -> Array:
             return special.logsumexp(stats.norm.logpdf(own, elasticity, error), axis=0) - np.log(len(elasticity))
 
         alone = borrowed.mean(axis=0) * np.exp(UNLIKE_SPREAD * _SCORES)
-        return likelihood(alone) + special.logit(unlike) > likelihood(borrowed)
+        return log_likelihood(alone) + special.logit(unlike) > log_likelihood(borrowed)

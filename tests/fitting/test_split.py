@@ -69,3 +69,10 @@ def test_a_regular_price_that_moved_three_weeks_ago_is_the_current_one(period, d
     assert regular_price(pd.concat([proof.past, proof.future])).to_dict() == {"a": 3.5, "b": 3.0}
     planned = weeks_to_come(replace(tables, sales=sales), proof, 4).future
     assert set(planned.loc[planned["product"] == "a", "regular_price"]) == {3.5}
+
+
+def test_a_product_that_sold_nothing_in_the_last_week_has_the_regular_price_of_the_week_before():
+    weeks = pd.date_range(START, periods=10, freq="7D")
+    rows = [{"week": week, "product": name, "regular_price": 3.0} for week in weeks for name in "ab"]
+    panel = pd.DataFrame(rows[:-1]).assign(regular_price=lambda table: 3.0 + (table["week"] >= weeks[8]))
+    assert regular_price(panel).to_dict() == {"a": 4.0, "b": 4.0}
