@@ -135,9 +135,9 @@ def fit(
         tables = load_tables(Path(tables))
     rules = (assumptions := assumptions or Assumptions()).rules
     products = rules.chosen_from(priced_products(tables, rules) if products is None else products)
-    tables, zone_sales = of_zone(tables, zone, list(products["product"]))
-    split = held_out(tables, products, holdout_weeks, zone_sales, period)
-    ahead = weeks_to_come(tables, split, weeks, zone_sales)
+    tables, zones = of_zone(tables, zone, list(products["product"]))
+    split = held_out(tables, products, holdout_weeks, zones, period)
+    ahead = weeks_to_come(tables, split, weeks, zones)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
     options = FitOptions(

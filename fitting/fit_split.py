@@ -147,7 +147,10 @@ def _response(split: Split, customers: Customers, regression: PriceResponse, opt
     response = customers.elasticity / np.average(customers.elasticity, weights=customers.units.sum(axis=1))
     return fit_demand(
         SalesGrids.of(
-            split.past, list(products["product"]), split.sales if split.zone_sales is None else split.zone_sales
+            split.past,
+            list(products["product"]),
+            split.sales if split.zone_sales is None else split.zone_sales,
+            split.context,
         ),
         products,
         regular_price(split.past)[products["product"]].to_numpy(dtype=np.float64),

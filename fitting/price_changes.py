@@ -66,7 +66,7 @@ class _Changes:
         self.demand, self.units = demand, grids.units[:, last].sum(axis=0)
         price = grids.price[0, last]
         known = np.isfinite(price) & ~grids.sold_out[:, last].any(axis=0)
-        shown = None if grids.promotion is None or PROMOTION not in demand.effects else grids.promotion[last]
+        shown = None if grids.promotion is None or PROMOTION not in demand.effects else grids.promotion[0, last]
         charged = np.where(known, price, demand.regular_price)
         # Where prices follow demand, the shop's own come with more than the answer to the price.
         found = suspect_effects(grids)

@@ -141,9 +141,9 @@ def refit(
     products = pd.DataFrame(record["products"])
     _check_products(tables, products)
     on_step("weekly sales")
-    tables, zone_sales = of_zone(tables, _zone(record), list(products["product"]))
+    tables, zones = of_zone(tables, _zone(record), list(products["product"]))
     ahead = weeks_to_come(
-        tables, held_out(tables, products, 1, zone_sales, _period(record)), weeks or record["weeks"], zone_sales
+        tables, held_out(tables, products, 1, zones, _period(record)), weeks or record["weeks"], zones
     )
     on_step("demand forecasters")
     forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)

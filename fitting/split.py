@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..data import DataError, Tables, choose_products, product_weeks
+from ..data import DataError, Tables, choose_products, context_by_store, product_weeks
 from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
+from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 from .shop_rules import ShopRules
+from .zones import AllZones
 
 # Less history can tell no price response at all; days tell more of it than weeks.
 _LEAST_WEEKS = {"week": 12, "day": 8}
@@ -41,8 +43,9 @@ class Split:
         future: Panel rows of the weeks to simulate; without units where these are still to come.
         sales: Sale lines of all products before the split.
         plan: How the prices of weeks to come are known, and what a short history leaves unknown, in sentences.
-        zone_sales: Sale lines of all zones before the split, at this one's price level, with the zone as
-            their store; None for one zone. Zones share their response to prices.
+        zone_sales: Sale lines of all zones before the split, as `AllZones` has them; None for one zone.
+        context: Displays and stock-outs of each zone, otherwise of each of a few stores, as
+            `data.context_by_store` returns them; None where they are not told apart.
         initial_units: (N,) units that weeks to come start with, NaN where not known; None for past weeks.
         closed: Weekdays, 0 is Monday, on which a shop that is taken by day never sold anything.
     """
@@ -53,6 +56,7 @@ class Split:
     sales: pd.DataFrame
     plan: tuple[str, ...] = ()
     zone_sales: pd.DataFrame | None = None
+    context: pd.DataFrame | None = None
     initial_units: np.ndarray | None = None
     closed: tuple[int, ...] = ()
 
@@ -119,14 +123,14 @@ def held_out(
     tables: Tables,
     products: pd.DataFrame,
     holdout_weeks: int,
-    zone_sales: pd.DataFrame | None = None,
+    zones: AllZones | None = None,
     period: str = "week",
 ) -> Split:
     """The last weeks of the data as the weeks to simulate.
 
     Args:
         holdout_weeks: Number of last weeks; fewer where the history is short.
-        zone_sales: Sale lines of all zones, as `Split` describes them.
+        zones: What was sold in all zones, for the fit of one.
         period: What the panel is of: week or day.
 
     Raises:
@@ -148,8 +152,19 @@ def held_out(
         future=panel[panel["week"] >= start],
         sales=_within(tables.sales, panel, start),
         plan=(*_unknown(weeks, held, holdout_weeks), *_by_day(panel, closed, weeks), *_closed(panel, closed)),
-        zone_sales=None if zone_sales is None else _within(zone_sales, panel, start),
+        zone_sales=None if zones is None else _within(zones.sales, panel, start),
+        context=_context(tables, panel, zones),
         closed=closed,
+    )
+
+
+def _context(tables: Tables, panel: pd.DataFrame, zones: AllZones | None) -> pd.DataFrame | None:
+    """Displays and stock-outs of each zone or of each of a few stores."""
+    if zones is not None:
+        return context_by_store(zones.tables, panel, zones.stores)
+    stores = tables.sales["store"].unique() if "store" in tables.sales else ()
+    return (
+        context_by_store(tables, panel, {name: [name] for name in stores}) if 1 < len(stores) <= MOST_STORES else None
     )
 
 
@@ -253,14 +268,14 @@ def _long_closure(panel: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataFrame | None = None) -> Split:
+def weeks_to_come(tables: Tables, proof: Split, weeks: int, zones: AllZones | None = None) -> Split:
     """The weeks after the data as the weeks to simulate, at the shop's planned prices.
 
     Args:
         tables: The shop's tables; `plan` overrides the usual pattern.
         proof: The split with the last weeks held out.
         weeks: Number of calendar weeks.
-        zone_sales: Sale lines of all zones, as `Split` describes them.
+        zones: As for `held_out`.
 
     Raises:
         ValueError: The plan has no row for these weeks and products.
@@ -271,9 +286,15 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone_sales: pd.DataF
     end = panel["week"].max() + proof.period
     recent = panel[panel["week"] >= end - _RECENT_WEEKS * WEEK]
     units, stock = initial_stock(tables, proof.products, end, recent.groupby("product")["units"].mean(), proof.period)
-    sales = _within(tables.sales, panel, end)
-    zone_sales = None if zone_sales is None else _within(zone_sales, panel, end)
-    return Split(proof.products, panel, future, sales, (*proof.plan, *plan, *stock), zone_sales, units, proof.closed)
+    return replace(
+        proof,
+        past=panel,
+        future=future,
+        sales=_within(tables.sales, panel, end),
+        plan=(*proof.plan, *plan, *stock),
+        zone_sales=None if zones is None else _within(zones.sales, panel, end),
+        initial_units=units,
+    )
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,20 @@ class Zone:
     """
 
     name: str
+    stores: Mapping[str, Sequence[str]]
+
+
+class AllZones(NamedTuple):
+    """What was sold in all zones of a shop, for the fit of one: they share their response to prices.
+
+    Attributes:
+        sales: Sale lines at the price level of the one, with the zone of each line as its store.
+        tables: The tables of the whole shop.
+        stores: The stores of each zone.
+    """
+
+    sales: pd.DataFrame
+    tables: Tables
     stores: Mapping[str, Sequence[str]]
 
 
@@ -107,7 +122,8 @@ def zone_tables(tables: Tables, zone: Zone) -> Tables:
     def own(table: pd.DataFrame | None) -> pd.DataFrame | None:
         if table is None or "store" not in table:
             return table
-        return table[table["store"].isin(zone.stores[zone.name]) | table["store"].isna()]
+        here = table[table["store"].isin(zone.stores[zone.name]) | table["store"].isna()]
+        return here if len(here) else None
 
     return replace(tables, **{name: own(getattr(tables, name)) for name in ("sales", "stock", "promotions")})
 
@@ -146,8 +162,8 @@ def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> 
     return lines.assign(price_paid=lines["price_paid"] * own, regular_price=lines["regular_price"] * own)
 
 
-def of_zone(tables: Tables, zone: Zone | None, products: Sequence[str]) -> tuple[Tables, pd.DataFrame | None]:
-    """The tables of a zone, and the sale lines of all zones at its price level; for no zone the tables as they are.
+def of_zone(tables: Tables, zone: Zone | None, products: Sequence[str]) -> tuple[Tables, AllZones | None]:
+    """The tables of a zone, and what was sold in all zones; for no zone the tables as they are.
 
     Args:
         zone: The zone; None for all stores.
@@ -162,7 +178,7 @@ def of_zone(tables: Tables, zone: Zone | None, products: Sequence[str]) -> tuple
     """
     if zone is None:
         return tables, None
-    return zone_tables(tables, zone), at_price_level(tables.sales, zone, products)
+    return zone_tables(tables, zone), AllZones(at_price_level(tables.sales, zone, products), tables, zone.stores)
 
 
 def _price_levels(sales: pd.DataFrame) -> pd.DataFrame:

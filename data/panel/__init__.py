@@ -1,7 +1,7 @@
 """From sale lines to the weekly panel that every model is fitted on."""
 
-from .context import context_ahead
+from .context import context_ahead, context_by_store
 from .regular_prices import regular_prices
 from .weekly import product_weeks, whole_weeks
 
-__all__ = ["context_ahead", "product_weeks", "regular_prices", "whole_weeks"]
+__all__ = ["context_ahead", "context_by_store", "product_weeks", "regular_prices", "whole_weeks"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import pandas as pd
@@ -10,7 +10,7 @@ import polars as pl
 
 from ..schema import COMPETITOR_PRICE, HOLIDAY
 from ..tables import Tables
-from ..weeks import WEEK, Weeks, to_polars
+from ..weeks import WEEK, Weeks, period_of, to_polars
 
 _KEYS = ["product", "week"]
 _Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
@@ -75,6 +75,44 @@ def context_ahead(
         for column in [*_promotion(tables, grid, ahead, ahead=True), *_signals(tables, grid, ahead)]
     ]
     return pl.DataFrame([grid["product"], *ahead.first_days(grid["week"]).to_frame(), *known]).to_pandas()
+
+
+def context_by_store(tables: Tables, panel: pd.DataFrame, stores: Mapping[str, Sequence[str]]) -> pd.DataFrame | None:
+    """Displays and stock-outs in each of several groups of stores, where the tables tell them apart.
+
+    Args:
+        tables: The shop's tables.
+        panel: Products and weeks, as `product_weeks` returns them.
+        stores: The stores of each group.
+
+    Returns:
+        One row per group and row of the panel: `store`, the name of the group, `product`, `week` and, as in the
+        panel, `promotion` and `stockout`, where there are such tables; None where none of them names a store.
+
+    Example:
+        >>> day = pd.Timestamp("2024-01-01")
+        >>> shown = pd.DataFrame({"start_date": [day], "product": ["tea"], "store": ["a"]})
+        >>> panel = pd.DataFrame({"product": ["tea"], "week": [day]})
+        >>> shop = Tables(pd.DataFrame({"store": ["a", "b"]}), promotions=shown)
+        >>> context_by_store(shop, panel, {"a": ["a"], "b": ["b"]})["promotion"].tolist()
+        [1.0, 0.0]
+    """
+    given = {name: table for name in ("promotions", "stock") if (table := getattr(tables, name)) is not None}
+    if not any("store" in table and table["store"].notna().any() for table in given.values()):
+        return None
+    weeks = Weeks(panel["week"].min().to_pydatetime(), panel["week"].nunique(), period_of(panel["week"]).days)
+    keys = panel[_KEYS].reset_index(drop=True)
+    grid = to_polars(keys, _KEYS).with_columns(week=weeks.number(pl.col("week")))
+    parts = []
+    for group, names in stores.items():
+        own = {
+            name: table[table["store"].isin(names) | table["store"].isna()] if "store" in table else table
+            for name, table in given.items()
+        }
+        here = Tables(pd.DataFrame({"store": list(names)}), **own)
+        found = pl.DataFrame([*_promotion(here, grid, weeks), *_stockout(here, grid, weeks)]).to_pandas()
+        parts.append(pd.concat([keys.assign(store=group), found], axis=1))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _last_week(table: pd.DataFrame | None, column: str, weeks: Weeks) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from ...data.weeks import DAY, period_of, periods_in_a_week
 
 Array = NDArray[np.float64]
 # With more stores, or fewer units a week in a store, the shop is taken as one.
-_MOST_STORES, _LEAST_UNITS = 20, 2.0
+MOST_STORES = 20
+"""More do not count by themselves in the price response."""
+_LEAST_UNITS = 2.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class SalesGrids:
             NaN before the first sale, and where the shop or store was closed.
         regular: (G, W, N) regular price, currency per unit; NaN before the first sale.
         sold_out: (G, W, N) whether the product sold out.
-        promotion: (W, N) share of stores with a display or mailer; None if not recorded.
+        promotion: (G, W, N) share of stores with a display or mailer; None if not recorded.
         unit_cost: (W, N) cost of a unit in that week, currency; None if it is not known or never
             moves.
         holiday: (W,) number of holidays; None if not recorded.
@@ -53,7 +56,13 @@ class SalesGrids:
     stores: tuple[str, ...]
 
     @classmethod
-    def of(cls, past: pd.DataFrame, products: list[str], sales: pd.DataFrame | None = None) -> SalesGrids:
+    def of(
+        cls,
+        past: pd.DataFrame,
+        products: list[str],
+        sales: pd.DataFrame | None = None,
+        context: pd.DataFrame | None = None,
+    ) -> SalesGrids:
         """From the weekly panel.
 
         Args:
@@ -61,24 +70,32 @@ class SalesGrids:
             products: N products, in this order.
             sales: The sale lines behind it; where they name a few stores, each store counts by
                 itself.
+            context: Displays and stock-outs of each of these stores, as `data.context_by_store` returns
+                them; None if they are not told apart.
         """
         weeks = pd.DatetimeIndex(np.sort(past["week"].unique()))
 
-        def grid(column: str) -> Array | None:
-            if column not in past:
+        def grid(column: str, panel: pd.DataFrame = past) -> Array | None:
+            if column not in panel:
                 return None
-            table = past.pivot(index="week", columns="product", values=column).reindex(weeks)
+            table = panel.pivot(index="week", columns="product", values=column).reindex(weeks)
             return table.reindex(columns=products).to_numpy(dtype=np.float64)
 
-        units, price, regular, sold_out = (grid(name) for name in ("units", "price", "regular_price", "stockout"))
+        units, price, regular = (grid(name) for name in ("units", "price", "regular_price"))
         assert units is not None
         assert price is not None
         assert regular is not None
-        promotion, cost = grid("promotion"), grid("unit_cost")
+        cost = grid("unit_cost")
         holiday = past.groupby("week")["holiday"].first().to_numpy(np.float64) if "holiday" in past else None
         by_store = None if sales is None else _by_store(sales, products, weeks)
         stores = ("all",) if by_store is None else by_store[0]
-        everywhere = (len(stores), *units.shape)
+        panels = [past] * len(stores)
+        if by_store is not None and context is not None:
+            panels = [context[context["store"] == store] for store in stores]
+        promotion, sold_out = (
+            np.stack([cast(Array, grid(column, panel)) for panel in panels]) if column in panels[0] else None
+            for column in ("promotion", "stockout")
+        )
         whole = (np.nan_to_num(units)[None], price[None], regular[None])
         units, price, regular = whole if by_store is None else by_store[1:]
         unsold = _between_sales(price, units) if period_of(weeks) == DAY else regular * _off(price, regular, units)
@@ -90,7 +107,7 @@ class SalesGrids:
             units=units,
             price=price,
             regular=regular,
-            sold_out=np.broadcast_to(False if sold_out is None else sold_out > 0, everywhere),
+            sold_out=np.zeros(units.shape, dtype=bool) if sold_out is None else sold_out > 0,
             promotion=None if promotion is None or np.nanstd(promotion) == 0 else np.nan_to_num(promotion),
             unit_cost=None if cost is None or not _moves(cost) else cost,
             holiday=holiday if holiday is not None and holiday.std() > 0 else None,
@@ -132,7 +149,7 @@ def _by_store(
     ]
     stores = sorted(lines["store"].unique())
     cells = len(stores) * len(weeks) * len(products)
-    if not 1 < len(stores) <= _MOST_STORES or lines["units"].sum() < _LEAST_UNITS * cells / periods_in_a_week(weeks):
+    if not 1 < len(stores) <= MOST_STORES or lines["units"].sum() < _LEAST_UNITS * cells / periods_in_a_week(weeks):
         return None
     week = np.searchsorted(weeks.to_numpy(), lines["date"].to_numpy(), side="right") - 1
     listed = lines["regular_price"].fillna(lines["price_paid"])

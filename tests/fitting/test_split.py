@@ -7,7 +7,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 from repricer.data import Tables
+from repricer.fitting.demand import SalesGrids
 from repricer.fitting.split import held_out, regular_price, weeks_to_come
+from repricer.fitting.zones import AllZones, Zone, of_zone
 
 START = pd.Timestamp("2023-01-02")
 PRODUCTS = pd.DataFrame({"product": ["a", "b"], "category": "x"})
@@ -29,14 +31,42 @@ def test_stray_lines_change_neither_weeks_nor_lines(period, days, stray):
     good, odd = (shop(range(30), *lines, per_week=days) for lines in ((), (stray,)))
     for tables in (good, odd):
         tables.sales["store"] = "s"
-    expected, found = (held_out(tables, PRODUCTS, 4, tables.sales, period) for tables in (good, odd))
+    expected, found = (held_out(tables, PRODUCTS, 4, zones(tables), period) for tables in (good, odd))
     for proof, tables in ((expected, good), (found, odd)):
         assert len(proof.zone_sales) == len(proof.sales)
-        assert weeks_to_come(tables, proof, 4, tables.sales).sales["date"].between(START, "2023-07-31").all()
+        assert weeks_to_come(tables, proof, 4, zones(tables)).sales["date"].between(START, "2023-07-31").all()
     pd.testing.assert_frame_equal(found.past, expected.past)
     pd.testing.assert_frame_equal(found.future, expected.future)
     pd.testing.assert_frame_equal(found.sales.reset_index(drop=True), expected.sales)
     assert found.plan == expected.plan
+
+
+def zones(tables: Tables) -> AllZones:
+    return AllZones(tables.sales, tables, {"s": ["s"]})
+
+
+@pytest.mark.parametrize("zone", [None, Zone("z1", {"z1": ("s1",), "z2": ("s2", "s3")})])
+def test_displays_and_stock_outs_of_one_store_say_nothing_of_the_others(zone):
+    """Displays of all stores took the chain's share, and what one of them sold out of sold out everywhere; in a zone's fit all zones had its own."""
+    tables = shop(range(30))
+    sales = pd.concat([tables.sales.assign(store=store) for store in ("s1", "s2", "s3")])
+    third = START + pd.Timedelta(weeks=2)
+    tables = replace(
+        tables,
+        sales=sales,
+        promotions=pd.DataFrame({"start_date": [third], "product": ["a"], "store": ["s2"]}),
+        stock=pd.DataFrame({"date": [third], "product": ["b"], "store": ["s3"], "on_hand": [0.0]}),
+    )
+    own, all_zones = of_zone(tables, zone, ["a", "b"])
+    proof = held_out(own, PRODUCTS, 4, all_zones)
+    for split in (proof, weeks_to_come(own, proof, 4, all_zones)):
+        lines = split.sales if split.zone_sales is None else split.zone_sales
+        grids = SalesGrids.of(split.past, ["a", "b"], lines, split.context)
+        shown, out = ([0, 1, 0], [0, 0, 1]) if zone is None else ([0, 0.5], [0, 1])
+        assert grids.promotion is not None
+        assert grids.promotion[:, 2, 0].tolist() == shown
+        assert grids.sold_out[:, 2, 1].tolist() == out
+        assert (grids.promotion.sum(), grids.sold_out.sum()) == (sum(shown), 1)
 
 
 def test_a_long_closure_is_said_to_leave_forecasts_uncertain():
