@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
-from ..data.weeks import WEEK, YEAR_WEEKS, period_of
+from ..data.weeks import WEEK, YEAR_WEEKS, period_of, periods_in_a_week
 from .market_paths import MarketPaths
 from .market_weeks import market_weeks
 
@@ -35,10 +35,11 @@ _REFIT_WEEKS = 4
 
 
 class LastWeek(RegressorMixin, BaseEstimator):
-    """The naive forecast: traffic stays at its last value."""
+    """The naive forecast: traffic stays at that of the last week, by day at the mean of its days."""
 
-    def __init__(self, lags: int) -> None:
+    def __init__(self, lags: int, days: int = 1) -> None:
         self.lags = lags
+        self.days = days
 
     def fit(self, features: Array, target: Array) -> Self:
         """Do nothing."""
@@ -48,7 +49,7 @@ class LastWeek(RegressorMixin, BaseEstimator):
 
     def predict(self, features: Array) -> Array:
         """Return last week's traffic relative to the window, as a logarithm."""
-        return features[:, self.lags - 1]
+        return np.log(np.exp(features[:, self.lags - self.days : self.lags]).mean(axis=1))
 
 
 class MarketTrend(BaseEstimator):
@@ -168,7 +169,7 @@ class MarketTrend(BaseEstimator):
         rng = np.random.default_rng(self.seed)
         drivers = list(self._drivers)
         mean, memory, shocks = _autoregressions(self.history_[drivers], ~self.history_.index.isin(self.silent_))
-        pool = _noise(self.errors_[self.chosen_].to_numpy())
+        pool = _noise(self.errors_[self.chosen_].to_numpy(), WEEK // self.period_)
         shocks = shocks[self.history_.index.get_indexer(self.errors_.index) - 1]
         window = np.tile(self.history_[["traffic", *drivers]].to_numpy()[-self._year - self.lags :], (n_paths, 1, 1))
         known = window.shape[1]
@@ -256,7 +257,7 @@ class MarketTrend(BaseEstimator):
         scaled = make_pipeline(StandardScaler(), SVR())
         return {
             "moving average": DummyRegressor(strategy="constant", constant=0.0),
-            "naive": LastWeek(self.lags),
+            "naive": LastWeek(self.lags, min(self.lags, WEEK // self.period_)),
             "support vectors": TransformedTargetRegressor(scaled, transformer=StandardScaler()),
             "random forest": make_pipeline(StandardScaler(), forest),
         }
@@ -282,31 +283,35 @@ class MarketTrend(BaseEstimator):
 
 def _scores(errors: pd.DataFrame, traffic: pd.Series, chosen: str | None) -> pd.DataFrame:
     actual = traffic.loc[errors.index].to_numpy()[:, None]
-    miss = (actual - actual * np.exp(-errors)).abs()
+    forecast = actual * np.exp(-errors)
+    miss = (actual - forecast).abs()
     table = pd.DataFrame(
         {
             "mae": miss.mean(),
             "mape": (miss / actual).mean(),
             "bias": errors.mean(),
             "weeks": len(errors),
-            "chosen": errors.columns == (chosen or _choice(miss)),
+            "chosen": errors.columns == (chosen or _choice(miss, forecast, traffic)),
         }
     )
     return table.rename_axis("candidate").reset_index()
 
 
-def _choice(miss: pd.DataFrame) -> str:
+def _choice(miss: pd.DataFrame, forecast: pd.DataFrame, traffic: pd.Series) -> str:
     """The least mean, or a forecast without a model within one standard error of it, or with too few weeks."""
-    best = miss.mean().idxmin()
-    simple = miss[_WITHOUT_MODEL].mean().idxmin()
+    # Forecasts without a model are judged by the seven days to come, as the next day alone is like those just past.
+    days = periods_in_a_week(traffic.index)
+    weekly = forecast[_WITHOUT_MODEL].rsub(traffic.rolling(days).mean().shift(1 - days), axis=0).abs()
+    best = miss.drop(columns=_WITHOUT_MODEL).mean().idxmin()
+    simple = weekly.mean().idxmin()
     lead = miss[simple] - miss[best]
     return str(simple if len(lead) < _LEAST_JUDGED or lead.mean() <= lead.std() / np.sqrt(len(lead)) else best)
 
 
-def _noise(errors: Array) -> Array:
-    """Errors to draw from: without an insignificant mean, and scaled for the next error."""
+def _noise(errors: Array, days: int) -> Array:
+    """Errors to draw from: without an insignificant mean, and scaled for the next error; `days` of a week are alike."""
     mean, deviation = errors.mean(), errors - errors.mean()
-    bias = mean if abs(mean) > _SIGNIFICANT * errors.std(ddof=1) / np.sqrt(len(errors)) else 0.0
+    bias = mean if abs(mean) > _SIGNIFICANT * errors.std(ddof=1) / np.sqrt(len(errors) / days) else 0.0
     return bias + deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
 
 

@@ -225,3 +225,14 @@ def test_a_shop_that_was_hardly_open_has_no_trend():
     traffic = np.where(np.arange(40) % 12 == 0, 100.0, 0.0)
     with pytest.raises(ValueError, match="needs 11 weeks with lags=4; got 4 in which the shop was open"):
         MarketTrend().fit(one_product(traffic))
+
+
+def test_by_day_the_market_is_as_uncertain_as_the_weeks_are():
+    """A day is like the one before it, as of the same week: what repeats it ended far from every week of the past."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        level = np.exp(0.1 * rng.standard_normal(12)).repeat(7)
+        days = pd.date_range("2023-01-02", periods=84, freq="D")
+        panel = one_product(np.round(1000 * level * np.exp(0.05 * rng.standard_normal(84)))).assign(week=days)
+        trend = MarketTrend(lags=28, n_estimators=10).fit(panel)
+        assert 0.05 < trend.sample_paths(28).shock().volatility < 0.25
