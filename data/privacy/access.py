@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pandas as pd
+from click.core import ParameterSource
 
 from ..schema import SCHEMAS, DataError
 
@@ -42,7 +43,7 @@ class Access:
         """What FOLDER.roles.toml allows the role in REPRICER_ROLE; everything where there is no such file.
 
         Raises:
-            DataError: The file is faulty, or does not know the role.
+            DataError: The file is faulty, does not know the role, or is not there for the role that `--as` names.
 
         Example:
             >>> Access.to(Path("shop")).allowed is None
@@ -50,6 +51,12 @@ class Access:
         """
         path, role = beside(folder, "roles.toml"), os.environ.get(ROLE)
         if not path.is_file():
+            context = click.get_current_context(silent=True)
+            # The variable may be set for many folders, some of them without roles; the option means this one.
+            if context is not None and context.get_parameter_source("as") == ParameterSource.COMMANDLINE:
+                raise DataError(
+                    f"--as must name a role of {path}; got {role}, and no such file; write it, or leave --as out"
+                )
             return cls(folder, role, None)
         try:
             roles = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -131,6 +131,8 @@ def near_rival(price, rival, at_least, at_most, constants):
     asked = where(there, price, known)
     bound = clip(asked, least, most)
     inside = on_grid(bound, least, most, bound, grid, steps, tick)
+    # Below the first price of the grid, the nearest is zero or less.
+    inside = where(inside > ZERO, inside, bound)
     # The grid price that would be charged otherwise, which may lie outside although the proposal does not.
     charged = on_grid(asked, ZERO, _LARGEST, asked, grid, steps, tick)
     return where(

@@ -150,6 +150,11 @@ class _Decision:
 
     def add(self, outcome: ReportedOutcome) -> None:
         """Take an outcome that is not known yet. Raises OutcomeError."""
+        own = self._sealed.record.market
+        if outcome.market not in (MARKET, own):
+            raise OutcomeError(
+                f"outcome: market must be that of decision {self.request_id}, {own!r}; got {outcome.market!r}; fix one"
+            )
         if outcome.product not in self.known:
             raise OutcomeError(
                 f"outcome: product must be one that decision {self.request_id} priced; got {reprlib.repr(outcome.product)}; "

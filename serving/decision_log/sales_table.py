@@ -92,8 +92,8 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     if not prices:
         raise ValueError(
             f"decision log must hold decisions with outcomes; got {log.name} with {scan.left_out:,} decisions and no "
-            f"outcome of all their products, and {scan.faulty:,} with a faulty state; report them with POST /v1/outcomes "
-            "or repricer log outcomes"
+            f"outcome of all their products, {scan.faulty:,} with a faulty state, and {log.erased():,} without a key; report "
+            "them with POST /v1/outcomes or repricer log outcomes, or read an archive with --keys LOG"
         )
     usual = {product: statistics.median(counts.elements()) for product, counts in prices.items()}
     rows = (

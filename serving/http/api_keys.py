@@ -72,14 +72,13 @@ class KeyRing:
         self._path = Path(path)
         self._stamp, self._looked = _stamp(self._path), time.monotonic()
         self._keys = self._read()
-
-    def _read(self) -> dict[str, ApiKey]:
-        keys = {key.id: key for key in read_keys(self._path)}
-        if not keys:
+        if not self._keys:
             raise KeyFileError(
                 f"{self._path} must hold at least one key; got none; `repricer keys add {self._path} --role admin`"
             )
-        return keys
+
+    def _read(self) -> dict[str, ApiKey]:
+        return {key.id: key for key in read_keys(self._path)}
 
     def _renew(self) -> None:
         if time.monotonic() - self._looked < 1:

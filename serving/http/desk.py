@@ -69,6 +69,12 @@ class Desk:
             # The same checks as for a list that is read from a file.
             rows_of(self._path.name, [msgspec.structs.astuple(row) for row in changed])
             check_decisions(self._path.name, changed, self._bundle(), only=made)
+            if len(made) < len(decisions):
+                raise ListError(
+                    [
+                        f"decisions must be about different rows; got {len(decisions)} about {len(made)}; send one for each"
+                    ]
+                )
             self._write(changed)
         return [row for row in changed if row.key in made]
 

@@ -67,9 +67,16 @@ class Switches:
             BundleError: It cannot be trusted.
             LogError: It cannot be recorded.
         """
-        if self._share:
-            return self.throw("canary", lambda: self._deployment.try_newer(self._share), by, reason)
-        return self.throw("bundle", self._deployment.reload, by, reason)
+        if not self._share:
+            return self.throw("bundle", self._deployment.reload, by, reason)
+        reloads = self._deployment.metrics.reloads
+        try:
+            tried = self.throw("canary", lambda: self._deployment.try_newer(self._share), by, reason)
+        except BundleError:
+            reloads.labels("refused").inc()
+            raise
+        reloads.labels("tried" if tried else "same").inc()
+        return tried
 
     def throw(self, switch: str, change: Callable[[], Any], by: str, reason: str = "") -> Any:
         """Change a switch and record who did it and why, and so what it changes with it: a bundle

@@ -164,6 +164,15 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
                 + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
                 + "; restore it, and postpone what shall not change"
             )
+    if calendar is not None and not wrong:
+        for zone in dict.fromkeys(zone for zone, _ in weeks):
+            own = {calendar.period(week) for named, week in weeks if named == zone}
+            # The largest change would be counted across a week that has no price here.
+            wrong += [
+                f"{source}: must have rows for all {calendar.unit} between its first and its last in zone {zone!r}; got none "
+                f"for {calendar.day(t)}; restore them, and postpone what shall not change"
+                for t in sorted({*range(min(own), max(own))} - own)
+            ]
     return wrong
 
 

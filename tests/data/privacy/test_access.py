@@ -86,6 +86,15 @@ def test_whoever_may_not_read_all_changes_nothing(shop, monkeypatch):
     assert "customer" not in load_tables(shop).sales
 
 
+def test_the_option_needs_a_file_of_roles_and_the_variable_does_not(shop, monkeypatch):
+    (shop.parent / "shop.roles.toml").unlink()
+    run = CliRunner().invoke(main, ["data", "summary", str(shop), "--as", "analyst"])
+    assert (run.exit_code, run.stderr.count("\n")) == (2, 1)
+    assert "got analyst, and no such file" in run.stderr
+    monkeypatch.setenv("REPRICER_ROLE", "analyst")
+    assert CliRunner().invoke(main, ["data", "summary", str(shop)]).exit_code == 0
+
+
 @pytest.mark.parametrize("text", ["[analyst", '[analyst]\nsalse = "all"\n', "[analyst]\nsales = 3\n", "analyst = 1\n"])
 def test_a_faulty_file_of_roles_is_refused(shop, text, monkeypatch):
     (shop.parent / "shop.roles.toml").write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repricer.pricing import Action, Catalogue, Guardrails, MarketView, PriceLadder
+from repricer.pricing import Action, Catalogue, Guardrails, MarketView, PriceEndings, PriceLadder
 
 
 def catalogue(products: int = 1, segments: int = 2, periods: int = 4, cost: float = 2.0) -> Catalogue:
@@ -75,6 +75,15 @@ def test_prices_that_the_shop_charges_anyway_stand_and_discounts_keep_their_rule
     assert guarded.price.tolist() == plan.price.tolist()
     np.testing.assert_allclose(guarded.discount, [[[0.1, 0.2]]])
     assert [step.rule for step in trail[0][0]] == ["max_discount"]
+
+
+@pytest.mark.parametrize("grid", [{"tick": 1.0}, {"endings": PriceEndings([0.99])}, {}])
+def test_a_rival_below_every_grid_price_pulls_the_price_down_as_far_as_the_other_rules_allow(grid):
+    rules = rails(rival_at_most=np.array([1.0]), floor=np.array([1.5]), minimum_margin=0.0, **grid)
+    seen = replace(view([7.99]), competitor_price=np.array([[0.4]], dtype=np.float32))
+    found = rules.apply(act(7.99), seen)
+    assert found.price == rules.low
+    assert "not_a_number" not in found.rules(market=0, product=0)
 
 
 def test_traces_tell_before_and_after():

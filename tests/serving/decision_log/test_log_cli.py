@@ -148,6 +148,10 @@ def test_export_of_a_log_without_outcomes_is_one_line(path: Path, tmp_path: Path
     result = call("export", tmp_path / "new.db", "--out", tmp_path / "sales.csv")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "must hold decisions with outcomes" in result.stderr
+    call("rotate", path, "--days", "0", "--out", tmp_path / "archive.db", "--by", "Ann")
+    result = call("export", tmp_path / "archive.db", "--out", tmp_path / "sales.csv")
+    assert "4 without a key; " in result.stderr
+    assert "--keys LOG" in result.stderr
     assert call("export", path, "--out", tmp_path / "sales.txt").exit_code == 2
 
 

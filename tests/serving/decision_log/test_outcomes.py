@@ -47,3 +47,12 @@ def test_a_decision_of_an_earlier_version_does_not_say_when_its_period_ends(date
     log, state = DecisionLog(path), example_state(dated.catalogue)
     log.record(replace(Predictor(dated).price(state), last_day=None), state, "old")
     assert log.record_outcomes([outcome_of({"product": "cider", "units": 3, "date": "2018-01-14"})]) == 1
+
+
+def test_an_outcome_of_another_market_than_its_decisions_is_refused(dated: Bundle, path: Path) -> None:
+    log, state = DecisionLog(path), example_state(dated.catalogue) | {"market": "Oslo"}
+    log.record(Predictor(dated).price(state), state, "first")
+    sold = {"product": "cider", "units": 3, "request_id": "first"}
+    with pytest.raises(OutcomeError, match="market must be that of decision first, 'Oslo'; got 'Bergen'; fix one"):
+        log.record_outcomes([outcome_of(sold | {"market": "Bergen"})])
+    assert log.record_outcomes([outcome_of(sold), outcome_of(sold | {"market": "Oslo"})]) == 1

@@ -109,3 +109,15 @@ def test_a_mounted_config_map_is_followed(tmp_path: Path) -> None:
     (tmp_path / "..new").rename(tmp_path / "..data")
     ring._looked -= 2
     assert (ring.find(tokens["..1"]), ring.find(tokens["..2"]) is not None) == (None, True)
+
+
+def test_the_last_key_is_refused_once_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, now = tmp_path / "keys.json", [0.0]
+    monkeypatch.setattr(api_keys, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    last, ring = add_key(path, role="admin", name="boss"), KeyRing(path)
+    remove_key(path, "boss")
+    now[0] += 2
+    assert ring.find(last) is None
+    newer = add_key(path, role="admin", name="boss")
+    now[0] += 2
+    assert ring.find(newer) is not None

@@ -87,6 +87,13 @@ def test_refused_decisions_change_nothing(dated_bundle: Path, listed: Path, pric
     assert read_list(listed) == price_rows
 
 
+def test_two_decisions_about_one_row_are_refused(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    both = (LAST | {"status": "approved"}, LAST | {"status": "postponed", "decision_reason": "later"})
+    refused = decide(service(dated_bundle, listed), *both, by="Ann")
+    assert (refused.status_code, "got 2 about 1" in refused.json()["detail"]) == (409, True)
+    assert read_list(listed) == price_rows
+
+
 def test_a_decided_list_becomes_live(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
     with service(dated_bundle, listed) as client:
         early = client.post("/v1/admin/price-list/live", json={"by": "Bo"})

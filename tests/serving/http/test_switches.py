@@ -112,3 +112,13 @@ def test_without_a_log_they_are_kept_in_a_file(bundle: Path, newer: Path, tmp_pa
     assert [(row["switch"], row["thrown_by"]) for row in rows[1:3]] == [("bundle", "unnamed"), ("kill_switch", "Ann")]
     with pytest.raises(ValueError, match="decision log must be"):
         create_app(bundle, settings=ServiceSettings(switches=str(tmp_path / "nowhere" / "s.db")))
+
+
+def test_reloads_are_counted_where_newer_bundles_are_tried_first(bundle: Path, log: Path) -> None:
+    with TestClient(create_app(bundle, log=log, settings=ServiceSettings(canary=0.1))) as client:
+        assert client.post("/v1/admin/reload").status_code == 200
+        (bundle / "golden.json").write_text("{}")
+        assert client.post("/v1/admin/reload").status_code == 409
+        counted = client.get("/metrics").text
+    for result in ("same", "refused"):
+        assert f'repricer_reloads_total{{result="{result}"}} 1.0' in counted

@@ -145,6 +145,19 @@ def test_what_is_missing_or_strange_is_named(approve: Any, listed: Path, price_r
     assert "--by must be the name of who decides" in approve("--rest", "approved", by=" ").stderr
 
 
+def test_a_week_without_prices_between_others_is_named(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:
+    first, second, *_ = weeks = sorted({row.week for row in price_rows})
+    write_list(listed, [row for row in price_rows if row.week != second])
+    result = approve("--rest", "postponed")
+    assert (
+        f"must have rows for all weeks between its first and its last in zone 'all stores'; got none for {second}"
+        in (result.stderr)
+    )
+    assert not listed.with_name("live.csv").exists()
+    write_list(listed, [row for row in price_rows if row.week not in (first, weeks[-1])])
+    assert approve("--rest", "postponed").exit_code == 0
+
+
 def test_the_log_shows_a_changed_approval(approve: Any, listed: Path) -> None:
     approve("--rest", "approved")
     with closing(sqlite3.connect(listed.with_name("log.db"))) as db, db:
