@@ -121,7 +121,8 @@ def _season(spec: MarketSpec, demand: FluidDemand, first: int, last: int) -> flo
     if not limited.any():
         return demand.money(nothing, first)[0]
     factors = spec.market.discount_factor ** np.arange(first, last)
-    salvage, stock = (factors[-1] * spec.stock.salvage_value)[limited], stock[limited]
+    ends = spec.market.ending == "terminated" or spec.stock.season_periods is not None
+    salvage, stock = (ends * factors[-1] * spec.stock.salvage_value)[limited], stock[limited]
     held = np.zeros((last - first, stock.size))
     if spec.stock.spoilage.any() or spec.returns is not None or last < first + (spec.stock.season_periods or 0):
         # Stock that perishes or leaves is not held, and need not be disposed of.

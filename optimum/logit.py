@@ -142,5 +142,6 @@ def best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array
     if not (power.any() and (floor < 0).any()):
         return price
     # Below a floor of zero and with a power there are two peaks, one at the lowest price.
-    money = [np.log(p - floor) - slope * p - power * np.log(p) for p in (np.broadcast_to(low, price.shape), price)]
+    with np.errstate(divide="ignore", invalid="ignore"):  # where the floor is above the lowest price
+        money = [np.log(p - floor) - slope * p - power * np.log(p) for p in (np.broadcast_to(low, price.shape), price)]
     return np.where(money[0] > money[1], low, price)

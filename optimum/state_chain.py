@@ -63,11 +63,11 @@ class States:
 
     @classmethod
     def initial(cls, spec: MarketSpec) -> States:
-        """The first period: regular prices, initial stock, and each possible regime."""
+        """The first period: the prices before it, initial stock, and each possible regime."""
         first = spec.regime_probabilities(1)[0]
         regime, regular = np.flatnonzero(first), spec.products.regular_price
         rows = (
-            np.clip(regular, spec.guardrails.low, spec.guardrails.high).astype(np.float64),
+            spec.initial_price,
             regular,
             np.floor(spec.stock.initial_units),
             0 * regular,

@@ -86,7 +86,7 @@ class _Season:
                 path[t] = np.argmax(total)
                 values = np.stack([table[path[t]] for table in money])
             value = float(self.initial @ values[:, -1])
-            if value <= before * (1 + 1e-12):
+            if value - before <= 1e-12 * abs(value):
                 return value, path
             before = value
 

@@ -373,7 +373,7 @@ class Posterior:
     )
     sensitivity: Array = array(
         "MN",
-        "factor on price_sensitivity; utilities at the regular price stay",
+        "factor on price_sensitivity; utilities at the regular price stay where no sensitivity_path or regime changes it",
         low=0,
         high=1e3,
         default=1.0,

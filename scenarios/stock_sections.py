@@ -50,7 +50,11 @@ class Stock:
         optional=True,
     )
     salvage_value: Array = array(
-        "N", "currency per unit left at the end of a season; negative for disposal", low=-1e9, high=1e9, default=0.0
+        "N",
+        "currency per unit left at the end of a season, or of an episode that is terminated; negative for disposal",
+        low=-1e9,
+        high=1e9,
+        default=0.0,
     )
 
     @property

@@ -181,12 +181,13 @@ def _posterior(spec: MarketSpec) -> MarketSpec:
 
 STRESSES: dict[str, Stress] = {
     "elasticity-up": Stress(
-        "price elasticities are 30% larger; at regular prices customers buy as before, so prices below those sell more, and can "
-        "earn more, than without the stress",
+        "price elasticities are 30% larger; at regular prices customers buy as before where no sensitivity_path or regime "
+        "changes sensitivity, so prices below those sell more, and can earn more, than without the stress",
         scaled_elasticity(1.3),
     ),
     "elasticity-down": Stress(
-        "price elasticities are 30% smaller; at regular prices customers buy as before, so prices below those sell less",
+        "price elasticities are 30% smaller; at regular prices customers buy as before where no sensitivity_path or regime "
+        "changes sensitivity, so prices below those sell less",
         scaled_elasticity(0.7),
     ),
     "demand-halved": Stress("half as many customers arrive", lambda spec: with_demand(spec, 0.5)),

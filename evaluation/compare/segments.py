@@ -48,7 +48,7 @@ class SegmentFigures:
 def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: int) -> SegmentFigures:
     """Simulate a policy and add up what each segment is expected to buy of the products in stock.
 
-    Consumer surplus is the area under the segment's demand as all its prices rise together. For a
+    Consumer surplus is the area under the segment's demand as all its prices rise in proportion. For a
     logit segment with one price sensitivity that is the log-sum over the sensitivity: Small and
     Rosen (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand
     shocks, loyalty, strategic waiting, recommendations and promotions are left out.

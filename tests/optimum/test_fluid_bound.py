@@ -47,6 +47,13 @@ def test_every_market_has_a_bound_and_no_optimum_exceeds_it(name):
         assert optimum.value <= bound.value * (1 + 1e-9)
 
 
+def test_stock_left_where_the_market_goes_on_has_no_salvage_value(make):
+    rest = {"initial_units": 20, "salvage_value": -3}
+    bound = upper_bound(make(None, market={"ending": "truncated"}, stock=rest, prices={"floor": 0.5, "ceiling": 4}))
+    free = upper_bound(make(None, stock=rest | {"salvage_value": 0}, prices={"floor": 0.5, "ceiling": 4}))
+    assert bound.value == pytest.approx(free.value)
+
+
 @pytest.mark.parametrize("name", ["equal-markup", "segment-prices", "calvano-duopoly", "nested-logit", "three-nests"])
 def test_without_stock_limits_and_memory_the_bound_is_the_optimum(name):
     spec = load_scenario(name)

@@ -77,6 +77,13 @@ def test_the_guardrails_act(make, rule):
     assert exact_value(spec, leap) == pytest.approx(exact_value(make("scarce"), steps), rel=1e-6)
 
 
+def test_the_first_change_of_price_counts_from_the_price_charged_last(make):
+    history = {"price": [[2.0]] * 10, "past_price": [[2.0]]}
+    spec = make(None, prices={"floor": 0.5, "ceiling": 4, "max_change": 0.25}, history=history)
+    price = np.array([1.5, 1.125] + [1.0] * 8)
+    assert exact_value(spec, FixedPrice(1.0)) == pytest.approx((price * np.exp(-price)).sum(), rel=1e-6)
+
+
 def test_an_endless_market_is_worth_its_geometric_sum(make):
     spec = make(None, market={"ending": "truncated", "discount_factor": 0.9}, prices={"floor": 0.5, "ceiling": 4})
     assert exact_value(spec, FixedPrice(1.0)) == pytest.approx(np.exp(-1) * 10, rel=1e-9)

@@ -47,6 +47,15 @@ def test_regimes_that_nobody_sees_are_averaged_over(make):
     assert exact_value(spec, best_path(spec)) == pytest.approx(tried, rel=1e-9)
 
 
+def test_a_season_that_loses_money_at_every_price_comes_to_an_end(make):
+    """The search went on for ever where its value was below zero."""
+    dear = {"initial_units": 3, "salvage_value": -4}
+    spec = make(None, market={"horizon_periods": 2}, stock=dear, prices={"price_ladder": [0.5, 1.0, 1.5]})
+    tried = max(exact_value(spec, PricePath(np.array(p)[:, None])) for p in itertools.product([0.5, 1, 1.5], repeat=2))
+    assert tried < 0
+    assert exact_value(spec, best_path(spec)) == pytest.approx(tried, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", ["reference-price", "equal-markup"])
 def test_where_nothing_hangs_on_luck_the_optimum_is_a_path(name):
     spec = load_scenario(name)

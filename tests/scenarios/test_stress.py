@@ -134,5 +134,14 @@ def test_a_delay_beyond_the_horizon_is_refused(make_shop):
         stressed(make_shop(stock={"lead_time_periods": 7}), "supplier-delay")
 
 
+@pytest.mark.parametrize("stress", ["elasticity-up", "elasticity-down"])
+def test_a_stress_says_where_sales_at_regular_prices_do_not_stay(stress):
+    """Its factor is a fifth first and a twenty-fifth later: one quality of a product cannot keep its sales in both."""
+    before = at_regular_prices(load_scenario("low-before-high"), 25)[0]
+    after = at_regular_prices(load_scenario(f"low-before-high@{stress}"), 25)[0]
+    assert not np.allclose(after, before, rtol=0.2)
+    assert "where no sensitivity_path or regime changes sensitivity" in STRESSES[stress].meaning
+
+
 def test_a_stress_says_why_it_may_earn_more():
     assert "prices below those sell more, and can earn more" in STRESSES["elasticity-up"].meaning
