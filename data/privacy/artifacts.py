@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import mmap
 import re
@@ -90,10 +91,10 @@ def using(folders: Iterable[Path], names: set[str], own: Iterable[Path] = ()) ->
 
 
 def mentioned(path: Path) -> Iterator[str]:
-    """Every pseudonym in a file: text, Parquet, archives such as XLSX, SQLite; plain or encrypted."""
+    """Every pseudonym in a file: text, Parquet, gzip, archives such as XLSX, SQLite; plain or encrypted."""
     if path.suffix == ENDING:
         yield from _within(content_of(path), path.with_suffix(""))
-    elif path.suffix in (".parquet", ".xlsx", ".npz", ".zip"):
+    elif path.suffix in (".parquet", ".gz", ".xlsx", ".npz", ".zip"):
         yield from _within(path.read_bytes(), path)
     elif path.stat().st_size:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -108,12 +109,14 @@ def _within(content: bytes, path: Path) -> Iterator[str]:
             table = pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
         except pa.ArrowException as error:
             raise DataError(f"{path} must be a Parquet file; got: {error}; restore or remove it") from None
-        texts = [
-            column
-            for column in table.columns
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        # A column of categories or of lists holds text too.
+        texts = [column for column in table.columns if not pa.types.is_primitive(column.type)]
+        parts = [
+            str((column if pa.types.is_nested(column.type) else column.unique()).to_pylist()).encode()
+            for column in texts
         ]
-        parts = [" ".join(filter(None, column.unique().to_pylist())).encode() for column in texts]
+    elif path.suffix == ".gz":
+        parts = [gzip.decompress(content)]
     elif zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = [archive.read(member) for member in archive.namelist()]
