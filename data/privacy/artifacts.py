@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import mmap
 import re
 import sqlite3
@@ -23,7 +24,7 @@ from ..schema import DataError
 _KINDS = {
     "fit.json": ("fitted market", "fit again: repricer fit"),
     "run.json": ("run", "train again on the new market: repricer train"),
-    "manifest.json": ("bundle", "export it again, or repricer refresh, and reload services"),
+    "manifest.json": ("bundle", "fit, train and export again, as a refresh keeps the segments, and reload services"),
     "price_list.json": ("kept price list", "write it again: repricer prices"),
     "report.html": ("report", "write it again: repricer report"),
 }
@@ -132,9 +133,17 @@ def _files(folders: Iterable[Path], own: Iterable[Path]) -> Iterator[Path]:
 
 
 def _made_of(folder: Path, tables_sha256: str) -> bool:
-    """Whether an artifact says that it was made of the tables with this fingerprint."""
+    """Whether an artifact says that it was made of the tables with this fingerprint, and of no others."""
     told = (folder / name for name in _RESTS_ON if (folder / name).is_file())
-    return any(tables_sha256.encode() in content_of(path) for path in told)
+    return any(tables_sha256.encode() in content_of(path) for path in told) and not _refreshed(folder)
+
+
+def _refreshed(folder: Path) -> bool:
+    """Whether `repricer refresh` made a market or bundle: its segments are those of the earlier tables still."""
+    manifest, report = (kept_file(folder, name) for name in ("manifest.json", "fit.json"))
+    if manifest is not None:
+        return "refreshed" in json.loads(content_of(manifest))
+    return report is not None and json.loads(content_of(report)).keys() == {"refit"}
 
 
 def _logged(path: Path, names: set[str]) -> set[str]:
