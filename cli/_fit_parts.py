@@ -24,7 +24,7 @@ T = TypeVar("T")
 PARTS = "parts.json"
 """File of the categories of each part, in the folder of their markets."""
 _KEY = "part.json"
-_FOR_OTHERS = ("dataset", "plan", "products", "tables", "out", "epsilon")
+_FOR_OTHERS = ("dataset", "plan", "products", "tables", "out", "epsilon", "shares", "in_common")
 _ASSUMED = ("assumptions", "rules", "priors")
 _MOST_LEARNED = 8
 """Parts in which one policy learns; in more it would only learn less often in each."""
@@ -171,7 +171,9 @@ def _job(tables: Tables, part: str, products: pd.DataFrame, out: Path, name: str
     plain |= {key: str(Path(value).resolve()) for key in ("dataset", "plan", "shared") if (value := options.get(key))}
     plain |= assumed(options.get("assumptions") or Assumptions(), options.get("priors") or Priors())
     plain["zone"] = zone and {"name": zone.name, "stores": {key: list(value) for key, value in zone.stores.items()}}
-    plain["epsilon"] = privacy and privacy.epsilon
+    plain |= {"epsilon": privacy and privacy.epsilon, "shares": privacy and dict(privacy.shares)}
+    # The file's content, as its path says nothing of a later round of the shops.
+    plain["in_common"] = plain["shared"] and Path(plain["shared"]).read_text(encoding="utf-8")
     plain |= {"products": records(products), "tables": tables.fingerprint(), "out": str((out / part).resolve())}
     plain["name"] = scenario_name(f"{name} {part}".strip())
     return Job("repricer.cli._fit_parts:fit_part", plain, code_fingerprint(*_CODE))

@@ -107,7 +107,7 @@ class Widening(click.ParamType):
     "--priors",
     type=FILE,
     default=None,
-    help="TOML file of what is believed about demand before the sales are seen; see docs/price_response.md.",
+    help="TOML file of what is believed about demand before the sales are seen; see docs/can_i_believe_it.md.",
 )
 @click.option(
     "--draws", type=click.IntRange(min=2, max=10_000), default=200, show_default=True, help="Posterior draws."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import mmap
 import re
 import sqlite3
@@ -22,7 +24,7 @@ from ..schema import DataError
 _KINDS = {
     "fit.json": ("fitted market", "fit again: repricer fit"),
     "run.json": ("run", "train again on the new market: repricer train"),
-    "manifest.json": ("bundle", "export it again, or repricer refresh, and reload services"),
+    "manifest.json": ("bundle", "fit, train and export again, as a refresh keeps the segments, and reload services"),
     "price_list.json": ("kept price list", "write it again: repricer prices"),
     "report.html": ("report", "write it again: repricer report"),
 }
@@ -90,10 +92,10 @@ def using(folders: Iterable[Path], names: set[str], own: Iterable[Path] = ()) ->
 
 
 def mentioned(path: Path) -> Iterator[str]:
-    """Every pseudonym in a file: text, Parquet, archives such as XLSX, SQLite; plain or encrypted."""
+    """Every pseudonym in a file: text, Parquet, gzip, archives such as XLSX, SQLite; plain or encrypted."""
     if path.suffix == ENDING:
         yield from _within(content_of(path), path.with_suffix(""))
-    elif path.suffix in (".parquet", ".xlsx", ".npz", ".zip"):
+    elif path.suffix in (".parquet", ".gz", ".xlsx", ".npz", ".zip"):
         yield from _within(path.read_bytes(), path)
     elif path.stat().st_size:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -108,12 +110,14 @@ def _within(content: bytes, path: Path) -> Iterator[str]:
             table = pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
         except pa.ArrowException as error:
             raise DataError(f"{path} must be a Parquet file; got: {error}; restore or remove it") from None
-        texts = [
-            column
-            for column in table.columns
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        # A column of categories or of lists holds text too.
+        texts = [column for column in table.columns if not pa.types.is_primitive(column.type)]
+        parts = [
+            str((column if pa.types.is_nested(column.type) else column.unique()).to_pylist()).encode()
+            for column in texts
         ]
-        parts = [" ".join(filter(None, column.unique().to_pylist())).encode() for column in texts]
+    elif path.suffix == ".gz":
+        parts = [gzip.decompress(content)]
     elif zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = [archive.read(member) for member in archive.namelist()]
@@ -129,9 +133,17 @@ def _files(folders: Iterable[Path], own: Iterable[Path]) -> Iterator[Path]:
 
 
 def _made_of(folder: Path, tables_sha256: str) -> bool:
-    """Whether an artifact says that it was made of the tables with this fingerprint."""
+    """Whether an artifact says that it was made of the tables with this fingerprint, and of no others."""
     told = (folder / name for name in _RESTS_ON if (folder / name).is_file())
-    return any(tables_sha256.encode() in content_of(path) for path in told)
+    return any(tables_sha256.encode() in content_of(path) for path in told) and not _refreshed(folder)
+
+
+def _refreshed(folder: Path) -> bool:
+    """Whether `repricer refresh` made a market or bundle: its segments are those of the earlier tables still."""
+    manifest, report = (kept_file(folder, name) for name in ("manifest.json", "fit.json"))
+    if manifest is not None:
+        return "refreshed" in json.loads(content_of(manifest))
+    return report is not None and json.loads(content_of(report)).keys() == {"refit"}
 
 
 def _logged(path: Path, names: set[str]) -> set[str]:

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from .covariates import WEEKDAYS
+
 ITERATIONS = 15
 _NOISE_WEIGHT = 5.0
 _FIRST_NOISE = 0.1
@@ -51,7 +53,16 @@ class Common:
         return replace(self, mean=self.mean + moved, between=between, noise=float(unexplained / weeks))
 
     def restricted_to(self, names: tuple[str, ...]) -> Common:
-        """Return what it says of some of its covariates; KeyError where it says nothing of one."""
+        """Return what it says of some of its covariates.
+
+        Raises:
+            ValueError: It says nothing of one, or is of days where these are of weeks.
+        """
+        if {*names} - {*self.names} or {*WEEKDAYS} & {*self.names} - {*names}:
+            raise ValueError(
+                "shared coefficients must be of the period, week or day, in which the sales are fitted, and of this version; "
+                f"got {', '.join(self.names)}; join with the same --period, on the same version"
+            )
         place = {name: number for number, name in enumerate(self.names)}
         at = [place[name] for name in names]
         return replace(self, names=names, mean=self.mean[at], between=self.between[np.ix_(at, at)])

@@ -9,7 +9,11 @@ from click.testing import CliRunner
 from repricer.benchmarks.uplift import draw_shop
 from repricer.benchmarks.uplift.public_path import write_files
 from repricer.cli import main
+from repricer.cli._fit_parts import _job
+from repricer.data import load_tables
+from repricer.fitting import Privacy
 from repricer.jobs import Job
+from repricer.profiles import PrivacyLedger
 from repricer.scenarios import load_scenario
 from repricer.serving import load_bundle
 from repricer.serving.price_list.files import read_list
@@ -68,6 +72,18 @@ def test_a_part_whose_fit_was_interrupted_is_not_taken_for_fitted(folder, monkey
     assert not (folder / "market" / "parts.json").exists()
     key.write_bytes(before)
     run("fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT)
+
+
+def test_a_part_is_fitted_again_under_other_shares_of_epsilon_and_another_round_of_the_shops(folder, tmp_path):
+    tables, shared = load_tables(folder / "tables"), tmp_path / "shared.json"
+
+    def key(shares, common):
+        shared.write_text(common)
+        options = {"shared": shared, "privacy": Privacy(1.0, PrivacyLedger(tmp_path), shares)}
+        return _job(tables, "part-1", tables.products, tmp_path, "market", options).key
+
+    assert key({}, "{}") == key({}, "{}")
+    assert len({key({}, "{}"), key({"counts": 0.5}, "{}"), key({}, '{"shops": 4}')}) == 3
 
 
 def test_on_a_cluster_a_part_is_a_job_that_fits_the_same_market(folder, monkeypatch):

@@ -144,6 +144,24 @@ def test_what_rests_on_the_customer_is_named_with_what_to_do(shop):
     assert "fitted market" not in [one["kind"] for one in again]
 
 
+def test_what_was_refreshed_keeps_the_customer_in_its_segments(shop):
+    first, _ = names(shop)
+    run("data", "erase", first, "shop")
+    told = {"tables_sha256": load_tables(shop).fingerprint()}
+    for folder, kind, content in (
+        ("bundle", "manifest.json", told),
+        ("refreshed", "manifest.json", told | {"refreshed": {}}),
+        ("market", "fit.json", {"refit": {}, "proof": {}}),
+        ("market-refreshed", "fit.json", {"refit": {}}),
+    ):
+        Path("made", folder).mkdir(parents=True)
+        Path("made", folder, kind).write_text(json.dumps(content), encoding="utf-8")
+        Path("made", folder, "scenario.toml").write_text(str(told), encoding="utf-8")
+    found = run("data", "erase", first, "shop", "--kept", "made")["stale"]
+    assert [Path(one["path"]).name for one in found] == ["market-refreshed", "refreshed"]
+    assert "a refresh keeps the segments" in found[1]["what_to_do"]
+
+
 @pytest.mark.parametrize("line", [["erase", "1001", "shop"], ["rotate", "shop"]])
 @pytest.mark.parametrize("broken", ["sales.parquet", "sales.parquet.enc"])
 def test_what_cannot_be_read_is_refused_before_anything_changes(shop, line, broken):

@@ -4,6 +4,7 @@ import io
 import sys
 
 import pandas as pd
+import pytest
 from repricer.data.privacy import artifacts
 
 
@@ -16,3 +17,15 @@ def test_no_thread_keeps_a_file_that_was_read(tmp_path):
     for _ in range(200):
         assert list(artifacts._within(content, path)) == [name]
         assert sys.getrefcount(content) == alone
+
+
+@pytest.mark.parametrize("form", ["text", "categories", "lists", "gzip"])
+def test_a_pseudonym_is_found_in_every_form_of_column(tmp_path, form):
+    names, path = ["c_0123456789abcdef", "c_fedcba9876543210"], tmp_path / "labels.parquet"
+    labels = pd.DataFrame({"customer": names, "segment": [0, 1]})
+    if form == "gzip":
+        labels.to_csv(path := tmp_path / "labels.csv.gz", index=False)
+    else:
+        column = {"text": labels["customer"], "categories": labels["customer"].astype("category"), "lists": [names, []]}
+        labels.assign(customer=column[form]).to_parquet(path)
+    assert {*artifacts.mentioned(path)} == {*names}

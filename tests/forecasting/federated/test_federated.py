@@ -13,6 +13,7 @@ from repricer.forecasting.federated.masking import Masks, unmasked
 from repricer.forecasting.federated.messages import Channel, Join, Masked, Round, Stop
 from repricer.forecasting.federated.shop import _Shop
 from repricer.forecasting.models.random_coefficients import ITERATIONS, Common
+from repricer.forecasting.models.weekly_design import all_names
 
 KEY = bytes(32)
 NAMES = ("east", "north", "west")
@@ -176,6 +177,15 @@ def test_shared_coefficients_that_make_no_sense_are_refused():
     for wrong in ({"mean": [np.nan]}, {"between": [[-1.0]]}, {"mean": [0.0, 1.0]}, {"noise": None}, {"mean": None}):
         with pytest.raises(ValueError, match="shared coefficients must"):
             Common.of(good | wrong)
+
+
+def test_shared_coefficients_of_another_period_are_refused():
+    weeks = PANELS["east"]
+    days = weeks.assign(week=weeks["week"].min() + (weeks["week"] - weeks["week"].min()) / 7)
+    for panel, daily in ((weeks, True), (days, False)):
+        with pytest.raises(ValueError, match="shared coefficients must be of the period, week or day"):
+            PooledRegression(common=Common.first(all_names(daily=daily))).fit(panel)
+        PooledRegression(common=Common.first(all_names(daily=not daily))).fit(panel)
 
 
 def test_what_a_shop_gives_wrong_is_said_before_anything_is_sent():
