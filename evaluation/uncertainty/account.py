@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...data import Tables, product_weeks
 from ...data.weeks import PERIODS
-from ...pricing.policies import PricePath
+from ...pricing.policies import EmptySlots, PricePath
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
 from .by_product import simulated_products
@@ -70,7 +70,7 @@ def account(
 
     shown = None if spec.promotion is None or promotion is None else whole(promotion).astype(np.float32)
     path = simulated_prices(spec, whole(price)).astype(np.float32)
-    charged = PricePath(path, shown, name="charged", as_charged=True)
+    charged = EmptySlots(PricePath(path, shown, name="charged", as_charged=True))
     simulated, *_ = simulated_products(spec, charged, draws=draws, seed=seed)
     kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)

@@ -10,6 +10,7 @@ from repricer.evaluation.uncertainty import account, account_lines, sales_since
 from repricer.scenarios import spec_from_table
 from repricer.scenarios.sections import HistorySection, Posterior
 from repricer.scenarios.sections import Promotion as PromotionSection
+from repricer.scenarios.sections import RecommendationSection as Recommendation
 
 PRICE = np.array([[2.0, 2.4], [1.6, 2.0]])
 
@@ -99,6 +100,13 @@ def test_displays_that_are_a_decision_are_those_that_came(spec):
     sold = 60 / (1 + np.exp(1.5 * price - 3 - 0.6 * promotion))
     found = account(decided, price, sold, promotion)["rows"][0]["units"]
     assert found["predicted"] == pytest.approx(sold.sum(), rel=0.03)
+
+
+def test_sales_do_not_know_of_recommendation_slots(spec):
+    """By itself, the recommender would show tea and lift its units by half."""
+    slots = Recommendation(lift=np.array([0.8]), candidates=np.ones((1, 2)), affinity=np.array([[2.0, 1.0]]))
+    found = account(replace(spec, recommendation=slots), PRICE, sold := expected(PRICE))
+    assert [row["units"]["predicted"] for row in found["rows"][1:]] == pytest.approx(sold.sum(axis=0), rel=0.03)
 
 
 def test_a_product_that_sold_nothing_is_named(spec):
