@@ -96,7 +96,7 @@ def simulated_products(
     """
     numbers = draw_numbers(spec, draws)
     parts = Drawn(spec, episodes, seed_for("test", seed), False, spec).each(_episodes, [policy], numbers)
-    seen, hit = np.concatenate([part[0] for part in parts], axis=1), sum(part[1] for part in parts)
+    seen, hit = np.concatenate([part[0] for part in parts], axis=1), np.sum([part[1] for part in parts], axis=0)
     most = hit > _MOST * len(seen[0])
     bits = (most[..., :16] << np.arange(16)).sum(axis=-1).astype(np.uint16)
     return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits, most[..., 16]
