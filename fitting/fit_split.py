@@ -36,6 +36,8 @@ from .split import Split, grid_of, regular_price
 _CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
 # The history over which a forecast that ignores prices has averaged them.
 _AVERAGED_WEEKS = 26
+# A forecast that is the same at this share of the regular prices ignores prices.
+_LOWER = 0.9
 # A reference-price effect this many standard errors above zero enters the demand model, which weighs its size anew: it
 # is the largest of several, and the errors of a dozen products are themselves uncertain.
 _CLEAR = 3.0
@@ -173,8 +175,8 @@ def _models(
 ) -> FittedModels:
     """Everything that the market is built from."""
     order, prices = split.products["product"], charged_prices(split)
-    at_plan, at_regular = _forecasts(split, forecaster, paths, regular_price(split.past))
-    planned, usual = _with_prices(split, response, _mean(at_plan, split), _mean(at_regular, split))
+    at_plan, *others = _forecasts(split, forecaster, paths, regular_price(split.past))
+    planned, usual = _with_prices(split, response, *(_mean(each, split) for each in (at_plan, *others)))
     shock, busy = paths.shock(), options.assumptions.cover_quantile
     open_ = split.past[split.past["traffic"] > 0]
     return FittedModels(
@@ -245,23 +247,27 @@ def _levels(last_year: pd.DataFrame, response: FittedDemand) -> np.ndarray:
 
 def _forecasts(
     split: Split, forecaster: Forecaster, paths: MarketPaths, regular: pd.Series
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Forecasts of the weeks to simulate: at planned prices, and at regular prices."""
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Forecasts of the weeks to simulate: at planned prices, at regular prices, and at prices below these."""
     traffic = pd.DataFrame({"week": paths.weeks, "traffic": paths.traffic.mean(axis=0)})
     given = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in split.future)]
     planned = split.future[given].merge(traffic, on="week")
     price = planned["product"].map(regular)
     usual = planned.drop(columns=PROMOTION, errors="ignore").assign(price=price, regular_price=price)
-    return forecaster.predict(planned), forecaster.predict(usual)
+    return (
+        forecaster.predict(planned),
+        forecaster.predict(usual),
+        forecaster.predict(usual.assign(price=_LOWER * price)),
+    )
 
 
 def _with_prices(
-    split: Split, response: FittedDemand, planned: np.ndarray, usual: np.ndarray
+    split: Split, response: FittedDemand, planned: np.ndarray, usual: np.ndarray, lower: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, N) forecasts at planned and at regular prices, of customers who remember the regular ones.
 
-    The demand model sees to forecasts that ignore prices. The others are those of the past's mix of
-    memories, in which each reduction made the weeks after it dearer.
+    The demand model sees to forecasts that ignore prices, which lower prices leave as they are. The others are those of
+    the past's mix of memories, in which each reduction made the weeks after it dearer.
     """
     rows, weeks, recent = pd.concat([split.past, split.future]), len(split.weeks), _AVERAGED_WEEKS * split.per_week
     charged = grid_of(rows, "price", response.products)
@@ -269,7 +275,8 @@ def _with_prices(
     shown = np.nan_to_num(grid_of(rows, PROMOTION, response.products)) if PROMOTION in rows else None
     remembered = None if response.remembered is None else response.remembered.price(price)
     lift = response.lift(price, shown, reference=remembered)
-    blind = np.isclose(planned, usual, rtol=1e-6).all(axis=0)
+    # The plan may be one of regular prices, at which every forecast is the usual one.
+    blind = np.isclose(lower, usual, rtol=1e-6).all(axis=0)
     base = planned / lift[-weeks - recent : -weeks].mean(axis=0)
     regular = np.broadcast_to(response.regular_price, price.shape)
     afterwards = response.lift(regular, reference=remembered)[:-weeks]

@@ -153,6 +153,33 @@ class PricePath:
         return Action(price, promotion=promotion, **orders, as_charged=self.as_charged, as_promoted=self.as_charged)
 
 
+@dataclass(frozen=True)
+class EmptySlots:
+    """Another policy without recommendations: a market is fitted on sales that know of no recommendation slots.
+
+    Args:
+        policy: the other policy.
+
+    Example:
+        >>> import repricer
+        >>> bool(EmptySlots(FixedPrice(4.0)).act(repricer.Market("seen-segments").view).recommendation.any())
+        False
+    """
+
+    policy: Policy
+
+    @property
+    def name(self) -> str:
+        """Name of the other policy."""
+        return self.policy.name
+
+    def act(self, view: MarketView) -> Action:
+        """The other policy's action, with nothing to show."""
+        action = self.policy.act(view)
+        shape = (*action.price.shape, view.catalogue.num_segments)
+        return replace(action, recommendation=np.zeros(shape, np.float32))
+
+
 class BlendedPrice:
     """Prices between two policies': their geometric mean, product by product.
 

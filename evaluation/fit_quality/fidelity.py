@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...envs import Outcome, rollout, seed_for
-from ...pricing import Action, MarketView, Policy
+from ...pricing import MarketView
+from ...pricing.policies import EmptySlots
 from ...scenarios import MarketSpec
 from ..policies import named_policy
 from .calibration import calibration
@@ -61,7 +62,7 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
         >>> sorted(fidelity(spec, episodes=20))
         ['bias', 'calibration', 'periods', 'products', 'wape']
     """
-    policy = _EmptySlots(named_policy("historical", spec))
+    policy = EmptySlots(named_policy("historical", spec))
     assert spec.history is not None  # else `named_policy` has raised
     if spec.history.units is None:
         raise ValueError(f"market must hold the sales of its periods; got {spec.name}; give the proof of its fit")
@@ -91,19 +92,3 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
             for period, actual, units in zip(open_, sold.sum(axis=1), mean.sum(axis=1), strict=True)
         ],
     }
-
-
-@dataclass(frozen=True)
-class _EmptySlots:
-    """A policy without recommendations: the market was fitted on sales without recommendation slots."""
-
-    policy: Policy
-
-    @property
-    def name(self) -> str:
-        return self.policy.name
-
-    def act(self, view: MarketView) -> Action:
-        action = self.policy.act(view)
-        shape = (*action.price.shape, view.catalogue.num_segments)
-        return replace(action, recommendation=np.zeros(shape, dtype=np.float32))

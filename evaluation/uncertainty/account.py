@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...data import Tables, product_weeks
 from ...data.weeks import PERIODS
-from ...pricing.policies import PricePath
+from ...pricing.policies import EmptySlots, PricePath
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
 from .by_product import simulated_products
@@ -20,7 +20,13 @@ _TOTAL = "all categories"
 
 
 def account(
-    spec: MarketSpec, price: Floats, units: Floats, *, draws: int | None = None, seed: int = 0
+    spec: MarketSpec,
+    price: Floats,
+    units: Floats,
+    promotion: Floats | None = None,
+    *,
+    draws: int | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare the predictions of a fitted market with the sales of its first weeks, at the prices really charged.
 
@@ -28,6 +34,7 @@ def account(
         spec: The market that prices were recommended in; it has a posterior and a calendar.
         price: (W, N) prices charged in its first W weeks, currency per unit.
         units: (W, N) units sold in them; NaN while the shop was closed.
+        promotion: (W, N) shares of stores with a display or mailer in them, which count where these are a decision.
         draws: Number of posterior draws; 200 by default, or all of fewer.
         seed: Selects the test seeds.
 
@@ -57,10 +64,14 @@ def account(
             f"{price.shape} and {units.shape}; leave later weeks out"
         )
     weeks = len(price)
-    path = simulated_prices(spec, np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)]))
-    simulated, _ = simulated_products(
-        spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
-    )
+
+    def whole(part: Floats) -> Floats:
+        return np.concatenate([part, np.repeat(part[-1:], horizon - weeks, axis=0)])
+
+    shown = None if spec.promotion is None or promotion is None else whole(promotion).astype(np.float32)
+    path = simulated_prices(spec, whole(price)).astype(np.float32)
+    charged = EmptySlots(PricePath(path, shown, name="charged", as_charged=True))
+    simulated, *_ = simulated_products(spec, charged, draws=draws, seed=seed)
     kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)
     price, units = price[kept], units[kept]
@@ -83,8 +94,9 @@ def account(
     }
 
 
-def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
-    """(W, N) prices charged and units sold in the first weeks of a market, as far as newer tables know them.
+def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Floats]:
+    """(W, N) prices charged, units sold and shares of stores with a display or mailer, in the first weeks of a market,
+    as far as newer tables know them.
 
     A product that was not sold in a week counts at its last price. A week without any sale is one in which the shop was
     closed: its units are NaN.
@@ -97,7 +109,7 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
         ValueError: The weeks of the tables begin on another weekday than those of the market.
 
     Example:
-        >>> price, units = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
+        >>> price, units, promotion = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
     """
     calendar, ids = spec.calendar, spec.products.ids or spec.products.names
     if calendar is None or calendar.period_days not in {period.days for period in PERIODS.values()}:
@@ -121,7 +133,8 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
 
     price = np.where(np.isfinite(grid("price")), grid("price"), spec.products.regular_price)
     closed = ~np.nan_to_num(grid("traffic")).any(axis=1, keepdims=True)
-    return price, np.where(closed, np.nan, np.nan_to_num(grid("units")))
+    shown = np.nan_to_num(grid("promotion")) if "promotion" in panel else np.zeros_like(price)
+    return price, np.where(closed, np.nan, np.nan_to_num(grid("units"))), shown
 
 
 def account_lines(found: dict[str, Any], currency: str) -> list[str]:

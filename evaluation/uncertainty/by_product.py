@@ -15,7 +15,7 @@ from ...scenarios import MarketSpec
 from .draws import EPISODES, Drawn, draw_numbers, outcomes_of
 from .gain import ENDS, METHOD, Floats
 
-_RULE_SHARE = 0.5
+_MOST = 0.5
 
 
 class Range(NamedTuple):
@@ -38,6 +38,7 @@ class ProductFigures:
             NaN without variance.
         rules: (T, N) bits of the price rules (`pricing.BITS`) that changed the policy's price
             in most markets.
+        promoted: (T, N) whether the policy promotes the product in most markets.
 
     Example:
         >>> product_figures(spec, policy).revenue.low.shape  # doctest: +SKIP
@@ -49,6 +50,7 @@ class ProductFigures:
     profit: Range
     parameter_share: Floats
     rules: NDArray[np.uint16]
+    promoted: NDArray[np.bool_]
 
     def bringing(self, more: Floats) -> ProductFigures:
         """The figures where each unit brings more money, currency per unit, (T, N)."""
@@ -82,9 +84,9 @@ def product_figures(spec: MarketSpec, policy: Policy, *, draws: int | None = Non
 
 def simulated_products(
     spec: MarketSpec, policy: Policy, *, draws: int | None = None, episodes: int = EPISODES, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.bool_]]:
     """(5, M, E, T, N) units, revenue and profit that came, expected revenue and profit; (T, N) bits
-    of the price rules.
+    of the price rules and (T, N) promotions, each that of most markets.
 
     Args:
         spec: A market with a posterior.
@@ -94,28 +96,30 @@ def simulated_products(
     """
     numbers = draw_numbers(spec, draws)
     parts = Drawn(spec, episodes, seed_for("test", seed), False, spec).each(_episodes, [policy], numbers)
-    seen, hit = np.concatenate([part[0] for part in parts], axis=1), sum(part[1] for part in parts)
-    bits = ((hit > _RULE_SHARE * len(seen[0])) << np.arange(16)).sum(axis=-1).astype(np.uint16)
-    return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits
+    seen, hit = np.concatenate([part[0] for part in parts], axis=1), np.sum([part[1] for part in parts], axis=0)
+    most = hit > _MOST * len(seen[0])
+    bits = (most[..., :16] << np.arange(16)).sum(axis=-1).astype(np.uint16)
+    return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits, most[..., 16]
 
 
 def _episodes(
     spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]
 ) -> tuple[NDArray[np.float32], Floats]:
     """(5, E, T, N) units, revenue and profit that came in one episode of every market, and the revenue and profit to
-    be expected given the prices; (T, N, 16) how often each price rule bound.
+    be expected given the prices; (T, N, 17) how often each price rule bound, and the product was promoted.
     """
     (policy,), episodes = policies, sum(market.num_markets for market in markets)
     horizon, products = spec.market.horizon_periods, len(spec.products.names)
-    seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, 16))
+    seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, 17))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
         rows = (outcome.units, outcome.revenue, outcome.profit, *outcome.expected_money.transpose(0, 2, 1))
         seen[:, own, t] = rows
-        hit[t] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
+        hit[t, :, :16] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
+        hit[t, :, 16] += outcome.promoted.sum(axis=0)
     return seen, hit
 
 
-def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16]) -> ProductFigures:
+def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16], promoted: NDArray[np.bool_]) -> ProductFigures:
     units, revenue, profit, expected_revenue, expected_profit = seen
     earned = expected_revenue.mean(axis=(0, 1), dtype=np.float64)
     sold, taken = (found.sum(axis=(0, 1), dtype=np.float64) for found in (units, revenue))
@@ -128,6 +132,7 @@ def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16]) -> ProductFig
         Range(expected_profit.mean(axis=(0, 1), dtype=np.float64), *_interval(profit)),
         _parameter_share(expected_revenue, revenue),
         rules,
+        promoted,
     )
 
 

@@ -88,10 +88,9 @@ class Priors:
         for item in fields(self):
             value = getattr(self, item.name)
             share = item.name in ("outside", "unlike", "logarithmic", "beyond_costs", "exogenous", "unexplained")
-            if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value < (1 if share else 1e3)):
-                if item.name in _MEANS and isinstance(value, int | float) and abs(value) < 1e3:
-                    continue
-                allowed = "a number between 0 and 1" if share else "a number above 0"
+            low, high = (-1e3 if item.name in _MEANS else 0), (1 if share else 1e3)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
+                allowed = "a number between 0 and 1" if share else "a number" if low else "a number above 0"
                 raise ValueError(f"priors: {item.name} must be {allowed}; got {value!r}; fix it")
 
     @classmethod

@@ -21,6 +21,7 @@ from .rows import ALL_STORES, ListError, PriceRow, sealed
 _PRIOR_DAYS = 30
 _FEW_DRAWS = 8
 _SAME = 5e-4
+_PROMOTED = " On display or in the mailer."
 Floats = NDArray[np.float64]
 
 
@@ -173,7 +174,7 @@ class _Writer:
                 current_price=current,
                 new_price=price,
                 change=round(price / current - 1, 6),
-                reason=self.reason(t, n, price / current - 1),
+                reason=self.reason(t, n, price / current - 1) + (_PROMOTED if found.promoted[t, n] else ""),
                 **money,
                 parameter_share=None if np.isnan(share) else round(float(share), 4),
                 outside_charged=self.marks[n] if self.outside[t, n] else "",

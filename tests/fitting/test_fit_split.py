@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from repricer.fitting.demand.category_rows import REFERENCE
-from repricer.fitting.fit_split import _past_price, _with_prices
+from repricer.fitting.fit_split import _forecasts, _mean, _past_price, _with_prices
 from repricer.fitting.split import Split
 from repricer.tests.fitting.demand.markets import known_demand, prices
 
@@ -36,7 +39,7 @@ def test_regular_prices_sell_more_to_those_who_remember_no_reduction(remembering
     seen = np.ma.masked_where(price[:WEEKS] < REGULAR, at_regular).mean(axis=0).filled(0.0)
     assert (seen < 19).all()
     forecast = np.tile(seen, (AHEAD, 1))
-    planned, usual = _with_prices(split_of(price), demand, forecast * 1.1, forecast)
+    planned, usual = _with_prices(split_of(price), demand, forecast * 1.1, forecast, forecast * 1.2)
     np.testing.assert_allclose(usual, 20.0, rtol=1e-9)
     np.testing.assert_array_equal(planned, forecast * 1.1)
 
@@ -44,9 +47,28 @@ def test_regular_prices_sell_more_to_those_who_remember_no_reduction(remembering
 def test_a_forecast_that_ignores_prices_is_led_by_the_demand_model(remembering):
     demand, price, units = remembering
     blind = np.tile(units[WEEKS - 26 : WEEKS].mean(axis=0), (AHEAD, 1))
-    planned, usual = _with_prices(split_of(price), demand, blind, blind)
+    planned, usual = _with_prices(split_of(price), demand, blind, blind, blind)
     np.testing.assert_allclose(usual, 20.0, rtol=1e-9)
     np.testing.assert_allclose(planned, units[WEEKS:], rtol=1e-9)
+
+
+def test_a_plan_of_regular_prices_does_not_make_a_forecast_one_that_ignores_prices(remembering):
+    demand, price, _ = remembering
+    price[WEEKS:] = REGULAR
+    rows = split_of(price)
+    week = rows.future["week"].unique()
+
+    class Listens:
+        """Sells 20 a week at regular prices, and more at lower ones."""
+
+        def predict(self, future):
+            return future.assign(mean=20.0 * (future["price"] / 2.0) ** -2.0)[["product", "week", "mean"]]
+
+    paths = SimpleNamespace(weeks=week, traffic=np.ones((1, AHEAD)))
+    rows = replace(rows, future=rows.future.assign(regular_price=2.0))
+    found = _forecasts(rows, Listens(), paths, pd.Series(2.0, index=PRODUCTS["product"]))
+    planned, _ = _with_prices(rows, demand, *(_mean(each, rows) for each in found))
+    np.testing.assert_allclose(planned, 20.0)
 
 
 def test_past_prices_are_those_charged_and_else_the_regular_ones(remembering):

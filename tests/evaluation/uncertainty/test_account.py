@@ -9,6 +9,8 @@ from repricer.data import Tables
 from repricer.evaluation.uncertainty import account, account_lines, sales_since
 from repricer.scenarios import spec_from_table
 from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.sections import Promotion as PromotionSection
+from repricer.scenarios.sections import RecommendationSection as Recommendation
 
 PRICE = np.array([[2.0, 2.4], [1.6, 2.0]])
 
@@ -81,8 +83,30 @@ def test_a_week_in_which_the_shop_was_closed_is_left_out(spec):
 def test_the_shop_was_closed_only_where_no_product_at_all_was_sold(spec):
     rows = [("2018-01-01", "tea"), ("2018-01-08", "soap"), ("2018-01-22", "tea")]
     sales = pd.DataFrame(rows, columns=["date", "product"]).assign(units=2.0, price_paid=1.5, regular_price=2.0)
-    _, units = sales_since(spec, Tables(sales.assign(date=pd.to_datetime(sales["date"]))))
+    _, units, _ = sales_since(spec, Tables(sales.assign(date=pd.to_datetime(sales["date"]))))
     np.testing.assert_array_equal(units, [[2.0, 0.0], [0.0, 0.0], [np.nan, np.nan], [2.0, 0.0]])
+
+
+def test_displays_that_are_a_decision_are_those_that_came(spec):
+    """Both products stand on display in the second week alone; nobody else decides on it."""
+    decided = replace(spec, promotion=PromotionSection(lift=np.full((1, 2), 0.6), cost=np.zeros(2), max_products=1))
+    sales = pd.DataFrame(
+        [(d, p) for d in ("2018-01-01", "2018-01-08") for p in ("tea", "coffee")], columns=["date", "product"]
+    )
+    sales = sales.assign(date=pd.to_datetime(sales["date"]), units=2.0, price_paid=2.0, regular_price=2.0)
+    shown = pd.DataFrame({"start_date": pd.to_datetime(["2018-01-08"] * 2), "product": ["tea", "coffee"]})
+    price, _, promotion = sales_since(decided, Tables(sales, promotions=shown))
+    np.testing.assert_array_equal(promotion, [[0.0, 0.0], [1.0, 1.0]])
+    sold = 60 / (1 + np.exp(1.5 * price - 3 - 0.6 * promotion))
+    found = account(decided, price, sold, promotion)["rows"][0]["units"]
+    assert found["predicted"] == pytest.approx(sold.sum(), rel=0.03)
+
+
+def test_sales_do_not_know_of_recommendation_slots(spec):
+    """By itself, the recommender would show tea and lift its units by half."""
+    slots = Recommendation(lift=np.array([0.8]), candidates=np.ones((1, 2)), affinity=np.array([[2.0, 1.0]]))
+    found = account(replace(spec, recommendation=slots), PRICE, sold := expected(PRICE))
+    assert [row["units"]["predicted"] for row in found["rows"][1:]] == pytest.approx(sold.sum(axis=0), rel=0.03)
 
 
 def test_a_product_that_sold_nothing_is_named(spec):

@@ -21,6 +21,7 @@ def test_a_file_changes_what_it_names(tmp_path):
     [
         ("elasticty = 2", "got 'elasticty'; did you mean 'elasticity'"),
         ("outside = 1.2", "outside must be a number between 0 and 1; got 1.2"),
+        ("promotion = true", "promotion must be a number; got True"),
         ("elasticity = -2.3", "elasticity must be a number above 0; got -2.3"),
         ('trend_spread = "wide"', "trend_spread must be a number above 0; got 'wide'"),
         ("elasticity =", "must be TOML in UTF-8"),

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from repricer.envs import catalogue_of
 from repricer.evaluation.uncertainty import Assessment, assess
+from repricer.pricing.policies import PricePath
 from repricer.pricing.price_rules.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec
-from repricer.serving.price_list.proposal import _Reasons, proposed_rows
+from repricer.scenarios.sections import Promotion
+from repricer.serving.price_list.proposal import _Reasons, priced_rows, proposed_rows
 from repricer.serving.price_list.rows import ListError, PriceRow
 
 
@@ -120,3 +122,19 @@ def test_a_frozen_product_sells_what_is_planned_at_its_planned_price(
     assert row.expected_revenue == pytest.approx(2.0 * row.expected_units, abs=0.02)
     assert row.revenue_high == pytest.approx(2.0 * row.units_high, abs=0.02)
     assert row.expected_profit == pytest.approx((2.0 - cost) * row.expected_units, rel=0.02)
+
+
+def test_products_that_the_policy_promotes_are_named_as_the_figures_hold_them(dated_market: MarketSpec) -> None:
+    spec = replace(dated_market, promotion=Promotion(lift=np.full((2, 3), 0.8), cost=np.zeros(3)))
+    price = np.tile([2.1, 2.9, 5.5], (8, 1))
+    shown = np.zeros((8, 3), np.float32)
+    shown[2, 0] = shown[5, 2] = 1.0
+    plain, listed = (
+        priced_rows(spec, PricePath(price.astype(np.float32), promoted), price, price, lambda *_: "Stays.")
+        for promoted in (None, shown)
+    )
+    assert {row.reason for row in plain} == {"Stays."}
+    words = np.array([row.reason for row in listed]).reshape(3, -1).T
+    np.testing.assert_array_equal(words == "Stays. On display or in the mailer.", shown > 0.5)
+    more = _array(listed, "expected_units") / _array(plain, "expected_units")
+    assert (more[shown > 0.5] > 1.1).all()
