@@ -255,7 +255,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
 
     spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
     own = tables if before.zone is None else zone_tables(tables, before.zone)
-    price, units = sales_since(spec, own)
+    price, units, promotion = sales_since(spec, own)
     if not (units >= 0).any():
         return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
     record = fit_report(before.folder / MARKET)["refit"]
@@ -263,7 +263,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
     held, others = _holdout(cycle, spec, tables.sales, own.sales, len(price)) or (None, set())
     listed = replace(own, sales=own.sales[own.sales["store"].isin(others)]) if others else own
-    found = account(spec, price, units, seed=cycle.config.shop.seed) | {
+    found = account(spec, price, units, promotion, seed=cycle.config.shop.seed) | {
         "wape_one_week_ahead": wape(ahead["units"], ahead["mean"]),
         "followed": _followed(before.folder, spec, sales_since(spec, listed)[0]),
     }

@@ -20,7 +20,13 @@ _TOTAL = "all categories"
 
 
 def account(
-    spec: MarketSpec, price: Floats, units: Floats, *, draws: int | None = None, seed: int = 0
+    spec: MarketSpec,
+    price: Floats,
+    units: Floats,
+    promotion: Floats | None = None,
+    *,
+    draws: int | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare the predictions of a fitted market with the sales of its first weeks, at the prices really charged.
 
@@ -28,6 +34,8 @@ def account(
         spec: The market that prices were recommended in; it has a posterior and a calendar.
         price: (W, N) prices charged in its first W weeks, currency per unit.
         units: (W, N) units sold in them; NaN while the shop was closed.
+        promotion: (W, N) share of stores with a display or mailer in them, which counts where promotions are a decision;
+            None for none.
         draws: Number of posterior draws; 200 by default, or all of fewer.
         seed: Selects the test seeds.
 
@@ -58,9 +66,10 @@ def account(
         )
     weeks = len(price)
     path = simulated_prices(spec, np.concatenate([price, np.repeat(price[-1:], horizon - weeks, axis=0)]))
-    simulated, _ = simulated_products(
-        spec, PricePath(path.astype(np.float32), name="charged", as_charged=True), draws=draws, seed=seed
-    )
+    # What is shown in later weeks counts for nothing here.
+    shown = None if promotion is None or spec.promotion is None else np.resize(promotion, path.shape).astype(np.float32)
+    charged = PricePath(path.astype(np.float32), shown, name="charged", as_charged=True)
+    simulated, _ = simulated_products(spec, charged, draws=draws, seed=seed)
     kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)
     price, units = price[kept], units[kept]
@@ -83,8 +92,9 @@ def account(
     }
 
 
-def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
-    """(W, N) prices charged and units sold in the first weeks of a market, as far as newer tables know them.
+def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Floats | None]:
+    """(W, N) prices charged, units sold and shares of stores with a display or mailer, None where none are recorded, in the
+    first weeks of a market, as far as newer tables know them.
 
     A product that was not sold in a week counts at its last price. A week without any sale is one in which the shop was
     closed: its units are NaN.
@@ -97,7 +107,7 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
         ValueError: The weeks of the tables begin on another weekday than those of the market.
 
     Example:
-        >>> price, units = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
+        >>> price, units, promotion = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
     """
     calendar, ids = spec.calendar, spec.products.ids or spec.products.names
     if calendar is None or calendar.period_days not in {period.days for period in PERIODS.values()}:
@@ -121,7 +131,8 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats]:
 
     price = np.where(np.isfinite(grid("price")), grid("price"), spec.products.regular_price)
     closed = ~np.nan_to_num(grid("traffic")).any(axis=1, keepdims=True)
-    return price, np.where(closed, np.nan, np.nan_to_num(grid("units")))
+    shown = np.nan_to_num(grid("promotion")) if "promotion" in panel else None
+    return price, np.where(closed, np.nan, np.nan_to_num(grid("units"))), shown
 
 
 def account_lines(found: dict[str, Any], currency: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from repricer.data import Tables
 from repricer.evaluation.uncertainty import account, account_lines, sales_since
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.sections import HistorySection, Posterior, Promotion
 
 PRICE = np.array([[2.0, 2.4], [1.6, 2.0]])
 
@@ -81,8 +81,25 @@ def test_a_week_in_which_the_shop_was_closed_is_left_out(spec):
 def test_the_shop_was_closed_only_where_no_product_at_all_was_sold(spec):
     rows = [("2018-01-01", "tea"), ("2018-01-08", "soap"), ("2018-01-22", "tea")]
     sales = pd.DataFrame(rows, columns=["date", "product"]).assign(units=2.0, price_paid=1.5, regular_price=2.0)
-    _, units = sales_since(spec, Tables(sales.assign(date=pd.to_datetime(sales["date"]))))
+    _, units, shown = sales_since(spec, Tables(sales.assign(date=pd.to_datetime(sales["date"]))))
     np.testing.assert_array_equal(units, [[2.0, 0.0], [0.0, 0.0], [np.nan, np.nan], [2.0, 0.0]])
+    assert shown is None
+
+
+def test_displays_that_came_count_where_they_are_a_decision(spec):
+    decided = replace(spec, promotion=Promotion(lift=np.array(1.0), cost=np.array(0.0), max_products=1))
+    rows = [("2018-01-01", name) for name in ("tea", "coffee")] + [("2018-01-08", name) for name in ("tea", "coffee")]
+    sales = pd.DataFrame(rows, columns=["date", "product"]).assign(units=2.0, price_paid=2.0, regular_price=2.0)
+    days = pd.to_datetime(["2018-01-01", "2018-01-08", "2018-01-08"])
+    shown = pd.DataFrame({"start_date": days, "product": ["tea", "tea", "coffee"]})
+    tables = Tables(sales.assign(date=pd.to_datetime(sales["date"])), promotions=shown)
+    price, _, promotion = sales_since(decided, tables)
+    np.testing.assert_array_equal(promotion, [[1.0, 0.0], [1.0, 1.0]])
+    units = 60 / (1 + np.exp(-promotion))
+    for row in account(decided, price, units, promotion)["rows"]:
+        assert row["units"]["predicted"] == pytest.approx(row["units"]["realised"], rel=0.03)
+    plain, other = (account(spec, price, units, given)["rows"][0]["units"] for given in (None, promotion))
+    assert plain == other
 
 
 def test_a_product_that_sold_nothing_is_named(spec):
