@@ -1,5 +1,7 @@
 """Stores whose regular prices agree are one zone; the zones' sales are comparable at one price level."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,6 +50,17 @@ def test_sales_of_all_zones_at_one_price_level():
         np.testing.assert_allclose(level.loc[["p0", "p1"], name], here[["p0", "p1"]])
     assert level.loc["p2"].nunique() == 3  # not priced: left as it is
     assert lines["units"].sum() == TABLES.sales["units"].sum()
+
+
+def test_a_price_level_is_that_of_the_same_weeks():
+    """Prices are the same in both zones and rise in the middle; one sells more before, the other after."""
+    weeks, zone = pd.date_range("2024-01-01", periods=20, freq="7D"), Zone("old", {"old": ("a",), "new": ("b",)})
+    price = np.where(np.arange(20) < 10, 2.0, 2.6)
+    lines = pd.DataFrame({"date": weeks, "product": "tea", "units": 1.0, "price_paid": price, "regular_price": price})
+    sales = pd.concat([lines.assign(store="a"), lines[:3].assign(store="a"), lines[7:].assign(store="b")])
+    for name in ("old", "new"):
+        found = at_price_level(sales, replace(zone, name=name), ["tea"])
+        np.testing.assert_allclose(found["regular_price"], sales["regular_price"])
 
 
 def test_what_zones_cannot_do_is_refused():
