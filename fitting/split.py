@@ -308,14 +308,14 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
     """The products with a name (their id if they have none) and the unit cost from the tables.
 
-    Where the product table gives no cost, that is the last one of the sales.
+    Where a product comes without one, that is the one of the product table, else the last one of the sales.
     """
     rows = products.reset_index(drop=True)
     name = rows["name"] if "name" in rows else rows["product"]
     rows = rows.assign(name=name.fillna(rows["product"]))
-    if tables.products is not None and "unit_cost" in tables.products and "unit_cost" not in rows:
-        rows = rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
-    if "unit_cost" not in panel:
-        return rows
-    last = rows["product"].map(panel.groupby("product")["unit_cost"].last())
-    return rows.assign(unit_cost=rows["unit_cost"].fillna(last) if "unit_cost" in rows else last)
+    known = [rows["unit_cost"]] if "unit_cost" in rows else []
+    if tables.products is not None and "unit_cost" in tables.products:
+        known.append(rows["product"].map(tables.products.set_index("product")["unit_cost"]))
+    if "unit_cost" in panel:
+        known.append(rows["product"].map(panel.groupby("product")["unit_cost"].last()))
+    return rows.assign(unit_cost=pd.concat(known, axis=1).astype(float).bfill(axis=1).iloc[:, 0]) if known else rows
