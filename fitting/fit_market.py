@@ -134,7 +134,7 @@ def fit(
         name = name or scenario_name(Path(tables).resolve().name)
         tables = load_tables(Path(tables))
     rules = (assumptions := assumptions or Assumptions()).rules
-    products = rules.chosen_from(priced_products(tables, rules) if products is None else products)
+    products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
     tables, zones = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zones, period)
     ahead = weeks_to_come(tables, split, weeks, zones)

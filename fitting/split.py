@@ -16,7 +16,7 @@ from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 from .shop_rules import ShopRules
-from .zones import AllZones
+from .zones import AllZones, Zone, zone_tables
 
 # Less history can tell no price response at all; days tell more of it than weeks.
 _LEAST_WEEKS = {"week": 12, "day": 8}
@@ -98,12 +98,13 @@ def grid_of(panel: pd.DataFrame, column: str, products: Iterable[str]) -> np.nda
     return panel.pivot(index="week", columns="product", values=column)[list(products)].to_numpy(dtype=np.float64)
 
 
-def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.DataFrame:
+def priced_products(tables: Tables, rules: ShopRules, zone: Zone | None = None, **how_many: Any) -> pd.DataFrame:
     """The products to price: those of `choose_products` among what the rules leave.
 
     Args:
         tables: The shop's tables.
         rules: The shop's rules.
+        zone: A price zone. All zones price the best sellers of the first: prices differ between them.
         how_many: Further arguments of `choose_products`.
 
     Raises:
@@ -113,6 +114,8 @@ def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.Dat
     Example:
         >>> priced_products(tables, ShopRules.of({"shop": {"categories": ["Bread"]}}))  # doctest: +SKIP
     """
+    if zone is not None:
+        tables = zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
     if tables.products is not None:
         rules.check(tables.products)
         tables = replace(tables, products=rules.chosen_from(tables.products))

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import DataError, Tables
+from repricer.fitting import fit
 from repricer.fitting.zones import Zone, at_price_level, price_zones, zone_tables
+from repricer.forecasting import MovingAverage
 from repricer.tests.data.shop_shapes import chain
 
 TABLES = chain(zones=0.1, alike=3)
@@ -61,6 +63,14 @@ def test_a_price_level_is_that_of_the_same_weeks():
     for name in ("old", "new"):
         found = at_price_level(sales, replace(zone, name=name), ["tea"])
         np.testing.assert_allclose(found["regular_price"], sales["regular_price"])
+
+
+def test_products_are_chosen_at_the_prices_of_a_zone():
+    """Over all zones, which differ by 5%, only half of the products have one price a week."""
+    tables = chain(stores=6, weeks=30, zones=0.05, alike=2)
+    zones = price_zones(tables.sales)
+    fitted = fit(tables, zone=Zone("zone-2", zones), forecaster=MovingAverage(), weeks=2, holdout_weeks=2, draws=4)
+    assert sorted(fitted.spec.products.ids) == ["p0", "p1", "p2", "p3"]
 
 
 def test_what_zones_cannot_do_is_refused():
