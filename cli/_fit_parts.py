@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,13 +41,11 @@ def chosen_parts(
     period: str,
 ) -> dict[str, pd.DataFrame]:
     """The products to price, part by part; one without a name is the whole catalogue. Options as of `repricer fit`."""
-    from ..fitting import catalogue_parts, priced_products, zone_tables
+    from ..fitting import catalogue_parts, priced_products
     from ..fitting.catalogue_parts import MOST_PRODUCTS
 
-    # All zones price the best sellers of the first.
-    choice = tables if zone is None else zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
     categories = max(categories, len(rules.shop.categories))
-    products = priced_products(choice, rules, n_categories=categories, per_category=per_category)
+    products = priced_products(tables, rules, zone, n_categories=categories, per_category=per_category)
     return catalogue_parts(products, at_once or MOST_PRODUCTS[period], rules.links_by_name)
 
 

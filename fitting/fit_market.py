@@ -134,7 +134,7 @@ def fit(
         name = name or scenario_name(Path(tables).resolve().name)
         tables = load_tables(Path(tables))
     rules = (assumptions := assumptions or Assumptions()).rules
-    products = rules.chosen_from(priced_products(tables, rules) if products is None else products)
+    products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
     tables, zones = of_zone(tables, zone, list(products["product"]))
     split = held_out(tables, products, holdout_weeks, zones, period)
     ahead = weeks_to_come(tables, split, weeks, zones)
@@ -186,7 +186,7 @@ class _Fitted(NamedTuple):
         """What `fit` returns; `without_costs`: for want of which products' unit costs prices maximise revenue."""
         report = self.report(not_priced(tables, self.products, self.options.assumptions.rules))
         names = np.array(self.market.spec.products.names)
-        report |= {"revenue_without_costs": names[without_costs].tolist(), "refit": self.record()}
+        report |= {"revenue_without_costs": names[without_costs].tolist(), "refit": self.record(tables)}
         market, proof = (
             split.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
             for split in (self.market, self.proof)
@@ -205,12 +205,12 @@ class _Fitted(NamedTuple):
             | {"proof": proof_report(self.proof, self.demand.errors, self.options.seed)}
         )
 
-    def record(self) -> dict[str, Any]:
+    def record(self, tables: Tables) -> dict[str, Any]:
         """What a refit needs."""
         split = self.market.split
         return fit_record(
             self.options,
-            products=self.products,
+            products=_without_known_costs(self.products, tables),
             weeks=len(split.weeks) // split.per_week,
             first_day=f"{split.weeks[0]:%Y-%m-%d}",
             forecaster=self.demand.ahead,
@@ -219,6 +219,14 @@ class _Fitted(NamedTuple):
             customers=self.customers,
             zone=self.zone,
         )
+
+
+def _without_known_costs(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
+    """The products without the unit costs that are those of the product table: a refit takes these from newer tables."""
+    if tables.products is None or not {"unit_cost"} <= {*tables.products} & {*products}:
+        return products
+    known = products["product"].map(tables.products.set_index("product")["unit_cost"])
+    return products.assign(unit_cost=products["unit_cost"].mask(products["unit_cost"] == known))
 
 
 def _models(

@@ -279,8 +279,11 @@ def _with_prices(
     blind = np.isclose(lower, usual, rtol=1e-6).all(axis=0)
     base = planned / lift[-weeks - recent : -weeks].mean(axis=0)
     regular = np.broadcast_to(response.regular_price, price.shape)
-    afterwards = response.lift(regular, reference=remembered)[:-weeks]
-    known = np.ma.masked_where(price[:-weeks] < _REDUCED * regular[:-weeks], afterwards)
+    # While the regular price was another, customers remembered prices around that one.
+    then = grid_of(rows, "regular_price", response.products)
+    moved = np.where(np.isfinite(then), regular / then, 1.0)
+    afterwards = response.lift(regular, reference=None if remembered is None else remembered * moved)[:-weeks]
+    known = np.ma.masked_where((price * moved)[:-weeks] < _REDUCED * regular[:-weeks], afterwards)
     usual = usual / known.mean(axis=0).filled(1.0)
     return np.where(blind, base * lift[-weeks:], planned), np.where(blind, base, usual)
 

@@ -282,9 +282,23 @@ def _planned_utility(
     charged = np.where(held, models.regular_price, models.current_price)
     felt = felt_price(charged, models.regular_price, models.demand.curvature)
     added = -sensitivity * (felt - models.regular_price)[:, None]
+    if (reference := _reference(models.demand)) is not None and models.demand.remembered is not None:
+        gap = models.demand.remembered.gap(charged, remembered_prices(models, charged))
+        added = added + (reference.gain * gap)[:, None]
     if promotion is None or models.current_promotion is None:
         return added
     return added + promotion.lift * (models.current_promotion > 0.5)[:, None]
+
+
+def remembered_prices(models: FittedModels, charged: Array) -> Array:
+    """(T, N) what the market's customers, who start with the regular prices, remember of those charged before each week.
+
+    Args:
+        models: The models that it is built from.
+        charged: (T, N) currency per unit.
+    """
+    rows, remembered = np.vstack([models.regular_price, charged]), models.demand.remembered
+    return charged if remembered is None else remembered.price(rows)[1:]
 
 
 def _usual(effect: Array) -> float:

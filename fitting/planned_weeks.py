@@ -145,6 +145,10 @@ def _with_plan(
     given = [name for name in _PLANNED if name in inside and name in rows]
     planned = inside.groupby(_KEYS)
     stated = rows[_KEYS].merge(planned[given].mean().reset_index(), on=_KEYS, how="left")
+    if "regular_price" in stated:
+        # What the plan leaves open of a price is how far it is reduced.
+        moved = _in_cents(rows["price"] / rows["regular_price"] * stated["regular_price"])
+        rows = rows.assign(price=moved.fillna(rows["price"]))
     # Without a regular price, the current one holds.
     whole = all(name in stated and bool(stated[name].notna().all()) for name in ("price", "promotion") if name in rows)
     rows = rows.assign(**{name: stated[name].fillna(rows[name]) for name in given})

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
+from ..data.weeks import WEEK, periods_in_a_week
 from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids
 from .demand.category_rows import suspect_effects, unexplained_prices
 from .demand.counts import counts
@@ -20,8 +22,9 @@ from .demand.residuals import NORMAL90
 Array = NDArray[np.float64]
 # A price that moves by more than this fraction against the week before counts.
 MOVED = 0.1
-# Prior standard deviations of a product's level and of a week's, in logs; and of the slope.
-_LEVEL, _WEEK, _SLOPE = 3.0, 0.2, 10.0
+# Prior standard deviations of a product's level, of a week's, and of a weekday's in its category, in logs; and of the
+# slope.
+_LEVEL, _WEEK, _WEEKDAY, _SLOPE = 3.0, 0.2, 1.0, 10.0
 _STEPS, _LEAST_PRODUCTS = 50, 2
 _MOST_SHOWN = 400
 
@@ -31,7 +34,8 @@ def price_changes(grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int
 
     The realised change is the predicted one times a slope b, estimated by maximum likelihood in
     `units ~ NegativeBinomial(exp(level of the product + week + b log lift))` over the weeks of the
-    price changes and the weeks before them. A slope of 1 is a perfect prediction on average, below
+    price changes and the weeks before them; by day, over all days of products whose price changes, with an effect of
+    each weekday by category. A slope of 1 is a perfect prediction on average, below
     1 the model exaggerates. Standard errors are clustered by product.
 
     Args:
@@ -86,8 +90,12 @@ class _Changes:
         self.used = np.zeros(price.shape, dtype=bool)
         self.used[1:] |= self.moved
         self.used[:-1] |= self.moved
+        if periods_in_a_week(grids.weeks) > 1:
+            # Changes that always fall on the same weekdays are told from these by the other days alone.
+            self.used |= known & self.moved.any(axis=0)
         self.alpha = np.concatenate([p.alpha for p in demand.posteriors])[_places(demand)]
         self.weeks = grids.weeks[last]
+        self.weekday = _weekdays(self.weeks, demand.category)
         self.inside = self._inside(seed)
 
     def figures(self, chosen: NDArray[np.bool_]) -> dict[str, Any]:
@@ -124,7 +132,7 @@ class _Changes:
 
     def _slope(self, used: NDArray[np.bool_]) -> tuple[float, float, float]:
         """Slope, its standard error, and the share of the deviance that the predictions explain."""
-        fitted = _Regression(self.units, self.predicted, self.alpha, used)
+        fitted = _Regression(self.units, self.predicted, self.alpha, used, self.weekday)
         theta = fitted.solve(free=True)
         null = fitted.solve(free=False)
         full, least = fitted.deviance(theta), fitted.deviance(null)
@@ -135,9 +143,9 @@ class _Changes:
         of counts included.
         """
         generator = np.random.default_rng(seed)
-        level = np.zeros(len(self.alpha))
+        level = np.zeros(self.units.shape)
         if self.used.any():
-            fitted = _Regression(self.units, self.predicted, self.alpha, self.used)
+            fitted = _Regression(self.units, self.predicted, self.alpha, self.used, self.weekday)
             level = fitted.level(fitted.solve(free=True))
         mean = np.exp(np.clip(level + self.log_lift, -20, 20))
         size = 1 / self.alpha
@@ -148,22 +156,27 @@ class _Changes:
 
 
 class _Regression:
-    """Negative binomial regression of units on the predicted log lift, a level per product and one per week."""
+    """Negative binomial regression of units on the predicted log lift, a level per product, one per week and one per
+    weekday of a category, numbered from 1.
+    """
 
-    def __init__(self, units: Array, predicted: Array, alpha: Array, used: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, units: Array, predicted: Array, alpha: Array, used: NDArray[np.bool_], weekday: NDArray[np.intp]
+    ) -> None:
         t, n = np.nonzero(used)
         self.products, product = np.unique(n, return_inverse=True)
-        self.product, self.count = product, len(units[0])
+        self.product, self.weekday = product, weekday
         self.y, self.alpha = units[t, n], alpha[n]
+        self.weekdays = np.setdiff1d(weekday[t, n], 0)
         columns = np.zeros((len(t), 1 + len(self.products) + len(units)))
         columns[:, 0] = predicted[t, n]
         columns[np.arange(len(t)), 1 + product] = 1.0
         columns[np.arange(len(t)), 1 + len(self.products) + t] = 1.0
-        self.x = columns
+        self.x = np.hstack([columns, weekday[t, n][:, None] == self.weekdays])
         start = np.log(np.maximum(np.bincount(product, self.y) / np.bincount(product), 0.1))
-        self.centre = np.concatenate([[0.0], start, np.zeros(len(units))])
-        spread = np.concatenate([[_SLOPE], np.full(len(start), _LEVEL), np.full(len(units), _WEEK)])
-        self.precision = spread**-2.0
+        self.centre = np.concatenate([[0.0], start, np.zeros(len(units) + len(self.weekdays))])
+        sizes = (1, len(start), len(units), len(self.weekdays))
+        self.precision = np.repeat([_SLOPE, _LEVEL, _WEEK, _WEEKDAY], sizes) ** -2.0
 
     def solve(self, *, free: bool) -> Array:
         """The most likely coefficients, slope first; 0 unless it is free."""
@@ -195,10 +208,11 @@ class _Regression:
         return float(2 * (perfect - fitted))
 
     def level(self, theta: Array) -> Array:
-        """(N,) log level of each product; 0 where none was fitted."""
-        level = np.zeros(self.count)
+        """(T, N) log level of each product, on its weekday; 0 where none was fitted."""
+        level, weekday = np.zeros(self.weekday.shape[1]), np.zeros(self.weekday.max() + 1)
         level[self.products] = theta[1 : 1 + len(self.products)]
-        return level
+        weekday[self.weekdays] = theta[len(theta) - len(self.weekdays) :]
+        return level + weekday[self.weekday]
 
     def _mean(self, theta: Array) -> Array:
         return np.exp(np.clip(self.x @ theta, -20, 20))
@@ -208,6 +222,12 @@ class _Regression:
         _, score, weight = counts(self.y, self._mean(theta), self.alpha)
         prior = -(theta - self.centre) * self.precision
         return np.vstack([self.x * score[:, None], prior]), (self.x.T * weight) @ self.x + np.diag(self.precision)
+
+
+def _weekdays(days: pd.DatetimeIndex, category: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(T, N) a number for each weekday of a category; 0 on Mondays, from which the others differ, and for weeks."""
+    weekday = days.day_of_week.to_numpy()[:, None] * (periods_in_a_week(days) > 1)
+    return np.where(weekday > 0, weekday + WEEK.days * category, 0)
 
 
 def _places(demand: FittedDemand) -> NDArray[np.intp]:

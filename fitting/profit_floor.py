@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scenarios import MarketSpec
+from ..scenarios import MarketSpec, choice_model
 from .assumptions import Assumptions, percent, unit_costs
 from .fitted_models import FittedModels
-from .market_builder import held_prices
+from .market_builder import held_prices, remembered_prices
 from .price_search import PriceSearch
 
 Array = NDArray[np.float64]
@@ -66,8 +66,11 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     known, share = unit_costs(models.products).notna().to_numpy(), assumptions.cost_range(models.products)[:, 1]
     dearest = np.where(known, spec.products.unit_cost, share * models.regular_price)
     charged = np.where(held_prices(models, assumptions), models.regular_price, models.current_price)
-    own = float(((charged - dearest) * models.planned).sum())
-    slack = _SLACK * float((charged * models.planned).sum())
+    # Displays and mailers that are a decision come with no prices, neither with the shop's nor with those searched.
+    periods = np.arange(spec.market.horizon_periods)
+    units = choice_model(spec).units(periods, charged, reference=remembered_prices(models, charged)).sum(axis=1)
+    own = float(((charged - dearest) * units).sum())
+    slack = _SLACK * float((charged * units).sum())
     cost = shadow_cost(spec, dearest, own + slack)
     said = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
     floor = {"shadow_cost": cost, "floor_cost": dearest}

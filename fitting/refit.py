@@ -141,6 +141,7 @@ def refit(
     products = pd.DataFrame(record["products"])
     _check_products(tables, products)
     on_step("weekly sales")
+    unknown = _stores_of_no_zone(tables, _zone(record))
     tables, zones = of_zone(tables, _zone(record), list(products["product"]))
     ahead = weeks_to_come(
         tables, held_out(tables, products, 1, zones, _period(record)), weeks or record["weeks"], zones
@@ -157,7 +158,7 @@ def refit(
     used = {name for weights in _chosen(record["forecaster"]).values() for name in weights}
     lacks_networks = _LSTM in used and _NETWORKS not in record["forecaster"]
     short = (line for line in ahead.plan if line.endswith(TOO_LITTLE))
-    notes = (_NO_NETWORKS if lacks_networks else "", *short, spec.history.doubt)
+    notes = (_NO_NETWORKS if lacks_networks else "", unknown, *short, spec.history.doubt)
     return Refit(spec, price_response(market), tuple(filter(None, notes)))
 
 
@@ -217,6 +218,14 @@ def _period(record: Mapping[str, Any]) -> str:
 
 def _zone(record: Mapping[str, Any]) -> Zone | None:
     return Zone(**record["zone"]) if record.get("zone") else None
+
+
+def _stores_of_no_zone(tables: Tables, zone: Zone | None) -> str:
+    """That stores came since the fit, whose sales belong to no price zone; empty where none came."""
+    known = set() if zone is None else {store for stores in zone.stores.values() for store in stores}
+    new = sorted({*tables.sales["store"].dropna()} - known) if known else []
+    said = f"stores that came since the fit are in no price zone, and their sales are left out: {listed(new)}"
+    return f"{said}; fit again to have them" if new else ""
 
 
 def lstm_of(forecaster: Forecaster) -> Lstm | None:

@@ -16,7 +16,7 @@ from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 from .shop_rules import ShopRules
-from .zones import AllZones
+from .zones import AllZones, Zone, zone_tables
 
 # Less history can tell no price response at all; days tell more of it than weeks.
 _LEAST_WEEKS = {"week": 12, "day": 8}
@@ -98,12 +98,13 @@ def grid_of(panel: pd.DataFrame, column: str, products: Iterable[str]) -> np.nda
     return panel.pivot(index="week", columns="product", values=column)[list(products)].to_numpy(dtype=np.float64)
 
 
-def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.DataFrame:
+def priced_products(tables: Tables, rules: ShopRules, zone: Zone | None = None, **how_many: Any) -> pd.DataFrame:
     """The products to price: those of `choose_products` among what the rules leave.
 
     Args:
         tables: The shop's tables.
         rules: The shop's rules.
+        zone: A price zone. All zones price the best sellers of the first: prices differ between them.
         how_many: Further arguments of `choose_products`.
 
     Raises:
@@ -113,6 +114,8 @@ def priced_products(tables: Tables, rules: ShopRules, **how_many: Any) -> pd.Dat
     Example:
         >>> priced_products(tables, ShopRules.of({"shop": {"categories": ["Bread"]}}))  # doctest: +SKIP
     """
+    if zone is not None:
+        tables = zone_tables(tables, replace(zone, name=next(iter(zone.stores))))
     if tables.products is not None:
         rules.check(tables.products)
         tables = replace(tables, products=rules.chosen_from(tables.products))
@@ -308,14 +311,14 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
     """The products with a name (their id if they have none) and the unit cost from the tables.
 
-    Where the product table gives no cost, that is the last one of the sales.
+    Where a product comes without one, that is the one of the product table, else the last one of the sales.
     """
     rows = products.reset_index(drop=True)
     name = rows["name"] if "name" in rows else rows["product"]
     rows = rows.assign(name=name.fillna(rows["product"]))
-    if tables.products is not None and "unit_cost" in tables.products and "unit_cost" not in rows:
-        rows = rows.merge(tables.products[["product", "unit_cost"]], on="product", how="left")
-    if "unit_cost" not in panel:
-        return rows
-    last = rows["product"].map(panel.groupby("product")["unit_cost"].last())
-    return rows.assign(unit_cost=rows["unit_cost"].fillna(last) if "unit_cost" in rows else last)
+    known = [rows["unit_cost"]] if "unit_cost" in rows else []
+    if tables.products is not None and "unit_cost" in tables.products:
+        known.append(rows["product"].map(tables.products.set_index("product")["unit_cost"]))
+    if "unit_cost" in panel:
+        known.append(rows["product"].map(panel.groupby("product")["unit_cost"].last()))
+    return rows.assign(unit_cost=pd.concat(known, axis=1).astype(float).bfill(axis=1).iloc[:, 0]) if known else rows

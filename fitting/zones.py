@@ -133,8 +133,8 @@ def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> 
 
     Args:
         sales: Canonical sales.
-        products: Ids of the products whose prices are multiplied by the median regular price in this zone
-            over that in their own.
+        products: Ids of the products whose prices are multiplied by the regular price in this zone over that in their
+            own, the median over the weeks in which both sold them.
 
     Raises:
         DataError: A zone sold none of a product.
@@ -155,7 +155,11 @@ def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> 
             f"products must be sold in every zone; got none of {listed([f'{name} in {at}' for name, at in where.items()], 20)}; "
             f"exclude {'it' if len(where) == 1 else 'them'}"
         )
-    factor = (level.loc[zone.name] / level).to_numpy()
+    # In the same weeks: over all of them, prices that moved would differ by when a zone sold more.
+    week = ((priced["date"] - sales["date"].min()) // WEEK).rename("week")
+    weekly = priced.groupby(["store", "product", week])["regular_price"].median().unstack(["product", "week"])
+    same = (weekly.loc[zone.name] / weekly).T.groupby("product").median().T
+    factor = same.reindex_like(level).fillna(level.loc[zone.name] / level).to_numpy()
     at = level.index.get_indexer(pd.Index(lines["store"]))
     column = level.columns.get_indexer(pd.Index(lines["product"]))
     own = np.where(column < 0, 1.0, factor[at, column])

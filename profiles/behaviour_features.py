@@ -21,6 +21,7 @@ def behaviour_features(
         behaviour: `date`, `customer`, `event` and, where known, `value`.
         customers: the rows of the result.
         end: last day that counts.
+        weeks: length of the span that counts, up to then.
 
     Returns:
         One row per customer. A kind of event that never happened has no column.
@@ -33,7 +34,8 @@ def behaviour_features(
         raise ValueError(
             f"behaviour: column {missing[0]!r} is missing; got {', '.join(map(str, behaviour.columns))}; add it"
         )
-    events = behaviour[(behaviour["date"] <= end) & behaviour["customer"].isin(customers)]
+    here = (behaviour["date"] <= end) & (behaviour["date"] > end - pd.Timedelta(days=round(7 * weeks)))
+    events = behaviour[here & behaviour["customer"].isin(customers)]
     value = events["value"] if "value" in events else pd.Series(np.nan, events.index)
     # The value of a view or cart row is a number of events, that of a rating its stars.
     count = value.where(~events["event"].isin(_RATES["rating_rate"])).fillna(1.0)

@@ -26,8 +26,8 @@ class SalesGrids:
     Attributes:
         weeks: The W weeks.
         units: (G, W, N) units sold.
-        price: (G, W, N) price paid, currency per unit; in a week without a sale the regular price,
-            as that is the likeliest, and on such a day the higher of those before and after it;
+        price: (G, W, N) price paid, currency per unit; without a sale the regular price with the reductions
+            of the other stores, or, on a day without a sale in any, the higher of those before and after it;
             NaN before the first sale, and where the shop or store was closed.
         regular: (G, W, N) regular price, currency per unit; NaN before the first sale.
         sold_out: (G, W, N) whether the product sold out.
@@ -98,7 +98,9 @@ class SalesGrids:
         )
         whole = (np.nan_to_num(units)[None], price[None], regular[None])
         units, price, regular = whole if by_store is None else by_store[1:]
-        unsold = _between_sales(price, units) if period_of(weeks) == DAY else regular * _off(price, regular, units)
+        unsold = regular * _off(price, regular, units)
+        if period_of(weeks) == DAY:
+            unsold = np.where((units > 0).any(axis=0), unsold, _between_sales(price, units))
         price = np.where(units > 0, price, unsold)
         if "traffic" in past:
             price[:, (past.groupby("week")["traffic"].first() == 0).to_numpy()] = np.nan

@@ -16,7 +16,7 @@ from .estimates import Estimates, batches_of, combined, table_of
 from .identification import INSTRUMENTS
 from .least_squares import CoefficientEstimate
 from .reference_effect import ReferenceEffect, Shape, reference_effect
-from .rows import in_logs, moves_apart, regression_rows, season, usable, weeks_sold
+from .rows import in_logs, moves_apart, regression_rows, season, usable, weekdays, weeks_sold
 
 COSTS = ("unit_cost", "wholesale_price")
 
@@ -182,7 +182,8 @@ class PriceResponse(Estimates, BaseEstimator):
         if len(chosen := usable(totals, (*instruments, *controls))):
             # Here the categories take the place of the products.
             effects = ("category", "traffic", "season of the category")
-            design = design_of(chosen, season(chosen["week"], chosen["product"]), (), instruments, controls, effects)
+            dates = pd.concat([part(chosen["week"], chosen["product"]) for part in (season, weekdays)], axis=1)
+            design = design_of(chosen, dates, (), instruments, controls, effects)
             self.category_identification_ = design.identify()
             pooled = self.category_identification_.used
             slopes, _ = design.slopes(instrumented=self.category_identification_.method == INSTRUMENTS)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ...data.weeks import DAY, period_of
 from ..models.base import check_rows
 from .reference_effect import Shape, reference_columns
 
@@ -78,7 +79,15 @@ def season(week: pd.Series, category: pd.Series) -> pd.DataFrame:
     return pd.concat([member.mul(np.sin(year), axis=0), member.mul(np.cos(year), axis=0)], axis=1)
 
 
+def weekdays(week: pd.Series, category: pd.Series) -> pd.DataFrame:
+    """Return an indicator of each weekday but Monday for each category; no columns for weeks."""
+    if period_of(week) != DAY:
+        return pd.DataFrame(index=week.index)
+    return dummies((category + week.dt.day_name()).where(week.dt.day_of_week > 0))
+
+
 def calendar(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return week effects, and the season of every category but the first."""
+    """Return week effects, and the season and the weekdays of every category but the first."""
     others = rows["category"].where(rows["category"] != rows["category"].min())
-    return pd.concat([dummies(rows["week"]).iloc[:, 1:], season(rows["week"], others)], axis=1)
+    parts = [dummies(rows["week"]).iloc[:, 1:], season(rows["week"], others), weekdays(rows["week"], others)]
+    return pd.concat(parts, axis=1)

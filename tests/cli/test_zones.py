@@ -1,8 +1,10 @@
 """A chain with two price zones: one command fits both, with one response to prices, and one list holds their prices."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
@@ -48,6 +50,15 @@ def test_a_zone_is_refreshed_from_the_tables_of_all_stores(folder):
     again = refit(TABLES, json.loads((folder / "market" / "zone-2" / "fit.json").read_text())["refit"]).spec
     np.testing.assert_allclose(again.demand.price_sensitivity, fitted.demand.price_sensitivity, rtol=1e-6)
     np.testing.assert_allclose(again.arrivals.rate, fitted.arrivals.rate, rtol=1e-6)
+
+
+def test_stores_that_came_since_the_fit_are_named(folder):
+    record = json.loads((folder / "market" / "zone-2" / "fit.json").read_text())["refit"]
+    came = TABLES.sales[TABLES.sales["store"] == "s1"].tail(40).assign(store="s9")
+    later = replace(TABLES, sales=pd.concat([TABLES.sales, came], ignore_index=True).sort_values("date"))
+    assert not any("price zone" in note for note in refit(TABLES, record).notes)
+    (said,) = (note for note in refit(later, record).notes if "price zone" in note)
+    assert said.endswith("their sales are left out: s9; fit again to have them")
 
 
 def test_one_list_holds_all_zones(folder):

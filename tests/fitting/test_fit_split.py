@@ -23,11 +23,11 @@ def remembering():
     return demand, price, 20.0 * demand.lift(price, reference=demand.remembered.price(price))
 
 
-def split_of(price: np.ndarray) -> Split:
+def split_of(price: np.ndarray, regular: np.ndarray = REGULAR) -> Split:
     week = pd.date_range("2023-01-02", periods=len(price), freq="7D")
     rows = pd.DataFrame(
         {"product": np.tile(PRODUCTS["product"], len(price)), "week": np.repeat(week, 4), "price": price.ravel()}
-    )
+    ).assign(regular_price=np.broadcast_to(regular, price.shape).ravel())
     past = rows["week"] < week[WEEKS]
     return Split(PRODUCTS, rows[past], rows[~past], rows[past])
 
@@ -42,6 +42,17 @@ def test_regular_prices_sell_more_to_those_who_remember_no_reduction(remembering
     planned, usual = _with_prices(split_of(price), demand, forecast * 1.1, forecast, forecast * 1.2)
     np.testing.assert_allclose(usual, 20.0, rtol=1e-9)
     np.testing.assert_array_equal(planned, forecast * 1.1)
+
+
+def test_a_regular_price_that_moved_is_no_memory_of_a_reduction(remembering):
+    demand, price, _ = remembering
+    forecast = np.full((AHEAD, 4), 20.0)
+    found = []
+    for before in (1.0, 1.1, 0.9):
+        level = np.where(np.arange(len(price)) < 70, before, 1.0)[:, None]
+        split = split_of(price * level, REGULAR * level)
+        found.append(_with_prices(split, demand, forecast * 1.1, forecast)[1])
+    np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=0.02)
 
 
 def test_a_forecast_that_ignores_prices_is_led_by_the_demand_model(remembering):

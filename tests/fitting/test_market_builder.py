@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from repricer.envs import Market, catalogue_of, expected_units, rollout
 from repricer.evaluation import named_policy
+from repricer.evaluation.uncertainty.by_product import product_figures
 from repricer.fitting import Assumptions, FittedModels, build_market
 from repricer.fitting.demand import PROMOTION, REFERENCE, RememberedPrice
+from repricer.pricing import PricePath
 from repricer.tests.fitting.demand.markets import known_demand
 
 SEGMENT_UNITS = np.random.default_rng(1).uniform(50, 500, (2, 4))
@@ -175,6 +177,19 @@ def test_a_price_above_the_remembered_one_counts_more_where_the_sales_say_so():
     assert found.memory == 0.5
     np.testing.assert_allclose(found.gain, 0.4)
     np.testing.assert_allclose(found.loss, 1.2)
+
+
+def test_planned_reductions_that_customers_remember_sell_the_forecasts_too():
+    price = np.array([[2.0, 3.0, 4.0, 5.0], [1.4, 3.0, 3.6, 5.0], [2.0, 3.0, 4.0, 5.0]])
+    fitted = models(effects={REFERENCE: 1.5}, current_price=price)
+    usual = 100 * fitted.forecast
+    remembered = fitted.demand.remembered.price(np.vstack([fitted.regular_price, price]))[1:]
+    planned = usual * fitted.demand.lift(price, reference=remembered)
+    fitted = replace(fitted, forecast=usual, planned=planned, high_units=np.full(4, 1e5), affinity=None)
+    spec = build_market(fitted, name="s", assumptions=Assumptions(price_widening=None))
+    for sold, charged in ((planned, price), (usual, np.tile(fitted.regular_price, (3, 1)))):
+        path = PricePath(charged.astype(np.float32), as_charged=True)
+        np.testing.assert_allclose(product_figures(spec, path).units.mean, sold, rtol=0.01)
 
 
 def test_promotions_are_a_decision_where_their_past_is_given():

@@ -156,6 +156,20 @@ def test_the_plan_wins():
     )
 
 
+def test_prices_that_the_plan_leaves_open_go_with_the_regular_prices_that_it_states():
+    plan = pd.DataFrame(
+        {
+            "date": days(60, 61, 61),
+            "product": ["p1", "p1", "p0"],
+            "price": [None, 21.0, None],
+            "regular_price": [22, 22, 10.0],
+        }
+    )
+    found, _ = ahead(shop(60, plan=plan), weeks=2)
+    assert found["price"].to_numpy().tolist() == [[12, 22], [5, 21]]
+    assert found["regular_price"].to_numpy().tolist() == [[12, 22], [10, 22]]
+
+
 def test_the_usual_pattern_is_said_only_of_what_the_plan_leaves_open():
     plan = pd.DataFrame({"date": days(60, 60, 61, 61), "product": ["p0", "p1"] * 2, "price": 9.0})
     _, said = ahead(shop(60, plan=plan), weeks=2)

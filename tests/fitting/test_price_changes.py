@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from repricer.fitting.demand.category_rows import CONTROL, REDUCED, REFERENCE, unexplained_prices
 from repricer.fitting.price_changes import price_changes
+from repricer.tests.fitting.days import WEEKDAYS
 from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
 
 REGULAR, ALPHA = np.full(40, 2.0), 0.08
@@ -34,6 +35,22 @@ def test_the_right_model_has_a_slope_of_one_and_covers_with_many_weeks_without_a
     assert high - low < (0.2 if level > 1 else 0.7)
     assert 0.84 < found["coverage90"] < 0.99
     assert found["changes"] > 200
+
+
+@pytest.mark.parametrize("first", [3, 4])
+def test_by_day_reductions_of_weekends_are_told_from_the_weekend(first):
+    _, demand = shop(-2.5, 20.0)
+    random = np.random.default_rng(1)
+    weekday, depth = np.arange(280) % 7, np.where(random.random((40, 40)) < 0.25, 0.25, 0.0).repeat(7, axis=0)
+    price = REGULAR * np.where(((weekday >= first) & (weekday < first + 3))[:, None], 1 - depth, 1.0)
+    # The weekends of one category are busier than the other's.
+    busy = WEEKDAYS[weekday][:, None] ** np.repeat([2.0, 1.0], 20)
+    units = random.poisson(20.0 * busy * demand.lift(price) * random.gamma(1 / ALPHA, ALPHA, price.shape))
+    by_day = grids_of(units[None].astype(float), price[None], REGULAR)
+    by_day = replace(by_day, weeks=pd.date_range("2016-01-04", periods=280))
+    found = price_changes(by_day, demand, weeks=84)["pooled"]
+    assert found["slope"] == pytest.approx(1.0, abs=0.1)
+    assert found["coverage90"] > 0.84
 
 
 def test_a_model_that_exaggerates_has_a_slope_below_one():

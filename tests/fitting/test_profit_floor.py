@@ -1,10 +1,13 @@
 """An objective of revenue does not cost the shop its profit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from repricer.agents import best_fixed
 from repricer.envs import expected_units
 from repricer.fitting import Assumptions, build_market
+from repricer.fitting.demand import PROMOTION
 from repricer.fitting.profit_floor import shadow_cost, with_profit_floor
 from repricer.scenarios import goal_market, spec_from_table
 from repricer.tests.fitting.test_market_builder import models
@@ -67,3 +70,20 @@ def test_the_floor_holds_with_known_costs_too():
     assert "profit must not fall below" in spec.assumptions[-1]
     profit = build_market(fitted, name="s", assumptions=assumptions, objective="profit")
     assert with_profit_floor(profit, fitted, assumptions) is profit
+
+
+def test_displays_that_are_a_decision_raise_no_floor():
+    """The prices that are searched come without them."""
+    assumptions, held = Assumptions(price_widening=None), [1.5, 2.3, 3.0, 4.0]
+    price = np.array([[1.8, 3.0, 4.0, 4.7], [2.0, 2.8, 4.0, 5.0], [2.0, 3.0, 3.8, 5.0]])
+    shown = (price < [2.0, 3.0, 4.0, 5.0]).astype(float)
+    shares = []
+    for decided in (None, shown):
+        fitted = models(elasticity=np.full(4, -3.0), current_price=price, effects={PROMOTION: 0.6})
+        lift = fitted.demand.lift(price, None if decided is None else shown)
+        fitted = replace(fitted, planned=fitted.forecast * lift, current_promotion=decided)
+        fitted = replace(fitted, products=fitted.products.assign(unit_cost=held))
+        bare = build_market(fitted, name="s", assumptions=assumptions, objective="revenue")
+        shares.append(with_profit_floor(bare, fitted, assumptions).products.shadow_cost / held)
+    np.testing.assert_allclose(*shares, atol=0.01)
+    assert (shares[0] > 0).all()

@@ -114,6 +114,16 @@ def test_forecasts_of_passed_weeks_know_their_prices_and_not_their_sales(fitted)
     np.testing.assert_allclose(moved[found["week"] < "2023-11-13"], 1)
 
 
+def test_unit_costs_are_those_of_the_newer_tables_unless_they_were_given_apart():
+    tables = replace(shop(44), products=CHOSEN.assign(unit_cost=2.0))
+    given = tables.products.assign(unit_cost=[2.0, 2.5, 2.0, np.nan])
+    found = fit(tables, given, forecaster=MovingAverage(), weeks=4, holdout_weeks=4, draws=4)
+    assert found.spec.products.unit_cost.tolist() == [2.0, 2.5, 2.0, 2.0]
+    record = json.loads(json.dumps(found.report["refit"], allow_nan=False))
+    later = refit(replace(shop(46), products=CHOSEN.assign(unit_cost=3.0)), record).spec
+    assert later.products.unit_cost.tolist() == [3.0, 2.5, 3.0, 3.0]
+
+
 def test_a_product_that_left_the_tables_is_named(fitted):
     tables = shop(46)
     left = replace(tables, sales=tables.sales[tables.sales["product"] != "c"])

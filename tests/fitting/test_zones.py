@@ -1,10 +1,14 @@
 """Stores whose regular prices agree are one zone; the zones' sales are comparable at one price level."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import DataError, Tables
+from repricer.fitting import fit
 from repricer.fitting.zones import Zone, at_price_level, price_zones, zone_tables
+from repricer.forecasting import MovingAverage
 from repricer.tests.data.shop_shapes import chain
 
 TABLES = chain(zones=0.1, alike=3)
@@ -48,6 +52,25 @@ def test_sales_of_all_zones_at_one_price_level():
         np.testing.assert_allclose(level.loc[["p0", "p1"], name], here[["p0", "p1"]])
     assert level.loc["p2"].nunique() == 3  # not priced: left as it is
     assert lines["units"].sum() == TABLES.sales["units"].sum()
+
+
+def test_a_price_level_is_that_of_the_same_weeks():
+    """Prices are the same in both zones and rise in the middle; one sells more before, the other after."""
+    weeks, zone = pd.date_range("2024-01-01", periods=20, freq="7D"), Zone("old", {"old": ("a",), "new": ("b",)})
+    price = np.where(np.arange(20) < 10, 2.0, 2.6)
+    lines = pd.DataFrame({"date": weeks, "product": "tea", "units": 1.0, "price_paid": price, "regular_price": price})
+    sales = pd.concat([lines.assign(store="a"), lines[:3].assign(store="a"), lines[7:].assign(store="b")])
+    for name in ("old", "new"):
+        found = at_price_level(sales, replace(zone, name=name), ["tea"])
+        np.testing.assert_allclose(found["regular_price"], sales["regular_price"])
+
+
+def test_products_are_chosen_at_the_prices_of_a_zone():
+    """Over all zones, which differ by 5%, only half of the products have one price a week."""
+    tables = chain(stores=6, weeks=30, zones=0.05, alike=2)
+    zones = price_zones(tables.sales)
+    fitted = fit(tables, zone=Zone("zone-2", zones), forecaster=MovingAverage(), weeks=2, holdout_weeks=2, draws=4)
+    assert sorted(fitted.spec.products.ids) == ["p0", "p1", "p2", "p3"]
 
 
 def test_what_zones_cannot_do_is_refused():

@@ -147,6 +147,16 @@ def test_behaviour(sales, behaviour):
     ]
 
 
+def test_what_customers_did_before_the_sales_begin_is_in_no_rate(sales, behaviour):
+    early = behaviour.assign(date=sales["date"].min() - pd.Timedelta(days=1), value=1.0)
+    both = pd.concat([early, behaviour], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        customer_features(sales, behaviour=both), customer_features(sales, behaviour=behaviour)
+    )
+    first = both.assign(date=sales["date"].min())
+    assert (customer_features(sales, behaviour=first)["view_rate"].max()) > 0
+
+
 def test_behaviour_of_the_wrong_shape(sales, behaviour):
     with pytest.raises(ValueError, match="behaviour: column 'event' is missing"):
         customer_features(sales, behaviour=behaviour.drop(columns="event"))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 from repricer.data import product_weeks
 from repricer.fitting.demand import SalesGrids
 from repricer.fitting.demand.category_rows import suspect_effects
@@ -33,13 +34,15 @@ def test_a_week_in_which_the_shop_sold_nothing_is_closed():
     assert np.isfinite(grids.price[0, :, 0]).tolist() == [True, True, True, False, True, True]
 
 
-def test_a_store_without_a_sale_has_the_reductions_of_the_others():
+@pytest.mark.parametrize("days", [7, 1])
+def test_a_store_without_a_sale_has_the_reductions_of_the_others(days):
     """Were its price the regular one, a reduction in all stores would seem to sell nothing there."""
-    tea = pd.concat([sold(WEEKS, "tea", "a"), sold(WEEKS[[0, 1, 3, 5]], "tea", "b").assign(regular_price=4.0)])
-    tea = tea[tea["date"] != WEEKS[4]]
-    tea["price_paid"] = tea["regular_price"] * np.where(tea["date"].isin(WEEKS[[1, 2]]), 0.75, 1.0)
-    sales = pd.concat([tea, sold(WEEKS, "milk", "a"), sold(WEEKS, "milk", "b")]).sort_values("date")
-    grids = SalesGrids.of(product_weeks(sales).query("product == 'tea'"), ["tea"], sales)
+    weeks = pd.date_range("2024-01-01", periods=6, freq=f"{days}D")
+    tea = pd.concat([sold(weeks, "tea", "a"), sold(weeks[[0, 1, 3, 5]], "tea", "b").assign(regular_price=4.0)])
+    tea = tea[tea["date"] != weeks[4]]
+    tea["price_paid"] = tea["regular_price"] * np.where(tea["date"].isin(weeks[[1, 2]]), 0.75, 1.0)
+    sales = pd.concat([tea, sold(weeks, "milk", "a"), sold(weeks, "milk", "b")]).sort_values("date")
+    grids = SalesGrids.of(product_weeks(sales, days=days).query("product == 'tea'"), ["tea"], sales)
     assert grids.units[1, :, 0].tolist() == [9, 9, 0, 9, 0, 9]
     # Store a reduces in week 2; in week 4 nobody sells any.
     np.testing.assert_allclose(grids.price[1, :, 0], [4, 3, 3, 4, 4, 4])

@@ -280,3 +280,30 @@ class TestSegments:
         thin = table[(table["segment"] == 1) & (table["category"] == "c1")].iloc[0]
         assert np.isnan(thin["raw"])
         assert thin["shrunk"] < -1.5
+
+
+def test_by_day_reductions_of_weekends_are_told_from_the_weekend_of_each_category():
+    """Category x is three times as busy at weekends, y is not; all answer to prices by -2."""
+    random, weekday = np.random.default_rng(0), np.arange(7 * 26) % 7
+    reduced = np.where(random.random((26, 8)) < 0.3, random.choice([0.1, 0.2, 0.3], (26, 8)), 0.0).repeat(7, axis=0)
+    price = 2 * (1 - reduced * (weekday > 3)[:, None])
+    busy = np.where((weekday > 3)[:, None] & (np.arange(8) < 4), 3.0, 1.0)
+    units = random.poisson(30 * busy * (price / 2) ** -2.0)
+    names, days = [f"p{i}" for i in range(8)], pd.date_range("2024-01-01", periods=len(weekday))
+    panel = pd.DataFrame(
+        {
+            "product": np.tile(names, len(days)),
+            "category": np.tile(list("xxxxyyyy"), len(days)),
+            "week": np.repeat(days, 8),
+            "units": units.ravel(),
+            "price": price.ravel(),
+            "traffic": 300.0,
+        }
+    )
+    model = PriceResponse().fit(panel)
+    assert model.elasticity_["raw"].to_numpy() == pytest.approx(-2.0, abs=0.5)
+    assert model.category_elasticity_["raw"].to_numpy() == pytest.approx(-2.0, abs=0.5)
+    # Each segment buys of one category.
+    sales = panel.rename(columns={"week": "date"}).assign(customer=panel["category"])
+    response = segment_response(sales, pd.Series({"x": 0, "y": 1}), panel)
+    assert response["elasticity"].to_numpy() == pytest.approx(-2.0, abs=0.25)
