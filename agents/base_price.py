@@ -10,9 +10,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ..envs import MarketVecEnv
 from ..pricing import Action, FixedPrice, MarketView, Policy, competitor
-from ..scenarios import MarketSpec
+from ..scenarios import MarketSpec, goal_market
 from .classical import best_fixed
 from .cloning import clone
+from .posterior import cautious_prices, worst_share
 from .settings import Settings
 
 STEADY = ("best-fixed", "regular")
@@ -22,13 +23,16 @@ _ROWS, _EPISODES = 65_536, 4
 _LONGER = 3
 
 
-def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.float32], Policy | None]:
+def base_of(
+    spec: MarketSpec, name: str, seed: int = 0, risk: str = "mean"
+) -> tuple[NDArray[np.float32], Policy | None]:
     """The base prices that the setting `base_price` names.
 
     Args:
         name: best-fixed, regular, or, in a market with rivals, a rule that reacts to them, such as
             undercut:STEP.
         seed: Seed of the search for the best fixed prices.
+        risk: The setting `risk`, by which fixed prices are the best.
 
     Returns:
         (N,) base prices in currency per unit, and the policy that sets them period by period. The
@@ -44,7 +48,8 @@ def base_of(spec: MarketSpec, name: str, seed: int = 0) -> tuple[NDArray[np.floa
     """
     regular = spec.products.regular_price.astype(np.float32)
     if name == "best-fixed":
-        return np.asarray(best_fixed(spec, seed=seed).price, dtype=np.float32), None
+        fixed = np.asarray(best_fixed(spec, seed=seed).price, dtype=np.float32)
+        return cautious_prices(goal_market(spec), fixed, worst_share(risk)), None
     if name == "regular":
         return regular, None
     if spec.competitors is None:
@@ -104,7 +109,7 @@ def imitate_opening(
     spec: MarketSpec,
     settings: Settings,
     seed: int,
-    fixed: Policy,
+    fixed: FixedPrice,
     *,
     longer: bool = False,
 ) -> bool:
@@ -122,7 +127,9 @@ def imitate_opening(
     if not (view.layout.recommend or view.layout.order):
         return False
     best = settings.base_price == "best-fixed"
-    opening = recommended(spec, fixed if best else view.base or FixedPrice(view.base_price))
+    # With a risk, the base prices are other ones than those best on average.
+    steady = replace(fixed, price=view.base_price) if best else FixedPrice(view.base_price)
+    opening = recommended(spec, view.base or steady)
     passes = replace(settings, clone_epochs=_LONGER * settings.clone_epochs)
     if not longer:
         # As much as a few products need, and no more than many take: they give more rows an episode.

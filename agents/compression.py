@@ -136,7 +136,8 @@ def states(run: Run, visitor: Run, rows: int, seed: int) -> torch.Tensor:
 
 def _validated(run: Run, seed: int) -> float:
     """Mean expected money of an episode on the validation seeds."""
-    found = rollout(run.goal, run.policy, episodes=_EPISODES, seed=seed_for("validation", seed), expected=True)
+    seed = seed_for("validation", seed)
+    found = rollout(run.goal, run.policy, episodes=_EPISODES, seed=seed, expected=True, believed=run.spec)
     return float(found.objective.mean())
 
 

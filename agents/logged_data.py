@@ -128,8 +128,8 @@ class LoggedData:
 
 def training_view(learner_view: LearnerView, markets: int, seed: int) -> LearnerView:
     """The same learner view on other markets of the scenario, on the training seeds."""
-    scenario = learner_view.market.scenario
-    return learner_view.on(Market(scenario, num_markets=markets, seed=seed_for("training", seed)))
+    own, seed = learner_view.market, seed_for("training", seed)
+    return learner_view.on(Market(own.scenario, num_markets=markets, seed=seed, believed=own.believed))
 
 
 def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:

@@ -108,7 +108,8 @@ class Run:
                 f"another assortment needs a product-wise policy with the same segments and decisions; got {spec.name} "
                 f"for a policy of {self.spec.name}; train on it"
             )
-        return self._with(*base_of(spec, self.facts["settings"]["base_price"], seed))
+        settings = self.facts["settings"]
+        return self._with(*base_of(spec, settings["base_price"], seed, settings.get("risk", "mean")))
 
     def in_market(self, spec: MarketSpec, *, seed: int = 0, refit: dict[str, Any] | None = None) -> Run:
         """This run with another assortment's market in place of its own, as for `policy_for`; to evaluate and export it.

@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
-from ..pricing import Policy, RandomPrice, checked_policy
+from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
@@ -28,7 +28,7 @@ from .cloning import clone
 from .networks import Average, normalise_features, one_thread
 from .off_policy.opening import open_relative
 from .plan import TrainingPlan, batches_of, plan_for
-from .posterior import cautious_prices, draw_pool, worst_share
+from .posterior import draw_pool, worst_share
 from .ppo.side_by_side import each_network
 from .run import (
     CHECKPOINT_FILE,
@@ -218,7 +218,7 @@ def _learn(
 
 
 def _prepare(
-    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, fixed: Policy, average: Average | None
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, fixed: FixedPrice, average: Average | None
 ) -> None:
     """Set the networks' normalisation, and imitate what learning opens with."""
     settings, view = plan.settings, venv.learner_view
@@ -231,7 +231,7 @@ def _prepare(
 
 
 def _falls_back(
-    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: Policy
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: FixedPrice
 ) -> bool:
     """Whether the best fixed prices, with their orders, are kept, as they earn more than all that was learned."""
     if not validation.is_behind:
@@ -299,14 +299,14 @@ def _truths(spec: MarketSpec, settings: Settings) -> list[MarketSpec]:
 def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings, goal = plan.settings, goal_market(plan.spec)
-    base_price, base = base_of(plan.spec, settings.base_price, plan.seed)
+    base_price, base = base_of(plan.spec, settings.base_price, plan.seed, settings.risk)
     markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments))) * settings.networks
     draws, share = batches_of(plan.spec, settings, markets), worst_share(settings.risk)
-    pool, fixed = None, np.asarray(best_fixed(plan.spec, seed=plan.seed).price)
+    pool = None
     if draws and share < 1:
-        fixed = cautious_prices(goal, fixed, share)
+        best = settings.base_price == "best-fixed"
+        fixed = base_price if best else base_of(plan.spec, "best-fixed", plan.seed, settings.risk)[0]
         pool = draw_pool(goal, fixed, share)
-        base_price = fixed if settings.base_price == "best-fixed" else base_price
     variants = sample_variants(
         goal,
         settings.variants,

@@ -14,13 +14,14 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ...envs import LearnerView, Market, rollout, seed_for
 from ...pricing import Policy
-from ...scenarios import MarketSpec, load_scenario
+from ...scenarios import MarketSpec, floor_market, goal_market, load_scenario
 from ..actor import actor_of, learning_policy
 from ..algorithms import Algorithm, algorithm, check_actions, make_policy
 from ..base_price import base_of
 from ..classical import best_fixed
 from ..logged_data import LoggedData, record_history, record_policy
 from ..networks import normalise_features, one_thread
+from ..profit_floor import ProfitFloor
 from ..run import RUN_FILE, Run, learner_view_of, load_run, made_with, open_folder, run_of, save_policy, save_result
 from ..settings import Settings, settings_for
 from .deep_pricing import learn_prices
@@ -90,7 +91,8 @@ def learn_from_log(
     started, spec, own = time.perf_counter(), load_scenario(scenario), LOG_ALGORITHMS[algo]
     chosen = settings_for(spec, algo, settings)
     base = algorithm(own.network)
-    market = Market(spec, num_markets=chosen.clone_episodes, seed=seed_for("training", seed))
+    goal, count = goal_market(spec), chosen.clone_episodes
+    market = Market(goal, num_markets=count, seed=seed_for("training", seed), believed=spec)
     learner_view = learner_view_of(market, chosen, *base_of(spec, chosen.base_price, seed))
     check_actions(base, learner_view)
     identity = _identity(spec, algo, seed, chosen, log)
@@ -99,7 +101,7 @@ def learn_from_log(
         return load_run(folder)
     with one_thread():
         policy, figures = _learned(own, base, learner_view, log, chosen, seed)
-        validated = _validate(policy, learner_view, chosen, seed)
+        validated = _validate(spec, policy, learner_view, chosen, seed)
     best = validated | {"steps": figures["rows"] * chosen.clone_epochs}
     facts = identity | {
         "steps": best["steps"],
@@ -111,7 +113,8 @@ def learn_from_log(
         "log_figures": figures,
         "seconds": time.perf_counter() - started,
     }
-    run = run_of(policy, learner_view, facts | made_with(), [best])
+    shown = learner_view_of(Market(spec), chosen, learner_view.base_price, learner_view.base)
+    run = run_of(policy, shown, facts | made_with(), [best])
     if folder is not None:
         open_folder(folder, spec, identity)
         save_policy(folder, policy, best)
@@ -146,19 +149,24 @@ def _learned(
     return policy, figures
 
 
-def _validate(policy: Any, learner_view: LearnerView, settings: Settings, seed: int) -> dict[str, float]:
-    """Expected objective against the best fixed prices, on the same validation seeds."""
-    spec = learner_view.market.scenario
-    learned = learning_policy(policy, learner_view)
+def _validate(
+    spec: MarketSpec, policy: Any, learner_view: LearnerView, settings: Settings, seed: int
+) -> dict[str, float]:
+    """Expected objective against the best fixed prices, less what is missing of their profit where it must not fall."""
+    market = floor_market(spec) or goal_market(spec)
     count, customers = settings.validation_episodes, seed_for("validation", seed)
-    own, fixed = (
-        rollout(spec, each, episodes=count, seed=customers, expected=True).objective
-        for each in (learned, best_fixed(spec, seed=seed))
+    learned, fixed = (
+        rollout(market, each, episodes=count, seed=customers, expected=True, believed=spec)
+        for each in (learning_policy(policy, learner_view), best_fixed(spec, seed=seed))
     )
-    gain = own - fixed
+    own, before = learned.objective, fixed.objective
+    if floor_market(spec) is not None:
+        floor = ProfitFloor.of(spec, float(before.mean()), float(fixed.profit.mean()), 1)
+        own = floor.value(own, float(learned.profit.mean()))
+    gain = own - before
     return {
         "objective": float(own.mean()),
-        "best_fixed": float(fixed.mean()),
+        "best_fixed": float(before.mean()),
         "gain": float(gain.mean()),
         "gain_se": float(gain.std() / np.sqrt(count)),
     }

@@ -228,17 +228,19 @@ def _edges(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 @plot
-def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, objective: str, unit: str) -> str:
-    """Draw the gain over the best fixed prices by training step; the kept policy is ringed."""
-    steps, gain, error, scale = (_column(history, name) for name in ("steps", "gain", "gain_se", "best_fixed"))
+def learning_plot(
+    figure: Figure, history: Sequence[Mapping[str, float]], best: Mapping[str, float], *, objective: str, unit: str
+) -> str:
+    """Draw the gain over the best fixed prices by training step; the kept policy, whose validation is `best`, is ringed."""
+    steps, gain, error, scale = (_column([*history, best], name) for name in ("steps", "gain", "gain_se", "best_fixed"))
     if unit == "%":
         gain, error = 100 * gain / scale, 100 * error / scale
-    kept = int(np.argmax(_column(history, "objective")))
+    (steps, kept), (gain, earned), (error, doubt) = ((each[:-1], each[-1]) for each in (steps, gain, error))
     axis = figure.add_subplot()
     axis.fill_between(steps, gain - 2 * error, gain + 2 * error, color=ACCENT, alpha=0.2, linewidth=0)
     axis.plot(steps, gain, ".-", color=ACCENT)
-    axis.plot(steps[kept], gain[kept], "o", markerfacecolor="none", color=INK, markersize=9)
-    axis.annotate("kept", (steps[kept], gain[kept]), xytext=(0, 8), textcoords="offset points", ha="center")
+    axis.plot(kept, earned, "o", markerfacecolor="none", color=INK, markersize=9)
+    axis.annotate("kept", (kept, earned), xytext=(0, 8), textcoords="offset points", ha="center")
     axis.axhline(0, color=INK, linewidth=0.8, linestyle="--")
     axis.margins(y=0.18)
     axis.set(xlabel="training steps", title=f"{objective} above the best fixed prices ({unit})")
@@ -248,8 +250,7 @@ def learning_plot(figure: Figure, history: Sequence[Mapping[str, float]], *, obj
     return (
         f"{objective.capitalize()} above the best fixed prices in {unit}, at {len(steps)} validations: "
         f"from {gain[0]:+.2f} at {steps[0]:,.0f} steps to {gain[-1]:+.2f} at {steps[-1]:,.0f}; "
-        f"the policy kept is that of {steps[kept]:,.0f} steps with {gain[kept]:+.2f} "
-        f"(two standard errors: {2 * error[kept]:.2f})."
+        f"the policy kept is that of {kept:,.0f} steps with {earned:+.2f} (two standard errors: {2 * doubt:.2f})."
     )
 
 

@@ -36,6 +36,7 @@ _LOWER = 0.1
 def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | None]:
     """The plots that occur once, None where there is nothing to draw."""
     market, history = data.comparison.spec.market, data.run.history if data.run else []
+    best = data.run.facts["best"] if data.run and history else {}
     scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
     unit = "%" if scaled else currency_of(data.comparison).strip() or "units of money"
     proof, trend = fit.get("proof") or {}, fit.get("trend") or {}
@@ -45,7 +46,7 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
         "gaps": _gap_plot(data),
         "uncertainty": _uncertainty_plot(data),
         "stress": _stress_plot(data),
-        "learning": learning_plot(history, objective=market.objective, unit=unit) if history else None,
+        "learning": learning_plot(history, best, objective=market.objective, unit=unit) if history else None,
         "response": _response_plot(fit.get("price_response") or []),
         "changes": changes_plot(changes) if changes else None,
         "fidelity": fidelity_plot(fidelity["products"]) if fidelity.get("products") else None,

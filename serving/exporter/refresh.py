@@ -154,7 +154,8 @@ def _around(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> Netwo
 
     if not holding.learned:
         return replace(old.policy, base=price_path(spec, holding, None, seed))
-    base_price, base = base_of(spec, _base_name(old), seed)
+    risk = old.manifest["run"]["settings"].get("risk", "mean")
+    base_price, base = base_of(spec, _base_name(old), seed, risk)
     if holding.toward_current:
         base = price_path(spec, holding, base_price, seed)
     return replace(old.policy, base_price=base_price, base=base)

@@ -95,7 +95,8 @@ def priced_rows(
     calendar, catalogue = spec.calendar, catalogue_of(spec)
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
-    figures = product_figures(spec, _Charged(policy, simulated), seed=seed).bringing(price - simulated)
+    listed = _Charged(policy, simulated, spec.guardrails.paid_low)
+    figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
     lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
@@ -117,10 +118,17 @@ def _held(spec: MarketSpec) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class _Charged:
-    """A policy that charges the prices of a list, and decides all else as another does."""
+    """A policy that charges the prices of a list, and decides all else as another does.
+
+    Attributes:
+        policy: The other policy.
+        price: (T, N) the prices of the list.
+        paid_low: (N,) lowest price after a personal discount, which holds although the list's prices stand.
+    """
 
     policy: Policy
     price: Floats
+    paid_low: NDArray[np.float32]
 
     @property
     def name(self) -> str:
@@ -129,8 +137,11 @@ class _Charged:
 
     def act(self, view: MarketView) -> Action:
         """The other policy's action at the prices of the list."""
-        price = self.price[view.period].astype(np.float32)
-        return replace(self.policy.act(view), price=price, as_charged=True)
+        price, action = self.price[view.period].astype(np.float32), self.policy.act(view)
+        discount = action.discount
+        if discount is not None:
+            discount = np.minimum(discount, np.maximum(1 - self.paid_low / price, 0)[..., None])
+        return replace(action, price=price, discount=discount, as_charged=True)
 
 
 def _lowest(price: Floats, periods: int) -> Floats:

@@ -3,7 +3,7 @@ import pytest
 from repricer.agents.logged_data import record_history, record_policy, training_view
 from repricer.envs import LearnerView, Market, seed_for
 from repricer.pricing import Action, CostPlus, FixedPrice, RandomPrice, competitor, feature_names
-from repricer.scenarios import load_scenario
+from repricer.scenarios import goal_market, load_scenario
 
 PAST = {
     "price": [[4.0, 5.0, 3.0], [3.2, 5.0, 3.0], [3.2, 4.0, 2.4], *[[4.0, 5.0, 3.0]] * 5],
@@ -155,3 +155,10 @@ def test_a_log_has_the_layout_of_other_libraries(make_shop, ending):
         ends, cuts = flat["terminals"][rows], flat["timeouts"][rows]
         assert [ends[-1], cuts[-1]] == [ending == "terminated", ending == "truncated"]
         assert not (ends | cuts)[:-1].any()
+
+
+def test_lessons_show_what_training_shows():
+    """Prices are learned less a shadow cost, while policies see the unit costs of the shop itself."""
+    shop = load_scenario("three-stocks").with_changes(market={"objective": "revenue"}, products={"shadow_cost": 1.0})
+    learner_view = LearnerView(Market(goal_market(shop), believed=shop), product_wise=True)
+    np.testing.assert_array_equal(training_view(learner_view, 1, 3).observe(), learner_view.observe())

@@ -133,3 +133,19 @@ def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, asked, words):
         learn_from_log(AMPLE, **call, out=tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_revenue_is_not_learned_at_the_cost_of_profit(shop):
+    """A log's own money is revenue; what it is to teach is revenue less the shadow cost."""
+    priced, found = shop.with_changes(market={"objective": "revenue"}), []
+    for share in (0.0, 0.8):
+        cost = share * shop.products.unit_cost
+        spec = priced.with_changes(products={"shadow_cost": cost, "floor_cost": shop.products.unit_cost * (share > 0)})
+        log = RandomPrice(spec.guardrails.low, spec.guardrails.high)
+        settings = {"base_price": "regular", "clone_episodes": 64, "clone_epochs": 10, "validation_episodes": 32}
+        run = learn_from_log(spec, algo="deep-pricing", log=log, settings=settings)
+        assert run.spec.market.objective == "revenue"
+        found.append(rollout(priced, run.policy, episodes=64, seed=seed_for("test")))
+    alone, kept = found
+    assert kept.profit.mean() > 1.05 * alone.profit.mean()
+    assert (kept.price_path.mean(axis=0) > alone.price_path.mean(axis=0)).all()

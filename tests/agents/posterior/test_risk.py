@@ -19,7 +19,7 @@ from repricer.agents.settings import settings_for
 from repricer.envs import catalogue_of, rollout, seed_for
 from repricer.pricing import FixedPrice, PriceEndings, feature_names
 from repricer.scenarios import sample_catalogue
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.sections import HistorySection, RecommendationSection
 from repricer.serving import export, load_bundle
 
 from .test_money import uncertain
@@ -169,6 +169,22 @@ def test_cvar_keeps_the_policy_by_its_worst_draws(market):
         )
         gains.append((learned - current).mean())
     assert risk_value(gains, 0.25) == pytest.approx(run.facts["best"]["worst_gain"], rel=1e-5)
+
+
+def test_learning_starts_at_the_cautious_prices_also_with_recommendations(market):
+    slot = RecommendationSection(lift=[0.5] * 2, candidates=np.ones((2, 4)), affinity=[[1, 2, 3, 4], [4, 3, 2, 1]])
+    settings = {"num_envs": 8, "n_steps": 8, "evaluations": 1, "validation_episodes": 32}
+    run = train(replace(market, recommendation=slot), steps=64, settings=settings, risk="cvar:0.25")
+    assert run.facts["best"]["steps"] == 0
+    assert (run.base_price < 0.98 * best_fixed(run.spec).price).all()
+    np.testing.assert_allclose(
+        rollout(run.spec, run.policy, episodes=4, seed=0).price_path.mean(axis=0), run.base_price, rtol=0.01
+    )
+
+
+def test_the_base_prices_in_another_market_are_cautious_too(market):
+    run = train(market, steps=64, settings=FAST | {"evaluations": 1}, risk="cvar:0.25")
+    np.testing.assert_array_equal(run.policy_for(market).base_price, run.base_price)
 
 
 def test_risk_without_draws_is_refused(market):

@@ -9,9 +9,13 @@ from click.testing import CliRunner
 from repricer.agents import compression
 from repricer.agents.compression import parameters
 from repricer.cli import main
+from repricer.envs import rollout, seed_for
 from repricer.pricing import row_width
+from repricer.scenarios import MarketSpec
 from repricer.serving import BundleError, export, load_bundle
 from repricer.serving.exporter.compression import compress, kept
+
+from ..conftest import make_run
 
 EFFORT = {"rows": 1500, "rounds": 1, "episodes": 16}
 
@@ -69,3 +73,16 @@ def test_the_command_writes_the_rules(tmp_path: Path) -> None:
     assert "tree: " in done.output
     assert (tmp_path / "b.rules.txt").read_text().count("value: [") <= 3
     assert load_bundle(tmp_path / "b").policy.name == "ppo:0:tree"
+
+
+def test_policies_are_judged_by_what_they_see_of_the_shop_itself(spec: MarketSpec) -> None:
+    """Prices are learned less a shadow cost, and networks see unit costs: with the shadow cost in their place they answer otherwise."""
+    shadow = 0.2 * spec.products.regular_price
+    run = make_run(
+        spec.with_changes(market={"objective": "revenue"}, products={"shadow_cost": shadow}), product_wise=True
+    )
+    seen = {"expected": True, "believed": run.spec}
+    before = rollout(run.goal, run.policy, episodes=16, seed=seed_for("test"), **seen).objective.mean()
+    assert kept(run, run.policy, 16)["money"]["before"] == before
+    chosen = rollout(run.goal, run.policy, episodes=4, seed=seed_for("validation"), **seen).objective.mean()
+    assert compression._validated(run, 0) == chosen

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.agents import Run, best_fixed
+from repricer.agents.posterior import cautious_prices
 from repricer.cli import main
 from repricer.data import ImportReport, save_tables
 from repricer.encryption import change_folder, secret
@@ -20,6 +21,7 @@ from repricer.fitting.customers import Customers
 from repricer.fitting.fit_split import FitOptions
 from repricer.fitting.refit import fit_record
 from repricer.forecasting import MovingAverage
+from repricer.scenarios import goal_market
 from repricer.serving import BundleError, Predictor, StateError, example_state, export, load_bundle
 from repricer.serving.bundle.signing import own_key_paths
 from repricer.serving.exporter.check import reasons_to_train
@@ -84,6 +86,15 @@ def test_the_same_network_prices_the_weeks_after_newer_tables(path: Path) -> Non
     again = refresh(path, shop(47))
     assert again.before == found.before
     assert again.bundle.manifest["refreshed"]["from"] == new.digest
+
+
+def test_cautious_prices_stay_cautious(run: Run, tmp_path: Path) -> None:
+    facts = run.facts | {"settings": run.facts["settings"] | {"risk": "cvar:0.25"}}
+    found = refresh(export(replace(run, facts=facts), tmp_path / "bundle"), shop(46))
+    fixed = best_fixed(found.spec).price
+    wanted = cautious_prices(goal_market(found.spec), fixed, 0.25)
+    assert not np.allclose(wanted, fixed)
+    np.testing.assert_allclose(found.bundle.policy.base_price, wanted)
 
 
 def test_prices_that_were_not_learned_are_found_anew(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.envs import catalogue_of
-from repricer.evaluation.uncertainty import Assessment, assess
+from repricer.evaluation.uncertainty import Assessment, assess, product_figures
+from repricer.pricing import Action, MarketView
 from repricer.pricing.policies import PricePath
 from repricer.pricing.price_rules.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec
@@ -138,3 +139,20 @@ def test_products_that_the_policy_promotes_are_named_as_the_figures_hold_them(da
     np.testing.assert_array_equal(words == "Stays. On display or in the mailer.", shown > 0.5)
     more = _array(listed, "expected_units") / _array(plain, "expected_units")
     assert (more[shown > 0.5] > 1.1).all()
+
+
+def test_expected_figures_count_discounts_as_far_as_the_price_paid_may_fall(dated_market: MarketSpec) -> None:
+    class Generous:
+        name = "generous"
+
+        def act(self, view: MarketView) -> Action:
+            price = np.tile(np.float32([2.1, 2.9, 5.5]), (view.num_markets, 1))
+            discount = np.full((*price.shape, view.catalogue.num_segments), 0.3, np.float32)
+            return Action(price, discount=discount)
+
+    prices = {"floor": np.array([2.0, 2.8, 5.0]), "max_discount": 0.3, "frozen": ()}
+    spec = dated_market.with_changes(prices=prices)
+    rows = priced_rows(spec, Generous(), *[np.tile([2.1, 2.9, 5.5], (8, 1))] * 2, lambda *_: "")
+    found = product_figures(spec, Generous())
+    for name, wanted in (("expected_revenue", found.revenue.mean), ("expected_profit", found.profit.mean)):
+        np.testing.assert_allclose(_array(rows, name), wanted, atol=0.006)
