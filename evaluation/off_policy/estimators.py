@@ -193,7 +193,8 @@ def _check_log(log: PriceLog) -> None:
             f"log must hold prices that recur; got {distinct:,} different ones in {len(log):,} decisions; log with "
             "steps of a ladder, such as epsilon-greedy:1"
         )
-    variation = float(1 - log.propensity.mean(axis=0).max())
+    # Of the product that varies most: others may be frozen, and have the policy's price or are no match.
+    variation = float(1 - log.propensity.mean(axis=0).min())
     if variation < LEAST_VARIATION:
         raise ValueError(
             f"log must hold prices that vary at random; got ones that hardly vary ({variation:.1%} of the decisions "

@@ -273,6 +273,8 @@ def test_a_draw_that_products_share_counts_once(make_shop):
     np.testing.assert_allclose(np.unique(weights[:, 0]), [0, 2])
     np.testing.assert_allclose(weights[:, 1], 1)
     np.testing.assert_allclose(weights.mean(axis=0), 1)
+    # A product whose price never changes is no reason to refuse the log.
+    assert estimate_from_log(log, FixedPrice(high.astype(np.float32))).matched_share == 0.75
     again = PriceLog.from_table(spec, log.to_table())
     np.testing.assert_array_equal(again.arm_propensity, log.arm_propensity)
 
