@@ -142,6 +142,8 @@ def _from_log(spec: MarketSpec, path: Path, policies: tuple[str, ...], seed: int
         emit({"scenario": spec.name, "objective": spec.market.objective, "log": str(path), "policies": rows})
         return
     show(_log_table(spec, rows))
+    if rows[0]["estimates"]["fitted_q"] is None:
+        say("Fitted Q needs markets with a decision in every period of an episode; this log has none.")
     if ignored := rows[0]["ignored"]:
         say(f"Only fitted Q accounts for what a price changes in later periods ({', '.join(ignored)}).")
 

@@ -305,9 +305,10 @@ class EpsilonGreedy:
         steps = self.ladder.shape[1]
         explores = self._generator.random(usual.shape) < self.epsilon
         chosen = np.where(explores, self._generator.integers(steps, size=usual.shape), usual)
-        chance = self.epsilon / steps + np.where(chosen == usual, 1 - self.epsilon, 0)
-        price = np.take_along_axis(self.ladder[None], chosen[..., None], axis=2)[..., 0]
-        return Action(price, propensity=chance.astype(np.float32))
+        price, base = (np.take_along_axis(self.ladder[None], at[..., None], axis=2) for at in (chosen, usual))
+        # Steps may have the same price, where a narrow range holds few: it is as likely as all of them.
+        chance = self.epsilon * (self.ladder == price).mean(axis=2) + (1 - self.epsilon) * (price == base)[..., 0]
+        return Action(price[..., 0], propensity=chance.astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .features import OUTLOOK_PERIODS
 from .protocol import Policy
 
 Array = NDArray[np.float64]
-_CALENDAR, _OTHERS = "calendar", "other products"
+_CALENDAR, OTHER_PRODUCTS = "calendar", "other products"
 _PER_MARKET = ("period", "regime", "loyalty")
 # Rows of products that a policy is asked for at once.
 _ROWS = 100_000
@@ -58,7 +58,7 @@ INPUT_GROUPS = {
     _CALENDAR: InputGroup(("period",), "the time left and the season"),
     **_PER_PRODUCT,
     "market": InputGroup(("regime", "loyalty", "capacity"), "the state of the market"),
-    _OTHERS: InputGroup(
+    OTHER_PRODUCTS: InputGroup(
         tuple(field for group in _PER_PRODUCT.values() for field in group.fields), "the state of the other products"
     ),
 }
@@ -213,7 +213,7 @@ def _parts(view: MarketView, product: int) -> dict[str, _Parts]:
     parts: dict[str, _Parts] = {}
     for name, group in INPUT_GROUPS.items():
         there = [field for field in group.fields if getattr(view, field) is not None]
-        columns = ~own if name == _OTHERS else own
+        columns = ~own if name == OTHER_PRODUCTS else own
         if there and columns.any():
             parts[name] = [(field, None if field in _PER_MARKET else columns) for field in there]
     return parts

@@ -156,7 +156,9 @@ def _cold_start(spec: MarketSpec) -> MarketSpec:
     generator = np.random.default_rng(0)
     spec = with_demand(spec, generator.uniform(0.5, 1.5, len(spec.category_names)))
     factor = generator.uniform(0.5, 1.5, len(spec.products.names))
-    demand = {"quality": spec.demand.quality + np.log(factor)}
+    # In a nested logit a step of utility counts 1 / (1 - nesting) times in its nest.
+    nesting = spec.demand.nesting[spec.nest_index]
+    demand = {"quality": spec.demand.quality + (1 - nesting) * np.log(factor)}
     if spec.demand.family in _LINEAR:
         # Where utility is a probability, all of it is scaled.
         demand = {key: getattr(spec.demand, key) * factor for key in ("quality", "price_sensitivity")}

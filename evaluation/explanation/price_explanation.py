@@ -20,6 +20,7 @@ from ...pricing import (
     is_deterministic,
     price_contributions,
 )
+from ...pricing.shapley import OTHER_PRODUCTS
 from ...pricing.wording import rule_words, units_words
 from ...scenarios import MarketSpec, load_scenario
 from .demand_curve import DemandCurve, demand_curve, repeated
@@ -142,7 +143,10 @@ class PriceExplanation:
         if self.ahead.gain <= _ROUNDING * abs(self.ahead.objective):
             return [f"Over the periods left, no other price earns more {self.objective}."]
         best = f"Over the periods left, {self.ahead.price:.4g} is best"
-        return [f"{best}, and earns {units_words(self.ahead.gain)} more {self.objective} than the price charged."]
+        more = f"{units_words(self.ahead.gain)} more {self.objective}"
+        if OTHER_PRODUCTS in self.contributions.inputs:
+            return [f"{best}; the best prices of all products earn {more} than those charged."]
+        return [f"{best}, and earns {more} than the price charged."]
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --json` prints it."""

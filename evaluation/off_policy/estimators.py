@@ -14,6 +14,7 @@ same, and zero elsewhere.
 - `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le,
   Voloshin and Yue 2019, Batch Policy Learning under Constraints, ICML 36). It needs no
   propensities, and it alone accounts for the effect of prices on later stock and reference prices.
+  It is fitted on the markets that the log has in every period.
   The other three evaluate each price in the states of the log. They are withheld where stock is
   never replenished, since they would credit a price that sells out with such sales in every period.
 
@@ -117,7 +118,12 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
             f"policy {policy.name} must charge prices that the log often charged; got an effective sample of "
             f"{size:.2g} out of {len(log):,} decisions; log more, or explore more"
         )
-    ignored = links_between_periods(log.spec)
+    ignored, whole = links_between_periods(log.spec), _whole_episodes(log)
+    if "stock" in ignored and not whole.any():
+        raise ValueError(
+            f"log must hold whole episodes where stock is never replenished; got no market with all "
+            f"{log.spec.market.horizon_periods} periods; log to the end of the season"
+        )
     weighted = dict.fromkeys(WEIGHTED) if "stock" in ignored else weighted_estimates(log, target)
     return OffPolicy(
         policy=policy.name,
@@ -127,7 +133,7 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
         effective_sample_size=size,
         ignored=ignored,
         logged=_over_markets(_episode_money(log, log.money).sum(axis=1), log.market),
-        estimates=weighted | {"fitted_q": _jackknife(log, target)},
+        estimates=weighted | {"fitted_q": _jackknife(log, target, whole) if whole.any() else None},
     )
 
 
@@ -167,6 +173,12 @@ def _episode_money(log: PriceLog, money: Array) -> Array:
     return (money @ _member(log)) * (log.spec.market.horizon_periods * factor)[:, None]
 
 
+def _whole_episodes(log: PriceLog) -> NDArray[np.bool_]:
+    """(D,) decisions of markets that the log has in every period: part of an episode has part of its money."""
+    _, index, count = np.unique(log.market, return_inverse=True, return_counts=True)
+    return count[index] == log.spec.market.horizon_periods
+
+
 def _weights(log: PriceLog, target: Array) -> Array:
     """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
     member = _member(log)
@@ -193,7 +205,8 @@ def _check_log(log: PriceLog) -> None:
             f"log must hold prices that recur; got {distinct:,} different ones in {len(log):,} decisions; log with "
             "steps of a ladder, such as epsilon-greedy:1"
         )
-    variation = float(1 - log.propensity.mean(axis=0).max())
+    # Of the product that varies most: others may be frozen, and have the policy's price or are no match.
+    variation = float(1 - log.propensity.mean(axis=0).min())
     if variation < LEAST_VARIATION:
         raise ValueError(
             f"log must hold prices that vary at random; got ones that hardly vary ({variation:.1%} of the decisions "
@@ -231,13 +244,14 @@ def _over_markets(scores: Array, market: NDArray[np.int64]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def _jackknife(log: PriceLog, target: Array) -> Estimate:
+def _jackknife(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> Estimate:
     """Delete-a-group jackknife (Kott 2001, The Delete-a-Group Jackknife, Journal of Official Statistics 17(4))."""
-    whole = fitted_q(log, target, np.ones(len(log), dtype=bool))
-    groups, count = folds_of(log.market, 2 * FOLDS), 2 * FOLDS
-    if np.unique(log.market).size < count:
+    whole = fitted_q(log, target, kept)
+    groups, count = np.zeros(len(log), dtype=np.intp), 2 * FOLDS
+    groups[kept] = folds_of(log.market[kept], count)
+    if np.unique(log.market[kept]).size < count:
         return Estimate(whole, -np.inf, np.inf)
-    parts = np.array([fitted_q(log, target, groups != group) for group in range(count)])
+    parts = np.array([fitted_q(log, target, kept & (groups != group)) for group in range(count)])
     error = np.sqrt((count - 1) / count * ((parts - parts.mean()) ** 2).sum())
     half = float(student_t.ppf(0.975, count - 1) * error)
     return Estimate(whole, whole - half, whole + half)

@@ -98,3 +98,15 @@ def test_exploring_prices_state_their_probability(shop):
         np.testing.assert_allclose(action.propensity[action.price[:, n] == np.float32(ladder[0, n]), n], chance[0])
     with pytest.raises(ValueError, match=r"epsilon must lie in \(0, 1\]; got 0"):
         EpsilonGreedy(FixedPrice(3.0), ladder, 0.0)
+
+
+def test_steps_with_one_price_share_its_probability(shop):
+    ladder = np.array([[2.0, 3.0, 1.5], [2.0, 4.0, 1.5], [3.0, 4.0, 1.5], [3.0, 4.0, 1.5]])
+    usual = FixedPrice(np.array([3.0, 4.0, 1.5], np.float32))
+    action = EpsilonGreedy(usual, ladder, 0.4).act(Market(shop, num_markets=5_000).view)
+    for n in range(3):
+        for price in np.unique(ladder[:, n]):
+            chosen = action.price[:, n] == np.float32(price)
+            chance = 0.4 * (ladder[:, n] == price).mean() + 0.6 * (price == usual.price[n])
+            np.testing.assert_allclose(action.propensity[chosen, n], chance, rtol=1e-6)
+            assert abs(chosen.mean() - chance) < 0.03

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from repricer.envs import expected_units
 from repricer.scenarios import STRESSES, ScenarioError, load_scenario, registered, sample_catalogue, save_scenario
 from repricer.scenarios.families import BUILT_IN
 from repricer.scenarios.sections import Posterior
@@ -103,6 +104,20 @@ def test_a_cold_start_is_one_draw_within_half():
     for ratio in (spec.arrivals.rate / before.arrivals.rate, np.exp(spec.demand.quality - before.demand.quality)):
         assert 0.5 <= ratio.min() < ratio.max() <= 1.5
     assert load_scenario("undercutter@cold-start").arrivals.rate.max() <= 1
+
+
+@pytest.mark.parametrize("name", ["nested-logit", "three-nests"])
+def test_a_cold_start_of_a_nested_logit_is_within_half_too(name):
+    """What products of a nest sell beside one another changes by at most 1.5 / 0.5."""
+    before = load_scenario(name)
+    regular = before.products.regular_price
+    units = [
+        expected_units(spec, 0, regular).sum(axis=(0, 1)) for spec in (before, load_scenario(f"{name}@cold-start"))
+    ]
+    ratio = units[1] / units[0]
+    for nest in np.unique(before.nest_index):
+        inside = ratio[before.nest_index == nest]
+        assert inside.max() / inside.min() <= 3
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,14 @@ class TestBestAlternative:
         assert found.ahead.price == found.now.price
         assert found.ahead.gain == pytest.approx(found.now.gain, rel=1e-5)
 
+    def test_ahead_a_gain_of_other_products_is_not_said_of_one_at_its_best_price(self):
+        spec = load_scenario("three-stocks")
+        optimum = solve(spec).policy
+        found = explain(spec, Rule(lambda view: optimum.act(view).price * np.array([1.0, 1.0, 1.4])))
+        assert found.ahead.price == pytest.approx(found.price)
+        assert "; the best prices of all products earn " in found.sentences[-1]
+        assert found.sentences[-1].endswith(" more revenue than those charged.")
+
     def test_without_a_solver_there_is_none(self, shop):
         assert explain(shop, FixedPrice(3.0)).ahead is None
 

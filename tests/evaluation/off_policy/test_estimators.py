@@ -273,6 +273,8 @@ def test_a_draw_that_products_share_counts_once(make_shop):
     np.testing.assert_allclose(np.unique(weights[:, 0]), [0, 2])
     np.testing.assert_allclose(weights[:, 1], 1)
     np.testing.assert_allclose(weights.mean(axis=0), 1)
+    # A product whose price never changes is no reason to refuse the log.
+    assert estimate_from_log(log, FixedPrice(high.astype(np.float32))).matched_share == 0.75
     again = PriceLog.from_table(spec, log.to_table())
     np.testing.assert_array_equal(again.arm_propensity, log.arm_propensity)
 
@@ -296,3 +298,22 @@ def test_a_log_of_prices_paid_needs_money_where_express_orders_cost():
     table = logged(spec, FixedPrice(7.0, express_stock=np.full(1, 9, np.float32)), episodes=2).to_table()
     with pytest.raises(ValueError, match="got dual-sourcing with express and no such column"):
         PriceLog.from_table(spec, table.assign(price_paid=7.0).drop(columns="money"))
+
+
+def test_fitted_q_is_of_markets_with_whole_episodes(make_shop):
+    """The first two periods of an episode earn part of its money only."""
+    ample = {"initial_units": float("inf"), "replenishment": "none", "holding_cost": 0.0, "lost_sale_cost": 0.0}
+    spec, ladder = make_shop(stock=ample), np.array([[3.0, 4.0, 2.0], [4.0, 5.0, 3.0]])
+    log, target = logged(spec, EpsilonGreedy(FixedPrice(3.0), ladder, 1.0), episodes=60), FixedPrice(ladder[0])
+    table = log.to_table()
+    early, some = table["period"] < 2, table["market"] < 25
+
+    def found(rows):
+        return estimate_from_log(PriceLog.from_table(spec, table[rows]), target).estimates["fitted_q"]
+
+    assert found(early | some) == found(some)
+    assert found(early) is None
+    scarce = logged(short(3), EpsilonGreedy(FixedPrice(3.0), np.array([[3.0], [4.0]]), 1.0), episodes=60)
+    part = scarce.to_table().query("period < 2")
+    with pytest.raises(ValueError, match="got no market with all 3 periods"):
+        estimate_from_log(PriceLog.from_table(scarce.spec, part), FixedPrice(3.0))
