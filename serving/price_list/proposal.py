@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs import catalogue_of
+from ...envs import catalogue_of, expected_units
 from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
-from ...pricing import Action, Catalogue, MarketView, Policy
+from ...pricing import Action, MarketView, Policy
 from ...pricing.price_rules.allowed_path import allowed_path
 from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
@@ -20,7 +21,7 @@ from .rows import ALL_STORES, ListError, PriceRow, sealed
 
 _PRIOR_DAYS = 30
 _FEW_DRAWS = 8
-_SAME = 5e-4
+_SAME, _STEP = 5e-4, 0.1
 _PROMOTED = " On display or in the mailer."
 Floats = NDArray[np.float64]
 
@@ -65,7 +66,7 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
     bits = bits | np.array(in_list, np.uint16)
-    reason = _Reasons(spec, catalogue, chosen.change)
+    reason = _Reasons(spec, chosen.change)
     return priced_rows(spec, found.policy, price, current, reason, rules=bits, zone=zone, seed=seed)
 
 
@@ -207,7 +208,6 @@ class _Reasons:
     """Why a recommended price is what it is."""
 
     spec: MarketSpec
-    catalogue: Catalogue
     change: bool
 
     def __call__(self, _: int, n: int, change: float) -> str:
@@ -218,12 +218,12 @@ class _Reasons:
             return "Stays: no change of the current prices is recommended."
         if abs(change) < _SAME:
             return "Stays: the recommended price is the current one."
-        elasticity = self._elasticity(n)
+        fewer, more = self.answers[:, n]
         if change > 0:
-            return (
-                f"Raised {change:.1%}: a 10% higher price is expected to lose {1 - 1.1**elasticity:.0%} of its units."
-            )
-        return f"Lowered {-change:.1%}: a 10% lower price is expected to sell {0.9**elasticity - 1:.0%} more units."
+            return f"Raised {change:.1%}: {_STEP:.0%} above its regular price it is expected to lose {-fewer:.0%} of its units."
+        return (
+            f"Lowered {-change:.1%}: {_STEP:.0%} below its regular price it is expected to sell {more:.0%} more units."
+        )
 
     def _why_held(self, n: int) -> str:
         history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
@@ -231,8 +231,15 @@ class _Reasons:
             return f"{silent}, or by your rule"
         return silent if self.spec.products.names[n] in history.unidentified else "by your rule"
 
-    def _elasticity(self, n: int) -> float:
-        """Own-price elasticity at the regular price, over all segments."""
-        units = self.catalogue.segment_units[:, n]
-        total = float(units.sum())
-        return float(units @ self.catalogue.segment_elasticity[:, n]) / total if total > 0 else 0.0
+    @cached_property
+    def answers(self) -> Floats:
+        """(2, N) relative change of a product's units at a price above and at one below its regular one, the others at
+        theirs, in the first period.
+        """
+        regular = self.spec.products.regular_price
+        usual = expected_units(self.spec, 0, regular)[0].sum(axis=0)
+        changed = [
+            expected_units(self.spec, 0, regular + step * np.diag(regular)).sum(axis=1).diagonal()
+            for step in (_STEP, -_STEP)
+        ]
+        return np.divide(changed, usual, out=np.ones((2, len(usual))), where=usual > 0) - 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from repricer.envs import catalogue_of
+from repricer.envs import catalogue_of, expected_units
 from repricer.evaluation.uncertainty import Assessment, assess, product_figures
 from repricer.pricing import Action, MarketView
 from repricer.pricing.policies import PricePath
@@ -52,7 +52,19 @@ def test_a_price_that_stays_says_whether_by_rule_or_for_want_of_knowledge(dated_
     said = {None: f"Stays: {silent}, or by your rule.", ("biscuit",): f"Stays: {silent}.", (): "Stays: by your rule."}
     for unidentified, words in said.items():
         spec = dated_market.with_changes(history={"unidentified": unidentified})
-        assert _Reasons(spec, catalogue_of(spec), True)(0, 1, 0.0) == words
+        assert _Reasons(spec, True)(0, 1, 0.0) == words
+
+
+def test_a_reason_says_how_the_market_answers(dated_market: MarketSpec) -> None:
+    """It took the elasticity at the regular price for one that holds at every price."""
+    regular = dated_market.products.regular_price
+    for step, words in (
+        (0.1, "Raised 5.0%: 10% above its regular price it is expected to lose {:.0%} of its units."),
+        (-0.1, "Lowered 5.0%: 10% below its regular price it is expected to sell {:.0%} more units."),
+    ):
+        price = regular * np.array([1 + step, 1.0, 1.0])
+        before, after = (expected_units(dated_market, 0, each)[0, :, 0].sum() for each in (regular, price))
+        assert _Reasons(dated_market, True)(0, 0, step / 2) == words.format(abs(after / before - 1))
 
 
 def test_figures_are_those_of_the_listed_prices(
