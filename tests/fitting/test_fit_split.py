@@ -51,7 +51,7 @@ def test_a_regular_price_that_moved_is_no_memory_of_a_reduction(remembering):
     for before in (1.0, 1.1, 0.9):
         level = np.where(np.arange(len(price)) < 70, before, 1.0)[:, None]
         split = split_of(price * level, REGULAR * level)
-        found.append(_with_prices(split, demand, forecast * 1.1, forecast)[1])
+        found.append(_with_prices(split, demand, forecast * 1.1, forecast, forecast * 1.2)[1])
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=0.02)
 
 
