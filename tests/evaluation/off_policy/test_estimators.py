@@ -306,7 +306,8 @@ def test_fitted_q_is_of_markets_with_whole_episodes(make_shop):
     spec, ladder = make_shop(stock=ample), np.array([[3.0, 4.0, 2.0], [4.0, 5.0, 3.0]])
     log, target = logged(spec, EpsilonGreedy(FixedPrice(3.0), ladder, 1.0), episodes=60), FixedPrice(ladder[0])
     table = log.to_table()
-    early, some = table["period"] < 2, table["market"] < 25
+    # Of few markets there is no interval, which would take most of the time.
+    early, some = table["period"] < 2, table["market"] < 8
 
     def found(rows):
         return estimate_from_log(PriceLog.from_table(spec, table[rows]), target).estimates["fitted_q"]
