@@ -77,8 +77,8 @@ class _Changes:
         beside = np.array(
             [found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects]
         )
-        paid = np.where(np.isfinite(grids.price[0]), grids.price[0], demand.regular_price)
-        before = None if demand.remembered is None else demand.remembered.price(paid)[last]
+        met = grids.met(demand.regular_price)[0]
+        before = None if demand.remembered is None else demand.remembered.price(met)[last]
         control = unexplained_prices(grids, demand.category)[0, last] if CONTROL in demand.effects else None
         own = {"control": control, "suspects": beside if len(beside) else None}
         self.log_lift = np.log(demand.lift(charged, shown, reference=before, **own, draws=True))
