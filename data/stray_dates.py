@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+import pandas as pd
 import polars as pl
 
 from .weeks import WEEK
@@ -69,6 +70,21 @@ def stray_dates(days: pl.DataFrame) -> list[Stray]:
     )
     kept = [place for place, run in enumerate(runs) if run["lines"] > _FEW * usual]
     return list(_around(runs, kept[0], kept[-1])) if kept else []
+
+
+def without_stray_dates(sales: pd.DataFrame) -> pd.DataFrame:
+    """The sale lines that are in the weeks of the panel, or after them.
+
+    Example:
+        >>> week = pd.date_range("2024-01-01", periods=14).repeat(5)
+        >>> len(without_stray_dates(pd.DataFrame({"date": [pd.Timestamp("2034-01-01"), *week]})))
+        70
+    """
+    by_day = sales["date"].dt.normalize().value_counts()
+    for stray in stray_dates(pl.DataFrame({"date": by_day.index.to_numpy(), "lines": by_day.to_numpy()})):
+        inside = sales["date"] > pd.Timestamp(stray.last) if stray.early else sales["date"] < pd.Timestamp(stray.first)
+        sales = sales[inside]
+    return sales
 
 
 def _around(runs: list[dict], start: int, end: int) -> Iterator[Stray]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, context_ahead
+from ..data.schema import HOLIDAY
 from ..data.weeks import WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 
 _KEYS = ["product", "week"]
@@ -29,7 +30,8 @@ def planned_weeks(
 
     The usual pattern is each product at its current regular price, with the reductions, displays
     and mailers of the same weeks a year ago; where the history is shorter, of the last weeks.
-    Promotions, their discounts, and holidays that the tables already hold for the weeks to come replace
+    Holidays are those of the same dates a year ago, or of the same weekday where the date was none
+    the year before. Promotions, their discounts, and holidays that the tables already hold for the weeks to come replace
     it, and so does every row of the table `plan`.
 
     Args:
@@ -55,6 +57,8 @@ def planned_weeks(
     first = panel["week"].max() + period
     days = pd.date_range(first, periods=weeks, freq=period)
     rows, pattern = _usual(panel, regular, days)
+    if "holiday" in rows and tables.signals is not None:
+        rows = rows.assign(holiday=rows["week"].map(_holidays(tables.signals, days, period)))
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
     unit = name_of(period) + "s"
     usual = f"each product at its regular price{pattern}."
@@ -83,9 +87,19 @@ def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> t
     share = (rows["price"] / rows["regular_price"]).clip(upper=1).fillna(1.0)
     now = rows["product"].map(regular)
     rows = rows.assign(regular_price=now, price=_in_cents(share * now)).drop(columns="source")
-    named = ["reductions"] * _reduced(panel) + [word for name, word in _WORDS.items() if name in panel]
+    words = [word for name, word in _WORDS.items() if name in panel and (name != "holiday" or known.any())]
+    named = ["reductions"] * _reduced(panel) + words
     when = _when(int(known.sum()), len(days), len(last), name_of(period_of(past)) + "s")
     return rows, f", with the {', '.join(named)} of the {when}" if named else ""
+
+
+def _holidays(signals: pd.DataFrame, days: pd.DatetimeIndex, period: pd.Timedelta) -> pd.Series:
+    """The number of holidays by week, of the dates a year ago, or of their weekday where the year before shows that they move."""
+    own = signals[(signals["name"] == HOLIDAY) & (signals["value"].fillna(1.0) != 0)]
+    past, year = pd.DatetimeIndex(own["date"].dt.normalize().unique()), pd.DateOffset(years=1)
+    moves = (past - year >= past.min()) & ~(past - year).isin(past)
+    again = pd.DatetimeIndex(np.where(moves, past + YEAR_WEEKS * WEEK, past + year)).unique()
+    return pd.Series([((again >= day) & (again < day + period)).sum() for day in days], index=days, dtype=float)
 
 
 def _in_cents(price: pd.Series) -> pd.Series:

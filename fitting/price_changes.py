@@ -77,8 +77,8 @@ class _Changes:
         beside = np.array(
             [found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects]
         )
-        paid = np.where(np.isfinite(grids.price[0]), grids.price[0], demand.regular_price)
-        before = None if demand.remembered is None else demand.remembered.price(paid)[last]
+        met = grids.met(demand.regular_price)[0]
+        before = None if demand.remembered is None else demand.remembered.price(met)[last]
         control = unexplained_prices(grids, demand.category)[0, last] if CONTROL in demand.effects else None
         own = {"control": control, "suspects": beside if len(beside) else None}
         self.log_lift = np.log(demand.lift(charged, shown, reference=before, **own, draws=True))
@@ -95,7 +95,7 @@ class _Changes:
             self.used |= known & self.moved.any(axis=0)
         self.alpha = np.concatenate([p.alpha for p in demand.posteriors])[_places(demand)]
         self.weeks = grids.weeks[last]
-        self.weekday = _weekdays(self.weeks, demand.category)
+        self.weekday, self.level = _weekdays(self.weeks, demand.category), np.zeros(price.shape)
         self.inside = self._inside(seed)
 
     def figures(self, chosen: NDArray[np.bool_]) -> dict[str, Any]:
@@ -114,7 +114,10 @@ class _Changes:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per change: the log change in units predicted and realised, half a unit added to each."""
+        """One row per change: the log change in units predicted and realised, half a unit added to each; by day, the
+        realised one without what the weekdays change.
+        """
+        realised = self.realised - np.diff(self.level, axis=0)
         t, n = np.nonzero(self.moved)
         some = np.unique(np.linspace(0, max(len(t) - 1, 0), min(len(t), _MOST_SHOWN)).round().astype(int))
         return [
@@ -124,7 +127,7 @@ class _Changes:
                 "week": f"{self.weeks[t[i] + 1]:%Y-%m-%d}",
                 "price_change": float(np.expm1(self.step[t[i], n[i]])),
                 "predicted": float(self.predicted[t[i] + 1, n[i]] - self.predicted[t[i], n[i]]),
-                "realised": float(self.realised[t[i], n[i]]),
+                "realised": float(realised[t[i], n[i]]),
                 "units": [float(self.units[t[i], n[i]]), float(self.units[t[i] + 1, n[i]])],
             }
             for i in some
@@ -143,11 +146,10 @@ class _Changes:
         of counts included.
         """
         generator = np.random.default_rng(seed)
-        level = np.zeros(self.units.shape)
         if self.used.any():
             fitted = _Regression(self.units, self.predicted, self.alpha, self.used, self.weekday)
-            level = fitted.level(fitted.solve(free=True))
-        mean = np.exp(np.clip(level + self.log_lift, -20, 20))
+            self.level = fitted.level(fitted.solve(free=True))
+        mean = np.exp(np.clip(self.level + self.log_lift, -20, 20))
         size = 1 / self.alpha
         drawn = generator.poisson(mean * generator.gamma(np.broadcast_to(size, mean.shape)) / size)
         change = np.diff(np.log(drawn + 0.5), axis=1)

@@ -48,9 +48,11 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
 
 
 def _other_log_price(rows: pd.DataFrame) -> pd.Series:
-    """Mean log price of the category's other products in that week; 0 if there are none."""
+    """Mean log price of the category's other products in that week, each around its mean; 0 if there are none."""
     category = rows["category"] if "category" in rows else pd.Series("", rows.index)
     price = pd.Series(np.log(rows["price"].where(rows["price"] > 0)), rows.index)
+    # The price level of a product that comes is no change of prices.
+    price -= price.groupby(rows["product"]).transform("mean")
     grouped = price.groupby([category, rows["week"]])
     count = grouped.transform("count") - price.notna()
     return ((grouped.transform("sum") - price.fillna(0.0)) / count.where(count > 0)).fillna(0.0)

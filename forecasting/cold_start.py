@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import DataError, Tables, product_weeks
+from ..data.stray_dates import without_stray_dates
 from .models.newcomers import LEAST_PRODUCTS, Newcomers
 from .product_vectors import meaning_vectors, nearest, product_texts, word_vectors, words_of
 
@@ -95,8 +96,9 @@ def established(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     if tables.products is None:
         raise DataError("new products need the table of products; got sales only; import products too")
-    week = (tables.sales["date"] - tables.sales["date"].min()).dt.days // 7
-    sold = tables.sales.assign(week=week).groupby("product").agg({"week": ["nunique", "min"], "units": "sum"})
+    sales = without_stray_dates(tables.sales)
+    week = (sales["date"] - sales["date"].min()).dt.days // 7
+    sold = sales.assign(week=week).groupby("product").agg({"week": ["nunique", "min"], "units": "sum"})
     since = week.max() + 1 - sold["week", "min"]
     lasting = sold[(since >= _LEAST_WEEKS) & (sold["week", "nunique"] >= _LEAST_SHARE * since)]
     lasting = lasting[lasting.index.isin(tables.products["product"])]

@@ -13,6 +13,8 @@ from ..tables import Tables
 from ..weeks import WEEK, Weeks, period_of, to_polars
 
 _KEYS = ["product", "week"]
+# Weeks without a sale after which a store is taken for closed.
+_STAYS = 4
 _Rows = TypeVar("_Rows", pl.DataFrame, pl.LazyFrame)
 
 
@@ -22,8 +24,9 @@ def context_columns(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> pl.Data
     Known in advance:
 
     - `promotion`, the share of the shop's stores in which the product was promoted on some day of
-      the week (1 if a row names neither store nor share); the shop's stores are those in the sales,
-      otherwise those in the promotions;
+      the week (1 if a row names neither store nor share); the shop's stores are those that sell in that week: in
+      the sales, from a store's first to its last, or on where that is in the last four weeks; otherwise those in
+      the promotions;
     - `holiday`, the number of holidays in the week.
 
     Not known in advance:
@@ -93,7 +96,7 @@ def context_by_store(tables: Tables, panel: pd.DataFrame, stores: Mapping[str, S
         >>> day = pd.Timestamp("2024-01-01")
         >>> shown = pd.DataFrame({"start_date": [day], "product": ["tea"], "store": ["a"]})
         >>> panel = pd.DataFrame({"product": ["tea"], "week": [day]})
-        >>> shop = Tables(pd.DataFrame({"store": ["a", "b"]}), promotions=shown)
+        >>> shop = Tables(pd.DataFrame({"store": ["a", "b"], "date": day}), promotions=shown)
         >>> context_by_store(shop, panel, {"a": ["a"], "b": ["b"]})["promotion"].tolist()
         [1.0, 0.0]
     """
@@ -103,13 +106,13 @@ def context_by_store(tables: Tables, panel: pd.DataFrame, stores: Mapping[str, S
     weeks = Weeks(panel["week"].min().to_pydatetime(), panel["week"].nunique(), period_of(panel["week"]).days)
     keys = panel[_KEYS].reset_index(drop=True)
     grid = to_polars(keys, _KEYS).with_columns(week=weeks.number(pl.col("week")))
-    parts = []
+    parts, days = [], tables.sale_lines(["store", "date"]).unique().collect(engine="streaming").to_pandas()
     for group, names in stores.items():
         own = {
             name: table[table["store"].isin(names) | table["store"].isna()] if "store" in table else table
             for name, table in given.items()
         }
-        here = Tables(pd.DataFrame({"store": list(names)}), **own)
+        here = Tables(days[days["store"].isin(names)], **own)
         found = pl.DataFrame([*_promotion(here, grid, weeks), *_stockout(here, grid, weeks)]).to_pandas()
         parts.append(pd.concat([keys.assign(store=group), found], axis=1))
     return pd.concat(parts, ignore_index=True)
@@ -134,35 +137,53 @@ def _promotion(tables: Tables, grid: pl.DataFrame, weeks: Weeks, *, ahead: bool 
         last=weeks.number(end).clip(upper_bound=weeks.count - 1),
     ).filter((pl.col("first") <= pl.col("last")) & pl.col("product").is_in(grid["product"].unique().implode()))
     rows = rows.with_columns(week=pl.int_ranges("first", pl.col("last") + 1, dtype=pl.Int32)).explode("week")
-    yield _onto(grid, _over_stores(tables, rows, pl.lit(1.0)), "share").fill_null(0.0).alias("promotion")
+    open_ = _open_stores(tables, rows, weeks, weeks.count * (not ahead))
+    yield _onto(grid, _over_stores(open_, rows, pl.lit(1.0)), "share").fill_null(0.0).alias("promotion")
     if ahead and "discount" in rows:
+        # Day by day, as several promotions may follow one another in a week.
         before, until = ((pl.col(day) - weeks.first).dt.total_days() for day in ("start_date", "end"))
         begin = pl.col("week") * weeks.days
-        days = pl.min_horizontal(until, begin + weeks.days - 1) - pl.max_horizontal(before, begin) + 1
-        off = pl.col("discount").fill_null(0.0) * days / weeks.days
-        yield _onto(grid, _over_stores(tables, rows, off), "share").fill_null(0.0).alias("discount")
+        day = pl.int_ranges(pl.max_horizontal(before, begin), pl.min_horizontal(until, begin + weeks.days - 1) + 1)
+        daily = _over_stores(open_, rows.with_columns(day=day).explode("day"), pl.col("discount").fill_null(0.0), "day")
+        off = daily.group_by(_KEYS).agg(pl.col("share").sum() / weeks.days)
+        yield _onto(grid, off, "share").fill_null(0.0).alias("discount")
 
 
-def _over_stores(tables: Tables, rows: pl.DataFrame, value: pl.Expr) -> pl.DataFrame:
-    """The mean of a value of promotions over the shop's stores, by product and week, as `share`."""
+def _over_stores(open_: pl.DataFrame | None, rows: pl.DataFrame, value: pl.Expr, *day: str) -> pl.DataFrame:
+    """The mean of a value of promotions over the stores open, by product and week (and day), as `share`."""
+    keys = [*_KEYS, *day]
     rows = rows.with_columns(value=value)
     named = pl.col("store").is_not_null() if "store" in rows else pl.lit(False)
     share = pl.col("store_share").fill_null(1.0) if "store_share" in rows else pl.lit(1.0)
-    whole = rows.filter(~named).group_by(_KEYS).agg((share * pl.col("value")).max().alias("share"))
-    if "store" not in rows:
+    whole = rows.filter(~named).group_by(keys).agg((share * pl.col("value")).max().alias("share"))
+    if open_ is None:
         return whole
-    selling = _stores(tables, rows["store"].clear())
-    known = (selling if len(selling) else rows["store"].drop_nulls()).unique()
-    here = rows.filter(pl.col("store").is_in(known.implode())).group_by([*_KEYS, "store"]).agg(pl.col("value").max())
-    counted = here.group_by(_KEYS).agg((pl.col("value").sum() / len(known)).alias("share"))
+    rows = rows.with_columns(pl.col("store").cast(pl.String))
+    here = rows.join(open_, on=["store", "week"]).group_by([*keys, "store", "stores"]).agg(pl.col("value").max())
+    counted = here.group_by(keys).agg((pl.col("value").sum() / pl.col("stores").first()).alias("share"))
     # Both may describe the same stores, so only the larger of the two shares is certain.
-    return pl.concat([whole, counted]).group_by(_KEYS).agg(pl.col("share").max())
+    return pl.concat([whole, counted]).group_by(keys).agg(pl.col("share").max())
 
 
-def _stores(tables: Tables, none: pl.Series) -> pl.Series:
-    """The stores of the sales."""
-    found = tables.sale_lines(["store"]).unique().collect(engine="streaming")
-    return found.get_column("store", default=none).drop_nulls()
+def _open_stores(tables: Tables, rows: pl.DataFrame, weeks: Weeks, end: int) -> pl.DataFrame | None:
+    """The `store`s of the sales before the week `end` that are open in each `week`, and the number of `stores` in it."""
+    if "store" not in rows:
+        return None
+    lines = tables.sale_lines(["store", "date"])
+    if "store" in lines.collect_schema():
+        lines = lines.filter(pl.col("store").is_not_null()).with_columns(week=weeks.number(pl.col("date")))
+        lines = lines.filter(pl.col("week") < end).group_by("store")
+        open_ = lines.agg(first=pl.col("week").min(), last=pl.col("week").max()).collect(engine="streaming")
+    else:
+        open_ = pl.DataFrame()
+    if open_.is_empty():
+        open_ = rows.select("store").drop_nulls().unique().with_columns(first=0, last=end)
+    # A store without a sale for some weeks may be small rather than closed.
+    stays = pl.col("last") >= end - _STAYS * WEEK.days // weeks.days
+    until = pl.when(stays).then(weeks.count - 1).otherwise(pl.col("last"))
+    open_ = open_.with_columns(week=pl.int_ranges(pl.col("first").clip(lower_bound=0), until + 1, dtype=pl.Int32))
+    store, stores = pl.col("store").cast(pl.String), pl.len().over("week")
+    return open_.explode("week").drop_nulls("week").select(store, "week", stores=stores)
 
 
 def _stockout(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Series]:

@@ -54,7 +54,7 @@ def effects_on_utility(grids: SalesGrids, regular: Array, remembered: Remembered
     if grids.promotion is not None:
         found[PROMOTION] = np.broadcast_to(grids.promotion, grids.units.shape)
     if remembered is not None:
-        found[REFERENCE] = remembered.gap(np.where(np.isfinite(grids.price), grids.price, regular))
+        found[REFERENCE] = remembered.gap(grids.met(regular))
     return found
 
 

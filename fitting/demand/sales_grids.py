@@ -116,6 +116,13 @@ class SalesGrids:
             stores=stores,
         )
 
+    def met(self, regular: Array) -> Array:
+        """(G, W, N) prices that customers met: while a shop is closed the last ones, before the first sale today's
+        regular ones, (N,).
+        """
+        last = np.stack([pd.DataFrame(store).ffill().to_numpy() for store in self.price])
+        return np.where(np.isfinite(last), last, regular)
+
 
 def _between_sales(price: Array, units: Array) -> Array:
     """The price of a day without a sale: the higher of those around it, as a reduction would have sold."""

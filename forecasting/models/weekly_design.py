@@ -85,7 +85,9 @@ class WeeklyDesign:
         x = self.x[:, origin + step].copy()
         x[:, self.carried] = self.x[:, origin + 1, self.carried]
         recent = np.flatnonzero(self.open[: origin + 1])[-TRAFFIC_WEEKS * self.per_week :]
-        x[:, self.carried[0]] = self.x[:, recent, self.carried[0]].mean(axis=1)
+        traffic = self.x[:, recent, self.carried[0]]
+        # A new product has no rows in some of these weeks, in which the shop had customers.
+        x[:, self.carried[0]] = np.where(traffic > 0, traffic, traffic.max(axis=0)).mean(axis=1)
         return x
 
 

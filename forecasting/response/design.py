@@ -158,6 +158,8 @@ def category_totals(rows: pd.DataFrame, instruments: Sequence[str], controls: Se
     """Sum the units of each category and week, and average its log prices, instruments and controls."""
     revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
     averaged = rows[["log_price", *controls, *instruments]]
+    # Around each product's mean: the price level of a product that comes or is sold out is no change of prices.
+    averaged = averaged - averaged.groupby(rows["product"]).transform("mean")
     keys = [rows["category"], rows["week"]]
     averages = averaged.mul(revenue, axis=0).groupby(keys).sum().div(revenue.groupby(keys).sum(), axis=0)
     units, traffic = rows["units"].groupby(keys).sum(), rows["traffic"].groupby(keys).first()

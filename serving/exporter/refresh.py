@@ -166,10 +166,13 @@ def _base_name(old: Bundle) -> str:
 
 
 def _changes(tables: Tables, record: dict[str, Any]) -> list[str]:
-    """Products that came or went since the fit, a sentence each."""
+    """Products that came or went since the fit, in the zone that it is of, a sentence each."""
+    from ...data.stray_dates import without_stray_dates
+    from ...fitting.zones import Zone, zone_tables
     from ...scenarios.errors import listed
 
-    sales, priced = tables.sales, pd.DataFrame(record["products"])
+    tables = zone_tables(tables, Zone(**record["zone"])) if record.get("zone") else tables
+    sales, priced = without_stray_dates(tables.sales), pd.DataFrame(record["products"])
     recent = sales[sales["date"] > sales["date"].max() - pd.Timedelta(weeks=_RECENT_WEEKS)]
     units = recent.groupby("product")["units"].sum()
     name = priced["name"].fillna(priced["product"]) if "name" in priced else priced["product"]

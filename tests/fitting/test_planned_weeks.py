@@ -107,6 +107,18 @@ def test_promotions_and_holidays_in_the_tables_replace_the_pattern_as_far_as_the
     ]
 
 
+@pytest.mark.parametrize("begin", ["2023-01-02", "2024-01-02", "2024-10-01"])
+def test_holidays_of_past_years_come_on_their_dates_again(begin):
+    known = ["2023-11-23", "2023-12-25", "2024-01-01", "2024-11-21"]
+    signals = pd.DataFrame({"date": pd.to_datetime(["2022-11-24", "2022-12-25", "2023-01-01", *known]), "value": 1.0})
+    sales = pd.DataFrame({"date": pd.date_range(begin, "2024-12-15"), "product": "p0", "units": 3.0})
+    tables = Tables(sales.assign(price_paid=2.0, regular_price=2.0), signals=signals.assign(name="holiday"))
+    rows, _ = planned_weeks(product_weeks(tables, days=1), tables, pd.Series([2.0], ["p0"]), 350)
+    # The fourth Thursday of November moves; of Christmas and New Year not even a leap year moves the date.
+    found = [f"{day:%Y-%m-%d}" for day in rows["week"][rows["holiday"] > 0]]
+    assert found == ["2024-12-25", "2025-01-01", "2025-11-20"]
+
+
 def test_discounts_of_promotions_to_come_reduce_the_regular_price():
     promotions = pd.DataFrame(
         {

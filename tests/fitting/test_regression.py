@@ -1,5 +1,7 @@
 """The price regression of small assortments."""
 
+import numpy as np
+import pandas as pd
 import pytest
 from repricer.fitting.regression import price_regression
 from repricer.forecasting import example_panel
@@ -15,3 +17,25 @@ def test_the_answer_of_a_whole_category_is_not_held_fixed_by_its_own_prices():
     whole = price_regression(example_panel(n_weeks=80, elasticity=-2.0)).category_elasticity_
     assert whole["raw"].tolist() == pytest.approx([-2.0] * 2, abs=0.5)
     assert (whole["raw_se"] < 0.5).all()
+
+
+def test_a_dear_product_that_comes_is_no_rise_of_the_other_prices():
+    """Own prices move demand by -2.5, those of the category's others by 1."""
+    random, category = np.random.default_rng(3), np.arange(8) // 4
+    reduced = np.where(random.random((100, 2)) < 0.35, np.log(0.75), 0.0)[:, category]
+    own = reduced + np.where(random.random((100, 8)) < 0.2, np.log(0.8), 0.0)
+    others = (own @ (category[:, None] == category) - own) / 3
+    panel = pd.DataFrame(
+        {
+            "product": np.tile(list("abcdefgh"), 100),
+            "category": np.tile(list("xxxxyyyy"), 100),
+            "week": pd.date_range("2023-01-02", periods=100, freq="7D").repeat(8),
+            "units": random.poisson(60 * np.exp(others - 2.5 * own)).ravel(),
+            "price": (np.exp(own) * [2, 2, 2, 8, 2, 2, 2, 8]).ravel(),
+            "traffic": 1000.0,
+        }
+    )
+    late = (panel["product"] == "d") & (panel["week"] < "2023-12-18")
+    found = price_regression(panel[~late])
+    assert found.control_effects_["rival_log_price"].coefficient == pytest.approx(1.0, abs=0.15)
+    assert found.pooled_.coefficient == pytest.approx(-2.5, abs=0.1)

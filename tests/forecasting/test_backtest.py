@@ -5,7 +5,16 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.forecasting import Forecaster, MovingAverage, Sarimax, SeasonalNaive, backtest, select
+from repricer.forecasting import (
+    Forecaster,
+    MovingAverage,
+    PooledRegression,
+    Sarimax,
+    SeasonalNaive,
+    Selected,
+    backtest,
+    select,
+)
 from repricer.forecasting.metrics import wape
 
 
@@ -89,6 +98,28 @@ def test_a_product_that_is_new_after_the_origin_is_left_out(panel, weeks):
     others = panel[panel["product"] != "p00"]
     expected = backtest({"flat": MovingAverage()}, others, origins=[weeks[25]], horizon=2)
     assert table["wape"][0] == expected["wape"][0]
+
+
+def test_weeks_in_which_a_product_was_sold_out_are_not_judged(panel, weeks):
+    out = np.random.default_rng(0).random(len(panel)) < 0.3
+    short = panel.assign(stockout=out, units=panel["units"].where(~out, 0.0))
+    table = backtest({"one": Recorder()}, short, origins=[weeks[20]], horizon=3)
+    ahead = short[short["week"].isin(weeks[21:24])]
+    assert table["wape"][0] == pytest.approx(wape(ahead["units"][~ahead["stockout"]], 1.0))
+    # Intervals that hold demand need no stretching.
+    assert Selected({"pooled": PooledRegression()}).fit(short).stretch_.max() < 1.5
+    nothing = short.assign(stockout=True)
+    table = backtest({"one": Recorder()}, nothing, origins=[weeks[20]], horizon=3)
+    assert table["wape"][0] == pytest.approx(wape(ahead["units"], 1.0))
+
+
+def test_the_scale_of_a_new_product_is_that_of_the_weeks_since_its_first_sale(panel, weeks):
+    before = (panel["product"] == "p00") & (panel["week"] < weeks[15])
+    empty = panel.assign(units=panel["units"].mask(before, 0.0), price=panel["price"].mask(before))
+    with_rows, without = (
+        backtest({"one": Recorder()}, rows, origins=[weeks[20]], horizon=3) for rows in (empty, empty[~before])
+    )
+    assert with_rows["mase"][0] == pytest.approx(without["mase"][0])
 
 
 def test_mistakes(panel, weeks):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from repricer.cli import main
 from repricer.data import DataError, Tables, import_tables, load_tables, product_weeks, save_tables
 from repricer.forecasting import Newcomers
-from repricer.forecasting.cold_start import forecast_new
+from repricer.forecasting.cold_start import established, forecast_new
 from repricer.forecasting.product_vectors import meaning_vectors, nearest, own_vectors, scaled, word_vectors
 
 WEEKS, SIZE = 14, 48
@@ -160,3 +160,9 @@ def test_wrong_tables_are_refused(shop: Path, tables: Tables) -> None:
         own_vectors(pd.DataFrame({"product": ["a", "a"], "v": [1.0, 2.0]}))
     with pytest.raises(DataError, match="must have product and numbers"):
         own_vectors(pd.DataFrame({"v": [1.0]}))
+
+
+def test_a_stray_date_makes_no_product_an_old_one(tables: Tables) -> None:
+    stray = tables.sales.head(1).assign(date=pd.Timestamp("2034-01-01"))
+    later = Tables(pd.concat([tables.sales, stray]), tables.products)
+    pd.testing.assert_frame_equal(established(later)[1], established(tables)[1])

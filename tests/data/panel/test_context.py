@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import Tables, product_weeks
+from repricer.data import Tables, context_ahead, context_by_store, product_weeks
 
 DAY = pd.Timestamp("2024-01-01")
 
@@ -56,6 +56,30 @@ def test_promotion_is_the_share_of_the_stores(sales):
     ).astype({"end_date": "datetime64[ns]"})
     # Of two stores: both at some time of week 1, s2 in week 2 too, s1 (told twice) in week 3.
     assert panel(sales, "promotion", promotions=promotions) == [[1.0, 0.5, 0.5], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("dtype", ["object", "category"])
+def test_stores_count_from_their_first_sale_to_their_last(dtype):
+    opened = {"s1": range(8), "s2": range(4, 8), "s3": range(2), "s4": range(6)}
+    sold = pd.DataFrame([(store, week) for store, weeks in opened.items() for week in weeks], columns=["store", "week"])
+    sales = pd.DataFrame({"date": days(*(7 * sold["week"])), "product": "A", "units": 1.0, "price_paid": 2.0})
+    sales = sales.assign(regular_price=2.0, store=sold["store"].astype(dtype))
+    promoted = [(0, "s1"), (3, "s1"), (3, "s4"), (5, "s1"), (5, "s2"), (7, "s1"), (8, "s1"), (8, "s2"), (8, "s3")]
+    promotions = pd.DataFrame({"start_date": days(*(7 * week for week, _ in promoted)), "product": "A"})
+    tables = Tables(sales, promotions=promotions.assign(store=[store for _, store in promoted]))
+    # Three stores at first, then s1 and s4, then s2 as well; s4 without a sale for two weeks may be small.
+    expected = [1 / 3, 0, 0, 1, 0, 2 / 3, 0, 1 / 3]
+    assert product_weeks(tables)["promotion"].tolist() == pytest.approx(expected)
+    assert context_ahead(tables, ["A"], days(56)[0], 1)["promotion"].tolist() == pytest.approx([2 / 3])
+    west = context_by_store(tables, product_weeks(tables), {"west": ["s1", "s2"]})
+    assert west["promotion"].tolist() == pytest.approx([1, 0, 0, 1, 0, 1, 0, 0.5])
+
+
+def test_discounts_that_follow_one_another_in_a_week_add_up(sales):
+    promotions = pd.DataFrame({"start_date": days(21, 24, 21), "end_date": days(23, 27, 22), "product": "A"})
+    tables = Tables(sales, promotions=promotions.assign(discount=[0.2, 0.3, 0.1]))
+    # Of those of the same days, the largest holds.
+    assert context_ahead(tables, ["A"], days(21)[0], 1)["discount"].item() == pytest.approx((3 * 0.2 + 4 * 0.3) / 7)
 
 
 def test_promotion_may_come_as_a_share_and_from_unknown_stores(sales):

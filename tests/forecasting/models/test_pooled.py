@@ -1,6 +1,7 @@
 """The regression's own past forecasts."""
 
 import numpy as np
+import pandas as pd
 from repricer.forecasting import PooledRegression, example_panel
 from repricer.forecasting.models.weekly_design import WeeklyDesign
 
@@ -37,3 +38,24 @@ def test_past_forecasts_of_another_history_are_made_anew():
     moved = model.past_forecasts(changed)[0]
     assert (moved[:, 25] != kept[:, 25]).all()
     np.testing.assert_array_equal(moved[:, :20], kept[:, :20])
+
+
+def with_new_products() -> pd.DataFrame:
+    """Eight products, three of which come in week 40 of 54."""
+    panel = example_panel(n_products=8, n_weeks=54, seed=1)
+    new = panel["product"].isin(["apple", "fig", "milk"])
+    return panel[~new | (panel["week"] >= WEEKS[40])]
+
+
+def test_weeks_before_the_first_sale_of_a_product_are_no_forecast_errors():
+    model = PooledRegression().fit(with_new_products())
+    assert model.mean_over_median_ < 1.03
+    assert all(np.quantile(errors, 0.975) < 4 for errors in model.errors_.values())
+
+
+def test_a_new_product_is_judged_at_the_traffic_of_the_shop():
+    model = PooledRegression()
+    weekly = WeeklyDesign.of(model.fit(panel := with_new_products())._prepare(panel))
+    traffic = weekly.planned(41, 1)[:, weekly.carried[0]]
+    recent = panel[panel["week"].between(WEEKS[38], WEEKS[41])].groupby("week")["traffic"].first()
+    np.testing.assert_allclose(traffic, np.log(recent).mean())

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
-from repricer.forecasting import PriceResponse, segment_category_response, segment_response
+from repricer.forecasting import PriceResponse, example_panel, segment_category_response, segment_response
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -307,3 +307,15 @@ def test_by_day_reductions_of_weekends_are_told_from_the_weekend_of_each_categor
     sales = panel.rename(columns={"week": "date"}).assign(customer=panel["category"])
     response = segment_response(sales, pd.Series({"x": 0, "y": 1}), panel)
     assert response["elasticity"].to_numpy() == pytest.approx(-2.0, abs=0.25)
+
+
+@pytest.mark.parametrize("gone", ["before it comes", "while it is sold out"])
+def test_the_price_level_of_a_product_is_no_price_change_of_its_category(gone):
+    panel = example_panel(n_weeks=80, seed=2).assign(category="all")
+    dear = panel["product"] == "apple"
+    panel.loc[dear, "price"] *= 4
+    missing = dear & (panel["week"] < panel["week"].unique()[40])
+    if gone == "while it is sold out":
+        missing = dear & (np.arange(len(panel)) % 5 == 0)
+    found = PriceResponse().fit(panel[~missing]).category_elasticity_
+    assert found["raw"].item() == pytest.approx(-2.0, abs=0.5)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repricer.agents import Run, best_fixed
@@ -128,13 +129,32 @@ def test_products_that_came_or_went_are_named(run: Run) -> None:
     sales = sales[(sales["product"] != "c") | (sales["date"] < "2023-11-06")]
     new = sales[sales["date"] == last].head(1).assign(product="e", units=9e3)
     products = tables.products.merge(new[["product"]].assign(category="x", name="E"), how="outer")
-    import pandas as pd
-
     found = _changes(replace(tables, sales=pd.concat([sales, new]), products=products), record)
     assert found == [
         "no sales in the last 4 weeks: C",
         "new products that sell more than some of the priced ones: E",
     ]
+
+
+def test_products_come_and_go_in_the_zone_of_the_fit(run: Run) -> None:
+    tables, record = shop(50), run.refit
+    assert record is not None
+    zone = {"name": "zone-1", "stores": {"zone-1": ["here"], "zone-2": ["there"]}}
+    last = tables.sales["date"].max()
+    # Another zone still sells one product, and sells much of a new one.
+    left = (tables.sales["product"] == "c") & (tables.sales["date"] > last - pd.Timedelta(weeks=6))
+    new = tables.sales[tables.sales["date"] == last].head(1).assign(product="e", units=9e3, store="there")
+    sales = pd.concat([tables.sales.assign(store=np.where(left, "there", "here")), new])
+    products = tables.products.merge(new[["product"]].assign(category="x"), how="outer")
+    found = _changes(replace(tables, sales=sales, products=products), record | {"zone": zone})
+    assert found == ["no sales in the last 4 weeks: C"]
+
+
+def test_a_stray_date_ends_no_product(run: Run) -> None:
+    tables, record = shop(50), run.refit
+    assert record is not None
+    stray = tables.sales.head(1).assign(date=pd.Timestamp("2034-01-01"))
+    assert _changes(replace(tables, sales=pd.concat([tables.sales, stray])), record) == []
 
 
 def gains(best: float, own: float, risk: float = 0.0) -> dict[str, Any]:
