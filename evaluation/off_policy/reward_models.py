@@ -89,12 +89,16 @@ def fitted_q(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> float:
         money, when, market = log.money[kept][:, own].sum(axis=1), period[kept], log.market[kept]
         later: dict[int, float] = {}
         for t in reversed(np.unique(when)):
-            here = when == t
-            follows = np.array([later.get(m, 0.0) for m in market[here]])
-            value = _forest(logged[here], money[here] + spec.market.discount_factor * follows, asked[here])
+            here = np.flatnonzero(when == t)
+            # What follows a decision whose next period the log does not hold is unknown, not nothing.
+            known = here[np.isin(market[here], list(later))] if later else here
+            known, usual = (known if known.size else here), float(np.mean(list(later.values()) or 0.0))
+            follows = np.array([later.get(m, usual) for m in market[known]])
+            value = _forest(logged[known], money[known] + spec.market.discount_factor * follows, asked[here])
             later = dict(zip(market[here].tolist(), value.tolist(), strict=True))
         total += float(np.mean(list(later.values())))
-    return total
+    # A log of a part of the periods stands for all of them, as in the other estimates.
+    return total * spec.market.horizon_periods / np.unique(period[kept]).size
 
 
 def _forest(rows: Array, money: Array, asked: Array) -> Array:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from repricer.evaluation import (
 from repricer.evaluation.off_policy.estimators import _weights, links_between_periods, weighted_estimates
 from repricer.evaluation.off_policy.reward_models import fitted_q
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, PricePath, RandomPrice
-from repricer.scenarios import load_scenario
+from repricer.pricing.policies import EmptySlots
+from repricer.scenarios import load_scenario, spec_from_table
 
 SEGMENTS = "seen-segments"
 
@@ -296,3 +298,61 @@ def test_a_log_of_prices_paid_needs_money_where_express_orders_cost():
     table = logged(spec, FixedPrice(7.0, express_stock=np.full(1, 9, np.float32)), episodes=2).to_table()
     with pytest.raises(ValueError, match="got dual-sourcing with express and no such column"):
         PriceLog.from_table(spec, table.assign(price_paid=7.0).drop(columns="money"))
+
+
+def _plain_shop(periods: int, **sections):
+    return spec_from_table(
+        {
+            "name": "plain-shop",
+            "version": 1,
+            "market": {"horizon_periods": periods, "objective": "revenue"},
+            "products": {"names": ["tea"], "regular_price": 3.0},
+            "arrivals": {"rate": 15.0},
+            "demand": {"quality": 3.0, "price_sensitivity": 0.8},
+            "prices": {"floor": 1.0, "ceiling": 6.0},
+            **sections,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["market % 2 == 0 or period != 2", "market % 2 == 0 or period < 2", "period < 2"],
+    ids=["a gap", "markets that end early", "half of the periods"],
+)
+def test_fitted_q_of_a_log_without_some_periods(kept):
+    """Of a log that holds a part of the decisions, as the export of a service, the money of a whole episode."""
+    spec = _plain_shop(4)
+    regular = spec.products.regular_price
+    ladder, usual = regular * np.array([[0.8], [1.0], [1.2]]), FixedPrice(regular.astype(np.float32))
+    table = logged(spec, EpsilonGreedy(usual, ladder, 1.0, seed=1), episodes=400).to_table()
+    truth = rollout(spec, usual, episodes=2000, seed=9).objective.mean()
+    log = PriceLog.from_table(spec, table.query(kept))
+    found = fitted_q(log, np.broadcast_to(regular, log.price.shape), np.ones(len(log), dtype=bool))
+    assert found == pytest.approx(truth, rel=0.1)
+
+
+def test_a_loyalty_that_a_state_left_out_is_one():
+    spec = _plain_shop(4, loyalty={"memory": 0.5, "price_effect": 1.0, "stockout_effect": 1.0})
+    table = logged(spec, FixedPrice(4.0), episodes=3).to_table()
+    (column,) = [name for name in table if name.startswith("seen_loyalty[")]
+    seen = PriceLog.from_table(spec, table.assign(**{column: table[column].where(table["period"] > 1)})).view
+    np.testing.assert_array_equal(seen.loyalty[seen.period < 2], 1.0)
+    np.testing.assert_allclose(seen.loyalty[:, 0][seen.period > 1], table[column][table["period"] > 1])
+
+
+def test_a_policy_that_also_fills_slots_is_refused():
+    """What it shows sells, and the log holds no more than prices."""
+    spec = _plain_shop(2, recommendation={"lift": 1.0, "candidates": [[1]]})
+    ladder, usual = np.array([[2.0], [3.0]]), FixedPrice(3.0)
+    log = logged(spec, EpsilonGreedy(usual, ladder, 1.0, seed=1), episodes=60)
+
+    class Shown:
+        name = "shown"
+
+        def act(self, view):
+            return replace(usual.act(view), recommendation=np.ones((view.num_markets, 1, 1), np.float32))
+
+    with pytest.raises(ValueError, match=r"policy shown must set list prices alone, .* got recommendation too"):
+        estimate_from_log(log, Shown())
+    assert estimate_from_log(log, EmptySlots(usual)).estimates == estimate_from_log(log, usual).estimates
