@@ -157,7 +157,7 @@ def _points(
 ) -> list[Point]:
     own = np.flatnonzero(response.category == response.category[n])
     at = int(np.flatnonzero(own == n)[0])
-    mean, paid = expected(response, view, answer, n, grid)
+    mean, paid = expected(response, view, answer, n, grid, bundle.guardrails.paid_low[n])
     mean, paid = mean[..., own], paid[..., own]
     stock, units = on_sale(view, answer)[own], mean.sum(axis=1)
     sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
@@ -178,11 +178,19 @@ def _points(
     ]
 
 
-def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> tuple[Array, Array]:
-    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,)."""
+def expected(
+    response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array, paid_low: float
+) -> tuple[Array, Array]:
+    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,).
+
+    Args:
+        paid_low: What a discount of product n leaves to be paid at least, currency per unit.
+    """
     catalogue = view.catalogue
     price = _prices(answer, n, grid)
-    discount = np.array([[item.discounts.get(s, 0.0) for s in catalogue.segments] for item in answer.prices])
+    given = np.array([[item.discounts.get(s, 0.0) for s in catalogue.segments] for item in answer.prices])
+    discount = np.repeat(given[None], len(grid), axis=0)
+    discount[:, n] = np.minimum(given[n], np.maximum(1 - paid_low / grid, 0)[:, None])
     shown = None
     if answer.recommendations:
         places = {name: i for i, name in enumerate(catalogue.products)} | {None: -1}
@@ -199,7 +207,7 @@ def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: in
         loyalty=None if view.loyalty is None else view.loyalty[0],
         in_stock=on_sale(view, answer) > 0,
     )
-    return mean, price[:, None, :] * (1 - discount.T)
+    return mean, price[:, None, :] * (1 - discount.swapaxes(1, 2))
 
 
 def on_sale(view: MarketView, answer: PriceAnswer) -> Array:
