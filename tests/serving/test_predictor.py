@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from repricer.envs import Market
-from repricer.pricing import RULES, ActionParts, ChargedRange, Guardrails, PriceEndings
+from repricer.pricing import RULES, Action, ActionParts, ChargedRange, Guardrails, MarketView, PriceEndings
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
@@ -162,6 +162,34 @@ def test_the_slot_shows_the_best_candidate_in_stock(
     for n in empty:
         state["products"][n]["on_hand"] = 0
     answer = with_forward(one, 1.0, score=scores).price(state)
+    assert tuple(answer.recommendations.values()) == wanted
+
+
+class _Orders:
+    name = "orders"
+
+    def act(self, view: MarketView) -> Action:
+        score = np.ones((*view.list_price.shape, 2), np.float32)
+        return Action(view.list_price, recommendation=score, order=np.full_like(view.list_price, 5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, (None, None)),
+        ({"at_once": np.array([[0, 1, 0], [0, 0, 0]], np.float32)}, ("biscuit", "biscuit")),
+        ({"backlog": True}, ("anchovy", "biscuit")),
+    ],
+    ids=["sold out", "ordered goods arrive at once", "customers wait"],
+)
+def test_the_slot_shows_what_can_be_sold_as_in_the_market(
+    one: Bundle, changes: dict[str, Any], wanted: tuple[str | None, ...]
+) -> None:
+    state = example_state(one.catalogue)
+    for item in state["products"]:
+        item["on_hand"] = 0
+    catalogue = replace(one.catalogue, max_order_units=np.full(3, 9, np.float32), **changes)
+    answer = Predictor(replace(one, catalogue=catalogue), _Orders()).price(state)
     assert tuple(answer.recommendations.values()) == wanted
 
 
