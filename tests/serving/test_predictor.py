@@ -16,6 +16,7 @@ from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
 from repricer.serving.market_state import market_view
 from repricer.serving.predictor import _plain
+from repricer.serving.product_prices import rules_in
 from repricer.serving.sample_states import random_states
 
 PRICES = st.floats(0.01, 100)
@@ -333,6 +334,7 @@ def test_a_price_outside_what_was_charged_is_marked(one: Bundle) -> None:
     assert [item.price for item in marked.prices] == prices.tolist()
     assert first.trail[:-1] == usual.prices[0].trail
     assert [item.trail for item in others] == [item.trail for item in usual.prices[1:]]
+    assert rules_in(marked.prices) == rules_in(usual.prices)
 
 
 def test_numbers_have_seven_digits() -> None:
