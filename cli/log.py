@@ -226,7 +226,8 @@ def _summed(log: DecisionLog) -> list[dict[str, Any]]:
             groups[key] = named | dict.fromkeys(_COUNTED, 0) | {"units": 0.0, "revenue": 0.0, "first": row["time"]}
         group = groups[key]
         group["prices"] += 1
-        group["clipped"] += bool(row["trail"])
+        # A mark in a trail changes nothing.
+        group["clipped"] += any(step["before"] != step["after"] for step in row["trail"])
         group["last"] = row["time"]
         if row["units"] is not None:
             group["with_outcome"] += 1

@@ -165,7 +165,7 @@ class ChoiceModel:
             period: counted from 0; (B,) with one for each row of prices.
             price: (B, N) or (N,) list prices, currency per unit; an array or a tensor.
             reference: (N,) or (B, N) reference prices, currency per unit.
-            discount: (N, K) personal discounts, fractions of the list price.
+            discount: (N, K) or (B, N, K) personal discounts, fractions of the list price.
             shown: (K,) index of the product in each segment's recommendation slot, -1 for none.
             promoted: (N,) whether a product is on promotion.
             regime: index of the regime; None for the mean over the regimes that the period
@@ -257,7 +257,7 @@ class ChoiceModel:
         return _Situation(
             period=period,
             price=rows,
-            paid=rows[:, None, :] * (1 - off.T),
+            paid=rows[:, None, :] * (1 - off.swapaxes(-1, -2)),
             reference=like(rows, reference),
             shown=shown,
             promoted=like(rows, np.zeros(products) if promoted is None else promoted),

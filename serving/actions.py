@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import Action, Catalogue
+from ..pricing import Action, Catalogue, MarketView
 
 Floats = NDArray[np.float32]
 
 
-def shown_products(score: Floats, candidates: NDArray[np.bool_], on_hand: Floats) -> NDArray[np.intp]:
+def on_sale(view: MarketView, orders: Sequence[NDArray[np.floating] | None]) -> Floats:
+    """(E, N) units that can be sold in the period: those on hand, and those ordered that arrive at once; without limit
+    where customers wait.
+
+    Args:
+        orders: Units ordered from each supplier, as `ordered` gives them.
+    """
+    if view.catalogue.backlog:
+        return np.full_like(view.on_hand, np.inf)
+    at_once = () if view.catalogue.at_once is None else zip(view.catalogue.at_once, orders, strict=True)
+    return view.on_hand + sum(share * units for share, units in at_once if units is not None)
+
+
+def shown_products(score: Floats, candidates: NDArray[np.bool_], stock: Floats) -> NDArray[np.intp]:
     """The product in each segment's slot: the candidate in stock with the highest positive score.
 
     Args:
         score: (…, N, K) scores of the policy.
         candidates: (K, N) whether a product may fill the segment's slot.
-        on_hand: (…, N) units in stock.
+        stock: (…, N) units that can be sold.
 
     Returns:
         (…, K) number of the product, the first of equals; -1 for none.
     """
     by_slot = score.swapaxes(-1, -2)
-    wanted = np.where(candidates & (on_hand[..., None, :] > 0) & (by_slot > 0), by_slot, 0)
+    wanted = np.where(candidates & (stock[..., None, :] > 0) & (by_slot > 0), by_slot, 0)
     return np.where(wanted.max(axis=-1) > 0, wanted.argmax(axis=-1), -1)
 
 

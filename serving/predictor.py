@@ -27,7 +27,7 @@ from ..pricing import (
     as_rows,
     product_features,
 )
-from .actions import ordered, promoted, shown_products
+from .actions import on_sale, ordered, promoted, shown_products
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
 from .product_prices import PriceColumns, ProductPrice, ProductPrices, Step
@@ -262,7 +262,9 @@ class Predictor:
         names = (*catalogue.products, None)  # -1 is none
         return [
             dict(zip(catalogue.segments, [names[n] for n in slots], strict=True))
-            for slots in shown_products(action.recommendation, candidates, view.on_hand).tolist()
+            for slots in shown_products(
+                action.recommendation, candidates, on_sale(view, ordered(action, catalogue))
+            ).tolist()
         ]
 
 

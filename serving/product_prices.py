@@ -153,7 +153,8 @@ class ProductPrices(Sequence[ProductPrice]):
 
 def rules_in(prices: Sequence[ProductPrice]) -> list[str]:
     """The rules that changed the answers of a market, once for every change."""
-    return [step.rule for steps in ProductPrices.of(prices).columns.trail for step in steps]
+    steps = (step for steps in ProductPrices.of(prices).columns.trail for step in steps)
+    return [step.rule for step in steps if step.before != step.after]  # a mark changes nothing
 
 
 @functools.lru_cache(maxsize=8)

@@ -222,7 +222,8 @@ def _prices_of(log: PriceLog, policy: Policy) -> Array:
             "evaluate it by simulation"
         )
     action = policy.act(log.view)
-    also = [part for part in ("discount", "promotion", "order") if getattr(action, part) is not None]
+    also = [part for part in ("discount", "promotion", "order", "express") if getattr(action, part) is not None]
+    also += ["recommendation"] * (action.recommendation is not None and bool((action.recommendation > 0).any()))
     if also:
         raise ValueError(
             f"policy {policy.name} must set list prices alone, as the log holds no more; got {also[0]} too; "

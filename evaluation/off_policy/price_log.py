@@ -137,7 +137,10 @@ class PriceLog:
             last_units=np.where(np.isnan(last_units), forecast, last_units).astype(np.float32),
             competitor_price=grid("seen_competitor_price").astype(np.float32) if catalogue.rivals else None,
             regime=regime,
-            loyalty=np.stack([first(name) for name in loyal], axis=1).astype(np.float32) if loyal else None,
+            # A state may leave out a loyalty of 1.
+            loyalty=np.stack([table[name].fillna(1.0)[::products] for name in loyal], axis=1).astype(np.float32)
+            if loyal
+            else None,
             changes=grid("seen_changes").astype(np.intp) if catalogue.change_window_periods else None,
             due=np.stack([grid(name) for name in due], axis=2).astype(np.float32) if due else None,
             capacity=np.stack([first(name) for name in shared_stock], axis=1).astype(np.float32)

@@ -66,5 +66,6 @@ def _view(
 ) -> MarketView:
     price, nothing = in_force[None].astype(np.float32), np.zeros((1, in_force.size), np.float32)
     window = rules.change_window_periods
-    changes = None if window is None else (np.diff(past[-window:], axis=0) != 0).sum(axis=0)[None]
+    # In single precision, in which the bounds are that some of these prices were brought within.
+    changes = None if window is None else (np.diff(past[-window:].astype(np.float32), axis=0) != 0).sum(axis=0)[None]
     return MarketView(catalogue, np.array([t]), price, price, nothing, nothing, nothing, changes=changes)

@@ -289,7 +289,7 @@ class DecisionLog:
         """The rows of `export`, each with its outcomes summed over segments.
 
         `units`, `paid` (currency, over all units), `stockout` and `sold_on` are None without
-        outcomes; where no price paid was reported, it is the price of the decision.
+        outcomes; where no price paid was reported, it is the price of the decision, less the discount of the segment.
 
         Args:
             ends: What came later is left out; see the method `ends`.
@@ -304,7 +304,7 @@ class DecisionLog:
             for outcome in outcomes:
                 reported[outcome["product"]].append(outcome)
             for row in decision.record.by_product():
-                yield {**row, **_summed(reported[row["product"]], row["price"])}
+                yield {**row, **_summed(reported[row["product"]], row["price"], row["discounts"])}
 
     def export_maintenance(self) -> Iterator[dict[str, Any]]:
         """What was archived, discarded, erased and upgraded, by whom and why. Raises LogError."""
@@ -380,11 +380,12 @@ class DecisionLog:
                 )
 
 
-def _summed(outcomes: list[dict[str, Any]], price: float) -> dict[str, Any]:
+def _summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:
     """The outcomes of one product, over all segments."""
     if not outcomes:
         return dict.fromkeys(("units", "paid", "stockout", "sold_on"))
-    paid = [price if one["price_paid"] is None else one["price_paid"] for one in outcomes]
+    due = [price * (1 - discounts.get(one["segment"], 0.0)) for one in outcomes]
+    paid = [usual if one["price_paid"] is None else one["price_paid"] for one, usual in zip(outcomes, due, strict=True)]
     return {
         "units": sum(one["units"] for one in outcomes),
         "paid": sum(one["units"] * each for one, each in zip(outcomes, paid, strict=True)),

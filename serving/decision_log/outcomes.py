@@ -47,7 +47,9 @@ class ReportedOutcome(Document, frozen=True, forbid_unknown_fields=True):
     ] = None
     price_paid: Annotated[
         Amount | None,
-        Meta(description="mean price paid, currency per unit; the price of the decision if left out"),
+        Meta(
+            description="mean price paid, currency per unit; the price of the decision, less the discount of the segment, if left out"
+        ),
     ] = None
     stockout: Annotated[
         bool, Meta(description="whether it sold out, so that `units` is a lower bound of the demand")

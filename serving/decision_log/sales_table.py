@@ -69,7 +69,7 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     First the columns of the canonical sales table: `date` (of the sale where it was reported, else
     the first day of the period where the market has a calendar, else of the decision), `product`,
     `units` (0 too), `price_paid` (the price of the decision where nothing sold), `regular_price`
-    (median of the product's prices), `store` (the market). Then `propensity` (of the price) and
+    (median of the product's prices in its market), `store` (the market). Then `propensity` (of the price) and
     `arm_propensity` (the part that all products of the decision share, since one draw selected the
     arm), and the columns of a `PriceLog`: `market` counts episodes, since a period that does not
     come after the market's last one starts another; `period`; `seen_…`, the state; `price`, the
@@ -84,10 +84,10 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
         ValueError: No decision has all its outcomes.
     """
     scan = _Scan(log)
-    prices, seen = defaultdict[str, Counter[float]](Counter), dict[str, None]()
+    prices, seen = defaultdict[tuple[str, str], Counter[float]](Counter), dict[str, None]()
     for decision, states, _ in scan.whole():
         for row, state in zip(decision, states, strict=True):
-            prices[row["product"]][row["price"]] += 1
+            prices[row["market"], row["product"]][row["price"]] += 1
             seen |= dict.fromkeys(_seen(state))
     if not prices:
         raise ValueError(
@@ -95,7 +95,7 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
             f"outcome of all their products, {scan.faulty:,} with a faulty state, and {log.erased():,} without a key; report "
             "them with POST /v1/outcomes or repricer log outcomes, or read an archive with --keys LOG"
         )
-    usual = {product: statistics.median(counts.elements()) for product, counts in prices.items()}
+    usual = {key: statistics.median(counts.elements()) for key, counts in prices.items()}
     rows = (
         _row(row, usual, episode) | _seen(state)
         for decision, states, episode in scan.whole()
@@ -147,14 +147,14 @@ def _write(rows: Iterator[dict[str, Any]], columns: list[str], out: Path) -> int
     return count
 
 
-def _row(row: dict[str, Any], usual: dict[str, float], episode: int) -> dict[str, Any]:
+def _row(row: dict[str, Any], usual: dict[tuple[str, str], float], episode: int) -> dict[str, Any]:
     price, units = row["price"], row["units"]
     return {
         "date": row["sold_on"] or row["date"] or row["time"][:10],
         "product": row["product"],
         "units": units,
         "price_paid": row["paid"] / units if units else price,
-        "regular_price": usual[row["product"]],
+        "regular_price": usual[row["market"], row["product"]],
         "store": row["market"],
         "propensity": row["propensity"],
         "arm_propensity": row["propensity"],
@@ -179,6 +179,7 @@ def _seen(state: LoggedState) -> dict[str, Any]:
         "seen_on_order": state.on_order,
         "seen_last_units": None if state.last_units is UNSET else state.last_units,
         "seen_competitor_price": float("inf") if state.competitor_price is None else state.competitor_price,
+        "seen_changes": state.changes,
     }
     if state.regime is not UNSET:
         seen["seen_regime"] = state.regime

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import Action, ChoiceModel, Guardrails, MarketView
+from ..actions import on_sale
 from ..bundle.reading import Bundle
 from ..market_state import StateError
 from ..predictor import PriceAnswer
@@ -17,6 +18,7 @@ from .sales_distribution import sales_range
 
 Array = NDArray[np.float64]
 GRID, MOST_PRICES = 25, 200
+_ORDERS = ("order_units", "express_units")
 NOTE = (
     "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty. "
     "Profit is before stock costs."
@@ -157,9 +159,9 @@ def _points(
 ) -> list[Point]:
     own = np.flatnonzero(response.category == response.category[n])
     at = int(np.flatnonzero(own == n)[0])
-    mean, paid = expected(response, view, answer, n, grid)
+    mean, paid = expected(response, view, answer, n, grid, bundle.guardrails.paid_low[n])
     mean, paid = mean[..., own], paid[..., own]
-    stock, units = on_sale(view, answer)[own], mean.sum(axis=1)
+    stock, units = _stock(view, answer)[own], mean.sum(axis=1)
     sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
     average = np.where(units > 0, (mean * paid).sum(axis=1) / np.where(units > 0, units, 1), paid.mean(axis=1))
     cost = bundle.guardrails.unit_cost[own]
@@ -178,11 +180,19 @@ def _points(
     ]
 
 
-def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> tuple[Array, Array]:
-    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,)."""
+def expected(
+    response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array, paid_low: float
+) -> tuple[Array, Array]:
+    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,).
+
+    Args:
+        paid_low: What a discount of product n leaves to be paid at least, currency per unit.
+    """
     catalogue = view.catalogue
     price = _prices(answer, n, grid)
-    discount = np.array([[item.discounts.get(s, 0.0) for s in catalogue.segments] for item in answer.prices])
+    given = np.array([[item.discounts.get(s, 0.0) for s in catalogue.segments] for item in answer.prices])
+    discount = np.repeat(given[None], len(grid), axis=0)
+    discount[:, n] = np.minimum(given[n], np.maximum(1 - paid_low / grid, 0)[:, None])
     shown = None
     if answer.recommendations:
         places = {name: i for i, name in enumerate(catalogue.products)} | {None: -1}
@@ -197,22 +207,15 @@ def expected(response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: in
         regime=None if view.regime is None else int(view.regime[0]),
         rival_price=_rival_prices(response, view),
         loyalty=None if view.loyalty is None else view.loyalty[0],
-        in_stock=on_sale(view, answer) > 0,
+        in_stock=_stock(view, answer) > 0,
     )
-    return mean, price[:, None, :] * (1 - discount.T)
+    return mean, price[:, None, :] * (1 - discount.swapaxes(1, 2))
 
 
-def on_sale(view: MarketView, answer: PriceAnswer) -> Array:
-    """(N,) units that can be sold in the period: those on hand, and those of the answer's orders that arrive at once;
-    without limit where customers wait.
-    """
-    catalogue, stock = view.catalogue, view.on_hand[0].astype(np.float64)
-    if catalogue.backlog:
-        return np.full_like(stock, np.inf)
-    if catalogue.at_once is None:
-        return stock
-    orders = [[item.order_units or 0.0, item.express_units or 0.0] for item in answer.prices]
-    return stock + (catalogue.at_once * np.transpose(orders)).sum(axis=0)
+def _stock(view: MarketView, answer: PriceAnswer) -> Array:
+    """(N,) units that can be sold in the period, with the orders of the answer."""
+    orders = [np.array([getattr(item, name) or 0.0 for item in answer.prices]) for name in _ORDERS]
+    return on_sale(view, orders)[0].astype(np.float64)
 
 
 def _rival_prices(response: ChoiceModel, view: MarketView) -> Array | None:

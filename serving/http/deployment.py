@@ -124,9 +124,10 @@ class Deployment:
         if slots.killed:
             return slots.fallback, FALLBACK
         named = isinstance(state, Mapping) and isinstance(state.get("market"), str)
-        if slots.trial is not None and named and self._draws.arm(slots, state) == CANARY:
-            return slots.trial.predictor, CANARY
-        return slots.active, POLICY
+        arm, trial = self._draws.arm(slots, state) if named else POLICY, slots.canary
+        if arm == CANARY and trial is not None:
+            return trial.predictor, CANARY
+        return (slots.fallback, FALLBACK) if arm == FALLBACK else (slots.active, POLICY)
 
     def reload(self) -> bool:
         """Load the bundle from its path again, verify it and activate it; the former one is kept

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from repricer.envs import Market
-from repricer.pricing import RULES, ActionParts, ChargedRange, Guardrails, PriceEndings
+from repricer.pricing import RULES, Action, ActionParts, ChargedRange, Guardrails, MarketView, PriceEndings
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
 from repricer.serving.market_state import market_view
 from repricer.serving.predictor import _plain
+from repricer.serving.product_prices import rules_in
 from repricer.serving.sample_states import random_states
 
 PRICES = st.floats(0.01, 100)
@@ -165,6 +166,34 @@ def test_the_slot_shows_the_best_candidate_in_stock(
     assert tuple(answer.recommendations.values()) == wanted
 
 
+class _Orders:
+    name = "orders"
+
+    def act(self, view: MarketView) -> Action:
+        score = np.ones((*view.list_price.shape, 2), np.float32)
+        return Action(view.list_price, recommendation=score, order=np.full_like(view.list_price, 5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, (None, None)),
+        ({"at_once": np.array([[0, 1, 0], [0, 0, 0]], np.float32)}, ("biscuit", "biscuit")),
+        ({"backlog": True}, ("anchovy", "biscuit")),
+    ],
+    ids=["sold out", "ordered goods arrive at once", "customers wait"],
+)
+def test_the_slot_shows_what_can_be_sold_as_in_the_market(
+    one: Bundle, changes: dict[str, Any], wanted: tuple[str | None, ...]
+) -> None:
+    state = example_state(one.catalogue)
+    for item in state["products"]:
+        item["on_hand"] = 0
+    catalogue = replace(one.catalogue, max_order_units=np.full(3, 9, np.float32), **changes)
+    answer = Predictor(replace(one, catalogue=catalogue), _Orders()).price(state)
+    assert tuple(answer.recommendations.values()) == wanted
+
+
 def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
     answer = Predictor(bundle).price(example_state(bundle.catalogue)).to_dict()
     head = ["policy", "bundle", "scenario", "period", "date", "last_day", "prices", "recommendations", "memory"]
@@ -305,6 +334,7 @@ def test_a_price_outside_what_was_charged_is_marked(one: Bundle) -> None:
     assert [item.price for item in marked.prices] == prices.tolist()
     assert first.trail[:-1] == usual.prices[0].trail
     assert [item.trail for item in others] == [item.trail for item in usual.prices[1:]]
+    assert rules_in(marked.prices) == rules_in(usual.prices)
 
 
 def test_numbers_have_seven_digits() -> None:

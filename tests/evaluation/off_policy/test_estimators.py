@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from repricer.evaluation import (
 from repricer.evaluation.off_policy.estimators import _weights, links_between_periods, weighted_estimates
 from repricer.evaluation.off_policy.reward_models import fitted_q
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, PricePath, RandomPrice
-from repricer.scenarios import load_scenario
+from repricer.pricing.policies import EmptySlots
+from repricer.scenarios import load_scenario, spec_from_table
 
 SEGMENTS = "seen-segments"
 
@@ -318,3 +320,44 @@ def test_fitted_q_is_of_markets_with_whole_episodes(make_shop):
     part = scarce.to_table().query("period < 2")
     with pytest.raises(ValueError, match="got no market with all 3 periods"):
         estimate_from_log(PriceLog.from_table(scarce.spec, part), FixedPrice(3.0))
+
+
+def _plain_shop(periods: int, **sections):
+    return spec_from_table(
+        {
+            "name": "plain-shop",
+            "version": 1,
+            "market": {"horizon_periods": periods, "objective": "revenue"},
+            "products": {"names": ["tea"], "regular_price": 3.0},
+            "arrivals": {"rate": 15.0},
+            "demand": {"quality": 3.0, "price_sensitivity": 0.8},
+            "prices": {"floor": 1.0, "ceiling": 6.0},
+            **sections,
+        }
+    )
+
+
+def test_a_loyalty_that_a_state_left_out_is_one():
+    spec = _plain_shop(4, loyalty={"memory": 0.5, "price_effect": 1.0, "stockout_effect": 1.0})
+    table = logged(spec, FixedPrice(4.0), episodes=3).to_table()
+    (column,) = [name for name in table if name.startswith("seen_loyalty[")]
+    seen = PriceLog.from_table(spec, table.assign(**{column: table[column].where(table["period"] > 1)})).view
+    np.testing.assert_array_equal(seen.loyalty[seen.period < 2], 1.0)
+    np.testing.assert_allclose(seen.loyalty[:, 0][seen.period > 1], table[column][table["period"] > 1])
+
+
+def test_a_policy_that_also_fills_slots_is_refused():
+    """What it shows sells, and the log holds no more than prices."""
+    spec = _plain_shop(2, recommendation={"lift": 1.0, "candidates": [[1]]})
+    ladder, usual = np.array([[2.0], [3.0]]), FixedPrice(3.0)
+    log = logged(spec, EpsilonGreedy(usual, ladder, 1.0, seed=1), episodes=60)
+
+    class Shown:
+        name = "shown"
+
+        def act(self, view):
+            return replace(usual.act(view), recommendation=np.ones((view.num_markets, 1, 1), np.float32))
+
+    with pytest.raises(ValueError, match=r"policy shown must set list prices alone, .* got recommendation too"):
+        estimate_from_log(log, Shown())
+    assert estimate_from_log(log, EmptySlots(usual)).estimates == estimate_from_log(log, usual).estimates

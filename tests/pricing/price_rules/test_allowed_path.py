@@ -77,3 +77,14 @@ def test_a_reduction_may_be_smaller_than_planned_and_ends_at_the_planned_price(s
     wanted = 1.1 * current
     allowed, _ = allowed_path(spec.guardrails, catalogue_of(spec), wanted, current, current[:1])
     np.testing.assert_allclose(allowed[:, 0], [2.2, 1.3, 2.0], rtol=1e-6)
+
+
+def test_a_price_that_stays_at_its_bound_was_not_changed(spec: MarketSpec) -> None:
+    """The bounds are single precision: 1.99 brought within them is another number in double precision."""
+    rare = {"max_change": None, "max_changes": 1, "change_window_periods": 4, "floor": [1.99, 1.5, 3.0], "tick": 0.01}
+    bound = spec.with_changes(products={"regular_price": [1.99, 3.0, 5.0]}, prices=rare)
+    rules, regular = bound.guardrails, bound.products.regular_price
+    current = np.tile(regular, (3, 1))
+    wanted = current * np.array([1.0, 1.2, 1.2])[:, None]
+    allowed, _ = allowed_path(rules, catalogue_of(bound), wanted, current, rules.prices_before(regular))
+    np.testing.assert_allclose(allowed[:, 0], [1.99, 2.39, 2.39], rtol=1e-6)

@@ -5,15 +5,19 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from repricer.cli import main
+from repricer.pricing import ChargedRange
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state
 from repricer.serving.decision_log.outcomes import ReportedOutcome
+from repricer.serving.http.fallback import CurrentPrices
 
 
 def call(*arguments: Any) -> Result:
@@ -163,6 +167,17 @@ def test_summary_counts_by_policy_and_arm(path: Path) -> None:
     table = call("summary", path).stdout
     assert "fallback" in table
     assert "(UTC)" in table
+
+
+def test_summary_counts_no_price_as_clipped_that_was_only_marked(one: Bundle, tmp_path: Path) -> None:
+    outside = replace(one, charged=ChargedRange(np.full(3, 90.0), np.full(3, 99.0)))
+    log, state = DecisionLog(tmp_path / "marked.db"), example_state(one.catalogue)
+    answer = Predictor(outside, CurrentPrices()).price(state)
+    log.record(answer, state, "marked")
+    log.close()
+    assert [[step.rule for step in item.trail] for item in answer.prices] == [["outside_charged"]] * 3
+    (group,) = said("summary", tmp_path / "marked.db")["groups"]
+    assert (group["prices"], group["clipped"]) == (3, 0)
 
 
 def test_outcomes_come_from_a_csv_and_faulty_rows_are_listed(path: Path, tmp_path: Path) -> None:

@@ -37,10 +37,14 @@ def test_the_curve_is_the_markets_expectation(one: Bundle, spec: MarketSpec) -> 
 
 
 def test_demand_falls_and_the_grid_is_what_the_rules_allow(one: Bundle) -> None:
-    curve = curve_of(one, usual_state(one))
+    state = usual_state(one)
+    curve, given = curve_of(one, state), Predictor(one).price(state).prices[1].discounts.values()
     prices, units = ([getattr(point, name) for point in curve.points] for name in ("price", "units"))
     assert prices == sorted(prices)
-    assert (np.diff([u.mean for u in units]) < 0).all()
+    # Where the lowest price paid cuts the discounts of all segments, they pay the same at each price.
+    falls, cut = np.diff([u.mean for u in units]), np.array(prices[1:]) * (1 - min(given)) <= one.guardrails.paid_low[1]
+    assert (falls[~cut] < 0).all()
+    np.testing.assert_allclose(falls[cut], 0, atol=1e-4)
     assert all(u.ci95[0] <= u.mean <= u.ci95[1] for u in units)
     # max_change is 15% of a price in force of 3.
     assert {p.price for p in curve.points if p.allowed_now} == {p for p in prices if 2.55 - 1e-6 <= p <= 3.45 + 1e-6}
@@ -73,6 +77,17 @@ def test_orders_that_arrive_at_once_can_be_sold(one: Bundle) -> None:
     assert most(np.array([[0, 0, 0], [0, 1, 0]], np.float32)) == 2
     assert most(np.array([[0, 1, 0], [0, 1, 0]], np.float32)) == 7
     assert most(None, backlog=True) > 7
+
+
+def test_a_discount_falls_no_further_than_the_price_paid_may(one: Bundle) -> None:
+    state = usual_state(one)
+    answer = Predictor(one).price(state)
+    given = [replace(item, discounts=dict.fromkeys(item.discounts, 0.3)) for item in answer.prices]
+    low = float(one.guardrails.paid_low[1])
+    prices = [1.05 * low, 1.2 * low, 2 * low]
+    curve = what_if(one, market_view(one.catalogue, state), replace(answer, prices=given), "biscuit", prices)
+    paid = [point.revenue.mean / point.units.mean for point in curve.points]
+    assert paid == pytest.approx([low, low, 0.7 * 2 * low], rel=1e-4)
 
 
 @pytest.mark.parametrize("prices", [[], [0], ["2"], [True], [float("nan")], [1.0] * 201, 3, {"a": 1}])

@@ -144,6 +144,17 @@ def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, on
     assert abs(unnamed - 0.3) < 5 * (0.3 * 0.7 / 600) ** 0.5
 
 
+def test_questions_about_a_market_are_answered_by_its_arm(one_path: Path, one: Bundle) -> None:
+    deployment, state = Deployment(one_path, holdout=0.5, seed=1), example_state(one.catalogue)
+    markets = [state | {"market": f"store {i}"} for i in range(20)]
+    charged = decided(deployment, markets)
+    assert {decision.arm for decision in charged} == {"policy", "fallback"}
+    for decision, market in zip(charged, markets, strict=True):
+        _, _, asked = deployment.preview(market)
+        assert (asked.arm, asked.answer.policy) == (decision.arm, decision.answer.policy)
+        assert [p.price for p in asked.answer.prices] == [p.price for p in decision.answer.prices]
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_holdout_is_a_share(one_path: Path, share: float) -> None:
     with pytest.raises(DeploymentError, match="holdout must be a number from 0 to below 1"):
