@@ -117,6 +117,12 @@ class MarketDescription:
             return np.arange(self.sizes["R"], dtype=np.intp)
         return np.array([self.products.names.index(name) for name in self.competitors.product], dtype=np.intp)
 
+    @property
+    def initial_rival_price(self) -> Array:
+        """(R,) prices of the competitors' offers before the first period: their regular prices within floor and ceiling."""
+        rivals = self.competitors
+        return np.empty(0) if rivals is None else np.clip(rivals.regular_price, rivals.floor, rivals.ceiling)
+
     @cached_property
     def price_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest allowed prices, (N,) each, in currency per unit.
