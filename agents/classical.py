@@ -363,9 +363,15 @@ def _maximise(spec: MarketSpec, period: int, price: Array, reference: Array, gri
     member = np.eye(len(spec.category_names))[category]
     regimes = [(int(z), chances[z]) for z in np.flatnonzero(chances)]
 
+    returned, handling = (0.0, 0.0) if spec.returns is None else (spec.returns.probability, spec.returns.handling_cost)
+    given: dict[str, NDArray] = {"reference": reference}
+    if spec.recommendation is not None:
+        given["shown"] = np.tile(spec.shown_by_recommender, (len(grid), 1))
+
     def money(truth: MarketSpec, rows: Array) -> Array:
-        units = [w * expected_units(truth, period, rows, reference=reference, regime=z).sum(axis=1) for z, w in regimes]
-        return (rows - counts * truth.products.unit_cost) * np.sum(units, axis=0)
+        units = [w * expected_units(truth, period, rows, regime=z, **given).sum(axis=1) for z, w in regimes]
+        kept = (1 - returned) * (rows - counts * truth.products.unit_cost) - counts * returned * handling
+        return kept * np.sum(units, axis=0)
 
     for _ in range(_SWEEPS):
         before = price

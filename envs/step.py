@@ -147,8 +147,7 @@ class Dynamics:
         # From the newest to the oldest, without the one in force.
         past = spec.guardrails.prices_before(spec.products.regular_price)[-2::-1]
         context[self.layout.past] = past.reshape(-1, 1)
-        if spec.competitors is not None:
-            context[self.layout.rival_price] = spec.competitors.regular_price[:, None]
+        context[self.layout.rival_price] = spec.initial_rival_price[:, None]
         if spec.capacity is not None:
             rules, left = self.constants.stock, context[self.layout.capacity]
             left[:] = spec.capacity.units[:, None]

@@ -77,7 +77,9 @@ def upper_bound(spec: MarketSpec) -> Bound | None:
 def _fluid_bound(spec: MarketSpec) -> float | None:
     """The bound of one market; None where it is not covered."""
     demand = demand_of(spec)
-    if demand is None or (spec.stock.replenishment != "none" and (spec.stock.salvage_value > 0).any()):
+    stock = spec.stock
+    endless = stock.replenishment != "none" or stock.shortage == "backlog"
+    if demand is None or (endless and (stock.salvage_value > 0).any()):
         return None
     season = spec.stock.season_periods or spec.market.horizon_periods
     last = spec.market.horizon_periods

@@ -88,8 +88,15 @@ class _Calendar:
 
     @functools.cached_property
     def chances(self) -> Array:
-        """(T, Z) probability of each regime in each period."""
-        return self.spec.regime_probabilities(self.periods)
+        """(T, Z) probability of each regime in each period; in the last of an infinite horizon, its discounted mean over
+        all later ones.
+        """
+        spec, chances = self.spec, self.spec.regime_probabilities(self.periods)
+        if spec.regimes is not None and is_infinite_horizon(spec):
+            factor = spec.market.discount_factor
+            stays = np.eye(self.regimes) - factor * spec.regimes.transition
+            chances[-1] = (1 - factor) * np.linalg.solve(stays.T, chances[-1])
+        return chances
 
     @functools.cached_property
     def rival_price(self) -> Array | None:

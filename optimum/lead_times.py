@@ -22,7 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ..pricing import Action, MarketView
 from ..scenarios import MarketSpec
-from .price_and_order import kept_demand, period_money, widened
+from .price_and_order import kept_demand, lot, period_money, widened
 from .problem import (
     Array,
     Costs,
@@ -115,7 +115,7 @@ def solve(spec: MarketSpec) -> Optimum | None:
     for n in range(len(spec.products.names)):
         prices = price_grid(spec, n, most=_MOST_PRICES)
         within = functools.partial(_within, spec, n, prices, kept_demand(spec, n, prices))
-        found = widened(within, most=_MOST_REACH, tolerance=_TOLERANCE)
+        found = widened(within, least=lot(spec, n), most=_MOST_REACH, tolerance=_TOLERANCE)
         if found is None:
             return None
         value += found[0]

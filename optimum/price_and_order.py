@@ -27,7 +27,9 @@ from .problem import (
     Units,
     demand_mass,
     has_horizon,
+    is_infinite_horizon,
     method_of,
+    most_demand,
     optimise,
     price_grid,
     prices_are_free,
@@ -91,23 +93,38 @@ def solve(spec: MarketSpec) -> Optimum | None:
         return None
     prices = price_grid(spec, most=_MOST_PRICES)
     within = functools.partial(_within, spec, prices, kept_demand(spec, 0, prices))
-    found = widened(within, most=_MOST_REACH, tolerance=_TOLERANCE)
+    found = widened(within, least=lot(spec, 0), most=_MOST_REACH, tolerance=_TOLERANCE)
     return None if found is None else Optimum(found[0], method_of(spec), found[1])
 
 
 def widened(
-    within: Callable[[int], tuple[float, _Tables]], *, most: int, tolerance: float
+    within: Callable[[int], tuple[float, _Tables]], *, least: int, most: int, tolerance: float
 ) -> tuple[float, _Tables] | None:
-    """The value and the tables within a range of units on hand that is wide enough: one half as wide gives the same
-    value. None where no range up to `most` is.
+    """The value and the tables within a range of units on hand that is wide enough: it holds `least` units, and one half
+    as wide gives the same value. None where no range up to `most` is.
     """
     reach, narrow = 16, np.inf
     while reach <= most:
         found = within(reach)
-        if abs(found[0] - narrow) <= tolerance * (1 + abs(found[0])):
+        if reach >= least and abs(found[0] - narrow) <= tolerance * (1 + abs(found[0])):
             return found
         reach, narrow = 2 * reach, found[0]
     return None
+
+
+def lot(spec: MarketSpec, n: int) -> int:
+    """Units of product n that an order may have to bring to be worth its fixed cost, in ranges narrower than which none
+    may pay; 0 without such a cost.
+    """
+    express, discount = spec.express, spec.market.discount_factor
+    if not (Costs.of(spec).order[n] > 0 or (express is not None and express.order_cost[n] > 0)):
+        return 0
+    rows = np.tile(spec.products.regular_price, (spec.market.horizon_periods, 1))
+    rows[:, n] = spec.guardrails.low[n]
+    mean = expected_units(spec, np.arange(len(rows)), rows).sum(axis=1)[:, n]
+    periods = 1 / (1 - discount) if is_infinite_horizon(spec) else len(rows)
+    largest = max(spec.stock.max_order_units[n], 0 if express is None else express.max_order_units[n])
+    return int(min(largest, periods * most_demand(spec, mean)))
 
 
 def _within(spec: MarketSpec, prices: Array, mass: Callable[[int], Array], reach: int) -> tuple[float, PriceAndOrder]:

@@ -44,8 +44,7 @@ def charged(price: NDArray[np.floating]) -> Array:
 
 def initial_prices(spec: MarketSpec) -> Array:
     """(R,) initial prices of the competitors' offers, currency per unit."""
-    rivals = spec.competitors
-    return np.empty(0) if rivals is None else charged(np.clip(rivals.regular_price, rivals.floor, rivals.ceiling))
+    return charged(spec.initial_rival_price)
 
 
 def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list[Array]:

@@ -180,7 +180,7 @@ class Period:
         """The expected money, and the states of the next period. Raises TooManyStates."""
         now, order = self.now, self.choice.order
         money = -float(now.weight @ (order @ self.costs.ordered + (order > 0) @ self.costs.order))
-        branches = _Branches(np.arange(now.weight.size), now.on_hand + order, 0 * now.list_price, now.weight)
+        branches = _Branches(np.arange(now.weight.size), self._on_sale, 0 * now.list_price, now.weight)
         rival_price = now.rival_price
         for rival_price in prices_in_period(self.spec, self.choice.price, now.rival_price):
             earned, branches = self._sell(branches, rival_price)
@@ -190,10 +190,17 @@ class Period:
             money -= float(branches.weight @ (kept @ self.costs.holding + owed @ self.costs.backlog))
         return money, self._next(branches, rival_price)
 
+    @property
+    def _on_sale(self) -> Array:
+        """(S, N) units at the start of the period; customers of either half choose among what they find there."""
+        return self.now.on_hand + self.choice.order
+
     def _sell(self, branches: _Branches, rival_price: Array) -> tuple[float, _Branches]:
         """Expected money of the customers of a period, or of half of it, and every possible outcome."""
         backlog = self.spec.stock.shortage == "backlog"
-        mean, paid = self._wanted(branches, rival_price, available=None if backlog else branches.on_hand > 0)
+        mean, paid = self._wanted(
+            branches, rival_price, available=None if backlog else self._on_sale[branches.origin] > 0
+        )
         if is_unlimited(self.spec) and not self.keep_sales:
             row, demand, weight = np.arange(len(mean)), mean, branches.weight
         else:

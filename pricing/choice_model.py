@@ -81,7 +81,7 @@ class ChoiceModel:
         strategic_share: (K,) share of a segment that may wait for the price it remembers.
         patience: (K,) weight of buying next period against buying now.
         rivals_product: (R,) index of the product that each rival offer competes with.
-        rivals_regular: (R,) regular prices of the rival offers, currency per unit.
+        rivals_regular: (R,) initial prices of the rival offers: regular ones within their bounds, currency per unit.
         regime_share: (T, Z) probability of each regime in each period; (T, 0) without regimes.
         overdispersion: (N,) variance of the gamma multiplier of demand (mean 1).
         nesting: (J,) nesting of the nested logit; empty in other families.
@@ -170,7 +170,7 @@ class ChoiceModel:
             promoted: (N,) whether a product is on promotion.
             regime: index of the regime; None for the mean over the regimes that the period
                 may be in.
-            rival_price: (R,) currency per unit; the regular prices where left out.
+            rival_price: (R,) currency per unit; the initial prices where left out.
             loyalty: (K,) factor of a segment's arrivals; 1 where left out.
             in_stock: (N,) whether a product can be bought; all where left out.
 
@@ -220,7 +220,7 @@ class ChoiceModel:
 
         Args:
             period: counted from 0.
-            rival_price: (R,) currency per unit; the regular prices where left out.
+            rival_price: (R,) currency per unit; the initial prices where left out.
             regime: index of the regime; None for a market without.
         """
         utility, factor = (

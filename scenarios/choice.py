@@ -52,7 +52,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         "strategic_share": _OFF if strategic is None else strategic.share,
         "patience": _OFF if strategic is None else strategic.patience,
         "nesting": demand.nesting if demand.family == "nested-logit" else _OFF,
-        "rivals_regular": _OFF if rivals is None else rivals.regular_price,
+        "rivals_regular": spec.initial_rival_price,
         "regime_share": spec.regime_probabilities() if spec.regimes is not None else np.empty((spec.sizes["T"], 0)),
         "overdispersion": spec.arrivals.overdispersion,
     }

@@ -117,6 +117,21 @@ class MarketDescription:
             return np.arange(self.sizes["R"], dtype=np.intp)
         return np.array([self.products.names.index(name) for name in self.competitors.product], dtype=np.intp)
 
+    @property
+    def initial_rival_price(self) -> Array:
+        """(R,) prices of the competitors' offers before the first period: their regular prices within floor and ceiling."""
+        rivals = self.competitors
+        return np.empty(0) if rivals is None else np.clip(rivals.regular_price, rivals.floor, rivals.ceiling)
+
+    @property
+    def shown_by_recommender(self) -> NDArray[np.intp]:
+        """(K,) product that the recommender by itself shows to a segment while all are in stock, -1 for none."""
+        slots = self.recommendation
+        if slots is None:
+            return np.full(self.sizes["K"], -1)
+        may = slots.candidates > 0
+        return np.where(may.any(axis=1), np.where(may, slots.affinity, -np.inf).argmax(axis=1), -1)
+
     @cached_property
     def price_bounds(self) -> tuple[Array, Array]:
         """Lowest and highest allowed prices, (N,) each, in currency per unit.

@@ -39,6 +39,8 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
         if isinstance(part, HistorySection) and first > 0:
             earlier = [] if part.past_price is None else [part.past_price]
             cut["past_price"] = np.concatenate([*earlier, part.price[:first]])
+        if section.name == "regimes":
+            cut["initial"] = spec.regime_probabilities(first + 1)[-1]
         parts[section.name] = replace(part, **cut)
     calendar = spec.calendar
     day = spec.market.first_day if calendar is None else calendar.label(first)

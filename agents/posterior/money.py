@@ -194,10 +194,7 @@ class PosteriorMoney:
         self._handling = np.zeros(spec.sizes["N"])
         if returns is not None:
             self._handling = counts * returns.probability * returns.handling_cost
-        slots = spec.recommendation
-        score = np.zeros_like(spec.demand.quality) if slots is None else slots.candidates * slots.affinity
-        # The recommender shows the candidate with the highest positive score.
-        self._slot = (np.arange(score.shape[1]) == score.argmax(axis=1)[:, None]) & (score > 0)
+        self._slot = np.arange(spec.sizes["N"]) == spec.shown_by_recommender[:, None]
 
     @property
     def smooth(self) -> bool:

@@ -37,12 +37,9 @@ class SeasonDemand:
         self._spec, self._seed = spec, seed
         self._draws = [spec.draw(m) for m in draw_numbers(spec)]
         self._each = -(-SEASONS // len(self._draws))
-        slots, promotion = spec.recommendation, spec.promotion
-        self._shown = self._promoted = None
-        if slots is not None:
-            score = slots.candidates * slots.affinity
-            self._shown = np.where(score.max(axis=1) > 0, score.argmax(axis=1), -1)
-        if promotion is not None and spec.history is not None:
+        self._shown = None if spec.recommendation is None else spec.shown_by_recommender
+        self._promoted = None
+        if spec.promotion is not None and spec.history is not None:
             self._promoted = (spec.history.promotion > 0.5).astype(np.float64)
 
     def wanted(self, product: int, levels: Array, price: Array) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from repricer.agents import best_fixed, myopic
-from repricer.envs import rollout, seed_for
+from repricer.envs import Market, rollout, seed_for
 from repricer.evaluation import exact_value, solve
-from repricer.pricing import FixedPrice
+from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario, spec_from_table
 from scipy.special import lambertw
 
@@ -90,3 +90,22 @@ def test_best_fixed_tries_both_ends_of_a_ladder(ladder, sensitivity, best, reple
         }
     )
     assert best_fixed(spec).price[0] == np.float32(ladder[best])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"returns": {"probability": 0.4, "handling_cost": 6.0}},
+        {"recommendation": {"lift": 2.0, "candidates": [[1, 0, 0]]}},
+    ],
+)
+def test_myopic_prices_know_returns_and_what_the_recommender_shows(part):
+    """No prices of the ladder earns more in the first period of the simulated market."""
+    table = mnl_shop([0.4, 0.4, 0.4]) | part
+    table["prices"] = {"price_ladder": {"start": 4, "stop": 20, "step": 1}}
+    spec = spec_from_table(table)
+    steps = spec.guardrails.allowed_prices()
+    every = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3).astype(np.float32)
+    tried = np.vstack([myopic(spec).path[:1], every])
+    money = Market(spec, num_markets=len(tried)).step(Action(tried)).expected_profit.sum(axis=1)
+    assert money[0] == pytest.approx(money.max(), rel=1e-6)

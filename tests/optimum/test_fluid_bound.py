@@ -279,3 +279,20 @@ def test_with_a_posterior_it_is_the_mean_over_the_draws():
     # Neither the exact optimum of the mean market nor the value of a policy in it is the one under uncertainty.
     assert solve(spec) is None
     assert exact_value(spec, best) is None
+
+
+def test_regimes_that_get_better_after_the_episode_are_in_the_bound_of_an_infinite_horizon(make):
+    regimes = {"names": ["bad", "good"], "transition": [[0.5, 0.5], [0, 1]], "initial": [1, 0], "arrivals": [0.1, 1.0]}
+    spec = make(
+        None,
+        market={"horizon_periods": 2, "ending": "truncated", "discount_factor": 0.9},
+        regimes=regimes,
+        prices={"floor": 0.5, "ceiling": 5},
+    )
+    value = exact_value(spec, FixedPrice(1.0))
+    assert value <= upper_bound(spec).value <= value * (1 + 1e-4)
+
+
+def test_a_backlog_without_orders_has_no_bound_where_units_left_have_a_value(make):
+    stock = {"initial_units": 50, "shortage": "backlog", "salvage_value": 5.0}
+    assert upper_bound(make(None, stock=stock)) is None

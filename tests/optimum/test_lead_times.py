@@ -69,3 +69,22 @@ def test_two_suppliers_are_worth_more_than_either():
 
 def test_express_orders_that_take_time_are_not_covered():
     assert solve(load_scenario("dual-sourcing").with_changes(express={"lead_time_periods": 1})) is None
+
+
+def test_a_fixed_cost_that_only_large_orders_pay_for_does_not_end_the_search(make):
+    """No range of 16 or of 32 units earns the cost of an order; the stock at the start sells nothing at its price."""
+    spec = make(
+        None,
+        market={"horizon_periods": 2, "objective": "profit"},
+        arrivals={"rate": [0.0, 250.0]},
+        stock={
+            "initial_units": 0,
+            "replenishment": "action",
+            "max_order_units": 100,
+            "lead_time_periods": 1,
+            "order_cost": 70.0,
+        },
+        prices={"price_ladder": [1.0, 2.0]},
+    )
+    # At a price of 1, mean demand is 250 / e = 92: hardly any of 80 units is left.
+    assert solve(spec).value > 5.0

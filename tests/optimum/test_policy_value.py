@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from repricer.envs import Market, expected_units
 from repricer.optimum import exact_value
 from repricer.pricing import FixedPrice
+from repricer.scenarios import choice_model
 from scipy.stats import poisson
 
 
@@ -121,3 +123,27 @@ def test_overdispersion_moves_no_mean_where_stock_is_unlimited(make, rule):
     assert exact_value(spread, FixedPrice(20.0)) == exact_value(plain, FixedPrice(20.0))
     assert exact_value(spread, rule(lambda view: 20 + view.last_units)) is None
     assert exact_value(plain, rule(lambda view: 20 + view.last_units)) is not None
+
+
+def test_a_customer_of_the_second_half_who_wants_what_the_first_half_sold_is_a_lost_sale(make):
+    """As in the simulated market, where both halves choose among what is there at the start of the period."""
+    spec = make(
+        "undercutter",
+        market={"horizon_periods": 1, "ending": "terminated", "objective": "profit"},
+        arrivals={"rate": 0.8},
+        demand={"family": "mnl", "quality": 4.0, "price_sensitivity": 0.2},
+        competitors={"quality": 4.0, "price_sensitivity": 0.2},
+        stock={"initial_units": 1, "lost_sale_cost": 7.0},
+    )
+    p = 18.0
+    one, two = (0.8 * np.exp(4 - 0.2 * p) / (1 + np.exp(4 - 0.2 * p) + np.exp(4 - 0.2 * r)) for r in (20.0, 17.0))
+    value = p * (1 - (1 - one) * (1 - two)) - 7 * one * two
+    assert exact_value(spec, FixedPrice(p)) == pytest.approx(value, rel=1e-6)
+
+
+def test_a_competitor_starts_within_its_floor_in_the_simulated_market_too(make):
+    spec = make("undercutter", competitors={"rule": "fixed", "regular_price": 5.0, "floor": 10.0})
+    for market in (spec, spec.with_changes(competitors={"answers_within_period": False})):
+        assert Market(market).state.rival_price.tolist() == [[10.0]]
+        assert expected_units(market, 0, [8.0]).sum() > 0  # the cheaper offer sells
+        assert choice_model(market).units(0, np.array([[8.0]]), reference=market.products.regular_price).sum() > 0

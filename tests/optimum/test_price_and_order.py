@@ -93,3 +93,23 @@ def test_a_calendar_and_salvage(make):
 @pytest.mark.parametrize("stock", [{"lead_time_periods": 3}, {"replenishment": "order-up-to"}, {"spoilage": 0.1}])
 def test_what_is_not_modelled_has_no_solver(make, stock):
     assert solve(make("price-and-order", stock=stock)) is None
+
+
+def test_a_fixed_cost_that_only_large_orders_pay_for_does_not_end_the_search(make, rule):
+    """No range of 16 or of 32 units earns the cost of an order, but 160 units do."""
+    spec = make(
+        None,
+        market={"horizon_periods": 1, "objective": "profit"},
+        arrivals={"rate": 500.0},
+        stock={
+            "initial_units": 0,
+            "replenishment": "action",
+            "max_order_units": 300,
+            "lead_time_periods": 0,
+            "order_cost": 130.0,
+        },
+        prices={"price_ladder": [1.0, 2.0, 3.0]},
+    )
+    value = exact_value(spec, rule(lambda view: (view.list_price * 0 + 1, view.list_price * 0 + 160)))
+    assert value > 0
+    assert solve(spec).value >= value

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from repricer.scenarios import load_scenario
 from repricer.scenarios.periods import periods_of, planned_prices
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.sections import HistorySection, Posterior, Regimes
 
 
 def test_everything_that_follows_the_calendar_moves() -> None:
@@ -29,3 +29,11 @@ def test_everything_that_follows_the_calendar_moves() -> None:
     assert periods_of(spec, 0, 4).history.past_price is None  # pyright: ignore[reportOptionalMemberAccess]
     np.testing.assert_array_equal(part.draw(1).arrivals.rate, spec.draw(1).arrivals.rate[3:7])
     np.testing.assert_array_equal(part.demand.season, spec.demand.season[3:7])
+
+
+def test_the_regimes_go_on_from_where_they_are_in_the_first_of_the_periods() -> None:
+    chain = Regimes(names=("bad", "good"), transition=[[0.7, 0.3], [0, 1]], initial=[1, 0], arrivals=[0.1, 1.0])
+    spec = replace(load_scenario("low-before-high"), regimes=chain)
+    part = periods_of(spec, 3, 2)
+    np.testing.assert_allclose(part.regime_probabilities(), spec.regime_probabilities()[3:5])
+    np.testing.assert_allclose(part.regime_probabilities()[0], [0.343, 0.657])

@@ -106,13 +106,12 @@ def choice_at(
         shown: (B, K) product in each segment's slot, -1 for none.
         promoted: (N,) or (B, N), 1 for products on promotion.
         regime: Number of the regime, or (B,) numbers.
-        rival_price: (R,) or (B, R); the rivals' regular prices by default.
+        rival_price: (R,) or (B, R); the rivals' initial prices by default.
         in_stock: (N,) or (B, N), 0 for sold-out products.
     """
     prices = np.atleast_2d(np.asarray(price, dtype=np.float64))
     rows, (segments, rivals, categories) = len(prices), (spec.sizes[letter] for letter in "KRC")
     products = prices.shape[1]
-    their = np.empty(0) if spec.competitors is None else spec.competitors.regular_price
     own = np.array(prices.T, order="C")
     waits = categories * segments if spec.strategic is not None else 0
     situation = ChoiceInputs(
@@ -124,7 +123,7 @@ def choice_at(
         paid=_personal_prices(own, discount),
         shown=np.empty((0, rows), np.int64) if shown is None else np.array(shown.T, np.int64, order="C"),
         promoted=_spread(0.0 if promoted is None else promoted, rows, products if spec.promotion is not None else 0),
-        rival_price=_spread(their if rival_price is None else rival_price, rows, rivals),
+        rival_price=_spread(spec.initial_rival_price if rival_price is None else rival_price, rows, rivals),
         multiplier=np.empty((0, rows)),
         waiting=np.zeros((waits, rows)),
         scale=np.float64(1.0),

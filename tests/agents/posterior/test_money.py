@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import expected_units, rollout
+from repricer.evaluation.markdown.demand import SeasonDemand
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario, sample_catalogue
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.sections import HistorySection, Posterior, RecommendationSection
 
 RIVAL = {"names": ["r"], "regular_price": 4.0, "quality": 3.0, "price_sensitivity": 0.6}
 CHAIN = {
@@ -113,3 +114,23 @@ def test_thinned_draws_and_a_market_without_any():
     assert money.thinned(100).value(price).sum() == money.value(price).sum()
     few = [PosteriorMoney(one, draws_of(one)).value(price).sum() for one in (spec.draw(0), spec.draw(4), spec.draw(8))]
     assert money.thinned(3).value(price).sum() == pytest.approx(np.mean(few), rel=1e-6)
+
+
+def test_a_recommender_shows_the_highest_score_whatever_its_sign(make_shop):
+    spec, price = make_shop(), np.array([3.6, 5.9, 2.4])
+    segments = spec.sizes["K"]
+
+    def shop(affinity, candidates):
+        slots = RecommendationSection(lift=1.5, candidates=candidates, affinity=affinity)
+        return replace(spec, recommendation=slots)
+
+    def money(affinity, candidates=1.0):
+        market = shop(affinity, candidates)
+        return PosteriorMoney(market, draws_of(market)).value(price).sum()
+
+    score = np.tile([1.0, 3.0, 2.0], (segments, 1))
+    assert money(score) == money(score - 9)
+    assert money(score, [[1.0, 0, 1]] * segments) == money(score - 9, [[1.0, 0, 1]] * segments)
+    assert money(0.0) == money(score, [[1.0, 0, 0]] * segments)  # of equal scores the first
+    assert money(score, 0.0) < money(score)
+    assert SeasonDemand(uncertain(shop(score - 9, 1.0)), seed=0)._shown.tolist() == [1] * segments
