@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..envs import Outcome
 from ..pricing import MarketView
 from ..pricing.calendar import Calendar
+from ..pricing.price_rules.rule_formulas import PRICE_BITS
 from ..scenarios import MarketSpec
 
 _CALENDAR = Calendar(date(2001, 1, 1), period_days=7, periods=1)
@@ -22,7 +23,7 @@ class SalesRecorder:
 
     Periods follow the scenario's calendar, or are weeks from the first Monday of 2001; each market
     is a store. Where the policy states the probability of its prices, the table has it as
-    `propensity`.
+    `propensity`, but for prices that a price rule changed.
 
     Args:
         spec: The market.
@@ -49,7 +50,10 @@ class SalesRecorder:
         market, product = np.nonzero(outcome.units > 0)
         names = np.array(self._spec.products.names)
         period = int(view.period[0])
-        stated = {} if outcome.propensity is None else {"propensity": outcome.propensity[market, product].astype(float)}
+        stated = {}
+        if outcome.propensity is not None:
+            chance = np.where((outcome.trail & PRICE_BITS) > 0, np.nan, outcome.propensity)
+            stated["propensity"] = chance[market, product].astype(float)
         self._parts.append(
             pd.DataFrame(
                 {

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from ...envs import Outcome, catalogue_of
 from ...pricing import Catalogue, MarketView
-from ...pricing.price_rules.rule_formulas import BITS, PRICE_RULES
+from ...pricing.price_rules.rule_formulas import PRICE_BITS
 from ...scenarios import MarketSpec
 
 Array = NDArray[np.float64]
 
 _SEEN = ("list_price", "reference_price", "on_hand", "on_order", "last_units")
-_PRICE_BITS = np.bitwise_or.reduce([BITS[rule] for rule in PRICE_RULES])
 
 
 @dataclass(frozen=True)
@@ -263,7 +262,7 @@ class LogRecorder:
     def __call__(self, view: MarketView, outcome: Outcome) -> None:
         """Record one period of one batch of markets."""
         stated = np.full(outcome.units.shape, np.nan) if outcome.propensity is None else outcome.propensity
-        changed = (outcome.trail & _PRICE_BITS) > 0
+        changed = (outcome.trail & PRICE_BITS) > 0
         market = self._first + np.arange(view.num_markets)
         money = getattr(outcome, self._spec.market.objective)
         self._views.append(view)

@@ -37,6 +37,7 @@ BITS = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
 """The bit of each rule in a trail."""
 DISCOUNT_RULES = ("max_discount", "segment_spread", "paid_floor")
 PRICE_RULES = tuple(rule for rule in RULES if rule not in DISCOUNT_RULES)
+PRICE_BITS = np.bitwise_or.reduce([BITS[rule] for rule in PRICE_RULES])
 HARD_RULES = (
     "price_ladder",
     "minimum_margin",

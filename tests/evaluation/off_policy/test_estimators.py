@@ -361,3 +361,12 @@ def test_a_policy_that_also_fills_slots_is_refused():
     with pytest.raises(ValueError, match=r"policy shown must set list prices alone, .* got recommendation too"):
         estimate_from_log(log, Shown())
     assert estimate_from_log(log, EmptySlots(usual)).estimates == estimate_from_log(log, usual).estimates
+
+
+def test_sales_state_no_propensity_of_a_price_that_a_rule_changed():
+    """Half a unit of currency was drawn, and the floor was charged."""
+    spec = _plain_shop(2)
+    recorder, ladder = SalesRecorder(spec), np.array([[0.5], [3.0]])
+    rollout(spec, EpsilonGreedy(FixedPrice(3.0), ladder, 1.0, seed=1), episodes=30, seed=0, watch=recorder)
+    stated = recorder.sales().groupby("price_paid")["propensity"]
+    assert stated.count().to_dict() == {1.0: 0, 3.0: stated.size()[3.0]}
