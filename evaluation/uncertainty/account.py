@@ -44,7 +44,7 @@ def account(
         `revenue`, each with `predicted`, `interval90`, `realised` and `inside`.
 
     Raises:
-        ValueError: The market has fewer weeks than were sold, or another number of products.
+        ValueError: The market has fewer weeks than were sold, or another number of products, or the arrays differ in shape.
 
     Example:
         >>> from dataclasses import replace
@@ -58,10 +58,11 @@ def account(
     calendar, horizon = spec.calendar, spec.market.horizon_periods
     if calendar is None or not spec.num_draws:
         raise ValueError(f"an account needs a market fitted on data, with dates; got {spec.name}; fit again")
-    if price.shape != units.shape or len(price) > horizon or price.shape[1] != len(spec.products.names):
+    shapes = {part.shape for part in (price, units, promotion) if part is not None}
+    if len(shapes) > 1 or len(price) > horizon or price.shape[1] != len(spec.products.names):
         raise ValueError(
-            f"prices and units must be those of at most {horizon} weeks and {len(spec.products.names)} products; got "
-            f"{price.shape} and {units.shape}; leave later weeks out"
+            f"prices, units and promotions must be those of at most {horizon} weeks and {len(spec.products.names)} products; "
+            f"got {' and '.join(map(str, sorted(shapes)))}; leave later weeks out"
         )
     weeks = len(price)
 

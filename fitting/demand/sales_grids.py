@@ -13,9 +13,9 @@ from ...data.panel import regular_prices
 from ...data.weeks import DAY, period_of, periods_in_a_week
 
 Array = NDArray[np.float64]
-# With more stores, or fewer units a week in a store, the shop is taken as one.
 MOST_STORES = 20
-"""More do not count by themselves in the price response."""
+"""With more stores, a shop is taken as one in the price response."""
+# And so it is with fewer units a week in a store.
 _LEAST_UNITS = 2.0
 
 

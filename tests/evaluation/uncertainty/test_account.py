@@ -123,5 +123,7 @@ def test_a_product_that_sold_nothing_is_named(spec):
 def test_more_weeks_than_the_market_has_are_refused(spec):
     with pytest.raises(ValueError, match=r"at most 4 weeks and 2 products; got \(5, 2\)"):
         account(spec, np.ones((5, 2)), np.ones((5, 2)))
+    with pytest.raises(ValueError, match=r"promotions must be .* got \(1, 2\) and \(2, 2\)"):
+        account(spec, PRICE, expected(PRICE), np.ones((1, 2)))
     with pytest.raises(ValueError, match="with dates; got stationary-logit"):
         account(replace(spec, name="stationary-logit", posterior=None), PRICE, PRICE)
