@@ -27,7 +27,7 @@ from ..scenarios.sections import (
 )
 from ..scenarios.stock_sections import Stock
 from .assumptions import Assumptions, unit_costs
-from .demand import PROMOTION, REFERENCE, DemandAtRegular, FittedDemand
+from .demand import PROMOTION, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
 from .shop_rules import ShopRules
@@ -284,7 +284,7 @@ def _planned_utility(
     added = -sensitivity * (felt - models.regular_price)[:, None]
     if (reference := _reference(models.demand)) is not None and models.demand.remembered is not None:
         gap = models.demand.remembered.gap(charged, remembered_prices(models, charged))
-        added = added + (reference.gain * gap)[:, None]
+        added = added + (reference.gain * np.maximum(gap, 0.0))[:, None]
     if promotion is None or models.current_promotion is None:
         return added
     return added + promotion.lift * (models.current_promotion > 0.5)[:, None]
@@ -328,12 +328,11 @@ def _promotion(models: FittedModels, assumptions: Assumptions) -> Promotion | No
 
 
 def _reference(demand: FittedDemand) -> ReferencePrice | None:
-    """Reference-price section; None if no effect was estimated, or all have the wrong sign."""
-    effect = demand.effect(REFERENCE)
-    if effect is None or demand.remembered is None or not (effect.mean(axis=0) > 0).any():
+    """What a price below or above the remembered one adds to the answer; None where it adds nothing."""
+    if demand.remembered is None or not demand.deals.any():
         return None
-    strength = np.maximum(effect.mean(axis=0), 0.0)[demand.category]
-    return ReferencePrice(demand.remembered.memory, gain=strength, loss=demand.remembered.loss * strength)
+    gain, more, less = demand.deals.mean(axis=0)
+    return ReferencePrice(demand.remembered.memory, gain, np.zeros_like(gain), units_gain=more, units_loss=less)
 
 
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:
