@@ -11,7 +11,7 @@ import pandas as pd
 from ..data import Tables, reasons_not_chosen
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from .customers import Customers, records
-from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids, cross_elasticities
+from .demand import CONTROL, PROMOTION, FittedDemand, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
 from .identification import identification_checks
 from .market_builder import unique_names
@@ -19,7 +19,7 @@ from .price_changes import price_changes
 from .shop_rules import ShopRules
 from .split import Split
 
-_NAMED = 3
+_NAMED, _PRIOR_DRAWS = 3, 2_000
 
 
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
@@ -33,7 +33,6 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         []
     """
     split, response, regression = market.split, market.response, market.regression
-    used = market.spec.reference_price is not None
     return {
         "price_response": price_response(market),
         "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
@@ -42,12 +41,14 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "category_response": _category_response(response, regression),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
-        "beyond_costs": response.beyond_costs,
-        "prices_follow_demand": _number(response.follow_demand),
-        "prices_follow_demand_before": _number(response.assumed_to_follow),
+        "candidate_models": [
+            {"model": name, "prior": before, "probability": after}
+            for name, (before, after) in response.candidates.items()
+        ],
+        **_follow_demand(response),
         "price_curvature": response.curvature,
-        "reference_effect": asdict(regression.reference_effect_)
-        | {"used": used, "put_by": float(response.put_by.mean()) if used else None},
+        "deals": _deals(response),
+        "regular_prices": _regular_prices(response, market.priors),
         **_exposure(response, regression),
         **customers.report,
         "trend": _trend(split, market.trend, market.paths),
@@ -147,6 +148,41 @@ def _category_response(response: FittedDemand, regression: PriceResponse) -> lis
                 "converged": response.posteriors[c].converged,
             }
         )
+    return rows
+
+
+def _follow_demand(response: FittedDemand) -> dict[str, float | None]:
+    """How likely it is that prices follow demand, before and after the sales are seen."""
+    before, after = response.chance("prices follow") if response.suspects else (None, None)
+    return {"prices_follow_demand": after, "prices_follow_demand_before": before}
+
+
+def _deals(response: FittedDemand) -> dict[str, Any] | None:
+    """What a deal adds to the answer to a regular price, per log point; None where there was none."""
+    if response.remembered is None:
+        return None
+    mean, spread = response.deals.mean(axis=(0, 2)), response.deals.mean(axis=2).std(axis=0)
+    named = zip(("utility", "units", "dip"), mean, spread, strict=True)
+    return {"memory": response.remembered.memory, "probability": response.chance("regular prices and deals")[1]} | {
+        name: {"mean": float(value), "se": float(error)} for name, value, error in named
+    }
+
+
+def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any]]:
+    """By category: what the stores tell of the response to regular prices, and how much of it is the prior's.
+
+    `prior_share` is the precision of the prior over that of the posterior, of the logarithm of each elasticity.
+    """
+    rows = []
+    for name, lasting in zip(response.names, response.lasting, strict=True):
+        drawn = lasting.draws(priors, _PRIOR_DRAWS, seed=0)
+        spreads = (priors.lasting_spread, priors.category_response_spread)
+        row: dict[str, Any] = {"category": name, "moves": lasting.moves, "stores": lasting.stores}
+        for key, draws, spread in zip(("relative", "total"), drawn, spreads, strict=True):
+            low, high = np.quantile(draws, [0.05, 0.95])
+            row |= {key: -float(draws.mean()), f"{key}_interval90": [-float(high), -float(low)]}
+            row[f"{key}_prior_share"] = float(min(np.log(draws).var() / spread**2, 1.0))
+        rows.append(row)
     return rows
 
 

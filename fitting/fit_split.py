@@ -71,6 +71,7 @@ class FittedSplit:
         spec: The market.
         split: The past, and the weeks that the market simulates.
         response: The demand model.
+        priors: Its priors.
         regression: The price regression, a check of it.
         known: Which products' answers to prices the sales identify, as `identified` returns them.
         trend: The trend model.
@@ -80,6 +81,7 @@ class FittedSplit:
     spec: MarketSpec
     split: Split
     response: FittedDemand
+    priors: Priors
     regression: PriceResponse
     known: pd.DataFrame
     trend: MarketTrend
@@ -109,7 +111,7 @@ def fit_split(
     if response.suspects:
         before, after = response.chance("prices follow")
         spec = spec.with_changes(history={"follows_demand": after, "follows_demand_before": before})
-    return FittedSplit(spec, split, response, regression, known, trend, paths)
+    return FittedSplit(spec, split, response, options.priors, regression, known, trend, paths)
 
 
 def _lags(split: Split) -> int:

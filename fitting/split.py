@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from ..data import DataError, Tables, choose_products, context_by_store, product_weeks
+from ..data import DataError, Tables, choose_products, context_by_store, product_weeks, store_weeks
 from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
@@ -48,6 +49,7 @@ class Split:
             `data.context_by_store` returns them; None where they are not told apart.
         initial_units: (N,) units that weeks to come start with, NaN where not known; None for past weeks.
         closed: Weekdays, 0 is Monday, on which a shop that is taken by day never sold anything.
+        stores: The sales of every store of the shop, as `data.panel.store_weeks` returns them.
     """
 
     products: pd.DataFrame
@@ -59,6 +61,12 @@ class Split:
     context: pd.DataFrame | None = None
     initial_units: np.ndarray | None = None
     closed: tuple[int, ...] = ()
+    stores: xr.Dataset | None = None
+
+    @property
+    def past_stores(self) -> xr.Dataset | None:
+        """The sales of every store before the split."""
+        return None if self.stores is None else self.stores.sel(week=slice(None, self.past["week"].max()))
 
     @property
     def weeks(self) -> pd.DatetimeIndex:
@@ -158,6 +166,9 @@ def held_out(
         zone_sales=None if zones is None else _within(zones.sales, panel, start),
         context=_context(tables, panel, zones),
         closed=closed,
+        stores=store_weeks(
+            tables if zones is None else zones.tables, list(products["product"]), pd.DatetimeIndex(days)
+        ),
     )
 
 
@@ -271,7 +282,9 @@ def _long_closure(panel: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def weeks_to_come(tables: Tables, proof: Split, weeks: int, zones: AllZones | None = None) -> Split:
+def weeks_to_come(
+    tables: Tables, proof: Split, weeks: int, zones: AllZones | None = None, *, found: bool = False
+) -> Split:
     """The weeks after the data as the weeks to simulate, at the shop's planned prices.
 
     Args:
@@ -279,12 +292,13 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zones: AllZones | No
         proof: The split with the last weeks held out.
         weeks: Number of calendar weeks.
         zones: As for `held_out`.
+        found: Whether the tables gave no regular prices, and those of the sales were found.
 
     Raises:
         ValueError: The plan has no row for these weeks and products.
     """
     panel = pd.concat([proof.past, proof.future])
-    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week)
+    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week, found=found)
     # Lines after the last complete week are in no panel.
     end = panel["week"].max() + proof.period
     recent = panel[panel["week"] >= end - _RECENT_WEEKS * WEEK]

@@ -5,4 +5,12 @@ from .regular_prices import regular_prices
 from .store_weeks import store_weeks, with_regular_prices
 from .weekly import product_weeks, whole_weeks
 
-__all__ = ["context_ahead", "context_by_store", "product_weeks", "regular_prices", "store_weeks", "whole_weeks", "with_regular_prices"]
+__all__ = [
+    "context_ahead",
+    "context_by_store",
+    "product_weeks",
+    "regular_prices",
+    "store_weeks",
+    "whole_weeks",
+    "with_regular_prices",
+]

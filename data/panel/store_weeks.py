@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,8 +12,9 @@ import polars as pl
 import xarray as xr
 
 from ..tables import Tables
-from ..weeks import Weeks, period_of, to_polars
+from ..weeks import Weeks, period_of
 from .regular_prices import regular_prices
+from .weekly import whole_weeks
 
 WHOLE_SHOP = "all"
 """The one store of sales that name none."""
@@ -50,7 +52,9 @@ def store_weeks(tables: Tables, products: Sequence[str], weeks: pd.DatetimeIndex
     sums = {"units": units, "paid": units * pl.col("price_paid"), "listed": units * pl.col("regular_price")}
     if "unit_cost" in columns:
         sums |= {"cost": units * pl.col("unit_cost"), "costed": units.filter(pl.col("unit_cost").is_not_null())}
-    lines = lines.with_columns(pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP), week=calendar.number(pl.col("date")))
+    lines = lines.with_columns(
+        pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP), week=calendar.number(pl.col("date"))
+    )
     totals = lines.filter(pl.col("week").is_between(0, len(weeks) - 1)).group_by("store", "week", "product")
     found = totals.agg(**{name: value.sum() for name, value in sums.items()}).collect(engine="streaming")
     stores = found["store"].unique().sort().to_list()
@@ -77,32 +81,38 @@ def store_weeks(tables: Tables, products: Sequence[str], weeks: pd.DatetimeIndex
     )
 
 
-def with_regular_prices(tables: Tables, products: Sequence[str], weeks: pd.DatetimeIndex) -> Tables:
+def with_regular_prices(tables: Tables, products: Sequence[str]) -> Tables:
     """The tables with the regular price of every sale line, found store by store where the tables give none.
 
     Args:
         tables: The shop's tables; as they are where any line was sold below its regular price.
         products: The products whose regular prices are wanted.
-        weeks: As for `store_weeks`.
 
     Example:
         >>> weeks = pd.date_range("2024-01-01", periods=9, freq="7D")
         >>> paid = [2.0, 2.0, 2.0, 1.5, 2.0, 2.0, 2.0, 2.0, 2.0]
         >>> sales = pd.DataFrame({"date": weeks, "product": "tea", "units": 3.0, "price_paid": paid, "regular_price": paid})
-        >>> with_regular_prices(Tables(sales), ["tea"], weeks).sales["regular_price"].unique().tolist()
+        >>> with_regular_prices(Tables(sales), ["tea"]).sales["regular_price"].unique().tolist()
         [2.0]
     """
     sales = tables.sales
     if not len(sales) or (sales["regular_price"] > sales["price_paid"] * (1 + 1e-6)).any():
         return tables
+    with warnings.catch_warnings(action="ignore"):  # the panel warns of left out weeks
+        calendar = whole_weeks(tables.sale_lines(["date"]))
+    weeks = pd.DatetimeIndex(calendar.first_days(calendar.numbers()).to_numpy())
     panel = store_weeks(tables, products, weeks)
     store = sales["store"].astype(object).where(sales["store"].notna(), WHOLE_SHOP) if "store" in sales else WHOLE_SHOP
     at = (
-        np.zeros(len(sales), dtype=int) if isinstance(store, str) else panel.indexes["store"].get_indexer(store.astype(str)),
+        np.zeros(len(sales), dtype=int)
+        if isinstance(store, str)
+        else panel.indexes["store"].get_indexer(store.astype(str)),
         (sales["date"] - weeks[0]) // period_of(weeks),
         panel.indexes["product"].get_indexer(sales["product"]),
     )
-    known = np.all([(index >= 0) & (index < size) for index, size in zip(at, panel["price"].shape, strict=True)], axis=0)
+    known = np.all(
+        [(index >= 0) & (index < size) for index, size in zip(at, panel["price"].shape, strict=True)], axis=0
+    )
     listed = sales["regular_price"].to_numpy(dtype=np.float64, copy=True)
     found = panel["regular_price"].to_numpy()[tuple(np.asarray(index)[known] for index in at)]
     listed[known] = np.fmax(found, listed[known])

@@ -134,6 +134,7 @@ def _unexplained(grids: SalesGrids, here: NDArray[np.intp]) -> tuple[Array, floa
 
 
 def demeaned(values: Array, known: NDArray[np.bool_]) -> Array:
+    """(G, W, J) values around the mean of the known ones over the weeks; 0 elsewhere."""
     values = np.where(known, values, 0.0)
     mean = values.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, values - mean, 0.0)

@@ -248,9 +248,12 @@ def _drawn(point: _Point, given: Array, layout: Layout, generator: np.random.Gen
     factor, size = np.tril(point.factor[0]), layout.size
     if not layout.given.size:
         # With H = L L', L'^-1 z has covariance H^-1.
-        return point.theta + solve_triangular(
-            factor, generator.standard_normal((len(factor), len(given))), lower=True, trans="T"
-        )[:size].T
+        return (
+            point.theta
+            + solve_triangular(factor, generator.standard_normal((len(factor), len(given))), lower=True, trans="T")[
+                :size
+            ].T
+        )
     information = factor @ factor.T
     free = np.setdiff1d(np.arange(len(information)), layout.given)
     own = np.linalg.cholesky(information[np.ix_(free, free)])
@@ -258,9 +261,7 @@ def _drawn(point: _Point, given: Array, layout: Layout, generator: np.random.Gen
     noise = generator.standard_normal((len(free), len(given)))
     found = np.empty((len(given), len(information)))
     found[:, layout.given] = given
-    found[:, free] = (
-        solve_triangular(own, noise, lower=True, trans="T") - cho_solve((own, True), moved)
-    ).T
+    found[:, free] = (solve_triangular(own, noise, lower=True, trans="T") - cho_solve((own, True), moved)).T
     found[:, np.setdiff1d(np.arange(size), layout.given)] += np.delete(point.theta, layout.given)
     return found[:, :size]
 
@@ -272,7 +273,7 @@ def _mixture(scoring: _Scoring, points: list[_Point], draws: int, seed: int) -> 
     weight /= weight.sum()
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.choice(len(points), size=draws, p=weight))
-    given = np.hstack([values for values in scoring.data.given.values()] or [np.empty((draws, 0))])
+    given = np.hstack(list(scoring.data.given.values()) or [np.empty((draws, 0))])
     rows = [
         _drawn(point, given[chosen == i], scoring.model.layout, generator)
         for i, point in enumerate(points)

@@ -92,7 +92,9 @@ class FittedDemand:
 
     def chance(self, words: str) -> tuple[float, float]:
         """Prior and posterior probability of the candidate models whose names begin with some words."""
-        before, after = np.sum([pair for name, pair in self.candidates.items() if name.startswith(words)] or [(0, 0)], axis=0)
+        before, after = np.sum(
+            [pair for name, pair in self.candidates.items() if name.startswith(words)] or [(0, 0)], axis=0
+        )
         return float(min(before, 1.0)), float(min(after, 1.0))
 
     @property
@@ -198,7 +200,10 @@ class FittedDemand:
                     added = added + effect[:, None, None, None] * shown[:, None, here]
             if suspects is not None:
                 known = self.suspected[:, c] if draws else self.suspected[:, c].mean(axis=0)[None]
-                felt = [as_felt(name, own[:, here], self.curvature) for name, own in zip(self.suspects, suspects, strict=True)]
+                felt = [
+                    as_felt(name, own[:, here], self.curvature)
+                    for name, own in zip(self.suspects, suspects, strict=True)
+                ]
                 added = added + np.einsum("md,dtn->mtn", known, np.array(felt))[:, :, None]
             plain = choice_shares(utility).product
             lifted = choice_shares(utility[:, None] + added).product

@@ -105,7 +105,9 @@ class LastingResponse:
 def _log_priors(priors: Priors) -> tuple[Array, Array]:
     """Log densities of both absolute elasticities on the grid, by their logarithms."""
     pairs = ((priors.lasting, priors.lasting_spread), (priors.category, priors.category_response_spread))
-    first, second = (-0.5 * ((np.log(_GRID) - np.log(median)) / spread) ** 2 - np.log(_GRID) for median, spread in pairs)
+    first, second = (
+        -0.5 * ((np.log(_GRID) - np.log(median)) / spread) ** 2 - np.log(_GRID) for median, spread in pairs
+    )
     return first, second
 
 

@@ -146,7 +146,9 @@ class Problem:
                 replace(posteriors[0], draws=drawn) for posteriors, drawn in zip(found, shared, strict=True)
             ),
             likeliest=tuple(posteriors[int(weight.argmax())] for posteriors in found),
-            candidates={model.name: (model.prior, float(chance)) for model, chance in zip(models, chances, strict=True)},
+            candidates={
+                model.name: (model.prior, float(chance)) for model, chance in zip(models, chances, strict=True)
+            },
             lasting=tuple(lasting),
             remembered=models[best].remembered if chances[with_deals].sum() > 0 else None,
             deals=deals,
