@@ -110,7 +110,7 @@ class Priors:
     unlike: float = 0.05
     logarithmic: float = 0.2
     beyond_costs: float = 0.5
-    follow_demand: float = 0.2
+    follow_demand: float = 0.5
     regular_and_deal: float = 0.7
 
     def __post_init__(self) -> None:
