@@ -37,6 +37,7 @@ from . import (  # noqa: F401  they register their checks
     service,
     service_load,
     serving,
+    shops,
     trust_answers,
     trust_federated,
     trust_fraud,
