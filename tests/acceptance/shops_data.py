@@ -65,7 +65,7 @@ def bayesm(name: str) -> dict[str, pd.DataFrame]:
 
 @functools.cache
 def juice() -> pd.DataFrame:
-    """Orange juice by store, product and week: `units`, `price` and `cost` per package, `deal`, `feature`, `regular`."""
+    """Orange juice by store, product and week: `units`, `price`, `cost` and `regular` per package, `deal`, `feature`."""
     raw = bayesm("orangeJuice")["yx"].astype(float)
     product = raw["brand"].to_numpy(int)
     ounces = _OUNCES[product - 1]
@@ -75,6 +75,7 @@ def juice() -> pd.DataFrame:
         {
             "store": raw["store"].astype(int).astype(str),
             "product": product.astype(str),
+            "category": "orange juice",
             "week": raw["week"].astype(int),
             "units": (np.exp(raw["logmove"]) / ounces).round(),
             "price": price.round(4),

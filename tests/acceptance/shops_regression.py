@@ -12,19 +12,20 @@ _KEYS = ["store", "product"]
 
 
 class PooledLogLog:
-    """Log units on own log price, log price index of the category, deal and feature, with effects of store-products and weeks.
+    """Log units on own log price, log price index of the category, deal, feature, effects of store-products and weeks.
 
     A week to come has the mean effect of the last year's weeks; the mean of exponentials is by smearing (Duan 1983).
 
     Args:
-        rows: By store, product and week: `units`, `price`, `deal`, `feature`.
+        rows: By store, product and week: `category`, `units`, `price`, `deal`, `feature`.
         last: Last week of the estimation.
     """
 
     def __init__(self, rows: pd.DataFrame, last: int) -> None:
         known = rows["week"] <= last
-        revenue = (rows["price"] * rows["units"])[known].groupby(rows["product"]).sum()
-        self.rows, self.last, self.weights = rows, last, revenue / revenue.sum()
+        revenue = (rows["price"] * rows["units"])[known].groupby([rows["category"], rows["product"]]).sum()
+        weights = revenue / revenue.groupby("category").transform("sum")
+        self.rows, self.last, self.weights = rows, last, weights.droplevel("category")
         past = rows[known]
         keys, log = [past[key] for key in _KEYS], np.log(past["units"])
         weeks = pd.get_dummies(past["week"], dtype=float)
@@ -54,7 +55,8 @@ class PooledLogLog:
 
     def _design(self, rows: pd.DataFrame) -> pd.DataFrame:
         log = np.log(rows["price"])
-        index = (log * rows["product"].map(self.weights)).groupby([rows["store"], rows["week"]]).transform("sum")
+        place = [rows[name] for name in ("store", "category", "week")]
+        index = (log * rows["product"].map(self.weights)).groupby(place).transform("sum")
         return pd.DataFrame(
             {"price": log, "index": index, "deal": rows["deal"].astype(float), "feature": rows["feature"]}
         )
