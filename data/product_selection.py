@@ -63,7 +63,9 @@ def choose_products(
         >>> products = choose_products(load_tables("shop"), n_categories=3)  # doctest: +SKIP
     """
     if tables.products is None:
-        raise DataError("fit needs a product table; got tables without one; import them with --products")
+        raise DataError(
+            "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
+        )
     candidates, log_price = _candidates(tables.sales, tables.products, min_weeks_share)
     groups = [
         _pick(group, log_price, per_category)

@@ -311,3 +311,14 @@ def test_categories_in_the_sales_make_the_product_table(write, key, tmp_path):
     tables, report = import_tables({"sales": sales, "products": products}, key=key)
     assert set(tables.products["category"]) == {"tea"}
     assert "sales: the column category is not used beside a product table" in report.notes
+
+
+def test_costs_of_0_in_the_sales_are_unknown(write, key):
+    """They are costs that were rounded to 0, or not entered; their logarithm is none."""
+    text = "date,product,units,price_paid,unit_cost\n2024-01-01,A,1,2,0\n2024-01-02,A,1,2,1.5\n2024-01-03,A,1,2,0.0\n"
+    tables, report = import_tables({"sales": write("sales.csv", text)}, key=key)
+    assert tables.sales["unit_cost"].isna().tolist() == [True, False, True]
+    assert (
+        "sales: rows with unit_cost 0, taken as unknown: 2; of what costs nothing, the product table says so"
+        in report.notes
+    )

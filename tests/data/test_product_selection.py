@@ -145,7 +145,7 @@ def test_an_unremarkable_sixth_product_is_taken(parts):
 
 
 def test_no_product_table_is_refused(parts):
-    said = "fit needs a product table; got tables without one; import them with --products"
+    said = "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
     with pytest.raises(DataError, match=f"^{said}$"):
         choose_products(Tables(tables_of(parts).sales))
 
