@@ -38,6 +38,8 @@ from . import (  # noqa: F401  they register their checks
     service_load,
     serving,
     shops,
+    shops_gains,
+    shops_others,
     trust_answers,
     trust_federated,
     trust_fraud,
