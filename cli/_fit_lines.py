@@ -39,8 +39,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_exposure_lines(report),
         *_response_lines(report),
         f"customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely",
-        f"trend, mean absolute error one {period} ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
-        f"the market uses the {trend['used']}",
+        _trend_line(trend, period),
         *_customer_lines(report),
         f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and {period}, bias "
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
@@ -128,8 +127,11 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _estimation_lines(report: dict[str, Any]) -> list[str]:
-    """What the likelihood could not use, or did not settle on."""
-    said = []
+    """What the likelihood could not use, or did not settle on, and what a regression says of the instruments."""
+    warning = "Warning: "
+    said = [
+        line.removeprefix(warning) for line in report.get("identification", "").splitlines() if line.startswith(warning)
+    ]
     if report["costs_used"] is False:
         said.append("unit costs hardly move the prices: they were not used as an instrument")
     unsettled = [row["category"] for row in report["category_response"] if not row["converged"]]
@@ -196,8 +198,20 @@ def _exposure_lines(report: dict[str, Any]) -> list[str]:
     effect = report["exposure_effect"]
     return [
         f"displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
-        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2f} in logs)"
+        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
     ]
+
+
+def _trend_line(trend: dict[str, Any], period: str) -> str:
+    """How well the size of the whole market was foreseen, in what it is counted in."""
+    counted = trend.get("counted", "baskets")
+    if counted == "rows":
+        return (
+            "trend: how many customers come is not known, as the sales name no receipts and hold one row per product, store "
+            "and day, whose number says nothing of them"
+        )
+    errors = ", ".join(_trend_error(row) for row in trend["scores"])
+    return f"trend, mean absolute error one {period} ahead, {counted}: {errors}; the market uses the {trend['used']}"
 
 
 def _trend_error(row: dict[str, Any]) -> str:
