@@ -97,7 +97,8 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: said where it may be so."""
-    from ..scenarios.sections import MENTIONED_FROM, likely_by_sales
+    from ..pricing.wording import likely_by_sales
+    from ..scenarios.sections import MENTIONED_FROM
 
     chance = report["prices_follow_demand"]
     if chance is None or chance < MENTIONED_FROM:
@@ -215,13 +216,13 @@ def _quality_lines(report: dict[str, Any]) -> list[str]:
 
 def _bias_lines(bias: float) -> list[str]:
     """That the market cannot be relied on: said where its proof is far off."""
-    from ..evaluation.fit_quality.fidelity import believable
+    from ..scenarios.sections import MOST_BIAS
 
-    if believable(bias):
+    if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:
         return []
     return [
-        f"do not rely on this market: a proof that sells {1 + bias:.2g} times what was sold is no chance; look for wrong dates, "
-        "gaps or double lines in the sales (repricer data check), correct them and fit again"
+        f"do not rely on this market: in the held-out weeks it sold {1 + bias:.2g} times what the shop sold, too far apart to be "
+        "chance; look for wrong dates, gaps or double lines in the sales (repricer data check), correct them and fit again"
     ]
 
 

@@ -10,9 +10,8 @@ from ...agents.posterior import current_prices
 from ...envs import Outcome, rollout, seed_for
 from ...pricing import Action, MarketView
 from ...pricing.price_rules.rule_formulas import BITS
-from ...pricing.wording import rule_words
+from ...pricing.wording import likely_by_sales, rule_words
 from ...scenarios.errors import listed
-from ...scenarios.sections import likely_by_sales
 from ..compare.comparison import Comparison
 from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import ReportData, currency_of

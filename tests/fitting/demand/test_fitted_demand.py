@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from repricer.fitting.demand import CONTROL, REFERENCE, CategoryModel, Priors, RememberedPrice, fit_demand
-from repricer.scenarios.sections import likely_by_sales
+from repricer.pricing.wording import likely_by_sales
 from repricer.tests.fitting.demand.markets import drawn_category, grids_of, known_demand, prices
 
 PRODUCTS = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 6})
