@@ -21,6 +21,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *report["plan"],
+        *_past_lines(report),
         *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
@@ -48,8 +49,20 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
+def _past_lines(report: dict[str, Any]) -> list[str]:
+    """The plan beside the past, and what the sales tell of lasting prices."""
+    from ..evaluation.uncertainty import past_lines
+    from ..evaluation.uncertainty.past import unlike_past
+
+    rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
+    unlike = unlike_past(rows)
+    return [*past_lines(rows, report["refit"]["currency"]), *([f"check the plan first: {unlike}"] if unlike else [])]
+
+
 def _reference_line(reference: dict[str, Any]) -> str:
-    used = f"used; {reference['put_by']:.0%} likely that units are put by" if reference["used"] else "left out"
+    used = (
+        f"used; {reference['put_by']:.0%} likely that customers stock up on deals" if reference["used"] else "left out"
+    )
     return f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), {used}"
 
 

@@ -74,6 +74,7 @@ def fit_to_folder(
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..evaluation import fidelity
+    from ..evaluation.uncertainty import plan_beside_past
     from ..fitting import fit
     from ..scenarios import save_scenario
 
@@ -88,6 +89,7 @@ def fit_to_folder(
     report["scores"] = _scores(report)
     report["refit"]["proof_bias"] = proof["fidelity"]["bias"]
     spec = fitted.spec.with_changes(history={"proof_bias": proof["fidelity"]["bias"]})
+    report["plan_beside_past"] = plan_beside_past(spec)
     save_scenario(spec, out)
     save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", without_nan(report))

@@ -18,7 +18,9 @@ from .risk import current_prices
 STEPS = (-0.08, -0.05, -0.02, 0.02, 0.05, 0.08)
 """Relative steps of regular prices that are always compared."""
 BY_CATEGORY, DEALS, BOTH = "regular-by-category", "deals", "deals+regular-by-category"
-_DEAL, _SAME = 0.98, 0.005
+DEAL = 0.98
+"""Below this share of the regular price a price is a deal."""
+_SAME = 0.005
 _DEEPER, _MOVES, _SWEEPS = (0.95, 0.9), (-2, -1, 1, 2), 3
 
 
@@ -36,7 +38,7 @@ def own_plan(spec: MarketSpec) -> Plan:
     price = current.path if isinstance(current, PricePath) else spec.products.regular_price
     feature = 0.0 if spec.history is None else spec.history.promotion
     price, feature = (np.broadcast_to(np.asarray(part, np.float64), shape) for part in (price, feature))
-    return Plan(price, feature, price < _DEAL * spec.products.regular_price)
+    return Plan(price, feature, price < DEAL * spec.products.regular_price)
 
 
 def market_under(spec: MarketSpec, policy: Policy, price: Array) -> MarketSpec:
@@ -48,16 +50,17 @@ def market_under(spec: MarketSpec, policy: Policy, price: Array) -> MarketSpec:
     plan, history = own_plan(spec), spec.history
     if history is None or not ((history.feature_lift * plan.feature).any() or history.funding.any()):
         return spec
-    own = price < _DEAL * price.max(axis=0)
+    own = price < DEAL * price.max(axis=0)
     if isinstance(policy, PricePath) and policy.promotion is not None:
         feature, funding = policy.promotion, np.where(own, history.funding.max(axis=0), 0.0)
     else:
         gone = plan.deal & ~own & (np.abs(price / plan.price - 1) > _SAME)
         feature = np.where(gone, 0.0, plan.feature)
         funding = np.where(price <= (1 + _SAME) * plan.price, history.funding, 0.0)
-    path = spec.demand.quality_path
-    if spec.promotion is None:
-        path = path + history.feature_lift * (feature - plan.feature)
+    change = history.feature_lift * (feature - plan.feature) * (spec.promotion is None)
+    if not change.any() and np.array_equal(funding, history.funding):
+        return spec
+    path = spec.demand.quality_path + change
     return spec.with_changes(demand={"quality_path": path}, history={"funding": funding})
 
 
