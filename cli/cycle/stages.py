@@ -174,12 +174,13 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
     priced = f"the products of all {len(place.parts)} parts" if others else f"all {len(run.base_price)} products"
     floor = " at no less profit" * (floor_market(run.spec) is not None)
     best, settings = run.facts["best"], run.facts["settings"]
+    gain = best["gain"] / best["best_fixed"]
     return {
         "lines": [
             f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices {priced} ({run.facts['device']})",
             f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-            f"{run.spec.market.objective} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices{floor}, on "
-            "validation customers",
+            f"{run.spec.market.objective} {abs(gain):.2%} {'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, "
+            "on validation customers",
         ]
     }
 
