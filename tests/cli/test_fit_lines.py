@@ -61,7 +61,8 @@ def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that
 def test_a_reference_price_is_used_with_what_is_put_by_or_left_out():
     found = {"coefficient": 1.5, "se": 0.25, "used": True, "put_by": 0.43}
     assert (
-        _reference_line(found) == "reference price: effect 1.500 (s.e. 0.250), used; 43% likely that units are put by"
+        _reference_line(found)
+        == "reference price: effect 1.500 (s.e. 0.250), used; 43% likely that customers stock up on deals"
     )
     assert _reference_line(found | {"used": False, "put_by": None}).endswith("(s.e. 0.250), left out")
 
