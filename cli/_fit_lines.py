@@ -21,6 +21,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *report["plan"],
+        *_past_lines(report),
         *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
@@ -70,6 +71,16 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _past_lines(report: dict[str, Any]) -> list[str]:
+    """The plan beside the past, and what the sales tell of lasting prices."""
+    from ..evaluation.uncertainty import past_lines
+    from ..evaluation.uncertainty.past import unlike_past
+
+    rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
+    unlike = unlike_past(rows)
+    return [*past_lines(rows, report["refit"]["currency"]), *([f"check the plan first: {unlike}"] if unlike else [])]
+
+
 def show_report(report: dict[str, Any], folder: Path) -> None:
     """Show the fit report of a market, and what to do next."""
     for line in fit_lines(report):
@@ -114,7 +125,8 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: said where it may be so."""
-    from ..scenarios.sections import MENTIONED_FROM, likely_by_sales
+    from ..pricing.wording import likely_by_sales
+    from ..scenarios.sections import MENTIONED_FROM
 
     chance = report["prices_follow_demand"]
     if chance is None or chance < MENTIONED_FROM:
@@ -254,13 +266,13 @@ def _quality_lines(report: dict[str, Any]) -> list[str]:
 
 def _bias_lines(bias: float) -> list[str]:
     """That the market cannot be relied on: said where its proof is far off."""
-    from ..evaluation.fit_quality.fidelity import believable
+    from ..scenarios.sections import MOST_BIAS
 
-    if believable(bias):
+    if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:
         return []
     return [
-        f"do not rely on this market: a proof that sells {1 + bias:.2g} times what was sold is no chance; look for wrong dates, "
-        "gaps or double lines in the sales (repricer data check), correct them and fit again"
+        f"do not rely on this market: in the held-out weeks it sold {1 + bias:.2g} times what the shop sold, too far apart to be "
+        "chance; look for wrong dates, gaps or double lines in the sales (repricer data check), correct them and fit again"
     ]
 
 

@@ -23,7 +23,7 @@ from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, unit_costs
 from .customers import Customers, fit_customers, records
 from .demand import Priors
-from .fit_report import fit_report, not_priced, proof_report
+from .fit_report import fit_report, not_priced, past_fields, proof_report
 from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
 from .market_builder import check_rules
 from .privacy import Privacy
@@ -194,7 +194,9 @@ class _Fitted(NamedTuple):
             split.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
             for split in (self.market, self.proof)
         )
-        return FittedMarket(market, report, proof)
+        zones = 1 if self.zone is None else len(self.zone.stores)
+        past = past_fields(self.market, tables, funding_share=self.options.assumptions.funding_share, zones=zones)
+        return FittedMarket(market.with_changes(history=past), report, proof)
 
     def report(self, left_out: dict[str, Any]) -> dict[str, Any]:
         """How the models were fitted, and how well they did in the held-out weeks."""

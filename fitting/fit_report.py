@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables, reasons_not_chosen
+from ..data.panel.regular_prices import upper_envelope
+from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from .customers import Customers, records
 from .demand import CONTROL, PROMOTION, FittedDemand, Priors, SalesGrids, cross_elasticities
@@ -17,9 +19,12 @@ from .identification import identification_checks
 from .market_builder import unique_names
 from .price_changes import price_changes
 from .shop_rules import ShopRules
-from .split import Split
+from .split import Split, grid_of
 
 _NAMED, _PRIOR_DRAWS = 3, 2_000
+# Below this share of the regular price a price is a deal; a regular price moved where its medians over so many weeks
+# before and after differ by more than this.
+_DEAL, _AROUND, _MOVED = 0.98, 4, 0.02
 
 
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
@@ -110,6 +115,81 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
     weekly = SalesGrids.of(pd.concat([split.past, split.future]), list(response.products))
     changes = price_changes(weekly, response, len(split.weeks), seed)
     return split.span() | {"backtest": errors, "price_changes": changes}
+
+
+def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0.0, zones: int = 1) -> dict[str, Any]:
+    """What the section `history` of a market says of the weeks before it, and of its planned deals.
+
+    Args:
+        market: The market of the weeks to come.
+        tables: The shop's tables, of whose promotions the column `funding` counts, in the week itself or a year before.
+        funding_share: What suppliers pay of a planned reduction where the tables do not say, as a share of it.
+        zones: Number of price zones that are fitted together.
+
+    Example:
+        >>> past_fields(market, tables)["regular_moves"]  # doctest: +SKIP
+        4
+    """
+    split, effect = market.split, market.response.effect(PROMOTION)
+    units, revenue, price, regular = (
+        grid_of(split.past, name, split.products["product"]) for name in ("units", "revenue", "price", "regular_price")
+    )
+    weeks, year, length = len(units), YEAR_WEEKS * split.per_week, len(split.weeks)
+    ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
+    spans = [slice(end - length, end) for end in ends]
+    deal = np.where(np.isfinite(price), price < _DEAL * regular, np.nan)
+    found: dict[str, Any] = {
+        "past_units": [np.nansum(units[span], axis=0) for span in spans],
+        "past_revenue": [np.nansum(revenue[span], axis=0) for span in spans],
+        "past_deals": [np.nan_to_num(pd.DataFrame(deal[span]).mean().to_numpy()) for span in spans],
+    }
+    found = found if spans else {}
+    if effect is not None and market.spec.promotion is None and PROMOTION in split.future:
+        lift = np.maximum(effect.mean(axis=0), 0.0)[market.response.category]
+        found |= {"feature_lift": lift, "promotion": split.grid(PROMOTION)}
+    funding = _funding(split, tables, funding_share)
+    return found | {"funding": funding, "regular_moves": regular_moves(regular, split.per_week), "zones": zones}
+
+
+def regular_moves(regular: np.ndarray, per_week: int = 1) -> int:
+    """How often the regular prices (W, N) moved: by more than 2%, between the medians of four weeks before and after.
+
+    Example:
+        >>> regular_moves(np.repeat([2.0, 2.2], 10)[:, None])
+        1
+    """
+    around = _AROUND * per_week
+    before = pd.DataFrame(regular).rolling(around, min_periods=around).median()
+    apart = (before.shift(-around) / before - 1).abs() > _MOVED
+    return int((apart & ~apart.shift(fill_value=False)).to_numpy().sum())
+
+
+def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:
+    """(T, N) what suppliers pay for a unit sold on a planned deal."""
+    price, regular, ids = split.grid("price"), split.grid("regular_price"), split.products["product"]
+    paid, rows = np.fmax(share, _funded_share(split)) * (regular - price), tables.promotions
+    if rows is not None and "funding" in rows:
+        first = rows["start_date"]
+        last = rows.get("end_date", pd.Series(pd.NaT, rows.index)).fillna(first + pd.Timedelta(days=6))
+        for ago in (YEAR_WEEKS * WEEK, 0 * WEEK):
+            for t, week in enumerate(split.weeks - ago):
+                here = rows[(first < week + split.period) & (last >= week)].groupby("product")["funding"].mean()
+                paid[t] = here.reindex(ids).fillna(pd.Series(paid[t], ids)).to_numpy()
+    return np.where(price < _DEAL * regular, paid, 0.0)
+
+
+def _funded_share(split: Split) -> np.ndarray:
+    """(N,) the share of a reduction by which the unit costs of the sales fell with it; 0 where they did not."""
+    if "unit_cost" not in split.past:
+        return np.zeros(len(split.products))
+    price, regular, cost = (
+        grid_of(split.past, name, split.products["product"]) for name in ("price", "regular_price", "unit_cost")
+    )
+    deal, fell = price < _DEAL * regular, upper_envelope(cost, split.per_week) - cost
+    depth = np.where(deal, regular - price, 0.0).sum(axis=0)
+    usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
+    on_deal = np.where(deal, fell - usual, 0.0).sum(axis=0)
+    return np.clip(on_deal / np.where(depth > 0, depth, 1.0), 0.0, 1.0) * (depth > 0)
 
 
 def _with_names(rows: list[dict[str, Any]], products: pd.DataFrame) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ..scenarios.errors import listed
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors
-from .fit_report import price_response
+from .fit_report import past_fields, price_response
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
@@ -158,8 +158,11 @@ def refit(
     market = fit_split(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
-    known = {"tables_sha256": of_zone(tables, _zone(record), names)[0].fingerprint()}
-    spec = market.spec.with_changes(history=known | {"proof_bias": record.get("proof_bias")})
+    own = {"tables_sha256": of_zone(tables, _zone(record), names)[0].fingerprint()}
+    own |= {"proof_bias": record.get("proof_bias")}
+    zones_known = len(record["zone"]["stores"]) if record.get("zone") else 1
+    own |= past_fields(market, tables, funding_share=assumed_in(record)[0].funding_share, zones=zones_known)
+    spec = market.spec.with_changes(history=own)
     assert spec.history is not None, "a fitted market has one"
     used = {name for weights in _chosen(record["forecaster"]).values() for name in weights}
     lacks_networks = _LSTM in used and _NETWORKS not in record["forecaster"]

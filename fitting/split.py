@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ..data import DataError, Tables, choose_products, context_by_store, product_weeks, store_weeks
+from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
@@ -322,6 +323,12 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
     return last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
 
 
+def _last_usual(cost: pd.Series) -> float:
+    """The last unit cost, without what suppliers took off it for a while."""
+    known = cost.dropna().to_numpy(dtype=np.float64)
+    return float(upper_envelope(known[:, None])[-1, 0]) if known.size else np.nan
+
+
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
     """The products with a name (their id if they have none) and the unit cost from the tables.
 
@@ -334,5 +341,6 @@ def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> p
     if tables.products is not None and "unit_cost" in tables.products:
         known.append(rows["product"].map(tables.products.set_index("product")["unit_cost"]))
     if "unit_cost" in panel:
-        known.append(rows["product"].map(panel.groupby("product")["unit_cost"].last()))
+        # A cost that suppliers lower for a deal is none to go by after it.
+        known.append(rows["product"].map(panel.groupby("product")["unit_cost"].agg(_last_usual)))
     return rows.assign(unit_cost=pd.concat(known, axis=1).astype(float).bfill(axis=1).iloc[:, 0]) if known else rows

@@ -21,11 +21,13 @@ from .remembered_price import RememberedPrice
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
-MEMORIES = (0.6, 0.8, 0.95)
+MEMORIES = (0.4, 0.7, 0.9)
 """Weights of the old reference price after a week that are tried for deals."""
 SUSPECT, REDUCED = "regular price", "reduced weeks"
 # A regular price that moves by less, in proportion, stands still.
 _STILL, _REDUCED = 0.01, 0.02
+# A price this far below the remembered one, in logs, is a deal; effects of deals that all products share.
+_ON_DEAL, _DEAL_EFFECTS = 0.02, 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class CandidateModel:
         suspects: D, number of its last effects that prices which follow demand show in the sales.
         deals: Number of its last effects that deals have, see `_with_deals`.
         remembered: The reference price that deals are measured from.
+        depth: Mean logarithm of that price over the price paid on deals.
         costs: Whether what costs do not explain of the prices moves utility.
     """
 
@@ -50,6 +53,7 @@ class CandidateModel:
     suspects: int = 0
     deals: int = 0
     remembered: RememberedPrice | None = None
+    depth: float = 1.0
     costs: bool = False
 
 
@@ -99,18 +103,47 @@ def candidate_models(
         found.append(CandidateModel(name, chance, data(0.0, by_cost=True), costs=True))
     if deals:
         own = replace(data(0.0), years=np.empty(0), given=_given(grids, here, lasting, priors, draws, seed))
+        own, moves = _with_regular_moves(own, suspects, here, priors)
         for memory in MEMORIES:
             remembered = RememberedPrice(memory ** (1 / own.per_week))
+            gap = remembered.gap(grids.met(regular))[..., here]
             found.append(
                 CandidateModel(
                     name=f"regular prices and deals, memory {memory:g}",
                     prior=deals / len(MEMORIES),
-                    data=_with_deals(own, remembered.gap(grids.met(regular))[..., here], priors),
-                    deals=3 + len(here),
+                    data=_with_deals(own, gap, priors),
+                    suspects=moves,
+                    deals=_DEAL_EFFECTS + len(here),
                     remembered=remembered,
+                    depth=_usual_depth(gap),
                 )
             )
     return found
+
+
+def _with_regular_moves(
+    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors
+) -> tuple[CategoryData, int]:
+    """A category's sales, and whether regular prices moved over the weeks.
+
+    What goes with such moves beyond the response that stores tell of has an effect of its own, which the market
+    does not have: why the shop moved them is not known.
+    """
+    if SUSPECT not in suspects:
+        return data, 0
+    moved = suspects[SUSPECT][..., here]
+    return (
+        replace(
+            data,
+            week_features=np.column_stack([data.week_features, _level(moved, data.on_sale)]),
+            feature_spread=np.append(data.feature_spread, priors.level_spread),
+            effects=np.concatenate([data.effects.reshape(-1, *moved.shape), moved[None]]),
+            effect_mean=np.append(data.effect_mean, 0.0),
+            effect_spread=np.append(data.effect_spread, priors.suspect_spread),
+            own_units=np.append(data.own_units, 0.0),
+        ),
+        1,
+    )
 
 
 def _given(
@@ -134,36 +167,45 @@ def _given(
 
 
 def _with_deals(data: CategoryData, gap: Array, priors: Priors) -> CategoryData:
-    """A category's sales with the effects of deals: a price below what customers remember draws buyers from other
-    products, and makes those who buy buy more; above it, they buy less. What they buy more differs by product.
+    """A category's sales with the effects of deals.
+
+    A price below what customers remember draws buyers from other products, and makes those who buy buy more, by its
+    depth and by being a deal at all; above it, they buy less. What they buy more differs by product.
 
     Args:
         gap: (G, W, J) log(reference / price).
     """
     below, above = np.maximum(gap, 0.0), np.minimum(gap, 0.0)
     single = np.eye(below.shape[-1])[:, None, None] * below
-    effects = np.concatenate([np.stack([below, below, above]), single])
-    mean = np.array([priors.deal, priors.deal_units, priors.dip])
-    spread = np.array([priors.deal_spread, priors.deal_units_spread, priors.dip_spread])
+    effects = np.concatenate([np.stack([below, below, above, (gap > _ON_DEAL).astype(np.float64)]), single])
+    mean = [priors.deal, priors.deal_units, priors.dip, 0.0]
+    spread = [priors.deal_spread, priors.deal_units_spread, priors.dip_spread, priors.on_deal_spread]
     each = len(single)
     return replace(
         data,
         effects=np.concatenate([data.effects.reshape(-1, *gap.shape), effects]),
         effect_mean=np.concatenate([data.effect_mean, mean, np.zeros(each)]),
         effect_spread=np.concatenate([data.effect_spread, spread, np.full(each, priors.deal_product_spread)]),
-        own_units=np.concatenate([data.own_units, [0.0, 1.0, 1.0], np.ones(each)]),
+        own_units=np.concatenate([data.own_units, [0.0, 1.0, 1.0, 1.0], np.ones(each)]),
     )
 
 
-def deal_draws(drawn: Array) -> Array:
+def _usual_depth(gap: Array) -> float:
+    """Mean logarithm of the remembered price over the price paid on deals."""
+    on_deal = gap[gap > _ON_DEAL]
+    return float(on_deal.mean()) if on_deal.size else 1.0
+
+
+def deal_draws(drawn: Array, depth: float) -> Array:
     """(M, 3, J) utility below the remembered price, units bought more below and less above it, none below zero.
 
     Args:
-        drawn: (M, 3 + J) coefficients of the effects of `_with_deals`.
+        drawn: (M, 4 + J) coefficients of the effects of `_with_deals`.
+        depth: Of a usual deal, over which what being a deal adds is spread.
     """
-    common, single = drawn[:, :3, None], drawn[:, 3:]
-    found = np.repeat(common, single.shape[1], axis=2)
-    found[:, 1] += single
+    common, single = drawn[:, :_DEAL_EFFECTS, None], drawn[:, _DEAL_EFFECTS:]
+    found = np.repeat(common[:, :3], single.shape[1], axis=2)
+    found[:, 1] += single + common[:, 3] / depth
     return np.maximum(found, 0.0)
 
 

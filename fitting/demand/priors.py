@@ -42,6 +42,7 @@ class Priors:
         deal_units_spread: Its standard deviation.
         dip: Mean log units that they buy less where the price is above the remembered one, per log point.
         dip_spread: Its standard deviation.
+        on_deal_spread: Standard deviation of the log units that being on deal adds, whatever its depth.
         deal_product_spread: Standard deviation between products of what they buy more.
         category_spread: Standard deviation of its logarithm between categories.
         product_spread: The same between the products of a category.
@@ -89,6 +90,7 @@ class Priors:
     deal_units_spread: float = 1.0
     dip: float = 0.4
     dip_spread: float = 0.4
+    on_deal_spread: float = 0.3
     deal_product_spread: float = 0.5
     category_spread: float = 0.4
     product_spread: float = 0.3
@@ -111,7 +113,7 @@ class Priors:
     logarithmic: float = 0.2
     beyond_costs: float = 0.5
     follow_demand: float = 0.5
-    regular_and_deal: float = 0.7
+    regular_and_deal: float = 0.8
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -129,11 +129,14 @@ class Problem:
             shared.append(np.stack([_in_common(each, layout) for each in posteriors])[chosen, at])
             for number, (model, each) in enumerate(zip(models, posteriors, strict=True)):
                 own, effects = chosen == number, each.draws[:, each.model.layout.effects]
-                if model.suspects:
-                    known[own, c] = effects[own, -model.suspects :]
+                here, deal_count = np.flatnonzero(category == c), candidates[c][number].deals
+                effects, drawn = (
+                    effects[own, : effects.shape[1] - deal_count],
+                    effects[own, effects.shape[1] - deal_count :],
+                )
+                known[own, c, : model.suspects] = effects[:, effects.shape[1] - model.suspects :]
                 if model.deals:
-                    here = np.flatnonzero(category == c)
-                    deals[np.ix_(own, range(3), here)] = deal_draws(effects[own][:, -candidates[c][number].deals :])
+                    deals[np.ix_(own, range(3), here)] = deal_draws(drawn, candidates[c][number].depth)
         return FittedDemand(
             products=tuple(self.products["product"]),
             category=category.astype(np.intp),
