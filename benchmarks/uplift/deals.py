@@ -24,7 +24,7 @@ def regular_prices(path: Array, before: Array) -> Array:
     """(…, T, n) regular prices that customers perceive in a path of prices: what it returns to after a deal.
 
     Prices that are lower for at most four weeks, after which the path is back, are deals, and others are
-    changes of the regular price; the prices that follow the path are those to which its last weeks return.
+    changes of the regular price; the path goes on at the median of its last five weeks.
 
     Args:
         path: (…, T, n) prices.
@@ -35,7 +35,7 @@ def regular_prices(path: Array, before: Array) -> Array:
         >>> regular_prices(path, np.full((4, 1), 2.0)).ravel().tolist()
         [2.0, 2.0, 2.0, 1.8, 1.8, 1.8, 1.8, 1.8, 1.8]
     """
-    after = path[..., -LONGEST - 1 :, :].max(axis=-2, keepdims=True)
+    after = np.median(path[..., -LONGEST - 1 :, :], axis=-2, keepdims=True)
     ends = [np.broadcast_to(end, (*path.shape[:-2], LONGEST, path.shape[-1])) for end in (before, after)]
     whole = np.concatenate([ends[0], path, ends[1]], axis=-2)
     upper = minimum_filter1d(maximum_filter1d(whole, LONGEST + 1, axis=-2), LONGEST + 1, axis=-2)
