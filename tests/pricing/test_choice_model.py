@@ -15,8 +15,8 @@ SPECS = {
     "bench-10-full": lambda: load_scenario("bench-10-full"),
     "bent": lambda: sample_catalogue(8, 5, parts="all").with_changes(demand={"price_curvature": np.linspace(0, 1, 8)}),
     "stocks up": lambda: sample_catalogue(8, 5, parts="all").with_changes(reference_price=UNITS),
-    "by currency": lambda: sample_catalogue(8, 5, parts="all", family="nested-logit").with_changes(
-        reference_price=UNITS | {"scale": "linear"}
+    "by currency": lambda: sample_catalogue(8, 6, parts="all", family="nested-logit").with_changes(
+        reference_price={"units_gain": np.linspace(0, 0.1, 8), "units_loss": 0.05}
     ),
 } | {family: lambda family=family: sample_catalogue(8, 5, parts="all", family=family) for family in BUILT_IN}
 
