@@ -118,8 +118,7 @@ class _Priced(_Calendar):
     def __init__(self, spec: MarketSpec) -> None:
         super().__init__(spec)
         self.continuous = spec.prices.max_discount > 0 or spec.guardrails.allowed_prices() is None
-        stocks_up = spec.reference_price is not None and spec.reference_price.changes_units
-        self.convex = spec.demand.family in _CONVEX and not stocks_up
+        self.convex = spec.demand.family in _CONVEX and not spec.stocks_up
         self.stationary = is_stationary(spec)
         if self.continuous:
             self.price = np.geomspace(self.low, self.high, _MOST_PRICES)

@@ -214,6 +214,11 @@ def _check_arrivals(spec: MarketDescription) -> None:
         )
     if spec.arrivals.process == "poisson":
         return
+    if spec.stocks_up:
+        raise ScenarioError(
+            "reference_price.units_gain and units_loss must be 0 where arrivals.process = 'single', as each customer buys "
+            "one unit; got others; use process = 'poisson'"
+        )
     busiest = 1.0 if spec.regimes is None else spec.regimes.arrivals.max()
     if spec.arrivals.rate.max() * busiest > 1:
         raise ScenarioError(
@@ -226,7 +231,7 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
     """Parts that a demand family or an arrival process rules out, with condition and fix."""
     excluded = {}
     if process == "single":
-        for part in ("overdispersion", "loyalty", "strategic", "shocks", "stocking_up"):
+        for part in ("overdispersion", "loyalty", "strategic", "shocks"):
             excluded[part] = ("where arrivals.process = 'single'", "use process = 'poisson'")
     alone = () if family == "mnl" else ("strategic", "recommendation") if family == "cheapest" else _TOGETHER
     for part in alone:
@@ -235,14 +240,10 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
 
 
 def _check_excluded(spec: MarketDescription) -> None:
-    reference = spec.reference_price
-    keys = {
-        "overdispersion": ("arrivals.overdispersion", spec.arrivals.overdispersion.any()),
-        "stocking_up": ("reference_price.units_gain and units_loss", reference is not None and reference.changes_units),
-    }
     for part, (where, fix) in excluded_parts(spec.demand.family, spec.arrivals.process).items():
-        key, given = keys[part] if part in keys else (part, getattr(spec, part) is not None)
-        if given:
+        spread = part == "overdispersion"
+        if spec.arrivals.overdispersion.any() if spread else getattr(spec, part) is not None:
+            key = f"arrivals.{part}" if spread else part
             raise ScenarioError(f"{key} must be left out {where}; got both; {fix}")
 
 

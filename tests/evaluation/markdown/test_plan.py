@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from repricer.envs import Market, catalogue_of, seed_for
 from repricer.evaluation.markdown import MarkdownPlan, StockRow, Terms, plan_markdown
+from repricer.evaluation.markdown.demand import SeasonDemand
 from repricer.pricing import Action, PriceEndings, PricePath
 from repricer.pricing.price_rules.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec, load_scenario
@@ -38,6 +39,14 @@ def test_prices_only_fall_within_the_budget_and_the_rules(spec: MarketSpec) -> N
         assert path[-1] >= lowest
     assert plan.products[0].price_now == 38.0
     np.testing.assert_array_equal(plan.price[:, 1], 60.0)
+
+
+def test_units_put_by_at_a_fall_come_on_top_of_what_is_planned_with(spec: MarketSpec) -> None:
+    """Remembered prices have followed: nothing is put by at a price that lasts."""
+    price, levels = np.tile([40.0, 60.0, 80.0], (8, 1)), np.array([60.0, 45.0, 30.0])
+    more = spec.with_changes(reference_price={"units_gain": 1.0, "units_loss": 0.5})
+    plain, stocked = (SeasonDemand(each, seed=0).wanted(1, levels, price) for each in (spec, more))
+    np.testing.assert_array_equal(plain, stocked)
 
 
 @pytest.mark.parametrize(
