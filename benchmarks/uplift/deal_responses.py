@@ -37,7 +37,7 @@ _WEAR, _MEMORY = 0.3, 0.8
 class Response(Protocol):
     """The customers of one category, of n products."""
 
-    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float | np.floating = 1.0) -> Array:
+    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
         """(…, T, n) units per customer of the category.
 
         Args:
@@ -67,7 +67,7 @@ class RegularAndDeal:
     deal: Array
     growth: float
 
-    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float | np.floating = 1.0) -> Array:
+    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
         usual = self.share * np.exp(-sensitivity * self.slope * regular)
         weight = usual * np.exp(self.deal * deal + feature)
         total = weight.sum(axis=-1, keepdims=True)
@@ -103,13 +103,11 @@ class NestedDeals:
     category: float
     growth: float
 
-    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float | np.floating = 1.0) -> Array:
+    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
         shares = self.by_class(regular, deal, feature, sensitivity)
         return np.einsum("k,...kn->...n", self.weight, shares[0] * shares[1][..., None])
 
-    def by_class(
-        self, regular: Array, deal: Array, feature: Array, sensitivity: float | np.floating = 1.0
-    ) -> tuple[Array, Array]:
+    def by_class(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> tuple[Array, Array]:
         """(…, T, K, n) shares of the products in the category, and (…, T, K) share of the class that buys in it."""
         usual = self.utility - sensitivity * self.slope * regular[..., None, :]
         _, before = self._inside(usual)

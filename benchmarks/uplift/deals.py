@@ -94,7 +94,7 @@ class DealTruth(Truth):
         for store, level in zip(zones, np.bincount(members, self.history.level), strict=True):
             factor = self.history.listed[first, store, own] / self.listed[first, own] / self.deals.base[store, own]
             wanted += level * self.responses[number].bought(
-                np.log(regular * factor), deal, feature, self.deals.sensitivity[store]
+                np.log(regular * factor), deal, feature, float(self.deals.sensitivity[store])
             )
         wanted *= self.parameters.arrivals[number] * self.traffic[weeks, number][:, None]
         return self.stocking_up.units(wanted, depth, self._left(number, first)[1])[0]
