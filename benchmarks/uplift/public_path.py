@@ -27,7 +27,6 @@ class Fitted:
     """
 
     spec: MarketSpec
-    report: dict[str, Any]
     seconds: dict[str, float]
 
 
@@ -74,7 +73,7 @@ def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> Fit
         seed=seed,
         forecaster=candidates(seed=seed).get(settings.forecaster),
     )
-    return Fitted(fitted.spec, fitted.report, {"import": between - started, "fit": time.process_time() - between})
+    return Fitted(fitted.spec, {"import": between - started, "fit": time.process_time() - between})
 
 
 def _assumptions(bounds: str) -> Assumptions:
