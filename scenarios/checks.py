@@ -187,9 +187,11 @@ def _check_posterior(spec: MarketDescription) -> None:
         ("recommendation", "recommendation"),
         ("promotion", "promotion"),
         ("reference", "reference_price"),
+        ("reference_gain", "reference_price"),
         ("reference_units", "reference_price"),
     ):
-        if getattr(spec, section) is None and (getattr(spec.posterior, key) != 1).any():
+        neutral = 0 if key == "reference_gain" else 1
+        if getattr(spec, section) is None and (getattr(spec.posterior, key) != neutral).any():
             raise ScenarioError(
                 f"posterior.{key} must be left out where there is no section [{section}]; got factors; remove one"
             )

@@ -191,7 +191,10 @@ class ReferencePrice:
 
     memory: float = scalar("weight of the old reference price", low=0, high=1)
     gain: Array = array(
-        "N", "utility per log point (or unit of currency) that the price is below the reference", low=0, high=1e3
+        "N",
+        "utility per log point (or unit of currency) that the price is below the reference, beyond that of the price itself",
+        low=-1e3,
+        high=1e3,
     )
     loss: Array = array("N", "utility lost per log point (or unit of currency) above it", low=0, high=1e3)
     units_gain: Array = array(
@@ -393,6 +396,9 @@ class Posterior:
     promotion: Array = array("MN", "factor on promotion.lift", low=0, high=1e3, default=1.0, single=True)
     reference: Array = array(
         "MN", "factor on reference_price.gain and reference_price.loss", low=0, high=1e3, default=1.0, single=True
+    )
+    reference_gain: Array = array(
+        "MN", "utility added to reference_price.gain", low=-1e3, high=1e3, default=0.0, single=True
     )
     reference_units: Array = array(
         "MN", "factor on reference_price.units_gain and units_loss", low=0, high=1e3, default=1.0, single=True
