@@ -153,6 +153,7 @@ def refit(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
     own = {"tables_sha256": tables.fingerprint(), "proof_bias": record.get("proof_bias")}
+    own["proof_spread"] = record.get("proof_spread", 0.0)  # not in a fit of an earlier version
     known = len(record["zone"]["stores"]) if record.get("zone") else 1
     own |= past_fields(market, tables, funding_share=assumed_in(record)[0].funding_share, zones=known)
     spec = market.spec.with_changes(history=own)

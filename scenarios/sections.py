@@ -339,6 +339,7 @@ class HistorySection:
     proof_bias: float | None = scalar(
         "units simulated over units sold in the held-out weeks, less 1", low=-1, optional=True
     )
+    proof_spread: float = scalar("standard error, in logs, of the units predicted for them", low=0, default=0.0)
     unidentified: tuple[str, ...] | None = value(
         "products that keep their price because the sales do not tell how customers respond to other ones, others do by a "
         "rule; none where this is not known",
