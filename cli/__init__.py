@@ -10,6 +10,8 @@ import os
 import select
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import click
@@ -76,7 +78,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _silent_workers():
                 warnings.showwarning = partial(_note, set())
                 return super().invoke(ctx)
         except ValueError as error:
@@ -92,6 +94,18 @@ class _Commands(click.Group):
             _fail(f"{error.filename}: {said}; {advice}" if error.filename else said, 1)
         except KeyboardInterrupt:
             _fail("interrupted; run the same command again to continue", 130)
+
+
+@contextmanager
+def _silent_workers() -> Iterator[None]:
+    """Processes that are started here give no warnings: each would print them as Python does, as often as there are."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONWARNINGS")
+        os.environ |= {} if before is None else {"PYTHONWARNINGS": before}
 
 
 # joblib replaces a process that has grown, and a remainder of rows is a smaller batch: nothing for a user to do.

@@ -38,15 +38,37 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_placebo_lines(report),
         *_change_lines(report),
         *_exposure_lines(report),
-        _reference_line(report["reference_effect"]),
+        *_response_lines(report),
         f"customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely",
-        f"trend, mean absolute error one {period} ahead, baskets: {', '.join(_trend_error(row) for row in trend['scores'])}; "
-        f"the market uses the {trend['used']}",
+        _trend_line(trend, period),
         *_customer_lines(report),
         f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and {period}, bias "
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
         *_bias_lines(s["simulated_bias"]),
     ]
+
+
+# Above this share of the posterior, the prior decides.
+_MOSTLY = 0.7
+
+
+def _response_lines(report: dict[str, Any]) -> list[str]:
+    """How customers answer to regular prices and to deals, and where the former is mostly the prior's."""
+    lines, deals = [], report["deals"]
+    if deals is not None:
+        lines.append(
+            f"deals and regular prices have responses of their own: {deals['probability']:.0%} likely; per 10% off, buyers "
+            f"take {math.expm1(deals['units']['mean'] * 0.1):+.0%} units, and "
+            f"{math.expm1(-deals['dip']['mean'] * 0.1):+.0%} per 10% above the price they remember"
+        )
+    for row in report["regular_prices"]:
+        low, high = row["total_interval90"]
+        mostly = "; mostly the prior's" if row["total_prior_share"] > _MOSTLY else ""
+        lines.append(
+            f"  {quiet(row['category'])}, all regular prices together: elasticity {row['total']:.2f} [{low:.2f}, {high:.2f}], "
+            f"from {row['moves']:,} moves in {row['stores']} stores{mostly}"
+        )
+    return lines
 
 
 def _past_lines(report: dict[str, Any]) -> list[str]:
@@ -57,13 +79,6 @@ def _past_lines(report: dict[str, Any]) -> list[str]:
     rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
     unlike = unlike_past(rows)
     return [*past_lines(rows, report["refit"]["currency"]), *([f"check the plan first: {unlike}"] if unlike else [])]
-
-
-def _reference_line(reference: dict[str, Any]) -> str:
-    used = (
-        f"used; {reference['put_by']:.0%} likely that customers stock up on deals" if reference["used"] else "left out"
-    )
-    return f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), {used}"
 
 
 def show_report(report: dict[str, Any], folder: Path) -> None:
@@ -124,8 +139,11 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _estimation_lines(report: dict[str, Any]) -> list[str]:
-    """What the likelihood could not use, or did not settle on."""
-    said = []
+    """What the likelihood could not use, or did not settle on, and what a regression says of the instruments."""
+    warning = "Warning: "
+    said = [
+        line.removeprefix(warning) for line in report.get("identification", "").splitlines() if line.startswith(warning)
+    ]
     if report["costs_used"] is False:
         said.append("unit costs hardly move the prices: they were not used as an instrument")
     unsettled = [row["category"] for row in report["category_response"] if not row["converged"]]
@@ -168,15 +186,22 @@ def _placebo_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _change_lines(report: dict[str, Any]) -> list[str]:
-    """Price changes in the held-out weeks: predicted against realised changes in units."""
-    pooled = report["proof"]["price_changes"]["pooled"]
-    if pooled["slope"] is None:
-        return []
-    low, high = pooled["slope_interval90"]
-    return [
-        f"{pooled['changes']} price changes in the held-out weeks: units changed by {pooled['slope']:.2f} times the "
-        f"prediction (90% interval {low:.2f} to {high:.2f}); {pooled['coverage90']:.0%} inside their 90% intervals"
-    ]
+    """Price changes in the held-out weeks, deals and regular moves apart: predicted against realised changes in units."""
+    changes, lines = report["proof"]["price_changes"], []
+    for name, words in {"deals": "deals", "regular_moves": "moves of regular prices"}.items():
+        row = changes[name]
+        if row["slope"] is not None:
+            low, high = row["slope_interval90"]
+            lines.append(
+                f"{row['changes']} {words} in the held-out weeks: units changed by {row['slope']:.2f} times the prediction "
+                f"(90% interval {low:.2f} to {high:.2f}); {row['coverage90']:.0%} inside their 90% intervals"
+            )
+    if changes["regular_moves"]["changes"] < changes["regular_moves"]["enough"]:
+        lines.append(
+            f"only {changes['regular_moves']['changes']} regular prices moved in the held-out weeks: too few to check the "
+            "response to them, which rests on earlier weeks and on the prior"
+        )
+    return lines
 
 
 def _exposure_lines(report: dict[str, Any]) -> list[str]:
@@ -185,8 +210,20 @@ def _exposure_lines(report: dict[str, Any]) -> list[str]:
     effect = report["exposure_effect"]
     return [
         f"displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
-        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2f} in logs)"
+        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
     ]
+
+
+def _trend_line(trend: dict[str, Any], period: str) -> str:
+    """How well the size of the whole market was foreseen, in what it is counted in."""
+    counted = trend.get("counted", "baskets")
+    if counted == "rows":
+        return (
+            "trend: how many customers come is not known, as the sales name no receipts and hold one row per product, store "
+            "and day, whose number says nothing of them"
+        )
+    errors = ", ".join(_trend_error(row) for row in trend["scores"])
+    return f"trend, mean absolute error one {period} ahead, {counted}: {errors}; the market uses the {trend['used']}"
 
 
 def _trend_error(row: dict[str, Any]) -> str:

@@ -73,6 +73,7 @@ def fit_to_folder(
     **options: Unpack[FitArguments],
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
+    from ..data import traffic_unit
     from ..evaluation import fidelity
     from ..evaluation.uncertainty import plan_beside_past, proof_spread
     from ..fitting import fit
@@ -82,6 +83,7 @@ def fit_to_folder(
     model = _forecaster(forecaster, seed, shared)
     fitted = fit(tables, products, forecaster=model, on_step=lambda what: show_step(f"fitting {what}"), **options)
     report, proof = fitted.report, fitted.report["proof"]
+    report["trend"]["counted"] = traffic_unit(tables)
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
     if compiler is not None:
         compiler.wait()

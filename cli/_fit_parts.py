@@ -196,3 +196,14 @@ def _is_fitted(folder: Path, job: Job) -> bool:
 def fit_report(folder: Path) -> dict[str, Any]:
     """The report beside a fitted market."""
     return json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+
+
+def zone_of(market: Path) -> str | None:
+    """The price zone that a market is of; None for all stores.
+
+    Args:
+        market: Folder of the market, or of a policy that learned in it.
+    """
+    file = market / "fit.json"
+    record = json.loads(file.read_text(encoding="utf-8")).get("refit", {}) if file.is_file() else {}
+    return (record.get("zone") or {}).get("name")

@@ -11,6 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from ._fit_parts import zone_of
 from ._options import FILE, OUT, emit, json_option, progress_console, say, seed_option, show
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     "--salvage", type=float, default=0.1, show_default=True, help="Value of a unit left over, share of regular price."
 )
 @click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
-@click.option("--zone", help="Name of the stores that the market stands for.  [default: all stores]")
+@click.option(
+    "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
+)
 @seed_option
 @json_option
 def command(
@@ -71,7 +74,11 @@ def command(
 
         plan = plan_markdown(spec, rows, until, start=start, terms=terms, seed=seed, on_step=step)
         step("price list")
-        write_list(out, markdown_rows(plan, zone=zone or ALL_STORES, seed=seed), currency=spec.market.currency)
+        write_list(
+            out,
+            markdown_rows(plan, zone=zone or zone_of(Path(market)) or ALL_STORES, seed=seed),
+            currency=spec.market.currency,
+        )
     if as_json:
         emit(_document(plan, out))
         return

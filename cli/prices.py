@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._fit_parts import part_folders
+from ._fit_parts import part_folders, zone_of
 from ._options import OUT, emit, json_option, progress_console, risk_option, say, say_aside, seed_option
 from ._policies import holds_learned, policy_of
 from .fit import ZONES
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("scenario", metavar="MARKET|RUN")
 @click.option("--policy", "policies", multiple=True, metavar="P", help="Run folder or bundle that may be recommended.")
 @click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
-@click.option("--zone", help="Name of the stores that the market stands for.  [default: all stores]")
+@click.option(
+    "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
+)
 @click.option(
     "--draws", type=click.IntRange(min=1), help="Posterior draws to compare over.  [default: 200, or all of fewer]"
 )
@@ -145,7 +147,8 @@ def _markets(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
     names = list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
     if names and zone is not None and zone not in names:
         raise ValueError(f"--zone must be one of {', '.join(names)}; got {zone}; choose one, or leave it out for all")
-    folders = {name: whole / name for name in names if zone in (None, name)} or {zone or ALL_STORES: whole}
+    own = zone or zone_of(whole) or ALL_STORES
+    folders = {name: whole / name for name in names if zone in (None, name)} or {own: whole}
     found = {}
     for stores, folder in folders.items():
         for part in part_folders(folder):

@@ -11,6 +11,9 @@ Changes = Counter[str]
 """How many rows were changed, by what is said of them; the number goes where the braces are."""
 
 
+_NO_COST = "rows with unit_cost 0, taken as unknown: {}; of what costs nothing, the product table says so"
+
+
 def clean(rows: pl.DataFrame, name: str, changes: Changes) -> pl.DataFrame:
     """Complete and sort good rows of the table `name`; add to `changes` what was changed."""
     if name == "sales":
@@ -24,6 +27,10 @@ def clean(rows: pl.DataFrame, name: str, changes: Changes) -> pl.DataFrame:
 
 def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
     changes["rows with price_paid 0, kept as given away: {}"] += int((sales["price_paid"] == 0).sum())
+    if "unit_cost" in sales:
+        free = (sales["unit_cost"] == 0).fill_null(False)
+        changes[_NO_COST] += int(free.sum())
+        sales = sales.with_columns(unit_cost=pl.when(~free).then("unit_cost"))
     if "regular_price" not in sales:
         changes["no column regular_price; price_paid is used instead"] = 1
         sales = sales.insert_column(

@@ -222,6 +222,7 @@ def _import(
                 yield rows
 
         take(name, clean_rows())
+    made = _product_table(tables, take)
     ordered = {name: tables[name] for name in SCHEMAS if name in tables}
     rejects = {name: table.rejects for name, table in ordered.items()}
     return ImportReport(
@@ -234,10 +235,27 @@ def _import(
         rejects=pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)[
             REJECT_COLUMNS
         ],
-        notes=(*(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()), *stores.notes()),
+        notes=(
+            *(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()),
+            *made,
+            *stores.notes(),
+        ),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
         flagged=habits.flagged(tables["sales"].returns),
     )
+
+
+def _product_table(tables: dict[str, IncomingTable], take: Callable[[str, Iterator[pl.DataFrame]], None]) -> list[str]:
+    """Make the product table of the categories in the sales where no file gives it, and say so."""
+    found = tables["sales"].products()
+    if found is None or found.is_empty():
+        return []
+    if "products" in tables:
+        return ["sales: the column category is not used beside a product table"]
+    take("products", iter([found.drop("categories")]))
+    several = int((found["categories"] > 1).sum())
+    more = f"; {several:,} of them have several categories, of which the commonest counts" if several else ""
+    return [f"products: {len(found):,} products, made of the column category of the sales{more}"]
 
 
 def _to_folder(

@@ -28,6 +28,7 @@ from .suspects.lines import suspects
 
 _BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String, "hash": pl.UInt64}
 _APART: dict[str, Any] = {"_part": pl.UInt32, "row": pl.Int64, "reason": pl.String, "text": pl.String}
+_CATEGORY = ["product", "category"]
 _LOOKED_AT = 1_000_000
 """Sale lines that are looked at for prices and units that are hardly meant; of more, an even share."""
 _MOSTLY = 100
@@ -61,6 +62,7 @@ class IncomingTable:
     _apart: list[pl.DataFrame] = field(default_factory=list)
     _sample: list[pl.DataFrame] = field(default_factory=list)
     _by_day: list[pl.DataFrame] = field(default_factory=list)
+    _categories: list[pl.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.schema = SCHEMAS[self.name]
@@ -121,6 +123,9 @@ class IncomingTable:
                 some = good.filter("_some").select(pl.col("product").cast(pl.Categorical), "units", "price_paid")
                 self._sample.append(some)
                 self._by_day.append(good.group_by("date").agg(lines=pl.len()))
+                if _CATEGORY[1] in good:
+                    self._categories.append(good.group_by(_CATEGORY).agg(lines=pl.len()))
+                    good = good.drop(_CATEGORY[1])
             yield good.drop("_some")
         if self.name == "sales" and self.layout.duplicates is None and copied > _COPIES:
             self._refuse_copies(copied)
@@ -154,6 +159,15 @@ class IncomingTable:
         rows = pl.concat([self._bad(), *self._apart]).sort("_part", "row")
         file = rows["_part"].replace_strict(list(range(len(names))), names, return_dtype=pl.String)
         return rows.select(file.alias("file"), "row", "reason", "text").to_pandas()
+
+    def products(self) -> pl.DataFrame | None:
+        """The products of the sales with their commonest category and the number of their categories; None without any."""
+        if not self._categories:
+            return None
+        texts = pl.concat([rows.with_columns(pl.col(_CATEGORY).cast(pl.String)) for rows in self._categories])
+        lines = texts.drop_nulls(_CATEGORY).group_by(_CATEGORY).agg(pl.col("lines").sum())
+        best_first = lines.sort("product", "lines", "category", descending=[False, True, False])
+        return best_first.group_by("product", maintain_order=True).agg(pl.col("category").first(), categories=pl.len())
 
     def notes(self) -> list[str]:
         """What was noticed and changed, once the table is finished."""

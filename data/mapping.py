@@ -16,6 +16,7 @@ from .schema import SCHEMAS, DataError
 CONVERSIONS: dict[tuple[str, str], tuple[str, ...]] = {
     ("sales", "price_paid"): ("line-total",),
     ("sales", "regular_price"): ("line-total", "discount", "line-discount"),
+    ("sales", "unit_cost"): ("line-total",),
 }
 """Named conversions by table and column; a factor is always allowed."""
 

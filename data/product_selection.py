@@ -24,7 +24,12 @@ _PRICE_FACTOR = 2.0
 # flavours of a brand; only its best seller is chosen.
 _ONE_PRICE_LINE = 0.95
 
-_OTHERS = "better sellers were chosen, or they are priced as one line with these or in another range"
+_OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE, _BETTER = (
+    "other categories were chosen",
+    f"they cost over {_PRICE_FACTOR:g} times as much as their category's best seller, or less than 1/{_PRICE_FACTOR:g}",
+    "they are priced as one line with a better seller",
+    "better sellers of their category were chosen",
+)
 
 
 def choose_products(
@@ -58,7 +63,9 @@ def choose_products(
         >>> products = choose_products(load_tables("shop"), n_categories=3)  # doctest: +SKIP
     """
     if tables.products is None:
-        raise DataError("fit needs a product table; got tables without one; import them with --products")
+        raise DataError(
+            "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
+        )
     candidates, log_price = _candidates(tables.sales, tables.products, min_weeks_share)
     groups = [
         _pick(group, log_price, per_category)
@@ -99,8 +106,8 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
         'their price hardly moves'
     """
-    measures, _ = _measures(tables.sales, min_weeks_share)
-    measures = measures.drop(chosen["product"], errors="ignore")
+    every, panel = _measures(tables.sales, min_weeks_share)
+    measures = every.drop(chosen["product"], errors="ignore")
     known = measures.index if tables.products is None else tables.products.dropna(subset="category")["product"]
     reason = np.select(
         [
@@ -115,17 +122,38 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
             "their price hardly moves",
             "they have no one regular price in a week",
         ],
-        _OTHERS,
+        _BETTER,
     )
     if tables.products is not None:
-        category = (
-            measures.index.to_series().map(tables.products.set_index("product")["category"]).where(reason == _OTHERS)
+        category = every.index.to_series().map(
+            tables.products.drop_duplicates("product").set_index("product")["category"]
         )
-        taken = tables.products.loc[tables.products["product"].isin(chosen["product"]), "category"]
-        alone = category.map(category.value_counts()).eq(1) & ~category.isin(taken)
+        left = category[measures.index].where(reason == _BETTER)
+        taken = category[every.index.isin(chosen["product"])]
+        alone = left.map(left.value_counts()).eq(1) & ~left.isin(taken)
         reason = np.where(alone, "no other product of their category could be priced", reason)
+        candidates = every.loc[[*taken.index, *measures.index[reason == _BETTER]]]
+        log_price = panel.pivot_table(index="week", columns="product", values="log_price")
+        reason = np.where(
+            reason == _BETTER, _passed_over(candidates, category, taken, log_price)[measures.index], reason
+        )
     units = tables.sales.groupby("product")["units"].sum().sort_values(ascending=False, kind="stable")
     return pd.Series(reason, measures.index).reindex(units.index).dropna()
+
+
+def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series, log_price: pd.DataFrame) -> pd.Series:
+    """Why a product that could be priced is not, by its id: what `_pick` does, told one by one."""
+    here = category[candidates.index]
+    best = candidates["price"].groupby(here).transform(lambda price: price[candidates["units"][price.index].idxmax()])
+    near = candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)
+    # Correlations with the chosen products of the same category that sell more.
+    line = pd.Series(False, candidates.index)
+    for product in candidates.index.difference(taken.index):
+        rivals = taken.index[taken == here[product]]
+        better = rivals[candidates["units"][rivals] >= candidates["units"][product]]
+        line[product] = (log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any()
+    found = np.select([~here.isin(taken), ~near, line], [_OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE], _BETTER)
+    return pd.Series(found, candidates.index).reindex(category.index)
 
 
 def _candidates(

@@ -79,6 +79,9 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
             **_OPTIONAL,
         ),
         unit_cost=_money("Cost of one unit to the shop at that time.", **_OPTIONAL),
+        category=_text(
+            "Group of products that are substitutes: makes the product table where no file gives one.", **_OPTIONAL
+        ),
         customer=_id("Customer; a pseudonym once imported.", **_OPTIONAL),
         store=_id("Store of the sale.", **_OPTIONAL),
         basket=_id("Receipt that the line belongs to.", **_OPTIONAL),

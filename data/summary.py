@@ -36,7 +36,8 @@ class SalesSummary:
         revenue: Revenue, in currency.
         units: Units sold.
         average_transaction_price: Revenue per unit, in currency.
-        discount_share: Discounts as a share of the regular value of everything sold.
+        discount_share: Discounts as a share of the regular value of everything sold; where the sales give no regular
+            price above a price paid, regular prices are those of `product_weeks`.
         price_index: By week, the cost of the whole period's units at that week's prices, relative
             to the first week (a fixed-basket, or Lowe, index; ILO et al., Consumer Price Index
             Manual 2020, chapter 2). Prices of weeks without a sale are those of `product_weeks`.
@@ -153,6 +154,8 @@ def sales_summary(tables: Tables) -> SalesSummary:
     by_product, daily, count = _added_up(lines, stored=isinstance(tables, StoredTables))
     # Events of customers are in no figure of the summary.
     panel = product_weeks(replace(tables, behaviour=None))
+    if (by_product["regular_revenue"] <= by_product["revenue"]).all():
+        by_product = _at_regular_prices(by_product, panel)
     total, units, regular = by_product[["revenue", "units", "regular_revenue"]].sum()
     return SalesSummary(
         first_day=daily.index[0],
@@ -176,6 +179,15 @@ def sales_summary(tables: Tables) -> SalesSummary:
         stockouts=panel.groupby("week")["stockout"].sum() if "stockout" in panel else None,
         promoted_units_share=_promoted(panel),
     )
+
+
+def _at_regular_prices(by_product: pd.DataFrame, panel: pd.DataFrame) -> pd.DataFrame:
+    """The totals with the regular value of the panel, which knows regular prices where the sales give none."""
+    value = panel["units"] * panel["regular_price"]
+    sums = panel.assign(value=value).groupby("product")[["value", "revenue"]].sum()
+    # The panel leaves out an incomplete last week and stray dates.
+    ratio = (sums["value"] / sums["revenue"]).where(sums["revenue"] > 0).reindex(by_product.index).fillna(1.0)
+    return by_product.assign(regular_revenue=by_product["revenue"] * ratio)
 
 
 def _added_up(lines: pl.LazyFrame, *, stored: bool) -> tuple[pd.DataFrame, pd.Series, int]:

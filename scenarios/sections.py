@@ -185,7 +185,9 @@ class Promotion:
 class ReferencePrice:
     """The reference price r that customers remember: r' = memory * r + (1 - memory) * price.
 
-    Utility changes with log(r / price), or with r - price on the linear scale.
+    Utility changes with log(r / price), or with r - price on the linear scale. With units_gain and units_loss, so does
+    the number of units that the buyers of a product take, which changes nobody's choice: they stock up at a low price,
+    and buy less while they use it up.
     """
 
     memory: float = scalar("weight of the old reference price", low=0, high=1)
@@ -193,7 +195,22 @@ class ReferencePrice:
         "N", "utility per log point (or unit of currency) that the price is below the reference", low=0, high=1e3
     )
     loss: Array = array("N", "utility lost per log point (or unit of currency) above it", low=0, high=1e3)
+    units_gain: Array = array(
+        "N",
+        "log units bought more per log point (or unit of currency) that the price is below the reference",
+        low=0,
+        high=100,
+        default=0.0,
+    )
+    units_loss: Array = array(
+        "N", "log units bought less per log point (or unit of currency) above it", low=0, high=100, default=0.0
+    )
     scale: str = choice("scale of the difference between price and reference", "log", "linear", default="log")
+
+    @property
+    def changes_units(self) -> bool:
+        """Whether a price below or above the reference changes the units bought beyond the choice."""
+        return bool(np.any(self.units_gain) or np.any(self.units_loss))
 
 
 @dataclass(frozen=True)
@@ -304,8 +321,9 @@ class HistorySection:
     past_revenue: Array | None = array("YN", "revenue of the same, currency", low=0, optional=True)
     past_deals: Array | None = array("YN", "share of the periods on deal", low=0, high=1, optional=True)
     regular_moves: int | None = scalar(
-        "times that a regular price moved in the sales, over products and price zones", low=0, optional=True
+        "times that a regular price moved in the sales, by product, store and eight weeks", low=0, optional=True
     )
+    prior_share: float = scalar("share of the prior in the response to regular prices", low=0, high=1, default=0.0)
     zones: int = scalar("price zones fitted together, of which this is one", low=1, default=1)
     account_error: float | None = scalar(
         "logarithm of realised over predicted revenue in the last account", optional=True
@@ -389,6 +407,9 @@ class Posterior:
     promotion: Array = array("MN", "factor on promotion.lift", low=0, high=1e3, default=1.0, single=True)
     reference: Array = array(
         "MN", "factor on reference_price.gain and reference_price.loss", low=0, high=1e3, default=1.0, single=True
+    )
+    reference_units: Array = array(
+        "MN", "factor on reference_price.units_gain and units_loss", low=0, high=1e3, default=1.0, single=True
     )
     simulated: bool = flag(
         "whether each simulated episode follows a draw, as the stress `posterior` has it; otherwise the means are simulated",

@@ -57,9 +57,10 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
             tables = load_tables(folder / TABLES)
         lines = list(report.lines())
     totals = sales_totals(tables)
+    # Without regular prices in the sales, this is no time to guess them.
+    discounts = f", discounts {totals.discount_share:.1%} of the regular value" if totals.discount_share else ""
     lines.append(
-        f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units, "
-        f"discounts {totals.discount_share:.1%} of the regular value"
+        f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units{discounts}"
     )
     by = cycle.config.fit.by
     zones = {} if by == "chain" else price_zones(tables.sales, by)

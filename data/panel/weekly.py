@@ -135,6 +135,26 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
     return replace(weeks, count=int(ends["week"][-2]) + 1)
 
 
+def traffic_unit(tables: Tables) -> str:
+    """What `traffic` counts: "baskets", without receipts "sale lines", or "rows" of sums by product, store and day.
+
+    Args:
+        tables: A shop's tables.
+
+    Example:
+        >>> row = {"date": pd.Timestamp("2024-03-04"), "product": "apple", "units": 20.0}
+        >>> traffic_unit(Tables(pd.DataFrame([row]))), traffic_unit(Tables(pd.DataFrame([row, row])))
+        ('rows', 'sale lines')
+    """
+    lines = tables.sale_lines(["date", "product", "store", "basket"])
+    names = lines.collect_schema().names()
+    if "basket" in names and not lines.select(pl.col("basket").is_null().all()).collect().item():
+        return "baskets"
+    keys = [name for name in names if name != "basket"]
+    several = lines.group_by(keys).agg(pl.len()).select((pl.col("len") > 1).any())
+    return "sale lines" if several.collect(engine="streaming").item() else "rows"
+
+
 def _ordinary_weeks(lines: pl.LazyFrame, days: int) -> Weeks:
     """The weeks of some sale lines without stray dates."""
     date = pl.col("date")

@@ -191,7 +191,8 @@ def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
         "segments": fit.get("segments"),
         "forecast": proof.get("backtest"),
         "fidelity": proof.get("fidelity"),
-        "trend": fit.get("trend"),
+        # A number of rows that is the same whatever is sold is no size of the market.
+        "trend": fit.get("trend") and fit["trend"].get("counted") != "rows",
         "stress": data.stress,
         "assumptions": context["assumptions"],
         "made": True,

@@ -1,10 +1,11 @@
-"""Programs of Debian that a check needs: installed where this may be done, else the check is skipped and says so."""
+"""What a check needs of Debian: installed or downloaded where this may be done, else the check is skipped and says so."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 from .checks import Skip
 
@@ -23,3 +24,13 @@ def program(name: str, package: str) -> str:
     if found is None:
         raise Skip(f"{name} is not installed and could not be; apt-get install {package}")
     return found
+
+
+def downloaded(package: str, folder: Path) -> Path:
+    """The file of a package, which is not installed: a check reads data in it."""
+    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        for command in (["apt-get", "download", package], ["apt-get", "update"], ["apt-get", "download", package]):
+            subprocess.run(command, cwd=folder, capture_output=True, check=False)
+            if found := list(folder.glob(f"{package}_*.deb")):
+                return found[0]
+    raise Skip(f"{package} could not be downloaded; apt-get download {package}")

@@ -60,6 +60,18 @@ def test_a_warning_is_one_line_said_once_without_the_place_that_gave_it(monkeypa
     assert run("scenarios").stderr == "repricer: note: the last week is incomplete\n"
 
 
+def test_processes_that_a_command_starts_print_no_warnings_of_their_own():
+    """As Python prints them, with a path of the package and a line of its code."""
+    script = (
+        "import warnings; from joblib import Parallel, delayed; from repricer.cli import main, scenarios\n"
+        "def fitted(*_, **__): Parallel(n_jobs=2)(delayed(warnings.warn)('the first-stage F is low') for _ in range(2))\n"
+        "scenarios.command.callback = fitted\n"
+        "main(['scenarios'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_what_is_in_the_way_of_a_result_is_said_before_the_work(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for path in ("file/prices.csv", "file/new/prices.csv"):

@@ -11,6 +11,7 @@ from repricer.cli._fit_lines import (
     _estimation_lines,
     _reference_line,
     _trend_error,
+    _trend_line,
     cost_lines,
     not_priced_lines,
     quiet,
@@ -34,6 +35,19 @@ def test_categories_are_named_as_the_shop_writes_them():
 def test_all_well_is_not_worth_a_line():
     assert _estimation_lines(report(None, True)) == []
     assert _estimation_lines(report(True, True)) == []
+
+
+def test_the_trend_names_what_it_counts_and_rows_of_sums_are_no_traffic():
+    trend = {"scores": [{"candidate": "naive", "mae": 111.0}], "used": "naive"}
+    for unit in ("baskets", "sale lines"):
+        line = _trend_line(trend | {"counted": unit}, "week")
+        assert line == f"trend, mean absolute error one week ahead, {unit}: naive 111; the market uses the naive"
+    assert "not known, as the sales name no receipts" in _trend_line(trend | {"counted": "rows"}, "week")
+
+
+def test_problems_of_instruments_are_lines_of_the_report():
+    found = report(True, True) | {"identification": "Identified by 2SLS.\nWarning: the first-stage F of 3 is below 10."}
+    assert _estimation_lines(found) == ["the first-stage F of 3 is below 10."]
 
 
 def test_weak_costs_and_unsettled_categories_are_said():

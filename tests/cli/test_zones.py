@@ -52,6 +52,18 @@ def test_a_zone_is_refreshed_from_the_tables_of_all_stores(folder):
     np.testing.assert_allclose(again.arrivals.rate, fitted.arrivals.rate, rtol=1e-6)
 
 
+def test_a_list_of_one_zone_names_it(folder, tmp_path):
+    for market, options, zone in (
+        (folder / "market" / "zone-2", [], "zone-2"),
+        (folder / "market" / "zone-2", ["--zone", "north"], "north"),
+        (folder / "market", ["--zone", "zone-1"], "zone-1"),
+    ):
+        out = tmp_path / f"{zone}.csv"
+        done = CliRunner().invoke(main, ["prices", str(market), "--out", str(out), "--draws", "2", *options])
+        assert done.exit_code == 0, done.output
+        assert {row.zone for row in read_list(out)} == {zone}
+
+
 def test_stores_that_came_since_the_fit_are_named(folder):
     record = json.loads((folder / "market" / "zone-2" / "fit.json").read_text())["refit"]
     came = TABLES.sales[TABLES.sales["store"] == "s1"].tail(40).assign(store="s9")

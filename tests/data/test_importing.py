@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from repricer.data import SCHEMAS, DataError, TableMapping, import_tables
+from repricer.data import SCHEMAS, DataError, TableMapping, import_folder, import_tables, load_tables
 
 GOOD = """date,product,units,price_paid,regular_price,customer,basket
 2024-01-01,A,1,2.50,3.00,1001,r1
@@ -291,3 +291,34 @@ def test_every_row_is_kept_or_rejected_once(write, key, rows):
     assert report.rejects["row"].is_unique
     fine = {row for row in rows if row[0][:2] == "20" and row[1] in "AB" and row[1] and row[3] in ("1", "0")}
     assert len(tables.sales) == len({row for row in fine if row[2] in ("1", "2.5")})
+
+
+def test_categories_in_the_sales_make_the_product_table(write, key, tmp_path):
+    rows = ["A,fruit", "A,fruit", "A,veg", "B,veg", "C,"]
+    text = "date,units,price_paid,product,category\n" + "".join(
+        f"2024-01-0{day},1,0.5,{row}\n" for day, row in enumerate(rows, start=1)
+    )
+    sales = write("sales.csv", text)
+    tables, report = import_tables({"sales": sales}, key=key)
+    assert tables.products.to_dict("list") == {"product": ["A", "B"], "category": ["fruit", "veg"]}
+    assert "category" not in tables.sales
+    made = "products: 2 products, made of the column category of the sales; 1 of them have several categories"
+    assert [note for note in report.notes if note.startswith(made)]
+    import_folder({"sales": sales}, tmp_path / "shop", key=key)
+    assert load_tables(tmp_path / "shop").products.equals(tables.products)
+
+    products = write("products.csv", "product,category\nA,tea\nB,tea\nC,tea\n")
+    tables, report = import_tables({"sales": sales, "products": products}, key=key)
+    assert set(tables.products["category"]) == {"tea"}
+    assert "sales: the column category is not used beside a product table" in report.notes
+
+
+def test_costs_of_0_in_the_sales_are_unknown(write, key):
+    """They are costs that were rounded to 0, or not entered; their logarithm is none."""
+    text = "date,product,units,price_paid,unit_cost\n2024-01-01,A,1,2,0\n2024-01-02,A,1,2,1.5\n2024-01-03,A,1,2,0.0\n"
+    tables, report = import_tables({"sales": write("sales.csv", text)}, key=key)
+    assert tables.sales["unit_cost"].isna().tolist() == [True, False, True]
+    assert (
+        "sales: rows with unit_cost 0, taken as unknown: 2; of what costs nothing, the product table says so"
+        in report.notes
+    )

@@ -56,6 +56,12 @@ def test_factors_and_totals_go_together(imported):
     assert tables.sales[["price_paid", "regular_price"]].to_numpy().tolist() == [[2.5, 3.0]]
 
 
+def test_costs_may_be_line_totals(imported):
+    text = "date,product,units,price_paid,unit_cost\n2024-01-01,A,4,10,6\n2024-01-02,A,1,2.5,1.5\n"
+    tables, _ = imported(text, '[sales.convert]\nprice_paid = "line-total"\nunit_cost = "line-total"\n')
+    assert tables.sales["unit_cost"].tolist() == [1.5, 1.5]
+
+
 def test_a_total_of_no_units_is_the_fault_of_the_units_alone(imported):
     text = "date,product,units,price_paid\n2024-01-01,A,0,10\n2024-01-01,B,none,10\n2024-01-01,C,2,10\n"
     tables, report = imported(text, '[sales.convert]\nprice_paid = "line-total"\n')

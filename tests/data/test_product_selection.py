@@ -110,8 +110,22 @@ def test_what_is_not_chosen_has_its_reason(parts):
         "their price hardly moves": 1,
         "they have no one regular price in a week": 1,
         "they have no category": 1,
-        "better sellers were chosen, or they are priced as one line with these or in another range": 1,
+        "better sellers of their category were chosen": 1,
     }
+
+
+def test_each_reason_is_named_by_itself(parts):
+    """A big pack, a flavour at the price of a1, a worse seller, and products of a category that is not taken."""
+    flavour = parts["a1"].assign(product="a5", units=4.0)
+    tables = tables_of(parts | {"a4": product("a4", 9, price=9.0, units=6), "a5": flavour})
+    reasons = reasons_not_chosen(tables, choose_products(tables, per_category=2))
+    assert reasons.to_dict() == {
+        "a3": "better sellers of their category were chosen",
+        "a4": "they cost over 2 times as much as their category's best seller, or less than 1/2",
+        "a5": "they are priced as one line with a better seller",
+    }
+    one = reasons_not_chosen(tables, choose_products(tables, n_categories=1, per_category=2))
+    assert set(one[["a1", "a2", "a3"]]) == {"other categories were chosen"}
 
 
 def test_a_product_alone_in_its_category_is_not_outdone_by_better_sellers(parts):
@@ -119,7 +133,7 @@ def test_a_product_alone_in_its_category_is_not_outdone_by_better_sellers(parts)
     reasons = reasons_not_chosen(tables, choose_products(tables, per_category=2))
     assert reasons.to_dict() == {
         "c1": "no other product of their category could be priced",
-        "a3": "better sellers were chosen, or they are priced as one line with these or in another range",
+        "a3": "better sellers of their category were chosen",
     }
     assert reasons.index.tolist() == ["c1", "a3"]  # best sellers first
 
@@ -131,7 +145,7 @@ def test_an_unremarkable_sixth_product_is_taken(parts):
 
 
 def test_no_product_table_is_refused(parts):
-    said = "fit needs a product table; got tables without one; import them with --products"
+    said = "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
     with pytest.raises(DataError, match=f"^{said}$"):
         choose_products(Tables(tables_of(parts).sales))
 

@@ -33,6 +33,22 @@ def test_totals_by_hand(sales):
     assert summary.discount_share == pytest.approx(1 - 100 / 128)
 
 
+def test_discounts_without_regular_prices_are_those_of_the_weekly_figures():
+    """One week in four at 3 instead of 4, twice as many units: 60 of 200 units at a discount of 25%."""
+    days = pd.date_range("2024-01-01", periods=20, freq="7D")
+    low = pd.Series(days).index % 4 == 3
+    sales = pd.DataFrame({"date": days, "product": "A", "units": 10.0, "price_paid": 4.0, "regular_price": 4.0})
+    sales.loc[low, ["units", "price_paid", "regular_price"]] = [20.0, 3.0, 3.0]
+    products = pd.DataFrame({"product": ["A"], "category": ["tea"]})
+    summary = sales_summary(Tables(sales, products))
+    share = 1 - summary.weekly["revenue"].sum() / (4.0 * summary.units)
+    assert share == pytest.approx(0.1)
+    assert summary.weekly["discount_share"].max() == pytest.approx(0.25)
+    assert summary.discount_share == pytest.approx(share)
+    assert summary.top_products["discount_share"].tolist() == pytest.approx([share])
+    assert summary.categories["discount_share"].tolist() == pytest.approx([share])
+
+
 @pytest.mark.parametrize("rate", [1, 0.1, 0.7, 1.1, 1 / 3])
 def test_abc_classes_by_hand(sales, rate):
     """B starts at 80% and C at 95%, whatever the rounding of the currency: each is the first of its class."""

@@ -78,3 +78,17 @@ def test_the_import_says_odd_dates(write, key):
     assert "dates after today" in future
     assert future.endswith("1 line, the first on 2090-09-23; correct or delete it")
     assert report.kept == {"sales": 302}
+
+
+def test_days_with_a_fifth_of_the_usual_lines_are_named():
+    """A hundred lines a day, ten on Sundays, and nineteen on one Tuesday."""
+    dates = pd.date_range("2023-01-02", periods=70)
+    lines = [10 if day.day_of_week == 6 else 100 for day in dates]
+    days = pl.DataFrame({"date": dates, "lines": lines})
+    assert odd_dates(days) == []
+    thin = days.with_columns(lines=pl.when(pl.col("date") == pl.lit(dates[29])).then(19).otherwise("lines"))
+    (note,) = odd_dates(thin)
+    assert note.startswith(
+        "days with less than a fifth of the lines that are usual on their weekday: 2023-01-31 (19, usually 100); models"
+    )
+    assert odd_dates(days.with_columns(pl.col("lines") // 10)) == []  # of few lines, few are nothing unusual

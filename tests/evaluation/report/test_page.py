@@ -94,6 +94,14 @@ def test_a_section_stands_only_where_its_data_are(bare, bare_page, fit_report, t
         assert FAULTY.search(page.text) is None, keys
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_a_number_of_table_rows_is_no_market_trend(bare, fit_report, tmp_path):
+    for counted, owned in (("sale lines", {"trend"}), ("rows", set())):
+        fit = {"trend": fit_report["trend"] | {"counted": counted}}
+        page = read(write_report(tmp_path / "one.html", replace(bare, fit=fit)))
+        assert set(sections(page)) == {"comparison", "paths", "paid", "made"} | owned
+
+
 def test_elasticities_are_those_of_the_market_beside_a_regression(page, fit_report):
     text, first = read(page).text, fit_report["price_response"][1]
     low, high = first["elasticity_interval90"]

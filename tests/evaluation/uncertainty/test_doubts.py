@@ -59,6 +59,10 @@ def test_without_doubt_the_chance_of_a_loss_is_stated(sound):
     ("history", "said"),
     [
         ({"regular_moves": 4}, "Not yet reliable, as your regular prices moved only 4 times in these sales"),
+        (
+            {"prior_share": 0.6},
+            "Not yet reliable, as these sales say little about lasting price changes, whose effect is",
+        ),
         ({"regular_moves": 0}, "Not yet reliable, as your regular prices never moved in these sales"),
         (
             account_fields(MISSED),

@@ -1,0 +1,125 @@
+"""Do predicted gains agree with themselves? Zones of one chain; the same stores with other tables.
+
+Gains are those of the recommended prices over the current ones, by `repricer.evaluate`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import repricer
+from scipy import stats
+
+from .checks import check
+from .loop import REPRICER
+from .shops import CUT, HELD_OUT, Z90, fit_folder
+from .shops_data import folder, juice, juice_tables
+
+_DRAWS, _EPISODES = 60, 50
+_SIGNIFICANT, _TIMES = 0.05, 2.0
+
+
+class PredictedGain(NamedTuple):
+    """A gain as a share of what current prices earn, with its 90% interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, market: Path) -> PredictedGain:
+        """Of the prices that are recommended in a market."""
+        found = repricer.evaluate(str(market), [], episodes=_EPISODES, draws=_DRAWS).uncertainty
+        assert found is not None, "a fitted market has a posterior"
+        share = found.gain(found.recommendation.policy).relative
+        assert share is not None, "a shop earns something"
+        return cls(share["mean"], *share["interval90"])
+
+    @property
+    def width(self) -> float:
+        """Of the interval."""
+        return self.high - self.low
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1%} [{self.low:.1%}, {self.high:.1%}]"
+
+
+@functools.cache
+def zone_gains() -> dict[str, PredictedGain]:
+    """By zone, for the weeks after the data."""
+    names = json.loads((fit_folder() / "zones.json").read_text(encoding="utf-8"))
+    found = {name: PredictedGain.of(fit_folder() / name) for name in names}
+    print("\n".join(f"  {name}: {gain}" for name, gain in found.items()))
+    return found
+
+
+@check(
+    "shops", "orange juice: p-value of equal predicted gains of all zones, given their intervals", ">=", _SIGNIFICANT
+)
+def zones_alike() -> float:
+    """Cochran's Q."""
+    gains = list(zone_gains().values())
+    mean, error = np.array([g.mean for g in gains]), np.array([max(g.width, 1e-6) / (2 * Z90) for g in gains])
+    weights = error**-2
+    q = float((weights * (mean - np.average(mean, weights=weights)) ** 2).sum())
+    print(f"  Q {q:.1f} on {len(gains) - 1} degrees of freedom; standard deviation over zones {mean.std(ddof=1):.1%}")
+    return float(stats.chi2.sf(q, len(gains) - 1))
+
+
+def _fitted(name: str, rows: pd.DataFrame, *, regular: bool, plan: pd.DataFrame | None) -> Path:
+    """The market of some stores, for the weeks after the cut."""
+    out = Path(os.environ["SHOPS_FIT"]) / name if "SHOPS_FIT" in os.environ else folder() / name
+    if not (out / "fit.json").exists():
+        tables = juice_tables(rows[rows["week"] <= CUT], f"{name}-tables", regular=regular)
+        how = ["--categories", "1", "--per-category", "11", "--weeks", str(HELD_OUT)]
+        if plan is not None:
+            plan.to_csv(folder() / f"{name}-plan.csv", index=False)
+            how += ["--plan", str(folder() / f"{name}-plan.csv")]
+        subprocess.run([*REPRICER, "fit", str(tables), *how, "--out", str(out)], check=True, capture_output=True)
+    return out
+
+
+def _real_plan(rows: pd.DataFrame) -> pd.DataFrame:
+    """What these stores charged and advertised in the weeks after the cut."""
+    late = rows[rows["week"] > CUT]
+    sums = late.assign(paid=late["price"] * late["units"]).groupby(["date", "product"])[["paid", "units"]].sum()
+    shown = (late["feature"] > 0).groupby([late["date"], late["product"]]).mean()
+    return pd.DataFrame({"price": (sums["paid"] / sums["units"]).round(4), "promotion": shown}).reset_index()
+
+
+@functools.cache
+def same_stores() -> dict[str, PredictedGain]:
+    """The stores of the first zone, with the tables that a shop may have."""
+    stores = json.loads((fit_folder() / "zones.json").read_text(encoding="utf-8"))["zone-1"]
+    rows = juice()[juice()["store"].isin(stores)]
+    cases = {
+        "prices-paid": {"regular": False, "plan": None},
+        "regular-prices": {"regular": True, "plan": None},
+        "real-plan": {"regular": False, "plan": _real_plan(rows)},
+    }
+    found = {name: PredictedGain.of(_fitted(name, rows, **case)) for name, case in cases.items()}
+    print("\n".join(f"  {name}: {gain}" for name, gain in found.items()))
+    return found
+
+
+@check(
+    "shops", "orange juice, same stores with and without regular prices or the real plan: pairs of gains apart", "==", 0
+)
+def apart() -> float:
+    """Whose 90% intervals do not overlap."""
+    pairs = itertools.combinations(same_stores().values(), 2)
+    return float(sum(one.low > other.high or other.low > one.high for one, other in pairs))
+
+
+@check("shops", "orange juice, same stores: widest interval of the gain over the narrowest", "<=", _TIMES)
+def width() -> float:
+    widths = [gain.width for gain in same_stores().values()]
+    return max(widths) / max(min(widths), 1e-6)
