@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ...scenarios import MarketSpec
-from ...scenarios.sections import HistorySection
+from ...scenarios.price_section import HistorySection
 from .gain import Z90
 from .past import plan_beside_past, unlike_past
 

@@ -17,7 +17,7 @@ from repricer.evaluation.uncertainty import (
 )
 from repricer.evaluation.uncertainty.past import unlike_past
 from repricer.pricing import FixedPrice
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.price_section import HistorySection
 
 from .conftest import uncertain_shop
 
