@@ -126,7 +126,7 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: said where it may be so."""
     from ..pricing.wording import likely_by_sales
-    from ..scenarios.sections import MENTIONED_FROM
+    from ..scenarios.price_section import MENTIONED_FROM
 
     chance = report["prices_follow_demand"]
     if chance is None or chance < MENTIONED_FROM:
@@ -266,7 +266,7 @@ def _quality_lines(report: dict[str, Any]) -> list[str]:
 
 def _bias_lines(bias: float) -> list[str]:
     """That the market cannot be relied on: said where its proof is far off."""
-    from ..scenarios.sections import MOST_BIAS
+    from ..scenarios.price_section import MOST_BIAS
 
     if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:
         return []

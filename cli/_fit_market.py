@@ -75,7 +75,7 @@ def fit_to_folder(
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..data import traffic_unit
     from ..evaluation import fidelity
-    from ..evaluation.uncertainty import plan_beside_past
+    from ..evaluation.uncertainty import plan_beside_past, proof_spread
     from ..fitting import fit
     from ..scenarios import save_scenario
 
@@ -89,8 +89,9 @@ def fit_to_folder(
         compiler.wait()
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
-    report["refit"]["proof_bias"] = proof["fidelity"]["bias"]
-    spec = fitted.spec.with_changes(history={"proof_bias": proof["fidelity"]["bias"]})
+    held = {"proof_bias": proof["fidelity"]["bias"], "proof_spread": proof_spread(fitted.proof, seed)}
+    report["refit"] |= held
+    spec = fitted.spec.with_changes(history=held)
     report["plan_beside_past"] = plan_beside_past(spec)
     save_scenario(spec, out)
     save_scenario(fitted.proof, out / PROOF)

@@ -22,9 +22,8 @@ from .shop_rules import ShopRules
 from .split import Split, grid_of
 
 _NAMED, _PRIOR_DRAWS = 3, 2_000
-# Below this share of the regular price a price is a deal; a regular price moved where its medians over so many weeks
-# before and after differ by more than this.
-_DEAL, _AROUND, _MOVED = 0.98, 4, 0.02
+# Below this share of the regular price a price is a deal.
+_DEAL = 0.98
 
 
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
@@ -147,21 +146,13 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     if effect is not None and market.spec.promotion is None and PROMOTION in split.future:
         lift = np.maximum(effect.mean(axis=0), 0.0)[market.response.category]
         found |= {"feature_lift": lift, "promotion": split.grid(PROMOTION)}
-    funding = _funding(split, tables, funding_share)
-    return found | {"funding": funding, "regular_moves": regular_moves(regular, split.per_week), "zones": zones}
-
-
-def regular_moves(regular: np.ndarray, per_week: int = 1) -> int:
-    """How often the regular prices (W, N) moved: by more than 2%, between the medians of four weeks before and after.
-
-    Example:
-        >>> regular_moves(np.repeat([2.0, 2.2], 10)[:, None])
-        1
-    """
-    around = _AROUND * per_week
-    before = pd.DataFrame(regular).rolling(around, min_periods=around).median()
-    apart = (before.shift(-around) / before - 1).abs() > _MOVED
-    return int((apart & ~apart.shift(fill_value=False)).to_numpy().sum())
+    regular_prices = _regular_prices(market.response, market.priors)
+    return found | {
+        "funding": _funding(split, tables, funding_share),
+        "regular_moves": sum(row["moves"] for row in regular_prices),
+        "prior_share": float(np.mean([row["relative_prior_share"] for row in regular_prices])),
+        "zones": zones,
+    }
 
 
 def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:

@@ -14,11 +14,10 @@ from ..forecasting import replenishment_levels
 from ..pricing import felt_price, matching_utility
 from ..pricing.price_rules.grids import PriceGrid
 from ..scenarios import MarketSpec
-from ..scenarios.price_section import Prices
+from ..scenarios.price_section import HistorySection, Prices
 from ..scenarios.sections import (
     Arrivals,
     DemandSection,
-    HistorySection,
     MarketSection,
     Products,
     Promotion,

@@ -159,7 +159,8 @@ def refit(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
     own = {"tables_sha256": of_zone(tables, _zone(record), names)[0].fingerprint()}
-    own |= {"proof_bias": record.get("proof_bias")}
+    # Fits of earlier versions kept no spread.
+    own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
     zones_known = len(record["zone"]["stores"]) if record.get("zone") else 1
     own |= past_fields(market, tables, funding_share=assumed_in(record)[0].funding_share, zones=zones_known)
     spec = market.spec.with_changes(history=own)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import sections, stock_sections
+from . import price_section, sections, stock_sections
 from .description import MarketDescription
 
 GROUPS = {
@@ -95,7 +95,7 @@ def describe(spec: MarketDescription) -> dict[str, str]:
     return {heading: sentence for heading, sentence in sentences.items() if sentence}
 
 
-def _history(history: sections.HistorySection) -> str:
+def _history(history: price_section.HistorySection) -> str:
     if history.units is None:
         return "the prices that the shop plans for these periods are known"
     return "the shop's own prices and sales in these periods are recorded"

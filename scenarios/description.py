@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import value
-from .price_section import Prices
+from .price_section import HistorySection, Prices
 from .sections import (
     Array,
     Arrivals,
     Competitors,
     DemandSection,
-    HistorySection,
     Loyalty,
     MarketSection,
     Posterior,

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .sections import Array, HistorySection
+from .price_section import HistorySection
+from .sections import Array
 from .spec import MarketSpec
 
 _LEAST = 0.01

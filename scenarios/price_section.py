@@ -1,4 +1,4 @@
-"""The section `[prices]` of a market description: which prices are allowed."""
+"""The sections `[prices]` and `[history]` of a market description: which prices are allowed, and what the shop did."""
 
 from __future__ import annotations
 
@@ -92,3 +92,99 @@ class Prices:
     prior_price_periods: int | None = scalar(
         "number of periods in 30 days: a price reduction must state their lowest price", low=1, high=1e3, optional=True
     )
+
+
+MENTIONED_FROM = 0.1
+"""Smallest probability that prices followed demand which is mentioned."""
+MOST_BIAS = 1.5
+"""A proof that sells this many times what was sold, or less than one over it, is no chance."""
+
+
+@dataclass(frozen=True)
+class HistorySection:
+    """What the shop itself does in the simulated periods: a benchmark, and in past periods a check of the fit."""
+
+    price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", low=1e-9, high=1e9)
+    units: Array | None = array(
+        "TN", "units sold; none in periods that are still to come", low=0, high=1e12, optional=True
+    )
+    promotion: Array = array(
+        "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
+    )
+    feature_lift: Array = array(
+        "N",
+        "utility that a display or mailer in all stores adds, which a dropped deal takes with it, where they are no decision",
+        low=0,
+        high=20,
+        default=0.0,
+    )
+    funding: Array = array(
+        "TN", "what the supplier pays for a unit sold on the planned deal, currency", low=0, high=1e9, default=0.0
+    )
+    past_units: Array | None = array(
+        "YN",
+        "units sold in as many periods: the last ones; in those of the plan a year ago; in the last ones a year before",
+        low=0,
+        optional=True,
+    )
+    past_revenue: Array | None = array("YN", "revenue of the same, currency", low=0, optional=True)
+    past_deals: Array | None = array("YN", "share of the periods on deal", low=0, high=1, optional=True)
+    regular_moves: int | None = scalar(
+        "times that a regular price moved in the sales, by product, store and eight weeks", low=0, optional=True
+    )
+    prior_share: float = scalar("share of the prior in the response to regular prices", low=0, high=1, default=0.0)
+    zones: int = scalar("price zones fitted together, of which this is one", low=1, default=1)
+    account_error: float | None = scalar(
+        "logarithm of realised over predicted revenue in the last account", optional=True
+    )
+    account_spread: float = scalar("standard error of that prediction", low=0, default=0.0)
+    past_price: Array | None = array(
+        "BN",
+        "the prices charged in the B periods before the first, oldest first, currency per unit",
+        low=1e-9,
+        high=1e9,
+        optional=True,
+    )
+    charged_low: Array | None = array(
+        "N", "low end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True
+    )
+    charged_high: Array | None = array(
+        "N", "high end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True
+    )
+    level_low: Array | None = array(
+        "C",
+        "low end of the mean price of a category over its regular prices, as it mostly was before",
+        low=0,
+        high=1e9,
+        optional=True,
+    )
+    level_high: Array | None = array("C", "high end of the same", low=0, high=1e9, optional=True)
+    follows_demand: float | None = scalar(
+        "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
+    )
+    follows_demand_before: float | None = scalar("the same before the sales were seen", low=0, high=1, optional=True)
+    proof_bias: float | None = scalar(
+        "units simulated over units sold in the held-out weeks, less 1", low=-1, optional=True
+    )
+    proof_spread: float = scalar("standard error, in logs, of the units predicted for them", low=0, default=0.0)
+    unidentified: tuple[str, ...] | None = value(
+        "products that keep their price because the sales do not tell how customers respond to other ones, others do by a "
+        "rule; none where this is not known",
+        default=None,
+    )
+    tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
+
+    @property
+    def may_follow_demand(self) -> bool:
+        """Whether it is likely enough that prices followed demand to be mentioned."""
+        return self.follows_demand is not None and self.follows_demand >= MENTIONED_FROM
+
+    @property
+    def doubt(self) -> str:
+        """Why no result in this market can be relied on, in a sentence; empty where nothing speaks against it."""
+        if self.proof_bias is None or 1 / MOST_BIAS <= 1 + self.proof_bias <= MOST_BIAS:
+            return ""
+        return (
+            f"Do not rely on this: at the prices charged in the held-out weeks, the market sold {1 + self.proof_bias:.2g} "
+            "times what the shop sold; look for wrong dates, gaps or double lines in the sales, correct them and fit again."
+        )

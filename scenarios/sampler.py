@@ -18,13 +18,12 @@ from numpy.random import Generator
 from ..pricing import PriceLadder, logit_utility
 from .checks import GROUPED, excluded_parts
 from .errors import ScenarioError
-from .price_section import Prices
+from .price_section import HistorySection, Prices
 from .sections import (
     Array,
     Arrivals,
     Competitors,
     DemandSection,
-    HistorySection,
     Loyalty,
     MarketSection,
     Products,

@@ -27,9 +27,9 @@ _DEEPER, _MOVES, _SWEEPS = (0.95, 0.9), (-2, -1, 1, 2), 3
 class Plan(NamedTuple):
     """A shop's prices by period, the share of stores with a display or mailer, and which prices are deals, (…, T, N) each."""
 
-    price: Array
-    feature: Array
-    deal: NDArray[np.bool_]
+    price: NDArray
+    feature: NDArray
+    deal: NDArray
 
 
 def own_plan(spec: MarketSpec) -> Plan:

@@ -1,6 +1,6 @@
 """Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
 
-from .account import account, account_fields, account_lines, sales_since
+from .account import account, account_fields, account_lines, proof_spread, sales_since
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
 from .by_product import ProductFigures, product_figures
@@ -38,6 +38,7 @@ __all__ = [
     "past_lines",
     "plan_beside_past",
     "product_figures",
+    "proof_spread",
     "recommend",
     "sales_since",
     "words_of",

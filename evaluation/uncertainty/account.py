@@ -106,14 +106,33 @@ def account_fields(found: dict[str, Any]) -> dict[str, float]:
         >>> {key: round(value, 2) for key, value in account_fields({"rows": [{"revenue": revenue}]}).items()}
         {'account_error': 0.46, 'account_spread': 0.14}
     """
-    revenue = found["rows"][0]["revenue"]
-    amounts = (*revenue["interval90"], revenue["predicted"], revenue["realised"])
+    return dict(zip(("account_error", "account_spread"), _error(found["rows"][0]["revenue"]), strict=True))
+
+
+def proof_spread(proof: MarketSpec, seed: int = 0) -> float:
+    """Standard error, in logs, of the units that the market of held-out weeks predicts for them.
+
+    Args:
+        proof: A market that knows the prices and the sales of its weeks.
+        seed: Selects the test seeds.
+
+    Example:
+        >>> proof_spread(load_scenario("shop/proof"))  # doctest: +SKIP
+        0.08
+    """
+    history = proof.history
+    if history is None or history.units is None or proof.calendar is None or not proof.num_draws:
+        return 0.0
+    sold = np.where(history.units.any(axis=1, keepdims=True), history.units, np.nan)
+    return _error(account(proof, history.price, sold, history.promotion, seed=seed)["rows"][0]["units"])[1]
+
+
+def _error(compared: dict[str, Any]) -> tuple[float, float]:
+    """Logarithm of what came over what was predicted, and the standard error of the prediction on that side."""
+    amounts = (*compared["interval90"], compared["predicted"], compared["realised"])
     low, high, predicted, realised = (max(float(amount), 1e-9) for amount in amounts)
     end = high if realised > predicted else low
-    return {
-        "account_error": float(np.log(realised / predicted)),
-        "account_spread": float(abs(np.log(end / predicted)) / Z90),
-    }
+    return float(np.log(realised / predicted)), float(abs(np.log(end / predicted)) / Z90)
 
 
 def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Floats]:

@@ -23,7 +23,7 @@ from .past import plan_beside_past
 from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
 from .support import charged_range, joint_outside
 
-_NOISE, _MOST_EPISODES, _SAME = 0.25, 32, 0.005
+_NOISE, _MOST_EPISODES, _SAME, _MOST = 0.25, 32, 0.005, 0.6
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,18 @@ class Assessment:
         """The gain of a policy or candidate over another, by default over the current prices and in `metric`.
 
         Its variance holds the errors of the level of sales that the proof and the last account showed, as far as they
-        go beyond what the account expected: these may fall on the prices that differ, and on their share alone.
+        go beyond what was expected of them: these may fall on the prices that differ, and on their share alone.
         """
         reference = reference or self.recommendation.current
         gain = self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
         paths, history = self.compared.prices, self.compared.spec.history
         if history is None:
             return gain
-        missed = max((history.account_error or 0.0) ** 2 - history.account_spread**2, 0.0)
+        held_out = (float(np.log(max(1 + (history.proof_bias or 0.0), 1e-9))), history.proof_spread)
+        errors = (held_out, (history.account_error or 0.0, history.account_spread))
+        level = sum(max(error**2 - spread**2, 0.0) for error, spread in errors) ** 0.5
         differ = float((np.abs(paths[policy] / paths[reference] - 1) > _SAME).mean())
-        return gain.widened(differ * ((history.proof_bias or 0.0) ** 2 + missed) ** 0.5)
+        return gain.widened(differ * min(level, _MOST))
 
     @property
     def relative_gain(self) -> tuple[float, float, float] | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 from ...scenarios import MarketSpec
-from ...scenarios.sections import HistorySection
+from ...scenarios.price_section import HistorySection
 from .gain import Z90
 from .past import plan_beside_past, unlike_past
 
-_LARGE, _FEW_MOVES = 0.2, 20
+_LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
+_VARY = "change regular prices in some stores for eight weeks"
 _TRIAL = "try the list in a few stores against others that keep their prices"
 
 
@@ -50,7 +51,10 @@ def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> lis
     if regular and moves is not None and moves < _FEW_MOVES:
         often = "never moved" if not moves else f"moved only {moves} time{'s' * (moves > 1)}"
         what = f"your regular prices {often} in these sales, so that what a lasting change does is mostly assumed"
-        found.append((what, "change regular prices in some stores for eight weeks"))
+        found.append((what, _VARY))
+    elif regular and history is not None and history.prior_share > _PRIOR:
+        what = "these sales say little about lasting price changes, whose effect is therefore mostly assumed"
+        found.append((what, _VARY))
     if gain > _LARGE:
         found.append((f"a gain above {_LARGE:.0%} is to be tested before it is relied on", _TRIAL))
     return found

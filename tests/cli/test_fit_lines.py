@@ -17,7 +17,7 @@ from repricer.cli._fit_lines import (
     quiet,
 )
 from repricer.scenarios import save_scenario
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.price_section import HistorySection
 
 
 def report(costs_used, converged):

@@ -1,10 +1,9 @@
 """What a fit says of the products that it does not price."""
 
-import numpy as np
 import pandas as pd
 from repricer.data import Tables
 from repricer.fitting import ShopRules, not_priced
-from repricer.fitting.fit_report import _funding, regular_moves
+from repricer.fitting.fit_report import _funding
 from repricer.fitting.split import Split
 
 RARE, RULED = "they do not sell nearly every week, are too new or gone", "the shop's rules leave them out"
@@ -38,11 +37,3 @@ def test_funding_is_that_of_the_week_else_of_a_year_before_else_a_share_of_the_r
     assert found[:, 0].tolist() == [0.3, 0.2, 0.0], "the third week has no deal"
     assert found[:, 1].tolist() == [0.25, 0.25, 0.0]
     assert not _funding(split, Tables(future), 0.0).any()
-
-
-def test_regular_moves_are_counted_once_and_deals_and_rounding_are_none():
-    weeks = np.arange(60)
-    moving = np.where(weeks < 20, 2.0, np.where(weeks < 40, 2.2, 2.1))
-    rounded = 3.0 + 0.01 * np.sin(weeks)
-    assert regular_moves(np.column_stack([moving, rounded])) == 2
-    assert regular_moves(np.repeat(moving, 7)[:, None], 7) == 2

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from repricer.scenarios import load_scenario
 from repricer.scenarios.periods import periods_of, planned_prices
-from repricer.scenarios.sections import HistorySection, Posterior, Regimes
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior, Regimes
 
 
 def test_everything_that_follows_the_calendar_moves() -> None:

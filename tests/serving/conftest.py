@@ -14,7 +14,8 @@ from repricer.envs import catalogue_of
 from repricer.evaluation.uncertainty import Assessment, assess
 from repricer.pricing import Guardrails, features, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior
 from repricer.serving import Bundle, export, load_bundle
 from repricer.serving.price_list.proposal import proposed_rows
 from repricer.serving.price_list.rows import PriceRow

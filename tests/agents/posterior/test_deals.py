@@ -20,7 +20,8 @@ from repricer.agents.posterior.deals import (
 from repricer.envs import rollout
 from repricer.evaluation.uncertainty import assess
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior
 
 
 def shop(*, sensitivity=(2.5, 2.5, 2.5), memory=None, **history):

@@ -9,7 +9,8 @@ from repricer.envs import expected_units, rollout
 from repricer.evaluation.markdown.demand import SeasonDemand
 from repricer.pricing import FixedPrice
 from repricer.scenarios import choice_model, load_scenario, sample_catalogue
-from repricer.scenarios.sections import HistorySection, Posterior, RecommendationSection
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior, RecommendationSection
 
 RIVAL = {"names": ["r"], "regular_price": 4.0, "quality": 3.0, "price_sensitivity": 0.6}
 CHAIN = {

@@ -19,7 +19,8 @@ from repricer.agents.settings import settings_for
 from repricer.envs import catalogue_of, rollout, seed_for
 from repricer.pricing import FixedPrice, PriceEndings, feature_names
 from repricer.scenarios import sample_catalogue
-from repricer.scenarios.sections import HistorySection, RecommendationSection
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import RecommendationSection
 from repricer.serving import export, load_bundle
 
 from .test_money import uncertain

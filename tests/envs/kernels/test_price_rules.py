@@ -7,7 +7,7 @@ import pytest
 from repricer.envs import Market
 from repricer.pricing import Action, RandomPrice
 from repricer.scenarios import ScenarioError
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.price_section import HistorySection
 
 
 def step(market: Market, *prices: float) -> list[str]:

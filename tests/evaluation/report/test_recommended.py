@@ -15,8 +15,8 @@ from repricer.evaluation.report.recommended import _not_identified, explanations
 from repricer.evaluation.uncertainty import BreakEven, Crossing
 from repricer.pricing import FixedPrice
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.price_section import Prices
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.price_section import HistorySection, Prices
+from repricer.scenarios.sections import Posterior
 
 DRAWS = 100
 

@@ -8,7 +8,8 @@ import pytest
 from repricer.data import Tables
 from repricer.evaluation.uncertainty import account, account_lines, sales_since
 from repricer.scenarios import spec_from_table
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior
 from repricer.scenarios.sections import Promotion as PromotionSection
 from repricer.scenarios.sections import RecommendationSection as Recommendation
 

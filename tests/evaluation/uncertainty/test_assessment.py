@@ -9,7 +9,7 @@ from repricer.evaluation.report.recommended import headline
 from repricer.evaluation.uncertainty import assess, candidates
 from repricer.evaluation.uncertainty.draws import compare_draws
 from repricer.pricing import FixedPrice
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.price_section import HistorySection
 
 from .conftest import uncertain_shop
 

@@ -17,7 +17,7 @@ from repricer.evaluation.uncertainty import (
 )
 from repricer.evaluation.uncertainty.past import unlike_past
 from repricer.pricing import FixedPrice
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.price_section import HistorySection
 
 from .conftest import uncertain_shop
 
@@ -59,6 +59,10 @@ def test_without_doubt_the_chance_of_a_loss_is_stated(sound):
     ("history", "said"),
     [
         ({"regular_moves": 4}, "Not yet reliable, as your regular prices moved only 4 times in these sales"),
+        (
+            {"prior_share": 0.6},
+            "Not yet reliable, as these sales say little about lasting price changes, whose effect is",
+        ),
         ({"regular_moves": 0}, "Not yet reliable, as your regular prices never moved in these sales"),
         (
             account_fields(MISSED),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import Candidate, DrawComparison, compare_draws, costs_assumed, recommend
 from repricer.pricing import FixedPrice
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.price_section import HistorySection
 
 from .conftest import uncertain_shop
 

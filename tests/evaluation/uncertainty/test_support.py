@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from repricer.evaluation.uncertainty import joint_outside
 from repricer.scenarios import load_scenario
-from repricer.scenarios.sections import HistorySection
+from repricer.scenarios.price_section import HistorySection
 
 
 def test_prices_that_never_moved_together_are_outside_together():
