@@ -61,35 +61,6 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
     say(f"Scenario: {folder}. Next: repricer train {folder}")
 
 
-def show_zones(reports: dict[str, dict[str, Any]], stores: dict[str, int], folder: Path) -> None:
-    """Show the markets of all price zones in one table: what they have in common once, and what is wrong with one by its name.
-
-    Args:
-        reports: The fit report of each zone.
-        stores: Its number of stores.
-        folder: The folder of all of them.
-    """
-    first = next(iter(reports.values()))
-    for line in fit_lines(first)[: 1 + len(first["plan"])] + cost_lines(first):
-        say(line)
-    figures = ("stores", "products", "WAPE", "moving average", "bias", "in 80%", "elasticity")
-    table = figures_table(
-        ["zone"], figures, title="price zones: their markets of the held-out weeks, at the prices charged"
-    )
-    for name, report in reports.items():
-        s = report["scores"]
-        cells = [f"{stores[name]}", f"{len(report['price_response'])}", f"{s['simulated_wape']:.1%}"]
-        cells += [f"{s['moving_average_wape']:.1%}", f"{s['simulated_bias']:+.1%}", f"{s['simulated_cover80']:.0%}"]
-        table.add_row(name, *cells, f"{s['median_elasticity']:.2f}")
-    show(table)
-    for name, report in reports.items():
-        for line in [*_unidentified_lines(report), *_bias_lines(report["scores"]["simulated_bias"])]:
-            say(f"{name}: {line}")
-    say(
-        f"Scenarios: {folder / next(iter(reports))} and so on, each with its fit.json. Next: repricer train {folder / next(iter(reports))}"
-    )
-
-
 def quiet(name: str) -> str:
     """A name that is all capitals in lower case; others as the shop writes them."""
     return name.lower() if name.isupper() else name

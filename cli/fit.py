@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,21 +11,10 @@ import click
 
 from ..atomic import write_json
 from ._compile_ahead import CompileAhead
-from ._fit_lines import show_report, show_zones
+from ._fit_lines import show_report
 from ._fit_market import FORECASTERS, tables_of
 from ._fit_parts import chosen_parts, fit_parts, show_parts
-from ._options import (
-    FILE,
-    OUT,
-    Number,
-    emit,
-    json_option,
-    place_option,
-    progress_console,
-    say,
-    seed_option,
-    tables_options,
-)
+from ._options import FILE, OUT, Number, emit, json_option, place_option, say, seed_option, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
@@ -202,9 +190,8 @@ def command(
             ),
         }
         options |= {"compiler": compiler, "place": Place(on), "source": {"dataset": dataset, "plan": plan}}
-        reports, started = {}, time.perf_counter()
-        for zone_name, zone in zones.items():
-            reports[zone_name] = fit_parts(
+        reports = {
+            zone_name: fit_parts(
                 tables,
                 parts,
                 out / zone_name,
@@ -212,9 +199,8 @@ def command(
                 zone=zone,
                 **options,
             )
-            if zone is not None:
-                took = f"{len(reports)} of {len(zones)}, {time.perf_counter() - started:.0f} s after the start"
-                progress_console.print(f"{zone_name}: fitted, {took}", soft_wrap=True)
+            for zone_name, zone in zones.items()
+        }
     _tell(reports, out, first, as_json=as_json)
 
 
@@ -224,9 +210,6 @@ def _tell(reports: dict[str, dict[str, Any]], out: Path, first: Zone | None, *, 
         write_json(out / ZONES, {name: list(stores) for name, stores in first.stores.items()})
     if as_json:
         emit({"scenario": str(out), **(reports[""] if first is None else {"zones": reports})})
-        return
-    if first is not None and not any("parts" in report for report in reports.values()):
-        show_zones(reports, {name: len(stores) for name, stores in first.stores.items()}, out)
         return
     for zone_name, report in reports.items():
         if first is not None:

@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
-from repricer.cli.fit import _tell
 from repricer.data import ImportReport, save_tables
-from repricer.fitting import Zone, refit
+from repricer.fitting import refit
 from repricer.scenarios import load_scenario
 from repricer.serving.price_list.files import read_list
 from repricer.tests.data.shop_shapes import chain
@@ -51,18 +50,6 @@ def test_a_zone_is_refreshed_from_the_tables_of_all_stores(folder):
     again = refit(TABLES, json.loads((folder / "market" / "zone-2" / "fit.json").read_text())["refit"]).spec
     np.testing.assert_allclose(again.demand.price_sensitivity, fitted.demand.price_sensitivity, rtol=1e-6)
     np.testing.assert_allclose(again.arrivals.rate, fitted.arrivals.rate, rtol=1e-6)
-
-
-def test_all_zones_are_reported_in_one_table(folder, capsys):
-    """What hundreds of lines said of each zone by itself is in its fit.json."""
-    stores = json.loads((folder / "market" / "zones.json").read_text())
-    reports = {zone: json.loads((folder / "market" / zone / "fit.json").read_text()) for zone in stores}
-    reports["zone-2"]["scores"]["simulated_bias"] = 3.0
-    _tell(reports, folder / "market", Zone("zone-1", stores), as_json=False)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) < 25
-    assert sum("zone-1" in line and " 3 " in line for line in lines) == 1
-    assert [line for line in lines if line.startswith("zone-2: do not rely on this market")]
 
 
 def test_a_list_of_one_zone_names_it(folder, tmp_path):
