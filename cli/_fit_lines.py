@@ -21,6 +21,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *report["plan"],
+        *_past_lines(report),
         *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
@@ -37,7 +38,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_placebo_lines(report),
         *_change_lines(report),
         *_exposure_lines(report),
-        _reference_line(report["reference_effect"]),
+        *_response_lines(report),
         f"customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely",
         _trend_line(trend, period),
         *_customer_lines(report),
@@ -47,9 +48,37 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _reference_line(reference: dict[str, Any]) -> str:
-    used = f"used; {reference['put_by']:.0%} likely that units are put by" if reference["used"] else "left out"
-    return f"reference price: effect {reference['coefficient']:.3f} (s.e. {reference['se']:.3f}), {used}"
+# Above this share of the posterior, the prior decides.
+_MOSTLY = 0.7
+
+
+def _response_lines(report: dict[str, Any]) -> list[str]:
+    """How customers answer to regular prices and to deals, and where the former is mostly the prior's."""
+    lines, deals = [], report["deals"]
+    if deals is not None:
+        lines.append(
+            f"deals and regular prices have responses of their own: {deals['probability']:.0%} likely; per 10% off, buyers "
+            f"take {math.expm1(deals['units']['mean'] * 0.1):+.0%} units, and "
+            f"{math.expm1(-deals['dip']['mean'] * 0.1):+.0%} per 10% above the price they remember"
+        )
+    for row in report["regular_prices"]:
+        low, high = row["total_interval90"]
+        mostly = "; mostly the prior's" if row["total_prior_share"] > _MOSTLY else ""
+        lines.append(
+            f"  {quiet(row['category'])}, all regular prices together: elasticity {row['total']:.2f} [{low:.2f}, {high:.2f}], "
+            f"from {row['moves']:,} moves in {row['stores']} stores{mostly}"
+        )
+    return lines
+
+
+def _past_lines(report: dict[str, Any]) -> list[str]:
+    """The plan beside the past, and what the sales tell of lasting prices."""
+    from ..evaluation.uncertainty import past_lines
+    from ..evaluation.uncertainty.past import unlike_past
+
+    rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
+    unlike = unlike_past(rows)
+    return [*past_lines(rows, report["refit"]["currency"]), *([f"check the plan first: {unlike}"] if unlike else [])]
 
 
 def show_report(report: dict[str, Any], folder: Path) -> None:
@@ -96,7 +125,8 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
     """Whether prices follow demand: said where it may be so."""
-    from ..scenarios.sections import MENTIONED_FROM, likely_by_sales
+    from ..pricing.wording import likely_by_sales
+    from ..scenarios.sections import MENTIONED_FROM
 
     chance = report["prices_follow_demand"]
     if chance is None or chance < MENTIONED_FROM:
@@ -156,15 +186,22 @@ def _placebo_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _change_lines(report: dict[str, Any]) -> list[str]:
-    """Price changes in the held-out weeks: predicted against realised changes in units."""
-    pooled = report["proof"]["price_changes"]["pooled"]
-    if pooled["slope"] is None:
-        return []
-    low, high = pooled["slope_interval90"]
-    return [
-        f"{pooled['changes']} price changes in the held-out weeks: units changed by {pooled['slope']:.2f} times the "
-        f"prediction (90% interval {low:.2f} to {high:.2f}); {pooled['coverage90']:.0%} inside their 90% intervals"
-    ]
+    """Price changes in the held-out weeks, deals and regular moves apart: predicted against realised changes in units."""
+    changes, lines = report["proof"]["price_changes"], []
+    for name, words in {"deals": "deals", "regular_moves": "moves of regular prices"}.items():
+        row = changes[name]
+        if row["slope"] is not None:
+            low, high = row["slope_interval90"]
+            lines.append(
+                f"{row['changes']} {words} in the held-out weeks: units changed by {row['slope']:.2f} times the prediction "
+                f"(90% interval {low:.2f} to {high:.2f}); {row['coverage90']:.0%} inside their 90% intervals"
+            )
+    if changes["regular_moves"]["changes"] < changes["regular_moves"]["enough"]:
+        lines.append(
+            f"only {changes['regular_moves']['changes']} regular prices moved in the held-out weeks: too few to check the "
+            "response to them, which rests on earlier weeks and on the prior"
+        )
+    return lines
 
 
 def _exposure_lines(report: dict[str, Any]) -> list[str]:
@@ -229,13 +266,13 @@ def _quality_lines(report: dict[str, Any]) -> list[str]:
 
 def _bias_lines(bias: float) -> list[str]:
     """That the market cannot be relied on: said where its proof is far off."""
-    from ..evaluation.fit_quality.fidelity import believable
+    from ..scenarios.sections import MOST_BIAS
 
-    if believable(bias):
+    if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:
         return []
     return [
-        f"do not rely on this market: a proof that sells {1 + bias:.2g} times what was sold is no chance; look for wrong dates, "
-        "gaps or double lines in the sales (repricer data check), correct them and fit again"
+        f"do not rely on this market: in the held-out weeks it sold {1 + bias:.2g} times what the shop sold, too far apart to be "
+        "chance; look for wrong dates, gaps or double lines in the sales (repricer data check), correct them and fit again"
     ]
 
 

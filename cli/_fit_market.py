@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..fitting import Assumptions, Priors, Privacy, Zone
     from ..forecasting import Forecaster
     from ..forecasting.models.random_coefficients import Common
-    from ..scenarios import MarketSpec
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
@@ -76,6 +75,7 @@ def fit_to_folder(
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
     from ..data import traffic_unit
     from ..evaluation import fidelity
+    from ..evaluation.uncertainty import plan_beside_past
     from ..fitting import fit
     from ..scenarios import save_scenario
 
@@ -89,20 +89,13 @@ def fit_to_folder(
         compiler.wait()
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
-    spec = _doubted(fitted.spec, proof["fidelity"]["bias"])
-    if spec.history is not None:
-        report["refit"]["proof_bias"] = spec.history.proof_bias
+    report["refit"]["proof_bias"] = proof["fidelity"]["bias"]
+    spec = fitted.spec.with_changes(history={"proof_bias": proof["fidelity"]["bias"]})
+    report["plan_beside_past"] = plan_beside_past(spec)
     save_scenario(spec, out)
     save_scenario(fitted.proof, out / PROOF)
     write_json(out / "fit.json", without_nan(report))
     return report
-
-
-def _doubted(spec: MarketSpec, bias: float) -> MarketSpec:
-    """The market, with the bias of its proof where that is too large to rely on it."""
-    from ..evaluation.fit_quality.fidelity import believable
-
-    return spec if believable(bias) else spec.with_changes(history={"proof_bias": bias})
 
 
 def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:

@@ -210,7 +210,8 @@ def training_bar(
         def update(done: int, total: int, figures: dict[str, float]) -> None:
             gain, fixed = figures["gain"], abs(figures["best_fixed"])
             # A market in which nothing is earned has no gain in percent.
-            gain = f"{money} {f'{gain / fixed:+.2%}' if fixed else f'{gain:+,.2f}'} over best fixed"
+            size = f"{abs(gain / fixed):.2%}" if fixed else f"{abs(gain):,.2f}"
+            gain = f"{money} {size} {'below' if gain < 0 else 'above'} that of the best fixed prices"
             bar.update(task, completed=min(done, total), total=total, gain=gain, description=label)
             nonlocal last
             if lines and 10 * done // total > last:

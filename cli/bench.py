@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _SPEED = ("market", "learner", "serving", "gpu")
 _FAMILIES = (
     "clean, seasonal, promoted, segments, stores, scarce, drifting, short, endogenous, endogenous-blind, "
-    "endogenous-category, stockpiling, misspecified"
+    "endogenous-category, stockpiling, misspecified, regular-and-deal, nested-deals"
 )
 
 
@@ -142,7 +142,8 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
 
     Each shop writes its tables as CSV files. They are imported, a market is fitted, a policy is
     trained and evaluated, and the recommended prices are charged in the true market, for which
-    expected profit is known. Gains are over regular prices, in the weeks of the fitted market.
+    expected profit is known. Gains are over regular prices, in the weeks of the fitted market; for
+    regular-and-deal and nested-deals, over the shop's current prices with their deals.
     """
     from ..benchmarks.uplift import StudySettings, run_study, summarise
     from ..benchmarks.uplift.plots import plot_gains
@@ -186,15 +187,15 @@ def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
 
 
 def _uplift_table(summary: dict[str, Any]) -> Table:
-    gains = ("number", "predicted", "realised", "lowest", "|error|", "covered", "share", "worst")
+    gains = ("number", "predicted", "realised", "lowest", "|error|", "covered", "of best gain", "share", "worst")
     table = figures_table(
         ["shops"],
         [*gains, "regular", "current", "loses", "no change", "CPU s"],
-        title="predicted and realised gain over regular prices",
-        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Share: realised profit over "
-        "that of the best prices under the same bounds; regular, current: that of regular and of current prices. Loses: "
-        "realised profit more than 1% below that of regular prices, below that of current prices. No change: current "
-        "prices recommended.",
+        title="predicted and realised gain",
+        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best gain: mean realised gain "
+        "over that of the best prices under the same bounds. Share: realised profit over theirs; regular, current: that of "
+        "regular and of current prices. Loses: realised profit more than 1% below that of regular prices, below that of "
+        "current prices (by more than 1%). No change: current prices recommended.",
     )
     rows = [("all", summary["all"])]
     for name, heading in (("elasticity", "elasticity"), ("outside_share", "outside share")):
@@ -212,11 +213,12 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['worst_realised']:+.1%}",
         f"{row['absolute_error']:.1%}",
         f"{row['covered']} ({row['below']}, {row['above']})",
+        f"{row['share_of_best_gain']:.0%}",
         f"{row['share_of_optimum']:.1%}",
         f"{row['worst_share']:.1%}",
         f"{row['regular_share']:.1%}",
         f"{row['own_share']:.1%}",
-        f"{row['lose_to_regular']}, {row['lose_to_own']}",
+        f"{row['lose_to_regular']}, {row['lose_to_own']} ({row['far_below_own']})",
         str(row["refused"]),
         f"{row['cpu_seconds']:.0f}",
     )

@@ -92,8 +92,11 @@ def _show(comparison: Comparison, document: dict[str, Any]) -> None:
             say(f"{name} {limit['value']:.6g} by {limit['method']}.")
     if comparison.uncertainty is not None:
         from ..evaluation.report import verdict
+        from ..evaluation.uncertainty import past_lines, plan_beside_past
 
         say("")
+        for line in past_lines(plan_beside_past(spec), spec.market.currency):
+            say(line)
         say(verdict(comparison, None))
     if "stress" in document:
         show(_stresses(document["stress"], spec))

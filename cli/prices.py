@@ -66,7 +66,9 @@ def command(
         say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
     any_of_them = next(part for _, part in found.values())
-    write_list(out, rows, currency=any_of_them.currency)
+    write_list(
+        out, rows, currency=any_of_them.currency, notes=[line for _, part in found.values() for line in part.past]
+    )
     words = {label: part.recommended for label, (_, part) in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, any_of_them.unit)
@@ -74,7 +76,13 @@ def command(
         emit(facts)
         return
     for label, (_, part) in found.items():
-        say(f"{label}\n{part.verdict}" if len(found) > 1 else part.verdict)
+        for line in ([label] if len(found) > 1 else []) + part.past + [part.verdict]:
+            say(line)
+    if len(found) > 1:
+        from ..evaluation.uncertainty import zone_lines
+
+        for line in zone_lines({label: part.gain for label, (_, part) in found.items()}):
+            say(line)
     say(list_line(facts, out))
     if len(found) > 1:
         each = ", ".join(market for _, market in markets.values())
@@ -150,10 +158,13 @@ def _markets(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
 
 def list_line(facts: dict[str, Any], out: Path) -> str:
     """What a price list holds, in one line."""
+    moved = f"{facts['raised']:,} prices raised, {facts['lowered']:,} lowered"
+    if not facts["raised"] and not facts["lowered"]:
+        moved = "all prices stay as planned"
     return (
         f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
-        f"to {facts['last']}; {facts['raised']:,} raised, {facts['lowered']:,} lowered, {facts['outside_charged']:,} "
-        "outside what was mostly charged"
+        f"to {facts['last']}; {moved}; {facts['outside_charged']:,} prices outside what was mostly charged; expected: revenue "
+        f"{facts['revenue']:,.0f}, units {facts['units']:,.0f}, profit {facts['profit']:,.0f}"
     )
 
 
@@ -172,6 +183,10 @@ def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
         "unit": unit,
         "first": str(weeks[0]),
         "last": str(weeks[-1]),
+        **{
+            name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows)
+            for name in ("revenue", "units", "profit")
+        },
         "raised": moves[1],
         "lowered": moves[-1],
         "outside_charged": sum(bool(row.outside_charged) for row in rows),

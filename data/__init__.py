@@ -6,7 +6,7 @@ from .complete_journey import load_complete_journey
 from .guessing import mapping_template
 from .importing import import_folder, import_table, import_tables
 from .mapping import TableMapping, load_mapping
-from .panel import context_ahead, context_by_store, product_weeks, traffic_unit
+from .panel import context_ahead, context_by_store, product_weeks, store_weeks, traffic_unit, with_regular_prices
 from .plotting import check_plot_path, plot_summary
 from .product_selection import choose_products, not_chosen, reasons_not_chosen
 from .pseudonyms import pseudonymise
@@ -48,6 +48,8 @@ __all__ = [
     "sales_totals",
     "save_tables",
     "scan_tables",
+    "store_weeks",
     "traffic_unit",
+    "with_regular_prices",
     "without_flagged",
 ]

@@ -142,6 +142,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         kind=_text("Kind of promotion: display, mailer, coupon, ...; all kinds count alike.", **_OPTIONAL),
         discount=_share("Discount as a share of the regular price; in weeks to come the planned one.", **_OPTIONAL),
         store_share=_share("Share of the shop's stores, in a row that names no store; 1 if missing.", **_OPTIONAL),
+        funding=_money("What the supplier pays for each unit sold in the promotion.", _NOT_NEGATIVE, **_OPTIONAL),
     ),
     "plan": _table(
         "One row per product and week after the sales that the shop has planned already.",

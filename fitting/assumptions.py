@@ -39,6 +39,8 @@ class Assumptions:
         holding_cost_share: Weekly cost of a unit on hand as a share of its unit cost.
         promotion_cost_share: Cost of a week's display and mailer as a share of the product's usual
             weekly revenue.
+        funding_share: What suppliers pay of a planned reduction, as a share of it, where the promotions of the tables have
+            no `funding`.
         rules: The shop's own rules, which win over all of these for the products that they speak of.
 
     Example:
@@ -58,6 +60,7 @@ class Assumptions:
     cover_quantile: float = 0.95
     holding_cost_share: float = 0.005
     promotion_cost_share: float = 0.05
+    funding_share: float = 0.0
     rules: ShopRules = field(default_factory=ShopRules)
 
     @classmethod
@@ -134,7 +137,8 @@ class Assumptions:
             )
         elif exposure_effect is not None:
             always += (
-                "Displays and mailers stay as the shop planned them; the price response is that of prices alone.",
+                "Displays and mailers stay with the deals that the shop planned, and go where a deal is dropped; the price "
+                "response is that of prices alone.",
             )
         if not customers:
             return (

@@ -16,14 +16,14 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ..data import Tables, load_tables
+from ..data import Tables, load_tables, with_regular_prices
 from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, candidates, forecasts_from, score
 from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, unit_costs
 from .customers import Customers, fit_customers, records
 from .demand import Priors
-from .fit_report import fit_report, not_priced, proof_report
+from .fit_report import fit_report, not_priced, past_fields, proof_report
 from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
 from .market_builder import check_rules
 from .privacy import Privacy
@@ -135,9 +135,10 @@ def fit(
         tables = load_tables(Path(tables))
     rules = (assumptions := assumptions or Assumptions()).rules
     products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
-    tables, zones = of_zone(tables, zone, list(products["product"]))
+    given, priced = tables, with_regular_prices(tables, names := list(products["product"]))
+    found, (tables, zones) = priced is not given, of_zone(priced, zone, names)
     split = held_out(tables, products, holdout_weeks, zones, period)
-    ahead = weeks_to_come(tables, split, weeks, zones)
+    ahead = weeks_to_come(tables, split, weeks, zones, found=found)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
     options = FitOptions(
@@ -157,7 +158,9 @@ def fit(
     on_step("price response, proof and the weeks to come")
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
-    return _Fitted(options, products, zone, demand, customers, *fitted).result(tables, unknown & (asked is None))
+    return _Fitted(options, products, zone, demand, customers, *fitted).result(
+        of_zone(given, zone, names)[0], unknown & (asked is None)
+    )
 
 
 class _Demand(NamedTuple):
@@ -191,7 +194,9 @@ class _Fitted(NamedTuple):
             split.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
             for split in (self.market, self.proof)
         )
-        return FittedMarket(market, report, proof)
+        zones = 1 if self.zone is None else len(self.zone.stores)
+        past = past_fields(self.market, tables, funding_share=self.options.assumptions.funding_share, zones=zones)
+        return FittedMarket(market.with_changes(history=past), report, proof)
 
     def report(self, left_out: dict[str, Any]) -> dict[str, Any]:
         """How the models were fitted, and how well they did in the held-out weeks."""

@@ -9,17 +9,22 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables, reasons_not_chosen
+from ..data.panel.regular_prices import upper_envelope
+from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from .customers import Customers, records
-from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids, cross_elasticities
+from .demand import CONTROL, PROMOTION, FittedDemand, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
 from .identification import identification_checks
 from .market_builder import unique_names
 from .price_changes import price_changes
 from .shop_rules import ShopRules
-from .split import Split
+from .split import Split, grid_of
 
-_NAMED = 3
+_NAMED, _PRIOR_DRAWS = 3, 2_000
+# Below this share of the regular price a price is a deal; a regular price moved where its medians over so many weeks
+# before and after differ by more than this.
+_DEAL, _AROUND, _MOVED = 0.98, 4, 0.02
 
 
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
@@ -33,7 +38,6 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         []
     """
     split, response, regression = market.split, market.response, market.regression
-    used = market.spec.reference_price is not None
     return {
         "price_response": price_response(market),
         "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
@@ -42,12 +46,14 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "category_response": _category_response(response, regression),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
-        "beyond_costs": response.beyond_costs,
-        "prices_follow_demand": _number(response.follow_demand),
-        "prices_follow_demand_before": _number(response.assumed_to_follow),
+        "candidate_models": [
+            {"model": name, "prior": before, "probability": after}
+            for name, (before, after) in response.candidates.items()
+        ],
+        **_follow_demand(response),
         "price_curvature": response.curvature,
-        "reference_effect": asdict(regression.reference_effect_)
-        | {"used": used, "put_by": float(response.put_by.mean()) if used else None},
+        "deals": _deals(response),
+        "regular_prices": _regular_prices(response, market.priors),
         **_exposure(response, regression),
         **customers.report,
         "trend": _trend(split, market.trend, market.paths),
@@ -111,6 +117,81 @@ def proof_report(proof: FittedSplit, errors: list[dict[str, Any]], seed: int) ->
     return split.span() | {"backtest": errors, "price_changes": changes}
 
 
+def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0.0, zones: int = 1) -> dict[str, Any]:
+    """What the section `history` of a market says of the weeks before it, and of its planned deals.
+
+    Args:
+        market: The market of the weeks to come.
+        tables: The shop's tables, of whose promotions the column `funding` counts, in the week itself or a year before.
+        funding_share: What suppliers pay of a planned reduction where the tables do not say, as a share of it.
+        zones: Number of price zones that are fitted together.
+
+    Example:
+        >>> past_fields(market, tables)["regular_moves"]  # doctest: +SKIP
+        4
+    """
+    split, effect = market.split, market.response.effect(PROMOTION)
+    units, revenue, price, regular = (
+        grid_of(split.past, name, split.products["product"]) for name in ("units", "revenue", "price", "regular_price")
+    )
+    weeks, year, length = len(units), YEAR_WEEKS * split.per_week, len(split.weeks)
+    ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
+    spans = [slice(end - length, end) for end in ends]
+    deal = np.where(np.isfinite(price), price < _DEAL * regular, np.nan)
+    found: dict[str, Any] = {
+        "past_units": [np.nansum(units[span], axis=0) for span in spans],
+        "past_revenue": [np.nansum(revenue[span], axis=0) for span in spans],
+        "past_deals": [np.nan_to_num(pd.DataFrame(deal[span]).mean().to_numpy()) for span in spans],
+    }
+    found = found if spans else {}
+    if effect is not None and market.spec.promotion is None and PROMOTION in split.future:
+        lift = np.maximum(effect.mean(axis=0), 0.0)[market.response.category]
+        found |= {"feature_lift": lift, "promotion": split.grid(PROMOTION)}
+    funding = _funding(split, tables, funding_share)
+    return found | {"funding": funding, "regular_moves": regular_moves(regular, split.per_week), "zones": zones}
+
+
+def regular_moves(regular: np.ndarray, per_week: int = 1) -> int:
+    """How often the regular prices (W, N) moved: by more than 2%, between the medians of four weeks before and after.
+
+    Example:
+        >>> regular_moves(np.repeat([2.0, 2.2], 10)[:, None])
+        1
+    """
+    around = _AROUND * per_week
+    before = pd.DataFrame(regular).rolling(around, min_periods=around).median()
+    apart = (before.shift(-around) / before - 1).abs() > _MOVED
+    return int((apart & ~apart.shift(fill_value=False)).to_numpy().sum())
+
+
+def _funding(split: Split, tables: Tables, share: float) -> np.ndarray:
+    """(T, N) what suppliers pay for a unit sold on a planned deal."""
+    price, regular, ids = split.grid("price"), split.grid("regular_price"), split.products["product"]
+    paid, rows = np.fmax(share, _funded_share(split)) * (regular - price), tables.promotions
+    if rows is not None and "funding" in rows:
+        first = rows["start_date"]
+        last = rows.get("end_date", pd.Series(pd.NaT, rows.index)).fillna(first + pd.Timedelta(days=6))
+        for ago in (YEAR_WEEKS * WEEK, 0 * WEEK):
+            for t, week in enumerate(split.weeks - ago):
+                here = rows[(first < week + split.period) & (last >= week)].groupby("product")["funding"].mean()
+                paid[t] = here.reindex(ids).fillna(pd.Series(paid[t], ids)).to_numpy()
+    return np.where(price < _DEAL * regular, paid, 0.0)
+
+
+def _funded_share(split: Split) -> np.ndarray:
+    """(N,) the share of a reduction by which the unit costs of the sales fell with it; 0 where they did not."""
+    if "unit_cost" not in split.past:
+        return np.zeros(len(split.products))
+    price, regular, cost = (
+        grid_of(split.past, name, split.products["product"]) for name in ("price", "regular_price", "unit_cost")
+    )
+    deal, fell = price < _DEAL * regular, upper_envelope(cost, split.per_week) - cost
+    depth = np.where(deal, regular - price, 0.0).sum(axis=0)
+    usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
+    on_deal = np.where(deal, fell - usual, 0.0).sum(axis=0)
+    return np.clip(on_deal / np.where(depth > 0, depth, 1.0), 0.0, 1.0) * (depth > 0)
+
+
 def _with_names(rows: list[dict[str, Any]], products: pd.DataFrame) -> list[dict[str, Any]]:
     """Pairs of products, with their names."""
     names = dict(zip(products["product"], products["name"], strict=True))
@@ -147,6 +228,41 @@ def _category_response(response: FittedDemand, regression: PriceResponse) -> lis
                 "converged": response.posteriors[c].converged,
             }
         )
+    return rows
+
+
+def _follow_demand(response: FittedDemand) -> dict[str, float | None]:
+    """How likely it is that prices follow demand, before and after the sales are seen."""
+    before, after = response.chance("prices follow") if response.suspects else (None, None)
+    return {"prices_follow_demand": after, "prices_follow_demand_before": before}
+
+
+def _deals(response: FittedDemand) -> dict[str, Any] | None:
+    """What a deal adds to the answer to a regular price, per log point; None where there was none."""
+    if response.remembered is None:
+        return None
+    mean, spread = response.deals.mean(axis=(0, 2)), response.deals.mean(axis=2).std(axis=0)
+    named = zip(("utility", "units", "dip"), mean, spread, strict=True)
+    return {"memory": response.remembered.memory, "probability": response.chance("regular prices and deals")[1]} | {
+        name: {"mean": float(value), "se": float(error)} for name, value, error in named
+    }
+
+
+def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any]]:
+    """By category: what the stores tell of the response to regular prices, and how much of it is the prior's.
+
+    `prior_share` is the precision of the prior over that of the posterior, of the logarithm of each elasticity.
+    """
+    rows = []
+    for name, lasting in zip(response.names, response.lasting, strict=True):
+        drawn = lasting.draws(priors, _PRIOR_DRAWS, seed=0)
+        spreads = (priors.lasting_spread, priors.category_response_spread)
+        row: dict[str, Any] = {"category": name, "moves": lasting.moves, "stores": lasting.stores}
+        for key, draws, spread in zip(("relative", "total"), drawn, spreads, strict=True):
+            low, high = np.quantile(draws, [0.05, 0.95])
+            row |= {key: -float(draws.mean()), f"{key}_interval90": [-float(high), -float(low)]}
+            row[f"{key}_prior_share"] = float(min(np.log(draws).var() / spread**2, 1.0))
+        rows.append(row)
     return rows
 
 

@@ -23,7 +23,7 @@ from ..scenarios import MarketSpec
 from ..scenarios.sections import Shocks
 from .assumptions import Assumptions
 from .customers import Customers
-from .demand import FittedDemand, Priors, RememberedPrice, SalesGrids, SegmentUnits, fit_demand
+from .demand import FittedDemand, Priors, Problem, SalesGrids, SegmentUnits
 from .fitted_models import ChargedPrices, FittedModels
 from .identification import identified
 from .market_builder import build_market
@@ -38,9 +38,6 @@ _CHARGED_QUANTILES, _CHARGED_WEEKS = (0.02, 0.98), 52
 _AVERAGED_WEEKS = 26
 # A forecast that is the same at this share of the regular prices ignores prices.
 _LOWER = 0.9
-# A reference-price effect this many standard errors above zero enters the demand model, which weighs its size anew: it
-# is the largest of several, and the errors of a dozen products are themselves uncertain.
-_CLEAR = 3.0
 _LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
 # Weeks before the market whose prices its rules may look back at, and the change that is one.
@@ -74,6 +71,7 @@ class FittedSplit:
         spec: The market.
         split: The past, and the weeks that the market simulates.
         response: The demand model.
+        priors: Its priors.
         regression: The price regression, a check of it.
         known: Which products' answers to prices the sales identify, as `identified` returns them.
         trend: The trend model.
@@ -83,6 +81,7 @@ class FittedSplit:
     spec: MarketSpec
     split: Split
     response: FittedDemand
+    priors: Priors
     regression: PriceResponse
     known: pd.DataFrame
     trend: MarketTrend
@@ -105,14 +104,14 @@ def fit_split(
     regression = price_regression(split.past, promotions=options.promotions)
     trend = MarketTrend(lags=_lags(split), seed=options.seed, chosen=trend_model).fit(split.past)
     paths = trend.sample_paths(len(split.weeks), planned=split.future)
-    response = _response(split, customers, regression, options)
+    response = _response(split, customers, options)
     known = identified(response, options.priors.unlike)
     models = _models(split, forecaster, paths, response, customers, options)
     spec = _market(replace(models, identified=known["identified"].to_numpy()), options)
-    if not np.isnan(response.follow_demand):
-        after, before = response.follow_demand, response.assumed_to_follow
+    if response.suspects:
+        before, after = response.chance("prices follow")
         spec = spec.with_changes(history={"follows_demand": after, "follows_demand_before": before})
-    return FittedSplit(spec, split, response, regression, known, trend, paths)
+    return FittedSplit(spec, split, response, options.priors, regression, known, trend, paths)
 
 
 def _lags(split: Split) -> int:
@@ -141,13 +140,11 @@ def _market(models: FittedModels, options: FitOptions) -> MarketSpec:
     return spec if narrow == options.assumptions else market(narrow)
 
 
-def _response(split: Split, customers: Customers, regression: PriceResponse, options: FitOptions) -> FittedDemand:
+def _response(split: Split, customers: Customers, options: FitOptions) -> FittedDemand:
     """The demand of every category by likelihood."""
     products = split.products
-    reference = regression.reference_effect_
-    clear = reference.coefficient > _CLEAR * reference.se
     response = customers.elasticity / np.average(customers.elasticity, weights=customers.units.sum(axis=1))
-    return fit_demand(
+    problem = Problem(
         SalesGrids.of(
             split.past,
             list(products["product"]),
@@ -157,12 +154,10 @@ def _response(split: Split, customers: Customers, regression: PriceResponse, opt
         products,
         regular_price(split.past)[products["product"]].to_numpy(dtype=np.float64),
         options.priors,
-        segments=SegmentUnits(customers.units, np.clip(response, *_SEGMENT_RESPONSE)),
-        remembered=RememberedPrice(reference.memory, reference.loss) if clear else None,
-        draws=options.draws,
-        seed=options.seed,
-        n_jobs=JOBS,
+        SegmentUnits(customers.units, np.clip(response, *_SEGMENT_RESPONSE)),
+        split.past_stores,
     )
+    return problem.solve(draws=options.draws, seed=options.seed, n_jobs=JOBS)
 
 
 def _models(

@@ -19,7 +19,6 @@ from .demand import PROMOTION, FittedDemand
 from .demand.residuals import Residuals, Slope
 
 Array = NDArray[np.float64]
-_LIKELIER = 0.5
 # A posterior with more than this share of its prior's standard deviation has hardly moved from it.
 _HARDLY_MOVED = 0.85
 # The strength of a hidden cause is measured by what would leave this share of the elasticity.
@@ -43,7 +42,7 @@ def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dic
         >>> identification_checks(demand, regression)["lead_price"]["pooled"]["p_value"]  # doctest: +SKIP
         0.61
     """
-    data = [Residuals(found) for found in demand.posteriors]
+    data = [Residuals(found) for found in demand.likeliest]
     return {
         "lead_price": _placebo(demand, data, _next_price),
         "negative_control": _placebo(demand, data, _foreign_price(data)) if len(data) > 1 else None,
@@ -79,10 +78,12 @@ def identified(demand: FittedDemand, unlike: float) -> pd.DataFrame:
         prior = np.hypot(at.spread[at.category], at.spread[at.product])
         spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
         borrowed = demand.elasticity[:, demand.members(c)]
-        likelier = demand.endogenous[c] if demand.follow_demand > _LIKELIER else found
+        likelier = demand.likeliest[c]
         answers = Residuals(likelier, found.model.data.effects)
         # By their interval alone, one of twenty products would keep its price by chance.
         unmoved = answers.unmoved(borrowed.mean(axis=0)) & answers.apart(borrowed, unlike)
+        # With a response to regular prices of their own, deals that move nothing tell nothing of it.
+        unmoved &= not likelier.model.layout.given.size
         reason[demand.members(c)] = np.select(
             [np.isinf(answers.own_elasticity()[1]), unmoved, spread > _HARDLY_MOVED * prior],
             [

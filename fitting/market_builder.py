@@ -27,7 +27,7 @@ from ..scenarios.sections import (
 )
 from ..scenarios.stock_sections import Stock
 from .assumptions import Assumptions, unit_costs
-from .demand import PROMOTION, REFERENCE, DemandAtRegular, FittedDemand
+from .demand import PROMOTION, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
 from .shop_rules import ShopRules
@@ -143,12 +143,12 @@ def _arrivals_and_choice(
 ) -> tuple[Arrivals, DemandSection]:
     """Customers and their choice: at planned prices and promotions, they buy the forecasts."""
     category, share, left = models.demand.category, models.demand.segment_share, now.outside[0]
-    rate = np.maximum(
-        _by_category(models.forecast, category) / (1 - left), _by_category(models.planned, category) / _MOST_BUY
-    )
+    # Those who buy, as deals make them buy more at a time.
+    buyers = models.planned / np.exp(_units_at_plan(models, held))
+    rate = np.maximum(_by_category(models.forecast, category) / (1 - left), _by_category(buyers, category) / _MOST_BUY)
     utility, sensitivity = now.utility[0], now.sensitivity[0]
     at_plan = utility + _planned_utility(models, sensitivity, promotion, held)
-    path = matching_utility(models.planned / rate[:, category], at_plan, share, category)
+    path = matching_utility(buyers / rate[:, category], at_plan, share, category)
     quality = utility + sensitivity * models.regular_price
     return (
         Arrivals(rate=rate, segments=models.segments, segment_share=share, overdispersion=models.overdispersion),
@@ -279,15 +279,33 @@ def _planned_utility(
     models: FittedModels, sensitivity: Array, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> Array:
     """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them."""
-    charged = np.where(held, models.regular_price, models.current_price)
+    charged = _charged_at_plan(models, held)
     felt = felt_price(charged, models.regular_price, models.demand.curvature)
     added = -sensitivity * (felt - models.regular_price)[:, None]
-    if (reference := _reference(models.demand)) is not None and models.demand.remembered is not None:
-        gap = models.demand.remembered.gap(charged, remembered_prices(models, charged))
-        added = added + (reference.gain * gap)[:, None]
+    if (reference := _reference(models.demand)) is not None:
+        added = added + (reference.gain * np.maximum(_gap_at_plan(models, held), 0.0))[:, None]
     if promotion is None or models.current_promotion is None:
         return added
     return added + promotion.lift * (models.current_promotion > 0.5)[:, None]
+
+
+def _charged_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
+    """(T, N) planned prices, regular ones of products that keep theirs."""
+    return np.where(held, models.regular_price, models.current_price)
+
+
+def _gap_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
+    """(T, N) logarithm of the remembered over the planned price; 0 where none is remembered."""
+    charged = _charged_at_plan(models, held)
+    return np.log(remembered_prices(models, charged) / charged)
+
+
+def _units_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
+    """(T, N) log units that buyers take more, or less, at planned prices."""
+    reference, gap = _reference(models.demand), _gap_at_plan(models, held)
+    if reference is None:
+        return np.zeros_like(gap)
+    return reference.units_gain * np.maximum(gap, 0.0) + reference.units_loss * np.minimum(gap, 0.0)
 
 
 def remembered_prices(models: FittedModels, charged: Array) -> Array:
@@ -328,12 +346,11 @@ def _promotion(models: FittedModels, assumptions: Assumptions) -> Promotion | No
 
 
 def _reference(demand: FittedDemand) -> ReferencePrice | None:
-    """Reference-price section; None if no effect was estimated, or all have the wrong sign."""
-    effect = demand.effect(REFERENCE)
-    if effect is None or demand.remembered is None or not (effect.mean(axis=0) > 0).any():
+    """What a price below or above the remembered one adds to the answer; None where it adds nothing."""
+    if demand.remembered is None or not demand.deals.any():
         return None
-    strength = np.maximum(effect.mean(axis=0), 0.0)[demand.category]
-    return ReferencePrice(demand.remembered.memory, gain=strength, loss=demand.remembered.loss * strength)
+    gain, more, less = demand.deals.mean(axis=0)
+    return ReferencePrice(demand.remembered.memory, gain, np.zeros_like(gain), units_gain=more, units_loss=less)
 
 
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:

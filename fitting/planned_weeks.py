@@ -17,14 +17,14 @@ _NO_REDUCTION = (
     "as one of the regular price; if there were reductions, import regular_price."
 )
 _GUESSED = (
-    "The sales hold no price below its regular_price, so the commonest price of the 13 weeks around each week counts as "
-    "the regular one, and lower prices as reductions; if that is wrong, import regular_price."
+    "The sales give no regular_price, so the regular price of each product and store is taken to be the upper envelope of "
+    "what was charged in the 13 weeks before and after, and lower prices as deals; if that is wrong, import regular_price."
 )
 _WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
 
 
 def planned_weeks(
-    panel: pd.DataFrame, tables: Tables, regular: pd.Series, weeks: int
+    panel: pd.DataFrame, tables: Tables, regular: pd.Series, weeks: int, *, found: bool = False
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The rows of the weeks after a panel: what is planned, and else the shop's usual pattern.
 
@@ -37,6 +37,7 @@ def planned_weeks(
     Args:
         panel: The weekly panel of the products, as `product_weeks` returns it.
         regular: Current regular price by product, currency per unit.
+        found: Whether the tables gave no regular prices, and those of the panel were found.
 
     Returns:
         One row per product and week (`product`, `week`, `price`, `regular_price` and what else of
@@ -63,7 +64,7 @@ def planned_weeks(
     unit = name_of(period) + "s"
     usual = f"each product at its regular price{pattern}."
     said = [f"Current prices of the {unit} to come: {usual}", *known]
-    if (tables.sales["regular_price"] <= tables.sales["price_paid"]).all():
+    if found or (tables.sales["regular_price"] <= tables.sales["price_paid"]).all():
         said.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line, whole = _with_plan(rows, tables.plan, days, period)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..scenarios.sections import Posterior
 from .assumptions import Assumptions, unit_costs
-from .demand import PROMOTION, REFERENCE, DemandAtRegular
+from .demand import PROMOTION, DemandAtRegular, FittedDemand
 from .fitted_models import FittedModels
 
 Array = NDArray[np.float64]
@@ -30,7 +30,7 @@ def posterior_section(
     demand = models.demand
     generator, count = np.random.default_rng(seed), demand.num_draws
     drawn = demand.at_regular(models.forecast.mean(axis=0), models.weeks, draws=True)
-    shown, reference = demand.effect(PROMOTION), demand.effect(REFERENCE)
+    shown = demand.effect(PROMOTION)
     share = demand.segment_share[demand.category].T
     slot = generator.uniform(0.0, 2.0, count) if shown is None else _factor(shown.mean(axis=1))
     return Posterior(
@@ -41,8 +41,20 @@ def posterior_section(
         unit_cost=_unit_cost(models, assumptions, generator),
         recommendation=slot[:, None] if models.affinity is not None else np.array(1.0),
         promotion=_by_product(shown, demand.category) if promotions else np.array(1.0),
-        reference=_by_product(reference, demand.category),
+        **_deals(demand),
     )
+
+
+def _deals(demand: FittedDemand) -> dict[str, Array]:
+    """(M, N) factors on what deals add, relative to the posterior mean."""
+    if demand.remembered is None or not demand.deals.any():
+        return {}
+    # Units bought more and less share a factor: weighted by how large each is.
+    more, less = demand.deals[:, 1], demand.deals[:, 2]
+    return {
+        "reference": np.stack([_factor(column) for column in demand.deals[:, 0].T], axis=1),
+        "reference_units": np.stack([_factor(column) for column in (more + less).T], axis=1),
+    }
 
 
 def _unit_cost(models: FittedModels, assumptions: Assumptions, generator: np.random.Generator) -> Array:

@@ -15,13 +15,16 @@ from scipy.linalg import solve
 
 from ..data.weeks import WEEK, periods_in_a_week
 from .demand import CONTROL, PROMOTION, FittedDemand, SalesGrids
-from .demand.category_rows import suspect_effects, unexplained_prices
+from .demand.candidate_models import suspect_effects
+from .demand.category_rows import unexplained_prices
 from .demand.counts import counts
 from .demand.residuals import NORMAL90
 
 Array = NDArray[np.float64]
 # A price that moves by more than this fraction against the week before counts.
 MOVED = 0.1
+# So does a regular price that moves by more than this; fewer such moves calibrate nothing.
+REGULAR_MOVED, ENOUGH_MOVES = 0.02, 20
 # Prior standard deviations of a product's level, of a week's, and of a weekday's in its category, in logs; and of the
 # slope.
 _LEVEL, _WEEK, _WEEKDAY, _SLOPE = 3.0, 0.2, 1.0, 10.0
@@ -44,8 +47,9 @@ def price_changes(grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int
         weeks: Number of held-out weeks.
 
     Returns:
-        `pooled` and `categories` with slope, its interval, R2 and coverage; `changes`, one row per
-        price change, at most 400, evenly spaced.
+        `pooled`, `deals`, `regular_moves` (changes of the regular price by over 2%; fewer than 20 calibrate nothing)
+        and `categories` with slope, its interval, R2 and coverage; `changes`, one row per price change, at most 400,
+        evenly spaced.
 
     Example:
         >>> found = price_changes(grids, demand, weeks=12)  # doctest: +SKIP
@@ -53,10 +57,15 @@ def price_changes(grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int
         1.02
     """
     changes = _Changes(grids, demand, weeks, seed)
-    categories = [changes.figures(demand.category == c) | {"category": name} for c, name in enumerate(demand.names)]
+    moved = changes.moved
+    categories = [
+        changes.figures(moved & (demand.category == c)) | {"category": name} for c, name in enumerate(demand.names)
+    ]
     return {
         "moved_by": MOVED,
-        "pooled": changes.figures(np.ones(len(demand.products), dtype=bool)),
+        "pooled": changes.figures(moved),
+        "deals": changes.figures(moved & ~changes.regular),
+        "regular_moves": changes.figures(changes.regular) | {"moved_by": REGULAR_MOVED, "enough": ENOUGH_MOVES},
         "categories": categories,
         "changes": changes.rows(),
     }
@@ -86,25 +95,22 @@ class _Changes:
         self.realised = np.diff(np.log(self.units + 0.5), axis=0)
         with np.errstate(invalid="ignore"):
             self.step = np.log(price[1:] / price[:-1])
+            listed = np.log(grids.regular[0, last])
+            regular_step = np.abs(np.nan_to_num(np.diff(listed, axis=0))) > np.log1p(REGULAR_MOVED)
         self.moved = known[1:] & known[:-1] & (np.abs(np.nan_to_num(self.step)) > np.log1p(MOVED))
-        self.used = np.zeros(price.shape, dtype=bool)
-        self.used[1:] |= self.moved
-        self.used[:-1] |= self.moved
-        if periods_in_a_week(grids.weeks) > 1:
-            # Changes that always fall on the same weekdays are told from these by the other days alone.
-            self.used |= known & self.moved.any(axis=0)
+        self.regular = known[1:] & known[:-1] & regular_step
+        self.known, self.daily = known, periods_in_a_week(grids.weeks) > 1
         self.alpha = np.concatenate([p.alpha for p in demand.posteriors])[_places(demand)]
         self.weeks = grids.weeks[last]
         self.weekday, self.level = _weekdays(self.weeks, demand.category), np.zeros(price.shape)
         self.inside = self._inside(seed)
 
-    def figures(self, chosen: NDArray[np.bool_]) -> dict[str, Any]:
-        """Slope, R2 and coverage of some products' changes."""
-        moved = self.moved & chosen
+    def figures(self, moved: NDArray[np.bool_]) -> dict[str, Any]:
+        """Slope, R2 and coverage of some changes, (T - 1, N)."""
         empty = {"changes": int(moved.sum()), "products": int(moved.any(axis=0).sum())}
         if empty["products"] < _LEAST_PRODUCTS:
             return empty | dict.fromkeys(("slope", "slope_se", "slope_interval90", "r2", "coverage90"))
-        slope, error, r2 = self._slope(self.used & chosen)
+        slope, error, r2 = self._slope(self._used(moved))
         return empty | {
             "slope": slope,
             "slope_se": error,
@@ -112,6 +118,14 @@ class _Changes:
             "r2": r2,
             "coverage90": float(self.inside[moved].mean()),
         }
+
+    def _used(self, moved: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(T, N) the weeks of some changes and the weeks before them."""
+        used = np.zeros(self.known.shape, dtype=bool)
+        used[1:] |= moved
+        used[:-1] |= moved
+        # By day, changes that always fall on the same weekdays are told from these by the other days alone.
+        return used | (self.known & moved.any(axis=0)) if self.daily else used
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per change: the log change in units predicted and realised, half a unit added to each; by day, the
@@ -146,8 +160,9 @@ class _Changes:
         of counts included.
         """
         generator = np.random.default_rng(seed)
-        if self.used.any():
-            fitted = _Regression(self.units, self.predicted, self.alpha, self.used, self.weekday)
+        used = self._used(self.moved | self.regular)
+        if used.any():
+            fitted = _Regression(self.units, self.predicted, self.alpha, used, self.weekday)
             self.level = fitted.level(fitted.solve(free=True))
         mean = np.exp(np.clip(self.level + self.log_lift, -20, 20))
         size = 1 / self.alpha

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..data import Tables, product_weeks
+from ..data import Tables, product_weeks, with_regular_prices
 from ..data.weeks import PERIODS
 from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates
 from ..forecasting.backtest import rolling_forecasts
@@ -22,7 +22,7 @@ from ..scenarios.errors import listed
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors
-from .fit_report import price_response
+from .fit_report import past_fields, price_response
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
@@ -96,7 +96,13 @@ def assumed_in(record: Mapping[str, Any]) -> tuple[Assumptions, Priors]:
     """Assumptions and priors of a record that holds what `assumed` returned."""
     given = dict(record["assumptions"])
     given["unit_cost_range"] = tuple(given["unit_cost_range"])
-    return Assumptions(**given, rules=ShopRules.of(record["rules"])), Priors(**record["priors"])
+    return Assumptions(**given, rules=ShopRules.of(record["rules"])), Priors(**_known_priors(record["priors"]))
+
+
+def _known_priors(given: Mapping[str, float]) -> dict[str, float]:
+    """The priors of a record without those that only earlier versions had."""
+    names = {item.name for item in fields(Priors)}
+    return {name: value for name, value in given.items() if name in names}
 
 
 class Refit(NamedTuple):
@@ -142,17 +148,20 @@ def refit(
     _check_products(tables, products)
     on_step("weekly sales")
     unknown = _stores_of_no_zone(tables, _zone(record))
-    tables, zones = of_zone(tables, _zone(record), list(products["product"]))
-    ahead = weeks_to_come(
-        tables, held_out(tables, products, 1, zones, _period(record)), weeks or record["weeks"], zones
-    )
+    priced = with_regular_prices(tables, names := list(products["product"]))
+    found, (own, zones) = priced is not tables, of_zone(priced, _zone(record), names)
+    proof = held_out(own, products, 1, zones, _period(record))
+    ahead = weeks_to_come(own, proof, weeks or record["weeks"], zones, found=found)
     on_step("demand forecasters")
     forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
     on_step("price response")
     market = fit_split(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
-    own = {"tables_sha256": tables.fingerprint(), "proof_bias": record.get("proof_bias")}
+    own = {"tables_sha256": of_zone(tables, _zone(record), names)[0].fingerprint()}
+    own |= {"proof_bias": record.get("proof_bias")}
+    zones_known = len(record["zone"]["stores"]) if record.get("zone") else 1
+    own |= past_fields(market, tables, funding_share=assumed_in(record)[0].funding_share, zones=zones_known)
     spec = market.spec.with_changes(history=own)
     assert spec.history is not None, "a fitted market has one"
     used = {name for weights in _chosen(record["forecaster"]).values() for name in weights}
@@ -180,6 +189,7 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
         >>> forecasts_since(tables, report["refit"], date(2024, 3, 4), date(2024, 3, 31))["mean"]  # doctest: +SKIP
     """
     zone, products, days = _zone(record), pd.DataFrame(record["products"]), PERIODS[_period(record)].days
+    tables = with_regular_prices(tables, list(products["product"]))
     panel = product_weeks(tables if zone is None else zone_tables(tables, zone), products=products, days=days)
     weeks = np.sort(panel["week"].unique())
     since = np.flatnonzero((weeks >= np.datetime64(first_day)) & (weeks <= np.datetime64(last_day)))

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from ..data import DataError, Tables, choose_products, context_by_store, product_weeks
+from ..data import DataError, Tables, choose_products, context_by_store, product_weeks, store_weeks
+from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
@@ -48,6 +50,7 @@ class Split:
             `data.context_by_store` returns them; None where they are not told apart.
         initial_units: (N,) units that weeks to come start with, NaN where not known; None for past weeks.
         closed: Weekdays, 0 is Monday, on which a shop that is taken by day never sold anything.
+        stores: The sales of every store of the shop, as `data.panel.store_weeks` returns them.
     """
 
     products: pd.DataFrame
@@ -59,6 +62,12 @@ class Split:
     context: pd.DataFrame | None = None
     initial_units: np.ndarray | None = None
     closed: tuple[int, ...] = ()
+    stores: xr.Dataset | None = None
+
+    @property
+    def past_stores(self) -> xr.Dataset | None:
+        """The sales of every store before the split."""
+        return None if self.stores is None else self.stores.sel(week=slice(None, self.past["week"].max()))
 
     @property
     def weeks(self) -> pd.DatetimeIndex:
@@ -158,6 +167,9 @@ def held_out(
         zone_sales=None if zones is None else _within(zones.sales, panel, start),
         context=_context(tables, panel, zones),
         closed=closed,
+        stores=store_weeks(
+            tables if zones is None else zones.tables, list(products["product"]), pd.DatetimeIndex(days)
+        ),
     )
 
 
@@ -271,7 +283,9 @@ def _long_closure(panel: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def weeks_to_come(tables: Tables, proof: Split, weeks: int, zones: AllZones | None = None) -> Split:
+def weeks_to_come(
+    tables: Tables, proof: Split, weeks: int, zones: AllZones | None = None, *, found: bool = False
+) -> Split:
     """The weeks after the data as the weeks to simulate, at the shop's planned prices.
 
     Args:
@@ -279,12 +293,13 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zones: AllZones | No
         proof: The split with the last weeks held out.
         weeks: Number of calendar weeks.
         zones: As for `held_out`.
+        found: Whether the tables gave no regular prices, and those of the sales were found.
 
     Raises:
         ValueError: The plan has no row for these weeks and products.
     """
     panel = pd.concat([proof.past, proof.future])
-    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week)
+    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week, found=found)
     # Lines after the last complete week are in no panel.
     end = panel["week"].max() + proof.period
     recent = panel[panel["week"] >= end - _RECENT_WEEKS * WEEK]
@@ -308,6 +323,12 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
     return last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
 
 
+def _last_usual(cost: pd.Series) -> float:
+    """The last unit cost, without what suppliers took off it for a while."""
+    known = cost.dropna().to_numpy(dtype=np.float64)
+    return float(upper_envelope(known[:, None])[-1, 0]) if known.size else np.nan
+
+
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
     """The products with a name (their id if they have none) and the unit cost from the tables.
 
@@ -320,5 +341,6 @@ def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> p
     if tables.products is not None and "unit_cost" in tables.products:
         known.append(rows["product"].map(tables.products.set_index("product")["unit_cost"]))
     if "unit_cost" in panel:
-        known.append(rows["product"].map(panel.groupby("product")["unit_cost"].last()))
+        # A cost that suppliers lower for a deal is none to go by after it.
+        known.append(rows["product"].map(panel.groupby("product")["unit_cost"].agg(_last_usual)))
     return rows.assign(unit_cost=pd.concat(known, axis=1).astype(float).bfill(axis=1).iloc[:, 0]) if known else rows

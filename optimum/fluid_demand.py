@@ -118,7 +118,8 @@ class _Priced(_Calendar):
     def __init__(self, spec: MarketSpec) -> None:
         super().__init__(spec)
         self.continuous = spec.prices.max_discount > 0 or spec.guardrails.allowed_prices() is None
-        self.convex = spec.demand.family in _CONVEX
+        stocks_up = spec.reference_price is not None and spec.reference_price.changes_units
+        self.convex = spec.demand.family in _CONVEX and not stocks_up
         self.stationary = is_stationary(spec)
         if self.continuous:
             self.price = np.geomspace(self.low, self.high, _MOST_PRICES)
@@ -236,6 +237,10 @@ class _Logit(_Calendar):
         self.patience = np.zeros(segments)
         if strategic is not None:
             self.patience = np.concatenate([self.patience, strategic.patience])
+        if (remembered := spec.reference_price) is not None:
+            # A purchase is of as many units as at the lowest price; `utility` takes off what they are fewer.
+            gap = self.reference - self.low if remembered.scale == "linear" else np.log(self.reference / self.low)
+            self.kept = self.kept * np.exp(remembered.units_gain * gap)
 
     @functools.cached_property
     def loyalty(self) -> Array:
@@ -274,11 +279,12 @@ class _Logit(_Calendar):
         fixed, slope, power = (rows[:, self.who] for rows in bent)
         level = level - fixed
         if spec.reference_price is not None:
-            gain = spec.reference_price.gain
+            gain, units = spec.reference_price.gain, spec.reference_price.units_gain
             if spec.reference_price.scale == "log":
-                level, power = level + gain * np.log(self.reference), power + gain
+                level = level + gain * np.log(self.reference) + units * np.log(self.low)
+                power = power + gain + units
             else:
-                level, slope = level + gain * self.reference, slope + gain
+                level, slope = level + gain * self.reference + units * self.low, slope + gain + units
         regimes = [None] if spec.regimes is None else range(self.regimes)
         outside = np.stack(
             [choice_model(spec).outside_weight(period, rival_price=self.rival_price, regime=z) for z in regimes]

@@ -71,6 +71,8 @@ class ChoiceModel:
         share: (C, K) share of each segment among a category's customers.
         gain, loss: (N,) utility per log point (or per currency) that the price is below, above
             the reference price.
+        units_gain, units_loss: (N,) log units that the buyers of a product take more per log point (or per currency)
+            that its price is below, fewer that it is above the reference price.
         promotion: (K, N) utility that being on promotion adds.
         lift: (K,) factor of a product's weight in the segment's recommendation slot: exp of the
             utility it adds.
@@ -130,6 +132,8 @@ class ChoiceModel:
     nest: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     curvature: Array = field(default_factory=lambda: np.empty(0))
     regular: Array = field(default_factory=lambda: np.empty(0))
+    units_gain: Array = field(default_factory=lambda: np.empty(0))
+    units_loss: Array = field(default_factory=lambda: np.empty(0))
 
     @property
     def product_nest(self) -> NDArray[np.intp]:
@@ -178,8 +182,11 @@ class ChoiceModel:
             (B, K, N), in the array library of `price`.
         """
         given = (discount, shown, promoted, rival_price, loyalty, in_stock)
-        groups = self._in_library_of(price)._groups(self._situation(period, price, reference, *given), regime)
-        return sum(group.units for group in groups)
+        model, now = self._in_library_of(price), self._situation(period, price, reference, *given)
+        units: Array = sum(group.units for group in model._groups(now, regime))
+        if not _is_on(self.units_gain):
+            return units
+        return units * exp(model._of_gap(now, model.units_gain, model.units_loss))[:, None]
 
     def elasticities(
         self, period: Periods, price: Array, *, reference: Array, by_segment: bool = False, **situation: Any
@@ -206,14 +213,20 @@ class ChoiceModel:
         if unknown := set(situation) - set(names):
             raise TypeError(f"elasticities takes the arguments of units; got {sorted(unknown)[0]!r}; leave it out")
         now = self._situation(period, price, reference, *map(situation.get, names))
-        groups = list(self._in_library_of(price)._groups(now, regime))
+        model = self._in_library_of(price)
+        groups = list(model._groups(now, regime))
         units: Array = sum(group.units for group in groups)
         nesting = self.nesting[self.product_nest] if _is_on(self.nesting) else 0.0
         alike = (self.category, nesting, self.product_nest)
         moved: Array = sum(g.units[..., None] * elasticity_matrix(g.effect, g.share, *alike) for g in groups)
         if not by_segment:
             units, moved = units.sum(axis=1), moved.sum(axis=1)
-        return moved / where(units > 0, units, 1.0)[..., None]
+        moved = moved / where(units > 0, units, 1.0)[..., None]
+        if not _is_on(self.units_gain):
+            return moved
+        own = -model._per_log_price(now, model.units_gain, model.units_loss)
+        own = where(units > 0, own[:, None] if by_segment else own, 0.0)
+        return moved + own[..., None] * like(moved, np.eye(len(self.category)))
 
     def outside_weight(self, period: int, *, rival_price: Array | None = None, regime: int | None = None) -> Array:
         """(K, C) exp(utility) of leaving, which is 1, and of the rival offers together.
@@ -314,10 +327,18 @@ class ChoiceModel:
 
     def _reference_effect(self, now: _Situation) -> Array:
         """(B, N) utility from the distance between the reference price and the list price."""
-        if not _is_on(self.gain):
-            return 0.0 * now.price
+        return self._of_gap(now, self.gain, self.loss) if _is_on(self.gain) else 0.0 * now.price
+
+    def _of_gap(self, now: _Situation, gain: Array, loss: Array) -> Array:
+        """(B, N) effect of the distance between the reference price and the list price."""
         gap = now.reference - now.price if self.linear_reference else log(now.reference / now.price)
-        return where(gap > 0, self.gain, self.loss) * gap
+        return where(gap > 0, gain, loss) * gap
+
+    def _per_log_price(self, now: _Situation, gain: Array, loss: Array) -> Array:
+        """(B, N) what a fall of the price by one log point adds to that effect."""
+        gap = now.reference - now.price
+        side = where(gap > 0, gain, where(gap < 0, loss, (gain + loss) / 2))
+        return side * now.price if self.linear_reference else 0.0 * now.price + side
 
     def _log_price_effect(self, now: _Situation, path: Array) -> Array:
         """(B, K, N) utility that a rise of the own price by one log point adds."""
@@ -327,9 +348,7 @@ class ChoiceModel:
             effect = effect - steep * self.curvature * (self.regular - now.paid)
         if not _is_on(self.gain):
             return effect
-        gap = now.reference - now.price
-        side = where(gap > 0, self.gain, where(gap < 0, self.loss, (self.gain + self.loss) / 2))
-        return effect - (side * now.price if self.linear_reference else side)[:, None]
+        return effect - self._per_log_price(now, self.gain, self.loss)[:, None]
 
     def _logit(
         self, now: _Situation, value: Array, effect: Array, customers: Array, season: Array, path: Array

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 _RULES = {"price_ladder": "rounding to the price grid"}
+_SHOWN_FROM = 20.0
 _LEARNED = {"ppo", "a2c", "recurrent-ppo", "sac", "td3", "tqc", "dqn", "qr-dqn", "deep-pricing", "td3-bc", "cql"}
 _FEATURES = {
     "time_left": "the time left",
@@ -83,3 +86,24 @@ def money_words(value: float, currency: str) -> str:
         ('1,234.50 EUR', '0.0123 EUR')
     """
     return f"{value:,.2f} {currency}" if abs(value) >= 0.1 else f"{value:.3g} {currency}"
+
+
+def likely_by_sales(chance: float, before: float | None) -> str:
+    """How likely it is that prices followed demand, and whether the sales say so.
+
+    They do where they raise the odds to 20 times those before: of shops whose prices do not follow demand, at most 1 in
+    20 shows that, as such a factor has a mean of one there (Kass and Raftery 1995; Markov's inequality).
+
+    Args:
+        chance: Probability after the sales were seen.
+        before: The same before; None where it is not known.
+
+    Example:
+        >>> likely_by_sales(0.31, 0.9)
+        '31% likely, 90% before the sales, which speak against it'
+    """
+    odds, prior = (np.inf if p == 1 else p / (1 - p) for p in (chance, before or 0.0))
+    if before is None or odds >= _SHOWN_FROM * prior:
+        return f"{chance:.0%} likely by the sales"
+    against = odds * _SHOWN_FROM <= prior
+    return f"{chance:.0%} likely, {before:.0%} before the sales, which {'speak against it' if against else 'leave it open'}"

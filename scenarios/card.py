@@ -279,9 +279,13 @@ def _promotion(promotion: sections.Promotion, spec: MarketDescription) -> str:
 
 def _reference_price(reference: sections.ReferencePrice, period: str) -> str:
     per = "log point" if reference.scale == "log" else "unit of currency"
+    units = ""
+    if reference.changes_units:
+        gain, loss = _span(reference.units_gain), _span(reference.units_loss)
+        units = f"; of what is bought, the logarithm of the units rises by {gain}, and falls by {loss}"
     return (
         f"memory {_percent(reference.memory)} per {period}; a {per} below the reference price adds "
-        f"{_span(reference.gain)} to utility, one above it takes {_span(reference.loss)}"
+        f"{_span(reference.gain)} to utility, one above it takes {_span(reference.loss)}{units}"
     )
 
 

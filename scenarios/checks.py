@@ -187,6 +187,7 @@ def _check_posterior(spec: MarketDescription) -> None:
         ("recommendation", "recommendation"),
         ("promotion", "promotion"),
         ("reference", "reference_price"),
+        ("reference_units", "reference_price"),
     ):
         if getattr(spec, section) is None and (getattr(spec.posterior, key) != 1).any():
             raise ScenarioError(
@@ -225,7 +226,7 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
     """Parts that a demand family or an arrival process rules out, with condition and fix."""
     excluded = {}
     if process == "single":
-        for part in ("overdispersion", "loyalty", "strategic", "shocks"):
+        for part in ("overdispersion", "loyalty", "strategic", "shocks", "stocking_up"):
             excluded[part] = ("where arrivals.process = 'single'", "use process = 'poisson'")
     alone = () if family == "mnl" else ("strategic", "recommendation") if family == "cheapest" else _TOGETHER
     for part in alone:
@@ -234,10 +235,14 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
 
 
 def _check_excluded(spec: MarketDescription) -> None:
+    reference = spec.reference_price
+    keys = {
+        "overdispersion": ("arrivals.overdispersion", spec.arrivals.overdispersion.any()),
+        "stocking_up": ("reference_price.units_gain and units_loss", reference is not None and reference.changes_units),
+    }
     for part, (where, fix) in excluded_parts(spec.demand.family, spec.arrivals.process).items():
-        spread = part == "overdispersion"
-        if spec.arrivals.overdispersion.any() if spread else getattr(spec, part) is not None:
-            key = f"arrivals.{part}" if spread else part
+        key, given = keys[part] if part in keys else (part, getattr(spec, part) is not None)
+        if given:
             raise ScenarioError(f"{key} must be left out {where}; got both; {fix}")
 
 

@@ -30,6 +30,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
     demand, rivals, regimes = spec.demand, spec.competitors, spec.regimes
     reference, promotion, slots, strategic = spec.reference_price, spec.promotion, spec.recommendation, spec.strategic
     no_pairs, bent = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
+    stocked = None if reference is None or not reference.changes_units else reference
     arrays = {
         "quality": demand.quality,
         "sensitivity": demand.price_sensitivity,
@@ -42,6 +43,8 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         "share": spec.arrivals.segment_share,
         "gain": _OFF if reference is None else reference.gain,
         "loss": _OFF if reference is None else reference.loss,
+        "units_gain": _OFF if stocked is None else stocked.units_gain,
+        "units_loss": _OFF if stocked is None else stocked.units_loss,
         "promotion": no_pairs if promotion is None else promotion.lift,
         "lift": _OFF if slots is None else np.exp(slots.lift),
         "rival_quality": no_pairs if rivals is None else rivals.quality,

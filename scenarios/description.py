@@ -68,8 +68,8 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T, C, J, N, K, R, Z, H, B, M."""
-        past = None if self.history is None else self.history.past_price
+        """The number behind each letter of a shape: T, C, J, N, K, R, Z, H, B, Y, M."""
+        past, sold = (None,) * 2 if self.history is None else (self.history.past_price, self.history.past_units)
         return {
             "T": int(self.market.horizon_periods),
             "C": len(self.category_names),
@@ -81,6 +81,7 @@ class MarketDescription:
             "Z": 0 if self.regimes is None else len(self.regimes.names),
             "H": 0 if self.capacity is None else len(self.capacity.names),
             "B": 0 if past is None else len(np.atleast_2d(past)),
+            "Y": 0 if sold is None else len(np.atleast_2d(sold)),
             "M": 0 if self.posterior is None else int(self.posterior.draws),
         }
 

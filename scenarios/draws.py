@@ -52,7 +52,11 @@ def drawn_sections(spec: MarketDescription, m: int) -> dict[str, Any]:
         changes["promotion"] = {"lift": spec.promotion.lift * posterior.promotion[m]}
     if spec.reference_price is not None:
         reference = spec.reference_price
-        changes["reference_price"] = {key: getattr(reference, key) * posterior.reference[m] for key in ("gain", "loss")}
+        changes["reference_price"] = {
+            prefix + key: getattr(reference, prefix + key) * factor[m]
+            for prefix, factor in (("", posterior.reference), ("units_", posterior.reference_units))
+            for key in ("gain", "loss")
+        }
     for values in changes.values():
         for numbers in values.values():
             numbers.setflags(write=False)

@@ -185,7 +185,9 @@ class Promotion:
 class ReferencePrice:
     """The reference price r that customers remember: r' = memory * r + (1 - memory) * price.
 
-    Utility changes with log(r / price), or with r - price on the linear scale.
+    Utility changes with log(r / price), or with r - price on the linear scale. With units_gain and units_loss, so does
+    the number of units that the buyers of a product take, which changes nobody's choice: they stock up at a low price,
+    and buy less while they use it up.
     """
 
     memory: float = scalar("weight of the old reference price", low=0, high=1)
@@ -193,7 +195,22 @@ class ReferencePrice:
         "N", "utility per log point (or unit of currency) that the price is below the reference", low=0, high=1e3
     )
     loss: Array = array("N", "utility lost per log point (or unit of currency) above it", low=0, high=1e3)
+    units_gain: Array = array(
+        "N",
+        "log units bought more per log point (or unit of currency) that the price is below the reference",
+        low=0,
+        high=100,
+        default=0.0,
+    )
+    units_loss: Array = array(
+        "N", "log units bought less per log point (or unit of currency) above it", low=0, high=100, default=0.0
+    )
     scale: str = choice("scale of the difference between price and reference", "log", "linear", default="log")
+
+    @property
+    def changes_units(self) -> bool:
+        """Whether a price below or above the reference changes the units bought beyond the choice."""
+        return bool(np.any(self.units_gain) or np.any(self.units_loss))
 
 
 @dataclass(frozen=True)
@@ -270,28 +287,8 @@ class Returns:
 
 MENTIONED_FROM = 0.1
 """Smallest probability that prices followed demand which is mentioned."""
-_SHOWN_FROM = 20.0
-
-
-def likely_by_sales(chance: float, before: float | None) -> str:
-    """How likely it is that prices followed demand, and whether the sales say so.
-
-    They do where they raise the odds to 20 times those before: of shops whose prices do not follow demand, at most 1 in
-    20 shows that, as such a factor has a mean of one there (Kass and Raftery 1995; Markov's inequality).
-
-    Args:
-        chance: Probability after the sales were seen.
-        before: The same before; None where it is not known.
-
-    Example:
-        >>> likely_by_sales(0.31, 0.9)
-        '31% likely, 90% before the sales, which speak against it'
-    """
-    odds, prior = (np.inf if p == 1 else p / (1 - p) for p in (chance, before or 0.0))
-    if before is None or odds >= _SHOWN_FROM * prior:
-        return f"{chance:.0%} likely by the sales"
-    against = odds * _SHOWN_FROM <= prior
-    return f"{chance:.0%} likely, {before:.0%} before the sales, which {'speak against it' if against else 'leave it open'}"
+MOST_BIAS = 1.5
+"""A proof that sells this many times what was sold, or less than one over it, is no chance."""
 
 
 @dataclass(frozen=True)
@@ -305,6 +302,32 @@ class HistorySection:
     promotion: Array = array(
         "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
     )
+    feature_lift: Array = array(
+        "N",
+        "utility that a display or mailer in all stores adds, which a dropped deal takes with it, where they are no decision",
+        low=0,
+        high=20,
+        default=0.0,
+    )
+    funding: Array = array(
+        "TN", "what the supplier pays for a unit sold on the planned deal, currency", low=0, high=1e9, default=0.0
+    )
+    past_units: Array | None = array(
+        "YN",
+        "units sold in as many periods: the last ones; in those of the plan a year ago; in the last ones a year before",
+        low=0,
+        optional=True,
+    )
+    past_revenue: Array | None = array("YN", "revenue of the same, currency", low=0, optional=True)
+    past_deals: Array | None = array("YN", "share of the periods on deal", low=0, high=1, optional=True)
+    regular_moves: int | None = scalar(
+        "times that a regular price moved in the sales, over products and price zones", low=0, optional=True
+    )
+    zones: int = scalar("price zones fitted together, of which this is one", low=1, default=1)
+    account_error: float | None = scalar(
+        "logarithm of realised over predicted revenue in the last account", optional=True
+    )
+    account_spread: float = scalar("standard error of that prediction", low=0, default=0.0)
     past_price: Array | None = array(
         "BN",
         "the prices charged in the B periods before the first, oldest first, currency per unit",
@@ -331,9 +354,7 @@ class HistorySection:
     )
     follows_demand_before: float | None = scalar("the same before the sales were seen", low=0, high=1, optional=True)
     proof_bias: float | None = scalar(
-        "units simulated over units sold in the held-out weeks, less 1, where that is too far from 0 to rely on the market",
-        low=-1,
-        optional=True,
+        "units simulated over units sold in the held-out weeks, less 1", low=-1, optional=True
     )
     unidentified: tuple[str, ...] | None = value(
         "products that keep their price because the sales do not tell how customers respond to other ones, others do by a "
@@ -350,7 +371,7 @@ class HistorySection:
     @property
     def doubt(self) -> str:
         """Why no result in this market can be relied on, in a sentence; empty where nothing speaks against it."""
-        if self.proof_bias is None:
+        if self.proof_bias is None or 1 / MOST_BIAS <= 1 + self.proof_bias <= MOST_BIAS:
             return ""
         return (
             f"Do not rely on this: at the prices charged in the held-out weeks, the market sold {1 + self.proof_bias:.2g} "
@@ -384,6 +405,9 @@ class Posterior:
     promotion: Array = array("MN", "factor on promotion.lift", low=0, high=1e3, default=1.0, single=True)
     reference: Array = array(
         "MN", "factor on reference_price.gain and reference_price.loss", low=0, high=1e3, default=1.0, single=True
+    )
+    reference_units: Array = array(
+        "MN", "factor on reference_price.units_gain and units_loss", low=0, high=1e3, default=1.0, single=True
     )
     simulated: bool = flag(
         "whether each simulated episode follows a draw, as the stress `posterior` has it; otherwise the means are simulated",

@@ -49,6 +49,8 @@ class Draws(NamedTuple):
     shown: Array  # (M, K) utility of the product in the segment's slot
     gain: Array  # (M, N)
     loss: Array  # (M, N)
+    units_gain: Array  # (M, N)
+    units_loss: Array  # (M, N)
 
     @classmethod
     def of(cls, spec: MarketSpec) -> Draws:
@@ -65,8 +67,10 @@ class Draws(NamedTuple):
                     each.arrivals.rate,
                     counts * each.products.unit_cost,
                     each.recommendation.lift if slots and each.recommendation else no_slot,
-                    each.reference_price.gain if each.reference_price else none,
-                    each.reference_price.loss if each.reference_price else none,
+                    *(
+                        getattr(each.reference_price, key) if each.reference_price else none
+                        for key in ("gain", "loss", "units_gain", "units_loss")
+                    ),
                 )
                 for each in specs
             ),
@@ -270,7 +274,11 @@ class PosteriorMoney:
             value += np.einsum("mskn,msn->n", units, margin[:, :, 0])
             if slope:
                 mean = (share * margin) @ np.eye(self._count)[c]
-                gradient += (units * (self._keeps * path.slope)[:, None]).sum(axis=(0, 1, 2))
+                more = self._units_factor(block, everything, path)
+                gradient += (units * (more * self._keeps * path.slope)[:, :, None]).sum(axis=(0, 1, 2))
+                if self._stocks_up:
+                    rate = self._of_away(block.units_gain, block.units_loss, path, self._away_slope(path))
+                    gradient += (units * margin * rate[:, :, None]).sum(axis=(0, 1, 2))
                 gradient += (units * self._effect(block, path) * (margin - mean[..., c])).sum(axis=(0, 1, 2))
         number = len(self._draws.cost)
         return value / number, gradient / number
@@ -321,10 +329,8 @@ class PosteriorMoney:
         """(M, S, K, J) utility of these products."""
         now, c = self._now, self._category[index]
         common = (now.utility[:, c] + now.product[:, index])[None]
-        gap = path.reference / path.price - 1
         if self._spec.reference_price is not None:
-            away = path.reference - path.price if self._linear else np.log1p(gap)
-            common = common + np.where(gap > 0, draws.gain[:, None, index], draws.loss[:, None, index]) * away
+            common = common + self._of_away(draws.gain[:, index], draws.loss[:, index], path, self._away(path))
         felt = felt_price(path.price, self._regular[index], self._curvature[index])
         steep = draws.sensitivity[:, None, :, index] * (now.sensitivity[:, c] * felt)[:, None]
         fixed = draws.quality[..., index] + self._slot[:, index] * draws.shown[..., None]
@@ -336,21 +342,43 @@ class PosteriorMoney:
         steep = draws.sensitivity[:, None] * (self._now.sensitivity[:, self._category] * felt_slope)[:, None]
         if self._spec.reference_price is None:
             return -steep
-        away = path.reference_slope - path.slope
-        if not self._linear:
-            away = path.reference_slope / path.reference - path.slope / path.price
-        side = np.where(path.reference > path.price, draws.gain[:, None], draws.loss[:, None])
-        return (side * away)[:, :, None] - steep
+        return self._of_away(draws.gain, draws.loss, path, self._away_slope(path))[:, :, None] - steep
+
+    @staticmethod
+    def _of_away(gain: Array, loss: Array, path: _Path, away: Array) -> Array:
+        """(M, S, J) effect of a distance from the reference price, or its derivative; gain, loss: (M, J)."""
+        return np.where(path.reference > path.price, gain[:, None], loss[:, None]) * away
+
+    def _away(self, path: _Path) -> Array:
+        """(S, J) how far prices are below the reference prices."""
+        return path.reference - path.price if self._linear else np.log1p(path.reference / path.price - 1)
+
+    def _away_slope(self, path: _Path) -> Array:
+        """(S, J) its derivative with respect to the fixed price."""
+        if self._linear:
+            return path.reference_slope - path.slope
+        return path.reference_slope / path.reference - path.slope / path.price
+
+    def _units_factor(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
+        """(M, S, J), or a one, the factor on the units that the buyers take."""
+        if not self._stocks_up:
+            return np.ones((1, 1, 1))
+        return np.exp(self._of_away(draws.units_gain[:, index], draws.units_loss[:, index], path, self._away(path)))
+
+    @property
+    def _stocks_up(self) -> bool:
+        return self._spec.reference_price is not None and self._spec.reference_price.changes_units
 
     @property
     def _linear(self) -> bool:
         return self._spec.reference_price is not None and self._spec.reference_price.scale == "linear"
 
     def _margin(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
-        """(M, S, J) money of a unit sold."""
+        """(M, S, J) money of a purchase, of one unit unless customers stock up."""
         keeps = self._keeps[index]
         fixed = self._now.saved[:, index] - self._handling[index]
-        return keeps * (path.price - draws.cost[:, None, index]) + fixed
+        margin = keeps * (path.price - draws.cost[:, None, index]) + fixed
+        return self._units_factor(draws, index, path) * margin if self._stocks_up else margin
 
     def _customers(self, draws: Draws, only: slice = slice(None)) -> Array:
         """(M, S, K, C) mean customers, weighted by probability and discount; `only` some of the categories."""

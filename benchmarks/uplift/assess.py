@@ -13,7 +13,7 @@ import pandas as pd
 from ...scenarios import MarketSpec
 from .public_path import fit_files, write_files
 from .settings import StudySettings
-from .shop import Shop, draw_shop
+from .shop import DealShop, Shop, draw_shop
 from .tables import FIRST_DAY, names
 from .verdict import PredictedGain, recommend
 
@@ -27,7 +27,7 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
 
     Returns:
         The figures of one shop, as plain data for JSON. Gains are shares of what regular prices
-        earn in the same weeks.
+        earn in the same weeks, or, for shops with deals, current prices.
 
     Raises:
         ValueError: There is no market to fit on the shop's tables.
@@ -42,7 +42,9 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     before = time.process_time()
     recommended = recommend(fitted.spec, settings, seed)
     stages = fitted.seconds | {"recommend": time.process_time() - before}
+    before = time.process_time()
     row |= realised(shop, fitted.spec, recommended)
+    stages["truth"] = time.process_time() - before
     assert fitted.spec.history is not None, "a fitted market has a history"
     row["may_follow_demand"] = fitted.spec.history.may_follow_demand
     return row | {"stages": stages, "cpu_seconds": time.process_time() - started}
@@ -71,7 +73,12 @@ def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[s
         "recommended": shop.realised(path, **given),
         "optimum": shop.realised(shop.optimum(low, high, **given), **given),
     }
-    gain = earned["recommended"] / earned["regular"] - 1
+    base = earned["regular"]
+    if isinstance(shop, DealShop):
+        earned["calendar"] = shop.realised(shop.optimum(low, high, **given, calendar=False), **given)
+        # No search of paths is certain to find the best.
+        earned["optimum"], base = max(earned["optimum"], earned["recommended"]), earned["own"]
+    gain = earned["recommended"] / base - 1
     return {
         "objective": objective,
         "policy": recommended.policy,
@@ -80,7 +87,7 @@ def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[s
         "predicted": recommended.predicted,
         "interval90": [recommended.low, recommended.high],
         "realised": gain,
-        "optimal": earned["optimum"] / earned["regular"] - 1,
+        "optimal": earned["optimum"] / base - 1,
         "covered": bool(recommended.low <= gain <= recommended.high),
         "share_of_optimum": earned["recommended"] / earned["optimum"],
         "regular_share": earned["regular"] / earned["optimum"],
@@ -100,8 +107,11 @@ def displayed(shop: Shop) -> list[str]:
     return [name.replace("-", " ") for name in names(shop)]
 
 
-def _described(shop: Shop) -> dict[str, float]:
-    return {
+def _described(shop: Shop) -> dict[str, Any]:
+    shares = {
         "elasticity": float(shop.parameters.elasticity.mean()),
         "outside_share": float(shop.parameters.outside.mean()),
     }
+    if isinstance(shop, DealShop):
+        return shares | {"stores": shop.history.level.size, "funding": shop.deals.funding, "plan": shop.deals.planned}
+    return shares

@@ -24,7 +24,11 @@ FAMILIES = (
     "endogenous-category",
     "stockpiling",
     "misspecified",
+    "regular-and-deal",
+    "nested-deals",
 )
+DEALS = ("regular-and-deal", "nested-deals")
+"""Customers answer to regular prices and to deals apart; gains are over the shop's current prices, deals and all."""
 ENDOGENOUS = ("endogenous", "endogenous-blind")
 """A shop follows the demand for each product."""
 CATEGORY = "endogenous-category"
@@ -92,7 +96,7 @@ _MODELS: dict[str, Callable[[Array, Array, Array, Generator], Choice]] = {
 
 def draw_traffic(family: str, categories: int, weeks: int, random: Generator) -> Array:
     """(weeks, C) expected number of customers relative to the parameters'."""
-    if family != "seasonal":
+    if family not in ("seasonal", *DEALS):
         return np.ones((weeks, categories))
     week = np.arange(weeks)[:, None]
     amplitude, phase = random.uniform(0.15, 0.35, categories), random.uniform(0, 2 * np.pi, categories)

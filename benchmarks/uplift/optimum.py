@@ -1,4 +1,4 @@
-"""The best prices of one category when the customers are known."""
+"""The best prices of one category when the customers are known: constant ones, and paths with deals."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from .parameters import Array
 _STEPS = 41
 _SWEEPS = 12
 _STARTS = (1 / 3, 2 / 3, 1.0)
+_DEALS, _DEEPEST = np.linspace(0, 1.6, 9), 0.3
+"""Factors on a product's deals; those of a week go up to 1.6 times 30%."""
 
 
 def best_prices(earned: Callable[[Array], Array], low: Array, high: Array) -> Array:
@@ -35,6 +37,74 @@ def best_prices(earned: Callable[[Array], Array], low: Array, high: Array) -> Ar
     polished = _polished(earned, best, low, high)
     best = polished if earned(polished[None])[0] > earned(best[None])[0] else best
     return np.clip(best, low, high)
+
+
+def best_path(
+    earned: Callable[[Array], Array], level: Array, depth: Array, low: Array, high: Array, *, calendar: bool = True
+) -> Array:
+    """(T, n) prices by week with the highest objective between two bounds: constant regular prices, and deals.
+
+    Coordinate ascent over all regular prices together, each of them, the depth of all deals of a product, and that of
+    each week, from the current and from the highest regular prices.
+
+    Args:
+        earned: The objective of each of B paths (B, T, n).
+        level: (n,) current regular prices.
+        depth: (T, n) current reductions, as shares of them.
+        low: (n,) lower bounds, currency per unit.
+        high: (n,) upper bounds.
+        calendar: Whether deals are dropped, added, and made deeper or less deep, too.
+
+    Example:
+        >>> target = np.array([[2.0], [1.6], [2.0]])
+        >>> earned = lambda paths: -((paths - target) ** 2).sum(axis=(1, 2))
+        >>> best_path(earned, np.ones(1), np.zeros((3, 1)), np.full(1, 0.5), np.full(1, 2.5)).round(1).ravel().tolist()
+        [2.0, 1.6, 2.0]
+    """
+    found = [_ascend_path(earned, start, depth, low, high, calendar=calendar) for start in (level, high)]
+    return max(found, key=lambda path: earned(path[None])[0])
+
+
+def _ascend_path(
+    earned: Callable[[Array], Array], level: Array, depth: Array, low: Array, high: Array, *, calendar: bool
+) -> Array:
+    weeks, grid = np.arange(len(depth)), np.linspace(0, 1, _STEPS)[:, None]
+    best = float(earned(np.clip(level * (1 - depth), low, high)[None])[0])
+
+    def chosen(levels: Array, depths: Array) -> Array:
+        """Take the best of some candidates if it earns more; what each earns."""
+        nonlocal level, depth, best
+        values = earned(np.clip(levels[:, None] * (1 - depths), low, high))
+        top = int(np.argmax(values))
+        if values[top] > best:
+            level, depth, best = levels[top], depths[top], float(values[top])
+        return values
+
+    for sweep in range(_SWEEPS):
+        before, span = best, (high - low) / 2**sweep
+        # After the first sweep, around what is the best so far.
+        steps = low + grid * span if sweep == 0 else np.clip(level + (grid - 0.5) * span, low, high)
+        chosen(np.clip(level * (0.9 + 0.2 * grid), low, high), np.repeat(depth[None], _STEPS, axis=0))
+        for product in range(level.size):
+            levels = np.repeat(level[None], _STEPS, axis=0)
+            levels[:, product] = steps[:, product]
+            chosen(levels, np.repeat(depth[None], _STEPS, axis=0))
+            if calendar:
+                deepest = 1 - low[product] / level[product]
+                deals = np.repeat(depth[None], len(_DEALS), axis=0)
+                deals[..., product] = np.minimum(deals[..., product] * _DEALS[:, None], deepest)
+                chosen(np.repeat(level[None], len(_DEALS), axis=0), deals)
+                single = np.repeat(np.repeat(depth[None], len(_DEALS), axis=0)[None], weeks.size, axis=0)
+                single[weeks, :, weeks, product] = np.minimum(_DEALS * _DEEPEST, deepest)
+                batch = single.reshape(-1, *depth.shape)
+                values = chosen(np.repeat(level[None], len(batch), axis=0), batch).reshape(weeks.size, -1)
+                # What is best for each week alone is mostly the best for all.
+                joint = depth.copy()
+                joint[:, product] = single[weeks, values.argmax(axis=1), weeks, product]
+                chosen(level[None], joint[None])
+        if sweep and best <= before + 1e-6 * abs(best):
+            break
+    return np.clip(level * (1 - depth), low, high)
 
 
 def _ascend(earned: Callable[[Array], Array], grid: Array, prices: Array) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...jobs import code_fingerprint
-from .families import FAMILIES, weeks_of
+from .families import DEALS, FAMILIES, weeks_of
 from .parameters import SIZES
 
 BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")
@@ -71,12 +71,18 @@ class StudySettings:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more; got {value}; ask for more")
 
+    @property
+    def over_current(self) -> bool:
+        """Whether gains are over the shop's current prices, deals and all; else over regular prices."""
+        return self.truth in DEALS
+
     def lines(self) -> list[str]:
         """The settings in words, for the table."""
         weeks = self.weeks or weeks_of(self.truth)
         return [
             f"{self.truth}: {self.products} products, {weeks} weeks; price bounds {self.bounds}",
-            f"forecaster {self.forecaster}, {self.steps:,} training steps, {self.episodes} test episodes",
+            f"forecaster {self.forecaster}, {self.steps:,} training steps, {self.episodes} test episodes; "
+            f"gains over {'current' if self.over_current else 'regular'} prices",
         ]
 
     def to_dict(self) -> dict[str, Any]:

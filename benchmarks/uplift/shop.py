@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...data import Tables
-from .families import FAMILIES, STOCKPILING, draw_choices, draw_shocks, draw_traffic, weeks_of
+from .deal_history import SIZE, draw_deal_history, is_chain
+from .deal_responses import deal_parameters, draw_responses, draw_stocking_up
+from .deals import DealTruth
+from .families import DEALS, FAMILIES, STOCKPILING, draw_choices, draw_shocks, draw_traffic, weeks_of
 from .history import draw_history
 from .parameters import draw_parameters, generator
 from .stocking_up import StockingUp
@@ -34,6 +39,18 @@ class Shop(Truth):
         return shop_tables(self)
 
 
+@dataclass(frozen=True)
+class DealShop(DealTruth, Shop):
+    """A shop with deals, and its tables.
+
+    Example:
+        >>> shop = draw_shop("nested-deals", seed=0)
+        >>> kept = shop.optimum(0.5 * shop.regular, 1.3 * shop.regular, calendar=False)
+        >>> shop.realised(kept) > shop.realised(shop.own_prices())
+        True
+    """
+
+
 def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = None) -> Shop:
     """Draw a shop; the same arguments give the same shop.
 
@@ -57,6 +74,25 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
     if length < 1:
         raise ValueError(f"weeks must be 1 or more; got {length}; leave it out for the family's own")
     categories, whole = parameters.outside.size, length + AHEAD
+    traffic = draw_traffic(family, categories, whole, generator(2, seed, products))
+    lift = generator(5, seed, products).uniform(0.3, 0.8, products)
+    if family in DEALS:
+        parameters = deal_parameters(parameters, SIZE if is_chain(seed) else 1.0, generator(8, seed, products))
+        stocking_up = draw_stocking_up(generator(7, seed, products))
+        return DealShop(
+            family=family,
+            seed=seed,
+            weeks=length,
+            model=family,
+            parameters=parameters,
+            choices=(),
+            traffic=traffic,
+            shocks=np.ones((whole, categories)),
+            history=draw_deal_history(parameters, seed, length, whole, generator(4, seed, products)),
+            lift=lift,
+            stocking_up=stocking_up,
+            responses=draw_responses(family, parameters, stocking_up, generator(1, seed, products)),
+        )
     shocks = draw_shocks(family, categories, whole, generator(3, seed, products))
     choices, model = draw_choices(family, parameters, generator(1, seed, products))
     return Shop(
@@ -66,9 +102,9 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
         model=model,
         parameters=parameters,
         choices=choices,
-        traffic=draw_traffic(family, categories, whole, generator(2, seed, products)),
+        traffic=traffic,
         shocks=shocks,
         history=draw_history(family, parameters, shocks, generator(4, seed, products)),
-        lift=generator(5, seed, products).uniform(0.3, 0.8, products),
+        lift=lift,
         stocking_up=StockingUp.drawn(generator(7, seed, products)) if family == STOCKPILING else None,
     )

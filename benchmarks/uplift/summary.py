@@ -39,8 +39,9 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of
         predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
         interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
-        and `worst_share`, `regular_share`, `own_share`; shops that `lose_to_regular` by more than
-        1% or `lose_to_own` prices; `refused`; `said`, verdicts that say that prices follow demand
+        and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`, the mean realised over the
+        mean optimal gain; shops that `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
+        are `far_below_own`, by more than 1%; `refused`; `said`, verdicts that say that prices follow demand
         or may; `cpu_seconds` per shop.
     """
     columns = {name: np.array([row[name] for row in rows], dtype=float) for name in _MEANS}
@@ -51,6 +52,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "shops": len(rows),
         **{name: float(values.mean()) for name, values in columns.items()},
+        "share_of_best_gain": float(gain.mean() / columns["optimal"].mean()),
         "over_prediction": float(error.mean()),
         "absolute_error": float(np.abs(error).mean()),
         "covered": int(((low <= gain) & (gain <= high)).sum()),
@@ -60,6 +62,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "worst_share": float(columns["share_of_optimum"].min()),
         "lose_to_regular": int(((gain < REGULAR_LOSS) & ~refused).sum()),
         "lose_to_own": int(((earned["recommended"] < earned["own"]) & ~refused).sum()),
+        "far_below_own": int((earned["recommended"] < (1 + REGULAR_LOSS) * earned["own"]).sum()),
         "refused": int(refused.sum()),
         "said": sum(row["may_follow_demand"] for row in rows),
     }

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from ...data import Tables
+from .deals import DealTruth
 from .parameters import Array, generator
 from .truth import AHEAD, Truth
 
@@ -30,8 +31,8 @@ def shop_tables(truth: Truth) -> Tables:
         sales=_sales(truth, demand, random),
         products=_products(truth),
         stock=stock,
-        promotions=_promotions(truth) if truth.family == "promoted" else None,
-        plan=_plan(truth),
+        promotions=_promotions(truth) if truth.history.display.any() else None,
+        plan=_plan(truth) if not isinstance(truth, DealTruth) or truth.deals.planned else None,
     )
 
 
@@ -42,6 +43,8 @@ def names(truth: Truth) -> list[str]:
 
 def mean_units(truth: Truth) -> Array:
     """(T, S, K, N) expected units of the history by store and segment, given its demand shocks."""
+    if isinstance(truth, DealTruth):
+        return truth.history_units()[:, :, None]
     history, weeks = truth.history, np.arange(truth.weeks, dtype=np.float64)
     by_category = []
     for number, choice in enumerate(truth.choices):
@@ -92,6 +95,10 @@ def _sales(truth: Truth, units: Array, random: Generator) -> pd.DataFrame:
     }
     if truth.family == "endogenous":
         columns["unit_cost"] = truth.history.unit_cost[week, product]
+    if isinstance(truth, DealTruth):
+        reduction = columns.pop("regular_price") - columns["price_paid"]
+        if truth.deals.funding:
+            columns["unit_cost"] = np.round(truth.history.unit_cost[week, product] - truth.deals.funding * reduction, 2)
     if units.shape[1] > 1:
         columns["store"] = np.array([f"store-{number + 1}" for number in range(units.shape[1])], dtype=object)[store]
     table = pd.DataFrame(columns)
@@ -134,12 +141,15 @@ def _stock(truth: Truth, left: Array) -> pd.DataFrame:
 
 
 def _plan(truth: Truth) -> pd.DataFrame:
-    """The prices that the shop would charge by its own rule after the tables end; no displays are planned."""
+    """The prices that the shop would charge by its own rule after the tables end."""
     prices = truth.own_prices(horizon=AHEAD)
+    shown = truth.history.display[truth.weeks :] & isinstance(truth, DealTruth)
     week, product = np.indices(prices.shape).reshape(2, -1)
     ids = np.array(names(truth), dtype=object)
     days = _days(truth.weeks + week)
-    return pd.DataFrame({"date": days, "product": ids[product], "price": prices.ravel(), "promotion": 0.0})
+    return pd.DataFrame(
+        {"date": days, "product": ids[product], "price": prices.ravel(), "promotion": 1.0 * shown.ravel()}
+    )
 
 
 def _promotions(truth: Truth) -> pd.DataFrame:

@@ -82,7 +82,7 @@ class Truth:
         path = np.repeat(path[None], horizon, axis=0) if path.ndim == 1 else path
         first = self.weeks if first is None else first
         whole = np.empty_like(path)
-        for number in range(len(self.choices)):
+        for number in range(self.parameters.outside.size):
             own = self.parameters.category == number
             whole[..., own] = self.category_units(number, path[..., own], first)
         return whole

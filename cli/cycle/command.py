@@ -66,6 +66,8 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         retrain: Whether to train in any case.
         tell: Called with each line of output.
     """
+    from ...evaluation.uncertainty import zone_lines
+
     entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
     before = register.refreshed(entry.first_day, entry.folder)
     job = _stages(entry, cycle.out / entry.folder, tell)
@@ -83,6 +85,8 @@ def run_cycle(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Fac
         tell(
             f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
         )
+    for line in zone_lines({name: part["gain"] for name, part in found.items()} if entry.zones else {}):
+        tell(line)
     if again:
         tell("The next cycle will train again.")
     facts = {"first_day": entry.first_day, "trained": entry.trained, "train_again": again}
@@ -128,6 +132,7 @@ def _facts(place: Place, job: Stages, done: Facts) -> Facts:
     files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
     return {
         "verdict": done["verdict"],
+        "gain": done.get("gain"),
         "train_again": done.get("train_again", []),
         "paths": {name: str(path) for name, path in files.items() if path.exists()},
         "timings": job.timings,

@@ -17,7 +17,7 @@ _TRIED = 3
 
 def write_lists(
     cycle: Cycle, folder: Path, zone: str, found: Assessment, *, keeper: Path, policy: Path
-) -> tuple[list[PriceRow], str]:
+) -> tuple[list[PriceRow], list[str]]:
     """Write the price list of the recommended prices, and keep it for `repricer prices`.
 
     Args:
@@ -27,7 +27,7 @@ def write_lists(
         policy: The folder of the policy that may be recommended.
 
     Returns:
-        The rows, and a line that says what they are.
+        The rows, and lines: the plan beside the past, and what the rows are.
     """
     from ...serving.price_list.files import write_list
     from ...serving.price_list.kept import KeptList, keep, origin_of
@@ -36,12 +36,12 @@ def write_lists(
 
     seed, risk = cycle.config.shop.seed, cycle.config.train.risk
     rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
+    kept = KeptList.of(origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed), found, rows)
     for name in LISTS:
-        write_list(folder / name, rows, currency=found.compared.spec.market.currency)
-    origin = origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed)
-    kept = KeptList.of(origin, found, rows)
+        write_list(folder / name, rows, currency=found.compared.spec.market.currency, notes=kept.past)
     keep(keeper, kept)
-    return rows, f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
+    listed = f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
+    return rows, [*kept.past, listed]
 
 
 def to_vary(found: Assessment, tried: list[str]) -> list[str]:

@@ -105,7 +105,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     import pandas as pd
 
     from ...fitting import Assumptions, Priors, ShopRules, not_priced
-    from ...scenarios import scenario_name
+    from ...scenarios import load_scenario, save_scenario, scenario_name
     from .._fit_lines import fit_lines, quiet
     from .._fit_market import fit_to_folder
     from ..fit import privacy_of
@@ -140,6 +140,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
         ),
         compiler=compiler,
     )
+    save_scenario(_accounted(load_scenario(place.folder / MARKET), place.folder), place.folder / MARKET)
     if place.part:  # beside which the other parts are priced
         first = place.part == next(iter(parts))
         report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
@@ -174,12 +175,13 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
     priced = f"the products of all {len(place.parts)} parts" if others else f"all {len(run.base_price)} products"
     floor = " at no less profit" * (floor_market(run.spec) is not None)
     best, settings = run.facts["best"], run.facts["settings"]
+    gain = best["gain"] / best["best_fixed"]
     return {
         "lines": [
             f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices {priced} ({run.facts['device']})",
             f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-            f"{run.spec.market.objective} {best['gain'] / best['best_fixed']:+.2%} over the best fixed prices{floor}, on "
-            "validation customers",
+            f"{run.spec.market.objective} {abs(gain):.2%} {'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, "
+            "on validation customers",
         ]
     }
 
@@ -211,9 +213,10 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     write_report(
         folder / REPORT, ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
     )
-    lines = [f"report: {folder / REPORT}", listed]
+    lines = [f"report: {folder / REPORT}", *listed]
     lines += to_vary(found, tried)
-    return {"comparison": document, "verdict": verdict(comparison, learned.name), "lines": lines}
+    said = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain}
+    return {"comparison": document, **said, "lines": lines}
 
 
 def signing_key(home: Path) -> Path:
@@ -318,6 +321,7 @@ def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
 def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     """The bundle of the cycle before for the weeks to come, without training, and its price list."""
     from ...evaluation.uncertainty import assess
+    from ...evaluation.uncertainty.doubts import missed
     from ...scenarios import save_scenario
     from ...serving.exporter.holding import Holding
     from ...serving.exporter.refresh import refresh
@@ -327,6 +331,11 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     found = refresh(
         before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.shop.seed, on_step=show_step
     )
+    found = replace(found, spec=_accounted(found.spec, folder))
+    history = given(found.spec.history)
+    if missed(history):
+        again = "the account of the cycle before missed its 90% interval"
+        found = replace(found, train_again=[*found.train_again, again])
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
     # Prices that were not learned are among the candidates as they are.
@@ -338,9 +347,19 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
     _, listed = write_lists(cycle, folder, place.stores, judged, keeper=folder / MARKET, policy=folder / BUNDLE)
-    lines = [*refresh_lines(found, folder / BUNDLE, judged=True), listed]
+    lines = [*refresh_lines(found, folder / BUNDLE, judged=True), *listed]
     lines += _left_out(cycle, place, tables, found.spec) + to_vary(judged, what_to_try(found.price_response))
-    return {"lines": lines, "verdict": str(judged), "train_again": found.train_again}
+    return {"lines": lines, "verdict": str(judged), "gain": judged.relative_gain, "train_again": found.train_again}
+
+
+def _accounted(spec: MarketSpec, folder: Path) -> MarketSpec:
+    """The market with what the account of the cycle before says of predictions, where there is one."""
+    from ...evaluation.uncertainty import account_fields
+
+    if not (folder / ACCOUNT).is_file():
+        return spec
+    found = json.loads((folder / ACCOUNT).read_text(encoding="utf-8"))
+    return spec.with_changes(history=account_fields(found))
 
 
 def _left_out(cycle: Cycle, place: Place, tables: Tables, spec: MarketSpec) -> list[str]:

@@ -8,23 +8,18 @@ from numpy.typing import NDArray
 from ..weeks import WEEK
 
 Array = NDArray[np.float64]
-# Half of the weeks that a price is compared with; of days, every fifth, which meets all weekdays.
-_AROUND, _EVERY = 6, {WEEK.days: 1, 1: 5}
-# Prices closer than this are the same: those of a week are means over its sales.
-_SAME = 0.002
+# Weeks before and after that a price is compared with, and the weeks that a lower price must last to be the regular one.
+_AROUND, _SETTLED = 13, 8
+# A price this close below the envelope is not reduced; where fewer prices than this share are not, none is regular.
+_CLOSE, _LEAST_SHARE = 0.02, 0.2
 # What only rounding tells apart.
 _ROUNDING = 1e-6
-# With fewer weeks at one price there is no regular one.
-_LEAST_SHARE = 1 / 3
 
 
 def regular_prices(price: Array, listed: Array, days: int = WEEK.days) -> Array:
-    """The regular prices that the tables give, or, where these are never above the price paid, a guess.
+    """The regular prices that the tables give or, where these are never above the price paid, an upper envelope.
 
-    That is the commonest price of the 13 weeks around, or the week's own where it is higher, or
-    where no price holds in a third of those weeks. Eichenbaum, Jaimovich and
-    Rebelo (2011), Reference Prices, Costs, and Nominal Rigidities, American Economic Review 101(1);
-    the third is that of Kehoe and Midrigan (2015), Journal of Monetary Economics 75.
+    Prices of a product that hardly ever come close to its envelope move freely: each is its own regular price.
 
     Args:
         price: (..., W, N) price paid by week and product, currency per unit; NaN without a sale.
@@ -35,27 +30,50 @@ def regular_prices(price: Array, listed: Array, days: int = WEEK.days) -> Array:
         (..., W, N) regular prices, NaN where prices are.
 
     Example:
-        >>> paid = np.array([[2.0], [2.0], [1.5], [2.0], [2.2], [2.2]])
+        >>> paid = np.array([2.0, 2.0, 1.5, 2.0, 2.2, 2.2, 1.6, 2.2, 2.2])[:, None]
         >>> regular_prices(paid, paid).ravel().tolist()
-        [2.0, 2.0, 2.0, 2.0, 2.2, 2.2]
+        [2.0, 2.0, 2.0, 2.0, 2.2, 2.2, 2.2, 2.2, 2.2]
     """
     if (listed > (1 + _ROUNDING) * price).any():
         return listed
-    shifted = [_shifted(price, _EVERY[days] * lag) for lag in range(-_AROUND, _AROUND + 1)]
-    known = sum(np.isfinite(other) for other in shifted)
-    commonest, most = np.zeros(price.shape), np.zeros(price.shape)
-    for candidate in shifted:
-        count = sum(np.abs(other - candidate) <= _SAME * candidate for other in shifted)
-        better = (count > most) | ((count == most) & (candidate > commonest))
-        commonest, most = np.where(better, candidate, commonest), np.where(better, count, most)
-    return np.where(most >= _LEAST_SHARE * known, np.maximum(price, commonest), price)
+    found = upper_envelope(price, WEEK.days // days)
+    known = np.isfinite(price)
+    with np.errstate(invalid="ignore"):
+        near = (known & (price >= (1 - _CLOSE) * found)).sum(axis=-2, keepdims=True)
+    return np.where(near >= _LEAST_SHARE * known.sum(axis=-2, keepdims=True), found, price)
 
 
-def _shifted(price: Array, by: int) -> Array:
-    """(..., W, N) the price some weeks later; NaN beyond the last and the first."""
-    later = np.full(price.shape, np.nan)
-    if abs(by) >= price.shape[-2]:
-        return later
-    here, there = (slice(None, -by), slice(by, None)) if by > 0 else (slice(-by, None), slice(None, by or None))
-    later[..., here, :] = price[..., there, :]
-    return later
+def upper_envelope(price: Array, per_week: int = 1) -> Array:
+    """The price from which reductions are taken: the lower of the highest prices of the 13 weeks before and after.
+
+    A reduction lies below both; a regular price that rises or falls for good does not. A price that was charged in
+    one week alone is a reduction's opposite, an error or a mean of odd sales: of each side, the second highest counts.
+    Of the last weeks, for which nothing is known afterwards, a lower price is a reduction until it has lasted 8 weeks.
+
+    Args:
+        price: (..., W, N) price paid, currency per unit; NaN without a sale.
+        per_week: Number of periods in a week.
+
+    Returns:
+        (..., W, N), NaN where prices are.
+
+    Example:
+        >>> upper_envelope(np.array([[3.0], [3.0], [2.0], [3.0]])).ravel().tolist()
+        [3.0, 3.0, 3.0, 3.0]
+    """
+    around, settled, periods = _AROUND * per_week, _SETTLED * per_week, price.shape[-2]
+    known = np.where(np.isfinite(price), price, -np.inf)
+    found = np.empty(price.shape)
+    for t in range(periods):
+        before = known[..., max(0, t + 1 - around) : max(t + 1, settled), :]
+        after = known[..., max(0, min(t, periods - settled)) : t + around, :]
+        found[..., t, :] = np.maximum(known[..., t, :], np.minimum(_second(before), _second(after)))
+    return np.where(np.isfinite(price), found, np.nan)
+
+
+def _second(values: Array) -> Array:
+    """The second highest of (..., L, N) values along L; the only one where there is one."""
+    if values.shape[-2] < 2:
+        return values.max(axis=-2)
+    top = np.partition(values, -2, axis=-2)[..., -2:, :]
+    return np.where(np.isfinite(top[..., 0, :]), top[..., 0, :], top[..., 1, :])

@@ -45,6 +45,8 @@ class ChoiceParameters(NamedTuple):
         share: (C, K) share of each segment in the arrivals.
         gain: (N,) reference-price effect of a price below the reference.
         loss: (N,) reference-price effect of a price above the reference.
+        units_gain: (N,) its effect on the log units that the buyers take, or (0,) if there is none.
+        units_loss: (N,) the same of a price above the reference.
         promotion: (K, N) utility of being on promotion.
         lift: (K,) factor on exp(utility) of the product in the recommendation slot.
         rival_category: (R,) category of each rival offer.
@@ -75,6 +77,8 @@ class ChoiceParameters(NamedTuple):
     share: NDArray
     gain: NDArray
     loss: NDArray
+    units_gain: NDArray
+    units_loss: NDArray
     promotion: NDArray
     lift: NDArray
     rival_category: NDArray[np.int64]

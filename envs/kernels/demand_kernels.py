@@ -67,6 +67,24 @@ def add_reference_effect(linear, gain, loss, price, reference, effect):
 
 
 @lean
+def units_factor(p, price, reference, out):
+    """Fill (N, E) with the factor on the units of those who buy a product at a price below or above the reference."""
+    out[:] = _ZERO
+    add_reference_effect(p.linear_reference, p.units_gain, p.units_loss, price, reference, out)
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = exponential(out[n, e])
+
+
+@lean
+def multiply(factor, out):
+    """out *= factor."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] *= factor[n, e]
+
+
+@lean
 def logit_weights(category, quality, sensitivity, lift, felt, effect, promoted, available, out, total):
     """Fill exp(utility) for one segment, 0 for a sold-out product, and add it to the totals.
 
@@ -321,6 +339,11 @@ def choose(p, now, out, units, work):
         choose_cheapest(p, now, out, units)
     else:
         choose_by_segment(p, now, out, units, work)
+    if p.units_gain.size:
+        units_factor(p, now.price, now.reference, work.spare)
+        multiply(work.spare, units)
+        for k in range(out.mean.shape[0]):
+            multiply(work.spare, out.mean[k])
 
 
 @inlined

@@ -27,6 +27,7 @@ from .demand_kernels import (
     nested_weights,
     product_season,
     segment_arrivals,
+    units_factor,
     weigh_rest,
 )
 from .felt_price import feel
@@ -56,13 +57,17 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         return
     base, margin = np.empty_like(now.price), np.empty_like(now.price)
     felt, effect, plain = np.empty_like(now.price), np.empty_like(now.price), np.empty_like(now.price)
-    credit_margin = np.empty(felt.shape[0], felt.dtype)
+    credit_margin, more, credit_more = np.empty_like(felt), np.ones_like(felt), np.ones_like(felt)
     customers, spare = np.empty_like(choice.arrivals), np.empty((2, *choice.total.shape[1:]), choice.total.dtype)
     for n in range(felt.shape[0]):
         felt[n] = credit_price[n]
     product_season(p.category, p.quality_path, now.period, choice.season, effect)
     if p.gain.size:
         add_reference_effect(p.linear_reference, p.gain, p.loss, felt, now.reference, effect)
+    if p.units_gain.size:
+        # Who buys more units brings more money: the factor is one on the margin.
+        units_factor(p, now.price, now.reference, more)
+        units_factor(p, felt, now.reference, credit_more)
     feel(p, felt, choice.path, felt)
     for k in range(p.quality.shape[0]):
         weight, lifted, total = choice.weight[k], choice.lifted[k], choice.total[k]
@@ -77,9 +82,9 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         for n in range(felt.shape[0]):
             # Costs count only if profit is the objective.
             cost = money.unit_cost[n] if profit else _ZERO
-            credit_margin[n] = credit_price[n] - cost
             for e in range(felt.shape[1]):
-                margin[n, e] = (now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost
+                credit_margin[n, e] = (credit_price[n] - cost) * credit_more[n, e]
+                margin[n, e] = ((now.paid[k, n, e] if now.paid.shape[0] else now.price[n, e]) - cost) * more[n, e]
                 plain[n, e] = base[n, e]  # whole arrays take seconds to compile: the message for unequal shapes
         if now.shown.shape[0]:
             lift_shown(p.lift[k], now.shown[k], base, base)
@@ -113,7 +118,7 @@ def value_by_nest(nest, weight, margin, total):
 @compiled
 def charge_prices(category, weight, base, margin, customers, total, value, without, charge, baseline):
     """Add what the others would have gained had the product kept its counterfactual price, and what it would have
-    earned itself: `without` are its weights then, (N, E), and its money a unit, (N,).
+    earned itself: `without` are its weights then and its money a purchase, (N, E).
     """
     plain, credit_margin = without
     for n in range(category.size):
@@ -122,7 +127,7 @@ def charge_prices(category, weight, base, margin, customers, total, value, witho
             others = value[c, e] - weight[n, e] * margin[n, e]
             rest = total[c, e] - weight[n, e]
             charge[n, e] += customers[c, e] * others * (1 / (rest + base[n, e]) - 1 / total[c, e])
-            baseline[n, e] += customers[c, e] * plain[n, e] * credit_margin[n] / (rest + plain[n, e])
+            baseline[n, e] += customers[c, e] * plain[n, e] * credit_margin[n, e] / (rest + plain[n, e])
 
 
 @compiled
@@ -143,7 +148,7 @@ def charge_nests(
             now = nest_total(inside[j, e], nesting, rest[j, e])
             charge[n, e] += customers[c, e] * others * (1 / then - 1 / now)
             then = nest_total(inside[j, e] - weight[n, e] + plain[n, e], nesting, rest[j, e])
-            baseline[n, e] += customers[c, e] * plain[n, e] * credit_margin[n] / then
+            baseline[n, e] += customers[c, e] * plain[n, e] * credit_margin[n, e] / then
         for e in range(value.shape[1] if p.nest_category.size > customers.shape[0] else 0):
             changed = inside[j, e] - weight[n, e] + base[n, e]
             lost = lost_elsewhere(inside[j, e], changed, nesting, rest[j, e])
@@ -159,7 +164,7 @@ def charge_nests(
             usual, worth = inside[j, e], value[j, e]
             if p.nest[n] == j:
                 usual += base[n, e] - weight[n, e]
-                worth += base[n, e] * credit_margin[n] - weight[n, e] * margin[n, e]
+                worth += base[n, e] * credit_margin[n, e] - weight[n, e] * margin[n, e]
             after = (worth + more * margin[other, e]) / nest_total(usual + more, nesting, rest[j, e])
             gain = after - worth / nest_total(usual, nesting, rest[j, e])
             gain -= elsewhere[j, e] * lost_elsewhere(usual, usual + more, nesting, rest[j, e])
@@ -200,7 +205,7 @@ def charge_promotions(
             usual, worth = total[c, e], value[c, e]
             if category[n] == c:
                 usual += base[n, e] - weight[n, e]
-                worth += base[n, e] * credit_margin[n] - weight[n, e] * margin[n, e]
+                worth += base[n, e] * credit_margin[n, e] - weight[n, e] * margin[n, e]
             gain = (worth + more * margin[other, e]) / (usual + more) - worth / usual
             charge[n, e] += promoted[n, e] * customers[c, e] * gain
 

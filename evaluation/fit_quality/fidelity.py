@@ -15,23 +15,6 @@ from ...scenarios import MarketSpec
 from ..policies import named_policy
 from .calibration import calibration
 
-_MOST_BIAS = 1.5
-"""A proof that sells this many times what was sold, or less than one over it, is no chance: forecasts of a quarter are
-off by a tenth or two."""
-
-
-def believable(bias: float) -> bool:
-    """Whether the bias of a proof is small enough to rely on the market.
-
-    Args:
-        bias: As `fidelity` gives it.
-
-    Example:
-        >>> believable(0.28), believable(4.8), believable(-0.5)
-        (True, False, False)
-    """
-    return 1 / _MOST_BIAS <= 1 + bias <= _MOST_BIAS
-
 
 def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[str, Any]:
     """Compare simulated units at the prices that the shop charged with the units sold,

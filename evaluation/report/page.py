@@ -13,6 +13,7 @@ import jinja2
 from ...atomic import write_whole
 from ..compare.comparison import BASELINE, Comparison, Row
 from ..policies import POLICY_NAMES
+from ..uncertainty import plan_beside_past
 from .data import ReportData, currency_of, labeller, row_of
 from .formats import estimate, number, percent
 from .recommended import candidate_rows, explanations, headline, list_rows, price_rows
@@ -117,6 +118,7 @@ def _results(data: ReportData) -> dict[str, Any]:
         }
     return said | {
         "standing": _standing(comparison, learned),
+        "past": plan_beside_past(comparison.spec),
         "unfitted": data.fit is None and comparison.spec.posterior is not None,
         "uncertain": uncertain,
         "warnings": warnings(comparison, data.learned),
@@ -137,7 +139,7 @@ def _results(data: ReportData) -> dict[str, Any]:
 def _standing(comparison: Comparison, learned: Row | None) -> str:
     """Whether the verdict is one of more: `more`, `less`, `level` or `none`."""
     if comparison.uncertainty is not None:
-        return "more" if comparison.uncertainty.recommendation.change else "none"
+        return "more" if comparison.uncertainty.recommendation.change and not comparison.uncertainty.doubt else "none"
     return "none" if learned is None else standing(learned)
 
 

@@ -10,9 +10,8 @@ from ...agents.posterior import current_prices
 from ...envs import Outcome, rollout, seed_for
 from ...pricing import Action, MarketView
 from ...pricing.price_rules.rule_formulas import BITS
-from ...pricing.wording import rule_words
+from ...pricing.wording import likely_by_sales, rule_words
 from ...scenarios.errors import listed
-from ...scenarios.sections import likely_by_sales
 from ..compare.comparison import Comparison
 from ..uncertainty import Assessment, Gain, costs_assumed
 from .data import ReportData, currency_of
@@ -26,14 +25,12 @@ def headline(comparison: Comparison) -> str:
     found = assessment_of(comparison)
     chosen = found.recommendation
     if not chosen.change:
-        return " ".join(
-            filter(None, (f"No change recommended: keep your current prices. {_why_not(found)}", found.doubt))
-        )
+        return f"{found.doubt} No change recommended: keep your current prices. {_why_not(found)}".strip()
     gain = found.gain(chosen.policy)
-    chance = f"{gain.chance_of_loss} of earning less"
     said = [
+        found.doubt,
         f"Recommended: {chosen.words}. Expected to earn {_more(comparison, gain)} {found.metric} than your current prices "
-        f"in {_weeks(comparison, dates=True)} ({_interval(comparison, gain)}; {chance})."
+        f"in {_weeks(comparison, dates=True)} ({_interval(comparison, gain)}{found.chance(gain)}).",
     ]
     objective = comparison.spec.market.objective
     if objective != found.metric:
@@ -42,7 +39,7 @@ def headline(comparison: Comparison) -> str:
             f"The objective is {objective}: if the assumed unit costs hold, it is {_more(comparison, other, 'higher')} "
             f"({_interval(comparison, other)})."
         )
-    return " ".join(filter(None, (*said, found.doubt)))
+    return " ".join(filter(None, (*said, *found.consequences())))
 
 
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:
@@ -56,7 +53,7 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
         gain = found.gain(learned)
         said.append(
             f"The learned prices as they are would be expected to earn {_more(comparison, gain)} {found.metric} than "
-            f"your current prices ({_interval(comparison, gain)}; {gain.chance_of_loss} of earning less)."
+            f"your current prices ({_interval(comparison, gain)}{found.chance(gain)})."
         )
     if chosen.change and costs_assumed(comparison.spec) and comparison.spec.market.objective == found.metric:
         profit = found.gain(chosen.policy, objective="profit")
@@ -81,6 +78,10 @@ def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
                 "interval": _interval(comparison, gain, label=False),
                 "realised": _interval(comparison, gain, label=False, realised=True),
                 "loss": percent(gain.loss_probability, 0),
+                **{
+                    name: _more(comparison, found.gain(standing.policy, objective=name), signed=True)
+                    for name in ("revenue", "units", "profit")
+                },
                 "outside": percent(found.outside(standing.policy), 0),
                 "said": "recommended" if standing.policy == found.recommendation.policy else standing.refused,
             }
@@ -228,7 +229,8 @@ def _outside(found: Assessment) -> str:
     said = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
     if joint:
         together = percent(joint, 0)
-        said += f"; in {together} of the category-periods, prices are lower or higher together than they mostly were"
+        period = found.compared.spec.market.period
+        said += f"; by category and {period}, {together} are priced as a whole lower, or higher, than they usually were"
     return f"{said}."
 
 

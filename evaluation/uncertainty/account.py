@@ -13,7 +13,7 @@ from ...pricing.policies import EmptySlots, PricePath
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
 from .by_product import simulated_products
-from .gain import Floats, quantiles
+from .gain import Z90, Floats, quantiles
 
 _NAMED = 5
 _TOTAL = "all categories"
@@ -92,6 +92,27 @@ def account(
             for name, part in parts.items()
         ],
         "unsold": [name for name, sold_of in zip(spec.products.names, units.T, strict=True) if not sold_of.any()],
+    }
+
+
+def account_fields(found: dict[str, Any]) -> dict[str, float]:
+    """What the section `history` of the next market says of an account: the error of its revenue, and what was expected of it.
+
+    Args:
+        found: As `account` gives it.
+
+    Example:
+        >>> revenue = {"predicted": 150.0, "interval90": [118.0, 190.0], "realised": 237.0}
+        >>> {key: round(value, 2) for key, value in account_fields({"rows": [{"revenue": revenue}]}).items()}
+        {'account_error': 0.46, 'account_spread': 0.14}
+    """
+    revenue = found["rows"][0]["revenue"]
+    amounts = (*revenue["interval90"], revenue["predicted"], revenue["realised"])
+    low, high, predicted, realised = (max(float(amount), 1e-9) for amount in amounts)
+    end = high if realised > predicted else low
+    return {
+        "account_error": float(np.log(realised / predicted)),
+        "account_spread": float(abs(np.log(end / predicted)) / Z90),
     }
 
 

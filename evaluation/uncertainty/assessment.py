@@ -8,18 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from ...agents.posterior.deals import DEAL, DEALS, own_plan
 from ...pricing import Policy
 from ...scenarios import MarketSpec
+from ...scenarios.errors import listed
 from ...scenarios.periods import planned_prices
 from ..policies import BEST_FIXED
 from .break_even import BreakEven, break_even
 from .candidates import REGULAR, Candidate, candidates
+from .doubts import doubts
 from .draws import EPISODES, DrawComparison, compare_draws
 from .gain import Gain
+from .past import plan_beside_past
 from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
 from .support import charged_range, joint_outside
 
-_NOISE, _MOST_EPISODES = 0.25, 32
+_NOISE, _MOST_EPISODES, _SAME = 0.25, 32, 0.005
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,25 @@ class Assessment:
         return self.recommended.policy
 
     def gain(self, policy: str, reference: str | None = None, objective: str | None = None) -> Gain:
-        """The gain of a policy or candidate over another, by default over the current prices and in `metric`."""
+        """The gain of a policy or candidate over another, by default over the current prices and in `metric`.
+
+        Its variance holds the errors of the level of sales that the proof and the last account showed, as far as they
+        go beyond what the account expected: these may fall on the prices that differ, and on their share alone.
+        """
         reference = reference or self.recommendation.current
-        return self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
+        gain = self.compared.gain(policy, reference, objective=objective or self.metric, part="report")
+        paths, history = self.compared.prices, self.compared.spec.history
+        if history is None:
+            return gain
+        missed = max((history.account_error or 0.0) ** 2 - history.account_spread**2, 0.0)
+        differ = float((np.abs(paths[policy] / paths[reference] - 1) > _SAME).mean())
+        return gain.widened(differ * ((history.proof_bias or 0.0) ** 2 + missed) ** 0.5)
+
+    @property
+    def relative_gain(self) -> tuple[float, float, float] | None:
+        """The relative gain of the recommended prices and its 90% interval; None without a change or a base."""
+        relative = self.gain(self.recommendation.policy).relative if self.recommendation.change else None
+        return None if relative is None else (relative["mean"], *relative["interval90"])
 
     def outside(self, policy: str) -> float | None:
         """Share of product-periods that a policy prices outside what the shop mostly charged; None where
@@ -108,12 +128,55 @@ class Assessment:
 
     @property
     def doubt(self) -> str:
-        """Why the market cannot be relied on, in a sentence; empty where nothing speaks against it."""
+        """What makes the recommendation doubtful and what would settle it, in a sentence; empty where nothing does."""
+        spec, chosen = self.compared.spec, self.recommendation
+        found = doubts(spec, self.gain(chosen.policy).share if chosen.change else None, regular=chosen.policy != DEALS)
+        never = "" if spec.history is None else spec.history.doubt
+        if not found:
+            return never
+        what, settled = (", and ".join(dict.fromkeys(part)) for part in zip(*found, strict=True))
+        return f"Not yet reliable, as {what}; to settle it, {settled}. {never}".strip()
+
+    def chance(self, gain: Gain) -> str:
+        """The chance of a loss as a clause; nothing where the market is in doubt, or is one of several zones."""
         history = self.compared.spec.history
-        return "" if history is None else history.doubt
+        if self.doubt or (history is not None and history.zones > 1):
+            return ""
+        return f"; {gain.chance_of_loss} of earning less"
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self._verdict(), self.doubt)))
+        return " ".join(filter(None, (self.doubt, self._verdict(), *self.consequences())))
+
+    def consequences(self) -> list[str]:
+        """Sentences on revenue, units and profit side by side, on dropped deals, and on prices that rules changed."""
+        spec, chosen = self.compared.spec, self.recommendation
+        if not chosen.change:
+            return []
+        each = [f"{name} {self._figures(self.gain(chosen.policy, objective=name))[0]}" for name in ("revenue", "units")]
+        assumed = " at the assumed unit costs" * costs_assumed(spec)
+        profit = self._figures(self.gain(chosen.policy, objective="profit"))[0]
+        return [f"Side by side: {', '.join(each)}, profit {profit}{assumed}.", *self._dropped(), *self._ruled()]
+
+    def _dropped(self) -> list[str]:
+        """How many planned deals the recommended prices drop, with their displays and mailers."""
+        spec, price = self.compared.spec, self.compared.prices[self.recommendation.policy]
+        plan = own_plan(spec)
+        kept = price < DEAL * price.max(axis=0)
+        count, gone = int(plan.deal.sum()), plan.deal & ~kept
+        if not gone.any():
+            return []
+        shown = " with their displays and mailers" * bool((plan.feature * gone).any())
+        return [f"Of {count} planned deals by product and {spec.market.period}, {int(gone.sum())} are dropped{shown}."]
+
+    def _ruled(self) -> list[str]:
+        """Which regular prices the price rules do not allow."""
+        spec, regular = self.compared.spec, self.compared.spec.products.regular_price
+        if self.recommendation.policy != REGULAR:
+            return []
+        price = self.compared.prices[REGULAR].mean(axis=0)
+        moved = np.flatnonzero(np.abs(price / regular - 1) > _SAME)
+        named = [f"{spec.products.names[n]} {regular[n]:.2f} to {price[n]:.2f}" for n in moved]
+        return [f"The price rules do not allow every regular price: {listed(named)}."] if named else []
 
     def _verdict(self) -> str:
         chosen, objective = self.recommendation, self.compared.spec.market.objective
@@ -123,7 +186,7 @@ class Assessment:
         mean, interval = self._figures(gain)
         said = (
             f"Recommended: {chosen.words}, {mean} {self.metric} against {self.candidates[0].words} "
-            f"({interval}; {gain.chance_of_loss} of earning less)."
+            f"({interval}{self.chance(gain)})."
         )
         if objective == self.metric:
             return said
@@ -156,13 +219,14 @@ class Assessment:
             "costs_assumed": costs_assumed(compared.spec),
             "follows_demand": None if compared.spec.history is None else compared.spec.history.follows_demand,
             "doubt": self.doubt or None,
+            "plan_beside_past": plan_beside_past(compared.spec),
             "metric": self.metric,
             "gain": {
                 objective: {
                     key: self.gain(chosen.policy, other, objective).to_dict()
                     for key, other in (("vs_own", chosen.current), ("vs_regular", REGULAR))
                 }
-                for objective in ("revenue", "profit")
+                for objective in ("revenue", "profit", "units")
             },
             "outside_share": self.outside(chosen.policy),
             "joint_outside_share": self.joint(chosen.policy),

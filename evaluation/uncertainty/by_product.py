@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...envs import Market, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
-from .draws import EPISODES, Drawn, draw_numbers, outcomes_of
+from .draws import EPISODES, Drawn, draw_numbers, market_of, money_of, outcomes_of
 from .gain import ENDS, METHOD, Floats
 
 _MOST = 0.5
@@ -79,7 +79,7 @@ def product_figures(spec: MarketSpec, policy: Policy, *, draws: int | None = Non
         >>> product_figures(spec, FixedPrice(9.0)).units.mean.shape
         (30, 1)
     """
-    return _figures(*simulated_products(spec, policy, draws=draws, seed=seed))
+    return _figures(*simulated_products(market_of(spec, policy), policy, draws=draws, seed=seed))
 
 
 def simulated_products(
@@ -112,8 +112,8 @@ def _episodes(
     horizon, products = spec.market.horizon_periods, len(spec.products.names)
     seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, 17))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
-        rows = (outcome.units, outcome.revenue, outcome.profit, *outcome.expected_money.transpose(0, 2, 1))
-        seen[:, own, t] = rows
+        expected, came = money_of(spec, t, outcome)
+        seen[:, own, t] = [outcome.units, *came, *expected]
         hit[t, :, :16] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
         hit[t, :, 16] += outcome.promoted.sum(axis=0)
     return seen, hit

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...agents.posterior import current_prices
+from ...agents.posterior.deals import BOTH, BY_CATEGORY, DEALS, STEPS, plan_policies
 from ...pricing import BlendedPrice, Policy
 from ...scenarios import MarketSpec
 from ..policies import BEST_FIXED, named_policy
@@ -16,6 +17,13 @@ _WORDS = {
     BEST_FIXED: "the best fixed prices",
     REGULAR: "your regular prices, without reductions",
     "current": "your current prices",
+    BY_CATEGORY: "your current prices with the regular prices of each category moved by a small step, deals as planned",
+    DEALS: "your current regular prices with deals rearranged",
+    BOTH: "your current prices with the regular prices of each category moved by a small step, deals rearranged",
+} | {
+    f"regular{step:+.0%}": f"your current prices with regular prices {abs(step):.0%} {'higher' if step > 0 else 'lower'}, "
+    "deals as planned"
+    for step in STEPS
 }
 SHARES = (0.25, 0.5, 0.75)
 """Weights of the current prices in the blends."""
@@ -41,13 +49,13 @@ class Candidate:
 
     @property
     def prices(self) -> tuple[str, float]:
-        """Whose prices these are (`learned`, `best-fixed`, `regular` or `current`), and the share
-        by which they are moved towards the current ones.
+        """Whose prices these are (`learned`, `best-fixed`, `regular`, `current` or a name of `plan_policies`), and the
+        share by which they are moved towards the current ones.
         """
         own, share = self.policy, 0.0
         if isinstance(own, BlendedPrice):
             own, share = own.policy, own.share
-        return {BEST_FIXED: BEST_FIXED, REGULAR: REGULAR, CURRENT: "current"}.get(own.name, "learned"), share
+        return "current" if own.name == CURRENT else own.name if own.name in _WORDS else "learned", share
 
     @property
     def name(self) -> str:
@@ -58,8 +66,8 @@ class Candidate:
 def candidates(
     spec: MarketSpec, learned: Sequence[Policy] = (), *, fixed: Policy | None = None, seed: int = 0
 ) -> list[Candidate]:
-    """The current and the regular prices, the learned and the best fixed ones, and blends of these
-    with the current.
+    """The current and the regular prices, the learned and the best fixed ones, blends of these with the current, and
+    small steps and rearranged deals of the shop's own plan.
 
     Args:
         spec: The market.
@@ -85,6 +93,8 @@ def candidates(
     for policy, words in named:
         found.append(Candidate(policy, words))
         found += [Candidate(BlendedPrice(policy, current, share), words + _moved(share)) for share in SHARES]
+    if spec.history is not None:
+        found += [Candidate(policy, _WORDS[name]) for name, policy in plan_policies(spec).items()]
     return found
 
 

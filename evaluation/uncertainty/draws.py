@@ -11,6 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from ...agents.posterior.deals import market_under
 from ...envs import Market, Outcome, seed_for
 from ...jobs.processes import JOBS
 from ...pricing import Action, MarketView, Policy
@@ -41,9 +42,9 @@ class DrawComparison:
         draws: Numbers of the M draws.
         count: E, episodes per draw.
         seed: The user's seed.
-        expected: By policy, (2, M, E) expected revenue and profit given its actions, currency per
-            episode, discounted where the market discounts.
-        realised: By policy, (2, M, E) revenue and profit that came, the same way.
+        expected: By policy, (3, M, E) expected revenue and profit given its actions, currency per
+            episode, discounted where the market discounts, and units sold.
+        realised: By policy, (3, M, E) revenue, profit and units that came, the same way.
         outside: By policy, the share of product-periods priced outside what the shop mostly charged; None
             where the market does not say what it charged.
         prices: By policy, (T, N) mean list price, currency per unit.
@@ -72,12 +73,12 @@ class DrawComparison:
         Args:
             policy: Name of the policy.
             reference: Name of the policy that it is compared with.
-            objective: revenue or profit; the market's objective by default.
+            objective: revenue, profit or units; the market's objective by default.
             part: The draws that count: all, those on which a candidate is chosen, or those on which
                 the chosen one is reported. The two parts are disjoint from `LEAST_TO_SPLIT` draws
                 on.
         """
-        row = ("revenue", "profit").index(objective or self.spec.market.objective)
+        row = ("revenue", "profit", "units").index(objective or self.spec.market.objective)
         chosen = self._part(part)
         pair = (policy, reference)
         return Gain.of(*(found[name][row][chosen] for found in (self.expected, self.realised) for name in pair))
@@ -134,18 +135,43 @@ def compare_draws(
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be told from one")
     chosen = policies_of(spec, policies, seed)
     numbers = draw_numbers(spec, count)
-    drawn = Drawn(spec, episodes, seed_for("test", seed), same_customers, believed or spec)
-    parts = drawn.each(_simulated, chosen, numbers)
-    shape = (2, count, episodes)
+    shape = (3, count, episodes)
     expected, realised, outside, prices = {}, {}, {}, {}
-    for number, policy in enumerate(chosen):
-        rows = [part[number] for part in parts]
+    alike: dict[int, tuple[MarketSpec, list[Policy]]] = {}
+    for policy in chosen:
+        market = market_of(spec, policy)
+        alike.setdefault(id(market), (market, []))[1].append(policy)
+    found = {}
+    for market, group in alike.values():
+        drawn = Drawn(market, episodes, seed_for("test", seed), same_customers, believed or spec)
+        parts = drawn.each(_simulated, group, numbers)
+        found |= {policy.name: [part[n] for part in parts] for n, policy in enumerate(group)}
+    for policy in chosen:
+        rows = found[policy.name]
         expected[policy.name] = np.concatenate([row.expected for row in rows], axis=1).reshape(shape)
         realised[policy.name] = np.concatenate([row.realised for row in rows], axis=1).reshape(shape)
         marks = [row.outside for row in rows if row.outside is not None]
         outside[policy.name] = float(np.concatenate(marks).mean()) if marks else None
         prices[policy.name] = sum(row.prices for row in rows) / (count * episodes)
     return DrawComparison(spec, numbers, episodes, seed, expected, realised, outside, prices)
+
+
+def market_of(spec: MarketSpec, policy: Policy) -> MarketSpec:
+    """The market in which the displays, mailers and funding of planned deals are those that a policy leaves."""
+    if spec.history is None or not (spec.history.feature_lift.any() or spec.history.funding.any()):
+        return spec
+    market = Market(spec, num_markets=1, seed=seed_for("tuning"))
+    steps = outcomes_of(policy, [market], spec.market.horizon_periods)
+    price = np.stack([outcome.list_price[0] for _, _, outcome in steps]).astype(np.float64)
+    return market_under(spec, policy, price)
+
+
+def money_of(spec: MarketSpec, period: int, outcome: Outcome) -> NDArray[np.float64]:
+    """(2, 2, E, N) expected and realised, revenue and profit of a period, with what suppliers pay for deals."""
+    money = np.stack([outcome.expected_money.transpose(0, 2, 1), [outcome.revenue, outcome.profit]]).astype(np.float64)
+    if spec.history is not None and spec.history.funding.any():
+        money[:, 1] += spec.history.funding[period] * outcome.units
+    return money
 
 
 def draw_numbers(spec: MarketSpec, draws: int | None = None) -> tuple[int, ...]:
@@ -216,7 +242,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class _Totals:
-    """Sums over the episodes of one policy in some draws, side by side: (2, E) money, (E,) outside, (T, N) prices."""
+    """Sums over the episodes of one policy in some draws: (3, E) money and units, (E,) outside, (T, N) prices."""
 
     expected: Floats
     realised: Floats
@@ -231,13 +257,12 @@ def _simulated(spec: MarketSpec, policies: Sequence[Policy], markets: list[Marke
 def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Totals:
     """The money and the prices of one episode of every market."""
     episodes, horizon = sum(market.num_markets for market in markets), spec.market.horizon_periods
-    sums, outside = np.zeros((2, 2, episodes)), np.zeros(episodes)
+    sums, outside = np.zeros((2, 3, episodes)), np.zeros(episodes)
     known, prices = charged_range(spec), np.zeros((horizon, len(spec.products.names)))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
         weight = spec.market.discount_factor**t
-        sums[0, :, own] += weight * outcome.expected_money.sum(axis=1, dtype=np.float64)
-        sums[1, 0, own] += weight * outcome.revenue.sum(axis=1, dtype=np.float64)
-        sums[1, 1, own] += weight * outcome.profit.sum(axis=1, dtype=np.float64)
+        sums[:, :2, own] += weight * money_of(spec, t, outcome).sum(axis=-1)
+        sums[:, 2, own] += outcome.units.sum(axis=1, dtype=np.float64)
         prices[t] += outcome.list_price.sum(axis=0, dtype=np.float64)
         if known is not None:
             outside[own] += known.outside(outcome.list_price).mean(axis=1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -14,6 +15,10 @@ ENDS = (0.05, 0.95)
 # Numpy's own method makes intervals of few draws too narrow for the next draw.
 METHOD = "weibull"
 TAIL = 0.1
+# Evenly likely values of a standard normal, scaled to its variance, and its 95% quantile.
+NORMAL = norm.ppf((np.arange(25) + 0.5) / 25)
+NORMAL = NORMAL / NORMAL.std()
+Z90 = 1.645
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,41 @@ class Gain:
             base=float(base.mean()),
             draws=draws,
             relative_draws=relative_draws,
+        )
+
+    def widened(self, deviation: float) -> Gain:
+        """The gain with an independent error of the other policy's money, a share of it, added to its variance.
+
+        Args:
+            deviation: Standard deviation of the error.
+        """
+        if not deviation:
+            return self
+        error, size = deviation * NORMAL, abs(self.base)
+
+        def more(values: Floats, scale: float = 1.0) -> Floats:
+            # The quantiles of the sum, as many as there are draws.
+            return np.sort((values[:, None] + scale * error).ravel()).reshape(len(values), -1).mean(axis=1)
+
+        def further(ends: Interval, mean: float, scale: float = 1.0) -> Interval:
+            low, high = (np.hypot(end - mean, Z90 * scale * deviation) for end in ends)
+            return float(mean - low), float(mean + high)
+
+        draws, relative, shares = more(self.draws, size), self.relative, self.relative_draws
+        if relative is not None and shares is not None:
+            shares, mean = more(shares), relative["mean"]
+            ends = {name: further(relative[name], mean) for name in ("interval90", "interval90_realised")}
+            relative = {"mean": mean} | ends
+        return replace(
+            self,
+            interval90=further(self.interval90, self.mean, size),
+            interval90_realised=further(self.interval90_realised, self.mean, size),
+            loss_probability=float((draws < 0).mean()),
+            cvar10=cvar(draws, TAIL),
+            parameter_variance=self.parameter_variance + (size * deviation) ** 2,
+            relative=relative,
+            draws=draws,
+            relative_draws=shares,
         )
 
     @property

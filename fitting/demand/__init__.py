@@ -1,28 +1,31 @@
 """Demand by likelihood: the market's own choice model, with a posterior."""
 
 from .category_model import CategoryData, CategoryModel
-from .category_rows import CONTROL, PROMOTION, REFERENCE, SegmentUnits
+from .category_rows import CONTROL, PROMOTION, SegmentUnits
 from .cross_elasticities import cross_elasticities
 from .estimation import CategoryPosterior, estimate
-from .fitted_demand import DemandAtRegular, FittedDemand, fit_demand
+from .fitted_demand import DemandAtRegular, FittedDemand
+from .lasting_response import LastingResponse, lasting_response
 from .priors import Priors
+from .problem import Problem
 from .remembered_price import RememberedPrice
 from .sales_grids import SalesGrids
 
 __all__ = [
     "CONTROL",
     "PROMOTION",
-    "REFERENCE",
     "CategoryData",
     "CategoryModel",
     "CategoryPosterior",
     "DemandAtRegular",
     "FittedDemand",
+    "LastingResponse",
     "Priors",
+    "Problem",
     "RememberedPrice",
     "SalesGrids",
     "SegmentUnits",
     "cross_elasticities",
     "estimate",
-    "fit_demand",
+    "lasting_response",
 ]

@@ -7,6 +7,7 @@ multinomial logit with utility linear in price or in its logarithm, or leave (Mc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 _NOT_OFFERED = -60.0
 # Prior of the log odds of a second choice: nearly uniform between none and all.
 _SUBSTITUTION_SPREAD = 1.5
+# Prior standard deviation of a parameter that other sales tell of: these sales hardly move it.
+_GIVEN_SPREAD = 0.02
 # Prior standard deviation of a product's log elasticity where the others tell nothing of it.
 UNLIKE_SPREAD = 3.0
 
@@ -49,6 +52,8 @@ class CategoryData:
         within: (K, J) share of each product in a segment's purchases at regular prices.
         unlike: (J,) products of whose elasticity the others tell nothing; empty for none.
         curvature: 0 where utility is linear in the price, 1 where in its logarithm, see `pricing.felt_price`.
+        given: (M, ·) draws of the parameters that other sales tell of, by their name in `Layout`; the posterior takes
+            them as they are (a cut posterior: Plummer 2015, Statistics and Computing 25).
 
     Example:
         >>> CategoryData(np.ones((1, 4, 2)), np.ones((1, 4, 2))).sizes
@@ -71,6 +76,7 @@ class CategoryData:
     within: Array | None = None
     unlike: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     curvature: float = 0.0
+    given: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -118,6 +124,7 @@ class Layout:
         drift: 1 where price responses may drift, change of their logarithm in a year.
         mean: (P,) prior mean.
         spread: (P,) prior standard deviation.
+        given: Indices of the parameters that other sales tell of.
     """
 
     def __init__(self, data: CategoryData, priors: Priors) -> None:
@@ -135,6 +142,8 @@ class Layout:
             "substitution": (int(data.censored.any()), 0.0, _SUBSTITUTION_SPREAD),
             "drift": (int(data.years.size > 0), 0.0, priors.drift_spread),
         }
+        for name, drawn in data.given.items():
+            parts[name] = parts[name][0], drawn.mean(axis=0), _GIVEN_SPREAD
         ends = np.cumsum([count for count, _, _ in parts.values()])
         self.size = int(ends[-1])
         self.mean, self.spread = np.empty(self.size), np.empty(self.size)
@@ -142,6 +151,8 @@ class Layout:
             here = slice(int(end) - count, int(end))
             setattr(self, name, here)
             self.mean[here], self.spread[here] = mean, spread
+        indices = np.arange(self.size)
+        self.given = np.concatenate([indices[getattr(self, name)] for name in data.given] or [indices[:0]])
 
     level: slice
     category: slice

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ...data.weeks import DAY, WEEK, period_of, periods_in_a_week
-from ...pricing import felt_price
 from .category_model import CategoryData
 from .priors import Priors
-from .remembered_price import RememberedPrice
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
-PROMOTION, REFERENCE, CONTROL = "promotion", "reference price", "price changes without a reason in costs"
-SUSPECT, REDUCED = "regular price", "reduced weeks"
-# A regular price that moves by less, in proportion, stands still.
-_STILL, _REDUCED = 0.01, 0.02
-# Prior standard deviation of an effect that a model does not have: its place is kept, as draws of models are mixed.
-_NONE = 1e-6
+PROMOTION, CONTROL = "promotion", "price changes without a reason in costs"
+NONE = 1e-6
+"""Prior standard deviation of an effect that a model does not have: its place is kept, as draws of models are mixed."""
+# Correlation of unit costs and the depth of reductions above which suppliers fund these.
+_FUNDED = 0.3
 _YEAR = 365.25
 _ROUNDS = 100
 
@@ -43,30 +40,13 @@ class SegmentUnits:
     response: Array
 
 
-def effects_on_utility(grids: SalesGrids, regular: Array, remembered: RememberedPrice | None) -> dict[str, Array]:
-    """What moves utility beside the price, (G, W, N) each by name.
-
-    Args:
-        regular: (N,) today's regular price, currency per unit.
-        remembered: The reference price, if it has an effect.
-    """
-    found: dict[str, Array] = {}
-    if grids.promotion is not None:
-        found[PROMOTION] = np.broadcast_to(grids.promotion, grids.units.shape)
-    if remembered is not None:
-        found[REFERENCE] = remembered.gap(grids.met(regular))
-    return found
-
-
 def category_data(
     grids: SalesGrids,
     here: NDArray[np.intp],
     regular: Array,
-    effects: dict[str, Array],
     segments: SegmentUnits,
     priors: Priors,
     *,
-    put_by: bool = False,
     curvature: float = 0.0,
     costs: bool = False,
 ) -> CategoryData:
@@ -75,19 +55,17 @@ def category_data(
     Args:
         here: (J,) indices of the category's products.
         regular: (N,) today's regular price, currency per unit.
-        effects: As `effects_on_utility` gives them.
         segments: Who bought what.
-        put_by: Whether the units that past prices add are put by, and so are not bought of other products less, and
-            what they take is used from there.
         curvature: As of `CategoryData`.
         costs: Whether what the unit costs of the grids do not explain of the prices moves utility.
     """
     known = {
         PROMOTION: (priors.promotion, priors.promotion_spread),
-        REFERENCE: (0.0, priors.reference_spread),
-        CONTROL: (0.0, priors.control_spread if costs else _NONE),
+        CONTROL: (0.0, priors.control_spread if costs else NONE),
     }
-    own = {name: values[..., here] for name, values in effects.items()}
+    own: dict[str, Array] = {}
+    if grids.promotion is not None:
+        own[PROMOTION] = np.broadcast_to(grids.promotion, grids.units.shape)[..., here]
     if grids.unit_cost is not None:
         left, _ = _unexplained(grids, here)
         own[CONTROL] = left if costs else np.zeros_like(left)
@@ -109,7 +87,7 @@ def category_data(
         effects=np.array(list(own.values())),
         effect_mean=np.array([known[name][0] for name in own]),
         effect_spread=np.array([known[name][1] for name in own]),
-        own_units=np.array([float(put_by and name == REFERENCE) for name in own]),
+        own_units=np.zeros(len(own)),
         segment_share=share / share.sum(),
         segment_response=segments.response / (segments.response @ share / share.sum()),
         within=_within(segments.units[:, here], grids.units[..., here].sum(axis=(0, 1)), share / share.sum()),
@@ -132,6 +110,12 @@ def _within(units: Array, sold: Array, share: Array) -> Array:
     return within
 
 
+def effect_names(grids: SalesGrids) -> tuple[str, ...]:
+    """The effects on utility that `category_data` has, in order."""
+    shown = () if grids.promotion is None else (PROMOTION,)
+    return shown if grids.unit_cost is None else (*shown, CONTROL)
+
+
 def _unexplained(grids: SalesGrids, here: NDArray[np.intp]) -> tuple[Array, float]:
     """(G, W, J) what costs do not explain of the log prices, and the F of the costs.
 
@@ -141,7 +125,7 @@ def _unexplained(grids: SalesGrids, here: NDArray[np.intp]) -> tuple[Array, floa
     price = np.log(grids.price[..., here])
     cost = np.broadcast_to(np.log(grids.unit_cost[:, here]), price.shape)
     known = np.isfinite(price) & np.isfinite(cost)
-    y, x = (_demeaned(values, known) for values in (price, cost))
+    y, x = (demeaned(values, known) for values in (price, cost))
     moved = (x * x).sum(axis=(0, 1))
     slope = np.where(moved > 0, (x * y).sum(axis=(0, 1)) / np.where(moved > 0, moved, 1.0), 0.0)
     residual = np.where(known, y - slope * x, 0.0)
@@ -149,7 +133,8 @@ def _unexplained(grids: SalesGrids, here: NDArray[np.intp]) -> tuple[Array, floa
     return residual, float(explained / max((residual**2).sum() / max(known.sum() - 2 * len(here), 1), 1e-12))
 
 
-def _demeaned(values: Array, known: NDArray[np.bool_]) -> Array:
+def demeaned(values: Array, known: NDArray[np.bool_]) -> Array:
+    """(G, W, J) values around the mean of the known ones over the weeks; 0 elsewhere."""
     values = np.where(known, values, 0.0)
     mean = values.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, values - mean, 0.0)
@@ -191,75 +176,13 @@ def unexplained_prices(grids: SalesGrids, category: NDArray[np.intp]) -> Array:
     return found
 
 
-def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
-    """What prices that follow demand would show, (G, W, N) each by name.
-
-    A regular price that moves without a known reason, and weeks with a reduction that differ from
-    the others by more than the price. What remains are the depths of the reductions, and costs. The
-    move is in proportion, see `as_felt`.
+def costs_hold_deals(grids: SalesGrids) -> bool:
+    """Whether unit costs fall when prices are reduced, as they do where suppliers fund deals: they are then no reason
+    for a regular price to move, and no instrument.
     """
-    regular = np.ma.masked_invalid(grids.regular)
-    moved = (regular / regular.mean(axis=1, keepdims=True) - 1).filled(0.0)
-    reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
-    found = {}
-    if moved.std() > _STILL:
-        found[SUSPECT] = moved
-    if 0 < reduced.mean() < 1:
-        found[REDUCED] = reduced.astype(np.float64)
-    return found
-
-
-def as_felt(name: str, suspect: Array, curvature: float) -> Array:
-    """A suspect of `suspect_effects` as utility bends in the price: else the curvature alone would tell the move of a
-    regular price from the response.
-    """
-    return felt_price(1 + suspect, 1.0, curvature) - 1 if name == SUSPECT else suspect
-
-
-def with_suspects(
-    data: CategoryData,
-    suspects: dict[str, Array],
-    here: NDArray[np.intp],
-    priors: Priors,
-    *,
-    levels: bool,
-    costs: bool = False,
-) -> CategoryData:
-    """A category's sales with the effects that prices which follow demand would have.
-
-    With levels, the last of the week features are the category's price levels, of the prices paid and
-    of the regular ones: where a shop raises all prices of a category in weeks with many customers,
-    these would else seem not to leave at any price. Given the level, what a product's price tells of
-    the customers that all products share is used up (Mundlak 1978, Econometrica 46(1)).
-
-    Args:
-        suspects: As `suspect_effects` gives them.
-        here: (J,) indices of the category's products.
-        levels: Whether prices may follow the customers of the whole category too.
-        costs: Whether the last effect of `data` is what costs do not explain of the prices; the only level is
-            then the mean of that, and how regular prices moved is no suspect.
-    """
-    if costs and SUSPECT in suspects:
-        suspects = suspects | {SUSPECT: np.zeros_like(suspects[SUSPECT])}
-    moved = (0.0, _NONE) if costs else (priors.suspect, priors.suspect_spread)
-    known = {SUSPECT: moved, REDUCED: (0.0, priors.reduced_spread)}
-    mean, spread = zip(*(known[name] for name in suspects), strict=True)
-    more = np.array([as_felt(name, values[..., here], data.curvature) for name, values in suspects.items()])
-    price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
-    regular = [] if costs else [suspects[name][..., here] for name in suspects if name == SUSPECT]
-    moves = [data.effects[-1] if costs else price, *regular]
-    level = [_level(move, data.on_sale) for move in moves] if levels else []
-    return replace(
-        data,
-        week_features=np.column_stack([data.week_features, *level]),
-        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(level)),
-        effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
-        effect_mean=np.append(data.effect_mean, mean),
-        effect_spread=np.append(data.effect_spread, spread),
-        own_units=np.append(data.own_units, np.zeros(len(more))),
-    )
-
-
-def _level(moved: Array, on_sale: NDArray[np.bool_]) -> Array:
-    """(W,) mean of (G, W, J) moves of prices, each around its own mean."""
-    return _demeaned(moved, on_sale).sum(axis=(0, 2)) / np.maximum(on_sale.sum(axis=(0, 2)), 1)
+    assert grids.unit_cost is not None
+    depth, cost = np.log(grids.price / grids.regular), np.broadcast_to(np.log(grids.unit_cost), grids.price.shape)
+    known = np.isfinite(depth) & np.isfinite(cost)
+    x, y = (demeaned(values, known) for values in (depth, cost))
+    size = np.sqrt((x**2).sum() * (y**2).sum())
+    return bool(size > 0 and (x * y).sum() > _FUNDED * size)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
-from .category_model import CategoryData, CategoryModel
+from .category_model import CategoryData, CategoryModel, Layout
 from .counts import Dispersion, counts
 from .priors import Priors
 
@@ -65,6 +65,13 @@ class CategoryPosterior:
         """(M, J) absolute own-price elasticity at the regular price."""
         at = self.model.layout
         return np.exp(self.draws[:, at.category] + self.draws[:, at.product])
+
+    @property
+    def steepness(self) -> Array:
+        """(M,) price sensitivity at the regular price, relative to it, weighted by the products' units."""
+        weight = np.exp(self.model.data.log_units)
+        found = self.model.at_regular(torch.as_tensor(self.draws)).steepness.numpy()
+        return found @ weight / weight.sum()
 
 
 class _Point(NamedTuple):
@@ -236,21 +243,42 @@ def _precision(weeks: int, spread: float, persistence: float) -> Array:
     return matrix / (spread**2 * (1 - persistence**2))
 
 
+def _drawn(point: _Point, given: Array, layout: Layout, generator: np.random.Generator) -> Array:
+    """(m, P) draws of a normal posterior in parameters and shocks, conditional on (m, ·) draws of those that are given."""
+    factor, size = np.tril(point.factor[0]), layout.size
+    if not layout.given.size:
+        # With H = L L', L'^-1 z has covariance H^-1.
+        return (
+            point.theta
+            + solve_triangular(factor, generator.standard_normal((len(factor), len(given))), lower=True, trans="T")[
+                :size
+            ].T
+        )
+    information = factor @ factor.T
+    free = np.setdiff1d(np.arange(len(information)), layout.given)
+    own = np.linalg.cholesky(information[np.ix_(free, free)])
+    moved = information[np.ix_(free, layout.given)] @ (given - point.theta[layout.given]).T
+    noise = generator.standard_normal((len(free), len(given)))
+    found = np.empty((len(given), len(information)))
+    found[:, layout.given] = given
+    found[:, free] = (solve_triangular(own, noise, lower=True, trans="T") - cho_solve((own, True), moved)).T
+    found[:, np.setdiff1d(np.arange(size), layout.given)] += np.delete(point.theta, layout.given)
+    return found[:, :size]
+
+
 def _mixture(scoring: _Scoring, points: list[_Point], draws: int, seed: int) -> CategoryPosterior:
     """The posterior as a mixture over the sizes of the shocks."""
     evidence = np.array([point.log_evidence for point in points])
     weight = np.exp(evidence - evidence.max())
     weight /= weight.sum()
-    generator, size = np.random.default_rng(seed), scoring.model.layout.size
+    generator = np.random.default_rng(seed)
     chosen = np.sort(generator.choice(len(points), size=draws, p=weight))
-    rows = []
-    for i, point in enumerate(points):
-        count = int((chosen == i).sum())
-        if count:
-            noise = generator.standard_normal((point.factor[0].shape[0], count))
-            # With H = L L', L'^-1 z has covariance H^-1.
-            spread = solve_triangular(np.tril(point.factor[0]), noise, lower=True, trans="T")[:size]
-            rows.append(point.theta + spread.T)
+    given = np.hstack(list(scoring.data.given.values()) or [np.empty((draws, 0))])
+    rows = [
+        _drawn(point, given[chosen == i], scoring.model.layout, generator)
+        for i, point in enumerate(points)
+        if (chosen == i).any()
+    ]
     best = points[int(evidence.argmax())]
     return CategoryPosterior(
         model=scoring.model,

@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from ...forecasting.response.identification import WEAK_F
 from ...pricing import choice_shares, felt_price
-from .category_model import CategoryData
-from .category_rows import (
-    CONTROL,
-    PROMOTION,
-    REFERENCE,
-    SUSPECT,
-    SegmentUnits,
-    as_felt,
-    category_data,
-    effects_on_utility,
-    instrument_strength,
-    suspect_effects,
-    week_features,
-    with_suspects,
-)
+from .candidate_models import as_felt
+from .category_rows import CONTROL, PROMOTION, week_features
 from .estimation import CategoryPosterior
-from .model_averaging import averaged
-from .priors import Priors
+from .lasting_response import LastingResponse
 from .remembered_price import RememberedPrice
-from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
-# Prices may follow the demand for single products, or the customers of whole categories too.
-_LEVELS = (False, True)
-
-
-class _Way(NamedTuple):
-    """A way in which prices may move utility: linear in the price (curvature 0) or in its logarithm (1), and whether
-    what costs do not explain of the prices moves it too; with its prior probability.
-    """
-
-    curvature: float
-    costs: bool
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -80,25 +52,23 @@ class FittedDemand:
         regular_price: (N,) today's regular price, currency per unit.
         segment_share: (C, K) share of each segment among a category's customers.
         effects: Names of the E further effects on utility.
-        remembered: The reference price; None where it has no effect.
-        posteriors: C posteriors of the model that takes prices at their word, with the draws of all models.
-        endogenous: C posteriors of the likelier model in which prices follow demand; empty where no price moved.
-        first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
-        follow_demand: Posterior probability that prices follow demand; NaN where no price was
-            reduced and no regular price moved.
-        assumed_to_follow: The same before the sales are seen.
-        put_by: (C,) posterior probability that what past prices add to a product's units is put by, and not bought of
-            others less; empty where they have no effect.
-        curvature: Posterior probability that utility is linear in the logarithm of the price, not in the price; the
-            curvature of the market, see `pricing.felt_price`.
-        beyond_costs: Posterior probability that what costs do not explain of the prices moves utility; 0 where costs
-            are unknown or too weak.
+        weeks: The W weeks of the sales.
+        posteriors: C posteriors by the first candidate model, with the draws of all of them.
+        likeliest: C posteriors by the likeliest candidate model.
+        candidates: Prior and posterior probability of each candidate model.
+        lasting: (C,) what the stores tell of the response to regular prices.
+        remembered: The reference price that deals are measured from; None where no price was reduced.
+        deals: (M, 3, N) per log point: utility of a price below the reference, units bought more there, and units
+            bought less above it; 0 in draws in which customers answer to all prices alike.
         suspects: Names of the D effects that prices which follow demand show in sales, and that other
             prices would not have.
         suspected: (M, C, D) their coefficients; 0 in draws in which prices do not follow demand.
+        first_stage_f: (C,) strength of the costs as an instrument; NaN without. Weak costs are not used.
+        curvature: Posterior probability that utility is linear in the logarithm of the price, not in the price; the
+            curvature of the market, see `pricing.felt_price`.
 
     Example:
-        >>> demand = fit_demand(grids, products, category, regular, Priors())  # doctest: +SKIP
+        >>> demand = Problem(grids, products, regular).solve()  # doctest: +SKIP
         >>> demand.elasticity.mean(axis=0)  # doctest: +SKIP
     """
 
@@ -108,18 +78,24 @@ class FittedDemand:
     regular_price: Array
     segment_share: Array
     effects: tuple[str, ...]
-    remembered: RememberedPrice | None
     weeks: pd.DatetimeIndex
     posteriors: tuple[CategoryPosterior, ...]
-    endogenous: tuple[CategoryPosterior, ...]
-    first_stage_f: Array
-    follow_demand: float
+    likeliest: tuple[CategoryPosterior, ...]
+    candidates: dict[str, tuple[float, float]]
+    lasting: tuple[LastingResponse, ...]
+    remembered: RememberedPrice | None
+    deals: Array
     suspects: tuple[str, ...]
     suspected: Array
-    assumed_to_follow: float = np.nan
-    put_by: Array = field(default_factory=lambda: np.empty(0))
+    first_stage_f: Array
     curvature: float = 0.0
-    beyond_costs: float = 0.0
+
+    def chance(self, words: str) -> tuple[float, float]:
+        """Prior and posterior probability of the candidate models whose names begin with some words."""
+        before, after = np.sum(
+            [pair for name, pair in self.candidates.items() if name.startswith(words)] or [(0, 0)], axis=0
+        )
+        return float(min(before, 1.0)), float(min(after, 1.0))
 
     @property
     def num_draws(self) -> int:
@@ -212,21 +188,26 @@ class FittedDemand:
             utility = now.utility.numpy()
             change = felt_price(price[:, None, here] / self.regular_price[here], 1.0, self.curvature) - 1
             added = -response * now.steepness.numpy()[:, None, None, :] * change
-            remembered = None
-            if reference is not None and self.remembered is not None:
-                remembered = self.remembered.gap(price, reference)
-            for name, shown in ((PROMOTION, promotion), (REFERENCE, remembered), (CONTROL, control)):
+            bought = np.zeros(1)
+            if reference is not None:
+                gap = np.log(reference / price)[:, here]
+                deals = (self.deals if draws else self.deals.mean(axis=0)[None])[:, :, None, here]
+                added = added + (deals[:, 0] * np.maximum(gap, 0.0))[:, :, None]
+                bought = deals[:, 1] * np.maximum(gap, 0.0) + deals[:, 2] * np.minimum(gap, 0.0)
+            for name, shown in ((PROMOTION, promotion), (CONTROL, control)):
                 if shown is not None and name in self.effects:
                     effect = theta[:, layout.effects][:, self.effects.index(name)]
                     added = added + effect[:, None, None, None] * shown[:, None, here]
             if suspects is not None:
                 known = self.suspected[:, c] if draws else self.suspected[:, c].mean(axis=0)[None]
-                bend = found.model.data.curvature
-                felt = [as_felt(name, own[:, here], bend) for name, own in zip(self.suspects, suspects, strict=True)]
+                felt = [
+                    as_felt(name, own[:, here], self.curvature)
+                    for name, own in zip(self.suspects, suspects, strict=True)
+                ]
                 added = added + np.einsum("md,dtn->mtn", known, np.array(felt))[:, :, None]
             plain = choice_shares(utility).product
             lifted = choice_shares(utility[:, None] + added).product
-            moved[:, :, here] = (share * lifted).sum(axis=2) / (share * plain).sum(axis=1)[:, None]
+            moved[:, :, here] = np.exp(bought) * (share * lifted).sum(axis=2) / (share * plain).sum(axis=1)[:, None]
         return moved if draws else moved[0]
 
     def report(self) -> list[dict[str, Any]]:
@@ -253,113 +234,3 @@ def _figures(name: str, draws: Array) -> dict[str, Any]:
         f"{name}_se": float(draws.std()),
         f"{name}_interval90": [float(low), float(high)],
     }
-
-
-def fit_demand(
-    grids: SalesGrids,
-    products: pd.DataFrame,
-    regular_price: Array,
-    priors: Priors,
-    *,
-    segments: SegmentUnits | None = None,
-    remembered: RememberedPrice | None = None,
-    draws: int = 200,
-    seed: int = 0,
-    n_jobs: int | None = None,
-) -> FittedDemand:
-    """Estimate the demand of every category by likelihood.
-
-    Args:
-        grids: Past sales.
-        products: One row per product: `product`, `category`.
-        regular_price: (N,) today's regular price, currency per unit.
-        priors: The priors.
-        segments: Who bought what; None for one segment.
-        remembered: The reference price whose effect is to be estimated; None for none.
-        draws: M, number of posterior draws.
-        seed: Seed of the draws.
-        n_jobs: Processes (joblib), where there are many categories.
-
-    Example:
-        >>> import numpy as np
-        >>> from repricer.forecasting import example_panel
-        >>> panel = example_panel(elasticity=-2.0)
-        >>> products = panel[["product", "category"]].drop_duplicates().sort_values("product")
-        >>> grids = SalesGrids.of(panel, list(products["product"]))
-        >>> demand = fit_demand(grids, products, np.nanmedian(grids.price[0], axis=0), Priors(), draws=20)
-        >>> bool(demand.elasticity.mean() < -1)
-        True
-    """
-    category, names = pd.factorize(products["category"])
-    segments = segments or SegmentUnits(np.ones((1, len(products))), np.ones(1))
-    effects = effects_on_utility(grids, regular_price, remembered)
-    parts = [np.flatnonzero(category == c) for c in range(len(names))]
-    strength = np.array([instrument_strength(grids, here) for here in parts])
-    if grids.unit_cost is not None and strength.mean() < WEAK_F:
-        grids = replace(grids, unit_cost=None)
-    met, suspects = (regular_price, effects, segments, priors), suspect_effects(grids)
-    costs = grids.unit_cost is not None
-    ways = _ways(priors, costs=costs)
-    # What past prices add is bought of other products less, or put by.
-    put_by = (False, True) if remembered is not None else (False,)
-    found = [_by_forms(grids, here, met, ways, put_by) for here in parts]
-    suspicious = [_by_levels(each, suspects, here, priors, ways) for each, here in zip(found, parts, strict=True)]
-    # Costs are a reason for a regular price to move.
-    trusted = priors.unexplained if SUSPECT in suspects and not costs else priors.exogenous
-    believed = np.array([way.probability for way in ways])
-    known = averaged(found, suspicious, len(suspects), trusted, believed, priors, draws=draws, seed=seed, n_jobs=n_jobs)
-    return FittedDemand(
-        products=tuple(products["product"]),
-        category=category.astype(np.intp),
-        names=tuple(names),
-        regular_price=regular_price,
-        segment_share=np.array([bent[0][0].segment_share for bent in found]),
-        effects=(*effects, CONTROL) if costs else tuple(effects),
-        remembered=remembered,
-        weeks=grids.weeks,
-        posteriors=known.posteriors,
-        endogenous=known.endogenous,
-        first_stage_f=strength,
-        follow_demand=known.follow_demand,
-        suspects=tuple(suspects),
-        suspected=known.suspected,
-        assumed_to_follow=1 - trusted,
-        put_by=known.forms[:, 1:].ravel(),
-        curvature=float(known.ways @ [way.curvature for way in ways]),
-        beyond_costs=float(known.ways @ [way.costs for way in ways]),
-    )
-
-
-def _ways(priors: Priors, *, costs: bool) -> list[_Way]:
-    """The ways in which prices may move utility; costs: whether these are an instrument."""
-    known = priors.beyond_costs if costs else 0.0
-    bends = ((0.0, 1 - priors.logarithmic), (1.0, priors.logarithmic))
-    ways = [_Way(bend, False, (1 - known) * likely) for bend, likely in bends]
-    # What a shop adds to its costs in busy weeks, and not in reduced ones, would pass for a curvature.
-    return [*ways, _Way(0.0, True, known)] if costs else ways
-
-
-def _by_forms(
-    grids: SalesGrids, here: NDArray[np.intp], met: Any, ways: list[_Way], put_by: tuple[bool, ...]
-) -> list[list[CategoryData]]:
-    """A category's sales by the model that takes prices at their word, by way and by what past prices add."""
-    return [
-        [category_data(grids, here, *met, put_by=put, curvature=way.curvature, costs=way.costs) for put in put_by]
-        for way in ways
-    ]
-
-
-def _by_levels(
-    found: list[list[CategoryData]],
-    suspects: dict[str, Array],
-    here: NDArray[np.intp],
-    priors: Priors,
-    ways: list[_Way],
-) -> list[list[list[CategoryData]]]:
-    """A category's sales by each of the models in which prices follow demand; none where nothing is suspect."""
-    tried = _LEVELS if suspects else ()
-
-    def doubted(data: CategoryData, costs: bool) -> list[CategoryData]:
-        return [with_suspects(data, suspects, here, priors, levels=levels, costs=costs) for levels in tried]
-
-    return [[doubted(data, way.costs) for data in forms] for forms, way in zip(found, ways, strict=True)]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ...scenarios.errors import nearest
 
-_MEANS = ("promotion", "suspect")
+_MEANS = ("promotion", "suspect", "reduced", "deal", "deal_units", "dip")
+_SHARES = ("outside", "unlike", "logarithmic", "beyond_costs", "follow_demand", "regular_and_deal")
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,33 @@ class Priors:
     follow demand: to account for them makes elasticities larger, more than anything else does (Bijmolt et al.);
     how much larger, 1.3, is ours.
 
+    Regular prices: Hoch, Dreze and Purk (1994), EDLP, Hi-Lo, and Margin Arithmetic, Journal of Marketing 58(4): in 26
+    categories, prices 10% lower gave 3% more units of a category, 10% higher 3% fewer; Hoch, Kim, Montgomery and
+    Rossi (1995), Determinants of Store-Level Price Elasticity, Journal of Marketing Research 32(1). Deals: van Heerde,
+    Gupta and Wittink (2003), Is 75% of the Sales Promotion Bump Due to Brand Switching? No, Only 33% Is, Journal of
+    Marketing Research 40(4): a third of the bump each from other brands, other weeks and growth.
+
     Args:
         elasticity: Median absolute own-price elasticity at the regular price.
+        lasting: Median absolute elasticity of a product's share of its category in its own regular price, where
+            customers answer to deals in another way.
+        lasting_spread: Standard deviation of its logarithm.
+        category: Median absolute elasticity of a category's units in all of its regular prices, there.
+        category_response_spread: Standard deviation of its logarithm.
+        deal: Mean utility of a price below the remembered one, per log point.
+        deal_spread: Its standard deviation.
+        deal_units: Mean log units that those who buy then buy more, per log point.
+        deal_units_spread: Its standard deviation.
+        dip: Mean log units that they buy less where the price is above the remembered one, per log point.
+        dip_spread: Its standard deviation.
+        on_deal_spread: Standard deviation of the log units that being on deal adds, whatever its depth.
+        deal_product_spread: Standard deviation between products of what they buy more.
         category_spread: Standard deviation of its logarithm between categories.
         product_spread: The same between the products of a category.
         outside: Median share of a category's customers who buy nothing at regular prices.
         outside_spread: Standard deviation of its log odds.
         promotion: Mean utility of a display or mailer in all stores.
         promotion_spread: Its standard deviation.
-        reference_spread: Standard deviation of the reference-price effect per log point.
         season_spread: Standard deviation of each coefficient of the yearly season, in logs.
         trend_spread: Standard deviation of the trend of arrivals, log points per year.
         weekday_spread: Standard deviation of each weekday's effect on arrivals by day, in logs.
@@ -41,8 +60,9 @@ class Priors:
         suspect: Mean utility of regular prices, in proportion, that moved because of demand, where costs are
             not known.
         suspect_spread: Its standard deviation.
-        reduced_spread: Standard deviation of the utility that weeks with a reduction differ in
-            other than by their price.
+        reduced: Mean utility that weeks with a reduction differ in other than by their price, where prices follow
+            demand: the shop reduces what sells badly.
+        reduced_spread: Its standard deviation.
         level_spread: Standard deviation of the change of a category's arrivals that goes with its price
             level, per log point, where prices follow demand: 3 for a shop that raises its prices
             by a third of a percent where one percent more customers come.
@@ -51,9 +71,8 @@ class Priors:
         logarithmic: Prior probability that utility is linear in the logarithm of prices, rather than in prices.
         beyond_costs: Prior probability that what costs do not explain of the prices moves utility in proportion, where
             costs are known and move prices.
-        exogenous: Prior probability that prices do not follow demand beyond what costs explain.
-        unexplained: The same where regular prices moved and no costs are known: few shops move these
-            for no reason.
+        follow_demand: Prior probability that prices follow demand, where customers answer to all prices alike.
+        regular_and_deal: Prior probability that customers answer to deals and to regular prices in two ways.
 
     Example:
         >>> Priors(elasticity=3.0).elasticity
@@ -61,13 +80,24 @@ class Priors:
     """
 
     elasticity: float = 2.3
+    lasting: float = 1.8
+    lasting_spread: float = 0.4
+    category: float = 0.4
+    category_response_spread: float = 0.65
+    deal: float = 1.0
+    deal_spread: float = 1.0
+    deal_units: float = 1.0
+    deal_units_spread: float = 1.0
+    dip: float = 0.4
+    dip_spread: float = 0.4
+    on_deal_spread: float = 0.3
+    deal_product_spread: float = 0.5
     category_spread: float = 0.4
     product_spread: float = 0.3
     outside: float = 0.6
     outside_spread: float = 1.0
     promotion: float = 0.3
     promotion_spread: float = 0.5
-    reference_spread: float = 2.0
     season_spread: float = 0.2
     trend_spread: float = 0.2
     weekday_spread: float = 0.5
@@ -76,18 +106,19 @@ class Priors:
     control_spread: float = 2.0
     suspect: float = 1.3
     suspect_spread: float = 1.5
-    reduced_spread: float = 0.3
+    reduced: float = -0.3
+    reduced_spread: float = 0.2
     level_spread: float = 3.0
     unlike: float = 0.05
     logarithmic: float = 0.2
     beyond_costs: float = 0.5
-    exogenous: float = 0.8
-    unexplained: float = 0.1
+    follow_demand: float = 0.5
+    regular_and_deal: float = 0.8
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            share = item.name in ("outside", "unlike", "logarithmic", "beyond_costs", "exogenous", "unexplained")
+            share = item.name in _SHARES
             low, high = (-1e3 if item.name in _MEANS else 0), (1 if share else 1e3)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low < value < high:
                 allowed = "a number between 0 and 1" if share else "a number" if low else "a number above 0"

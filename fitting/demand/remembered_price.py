@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...forecasting.response.reference_effect import with_losses
-
 Array = NDArray[np.float64]
 
 
@@ -18,15 +16,13 @@ class RememberedPrice:
 
     Attributes:
         memory: Weight of the past after a period, in [0, 1).
-        loss: How much more a price above it counts than one below.
 
     Example:
-        >>> RememberedPrice(0.5, loss=2.0).gap(np.array([[4.0], [2.0], [4.0]])).ravel().round(2).tolist()
-        [0.0, 0.69, -0.58]
+        >>> RememberedPrice(0.5).gap(np.array([[4.0], [2.0], [4.0]])).ravel().round(2).tolist()
+        [0.0, 0.69, -0.29]
     """
 
     memory: float
-    loss: float = 1.0
 
     def price(self, charged: Array) -> Array:
         """(..., W, N) what customers remember of the prices charged (..., W, N) before each week."""
@@ -37,6 +33,6 @@ class RememberedPrice:
         return remembered
 
     def gap(self, charged: Array, remembered: Array | None = None) -> Array:
-        """(..., W, N) log(reference / price), losses weighted; the reference follows from the prices if not given."""
+        """(..., W, N) log(reference / price); the reference follows from the prices if not given."""
         reference = self.price(charged) if remembered is None else remembered
-        return with_losses(np.log(reference / charged), self.loss)
+        return np.log(reference / charged)

@@ -38,6 +38,8 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
         "nest": [],
         "curvature": [],
         "regular": [],
+        "units_gain": [],
+        "units_loss": [],
         **document,
     }  # bundles of earlier versions have none
     names = [item.name for item in fields(ChoiceModel)]
@@ -67,7 +69,7 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
 
 _OPTIONAL = (
     *("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience", "nesting", "nest"),
-    *("curvature", "regular"),
+    *("curvature", "regular", "units_gain", "units_loss"),
 )
 """Arrays that are empty where their section is off."""
 _SHAPES = {
@@ -83,6 +85,8 @@ _SHAPES = {
     "share": "CK",
     "gain": "N",
     "loss": "N",
+    "units_gain": "N",
+    "units_loss": "N",
     "promotion": "KN",
     "lift": "K",
     "rival_category": "R",

@@ -133,13 +133,16 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
     """The largest effects first; effects below a thousandth of the price are left out."""
     if parts is None:
         return ["The policy gave no number, so the price rules kept the current price."]
-    said = [f"In an ordinary market it would have proposed {money_words(parts.ordinary, money)}."]
+    said = []
     for part in sorted(parts.inputs, key=lambda one: -abs(one.effect)):
         if abs(part.effect) > 1e-3 * parts.ordinary:
             verb = "raised" if part.effect > 0 else "lowered"
             cause = INPUT_GROUPS[part.cause].description
             said.append(f"{cause[0].upper()}{cause[1:]} {verb} it by {money_words(abs(part.effect), money)}.")
-    return [*said, f"So it proposed {money_words(parts.proposed, money)}."]
+    if not said:
+        return [f"The policy proposes {money_words(parts.proposed, money)}, as in an ordinary market."]
+    ordinary = f"In an ordinary market it would have proposed {money_words(parts.ordinary, money)}."
+    return [ordinary, *said, f"So it proposed {money_words(parts.proposed, money)}."]
 
 
 def _rule(change: Change, money: str) -> str:

@@ -28,7 +28,7 @@ class Holding:
     """The prices of a bundle.
 
     Args:
-        prices: `learned`, `best-fixed`, `regular` or `current`.
+        prices: `learned`, `best-fixed`, `regular`, `current` or a name of `plan_policies`.
         toward_current: Share by which they are moved towards the current prices.
         recommended: Whether a comparison recommends them; None where none was at hand.
 
@@ -145,7 +145,10 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
     """
     from ...agents import best_fixed
     from ...agents.posterior import current_prices
+    from ...agents.posterior.deals import plan_policies
 
+    if spec.history is not None and (own := plan_policies(spec).get(holding.prices)) is not None:
+        return own if spec.promotion is not None else replace(own, promotion=None)
     current, share, prices = current_prices(spec), holding.toward_current, holding.prices
     shape = (spec.market.horizon_periods, len(spec.products.names))
     if isinstance(current, PricePath):

@@ -28,13 +28,14 @@ def check_list_path(option: str, path: Path) -> None:
         raise ListError([f"{option} must end in .csv, .xlsx or .parquet; got '{path}'; rename it"])
 
 
-def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currency") -> None:
+def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currency", notes: Sequence[str] = ()) -> None:
     """Write a price list as its file's ending says, completely or not at all.
 
     Args:
         path: The file, .csv or .xlsx, or the folder, .parquet, with a Parquet file a week; missing
             folders are made.
         currency: What the workbook's notes call the unit of money.
+        notes: Further lines of the workbook's notes, such as the plan beside the past.
 
     Raises:
         ListError: The file has another ending, or more rows than a workbook holds.
@@ -57,7 +58,7 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
     else:
         from .workbook import write_workbook
 
-        write_workbook(path, rows, currency)
+        write_workbook(path, rows, currency, notes)
 
 
 def read_list(path: Path) -> list[PriceRow]:

@@ -58,6 +58,8 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         origin: What it was made from.
         verdict: The recommendation in one line.
+        past: The plan beside the past, in lines.
+        gain: The expected relative gain and its 90% interval; None where no change is recommended.
         recommended: What a manager calls the recommended prices.
         usual_draws: Posterior draws that a list of this market is compared over by default.
         currency: Unit of the money.
@@ -67,6 +69,8 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     origin: Origin
     verdict: str
+    past: list[str]
+    gain: tuple[float, float, float] | None
     recommended: str
     usual_draws: int
     currency: str
@@ -81,6 +85,7 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             origin: What the assessment was made from.
             rows: The rows of its recommended prices.
         """
+        from ...evaluation.uncertainty import past_lines, plan_beside_past
         from ...evaluation.uncertainty.draws import DRAWS
 
         compared, calendar = found.compared, found.compared.spec.calendar
@@ -88,6 +93,8 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return cls(
             origin=msgspec.structs.replace(origin, draws=len(compared.draws)),
             verdict=str(found),
+            past=past_lines(plan_beside_past(compared.spec), compared.spec.market.currency),
+            gain=found.relative_gain,
             recommended=found.recommendation.words,
             usual_draws=min(DRAWS, compared.spec.num_draws),
             currency=compared.spec.market.currency,

@@ -9,19 +9,21 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ...agents.posterior.deals import DEAL, Plan, own_plan
 from ...envs import catalogue_of, expected_units
 from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
 from ...pricing import Action, MarketView, Policy
 from ...pricing.price_rules.allowed_path import allowed_path
 from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
-from ...scenarios import MarketSpec
+from ...scenarios import MarketSpec, goal_market
 from ...scenarios.periods import planned_prices, simulated_prices
 from .rows import ALL_STORES, ListError, PriceRow, sealed
 
 _PRIOR_DAYS = 30
 _FEW_DRAWS = 8
 _SAME, _STEP = 5e-4, 0.1
+_ELSEWHERE = "so that other products or a price rule decide"
 _PROMOTED = " On display or in the mailer."
 Floats = NDArray[np.float64]
 
@@ -210,7 +212,7 @@ class _Reasons:
     spec: MarketSpec
     change: bool
 
-    def __call__(self, _: int, n: int, change: float) -> str:
+    def __call__(self, t: int, n: int, change: float) -> str:
         """The sentence for product n, whose price changes by this share."""
         if _held(self.spec)[n]:
             return f"Stays: {self._why_held(n)}."
@@ -219,11 +221,29 @@ class _Reasons:
         if abs(change) < _SAME:
             return "Stays: the recommended price is the current one."
         fewer, more = self.answers[:, n]
+        plan, money = self.plan, self.spec.market.objective
+        if change > 0 and plan.deal[t, n]:
+            whole = plan.price[t, n] * (1 + change) >= DEAL * self.spec.products.regular_price[n]
+            return f"Raised {change:.1%}: the deal planned for this {self.spec.market.period} is {'dropped' if whole else 'smaller'}."
+        margin = 1 - self.costs[n] / self.spec.products.regular_price[n]
         if change > 0:
-            return f"Raised {change:.1%}: {_STEP:.0%} above its regular price it is expected to lose {-fewer:.0%} of its units."
-        return (
-            f"Lowered {-change:.1%}: {_STEP:.0%} below its regular price it is expected to sell {more:.0%} more units."
-        )
+            most = _STEP / (_STEP + margin)
+            why = f"of which {most:.0%} may be lost before {money} falls" if -fewer < most else _ELSEWHERE
+            return f"Raised {change:.1%}: a price {_STEP:.0%} above the regular one is expected to lose {-fewer:.0%} of the units, {why}."
+        least = _STEP / (margin - _STEP) if margin > _STEP else np.inf
+        why = f"of which {least:.0%} are needed before {money} rises" if more > least else _ELSEWHERE
+        return f"Lowered {-change:.1%}: a price {_STEP:.0%} below the regular one is expected to sell {more:.0%} more units, {why}."
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the shop plans anyway."""
+        return own_plan(self.spec)
+
+    @cached_property
+    def costs(self) -> Floats:
+        """(N,) unit costs that count in the objective."""
+        goal = goal_market(self.spec)
+        return goal.products.unit_cost * (goal.market.objective == "profit")
 
     def _why_held(self, n: int) -> str:
         history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"

@@ -37,12 +37,12 @@ _HOW = (
 )
 
 
-def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str) -> None:
+def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, notes: Sequence[str] = ()) -> None:
     """Write rows as a workbook, completely or not at all. Raises ListError for too many rows."""
     if len(rows) > _MOST_ROWS:
         raise ListError([f"a workbook must hold at most {_MOST_ROWS:,} rows; got {len(rows):,}; write a .csv"])
     declared = columns()
-    empty = zipfile.ZipFile(io.BytesIO(_empty_workbook(declared, len(rows), currency)))
+    empty = zipfile.ZipFile(io.BytesIO(_empty_workbook(declared, len(rows), currency, notes)))
     parts = {name: empty.read(name).decode() for name in empty.namelist()}
     sheet, texts = parts.pop(_SHEET_FILE), _Texts(parts.pop(_TEXTS_FILE))
     before, styles, after = _parts(sheet, len(rows), len(declared))
@@ -57,7 +57,7 @@ def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str) -> None:
         full.writestr(_TEXTS_FILE, str(texts))
 
 
-def _empty_workbook(declared: list[Column], count: int, currency: str) -> bytes:
+def _empty_workbook(declared: list[Column], count: int, currency: str, more: Sequence[str]) -> bytes:
     """A workbook with the header, one empty row that has the format of every column, and the notes."""
     import xlsxwriter
 
@@ -76,8 +76,8 @@ def _empty_workbook(declared: list[Column], count: int, currency: str) -> bytes:
         sheet.data_validation(1, PROPOSED, last, PROPOSED, choice)
         notes = book.add_worksheet(NOTES)
         notes.set_column(0, 0, 24)
-        notes.set_column(1, 1, 100)
-        lines = [("", text) for text in (*_HOW, f"Money is in {currency}.")]
+        notes.set_column(1, 1, 100, book.add_format({"font_name": "Courier New"}) if more else None)
+        lines = [("", text) for text in (*more, *_HOW, f"Money is in {currency}.")]
         lines += [(column.name, column.description) for column in declared]
         for number, (name, text) in enumerate(lines):
             notes.write_string(number, 0, name, bold)

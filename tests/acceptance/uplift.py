@@ -21,7 +21,7 @@ OUT = Path(__file__).parents[2] / "runs" / "uplift"
 SEED = int(os.environ.get("UPLIFT_SEED", "0"))
 MOST = int(os.environ.get("UPLIFT_SHOPS", "1000"))
 SIZES, BOUNDS = (12, 30), ("free", "default")
-SHOPS, FAMILY_SHOPS, QUICK_SHOPS = 40, 24, 6
+SHOPS, FAMILY_SHOPS, QUICK_SHOPS, DEAL_SHOPS = 40, 24, 6, 48
 POINT = 0.01
 
 # Least mean share of the optimum, and most points by which the mean prediction misses the mean realised gain.
@@ -38,6 +38,8 @@ EXOGENOUS = {
 BLIND = ("endogenous-blind", "endogenous-category")
 # No market of ours has such customers.
 OTHER_MODELS = ("stockpiling", "misspecified")
+# Customers answer to regular prices and to deals apart; gains are over current prices, under the bounds of `fit`.
+DEALS = ("regular-and-deal", "nested-deals")
 
 
 @functools.cache
@@ -138,6 +140,34 @@ for _truth in BLIND:
     _register_family(_truth, 0.0, 3, covered=None, one_sided=True)
 for _truth in OTHER_MODELS:
     _register_family(_truth, 0.90, 3, covered=None, one_sided=True)
+
+
+def _register_deals(truth: str) -> None:
+    """Regular prices and deals told apart."""
+    case = f"{truth}, {DEAL_SHOPS} shops, over current prices"
+
+    def found() -> dict[str, Any]:
+        return figures(truth, bounds="default", shops=DEAL_SHOPS)
+
+    @check("uplift", f"{case}: mean predicted gain less mean realised gain, absolute", "<=", 2.5, "points")
+    def error() -> float:
+        return abs(found()["over_prediction"]) / POINT
+
+    @check("uplift", f"{case}: shops within their 90% interval", ">=", 39, f"of {DEAL_SHOPS}")
+    def covered() -> float:
+        return float(found()["covered"])
+
+    @check("uplift", f"{case}: realised gain over that of the best prices within the bounds", ">=", 0.6)
+    def share() -> float:
+        return found()["share_of_best_gain"]
+
+    @check("uplift", f"{case}: shops that earn over 1% less than at their current prices", "<=", 1)
+    def losing() -> float:
+        return float(found()["far_below_own"])
+
+
+for _truth in DEALS:
+    _register_deals(_truth)
 
 
 @check("uplift", "seven families without demand shocks: distance of the coverage from 89.5%", "<=", 5.5, "points")

@@ -16,7 +16,6 @@ from repricer.cli._fit_lines import (
     not_priced_lines,
     quiet,
 )
-from repricer.cli._fit_market import _doubted
 from repricer.scenarios import save_scenario
 from repricer.scenarios.sections import HistorySection
 
@@ -76,7 +75,8 @@ def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that
 def test_a_reference_price_is_used_with_what_is_put_by_or_left_out():
     found = {"coefficient": 1.5, "se": 0.25, "used": True, "put_by": 0.43}
     assert (
-        _reference_line(found) == "reference price: effect 1.500 (s.e. 0.250), used; 43% likely that units are put by"
+        _reference_line(found)
+        == "reference price: effect 1.500 (s.e. 0.250), used; 43% likely that customers stock up on deals"
     )
     assert _reference_line(found | {"used": False, "put_by": None}).endswith("(s.e. 0.250), left out")
 
@@ -94,15 +94,17 @@ def test_products_that_are_not_priced_are_named():
 
 def test_a_proof_that_is_far_off_is_said():
     assert _bias_lines(0.28) == _bias_lines(-0.3) == []
-    assert _bias_lines(4.777)[0].startswith("do not rely on this market: a proof that sells 5.8 times what was sold")
+    assert _bias_lines(4.777)[0].startswith(
+        "do not rely on this market: in the held-out weeks it sold 5.8 times what the shop sold"
+    )
     assert "0.5 times" in _bias_lines(-0.5)[0]
 
 
 def test_a_market_keeps_the_bias_of_a_proof_that_is_far_off(tmp_path):
     spec = load_scenario("stationary-logit")
     spec = replace(spec, history=HistorySection(price=np.full((spec.market.horizon_periods, 1), 2.0)))
-    assert _doubted(spec, 0.28) is spec
-    save_scenario(_doubted(spec, 4.777), tmp_path)
+    assert not spec.with_changes(history={"proof_bias": 0.28}).history.doubt
+    save_scenario(spec.with_changes(history={"proof_bias": 4.777}), tmp_path)
     assert "the market sold 5.8 times what the shop sold" in load_scenario(str(tmp_path)).history.doubt
 
 

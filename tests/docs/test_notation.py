@@ -77,6 +77,7 @@ def mean_demand(spec, state, discount, outcome, e):
     share, pool = spec.strategic.share[:, None], state.waiting[e].reshape(len(season), -1).T
     patient = (share * arrivals + pool) / (phi + later)
     mean = ((1 - share) * arrivals / phi + patient)[:, c] * np.exp(u)
+    mean = mean * np.exp(reference.units_gain * np.maximum(gap, 0) - reference.units_loss * np.maximum(-gap, 0))
     return mean, (patient * later).T
 
 
@@ -91,7 +92,8 @@ def everything():
 def test_demand_is_that_of_the_page(everything):
     # With ample stock the expected revenue is mean demand at the prices paid.
     path = np.random.default_rng(1).normal(0, 0.3, (everything.sizes["T"], everything.sizes["N"]))
-    spec = everything.with_changes(stock={"initial_units": 1e6}, demand={"quality_path": path})
+    units = {"units_gain": np.linspace(0, 2, everything.sizes["N"]), "units_loss": 0.5}
+    spec = everything.with_changes(stock={"initial_units": 1e6}, demand={"quality_path": path}, reference_price=units)
     market = Market(spec, num_markets=4, seed=3)
     state, discount, outcome = drive(market, 8, 6)
     for e in range(4):

@@ -92,6 +92,9 @@ def units_are_conserved(market, seed):
 
 
 def shares_and_leaving_sum_to_one(spec, seed):
+    if spec.reference_price is not None:
+        # Who buys may take more than a unit.
+        spec = spec.with_changes(reference_price={"units_gain": 0.0, "units_loss": 0.0})
     price = sensible_action(spec, 1, seed).price
     choice = choice_at(spec, seed % PERIODS, price)
     share = spec.arrivals.segment_share
@@ -164,7 +167,7 @@ def recoin(spec: MarketSpec, rate: float) -> MarketSpec:
     }
     per_money = {"demand": ("price_sensitivity",), "competitors": ("price_sensitivity",)}
     if spec.reference_price is not None and spec.reference_price.scale == "linear":
-        per_money["reference_price"] = ("gain", "loss")
+        per_money["reference_price"] = ("gain", "loss", "units_gain", "units_loss")
     changes: dict[str, dict] = {}
     for factor, fields in ((rate, money), (1 / rate, per_money)):
         for section, names in fields.items():

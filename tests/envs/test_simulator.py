@@ -54,7 +54,7 @@ def play(spec, seed: int) -> bytes:
 
 
 def test_markets_in_parallel_threads_give_the_bytes_that_they_give_alone():
-    spec = load_scenario("bench-10-full")
+    spec = load_scenario("bench-10-full").with_changes(reference_price={"units_gain": 1.0, "units_loss": 0.5})
     alone = [play(spec, seed) for seed in range(8)]
     assert len(set(alone)) == 8
     with ThreadPoolExecutor(4) as pool:

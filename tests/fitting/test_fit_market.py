@@ -8,6 +8,7 @@ from repricer.agents import best_fixed
 from repricer.data import ImportReport, Tables, save_tables
 from repricer.envs import Market, catalogue_of, rollout
 from repricer.evaluation import SalesRecorder, evaluate, fidelity
+from repricer.evaluation.uncertainty import plan_beside_past
 from repricer.fitting import Assumptions, ShopRules, fit
 from repricer.forecasting import MovingAverage, PooledRegression, Selected, candidates
 from repricer.forecasting.models.lstm import Lstm
@@ -50,6 +51,23 @@ def fitted(truth, sales):
     # All candidates of the default; how well the network learns, its own tests show.
     few = candidates() | {"lstm": Lstm(steps=20, seeds=1)}
     return fit(Tables(sales, known), chosen, name="again", forecaster=Selected(few, horizon=4))
+
+
+def test_the_market_knows_the_weeks_before_it(sales, fitted):
+    """The last twelve of 60 weeks, and those of the plan a year ago; a year before the last are not all there."""
+    history, week = fitted.spec.history, (sales["date"] - sales["date"].min()).dt.days // 7
+    spans = [week.between(48, 59), week.between(8, 19)]
+    for row, span in enumerate(spans):
+        own = sales[span].groupby("product")
+        assert history.past_units[row] == pytest.approx(own["units"].sum().to_numpy())
+        assert history.past_revenue[row].sum() == pytest.approx((sales["units"] * sales["price_paid"])[span].sum())
+    assert len(history.past_units) == 2
+    assert history.past_deals.mean() == pytest.approx(0.35, abs=0.15)
+    assert history.regular_moves == 0
+    assert history.proof_bias is None
+    planned, last, ago = plan_beside_past(fitted.spec)
+    assert planned["units"] == pytest.approx(last["units"], rel=0.15)
+    assert planned["on_deal"] == pytest.approx(ago["on_deal"], abs=0.02)
 
 
 def test_the_market_is_found_again(truth, fitted):

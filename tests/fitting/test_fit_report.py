@@ -1,8 +1,11 @@
 """What a fit says of the products that it does not price."""
 
+import numpy as np
 import pandas as pd
 from repricer.data import Tables
 from repricer.fitting import ShopRules, not_priced
+from repricer.fitting.fit_report import _funding, regular_moves
+from repricer.fitting.split import Split
 
 RARE, RULED = "they do not sell nearly every week, are too new or gone", "the shop's rules leave them out"
 
@@ -22,3 +25,24 @@ def test_products_that_are_not_priced_are_named_by_reason_best_sellers_first():
     assert found["not_priced_names"] == {RARE: ["Rose 5", "Rose (r4)", "Rose (r3)"], RULED: ["Quince"]}
     without_names = not_priced(Tables(sales, listed.drop(columns="name")), pd.DataFrame({"product": ["a"]}), rules)
     assert without_names["not_priced_names"][RARE] == ["r5", "r4", "r3"]
+
+
+def test_funding_is_that_of_the_week_else_of_a_year_before_else_a_share_of_the_reduction():
+    weeks = pd.date_range("2024-01-01", periods=3, freq="7D")
+    rows = [(week, n, 1.5 if deal else 2.0, 2.0) for week, deal in zip(weeks, (1, 1, 0), strict=True) for n in "ab"]
+    future = pd.DataFrame(rows, columns=["week", "product", "price", "regular_price"])
+    split = Split(pd.DataFrame({"product": ["a", "b"]}), future, future, future)
+    days = [weeks[0], weeks[0] - pd.Timedelta(weeks=52), weeks[1] - pd.Timedelta(weeks=52), weeks[2]]
+    paid = pd.DataFrame({"start_date": days, "product": "a", "funding": [0.3, 0.1, 0.2, 0.4]})
+    found = _funding(split, Tables(future, promotions=paid), 0.5)
+    assert found[:, 0].tolist() == [0.3, 0.2, 0.0], "the third week has no deal"
+    assert found[:, 1].tolist() == [0.25, 0.25, 0.0]
+    assert not _funding(split, Tables(future), 0.0).any()
+
+
+def test_regular_moves_are_counted_once_and_deals_and_rounding_are_none():
+    weeks = np.arange(60)
+    moving = np.where(weeks < 20, 2.0, np.where(weeks < 40, 2.2, 2.1))
+    rounded = 3.0 + 0.01 * np.sin(weeks)
+    assert regular_moves(np.column_stack([moving, rounded])) == 2
+    assert regular_moves(np.repeat(moving, 7)[:, None], 7) == 2

@@ -153,6 +153,8 @@ def test_the_bound_at_the_ends_of_what_is_allowed(make, changes, most):
 def shops():
     """Small shops, each with a part of the market on that the bound has to grant."""
     yield "plain", {}
+    yield "stocking up", {"reference_price": {"units_gain": 0.6, "units_loss": [0.5, 1.0, 0.2]}}
+    yield "by currency", {"reference_price": {"units_gain": [0.15, 0.1, 0.2], "units_loss": 0.1, "scale": "linear"}}
     yield "loyal", {"loyalty": {"memory": 0.8, "price_effect": 1.0, "stockout_effect": 0.5}}
     yield "waiting", {"strategic": {"share": [0.3, 0.6], "patience": 0.9}}
     yield "promoted", {"promotion": {"lift": 0.5, "max_products": 1}}
@@ -190,10 +192,12 @@ def shops():
 
 
 @pytest.mark.parametrize(("part", "changes"), list(shops()), ids=[name for name, _ in shops()])
-def test_nobody_earns_more_in_a_shop_with_everything_on(make_shop, part, changes):
+def test_nobody_earns_more_in_a_shop_with_everything_on(make_shop, rule, part, changes):
     spec = make_shop(**changes)
+    deals = spec.products.regular_price * np.array([[1.1], [0.8]])
     bound = upper_bound(spec).value
     policies = [best_fixed(spec), myopic(spec), CostPlus(0.4), FixedPrice(spec.guardrails.low)]
+    policies.append(rule(lambda view: deals[view.period % 2]))
     earned = [rollout(spec, policy, episodes=300, seed=5).objective for policy in policies]
     best = max(money.mean() for money in earned)
     # What is granted is much, but not without measure.

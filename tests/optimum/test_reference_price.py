@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from repricer.optimum import exact_value, reference_price, solve
+from repricer.optimum import exact_value, reference_price, solve, upper_bound
 from repricer.pricing import FixedPrice
 
 
@@ -54,6 +54,22 @@ def test_gains_and_losses_of_every_kind(make, effect):
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=2e-5)
     others = [exact_value(spec, FixedPrice(p)) for p in (12.0, 13.0, 14.0, 15.0, 16.0)]
     assert max(others) < optimum.value * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("family", ["linear", "mnl"])
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_customers_who_stock_up_are_solved_and_the_bound_holds(make, family, scale):
+    """Demand is no longer linear, so the quadratic solution does not hold; the other one counts the units."""
+    units = 0.6 if scale == "log" else 0.05
+    effect = {"scale": scale, "gain": 0.01, "loss": 0.01}
+    demand = {"family": family} | ({"quality": 2.0, "price_sensitivity": 0.2} if family == "mnl" else {})
+    plain = make("remembered", reference_price=effect, demand=demand)
+    spec = plain.with_changes(reference_price={"units_gain": units, "units_loss": units / 2})
+    optimum = solve(spec)
+    assert optimum.method == "value iteration, interpolated"
+    assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-4)
+    assert optimum.value > 1.001 * exact_value(spec, solve(plain).policy)
+    assert optimum.value <= upper_bound(spec).value <= 2 * optimum.value
 
 
 def test_where_losses_weigh_most_the_best_price_stays_at_the_reference(make):

@@ -33,6 +33,7 @@ def with_posterior(spec: MarketSpec, draws: int = 3, seed: int = 0, spread: floa
         ("recommendation", "recommendation", "K"),
         ("promotion", "promotion", "N"),
         ("reference", "reference_price", "N"),
+        ("reference_units", "reference_price", "N"),
     ):
         if getattr(spec, section) is not None:
             changes[key] = factor(draws, sizes[letter])
@@ -67,7 +68,7 @@ def test_sensitivity_keeps_the_utilities_at_regular_prices(family):
 
 @given(seed=st.integers(0, 2**32 - 1), m=st.integers(0, 2))
 def test_a_draw_changes_what_the_posterior_says(shop, seed, m):
-    spec = with_posterior(shop, seed=seed)
+    spec = with_posterior(shop.with_changes(reference_price={"units_gain": 0.8, "units_loss": 0.3}), seed=seed)
     posterior, drawn = spec.posterior, spec.draw(m)
     np.testing.assert_allclose(drawn.arrivals.rate / spec.arrivals.rate, posterior.arrivals[m], rtol=1e-6)
     np.testing.assert_allclose(drawn.products.unit_cost / spec.products.unit_cost, posterior.unit_cost[m], rtol=1e-6)
@@ -77,6 +78,8 @@ def test_a_draw_changes_what_the_posterior_says(shop, seed, m):
     for key in ("gain", "loss"):
         ratio = getattr(drawn.reference_price, key) / getattr(spec.reference_price, key)
         np.testing.assert_allclose(ratio, posterior.reference[m], rtol=1e-6)
+        ratio = getattr(drawn.reference_price, f"units_{key}") / getattr(spec.reference_price, f"units_{key}")
+        np.testing.assert_allclose(ratio, posterior.reference_units[m], rtol=1e-6)
     sensitivity = drawn.demand.price_sensitivity / spec.demand.price_sensitivity
     np.testing.assert_allclose(sensitivity, np.tile(posterior.sensitivity[m], (2, 1)), rtol=1e-6)
     regular = spec.products.regular_price

@@ -96,6 +96,7 @@ def test_the_benchmarks_are_the_market_of_the_performance_page(name):
         "Z": 0,
         "H": 0,
         "B": 0,
+        "Y": 0,
         "G": 0,
         "M": 0,
     }

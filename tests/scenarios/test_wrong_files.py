@@ -45,6 +45,7 @@ def test_the_file_that_the_others_are_made_from_is_right(tmp_path):
         "Z": 0,
         "H": 0,
         "B": 0,
+        "Y": 0,
         "M": 0,
     }
     for section, content in {"competitors": RIVAL, "regimes": CHAIN, "stock": STOCK}.items():

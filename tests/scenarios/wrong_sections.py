@@ -331,6 +331,11 @@ WRONG = [
         {"memory": 0.5, "gain": 1, "loss": 1, "scale": "root"},
         "reference_price.scale must be one of log",
     ),
+    (
+        "reference_price",
+        {"memory": 0.5, "gain": 1, "loss": 1, "units_gain": -0.1},
+        "reference_price.units_gain must lie in [0, 100]; got -0.1",
+    ),
     ("recommendation", {"lift": [0.1, 0.2, 0.3], "candidates": 1}, "recommendation.lift must have shape (K=2)"),
     ("recommendation", {"lift": 1, "candidates": 1, "affinity": RAW("inf")}, "recommendation.affinity must lie in"),
     ("promotion", {"lift": 0.5, "max_products": 1.5}, "promotion.max_products must be a whole number; got 1.5"),
@@ -358,5 +363,10 @@ WRONG = [
         "posterior",
         {"draws": 2, "promotion": 2},
         "posterior.promotion must be left out where there is no section [promotion]; got factors; remove one",
+    ),
+    (
+        "posterior",
+        {"draws": 2, "reference_units": 2},
+        "posterior.reference_units must be left out where there is no section [reference_price]; got factors; remove",
     ),
 ]

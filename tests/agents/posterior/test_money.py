@@ -8,7 +8,7 @@ from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import expected_units, rollout
 from repricer.evaluation.markdown.demand import SeasonDemand
 from repricer.pricing import FixedPrice
-from repricer.scenarios import load_scenario, sample_catalogue
+from repricer.scenarios import choice_model, load_scenario, sample_catalogue
 from repricer.scenarios.sections import HistorySection, Posterior, RecommendationSection
 
 RIVAL = {"names": ["r"], "regular_price": 4.0, "quality": 3.0, "price_sensitivity": 0.6}
@@ -36,6 +36,7 @@ def uncertain(spec, draws=3, seed=0, spread=0.2, **parts):
         "unit_cost": factor(draws, sizes["N"]),
         "recommendation": 1.0 if spec.recommendation is None else factor(draws, sizes["K"]),
         "reference": 1.0 if spec.reference_price is None else factor(draws, sizes["N"]),
+        "reference_units": 1.0 if spec.reference_price is None else factor(draws, sizes["N"]),
     } | parts
     return replace(spec, posterior=Posterior(draws=draws, **parts))
 
@@ -46,6 +47,8 @@ def uncertain(spec, draws=3, seed=0, spread=0.2, **parts):
         {"stock": {"initial_units": 1e4, "replenishment": "none", "holding_cost": 0.0, "lost_sale_cost": 0.0}},
         {"stock": {"initial_units": 1e4, "order_up_to_units": 1e4, "lost_sale_cost": 0.0}},
         {"prices": {"max_change": 0.03, "tick": None}, "reference_price": {"scale": "linear"}},
+        {"reference_price": {"units_gain": 1.2, "units_loss": [0.5, 0.8, 1.6]}},
+        {"reference_price": {"units_gain": 0.4, "units_loss": 0.2, "scale": "linear"}, "prices": {"max_change": 0.03}},
         {"regimes": CHAIN, "competitors": RIVAL, "returns": {"probability": 0.1, "handling_cost": 0.2}},
         {"market": {"objective": "revenue", "discount_factor": 0.9}, "demand": {"sensitivity_path": [[1.1, 0.8]] * 8}},
         {"demand": {"price_curvature": [1.0, 0.4, 0.0], "sensitivity_path": [[1.1, 0.8]] * 8}},
@@ -83,10 +86,13 @@ def test_prices_rise_and_fall_as_far_as_is_planned(make_shop):
     assert np.diff(money) == pytest.approx(np.diff([run.objective.mean() for run in simulated]), rel=1e-4)
 
 
+@pytest.mark.parametrize("effect", [{}, {"units_gain": [1.2, 0.3, 0.0], "units_loss": 0.7}])
+@pytest.mark.parametrize("scale", ["log", "linear"])
 @pytest.mark.parametrize("curvature", [0.0, [1.0, 0.4, 0.0]])
-def test_the_gradient_and_a_line_along_one_price(make_shop, curvature):
+def test_the_gradient_and_a_line_along_one_price(make_shop, curvature, scale, effect):
     stock, demand = {"initial_units": 1e4, "order_up_to_units": 1e4}, {"price_curvature": curvature}
-    spec = uncertain(make_shop(prices={"max_change": 0.1}, stock=stock, demand=demand))
+    parts = {"demand": demand, "reference_price": {"scale": scale} | effect}
+    spec = uncertain(make_shop(prices={"max_change": 0.1}, stock=stock, **parts))
     money, price = PosteriorMoney(spec, draws_of(spec)), np.array([3.9, 5.45, 2.8])
     value, gradient = money.value_and_gradient(price)
     step = 1e-5
@@ -106,6 +112,18 @@ def test_one_period_is_the_choice_of_its_customers():
         for truth in (spec.draw(0), spec.draw(1))
     ]
     assert money.value(price).sum() == pytest.approx(np.mean(expected), rel=1e-9)
+
+
+def test_one_period_of_customers_who_stock_up_is_that_of_the_choice_model(make_shop):
+    spec = uncertain(make_shop(reference_price={"units_gain": 1.2, "units_loss": 0.7}, stock=None), draws=2)
+    price, reference = np.array([3.6, 5.9, 2.4]), np.array([4.2, 5.1, 2.5])
+    money, shown = PosteriorMoney(spec, draws_of(spec), period=3, reference=reference), spec.shown_by_recommender
+    earned = []
+    for truth in (spec.draw(0), spec.draw(1)):
+        units = choice_model(truth).units(3, price, reference=reference, shown=shown)[0].sum(axis=0)
+        earned.append(((price - truth.products.unit_cost) * units).sum())
+    np.testing.assert_allclose(money.by_draw(price), earned, rtol=1e-6)
+    assert earned[0] != pytest.approx(earned[1], rel=1e-3)
 
 
 def test_thinned_draws_and_a_market_without_any():

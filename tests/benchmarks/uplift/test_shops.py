@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from repricer.benchmarks.uplift import FAMILIES, draw_shop
 from repricer.benchmarks.uplift.choice import Cheapest, Logit
-from repricer.benchmarks.uplift.families import CATEGORY, ENDOGENOUS, MISSPECIFIED
+from repricer.benchmarks.uplift.families import CATEGORY, DEALS, ENDOGENOUS, MISSPECIFIED
 from repricer.benchmarks.uplift.parameters import COST_SHARE, ELASTICITY, OUTSIDE_SHARE, UNITS
 from repricer.benchmarks.uplift.public_path import write_files
 from repricer.benchmarks.uplift.tables import FIRST_DAY, mean_units
 from repricer.data import import_tables, product_weeks
 
 MODELS = {draw_shop("misspecified", seed).model: seed for seed in range(20)}
-PLAIN = tuple(family for family in FAMILIES if family not in (*ENDOGENOUS, "stores"))
+PLAIN = tuple(family for family in FAMILIES if family not in (*ENDOGENOUS, "stores", *DEALS))
 # In the middle of the history, where drifting elasticities are as drawn.
 MIDDLE = np.array([52.0])
 
@@ -97,7 +97,7 @@ def test_expected_units_are_averaged_over_demand_shocks():
     np.testing.assert_allclose(averaged, drawn, rtol=0.05)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in DEALS])
 def test_no_prices_within_the_bounds_earn_more_than_the_optimum(family):
     shop, random = draw_shop(family, seed=2), np.random.default_rng(0)
     low, high = 0.5 * shop.regular, 1.3 * shop.regular
@@ -112,21 +112,25 @@ def test_no_prices_within_the_bounds_earn_more_than_the_optimum(family):
     )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_files_of_every_family_import_without_rejects_as_its_tables(family, tmp_path):
-    shop = draw_shop(family, seed=4)
+@pytest.mark.parametrize(
+    ("family", "seed"), [*((family, 4) for family in FAMILIES), *((family, 3) for family in DEALS)]
+)
+def test_the_files_of_every_family_import_without_rejects_as_its_tables(family, seed, tmp_path):
+    shop, deals = draw_shop(family, seed), family in DEALS
     tables, report = import_tables(write_files(shop, tmp_path), key=b"a key for tests only")
     assert report.rejects.empty
-    assert not report.notes
+    assert report.notes == (("sales: no column regular_price; price_paid is used instead",) if deals else ())
     imported, kept = product_weeks(tables), product_weeks(shop.tables())
     pd.testing.assert_frame_equal(imported, kept, check_dtype=False)
     assert kept["week"].min() == FIRST_DAY
     assert kept["week"].nunique() == shop.weeks == (40 if family == "short" else 104)
     assert (tables.stock is not None) == (family == "scarce")
-    assert (tables.promotions is not None) == (family == "promoted")
-    assert ("unit_cost" in tables.sales) == (family == "endogenous")
+    assert (tables.promotions is not None) == (family == "promoted" or deals)
+    assert (tables.plan is not None) == (not deals or seed == 4)
+    assert (tables.sales["regular_price"] > tables.sales["price_paid"]).any() != deals
+    assert ("unit_cost" in tables.sales) == (family == "endogenous" or (deals and seed == 3))
     assert ("customer" in tables.sales) == (family == "segments")
-    assert ("store" in tables.sales) == (family == "stores")
+    assert ("store" in tables.sales) == (family == "stores" or (deals and seed == 3))
 
 
 def test_what_each_family_adds_is_in_its_history():

@@ -130,9 +130,12 @@ def test_figures_by_hand():
     assert found["absolute_error"] == pytest.approx((0.02 + 0.25 + 0.15 + 0.20 + 0.22) / 5)
     assert (found["covered"], found["below"], found["above"]) == (2, 2, 1)
     assert found["worst_share"] == 0.70
+    optimal = [1.12 / 0.99, 0.95 / 0.80, 0.85 / 0.70, 1.30 / 0.97, 0.88 / 0.75]
+    assert found["share_of_best_gain"] == pytest.approx(0.02 / (sum(optimal) / 5 - 1))
     assert found["worst_realised"] == -0.15
     # A shop that keeps its current prices cannot lose by the recommendation.
     assert (found["lose_to_regular"], found["lose_to_own"], found["refused"], found["said"]) == (2, 1, 1, 1)
+    assert found["far_below_own"] == 2
 
 
 def test_thirds_split_the_shops_by_their_customers():
@@ -207,6 +210,16 @@ def test_bounds_are_those_asked_for(spec, tmp_path):
     assert ((low >= 0.89) & (low <= 1)).all()
     assert ((high >= 1) & (high <= 1.11)).all()
     assert (high > low).all()
+
+
+def test_gains_of_shops_with_deals_are_over_their_current_prices(tmp_path):
+    shop = draw_shop("regular-and-deal", seed=2, weeks=60)
+    market = fit_files(write_files(shop, tmp_path), StudySettings("regular-and-deal", bounds="default"), seed=0).spec
+    found = realised(shop, market, PredictedGain("historical", None, 0.0, 0.0, 0.0))
+    assert found["realised"] == 0
+    assert found["covered"]
+    assert found["own_share"] < found["earned"]["calendar"] / found["earned"]["optimum"] < 1
+    assert found["optimal"] == pytest.approx(found["earned"]["optimum"] / found["earned"]["own"] - 1)
 
 
 def test_a_shop_without_a_market_is_named():

@@ -51,6 +51,60 @@ def test_those_who_wait_expect_the_reference_price():
     np.testing.assert_allclose(market.state.waiting[0, 0], (40 + pool) * later / (now + later), rtol=1e-5)
 
 
+STOCKS_UP = {"memory": 0.5, "gain": 0.0, "loss": 0.0, "units_gain": [1.5, 0.0], "units_loss": [0.7, 0.0]}
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("within", [False, True])
+def test_a_price_below_the_remembered_one_sells_more_units_of_the_product_alone(scale, within):
+    """Nobody chooses otherwise: the other product, rivals and those who leave stay, and so do those who wait."""
+    parts = {
+        "competitors": RIVAL | {"answers_within_period": within, "rule": "fixed"},
+        "strategic": {"share": 0.3, "patience": 0.5},
+    }
+    spec = build(reference_price=STOCKS_UP | {"scale": scale}, **parts)
+    market, plain = Market(spec), Market(spec.with_changes(reference_price={"units_gain": 0.0, "units_loss": 0.0}))
+    remembered = 4.0
+    for price in (3.0, 3.5, 4.6, 5.0):
+        outcome, same = market.step(at([price, 5.0])), plain.step(at([price, 5.0]))
+        gap = np.log(remembered / price) if scale == "log" else remembered - price
+        more = np.exp((1.5 if gap > 0 else 0.7) * gap)
+        np.testing.assert_allclose(bought(outcome)[0], bought(same)[0] * [more, 1.0], rtol=1e-5)
+        np.testing.assert_array_equal(outcome.rival_units, same.rival_units)
+        np.testing.assert_array_equal(market.state.waiting, plain.state.waiting)
+        remembered = 0.5 * remembered + 0.5 * price
+
+
+def test_who_comes_alone_buys_one_unit():
+    words = r"units_gain and units_loss must be left out where arrivals.process = 'single'; got both; use process ="
+    with pytest.raises(ScenarioError, match=words) as refused:
+        build(arrivals={"rate": 0.9, "process": "single"}, reference_price=STOCKS_UP)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_reduction_sells_units_of_later_in_a_market_of_one_product():
+    """With a constant price no effect is left; a deal of one period, and what is sold less after it, in closed form."""
+    one = {"products": {"names": ["a"], "regular_price": 4.0, "unit_cost": 2.0}, "arrivals": {"rate": 40.0}}
+    demand = {"family": "exponential", "quality": 0.0, "price_sensitivity": 0.2}
+    effect = {"memory": 0.8, "gain": 0.0, "loss": 0.0, "units_gain": 1.2, "units_loss": 0.9}
+    market, remembered = Market(build(**one, demand=demand, reference_price=effect)), 4.0
+    for price in (4.0, 3.0, 4.0, 4.0):
+        factor = (remembered / price) ** (1.2 if price < remembered else 0.9)
+        np.testing.assert_allclose(bought(market.step(at([price])))[0], 40 * np.exp(-0.2 * price) * factor, rtol=1e-5)
+        remembered = 0.8 * remembered + 0.2 * price
+
+
+@pytest.mark.parametrize("overdispersion", [0.0, 0.4])
+def test_the_units_that_are_put_by_are_drawn_and_run_the_shelves_empty(overdispersion):
+    spec = build(reference_price=STOCKS_UP, arrivals={"overdispersion": overdispersion}, stock={"initial_units": 30})
+    outcome = Market(spec, num_markets=20_000, seed=1).step(at([2.0, 5.0], 20_000))
+    wanted = 40 * logit([2.0, 5.0]) * [2**1.5, 1.0]
+    assert wanted[0] > 30
+    drawn = {"units": outcome.units + outcome.lost, "revenue": outcome.revenue}
+    for numbers, mean in zip(drawn.values(), (wanted, outcome.expected_revenue[0]), strict=True):
+        assert (np.abs(numbers.mean(axis=0) - mean) < 4 * numbers.std(axis=0) / np.sqrt(20_000)).all()
+
+
 @pytest.mark.parametrize(("within", "most"), [(False, 1), (True, 2)])
 def test_at_most_one_customer_comes_in_a_period_or_in_each_half_of_it(within, most):
     three = {"names": list("abc"), "category": ["x", "x", "y"], "regular_price": [4.0, 5.0, 3.0]}

@@ -123,10 +123,11 @@ def _played(
     return (outcome.expected_profit - outcome.charge - outcome.baseline)[0], float(outcome.expected_profit.sum())
 
 
+@pytest.mark.parametrize("units", [0.0, [0.9, 1.4, 0.6]])
 @pytest.mark.parametrize("nested", [False, True])
-def test_what_a_row_gains_by_its_own_price_the_market_gains(make_shop, nested):
-    demand = {"family": "nested-logit", "nesting": [0.5, 0.2]}
-    spec = make_shop(recommendation=None, **PLAIN, **({"demand": demand} if nested else {}))
+def test_what_a_row_gains_by_its_own_price_the_market_gains(make_shop, nested, units):
+    demand, effect = {"family": "nested-logit", "nesting": [0.5, 0.2]}, {"units_gain": units, "units_loss": units}
+    spec = make_shop(recommendation=None, reference_price=effect, **PLAIN, **({"demand": demand} if nested else {}))
     (first, total), *others = (_played(spec, [own, 5.2, 3.0]) for own in (3.1, 4.0, 5.7))
     for rewards, earned in others:
         assert rewards[0] - first[0] == pytest.approx(earned - total, rel=1e-3)
@@ -135,7 +136,7 @@ def test_what_a_row_gains_by_its_own_price_the_market_gains(make_shop, nested):
 
 
 def test_what_a_row_gains_by_its_slot_the_market_gains(make_shop):
-    spec, price = make_shop(**PLAIN), [4.0, 5.2, 3.0]
+    spec, price = make_shop(reference_price={"units_gain": 0.8, "units_loss": 1.2}, **PLAIN), [4.0, 5.2, 3.0]
     (shown, total), (hidden, rest) = (_played(spec, price, shown=[own, 0.5, -1.0]) for own in (0.9, 0.1))
     assert shown[0] - hidden[0] == pytest.approx(total - rest, rel=1e-3)
 
@@ -144,7 +145,7 @@ def test_what_a_row_gains_by_its_slot_the_market_gains(make_shop):
 def test_what_a_row_gains_by_its_price_and_its_promotion_the_market_gains(make_shop, nested):
     """The second product is promoted where the first one is not."""
     lift, demand = np.array([[0.7, 0.5, 0.2], [0.3, 0.9, 0.4]]), {"family": "nested-logit", "nesting": [0.5, 0.2]}
-    changes = PLAIN | ({"demand": demand} if nested else {})
+    changes = PLAIN | ({"demand": demand} if nested else {}) | {"reference_price": {"units_gain": 0.8}}
     spec = make_shop(promotion={"lift": lift, "cost": 0.3, "max_products": 1}, recommendation=None, **changes)
     played = [_played(spec, [own, 5.2, 3.0], promoted=[s, 0.5, -0.1]) for own in (3.1, 4.0) for s in (0.9, -0.5)]
     for rewards, earned in played[1:]:

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from repricer.agents.posterior.deals import STEPS
 from repricer.evaluation import Without, evaluate
 from repricer.evaluation.report.recommended import headline
 from repricer.evaluation.uncertainty import assess, candidates
@@ -48,7 +49,9 @@ def test_the_document_holds_the_contract(comparison):
     found = document["uncertainty"]
     assert (found["draws"], found["own"], found["metric"]) == (40, "historical", "revenue")
     assert found["recommended"] == comparison.uncertainty.recommendation.policy
-    assert {row["policy"] for row in found["candidates"]} - {"regular"} == {
+    moved = {"regular", "regular-by-category", "deals", "deals+regular-by-category"}
+    moved |= {f"regular{step:+.0%}" for step in STEPS}
+    assert {row["policy"] for row in found["candidates"]} - moved == {
         f"{policy}{blend}"
         for policy in ("learned", "best-fixed")
         for blend in ("", *(f"+{s}%:historical" for s in (25, 50, 75)))
@@ -101,7 +104,7 @@ def test_ablations_and_rules_are_no_candidates(comparison):
     spec = comparison.spec
     names = [candidate.name for candidate in candidates(spec, [_learned(spec)])]
     assert names[:3] == ["historical", "regular", "learned"]
-    assert len(names) == 10
+    assert len(names) == 10 + len(STEPS) + 3
     without = [candidate.name for candidate in candidates(replace(spec, history=None), [_learned(spec)])]
     assert without[:2] == ["regular", "learned"]
     rows = evaluate(spec, [_learned(spec), "myopic", Without(_learned(spec), "discount")], episodes=5).uncertainty
@@ -128,7 +131,8 @@ def test_a_recommendation_says_the_objective_where_revenue_comes_first():
     said, gain = str(replace(found, recommendation=chosen)), found.gain("learned", objective="profit")
     assert "% revenue against your current prices" in said
     assert f"The objective is profit: {gain.relative['mean']:+,.1%} (90% interval " in said
-    assert said.endswith("if the assumed unit costs hold.")
+    assert "if the assumed unit costs hold. Side by side: revenue " in said
+    assert said.endswith(" at the assumed unit costs.")
     sure = assess(uncertain_shop(4, objective="profit"), [dearer], learned=[dearer])
     assert "The objective is" not in str(replace(sure, recommendation=replace(sure.recommendation, policy="learned")))
 

@@ -57,7 +57,8 @@ def test_a_draw_is_the_rollout_of_its_market_believing_in_the_mean(spec):
         believed=scarce,
     )
     assert compared.expected["forecaster"][0, 0] == pytest.approx(alone.objective, rel=1e-6)
-    assert compared.realised["forecaster"][:, 0] == pytest.approx(np.array([alone.revenue, alone.profit]), rel=1e-6)
+    came = np.array([alone.revenue, alone.profit, alone.units])
+    assert compared.realised["forecaster"][:, 0] == pytest.approx(came, rel=1e-6)
     assert alone.lost.mean() > 0
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import torch
 from repricer.fitting.demand import (
-    REFERENCE,
     CategoryData,
     CategoryModel,
     CategoryPosterior,
     FittedDemand,
+    LastingResponse,
     Priors,
     RememberedPrice,
     SalesGrids,
@@ -64,8 +64,22 @@ def certain(data: CategoryData, elasticity, outside: float, effects: list, draws
     )
 
 
-def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *, effects=None, segments=None, draws=3):
-    """`FittedDemand` whose draws all are these parameters. segments: ((K, N) purchases, (K,) response)."""
+def known_demand(
+    products: pd.DataFrame,
+    units,
+    regular,
+    elasticity,
+    outside,
+    *,
+    effects=None,
+    segments=None,
+    draws=3,
+    deals=None,
+    memory=0.7,
+):
+    """`FittedDemand` whose draws all are these parameters. segments: ((K, N) purchases, (K,) response); deals: what a
+    price below the remembered one adds to utility and to units, and one above takes from units.
+    """
     category, names = pd.factorize(products["category"])
     effects, posteriors, shares = effects or {}, [], []
     for c in range(len(names)):
@@ -97,12 +111,14 @@ def known_demand(products: pd.DataFrame, units, regular, elasticity, outside, *,
         regular_price=np.asarray(regular, float),
         segment_share=np.array(shares),
         effects=tuple(effects),
-        remembered=RememberedPrice(0.7) if REFERENCE in effects else None,
         weeks=pd.date_range("2017-01-02", periods=4, freq="7D"),
         posteriors=tuple(posteriors),
-        endogenous=(),
+        likeliest=tuple(posteriors),
+        candidates={"one response": (1.0, 1.0)},
+        lasting=(LastingResponse(),) * len(names),
+        remembered=None if deals is None else RememberedPrice(memory),
+        deals=np.tile(np.array(deals or (0.0, 0.0, 0.0))[:, None], (draws, 1, len(products))),
         first_stage_f=np.full(len(names), np.nan),
-        follow_demand=np.nan,
         suspects=(),
         suspected=np.zeros((draws, len(names), 0)),
     )

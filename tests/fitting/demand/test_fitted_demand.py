@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from repricer.fitting.demand import CONTROL, REFERENCE, CategoryModel, Priors, RememberedPrice, fit_demand
-from repricer.scenarios.sections import likely_by_sales
+from repricer.fitting.demand import CONTROL, CategoryModel, Priors, Problem
 from repricer.tests.fitting.demand.markets import drawn_category, grids_of, known_demand, prices
 
 PRODUCTS = pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 6})
@@ -42,17 +41,17 @@ def test_prices_that_follow_demand_are_told_from_those_that_do_not():
     honest = []
     for seed in range(5):
         data, theta = drawn_category(seed, weeks=104)
-        found = fit_demand(grids_of(data.units, data.price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors(), draws=10)
-        honest.append(found.follow_demand)
+        found = Problem(grids_of(data.units, data.price * REGULAR, REGULAR), PRODUCTS, REGULAR).solve(draws=10)
+        honest.append(found.chance("prices follow")[1])
     shock = 0.3 * generator.standard_normal((104, 6))
     reduced = generator.random((104, 6)) < 1 / (1 + 4 * np.exp(5 * shock))
     price = np.where(reduced, 1 - generator.uniform(0.08, 0.35, (104, 6)), 1.0)
     units = np.exp(theta[:6] + shock - np.exp(theta[6] + theta[7:13]) * np.log(price))
     sold = generator.poisson(units).astype(float)[None]
-    suspect = fit_demand(grids_of(sold, price[None] * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    suspect = Problem(grids_of(sold, price[None] * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     assert max(honest) < 0.5
     assert np.mean(honest) < 0.2
-    assert suspect.follow_demand > 0.8
+    assert suspect.chance("prices follow")[1] > 0.8
     plain, at = suspect.posteriors[0].mode, suspect.posteriors[0].model.layout
     # The draws hold the doubt, the mode is that of prices taken at their word.
     assert -suspect.elasticity.mean() > np.exp(plain[at.category] + plain[at.product]).mean()
@@ -66,9 +65,9 @@ def test_prices_that_rise_together_with_demand_do_not_hide_the_customers_who_lea
     price = np.exp(0.2 * shock + 0.04 * generator.standard_normal((104, 6)))
     price = np.where(generator.random((104, 6)) < 0.15, 0.8 * price, price)
     units = generator.poisson(30.0 * np.exp(shock) * demand.lift(price * REGULAR)).astype(float)[None]
-    found = fit_demand(grids_of(units, price[None] * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    found = Problem(grids_of(units, price[None] * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     low, high = np.quantile(found.outside, [0.05, 0.95])
-    assert found.follow_demand > 0.9
+    assert found.chance("prices follow")[1] > 0.9
     assert low < 0.6 < high
 
 
@@ -80,40 +79,10 @@ def test_the_shape_of_demand_does_not_tell_regular_prices_that_follow_it_from_th
     price = np.exp(0.2 * shock + 0.03 * generator.standard_normal((104, 6)))
     price = np.where(shock < -0.25, generator.uniform(0.7, 0.9, (104, 6)) * price, price)
     units = generator.poisson(30.0 * np.exp(shock) * demand.lift(price * REGULAR)).astype(float)[None]
-    found = fit_demand(grids_of(units, price[None] * REGULAR, price * REGULAR), PRODUCTS, REGULAR, Priors())
+    found = Problem(grids_of(units, price[None] * REGULAR, price * REGULAR), PRODUCTS, REGULAR).solve()
     low, high = np.quantile(-found.elasticity.mean(axis=1), [0.05, 0.95])
-    assert found.follow_demand > 0.9
+    assert found.chance("prices follow")[1] > 0.9
     assert low < 3.0 < high
-
-
-def test_sales_never_rule_out_that_regular_prices_without_a_reason_follow_demand():
-    """They count at most 20 to 1 against either of the two models, which start at 9 to 1."""
-    generator = np.random.default_rng(5)
-    demand = known_demand(PRODUCTS, np.full(6, 60.0), REGULAR, np.full(6, -2.5), [0.6])
-    listed = np.exp(0.15 * generator.standard_normal((104, 6)))
-    price = np.where(generator.random((104, 6)) < 0.2, generator.uniform(0.65, 0.9, (104, 6)), 1.0) * listed
-    units = generator.poisson(60.0 * demand.lift(price * REGULAR)).astype(float)[None]
-    found = fit_demand(grids_of(units, price[None] * REGULAR, listed * REGULAR), PRODUCTS, REGULAR, Priors())
-    assert found.follow_demand >= 9 / (9 + np.exp(3)) - 1e-9
-    assert likely_by_sales(found.follow_demand, found.assumed_to_follow).endswith("which speak against it")
-
-
-@pytest.mark.parametrize("put_by", [False, True])
-def test_what_is_put_by_is_told_from_what_other_products_lose(put_by):
-    generator, remembered = np.random.default_rng(3), RememberedPrice(0.5, loss=2.0)
-    price = prices(generator, 104, 6) * REGULAR
-    demand = known_demand(PRODUCTS, np.full(6, 300.0), REGULAR, np.full(6, -2.0), [0.4], effects={REFERENCE: 1.5})
-    demand = replace(demand, remembered=remembered)
-    if put_by:
-        mean = demand.lift(price) * np.exp(1.5 * remembered.gap(price))
-    else:
-        mean = demand.lift(price, reference=remembered.price(price))
-    sold = generator.poisson(300.0 * mean * generator.gamma(50.0, 0.02, mean.shape)).astype(float)
-    grids = grids_of(sold[None], price[None], REGULAR)
-    found = fit_demand(grids, PRODUCTS, REGULAR, Priors(), remembered=remembered)
-    assert found.put_by == pytest.approx(float(put_by), abs=0.01)
-    assert found.outside.mean() == pytest.approx(0.4, abs=0.1)
-    assert -found.elasticity.mean() == pytest.approx(2.0, abs=0.2)
 
 
 @pytest.mark.parametrize("curvature", [0.0, 1.0])
@@ -126,7 +95,7 @@ def test_sales_tell_whether_prices_or_their_logarithms_are_felt(curvature):
     truth = known_demand(products, np.full(count, 200.0), regular, np.full(count, -2.5), [0.5] * 5)
     mean = 200.0 * replace(truth, curvature=curvature).lift(price * regular)
     sold = generator.poisson(mean * generator.gamma(20.0, 0.05, mean.shape)).astype(float)
-    found = fit_demand(grids_of(sold[None], price[None] * regular, regular), products, regular, Priors())
+    found = Problem(grids_of(sold[None], price[None] * regular, regular), products, regular).solve()
     assert found.curvature == pytest.approx(curvature, abs=0.05)
     assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.15)
     deep = np.full((1, count), 2 * price.min())
@@ -138,7 +107,7 @@ def test_stores_with_prices_of_their_own_tell_the_elasticity():
     level, price = np.array([0.6, 0.4])[:, None, None], np.stack([prices(generator, 90, 6) for _ in range(2)])
     demand = known_demand(PRODUCTS, np.full(6, 30.0), REGULAR, np.full(6, -2.5), [0.5])
     units = generator.poisson(30.0 * level * np.stack([demand.lift(p * REGULAR) for p in price])).astype(float)
-    found = fit_demand(grids_of(units, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    found = Problem(grids_of(units, price * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.25)
     assert found.outside.mean() == pytest.approx(0.5, abs=0.2)
 
@@ -149,7 +118,7 @@ def test_costs_are_an_instrument_where_they_move_prices(passed_on):
     cost = np.exp(0.15 * generator.standard_normal((90, 6)).cumsum(axis=0) / 3)
     price = 2.0 * cost**passed_on * np.exp(0.05 * generator.standard_normal((90, 6)))
     units = generator.poisson(30.0 * (price / 2.0) ** -2.5).astype(float)
-    found = fit_demand(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR, Priors())
+    found = Problem(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR).solve()
     assert (CONTROL in found.effects) == (passed_on > 0)
     assert (found.first_stage_f > 10).all() == (passed_on > 0)
 
@@ -160,9 +129,9 @@ def test_what_costs_do_not_explain_of_prices_that_were_drawn_by_chance_is_used_t
     price = 2.0 * cost**0.8 * prices(generator, 104, 6)
     demand = known_demand(PRODUCTS, np.full(6, 30.0), REGULAR, np.full(6, -2.5), [0.5])
     units = generator.poisson(30.0 * demand.lift(price)).astype(float)
-    found = fit_demand(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR, Priors())
+    found = Problem(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR).solve()
     assert CONTROL in found.effects
-    assert found.beyond_costs < 0.5
+    assert found.chance("prices follow what costs")[1] < 0.5
     assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.25)
     assert found.elasticity.mean(axis=1).std() < 0.25
 
@@ -176,8 +145,8 @@ def test_where_costs_are_an_instrument_what_the_shop_adds_to_them_is_no_curvatur
     price = 2.0 * cost**0.8 * np.exp(0.3 * shock) * reduced
     demand = known_demand(PRODUCTS, np.full(6, 60.0), REGULAR, np.full(6, -2.5), [0.6])
     units = generator.poisson(60.0 * np.exp(shock) * demand.lift(price)).astype(float)
-    found = fit_demand(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR, Priors())
+    found = Problem(grids_of(units[None], price[None], price, unit_cost=cost), PRODUCTS, REGULAR).solve()
     assert CONTROL in found.effects
     assert found.curvature < 1e-6
-    assert found.beyond_costs > 0.99
+    assert found.chance("prices follow what costs")[1] > 0.99
     assert -found.elasticity.mean() == pytest.approx(2.5, abs=0.6)

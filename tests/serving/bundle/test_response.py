@@ -35,10 +35,24 @@ def test_it_carries_how_prices_are_felt_and_bundles_of_before_say_nothing_of_it(
     rise = {"price": 1.2 * regular, "reference": regular}
     np.testing.assert_allclose(portable(bent).units(0, **rise), choice_model(bent).units(0, **rise), rtol=1e-12)
     assert not np.allclose(portable(bent).units(0, **rise), portable(spec).units(0, **rise), rtol=1e-3)
-    before = {name: rows for name, rows in response_document(spec).items() if name not in ("curvature", "regular")}
+    later = ("curvature", "regular", "units_gain", "units_loss")
+    before = {name: rows for name, rows in response_document(spec).items() if name not in later}
     assert (
         read_response(before, catalogue_of(spec)).units(0, **rise).tolist() == portable(spec).units(0, **rise).tolist()
     )
+
+
+def test_it_carries_how_much_customers_stock_up() -> None:
+    plain = load_scenario("grocery")
+    spec, regular = (
+        plain.with_changes(reference_price={"units_gain": 0.8, "units_loss": 0.4}),
+        plain.products.regular_price,
+    )
+    for fall, power in ((0.8, 0.8), (1.2, 0.4)):
+        units = portable(spec).units(0, fall * regular, reference=regular)
+        np.testing.assert_allclose(
+            units, portable(plain).units(0, fall * regular, reference=regular) * fall**-power, rtol=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", ["regimes", "grocery"])

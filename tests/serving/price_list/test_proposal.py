@@ -58,9 +58,14 @@ def test_a_price_that_stays_says_whether_by_rule_or_for_want_of_knowledge(dated_
 def test_a_reason_says_how_the_market_answers(dated_market: MarketSpec) -> None:
     """It took the elasticity at the regular price for one that holds at every price."""
     regular = dated_market.products.regular_price
+    above, below = (
+        "a price 10% above the regular one is expected to lose",
+        "a price 10% below the regular one is expected to sell",
+    )
+    elsewhere = "so that other products or a price rule decide"
     for step, words in (
-        (0.1, "Raised 5.0%: 10% above its regular price it is expected to lose {:.0%} of its units."),
-        (-0.1, "Lowered 5.0%: 10% below its regular price it is expected to sell {:.0%} more units."),
+        (0.1, f"Raised 5.0%: {above} {{:.0%}} of the units, of which 17% may be lost before profit falls."),
+        (-0.1, f"Lowered 5.0%: {below} {{:.0%}} more units, {elsewhere}."),
     ):
         price = regular * np.array([1 + step, 1.0, 1.0])
         before, after = (expected_units(dated_market, 0, each)[0, :, 0].sum() for each in (regular, price))

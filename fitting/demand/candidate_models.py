@@ -1,0 +1,276 @@
+"""The models of a category's demand that its sales choose between.
+
+They differ in why sales and prices move together: customers answer to every price alike, they answer to deals and to
+regular prices in two ways, or the shop's prices follow what customers want.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from ...pricing import felt_price
+from .category_model import CategoryData
+from .category_rows import SegmentUnits, category_data, demeaned
+from .lasting_response import LastingResponse
+from .priors import Priors
+from .remembered_price import RememberedPrice
+from .sales_grids import SalesGrids
+
+Array = NDArray[np.float64]
+MEMORIES = (0.4, 0.7, 0.9)
+"""Weights of the old reference price after a week that are tried for deals."""
+SUSPECT, REDUCED = "regular price", "reduced weeks"
+# A regular price that moves by less, in proportion, stands still.
+_STILL, _REDUCED = 0.01, 0.02
+# A price this far below the remembered one, in logs, is a deal; effects of deals that all products share.
+_ON_DEAL, _DEAL_EFFECTS = 0.02, 4
+
+
+@dataclass(frozen=True)
+class CandidateModel:
+    """One model of a category's demand.
+
+    Attributes:
+        name: What it is called in `fit.json`.
+        prior: Its probability before the sales are seen.
+        data: What the customers met, as this model takes it.
+        curvature: As of `CategoryData`.
+        suspects: D, number of its last effects that prices which follow demand show in the sales.
+        deals: Number of its last effects that deals have, see `_with_deals`.
+        remembered: The reference price that deals are measured from.
+        depth: Mean logarithm of that price over the price paid on deals.
+        costs: Whether what costs do not explain of the prices moves utility.
+    """
+
+    name: str
+    prior: float
+    data: CategoryData
+    curvature: float = 0.0
+    suspects: int = 0
+    deals: int = 0
+    remembered: RememberedPrice | None = None
+    depth: float = 1.0
+    costs: bool = False
+
+
+def candidate_models(
+    grids: SalesGrids,
+    here: NDArray[np.intp],
+    regular: Array,
+    segments: SegmentUnits,
+    priors: Priors,
+    lasting: LastingResponse,
+    *,
+    draws: int,
+    seed: int,
+) -> list[CandidateModel]:
+    """The models of a category, the same for all categories of a shop but for their data.
+
+    Args:
+        here: (J,) indices of the category's products.
+        regular: (N,) today's regular price, currency per unit.
+        segments: Who bought what.
+        lasting: What the sales tell of the response to regular prices.
+        draws: M, number of draws of that.
+        seed: Their seed.
+    """
+    suspects = suspect_effects(grids)
+    reduced = bool((grids.price < (1 - _REDUCED) * grids.regular).any())
+    costs = grids.unit_cost is not None
+    deals = priors.regular_and_deal if reduced else 0.0
+    follow = priors.follow_demand if suspects else 0.0
+    by_costs = priors.beyond_costs if costs else 0.0
+
+    def data(curvature: float, *, by_cost: bool = False) -> CategoryData:
+        return category_data(grids, here, regular, segments, priors, curvature=curvature, costs=by_cost)
+
+    found: list[CandidateModel] = []
+    for curvature, likely in ((0.0, 1 - priors.logarithmic), (1.0, priors.logarithmic)):
+        bend, chance = ", logarithmic" if curvature else "", (1 - deals) * (1 - by_costs) * likely
+        own = data(curvature)
+        found.append(CandidateModel(f"one response{bend}", chance * (1 - follow), own, curvature))
+        for levels in (False, True) if follow else ():
+            whose = "the category's customers" if levels else "the demand for each product"
+            suspect = with_suspects(own, suspects, here, priors, levels=levels)
+            name = f"prices follow {whose}{bend}"
+            found.append(CandidateModel(name, chance * follow / 2, suspect, curvature, suspects=len(suspects)))
+    if costs:
+        name, chance = "prices follow what costs do not explain", (1 - deals) * by_costs
+        found.append(CandidateModel(name, chance, data(0.0, by_cost=True), costs=True))
+    if deals:
+        own = replace(data(0.0), years=np.empty(0), given=_given(grids, here, lasting, priors, draws, seed))
+        own, moves = _with_regular_moves(own, suspects, here, priors)
+        for memory in MEMORIES:
+            remembered = RememberedPrice(memory ** (1 / own.per_week))
+            gap = remembered.gap(grids.met(regular))[..., here]
+            found.append(
+                CandidateModel(
+                    name=f"regular prices and deals, memory {memory:g}",
+                    prior=deals / len(MEMORIES),
+                    data=_with_deals(own, gap, priors),
+                    suspects=moves,
+                    deals=_DEAL_EFFECTS + len(here),
+                    remembered=remembered,
+                    depth=_usual_depth(gap),
+                )
+            )
+    return found
+
+
+def _with_regular_moves(
+    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors
+) -> tuple[CategoryData, int]:
+    """A category's sales, and whether regular prices moved over the weeks.
+
+    What goes with such moves beyond the response that stores tell of has an effect of its own, which the market
+    does not have: why the shop moved them is not known.
+    """
+    if SUSPECT not in suspects:
+        return data, 0
+    moved = suspects[SUSPECT][..., here]
+    return (
+        replace(
+            data,
+            week_features=np.column_stack([data.week_features, _level(moved, data.on_sale)]),
+            feature_spread=np.append(data.feature_spread, priors.level_spread),
+            effects=np.concatenate([data.effects.reshape(-1, *moved.shape), moved[None]]),
+            effect_mean=np.append(data.effect_mean, 0.0),
+            effect_spread=np.append(data.effect_spread, priors.suspect_spread),
+            own_units=np.append(data.own_units, 0.0),
+        ),
+        1,
+    )
+
+
+def _given(
+    grids: SalesGrids, here: NDArray[np.intp], lasting: LastingResponse, priors: Priors, draws: int, seed: int
+) -> dict[str, Array]:
+    """Draws of the response to regular prices, in the parameters of the choice model.
+
+    In a multinomial logit, the elasticity of a product's share of its category in its own price is its price
+    sensitivity at the regular price, and the outside share is the category's elasticity over it.
+    """
+    relative, category = lasting.draws(priors, draws, seed)
+    outside = category / relative
+    share = grids.units[..., here].sum(axis=(0, 1))
+    bought = (1 - outside)[:, None] * share / max(share.sum(), 1e-12)
+    apart = np.random.default_rng(seed + 1).normal(0.0, priors.product_spread, bought.shape)
+    return {
+        "category": np.log(relative)[:, None],
+        "product": np.log1p(-bought) + apart,
+        "outside": logit(outside)[:, None],
+    }
+
+
+def _with_deals(data: CategoryData, gap: Array, priors: Priors) -> CategoryData:
+    """A category's sales with the effects of deals.
+
+    A price below what customers remember draws buyers from other products, and makes those who buy buy more, by its
+    depth and by being a deal at all; above it, they buy less. What they buy more differs by product.
+
+    Args:
+        gap: (G, W, J) log(reference / price).
+    """
+    below, above = np.maximum(gap, 0.0), np.minimum(gap, 0.0)
+    single = np.eye(below.shape[-1])[:, None, None] * below
+    effects = np.concatenate([np.stack([below, below, above, (gap > _ON_DEAL).astype(np.float64)]), single])
+    mean = [priors.deal, priors.deal_units, priors.dip, 0.0]
+    spread = [priors.deal_spread, priors.deal_units_spread, priors.dip_spread, priors.on_deal_spread]
+    each = len(single)
+    return replace(
+        data,
+        effects=np.concatenate([data.effects.reshape(-1, *gap.shape), effects]),
+        effect_mean=np.concatenate([data.effect_mean, mean, np.zeros(each)]),
+        effect_spread=np.concatenate([data.effect_spread, spread, np.full(each, priors.deal_product_spread)]),
+        own_units=np.concatenate([data.own_units, [0.0, 1.0, 1.0, 1.0], np.ones(each)]),
+    )
+
+
+def _usual_depth(gap: Array) -> float:
+    """Mean logarithm of the remembered price over the price paid on deals."""
+    on_deal = gap[gap > _ON_DEAL]
+    return float(on_deal.mean()) if on_deal.size else 1.0
+
+
+def deal_draws(drawn: Array, depth: float) -> Array:
+    """(M, 3, J) utility below the remembered price, units bought more below and less above it, none below zero.
+
+    Args:
+        drawn: (M, 4 + J) coefficients of the effects of `_with_deals`.
+        depth: Of a usual deal, over which what being a deal adds is spread.
+    """
+    common, single = drawn[:, :_DEAL_EFFECTS, None], drawn[:, _DEAL_EFFECTS:]
+    found = np.repeat(common[:, :3], single.shape[1], axis=2)
+    found[:, 1] += single + common[:, 3] / depth
+    return np.maximum(found, 0.0)
+
+
+def suspect_effects(grids: SalesGrids) -> dict[str, Array]:
+    """What prices that follow demand would show, (G, W, N) each by name.
+
+    A regular price that moves without a known reason, and weeks with a reduction that differ from
+    the others by more than the price. What remains are the depths of the reductions, and costs. The
+    move is in proportion, see `as_felt`.
+    """
+    regular = np.ma.masked_invalid(grids.regular)
+    moved = (regular / regular.mean(axis=1, keepdims=True) - 1).filled(0.0)
+    reduced = np.nan_to_num(grids.price < (1 - _REDUCED) * grids.regular)
+    found = {}
+    if moved.std() > _STILL:
+        found[SUSPECT] = moved
+    if 0 < reduced.mean() < 1:
+        found[REDUCED] = reduced.astype(np.float64)
+    return found
+
+
+def as_felt(name: str, suspect: Array, curvature: float) -> Array:
+    """A suspect of `suspect_effects` as utility bends in the price: else the curvature alone would tell the move of a
+    regular price from the response.
+    """
+    return felt_price(1 + suspect, 1.0, curvature) - 1 if name == SUSPECT else suspect
+
+
+def with_suspects(
+    data: CategoryData,
+    suspects: dict[str, Array],
+    here: NDArray[np.intp],
+    priors: Priors,
+    *,
+    levels: bool,
+) -> CategoryData:
+    """A category's sales with the effects that prices which follow demand would have.
+
+    With levels, the last of the week features are the category's price levels, of the prices paid and
+    of the regular ones: where a shop raises all prices of a category in weeks with many customers,
+    these would else seem not to leave at any price. Given the level, what a product's price tells of
+    the customers that all products share is used up (Mundlak 1978, Econometrica 46(1)).
+
+    Args:
+        suspects: As `suspect_effects` gives them.
+        here: (J,) indices of the category's products.
+        levels: Whether prices may follow the customers of the whole category too.
+    """
+    known = {SUSPECT: (priors.suspect, priors.suspect_spread), REDUCED: (priors.reduced, priors.reduced_spread)}
+    mean, spread = zip(*(known[name] for name in suspects), strict=True)
+    more = np.array([as_felt(name, values[..., here], data.curvature) for name, values in suspects.items()])
+    price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
+    moves = [price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
+    level = [_level(move, data.on_sale) for move in moves] if levels else []
+    return replace(
+        data,
+        week_features=np.column_stack([data.week_features, *level]),
+        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(level)),
+        effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
+        effect_mean=np.append(data.effect_mean, mean),
+        effect_spread=np.append(data.effect_spread, spread),
+        own_units=np.append(data.own_units, np.zeros(len(more))),
+    )
+
+
+def _level(moved: Array, on_sale: NDArray[np.bool_]) -> Array:
+    """(W,) mean of (G, W, J) moves of prices, each around its own mean."""
+    return demeaned(moved, on_sale).sum(axis=(0, 2)) / np.maximum(on_sale.sum(axis=(0, 2)), 1)

@@ -1,0 +1,229 @@
+"""How customers answer to regular prices, from how these differ between stores and over the weeks.
+
+Deals move far more units than regular prices of the same size, so they tell little of the latter. Weeks on deal are
+therefore left out here, and stores are compared with each other in blocks of eight weeks: with an effect of every
+product in every block and of every product in every store, only changes in the differences between stores count. The
+level of a store's prices, which the shop may have chosen by its customers, does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from .priors import Priors
+
+Array = NDArray[np.float64]
+DEAL = (0.95, 0.97, 0.98, 0.99)
+"""A price below this share of the regular one is a deal; each definition is tried."""
+BLOCK_WEEKS = 8
+# Weeks not on deal that a product needs in a block and store; a regular price that moves by less stands still.
+_LEAST_WEEKS, _STILL = 2, 0.01
+# Standard deviation of what else may move with regular prices, by elasticity: between stores and over time.
+_BIAS_STORES, _BIAS_WEEKS = 0.3, 0.7
+# With fewer stores, clusters of them tell no standard error.
+_FEW = 8
+_ROUNDS, _CLOSE = 200, 1e-8
+_PRIOR_DRAWS = 2_000
+_GRID = np.geomspace(0.02, 12.0, 600)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An elasticity with its standard error, which allows for what else moves with prices; infinite without data."""
+
+    value: float = 0.0
+    error: float = np.inf
+
+    def __and__(self, other: Estimate) -> Estimate:
+        """Both estimates together, weighted by precision."""
+        weight = np.array([self.error**-2, other.error**-2])
+        if not weight.any():
+            return Estimate()
+        return Estimate(float(weight @ [self.value, other.value] / weight.sum()), float(weight.sum() ** -0.5))
+
+    def log_likelihood(self, elasticity: Array) -> Array:
+        """Of absolute elasticities, up to a constant."""
+        return -0.5 * ((-elasticity - self.value) / self.error) ** 2
+
+
+@dataclass(frozen=True)
+class LastingResponse:
+    """What a category's sales tell of its response to regular prices.
+
+    Attributes:
+        relative: By definition of a deal, the elasticity of a product's share of its category in its own price.
+        category: The elasticity of the category's units when all of its regular prices move together.
+        moves: Number of blocks, stores and products whose regular price moved by 1% or more against the block before.
+        stores: Number of stores compared.
+
+    Example:
+        >>> LastingResponse().draws(Priors(), 500, seed=0)[0].mean().round(1)
+        2.0
+    """
+
+    relative: tuple[Estimate, ...] = (Estimate(),)
+    category: Estimate = Estimate()
+    moves: int = 0
+    stores: int = 0
+
+    def draws(self, priors: Priors, count: int, seed: int) -> tuple[Array, Array]:
+        """(M,) draws of both absolute elasticities, each definition of a deal as likely as the others.
+
+        Args:
+            priors: Their priors.
+            count: M.
+            seed: Seed of the draws.
+        """
+        generator = np.random.default_rng(seed)
+        chosen = generator.integers(len(self.relative), size=count)
+        uniform = generator.random((2, count))
+        found = []
+        known = (self.relative, (self.category,) * len(self.relative))
+        for estimates, prior, at in zip(known, _log_priors(priors), uniform, strict=True):
+            density = np.array([np.exp(prior + each.log_likelihood(_GRID)) * _GRID for each in estimates])
+            ends = np.cumsum(density / density.sum(axis=1, keepdims=True), axis=1)
+            found.append(np.array([np.interp(p, ends[way], _GRID) for p, way in zip(at, chosen, strict=True)]))
+        relative, category = found
+        # A category loses no more customers than its products lose to each other and to it.
+        return relative, np.minimum(category, 0.95 * relative)
+
+    def prior_draws(self, priors: Priors) -> tuple[Array, Array]:
+        """Draws of both absolute elasticities before any sales are seen."""
+        return LastingResponse().draws(priors, _PRIOR_DRAWS, seed=0)
+
+    def log_likelihood(self, relative: Array, category: Array) -> float:
+        """Of draws of both elasticities: the logarithm of its mean over them and the definitions of a deal."""
+        each = [own.log_likelihood(relative) + self.category.log_likelihood(category) for own in self.relative]
+        return float(np.logaddexp.reduce(np.ravel(each)) - np.log(np.size(each)))
+
+
+def _log_priors(priors: Priors) -> tuple[Array, Array]:
+    """Log densities of both absolute elasticities on the grid, by their logarithms."""
+    pairs = ((priors.lasting, priors.lasting_spread), (priors.category, priors.category_response_spread))
+    first, second = (
+        -0.5 * ((np.log(_GRID) - np.log(median)) / spread) ** 2 - np.log(_GRID) for median, spread in pairs
+    )
+    return first, second
+
+
+def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int = 1) -> LastingResponse:
+    """Estimate the response of one category to its regular prices.
+
+    Args:
+        panel: The sales of every store, as `data.panel.store_weeks` returns them.
+        products: Products of the category.
+        per_week: Number of the panel's periods in a week.
+
+    Example:
+        >>> lasting_response(panel, ["tea", "coffee"]).relative[0].value  # doctest: +SKIP
+        -1.9
+    """
+    own = panel.sel(product=list(products)).transpose("store", "week", "product")
+    arrays = [own[name].to_numpy() for name in ("units", "price", "regular_price")]
+    blocks = [_Blocks(*arrays, per_week * BLOCK_WEEKS, share) for share in DEAL]
+    return LastingResponse(
+        relative=tuple(each.relative(by_store=True) & each.relative(by_store=False) for each in blocks),
+        category=blocks[0].category(),
+        moves=blocks[0].moves(),
+        stores=own.sizes["store"],
+    )
+
+
+class _Blocks:
+    """Sales by store, block of weeks and product: (S, B, N) means of the weeks in which a product was not on deal."""
+
+    def __init__(self, units: Array, price: Array, regular: Array, length: int, share: float) -> None:
+        stores, weeks, products = units.shape
+        count = weeks // length
+        shape = (stores, count, length, products)
+        last = slice(weeks - count * length, None)
+        # A store sells nothing of what it does not carry.
+        carried = np.isfinite(regular).any(axis=1, keepdims=True)
+        units, price, regular = (x[:, last].reshape(shape) for x in (np.where(carried, units, np.nan), price, regular))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.plain = (price >= share * regular).sum(axis=2)
+            usual = price >= share * regular
+            log_price = np.where(usual, np.log(price), 0.0).sum(axis=2) / self.plain
+            sold = np.where(usual, units, 0.0).sum(axis=2)
+            mean = sold.sum(axis=1, keepdims=True) / np.maximum(self.plain.sum(axis=1, keepdims=True), 1)
+            self.used = self.plain >= _LEAST_WEEKS
+            self.log_price = np.where(self.used, log_price, 0.0)
+            self.log_units = np.where(self.used, np.log((sold + 0.5) / np.maximum(self.plain, 1)), 0.0)
+            listed = np.where(np.isfinite(regular), np.log(regular), 0.0).sum(axis=2) / np.isfinite(regular).sum(axis=2)
+            sales = np.isfinite(price)
+            self.depth = np.where(sales, np.log(price / regular), 0.0).sum(axis=2) / np.maximum(sales.sum(axis=2), 1)
+            # While a store is closed it sells nothing, at no price.
+            self.total = np.nansum(units, axis=(2, 3)) / sales.any(axis=3).sum(axis=2)
+        self.weight = np.where(self.used, mean * self.plain, 0.0)
+        self.share = np.nansum(units, axis=(0, 1, 2)) / max(np.nansum(units), 1e-12)
+        self.listed = listed
+
+    def moves(self) -> int:
+        """How often a regular price moved against the block before."""
+        with np.errstate(invalid="ignore"):
+            return int((np.abs(np.diff(self.listed, axis=1)) > _STILL).sum())
+
+    def relative(self, *, by_store: bool) -> Estimate:
+        """The elasticity of a product's share in its own price, between stores, or over time where there is one."""
+        if by_store:
+            # Of store and block, block and product, store and product.
+            x, y = (_within(v, self.weight, ((2,), (0,), (1,))) for v in (self.log_price, self.log_units))
+            return _slope([x], y, self.weight, _BIAS_STORES) if len(x) > 1 else Estimate()
+        whole = self.weight.sum(axis=0, keepdims=True)
+        x, y = (
+            (self.weight * v).sum(axis=0, keepdims=True) / np.where(whole > 0, whole, 1.0)
+            for v in (self.log_price, self.log_units)
+        )
+        x, y = (_within(v, whole, ((2,), (1,))) for v in (x, y))
+        # The steps of a regular price over time are few and alike in all stores: one product is one observation.
+        return _slope([x.T], y.T, whole.T, _BIAS_WEEKS)
+
+    def category(self) -> Estimate:
+        """The elasticity of a category's units in its regular prices, the depth of its deals held fixed."""
+        known = np.isfinite(self.listed).all(axis=2) & (self.total > 0)
+        weight = np.where(known, np.nanmean(np.where(known, self.total, np.nan), axis=1, keepdims=True), 0.0)
+        if len(weight) < 2:
+            return Estimate()
+        columns = [np.where(known, np.nan_to_num(v) @ self.share, 0.0) for v in (self.listed, self.depth)]
+        values = [*columns, np.log(np.where(known, self.total, 1.0))]
+        *columns, y = (_within(v, weight, ((0,), (1,))) for v in values)
+        return _slope(columns, y, weight, _BIAS_STORES)
+
+
+def _within(values: Array, weight: Array, axes: tuple[tuple[int, ...], ...]) -> Array:
+    """What is left of values when their weighted means over each of some axes are removed, in turn until nothing is."""
+    left = np.where(weight > 0, values, 0.0)
+    for _ in range(_ROUNDS):
+        largest = 0.0
+        for axis in axes:
+            total = weight.sum(axis=axis, keepdims=True)
+            mean = (weight * left).sum(axis=axis, keepdims=True) / np.where(total > 0, total, 1.0)
+            left = np.where(weight > 0, left - mean, 0.0)
+            largest = max(largest, float(np.abs(mean).max()))
+        if largest < _CLOSE:
+            break
+    return left
+
+
+def _slope(columns: list[Array], y: Array, weight: Array, bias: float) -> Estimate:
+    """The first coefficient of a weighted regression, with the larger of two standard errors: one of independent
+    observations, and one of clusters along the first axis.
+    """
+    x = np.stack([column.ravel() for column in columns], axis=1)
+    w, moved = weight.ravel(), float(np.sqrt((weight * columns[0] ** 2).sum() / max(weight.sum(), 1e-12)))
+    if moved < _STILL / 10:
+        return Estimate()
+    inverse = np.linalg.pinv((x.T * w) @ x)
+    slope = inverse @ (x.T * w) @ y.ravel()
+    scores = (w * (y.ravel() - x @ slope))[:, None] * x
+    clusters = scores.reshape(len(y), -1, x.shape[1]).sum(axis=1)
+    count, sizes = len(clusters), (scores, clusters)
+    errors = [np.sqrt((inverse @ part.T @ part @ inverse)[0, 0]) for part in (sizes if count >= _FEW else sizes[:1])]
+    # With few clusters, the residuals are too small (Cameron and Miller 2015, Journal of Human Resources 50(2)).
+    error = max(errors) * np.sqrt(count / max(count - 1, 1) if count >= _FEW else 2.0)
+    return Estimate(float(slope[0]), float(np.hypot(error, bias)))

@@ -1,0 +1,193 @@
+"""The demand problem of a shop: its sales, the candidate models, and the posterior over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from ...data.weeks import periods_in_a_week
+from ...forecasting.models.lstm_network import reproducible_torch
+from ...forecasting.response.identification import WEAK_F
+from .candidate_models import CandidateModel, candidate_models, deal_draws, suspect_effects
+from .category_model import Layout
+from .category_rows import SegmentUnits, costs_hold_deals, effect_names, instrument_strength
+from .estimation import CategoryPosterior, estimate
+from .fitted_demand import FittedDemand
+from .lasting_response import LastingResponse, lasting_response
+from .priors import Priors
+from .sales_grids import SalesGrids
+
+Array = NDArray[np.float64]
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is known of N products in C categories.
+
+    Args:
+        grids: Past sales, of the shop as a whole, of its price zones or of a few stores.
+        products: One row per product: `product`, `category`.
+        regular_price: (N,) today's regular price, currency per unit.
+        priors: The priors.
+        segments: Who bought what; None for one segment.
+        stores: The sales of every store, as `data.panel.store_weeks` returns them, which tell how customers answer to
+            regular prices; None if they are not known by store.
+
+    Example:
+        >>> import numpy as np
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(elasticity=-2.0)
+        >>> products = panel[["product", "category"]].drop_duplicates().sort_values("product")
+        >>> grids = SalesGrids.of(panel, list(products["product"]))
+        >>> demand = Problem(grids, products, np.nanmedian(grids.price[0], axis=0)).solve(draws=20)
+        >>> bool(demand.elasticity.mean() < -1)
+        True
+    """
+
+    grids: SalesGrids
+    products: pd.DataFrame
+    regular_price: Array
+    priors: Priors = Priors()
+    segments: SegmentUnits | None = None
+    stores: xr.Dataset | None = None
+
+    def solve(self, *, draws: int = 200, seed: int = 0, n_jobs: int | None = None) -> FittedDemand:
+        """Estimate every candidate model of every category, and draw from all of them in proportion.
+
+        A draw is of one model in all categories: of how customers answer, one category alone tells little. Models are
+        as likely as their evidence times their prior probability (Kass and Raftery 1995, JASA 90).
+
+        Args:
+            draws: M, number of posterior draws.
+            seed: Seed of the draws.
+            n_jobs: Processes (joblib), where there are many categories.
+        """
+        category, names = pd.factorize(self.products["category"])
+        parts = [np.flatnonzero(category == c) for c in range(len(names))]
+        strength = np.array([instrument_strength(self.grids, here) for here in parts])
+        grids = self.grids
+        if grids.unit_cost is not None and (strength.mean() < WEAK_F or costs_hold_deals(grids)):
+            grids = replace(grids, unit_cost=None)
+        segments = self.segments or SegmentUnits(np.ones((1, len(self.products))), np.ones(1))
+        lasting = [self._lasting(here) for here in parts]
+        candidates = [
+            candidate_models(grids, here, self.regular_price, segments, self.priors, own, draws=draws, seed=seed + c)
+            for c, (here, own) in enumerate(zip(parts, lasting, strict=True))
+        ]
+        # For a few categories, processes would take longer to start than to work.
+        found: Any = Parallel(n_jobs=n_jobs if len(parts) > _FEW else 1)(
+            delayed(_estimated)(models, self.priors, draws, seed + c) for c, models in enumerate(candidates)
+        )
+        evidence = np.array(
+            [
+                [_evidence(each, model, own, self.priors) for each, model in zip(posteriors, models, strict=True)]
+                for posteriors, models, own in zip(found, candidates, lasting, strict=True)
+            ]
+        ).sum(axis=0)
+        chances = softmax(np.log([model.prior for model in candidates[0]]) + evidence)
+        return self._mixed(grids, category, names, candidates, found, lasting, strength, chances, draws, seed)
+
+    def _lasting(self, here: NDArray[np.intp]) -> LastingResponse:
+        if self.stores is None:
+            return LastingResponse()
+        products = list(self.products["product"].iloc[here])
+        return lasting_response(self.stores, products, periods_in_a_week(self.grids.weeks))
+
+    def _mixed(
+        self,
+        grids: SalesGrids,
+        category: NDArray[np.intp],
+        names: pd.Index,
+        candidates: list[list[CandidateModel]],
+        found: list[list[CategoryPosterior]],
+        lasting: list[LastingResponse],
+        strength: Array,
+        chances: Array,
+        draws: int,
+        seed: int,
+    ) -> FittedDemand:
+        """The posterior over all candidate models."""
+        models, suspects = candidates[0], suspect_effects(grids)
+        with_deals = np.array([model.remembered is not None for model in models])
+        best = int(np.argmax(np.where(with_deals, chances, -1.0)))
+        # A market has one memory: the likeliest stands for all.
+        weight = np.where(with_deals, 0.0, chances)
+        weight[best] += chances[with_deals].sum()
+        chosen, at = np.random.default_rng(seed).choice(len(models), size=draws, p=weight), np.arange(draws)
+        shared, known = [], np.zeros((draws, len(names), len(suspects)))
+        deals = np.zeros((draws, 3, len(self.products)))
+        for c, posteriors in enumerate(found):
+            layout = posteriors[0].model.layout
+            shared.append(np.stack([_in_common(each, layout) for each in posteriors])[chosen, at])
+            for number, (model, each) in enumerate(zip(models, posteriors, strict=True)):
+                own, effects = chosen == number, each.draws[:, each.model.layout.effects]
+                here, deal_count = np.flatnonzero(category == c), candidates[c][number].deals
+                effects, drawn = (
+                    effects[own, : effects.shape[1] - deal_count],
+                    effects[own, effects.shape[1] - deal_count :],
+                )
+                known[own, c, : model.suspects] = effects[:, effects.shape[1] - model.suspects :]
+                if model.deals:
+                    deals[np.ix_(own, range(3), here)] = deal_draws(drawn, candidates[c][number].depth)
+        return FittedDemand(
+            products=tuple(self.products["product"]),
+            category=category.astype(np.intp),
+            names=tuple(names),
+            regular_price=self.regular_price,
+            segment_share=np.array([models[0].data.segment_share for models in candidates]),
+            effects=effect_names(grids),
+            weeks=grids.weeks,
+            posteriors=tuple(
+                replace(posteriors[0], draws=drawn) for posteriors, drawn in zip(found, shared, strict=True)
+            ),
+            likeliest=tuple(posteriors[int(weight.argmax())] for posteriors in found),
+            candidates={
+                model.name: (model.prior, float(chance)) for model, chance in zip(models, chances, strict=True)
+            },
+            lasting=tuple(lasting),
+            remembered=models[best].remembered if chances[with_deals].sum() > 0 else None,
+            deals=deals,
+            suspects=tuple(suspects),
+            suspected=known,
+            first_stage_f=strength,
+            curvature=float(np.clip(chances @ [model.curvature for model in models], 0.0, 1.0)),
+        )
+
+
+def _estimated(models: list[CandidateModel], priors: Priors, draws: int, seed: int) -> list[CategoryPosterior]:
+    """A category's posterior under each model, all at the shocks that the first one found likely."""
+    found: list[CategoryPosterior] = []
+    with reproducible_torch():
+        for model in models:
+            shocks = found[0].likely_shocks if found else ()
+            found.append(estimate(model.data, priors, draws=draws, seed=seed, shocks=shocks))
+    return found
+
+
+def _evidence(found: CategoryPosterior, model: CandidateModel, lasting: LastingResponse, priors: Priors) -> float:
+    """Log evidence of a model by a category's weekly sales and by what its stores tell of regular prices."""
+    at = found.model.layout
+    if model.deals:
+        relative, category = lasting.prior_draws(priors)
+        return found.log_evidence + lasting.log_likelihood(relative, category)
+    now = found.steepness
+    outside = 1 / (1 + np.exp(-found.draws[:, at.outside][:, 0]))
+    return found.log_evidence + lasting.log_likelihood(now, now * outside)
+
+
+def _in_common(found: CategoryPosterior, layout: Layout) -> Array:
+    """(M, P) draws in the layout of the first model, whose parameters the others all have, but for a drift."""
+    own, common = found.model.layout, np.zeros((len(found.draws), layout.size))
+    for name in ("level", "category", "product", "outside", "effects", "features", "stores", "substitution", "drift"):
+        to, source = getattr(layout, name), getattr(own, name)
+        count = min(to.stop - to.start, source.stop - source.start)
+        common[:, to.start : to.start + count] = found.draws[:, source.start : source.start + count]
+    return common

@@ -1,0 +1,214 @@
+"""Shops with deals are what they claim: responses to regular prices and to deals, the dip, nests, zones, the best path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from repricer.benchmarks.uplift import draw_shop
+from repricer.benchmarks.uplift.deal_history import is_chain
+from repricer.benchmarks.uplift.deal_responses import BUMP, CATEGORY, DEPTH, OWN, NestedDeals, RegularAndDeal, worn
+from repricer.benchmarks.uplift.deals import regular_prices
+from repricer.benchmarks.uplift.families import DEALS
+
+STEP = 1e-5
+
+
+def on_deal(shop, week, depth):
+    """The shop's regular prices, with a deal of each product of the first category in turn, (n, T, n)."""
+    own = shop.parameters.category == 0
+    regular = shop.listed[shop.weeks, own]
+    path = np.repeat(np.repeat(regular[None], 12, axis=0)[None], own.sum(), axis=0)
+    path[np.arange(own.sum()), week, np.arange(own.sum())] *= 1 - depth
+    return path, np.repeat(regular[None], 12, axis=0)
+
+
+@pytest.mark.parametrize("family", DEALS)
+@pytest.mark.parametrize("seed", range(4))
+def test_units_and_elasticities_of_regular_prices_are_those_drawn(family, seed):
+    shop = draw_shop(family, seed)
+    assert ((OWN[0] <= shop.parameters.elasticity) & (shop.parameters.elasticity <= OWN[1])).all()
+    for number, response in enumerate(shop.responses):
+        own = shop.parameters.category == number
+        none = np.zeros((1, own.sum()))
+        share = response.bought(none, none, none)[0]
+        np.testing.assert_allclose(share, shop.parameters.share[own], rtol=1e-6)
+        moved = response.bought(STEP * np.eye(own.sum()), 0 * np.eye(own.sum()), none)
+        np.testing.assert_allclose((1 - np.diag(moved) / share) / STEP, shop.parameters.elasticity[own], rtol=1e-3)
+        together = (1 - response.bought(none + STEP, none, none).sum() / share.sum()) / STEP
+        assert CATEGORY[0] * 0.99 <= together <= CATEGORY[1]
+        if isinstance(response, RegularAndDeal):
+            assert together == pytest.approx(response.category, rel=1e-3)
+
+
+@pytest.mark.parametrize("family", DEALS)
+@pytest.mark.parametrize("seed", [0, 1, 6])
+def test_a_deal_is_two_to_five_times_as_strong_as_a_regular_price_in_its_first_week(family, seed):
+    shop = draw_shop(family, seed)
+    for number, response in enumerate(shop.responses):
+        own = shop.parameters.category == number
+        assert shop.stocking_up is not None
+        nothing, deals = np.zeros((own.sum(), own.sum())), -np.log1p(-DEPTH) * np.eye(own.sum())
+        bought, usual = (np.diag(response.bought(nothing, deal, nothing)) for deal in (deals, nothing))
+        ratio = bought / usual * (1 + shop.stocking_up.extra * (DEPTH - 0.05))
+        times = np.log(ratio) / -np.log1p(-DEPTH) / shop.parameters.elasticity[own]
+        assert ((times > BUMP[0] - 1e-6) & (times < BUMP[1] + 1e-6)).all()
+
+
+@pytest.mark.parametrize("family", DEALS)
+def test_households_that_stocked_up_buy_less_after_a_deal(family):
+    shop = draw_shop(family, 0)
+    path, none = on_deal(shop, 3, 0.25)
+    usual = shop.category_units(0, none, shop.weeks)
+    relative = np.stack([shop.category_units(0, path, shop.weeks)[n, :, n] / usual[:, n] for n in range(len(path))])
+    np.testing.assert_allclose(relative[:, :3], 1)
+    assert (relative[:, 3] > 1.3).all()
+    assert (relative[:, 4:7] < 0.999).all()
+    assert (relative[:, 4] < relative[:, 6]).all()
+    np.testing.assert_allclose(relative[:, 7:], 1)
+
+
+def test_deals_wear_out_and_recover():
+    deal = np.zeros((12, 1))
+    deal[[0, 1, 11]] = 0.2
+    felt = worn(deal, np.zeros(1))[0].ravel()
+    assert felt[0] == 0.2 > felt[11] > felt[1] > 0.1
+    assert (felt[2:11] == 0).all()
+    before, after = worn(deal[:2], np.zeros(1))[1], worn(deal[2:], worn(deal[:2], np.zeros(1))[1])[0]
+    assert (before > 0).all()
+    np.testing.assert_allclose(after.ravel(), felt[2:])
+
+
+def nested(seed=1):
+    """A category of the nested truth, and what its products cost and offer in a week."""
+    response, random = draw_shop("nested-deals", seed).responses[0], np.random.default_rng(0)
+    assert isinstance(response, NestedDeals)
+    size = response.tier.size
+    return (
+        response,
+        random.normal(0, 0.1, (1, size)),
+        random.uniform(0, 0.3, (1, size)),
+        random.uniform(0, 0.5, (1, size)),
+    )
+
+
+def test_nested_shares_are_those_of_the_tree_by_hand():
+    response, regular, deal, feature = nested()
+    expected = np.zeros(response.tier.size)
+    for kind, weight in enumerate(response.weight):
+        usual = response.utility[kind] - response.slope[kind] * regular[0]
+        now = usual + response.deal[kind] * deal[0] + feature[0]
+        nests = [np.flatnonzero(response.tier == nest) for nest in np.unique(response.tier)]
+        values = {}
+        for name, utility in (("usual", usual), ("now", now)):
+            inclusive = [response.similarity * np.log(np.exp(utility[nest]).sum()) for nest in nests]
+            values[name] = np.log(np.exp(inclusive).sum())
+        buys = response.level + response.category * values["usual"]
+        buys = np.exp(buys + response.growth * (values["now"] - values["usual"]))
+        for nest, value in zip(nests, inclusive, strict=True):
+            within = np.exp(now[nest]) / np.exp(now[nest]).sum()
+            expected[nest] += weight * buys / (1 + buys) * np.exp(value - values["now"]) * within
+    np.testing.assert_allclose(response.bought(regular, deal, feature)[0], expected, rtol=1e-9)
+
+
+def test_a_dearer_product_loses_more_to_its_own_nest():
+    response, regular, deal, feature = nested()
+    dearer = regular.copy()
+    dearer[0, 0] += 0.1
+    inside, moved = (response.by_class(log, deal, feature)[0][0] for log in (regular, dearer))
+    grown = moved / inside
+    same, other = response.tier == response.tier[0], response.tier != response.tier[0]
+    # Within a nest and a class, the others keep their proportions.
+    np.testing.assert_allclose(grown[:, other], grown[:, other][:, :1].repeat(other.sum(), axis=1))
+    assert (grown[:, same][:, 1:] > grown[:, other].max(axis=1, keepdims=True)).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "regular"),
+    [
+        ([2, 1.5, 2, 2, 2], [2, 2, 2, 2, 2]),
+        ([1.8, 1.8, 1.8, 1.8, 1.8], [1.8, 1.8, 1.8, 1.8, 1.8]),
+        ([2, 2.2, 2.2, 1.8, 2.2], [2, 2.2, 2.2, 2.2, 2.2]),
+        ([1.5, 2.4, 2.4, 2.4, 1.7], [2, 2.4, 2.4, 2.4, 2.4]),
+        ([2, 2, 3, 2, 2], [2, 2, 3, 2, 2]),
+        ([2, 1.97, 2, 1.98, 2], [2, 1.97, 2, 1.98, 2]),
+    ],
+)
+def test_regular_prices_of_a_path_are_what_it_returns_to(path, regular):
+    found = regular_prices(np.array(path, dtype=float)[:, None], np.full((4, 1), 2.0))
+    np.testing.assert_allclose(found.ravel(), regular, rtol=0.005)
+
+
+@pytest.mark.parametrize("family", DEALS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_shops_own_path_is_read_as_its_calendar_and_its_history_goes_on_in_it(family, seed):
+    shop = draw_shop(family, seed)
+    first = shop.weeks - 12
+    own, tables = shop.own_prices(first, 38), shop.tables()
+    regular = regular_prices(own, shop.listed[first - 4 : first])
+    after = slice(12, None)  # No regular price moves then.
+    np.testing.assert_allclose(1 - (own / regular)[after], shop.deals.depth[shop.weeks :], atol=0.01)
+    expected = shop.history_units().sum(axis=1)
+    shock = np.exp(shop.history.shock[: shop.weeks] - shop.history.shock.var() / 2)
+    found = shop.units(shop.own_prices(shop.weeks - 1, 1), first=shop.weeks - 1)
+    np.testing.assert_allclose(found[0], (expected / shock)[-1], rtol=0.02)
+    sold = tables.sales.groupby("product")["units"].sum().to_numpy()
+    noise = np.sqrt((expected + shop.parameters.dispersion * expected**2).sum(axis=0))
+    assert (np.abs(sold - expected.sum(axis=0)) < 4 * noise).all()
+
+
+def test_features_and_funding_come_with_planned_deals_alone():
+    shop = draw_shop("regular-and-deal", 0)
+    assert shop.deals.funding > 0
+    weeks = shop.weeks + np.arange(12)
+    shown, regular = shop.history.display[weeks], np.repeat(shop.listed[shop.weeks][None], 12, axis=0)
+    assert not (shown & (shop.deals.depth[weeks] == 0)).any()
+    assert 0.5 < shop.history.display.sum() / (shop.deals.depth > 0).sum() < 0.9
+    shop.history.display[weeks] = False
+    plain = shop.units(regular), shop.units(shop.own_prices())
+    shop.history.display[weeks] = shown
+    np.testing.assert_array_equal(shop.units(regular), plain[0])
+    on_deal_and_shown = shown & (shop.deals.depth[weeks] > 0)
+    assert (shop.units(shop.own_prices()) > plain[1])[on_deal_and_shown].all()
+    # A reduction for which none was planned earns its margin alone.
+    path, product = regular.copy(), int(np.argmin(shop.deals.depth[weeks[5]]))
+    path[5, product] *= 0.8
+    units = shop.units(path)
+    assert shop.realised(path) == pytest.approx(((path - shop.unit_cost) * units).sum())
+    path[shop.deals.depth[weeks] > 0] *= 0.8
+    margin = ((path - shop.unit_cost) * shop.units(path)).sum()
+    assert shop.realised(path) > margin
+    assert shop.realised(path, objective="revenue") == pytest.approx((path * shop.units(path)).sum())
+
+
+def test_zones_charge_less_where_customers_mind_prices_and_regular_prices_seldom_move():
+    shops = [draw_shop("regular-and-deal", seed) for seed in range(12)]
+    chains = [shop for shop in shops if is_chain(shop.seed)]
+    assert len(chains) == 6
+    levels = [np.log(shop.deals.base / shop.parameters.regular).mean(axis=1) for shop in chains]
+    minded = [np.log(shop.deals.sensitivity) for shop in chains]
+    assert np.corrcoef(np.concatenate(levels), np.concatenate(minded))[0, 1] < -0.8
+    for shop in shops:
+        moves = (np.diff(np.log(shop.history.listed[: shop.weeks]), axis=0) != 0).sum(axis=0) / 2
+        assert 1 <= moves.mean() <= 3
+        assert (shop.history.listed[shop.weeks :] == shop.history.listed[shop.weeks]).all()
+    for single in (shop for shop in shops if not is_chain(shop.seed)):
+        assert (np.diff(np.log(single.history.listed[: single.weeks]), axis=0) != 0).sum(axis=0).max() <= 4
+
+
+@pytest.mark.parametrize("family", DEALS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_path_within_the_bounds_earns_more_than_the_best(family, seed):
+    shop, random = draw_shop(family, seed), np.random.default_rng(0)
+    regular = shop.listed[shop.weeks]
+    low, high = 0.6 * regular, 1.1 * regular
+    best, kept = shop.optimum(low, high), shop.optimum(low, high, calendar=False)
+    assert ((low <= best) & (best <= high)).all()
+    most = shop.realised(best)
+    assert shop.realised(shop.own_prices()) < shop.realised(kept) <= most
+    tried = [random.uniform(low, high, best.shape) for _ in range(50)]
+    tried += [np.clip(best * random.normal(1, 0.02, best.shape), low, high) for _ in range(50)]
+    tried += [
+        np.where(random.random(best.shape) < 0.05, random.uniform(low, high, best.shape), best) for _ in range(100)
+    ]
+    tried += [high, np.clip(kept, low, high), np.clip(1.1 * shop.own_prices(), low, high)]
+    assert max(shop.realised(path) for path in tried) <= most * (1 + 1e-3)

@@ -1,0 +1,220 @@
+"""A verdict begins with what makes it doubtful; its interval holds what proof, account and zones showed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from repricer.evaluation import evaluate
+from repricer.evaluation.report.recommended import headline
+from repricer.evaluation.uncertainty import (
+    Gain,
+    account_fields,
+    assess,
+    heterogeneity,
+    past_lines,
+    plan_beside_past,
+    zone_lines,
+)
+from repricer.evaluation.uncertainty.past import unlike_past
+from repricer.pricing import FixedPrice
+from repricer.scenarios.sections import HistorySection
+
+from .conftest import uncertain_shop
+
+MISSED = {"rows": [{"revenue": {"predicted": 150_000.0, "interval90": [118_000.0, 190_000.0], "realised": 236_795.0}}]}
+
+
+def shop(**history):
+    """A shop that plans a deal of 25% on its first product in half of the weeks, and is far too cheap."""
+    spec = uncertain_shop(40, objective="profit")
+    price = np.tile(spec.products.regular_price, (6, 1))
+    price[::2, 0] *= 0.75
+    own = {"charged_low": 0.5 * price[1], "charged_high": 2 * price[1], "regular_moves": 100} | history
+    return replace(spec, history=HistorySection(price=price, **own))
+
+
+def judged(**history):
+    spec = shop(**history)
+    learned = FixedPrice((1.05 * spec.products.regular_price).astype(np.float32), name="learned")
+    found = assess(spec, [learned], learned=[learned], draws=40)
+    return replace(found, recommendation=replace(found.recommendation, policy="learned", words="the learned prices"))
+
+
+@pytest.fixture(scope="module")
+def sound():
+    return judged()
+
+
+def with_history(found, **history):
+    return replace(found, compared=replace(found.compared, spec=shop(**history)))
+
+
+def test_without_doubt_the_chance_of_a_loss_is_stated(sound):
+    assert sound.gain("learned").share < 0.2
+    assert "of earning less)" in str(sound)
+    assert str(sound).startswith("Recommended: the learned prices, ")
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ({"regular_moves": 4}, "Not yet reliable, as your regular prices moved only 4 times in these sales"),
+        ({"regular_moves": 0}, "Not yet reliable, as your regular prices never moved in these sales"),
+        (
+            account_fields(MISSED),
+            "Not yet reliable, as the last account missed: revenue was +58% from what was predicted",
+        ),
+    ],
+)
+def test_the_first_sentence_names_a_doubt_and_what_settles_it(sound, history, said):
+    """After an account that missed its interval, the next verdict said `less than 1% chance of earning less`."""
+    found = with_history(sound, **history)
+    assert str(found).startswith(said)
+    assert "; to settle it, " in str(found).partition(". ")[0]
+    assert "of earning less" not in str(found)
+    assert "Recommended: the learned prices, " in str(found)
+
+
+def test_a_gain_above_a_fifth_is_a_doubt(sound):
+    spec = sound.compared.spec
+    money = {name: 1.3 * part if name == "learned" else part for name, part in sound.compared.expected.items()}
+    found = replace(sound, compared=replace(sound.compared, expected=money, realised=money))
+    assert spec.history.regular_moves == 100
+    assert str(found).startswith(
+        "Not yet reliable, as a gain above 20% is to be tested before it is relied on; to settle"
+    )
+
+
+def test_the_report_begins_with_it_too(sound):
+    spec = shop(regular_moves=4)
+    comparison = replace(
+        evaluate(spec, ["regular"], episodes=2, draws=4), uncertainty=with_history(sound, regular_moves=4)
+    )
+    assert headline(comparison).startswith("Not yet reliable, as your regular prices moved only 4 times")
+    assert "of earning less" not in headline(comparison)
+    assert "Side by side: revenue " in headline(comparison)
+
+
+def test_revenue_units_and_profit_stand_side_by_side(sound):
+    gains = {name: sound.gain("learned", objective=name).relative["mean"] for name in ("revenue", "units", "profit")}
+    each = ", ".join(f"{name} {100 * gain:+.1f}%" for name, gain in gains.items())
+    assert f"Side by side: {each}." in str(sound)
+    assert gains["units"] < 0 < gains["profit"]
+
+
+def test_the_interval_holds_what_proof_and_account_showed(sound):
+    plain = sound.gain("learned").relative["interval90"]
+    width = np.subtract(*plain[::-1])
+    for history in ({"proof_bias": -0.2}, account_fields(MISSED)):
+        found = with_history(sound, **history).gain("learned")
+        low, high = found.relative["interval90"]
+        assert low < plain[0] - 0.1
+        assert high > plain[1] + 0.1
+        assert found.relative["mean"] == pytest.approx(sound.gain("learned").relative["mean"])
+        assert found.loss_probability > sound.gain("learned").loss_probability
+    same = with_history(sound, proof_bias=-0.2).gain("historical")
+    assert same.relative["interval90"] == (0, 0), "prices that do not differ gain nothing for sure"
+    inside = {"predicted": 150.0, "interval90": [118.0, 190.0], "realised": 160.0}
+    kept = with_history(sound, **account_fields({"rows": [{"revenue": inside}]}))
+    assert np.subtract(*kept.gain("learned").relative["interval90"][::-1]) == pytest.approx(width)
+
+
+def test_widening_adds_variances():
+    generator = np.random.default_rng(0)
+    base = np.full((4000, 2), 100.0)
+    gain = Gain.of(base + 5 + 3 * generator.normal(size=(4000, 1)), base, base, base)
+    found = gain.widened(0.04)
+    assert found.draws.std() == pytest.approx(5, rel=0.03)
+    assert found.relative["interval90"] == pytest.approx((0.05 - 1.645 * 0.05, 0.05 + 1.645 * 0.05), abs=0.004)
+    assert found.parameter_variance == pytest.approx(25, rel=0.05)
+
+
+def plan_shop(factor=1.0, deals=0.0):
+    """A shop whose past sold as its plan does in each of three spans, but for a factor and more deals."""
+    rows = plan_beside_past(shop(past_units=np.ones((3, 3)), past_revenue=np.ones((3, 3)), past_deals=np.ones((3, 3))))
+    units, revenue = (np.full((3, 3), factor * rows[0][name] / 3) for name in ("units", "revenue"))
+    share = np.full((3, 3), rows[0]["on_deal"] + deals)
+    return shop(past_units=units, past_revenue=revenue, past_deals=share)
+
+
+def test_a_plan_unlike_the_past_comes_first(sound):
+    """A list expected $1.64m where the shop took $2.24m, at 14% of product-weeks on deal instead of 40%."""
+    assert unlike_past(plan_beside_past(plan_shop())) == ""
+    assert plan_beside_past(shop()) == []
+    odd = plan_shop(2.24 / 1.64, 0.26)
+    rows = plan_beside_past(odd)
+    assert [row["weeks"] for row in rows[1:3]] == ["the last 6 weeks", "the same 6 weeks a year ago"] or len(rows) == 4
+    found = replace(sound, compared=replace(sound.compared, spec=odd))
+    first = str(found).partition("; to settle it")[0]
+    assert first.startswith("Not yet reliable, as the plan expects units of ")
+    assert "17% of product-weeks on deal where 43% would follow from the past" in first
+    assert found.to_dict()["plan_beside_past"] == rows
+    table = past_lines(rows, "dollars")
+    assert len(table) == 2 + 4
+    assert "43%" in table[3]
+
+
+def test_growth_that_the_trend_explains_is_no_doubt():
+    spec = plan_shop()
+    grown = {
+        name: getattr(spec.history, name) * np.array([[1.0], [0.5], [0.5]]) for name in ("past_units", "past_revenue")
+    }
+    assert unlike_past(plan_beside_past(spec.with_changes(history=grown))) == ""
+    level = {name: part * np.array([[0.5], [1.0], [1.0]]) for name, part in grown.items()}
+    assert "revenue" in unlike_past(plan_beside_past(spec.with_changes(history=level)))
+
+
+def test_zones_of_one_chain_that_gain_too_differently_are_named():
+    """Ten zones were promised +5.4% to +158.8%, each with `less than 1% chance of earning less`."""
+    gains = {"zone-1": (0.054, 0.035, 0.073), "zone-2": (1.588, 1.33, 2.10), "zone-3": (0.81, 0.7, 0.9), "zone-4": None}
+    first, *others = zone_lines(gains)
+    assert first.startswith("Not yet reliable: gains from +5.4% to +158.8% in zones of one chain differ by more than")
+    assert [line.split(":")[0].strip() for line in others] == ["zone-1", "zone-2", "zone-3"]
+    found = heterogeneity({zone: gain for zone, gain in gains.items() if gain})
+    assert found.p_value < 1e-6
+    assert found.spread > 0.5
+    low, high = found.intervals["zone-1"]
+    assert low < 0.054 < 0.81 < high
+    assert "no more than their intervals allow" in zone_lines({"a": (0.05, 0.02, 0.08), "b": (0.07, 0.04, 0.1)})[0]
+    assert zone_lines({"a": (0.05, 0.02, 0.08), "b": None}) == []
+
+
+def test_the_test_of_equal_zones_rejects_as_often_as_it_should():
+    generator, rejected = np.random.default_rng(3), 0
+    for _ in range(2000):
+        mean = 0.1 + 0.02 * generator.normal(size=5)
+        gains = {str(i): (m, m - 1.645 * 0.02, m + 1.645 * 0.02) for i, m in enumerate(mean)}
+        rejected += heterogeneity(gains).p_value < 0.05
+    assert 0.035 < rejected / 2000 < 0.065
+
+
+def test_the_verdict_of_one_of_several_zones_states_no_chance(sound):
+    assert "of earning less" not in str(with_history(sound, zones=3))
+
+
+def test_dropped_deals_are_named_with_their_displays(sound):
+    """Every deal went, while its displays and mailers stayed, free of charge."""
+    assert "Of 3 planned deals by product and week, 3 are dropped." in str(sound)
+    shown = np.zeros((6, 3))
+    shown[::2, 0] = 0.5
+    found = with_history(sound, promotion=shown, feature_lift=np.array([0.8, 0.0, 0.0]))
+    assert "3 are dropped with their displays and mailers." in str(found)
+    gain = judged(promotion=2 * shown, feature_lift=np.array([1.5, 0.0, 0.0])).gain("learned").share
+    assert gain < sound.gain("learned").share - 0.005
+
+
+def test_funding_counts_where_the_deal_stays(sound):
+    paid = np.where(shop().history.price < 2, 0.4, 0.0) * np.array([1.0, 0, 0])
+    found = judged(funding=paid)
+    assert found.gain("learned").share < sound.gain("learned").share
+    assert found.gain("learned", "regular").share == pytest.approx(sound.gain("learned", "regular").share, abs=1e-6)
+
+
+def test_regular_prices_that_rules_do_not_allow_are_named(sound):
+    """`Your regular prices, without reductions` were 2.49 where the shop charged 2.89: the endings left one price."""
+    spec = shop().with_changes(prices={"ceiling": np.array([1.9, 6.0, 8.0])})
+    found = assess(spec, [], learned=[], draws=4)
+    found = replace(found, recommendation=replace(found.recommendation, policy="regular"))
+    assert "The price rules do not allow every regular price: small 2.00 to 1.90." in str(found)
+    chosen = replace(sound, recommendation=replace(sound.recommendation, policy="regular"))
+    assert "price rules" not in str(chosen)

@@ -1,0 +1,84 @@
+"""The response to regular prices, from how these differ between stores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from repricer.data.panel.regular_prices import upper_envelope
+from repricer.fitting.demand import LastingResponse, Priors, lasting_response
+from repricer.fitting.demand.lasting_response import Estimate
+
+NAMES = list("abcdef")
+
+
+def stores(relative=-2.0, category=-0.4, *, count=40, weeks=104, deals=3.5, confounded=0.0, seed=0) -> xr.Dataset:
+    """Sales of a chain. Stores move their regular prices every half a year; the levels of their prices and the weeks of
+    their deals go with demand, which says nothing of how customers answer.
+    """
+    generator, products = np.random.default_rng(seed), len(NAMES)
+    shape = (count, weeks, products)
+    taste = generator.normal(0, 0.3, (count, 1, products))
+    steps = np.repeat(generator.normal(0, 0.05, (count, -(-weeks // 26), products)), 26, axis=1)[:, :weeks]
+    common = np.repeat(generator.normal(0, 0.05, (count, -(-weeks // 26), 1)), 26, axis=1)[:, :weeks]
+    log_regular = 1.0 + confounded * taste + steps + common
+    on_deal = generator.random((1, weeks, products)) < 0.3
+    depth = np.where(on_deal, generator.uniform(0.1, 0.3, (1, weeks, products)), 0.0) * np.ones(shape)
+    week = 0.3 * generator.standard_normal((1, weeks, products))
+    level = log_regular.mean(axis=2, keepdims=True)
+    mean = np.exp(3 + taste + week + relative * (log_regular - level) + category * level + deals * depth)
+    price = np.exp(log_regular) * (1 - depth)
+    values = {"units": generator.poisson(mean).astype(float), "price": price, "regular_price": upper_envelope(price)}
+    return xr.Dataset(
+        {name: (("store", "week", "product"), value) for name, value in values.items()},
+        coords={
+            "store": [str(i) for i in range(count)],
+            "week": pd.date_range("2020-01-06", periods=weeks, freq="7D"),
+            "product": NAMES,
+        },
+    )
+
+
+@pytest.mark.parametrize("confounded", [0.0, 0.5])
+def test_both_elasticities_are_recovered_whatever_the_level_of_prices_and_the_weeks_of_deals(confounded):
+    """Deals sell five times as much as a regular price of the same size, and dear stores sell more."""
+    found = lasting_response(stores(confounded=confounded), NAMES)
+    for estimate in found.relative:
+        assert estimate.value == pytest.approx(-2.0, abs=0.35)
+        assert estimate.error < 0.45
+    assert found.category.value == pytest.approx(-0.4, abs=0.5)
+    assert found.stores == 40
+    assert found.moves > 100
+
+
+def test_with_deals_kept_in_the_answer_would_be_that_to_deals():
+    """The check can fail: without leaving deals out, the estimate is far off."""
+    panel = stores()
+    panel["regular_price"] = panel["price"]
+    assert lasting_response(panel, NAMES).relative[0].value < -2.4
+
+
+def test_one_price_everywhere_tells_nothing_and_leaves_the_prior():
+    panel = stores()
+    panel["price"][:] = 2.0
+    panel["regular_price"][:] = 2.0
+    found = lasting_response(panel, NAMES)
+    assert all(np.isinf(estimate.error) for estimate in (*found.relative, found.category))
+    assert found.moves == 0
+    drawn, prior = (each.draws(Priors(), 4000, seed=1) for each in (found, LastingResponse()))
+    np.testing.assert_allclose(drawn[0].mean(), prior[0].mean(), rtol=0.03)
+    assert np.median(prior[0]) == pytest.approx(Priors().lasting, rel=0.03)
+    assert np.median(prior[1]) == pytest.approx(Priors().category, rel=0.05)
+
+
+def test_draws_are_between_the_prior_and_the_estimate_and_a_category_never_loses_more_than_its_products():
+    known = LastingResponse(relative=(Estimate(-3.0, 0.1),), category=Estimate(-5.0, 0.1))
+    relative, category = known.draws(Priors(), 2000, seed=0)
+    assert relative.mean() == pytest.approx(3.0, abs=0.06)
+    assert (category <= 0.95 * relative + 1e-12).all()
+
+
+def test_estimates_are_put_together_by_precision():
+    both = Estimate(-1.0, 0.3) & Estimate(-2.0, 0.6)
+    assert both.value == pytest.approx(-1.2)
+    assert both.error == pytest.approx((0.3**-2 + 0.6**-2) ** -0.5)
+    assert Estimate() & Estimate() == Estimate()
