@@ -40,6 +40,8 @@ EVENT, BEFORE = 156, (24, 36)
 _WINDOW = LAST - EVENT + 1
 _FIRST_PLACEBO = 85
 MONTH, DRAWS = 4, 50
+# Weeks before all others whose prices are remembered.
+_REMEMBERED = 26
 Z90 = 1.645
 
 
@@ -79,10 +81,19 @@ class ZoneProof:
         return float(self.predicted.sum() / self.units.sum() - 1)
 
 
-def predicted_units(spec: MarketSpec, price: Array, period: int | NDArray[np.int64]) -> Array:
-    """(M, B, N) mean units of one period at (B, N) prices, by posterior draw: the one place that asks what a price sells."""
+def predicted_units(spec: MarketSpec, price: pd.DataFrame, period: int) -> Array:
+    """(M, B, N) mean units of a period at prices by store and week, by posterior draw: the one place that asks what a price sells.
+
+    Customers remember the prices of the store's own weeks before: a price that stays is no reduction.
+    """
+    given, reference = {}, spec.reference_price
+    if reference is not None:
+        by_store = price.groupby("store")
+        before = by_store.shift(1).fillna(by_store.transform("first")).groupby("store")
+        weight = max(1 - reference.memory, 1e-6)
+        given["reference"] = before.transform(lambda own: own.ewm(alpha=weight, adjust=False).mean()).to_numpy()
     draws = np.linspace(0, spec.num_draws - 1, min(DRAWS, spec.num_draws)).astype(int)
-    return np.stack([expected_units(spec.draw(int(m)), period, price).sum(axis=1) for m in draws])
+    return np.stack([expected_units(spec.draw(int(m)), period, price.to_numpy(), **given).sum(axis=1) for m in draws])
 
 
 def simulated_units(spec: MarketSpec, price: Array) -> Array:
@@ -148,14 +159,14 @@ def _store_weeks() -> pd.DataFrame:
     weights = yardstick().weights
     for zone in zones().values():
         ids = list(zone.spec.products.ids)
-        table = zone.rows[zone.rows["week"] >= EVENT - max(BEFORE)].pivot(
+        table = zone.rows[zone.rows["week"] >= EVENT - max(BEFORE) - _REMEMBERED].pivot(
             index=["store", "week"], columns="product", values=["price", "units"]
         )
         price = table["price"][ids]
         index.append(pd.Series(np.log(price.to_numpy()) @ weights[ids].to_numpy(), table.index))
         sold.append(np.log(table["units"][ids].sum(axis=1)))
         # All at one week's demand: what differs between weeks and stores are the prices.
-        at_prices = predicted_units(zone.spec, price.to_numpy(), EVENT - CUT - 1)
+        at_prices = predicted_units(zone.spec, price, EVENT - CUT - 1)
         drawn.append(pd.DataFrame(np.log(at_prices.sum(axis=2)).T, table.index))
     found = pd.concat(drawn).add_prefix("draw-")
     return found.assign(index=pd.concat(index), sold=pd.concat(sold))
