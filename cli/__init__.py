@@ -104,7 +104,7 @@ def _silent_workers() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop("PYTHONWARNINGS")
+        os.environ.pop("PYTHONWARNINGS", None)
         os.environ |= {} if before is None else {"PYTHONWARNINGS": before}
 
 
