@@ -11,6 +11,7 @@ from ...data import Tables, import_tables
 from ...fitting import Assumptions, fit
 from ...forecasting import candidates
 from ...scenarios import MarketSpec
+from .families import DEALS
 from .settings import StudySettings
 from .shop import Shop
 
@@ -50,7 +51,8 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
         table = getattr(tables, name)
         if table is not None:
             paths[name] = folder / f"{name}.csv"
-            table.to_csv(paths[name], index=False)
+            unknown = ["regular_price"] if shop.family in DEALS and name == "sales" else []
+            table.drop(columns=unknown).to_csv(paths[name], index=False)
     return paths
 
 
