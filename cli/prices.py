@@ -57,7 +57,7 @@ def command(
         policies = (scenario, *policies)
     options: dict[str, Any] = {"draws": draws, "risk": risk, "seed": seed}
     chosen, found, notes = tuple(dict.fromkeys(policies)), {}, list[str]()
-    markets = _markets(scenario, zone)
+    markets = markets_of(scenario, zone)
     for label, (stores, market) in markets.items():
         found[label] = (stores, _list_of(label, stores, market, chosen, notes, **options))
     if notes:
@@ -129,7 +129,7 @@ def _compared(
     return KeptList.of(origin, found, proposed_rows(found, zone=zone, seed=seed))
 
 
-def _markets(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
+def markets_of(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
     """The stores and the folder of each market of the list, by a name for it."""
     from ..serving.price_list.rows import ALL_STORES
 
