@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..envs import catalogue_of, expected_units
-from ..pricing.price_rules.overrides import Breach, allowed_gains, breach_line, breaches
+from ..pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
 from ..scenarios import MarketSpec, load_scenario
 from ..scenarios.errors import nearest
 from ..scenarios.periods import planned_prices, simulated_prices
@@ -341,11 +340,7 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
     names, start = spec.products.names, "" if zone == ALL_STORES else f"{zone}: "
     weeks, lines = spec.calendar.labels if spec.calendar else [str(t) for t in range(len(tried))], []
 
-    def kind(pair: tuple[Breach, float]) -> tuple[Any, ...]:
-        return not pair[0].hard, pair[0].product, pair[0].rules
-
-    for _, group in groupby(sorted(zip(found, gains, strict=True), key=kind), key=kind):
-        same, gain = zip(*group, strict=True)
+    for same, gain in alike(found, gains):
         line = start + breach_line(
             same,
             gain,

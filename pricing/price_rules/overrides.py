@@ -7,8 +7,9 @@ ceiling and a freeze that come from the sales alone (`Guardrails.soft_bounds`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class Breach(NamedTuple):
         period: Number of the period.
         product: Number of the product.
         price: The price that is asked for, currency per unit.
-        allowed: What the rules make of it.
+        allowed: What the rules make of it; of a hard breach, the nearest price that no hard rule refuses.
         rules: Names of the rules.
         hard: Whether one of them may not be left; then these alone are named.
 
@@ -68,32 +69,45 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
         [(0, ('max_change',)), (0, ('max_change',))]
     """
     allowed, steps = allowed_path(rules, catalogue, wanted, current, before, charged=True)
-    moved, hard = wanted != current, _hard_breaches(rules, wanted)
+    low, high = hard_bounds(rules)
+    frozen = np.zeros(low.shape, np.bool_) if rules.frozen is None else rules.frozen & ~_soft(rules)
+    hard = {rule: wanted < bound * (1 - SAME) for rule, bound in _least(rules).items()}
+    hard |= {"ceiling": wanted > high * (1 + SAME), "frozen": np.broadcast_to(frozen, wanted.shape)}
+    left = np.any(list(hard.values()), axis=0) | (abs(allowed - wanted) > SAME * wanted)
     found = []
-    for t, n in np.argwhere(moved & (np.any(list(hard.values()), axis=0) | _differs(allowed, wanted))).tolist():
+    for t, n in np.argwhere((wanted != current) & left).tolist():
         firm = tuple(rule for rule, broken in hard.items() if broken[t, n])
         named = firm or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
-        found.append(Breach(t, n, float(wanted[t, n]), float(allowed[t, n]), named, bool(firm)))
+        near = current[t, n] if frozen[n] else np.clip(wanted[t, n], low[n], high[n])
+        found.append(Breach(t, n, float(wanted[t, n]), float(near if firm else allowed[t, n]), named, bool(firm)))
     return found
 
 
-def _differs(price: Array, other: Array) -> NDArray[np.bool_]:
-    return abs(price - other) > SAME * other
+def hard_bounds(rules: Guardrails) -> tuple[Array, Array]:
+    """(N,) lowest and highest prices that a person may set; infinite where only the sales bound a price.
+
+    Args:
+        rules: The price rules.
+
+    Example:
+        >>> rules = Guardrails(floor=[5, 5], ceiling=[9, 9], unit_cost=[3, 3], minimum_margin=0.25, soft_bounds=[True, False])
+        >>> [bound.tolist() for bound in hard_bounds(rules)]
+        [[4.0, 5.0], [inf, 9.0]]
+    """
+    return np.max(list(_least(rules).values()), axis=0), np.where(_soft(rules), np.inf, rules.ceiling)
 
 
-def _hard_breaches(rules: Guardrails, wanted: Array) -> dict[str, NDArray[np.bool_]]:
-    """(T, N) by hard rule where a price that is not the planned one leaves it."""
-    own = np.ones(rules.floor.shape, np.bool_) if rules.soft_bounds is None else ~rules.soft_bounds
-    frozen = np.zeros_like(own) if rules.frozen is None else rules.frozen
-    least = {
-        "minimum_margin": rules.unit_cost / (1 - (rules.minimum_margin or 0)) * (rules.minimum_margin is not None),
-        "minimum_advertised_price": 0.0 if rules.minimum_advertised_price is None else rules.minimum_advertised_price,
-        "floor": own * rules.floor,
-    }
+def _soft(rules: Guardrails) -> NDArray[np.bool_]:
+    return np.zeros(rules.floor.shape, np.bool_) if rules.soft_bounds is None else rules.soft_bounds
+
+
+def _least(rules: Guardrails) -> dict[str, Array]:
+    """(N,) lowest price of each hard rule."""
+    margin, advertised = rules.minimum_margin, rules.minimum_advertised_price
     return {
-        "frozen": np.broadcast_to(frozen & own, wanted.shape),
-        **{rule: wanted < bound * (1 - SAME) for rule, bound in least.items()},
-        "ceiling": own & (wanted > rules.ceiling * (1 + SAME)),
+        "minimum_margin": np.zeros_like(rules.floor) if margin is None else rules.unit_cost / (1 - margin),
+        "minimum_advertised_price": np.zeros_like(rules.floor) if advertised is None else advertised,
+        "floor": np.where(_soft(rules), 0.0, rules.floor),
     }
 
 
@@ -121,6 +135,22 @@ def allowed_gains(
         ((price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1) for price in (asked, kept)
     ]
     return (money[1] - money[0]).tolist()
+
+
+def alike(found: Sequence[Breach], gains: Sequence[float]) -> Iterator[tuple[tuple[Breach, ...], tuple[float, ...]]]:
+    """The breaches of the same rules by the same product together, with their gains; hard ones first.
+
+    Args:
+        found: The breaches.
+        gains: Of each.
+    """
+
+    def kind(pair: tuple[Breach, float]) -> tuple[Any, ...]:
+        return not pair[0].hard, pair[0].product, pair[0].rules
+
+    for _, group in groupby(sorted(zip(found, gains, strict=True), key=kind), key=kind):
+        same, gain = zip(*group, strict=True)
+        yield same, gain
 
 
 def breach_line(

@@ -19,10 +19,8 @@ from .sales_distribution import sales_range
 Array = NDArray[np.float64]
 GRID, MOST_PRICES = 25, 200
 _ORDERS = ("order_units", "express_units")
-NOTE = (
-    "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty. "
-    "Profit is before stock costs."
-)
+COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
+NOTE = f"{COVERED} Profit is before stock costs."
 
 
 class NoResponseError(ValueError):
