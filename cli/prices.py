@@ -50,7 +50,9 @@ def command(
     or run keeps the list; it is written again, without a comparison, as long as market, policies, draws, risk and seed
     are the same.
     """
+    from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
+    from ..serving.price_list.what_if_sheet import price_responses
 
     check_list_path("--out", out)
     if (Path(scenario) / "run.json").is_file():
@@ -64,7 +66,11 @@ def command(
         say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
     any_of_them = next(part for _, part in found.values())
-    write_list(out, rows, currency=any_of_them.currency)
+    responses = {}
+    if out.suffix.lower() == ".xlsx":
+        for label, (stores, part) in found.items():
+            responses |= price_responses(load_scenario(markets[label][1]), part.in_zone(stores))
+    write_list(out, rows, currency=any_of_them.currency, responses=responses)
     words = {label: part.recommended for label, (_, part) in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, any_of_them.unit)

@@ -32,12 +32,15 @@ def write_lists(
     from ...serving.price_list.files import write_list
     from ...serving.price_list.kept import KeptList, keep, origin_of
     from ...serving.price_list.proposal import proposed_rows
+    from ...serving.price_list.what_if_sheet import price_responses
     from ..prices import list_line, summary
 
     seed, risk = cycle.config.shop.seed, cycle.config.train.risk
     rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
+    spec = found.compared.spec
+    responses = price_responses(spec, rows)
     for name in LISTS:
-        write_list(folder / name, rows, currency=found.compared.spec.market.currency)
+        write_list(folder / name, rows, currency=spec.market.currency, responses=responses)
     origin = origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed)
     kept = KeptList.of(origin, found, rows)
     keep(keeper, kept)
