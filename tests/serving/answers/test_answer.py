@@ -99,7 +99,7 @@ def test_no_answer_contradicts_its_source(one: Bundle, intent: str, seed: int, p
     allowed = sources(one, decision, seen, n, log)[intent]
     assert found.figures == pytest.approx(allowed if found.answered else {}, rel=1e-5)
     text = " ".join(found.sentences)
-    assert not re.search("profit|revenue|margin of|earn", text), "what a customer hears"
+    assert not re.search(r"\b(profit|revenue|earn)", text), "what a customer hears"
     if intent == "why":
         if found.source == "explanation":
             whole = explain_decision(one, one.policy, seen.view, decision, product).sentences
