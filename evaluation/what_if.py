@@ -127,7 +127,7 @@ def what_if(
 
     Raises:
         ValueError: A market has no posterior, a product or week is unknown, a price is not above zero, or leaves a rule that
-            is hard (`pricing.price_rules.overrides`).
+            is firm (`pricing.price_rules.overrides`).
 
     Example:
         >>> what_if("market/", {"tea": 2.49}).table("category")  # doctest: +SKIP
@@ -330,7 +330,7 @@ def _rows(zone: str, spec: MarketSpec, tried: Array, brands: Mapping[str, str] |
 
 
 def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[str]:
-    """What speaks against prices to try, in lines. Raises ValueError where one leaves a hard rule."""
+    """What speaks against prices to try, in lines. Raises ValueError where one leaves a firm rule."""
     planned, catalogue, rules = planned_prices(spec), catalogue_of(spec), spec.guardrails
     found = breaches(rules, catalogue, tried, planned, rules.prices_before(spec.products.regular_price))
     demand, cost = _Demand(spec), spec.products.unit_cost * (spec.market.objective == "profit")
@@ -349,8 +349,10 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
             money=spec.market.objective,
             currency=spec.market.currency,
         )
-        if same[0].hard:
-            raise ValueError(f"{source}: prices must keep rules that are hard; got {line}; try another price")
+        if same[0].firm:
+            raise ValueError(
+                f"{source}: prices must keep the rules that no person may leave; got {line}; try another price"
+            )
         lines.append(line)
     if (charged := charged_range(spec)) is not None:
         outside = np.flatnonzero((charged.outside(tried) & (tried != planned)).any(axis=0)).tolist()

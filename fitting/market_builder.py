@@ -237,7 +237,7 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         max_change=assumptions.largest_change(models.products),
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
-        soft_bounds=tuple(np.array(names)[~_own_bounds(models, rules)].tolist()),
+        bounds_from_sales=tuple(np.array(names)[~_own_bounds(models, rules)].tolist()),
         **rules.links(models.products, names),
         **{**rules.prices, **_grid(rules)},
     )

@@ -337,7 +337,7 @@ def _check_prices(spec: MarketDescription) -> None:
     floor, ceiling = spec.prices.floor, spec.prices.ceiling
     if floor is not None and ceiling is not None:
         _in_order("prices.floor", floor, "prices.ceiling", ceiling, spec.products.names)
-    for key in ("frozen", "soft_bounds"):
+    for key in ("frozen", "bounds_from_sales"):
         for name in getattr(spec.prices, key):
             _is_product(f"prices.{key}", name, spec)
     for line in spec.prices.line_order:

@@ -58,7 +58,7 @@ class Prices:
         "length of the window in periods, the current one included", low=2, high=1e3, optional=True
     )
     frozen: tuple[str, ...] = value("products whose price must not change", default=())
-    soft_bounds: tuple[str, ...] = value(
+    bounds_from_sales: tuple[str, ...] = value(
         "products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person may leave them",
         default=(),
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...pricing.price_rules.overrides import hard_bounds
+from ...pricing.price_rules.overrides import firm_bounds
 from ...scenarios import MarketSpec
 
 _CLOSE = 1e-6
@@ -187,9 +187,9 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, changes: int, salvage: floa
         if (getattr(row, name) or 0) < 0:
             raise ValueError(f"stock: {name} {what} a whole number from 0; got {getattr(row, name)}; fix it")
     usual = float(rules.low[n])
-    soft = rules.soft_bounds is not None and rules.soft_bounds[n]
+    soft = rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.
-    least = float(hard_bounds(rules)[0][n]) if soft else usual
+    least = float(firm_bounds(rules)[0][n]) if soft else usual
     now = float(f"{rules.nearest(spec.products.regular_price)[n]:.7g}") if row.price is None else row.price
     lowest = min(usual, now) if row.lowest_price is None else row.lowest_price
     if now < least * (1 - _CLOSE):

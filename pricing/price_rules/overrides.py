@@ -1,8 +1,8 @@
 """Prices that a person sets against the price rules: what each costs, and which rules no person may leave.
 
-Hard are a freeze, a floor and a ceiling that the shop set itself, the minimum margin and the minimum advertised price:
+Firm are a freeze, a floor and a ceiling that the shop set itself, the minimum margin and the minimum advertised price:
 law, contract and the shop's own word are behind them. All others give way to a person, who is warned; so do a floor, a
-ceiling and a freeze that come from the sales alone (`Guardrails.soft_bounds`).
+ceiling and a freeze that come from the sales alone (`Guardrails.bounds_from_sales`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Breach(NamedTuple):
         period: Number of the period.
         product: Number of the product.
         price: The price that is asked for, currency per unit.
-        allowed: What the rules make of it; of a hard breach, the nearest price that no hard rule refuses.
+        allowed: What the rules make of it; of a firm breach, the nearest price that no firm rule refuses.
         rules: Names of the rules.
-        hard: Whether one of them may not be left; then these alone are named.
+        firm: Whether one of them may not be left; then these alone are named.
 
     Example:
-        >>> Breach(0, 0, 2.99, 3.19, ("max_change",), False).hard
+        >>> Breach(0, 0, 2.99, 3.19, ("max_change",), False).firm
         False
     """
 
@@ -46,7 +46,7 @@ class Breach(NamedTuple):
     price: float
     allowed: float
     rules: tuple[str, ...]
-    hard: bool
+    firm: bool
 
 
 def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Array, before: Array) -> list[Breach]:
@@ -69,40 +69,40 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
         [(0, ('max_change',)), (0, ('max_change',))]
     """
     allowed, steps = allowed_path(rules, catalogue, wanted, current, before, charged=True)
-    low, high = hard_bounds(rules)
+    low, high = firm_bounds(rules)
     frozen = np.zeros(low.shape, np.bool_) if rules.frozen is None else rules.frozen & ~_soft(rules)
-    hard = {rule: wanted < bound * (1 - SAME) for rule, bound in _least(rules).items()}
-    hard |= {"ceiling": wanted > high * (1 + SAME), "frozen": np.broadcast_to(frozen, wanted.shape)}
-    left = np.any(list(hard.values()), axis=0) | (abs(allowed - wanted) > SAME * wanted)
+    firm = {rule: wanted < bound * (1 - SAME) for rule, bound in _least(rules).items()}
+    firm |= {"ceiling": wanted > high * (1 + SAME), "frozen": np.broadcast_to(frozen, wanted.shape)}
+    left = np.any(list(firm.values()), axis=0) | (abs(allowed - wanted) > SAME * wanted)
     found = []
     for t, n in np.argwhere((wanted != current) & left).tolist():
-        firm = tuple(rule for rule, broken in hard.items() if broken[t, n])
-        named = firm or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
+        held = tuple(rule for rule, broken in firm.items() if broken[t, n])
+        named = held or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
         near = current[t, n] if frozen[n] else np.clip(wanted[t, n], low[n], high[n])
-        found.append(Breach(t, n, float(wanted[t, n]), float(near if firm else allowed[t, n]), named, bool(firm)))
+        found.append(Breach(t, n, float(wanted[t, n]), float(near if held else allowed[t, n]), named, bool(held)))
     return found
 
 
-def hard_bounds(rules: Guardrails) -> tuple[Array, Array]:
+def firm_bounds(rules: Guardrails) -> tuple[Array, Array]:
     """(N,) lowest and highest prices that a person may set; infinite where only the sales bound a price.
 
     Args:
         rules: The price rules.
 
     Example:
-        >>> rules = Guardrails(floor=[5, 5], ceiling=[9, 9], unit_cost=[3, 3], minimum_margin=0.25, soft_bounds=[True, False])
-        >>> [bound.tolist() for bound in hard_bounds(rules)]
+        >>> rules = Guardrails(floor=[5, 5], ceiling=[9, 9], unit_cost=[3, 3], minimum_margin=0.25, bounds_from_sales=[True, False])
+        >>> [bound.tolist() for bound in firm_bounds(rules)]
         [[4.0, 5.0], [inf, 9.0]]
     """
     return np.max(list(_least(rules).values()), axis=0), np.where(_soft(rules), np.inf, rules.ceiling)
 
 
 def _soft(rules: Guardrails) -> NDArray[np.bool_]:
-    return np.zeros(rules.floor.shape, np.bool_) if rules.soft_bounds is None else rules.soft_bounds
+    return np.zeros(rules.floor.shape, np.bool_) if rules.bounds_from_sales is None else rules.bounds_from_sales
 
 
 def _least(rules: Guardrails) -> dict[str, Array]:
-    """(N,) lowest price of each hard rule."""
+    """(N,) lowest price of each firm rule."""
     margin, advertised = rules.minimum_margin, rules.minimum_advertised_price
     return {
         "minimum_margin": np.zeros_like(rules.floor) if margin is None else rules.unit_cost / (1 - margin),
@@ -138,7 +138,7 @@ def allowed_gains(
 
 
 def alike(found: Sequence[Breach], gains: Sequence[float]) -> Iterator[tuple[tuple[Breach, ...], tuple[float, ...]]]:
-    """The breaches of the same rules by the same product together, with their gains; hard ones first.
+    """The breaches of the same rules by the same product together, with their gains; firm ones first.
 
     Args:
         found: The breaches.
@@ -146,7 +146,7 @@ def alike(found: Sequence[Breach], gains: Sequence[float]) -> Iterator[tuple[tup
     """
 
     def kind(pair: tuple[Breach, float]) -> tuple[Any, ...]:
-        return not pair[0].hard, pair[0].product, pair[0].rules
+        return not pair[0].firm, pair[0].product, pair[0].rules
 
     for _, group in groupby(sorted(zip(found, gains, strict=True), key=kind), key=kind):
         same, gain = zip(*group, strict=True)

@@ -19,13 +19,17 @@ from starlette.responses import Response
 from ...pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
 from ..decision import preview
 from ..explanation.sales_distribution import sales_range
-from ..explanation.what_if import NOTE, NoResponseError, expected, product_index, stock_on_sale
+from ..explanation.what_if import NoResponseError, expected, product_index, stock_on_sale
 from ..market_state import State, StateError
 from ..predictor import Predictor
 from .deployment import Deployment
 from .middleware import problem
 from .schemas import BodyError, json_body
 
+_NOTE = (
+    "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. `repricer what-if` "
+    "has 90% intervals, and all weeks."
+)
 PATH, SCRIPT = "/v1/try-prices", "what_if_form.js"
 
 
@@ -68,7 +72,7 @@ def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> d
         their changes against the policy's, `warnings` and a `note`.
 
     Raises:
-        StateError: The state is wrong, or a product, a price, or a price that leaves a hard rule.
+        StateError: The state is wrong, or a product, a price, or a price that leaves a firm rule.
         NoResponseError: The bundle has no price response.
     """
     seen, decision = preview(predictor, arm, state)
@@ -111,10 +115,10 @@ def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> d
     for same, gain in alike(found, gains):
         week = [answer.date or f"period {answer.period}"]
         line = breach_line(same, gain, product=catalogue.products[same[0].product], weeks=week, **terms)
-        if same[0].hard:
-            raise StateError(f"prices must keep rules that are hard; got {line}; try another price")
+        if same[0].firm:
+            raise StateError(f"prices must keep the rules that no person may leave; got {line}; try another price")
         warnings.append(line)
-    return {"rows": rows, "total": total, "currency": terms["currency"], "warnings": warnings, "note": NOTE}
+    return {"rows": rows, "total": total, "currency": terms["currency"], "warnings": warnings, "note": _NOTE}
 
 
 def _checked(prices: Any) -> Mapping[str, float]:

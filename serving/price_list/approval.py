@@ -74,7 +74,7 @@ def check_decisions(
 ) -> list[str]:
     """Check the prices of a list, as decided, against the price rules, week after week.
 
-    A price that stays as it is planned, as that of a postponed row does, is not checked. One that leaves a hard rule
+    A price that stays as it is planned, as that of a postponed row does, is not checked. One that leaves a firm rule
     (`pricing.price_rules.overrides`) is refused; one that leaves another rule is named with what that is expected to cost.
 
     Args:
@@ -87,7 +87,7 @@ def check_decisions(
         Warnings, a line each: the prices that leave a rule, and what all overridden prices earn against the proposed ones.
 
     Raises:
-        ListError: Rows leave a hard rule, or do not belong to the bundle's market; each is named.
+        ListError: Rows leave a firm rule, or do not belong to the bundle's market; each is named.
 
     Example:
         >>> from repricer.serving import load_bundle
@@ -216,10 +216,10 @@ class _ZoneDecisions:
         return self._places[one.period, one.product]
 
     def refused(self) -> list[str]:
-        """The rows that leave a hard rule, a line each."""
+        """The rows that leave a firm rule, a line each."""
         lines = []
         for one in self._breaches:
-            if one.hard:
+            if one.firm:
                 number, row = self._row(one)
                 column = "decided_price" if row.status == "overridden" else "status"
                 rules = ", ".join(f"{rule} ({RULES[rule]})" for rule in one.rules)

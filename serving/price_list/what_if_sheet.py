@@ -89,7 +89,7 @@ def price_responses(spec: MarketSpec, rows: Sequence[PriceRow]) -> Responses:
     listed = np.array([row.new_price for row in rows]).reshape(len(names), -1).T
     # At the listed prices as the plan, and without price rules, all products can be moved a step.
     history = HistorySection(price=listed) if spec.history is None else replace(spec.history, price=listed)
-    free = replace(spec, prices=Prices(soft_bounds=names), history=history)
+    free = replace(spec, prices=Prices(bounds_from_sales=names), history=history)
     own, others, units = np.zeros((3, 2, len(names)))
     for i, step in enumerate((_STEP, -_STEP)):
         table = what_if(free, listed * (1 + step), draws=min(_DRAWS, spec.num_draws)).table("product")

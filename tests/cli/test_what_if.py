@@ -23,7 +23,7 @@ def spec(make_shop) -> MarketSpec:
     dated = make_shop(
         market={"first_day": "2018-01-01", "period": "week", "period_days": 7},
         products={"names": ["Assam tea", "Darjeeling tea", "milk"], "ids": ["11", "12", "13"]},
-        prices={"max_change": 0.1, "soft_bounds": ["Assam tea"]},
+        prices={"max_change": 0.1, "bounds_from_sales": ["Assam tea"]},
     )
     return replace(dated, posterior=Posterior(draws=4, arrivals=[[[0.8]], [[0.9]], [[1.1]], [[1.2]]]))
 
@@ -75,7 +75,7 @@ def test_a_broken_rule_is_a_warning(market: Path, prices: Path) -> None:
     assert "expected to earn" in done.stderr
     prices.write_text("product,price\n12,8.50\n")
     refused = run("what-if", market, "--prices", prices, code=2).output
-    assert "prices must keep rules that are hard; got 8.5 for 'Darjeeling tea'" in refused
+    assert "prices must keep the rules that no person may leave; got 8.5 for 'Darjeeling tea'" in refused
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def market(make_shop) -> MarketSpec:
     spec = make_shop(
         market={"first_day": "2018-01-01", "period": "week", "period_days": 7},
         products={"ids": ["1", "2", "3"]},
-        prices={"floor": [2.0, 4.0, 1.5], "soft_bounds": ["a", "c"], "minimum_margin": 0.1},
+        prices={"floor": [2.0, 4.0, 1.5], "bounds_from_sales": ["a", "c"], "minimum_margin": 0.1},
     )
     planned = np.tile([4.2, 5.0, 3.0], (WEEKS, 1))
     planned[3] = [3.5, 5.0, 2.5]
@@ -185,7 +185,8 @@ def test_a_rule_that_is_left_is_a_warning_with_its_cost(market: MarketSpec) -> N
 )
 def test_a_hard_rule_is_refused(market: MarketSpec, product: str, price: float, rule: str) -> None:
     with pytest.raises(
-        ValueError, match=f"prices must keep rules that are hard; got {price:g} for '{product}'.* {rule};"
+        ValueError,
+        match=f"prices must keep the rules that no person may leave; got {price:g} for '{product}'.* {rule};",
     ):
         repricer.what_if(market, {product: price})
 

@@ -8,7 +8,7 @@ function made(tag, properties, ...children) {
   return element;
 }
 
-const figure = (value, digits) => value.toLocaleString("en", { maximumFractionDigits: digits });
+const figure = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const signed = (value, digits) => `${value > 0 ? "+" : ""}${figure(value, digits)}`;
 const inputs = new Map();
 const result = made("div", { id: "tried", role: "status" });

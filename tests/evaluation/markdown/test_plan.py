@@ -60,11 +60,11 @@ def test_a_floor_of_the_sales_alone_gives_way_to_a_persons_price(spec: MarketSpe
     stock = [StockRow("light", 250, price=9.5, lowest_price=7.5)]
     with pytest.raises(ValueError, match="price of 'light' must be at least 10, the lowest that the price rules allow"):
         planned(spec, stock)
-    soft = spec.with_changes(prices={"soft_bounds": ("light",)})
+    soft = spec.with_changes(prices={"bounds_from_sales": ("light",)})
     plan = planned(soft, stock)
     assert plan.products[0].price_now == 9.5
     assert 7.5 <= min(plan.products[0].price) < 9.5
-    dear = spec.with_changes(prices={"soft_bounds": ("light",), "minimum_advertised_price": [8.0, 0.0, 0.0]})
+    dear = spec.with_changes(prices={"bounds_from_sales": ("light",), "minimum_advertised_price": [8.0, 0.0, 0.0]})
     with pytest.raises(ValueError, match=r"lowest_price of 'light' must be 8, .* got 7.5"):
         planned(dear, stock)
 

@@ -40,9 +40,9 @@ def test_the_most_specific_rule_holds():
 def test_bounds_are_soft_where_no_rule_of_the_shop_sets_them():
     rules = {"category": {"dairy": {"widening": 0.0}}, "product": {"2": {"ceiling": 3.1}, "cream": {"frozen": True}}}
     spec = market(rules)
-    assert spec.prices.soft_bounds == ("milk (1)", "soap")
-    assert spec.guardrails.soft_bounds.tolist() == [True, False, False, True]
-    assert market({"shop": {"lowest_price": 0.5}}).prices.soft_bounds == ()
+    assert spec.prices.bounds_from_sales == ("milk (1)", "soap")
+    assert spec.guardrails.bounds_from_sales.tolist() == [True, False, False, True]
+    assert market({"shop": {"lowest_price": 0.5}}).prices.bounds_from_sales == ()
 
 
 def test_prices_that_may_only_fall():

@@ -179,7 +179,7 @@ def test_bounds_of_the_sales_alone_give_way_to_a_person(dated_bundle: Path, pric
     first, second = refused.value.mistakes
     assert "rule ceiling (the price is at most the ceiling); got 4.49 for 'anchovy'" in first
     assert "rule frozen (the price of a frozen product does not change); got 3.5 for 'biscuit'" in second
-    soft = replace(bundle, guardrails=replace(bundle.guardrails, soft_bounds=np.array([True, True, False])))
+    soft = replace(bundle, guardrails=replace(bundle.guardrails, bounds_from_sales=np.array([True, True, False])))
     said = check_decisions("list", rows, soft)
     assert any("4.49 for 'anchovy'" in line and "earn" in line for line in said)
     assert any("3.5 for 'biscuit'" in line and "frozen" in line for line in said)
@@ -191,11 +191,11 @@ def test_bounds_of_the_sales_alone_give_way_to_a_person(dated_bundle: Path, pric
 
 
 def test_a_bundle_keeps_which_bounds_are_soft(dated_bundle: Path) -> None:
-    rules = replace(load_bundle(dated_bundle).guardrails, soft_bounds=np.array([True, False, False]))
+    rules = replace(load_bundle(dated_bundle).guardrails, bounds_from_sales=np.array([True, False, False]))
     document = guardrails_document(rules)
-    assert guardrails_from(json.loads(json.dumps(document)), 3).soft_bounds.tolist() == [True, False, False]
-    del document["soft_bounds"]
-    assert guardrails_from(document, 3).soft_bounds is None, "bundles of earlier versions"
+    assert guardrails_from(json.loads(json.dumps(document)), 3).bounds_from_sales.tolist() == [True, False, False]
+    del document["bounds_from_sales"]
+    assert guardrails_from(document, 3).bounds_from_sales is None, "bundles of earlier versions"
 
 
 def test_what_is_missing_or_strange_is_named(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:

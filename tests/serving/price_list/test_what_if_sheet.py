@@ -68,7 +68,7 @@ def test_near_the_listed_price_it_follows_the_market(
     tried = listed.copy()
     tried[:, 0] *= 0.93
     found = computed(list_path, "anchovy", computed(list_path, "anchovy", None)["listed price"] * 0.93)
-    plain = dated_market.with_changes(prices={"frozen": (), "soft_bounds": dated_market.products.names})
+    plain = dated_market.with_changes(prices={"frozen": (), "bounds_from_sales": dated_market.products.names})
     before, after = (repricer.what_if(plain, path).table("product") for path in (listed, tried))
     share = after["units"][0] / before["units"][0]
     assert found["units"] / found["listed units"] == pytest.approx(share, rel=0.01)
