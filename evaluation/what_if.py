@@ -267,7 +267,7 @@ class _Demand:
         if spec.promotion is not None and spec.history is not None:
             self._promoted = (spec.history.promotion > _PROMOTED).astype(np.float64)
 
-    def units(self, draw: MarketSpec, period: NDArray[np.intp], price: Array, reference: Array) -> Array:
+    def units(self, draw: MarketSpec, period: NDArray[np.intp], price: Array, reference: NDArray[np.floating]) -> Array:
         """(B, N) units under a draw, over the regimes that may hold."""
         given: dict[str, Any] = {"reference": reference}
         if self._shown is not None:

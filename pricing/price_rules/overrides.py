@@ -21,7 +21,8 @@ from .guarded_action import SAME
 from .guardrails import Guardrails
 
 Array = NDArray[np.float64]
-Units = Callable[[NDArray[np.intp], Array, Array], Array]
+Floats = NDArray[np.floating]
+Units = Callable[[NDArray[np.intp], Array, Floats], Array]
 """Expected units (B, N) of B rows: their periods (B,), prices (B, N) and reference prices (B, N)."""
 
 
@@ -112,7 +113,7 @@ def _least(rules: Guardrails) -> dict[str, Array]:
 
 
 def allowed_gains(
-    found: Sequence[Breach], wanted: Array, reference: Array, units: Units, catalogue: Catalogue, unit_cost: Array
+    found: Sequence[Breach], wanted: Array, reference: Floats, units: Units, catalogue: Catalogue, unit_cost: Array
 ) -> list[float]:
     """What the allowed price of each breach is expected to earn more than the price asked for, currency: in its period,
     over all products, with the other prices as asked for.

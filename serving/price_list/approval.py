@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import RULES, Catalogue
-from ...pricing.price_rules.overrides import Array, Breach, alike, allowed_gains, breach_line, breaches
+from ...pricing.price_rules.overrides import Array, Breach, Floats, alike, allowed_gains, breach_line, breaches
 from ...pricing.wording import money_words
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
@@ -258,7 +258,7 @@ class _ZoneDecisions:
         )
         return float(((price - self._cost) * units).sum())
 
-    def _units(self, period: NDArray[np.intp], price: Array, reference: Array) -> Array:
+    def _units(self, period: NDArray[np.intp], price: Array, reference: Floats) -> Array:
         """(B, N) units at the mean of the fitted market, to customers who remember the regular prices."""
         assert self._bundle.response is not None, "the bundle has a response"
         return self._bundle.response.units(self._first + period, price, reference=reference).sum(axis=1)

@@ -25,7 +25,8 @@ def list_path(dated_market: MarketSpec, price_rows: list[PriceRow], tmp_path_fac
 
 def cells(path: Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """The header, and by product the cells by column."""
-    sheet = openpyxl.load_workbook(path)[SHEET]
+    book: Any = openpyxl.load_workbook(path)
+    sheet = book[SHEET]
     lines = [[cell.value for cell in line] for line in sheet.iter_rows()]
     start = next(i for i, line in enumerate(lines) if line[0] == "zone")
     return lines[start], {line[1]: dict(zip(lines[start], line, strict=True)) for line in lines[start + 1 :]}
@@ -33,7 +34,8 @@ def cells(path: Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
 
 def computed(path: Path, product: str, price: float | None) -> dict[str, float]:
     """What a spreadsheet would compute for a product, with a price typed."""
-    sheet = openpyxl.load_workbook(path)[SHEET]
+    book: Any = openpyxl.load_workbook(path)
+    sheet = book[SHEET]
     row = next(line for line in sheet.iter_rows() if line[1].value == product)
     header = next(line for line in sheet.iter_rows() if line[0].value == "zone")
     known: dict[str, Any] = {}
