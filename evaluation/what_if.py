@@ -162,7 +162,7 @@ def _typed_prices(markets: Mapping[str, MarketSpec], prices: Prices, source: str
         if asked.shape not in (path.shape, path.shape[1:]):
             raise ValueError(f"{source} must have the shape (T, N) = {path.shape}; got {asked.shape}; fix it")
         if not (np.isfinite(asked) & (asked > 0)).all():
-            raise ValueError(f"{source} must be above zero; got {asked[~(asked > 0)][:1]}; fix it")
+            raise ValueError(f"{source} must be finite and above zero; got {asked.min():g} to {asked.max():g}; fix it")
         tried[zone] = np.broadcast_to(asked, path.shape)
     return tried
 

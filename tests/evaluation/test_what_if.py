@@ -150,7 +150,7 @@ def test_wrong_columns_and_arrays_are_named(market: MarketSpec) -> None:
         repricer.what_if(market, pd.DataFrame({"product": ["a"]}))
     with pytest.raises(ValueError, match=r"must have the shape \(T, N\) = \(8, 3\); got \(2, 3\)"):
         repricer.what_if(market, np.ones((2, 3)))
-    with pytest.raises(ValueError, match="must be above zero"):
+    with pytest.raises(ValueError, match="must be finite and above zero; got -3 to 5"):
         repricer.what_if(market, np.array([4.0, 5.0, -3.0]))
     with pytest.raises(ValueError, match="needs a market fitted on data; got stationary-logit"):
         repricer.what_if("stationary-logit", {"x": 3.0})
