@@ -345,8 +345,9 @@ def _check_prices(spec: MarketDescription) -> None:
     floor, ceiling = spec.prices.floor, spec.prices.ceiling
     if floor is not None and ceiling is not None:
         _in_order("prices.floor", floor, "prices.ceiling", ceiling, spec.products.names)
-    for name in spec.prices.frozen:
-        _is_product("prices.frozen", name, spec)
+    for key in ("frozen", "bounds_from_sales"):
+        for name in getattr(spec.prices, key):
+            _is_product(f"prices.{key}", name, spec)
     for line in spec.prices.line_order:
         for name in line:
             _is_product("prices.line_order", name, spec)

@@ -65,6 +65,19 @@ def test_schedules_pass_the_price_rules_as_they_are(spec: MarketSpec, grid: dict
     assert all(item.changes and np.all(np.diff(item.price) <= 0) for item in plan.products)
 
 
+def test_a_floor_of_the_sales_alone_gives_way_to_a_persons_price(spec: MarketSpec) -> None:
+    stock = [StockRow("light", 250, price=9.5, lowest_price=7.5)]
+    with pytest.raises(ValueError, match="price of 'light' must be at least 10, the lowest that the price rules allow"):
+        planned(spec, stock)
+    soft = spec.with_changes(prices={"bounds_from_sales": ("light",)})
+    plan = planned(soft, stock)
+    assert plan.products[0].price_now == 9.5
+    assert 7.5 <= min(plan.products[0].price) < 9.5
+    dear = spec.with_changes(prices={"bounds_from_sales": ("light",), "minimum_advertised_price": [8.0, 0.0, 0.0]})
+    with pytest.raises(ValueError, match=r"lowest_price of 'light' must be 8, .* got 7.5"):
+        planned(dear, stock)
+
+
 def test_seasons_of_the_market_meet_the_target(spec: MarketSpec) -> None:
     plan = planned(spec)
     sold = np.concatenate([_season(plan.spec, m, plan.price) for m in range(plan.spec.num_draws)])
