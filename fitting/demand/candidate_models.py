@@ -102,7 +102,7 @@ def candidate_models(
         name, chance = "prices follow what costs do not explain", (1 - deals) * by_costs
         found.append(CandidateModel(name, chance, data(0.0, by_cost=True), costs=True))
     if deals:
-        own = replace(data(0.0), years=np.empty(0), given=_given(grids, here, lasting, priors, draws, seed))
+        own = replace(data(1.0), years=np.empty(0), given=_given(grids, here, lasting, priors, draws, seed))
         own, moves = _with_regular_moves(own, suspects, here, priors)
         for memory in MEMORIES:
             remembered = RememberedPrice(memory ** (1 / own.per_week))
@@ -112,6 +112,8 @@ def candidate_models(
                     name=f"regular prices and deals, memory {memory:g}",
                     prior=deals / len(MEMORIES),
                     data=_with_deals(own, gap, priors),
+                    # Regular prices move little: over such moves elasticities are taken to stay the same.
+                    curvature=1.0,
                     suspects=moves,
                     deals=_DEAL_EFFECTS + len(here),
                     remembered=remembered,
