@@ -144,9 +144,10 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     if place.part:  # beside which the other parts are priced
         first = place.part == next(iter(parts))
         report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
-    counts = products["category"].value_counts().items()
     chosen = [f"{len(products)} products to price, in {products['category'].nunique()} categories of substitutes:"]
-    chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts]
+    chosen += [
+        f"  {quiet(str(category))}: {count} products" for category, count in products["category"].value_counts().items()
+    ]
     return {
         "lines": [*chosen, *fit_lines(report)],
         "scores": report["scores"],

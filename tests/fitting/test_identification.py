@@ -113,15 +113,17 @@ def test_no_product_keeps_its_price_by_chance():
     assert identified(demand, Priors().unlike)["identified"].all()
 
 
-def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_that_knows_it():
+@pytest.mark.parametrize("regular_and_deal", [1e-6, 0.8])
+def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_that_knows_it(regular_and_deal):
     generator = np.random.default_rng(8)
     shock = 0.6 * generator.standard_normal((104, 12))
     listed, reduced = np.exp(0.3 * shock), np.where(generator.random((104, 12)) < 0.15, 0.7, 1.0)
     units = generator.poisson(60 * np.exp(shock) * (listed * reduced) ** -2.2).astype(float)[None]
-    demand = Problem(grids_of(units, (listed * reduced)[None] * REGULAR, listed * REGULAR), PRODUCTS, REGULAR).solve()
-    assert demand.follow_demand > 0.9
+    grids = grids_of(units, (listed * reduced)[None] * REGULAR, listed * REGULAR)
+    demand = Problem(grids, PRODUCTS, REGULAR, Priors(regular_and_deal=regular_and_deal)).solve()
+    assert sum(demand.chance(words)[1] for words in ("prices follow", "regular prices and deals")) > 0.9
     # Prices taken at their word look as if units did not fall with them.
-    at_their_word = replace(demand, follow_demand=0.0)
+    at_their_word = replace(demand, likeliest=demand.posteriors)
     assert (
         identified(at_their_word, Priors().unlike)["identified"].mean()
         < 0.2

@@ -74,11 +74,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
     assert first["first_day"] == "2022-11-07"
     assert first["trained"]
     assert first["account"] is None
-    page = Path(first["paths"]["report.html"]).read_text(encoding="utf-8")
-    assert page.index("The plan beside the past") < page.index('class="verdict')
-    rows = read_list(Path(first["paths"]["prices.xlsx"]))
-    assert len(rows) == 6 * 4
-    assert min(row.week for row in rows).isoformat() == "2022-11-07"
+    _report_and_list_hold_the_month(first["paths"])
     _kept_list_is_what_prices_finds(shop, "cycles/2022-11-07/run")
 
     # The same tables again: nothing is done.
@@ -110,6 +106,14 @@ def test_weeks_in_a_row(shop, monkeypatch):
         key = str(shop / "cycles/bundle.pub.pem")
         assert document("price", later["paths"]["bundle"], "--example", "--public-key", key)["date"]
     _an_account_that_missed_is_a_doubt(shop, config)
+
+
+def _report_and_list_hold_the_month(paths: dict[str, str]) -> None:
+    page = Path(paths["report.html"]).read_text(encoding="utf-8")
+    assert page.index("The plan beside the past") < page.index('class="verdict')
+    rows = read_list(Path(paths["prices.xlsx"]))
+    assert len(rows) == 6 * 4
+    assert min(row.week for row in rows).isoformat() == "2022-11-07"
 
 
 def _an_account_that_missed_is_a_doubt(shop: Path, config: str) -> None:
