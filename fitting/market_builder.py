@@ -12,6 +12,7 @@ from ..data.schema import COMPETITOR_PRICE
 from ..data.weeks import WEEK
 from ..forecasting import replenishment_levels
 from ..pricing import felt_price, matching_utility
+from ..pricing.choice_formulas import stocking_price
 from ..pricing.price_rules.grids import PriceGrid
 from ..scenarios import MarketSpec
 from ..scenarios.price_section import HistorySection, Prices
@@ -309,7 +310,9 @@ def _gap_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
 
 def _units_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
     """(T, N) log units that buyers take more, or less, at planned prices."""
-    reference, gap = _reference(models.demand), _gap_at_plan(models, held)
+    reference, charged = _reference(models.demand), _charged_at_plan(models, held)
+    remembered = remembered_prices(models, charged)
+    gap = np.log(remembered / stocking_price(charged, remembered, np.broadcast_to(models.regular_price, charged.shape)))
     if reference is None:
         return np.zeros_like(gap)
     return reference.units_gain * np.maximum(gap, 0.0) + reference.units_loss * np.minimum(gap, 0.0)

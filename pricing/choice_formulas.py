@@ -57,6 +57,23 @@ def gap_effect(price: Any, reference: Any, linear: bool, gain: Any, loss: Any) -
     return where(gap > 0, gain, loss) * gap
 
 
+def stocking_price(price: Any, reference: Any, regular: Any) -> Any:
+    """The price that buyers compare with the reference when they stock up: no higher than the regular price or the
+    reference, as a price that rises for good leaves nobody with stocks to use up.
+    """
+    highest = where(reference > regular, reference, regular)
+    return where(price < highest, price, highest)
+
+
+def stocking_slope(price: Any, reference: Any, regular: Any, linear: bool, gain: Any, loss: Any) -> Any:
+    """As `gap_slope` for the `stocking_price`; where the price is at an end of a piece, the mean of both sides."""
+    highest = where(reference > regular, reference, regular)
+    below = where(price <= reference, gain, where(price <= highest, loss, 0.0 * loss))
+    above = where(price < reference, gain, where(price < highest, loss, 0.0 * loss))
+    side = (below + above) / 2
+    return side * price if linear else side
+
+
 def gap_slope(price: Any, reference: Any, linear: bool, gain: Any, loss: Any) -> Any:
     """What a fall of the price by one log point adds to the `gap_effect`; at the reference, the mean of both sides."""
     gap = reference - price

@@ -15,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import clip, detached, exp, like, log, where
-from .choice_formulas import choice_shares, elasticity_matrix, felt_price, gap_effect, gap_slope, members, nested_shares
+from .choice_formulas import (
+    choice_shares,
+    elasticity_matrix,
+    felt_price,
+    gap_effect,
+    gap_slope,
+    members,
+    nested_shares,
+    stocking_price,
+    stocking_slope,
+)
 
 FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit")
 """How utility becomes a choice: see docs/market.md, `demand.family`."""
@@ -70,7 +80,7 @@ class ChoiceModel:
         share: (C, K) share of each segment among a category's customers.
         gain, loss: (N,) utility per log point (or per currency) that the price is below, above the reference price.
         units_gain, units_loss: (N,) log units that the buyers of a product take more per log point (or per currency)
-            that its price is below, fewer that it is above the reference price.
+            that its price is below, fewer that it is above the reference price, up to the regular price.
         promotion: (K, N) utility that being on promotion adds.
         lift: (K,) factor of a product's weight in the segment's recommendation slot: exp of the utility it adds.
         rival_category: (R,) index of each rival offer's category.
@@ -182,7 +192,8 @@ class ChoiceModel:
         units: Array = sum(group.units for group in model._groups(now, regime))
         if not _is_on(self.units_gain):
             return units
-        of_gap = gap_effect(now.price, now.reference, self.linear_reference, model.units_gain, model.units_loss)
+        price = stocking_price(now.price, now.reference, model.regular)
+        of_gap = gap_effect(price, now.reference, self.linear_reference, model.units_gain, model.units_loss)
         return units * exp(of_gap)[:, None]
 
     def elasticities(
@@ -218,7 +229,8 @@ class ChoiceModel:
         moved = moved / where(units > 0, units, 1.0)[..., None]
         if not _is_on(self.units_gain):
             return moved
-        own = gap_slope(now.price, now.reference, self.linear_reference, model.units_gain, model.units_loss)
+        ends = (now.price, now.reference, model.regular)
+        own = stocking_slope(*ends, self.linear_reference, model.units_gain, model.units_loss)
         own = where(units > 0, own[:, None] if by_segment else own, 0.0)
         return moved - own[..., None] * like(moved, np.eye(len(self.category)))
 

@@ -35,7 +35,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
         "quality": demand.quality,
         "sensitivity": demand.price_sensitivity,
         "curvature": demand.price_curvature if bent else _OFF,
-        "regular": spec.products.regular_price if bent else _OFF,
+        "regular": spec.products.regular_price if bent or stocked is not None else _OFF,
         "quality_path": demand.quality_path.T[: None if demand.quality_path.any() else 0],
         "rate": spec.arrivals.rate.T,
         "season": demand.season.T,

@@ -201,7 +201,9 @@ class ReferencePrice:
     units_gain: Array = array(
         "N", "log units bought more per log point (or unit of currency) below it", low=0, high=100, default=0.0
     )
-    units_loss: Array = array("N", "log units bought less for the same above it", low=0, high=100, default=0.0)
+    units_loss: Array = array(
+        "N", "log units bought less for the same above it, up to the regular price", low=0, high=100, default=0.0
+    )
     scale: str = choice("scale of the difference between price and reference", "log", "linear", default="log")
 
 

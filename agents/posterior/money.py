@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing import choice_shares, felt_price
+from ...pricing.choice_formulas import stocking_price
 from ...scenarios import MarketSpec, choice_model
 from ...scenarios.sections import Array
 
@@ -277,7 +278,7 @@ class PosteriorMoney:
                 more = self._units_factor(block, everything, path)
                 gradient += (units * (more * self._keeps * path.slope)[:, :, None]).sum(axis=(0, 1, 2))
                 if self._spec.stocks_up:
-                    rate = self._of_away(block.units_gain, block.units_loss, path, self._away_slope(path))
+                    rate = self._units_slope(block, path)
                     gradient += (units * margin * rate[:, :, None]).sum(axis=(0, 1, 2))
                 gradient += (units * self._effect(block, path) * (margin - mean[..., c])).sum(axis=(0, 1, 2))
         number = len(self._draws.cost)
@@ -363,7 +364,17 @@ class PosteriorMoney:
         """(M, S, J), or a one, the factor on the units that the buyers take."""
         if not self._spec.stocks_up:
             return np.ones((1, 1, 1))
-        return np.exp(self._of_away(draws.units_gain[:, index], draws.units_loss[:, index], path, self._away(path)))
+        met = path._replace(price=stocking_price(path.price, path.reference, self._regular[index]))
+        return np.exp(self._of_away(draws.units_gain[:, index], draws.units_loss[:, index], met, self._away(met)))
+
+    def _units_slope(self, draws: Draws, path: _Path) -> Array:
+        """(M, S, N) derivative of the logarithm of `_units_factor` with respect to the fixed price."""
+        regular = np.broadcast_to(self._regular, path.price.shape)
+        price = stocking_price(path.price, path.reference, regular)
+        # Above the regular price and the reference, that which buyers compare is the higher of these two.
+        ends = np.where(path.reference > regular, path.reference_slope, 0.0)
+        met = path._replace(price=price, slope=np.where(price < path.price, ends, path.slope))
+        return self._of_away(draws.units_gain, draws.units_loss, met, self._away_slope(met))
 
     @property
     def _linear(self) -> bool:

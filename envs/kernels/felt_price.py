@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from ...pricing import felt_price
+from ...pricing.choice_formulas import stocking_price
 from ..jit.math import callable_formula, exponential, lean, logarithm
 
 callable_formula(felt_price)
+callable_formula(stocking_price)
 
 _ZERO = np.float32(0)
 
@@ -63,8 +65,9 @@ def add_reference_effect(linear, gain, loss, price, reference, effect):
 @lean
 def units_factor(p, price, reference, out):
     """Fill (N, E) with the factor on the units of those who buy a product at a price below or above the reference."""
-    out[:] = _ZERO
-    add_reference_effect(p.linear_reference, p.units_gain, p.units_loss, price, reference, out)
     for n in range(out.shape[0]):
+        up, down = p.units_gain[n], p.units_loss[n]
         for e in range(out.shape[1]):
-            out[n, e] = exponential(out[n, e])
+            met, remembered = stocking_price(price[n, e], reference[n, e], p.regular[n]), reference[n, e]
+            gap = remembered - met if p.linear_reference else logarithm(remembered / met)
+            out[n, e] = exponential(up * gap if gap > _ZERO else down * gap)

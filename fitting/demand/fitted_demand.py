@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...pricing import choice_shares, felt_price
+from ...pricing.choice_formulas import stocking_price
 from .candidate_models import as_felt
 from .category_rows import CONTROL, PROMOTION, week_features
 from .estimation import CategoryPosterior
@@ -193,7 +194,9 @@ class FittedDemand:
                 gap = np.log(reference / price)[:, here]
                 deals = (self.deals if draws else self.deals.mean(axis=0)[None])[:, :, None, here]
                 added = added + (deals[:, 0] * np.maximum(gap, 0.0))[:, :, None]
-                bought = deals[:, 1] * np.maximum(gap, 0.0) + deals[:, 2] * np.minimum(gap, 0.0)
+                met = stocking_price(price, reference, np.broadcast_to(self.regular_price, price.shape))
+                less = np.minimum(np.log(reference / met)[:, here], 0.0)
+                bought = deals[:, 1] * np.maximum(gap, 0.0) + deals[:, 2] * less
             for name, shown in ((PROMOTION, promotion), (CONTROL, control)):
                 if shown is not None and name in self.effects:
                     effect = theta[:, layout.effects][:, self.effects.index(name)]
