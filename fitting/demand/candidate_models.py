@@ -221,14 +221,14 @@ def deal_draws(drawn: Array, depth: float, lasting: Array) -> Array:
     Args:
         drawn: (M, 4 + J) coefficients of the effects of `_with_deals`.
         depth: Of a usual deal, over which what being a deal adds is spread.
-        lasting: (M,) utility lost per log point of a lasting price.
+        lasting: (M, J) utility lost per log point of a lasting price.
     """
     common, single = drawn[:, :_DEAL_EFFECTS, None], drawn[:, _DEAL_EFFECTS:]
     found = np.repeat(common[:, :3], single.shape[1], axis=2)
     found[:, 0] += single
     found[:, 1] += common[:, 3] / depth
     found[:, 1:] = np.maximum(found[:, 1:], 0.0)
-    found[:, 0] = np.maximum(found[:, 0], -lasting[:, None])
+    found[:, 0] = np.maximum(found[:, 0], -lasting)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
@@ -191,7 +192,8 @@ def _drawn(
         effects, of_deals = np.split(effects, [effects.shape[1] - model.deals], axis=1)
         suspected[own, : model.suspects] = effects[:, effects.shape[1] - model.suspects :]
         if model.deals:
-            deals[own] = deal_draws(of_deals, model.depth, np.exp(each.draws[own, at.category][:, 0]))
+            steepness = each.model.at_regular(torch.as_tensor(each.draws[own])).steepness.numpy()
+            deals[own] = deal_draws(of_deals, model.depth, steepness)
     return _Drawn(common, suspected, deals)
 
 
