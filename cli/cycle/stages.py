@@ -111,8 +111,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     from ..fit import privacy_of
 
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
-    rules, parts = ShopRules.load(cycle.file(asked.rules)), _parts(cycle, tables, zone)
-    products = parts[place.part]
+    rules, products = ShopRules.load(cycle.file(asked.rules)), (parts := _parts(cycle, tables, zone))[place.part]
     write_table(pd.concat(parts.values()), place.home / PRODUCTS)
     priors = cycle.file(asked.priors)
     report = fit_to_folder(
@@ -144,9 +143,9 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     if place.part:  # beside which the other parts are priced
         first = place.part == next(iter(parts))
         report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
-    counts = products["category"].value_counts().items()
-    chosen = [f"{len(products)} products to price, in {products['category'].nunique()} categories of substitutes:"]
-    chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts]
+    counts = products["category"].value_counts()
+    chosen = [f"{len(products)} products to price, in {len(counts)} categories of substitutes:"]
+    chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts.items()]
     return {
         "lines": [*chosen, *fit_lines(report)],
         "scores": report["scores"],

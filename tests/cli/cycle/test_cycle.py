@@ -71,8 +71,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
     fitted = (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns
     first = document("cycle", config)
     assert (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns == fitted
-    assert first["first_day"] == "2022-11-07"
-    assert first["trained"]
+    assert (first["first_day"], first["trained"]) == ("2022-11-07", True)
     assert first["account"] is None
     rows = read_list(Path(first["paths"]["prices.xlsx"]))
     assert len(rows) == 6 * 4
