@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .agents import Run, policy_from, train
     from .data import import_tables
     from .envs import Market, make_sb3_env, rollout
-    from .evaluation import evaluate
+    from .evaluation import evaluate, what_if
     from .fitting import fit
     from .pricing import Action, Guardrails, Policy, PriceLadder
     from .scenarios import MarketSpec, load_scenario
@@ -52,6 +52,7 @@ _HOMES = {
     "policy_from": "agents",
     "rollout": "envs",
     "train": "agents",
+    "what_if": "evaluation",
 }
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "policy_from",
     "rollout",
     "train",
+    "what_if",
 ]
 
 

@@ -39,6 +39,7 @@ _COMMANDS = {
     "price": "answer a price request from a bundle, offline",
     "answer": "answer a customer's question about a price, from a bundle",
     "prices": "write the price list of the recommended prices",
+    "what-if": "try prices: what they would sell and earn",
     "markdown": "plan prices that only fall and sell the stock by a date",
     "approve": "check the decisions in a price list, record them and make the list live",
     "serve": "answer price requests from a bundle over HTTP",
@@ -69,7 +70,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        return importlib.import_module(f".{cmd_name}", __name__).command
+        return importlib.import_module(f".{cmd_name.replace('-', '_')}", __name__).command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Without importing any command: `--help` needs none of their libraries.
@@ -104,7 +105,7 @@ def _silent_workers() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop("PYTHONWARNINGS")
+        os.environ.pop("PYTHONWARNINGS", None)
         os.environ |= {} if before is None else {"PYTHONWARNINGS": before}
 
 

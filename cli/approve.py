@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ._options import FILE, OUT, emit, json_option, public_key_option, say
+from ._options import FILE, OUT, emit, json_option, public_key_option, say, say_aside
 
 
 @click.command("approve")
@@ -38,9 +38,10 @@ def command(
     the live prices.
 
     LIST is a price list of `repricer prices` (.csv, .xlsx or .parquet) with edited columns from status on.
-    Every decision is checked against the price rules; a wrong row is named with the rule and the
-    price that would be allowed, and nothing is live unless all rows are right. The same list again
-    changes nothing.
+    Every decision is checked against the price rules. A price that leaves one is named with what that is expected to
+    cost, and stands; one that leaves a freeze, floor or ceiling that the shop set, the minimum margin or the minimum
+    advertised price is refused with the price that would be allowed, and nothing is live unless all rows are right.
+    The same list again changes nothing.
     """
     from ..serving import DecisionLog, load_bundle
     from ..serving.price_list.approval import check_decisions, decided_rows, make_live
@@ -50,16 +51,20 @@ def command(
     rules, name = load_bundle(bundle, public_key=public_key), price_list.name
     try:
         rows = decided_rows(name, read_list(price_list), by, rest)
-        check_decisions(name, rows, rules)
+        warnings = check_decisions(name, rows, rules)
     except ListError as error:
         for line in error.mistakes[:-1]:
             click.echo(f"repricer: {line}", err=True)
         raise ListError(error.mistakes[-1:]) from None
+    for line in warnings:
+        say_aside(f"warning: {line}")
     out = price_list.with_name("live.csv") if out is None else out
     with closing(DecisionLog(log)) as decisions:
         live = make_live(rows, rules, decisions, out)
     counts = Counter(row.status for row in live.rows)
-    facts = {"live": str(out), "rows": len(live.rows), "new": live.new} | dict(sorted(counts.items()))
+    facts = {"live": str(out), "rows": len(live.rows), "new": live.new, "warnings": warnings} | dict(
+        sorted(counts.items())
+    )
     if as_json:
         emit(facts)
         return

@@ -187,15 +187,15 @@ def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
 
 
 def _uplift_table(summary: dict[str, Any]) -> Table:
-    gains = ("number", "predicted", "realised", "lowest", "|error|", "covered", "of best gain", "share", "worst")
+    gains = ("number", "predicted", "realised", "lowest", "|error|", "covered", "of best", "share", "worst")
     table = figures_table(
         ["shops"],
         [*gains, "regular", "current", "loses", "no change", "CPU s"],
         title="predicted and realised gain",
-        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best gain: mean realised gain "
+        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best: mean realised gain "
         "over that of the best prices under the same bounds. Share: realised profit over theirs; regular, current: that of "
         "regular and of current prices. Loses: realised profit more than 1% below that of regular prices, below that of "
-        "current prices (by more than 1%). No change: current prices recommended.",
+        "current prices. No change: current prices recommended.",
     )
     rows = [("all", summary["all"])]
     for name, heading in (("elasticity", "elasticity"), ("outside_share", "outside share")):
@@ -218,7 +218,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['worst_share']:.1%}",
         f"{row['regular_share']:.1%}",
         f"{row['own_share']:.1%}",
-        f"{row['lose_to_regular']}, {row['lose_to_own']} ({row['far_below_own']})",
+        f"{row['lose_to_regular']}, {row['lose_to_own']}",
         str(row["refused"]),
         f"{row['cpu_seconds']:.0f}",
     )

@@ -52,23 +52,28 @@ def command(
     or run keeps the list; it is written again, without a comparison, as long as market, policies, draws, risk and seed
     are the same.
     """
+    from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
+    from ..serving.price_list.what_if_sheet import price_responses
 
     check_list_path("--out", out)
     if (Path(scenario) / "run.json").is_file():
         policies = (scenario, *policies)
     options: dict[str, Any] = {"draws": draws, "risk": risk, "seed": seed}
     chosen, found, notes = tuple(dict.fromkeys(policies)), {}, list[str]()
-    markets = _markets(scenario, zone)
+    markets = markets_of(scenario, zone)
     for label, (stores, market) in markets.items():
         found[label] = (stores, _list_of(label, stores, market, chosen, notes, **options))
     if notes:
         say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
     any_of_them = next(part for _, part in found.values())
-    write_list(
-        out, rows, currency=any_of_them.currency, notes=[line for _, part in found.values() for line in part.past]
-    )
+    responses = {}
+    if out.suffix.lower() == ".xlsx":
+        for label, (stores, part) in found.items():
+            responses |= price_responses(load_scenario(markets[label][1]), part.in_zone(stores))
+    past = [line for _, part in found.values() for line in part.past]
+    write_list(out, rows, currency=any_of_them.currency, notes=past, responses=responses)
     words = {label: part.recommended for label, (_, part) in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, any_of_them.unit)
@@ -139,7 +144,7 @@ def _compared(
     return KeptList.of(origin, found, proposed_rows(found, zone=zone, seed=seed))
 
 
-def _markets(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
+def markets_of(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
     """The stores and the folder of each market of the list, by a name for it."""
     from ..serving.price_list.rows import ALL_STORES
 

@@ -44,7 +44,7 @@ def import_tables(
     customers, a product that is not in the product table (if there is one), a sale that is
     cancelled on its own receipt. Some faults are corrected with a note: rows out of date order are
     sorted, a regular price that is missing or below the price paid is set to the price paid,
-    negative stock is set to 0. Customer ids become pseudonyms first of all.
+    negative stock is set to 0, a unit cost of 0 in the sales is unknown. Customer ids become pseudonyms first of all.
 
     Only columns of `SCHEMAS` and of the mapping are carried; those of customers that the mapping
     names or allows are traits. A file with obvious personal data is refused, see

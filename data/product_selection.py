@@ -144,15 +144,18 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
 def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series, log_price: pd.DataFrame) -> pd.Series:
     """Why a product that could be priced is not, by its id: what `_pick` does, told one by one."""
     here = category[candidates.index]
-    best = candidates["price"].groupby(here).transform(lambda price: price[candidates["units"][price.index].idxmax()])
+    best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
     near = candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)
     # Correlations with the chosen products of the same category that sell more.
-    line = pd.Series(False, candidates.index)
+    lines = list[str]()
     for product in candidates.index.difference(taken.index):
         rivals = taken.index[taken == here[product]]
         better = rivals[candidates["units"][rivals] >= candidates["units"][product]]
-        line[product] = (log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any()
-    found = np.select([~here.isin(taken), ~near, line], [_OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE], _BETTER)
+        if (log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any():
+            lines.append(product)
+    found = np.select(
+        [~here.isin(taken), ~near, here.index.isin(lines)], [_OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE], _BETTER
+    )
     return pd.Series(found, candidates.index).reindex(category.index)
 
 

@@ -14,6 +14,7 @@ from .off_policy.estimators import OffPolicy, estimate_from_log
 from .off_policy.price_log import LogRecorder, PriceLog, read_log
 from .policies import POLICY_NAMES, named_policy
 from .sales import SalesRecorder
+from .what_if import WhatIf, what_if
 
 __all__ = [
     "POLICY_NAMES",
@@ -32,6 +33,7 @@ __all__ = [
     "StressRow",
     "StressTable",
     "SurrogateTree",
+    "WhatIf",
     "Without",
     "Yardstick",
     "audit",
@@ -49,5 +51,6 @@ __all__ = [
     "stress_table",
     "surrogate_tree",
     "upper_bound",
+    "what_if",
     "yardstick",
 ]

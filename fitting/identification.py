@@ -19,8 +19,6 @@ from .demand import PROMOTION, FittedDemand
 from .demand.residuals import Residuals, Slope
 
 Array = NDArray[np.float64]
-# A posterior with more than this share of its prior's standard deviation has hardly moved from it.
-_HARDLY_MOVED = 0.85
 # The strength of a hidden cause is measured by what would leave this share of the elasticity.
 _SHARE_LEFT = 0.5
 
@@ -57,9 +55,8 @@ def identified(demand: FittedDemand, unlike: float) -> pd.DataFrame:
     A product's are not where its price never moved; where its units do not fall with its price,
     that is where the 90% interval of the likelihood without the prior holds zero or more, but not
     the posterior mean, which it borrows from the category, by the likelier model: prices follow
-    demand, or not, and it more likely answers unlike the others than with what it borrows; or where
-    its posterior is about as wide as the prior. A wide interval alone is no reason: the posterior
-    knows it, and so do the prices.
+    demand, or not, and it more likely answers unlike the others than with what it borrows. A wide interval alone is
+    no reason: the posterior knows it, and so do the prices.
 
     Args:
         unlike: Prior probability that a product answers unlike the others, see `Priors`.
@@ -74,9 +71,6 @@ def identified(demand: FittedDemand, unlike: float) -> pd.DataFrame:
     """
     reason = np.full(len(demand.products), None, dtype=object)
     for c, found in enumerate(demand.posteriors):
-        at = found.model.layout
-        prior = np.hypot(at.spread[at.category], at.spread[at.product])
-        spread = (found.draws[:, at.category] + found.draws[:, at.product]).std(axis=0)
         borrowed = demand.elasticity[:, demand.members(c)]
         likelier = demand.likeliest[c]
         answers = Residuals(likelier, found.model.data.effects)
@@ -85,12 +79,8 @@ def identified(demand: FittedDemand, unlike: float) -> pd.DataFrame:
         # With a response to regular prices of their own, deals that move nothing tell nothing of it.
         unmoved &= not likelier.model.layout.given.size
         reason[demand.members(c)] = np.select(
-            [np.isinf(answers.own_elasticity()[1]), unmoved, spread > _HARDLY_MOVED * prior],
-            [
-                "its price never moved",
-                "its units do not fall with its price",
-                "the posterior is about as wide as the prior",
-            ],
+            [np.isinf(answers.own_elasticity()[1]), unmoved],
+            ["its price never moved", "its units do not fall with its price"],
             None,  # type: ignore[arg-type]
         )
     return pd.DataFrame({"product": demand.products, "identified": [why is None for why in reason], "reason": reason})

@@ -236,9 +236,17 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         max_change=assumptions.largest_change(models.products),
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
+        bounds_from_sales=tuple(np.array(names)[~_own_bounds(models, rules)].tolist()),
         **rules.links(models.products, names),
         **{**rules.prices, **_grid(rules)},
     )
+
+
+def _own_bounds(models: ChargedPrices, rules: ShopRules) -> NDArray[np.bool_]:
+    """(N,) products of which a rule of the shop says what they may cost, or that their price stays."""
+    keys = ("floor", "ceiling", "lowest_price", "highest_price", "band", "rival_at_least", "rival_at_most")
+    set_by_shop = [~np.isnan(rules.values(key, models.products, np.nan).astype(float)) for key in keys]
+    return np.any([*set_by_shop, rules.values("frozen", models.products, False).astype(bool)], axis=0)
 
 
 def _history(models: FittedModels, names: tuple[str, ...]) -> HistorySection:

@@ -52,7 +52,7 @@ def _deals(demand: FittedDemand) -> dict[str, Array]:
     # Units bought more and less share a factor: weighted by how large each is.
     more, less = demand.deals[:, 1], demand.deals[:, 2]
     return {
-        "reference": np.stack([_factor(column) for column in demand.deals[:, 0].T], axis=1),
+        "reference_gain": demand.deals[:, 0] - demand.deals[:, 0].mean(axis=0),
         "reference_units": np.stack([_factor(column) for column in (more + less).T], axis=1),
     }
 

@@ -55,6 +55,8 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
     if logit and (spec.prices.max_discount > 0 or (spec.sizes["K"] == 1 and spec.guardrails.allowed_prices() is None)):
         return _Logit(spec)
     plain = sections_on(spec) <= {"regimes", "reference_price", "competitors", "shocks", "returns", "express"}
+    # Demand is not highest at the highest reference where prices below it count for less.
+    plain = plain and (spec.reference_price is None or bool((spec.reference_price.gain >= 0).all()))
     if plain and np.bincount(spec.category_index).max() == 1:
         return _Priced(spec)
     if spec.demand.family == "nested-logit" and sections_on(spec) <= {"capacity"}:
@@ -118,8 +120,7 @@ class _Priced(_Calendar):
     def __init__(self, spec: MarketSpec) -> None:
         super().__init__(spec)
         self.continuous = spec.prices.max_discount > 0 or spec.guardrails.allowed_prices() is None
-        stocks_up = spec.reference_price is not None and spec.reference_price.changes_units
-        self.convex = spec.demand.family in _CONVEX and not stocks_up
+        self.convex = spec.demand.family in _CONVEX and not spec.stocks_up
         self.stationary = is_stationary(spec)
         if self.continuous:
             self.price = np.geomspace(self.low, self.high, _MOST_PRICES)
@@ -279,7 +280,8 @@ class _Logit(_Calendar):
         fixed, slope, power = (rows[:, self.who] for rows in bent)
         level = level - fixed
         if spec.reference_price is not None:
-            gain, units = spec.reference_price.gain, spec.reference_price.units_gain
+            # A gain below zero is at its best where the price is at the reference.
+            gain, units = np.maximum(spec.reference_price.gain, 0.0), spec.reference_price.units_gain
             if spec.reference_price.scale == "log":
                 level = level + gain * np.log(self.reference) + units * np.log(self.low)
                 power = power + gain + units

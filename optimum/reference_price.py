@@ -153,7 +153,7 @@ def _is_linear_quadratic(spec: MarketSpec) -> bool:
     effect = spec.reference_price
     return (
         effect is not None
-        and not effect.changes_units
+        and not spec.stocks_up
         and effect.scale == "linear"
         and effect.gain[0] == effect.loss[0]
         and spec.demand.family == "linear"

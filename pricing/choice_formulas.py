@@ -51,6 +51,19 @@ def felt_price(price: Any, regular: Any, curvature: Any) -> Any:
     return price + curvature * (regular + regular * log(price / regular) - price)
 
 
+def gap_effect(price: Any, reference: Any, linear: bool, gain: Any, loss: Any) -> Any:
+    """What a price below its reference adds, one above takes: gain, loss per log point, or per currency if linear."""
+    gap = reference - price if linear else log(reference / price)
+    return where(gap > 0, gain, loss) * gap
+
+
+def gap_slope(price: Any, reference: Any, linear: bool, gain: Any, loss: Any) -> Any:
+    """What a fall of the price by one log point adds to the `gap_effect`; at the reference, the mean of both sides."""
+    gap = reference - price
+    side = where(gap > 0, gain, where(gap < 0, loss, (gain + loss) / 2))
+    return side * price if linear else side
+
+
 def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outside: Any = 1.0) -> ChoiceShares:
     """Multinomial-logit choice probabilities within each category (McFadden 1974).
 

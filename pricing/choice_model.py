@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import clip, detached, exp, like, log, where
-from .choice_formulas import choice_shares, elasticity_matrix, felt_price, members, nested_shares
+from .choice_formulas import choice_shares, elasticity_matrix, felt_price, gap_effect, gap_slope, members, nested_shares
 
 FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit")
 """How utility becomes a choice: see docs/market.md, `demand.family`."""
@@ -59,8 +59,7 @@ class ChoiceModel:
         linear_reference: whether the distance from the reference price is linear, not logarithmic.
         single: whether at most one customer comes per period and category.
         category: (N,) index of each product's category.
-        quality: (K, N) utility at a price of zero (of one, where the logarithm of
-            the price counts).
+        quality: (K, N) utility at a price of zero (of one, where the logarithm of the price counts).
         sensitivity: (K, N) utility lost per unit of currency.
         curvature, regular: (N,) how utility bends in the price, and the price at which it has that slope: see
             `felt_price`.
@@ -69,13 +68,11 @@ class ChoiceModel:
         season: (C, T) utility that a period adds to a category.
         path: (C, T) factor of the price sensitivity.
         share: (C, K) share of each segment among a category's customers.
-        gain, loss: (N,) utility per log point (or per currency) that the price is below, above
-            the reference price.
+        gain, loss: (N,) utility per log point (or per currency) that the price is below, above the reference price.
         units_gain, units_loss: (N,) log units that the buyers of a product take more per log point (or per currency)
             that its price is below, fewer that it is above the reference price.
         promotion: (K, N) utility that being on promotion adds.
-        lift: (K,) factor of a product's weight in the segment's recommendation slot: exp of the
-            utility it adds.
+        lift: (K,) factor of a product's weight in the segment's recommendation slot: exp of the utility it adds.
         rival_category: (R,) index of each rival offer's category.
         rival_quality, rival_sensitivity: (K, R) as of products.
         regime_utility, regime_sensitivity, regime_arrivals: (Z,) added to the season, factors of
@@ -172,8 +169,7 @@ class ChoiceModel:
             discount: (N, K) or (B, N, K) personal discounts, fractions of the list price.
             shown: (K,) index of the product in each segment's recommendation slot, -1 for none.
             promoted: (N,) whether a product is on promotion.
-            regime: index of the regime; None for the mean over the regimes that the period
-                may be in.
+            regime: index of the regime; None for the mean over the regimes that the period may be in.
             rival_price: (R,) currency per unit; the initial prices where left out.
             loyalty: (K,) factor of a segment's arrivals; 1 where left out.
             in_stock: (N,) whether a product can be bought; all where left out.
@@ -186,17 +182,16 @@ class ChoiceModel:
         units: Array = sum(group.units for group in model._groups(now, regime))
         if not _is_on(self.units_gain):
             return units
-        return units * exp(model._of_gap(now, model.units_gain, model.units_loss))[:, None]
+        of_gap = gap_effect(now.price, now.reference, self.linear_reference, model.units_gain, model.units_loss)
+        return units * exp(of_gap)[:, None]
 
     def elasticities(
         self, period: Periods, price: Array, *, reference: Array, by_segment: bool = False, **situation: Any
     ) -> Array:
-        """Own- and cross-price elasticities of mean units, in closed form: of the row's units to
-        the column's price.
+        """Own- and cross-price elasticities of mean units, in closed form: of the row's units to the column's price.
 
-        The reference price is held. Where the price equals the reference price, demand has a kink,
-        and the elasticity is the mean of its two sides. In the family `cheapest` only the own price
-        counts, while the order of the prices stays as it is.
+        The reference price is held. Where the price equals the reference price, demand has a kink, and the elasticity is
+        the mean of its two sides. In the family `cheapest` only the own price counts, while the order of the prices stays.
 
         Args:
             period: as in `units`.
@@ -212,8 +207,7 @@ class ChoiceModel:
         names = ("discount", "shown", "promoted", "rival_price", "loyalty", "in_stock")
         if unknown := set(situation) - set(names):
             raise TypeError(f"elasticities takes the arguments of units; got {sorted(unknown)[0]!r}; leave it out")
-        now = self._situation(period, price, reference, *map(situation.get, names))
-        model = self._in_library_of(price)
+        now, model = self._situation(period, price, reference, *map(situation.get, names)), self._in_library_of(price)
         groups = list(model._groups(now, regime))
         units: Array = sum(group.units for group in groups)
         nesting = self.nesting[self.product_nest] if _is_on(self.nesting) else 0.0
@@ -224,9 +218,9 @@ class ChoiceModel:
         moved = moved / where(units > 0, units, 1.0)[..., None]
         if not _is_on(self.units_gain):
             return moved
-        own = -model._per_log_price(now, model.units_gain, model.units_loss)
+        own = gap_slope(now.price, now.reference, self.linear_reference, model.units_gain, model.units_loss)
         own = where(units > 0, own[:, None] if by_segment else own, 0.0)
-        return moved + own[..., None] * like(moved, np.eye(len(self.category)))
+        return moved - own[..., None] * like(moved, np.eye(len(self.category)))
 
     def outside_weight(self, period: int, *, rival_price: Array | None = None, regime: int | None = None) -> Array:
         """(K, C) exp(utility) of leaving, which is 1, and of the rival offers together.
@@ -327,18 +321,9 @@ class ChoiceModel:
 
     def _reference_effect(self, now: _Situation) -> Array:
         """(B, N) utility from the distance between the reference price and the list price."""
-        return self._of_gap(now, self.gain, self.loss) if _is_on(self.gain) else 0.0 * now.price
-
-    def _of_gap(self, now: _Situation, gain: Array, loss: Array) -> Array:
-        """(B, N) effect of the distance between the reference price and the list price."""
-        gap = now.reference - now.price if self.linear_reference else log(now.reference / now.price)
-        return where(gap > 0, gain, loss) * gap
-
-    def _per_log_price(self, now: _Situation, gain: Array, loss: Array) -> Array:
-        """(B, N) what a fall of the price by one log point adds to that effect."""
-        gap = now.reference - now.price
-        side = where(gap > 0, gain, where(gap < 0, loss, (gain + loss) / 2))
-        return side * now.price if self.linear_reference else 0.0 * now.price + side
+        if not _is_on(self.gain):
+            return 0.0 * now.price
+        return gap_effect(now.price, now.reference, self.linear_reference, self.gain, self.loss)
 
     def _log_price_effect(self, now: _Situation, path: Array) -> Array:
         """(B, K, N) utility that a rise of the own price by one log point adds."""
@@ -348,7 +333,7 @@ class ChoiceModel:
             effect = effect - steep * self.curvature * (self.regular - now.paid)
         if not _is_on(self.gain):
             return effect
-        return effect - self._per_log_price(now, self.gain, self.loss)[:, None]
+        return effect - gap_slope(now.price, now.reference, self.linear_reference, self.gain, self.loss)[:, None]
 
     def _logit(
         self, now: _Situation, value: Array, effect: Array, customers: Array, season: Array, path: Array

@@ -81,7 +81,7 @@ def describe(spec: MarketDescription) -> dict[str, str]:
         "express": spec.express and _express(spec.express, period),
         "competitors": spec.competitors and _competitors(spec.competitors, spec),
         "promotion": spec.promotion and _promotion(spec.promotion, spec),
-        "reference price": spec.reference_price and _reference_price(spec.reference_price, period),
+        "reference price": spec.reference_price and _reference_price(spec.reference_price, spec),
         "recommendation": spec.recommendation and _recommendation(spec.recommendation),
         "loyalty": spec.loyalty and _loyalty(spec.loyalty),
         "strategic": spec.strategic and _strategic(spec.strategic),
@@ -277,14 +277,14 @@ def _promotion(promotion: sections.Promotion, spec: MarketDescription) -> str:
     return f"at most {_count(most, 'product')} at once; adds {_span(promotion.lift)} to utility{cost}"
 
 
-def _reference_price(reference: sections.ReferencePrice, period: str) -> str:
+def _reference_price(reference: sections.ReferencePrice, spec: MarketDescription) -> str:
     per = "log point" if reference.scale == "log" else "unit of currency"
     units = ""
-    if reference.changes_units:
+    if spec.stocks_up:
         gain, loss = _span(reference.units_gain), _span(reference.units_loss)
-        units = f"; of what is bought, the logarithm of the units rises by {gain}, and falls by {loss}"
+        units = f"; those who buy take {gain} log units more below it, {loss} fewer above"
     return (
-        f"memory {_percent(reference.memory)} per {period}; a {per} below the reference price adds "
+        f"memory {_percent(reference.memory)} per {spec.market.period}; a {per} below the reference price adds "
         f"{_span(reference.gain)} to utility, one above it takes {_span(reference.loss)}{units}"
     )
 

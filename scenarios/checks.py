@@ -187,9 +187,11 @@ def _check_posterior(spec: MarketDescription) -> None:
         ("recommendation", "recommendation"),
         ("promotion", "promotion"),
         ("reference", "reference_price"),
+        ("reference_gain", "reference_price"),
         ("reference_units", "reference_price"),
     ):
-        if getattr(spec, section) is None and (getattr(spec.posterior, key) != 1).any():
+        neutral = 0 if key == "reference_gain" else 1
+        if getattr(spec, section) is None and (getattr(spec.posterior, key) != neutral).any():
             raise ScenarioError(
                 f"posterior.{key} must be left out where there is no section [{section}]; got factors; remove one"
             )
@@ -214,6 +216,11 @@ def _check_arrivals(spec: MarketDescription) -> None:
         )
     if spec.arrivals.process == "poisson":
         return
+    if spec.stocks_up:
+        raise ScenarioError(
+            "reference_price.units_gain and units_loss must be 0 where arrivals.process = 'single', as each customer buys "
+            "one unit; got others; use process = 'poisson'"
+        )
     busiest = 1.0 if spec.regimes is None else spec.regimes.arrivals.max()
     if spec.arrivals.rate.max() * busiest > 1:
         raise ScenarioError(
@@ -226,7 +233,7 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
     """Parts that a demand family or an arrival process rules out, with condition and fix."""
     excluded = {}
     if process == "single":
-        for part in ("overdispersion", "loyalty", "strategic", "shocks", "stocking_up"):
+        for part in ("overdispersion", "loyalty", "strategic", "shocks"):
             excluded[part] = ("where arrivals.process = 'single'", "use process = 'poisson'")
     alone = () if family == "mnl" else ("strategic", "recommendation") if family == "cheapest" else _TOGETHER
     for part in alone:
@@ -235,14 +242,10 @@ def excluded_parts(family: str, process: str) -> dict[str, tuple[str, str]]:
 
 
 def _check_excluded(spec: MarketDescription) -> None:
-    reference = spec.reference_price
-    keys = {
-        "overdispersion": ("arrivals.overdispersion", spec.arrivals.overdispersion.any()),
-        "stocking_up": ("reference_price.units_gain and units_loss", reference is not None and reference.changes_units),
-    }
     for part, (where, fix) in excluded_parts(spec.demand.family, spec.arrivals.process).items():
-        key, given = keys[part] if part in keys else (part, getattr(spec, part) is not None)
-        if given:
+        spread = part == "overdispersion"
+        if spec.arrivals.overdispersion.any() if spread else getattr(spec, part) is not None:
+            key = f"arrivals.{part}" if spread else part
             raise ScenarioError(f"{key} must be left out {where}; got both; {fix}")
 
 
@@ -342,8 +345,9 @@ def _check_prices(spec: MarketDescription) -> None:
     floor, ceiling = spec.prices.floor, spec.prices.ceiling
     if floor is not None and ceiling is not None:
         _in_order("prices.floor", floor, "prices.ceiling", ceiling, spec.products.names)
-    for name in spec.prices.frozen:
-        _is_product("prices.frozen", name, spec)
+    for key in ("frozen", "bounds_from_sales"):
+        for name in getattr(spec.prices, key):
+            _is_product(f"prices.{key}", name, spec)
     for line in spec.prices.line_order:
         for name in line:
             _is_product("prices.line_order", name, spec)

@@ -30,7 +30,7 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
     demand, rivals, regimes = spec.demand, spec.competitors, spec.regimes
     reference, promotion, slots, strategic = spec.reference_price, spec.promotion, spec.recommendation, spec.strategic
     no_pairs, bent = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
-    stocked = None if reference is None or not reference.changes_units else reference
+    stocked = reference if spec.stocks_up else None
     arrays = {
         "quality": demand.quality,
         "sensitivity": demand.price_sensitivity,

@@ -124,6 +124,12 @@ class MarketDescription:
         return np.empty(0) if rivals is None else np.clip(rivals.regular_price, rivals.floor, rivals.ceiling)
 
     @property
+    def stocks_up(self) -> bool:
+        """Whether a price below or above the reference changes how many units those who buy take."""
+        reference = self.reference_price
+        return reference is not None and bool(np.any(reference.units_gain) or np.any(reference.units_loss))
+
+    @property
     def shown_by_recommender(self) -> NDArray[np.intp]:
         """(K,) product that the recommender by itself shows to a segment while all are in stock, -1 for none."""
         slots = self.recommendation

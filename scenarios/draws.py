@@ -57,6 +57,7 @@ def drawn_sections(spec: MarketDescription, m: int) -> dict[str, Any]:
             for prefix, factor in (("", posterior.reference), ("units_", posterior.reference_units))
             for key in ("gain", "loss")
         }
+        changes["reference_price"]["gain"] = changes["reference_price"]["gain"] + posterior.reference_gain[m]
     for values in changes.values():
         for numbers in values.values():
             numbers.setflags(write=False)

@@ -58,6 +58,10 @@ class Prices:
         "length of the window in periods, the current one included", low=2, high=1e3, optional=True
     )
     frozen: tuple[str, ...] = value("products whose price must not change", default=())
+    bounds_from_sales: tuple[str, ...] = value(
+        "products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person may leave them",
+        default=(),
+    )
     line_order: tuple[tuple[str, ...], ...] = value(
         "lists of products, small to large, along which list prices must not fall", default=()
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,7 +125,7 @@ def sample_catalogue(
         seed: Selects the shop.
         segments: K, the number of customer segments.
         parts: What is switched on: names of `PARTS` (the optional sections, and season,
-            overdispersion, discounts, stocking_up), or "all". Parts that the family or the process rules out are
+            overdispersion, discounts), or "all". Parts that the family or the process rules out are
             left out.
         family: Choice model, as `demand.family`.
         process: Arrival process, as `arrivals.process`.
@@ -156,11 +155,7 @@ def sample_catalogue(
         if name in chosen
     }
     plain = chosen == DEFAULT_PARTS and (segments, family, process, periods) == (2, "mnl", "poisson", 52)
-    inside = {key: drawn.pop(key, {}) for key in ("season", "overdispersion", "discounts", "stocking_up")}
-    if "reference_price" in drawn:
-        per = shop.price if drawn["reference_price"].scale == "linear" else 1.0
-        units = {key: values / per for key, values in inside["stocking_up"].items()}
-        drawn["reference_price"] = replace(drawn["reference_price"], **units)
+    inside = {key: drawn.pop(key, {}) for key in ("season", "overdispersion", "discounts")}
     share = generator.dirichlet(np.full(segments, 4.0), shop.categories)
     return MarketSpec(
         name=f"catalogue:{products}:{seed}" + (f":{assortment}" if assortment else "") + ("" if plain else ":custom"),
@@ -329,10 +324,6 @@ def _reference_price(shop: _Shop, generator: Generator) -> ReferencePrice:
     )
 
 
-def _stocking_up(shop: _Shop, generator: Generator) -> dict[str, Array]:
-    return {key: generator.uniform(0, 1.5, shop.products) for key in ("units_gain", "units_loss")}
-
-
 def _recommendation(shop: _Shop, generator: Generator) -> RecommendationSection:
     shape = (shop.segments, shop.products)
     return RecommendationSection(
@@ -403,5 +394,4 @@ PARTS: dict[str, Callable[[_Shop, Generator], Any]] = {
     "shocks": _shocks,
     "returns": _returns,
     "history": _history,
-    "stocking_up": _stocking_up,
 }

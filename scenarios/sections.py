@@ -1,7 +1,7 @@
 """The sections of a market description: one class per table of the scenario file.
 
-Shapes: T periods, C categories, J nests, N products, K segments, R competing offers, Z regimes, M
-posterior draws, G price gaps, B periods before the first. A field's metadata declares its shape (a scalar or a shorter row is broadcast
+Shapes: T periods, C categories, J nests, N products, K segments, R competing offers, Z regimes, M posterior draws, G
+price gaps, B periods before the first. A field's metadata declares its shape (a scalar or a shorter row is broadcast
 to it), bounds and meaning once, for the loader, the error messages and the documentation.
 """
 
@@ -186,32 +186,23 @@ class Promotion:
 class ReferencePrice:
     """The reference price r that customers remember: r' = memory * r + (1 - memory) * price.
 
-    Utility changes with log(r / price), or with r - price on the linear scale. With units_gain and units_loss, so does
-    the number of units that the buyers of a product take, which changes nobody's choice: they stock up at a low price,
-    and buy less while they use it up.
+    Utility changes with log(r / price), or with r - price on the linear scale. With units_gain and units_loss, so do
+    the units that those who buy take, and nobody's choice: they stock up at a low price, and buy less afterwards.
     """
 
     memory: float = scalar("weight of the old reference price", low=0, high=1)
     gain: Array = array(
-        "N", "utility per log point (or unit of currency) that the price is below the reference", low=0, high=1e3
+        "N",
+        "utility per log point (or unit of currency) that the price is below the reference, beyond that of the price itself",
+        low=-1e3,
+        high=1e3,
     )
     loss: Array = array("N", "utility lost per log point (or unit of currency) above it", low=0, high=1e3)
     units_gain: Array = array(
-        "N",
-        "log units bought more per log point (or unit of currency) that the price is below the reference",
-        low=0,
-        high=100,
-        default=0.0,
+        "N", "log units bought more per log point (or unit of currency) below it", low=0, high=100, default=0.0
     )
-    units_loss: Array = array(
-        "N", "log units bought less per log point (or unit of currency) above it", low=0, high=100, default=0.0
-    )
+    units_loss: Array = array("N", "log units bought less for the same above it", low=0, high=100, default=0.0)
     scale: str = choice("scale of the difference between price and reference", "log", "linear", default="log")
-
-    @property
-    def changes_units(self) -> bool:
-        """Whether a price below or above the reference changes the units bought beyond the choice."""
-        return bool(np.any(self.units_gain) or np.any(self.units_loss))
 
 
 @dataclass(frozen=True)
@@ -312,6 +303,9 @@ class Posterior:
     promotion: Array = array("MN", "factor on promotion.lift", low=0, high=1e3, default=1.0, single=True)
     reference: Array = array(
         "MN", "factor on reference_price.gain and reference_price.loss", low=0, high=1e3, default=1.0, single=True
+    )
+    reference_gain: Array = array(
+        "MN", "utility added to reference_price.gain", low=-1e3, high=1e3, default=0.0, single=True
     )
     reference_units: Array = array(
         "MN", "factor on reference_price.units_gain and units_loss", low=0, high=1e3, default=1.0, single=True

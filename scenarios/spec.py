@@ -91,6 +91,9 @@ class MarketSpec(MarketDescription):
                 endings=prices.price_endings,
                 minimum_advertised_price=prices.minimum_advertised_price,
                 frozen=np.isin(self.products.names, prices.frozen) if prices.frozen else None,
+                bounds_from_sales=np.isin(self.products.names, prices.bounds_from_sales)
+                if prices.bounds_from_sales
+                else None,
                 max_changes=prices.max_changes,
                 change_window_periods=prices.change_window_periods,
                 lines=tuple(tuple(number[name] for name in line) for line in prices.line_order),

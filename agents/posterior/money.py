@@ -276,7 +276,7 @@ class PosteriorMoney:
                 mean = (share * margin) @ np.eye(self._count)[c]
                 more = self._units_factor(block, everything, path)
                 gradient += (units * (more * self._keeps * path.slope)[:, :, None]).sum(axis=(0, 1, 2))
-                if self._stocks_up:
+                if self._spec.stocks_up:
                     rate = self._of_away(block.units_gain, block.units_loss, path, self._away_slope(path))
                     gradient += (units * margin * rate[:, :, None]).sum(axis=(0, 1, 2))
                 gradient += (units * self._effect(block, path) * (margin - mean[..., c])).sum(axis=(0, 1, 2))
@@ -361,13 +361,9 @@ class PosteriorMoney:
 
     def _units_factor(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
         """(M, S, J), or a one, the factor on the units that the buyers take."""
-        if not self._stocks_up:
+        if not self._spec.stocks_up:
             return np.ones((1, 1, 1))
         return np.exp(self._of_away(draws.units_gain[:, index], draws.units_loss[:, index], path, self._away(path)))
-
-    @property
-    def _stocks_up(self) -> bool:
-        return self._spec.reference_price is not None and self._spec.reference_price.changes_units
 
     @property
     def _linear(self) -> bool:
@@ -378,7 +374,7 @@ class PosteriorMoney:
         keeps = self._keeps[index]
         fixed = self._now.saved[:, index] - self._handling[index]
         margin = keeps * (path.price - draws.cost[:, None, index]) + fixed
-        return self._units_factor(draws, index, path) * margin if self._stocks_up else margin
+        return self._units_factor(draws, index, path) * margin if self._spec.stocks_up else margin
 
     def _customers(self, draws: Draws, only: slice = slice(None)) -> Array:
         """(M, S, K, C) mean customers, weighted by probability and discount; `only` some of the categories."""

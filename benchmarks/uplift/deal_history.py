@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from .families import autoregression
 from .history import History
@@ -58,42 +59,41 @@ def draw_deal_history(parameters: Parameters, seed: int, weeks: int, whole: int,
     # Where customers mind prices, the chain charges less: prices differ between zones with what they do to sales.
     chosen = np.clip(_LEVEL * np.log(sensitivity) + random.normal(0, 0.015, zones)[zone], -_LARGEST, _LARGEST)
     base = parameters.regular * np.exp(chosen * (zones > 1))[:, None]
-    supply = _moves((weeks, 1, parameters.outside.size), _CATEGORY_MOVE, 1, random)[..., parameters.category]
-    moved = _moves((weeks, 1, products), _MOVE, 1, random)
-    own = _moves((weeks, zones, products), _ZONE_MOVE, 1, random)[:, zone] if zones > 1 else 0.0
+    supply = _moves((weeks, 1, parameters.outside.size), _CATEGORY_MOVE, random)[..., parameters.category]
+    moved = _moves((weeks, 1, products), _MOVE, random)
+    own = _moves((weeks, zones, products), _ZONE_MOVE, random)[:, zone] if zones > 1 else 0.0
     steps = np.concatenate([supply + moved + own, np.zeros((whole - weeks, zone.size, products))])
     listed = np.round(base * np.exp(np.cumsum(steps, axis=0)), 2)
     cost = np.concatenate([(supply + 0.5 * moved)[:, 0], np.zeros((whole - weeks, products))])
     calendar, shown = _calendar(products, random)
-    depth, display = (np.tile(part, (whole // YEAR + 1, 1))[:whole] for part in (calendar, shown))
+    years = (whole // YEAR + 1, 1)
     return DealHistory(
         level=level,
         store_price=np.ones(zone.size),
         listed=listed,
-        prices=np.round(listed * (1 - depth[:, None]), 2),
+        prices=np.round(listed * (1 - np.tile(calendar, years)[:whole, None]), 2),
         unit_cost=np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2),
-        display=display,
+        display=np.tile(shown, years)[:whole],
         shock=autoregression(_PERSISTENCE, _SHOCK, (whole, products), random),
         following=np.zeros((whole, products)),
         base=base,
         sensitivity=sensitivity,
-        depth=depth,
+        depth=np.tile(calendar, years)[:whole],
         funding=float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0,
         planned=seed // 2 % 2 == 0,
     )
 
 
-def _moves(shape: tuple[int, int, int], size: tuple[float, float], yearly: int, random: Generator) -> Array:
-    """(weeks, …) changes of a log price: so many a year, each in a week of its own."""
+def _moves(shape: tuple[int, int, int], size: tuple[float, float], random: Generator) -> Array:
+    """(weeks, …) changes of a log price: one a year, in a week of its own."""
     moves = np.zeros(shape)
     for start in range(0, shape[0], YEAR):
-        for _ in range(yearly):
-            when = random.integers(start, min(start + YEAR, shape[0]), (1, *shape[1:]))
-            np.put_along_axis(moves, when, random.normal(*size, when.shape), axis=0)
+        when = random.integers(start, min(start + YEAR, shape[0]), (1, *shape[1:]))
+        np.put_along_axis(moves, when, random.normal(*size, when.shape), axis=0)
     return moves
 
 
-def _calendar(products: int, random: Generator) -> tuple[Array, np.ndarray]:
+def _calendar(products: int, random: Generator) -> tuple[Array, NDArray[np.bool_]]:
     """(52, N) depth of each product's deals in the weeks of a year, and whether a feature comes with them."""
     depth, shown = np.zeros((YEAR, products)), np.zeros((YEAR, products), dtype=bool)
     for product in range(products):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from .deal_history import DealHistory
@@ -82,15 +83,10 @@ class DealTruth(Truth):
 
     def category_units(self, number: int, path: Array, first: int) -> Array:
         """(…, T, n) expected units of a category's products."""
-        return self._units(number, path, self._regular(number, path, first), first)
-
-    def _units(self, number: int, path: Array, regular: Array, first: int) -> Array:
         assert self.stocking_up is not None, "households stock up"
-        own, depth, weeks = (
-            self.parameters.category == number,
-            1 - path / regular,
-            np.arange(first, first + path.shape[-2]),
-        )
+        own, weeks = self.parameters.category == number, np.arange(first, first + path.shape[-2])
+        regular = regular_prices(path, self.listed[first - LONGEST : first, own])
+        depth = 1 - path / regular
         feature = self._feature(number, weeks) * np.clip(depth / NOTICED, 0, 1)
         wanted, deal = np.zeros_like(path), worn(-np.log1p(-depth), self._left(number, first)[0])[0]
         # The stores of a zone have the same prices and customers.
@@ -98,24 +94,18 @@ class DealTruth(Truth):
         for store, level in zip(zones, np.bincount(members, self.history.level), strict=True):
             factor = self.history.listed[first, store, own] / self.listed[first, own] / self.deals.base[store, own]
             wanted += level * self.responses[number].bought(
-                np.log(regular * factor), deal, feature, self.deals.sensitivity[store]
+                np.log(regular * factor), deal, feature, float(self.deals.sensitivity[store])
             )
         wanted *= self.parameters.arrivals[number] * self.traffic[weeks, number][:, None]
         return self.stocking_up.units(wanted, depth, self._left(number, first)[1])[0]
 
-    def realised(
-        self, prices: Array, *, first: int | None = None, horizon: int = 12, objective: str = "profit"
-    ) -> float:
-        path = np.asarray(prices, dtype=np.float64)
-        path = np.repeat(path[None], horizon, axis=0) if path.ndim == 1 else path
-        first = self.weeks if first is None else first
-        numbers = range(len(self.responses))
-        return float(
-            sum(
-                self._earned(number, path[:, self.parameters.category == number], first, objective)
-                for number in numbers
-            )
-        )
+    def margin(self, path: Array, first: int, objective: str, own: NDArray[np.bool_] | slice = slice(None)) -> Array:
+        """(…, T, n) profit or revenue per unit of some products, with what suppliers pay."""
+        if objective == "revenue":
+            return path
+        regular = regular_prices(path, self.listed[first - LONGEST : first, own])
+        funded = np.minimum(regular - path, regular * self.deals.depth[first : first + path.shape[-2], own])
+        return path - self.unit_cost[own] + self.deals.funding * funded
 
     def optimum(
         self,
@@ -142,26 +132,14 @@ class DealTruth(Truth):
         best = np.empty((horizon, low.size))
         for number in range(len(self.responses)):
             own = self.parameters.category == number
-            best[:, own] = best_path(
-                lambda batch, number=number: self._earned(number, batch, first, objective),
-                self.listed[first, own],
-                self.deals.depth[first : first + horizon, own],
-                low[own],
-                high[own],
-                calendar=calendar,
-            )
+
+            def earned(batch: Array, number: int = number, own: NDArray[np.bool_] = own) -> Array:
+                margin = self.margin(batch, first, objective, own)
+                return (margin * self.category_units(number, batch, first)).sum(axis=(-2, -1))
+
+            depth = self.deals.depth[first : first + horizon, own]
+            best[:, own] = best_path(earned, self.listed[first, own], depth, low[own], high[own], calendar=calendar)
         return best
-
-    def _earned(self, number: int, path: Array, first: int, objective: str) -> Array:
-        """(…) expected profit or revenue of a category."""
-        own, margin, regular = self.parameters.category == number, path, self._regular(number, path, first)
-        if objective == "profit":
-            funded = np.minimum(regular - path, regular * self.deals.depth[first : first + path.shape[-2], own])
-            margin = path - self.unit_cost[own] + self.deals.funding * funded
-        return (margin * self._units(number, path, regular, first)).sum(axis=(-2, -1))
-
-    def _regular(self, number: int, path: Array, first: int) -> Array:
-        return regular_prices(path, self.listed[first - LONGEST : first, self.parameters.category == number])
 
     def _feature(self, number: int, weeks: np.ndarray) -> Array:
         own = self.parameters.category == number

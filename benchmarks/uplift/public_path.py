@@ -11,6 +11,7 @@ from ...data import Tables, import_tables
 from ...fitting import Assumptions, fit
 from ...forecasting import candidates
 from ...scenarios import MarketSpec
+from .families import DEALS
 from .settings import StudySettings
 from .shop import Shop
 
@@ -27,7 +28,6 @@ class Fitted:
     """
 
     spec: MarketSpec
-    report: dict[str, Any]
     seconds: dict[str, float]
 
 
@@ -51,7 +51,8 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
         table = getattr(tables, name)
         if table is not None:
             paths[name] = folder / f"{name}.csv"
-            table.to_csv(paths[name], index=False)
+            unknown = ["regular_price"] if shop.family in DEALS and name == "sales" else []
+            table.drop(columns=unknown).to_csv(paths[name], index=False)
     return paths
 
 
@@ -74,7 +75,7 @@ def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> Fit
         seed=seed,
         forecaster=candidates(seed=seed).get(settings.forecaster),
     )
-    return Fitted(fitted.spec, fitted.report, {"import": between - started, "fit": time.process_time() - between})
+    return Fitted(fitted.spec, {"import": between - started, "fit": time.process_time() - between})
 
 
 def _assumptions(bounds: str) -> Assumptions:

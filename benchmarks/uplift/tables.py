@@ -96,7 +96,9 @@ def _sales(truth: Truth, units: Array, random: Generator) -> pd.DataFrame:
     if truth.family == "endogenous":
         columns["unit_cost"] = truth.history.unit_cost[week, product]
     if isinstance(truth, DealTruth):
-        reduction = columns.pop("regular_price") - columns["price_paid"]
+        reduction = columns["regular_price"] - columns["price_paid"]
+        # As `import_tables` does for files without regular prices.
+        columns["regular_price"] = columns["price_paid"]
         if truth.deals.funding:
             columns["unit_cost"] = np.round(truth.history.unit_cost[week, product] - truth.deals.funding * reduction, 2)
     if units.shape[1] > 1:

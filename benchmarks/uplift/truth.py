@@ -123,8 +123,14 @@ class Truth:
             horizon: T, if prices has one axis.
             objective: "profit" or "revenue".
         """
-        margin = prices - self.unit_cost if objective == "profit" else np.asarray(prices)
-        return float((margin * self.units(prices, first, horizon)).sum())
+        path = np.asarray(prices, dtype=np.float64)
+        path = np.repeat(path[None], horizon, axis=0) if path.ndim == 1 else path
+        first = self.weeks if first is None else first
+        return float((self.margin(path, first, objective) * self.units(path, first)).sum())
+
+    def margin(self, path: Array, first: int, objective: str) -> Array:
+        """(…, T, N) profit or revenue per unit at prices of the weeks from the first on."""
+        return path - self.unit_cost if objective == "profit" else path
 
     def optimum(
         self, low: Array, high: Array, *, first: int | None = None, horizon: int = _HORIZON, objective: str = "profit"

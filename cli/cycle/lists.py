@@ -32,13 +32,16 @@ def write_lists(
     from ...serving.price_list.files import write_list
     from ...serving.price_list.kept import KeptList, keep, origin_of
     from ...serving.price_list.proposal import proposed_rows
+    from ...serving.price_list.what_if_sheet import price_responses
     from ..prices import list_line, summary
 
     seed, risk = cycle.config.shop.seed, cycle.config.train.risk
     rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
+    spec = found.compared.spec
     kept = KeptList.of(origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed), found, rows)
+    responses = price_responses(spec, rows)
     for name in LISTS:
-        write_list(folder / name, rows, currency=found.compared.spec.market.currency, notes=kept.past)
+        write_list(folder / name, rows, currency=spec.market.currency, notes=kept.past, responses=responses)
     keep(keeper, kept)
     listed = f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
     return rows, [*kept.past, listed]

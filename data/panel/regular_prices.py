@@ -10,8 +10,9 @@ from ..weeks import WEEK
 Array = NDArray[np.float64]
 # Weeks before and after that a price is compared with, and the weeks that a lower price must last to be the regular one.
 _AROUND, _SETTLED = 13, 8
-# A price this close below the envelope is not reduced; where fewer prices than this share are not, none is regular.
-_CLOSE, _LEAST_SHARE = 0.02, 0.2
+# A price this close below the envelope is not reduced; where fewer prices than this share are not, none is
+# regular (the third of Kehoe and Midrigan 2015, Journal of Monetary Economics 75).
+_CLOSE, _LEAST_SHARE = 0.02, 1 / 3
 # What only rounding tells apart.
 _ROUNDING = 1e-6
 

@@ -14,7 +14,7 @@ from ..jit.callbacks import call_back
 from ..jit.math import exponential, inlined, lean, logarithm, multiply_add
 from .cheapest import choose_cheapest
 from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, LINEAR, MNL, NESTED
-from .felt_price import feel, feel_rivals
+from .felt_price import add_reference_effect, feel, feel_rivals, units_factor
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -49,31 +49,6 @@ def product_season(category, quality_path, period, season, effect):
     for n in range(quality_path.shape[0]):
         for e in range(period.size):
             effect[n, e] += quality_path[n, period[e]]
-
-
-@lean
-def add_reference_effect(linear, gain, loss, price, reference, effect):
-    """Add the reference-price effect to the utility, (N, E); gain, loss: (N,)."""
-    for n in range(price.shape[0]):
-        up, down = gain[n], loss[n]
-        if linear:
-            for e in range(price.shape[1]):
-                gap = reference[n, e] - price[n, e]
-                effect[n, e] += up * gap if gap > _ZERO else down * gap
-        else:
-            for e in range(price.shape[1]):
-                gap = logarithm(reference[n, e] / price[n, e])
-                effect[n, e] += up * gap if gap > _ZERO else down * gap
-
-
-@lean
-def units_factor(p, price, reference, out):
-    """Fill (N, E) with the factor on the units of those who buy a product at a price below or above the reference."""
-    out[:] = _ZERO
-    add_reference_effect(p.linear_reference, p.units_gain, p.units_loss, price, reference, out)
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = exponential(out[n, e])
 
 
 @lean

@@ -19,7 +19,6 @@ import numpy as np
 from ..jit.math import compiled, inlined
 from .demand_arrays import MNL, NESTED
 from .demand_kernels import (
-    add_reference_effect,
     lift_shown,
     logit_weights,
     nest_total,
@@ -27,10 +26,9 @@ from .demand_kernels import (
     nested_weights,
     product_season,
     segment_arrivals,
-    units_factor,
     weigh_rest,
 )
-from .felt_price import feel
+from .felt_price import add_reference_effect, feel, units_factor
 
 _ZERO = np.float32(0)
 
@@ -51,8 +49,7 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         charge: (N, E), added to.
         baseline: (N, E), added to.
     """
-    # In other families a category has one product and so no others; `cheapest` has no closed form
-    # and no charges.
+    # In other families a category has one product and so no others; `cheapest` has no closed form and no charges.
     if p.family != MNL and p.family != NESTED:
         return
     base, margin = np.empty_like(now.price), np.empty_like(now.price)
@@ -65,7 +62,6 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
     if p.gain.size:
         add_reference_effect(p.linear_reference, p.gain, p.loss, felt, now.reference, effect)
     if p.units_gain.size:
-        # Who buys more units brings more money: the factor is one on the margin.
         units_factor(p, now.price, now.reference, more)
         units_factor(p, felt, now.reference, credit_more)
     feel(p, felt, choice.path, felt)
@@ -80,7 +76,7 @@ def charge_products(p, money, profit, now, choice, credit_price, runner_up, next
         else:
             logit_weights(p.category, p.quality[k], p.sensitivity[k], *usual, total[:0])
         for n in range(felt.shape[0]):
-            # Costs count only if profit is the objective.
+            # Costs count only if profit is the objective; the money of a purchase is that of all its units.
             cost = money.unit_cost[n] if profit else _ZERO
             for e in range(felt.shape[1]):
                 credit_margin[n, e] = (credit_price[n] - cost) * credit_more[n, e]

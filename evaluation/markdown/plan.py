@@ -174,14 +174,17 @@ def _season(
     if not items:
         raise ValueError("stock must have a row for each product to mark down; got none; add them")
     names = ("initial_units", "order_up_to_units", "max_order_units", "salvage_value")
-    section = {name: getattr(spec.stock, name).copy() for name in names}
+    section, floor = {name: getattr(spec.stock, name).copy() for name in names}, spec.price_bounds[0].copy()
     for item in items:
+        floor[item.product] = min(floor[item.product], item.lowest_price)
         # What is left over is counted beside the market's revenue, not in it.
         values = (item.on_hand, 0, 0, 0)
         for name, value in zip(names, values, strict=True):
             section[name][item.product] = value
     season = periods_of(spec, first, last - first + 1)
-    return season.with_changes(stock=section | {"season_periods": None}, market={"ending": "terminated"}), items
+    return season.with_changes(
+        stock=section | {"season_periods": None}, market={"ending": "terminated"}, prices={"floor": floor}
+    ), items
 
 
 def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> Array:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...pricing.price_rules.overrides import firm_bounds
 from ...scenarios import MarketSpec
 
 _CLOSE = 1e-6
@@ -185,9 +186,12 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, changes: int, salvage: floa
     for name in ("changes", "sold"):
         if (getattr(row, name) or 0) < 0:
             raise ValueError(f"stock: {name} {what} a whole number from 0; got {getattr(row, name)}; fix it")
-    least = float(rules.low[n])
+    usual = float(rules.low[n])
+    soft = rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
+    # A floor that comes from the sales is no reason to refuse a manager's price.
+    least = float(firm_bounds(rules)[0][n]) if soft else usual
     now = float(f"{rules.nearest(spec.products.regular_price)[n]:.7g}") if row.price is None else row.price
-    lowest = least if row.lowest_price is None else row.lowest_price
+    lowest = min(usual, now) if row.lowest_price is None else row.lowest_price
     if now < least * (1 - _CLOSE):
         raise ValueError(
             f"stock: price {what} at least {least:g}, the lowest that the price rules allow; got {now:g}; "

@@ -102,7 +102,7 @@ def candidate_models(
         name, chance = "prices follow what costs do not explain", (1 - deals) * by_costs
         found.append(CandidateModel(name, chance, data(0.0, by_cost=True), costs=True))
     if deals:
-        own = replace(data(0.0), years=np.empty(0), given=_given(grids, here, lasting, priors, draws, seed))
+        own = replace(data(1.0), years=np.empty(0), given=_given(grids, here, lasting, priors, draws, seed))
         own, moves = _with_regular_moves(own, suspects, here, priors)
         for memory in MEMORIES:
             remembered = RememberedPrice(memory ** (1 / own.per_week))
@@ -112,6 +112,8 @@ def candidate_models(
                     name=f"regular prices and deals, memory {memory:g}",
                     prior=deals / len(MEMORIES),
                     data=_with_deals(own, gap, priors),
+                    # Regular prices move little: over such moves elasticities are taken to stay the same.
+                    curvature=1.0,
                     suspects=moves,
                     deals=_DEAL_EFFECTS + len(here),
                     remembered=remembered,
@@ -169,8 +171,8 @@ def _given(
 def _with_deals(data: CategoryData, gap: Array, priors: Priors) -> CategoryData:
     """A category's sales with the effects of deals.
 
-    A price below what customers remember draws buyers from other products, and makes those who buy buy more, by its
-    depth and by being a deal at all; above it, they buy less. What they buy more differs by product.
+    A price below what customers remember draws buyers from other products, of each product in its own way, and makes
+    those who buy buy more, by its depth and by being a deal at all; above it, they buy less.
 
     Args:
         gap: (G, W, J) log(reference / price).
@@ -178,7 +180,9 @@ def _with_deals(data: CategoryData, gap: Array, priors: Priors) -> CategoryData:
     below, above = np.maximum(gap, 0.0), np.minimum(gap, 0.0)
     single = np.eye(below.shape[-1])[:, None, None] * below
     effects = np.concatenate([np.stack([below, below, above, (gap > _ON_DEAL).astype(np.float64)]), single])
-    mean = [priors.deal, priors.deal_units, priors.dip, 0.0]
+    # A price below the reference already draws buyers as a lasting one would.
+    lasting = float(np.exp(data.given["category"]).mean())
+    mean = [priors.deal - lasting, priors.deal_units, priors.dip, 0.0]
     spread = [priors.deal_spread, priors.deal_units_spread, priors.dip_spread, priors.on_deal_spread]
     each = len(single)
     return replace(
@@ -186,7 +190,7 @@ def _with_deals(data: CategoryData, gap: Array, priors: Priors) -> CategoryData:
         effects=np.concatenate([data.effects.reshape(-1, *gap.shape), effects]),
         effect_mean=np.concatenate([data.effect_mean, mean, np.zeros(each)]),
         effect_spread=np.concatenate([data.effect_spread, spread, np.full(each, priors.deal_product_spread)]),
-        own_units=np.concatenate([data.own_units, [0.0, 1.0, 1.0, 1.0], np.ones(each)]),
+        own_units=np.concatenate([data.own_units, [0.0, 1.0, 1.0, 1.0], np.zeros(each)]),
     )
 
 
@@ -196,17 +200,22 @@ def _usual_depth(gap: Array) -> float:
     return float(on_deal.mean()) if on_deal.size else 1.0
 
 
-def deal_draws(drawn: Array, depth: float) -> Array:
-    """(M, 3, J) utility below the remembered price, units bought more below and less above it, none below zero.
+def deal_draws(drawn: Array, depth: float, lasting: Array) -> Array:
+    """(M, 3, J) utility below the remembered price beyond that of a lasting one, units bought more below it, and less
+    above it. No deal makes a product less attractive, or makes its buyers take fewer.
 
     Args:
         drawn: (M, 4 + J) coefficients of the effects of `_with_deals`.
         depth: Of a usual deal, over which what being a deal adds is spread.
+        lasting: (M,) utility lost per log point of a lasting price.
     """
     common, single = drawn[:, :_DEAL_EFFECTS, None], drawn[:, _DEAL_EFFECTS:]
     found = np.repeat(common[:, :3], single.shape[1], axis=2)
-    found[:, 1] += single + common[:, 3] / depth
-    return np.maximum(found, 0.0)
+    found[:, 0] += single
+    found[:, 1] += common[:, 3] / depth
+    found[:, 1:] = np.maximum(found[:, 1:], 0.0)
+    found[:, 0] = np.maximum(found[:, 0], -lasting[:, None])
+    return found
 
 
 def suspect_effects(grids: SalesGrids) -> dict[str, Array]:

@@ -43,7 +43,7 @@ class Priors:
         dip: Mean log units that they buy less where the price is above the remembered one, per log point.
         dip_spread: Its standard deviation.
         on_deal_spread: Standard deviation of the log units that being on deal adds, whatever its depth.
-        deal_product_spread: Standard deviation between products of what they buy more.
+        deal_product_spread: Standard deviation between products of the utility of a deal.
         category_spread: Standard deviation of its logarithm between categories.
         product_spread: The same between the products of a category.
         outside: Median share of a category's customers who buy nothing at regular prices.
@@ -85,13 +85,13 @@ class Priors:
     category: float = 0.4
     category_response_spread: float = 0.65
     deal: float = 1.0
-    deal_spread: float = 1.0
+    deal_spread: float = 2.0
     deal_units: float = 1.0
-    deal_units_spread: float = 1.0
+    deal_units_spread: float = 2.0
     dip: float = 0.4
     dip_spread: float = 0.4
     on_deal_spread: float = 0.3
-    deal_product_spread: float = 0.5
+    deal_product_spread: float = 1.5
     category_spread: float = 0.4
     product_spread: float = 0.3
     outside: float = 0.6

@@ -136,7 +136,10 @@ class Problem:
                 )
                 known[own, c, : model.suspects] = effects[:, effects.shape[1] - model.suspects :]
                 if model.deals:
-                    deals[np.ix_(own, range(3), here)] = deal_draws(drawn, candidates[c][number].depth)
+                    lasting_draws = np.exp(each.draws[:, each.model.layout.category][:, 0])
+                    deals[np.ix_(own, range(3), here)] = deal_draws(
+                        drawn, candidates[c][number].depth, lasting_draws[own]
+                    )
         return FittedDemand(
             products=tuple(self.products["product"]),
             category=category.astype(np.intp),

@@ -22,6 +22,8 @@ def allowed_path(
     wanted: NDArray[np.float64],
     current: NDArray[np.float64],
     before: NDArray[np.float64],
+    *,
+    charged: bool = False,
 ) -> tuple[NDArray[np.float64], list[list[list[TrailStep]]]]:
     """What the price rules make of prices over several periods.
 
@@ -31,6 +33,8 @@ def allowed_path(
         current: (T, N) the prices that are planned anyway, which a product whose price must not
             change keeps.
         before: (P, N) the prices charged before the first period, oldest first, currency per unit.
+        charged: Whether each period starts from the prices asked for in the one before, as they are charged whatever
+            the rules make of them.
 
     Returns:
         (T, N) the allowed prices with seven digits, and by period and product the changes that
@@ -57,7 +61,7 @@ def allowed_path(
         kept = asked == current[t]
         allowed[t] = np.where(kept, asked, rounded)
         steps.append([[step for step in traces[0][n] if step.moved and not kept[n]] for n in range(kept.size)])
-        past = [*past[1:], allowed[t]]
+        past = [*past[1:], asked if charged else allowed[t]]
     return allowed, steps
 
 

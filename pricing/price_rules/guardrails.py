@@ -71,6 +71,8 @@ class Guardrails:
         past_price: (B, N) prices charged before the first period, oldest first, currency per unit; None where not known.
         planned_price: (T, N) prices that are planned anyway, currency per unit: a price may also change as far as
             they do, so that a reduction may end, or be made smaller; None for no plan.
+        bounds_from_sales: (N,) products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person
+            may leave them.
         names: what errors call the N products; by default their numbers from 1 on.
 
     Attributes:
@@ -117,6 +119,7 @@ class Guardrails:
     direction: str = "any"
     past_price: NDArray[np.float64] | None = None
     planned_price: NDArray[np.float64] | None = None
+    bounds_from_sales: NDArray[np.bool_] | None = None
     names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
@@ -135,8 +138,9 @@ class Guardrails:
                 object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
         if self.max_change is not None:
             object.__setattr__(self, "max_change", np.broadcast_to(np.float64(self.max_change), self.floor.shape))
-        if self.frozen is not None:
-            object.__setattr__(self, "frozen", np.atleast_1d(np.asarray(self.frozen, dtype=np.bool_)))
+        for name in ("frozen", "bounds_from_sales"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.bool_)))
         called = [f"product '{name}'" for name in names] or [f"product {n + 1}" for n in range(self.floor.size)]
         check_links(self.lines, self.gaps, called)
         object.__setattr__(self, "links", PriceLinks.of(self.lines, self.gaps))

@@ -1,4 +1,7 @@
-"""Answer a question in sentences whose figures come from the explanation, the price rules, the state and the log."""
+"""Answer a question in sentences whose figures come from the explanation, the price rules, the state and the log.
+
+A customer may hear them: none says what the shop expects to take or to earn.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import numpy as np
 
 from ...pricing.wording import money_words, rule_words, units_words
 from ..decision import Decision
-from ..explanation.sentences import explain_decision
-from ..explanation.what_if import NoResponseError, product_index, what_if
+from ..explanation.sentences import price_reasons
+from ..explanation.what_if import COVERED, NoResponseError, product_index, what_if
 from ..market_state import MARKET, StateError
 from ..predictor import ObservedMarkets, Predictor
 from .intents import NONE, intent_of, words
@@ -140,11 +143,11 @@ def _which(found: list[str], known: int) -> _Said:
 
 
 def _why(a: _Asked) -> _Said:
-    policy = a.predictor.at_state(a.seen)
-    found = explain_decision(a.predictor.bundle, policy, a.seen.view, a.decision, a.name)
-    row = a.recorded
-    if row is None or row["price"] == found.price:
-        return _Said(found.sentences, {"price": found.price}, "explanation")
+    row, price = a.recorded, a.decision.answer.prices[a.n].price
+    if row is None or row["price"] == price:
+        policy = a.predictor.at_state(a.seen)
+        reasons = price_reasons(a.predictor.bundle, policy, a.seen.view, a.decision, a.name)
+        return _Said(reasons, {"price": price}, "explanation")
     steps = [f"The rule '{rule_words(step['rule'])}' changed it: {step['why']}." for step in row["trail"]]
     said = [
         f"The price of {a.name} in this period is {a.money(row['price'])}, as the decision log holds it "
@@ -216,12 +219,12 @@ def _what_if(a: _Asked) -> _Said:
     low, high = point.units.ci95
     said = [
         f"At {a.money(point.price)}, about {units_words(point.units.mean)} units of {a.name} are expected this period (95% "
-        f"of such periods: {units_words(low)} to {units_words(high)}), for {a.money(point.revenue.mean)} of revenue.",
+        f"of such periods: {units_words(low)} to {units_words(high)}).",
         *([] if point.allowed_now else ["The price rules do not allow this price now."]),
-        curve.note,
+        COVERED,
     ]
     figures = {"price": point.price, "units": point.units.mean, "low": low, "high": high}
-    return _Said(said, figures | {"revenue": point.revenue.mean}, "what-if")
+    return _Said(said, figures, "what-if")
 
 
 def _history(a: _Asked) -> _Said:

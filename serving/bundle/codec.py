@@ -115,13 +115,21 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         "direction": "any",
         "past_price": None,
         "planned_price": None,
+        "bounds_from_sales": None,
         **document,
     }  # bundles of earlier versions have none
     _check_keys(GUARDRAILS, document, names)
     if isinstance(document["max_change"], float):  # one for all products, in those
         document["max_change"] = [document["max_change"]] * num_products
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("floor", "ceiling", "unit_cost"), (num_products,))
-    optional = ("max_change", "minimum_advertised_price", "frozen", "rival_at_least", "rival_at_most")
+    optional = (
+        "max_change",
+        "minimum_advertised_price",
+        "frozen",
+        "rival_at_least",
+        "rival_at_most",
+        "bounds_from_sales",
+    )
     shapes |= {name: (num_products,) for name in optional if document[name] is not None}
     for name in ("past_price", "planned_price"):
         if document[name] is not None:

@@ -86,15 +86,37 @@ def explain_decision(bundle: Bundle, policy: Policy, view: MarketView, decision:
     curve = None if bundle.response is None else what_if(bundle, view, decision.answer, product)
     best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
     sentences = [
+        *_reasons(bundle, view, decision, n, parts),
+        *_demand(bundle, view, decision, item, best, money),
+        *(f"Caution: {line}." for line in decision.warnings),
+    ]
+    return Explanation(item.product, item.price, decision.answer.policy, sentences, parts, curve, best)
+
+
+def price_reasons(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision, product: Any) -> list[str]:
+    """The sentences of `explain_decision` that a customer may hear: why the price is what it is, without what the shop
+    expects to sell and earn.
+
+    Args:
+        policy: What gave the answer, with its recurrent state held fixed.
+        decision: The answer, with its arm and warnings.
+
+    Raises:
+        StateError: For a product that the catalogue does not have.
+    """
+    n = product_index(bundle, product)
+    return _reasons(bundle, view, decision, n, _parts(policy, view, decision.answer.prices[n], n))
+
+
+def _reasons(bundle: Bundle, view: MarketView, decision: Decision, n: int, parts: Attribution | None) -> list[str]:
+    item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
+    return [
         _headline(bundle, view, decision.answer, n, money),
         _source(bundle, decision),
         *_inputs(parts, money),
         *(_rule(change, money) for change in item.trail),
         *_discounts(item),
-        *_demand(bundle, view, decision, item, best, money),
-        *(f"Caution: {line}." for line in decision.warnings),
     ]
-    return Explanation(item.product, item.price, decision.answer.policy, sentences, parts, curve, best)
 
 
 def _parts(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attribution | None:

@@ -19,10 +19,8 @@ from .sales_distribution import sales_range
 Array = NDArray[np.float64]
 GRID, MOST_PRICES = 25, 200
 _ORDERS = ("order_units", "express_units")
-NOTE = (
-    "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty. "
-    "Profit is before stock costs."
-)
+COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
+NOTE = f"{COVERED} Profit is before stock costs."
 
 
 class NoResponseError(ValueError):
@@ -159,9 +157,9 @@ def _points(
 ) -> list[Point]:
     own = np.flatnonzero(response.category == response.category[n])
     at = int(np.flatnonzero(own == n)[0])
-    mean, paid = expected(response, view, answer, n, grid, bundle.guardrails.paid_low[n])
+    mean, paid = expected(response, view, answer, _prices(answer, n, grid), bundle.guardrails.paid_low)
     mean, paid = mean[..., own], paid[..., own]
-    stock, units = _stock(view, answer)[own], mean.sum(axis=1)
+    stock, units = stock_on_sale(view, answer)[own], mean.sum(axis=1)
     sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
     average = np.where(units > 0, (mean * paid).sum(axis=1) / np.where(units > 0, units, 1), paid.mean(axis=1))
     cost = bundle.guardrails.unit_cost[own]
@@ -181,18 +179,16 @@ def _points(
 
 
 def expected(
-    response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array, paid_low: float
+    response: ChoiceModel, view: MarketView, answer: PriceAnswer, price: Array, paid_low: NDArray[np.floating]
 ) -> tuple[Array, Array]:
-    """Mean demand and price paid, (B, K, N) each, with product n at each price of the grid (B,).
+    """Mean demand and price paid, (B, K, N) each, at prices (B, N), all else as in the answer.
 
     Args:
-        paid_low: What a discount of product n leaves to be paid at least, currency per unit.
+        paid_low: (N,) what a discount leaves to be paid at least, currency per unit.
     """
     catalogue = view.catalogue
-    price = _prices(answer, n, grid)
     given = np.array([[item.discounts.get(s, 0.0) for s in catalogue.segments] for item in answer.prices])
-    discount = np.repeat(given[None], len(grid), axis=0)
-    discount[:, n] = np.minimum(given[n], np.maximum(1 - paid_low / grid, 0)[:, None])
+    discount = np.minimum(given, np.maximum(1 - paid_low / price, 0)[..., None])
     shown = None
     if answer.recommendations:
         places = {name: i for i, name in enumerate(catalogue.products)} | {None: -1}
@@ -207,12 +203,12 @@ def expected(
         regime=None if view.regime is None else int(view.regime[0]),
         rival_price=_rival_prices(response, view),
         loyalty=None if view.loyalty is None else view.loyalty[0],
-        in_stock=_stock(view, answer) > 0,
+        in_stock=stock_on_sale(view, answer) > 0,
     )
     return mean, price[:, None, :] * (1 - discount.swapaxes(1, 2))
 
 
-def _stock(view: MarketView, answer: PriceAnswer) -> Array:
+def stock_on_sale(view: MarketView, answer: PriceAnswer) -> Array:
     """(N,) units that can be sold in the period, with the orders of the answer."""
     orders = [np.array([getattr(item, name) or 0.0 for item in answer.prices]) for name in _ORDERS]
     return on_sale(view, orders)[0].astype(np.float64)

@@ -39,6 +39,7 @@ from .rate_limit import RateLimit
 from .schemas import body_schemas
 from .settings import ServiceSettings
 from .switches import Switches
+from .what_if_form import add_form
 
 __all__ = ["MAX_BODY", "ServiceSettings", "create_app"]
 _log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ def create_app(
     add_admin(app, deployment, switches)
     if settings.price_list is not None:
         add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))
+    add_form(app, deployment)
     add_page(app, deployment, recent, price_list=settings.price_list is not None)
     app.gate = _gate(app, deployment, settings, express)
     _describe(app, deployment)

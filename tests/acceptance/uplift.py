@@ -214,7 +214,8 @@ def six_shops() -> float:
 def all_shops() -> float:
     clean = [row for products in SIZES for bounds in BOUNDS for row in rows("clean", products, bounds, SHOPS)]
     families = (*EXOGENOUS, "endogenous", *BLIND, *OTHER_MODELS)
-    return _minutes(clean + [row for truth in families for row in rows(truth)])
+    deals = [row for truth in DEALS for row in rows(truth, bounds="default", shops=DEAL_SHOPS)]
+    return _minutes(clean + [row for truth in families for row in rows(truth)] + deals)
 
 
 def _minutes(shops: list[dict[str, Any]]) -> float:

@@ -28,6 +28,7 @@ PAGES = (
     "docs/starting_from_data.md",
     "docs/training.md",
     "docs/tuning.md",
+    "docs/what_if.md",
 )
 """Pages whose Python blocks run in order, in one namespace a page."""
 SESSIONS = {

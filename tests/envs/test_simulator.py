@@ -16,7 +16,8 @@ from repricer.scenarios import load_scenario, sample_catalogue
 
 def everything(name: str):
     if name == "sampled":
-        return sample_catalogue(6, 8, parts="all", periods=20)
+        units = {"units_gain": 0.2, "units_loss": 0.1}
+        return sample_catalogue(6, 8, parts="all", periods=20).with_changes(reference_price=units)
     return load_scenario(name)
 
 

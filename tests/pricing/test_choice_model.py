@@ -8,11 +8,16 @@ from repricer.pricing import ChoiceModel
 from repricer.scenarios import MarketSpec, choice_model, load_scenario, sample_catalogue
 from repricer.scenarios.families import BUILT_IN
 
+UNITS = {"units_gain": np.linspace(0, 1, 8), "units_loss": np.linspace(0.6, 0.1, 8)}
 SPECS = {
     "grocery": lambda: load_scenario("grocery"),
     "subscription": lambda: load_scenario("subscription"),
     "bench-10-full": lambda: load_scenario("bench-10-full"),
     "bent": lambda: sample_catalogue(8, 5, parts="all").with_changes(demand={"price_curvature": np.linspace(0, 1, 8)}),
+    "stocks up": lambda: sample_catalogue(8, 5, parts="all").with_changes(reference_price=UNITS),
+    "by currency": lambda: sample_catalogue(8, 6, parts="all", family="nested-logit").with_changes(
+        reference_price={"units_gain": np.linspace(0, 0.1, 8), "units_loss": 0.05}
+    ),
 } | {family: lambda family=family: sample_catalogue(8, 5, parts="all", family=family) for family in BUILT_IN}
 
 

@@ -45,6 +45,15 @@ def test_a_description_says_what_the_spec_says():
     order = describe(load_scenario("price-and-order"))["stock"]
     assert "the policy orders at most 8 per period, delivered immediately; demand beyond stock is backlogged" in order
     assert order.endswith("costs: holding 0.2, backlogged unit 4")
+    effect = {"memory": 0.7, "gain": 0.5, "loss": 1.0}
+    grocery = load_scenario("grocery").with_changes(reference_price=effect)
+    remembered = "memory 70% per week; a log point below the reference price adds 0.5 to utility, one above it takes 1"
+    assert describe(grocery)["reference price"] == remembered
+    more = grocery.with_changes(reference_price={"units_gain": 0.9, "units_loss": 0.4})
+    assert (
+        describe(more)["reference price"]
+        == remembered + "; those who buy take 0.9 log units more below it, 0.4 fewer above"
+    )
     fashion = describe(load_scenario("fashion"))
     assert "new stock every 26 weeks" in fashion["stock"]
     assert fashion["strategic"].startswith("5 to 60% of a segment may wait")

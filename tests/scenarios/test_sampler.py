@@ -22,7 +22,6 @@ def parts_of(spec: MarketSpec) -> set[str]:
         "season": np.any(spec.demand.sensitivity_path != 1),
         "overdispersion": spec.arrivals.overdispersion.any(),
         "discounts": spec.prices.max_discount > 0,
-        "stocking_up": spec.reference_price is not None and spec.reference_price.changes_units,
     }
     return on | {name for name, is_on in inside.items() if is_on}
 
@@ -45,8 +44,7 @@ def test_any_sample_is_a_market_with_the_parts_that_were_asked_for(
     )
     assert (len(spec.products.names), len(spec.arrivals.segments)) == (products, segments)
     assert (spec.market.horizon_periods, spec.demand.family, spec.arrivals.process) == (periods, family, process)
-    excluded = set(excluded_parts(family, process)) | ({"stocking_up"} - {"reference_price" in parts and "stocking_up"})
-    assert parts_of(spec) == parts - excluded
+    assert parts_of(spec) == parts - set(excluded_parts(family, process))
 
 
 def test_the_same_arguments_give_the_same_shop(tmp_path):

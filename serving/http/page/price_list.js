@@ -103,7 +103,7 @@ async function show(more = false) {
 
 async function decide(decisions, number) {
   try {
-    const { rows: saved } = await ask("/v1/admin/price-list/decisions", { decisions });
+    const { rows: saved, warnings } = await ask("/v1/admin/price-list/decisions", { decisions });
     const at = new Map(saved.map((row) => [JSON.stringify(key(row)), row]));
     rows.forEach((row, place) => {
       const now = at.get(JSON.stringify(key(row)));
@@ -111,7 +111,8 @@ async function decide(decisions, number) {
       rows[place] = now;
       $("#rows").children[place].replaceWith(line(now, place));
     });
-    say(saved.length === 1 ? `${saved[0].product}, week of ${saved[0].week}: ${saved[0].status}.` : `${saved.length} prices: ${saved[0].status}.`);
+    const done = saved.length === 1 ? `${saved[0].product}, week of ${saved[0].week}: ${saved[0].status}.` : `${saved.length} prices: ${saved[0].status}.`;
+    say([done, ...warnings.map((text) => `Warning: ${text}.`)].join(" "));
     if (number !== undefined) $("#rows").children[number].querySelector("button").focus();
     return "";
   } catch (error) {

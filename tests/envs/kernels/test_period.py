@@ -75,6 +75,13 @@ def test_drawn_money_agrees_with_its_expectation_with_all_parts_on(process, seed
     assert_unbiased(sample_catalogue(5, seed, parts="all", process=process, periods=6), seed)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_drawn_money_agrees_with_its_expectation_where_customers_stock_up(seed):
+    spec = sample_catalogue(5, seed, parts="all", periods=6)
+    unit = 1.0 if spec.reference_price.scale == "log" else spec.products.regular_price
+    assert_unbiased(spec.with_changes(reference_price={"units_gain": 1.2 / unit, "units_loss": 0.7 / unit}), seed)
+
+
 @pytest.mark.parametrize("change", [{"shortage": "lost"}, {"shortage": "backlog", "season_periods": None}])
 @pytest.mark.parametrize("process", ["poisson", "single"])
 def test_drawn_money_agrees_with_its_expectation_where_stock_is_scarce(process, change):

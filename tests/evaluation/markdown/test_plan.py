@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from repricer.envs import Market, catalogue_of, seed_for
 from repricer.evaluation.markdown import MarkdownPlan, StockRow, Terms, plan_markdown
+from repricer.evaluation.markdown.demand import SeasonDemand
 from repricer.pricing import Action, PriceEndings, PricePath
 from repricer.pricing.price_rules.allowed_path import allowed_path
 from repricer.scenarios import MarketSpec, load_scenario
@@ -40,6 +41,14 @@ def test_prices_only_fall_within_the_budget_and_the_rules(spec: MarketSpec) -> N
     np.testing.assert_array_equal(plan.price[:, 1], 60.0)
 
 
+def test_units_put_by_at_a_fall_come_on_top_of_what_is_planned_with(spec: MarketSpec) -> None:
+    """Remembered prices have followed: nothing is put by at a price that lasts."""
+    price, levels = np.tile([40.0, 60.0, 80.0], (8, 1)), np.array([60.0, 45.0, 30.0])
+    more = spec.with_changes(reference_price={"units_gain": 1.0, "units_loss": 0.5})
+    plain, stocked = (SeasonDemand(each, seed=0).wanted(1, levels, price) for each in (spec, more))
+    np.testing.assert_array_equal(plain, stocked)
+
+
 @pytest.mark.parametrize(
     "grid",
     [
@@ -54,6 +63,19 @@ def test_schedules_pass_the_price_rules_as_they_are(spec: MarketSpec, grid: dict
     allowed, _ = allowed_path(rules, catalogue_of(plan.spec), plan.price, current, current[:1])
     np.testing.assert_array_equal(allowed, plan.price)
     assert all(item.changes and np.all(np.diff(item.price) <= 0) for item in plan.products)
+
+
+def test_a_floor_of_the_sales_alone_gives_way_to_a_persons_price(spec: MarketSpec) -> None:
+    stock = [StockRow("light", 250, price=9.5, lowest_price=7.5)]
+    with pytest.raises(ValueError, match="price of 'light' must be at least 10, the lowest that the price rules allow"):
+        planned(spec, stock)
+    soft = spec.with_changes(prices={"bounds_from_sales": ("light",)})
+    plan = planned(soft, stock)
+    assert plan.products[0].price_now == 9.5
+    assert 7.5 <= min(plan.products[0].price) < 9.5
+    dear = spec.with_changes(prices={"bounds_from_sales": ("light",), "minimum_advertised_price": [8.0, 0.0, 0.0]})
+    with pytest.raises(ValueError, match=r"lowest_price of 'light' must be 8, .* got 7.5"):
+        planned(dear, stock)
 
 
 def test_seasons_of_the_market_meet_the_target(spec: MarketSpec) -> None:

@@ -23,7 +23,7 @@ def test_a_regular_price_that_moved_is_suspect_as_it_is_felt(curvature, felt):
     np.testing.assert_array_equal(found[REDUCED][0, :, 0], [0, 1, 0])
 
 
-def shop_with_deals(memory=0.6, weeks=104, gain=1.0, units=2.0, dip=0.5):
+def shop_with_deals(memory=0.7, weeks=104, gain=1.0, units=2.0, dip=0.5):
     """Sales of six products whose regular prices hardly move, and whose deals draw more than these would."""
     generator, products = np.random.default_rng(8), pd.DataFrame({"product": list("abcdef"), "category": ["x"] * 6})
     regular, price = np.full(6, 2.0), 2.0 * prices(generator, weeks, 6)
@@ -39,13 +39,13 @@ def test_deals_that_draw_more_than_regular_prices_are_told_from_an_elastic_deman
     truth, problem = shop_with_deals()
     found = problem.solve(draws=100)
     assert found.chance("regular prices and deals")[1] > 0.99
-    assert found.remembered.memory == 0.6
-    deal = np.full((1, 6), 2.0)
-    deal[0, 0] = 1.6
-    usual = np.full((1, 6), 2.0)
-    np.testing.assert_allclose(
-        np.log(found.lift(deal, reference=usual))[0, 0], np.log(truth.lift(deal, reference=usual))[0, 0], atol=0.08
+    assert found.remembered.memory == 0.7
+    usual, alone = np.full((1, 6), 2.0), np.where(np.eye(6) > 0, 1.6, 2.0)[:, None]
+    sold, sells = (
+        np.mean([np.log(demand.lift(price, reference=usual))[0, n] for n, price in enumerate(alone)])
+        for demand in (found, truth)
     )
+    assert sold == pytest.approx(sells, abs=0.08)
     after = np.full((1, 6), 1.8)
     np.testing.assert_allclose(
         np.log(found.lift(usual, reference=after)).mean(), np.log(truth.lift(usual, reference=after)).mean(), atol=0.04
@@ -59,7 +59,7 @@ def test_deals_alone_leave_the_response_to_regular_prices_to_the_prior():
         found = replace(problem, priors=Priors(lasting=lasting)).solve(draws=400)
         relative, _ = LastingResponse().draws(Priors(lasting=lasting), 400, seed=0)
         assert -found.elasticity.mean() == pytest.approx(relative.mean(), rel=0.15)
-        assert found.elasticity.mean(axis=1).std() > 0.8 * relative.std() * 0.8
+        assert found.elasticity.mean(axis=1).std() > 0.64 * relative.std()
 
 
 def test_unit_costs_that_fall_with_deals_are_no_instrument():

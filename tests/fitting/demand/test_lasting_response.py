@@ -12,8 +12,8 @@ NAMES = list("abcdef")
 
 
 def stores(relative=-2.0, category=-0.4, *, count=40, weeks=104, deals=3.5, confounded=0.0, seed=0) -> xr.Dataset:
-    """Sales of a chain. Stores move their regular prices every half a year; the levels of their prices and the weeks of
-    their deals go with demand, which says nothing of how customers answer.
+    """Sales of a chain. Stores move their regular prices every half a year; the level of their prices goes with their
+    demand, which says nothing of how customers answer.
     """
     generator, products = np.random.default_rng(seed), len(NAMES)
     shape = (count, weeks, products)
@@ -21,8 +21,7 @@ def stores(relative=-2.0, category=-0.4, *, count=40, weeks=104, deals=3.5, conf
     steps = np.repeat(generator.normal(0, 0.05, (count, -(-weeks // 26), products)), 26, axis=1)[:, :weeks]
     common = np.repeat(generator.normal(0, 0.05, (count, -(-weeks // 26), 1)), 26, axis=1)[:, :weeks]
     log_regular = 1.0 + confounded * taste + steps + common
-    on_deal = generator.random((1, weeks, products)) < 0.3
-    depth = np.where(on_deal, generator.uniform(0.1, 0.3, (1, weeks, products)), 0.0) * np.ones(shape)
+    depth = np.where(generator.random(shape) < 0.3, generator.uniform(0.1, 0.3, shape), 0.0)
     week = 0.3 * generator.standard_normal((1, weeks, products))
     level = log_regular.mean(axis=2, keepdims=True)
     mean = np.exp(3 + taste + week + relative * (log_regular - level) + category * level + deals * depth)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from repricer.data import product_weeks
 from repricer.fitting.demand import SalesGrids
-from repricer.fitting.demand.category_rows import suspect_effects
+from repricer.fitting.demand.candidate_models import suspect_effects
 
 WEEKS = pd.date_range("2024-01-01", periods=6, freq="7D")
 

@@ -37,6 +37,14 @@ def test_the_most_specific_rule_holds():
     assert said(spec, "By the shop's rules for category 'dairy': widening 0.")
 
 
+def test_bounds_are_soft_where_no_rule_of_the_shop_sets_them():
+    rules = {"category": {"dairy": {"widening": 0.0}}, "product": {"2": {"ceiling": 3.1}, "cream": {"frozen": True}}}
+    spec = market(rules)
+    assert spec.prices.bounds_from_sales == ("milk (1)", "soap")
+    assert spec.guardrails.bounds_from_sales.tolist() == [True, False, False, True]
+    assert market({"shop": {"lowest_price": 0.5}}).prices.bounds_from_sales == ()
+
+
 def test_prices_that_may_only_fall():
     spec = market({"shop": {"direction": "falling"}})
     assert spec.prices.direction == spec.guardrails.direction == "falling"

@@ -6,18 +6,22 @@ import csv
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import openpyxl
 import pytest
 from click.testing import CliRunner, Result
 from repricer.cli import main
-from repricer.serving import ChainError, DecisionLog
+from repricer.serving import ChainError, DecisionLog, load_bundle
+from repricer.serving.bundle.codec import guardrails_document, guardrails_from
+from repricer.serving.price_list.approval import check_decisions
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.live import read_live
-from repricer.serving.price_list.rows import COLUMNS, PriceRow
+from repricer.serving.price_list.rows import COLUMNS, ListError, PriceRow
 
 
 @pytest.fixture
@@ -122,13 +126,76 @@ def test_nothing_is_live_unless_all_is_right(approve: Any, listed: Path, price_r
     lines = wrong.stderr.splitlines()
     assert "prices.xlsx, row 2, column decided_price: the price must keep the price rule" in lines[0]
     assert (
-        "max_change (the price changes by at most this share of the current price, or as far as is planned anyway)"
-        in lines[0]
+        "rule ceiling (the price is at most the ceiling); got 9 for 'anchovy' in the week of 2018-01-01; 4 " in lines[0]
     )
-    assert "got 9 for 'anchovy' in the week of 2018-01-01; 2.4 would be allowed" in lines[0]
-    assert any("row 4, column decided_price" in line and "price_ladder" in line for line in lines)
+    assert len(lines) == 1
     assert not listed.with_name("live.csv").exists()
     assert not listed.with_name("log.db").exists()
+
+
+def override(listed: Path, row: int, price: float) -> None:
+    edit(listed, (row, "status", "overridden"), (row, "decided_price", price), (row, "decision_reason", "x"))
+
+
+def test_an_override_that_leaves_a_rule_is_live_with_its_cost(
+    approve: Any, listed: Path, price_rows: list[PriceRow], dated_bundle: Path
+) -> None:
+    price = 1.613
+    override(listed, 9, price)
+    done = approve("--rest", "approved", "--json")
+    assert done.exit_code == 0, done.output
+    rule, total = json.loads(done.stdout)["warnings"]
+    assert rule.startswith(
+        f"prices.xlsx, row 9: {price:g} for 'anchovy' in the week of 2018-02-19 leaves the price rule max"
+    )
+    assert f"warning: {rule}" in done.stderr
+    assert float(live_rows(listed)[7]["price"]) == price
+    bundle = load_bundle(dated_bundle)
+    assert bundle.response is not None
+    wanted = np.array([row.new_price for row in price_rows]).reshape(3, 8).T
+    regular, money = bundle.catalogue.regular_price, []
+    for asked in (wanted[7, 0], price, float(rule.split("; ")[1].split()[0])):
+        prices = np.array([asked, *wanted[7, 1:]])
+        units = bundle.response.units(7, prices[None], reference=regular)[0].sum(axis=0)
+        money.append(((prices - bundle.guardrails.unit_cost) * units).sum())
+    less = money[0] - money[1]
+    assert total == (
+        f"prices.xlsx: 1 overridden prices are expected to earn {abs(less):,.2f} currency {'less' if less > 0 else 'more'} "
+        "profit than the proposed ones"
+    )
+    assert f"earn {abs(money[2] - money[1]):,.2f} currency {'more' if money[2] > money[1] else 'less'} profit" in rule
+
+
+def test_bounds_of_the_sales_alone_give_way_to_a_person(dated_bundle: Path, price_rows: list[PriceRow]) -> None:
+    """A floor that is a quantile of last year refuses no manager's price, nor does a freeze; one that the shop set does."""
+    bundle = load_bundle(dated_bundle)
+    rows = [
+        msgspec.structs.replace(row, status="overridden", decided_price=price, decision_reason="x")
+        for row, price in [(price_rows[0], 4.49), (price_rows[8], 3.5)]
+    ]
+    rows = [rows[0], *price_rows[1:8], rows[1], *price_rows[9:]]
+    with pytest.raises(ListError) as refused:
+        check_decisions("list", rows, bundle)
+    first, second = refused.value.mistakes
+    assert "rule ceiling (the price is at most the ceiling); got 4.49 for 'anchovy'" in first
+    assert "rule frozen (the price of a frozen product does not change); got 3.5 for 'biscuit'" in second
+    soft = replace(bundle, guardrails=replace(bundle.guardrails, bounds_from_sales=np.array([True, True, False])))
+    said = check_decisions("list", rows, soft)
+    assert any("4.49 for 'anchovy'" in line and "earn" in line for line in said)
+    assert any("3.5 for 'biscuit'" in line and "frozen" in line for line in said)
+    # The minimum margin of 20% over a unit cost of 1 still holds.
+    low = [msgspec.structs.replace(rows[0], decided_price=1.24), *rows[1:]]
+    with pytest.raises(ListError, match=r"rule minimum_margin .*; got 1.24 for 'anchovy' .*; 1.25 would be allowed"):
+        check_decisions("list", low, soft)
+    assert not check_decisions("list", price_rows, bundle)
+
+
+def test_a_bundle_keeps_which_bounds_are_soft(dated_bundle: Path) -> None:
+    rules = replace(load_bundle(dated_bundle).guardrails, bounds_from_sales=np.array([True, False, False]))
+    document = guardrails_document(rules)
+    assert guardrails_from(json.loads(json.dumps(document)), 3).bounds_from_sales.tolist() == [True, False, False]
+    del document["bounds_from_sales"]
+    assert guardrails_from(document, 3).bounds_from_sales is None, "bundles of earlier versions"
 
 
 def test_what_is_missing_or_strange_is_named(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:

@@ -48,6 +48,13 @@ def test_so_is_that_of_a_sampled_shop_with_every_part(family):
     compared(sample_catalogue(10, 3, parts="all", family=family))
 
 
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("family", BUILT_IN)
+def test_so_is_that_of_customers_who_stock_up(family, scale):
+    effect = {"units_gain": np.linspace(0, 1, 10), "units_loss": 0.4, "scale": scale}
+    compared(sample_catalogue(10, 3, parts="all", family=family).with_changes(reference_price=effect))
+
+
 def test_so_is_that_of_customers_who_feel_logarithms_of_prices():
     compared(sample_catalogue(10, 3, parts="all").with_changes(demand={"price_curvature": np.linspace(0, 1, 10)}))
 

@@ -1,0 +1,150 @@
+"""`repricer what-if`: what prices that a person types would sell and earn."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import (
+    FILE,
+    OUT,
+    check_table_path,
+    check_there,
+    emit,
+    figures_table,
+    json_option,
+    say,
+    say_aside,
+    show,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..evaluation import WhatIf
+
+_GROUPS = ("category", "brand", "zone", "product", "week")
+_SHOWN = 10
+_MEASURES = ("units", "revenue", "profit")
+
+
+@click.command("what-if")
+@click.argument("market", metavar="MARKET")
+@click.option("--prices", type=FILE, required=True, help="Prices to try, .csv or .xlsx: product, price, week, zone.")
+@click.option("--by", type=click.Choice(_GROUPS), default="product", show_default=True, help="What a row stands for.")
+@click.option("--products", type=FILE, help="The product table, .csv or .xlsx, whose column brand --by brand reads.")
+@click.option("--zone", help="The price zone to try them in, of a market with zones.  [default: all]")
+@click.option("--draws", type=click.IntRange(min=1), help="Posterior draws.  [default: 200, or all of fewer]")
+@click.option("--out", type=OUT, help="Table by zone, product and week to write, .csv or .parquet.")
+@json_option
+def command(
+    market: str,
+    prices: Path,
+    by: str,
+    products: Path | None,
+    zone: str | None,
+    draws: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Try prices in MARKET, against those that are planned: units, revenue and profit with 90% intervals.
+
+    The file of --prices has the columns product (name or id) and price, and, where a price is for one week or zone only,
+    week (a day of it) and zone. Other products keep their planned prices. A price that leaves a price rule is named, with
+    what that is expected to cost; only a freeze, floor or ceiling that the shop set, the minimum margin and the
+    minimum advertised price cannot be left.
+    """
+    from ..evaluation import what_if
+    from .prices import markets_of
+
+    if out is not None:
+        check_table_path("--out", out)
+    markets = {name: folder for name, (_, folder) in markets_of(market, zone).items()}
+    asked, brands = _read(prices, "--prices"), None
+    if products is not None or by == "brand":
+        brands = _brands(products)
+    found = what_if(markets, asked, brands=brands, draws=draws, source=prices.name)
+    if out is not None:
+        write_table(found.table(), out)
+    if as_json:
+        rows = found.table(by).to_dict("records")
+        emit(
+            {"by": by, "currency": found.currency, "total": found.total, "rows": rows, "warnings": list(found.warnings)}
+        )
+        return
+    _show(found, by)
+    for line in found.warnings[:_SHOWN]:
+        say_aside(f"warning: {line}")
+    if more := found.warnings[_SHOWN:]:
+        say_aside(f"warning: and {len(more)} more; --json has them")
+    if out is not None:
+        say(f"by zone, product and week: {out}")
+
+
+def _read(path: Path, option: str) -> pd.DataFrame:
+    """A table as text."""
+    import pandas as pd
+
+    check_there(option, path)
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".xlsx"):
+        raise ValueError(f"{option} must end in .csv or .xlsx; got '{path}'; save it as one of them")
+    try:
+        if kind == ".xlsx":
+            return pd.read_excel(path, dtype=str, engine="calamine")
+        return pd.read_csv(path, dtype=str, encoding="utf-8-sig")
+    except (ValueError, zipfile.BadZipFile, OSError) as error:
+        raise ValueError(
+            f"{option} must be a table that can be read; got {path.name}: {error}; save it again"
+        ) from None
+
+
+def _brands(path: Path | None) -> dict[str, str]:
+    """The brand of each product, by id and by name."""
+    if path is None:
+        raise ValueError("--by brand needs the brands of the products; got no product table; give it as --products")
+    table = _read(path, "--products")
+    for name in ("product", "brand"):
+        if name not in table:
+            raise ValueError(f"{path.name}, row 1: must have the columns product and brand; got no {name}; add it")
+    known = table[table["brand"].notna()]
+    return {
+        key: brand
+        for name in ("name", "product")
+        if name in known
+        for key, brand in zip(known[name], known["brand"], strict=True)
+    }
+
+
+def _show(found: WhatIf, by: str) -> None:
+    from rich.markup import escape
+
+    figures = [f"{name}{part}" for name in _MEASURES for part in ("", " change")]
+    table = figures_table(
+        [by], [*figures, "from other prices"], title=f"What if, money in {found.currency}", caption=_CAPTION
+    )
+    rows = found.table(by).to_dict("records")
+    for row in rows:
+        table.add_row(escape(str(row[by])), *_cells(row))
+    if len(rows) != 1:
+        table.add_section()
+        table.add_row("all", *_cells(found.total))
+    show(table)
+
+
+_CAPTION = (
+    "Against the planned prices; brackets: 90% intervals over the posterior draws, chance and stock apart. From other "
+    "prices: units that the new prices of other products of the category bring or take, part of the change in units."
+)
+
+
+def _cells(row: dict[Any, Any]) -> list[str]:
+    cells = []
+    for name in _MEASURES:
+        low, high = (row[f"{name}_change_{end}"] for end in ("low", "high"))
+        cells += [f"{row[name]:,.0f}", f"{row[f'{name}_change']:+,.0f} [{low:+,.0f}, {high:+,.0f}]"]
+    return [*cells, f"{row['units_from_others']:+,.0f}"]

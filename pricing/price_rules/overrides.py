@@ -1,0 +1,190 @@
+"""Prices that a person sets against the price rules: what each costs, and which rules no person may leave.
+
+Firm are a freeze, a floor and a ceiling that the shop set itself, the minimum margin and the minimum advertised price:
+law, contract and the shop's own word are behind them. All others give way to a person, who is warned; so do a floor, a
+ceiling and a freeze that come from the sales alone (`Guardrails.bounds_from_sales`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..catalogue import Catalogue
+from ..wording import money_words, rule_words
+from .allowed_path import allowed_path
+from .guarded_action import SAME
+from .guardrails import Guardrails
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+Units = Callable[[NDArray[np.intp], Array, Floats], Array]
+"""Expected units (B, N) of B rows: their periods (B,), prices (B, N) and reference prices (B, N)."""
+
+
+class Breach(NamedTuple):
+    """A price that the price rules would change.
+
+    Args:
+        period: Number of the period.
+        product: Number of the product.
+        price: The price that is asked for, currency per unit.
+        allowed: What the rules make of it; of a firm breach, the nearest price that no firm rule refuses.
+        rules: Names of the rules.
+        firm: Whether one of them may not be left; then these alone are named.
+
+    Example:
+        >>> Breach(0, 0, 2.99, 3.19, ("max_change",), False).firm
+        False
+    """
+
+    period: int
+    product: int
+    price: float
+    allowed: float
+    rules: tuple[str, ...]
+    firm: bool
+
+
+def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Array, before: Array) -> list[Breach]:
+    """The prices of a path that leave the price rules, each judged after the prices asked for in the periods before.
+
+    Args:
+        rules: The price rules.
+        catalogue: The products.
+        wanted: (T, N) the prices that are asked for, currency per unit.
+        current: (T, N) the prices that are planned anyway; one that stays so breaks no rule.
+        before: (P, N) the prices charged before the first period, oldest first.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> from repricer.envs import catalogue_of
+        >>> spec = load_scenario("three-stocks").with_changes(prices={"max_change": 0.1})
+        >>> current = np.tile(spec.products.regular_price, (2, 1))
+        >>> [(one.period, one.rules) for one in breaches(
+        ...     spec.guardrails, catalogue_of(spec), 1.2 * current, current, current[:1])][:2]
+        [(0, ('max_change',)), (0, ('max_change',))]
+    """
+    allowed, steps = allowed_path(rules, catalogue, wanted, current, before, charged=True)
+    low, high = firm_bounds(rules)
+    frozen = np.zeros(low.shape, np.bool_) if rules.frozen is None else rules.frozen & ~_soft(rules)
+    firm = {rule: wanted < bound * (1 - SAME) for rule, bound in _least(rules).items()}
+    firm |= {"ceiling": wanted > high * (1 + SAME), "frozen": np.broadcast_to(frozen, wanted.shape)}
+    left = np.any(list(firm.values()), axis=0) | (abs(allowed - wanted) > SAME * wanted)
+    found = []
+    for t, n in np.argwhere((wanted != current) & left).tolist():
+        held = tuple(rule for rule, broken in firm.items() if broken[t, n])
+        named = held or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
+        near = current[t, n] if frozen[n] else np.clip(wanted[t, n], low[n], high[n])
+        found.append(Breach(t, n, float(wanted[t, n]), float(near if held else allowed[t, n]), named, bool(held)))
+    return found
+
+
+def firm_bounds(rules: Guardrails) -> tuple[Array, Array]:
+    """(N,) lowest and highest prices that a person may set; infinite where only the sales bound a price.
+
+    Args:
+        rules: The price rules.
+
+    Example:
+        >>> rules = Guardrails(floor=[5, 5], ceiling=[9, 9], unit_cost=[3, 3], minimum_margin=0.25, bounds_from_sales=[True, False])
+        >>> [bound.tolist() for bound in firm_bounds(rules)]
+        [[4.0, 5.0], [inf, 9.0]]
+    """
+    return np.max(list(_least(rules).values()), axis=0), np.where(_soft(rules), np.inf, rules.ceiling)
+
+
+def _soft(rules: Guardrails) -> NDArray[np.bool_]:
+    return np.zeros(rules.floor.shape, np.bool_) if rules.bounds_from_sales is None else rules.bounds_from_sales
+
+
+def _least(rules: Guardrails) -> dict[str, Array]:
+    """(N,) lowest price of each firm rule."""
+    margin, advertised = rules.minimum_margin, rules.minimum_advertised_price
+    return {
+        "minimum_margin": np.zeros_like(rules.floor) if margin is None else rules.unit_cost / (1 - margin),
+        "minimum_advertised_price": np.zeros_like(rules.floor) if advertised is None else advertised,
+        "floor": np.where(_soft(rules), 0.0, rules.floor),
+    }
+
+
+def allowed_gains(
+    found: Sequence[Breach], wanted: Array, reference: Floats, units: Units, catalogue: Catalogue, unit_cost: Array
+) -> list[float]:
+    """What the allowed price of each breach is expected to earn more than the price asked for, currency: in its period,
+    over all products, with the other prices as asked for.
+
+    Args:
+        found: The breaches.
+        wanted: (T, N) the prices that are asked for.
+        reference: (T, N) the reference prices along them.
+        units: Expected units at a price.
+        catalogue: The products.
+        unit_cost: (N,) currency per unit; zeros where revenue counts.
+    """
+    if not found:
+        return []
+    period, product = (np.array([getattr(one, name) for one in found]) for name in ("period", "product"))
+    asked, kept = wanted[period], wanted[period].copy()
+    kept[np.arange(len(found)), product] = [one.allowed for one in found]
+    same = catalogue.category == catalogue.category[product][:, None]
+    money = [
+        ((price - unit_cost) * same * units(period, price, reference[period])).sum(axis=1) for price in (asked, kept)
+    ]
+    return (money[1] - money[0]).tolist()
+
+
+def alike(found: Sequence[Breach], gains: Sequence[float]) -> Iterator[tuple[tuple[Breach, ...], tuple[float, ...]]]:
+    """The breaches of the same rules by the same product together, with their gains; firm ones first.
+
+    Args:
+        found: The breaches.
+        gains: Of each.
+    """
+
+    def kind(pair: tuple[Breach, float]) -> tuple[Any, ...]:
+        return not pair[0].firm, pair[0].product, pair[0].rules
+
+    for _, group in groupby(sorted(zip(found, gains, strict=True), key=kind), key=kind):
+        same, gain = zip(*group, strict=True)
+        yield same, gain
+
+
+def breach_line(
+    found: Sequence[Breach],
+    gains: Sequence[float] | None,
+    *,
+    product: str,
+    weeks: Sequence[str],
+    money: str,
+    currency: str,
+) -> str:
+    """Breaches of the same rules by one product, in a line.
+
+    Args:
+        found: The breaches.
+        gains: Of each, as of `allowed_gains`; None where no response is known.
+        product: Name of the product.
+        weeks: Names of their periods.
+        money: Objective, revenue or profit.
+        currency: Unit of money.
+
+    Example:
+        >>> breach_line([Breach(0, 0, 2.9, 2.99, ("price_ladder",), False)], [1.5], product="tea", weeks=["2018-01-01"],
+        ...     money="profit", currency="EUR")
+        "2.9 for 'tea' in the week of 2018-01-01 leaves the price rule rounding to the price grid; 2.99 is allowed, and expected to earn 1.50 EUR more profit"
+    """
+    first = found[0]
+    more = f" and {len(found) - 1} more" if found[1:] else ""
+    said = (
+        f"{first.price:g} for {product!r} in the week of {weeks[0]}{more} leaves the price rule "
+        f"{', '.join(map(rule_words, first.rules))}; {first.allowed:g} is allowed"
+    )
+    if gains is None:
+        return f"{said}; what it would earn is not known"
+    gain = sum(gains)
+    return f"{said}, and expected to earn {money_words(abs(gain), currency)} {'more' if gain >= 0 else 'less'} {money}"

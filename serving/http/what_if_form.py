@@ -1,0 +1,129 @@
+"""The form on the manager's page in which prices of several products are tried together: its route and its script.
+
+Needs the `serve` extra; written for Starlette alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
+from ..decision import preview
+from ..explanation.sales_distribution import sales_range
+from ..explanation.what_if import NoResponseError, expected, product_index, stock_on_sale
+from ..market_state import State, StateError
+from ..predictor import Predictor
+from .deployment import Deployment
+from .middleware import problem
+from .schemas import BodyError, json_body
+
+_NOTE = (
+    "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. `repricer what-if` "
+    "has 90% intervals, and all weeks."
+)
+PATH, SCRIPT = "/v1/try-prices", "what_if_form.js"
+
+
+def add_form(app: Starlette, deployment: Deployment) -> None:
+    """Add `POST /v1/try-prices`, and the script that puts the form on the page."""
+    content = (Path(__file__).parent / "page" / SCRIPT).read_bytes()
+
+    async def script(_: Request) -> Response:
+        return Response(content, media_type="text/javascript", headers={"X-Content-Type-Options": "nosniff"})
+
+    async def answer(request: Request) -> Response:
+        try:
+            body = await json_body(request)
+            if not isinstance(body, dict) or set(body) != {"state", "prices"}:
+                return problem(422, "request must be an object with state, prices; got something else; see the docs")
+            found = await to_thread.run_sync(
+                tried_prices, *deployment.chosen(body["state"]), body["state"], body["prices"]
+            )
+        except (BodyError, StateError) as error:
+            return problem(422, str(error))
+        except NoResponseError as error:
+            return problem(409, str(error))
+        return Response(orjson.dumps(found), media_type="application/json")
+
+    app.add_route(PATH, answer, methods=["POST"], include_in_schema=False)
+    app.add_route(f"/page/{SCRIPT}", script, include_in_schema=False)
+
+
+def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> dict[str, Any]:
+    """What all products would sell and earn in the period of a state, with some at other prices than the policy gives.
+
+    Args:
+        predictor: Who answers the state.
+        arm: Its arm.
+        state: The market's state.
+        prices: Price by product, currency per unit.
+
+    Returns:
+        Plain data for JSON: `rows` by product and their `total`, each with units, revenue and profit at the prices to try and
+        their changes against the policy's, `warnings` and a `note`.
+
+    Raises:
+        StateError: The state is wrong, or a product, a price, or a price that leaves a firm rule.
+        NoResponseError: The bundle has no price response.
+    """
+    seen, decision = preview(predictor, arm, state)
+    bundle, view, answer = predictor.bundle, seen.view, decision.answer
+    response, rules, catalogue = bundle.response, bundle.guardrails, bundle.catalogue
+    if response is None:
+        raise NoResponseError(
+            "trying prices needs a price response; got a bundle without; use a built-in demand family"
+        )
+    given = np.array([item.price for item in answer.prices])
+    tried = given.copy()
+    for product, price in _checked(prices).items():
+        tried[product_index(bundle, product)] = price
+    mean, paid = expected(response, view, answer, np.stack([given, tried]), rules.paid_low)
+    units = mean.sum(axis=1)
+    sold = sales_range(units, response.overdispersion, stock_on_sale(view, answer), single=response.single).mean
+    average = np.divide((mean * paid).sum(axis=1), units, out=paid.mean(axis=1), where=units > 0)
+    figures = {"units": sold, "revenue": sold * average, "profit": sold * (average - rules.unit_cost)}
+    rows = [
+        {"product": name, "price": float(given[n]), "tried": float(tried[n])}
+        for n, name in enumerate(catalogue.products)
+    ]
+    total: dict[str, Any] = {}
+    for name, (before, after) in figures.items():
+        for n, row in enumerate(rows):
+            row |= {name: float(after[n]), f"{name}_change": float(after[n] - before[n])}
+        total |= {name: float(after.sum()), f"{name}_change": float((after - before).sum())}
+    terms = {"money": bundle.manifest["objective"], "currency": bundle.manifest["scenario"]["currency"]}
+    cost = rules.unit_cost * (terms["money"] == "profit")
+    found = breaches(rules, catalogue, tried[None], given[None], view.list_price[:1].astype(np.float64))
+    gains = allowed_gains(
+        found,
+        tried[None],
+        view.reference_price[:1],
+        lambda _, price, __: expected(response, view, answer, price, rules.paid_low)[0].sum(axis=1),
+        catalogue,
+        cost,
+    )
+    warnings = []
+    for same, gain in alike(found, gains):
+        week = [answer.date or f"period {answer.period}"]
+        line = breach_line(same, gain, product=catalogue.products[same[0].product], weeks=week, **terms)
+        if same[0].firm:
+            raise StateError(f"prices must keep the rules that no person may leave; got {line}; try another price")
+        warnings.append(line)
+    return {"rows": rows, "total": total, "currency": terms["currency"], "warnings": warnings, "note": _NOTE}
+
+
+def _checked(prices: Any) -> Mapping[str, float]:
+    proper = isinstance(prices, dict) and prices
+    for price in prices.values() if proper else [None]:
+        if not isinstance(price, int | float) or isinstance(price, bool) or not 1e-6 <= price <= 1e9:
+            raise StateError("prices must be numbers above zero by product; got something else; fix them")
+    return prices
