@@ -77,12 +77,12 @@ class PlanValue:
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.goal, model = spec, goal_market(spec), choice_model(spec)
         self.planned = own_plan(spec)
-        decided = spec.promotion is not None or spec.history is None
-        if not decided:
+        self._decided = spec.promotion is not None or spec.history is None
+        if spec.promotion is None and spec.history is not None:
             # A feature counts by how far it differs from the plan's, which the market's demand holds already.
             lift = np.broadcast_to(spec.history.feature_lift, (spec.sizes["K"], spec.sizes["N"]))
             model = replace(model, promotion=lift)
-        self._model, self._decided = model, decided
+        self._model = model
 
     def units(self, plan: Plan) -> Array:
         """(…, T, N) mean units."""
