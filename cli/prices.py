@@ -52,9 +52,7 @@ def command(
     or run keeps the list; it is written again, without a comparison, as long as market, policies, draws, risk and seed
     are the same.
     """
-    from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
-    from ..serving.price_list.what_if_sheet import price_responses
 
     check_list_path("--out", out)
     if (Path(scenario) / "run.json").is_file():
@@ -68,10 +66,7 @@ def command(
         say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
     any_of_them = next(part for _, part in found.values())
-    responses = {}
-    if out.suffix.lower() == ".xlsx":
-        for label, (stores, part) in found.items():
-            responses |= price_responses(load_scenario(markets[label][1]), part.in_zone(stores))
+    responses = _responses(markets, found) if out.suffix.lower() == ".xlsx" else {}
     past = [line for _, part in found.values() for line in part.past]
     write_list(out, rows, currency=any_of_them.currency, notes=past, responses=responses)
     words = {label: part.recommended for label, (_, part) in found.items()}
@@ -94,6 +89,17 @@ def command(
         say(f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}")
         return
     say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
+
+
+def _responses(markets: dict[str, tuple[str, str]], found: dict[str, tuple[str, KeptList]]) -> dict[Any, Any]:
+    """What a spreadsheet needs to show the effect of other prices, of all markets."""
+    from ..scenarios import load_scenario
+    from ..serving.price_list.what_if_sheet import price_responses
+
+    responses = {}
+    for label, (stores, part) in found.items():
+        responses |= price_responses(load_scenario(markets[label][1]), part.in_zone(stores))
+    return responses
 
 
 def _list_of(

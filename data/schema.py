@@ -75,7 +75,7 @@ SCHEMAS: dict[str, pa.DataFrameSchema] = {
         price_paid=_money("Price that the customer paid for one unit."),
         regular_price=_money(
             "Price of one unit before any discount; price_paid if it is not given. Where it is above price_paid "
-            "in no row, a fit takes the commonest price of the weeks around for it.",
+            "in no row, a fit takes the highest price of the weeks around for it, and lower ones as reductions.",
             **_OPTIONAL,
         ),
         unit_cost=_money("Cost of one unit to the shop at that time.", **_OPTIONAL),

@@ -130,9 +130,7 @@ def fit(
     """
     check_period(period, zones=zone is not None)
     weeks, holdout_weeks = weeks or DEFAULT_WEEKS[period], holdout_weeks or DEFAULT_WEEKS[period]
-    if not isinstance(tables, Tables):
-        name = name or scenario_name(Path(tables).resolve().name)
-        tables = load_tables(Path(tables))
+    tables, name = _loaded(tables, name)
     rules = (assumptions := assumptions or Assumptions()).rules
     products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
     given, priced = tables, with_regular_prices(tables, names := list(products["product"]))
@@ -142,7 +140,7 @@ def fit(
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
     options = FitOptions(
-        name=name or "market",
+        name=name,
         objective=_objective(asked, bool(unknown.any())),
         currency=currency,
         assumptions=assumptions,
@@ -158,9 +156,15 @@ def fit(
     on_step("price response, proof and the weeks to come")
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
-    return _Fitted(options, products, zone, demand, customers, *fitted).result(
-        of_zone(given, zone, names)[0], unknown & (asked is None)
-    )
+    given = of_zone(given, zone, names)[0]
+    return _Fitted(options, products, zone, demand, customers, *fitted).result(given, unknown & (asked is None))
+
+
+def _loaded(tables: Tables | str | os.PathLike[str], name: str | None) -> tuple[Tables, str]:
+    """The tables, read where a folder is given, and the name of their market."""
+    if isinstance(tables, Tables):
+        return tables, name or "market"
+    return load_tables(Path(tables)), name or scenario_name(Path(tables).resolve().name)
 
 
 class _Demand(NamedTuple):

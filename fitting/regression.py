@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..data.weeks import periods_in_a_week
 from ..forecasting import PriceResponse
 
 PROMOTION = "promotion"
 _OTHER_PRICES = "rival_log_price"
-# Weight of the past in a reference price after a week, and how much more a price above it counts than one below. Who
-# stocks up on reductions buys less afterwards, which looks like a short memory that dwells on losses.
-_MEMORIES, _LOSSES = (0.3, 0.5, 0.7, 0.85), (1.0, 2.0, 3.0)
 
 
 def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceResponse:
@@ -35,8 +31,6 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
     # In a single category, the week effects and the own price hold the other prices already.
     several = "category" in past and len(past["category"].unique()) > 1
     response = PriceResponse(
-        memory=[memory ** (1 / periods_in_a_week(past["week"])) for memory in _MEMORIES],
-        loss=_LOSSES,
         controls=(_OTHER_PRICES,) if several and past[_OTHER_PRICES].any() else (),
     ).fit(past)
     if promotions and PROMOTION not in response.control_effects_:

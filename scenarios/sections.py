@@ -186,7 +186,7 @@ class ReferencePrice:
     """The reference price r that customers remember: r' = memory * r + (1 - memory) * price.
 
     Utility changes with log(r / price), or with r - price on the linear scale. With units_gain and units_loss, so do
-    the units that those who buy take, and nobody's choice: they stock up at a low price, and buy less afterwards.
+    the units that buyers take, but not which product they choose: they stock up at a low price, and buy less afterwards.
     """
 
     memory: float = scalar("weight of the old reference price", low=0, high=1)

@@ -186,7 +186,7 @@ def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
         "shown": context["shown"] or fit.get("recommender"),
         "paid": True,
         "learning": context["plots"]["learning"],
-        "response": fit.get("price_response") or fit.get("category_response") or fit.get("reference_effect"),
+        "response": fit.get("price_response") or fit.get("category_response") or fit.get("deals"),
         "checks": fit.get("unidentified") or fit.get("identification_checks") or proof.get("price_changes"),
         "segments": fit.get("segments"),
         "forecast": proof.get("backtest"),

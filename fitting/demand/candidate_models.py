@@ -102,24 +102,38 @@ def candidate_models(
         name, chance = "prices follow what costs do not explain", (1 - deals) * by_costs
         found.append(CandidateModel(name, chance, data(0.0, by_cost=True), costs=True))
     if deals:
-        own = replace(data(1.0), years=np.empty(0), given=_given(grids, here, lasting, priors, draws, seed))
+        given = _given(grids, here, lasting, priors, draws, seed)
+        own = replace(data(1.0), years=np.empty(0), given=given)
         own, moves = _with_regular_moves(own, suspects, here, priors)
-        for memory in MEMORIES:
-            remembered = RememberedPrice(memory ** (1 / own.per_week))
-            gap = remembered.gap(grids.met(regular))[..., here]
-            found.append(
-                CandidateModel(
-                    name=f"regular prices and deals, memory {memory:g}",
-                    prior=deals / len(MEMORIES),
-                    data=_with_deals(own, gap, priors),
-                    # Regular prices move little: over such moves elasticities are taken to stay the same.
-                    curvature=1.0,
-                    suspects=moves,
-                    deals=_DEAL_EFFECTS + len(here),
-                    remembered=remembered,
-                    depth=_usual_depth(gap),
-                )
-            )
+        found += _deal_models(own, grids.met(regular)[..., here], moves, priors)
+    return found
+
+
+def _deal_models(data: CategoryData, met: Array, moves: int, priors: Priors) -> list[CandidateModel]:
+    """The models in which customers answer to deals and to regular prices in two ways, one for each memory.
+
+    Args:
+        data: The category's sales, with the response to regular prices given.
+        met: (G, W, J) prices that customers met.
+        moves: Number of the effects of moves of regular prices.
+        priors: The priors.
+    """
+    found = []
+    for memory in MEMORIES:
+        remembered = RememberedPrice(memory ** (1 / data.per_week))
+        gap = remembered.gap(met)
+        model = CandidateModel(
+            name=f"regular prices and deals, memory {memory:g}",
+            prior=priors.regular_and_deal / len(MEMORIES),
+            data=_with_deals(data, gap, priors),
+            # Regular prices move little: over such moves elasticities are taken to stay the same.
+            curvature=1.0,
+            suspects=moves,
+            deals=_DEAL_EFFECTS + gap.shape[-1],
+            remembered=remembered,
+            depth=_usual_depth(gap),
+        )
+        found.append(model)
     return found
 
 
@@ -207,14 +221,14 @@ def deal_draws(drawn: Array, depth: float, lasting: Array) -> Array:
     Args:
         drawn: (M, 4 + J) coefficients of the effects of `_with_deals`.
         depth: Of a usual deal, over which what being a deal adds is spread.
-        lasting: (M,) utility lost per log point of a lasting price.
+        lasting: (M, J) utility lost per log point of a lasting price.
     """
     common, single = drawn[:, :_DEAL_EFFECTS, None], drawn[:, _DEAL_EFFECTS:]
     found = np.repeat(common[:, :3], single.shape[1], axis=2)
     found[:, 0] += single
     found[:, 1] += common[:, 3] / depth
     found[:, 1:] = np.maximum(found[:, 1:], 0.0)
-    found[:, 0] = np.maximum(found[:, 0], -lasting[:, None])
+    found[:, 0] = np.maximum(found[:, 0], -lasting)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What is believed about prices and customers before a shop's sales are seen."""
+"""What is assumed about prices and customers before a shop's sales are seen."""
 
 from __future__ import annotations
 

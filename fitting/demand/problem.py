@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 import xarray as xr
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
@@ -121,25 +122,11 @@ class Problem:
         # A market has one memory: the likeliest stands for all.
         weight = np.where(with_deals, 0.0, chances)
         weight[best] += chances[with_deals].sum()
-        chosen, at = np.random.default_rng(seed).choice(len(models), size=draws, p=weight), np.arange(draws)
-        shared, known = [], np.zeros((draws, len(names), len(suspects)))
+        chosen = np.random.default_rng(seed).choice(len(models), size=draws, p=weight)
+        drawn = [_drawn(own, each, chosen, len(suspects)) for own, each in zip(candidates, found, strict=True)]
         deals = np.zeros((draws, 3, len(self.products)))
-        for c, posteriors in enumerate(found):
-            layout = posteriors[0].model.layout
-            shared.append(np.stack([_in_common(each, layout) for each in posteriors])[chosen, at])
-            for number, (model, each) in enumerate(zip(models, posteriors, strict=True)):
-                own, effects = chosen == number, each.draws[:, each.model.layout.effects]
-                here, deal_count = np.flatnonzero(category == c), candidates[c][number].deals
-                effects, drawn = (
-                    effects[own, : effects.shape[1] - deal_count],
-                    effects[own, effects.shape[1] - deal_count :],
-                )
-                known[own, c, : model.suspects] = effects[:, effects.shape[1] - model.suspects :]
-                if model.deals:
-                    lasting_draws = np.exp(each.draws[:, each.model.layout.category][:, 0])
-                    deals[np.ix_(own, range(3), here)] = deal_draws(
-                        drawn, candidates[c][number].depth, lasting_draws[own]
-                    )
+        for c, own in enumerate(drawn):
+            deals[:, :, category == c] = own.deals
         return FittedDemand(
             products=tuple(self.products["product"]),
             category=category.astype(np.intp),
@@ -148,9 +135,7 @@ class Problem:
             segment_share=np.array([models[0].data.segment_share for models in candidates]),
             effects=effect_names(grids),
             weeks=grids.weeks,
-            posteriors=tuple(
-                replace(posteriors[0], draws=drawn) for posteriors, drawn in zip(found, shared, strict=True)
-            ),
+            posteriors=tuple(replace(each[0], draws=own.common) for each, own in zip(found, drawn, strict=True)),
             likeliest=tuple(posteriors[int(weight.argmax())] for posteriors in found),
             candidates={
                 model.name: (model.prior, float(chance)) for model, chance in zip(models, chances, strict=True)
@@ -159,7 +144,7 @@ class Problem:
             remembered=models[best].remembered if chances[with_deals].sum() > 0 else None,
             deals=deals,
             suspects=tuple(suspects),
-            suspected=known,
+            suspected=np.stack([own.suspected for own in drawn], axis=1),
             first_stage_f=strength,
             curvature=float(np.clip(chances @ [model.curvature for model in models], 0.0, 1.0)),
         )
@@ -184,6 +169,32 @@ def _evidence(found: CategoryPosterior, model: CandidateModel, lasting: LastingR
     now = found.steepness
     outside = 1 / (1 + np.exp(-found.draws[:, at.outside][:, 0]))
     return found.log_evidence + lasting.log_likelihood(now, now * outside)
+
+
+class _Drawn(NamedTuple):
+    """A category's M draws: (M, P) the parameters that all models have, (M, D) of suspects and (M, 3, J) of deals."""
+
+    common: Array
+    suspected: Array
+    deals: Array
+
+
+def _drawn(
+    models: list[CandidateModel], found: list[CategoryPosterior], chosen: NDArray[np.intp], suspects: int
+) -> _Drawn:
+    """A category's draws, each of the model chosen for it."""
+    layout, draws = found[0].model.layout, len(chosen)
+    common = np.stack([_in_common(each, layout) for each in found])[chosen, np.arange(draws)]
+    suspected, deals = np.zeros((draws, suspects)), np.zeros((draws, 3, layout.product.stop - layout.product.start))
+    for number, (model, each) in enumerate(zip(models, found, strict=True)):
+        own, at = chosen == number, each.model.layout
+        effects = each.draws[own, at.effects]
+        effects, of_deals = np.split(effects, [effects.shape[1] - model.deals], axis=1)
+        suspected[own, : model.suspects] = effects[:, effects.shape[1] - model.suspects :]
+        if model.deals:
+            steepness = each.model.at_regular(torch.as_tensor(each.draws[own])).steepness.numpy()
+            deals[own] = deal_draws(of_deals, model.depth, steepness)
+    return _Drawn(common, suspected, deals)
 
 
 def _in_common(found: CategoryPosterior, layout: Layout) -> Array:

@@ -7,7 +7,6 @@ from .identification import Identification
 from .least_squares import CoefficientEstimate
 from .logit import LogitDemand, logit_elasticities
 from .price_response import PriceResponse
-from .reference_effect import ReferenceEffect
 from .segments import segment_category_response, segment_response
 from .substitution import Substitution
 
@@ -16,7 +15,6 @@ __all__ = [
     "Identification",
     "LogitDemand",
     "PriceResponse",
-    "ReferenceEffect",
     "Substitution",
     "hausman_panel",
     "logit_elasticities",

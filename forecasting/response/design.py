@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from .identification import WEAK_F, Identification, identify
 from .least_squares import STILL, Array, CoefficientEstimate, Groups, Slopes, fit_slopes, independent
-from .reference_effect import Shape
 from .rows import MIN_WEEKS, calendar, moves_apart, usable
 
 MIN_PRODUCTS = 3
@@ -22,15 +21,12 @@ class Design:
     """Rows of a regression by group (product or category), with the groups' means removed.
 
     `controls` and `dates` (weeks and seasons, independent of one another) are the columns common to
-    all groups; `past` and `future` (n, S) are those of the shapes of a reference price, of past prices
-    and of those to come.
+    all groups.
     """
 
     labels: NDArray
     y: Array
     x: Array
-    past: Array
-    future: Array
     controls: Array
     dates: Array
     excluded: pd.DataFrame
@@ -99,15 +95,11 @@ class Design:
     def _only(self, keep: NDArray[np.bool_]) -> Design:
         """Keep the rows of some groups."""
         rows = keep[self.groups.codes]
-        arrays = {
-            name: getattr(self, name)[rows] for name in ("labels", "y", "x", "past", "future", "controls", "excluded")
-        }
+        arrays = {name: getattr(self, name)[rows] for name in ("labels", "y", "x", "controls", "excluded")}
         return replace(self, **arrays, dates=independent(self.dates[rows]))
 
 
-def design_of_products(
-    rows: pd.DataFrame, shapes: list[Shape], instruments: Sequence[str], controls: Sequence[str]
-) -> Design:
+def design_of_products(rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> Design:
     """The regression by product, of the rows that can be used."""
     for name in (*instruments, *controls):
         if not moves_apart(rows, name):
@@ -122,13 +114,12 @@ def design_of_products(
             f"are needed; got {count}; choose more products or a longer history"
         )
     effects = ("product", "week (with the shop's traffic)", "season of the category")
-    return design_of(chosen, calendar(chosen), shapes, instruments, controls, effects)
+    return design_of(chosen, calendar(chosen), instruments, controls, effects)
 
 
 def design_of(
     rows: pd.DataFrame,
     dates: pd.DataFrame,
-    shapes: Sequence[Shape],
     instruments: Sequence[str],
     controls: Sequence[str],
     effects: tuple[str, ...],
@@ -136,16 +127,11 @@ def design_of(
     """The regression of rows that are sorted by group, without the means of the groups."""
     labels = rows["product"].to_numpy()
     groups = Groups(labels)
-    past, future = (
-        groups.demean(rows[[(when, *shape) for shape in shapes]].to_numpy(float)) for when in ("past", "future")
-    )
     excluded = {name: groups.demean(rows[name].to_numpy(float)) for name in instruments}
     return Design(
         labels=labels,
         y=groups.demean(rows["log_units"].to_numpy()),
         x=groups.demean(rows["log_price"].to_numpy()),
-        past=past,
-        future=future,
         controls=groups.demean(rows[list(controls)].to_numpy(float)),
         dates=independent(groups.demean(dates.to_numpy(float))),
         excluded=pd.DataFrame(excluded, index=range(len(rows))),

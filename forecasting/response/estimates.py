@@ -13,7 +13,6 @@ import pandas as pd
 from ..shrinkage import Shrunk, shrink
 from .identification import Identification
 from .least_squares import CoefficientEstimate
-from .reference_effect import ReferenceEffect
 
 _LARGEST = 2**24
 """Numbers in the columns that the products of a batch share, of which a fit holds some eight copies."""
@@ -26,7 +25,6 @@ class Estimates:
     elasticity_: pd.DataFrame
     pooled_: CoefficientEstimate
     category_elasticity_: pd.DataFrame
-    reference_effect_: ReferenceEffect
     control_effects_: dict[str, CoefficientEstimate]
     identification_: Identification
     category_identification_: Identification | None
@@ -78,7 +76,7 @@ def combined(parts: Sequence[Estimates]) -> dict[str, Any]:
     Means are weighted by the inverse of the squared standard errors.
 
     Args:
-        parts: The fits of the batches, with one shape of the reference price.
+        parts: The fits of the batches.
     """
     identification = _identification([part.identification_ for part in parts])
     known = [part.category_identification_ for part in parts if part.category_identification_ is not None]
@@ -89,7 +87,6 @@ def combined(parts: Sequence[Estimates]) -> dict[str, Any]:
     pooled = CoefficientEstimate(np.nan, np.nan) if of_categories is None else of_categories.used
     whole, _ = table_of(categories[_RAW], pd.Series("all", index=categories.index), categories["weeks"], pooled)
     controls = dict.fromkeys(name for part in parts for name in part.control_effects_)
-    effects = [part.reference_effect_ for part in parts]
     return {
         "identification_": identification,
         "category_identification_": of_categories,
@@ -100,7 +97,6 @@ def combined(parts: Sequence[Estimates]) -> dict[str, Any]:
         "control_effects_": {
             name: _mean([p.control_effects_[name] for p in parts if name in p.control_effects_]) for name in controls
         },
-        "reference_effect_": ReferenceEffect(**vars(_mean(effects)), memory=effects[0].memory, loss=effects[0].loss),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from typing import Self, cast
 
@@ -15,7 +14,6 @@ from .design import MIN_PRODUCTS, category_totals, design_of, design_of_products
 from .estimates import Estimates, batches_of, combined, table_of
 from .identification import INSTRUMENTS
 from .least_squares import CoefficientEstimate
-from .reference_effect import ReferenceEffect, Shape, reference_effect
 from .rows import in_logs, moves_apart, regression_rows, season, usable, weekdays, weeks_sold
 
 COSTS = ("unit_cost", "wholesale_price")
@@ -42,9 +40,6 @@ class PriceResponse(Estimates, BaseEstimator):
     whole catalogue are means of the batches', weighted by their precision.
 
     Args:
-        memory: weight of the last reference price in the next one, in [0, 1); of several, the one
-            with which the sales fit best.
-        loss: how much more a price above the reference counts than one below, above 0; likewise.
         instruments: panel columns that move a product's price and, given effects and controls, not
             its demand; positive ones enter in logs. None: `unit_cost` and `wholesale_price` where
             the panel has them and they move. Instruments that are weak in the pool are not used,
@@ -66,10 +61,6 @@ class PriceResponse(Estimates, BaseEstimator):
             `product`. Where it is weaker than the products' elasticities, the difference is
             substitution within the category. By instruments where these are strong for the index
             too.
-        reference_effect_: coefficient of log(reference / price) beside the elasticities, see
-            `reference_effect`; the reference is the exponentially smoothed past price. With a loss
-            aversion of 1, the response in the week is elasticity minus coefficient, so a model with
-            both uses `shrunk + reference_effect_.coefficient` for the price itself.
         control_effects_: coefficient of each control, by name, with standard errors clustered by
             product.
         identification_: what the estimates rest on and what they cannot rule out; `print` it.
@@ -84,16 +75,7 @@ class PriceResponse(Estimates, BaseEstimator):
 
     variance_: dict[str, float]
 
-    def __init__(
-        self,
-        *,
-        memory: float | Sequence[float] = 0.7,
-        loss: float | Sequence[float] = 1.0,
-        instruments: Sequence[str] | None = None,
-        controls: Sequence[str] = (),
-    ) -> None:
-        self.memory = memory
-        self.loss = loss
+    def __init__(self, *, instruments: Sequence[str] | None = None, controls: Sequence[str] = ()) -> None:
         self.instruments = instruments
         self.controls = controls
 
@@ -113,29 +95,18 @@ class PriceResponse(Estimates, BaseEstimator):
         if len(batches) == 1:
             self._fit(panel)
         else:
-            vars(self).update(combined(self._fit_each(batches)))
+            vars(self).update(combined([cast(PriceResponse, clone(self))._fit(batch) for batch in batches]))
         for text in self.identification_.warnings:
             warnings.warn(text, stacklevel=2)
         return self
 
     def _batches(self, panel: pd.DataFrame) -> list[pd.DataFrame]:
         """The panel by batches of categories; whole where it is small, or faulty."""
-        rows = regression_rows(panel, shapes=(), columns=self._columns)
+        rows = regression_rows(panel, columns=self._columns)
         categories = rows.groupby("product")["category"].first()
         count = usable(rows, self._columns)["product"].drop_duplicates().map(categories).value_counts()
         batches = batches_of(rows, count.reindex(categories.unique(), fill_value=0), MIN_PRODUCTS)
         return [panel] if len(batches) == 1 else [panel[panel["category"].isin(batch)] for batch in batches]
-
-    def _fit_each(self, batches: Sequence[pd.DataFrame]) -> list[PriceResponse]:
-        """A fit of each batch, with the shape of the reference price that fits most of them best."""
-        parts = [cast(PriceResponse, clone(self))._fit(batch) for batch in batches]
-        shapes = [(part.reference_effect_.memory, part.reference_effect_.loss) for part in parts]
-        memory, loss = best = Counter(shapes).most_common(1)[0][0]
-        alike = cast(PriceResponse, clone(self)).set_params(memory=memory, loss=loss)
-        return [
-            part if shape == best else cast(PriceResponse, clone(alike))._fit(batch)
-            for part, shape, batch in zip(parts, shapes, batches, strict=True)
-        ]
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -143,14 +114,13 @@ class PriceResponse(Estimates, BaseEstimator):
 
     def _fit(self, panel: pd.DataFrame) -> Self:
         """Fit to categories that are estimated together."""
-        shapes = self._shapes()
-        rows = regression_rows(panel, shapes=shapes, columns=self._columns)
+        rows = regression_rows(panel, columns=self._columns)
         found = [name for name in COSTS if name in rows and moves_apart(rows, name)]
         instruments = tuple(found if self.instruments is None else self.instruments)
         promotion = ("promotion",) if "promotion" in rows and moves_apart(rows, "promotion") else ()
         controls = (*promotion, *self.controls)
         rows = rows.assign(**{name: in_logs(rows[name]) for name in instruments})
-        design = design_of_products(rows, shapes, instruments, controls)
+        design = design_of_products(rows, instruments, controls)
         self.identification_ = design.identify()
         instrumented = self.identification_.method == INSTRUMENTS
         slopes, common = design.slopes(instrumented=instrumented)
@@ -159,19 +129,8 @@ class PriceResponse(Estimates, BaseEstimator):
         categories = rows.groupby("product")["category"].first()
         self.elasticity_, shrunk = table_of(slopes, categories, weeks_sold(rows), self.pooled_)
         self.variance_ = {"within_category": shrunk.within_variance, "between_categories": shrunk.between_variance}
-        best, effect = reference_effect(design.y, design.x, design.past, design.future, design.common, design.groups)
-        self.reference_effect_ = ReferenceEffect(effect.coefficient, effect.se, *shapes[best])
         self._fit_categories(rows, instruments, promotion)
         return self
-
-    def _shapes(self) -> list[Shape]:
-        """Memory and loss aversion of each shape of the reference price that is tried."""
-        memories, losses = np.atleast_1d(self.memory), np.atleast_1d(self.loss)
-        if wrong := [m for m in memories if not 0 <= m < 1]:
-            raise ValueError(f"PriceResponse: memory must lie in [0, 1); got {wrong[0]:g}")
-        if wrong := [loss for loss in losses if not loss > 0]:
-            raise ValueError(f"PriceResponse: loss must be above 0; got {wrong[0]:g}")
-        return [(float(memory), float(loss)) for memory in memories for loss in losses]
 
     def _fit_categories(self, rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> None:
         """Regress log units per basket of each category on its log price index, with its mean and season."""
@@ -183,7 +142,7 @@ class PriceResponse(Estimates, BaseEstimator):
             # Here the categories take the place of the products.
             effects = ("category", "traffic", "season of the category")
             dates = pd.concat([part(chosen["week"], chosen["product"]) for part in (season, weekdays)], axis=1)
-            design = design_of(chosen, dates, (), instruments, controls, effects)
+            design = design_of(chosen, dates, instruments, controls, effects)
             self.category_identification_ = design.identify()
             pooled = self.category_identification_.used
             slopes, _ = design.slopes(instrumented=self.category_identification_.method == INSTRUMENTS)

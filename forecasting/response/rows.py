@@ -9,20 +9,16 @@ import pandas as pd
 
 from ...data.weeks import DAY, period_of
 from ..models.base import check_rows
-from .reference_effect import Shape, reference_columns
 
 MIN_WEEKS = 8
 MIN_PRICE_SD = 0.02
 """Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
 
 
-def regression_rows(panel: pd.DataFrame, *, shapes: Sequence[Shape], columns: Sequence[str]) -> pd.DataFrame:
-    """Check a panel and add `log_price`, `category` and what each shape of a reference price adds.
+def regression_rows(panel: pd.DataFrame, *, columns: Sequence[str]) -> pd.DataFrame:
+    """Check a panel and add `log_price` and `category`.
 
     Weeks with a stockout are left out, as their units are only a lower bound of the demand.
-
-    Args:
-        shapes: memory (weight of the last reference price in the next one) and loss aversion.
     """
     rows = check_rows(panel, ["product", "week", "units", "price", "traffic"], name="panel")
     if missing := [name for name in columns if name not in rows]:
@@ -32,7 +28,6 @@ def regression_rows(panel: pd.DataFrame, *, shapes: Sequence[Shape], columns: Se
         )
     rows = categorised(rows[(rows["price"] > 0) & (rows["traffic"] > 0)])
     rows = rows.assign(log_price=np.log(rows["price"]))
-    rows = pd.concat([rows, reference_columns(rows, shapes)], axis=1) if shapes else rows
     return rows[~rows["stockout"].fillna(False).astype(bool)] if "stockout" in rows else rows
 
 

@@ -67,7 +67,7 @@ class Substitution(BaseEstimator):
         Raises:
             ValueError: the panel is faulty, or no category has two products whose prices move.
         """
-        rows = regression_rows(panel, shapes=(), columns=self.instruments)
+        rows = regression_rows(panel, columns=self.instruments)
         fitted = {str(name): self._fit_category(part) for name, part in categorised(rows).groupby("category")}
         known = {name: each for name, each in fitted.items() if each is not None}
         if not known:

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from repricer.fitting import fit
-from repricer.fitting.demand import CategoryData, CategoryModel, Priors, SalesGrids, estimate, fit_demand
+from repricer.fitting.demand import CategoryData, CategoryModel, Priors, Problem, SalesGrids, estimate
 from repricer.forecasting import PooledRegression
 from repricer.scenarios import save_scenario
 from scipy import stats
@@ -127,9 +127,9 @@ def seconds(products: int) -> float:
     """Processor time per product of likelihood and posterior."""
     grids, table = drawn_shop(products)
     first, few = drawn_shop(6)
-    fit_demand(first, few, np.ones(6), Priors())  # libraries are loaded
+    Problem(first, few, np.ones(6)).solve()  # libraries are loaded
     started = time.process_time()
-    fit_demand(grids, table, np.ones(products), Priors())
+    Problem(grids, table, np.ones(products)).solve()
     return (time.process_time() - started) / products
 
 
@@ -143,7 +143,7 @@ for _products in (12, 2000):
 def _memory(products: int) -> float:
     """Bytes of the posterior per product."""
     grids, table = drawn_shop(products, weeks=40)
-    found = fit_demand(grids, table, np.ones(products), Priors(), draws=50)
+    found = Problem(grids, table, np.ones(products)).solve(draws=50)
     arrays = [(p.draws, p.model.data.units, p.model.data.price) for p in found.posteriors]
     return sum(array.nbytes for group in arrays for array in group) / products
 

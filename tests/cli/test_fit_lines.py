@@ -6,10 +6,11 @@ import numpy as np
 from repricer import load_scenario
 from repricer.cli._fit_lines import (
     _bias_lines,
+    _change_lines,
     _customer_lines,
     _doubt_lines,
     _estimation_lines,
-    _reference_line,
+    _response_lines,
     _trend_error,
     _trend_line,
     cost_lines,
@@ -72,13 +73,31 @@ def test_segments_under_privacy_come_with_their_epsilon_and_without_figures_that
     assert most.endswith("at most: 1.7% for a customer")
 
 
-def test_a_reference_price_is_used_with_what_is_put_by_or_left_out():
-    found = {"coefficient": 1.5, "se": 0.25, "used": True, "put_by": 0.43}
-    assert (
-        _reference_line(found)
-        == "reference price: effect 1.500 (s.e. 0.250), used; 43% likely that customers stock up on deals"
+def test_the_responses_to_deals_and_to_regular_prices_are_said_and_what_is_mostly_the_priors():
+    row = {"category": "TEA", "total": -0.62, "total_interval90": [-1.1, -0.2], "moves": 1234, "stores": 40}
+    known, unknown = row | {"total_prior_share": 0.3}, row | {"total_prior_share": 0.9}
+    deals = {"probability": 0.93, "units": {"mean": 0.9}, "dip": {"mean": 0.4}}
+    first, *lines = _response_lines({"deals": deals, "regular_prices": [known, unknown]})
+    assert first == (
+        "deals and regular prices have responses of their own: 93% likely; per 10% off, buyers take +9% units, and "
+        "-4% per 10% above the price they remember"
     )
-    assert _reference_line(found | {"used": False, "put_by": None}).endswith("(s.e. 0.250), left out")
+    said = "  tea, all regular prices together: elasticity -0.62 [-1.10, -0.20], from 1,234 moves in 40 stores"
+    assert lines == [said, said + "; mostly the prior's"]
+    assert _response_lines({"deals": None, "regular_prices": []}) == []
+
+
+def test_held_out_deals_and_moves_of_regular_prices_are_checked_apart():
+    deals = {"changes": 300, "slope": 0.9, "slope_interval90": [0.8, 1.0], "coverage90": 0.88}
+    moves = {"changes": 12, "slope": None, "enough": 50}
+    first, few = _change_lines({"proof": {"price_changes": {"deals": deals, "regular_moves": moves}}})
+    assert first.startswith(
+        "300 deals in the held-out weeks: units changed by 0.90 times the prediction (90% interval 0.80"
+    )
+    assert few.startswith("only 12 regular prices moved in the held-out weeks: too few")
+    many = deals | {"changes": 80, "enough": 50}
+    _, enough = _change_lines({"proof": {"price_changes": {"deals": deals, "regular_moves": many}}})
+    assert enough.startswith("80 moves of regular prices in the held-out weeks: units changed by 0.90 times")
 
 
 def test_products_that_are_not_priced_are_named():

@@ -82,7 +82,7 @@ def test_the_market_is_found_again(truth, fitted):
     assert report["revenue_without_costs"] == ["b"]
     assert spec.num_draws == 200
     assert spec.history.follows_demand == report["prices_follow_demand"] < 0.3
-    assert spec.history.follows_demand_before == report["prices_follow_demand_before"] == pytest.approx(0.2)
+    assert spec.history.follows_demand_before == report["prices_follow_demand_before"] == pytest.approx(0.1)
     low, high = np.quantile(
         np.array([spec.draw(m).demand.price_sensitivity[0] for m in range(0, 200, 4)]), [0.01, 0.99], axis=0
     )

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting.demand.category_rows import REFERENCE
 from repricer.fitting.fit_split import _forecasts, _mean, _past_price, _with_prices
 from repricer.fitting.split import Split
 from repricer.tests.fitting.demand.markets import known_demand, prices
@@ -18,7 +17,7 @@ PRODUCTS = pd.DataFrame({"product": list("abcd"), "category": "x"})
 @pytest.fixture
 def remembering():
     """Prices of 108 weeks, and the units of customers who remember them; 20 a week where none ever moved."""
-    demand = known_demand(PRODUCTS, np.full(4, 20.0), REGULAR, np.full(4, -2.0), [0.6], effects={REFERENCE: 2.5})
+    demand = known_demand(PRODUCTS, np.full(4, 20.0), REGULAR, np.full(4, -2.0), [0.6], deals=(1.5, 0.5, 2.5))
     price = prices(np.random.default_rng(0), WEEKS + AHEAD, 4) * REGULAR
     return demand, price, 20.0 * demand.lift(price, reference=demand.remembered.price(price))
 

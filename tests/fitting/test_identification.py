@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting.demand import Priors, fit_demand
+from repricer.fitting.demand import Priors, Problem
 from repricer.fitting.demand.residuals import Residuals
 from repricer.fitting.identification import identification_checks, identified
 from repricer.tests.fitting.demand.markets import drawn_category, grids_of
@@ -18,7 +18,7 @@ REGULAR = np.full(12, 2.0)
 def honest():
     (first, _), (second, _) = drawn_category(1, weeks=104), drawn_category(2, weeks=104)
     units, price = np.concatenate([first.units, second.units], -1), np.concatenate([first.price, second.price], -1)
-    return units, price, fit_demand(grids_of(units, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    return units, price, Problem(grids_of(units, price * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_prices_that_answer_last_weeks_sales_fail_the_placebo(honest, regression
     # After a good week the price is reduced.
     follow[:, 1:] = np.where(shock[:, :-1] > 0.2, 0.8, 1.0)
     busy = generator.poisson(20 * np.exp(shock) * follow**-2.3).astype(float)
-    demand = fit_demand(grids_of(busy, follow * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    demand = Problem(grids_of(busy, follow * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     pooled = identification_checks(demand, regression)["lead_price"]["pooled"]
     assert pooled["p_value"] < 0.001
     assert pooled["effect"] < 0
@@ -56,7 +56,7 @@ def test_units_moved_by_a_price_of_another_category_fail_the_negative_control(ho
     units, price, _ = honest
     moved = np.random.default_rng(4).poisson(units[..., :6] * price[..., 6:] ** 1.5).astype(float)
     both = np.concatenate([moved, units[..., 6:]], -1)
-    demand = fit_demand(grids_of(both, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    demand = Problem(grids_of(both, price * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     control = identification_checks(demand, regression)["negative_control"]["categories"]
     assert control[0]["effect"] == pytest.approx(1.5, abs=0.4)
     assert control[0]["p_value"] < 0.001
@@ -86,7 +86,7 @@ def with_elasticity(honest, elasticity, units_a_week):
     units, price, _ = honest
     faulty = units.copy()
     faulty[..., 2] = np.random.default_rng(5).poisson(units_a_week * price[..., 2] ** elasticity)
-    return fit_demand(grids_of(faulty, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    return Problem(grids_of(faulty, price * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
 
 
 @pytest.mark.parametrize(("elasticity", "units_a_week"), [(1.0, 20), (2.0, 50)])
@@ -108,22 +108,22 @@ def test_no_product_keeps_its_price_by_chance():
     """The interval of one, alone, holds no answer to its price, though it has that of the others."""
     drawn, _ = drawn_category(27, weeks=40)
     grids = grids_of(drawn.units, drawn.price * REGULAR[:6], REGULAR[:6])
-    demand = fit_demand(grids, PRODUCTS[:6], REGULAR[:6], Priors())
+    demand = Problem(grids, PRODUCTS[:6], REGULAR[:6]).solve()
     assert Residuals(demand.posteriors[0]).unmoved(demand.elasticity.mean(axis=0)).sum() == 1
     assert identified(demand, Priors().unlike)["identified"].all()
 
 
-def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_that_knows_it():
+@pytest.mark.parametrize("regular_and_deal", [1e-6, 0.8])
+def test_products_whose_regular_prices_follow_demand_are_judged_by_the_model_that_knows_it(regular_and_deal):
     generator = np.random.default_rng(8)
     shock = 0.6 * generator.standard_normal((104, 12))
     listed, reduced = np.exp(0.3 * shock), np.where(generator.random((104, 12)) < 0.15, 0.7, 1.0)
     units = generator.poisson(60 * np.exp(shock) * (listed * reduced) ** -2.2).astype(float)[None]
-    demand = fit_demand(
-        grids_of(units, (listed * reduced)[None] * REGULAR, listed * REGULAR), PRODUCTS, REGULAR, Priors()
-    )
-    assert demand.follow_demand > 0.9
+    grids = grids_of(units, (listed * reduced)[None] * REGULAR, listed * REGULAR)
+    demand = Problem(grids, PRODUCTS, REGULAR, Priors(regular_and_deal=regular_and_deal)).solve()
+    assert sum(demand.chance(words)[1] for words in ("prices follow", "regular prices and deals")) > 0.9
     # Prices taken at their word look as if units did not fall with them.
-    at_their_word = replace(demand, follow_demand=0.0)
+    at_their_word = replace(demand, likeliest=demand.posteriors)
     assert (
         identified(at_their_word, Priors().unlike)["identified"].mean()
         < 0.2
@@ -136,11 +136,11 @@ def test_little_is_known_of_a_rarely_sold_product_but_not_nothing(honest):
     units, price, _ = honest
     rare = units.copy()
     rare[..., 2] = np.random.default_rng(6).poisson(0.3 * price[..., 2] ** -2.0)
-    demand = fit_demand(grids_of(rare, price * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    demand = Problem(grids_of(rare, price * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     assert identified(demand, Priors().unlike)["identified"].all()
     still = price.copy()
     still[..., 2] = 1.0
-    demand = fit_demand(grids_of(rare, still * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    demand = Problem(grids_of(rare, still * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     found = identified(demand, Priors().unlike).set_index("product")
     assert found.index[~found["identified"]].tolist() == ["c"]
     assert "never moved" in found.loc["c", "reason"]
@@ -148,7 +148,7 @@ def test_little_is_known_of_a_rarely_sold_product_but_not_nothing(honest):
 
 def test_a_shop_whose_prices_never_move_identifies_nothing():
     units = np.random.default_rng(0).poisson(20.0, (1, 60, 12)).astype(float)
-    demand = fit_demand(grids_of(units, np.ones(units.shape) * REGULAR, REGULAR), PRODUCTS, REGULAR, Priors())
+    demand = Problem(grids_of(units, np.ones(units.shape) * REGULAR, REGULAR), PRODUCTS, REGULAR).solve()
     assert not identified(demand, Priors().unlike)["identified"].any()
     unknown = pd.DataFrame({"product": PRODUCTS["product"], "raw": np.nan, "raw_se": np.nan, "weeks": 60})
     assert identification_checks(demand, unknown)["lead_price"]["pooled"]["effect"] is None

@@ -9,7 +9,7 @@ from repricer.envs import Market, catalogue_of, expected_units, rollout
 from repricer.evaluation import named_policy
 from repricer.evaluation.uncertainty.by_product import product_figures
 from repricer.fitting import Assumptions, FittedModels, build_market
-from repricer.fitting.demand import PROMOTION, REFERENCE, RememberedPrice
+from repricer.fitting.demand import PROMOTION
 from repricer.pricing import PricePath
 from repricer.tests.fitting.demand.markets import known_demand
 
@@ -27,7 +27,7 @@ def models(**changes) -> FittedModels:
     generator = np.random.default_rng(0)
     regular = np.array([2.0, 3.0, 4.0, 5.0])
     forecast = changes.get("forecast", np.array([[20.0, 10, 5, 8], [22.0, 11, 5.5, 7], [18.0, 9, 4.5, 9]]))
-    told = {name: changes.pop(name) for name in ("effects", "response", "elasticity") if name in changes}
+    told = {name: changes.pop(name) for name in ("effects", "response", "elasticity", "deals") if name in changes}
     demand = known_demand(
         products,
         forecast.mean(axis=0),
@@ -35,6 +35,7 @@ def models(**changes) -> FittedModels:
         told.get("elasticity", np.array([-2.0, -2.5, -1.5, -3.0])),
         [0.4, 0.7],
         effects=told.get("effects"),
+        deals=told.get("deals"),
         segments=(SEGMENT_UNITS, told.get("response", np.array([0.75, 1.5]))),
     )
     values = {
@@ -169,19 +170,20 @@ def test_assumptions_are_said_and_known_costs_are_used():
     assert spec.reference_price is None
 
 
-def test_a_price_above_the_remembered_one_counts_more_where_the_sales_say_so():
-    fitted = models(effects={REFERENCE: 0.4})
-    fitted = replace(fitted, demand=replace(fitted.demand, remembered=RememberedPrice(0.5, loss=3.0)))
-    found = build_market(fitted, name="s", assumptions=Assumptions()).reference_price
+@pytest.mark.parametrize("gain", [0.4, -0.5])
+def test_a_deal_adds_to_utility_and_to_units_what_was_fitted(gain):
+    found = build_market(models(deals=(gain, 0.9, 0.3)), name="s", assumptions=Assumptions()).reference_price
     assert found is not None
-    assert found.memory == 0.5
-    np.testing.assert_allclose(found.gain, 0.4)
-    np.testing.assert_allclose(found.loss, 1.2)
+    assert found.memory == 0.7
+    np.testing.assert_allclose(found.gain, gain)
+    np.testing.assert_allclose(found.loss, 0.0)
+    np.testing.assert_allclose(found.units_gain, 0.9)
+    np.testing.assert_allclose(found.units_loss, 0.3)
 
 
 def test_planned_reductions_that_customers_remember_sell_the_forecasts_too():
     price = np.array([[2.0, 3.0, 4.0, 5.0], [1.4, 3.0, 3.6, 5.0], [2.0, 3.0, 4.0, 5.0]])
-    fitted = models(effects={REFERENCE: 1.5}, current_price=price)
+    fitted = models(deals=(1.5, 0.8, 0.4), current_price=price)
     usual = 100 * fitted.forecast
     remembered = fitted.demand.remembered.price(np.vstack([fitted.regular_price, price]))[1:]
     planned = usual * fitted.demand.lift(price, reference=remembered)

@@ -64,12 +64,12 @@ def test_the_usual_pattern_is_that_of_a_year_ago_at_current_regular_prices():
     assert "reductions of the same weeks a year ago" in said[0]
 
 
-def test_without_regular_prices_the_commonest_ones_stand_in_and_it_says_so():
+def test_without_regular_prices_the_envelope_of_those_paid_stands_in_and_it_says_so():
     tables, paid = shop(60), shop(60)
     paid.sales["regular_price"] = paid.sales["price_paid"]
     found, said = ahead(paid)
     pd.testing.assert_frame_equal(found["price"], ahead(tables)[0]["price"])
-    assert "commonest price of the 13 weeks" in said[1]
+    assert "upper envelope of what was charged in the 13 weeks" in said[1]
 
 
 def test_prices_that_never_fell_plan_no_reduction_and_say_so():

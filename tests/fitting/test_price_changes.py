@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting.demand.category_rows import CONTROL, REDUCED, REFERENCE, unexplained_prices
+from repricer.fitting.demand.candidate_models import REDUCED
+from repricer.fitting.demand.category_rows import CONTROL, unexplained_prices
 from repricer.fitting.price_changes import price_changes
 from repricer.tests.fitting.days import WEEKDAYS
 from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
@@ -103,7 +104,7 @@ def test_where_costs_explain_part_of_the_prices_the_rest_comes_with_demand():
 def test_where_customers_remember_prices_the_prediction_does_too():
     grids, forgets = shop(-2.5, 20.0)
     remembers = known_demand(
-        PRODUCTS, np.full(40, 20.0), REGULAR, np.full(40, -2.5), [0.6, 0.4], effects={REFERENCE: 2.0}, draws=200
+        PRODUCTS, np.full(40, 20.0), REGULAR, np.full(40, -2.5), [0.6, 0.4], deals=(2.0, 0.5, 0.5), draws=200
     )
     mean = 20.0 * remembers.lift(grids.price[0], reference=remembers.remembered.price(grids.price[0]))
     sold = replace(grids, units=np.random.default_rng(1).poisson(mean)[None].astype(float))

@@ -68,15 +68,17 @@ def test_sensitivity_keeps_the_utilities_at_regular_prices(family):
 
 @given(seed=st.integers(0, 2**32 - 1), m=st.integers(0, 2))
 def test_a_draw_changes_what_the_posterior_says(shop, seed, m):
-    spec = with_posterior(shop.with_changes(reference_price={"units_gain": 0.8, "units_loss": 0.3}), seed=seed)
+    added = np.random.default_rng(seed).normal(0, 0.3, (3, shop.sizes["N"]))
+    shop = shop.with_changes(reference_price={"units_gain": 0.8, "units_loss": 0.3})
+    spec = with_posterior(shop, seed=seed, reference_gain=added)
     posterior, drawn = spec.posterior, spec.draw(m)
     np.testing.assert_allclose(drawn.arrivals.rate / spec.arrivals.rate, posterior.arrivals[m], rtol=1e-6)
     np.testing.assert_allclose(drawn.products.unit_cost / spec.products.unit_cost, posterior.unit_cost[m], rtol=1e-6)
     np.testing.assert_allclose(
         drawn.recommendation.lift / spec.recommendation.lift, posterior.recommendation[m], rtol=1e-6
     )
-    for key in ("gain", "loss"):
-        ratio = getattr(drawn.reference_price, key) / getattr(spec.reference_price, key)
+    for key, added in (("gain", posterior.reference_gain[m]), ("loss", 0.0)):
+        ratio = (getattr(drawn.reference_price, key) - added) / getattr(spec.reference_price, key)
         np.testing.assert_allclose(ratio, posterior.reference[m], rtol=1e-6)
         ratio = getattr(drawn.reference_price, f"units_{key}") / getattr(spec.reference_price, f"units_{key}")
         np.testing.assert_allclose(ratio, posterior.reference_units[m], rtol=1e-6)

@@ -369,4 +369,9 @@ WRONG = [
         {"draws": 2, "reference_units": 2},
         "posterior.reference_units must be left out where there is no section [reference_price]; got factors; remove",
     ),
+    (
+        "posterior",
+        {"draws": 2, "reference_gain": -0.5},
+        "posterior.reference_gain must be left out where there is no section [reference_price]; got factors; remove",
+    ),
 ]

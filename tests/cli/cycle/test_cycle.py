@@ -73,9 +73,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
     assert (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns == fitted
     assert (first["first_day"], first["trained"]) == ("2022-11-07", True)
     assert first["account"] is None
-    rows = read_list(Path(first["paths"]["prices.xlsx"]))
-    assert len(rows) == 6 * 4
-    assert min(row.week for row in rows).isoformat() == "2022-11-07"
+    _report_and_list_hold_the_month(first["paths"])
     _kept_list_is_what_prices_finds(shop, "cycles/2022-11-07/run")
 
     # The same tables again: nothing is done.
@@ -109,10 +107,16 @@ def test_weeks_in_a_row(shop, monkeypatch):
     _an_account_that_missed_is_a_doubt(shop, config)
 
 
-def _an_account_that_missed_is_a_doubt(shop: Path, config: str) -> None:
-    """The plan is beside the past in the first report. The last week again, with three times the units: revenue was 50% above the interval, and the verdict did not say so."""
-    page = (shop / "cycles/2022-11-07/report.html").read_text(encoding="utf-8")
+def _report_and_list_hold_the_month(paths: dict[str, str]) -> None:
+    page = Path(paths["report.html"]).read_text(encoding="utf-8")
     assert page.index("The plan beside the past") < page.index('class="verdict')
+    rows = read_list(Path(paths["prices.xlsx"]))
+    assert len(rows) == 6 * 4
+    assert min(row.week for row in rows).isoformat() == "2022-11-07"
+
+
+def _an_account_that_missed_is_a_doubt(shop: Path, config: str) -> None:
+    """The last week again, with three times the units: revenue was 50% above the interval, and the verdict did not say so."""
     table = pd.read_csv(shop / "sales.csv", dtype={"product": str})
     table.loc[table["date"] >= "2022-11-14", "units"] *= 3
     table.to_csv(shop / "sales.csv", index=False)

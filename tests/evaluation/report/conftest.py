@@ -85,7 +85,12 @@ _PARTS = {
              "promotion": 0.4, "promotion_se": 0.1, "posterior_correlation": 0.3},
         ],
     },
-    "reference_effect": {"coefficient": 0.41, "se": 0.12, "memory": 0.7, "used": True},
+    "deals": {"memory": 0.7, "probability": 0.93, "utility": {"mean": 0.41, "se": 0.12},
+              "units": {"mean": 1.2, "se": 0.1}, "dip": {"mean": 0.3, "se": 0.05}},
+    "regular_prices": [
+        {"category": "coffee", "moves": 120, "stores": 8, "relative": -1.8, "relative_interval90": [-2.6, -1.1],
+         "relative_prior_share": 0.4, "total": -0.5, "total_interval90": [-0.9, -0.2], "total_prior_share": 0.87},
+    ],
     "segments": [
         {"name": "loyal", "customers": 812, "share": 0.41, "spend_per_week": 31.2, "elasticity": -1.2,
          "elasticity_se": 0.1},

@@ -84,7 +84,7 @@ def test_a_section_stands_only_where_its_data_are(bare, bare_page, fit_report, t
         ({"price_response", "trend"}, {"response", "trend"}),
         ({"proof", "assumptions"}, {"forecast", "fidelity", "checks", "assumptions"}),
         ({"category_response"}, {"response"}),
-        ({"reference_effect"}, {"response"}),
+        ({"deals"}, {"response"}),
         ({"unidentified"}, {"checks"}),
         ({"identification_checks"}, {"checks"}),
         ({"dataset", "chosen_forecaster", "segment_rules", "segment_fidelity"}, set()),

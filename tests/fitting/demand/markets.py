@@ -64,6 +64,21 @@ def certain(data: CategoryData, elasticity, outside: float, effects: list, draws
     )
 
 
+def four_weeks(units: np.ndarray, effects: int, **segments: np.ndarray) -> CategoryData:
+    """Four weeks of these units a week at regular prices, with further effects that never show."""
+    flat = np.ones((1, 4, len(units)))
+    return CategoryData(
+        units=flat * units,
+        price=flat,
+        week_features=np.zeros((4, 3)),
+        feature_spread=np.ones(3),
+        effects=np.zeros((effects, *flat.shape)),
+        effect_mean=np.zeros(effects),
+        effect_spread=np.ones(effects),
+        **segments,
+    )
+
+
 def known_demand(
     products: pd.DataFrame,
     units,
@@ -89,15 +104,9 @@ def known_demand(
         )
         share = bought.sum(axis=1) / bought.sum()
         within = shares_within(bought, share, np.asarray(units)[here] / np.asarray(units)[here].sum())
-        flat = np.ones((1, 4, len(here)))
-        data = CategoryData(
-            units=flat * np.asarray(units)[here],
-            price=flat,
-            week_features=np.zeros((4, 3)),
-            feature_spread=np.ones(3),
-            effects=np.zeros((len(effects), *flat.shape)),
-            effect_mean=np.zeros(len(effects)),
-            effect_spread=np.ones(len(effects)),
+        data = four_weeks(
+            np.asarray(units)[here],
+            len(effects),
             segment_share=share,
             segment_response=response / (response @ share),
             within=within,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.fitting.demand import LastingResponse, Priors, Problem, SegmentUnits
-from repricer.fitting.demand.candidate_models import REDUCED, SUSPECT, suspect_effects, with_suspects
+from repricer.fitting.demand.candidate_models import REDUCED, SUSPECT, deal_draws, suspect_effects, with_suspects
 from repricer.fitting.demand.category_rows import category_data, costs_hold_deals
 from repricer.tests.fitting.demand.markets import grids_of, known_demand, prices
 
@@ -21,6 +21,14 @@ def test_a_regular_price_that_moved_is_suspect_as_it_is_felt(curvature, felt):
     found = dict(zip(suspects, with_suspects(data, suspects, here, Priors(), levels=False).effects, strict=True))
     np.testing.assert_allclose(found[SUSPECT][0, :, 1], felt(np.array([0.2, -0.2, 0.0])), atol=1e-12)
     np.testing.assert_array_equal(found[REDUCED][0, :, 0], [0, 1, 0])
+
+
+def test_no_deal_makes_a_product_less_attractive_than_a_lasting_price_or_its_buyers_take_fewer():
+    """Of two products, the first answers to a lasting price with .8, the second with 2."""
+    drawn = np.array([[-5.0, -1.0, -2.0, 0.1, 0.0, 4.0], [1.0, 2.0, 0.5, 0.0, 0.0, -2.0]])
+    found = deal_draws(drawn, 0.2, np.array([[0.8, 2.0], [0.8, 2.0]]))
+    np.testing.assert_allclose(found[0], [[-0.8, -1.0], [0.0, 0.0], [0.0, 0.0]])
+    np.testing.assert_allclose(found[1], [[1.0, -1.0], [2.0, 2.0], [0.5, 0.5]])
 
 
 def shop_with_deals(memory=0.7, weeks=104, gain=1.0, units=2.0, dip=0.5):

@@ -51,36 +51,6 @@ class TestRecovery:
         assert np.mean(np.abs(scores) < 1.96) == pytest.approx(0.955, abs=0.035)
         assert 0.75 < np.std(scores) < 1.1
 
-    @pytest.mark.parametrize("effect", [0.0, 0.6])
-    def test_reference_price(self, simulate, effect):
-        panel = simulate(reference=effect, elasticity=TRUTH, n_weeks=104, n_products=8, noise=0.1, seed=4)
-        model = PriceResponse().fit(panel)
-        reference = model.reference_effect_
-        assert reference.memory == 0.7
-        assert reference.coefficient == pytest.approx(effect, abs=3 * reference.se)
-        assert 0 < reference.se < 0.1
-        # As the documentation says: shrunk is the response in the week; the coefficient makes up the rest.
-        np.testing.assert_allclose(model.elasticity_["shrunk"] + effect, TRUTH, atol=0.35)
-
-    @pytest.mark.parametrize(("memory", "loss"), [(0.3, 3.0), (0.85, 1.0)])
-    def test_the_shape_of_the_reference_price_is_the_one_that_fits(self, simulate, memory, loss):
-        panel = simulate(reference=1.5, memory=memory, loss=loss, n_weeks=104, n_products=12, seed=4)
-        reference = PriceResponse(memory=(0.3, 0.5, 0.7, 0.85), loss=(1, 2, 3)).fit(panel).reference_effect_
-        assert (reference.memory, reference.loss) == (memory, loss)
-        assert reference.coefficient == pytest.approx(1.5, abs=3 * reference.se)
-
-    def test_prices_that_follow_persistent_demand_are_not_remembered_ones(self, simulate):
-        """Demand persists and prices follow it: last week's price tells of this week's sales, as the next one does."""
-        panel = simulate(elasticity=-2.0, n_weeks=104, n_products=12, seed=4)
-        rng = np.random.default_rng(0)
-        shock = np.zeros((12, 104))
-        for week in range(1, 104):
-            shock[:, week] = 0.7 * shock[:, week - 1] + rng.normal(0, 0.2, 12)
-        panel["price"] *= np.exp(0.3 * shock.ravel())
-        panel["units"] *= np.exp((1 - 2 * 0.3) * shock.ravel())
-        effect = PriceResponse().fit(panel).reference_effect_
-        assert abs(effect.coefficient) < 2.5 * effect.se
-
     def test_category_answers_less_where_products_replace_each_other(self, simulate):
         """Six equal products share what a category sells by a logit; the category itself answers with -0.5."""
         panel = simulate(n_products=12, n_weeks=104, seed=6)
@@ -143,7 +113,6 @@ class TestInvariance:
         again = PriceResponse().fit(panel.sample(frac=1, random_state=0))
         pd.testing.assert_frame_equal(again.elasticity_, fitted.elasticity_)
         pd.testing.assert_frame_equal(again.category_elasticity_, fitted.category_elasticity_)
-        assert again.reference_effect_.coefficient == pytest.approx(fitted.reference_effect_.coefficient)
 
     def test_currency_and_pack_size(self, panel, fitted):
         scaled = panel.assign(price=panel["price"] * 100, units=panel["units"] * 6)
@@ -195,10 +164,6 @@ class TestEdges:
         assert model.elasticity_["raw"].notna().all()
 
     def test_mistakes(self, panel):
-        with pytest.raises(ValueError, match=r"memory must lie in \[0, 1\); got 1"):
-            PriceResponse(memory=1).fit(panel)
-        with pytest.raises(ValueError, match=r"loss must be above 0; got 0"):
-            PriceResponse(loss=(1, 0)).fit(panel)
         with pytest.raises(ValueError, match=r"3 products or more .* are needed; got 2"):
             PriceResponse().fit(panel[panel["product"].isin(["p00", "p01"])])
         alike = panel.groupby("week")["price"].transform("first")
