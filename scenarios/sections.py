@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import array, choice, flag, scalar, value
-from .price_section import HistorySection as HistorySection
 
 Array = NDArray[np.float64]
 

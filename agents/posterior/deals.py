@@ -21,7 +21,7 @@ BY_CATEGORY, DEALS, BOTH = "regular-by-category", "deals", "deals+regular-by-cat
 DEAL = 0.98
 """Below this share of the regular price a price is a deal."""
 _SAME = 0.005
-_DEEPER, _MOVES, _SWEEPS = (0.95, 0.9), (-2, -1, 1, 2), 3
+_DEEPER, _MOVES, _SWEEPS, _AFTER = (0.95, 0.9), (-2, -1, 1, 2), 3, 6
 
 
 class Plan(NamedTuple):
@@ -77,26 +77,35 @@ class PlanValue:
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.goal, model = spec, goal_market(spec), choice_model(spec)
         self.planned = own_plan(spec)
-        decided = spec.promotion is not None or spec.history is None
-        if not decided:
+        self._decided = spec.promotion is not None or spec.history is None
+        if spec.promotion is None and spec.history is not None:
             # A feature counts by how far it differs from the plan's, which the market's demand holds already.
             lift = np.broadcast_to(spec.history.feature_lift, (spec.sizes["K"], spec.sizes["N"]))
             model = replace(model, promotion=lift)
-        self._model, self._decided = model, decided
+        self._model = model
 
     def units(self, plan: Plan) -> Array:
         """(…, T, N) mean units."""
         price = np.asarray(plan.price, np.float64)
         shape, reference = price.shape, self._references(price)
-        shown = plan.feature > 0.5 if self._decided else plan.feature - self.planned.feature
+        period = np.minimum(np.arange(shape[-2]), len(self.planned.price) - 1)
+        shown = plan.feature > 0.5 if self._decided else plan.feature - self.planned.feature[period]
         rows = [np.broadcast_to(part, shape).reshape(-1, shape[-1]) for part in (price, reference, shown)]
-        period = np.broadcast_to(np.arange(shape[-2]), shape[:-1]).ravel()
+        period = np.broadcast_to(period, shape[:-1]).ravel()
         slot = None if self.spec.recommendation is None else self.spec.shown_by_recommender
         given = {"reference": rows[1], "promoted": rows[2][:, None].astype(np.float64), "shown": slot}
         return self._model.units(period, rows[0], **given).sum(axis=1).reshape(shape)
 
-    def money(self, plan: Plan) -> Array:
-        """(…, C) money of the objective by category."""
+    def money(self, plan: Plan, after: int = 0) -> Array:
+        """(…, C) money of the objective by category, with so many periods after the plan's, like its last one without deals:
+        customers who stock up or remember a deal would otherwise make the last periods the best ones for deals.
+        """
+        if after:
+            usual = plan.price.max(axis=-2, keepdims=True)
+            rest = (usual, np.broadcast_to(self.planned.feature[-1], usual.shape), np.zeros(usual.shape, bool))
+            plan = Plan(
+                *(np.concatenate([one, *[more] * after], axis=-2) for one, more in zip(plan, rest, strict=True))
+            )
         goal, price = self.goal, np.asarray(plan.price, np.float64)
         counts, returns = float(goal.market.objective == "profit"), goal.returns
         keeps = 1.0 if returns is None else 1 - returns.probability
@@ -171,7 +180,8 @@ class _Calendar:
             for turn in self._turns(plan):
                 options = [self._changed(plan, turn, option) for option in range(2 + len(_DEEPER) + len(_MOVES))]
                 tried = Plan(*(np.stack(part) for part in zip(*options, strict=True)))
-                chosen = self.value.money(tried).argmax(axis=0)[self.value.spec.category_index]
+                after = _AFTER * (self.value.spec.reference_price is not None)
+                chosen = self.value.money(tried, after).argmax(axis=0)[self.value.spec.category_index]
                 plan = Plan(*(part[chosen, :, np.arange(len(chosen))].T for part in tried))
             if np.array_equal(before.price, plan.price):
                 break

@@ -105,14 +105,13 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     import pandas as pd
 
     from ...fitting import Assumptions, Priors, ShopRules, not_priced
-    from ...scenarios import load_scenario, save_scenario, scenario_name
+    from ...scenarios import scenario_name
     from .._fit_lines import fit_lines, quiet
     from .._fit_market import fit_to_folder
     from ..fit import privacy_of
 
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
-    rules, parts = ShopRules.load(cycle.file(asked.rules)), _parts(cycle, tables, zone)
-    products = parts[place.part]
+    rules, products = ShopRules.load(cycle.file(asked.rules)), (parts := _parts(cycle, tables, zone))[place.part]
     write_table(pd.concat(parts.values()), place.home / PRODUCTS)
     priors = cycle.file(asked.priors)
     report = fit_to_folder(
@@ -140,14 +139,13 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
         ),
         compiler=compiler,
     )
-    save_scenario(_accounted(load_scenario(place.folder / MARKET), place.folder), place.folder / MARKET)
+    _account_for(place.folder)
     if place.part:  # beside which the other parts are priced
         first = place.part == next(iter(parts))
         report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
-    chosen = [f"{len(products)} products to price, in {products['category'].nunique()} categories of substitutes:"]
-    chosen += [
-        f"  {quiet(str(category))}: {count} products" for category, count in products["category"].value_counts().items()
-    ]
+    counts = products["category"].value_counts()
+    chosen = [f"{len(products)} products to price, in {len(counts)} categories of substitutes:"]
+    chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts.items()]
     return {
         "lines": [*chosen, *fit_lines(report)],
         "scores": report["scores"],
@@ -351,6 +349,13 @@ def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     lines = [*refresh_lines(found, folder / BUNDLE, judged=True), *listed]
     lines += _left_out(cycle, place, tables, found.spec) + to_vary(judged, what_to_try(found.price_response))
     return {"lines": lines, "verdict": str(judged), "gain": judged.relative_gain, "train_again": found.train_again}
+
+
+def _account_for(folder: Path) -> None:
+    """Note in the market of a folder what the account of the cycle before says."""
+    from ...scenarios import load_scenario, save_scenario
+
+    save_scenario(_accounted(load_scenario(folder / MARKET), folder), folder / MARKET)
 
 
 def _accounted(spec: MarketSpec, folder: Path) -> MarketSpec:

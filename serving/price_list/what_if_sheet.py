@@ -82,8 +82,7 @@ def price_responses(spec: MarketSpec, rows: Sequence[PriceRow]) -> Responses:
         -2.1
     """
     from ...evaluation import what_if
-    from ...scenarios.price_section import Prices
-    from ...scenarios.sections import HistorySection
+    from ...scenarios.price_section import HistorySection, Prices
 
     names = spec.products.names
     listed = np.array([row.new_price for row in rows]).reshape(len(names), -1).T

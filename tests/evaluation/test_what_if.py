@@ -12,7 +12,8 @@ from repricer.envs import expected_units
 from repricer.evaluation import WhatIf
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.periods import planned_prices
-from repricer.scenarios.sections import HistorySection, Posterior
+from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import Posterior
 
 DRAWS, WEEKS = 20, 8
 MEASURES = ("units", "revenue", "profit")

@@ -97,6 +97,17 @@ def test_a_deal_moves_to_the_week_where_it_earns_most_with_its_display():
         assert value.money(plan._replace(price=deeper)).sum() <= value.money(plan).sum() + 1e-3
 
 
+def test_a_deal_is_not_moved_to_the_end_to_escape_what_it_costs_afterwards():
+    """Customers stock up: what they buy on deal they do not buy in the weeks after, which the plan does not hold."""
+    spec = shop(sensitivity=(3.0, 3.0, 3.0), memory=0.7)
+    stocked = {"gain": 0.0, "loss": 0.0, "units_gain": 4.0, "units_loss": 4.0}
+    spec = spec.with_changes(reference_price={key: np.full(3, value) for key, value in stocked.items()})
+    value, plan = PlanValue(spec), own_plan(spec)
+    late = Plan(np.roll(plan.price, 3, axis=0), plan.feature, np.roll(plan.deal, 3, axis=0))
+    now, lasting = (value.money(late, after).sum() / value.money(plan, after).sum() - 1 for after in (0, 12))
+    assert now > 0.01 > abs(lasting)
+
+
 def test_displays_and_funding_go_with_the_deal():
     shown = np.zeros((6, 3))
     shown[1:3, 0] = 0.5

@@ -71,8 +71,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
     fitted = (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns
     first = document("cycle", config)
     assert (shop / "cycles/2022-11-07/market/fit.json").stat().st_mtime_ns == fitted
-    assert first["first_day"] == "2022-11-07"
-    assert first["trained"]
+    assert (first["first_day"], first["trained"]) == ("2022-11-07", True)
     assert first["account"] is None
     _report_and_list_hold_the_month(first["paths"])
     _kept_list_is_what_prices_finds(shop, "cycles/2022-11-07/run")

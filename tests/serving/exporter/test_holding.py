@@ -67,6 +67,8 @@ def wanted_policy(run: Run, holding: Holding) -> Policy:
         (True, "best-fixed", 0.75),
         (False, "regular", 0.0),
         (True, "current", 0.0),
+        (True, "deals", 0.0),
+        (False, "regular-5%", 0.0),
     ],
 )
 def test_a_bundle_charges_what_was_recommended(
