@@ -13,9 +13,6 @@ def simulate(
     n_weeks: int = 40,
     n_categories: int = 2,
     elasticity=-2.0,
-    reference: float = 0.0,
-    memory: float = 0.7,
-    loss: float = 1.0,
     noise: float = 0.2,
     level: float = 4.0,
     product_link: float = 0.0,
@@ -28,12 +25,8 @@ def simulate(
     popular, week_shock = rng.normal(0, 0.5, n_products), rng.normal(0, 0.2, (n_weeks, 1))
     regular = np.exp(1 + product_link * popular + week_link * week_shock + rng.normal(0, 0.03, shape))
     price = regular * np.where(rng.random(shape) < 0.25, rng.uniform(0.6, 0.9, shape), 1.0)
-    habitual = price.copy()
-    for week in range(1, n_weeks):
-        habitual[week] = memory * habitual[week - 1] + (1 - memory) * price[week - 1]
     log_units = level + popular + week_shock + np.asarray(elasticity) * np.log(price / np.e)
-    gap = np.log(habitual / price)
-    log_units += reference * np.where(gap > 0, gap, loss * gap) + rng.normal(0, noise, shape)
+    log_units += rng.normal(0, noise, shape)
     weeks = pd.date_range("2023-01-02", periods=n_weeks, freq="7D")
     names = [f"p{number:02d}" for number in range(n_products)]
     panel = pd.DataFrame(
