@@ -55,8 +55,8 @@ class LearnerView:
             repeat it.
         actions: `continuous`, a flat Box in [-1, 1], or `discrete`, the levels of `action_levels`.
         price_levels: Number of levels of a price without a ladder.
-        price_reach: Largest factor between a price and its base price; 0 for as far as the price
-            rules allow.
+        price_reach: Factor between a price and its base price within which most raw prices lie; the others go on to
+            the bounds of the price rules. 0 for no such factor.
         levels_around: With discrete actions and a base policy, whether all levels but that of its own price multiply
             its price or `base_price`, the `regular` one.
         layout: What the numbers of a raw action mean; the market's own by default.
@@ -106,7 +106,7 @@ class LearnerView:
                 f"{'no rule' if base is None else 'a rule'}; set levels_around to base-price"
             )
         around = self.base_price if base is None or apart else None
-        self.layout = layout or market.spec.action_layout(around, reach=price_reach or np.inf, rule_at_zero=apart)
+        self.layout = layout or market.spec.action_layout(around, reach=price_reach, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size
         features = row_width(market.catalogue, product_wise=product_wise)
         self.rows_per_market = regular.size if product_wise else 1
