@@ -7,15 +7,21 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
+from ..envs import expected_units
 from ..envs.adapters.view_options import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
 from ..scenarios.errors import nearest
+from .classical import best_fixed
 from .posterior import worst_share
 from .presets import installed_preset, merged_blocks, nothing_lasts, preset_blocks, read_preset
 from .presets.best_rule import BEST_RULE, best_rule
 
-PRODUCT_WISE_FROM = 3
-"""From this number of products on, learning is product-wise by default."""
+PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
+"""From this number of products on, learning is product-wise by default; up to the second, not where stock binds."""
+# Share of a stock from which on it binds, if the best fixed prices are expected to sell so much.
+_BINDING = 0.7
 NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 Opening = Literal["certainty-equivalent", "base-price"]
@@ -214,7 +220,7 @@ def settings_for(
         presets.append(read_preset(Path(preset), spec))
     overrides = dict(overrides or {})
     stated = merged_blocks(presets, preset_blocks(spec, *others, product_wise=False)) | overrides
-    product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
+    product_wise = stated.get("product_wise", rows_of(spec)[0])
     blocks = preset_blocks(spec, *others, product_wise=product_wise)
     values, chosen = merged_blocks(presets, blocks), merged_blocks(presets[1:], blocks)
     if "gamma" in values and "gamma" not in chosen:
@@ -234,6 +240,37 @@ def settings_for(
     if settings.networks > 1 and algo != "ppo":
         raise ValueError(f"networks must be 1 with {algo}; got {settings.networks}; leave it out, or use ppo")
     return settings
+
+
+def rows_of(spec: MarketSpec) -> tuple[bool, str]:
+    """Whether learning is product-wise by default, and why.
+
+    Few products whose stock binds are priced together: what one sells out of the others gain, which the reward of a
+    product alone does not show.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> rows_of(load_scenario("three-stocks"))
+        (False, 'a row is a market: 3 products whose stock or capacity binds')
+    """
+    count = len(spec.products.names)
+    if count < PRODUCT_WISE_FROM:
+        return False, f"a row is a market: fewer than {PRODUCT_WISE_FROM} products"
+    if count <= _MOST_JOINT and _stock_binds(spec):
+        return False, f"a row is a market: {count} products whose stock or capacity binds"
+    return True, f"a row is a product: {count} products"
+
+
+def _stock_binds(spec: MarketSpec) -> bool:
+    stock = spec.stock
+    if spec.capacity is not None:
+        return True
+    if stock.replenishment != "none" or stock.shortage != "lost" or np.isinf(stock.initial_units).all():
+        return False
+    periods = np.arange(spec.market.horizon_periods)
+    prices = np.tile(best_fixed(spec).price, (periods.size, 1))
+    wanted = spec.visits * expected_units(spec, periods, prices).sum(axis=(0, 1))
+    return bool((wanted >= _BINDING * stock.initial_units).any())
 
 
 def _gamma(spec: MarketSpec, preset: float) -> float:

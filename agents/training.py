@@ -21,7 +21,7 @@ from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sa
 from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
 from .averaging import Averaging, Joining, joined
-from .base_price import base_of, imitate_opening
+from .base_price import base_of, imitate_opening, longer
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone
@@ -42,7 +42,7 @@ from .run import (
     run_of,
     save_result,
 )
-from .settings import Settings
+from .settings import Settings, rows_of
 from .tracking import make_logger
 from .validation import TrainingProgress, Validation, ValidationMarket
 
@@ -186,7 +186,7 @@ def _learn(
     model, chosen = _model(plan, venv, device)
     model.set_logger(logger)
     view = venv.learner_view
-    validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress)
+    validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress, plan.teacher)
     if settings.shaped_scale and not (view.layout.recommend or view.layout.order):
         # Also where a run is resumed: the same seed gives the same potential, the checkpoint the rest.
         open_relative(model, venv, settings, plan.seed, plan.teacher)
@@ -196,13 +196,18 @@ def _learn(
         for each in () if resume else each_network(model):
             _prepare(plan, venv, each, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
-    kept = "best-fixed" if _falls_back(plan, venv, next(each_network(model)), validation, fixed) else "learned"
+    one = next(each_network(model))
+    kept = "best-fixed" if _falls_back(plan, venv, one, validation, fixed) else "learned"
+    if _falls_back_on_teacher(plan, venv, one, validation):
+        kept = "teacher"
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
         "base_price": view.base_price.tolist(),
         **chosen,
         "kept": kept,
+        "rows": rows_of(spec)[1] if settings.product_wise == rows_of(spec)[0] else "as the settings say",
+        "teachers_share": validation.teachers_share,
         "best": validation.best,
         "stopped_early": validation.stopped,
         "seconds": validation.seconds_before + time.perf_counter() - started,
@@ -236,8 +241,18 @@ def _falls_back(
     """Whether the best fixed prices, with their orders, are kept, as they earn more than all that was learned."""
     if not validation.is_behind:
         return False
-    if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, longer=True):
+    if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True):
         hold_base_price(model.policy, venv.learner_view)
+    return validation.keep_if_better(model.policy)
+
+
+def _falls_back_on_teacher(
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation
+) -> bool:
+    """Whether a close imitation of the teacher is kept, as the teacher earns more than all that was learned."""
+    if plan.teacher is None or not validation.teacher_is_ahead:
+        return False
+    clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
     return validation.keep_if_better(model.policy)
 
 
