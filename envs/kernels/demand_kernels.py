@@ -2,7 +2,7 @@
 
 A product without stock gets weight 0 in `logit_weights` (and probability 0 in `as_probability`
 and `choose_cheapest`), so that its customers choose among the rest, the rivals and the outside
-option; `lost_sales` counts those whom the shop then loses. Arrays lie (…, N, E); `jit/README.md` says how the loops are written. A loop works in the
+option. Arrays lie (…, N, E); `jit/README.md` says how the loops are written. A loop works in the
 type of its arrays: float32 in the simulated market, float64 in exact solvers.
 """
 
