@@ -25,6 +25,7 @@ from ..envs import expected_units
 from ..pricing import Action, MarketView
 from ..scenarios import MarketSpec
 from .links import Links
+from .policy_value import exact_value
 from .problem import (
     Array,
     Costs,
@@ -43,9 +44,11 @@ from .problem import (
 )
 
 _LONGEST, _MOST_UNITS, _MOST_REACH = 3, 2000, 40_000
-# Entries of a period's values, of all tables, and products of a probability and a value in a period.
-_MOST_STATES, _MOST_ENTRIES, _MOST_WORK, _WORK = 2_000_000, 50_000_000, 1e9, 2e7
-_FEWEST_PRICES, _MOST_PRICES = 200, 10_000
+# Entries of a period's values and of all tables; products of a probability and a value in all, and those of a period.
+_MOST_STATES, _MOST_ENTRIES, _MOST_WORK, _WORK = 2_000_000, 50_000_000, 3e9, 2e7
+# Rounds of value iteration, times what the discount factor lacks to one; products that a look-up takes as long as.
+_ITERATIONS, _LOOK_UP = 25, 6
+_FEWEST_PRICES, _MOST_PRICES, _MOST_LINKED = 200, 10_000, 1000
 # What a range of units on hand twice as wide may change, and that with a lead time.
 _TOLERANCE = {False: 1e-9, True: 1e-8}
 _SETTINGS = {"initial_units", "lead_time_periods", "holding_cost", "lost_sale_cost", "salvage_value", "cost_due"}
@@ -67,6 +70,8 @@ def covers(spec: MarketSpec) -> bool:
         and (finite.size == 0 or finite.max() <= _MOST_UNITS)
         and (orders or finite.size in (0, len(stock.initial_units)))
         and spec.prices.max_discount == 0
+        # What is still on its way when the season ends is worth nothing.
+        and not (orders and lead.any() and stock.salvage_value.any())
         and Links.cover(spec)
         and has_horizon(spec)
     )
@@ -153,8 +158,11 @@ def solve(spec: MarketSpec) -> Optimum | None:
     if len(known) < len(found):
         return None
     interpolated = ", interpolated" if any(tables.links.interpolated for _, tables in known) else ""
-    policy = ProductPolicy(tuple(tables for _, tables in known))
-    return Optimum(sum(value for value, _ in known), method_of(spec) + interpolated, policy)
+    policy, value = ProductPolicy(tuple(tables for _, tables in known)), sum(value for value, _ in known)
+    if interpolated and np.isinf(spec.stock.initial_units).all():
+        # Interpolation errs to either side; what the policy earns can be had.
+        value = max(value, exact_value(spec, policy) or value)
+    return Optimum(value, method_of(spec) + interpolated, policy)
 
 
 def _solve_product(spec: MarketSpec, n: int) -> tuple[float, ProductTables] | None:
@@ -228,6 +236,8 @@ class _Product:
         due = self.waiting + self.orders.size - 1 if self.late else self.waiting * self.orders.size
         per_price = self.units.size * due * self.initial.size
         most = int(np.clip(_WORK / (per_price * (1 if self.ample else 20)), _FEWEST_PRICES, _MOST_PRICES))
+        if self.spec.competitors is not None:
+            most = min(most, _MOST_LINKED if self.ample else _FEWEST_PRICES)
         self.prices = price_grid(self.spec, self.n, most=most)
         links = Links.of(self.spec, self.n, self.prices)
         if links is None:
@@ -235,8 +245,10 @@ class _Product:
         self.links, self.prices = links, links.prices
         states = per_price * links.size
         tables = 1 if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
-        demand = 1 if self.ample else most_demand(self.spec, self._means(0).sum(axis=0), self.n)
-        work = states * self.prices.size * (1 if self.ample else demand)
+        demand = 0 if self.ample else most_demand(self.spec, self._means(0).sum(axis=0), self.n)
+        discount = self.spec.market.discount_factor
+        periods = _ITERATIONS / (1 - discount) if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
+        work = states * self.prices.size * (_LOOK_UP if self.ample else demand) * periods
         return states <= _MOST_STATES and states / due * self.waiting * tables <= _MOST_ENTRIES and work <= _MOST_WORK
 
     def _cost_at_once(self, most: int) -> Array:

@@ -61,7 +61,7 @@ class Links:
 
     @classmethod
     def of(cls, spec: MarketSpec, n: int, prices: Array) -> Links | None:
-        """The links of a product's prices (P,); None where the competitor can reach too many."""
+        """The links of a product's prices (P,); None where there are too many."""
         rules, none = spec.guardrails, np.full(1, np.nan)
         levels, rival, nodes, first = none, none, none, [0, 0, 0]
         if not rules.bounds_only:
@@ -80,9 +80,11 @@ class Links:
                 np.searchsorted(rival, begin if within else answer(spec, charged(spec.initial_price), begin))[0]
             )
         if spec.reference_price is not None:
-            nodes, prices = _reference_nodes(spec, n, prices)
+            nodes, prices = _reference_nodes(spec, n, prices, alone=levels.size == rival.size == 1)
             first[2] = int(np.searchsorted(nodes, spec.products.regular_price[n]))
         shape = (levels.size, rival.size, nodes.size)
+        if np.prod(shape) * prices.size > _MOST_PAIRS:
+            return None
         level, old, reference = (part.ravel() for part in np.meshgrid(levels, rival, nodes, indexing="ij"))
         pair = np.tile(prices, level.size), *(np.repeat(part, prices.size) for part in (level, old, reference))
         index = [np.zeros(pair[0].size, np.intp) for _ in shape]
@@ -179,10 +181,10 @@ def _nearest(values: Array, seen: Array) -> Units:
     return np.searchsorted((values[1:] + values[:-1]) / 2, seen)
 
 
-def _reference_nodes(spec: MarketSpec, n: int, prices: Array) -> tuple[Array, Array]:
-    """The reference prices that values are interpolated between, and the prices."""
+def _reference_nodes(spec: MarketSpec, n: int, prices: Array, *, alone: bool) -> tuple[Array, Array]:
+    """The reference prices that values are interpolated between, and the prices; fewer where they are not the state alone."""
     low, high = float(spec.guardrails.low[n]), float(spec.guardrails.high[n])
-    initial, free = float(spec.products.regular_price[n]), np.isinf(spec.stock.initial_units[n])
+    initial, free = float(spec.products.regular_price[n]), alone and np.isinf(spec.stock.initial_units[n])
     steps = spec.guardrails.allowed_prices(n)
     count = (_FREE_NODES if steps is None else _LADDER_NODES) if free else _NODES
     nodes = np.union1d(np.linspace(min(initial, low), max(initial, high), count), [initial, low, high])

@@ -48,7 +48,6 @@ _BY_PRODUCT: dict[str, Callable[[MarketSpec], bool]] = {
     "separate-periods": has_separate_periods,
 }
 _BY_MARKET: dict[str, Callable[[MarketSpec], bool]] = {
-    "several-products": lambda spec: len(spec.products.names) > 1,
     "orders": lambda spec: spec.stock.replenishment == "action",
     "rivals-that-answer": _rivals_answer,
     "unknown-demand": _is_unknown,

@@ -22,7 +22,7 @@ def test_two_periods_by_hand(make):
 
     def period(units):
         sold = np.minimum(d, units)
-        return mass @ ((p - 0.5) * sold - 0.1 * (units - sold) - 0.2 * (d - sold if units else 0))
+        return mass @ ((p - 0.5) * sold - 0.1 * (units - sold) - 0.2 * (d - sold))
 
     left = np.array([mass[2:].sum(), mass[1], mass[0]])
     after = {2: left, 1: np.array([1 - mass[0], mass[0], 0]), 0: np.array([1.0, 0, 0])}
