@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Optimum:
 
     value: float
     method: str
-    policy: Policy
+    policy: Policy = field(repr=False)
 
 
 def sections_on(spec: MarketSpec) -> set[str]:

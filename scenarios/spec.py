@@ -19,6 +19,7 @@ from .description import MarketDescription
 from .draws import drawn_sections
 from .errors import ScenarioError, nearest
 from .fields import validated, whole
+from .price_section import ladder_of
 from .sections import Array
 
 
@@ -262,4 +263,7 @@ class MarketSpec(MarketDescription):
             known = [item.name for item in fields(parts[name])]
             for key in values.keys() - known:
                 raise ScenarioError(f"{name}.{key} is no known key; {nearest(key, known, name + '.')}")
-        return replace(self, **{name: replace(parts[name], **values) for name, values in sections.items()})
+        changed = {name: dict(values) for name, values in sections.items()}
+        if changed.get("prices", {}).get("price_ladder") is not None:
+            changed["prices"]["price_ladder"] = ladder_of(changed["prices"]["price_ladder"])
+        return replace(self, **{name: replace(parts[name], **values) for name, values in changed.items()})

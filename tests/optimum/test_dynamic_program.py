@@ -264,3 +264,8 @@ def test_stock_and_reference_prices_together(make):
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-4)
     fixed = max(exact_value(spec, FixedPrice(price)) for price in (1.0, 1.5, 2.0, 2.5, 3.0))
     assert fixed < optimum.value * 0.995
+
+
+def test_an_optimum_does_not_print_its_tables(make):
+    assert repr(solve(make("scarce"))).startswith("Optimum(value=30.45")
+    assert len(repr(solve(make("scarce")))) < 100
