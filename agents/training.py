@@ -16,6 +16,7 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
+from ..envs.adapters.view_options import RewardFunction
 from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price
@@ -95,6 +96,7 @@ def train(
     risk: str | None = None,
     assortments: Sequence[MarketSpec | str | Path] = (),
     shops: Joining | None = None,
+    reward: RewardFunction | None = None,
 ) -> Run:
     """Train a pricing policy in a scenario's simulated market.
 
@@ -130,6 +132,9 @@ def train(
         shops: Learn with other shops that share no rows: `averaging.with_shops` with all arguments but `policy` and
             `sizes`. Each shop keeps the best of the common policies in its own market. Such a run is not resumed.
 
+        reward: What to maximise in place of money: a function of `info`, see `LearnerView.info`, that gives the reward
+            of each market, (E,), or of each product, (E, N). The kept policy is the best by it.
+
     Returns:
         The run, with the policy of its best validation.
 
@@ -149,7 +154,9 @@ def train(
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
-    plan = replace(plan, with_shops=shops is not None)
+    plan = replace(plan, with_shops=shops is not None, reward=reward)
+    if reward is not None and teacher is None:  # the certainty-equivalent policy is after money
+        plan = replace(plan, teacher=None)
     for name, alone in (("patience", 0), ("networks", 1)) if shops is not None else ():
         if (got := getattr(plan.settings, name)) != alone:
             raise ValueError(f"{name} must be {alone} to learn with other shops; got {got}; leave it out")
@@ -334,7 +341,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         "num_envs": markets,
         "seed": seed_for("training", plan.seed),
         "product_wise": settings.product_wise,
-        "reward": settings.reward,
+        "reward": plan.reward or settings.reward,
         "history": settings.history,
         "actions": settings.actions,
         "price_levels": settings.price_levels,

@@ -307,7 +307,12 @@ def _played(view: LearnerView, decide: Decide) -> tuple[NDArray[np.float64], flo
     market, objective, profit = view.market, np.zeros(view.market.num_markets), 0.0
     for t in range(market.spec.market.horizon_periods):
         outcome = decide(view)
-        money = market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
+        if callable(view.reward):
+            money = (
+                view.rewards(outcome).reshape(market.num_markets, -1).sum(axis=1, dtype=np.float64) / view.reward_scale
+            )
+        else:
+            money = market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
         objective += market.spec.market.discount_factor**t * money
         profit += outcome.expected_profit.sum(dtype=np.float64)
     return objective, profit

@@ -98,7 +98,7 @@ class ProductTables:
     price: NDArray[np.float32]
     order: Units
 
-    def act(self, view: MarketView, n: int) -> tuple[Array, Array, Array]:
+    def act(self, view: MarketView, n: int) -> tuple[Array, Units, Units]:
         """Price, order and order that arrives at once of product n, (E,) each."""
         periods, _, _, units, pipeline = self.price.shape
         period = np.minimum(view.period, periods - 1)
@@ -307,7 +307,7 @@ class _Product:
     def _step(self, period: int, future: Array) -> tuple[Array, tuple[Units, NDArray[np.float32], Units]]:
         """Best value, order that arrives at once, price and order of every state, (Z, Y, S, B) each."""
         demand, values = self.demand(period), np.empty_like(future)
-        soon, order = np.empty((2, *future.shape), np.intp)
+        soon, order = np.empty(future.shape, np.intp), np.empty(future.shape, np.intp)
         price = np.empty(future.shape, np.float32)
         for z, ahead in enumerate(np.tensordot(self.transition, future, 1)):
             later, pairs = self._later(ahead)

@@ -181,7 +181,7 @@ def solve(spec: MarketSpec) -> Optimum | None:
         if is_logit(spec):
             return LogitCustomer.of(spec, period, products)
         if _is_nested(spec):
-            return NestedCustomer.of(spec, period, 0, products, spec.guardrails.low)
+            return NestedCustomer.of(spec, period, 0, products, spec.guardrails.low.astype(np.float64))
         return JointPrices(spec, period)
 
     def step(period: int, future: Array) -> tuple[Array, NDArray[np.float32]]:
