@@ -45,9 +45,9 @@ from .problem import (
 
 _LONGEST, _MOST_UNITS, _MOST_REACH = 3, 2000, 40_000
 # Entries of a period's values and of all tables; products of a probability and a value in all, and those of a period.
-_MOST_STATES, _MOST_ENTRIES, _MOST_WORK, _WORK = 2_000_000, 50_000_000, 3e9, 2e7
-# Rounds of value iteration, times what the discount factor lacks to one; products that a look-up takes as long as.
-_ITERATIONS, _LOOK_UP = 25, 6
+_MOST_STATES, _MOST_ENTRIES, _MOST_WORK, _WORK = 2_000_000, 50_000_000, 3e10, 2e7
+# Rounds of value iteration, times what the discount factor lacks to one; products that a look-up, and one of gathered values, takes as long as.
+_ITERATIONS, _LOOK_UP, _GATHERED = 25, 60, 10
 _FEWEST_PRICES, _MOST_PRICES, _MOST_LINKED = 200, 10_000, 1000
 # What a range of units on hand twice as wide may change, and that with a lead time.
 _TOLERANCE = {False: 1e-9, True: 1e-8}
@@ -248,7 +248,8 @@ class _Product:
         demand = 0 if self.ample else most_demand(self.spec, self._means(0).sum(axis=0), self.n)
         discount = self.spec.market.discount_factor
         periods = _ITERATIONS / (1 - discount) if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
-        work = states * self.prices.size * (_LOOK_UP if self.ample else demand) * periods
+        each = _LOOK_UP if self.ample else demand * (1 if links.size == 1 else _GATHERED)
+        work = states * self.prices.size * each * periods
         return states <= _MOST_STATES and states / due * self.waiting * tables <= _MOST_ENTRIES and work <= _MOST_WORK
 
     def _cost_at_once(self, most: int) -> Array:
