@@ -54,7 +54,8 @@ class Links:
     @classmethod
     def cover(cls, spec: MarketSpec) -> bool:
         """Whether these are all links between the periods of a market, beside stock and regimes."""
-        rules, alone = spec.guardrails, len(spec.products.names) == 1
+        # Rules beyond bounds may look at competitors.
+        rules, alone = spec.guardrails, len(spec.products.names) == 1 and spec.competitors is None
         steps = alone and rules.allowed_prices() is not None and spec.prices.max_changes is None
         answers = spec.competitors is None or all_stay(spec) or one_answers(spec)
         return answers and (rules.bounds_only or (steps and rules.frozen is None and not len(rules.planned_rows)))

@@ -117,3 +117,10 @@ def test_an_endless_market_without_a_value_has_no_solver(make, name):
 def test_solving_twice_costs_nothing(make):
     spec = make("scarce")
     assert solve(spec) is solve(spec)
+
+
+def test_price_rules_beside_a_competitor_have_no_solver(make):
+    """A rule may look at the competitor's price, which is no part of the current price."""
+    spec = make("undercutter", market={"horizon_periods": 5, "ending": "terminated"}, prices={"rival_at_most": 0.9})
+    assert solve(spec) is None
+    assert solve(make("undercutter", market={"horizon_periods": 5, "ending": "terminated"})) is not None
