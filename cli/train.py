@@ -168,6 +168,15 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         f"{spec.market.objective} {best['objective']:.4g} an episode on the "
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )
+    if "rows" in run.facts:
+        yield f"In learning, {run.facts['rows']}."
+    share = run.facts.get("teachers_share")
+    if share is not None:
+        parts = {"teacher": "the teacher", "imitated": "its imitation", "learned": "the best after it"}
+        gains = ", ".join(f"{parts[name]} {gain:+.4g}" for name, gain in share.items())
+        yield f"Gain over the best fixed price with {run.facts['teacher']}: {gains}."
+    if run.facts.get("kept") == "teacher":
+        yield "Nothing that was learned earns as much as the teacher: its imitation is kept."
     if run.facts.get("kept") == "best-fixed":
         yield "Nothing that was learned earns as much as the best fixed prices: those are kept."
     elif best["gain"] < 0:
