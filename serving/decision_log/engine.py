@@ -54,7 +54,7 @@ def engine_of(url: URL) -> Engine:
         engine = create_engine(url, connect_args={"timeout": _PATIENCE, "isolation_level": None})
         # So that commits seldom move pages to their place: a thread of the storage does it before.
         pages = f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}"
-        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", pages)
+        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON", pages)
         if url.database:
             _keep_to(engine, os.path.abspath(url.database))
 
