@@ -194,7 +194,7 @@ class DecisionLog:
 
     def record_switches(
         self, after: Tail, thrown: Sequence[tuple[str, Any]], by: str, reason: str, bundles: Mapping[str, Any] = {}
-    ) -> bool:
+    ) -> Tail | None:
         """Commit transitions of the switches, all or none.
 
         Args:
@@ -206,25 +206,26 @@ class DecisionLog:
                 are not written again.
 
         Returns:
-            Whether they are written: not where another instance has thrown one meanwhile.
+            The last transition; None where another instance has thrown one meanwhile, and nothing is written.
 
         Raises:
             LogError: They cannot be recorded.
         """
 
-        def add(writing: Writing) -> bool:
+        def add(writing: Writing) -> Tail | None:
             last = writing.read(select(SWITCHES.c.id, SWITCHES.c.hash).order_by(SWITCHES.c.id.desc()).limit(1))
             if after != (Tail(*last[0].values()) if last else start_of(SWITCHES, writing.read)):
-                return False
+                return None
             there = {one["name"] for one in writing.read(select(BUNDLES.c.name))}
             new = {name: files for name, files in bundles.items() if name not in there}
             writing.append(BUNDLES, [row(name, msgspec.msgpack.encode(files)) for name, files in new.items()])
             facts = {"thrown_by": by, "reason": reason}
             positions = ((switch, msgspec.json.encode(position).decode()) for switch, position in thrown)
-            writing.append(SWITCHES, [document(switch, {"position": text, **facts}) for switch, text in positions])
-            return True
+            return writing.append(
+                SWITCHES, [document(switch, {"position": text, **facts}) for switch, text in positions]
+            )
 
-        return self._storage.submit(add).result()
+        return self._storage.run(add)
 
     def transitions(self, after: Tail | None = None) -> tuple[list[tuple[str, Any]], Tail]:
         """The transitions of the switches after one, in order, each as the switch and its position, and the last one.

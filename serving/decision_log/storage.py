@@ -91,6 +91,15 @@ class Storage:
             self._jobs.put(job)
         return job.done
 
+    def run(self, work: Work) -> Any:
+        """As `submit`, but wait for the result, not for ever."""
+        done = self.submit(work)
+        try:
+            return done.result(PATIENCE)
+        except TimeoutError:
+            done.cancel()
+            raise LogError(f"decision log {self.name} has not answered for {PATIENCE:g} s") from None
+
     def rows(self, query: Executable) -> Iterator[dict[str, Any]]:
         """The rows of a query, read in pieces, as they were at its start. Raises LogError."""
         try:
