@@ -84,6 +84,12 @@ def digest(salt: bytes, market: str | None, body: bytes) -> bytes:
     return hashlib.sha256(b"%b%b\0%b" % (salt, (market or "").encode(), body)).digest()
 
 
+def is_whole(own: Mapping[str, Any]) -> bool:
+    """Whether the body of a row, its market and its salt are those that the chain holds."""
+    there = isinstance(own["body"], bytes) and isinstance(own["salt"], bytes)
+    return there and digest(own["salt"], own["market"], own["body"]) == own["digest"]
+
+
 def linked(rows: Sequence[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str, Any]], Tail]:
     """The rows with their numbers and hashes, and the new end of the chain."""
     done = []
@@ -116,16 +122,14 @@ def checked(
         if own["body"] is None and own["salt"] is None and own["market"] is None:
             wrong = own["id"] not in gone and "an empty body, of which no erasure is recorded"
         else:
-            whole = own["body"] is not None and own["salt"] is not None
-            same = whole and digest(own["salt"], own["market"], own["body"]) == bytes(own["digest"])
-            wrong = not same and "another body, market or salt"
+            wrong = not is_whole(own) and "another body, market or salt"
         if wrong:
             raise ChainError(f"{table}: row {tail.rows} must hold what was written; got {wrong}; restore a backup")
         yield own
 
 
 def _text(time: str, name: str, number: int | None, date: str | None, own: bytes) -> str:
-    return json.dumps([time, name, number, date, bytes(own).hex()], separators=(",", ":"))
+    return json.dumps([time, name, number, date, own.hex()], separators=(",", ":"))
 
 
 def _hash(previous: str, text: str) -> str:

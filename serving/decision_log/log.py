@@ -23,7 +23,7 @@ from ..predictor import PriceAnswer
 from . import maintenance
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
-from .chain import ChainError, Tail, checked, digest, document, facts_of, row
+from .chain import ChainError, Tail, checked, document, facts_of, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in
 from .records import Opened, decision_row, opened
 from .replies import Reply, keep, kept
@@ -249,8 +249,7 @@ class DecisionLog:
         LogError.
         """
         for found in self._storage.rows(select(BUNDLES).where(BUNDLES.c.name == name)):
-            whole = found["salt"] is not None and found["body"] is not None
-            if not whole or digest(found["salt"], None, found["body"]) != bytes(found["digest"]):
+            if not is_whole(found):
                 raise ChainError(
                     f"bundle {name} must be as it was recorded; got another in the log; restore a backup of it"
                 )
@@ -373,10 +372,9 @@ class DecisionLog:
         """A future with a result of the report. What can be done before the transaction is done here."""
         try:
             report = Report(lambda query: list(self._storage.rows(query)), outcomes, possible)
-        except (OutcomeError, ChainError) as error:
-            refused = Future[Any]()
-            refused.set_exception(error)
-            return refused
+        except OutcomeError:
+            # Its decision may be waiting to be written, too.
+            return self._storage.submit(lambda writing: result(Report(writing.read, outcomes, possible)(writing)))
         return self._storage.submit(lambda writing: result(report(writing)))
 
     def _documents(self, table: Table, **renamed: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import reprlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -61,14 +62,15 @@ class DeskRoutes:
         """Rows of the price list: those of a week, a status, with a text in zone, id, name or
         category, or outside what was mostly charged.
         """
-        given = dict(Request(call.scope).query_params)
+        given, week = dict(Request(call.scope).query_params), None
         try:
             query = msgspec.convert(given, Wanted, strict=False)
             week = dt.date.fromisoformat(query.week) if query.week else None
         except ValueError as error:
-            name, _, line = str(error).rpartition(" - at `$.")[2].rstrip("`"), "", str(error).partition(" - at")[0]
-            got = given.get(name)
-            return problem(422, f"{name} in the query must be as /docs says; got {got!r:.100}: {line}; fix it")
+            strange = [name for name in given if name not in Wanted.__struct_fields__]
+            name = strange[0] if strange else str(error).rpartition("$.")[2].rstrip("`") or "week"
+            got = reprlib.repr(given.get(name))
+            return problem(422, f"{name} in the query must be as /docs says; got {got}: {error}; fix it")
         text = query.search.casefold()
 
         def wanted(row: PriceRow) -> bool:

@@ -12,6 +12,7 @@ import orjson
 from starlette.responses import JSONResponse, Response
 
 from ..decision import Decision
+from ..decision_log.chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.outcomes import ContradictionError, OutcomeError, outcome_of
 from ..decision_log.replies import Reply, ReusedKeyError
@@ -108,7 +109,7 @@ class Prices:
             new = await self._commits.of(submitted)
         except (OutcomeError, BodyError) as error:
             return problem(409 if isinstance(error, ContradictionError) else 422, str(error))
-        except LogError as error:
+        except (LogError, ChainError) as error:
             return problem(503, f"outcomes must be recorded before they are accepted; got {error}; try again")
         return JSONResponse({"accepted": reported, "new": new})
 

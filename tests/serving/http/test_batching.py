@@ -117,6 +117,6 @@ def test_states_that_come_together_are_priced_together() -> None:
 def test_a_commit_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "PATIENCE", 0.05)
     job = Future[int]()
-    with pytest.raises(LogError, match="has not answered for 0.05 s"):
+    with pytest.raises(LogError, match="has not answered for"):
         asyncio.run(Commits().of(job))
     assert job.cancelled()
