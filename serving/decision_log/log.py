@@ -23,7 +23,7 @@ from ..predictor import PriceAnswer
 from . import maintenance
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
-from .chain import ChainError, Tail, checked, document, facts_of, row
+from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in
 from .records import Opened, decision_row, opened
 from .replies import Reply, keep, kept
