@@ -24,7 +24,7 @@ from . import maintenance
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
-from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in
+from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in, summed
 from .records import Opened, decision_row, opened
 from .replies import Reply, keep, kept
 from .storage import Storage
@@ -318,7 +318,7 @@ class DecisionLog:
             for outcome in outcomes:
                 reported[outcome["product"]].append(outcome)
             for own in decision.by_product():
-                yield {**own, **_summed(reported[own["product"]], own["price"], own["discounts"])}
+                yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
     def export_maintenance(self) -> Iterator[dict[str, Any]]:
         """What was archived, discarded, erased and upgraded, by whom and why. Raises LogError."""
@@ -397,17 +397,3 @@ class DecisionLog:
                 reports[report["number"]].extend(own)
             for decision in opened(page):
                 yield decision, reports[decision.id]
-
-
-def _summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:
-    """The outcomes of one product, over all segments."""
-    if not outcomes:
-        return dict.fromkeys(("units", "paid", "stockout", "sold_on"))
-    due = [price * (1 - discounts.get(one["segment"], 0.0)) for one in outcomes]
-    paid = [usual if one["price_paid"] is None else one["price_paid"] for one, usual in zip(outcomes, due, strict=True)]
-    return {
-        "units": sum(one["units"] for one in outcomes),
-        "paid": sum(one["units"] * each for one, each in zip(outcomes, paid, strict=True)),
-        "stockout": any(one["stockout"] for one in outcomes),
-        "sold_on": min((one["date"] for one in outcomes if one["date"]), default=None),
-    }

@@ -264,3 +264,17 @@ def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 def _last_id(look: Query, table: Table) -> int:
     return next(iter(look(select(func.coalesce(func.max(table.c.id), 0).label("n")))))["n"]
+
+
+def summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:
+    """The outcomes of one product, over all segments."""
+    if not outcomes:
+        return dict.fromkeys(("units", "paid", "stockout", "sold_on"))
+    due = [price * (1 - discounts.get(one["segment"], 0.0)) for one in outcomes]
+    paid = [usual if one["price_paid"] is None else one["price_paid"] for one, usual in zip(outcomes, due, strict=True)]
+    return {
+        "units": sum(one["units"] for one in outcomes),
+        "paid": sum(one["units"] * each for one, each in zip(outcomes, paid, strict=True)),
+        "stockout": any(one["stockout"] for one in outcomes),
+        "sold_on": min((one["date"] for one in outcomes if one["date"]), default=None),
+    }

@@ -82,8 +82,8 @@ def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[Opened]:
     for own in rows:
         if own["body"] is not None:
             products, shared = unpacked(text_of(own["body"]))
-            names = (own[key] for key in ("id", "time", "name", "market", "number", "date"))
-            yield Opened(*names, shared, products)
+            facts = own["id"], own["time"], own["name"], own["market"], own["number"], own["date"]
+            yield Opened(*facts, shared, products)
 
 
 def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:

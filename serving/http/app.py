@@ -32,10 +32,10 @@ from .desk_routes import DeskRoutes
 from .gate import MAX_BODY, Gate
 from .openapi import Call, Route, openapi
 from .page import Pages
+from .page.recent import RecentDecisions
 from .prices import Prices
 from .questions import Questions
 from .rate_limit import RateLimit
-from .recent_decisions import RecentDecisions
 from .settings import ServiceSettings
 from .switchboard import DeploymentError
 
@@ -100,15 +100,7 @@ def create_app(
         parts.append(DeskRoutes(Desk(settings.price_list, lambda: deployment.bundle, decisions)))
     routes = [route for part in parts for route in part.routes()]
     routes.append(_document(routes, deployment))
-    gate = Gate(
-        routes,
-        keys=None if settings.keys is None else KeyRing(settings.keys),
-        hosts=settings.hosts,
-        limit=RateLimit(settings.rate, settings.burst),
-        # With all fields and spaces, a state is longer than the example.
-        state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
-        metrics=deployment.metrics,
-    )
+    gate = _gate(routes, deployment, settings)
     close, app_gate = _observed(gate, deployment, settings.otel)
     logs = [one for one in {decisions, switches} if one is not None]
     closing = [*(one.close for one in logs), lambda: aside.shutdown(wait=False, cancel_futures=True), close]
@@ -117,6 +109,18 @@ def create_app(
     app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
     app.state.reload = lambda by: reload_quietly(deployment, by)
     return app
+
+
+def _gate(routes: list[Route], deployment: Deployment, settings: ServiceSettings) -> Gate:
+    return Gate(
+        routes,
+        keys=None if settings.keys is None else KeyRing(settings.keys),
+        hosts=settings.hosts,
+        limit=RateLimit(settings.rate, settings.burst),
+        # With all fields and spaces, a state is longer than the example.
+        state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
+        metrics=deployment.metrics,
+    )
 
 
 def _document(routes: list[Route], deployment: Deployment) -> Route:

@@ -8,18 +8,15 @@ import itertools
 import logging
 import math
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ...pricing import RecurrentPolicy
-from ..bundle.files import MANIFEST, BundleError, is_encrypted, read_files, sealed_files
-from ..bundle.reading import Bundle, load_bundle
-from ..bundle.signing import sha256
+from ..bundle.files import BundleError
+from ..bundle.reading import Bundle
 from ..bundle.training_range import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
 from ..decision_log.chain import ChainError
@@ -28,6 +25,7 @@ from ..decision_log.transactions import LogError
 from ..documents import field_mistake
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor
+from .bundles import Bundles
 from .canary.guards import LIMITS
 from .canary.money import confidence_of_loss
 from .canary.trial import Trial
@@ -84,14 +82,13 @@ class Deployment:
         log: DecisionLog | None = None,
         decides: bool = True,
     ) -> None:
-        self._path, self._public_key, self._shadow_path = Path(path), public_key, shadow_path
+        self._bundles, self._shadow_path = Bundles(path, public_key, log), shadow_path
         self._fallback, self._draws = fallback, Draws(seed.to_bytes(8, "big"), itertools.count())
         self._share, self._transitions, self._decides = canary, log, decides
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
         _check_share(holdout)
-        loaded = load_bundle(path, public_key=public_key)
-        self._loaded = {loaded.digest: loaded}
+        loaded = self._bundles.at_path()
         self.slots = self._fresh(Predictor(loaded))
         self.positions = Positions(holdout=float(holdout), shadow=shadow_path is not None)
         self._tail: Any = None
@@ -167,11 +164,11 @@ class Deployment:
             LogError: It cannot be recorded.
         """
         try:
-            bundle = self._at_path()
+            bundle = self._bundles.at_path()
             own = self.bundle.manifest["created"]
             if not self._share and bundle.digest != self.bundle.digest and bundle.manifest["created"] < own:
                 raise BundleError(
-                    f"{self._path} must be newer than the active bundle ({own}); got one of "
+                    f"{self._bundles.path} must be newer than the active bundle ({own}); got one of "
                     f"{bundle.manifest['created']}; roll back instead"
                 )
             thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
@@ -185,7 +182,7 @@ class Deployment:
         """Let the bundle at the path price a share, in (0, 1), of the markets. Raises BundleError, DeploymentError,
         LogError.
         """
-        bundle = self._at_path()
+        bundle = self._bundles.at_path()
         self.throw(lambda now: now.tried(bundle.digest, share), by, reason)
 
     def end_trial(self, by: str = "unnamed", reason: str = "") -> None:
@@ -240,7 +237,7 @@ class Deployment:
                 swaps = any(switch not in ("kill_switch", "holdout") for switch, _ in thrown)
                 slots = self._slots(positions) if swaps else self._switched(positions)
                 if thrown and self._transitions is not None:
-                    files = self._files(positions) if swaps else {}
+                    files = self._bundles.files(positions) if swaps else {}
                     tail = self._transitions.record_switches(self._tail, thrown, by, reason, files)
                     if tail is None:  # another instance was first
                         self._read()
@@ -323,35 +320,6 @@ class Deployment:
         self.positions = self.positions.after(thrown)
         return bool(thrown)
 
-    def _at_path(self) -> Bundle:
-        bundle = load_bundle(self._path, public_key=self._public_key)
-        self._loaded[bundle.digest] = bundle
-        return bundle
-
-    def _files(self, positions: Positions) -> dict[str, Mapping[str, bytes]]:
-        """The files of the active bundle and of the one on trial that the log does not have yet."""
-        named, log = [positions.active, *(positions.trial or ())[:1]], self._transitions
-        missing = [digest for digest in named if log is not None and log.bundle_files(digest) is None]
-        if not missing:
-            return {}
-        files = read_files(self._path)
-        if missing != [sha256(files[MANIFEST])]:
-            raise BundleError(f"{self._path} must stay while it is loaded; got another bundle; reload again")
-        # What is encrypted on the disk stays so in the log.
-        return {missing[0]: sealed_files(files) if is_encrypted(self._path) else files}
-
-    def _bundle(self, digest: str) -> Bundle:
-        """A bundle that is loaded, or from the log. Raises BundleError."""
-        if digest not in self._loaded:
-            files = None if self._transitions is None else self._transitions.bundle_files(digest)
-            if files is None:
-                raise BundleError(f"bundle {digest} must be in the log; got none; put it at the path and reload")
-            with tempfile.TemporaryDirectory() as folder:
-                for name, content in files.items():
-                    (Path(folder) / name).write_bytes(content)
-                self._loaded[digest] = load_bundle(folder, public_key=self._public_key)
-        return self._loaded[digest]
-
     def _realised(self) -> bool:
         slots, now = self.slots, self.positions
         canary = None if slots.canary is None else slots.canary.predictor.bundle.digest
@@ -366,17 +334,17 @@ class Deployment:
         """The policies for these positions. Raises BundleError, DeploymentError."""
         slots, canary, former = self.slots, None, None
         if positions.active != self.bundle.digest:
-            slots = self._fresh(Predictor(self._bundle(positions.active)))
+            slots = self._fresh(Predictor(self._bundles.get(positions.active)))
         active = slots.active.bundle
         if positions.former is not None:
             with contextlib.suppress(BundleError):  # a rollback says why
-                former = Predictor(self._bundle(positions.former))
+                former = Predictor(self._bundles.get(positions.former))
         if positions.trial is not None:
             digest, share = positions.trial
-            canary = self.slots.trial_of(digest, share) or Trial.of(self._bundle(digest), active, share)
+            canary = self.slots.trial_of(digest, share) or Trial.of(self._bundles.get(digest), active, share)
         shadow = self.slots.shadow if positions.shadow else None
         if positions.shadow and shadow is None and self._shadow_path is not None:
-            shadow = _shadow_of(load_bundle(self._shadow_path, public_key=self._public_key), active)
+            shadow = _shadow_of(self._bundles.load(self._shadow_path), active)
         own = {"killed": positions.killed, "holdout": positions.holdout}
         return replace(slots, former=former, canary=canary, shadow=shadow, **own)
 
@@ -387,8 +355,7 @@ class Deployment:
     def _put(self, positions: Positions, slots: Slots) -> None:
         """Replace all policies and switches at once."""
         self.positions, self.slots = positions, slots
-        named = {positions.active, positions.former, positions.trial and positions.trial.bundle}
-        self._loaded = {digest: bundle for digest, bundle in self._loaded.items() if digest in named}
+        self._bundles.keep({positions.active, positions.former, positions.trial and positions.trial.bundle})
         share = 0.0 if slots.canary is None else slots.canary.share
         self.metrics.switched(slots.killed, slots.holdout, share, slots.active.bundle)
 

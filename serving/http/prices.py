@@ -24,7 +24,7 @@ from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, Outcomes, Priced, Rec
 from .deployment import Deployment
 from .gate import IDEMPOTENCY_KEY, MAX_BODY, problem
 from .openapi import Call, Route, reference
-from .recent_decisions import RecentDecisions
+from .page.recent import RecentDecisions
 from .slots import answered
 
 _INLINE_PRICES = 500

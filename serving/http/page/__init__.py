@@ -21,7 +21,7 @@ from ....pricing.wording import feature_words, policy_words, rule_words
 from ...price_list.rows import STATUSES
 from ..deployment import Deployment
 from ..openapi import Call, Route
-from ..recent_decisions import RecentDecisions
+from .recent import RecentDecisions
 
 _FOLDER = Path(__file__).parent
 _POLICY = (

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from ..decision import Decision
-from ..market_state import MARKET
+from ...decision import Decision
+from ...market_state import MARKET
 
 MOST_MARKETS = 100
 
