@@ -25,6 +25,8 @@ _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
 _MOVES = 0.5
 """Seconds between two moves of SQLite's pages, and in which another process is waited for."""
+_STARTS = 30
+"""Seconds to wait for another one who makes the tables."""
 PATIENCE = 2.5
 """Seconds after which a commit that does not end is given up by those who wait for it."""
 
@@ -57,7 +59,7 @@ class Storage:
             with self.engine.connect() as connection:
                 complete = _is_complete(connection)
             if not complete:
-                with locked(self.engine) as connection:
+                with locked(self.engine, _STARTS) as connection:
                     _prepare(connection, self.name)
         except SQLAlchemyError as error:
             raise ValueError(
@@ -235,42 +237,32 @@ def _check_file(path: str) -> None:
     # SQLite gives the files beside it the same permissions.
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    if os.path.isfile(path) and (mode := stat.S_IMODE(os.stat(path).st_mode)) & 0o007:
+    if os.name == "posix" and os.path.isfile(path) and (mode := stat.S_IMODE(os.stat(path).st_mode)) & 0o007:
         raise ValueError(f"decision log must not be open to everybody; got {path}, mode {mode:o}; `chmod 600 {path}`")
 
 
 def _is_complete(connection: Connection) -> bool:
     """Whether the tables of this version and their triggers are there."""
-    if not METADATA.tables.keys() <= set(inspect(connection).get_table_names()):
-        return False
-    version = connection.execute(select(VERSION.c.version_num)).scalar()
-    return version == str(SCHEMA) and not _strange(connection) and not unguarded(connection)
+    there = METADATA.tables.keys() <= set(inspect(connection).get_table_names())
+    return there and _version(connection) == str(SCHEMA) and not unguarded(connection)
 
 
-def _strange(connection: Connection) -> str:
-    """Columns that a table has and should not have, or the other way round, in words."""
-    found = {name: columns for (_, name), columns in inspect(connection).get_multi_columns().items()}
-    for name, table in METADATA.tables.items():
-        if strange := {column["name"] for column in found.get(name, ())} ^ set(table.columns.keys()):
-            return f"whose table {name} differs in {', '.join(sorted(strange))}"
-    return ""
+def _version(connection: Connection) -> str | None:
+    known = inspect(connection).has_table(VERSION.name)
+    return connection.execute(select(VERSION.c.version_num)).scalar() if known else None
 
 
 def _prepare(connection: Connection, name: str) -> None:
     """Make the tables, or say why they cannot be used."""
-    before = set(inspect(connection).get_table_names())
-    new = "decisions" not in before
-    version = connection.execute(select(VERSION.c.version_num)).scalar() if VERSION.name in before else None
-    if version in ("3", None) and not new:
-        older = "of version 3" if version else "of an earlier version"
-        advice = f"run `repricer log upgrade {name}`" if version else "keep it as it is and start a new log"
-        strange = "" if version else f", {_strange(connection)}"
-        raise ValueError(f"decision log must be of version {SCHEMA}; got {name} {older}{strange}; {advice}")
+    new, version = not inspect(connection).has_table("decisions"), _version(connection)
+    if not new and version != str(SCHEMA):
+        older = version is None or int(version) < SCHEMA
+        advice = "keep it as it is and start a new log" if older else "update repricer"
+        advice = f"run `repricer log upgrade {name}`" if version == "3" else advice
+        raise ValueError(
+            f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; {advice}"
+        )
     METADATA.create_all(connection)
     if new:
         connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
-    elif version != str(SCHEMA):
-        raise ValueError(f"decision log must be of version {SCHEMA}; got {name} of version {version}; update repricer")
-    if strange := _strange(connection):
-        raise ValueError(f"decision log must be one of repricer's; got {name}, {strange}; name another place")
     guard(connection, name, new=new)

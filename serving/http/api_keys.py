@@ -108,7 +108,7 @@ def read_keys(path: Path) -> list[ApiKey]:
     try:
         status = path.stat()
         # A file of another owner, as a container gets it, may be read through its group.
-        forbidden = 0o077 if status.st_uid == os.geteuid() else 0o027
+        forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
         if mode := stat.S_IMODE(status.st_mode) & forbidden:
             raise KeyFileError(
                 f"{path} must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"

@@ -92,6 +92,7 @@ class Deployment:
         self.slots = self._fresh(Predictor(loaded))
         self.positions = Positions(holdout=float(holdout), shadow=shadow_path is not None)
         self._tail: Any = None
+        self._behind = False  # whether transitions were read that the policies do not follow yet
         self._read()
         self.throw(
             lambda now: now.started(loaded.digest, killed, canary), "start", "a bundle that the log had not seen"
@@ -244,6 +245,7 @@ class Deployment:
                         continue
                     self._tail = tail
                 self._put(positions, slots)
+                self._behind = self._behind and not swaps
                 for switch, position in thrown:
                     facts = {"switch": switch, "position": position, "by": by, "reason": reason}
                     _log.info("thrown", extra={"facts": facts})
@@ -295,8 +297,9 @@ class Deployment:
             if self._read():
                 # The switches at once: a bundle may fail to load.
                 self._put(self.positions, self._switched(self.positions))
-            if not self._realised():
+            if self._behind:
                 self._put(self.positions, self._slots(self.positions))
+                self._behind = False
 
     def _guard(self) -> None:
         """Count the money of a trial from time to time, and end one that a guard has stopped."""
@@ -317,14 +320,8 @@ class Deployment:
         if self._transitions is None:
             return False
         thrown, self._tail = self._transitions.transitions(self._tail)
-        self.positions = self.positions.after(thrown)
+        self.positions, self._behind = self.positions.after(thrown), self._behind or bool(thrown)
         return bool(thrown)
-
-    def _realised(self) -> bool:
-        slots, now = self.slots, self.positions
-        canary = None if slots.canary is None else slots.canary.predictor.bundle.digest
-        own = (slots.active.bundle.digest, canary, slots.shadow is not None)
-        return own == (now.active, now.trial and now.trial.bundle, now.shadow and self._shadow_path is not None)
 
     def _switched(self, positions: Positions) -> Slots:
         """The present policies with other switches."""
