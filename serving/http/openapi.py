@@ -51,6 +51,7 @@ class Route(NamedTuple):
         body: The schema of its body, or the name of that.
         examples: Bodies by name.
         more: What else the document says of it.
+        links: What a caller can do with the answer, by name.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Route(NamedTuple):
     body: Mapping[str, Any] | str | None = None
     examples: Mapping[str, Any] = {}
     more: Mapping[str, Any] = {}
+    links: Mapping[str, Any] = {}
 
 
 def openapi(routes: Iterable[Route], bundle: Bundle) -> bytes:
@@ -81,17 +83,16 @@ def openapi(routes: Iterable[Route], bundle: Bundle) -> bytes:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    name = f"{route.method.lower()}{route.path.replace('/', '_').replace('-', '_')}"
     words = cleandoc(route.answer.__doc__ or "")
     refusals = sorted({*route.refusals, *(() if route.path in OPEN_PATHS else _COMMON)})
     found = {
-        "operationId": name,
+        "operationId": operation_id(route.method, route.path),
         "tags": [route.tag],
         "summary": words.partition(":")[0].partition(".")[0],
         "description": words,
         "security": [] if route.path in OPEN_PATHS else [{"key": []}, {}],
         "responses": {
-            "200": {"description": "the answer", "content": _content(route.found)},
+            "200": {"description": "the answer", "content": _content(route.found), "links": route.links},
             **{str(one): {"description": "one line", "content": _content(Problem.__name__)} for one in refusals},
         },
     }
@@ -101,6 +102,11 @@ def _operation(route: Route) -> dict[str, Any]:
     for key, value in route.more.items():
         found[key] = {**found[key], **value} if isinstance(value, dict) and key in found else value
     return found
+
+
+def operation_id(method: str, path: str) -> str:
+    """How the document calls an operation."""
+    return f"{method.lower()}{path.replace('/', '_').replace('-', '_')}"
 
 
 def _content(schema: Mapping[str, Any] | str, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:

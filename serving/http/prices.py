@@ -23,7 +23,7 @@ from .batching import Batcher, Commits
 from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, Outcomes, Priced, Receipt, parsed
 from .deployment import Deployment
 from .gate import IDEMPOTENCY_KEY, MAX_BODY, problem
-from .openapi import Call, Route, reference
+from .openapi import Call, Route, operation_id, reference
 from .page.recent import RecentDecisions
 from .slots import answered
 
@@ -76,6 +76,9 @@ class Prices:
         )
         if self._log is None:
             return [prices]
+        reported = {"outcomes": [{"request_id": "$response.header.X-Request-Id", "product": product, "units": 3}]}
+        link = {"operationId": operation_id("POST", "/v1/outcomes"), "requestBody": reported}
+        prices = prices._replace(links={"sold": link})
         sold = {"period": 0, "product": product, "units": 12, "price_paid": 1.95, "date": "2024-03-04"}
         refusals, example = (409, 413, 422, 503), {"period": {"outcomes": [sold]}}
         names = Receipt.__name__, Outcomes.__name__
