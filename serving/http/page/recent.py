@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 from collections import OrderedDict
@@ -26,14 +25,11 @@ class RecentDecisions:
     """Keeps the last decision of each of the last hundred markets, in memory only."""
 
     def __init__(self) -> None:
-        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[float, Decision | bytes]]()
+        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[float, Decision]]()
 
     def add(self, decision: Decision) -> None:
         """Store a decision as the last one of its market."""
-        self.add_packed(decision.state.get("market", MARKET), decision)
-
-    def add_packed(self, market: str, decision: Decision | bytes) -> None:
-        """Store a decision that may be pickled, as the last one of a market."""
+        market = decision.state.get("market", MARKET)
         with self._lock:
             self._seen[market] = (time.time(), decision)
             self._seen.move_to_end(market)
@@ -45,8 +41,4 @@ class RecentDecisions:
         """The decisions by name of the market, the latest first."""
         with self._lock:
             latest = list(reversed(self._seen.items()))
-        return {name: RecentDecision(datetime.fromtimestamp(at, UTC), _unpacked(one)) for name, (at, one) in latest}
-
-
-def _unpacked(decision: Decision | bytes) -> Decision:
-    return pickle.loads(decision) if isinstance(decision, bytes) else decision
+        return {name: RecentDecision(datetime.fromtimestamp(at, UTC), one) for name, (at, one) in latest}

@@ -12,26 +12,22 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Iterable
 
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from .api_keys import KeyRing
 from .metrics import Metrics
+from .openapi import OPEN_PATHS, Call, Route
 from .rate_limit import RateLimit
 
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
 _PIECE = 256 << 10
 """Bytes of an answer that are sent at once."""
-_REFUSAL_SECONDS = 0.2
-"""Until a request beyond the rate limit is answered."""
-OPEN_PATHS = ("/healthz", "/readyz")
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _log = logging.getLogger("repricer.requests")
-Endpoint = Callable[[bytes, Scope], Awaitable[Response]]
-"""Takes the body and the scope of a request, returns the response."""
 IDEMPOTENCY_KEY = b"idempotency-key"
 QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
 """Requests for which each of these counts, as it takes that many times the time of a price."""
@@ -49,107 +45,87 @@ def problem(status: int, line: str, headers: dict[str, str] | None = None) -> JS
     return JSONResponse({"detail": line}, status_code=status, headers=headers)
 
 
-def failure(request_id: str) -> JSONResponse:
-    """The response where the service itself failed."""
-    return problem(500, f"the service failed; report request {request_id} to its operator")
-
-
 class Gate:
     """Body limit, API key and role, rate limit, metrics, log and request id of every request; pure
     ASGI for speed.
 
     Args:
-        app: The application behind the gate.
+        routes: What answers.
         keys: The API keys; None accepts every request.
         hosts: Names that a request may give as its Host; any where there are none.
         limit: The rate limit of each caller.
         state_bytes: Size of a body with one state; a larger body counts as several requests.
         metrics: Counters to update.
-        express: Endpoints by path. A POST request reaches them without the framework's routing,
-            which takes longer than a price; they are routes of the application too, so that OpenAPI
-            describes them.
     """
 
     def __init__(
         self,
-        app: ASGIApp,
+        routes: Iterable[Route],
         *,
         keys: KeyRing | None,
         hosts: Collection[str],
         limit: RateLimit,
         state_bytes: int,
         metrics: Metrics,
-        express: Mapping[str, Endpoint],
     ) -> None:
+        self._routes: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            for method in (route.method, "HEAD")[: 1 + (route.method == "GET")]:
+                self._routes.setdefault(route.path, {})[method] = route
         self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in hosts), state_bytes
-        self.app, self._keys, self._limit, self._metrics, self._express = app, keys, limit, metrics, express
+        self._keys, self._limit, self._metrics = keys, limit, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on, or refuse it."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        started, request_id, status = time.perf_counter(), os.urandom(16).hex(), 500
-        begun = complete = False
-        scope.setdefault("state", {})["request_id"] = request_id
-        mark = (b"x-request-id", request_id.encode())
-
-        async def marked(message: Message) -> None:
-            nonlocal status, begun, complete
-            if message["type"] == "http.response.start":
-                status, begun = message["status"], True
-                message["headers"] = [*message.get("headers", ()), mark]
-            elif message["type"] == "http.response.body":
-                complete = not message.get("more_body", False)
-            await send(message)
-
+        """Answer one request, or refuse it."""
+        started = time.perf_counter()
+        state = scope.setdefault("state", {})
+        state["request_id"], state["caller"] = os.urandom(16).hex(), None
         try:
-            answer, caller = self._refusal(scope)
-            scope["state"]["caller"] = caller
-            endpoint = self._express.get(scope["path"]) if scope["method"] == "POST" else None
-            if endpoint and (retry_key := dict(scope["headers"]).get(IDEMPOTENCY_KEY)):
-                request_id = scope["state"]["request_id"] = _id_of_retries(caller, retry_key)
-                mark = (b"x-request-id", request_id.encode())
-            if answer is not None and answer.status_code == 429:
-                # Who asks again at once would keep the service busy with refusals.
-                await asyncio.sleep(_REFUSAL_SECONDS)
-            if answer is None and endpoint is not None:
-                answer = await endpoint(await _body(receive), scope)
-            if answer is None:
-                await self.app(scope, receive, marked)
-            else:
-                status, begun = answer.status_code, True
-                headers = [*answer.raw_headers, mark]
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await _send_body(send, answer.body)
+            answer = await self._answer(scope, receive)
         except Exception:
-            caller = None
-            _log.exception("failed", extra={"facts": {"request_id": request_id}})
-            # The framework answers an error of a route itself before it raises it.
-            if begun and not complete:
-                raise
-            if not begun:
-                await failure(request_id)(scope, receive, marked)
-        self._record(scope, status, time.perf_counter() - started, request_id, caller)
+            _log.exception("failed", extra={"facts": {"request_id": state["request_id"]}})
+            line = f"the service failed; report request {state['request_id']} to its operator"
+            answer, state["caller"] = problem(500, line), None
+        headers = [*answer.raw_headers, (b"x-request-id", state["request_id"].encode())]
+        await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+        await _send_body(send, b"" if scope["method"] == "HEAD" else answer.body)
+        self._record(scope, answer.status_code, time.perf_counter() - started)
 
-    def _record(self, scope: Scope, status: int, seconds: float, request_id: str, caller: str | None) -> None:
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        state, headers = scope["state"], dict(scope["headers"])
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            return refusal
+        methods = self._routes.get(scope["path"])
+        if methods is None:
+            return problem(404, "path must be one of the service; got another; see /docs")
+        route = methods.get(scope["method"])
+        if route is None:
+            allowed = ", ".join(sorted(methods))
+            return problem(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
+        if route.path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
+            state["request_id"] = _id_of_retries(state["caller"] or "", retry_key)
+        return await route.answer(Call(scope, await _body(receive)))
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         """Count an answered request in the metrics, and log it."""
-        route = scope["path"] if scope["path"] in self._express else getattr(scope.get("route"), "path", "other")
+        route = scope["path"] if scope["path"] in self._routes else "other"
         self._metrics.answered(route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
             facts = {"route": route, "method": scope["method"], "status": status, "ms": round(seconds * 1e3, 3)}
             # Not `info`, which would look up the caller's frame.
             record = _log.makeRecord(_log.name, logging.INFO, "", 0, "request", (), None)
-            record.facts = facts | {"request_id": request_id, "key": caller}
+            record.facts = facts | {"request_id": scope["state"]["request_id"], "key": scope["state"]["caller"]}
             _log.handle(record)
 
-    def _refusal(self, scope: Scope) -> tuple[Response | None, str | None]:
-        """The response that refuses this request, or None, and the name of its key."""
-        headers, path = dict(scope["headers"]), scope["path"]
+    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
+        """The response that refuses this request, or None; notes the name of its key."""
+        path = scope["path"]
         if path in OPEN_PATHS:
-            return None, None
+            return None
         if self._hosts and _name(headers.get(b"host", b"")) not in self._hosts:
             line = f"Host must be one of {', '.join(self._hosts)}; got another; start the service with --allow-host"
-            return problem(421, line), None
+            return problem(421, line)
         caller, key = (scope.get("client") or ("",))[0], None
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
@@ -157,17 +133,16 @@ class Gate:
         wait = self._limit.wait(caller, self._cost(path, headers.get(b"content-length", b"")))
         if wait:
             line = f"requests must keep to the rate limit; got one {wait:.2f} s too early; wait as Retry-After says"
-            return problem(429, line, {"Retry-After": str(int(wait) + 1)}), None
+            return problem(429, line, {"Retry-After": str(int(wait) + 1)})
         if self._keys is not None:
             role = role_for(path)
             if key is None:
                 line = "a request must have a known API key; got none; send 'Authorization: Bearer KEY'"
-                return problem(401, line, {"WWW-Authenticate": 'Bearer, Basic realm="repricer"'}), None
+                return problem(401, line, {"WWW-Authenticate": 'Bearer, Basic realm="repricer"'})
+            scope["state"]["caller"] = key.name
             if not key.may(role):
-                return problem(
-                    403, f"this path requires the role {role}; got a key for {key.role}; use another key"
-                ), key.name
-        return _unfit(scope, headers), None if key is None else key.name
+                return problem(403, f"this path requires the role {role}; got a key for {key.role}; use another key")
+        return _unfit(scope, headers)
 
     def _cost(self, path: str, length: bytes) -> int:
         """For how many requests one counts."""
@@ -176,9 +151,10 @@ class Gate:
         return max(1, -(-size // self._state_bytes) if size <= MAX_BODY else 1) * QUESTIONS.get(path, 1)
 
 
-def _id_of_retries(caller: str | None, retry_key: bytes) -> str:
+def _id_of_retries(caller: str, retry_key: bytes) -> str:
     """The request id of an idempotency key: the same key of the same caller is the same request."""
-    return hashlib.blake2b(f"{caller or ''} ".encode() + retry_key, digest_size=16).hexdigest()
+    named = caller.encode()
+    return hashlib.blake2b(b"%d %b%b" % (len(named), named, retry_key), digest_size=16).hexdigest()
 
 
 async def _body(receive: Receive) -> bytes:

@@ -1,6 +1,5 @@
-"""The bodies of the HTTP interface: their OpenAPI schemas, from the declarations that check them.
-
-Needs the `serve` extra.
+"""The bodies of the HTTP interface: the declarations that check them and give their OpenAPI schemas. Needs the `serve`
+extra.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from fastapi import Request
-from msgspec import Meta, MsgspecError, Raw, Struct, defstruct
-from msgspec.json import Decoder
+from msgspec import Meta, Struct, defstruct
 
 from ...pricing import Catalogue
 from ..answers.answer import LONGEST, Answer
@@ -30,9 +27,6 @@ MOST_STATES = 10_000
 """Markets in one request."""
 MOST_OUTCOMES = 10_000
 """Outcomes in one request."""
-_several = Decoder(Annotated[list[Raw], Meta(max_length=MOST_STATES)])
-_SHORTEST = 8
-"""Bytes of a field of a state, with its comma, at the least."""
 
 
 class BodyError(ValueError):
@@ -159,99 +153,24 @@ def body_schemas(catalogue: Catalogue, recurrent: bool) -> dict[str, Any]:
     return found
 
 
-def described_body(schema: str, **examples: Any) -> dict[str, Any]:
-    """The body of a route for OpenAPI: the name of its schema, and examples by name."""
-    return _body({"$ref": f"#/components/schemas/{schema}"}, examples)
-
-
-def described_states(most_bytes: int, state: dict[str, Any], **examples: Any) -> dict[str, Any]:
-    """The body of a price request for OpenAPI: one state, or several.
-
-    Args:
-        most_bytes: What a body may hold.
-        state: An example, of which the description says how many fit.
-        examples: Bodies by name.
-    """
-    fit = min(MOST_STATES, most_bytes // len(orjson.dumps(state)))
-    one = {"$ref": "#/components/schemas/MarketState"}
-    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_STATES}
-    body = _body({"anyOf": [one, several]}, examples)
-    body["requestBody"]["description"] = f"One state, or several in {most_bytes:,} bytes: {fit:,} like the example."
-    return body
-
-
-def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
-    listed = {name: {"value": value} for name, value in examples.items()}
-    content = {"application/json": {"schema": schema, "examples": listed}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def content(schema: dict[str, Any] | str) -> dict[str, Any]:
-    """A response for OpenAPI: its schema, or the name of that. The framework would make a model of
-    it for every route and status, which takes longer than reading a bundle.
-    """
-    found = {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else schema
-    return {"content": {"application/json": {"schema": found}}}
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The responses of these statuses, beside those that every request may get."""
-    return dict.fromkeys((*statuses, 401, 403, 415, 421, 429), content(Problem.__name__))
-
-
 def parsed(body: bytes) -> Any:
     """The JSON of a body, in which no object names a key twice. Raises BodyError."""
     try:
         data = orjson.loads(body)
         # The fast parser keeps the last of equal keys. A key has one colon, so that as many colons
         # as keys rule that out.
-        colons = body.count(b":")
-        return data if colons == _outer_keys(data) or colons == _num_keys(data) else from_json(body)
+        return data if body.count(b":") == num_keys(data) else from_json(body)
     except (ValueError, RecursionError) as error:
         raise BodyError(f"request must be JSON; got: {str(error)[:100]}; see /docs for an example") from error
 
 
-def parsed_apart(body: bytes) -> Any:
-    """As `parsed`, but several states are parsed one by one, for another thread than the event
-    loop's: no thread can run while one document is parsed. Raises BodyError.
-    """
-    # Elements that short are no states, and would take more memory one by one.
-    if body.count(b",") * _SHORTEST > len(body):
-        return parsed(body)
-    try:
-        return [parsed(bytes(one)) for one in _several.decode(body)]
-    except (MsgspecError, RecursionError, BodyError):
-        return parsed(body)
-
-
-def _outer_keys(data: Any) -> int:
-    """The number of keys of a state, in a tenth of the time that `_num_keys` takes; of another
-    document, at most that.
-    """
-    if type(data) is list:
-        return sum(map(_outer_keys, data))
-    if type(data) is not dict:
-        return 0
-    found = len(data)
-    for value in data.values():
-        if type(value) is dict:
-            found += len(value)
-        elif type(value) is list and set(map(type, value)) == {dict}:
-            found += sum(map(len, value))
-    return found
-
-
-def _num_keys(data: Any) -> int:
+def num_keys(data: Any) -> int:
+    """The number of keys in all objects."""
     if type(data) is dict:
-        return len(data) + sum(map(_num_keys, data.values()))
-    return sum(map(_num_keys, data)) if type(data) is list else 0
+        return len(data) + sum(num_keys(value) for value in data.values() if type(value) in (dict, list))
+    return sum(num_keys(value) for value in data if type(value) in (dict, list)) if type(data) is list else 0
 
 
-async def json_body(request: Request) -> Any:
-    """The JSON of a request's body. Raises BodyError."""
-    return parsed(await request.body())
-
-
-async def read_body(request: Request, kind: type[T]) -> T:
-    """The body of a request as such a struct. Raises BodyError."""
-    return read(kind, await json_body(request), "request", BodyError)
+def read_body(body: bytes, kind: type[T]) -> T:
+    """The JSON of a body as such a struct. Raises BodyError."""
+    return read(kind, parsed(body), "request", BodyError)

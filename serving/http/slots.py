@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bundle.training_range import DriftAlarm
-from ...decision import CANARY, FALLBACK, POLICY, Decision
-from ...market_state import State, StateError, read_state
-from ...predictor import ObservedMarkets, Predictor, PriceAnswer, PriceRequest
-from ...product_prices import rules_in
-from ..canary.trial import Trial, Tried
+from ..bundle.training_range import DriftAlarm
+from ..decision import CANARY, FALLBACK, POLICY, Decision
+from ..market_state import State, StateError, read_state
+from ..predictor import ObservedMarkets, Predictor, PriceAnswer, PriceRequest
+from ..product_prices import rules_in
+from .canary.trial import Trial, Tried
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,13 @@ class Slots:
     def trial(self) -> Trial | None:
         """The canary, unless the kill switch is on or a guard has stopped it."""
         return None if self.killed or self.canary is None or self.canary.guards.stopped else self.canary
+
+    def trial_of(self, digest: str, share: float) -> Trial | None:
+        """The trial of a bundle that goes on with a share; None where it does not go on."""
+        running = self.canary
+        if running is None or running.predictor.bundle.digest != digest or running.guards.stopped:
+            return None
+        return replace(running, share=share)
 
     def chances(self, share: float) -> dict[str, float]:
         """The probability of each arm that a market can be in.
@@ -110,11 +115,6 @@ class Counted(NamedTuple):
     shadow_failures: int
     products: int
     outside: NDArray[np.int64]
-
-    @classmethod
-    def sum(cls, parts: Sequence[Counted]) -> Counted:
-        """What is counted of all parts."""
-        return cls(*(functools.reduce(operator.add, values) for values in zip(*parts, strict=True)))
 
 
 class Answered(NamedTuple):
