@@ -124,8 +124,8 @@ def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int =
         -1.9
     """
     own = panel.sel(product=list(products)).transpose("store", "week", "product")
-    arrays = [own[name].to_numpy() for name in ("units", "price", "regular_price")]
-    blocks = [_Blocks(*arrays, per_week * BLOCK_WEEKS, share) for share in DEAL]
+    units, price, regular = (own[name].to_numpy() for name in ("units", "price", "regular_price"))
+    blocks = [_Blocks(units, price, regular, per_week * BLOCK_WEEKS, share) for share in DEAL]
     return LastingResponse(
         relative=tuple(each.relative(by_store=True) & each.relative(by_store=False) for each in blocks),
         category=blocks[0].category(),
