@@ -24,7 +24,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
-        f"(moving average {s['moving_average_wape']:.1%})",
+        f"(moving average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%})",
         f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
         *(
             f"  {quiet(row['category'])}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "

@@ -145,7 +145,7 @@ def show_parts(reports: dict[str, dict[str, Any]], folder: Path) -> None:
         s = report["scores"]
         say(
             f"{part}: {len(report['price_response']):,} products; WAPE on the held-out weeks {s['forecast_wape']:.1%} (moving "
-            f"average {s['moving_average_wape']:.1%}); median elasticity {s['median_elasticity']:.2f}; market of the held-out "
+            f"average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%}); median elasticity {s['median_elasticity']:.2f}; market of the held-out "
             f"weeks: bias {s['simulated_bias']:+.1%}, {s['simulated_cover80']:.0%} of sales inside the 80% intervals"
         )
         for line in cost_lines(report):

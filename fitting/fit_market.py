@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..data import Tables, load_tables
-from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, candidates, forecasts_from, score
+from ..forecasting import (
+    Forecaster,
+    LogLogRegression,
+    Lstm,
+    MovingAverage,
+    Selected,
+    candidates,
+    forecasts_from,
+    score,
+    with_stores,
+)
 from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, unit_costs
@@ -30,10 +40,10 @@ from .privacy import Privacy
 from .privacy.budget import NETWORK
 from .privacy.customers import published, release
 from .refit import fit_record, lstm_of
-from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, weeks_to_come
+from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, store_weeks, weeks_to_come
 from .zones import Zone, of_zone
 
-_BASELINE = "moving-average"
+_BASELINE, _YARDSTICK = "moving-average", "log-log-regression"
 # Last weeks, or days, on which forecasters are judged.
 _JUDGED = {"week": 12, "day": 28}
 
@@ -152,6 +162,7 @@ def fit(
         period=period,
     )
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
+    forecaster = with_stores(forecaster, store_weeks(ahead))
     on_step("demand forecasters and customers")
     demand, customers = _models(tables, split, ahead, forecaster, seed, privacy)
     on_step("price response, proof and the weeks to come")
@@ -295,7 +306,8 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
     """How a forecaster was chosen, and its and its candidates' held-out errors."""
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
     took = {used: seconds}
-    models, chosen = {_BASELINE: MovingAverage().fit(split.past)}, {}
+    yardstick = with_stores(LogLogRegression(), store_weeks(split))
+    models, chosen = {_BASELINE: MovingAverage().fit(split.past), _YARDSTICK: yardstick.fit(split.past)}, {}
     if isinstance(fitted, Selected):
         models |= fitted.models_
         took |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()

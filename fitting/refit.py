@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..data import Tables, product_weeks
 from ..data.weeks import PERIODS
-from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates
+from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates, with_stores
 from ..forecasting.backtest import rolling_forecasts
 from ..forecasting.models.random_coefficients import Common
 from ..jobs.processes import JOBS
@@ -26,7 +26,7 @@ from .fit_report import price_response
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
-from .split import held_out, weeks_to_come
+from .split import held_out, store_weeks, weeks_to_come
 from .zones import Zone, of_zone, zone_tables
 
 _PRODUCT = ("product", "category", "name", "unit_cost")
@@ -147,7 +147,7 @@ def refit(
         tables, held_out(tables, products, 1, zones, _period(record)), weeks or record["weeks"], zones
     )
     on_step("demand forecasters")
-    forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
+    forecaster = with_stores(_forecaster(record["forecaster"], record["seed"]), store_weeks(ahead)).fit(ahead.past)
     on_step("price response")
     market = fit_split(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
