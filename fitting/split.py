@@ -276,7 +276,7 @@ def _closed(panel: pd.DataFrame, weekdays: tuple[int, ...]) -> tuple[str, ...]:
     more = "the last from " if len(closed) > _NAMED else "from "
     named = ", ".join(f"{week:%Y-%m-%d}" for week in closed[-_NAMED:])
     return (
-        f"The shop sold nothing in {len(closed)} of the {unit} ({more}{named}): it is taken to have been closed, and these "
+        f"The shop sold nothing, or less than 30% of the usual, in {len(closed)} of the {unit} ({more}{named}): it is taken to have been closed, and these "
         f"{unit} are left out; the {unit} to come are taken as open.",
         *_long_closure(panel),
     )

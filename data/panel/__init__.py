@@ -2,6 +2,6 @@
 
 from .context import context_ahead, context_by_store
 from .regular_prices import regular_prices
-from .weekly import product_weeks, whole_weeks
+from .weekly import product_weeks, thin_weeks, whole_weeks
 
-__all__ = ["context_ahead", "context_by_store", "product_weeks", "regular_prices", "whole_weeks"]
+__all__ = ["context_ahead", "context_by_store", "product_weeks", "regular_prices", "thin_weeks", "whole_weeks"]
