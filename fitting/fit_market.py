@@ -33,7 +33,7 @@ from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, unit_costs
 from .customers import Customers, fit_customers, records
 from .demand import Priors
-from .fit_report import fit_report, not_priced, proof_report
+from .fit_report import fit_report, not_priced, proof_report, sales_by_week
 from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
 from .market_builder import check_rules
 from .privacy import Privacy
@@ -316,13 +316,17 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
             "chosen_by_product": records(fitted.selection_[["product", "chosen"]]),
         }
     whole, origin = pd.concat([split.past, split.future]), split.past["week"].max()
+    models |= {used: fitted}
+    rows = {
+        name: forecasts_from(model, whole, origin=origin, horizon=len(split.weeks)) for name, model in models.items()
+    }
     errors = [
         {
             "forecaster": name,
-            **score(forecasts_from(model, whole, origin=origin, horizon=len(split.weeks))),
+            **score(rows[name]),
             "failures": len(model.failures_),
             "seconds": float(took.get(name, 0.0)),
         }
-        for name, model in (models | {used: fitted}).items()
+        for name, model in models.items()
     ]
-    return {"chosen_forecaster": used, **chosen}, errors
+    return {"chosen_forecaster": used, "sales_by_week": sales_by_week(split, rows[used]), **chosen}, errors
