@@ -65,9 +65,11 @@ def zone_gains() -> dict[str, PredictedGain]:
     "shops", "orange juice: p-value of equal predicted gains of all zones, given their intervals", ">=", _SIGNIFICANT
 )
 def zones_alike() -> float:
-    """Cochran's Q."""
-    gains = list(zone_gains().values())
-    mean, error = np.array([g.mean for g in gains]), np.array([max(g.width, 1e-6) / (2 * Z90) for g in gains])
+    """Cochran's Q over the zones in which a change is recommended: where none is, the gain is 0 without an error."""
+    gains = [gain for gain in zone_gains().values() if gain.width > 0]
+    if len(gains) < 2:
+        return 1.0
+    mean, error = np.array([gain.mean for gain in gains]), np.array([gain.width / (2 * Z90) for gain in gains])
     weights = error**-2
     q = float((weights * (mean - np.average(mean, weights=weights)) ** 2).sum())
     print(f"  Q {q:.1f} on {len(gains) - 1} degrees of freedom; standard deviation over zones {mean.std(ddof=1):.1%}")
@@ -121,5 +123,5 @@ def apart() -> float:
 
 @check("shops", "orange juice, same stores: widest interval of the gain over the narrowest", "<=", _TIMES)
 def width() -> float:
-    widths = [gain.width for gain in same_stores().values()]
-    return max(widths) / max(min(widths), 1e-6)
+    widths = [gain.width for gain in same_stores().values() if gain.width > 0]
+    return max(widths) / min(widths) if widths else 1.0
