@@ -7,14 +7,14 @@ from repricer.envs import LearnerView, Market, rollout
 
 
 def test_the_policy_that_sells_most_is_found():
-    """Units alone are most at the lowest price, not at the best one for money."""
+    """Of 40 units the best fixed price for money leaves some; prices that sell all of them are lower."""
     settings = {"validation_episodes": 32, "evaluations": 3}
     run = repricer.train("stationary-logit", steps=20_000, settings=settings, reward=lambda info: info["units"])
     sold = rollout(run.spec, run.policy, episodes=200, seed=1).price_path
-    assert sold[:10].mean() < 8 < 11.0 == run.base_price[0]
+    assert sold.mean() < 10.7 < run.base_price[0] == 11
     assert "lambda" in run.facts["reward"]
     assert run.facts["teacher"] is None
-    assert run.facts["best"]["objective"] > run.facts["best"]["best_fixed"]
+    assert run.facts["best"]["objective"] > 39.5 > run.facts["best"]["best_fixed"]
 
 
 @pytest.mark.parametrize(("shape", "product_wise"), [((4,), False), ((4, 3), False), ((4, 3), True)])
