@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import ActionWrapper, ObservationWrapper, Wrapper
+from gymnasium.vector import VectorActionWrapper, VectorObservationWrapper, VectorWrapper
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
@@ -66,9 +68,11 @@ def _view_of(env: Any) -> LearnerView:
         return LearnerView(Market(env))
     if isinstance(env, LearnerView):
         return env
+    _check_wrappers(env)
     plain = getattr(env, "unwrapped", env)
     # SB3's DummyVecEnv holds Gymnasium environments.
     plain = getattr(plain, "envs", [plain])[0]
+    _check_wrappers(plain)
     view = getattr(getattr(plain, "unwrapped", plain), "learner_view", None)
     if view is None:
         raise ValueError(
@@ -76,6 +80,18 @@ def _view_of(env: Any) -> LearnerView:
             "the agent was trained in"
         )
     return view
+
+
+def _check_wrappers(env: Any) -> None:
+    """Refuse wrappers through which an agent saw or did something else than in the market, also with the same spaces."""
+    changing = (ActionWrapper, ObservationWrapper, VectorActionWrapper, VectorObservationWrapper)
+    while isinstance(env, (Wrapper, VectorWrapper)):
+        if isinstance(env, changing):
+            raise ValueError(
+                f"env may have no wrappers that change actions or observations; got {type(env).__name__}, which a run "
+                "would leave out; train without it, or give a function from the market's own observations to its actions"
+            )
+        env = env.env
 
 
 def _actor(agent: Any, view: LearnerView) -> Actor:

@@ -103,6 +103,11 @@ def recommended(spec: MarketSpec, prices: Policy) -> Policy:
     return Recommended(prices, np.where(candidates, 1 - share, -1.0).T.astype(np.float32))
 
 
+def longer(settings: Settings) -> Settings:
+    """The settings with as many passes over what is imitated as bring a network close to it."""
+    return replace(settings, clone_epochs=_LONGER * settings.clone_epochs)
+
+
 def imitate_opening(
     model: BaseAlgorithm,
     venv: MarketVecEnv,
@@ -111,14 +116,14 @@ def imitate_opening(
     seed: int,
     fixed: FixedPrice,
     *,
-    longer: bool = False,
+    closely: bool = False,
 ) -> bool:
     """Imitate what a raw action of zero does not say: orders and the recommender's choices, at the base prices.
 
     Args:
         model: The model, see `cloning.clone`.
         fixed: The best fixed prices, which order up to a level where orders are decided.
-        longer: Whether to imitate as closely as a network can, not only to start near.
+        closely: Whether to imitate as closely as a network can, not only to start near.
 
     Returns:
         Whether there is such an opening.
@@ -130,8 +135,8 @@ def imitate_opening(
     # With a risk, the base prices are other ones than those best on average.
     steady = replace(fixed, price=view.base_price) if best else FixedPrice(view.base_price)
     opening = recommended(spec, view.base or steady)
-    passes = replace(settings, clone_epochs=_LONGER * settings.clone_epochs)
-    if not longer:
+    passes = longer(settings)
+    if not closely:
         # As much as a few products need, and no more than many take: they give more rows an episode.
         an_episode, usual = spec.market.horizon_periods * view.rows_per_market, settings.clone_episodes
         episodes = max(usual, min(usual * _EPISODES, -(-_ROWS // an_episode)))

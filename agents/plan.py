@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import LearnerView, Market
+from ..envs.adapters.view_options import RewardFunction
 from ..optimum import certainty_equivalent
 from ..pricing import Policy
 from ..scenarios import MarketSpec, floor_market, load_scenario
@@ -33,6 +34,7 @@ class TrainingPlan:
         settings: The training settings.
         teacher: A policy to imitate first, given or chosen by the setting `opening`; or None.
         assortments: Further markets to train in.
+        reward: A function of `info` that is maximised in place of money, or None.
         with_shops: Whether weights are averaged with those of other shops.
     """
 
@@ -44,6 +46,7 @@ class TrainingPlan:
     teacher: Policy | None = None
     assortments: tuple[MarketSpec, ...] = ()
     with_shops: bool = False
+    reward: RewardFunction | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -52,6 +55,7 @@ class TrainingPlan:
         # None where it is not so: folders of earlier versions lack it.
         return (more if self.assortments else {}) | {
             "with_shops": self.with_shops or None,
+            "reward": None if self.reward is None else getattr(self.reward, "__qualname__", type(self.reward).__name__),
             "scenario": self.spec.name,
             "scenario_version": self.spec.version,
             "algo": self.algo,

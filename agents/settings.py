@@ -7,14 +7,21 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
+from ..envs import expected_units
 from ..envs.adapters.view_options import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
 from ..scenarios.errors import nearest
+from .classical import best_fixed
 from .posterior import worst_share
-from .presets import installed_preset, merged_blocks, nothing_lasts, preset_block, product_wise_blocks, read_preset
+from .presets import installed_preset, merged_blocks, nothing_lasts, preset_blocks, read_preset
+from .presets.best_rule import BEST_RULE, best_rule
 
-PRODUCT_WISE_FROM = 3
-"""From this number of products on, learning is product-wise by default."""
+PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
+"""From this number of products on, learning is product-wise by default; up to the second, not where stock binds."""
+# Share of a stock from which on it binds, if the best fixed prices are expected to sell so much.
+_BINDING = 0.7
 NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 Opening = Literal["certainty-equivalent", "base-price"]
@@ -35,7 +42,7 @@ class Settings:
         validation_episodes: Markets of a validation.
         product_wise: Whether a row of the network is one product or one market.
         base_price: What a raw price of zero means; see `base_of`.
-        price_reach: Largest factor between price and base price, 0 for the price bounds.
+        price_reach: Factor between price and base price within which most raw prices lie, 0 for none.
         actions: "continuous" or "discrete".
         price_levels: Number of discrete prices.
         levels_around: What they are multiples of where base_price is a rule: its price (`base-price`), or, all but the
@@ -211,24 +218,59 @@ def settings_for(
     presets = [installed_preset(algo)]
     if preset is not None:
         presets.append(read_preset(Path(preset), spec))
-    own, overrides = preset_block(spec), dict(overrides or {})
-    stated = merged_blocks(presets, ("default", own)) | overrides
-    product_wise = stated.get("product_wise", len(spec.products.names) >= PRODUCT_WISE_FROM)
-    by_product = product_wise_blocks(spec, *others) if product_wise else ()
-    values = merged_blocks(presets, ("default", *by_product, own))
-    chosen = merged_blocks(presets, (own,)) | merged_blocks(presets[1:], ("default", *by_product))
+    overrides = dict(overrides or {})
+    stated = merged_blocks(presets, preset_blocks(spec, *others, product_wise=False)) | overrides
+    product_wise = stated.get("product_wise", rows_of(spec)[0])
+    blocks = preset_blocks(spec, *others, product_wise=product_wise)
+    values, chosen = merged_blocks(presets, blocks), merged_blocks(presets[1:], blocks)
     if "gamma" in values and "gamma" not in chosen:
         varied = (values | overrides).get("variants", 0) > 0  # what a price brings then tells which market it is
         values["gamma"] = 0.0 if nothing_lasts(spec) and not varied else _gamma(spec, values["gamma"])
-    if spec.market.ending == "truncated" and (values | overrides).get("gamma") == 1:
+    values |= overrides
+    if values.get("base_price") == BEST_RULE and spec.competitors is not None:
+        values["base_price"] = best_rule(spec)
+        if values["base_price"] == "best-fixed" and "levels_around" not in overrides:
+            values["levels_around"] = "base-price"
+    if spec.market.ending == "truncated" and values.get("gamma") == 1:
         raise ValueError(
             f"gamma must be below 1 where the market goes on for ever (ending truncated); got 1 for {spec.name}; leave it "
             f"out for {_gamma(spec, 1.0):g}, or set one"
         )
-    settings = settings_from(values | overrides | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
+    settings = settings_from(values | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
     if settings.networks > 1 and algo != "ppo":
         raise ValueError(f"networks must be 1 with {algo}; got {settings.networks}; leave it out, or use ppo")
     return settings
+
+
+def rows_of(spec: MarketSpec) -> tuple[bool, str]:
+    """Whether learning is product-wise by default, and why.
+
+    Few products whose stock binds are priced together: what one sells out of the others gain, which the reward of a
+    product alone does not show.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> rows_of(load_scenario("three-stocks"))
+        (False, 'a row is a market: 3 products whose stock or capacity binds')
+    """
+    count = len(spec.products.names)
+    if count < PRODUCT_WISE_FROM:
+        return False, f"a row is a market: fewer than {PRODUCT_WISE_FROM} products"
+    if count <= _MOST_JOINT and _stock_binds(spec):
+        return False, f"a row is a market: {count} products whose stock or capacity binds"
+    return True, f"a row is a product: {count} products"
+
+
+def _stock_binds(spec: MarketSpec) -> bool:
+    stock = spec.stock
+    if spec.capacity is not None:
+        return True
+    if stock.replenishment != "none" or stock.shortage != "lost" or np.isinf(stock.initial_units).all():
+        return False
+    periods = np.arange(spec.market.horizon_periods)
+    prices = np.tile(best_fixed(spec).price, (periods.size, 1))
+    wanted = spec.visits * expected_units(spec, periods, prices).sum(axis=(0, 1))
+    return bool((wanted >= _BINDING * stock.initial_units).any())
 
 
 def _gamma(spec: MarketSpec, preset: float) -> float:

@@ -16,12 +16,13 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
+from ..envs.adapters.view_options import RewardFunction
 from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
 from .averaging import Averaging, Joining, joined
-from .base_price import base_of, imitate_opening
+from .base_price import base_of, imitate_opening, longer
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed
 from .cloning import clone
@@ -42,7 +43,7 @@ from .run import (
     run_of,
     save_result,
 )
-from .settings import Settings
+from .settings import Settings, rows_of
 from .tracking import make_logger
 from .validation import TrainingProgress, Validation, ValidationMarket
 
@@ -95,6 +96,7 @@ def train(
     risk: str | None = None,
     assortments: Sequence[MarketSpec | str | Path] = (),
     shops: Joining | None = None,
+    reward: RewardFunction | None = None,
 ) -> Run:
     """Train a pricing policy in a scenario's simulated market.
 
@@ -130,6 +132,9 @@ def train(
         shops: Learn with other shops that share no rows: `averaging.with_shops` with all arguments but `policy` and
             `sizes`. Each shop keeps the best of the common policies in its own market. Such a run is not resumed.
 
+        reward: What to maximise in place of money: a function of `info`, see `LearnerView.info`, that gives the reward
+            of each market, (E,), or of each product, (E, N). The kept policy is the best by it.
+
     Returns:
         The run, with the policy of its best validation.
 
@@ -149,7 +154,9 @@ def train(
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
-    plan = replace(plan, with_shops=shops is not None)
+    plan = replace(plan, with_shops=shops is not None, reward=reward)
+    if reward is not None and teacher is None:  # the certainty-equivalent policy is after money
+        plan = replace(plan, teacher=None)
     for name, alone in (("patience", 0), ("networks", 1)) if shops is not None else ():
         if (got := getattr(plan.settings, name)) != alone:
             raise ValueError(f"{name} must be {alone} to learn with other shops; got {got}; leave it out")
@@ -186,7 +193,7 @@ def _learn(
     model, chosen = _model(plan, venv, device)
     model.set_logger(logger)
     view = venv.learner_view
-    validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress)
+    validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress, plan.teacher)
     if settings.shaped_scale and not (view.layout.recommend or view.layout.order):
         # Also where a run is resumed: the same seed gives the same potential, the checkpoint the rest.
         open_relative(model, venv, settings, plan.seed, plan.teacher)
@@ -196,13 +203,18 @@ def _learn(
         for each in () if resume else each_network(model):
             _prepare(plan, venv, each, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
-    kept = "best-fixed" if _falls_back(plan, venv, next(each_network(model)), validation, fixed) else "learned"
+    one = next(each_network(model))
+    kept = "best-fixed" if _falls_back(plan, venv, one, validation, fixed) else "learned"
+    if _falls_back_on_teacher(plan, venv, one, validation):
+        kept = "teacher"
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
         "base_price": view.base_price.tolist(),
         **chosen,
         "kept": kept,
+        "rows": rows_of(spec)[1] if settings.product_wise == rows_of(spec)[0] else "as the settings say",
+        "teachers_share": validation.teachers_share,
         "best": validation.best,
         "stopped_early": validation.stopped,
         "seconds": validation.seconds_before + time.perf_counter() - started,
@@ -236,8 +248,18 @@ def _falls_back(
     """Whether the best fixed prices, with their orders, are kept, as they earn more than all that was learned."""
     if not validation.is_behind:
         return False
-    if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, longer=True):
+    if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True):
         hold_base_price(model.policy, venv.learner_view)
+    return validation.keep_if_better(model.policy)
+
+
+def _falls_back_on_teacher(
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation
+) -> bool:
+    """Whether a close imitation of the teacher is kept, as the teacher earns more than all that was learned."""
+    if plan.teacher is None or not validation.teacher_is_ahead:
+        return False
+    clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
     return validation.keep_if_better(model.policy)
 
 
@@ -319,7 +341,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         "num_envs": markets,
         "seed": seed_for("training", plan.seed),
         "product_wise": settings.product_wise,
-        "reward": settings.reward,
+        "reward": plan.reward or settings.reward,
         "history": settings.history,
         "actions": settings.actions,
         "price_levels": settings.price_levels,

@@ -18,7 +18,7 @@ from stable_baselines3.common.policies import BasePolicy
 from ..atomic import write_whole
 from ..envs import LearnerView, MarketVecEnv, Outcome, seed_for
 from ..envs.rollout import markets_of
-from ..pricing import FixedPrice, Policy
+from ..pricing import FixedPrice, Policy, is_deterministic
 from ..scenarios import MarketSpec, floor_market
 from .actor import RecurrentActor, learning_actor, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
@@ -69,6 +69,7 @@ class Validation(BaseCallback):
         markets: The markets to validate in, that of the run first.
         steps: Rows to collect.
         progress: As for `train`.
+        teacher: A policy that is imitated first; what it earns itself is measured, too.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Validation(BaseCallback):
         seed: int,
         folder: Path | None,
         progress: TrainingProgress | None,
+        teacher: Policy | None = None,
     ) -> None:
         super().__init__()
         self.history: list[dict[str, float]] = []
@@ -103,6 +105,9 @@ class Validation(BaseCallback):
         if floor_market(markets[0].believed) is not None:
             own = markets[0].believed
             self._floor = ProfitFloor.of(own, float(self._fixed.mean()), profit, settings.evaluations)
+        self._teacher: float | None = None
+        if teacher is not None and is_deterministic(teacher) and len(markets) == 1 and self._share == 1:
+            self._teacher = float(self._play(lambda _: _following(teacher))[0].mean())
         self._next, self._next_report, self._started = 0, 0, time.perf_counter()
         # Objective at the last significant gain, and the number of validations since.
         self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
@@ -189,6 +194,21 @@ class Validation(BaseCallback):
     def is_behind(self) -> bool:
         """Whether all that was learned earns less than the best fixed prices; nobody asked for these where risk decides."""
         return self._share == 1 and self.best["gain"] < 0
+
+    @property
+    def teachers_share(self) -> dict[str, float] | None:
+        """Gains over the best fixed prices: of the teacher, of its imitation before learning, and of the best after it."""
+        if self._teacher is None:
+            return None
+        fixed = float(self._fixed.mean())
+        learned = [row["gain"] for row in self.history if row["steps"] > 0]
+        gains = {"teacher": self._teacher - fixed, "imitated": self.history[0]["gain"]}
+        return gains | {"learned": max(learned)} if learned else gains
+
+    @property
+    def teacher_is_ahead(self) -> bool:
+        """Whether the teacher earns more than all that was learned."""
+        return self._teacher is not None and self._floor is None and self._teacher > self.best["objective"]
 
     def keep_if_better(self, policy: BasePolicy) -> bool:
         """Keep another policy of the run's network if it earns more than all that was learned.
@@ -287,7 +307,12 @@ def _played(view: LearnerView, decide: Decide) -> tuple[NDArray[np.float64], flo
     market, objective, profit = view.market, np.zeros(view.market.num_markets), 0.0
     for t in range(market.spec.market.horizon_periods):
         outcome = decide(view)
-        money = market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
+        if callable(view.reward):
+            money = (
+                view.rewards(outcome).reshape(market.num_markets, -1).sum(axis=1, dtype=np.float64) / view.reward_scale
+            )
+        else:
+            money = market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
         objective += market.spec.market.discount_factor**t * money
         profit += outcome.expected_profit.sum(dtype=np.float64)
     return objective, profit

@@ -48,7 +48,7 @@ _COMMANDS = {
     "report": "write a run's report as one HTML file",
     "bench": "measure speed, or predicted against realised gains",
 }
-_EXTRAS = dict.fromkeys(("fastapi", "jinja2", "prometheus_client", "sqlalchemy", "uvicorn"), "serve") | {
+_EXTRAS = dict.fromkeys(("jinja2", "prometheus_client", "sqlalchemy", "starlette", "uvicorn"), "serve") | {
     "psycopg": "postgres",
     "opentelemetry": "otel",
     "duckdb": "scale",

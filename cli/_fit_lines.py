@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
-        f"(moving average {s['moving_average_wape']:.1%})",
+        f"(moving average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%})",
         f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
         *(
             f"  {quiet(row['category'])}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
@@ -88,6 +89,34 @@ def show_report(report: dict[str, Any], folder: Path) -> None:
     show(_backtest_table(report))
     show(_fidelity_table(report))
     say(f"Scenario: {folder}. Next: repricer train {folder}")
+
+
+def show_zones(reports: dict[str, dict[str, Any]], stores: Mapping[str, Sequence[str]], folder: Path) -> None:
+    """One table of all zones, what holds in every one of them, and what to do next."""
+    figures = ("stores", "products", "WAPE", "bias", "moving average", "log-log regression", "elasticity")
+    figures += ("market's bias", "in 80%")
+    table = figures_table(["zone"], figures, title="price zones: forecasts and markets of the held-out weeks")
+    lines: dict[str, list[str]] = {}
+    for zone, whole in reports.items():
+        for part, report in whole.get("parts", {"": whole}).items():
+            s = report["scores"]
+            bias = next(row["bias"] for row in report["proof"]["backtest"] if row["forecaster"] == s["forecaster"])
+            cells = [str(len(stores[zone])), f"{len(report['price_response']):,}", f"{s['forecast_wape']:.1%}"]
+            cells += [f"{bias:+.1%}", f"{s['moving_average_wape']:.1%}", f"{s['log_log_wape']:.1%}"]
+            cells += [f"{s['median_elasticity']:.2f}", f"{s['simulated_bias']:+.1%}", f"{s['simulated_cover80']:.0%}"]
+            name = " ".join(filter(None, (zone, part)))
+            table.add_row(name, *cells)
+            for line in (
+                *report["plan"],
+                *not_priced_lines(report),
+                *cost_lines(report),
+                *_bias_lines(s["simulated_bias"]),
+            ):
+                lines.setdefault(line, []).append(name)
+    show(table)
+    for line, names in lines.items():
+        say(line if len(names) == table.row_count else f"{line} [{', '.join(names)}]")
+    say(f"Scenarios: {folder}/ZONE, each with its fit.json; all lines with --verbose. Next: repricer train {folder}")
 
 
 def quiet(name: str) -> str:

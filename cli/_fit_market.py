@@ -28,6 +28,7 @@ FORECASTERS = (
     "exponential-smoothing",
     "intermittent",
     "sarimax",
+    "log-log-regression",
     "pooled-regression",
     "lstm",
 )
@@ -130,6 +131,7 @@ def _scores(report: dict[str, Any]) -> dict[str, Any]:
         "forecaster": report["chosen_forecaster"],
         "forecast_wape": held_out[report["chosen_forecaster"]],
         "moving_average_wape": held_out["moving-average"],
+        "log_log_wape": held_out["log-log-regression"],
         "simulated_wape": proof["fidelity"]["wape"],
         "simulated_bias": proof["fidelity"]["bias"],
         "simulated_cover80": proof["fidelity"]["calibration"]["cover80"],

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 PARTS = "parts.json"
 """File of the categories of each part, in the folder of their markets."""
+ZONES = "zones.json"
+"""File of the stores of each price zone, in the folder of their markets."""
 _KEY = "part.json"
 _FOR_OTHERS = ("dataset", "plan", "products", "tables", "out", "epsilon", "shares", "in_common")
 _ASSUMED = ("assumptions", "rules", "priors")
@@ -71,7 +73,7 @@ def fit_parts(
 
     # Until all parts of this call are there, those of an earlier one are no catalogue.
     (out / PARTS).unlink(missing_ok=True)
-    if list(parts) == [""] and place.on == "local":
+    if list(parts) == [""] and place.on == "local" and options.get("zone") is None:
         (out / _KEY).unlink(missing_ok=True)
         return fit_to_folder(tables, parts[""], out, name=name, **options)
     if place.on != "local" and options.get("privacy") is not None:
@@ -85,7 +87,7 @@ def fit_parts(
             # An interrupted fit leaves neither the old market nor the new one.
             (out / part / _KEY).unlink(missing_ok=True)
         else:
-            progress_console.print(f"{part}: fitted before", soft_wrap=True)
+            progress_console.print(f"{part or name}: fitted before", soft_wrap=True)
     started = time.perf_counter()
     for part in _fitted_elsewhere(left, place, out) if place.on != "local" else left:
         if place.on == "local":
@@ -128,6 +130,18 @@ def part_folders(folder: Path) -> list[Path]:
     return [folder / part for part in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else [folder]
 
 
+def zone_folders(folder: str | Path) -> dict[str, Path]:
+    """The folders of the markets of price zones, by the names of the zones; none for one market."""
+    file = Path(folder) / ZONES
+    names = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else ()
+    return {name: Path(folder) / name for name in names}
+
+
+def in_zone(policy: str, zone: str) -> str:
+    """The run or bundle of a zone in a folder of several; what has none of that zone holds for all zones."""
+    return str(own) if (own := Path(policy) / zone).is_dir() else policy
+
+
 def spread(parts: Sequence[T]) -> list[T]:
     """The parts of a catalogue in which its policy learns: all of a few, else some over its whole length.
 
@@ -145,7 +159,7 @@ def show_parts(reports: dict[str, dict[str, Any]], folder: Path) -> None:
         s = report["scores"]
         say(
             f"{part}: {len(report['price_response']):,} products; WAPE on the held-out weeks {s['forecast_wape']:.1%} (moving "
-            f"average {s['moving_average_wape']:.1%}); median elasticity {s['median_elasticity']:.2f}; market of the held-out "
+            f"average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%}); median elasticity {s['median_elasticity']:.2f}; market of the held-out "
             f"weeks: bias {s['simulated_bias']:+.1%}, {s['simulated_cover80']:.0%} of sales inside the 80% intervals"
         )
         for line in cost_lines(report):

@@ -180,6 +180,11 @@ def show_step(what: str) -> None:
         progress_console.print(f"  {what} …", style="dim")
 
 
+def show_line(what: str) -> None:
+    """Say on stderr what begins or is done."""
+    progress_console.print(what, soft_wrap=True)
+
+
 def progress_bar(
     text: str = "{task.description}", done: str = "{task.percentage:>3.0f}%", *, counted: bool = False
 ) -> Progress:

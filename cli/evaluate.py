@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._fit_parts import in_zone, zone_folders
 from ._options import FILE, comparison_table, emit, episodes_option, json_option, risk_option, say, seed_option, show
 from ._policies import policy_of
 
@@ -46,7 +47,8 @@ def command(
 
     A policy P is a run folder, a bundle, or a rule: fixed:PRICE, regular, historical, best-fixed,
     cost-plus:RATE, undercut:STEP, myopic, time-only, certainty-equivalent, thompson, optimum,
-    random and others. The best fixed price is always in the table.
+    random and others. The best fixed price is always in the table. Of a folder of price zones each zone is evaluated,
+    with its own run where P is the folder of theirs.
 
     Where SCENARIO has a posterior, as a fitted market has, the policies are also compared over its
     draws: the gain over the current and the regular prices with a 90% interval, the probability of
@@ -66,19 +68,21 @@ def command(
     if stress and log is not None:
         raise click.UsageError("a log covers no other market; give --from-log or --stress")
 
-    spec = load_scenario(scenario)
     if log is not None:
-        _from_log(spec, log, policies, seed, as_json)
+        _from_log(load_scenario(scenario), log, policies, seed, as_json)
         return
-    chosen = [policy_of(p, spec, seed=seed) for p in policies]
-    comparison = evaluate(spec, chosen, episodes=episodes, seed=seed, draws=draws, risk=risk)
-    document = comparison.to_dict()
-    if stress:
-        document["stress"] = stress_table(spec, chosen, episodes=episodes, seed=seed).to_dict()
+    documents = {}
+    for zone, market in (zone_folders(scenario) or {"": scenario}).items():
+        spec = load_scenario(market)
+        chosen = [policy_of(in_zone(p, zone) if zone else p, spec, seed=seed) for p in policies]
+        comparison = evaluate(spec, chosen, episodes=episodes, seed=seed, draws=draws, risk=risk)
+        document = documents[zone] = comparison.to_dict()
+        if stress:
+            document["stress"] = stress_table(spec, chosen, episodes=episodes, seed=seed).to_dict()
+        if not as_json:
+            _show(comparison, document)
     if as_json:
-        emit(document)
-        return
-    _show(comparison, document)
+        emit(documents.get("", {"zones": documents}))
 
 
 def _show(comparison: Comparison, document: dict[str, Any]) -> None:

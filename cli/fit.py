@@ -11,18 +11,15 @@ import click
 
 from ..atomic import write_json
 from ._compile_ahead import CompileAhead
-from ._fit_lines import show_report
+from ._fit_lines import show_report, show_zones
 from ._fit_market import FORECASTERS, tables_of
-from ._fit_parts import chosen_parts, fit_parts, show_parts
-from ._options import FILE, OUT, Number, emit, json_option, place_option, say, seed_option, tables_options
+from ._fit_parts import ZONES, chosen_parts, fit_parts, show_parts
+from ._options import FILE, OUT, Number, emit, json_option, place_option, say, seed_option, show_line, tables_options
 from ._shop_rules import rules_options
 
 if TYPE_CHECKING:
     from ..data import Tables
     from ..fitting import Privacy, ShopRules, Zone
-
-ZONES = "zones.json"
-"""File of the stores of each price zone, in the folder of their markets."""
 
 
 class Widening(click.ParamType):
@@ -118,8 +115,9 @@ class Widening(click.ParamType):
     default="chain",
     show_default=True,
     help="Stores of one market: all; those whose regular prices agree, in OUT/zone-1, OUT/zone-2 and so on; or each by "
-    "itself. Zones share their response to prices.",
+    "itself. Zones share their response to prices. The same command fits those that are missing.",
 )
+@click.option("--verbose", is_flag=True, help="Show the whole report of each price zone, not a row of a table.")
 @click.option(
     "--epsilon",
     type=Number(min=0, min_open=True),
@@ -161,6 +159,7 @@ def command(
     by: str,
     rules: ShopRules,
     on: str,
+    verbose: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -190,31 +189,29 @@ def command(
             ),
         }
         options |= {"compiler": compiler, "place": Place(on), "source": {"dataset": dataset, "plan": plan}}
-        reports = {
-            zone_name: fit_parts(
-                tables,
-                parts,
-                out / zone_name,
-                name=scenario_name(" ".join(filter(None, [out.resolve().name, zone_name]))),
-                zone=zone,
-                **options,
-            )
-            for zone_name, zone in zones.items()
-        }
-    _tell(reports, out, first, as_json=as_json)
+        reports = {}
+        for number, (zone_name, zone) in enumerate(zones.items(), start=1):
+            if zone is not None:
+                count = len(zone.stores[zone_name])
+                show_line(f"{zone_name}: {number} of {len(zones)} zones, {count} store{'s' * (count != 1)}")
+            own_name = scenario_name(" ".join(filter(None, [out.resolve().name, zone_name])))
+            reports[zone_name] = fit_parts(tables, parts, out / zone_name, name=own_name, zone=zone, **options)
+    _tell(reports, out, first, verbose=verbose, as_json=as_json)
 
 
-def _tell(reports: dict[str, dict[str, Any]], out: Path, first: Zone | None, *, as_json: bool) -> None:
+def _tell(reports: dict[str, dict[str, Any]], out: Path, first: Zone | None, *, verbose: bool, as_json: bool) -> None:
     """Note the stores of each zone, and show the reports."""
     if first is not None:
         write_json(out / ZONES, {name: list(stores) for name, stores in first.stores.items()})
     if as_json:
         emit({"scenario": str(out), **(reports[""] if first is None else {"zones": reports})})
         return
+    if first is not None and not verbose:
+        show_zones(reports, first.stores, out)
+        return
     for zone_name, report in reports.items():
         if first is not None:
-            count = len(first.stores[zone_name])
-            say(f"{zone_name}: {count} store{'s' * (count != 1)}")
+            say(f"{zone_name}: {len(first.stores[zone_name])} stores")
         if "parts" in report:
             show_parts(report["parts"], out / zone_name)
         else:

@@ -30,8 +30,16 @@ _CHAINS = {
     "approvals": "approvals",
     "switches": "throws of switches",
     "maintenance": "acts of maintenance",
+    "bundles": "bundles",
 }
-_keys = click.option("--keys", help="The log, or file of keys, that has the keys of an archive or a backup.")
+
+
+def _no_keys(_: Any, __: Any, keys: str | None) -> None:
+    if keys is not None:
+        click.echo("--keys is no longer needed: archives and backups hold all that is not erased", err=True)
+
+
+_keys = click.option("--keys", callback=_no_keys, expose_value=False, hidden=True)
 _by = click.option("--by", required=True, help="Who does it.")
 _reason = click.option("--reason", default="", help="Why.")
 
@@ -48,7 +56,7 @@ def command() -> None:
 @click.option("--out", type=OUT, required=True, help="Sales table, .csv or .parquet.")
 @_keys
 @json_option
-def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
+def export(log: str, out: Path, as_json: bool) -> None:
     """Write the decisions and their outcomes as a canonical sales table, with propensities.
 
     `repricer data import` and `repricer evaluate --from-log` read it. A decision is left out until
@@ -57,7 +65,7 @@ def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
     from ..serving.decision_log.sales_table import write_sales
 
     check_table_path("--out", out)
-    with closing(open_log(log, keys)) as decisions:
+    with closing(open_log(log)) as decisions:
         found = write_sales(decisions, out)
     if as_json:
         emit({"sales": str(out), **found._asdict()})
@@ -68,7 +76,7 @@ def export(log: str, out: Path, keys: str | None, as_json: bool) -> None:
     if found.faulty:
         say(f"{found.faulty:,} decisions left out, because an earlier version let a faulty state pass")
     if found.erased:
-        say(f"{found.erased:,} decisions left out, because their market was erased, or its key is not in this log")
+        say(f"{found.erased:,} decisions left out, because their market was erased")
 
 
 @command.command()
@@ -118,9 +126,10 @@ def _since(checkpoint: Path) -> Head:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool) -> None:
-    """Make the decisions and outcomes of MARKET unreadable for ever, by destroying their key.
+    """Empty the decisions and outcomes of MARKET in LOG for ever.
 
-    The chains still verify. A row of the table `maintenance` says that it was done, not whose.
+    The chains still verify. A row of the table `maintenance` says that it was done, not whose. Archives and
+    backups are logs: erase MARKET from them too.
     """
     with closing(open_log(log)) as decisions:
         if not yes:
@@ -129,9 +138,7 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
     if as_json:
         emit({"decisions": count})
         return
-    say(
-        f"{count:,} decisions and their outcomes can no longer be read; write a new backup, whose keys replace the old ones"
-    )
+    say(f"{count:,} decisions and their outcomes are erased; erase them from archives and backups by the same command")
 
 
 @command.command()
@@ -145,8 +152,8 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
 def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reason: str, as_json: bool) -> None:
     """Move decisions older than --days, with their outcomes, to an archive, or delete them.
 
-    The log's chains go on from where those of the archive end. The archive holds no keys: read it
-    with `--keys LOG`, so that what is erased from the log is erased from its archives.
+    The log's chains go on from where those of the archive end. The archive is a log: all commands for
+    logs read it, and erase from it.
     """
     if discard == (out is not None):
         raise ValueError(f"rotate needs --out or --discard; got {'both' if discard else 'neither'}; give one")
@@ -165,26 +172,43 @@ def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reas
 @click.argument("backup", type=FILE)
 @json_option
 def backup(log: str, backup: Path, as_json: bool) -> None:
-    """Copy LOG, which may be in use, to BACKUP, a new SQLite file, and verify the copy.
-
-    The keys go to BACKUP.keys. Keep the newest file of keys alone: older ones hold keys that were
-    erased since.
-    """
+    """Copy LOG, which may be in use, to BACKUP, a new SQLite file, and verify the copy."""
     with closing(open_log(log)) as decisions:
         head = decisions.backup(backup)
-    _copied(head, f"{backup} and {backup}.keys", as_json)
+    _copied(head, str(backup), as_json)
 
 
 @command.command()
 @click.argument("backup")
 @click.argument("log")
-@click.option("--keys", required=True, help="The file of keys of this backup, or of a later one.")
+@_keys
 @json_option
-def restore(backup: str, log: str, keys: str, as_json: bool) -> None:
-    """Copy BACKUP and its keys to LOG, a new SQLite file or an empty database, and verify it."""
-    with closing(open_log(backup, keys)) as decisions:
+def restore(backup: str, log: str, as_json: bool) -> None:
+    """Copy BACKUP to LOG, a new SQLite file or an empty database, and verify it."""
+    with closing(open_log(backup)) as decisions:
         head = decisions.restore(log)
     _copied(head, log, as_json)
+
+
+@command.command()
+@click.argument("log")
+@click.option("--keys", help="The log, or file of keys, that has the keys of an archive or a backup of version 3.")
+@json_option
+def upgrade(log: str, keys: str | None, as_json: bool) -> None:
+    """Rewrite LOG, of version 3, for this version, all of it or nothing. Stop what uses it before.
+
+    Its chains are verified and go on. Upgrade its archives and backups too, each with `--keys LOG`.
+    """
+    from ..serving.decision_log.upgrade import upgrade as upgraded
+
+    check_log(log, keys)
+    found = upgraded(log, keys)
+    if as_json:
+        emit(found._asdict())
+        return
+    say(
+        f"{found.rows:,} rows of {log} rewritten, {found.unreadable:,} of them without a body, as their market was erased"
+    )
 
 
 def _copied(head: Head, where: str, as_json: bool) -> None:
@@ -199,9 +223,9 @@ def _copied(head: Head, where: str, as_json: bool) -> None:
 @click.argument("log")
 @_keys
 @json_option
-def summary(log: str, keys: str | None, as_json: bool) -> None:
+def summary(log: str, as_json: bool) -> None:
     """Count decisions, clipped prices and outcomes by policy and arm."""
-    with closing(open_log(log, keys)) as decisions:
+    with closing(open_log(log)) as decisions:
         groups = _summed(decisions)
     if as_json:
         emit({"log": decisions.name, "groups": groups})
@@ -269,16 +293,21 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
         say(f"  row {reject['row']}: {reject['reason']}")
 
 
-def open_log(place: str, keys: str | None = None) -> DecisionLog:
+def open_log(place: str) -> DecisionLog:
     """The log, which must exist: reading does not create one."""
     from ..serving import DecisionLog
 
+    check_log(place)
+    return DecisionLog(place)
+
+
+def check_log(place: str, keys: str | None = None) -> None:
+    """Check that logs are there."""
     for name, each in (("LOG", place), ("--keys", keys)):
         if each is not None and "://" not in each and not Path(each).is_file():
             raise ValueError(
                 f"{name} must be a decision log or its URL; got {each}, which is no file; `repricer serve --log` creates one"
             )
-    return DecisionLog(place, keys)
 
 
 def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOutcome]]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._fit_parts import part_folders, zone_of
+from ._fit_parts import in_zone, part_folders, zone_folders, zone_of
 from ._options import OUT, emit, json_option, progress_console, risk_option, say, say_aside, seed_option
 from ._policies import holds_learned, policy_of
-from .fit import ZONES
 
 if TYPE_CHECKING:
     from ..serving.price_list.kept import KeptList, Origin
@@ -21,7 +19,13 @@ if TYPE_CHECKING:
 
 @click.command("prices")
 @click.argument("scenario", metavar="MARKET|RUN")
-@click.option("--policy", "policies", multiple=True, metavar="P", help="Run folder or bundle that may be recommended.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="P",
+    help="Run folder or bundle that may be recommended, or a folder of them by zone.",
+)
 @click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
 @click.option(
     "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
@@ -61,7 +65,8 @@ def command(
     chosen, found, notes = tuple(dict.fromkeys(policies)), {}, list[str]()
     markets = markets_of(scenario, zone)
     for label, (stores, market) in markets.items():
-        found[label] = (stores, _list_of(label, stores, market, chosen, notes, **options))
+        own = tuple(in_zone(policy, stores) for policy in chosen)
+        found[label] = (stores, _list_of(label, stores, market, own, notes, **options))
     if notes:
         say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
@@ -154,12 +159,11 @@ def markets_of(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
     """The stores and the folder of each market of the list, by a name for it."""
     from ..serving.price_list.rows import ALL_STORES
 
-    file, whole = Path(scenario) / ZONES, Path(scenario)
-    names = list(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else []
+    whole, names = Path(scenario), zone_folders(scenario)
     if names and zone is not None and zone not in names:
         raise ValueError(f"--zone must be one of {', '.join(names)}; got {zone}; choose one, or leave it out for all")
     own = zone or zone_of(whole) or ALL_STORES
-    folders = {name: whole / name for name in names if zone in (None, name)} or {own: whole}
+    folders = {name: folder for name, folder in names.items() if zone in (None, name)} or {own: whole}
     found = {}
     for stores, folder in folders.items():
         for part in part_folders(folder):

@@ -78,12 +78,17 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, row
     from msgspec.structs import asdict
 
     from ..evaluation import stress_table, surrogate_tree
+    from ..evaluation.uncertainty.by_product import product_figures
 
     spec = comparison.spec
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
     listed = [asdict(row) for row in rows]
-    return {"stress": stress, "tree": rules.text, "tree_fidelity": rules.fidelity, "price_list": listed}
+    found, current = comparison.uncertainty, None
+    if rows and found is not None:
+        current = product_figures(spec, found.candidates[0].policy, seed=seed)
+    tree = {"tree": rules.text, "tree_fidelity": rules.fidelity}
+    return {"stress": stress, "price_list": listed, "current": current} | tree
 
 
 def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import gc
 import ipaddress
-import logging.config
-import os
+import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..serving.documents import fields
 from ..serving.http.settings import ServiceSettings
-from ._options import FILE, Number, emit, json_option, key_option, public_key_option, say, seed_option
-
-if TYPE_CHECKING:
-    from ..serving.http.processes.workers import Inherited
+from ._options import FILE, Number, emit, json_option, key_option, public_key_option, say, say_aside, seed_option
 
 _GRACE_SECONDS = 10
 _OBJECTS = 20_000
@@ -47,10 +43,10 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option(
     "--workers",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 256),
-    help="Processes that share the port. More than one need --log, by which they share their switches.",
+    callback=lambda *given: _one_process(given[-1]),
+    expose_value=False,
+    hidden=True,
+    type=click.IntRange(1),
 )
 @click.option(
     "--drain",
@@ -85,7 +81,6 @@ def command(
     bundle: Path,
     host: str,
     port: int,
-    workers: int,
     drain: float,
     log: str | None,
     public_key: Path | None,
@@ -98,7 +93,6 @@ def command(
     SIGHUP reloads the bundle; SIGTERM lets requests in progress finish.
     """
     from ..serving.http.processes.json_logging import log_settings
-    from ..serving.http.processes.workers import Inherited
 
     if run["keys"] is None and not _is_loopback(host):
         raise ValueError(
@@ -108,19 +102,20 @@ def command(
     if run["keys"] is None and not run["hosts"]:
         # A page of another site can give this machine's address a name of its own.
         run["hosts"] = (*_THIS_MACHINE, f"[{host}]" if ":" in host else host)
-    inherited, log_config = Inherited.here(), log_settings(log_level)
-    if workers > 1 and inherited is None:
-        _supervise(host, port, workers, drain, log, log_config)
-    if inherited is not None:
-        inherited.share_metrics()
-        _leave_to_the_first(inherited, run)
     run["switches"] = run["switches"] or f"{bundle.absolute()}.switches.db"
-    settings = ServiceSettings(burst=max(2 * run["rate"], 1.0), **run)
-    app = _started(bundle, public_key=public_key, log=log, settings=settings, apart=True)
+    settings = ServiceSettings(burst=min(max(2 * run["rate"], 1.0), 1e9), **run)
+    app = _started(bundle, public_key=public_key, log=log, settings=settings)
     _reload_on_hangup(app.state.reload)
-    if inherited is None or inherited[:2] == (0, 0):
-        _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
-    _serve(app, host, port, drain, inherited, log_config)
+    _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
+    _serve(app, host, port, drain, log_settings(log_level))
+
+
+def _one_process(workers: int | None) -> None:
+    if workers is not None:
+        say_aside(
+            f"--workers is no longer there; got {workers}; one process answers: start another service with the same --log "
+            "on another port, and a proxy before both (deploy/haproxy)"
+        )
 
 
 def _started(*given: Any, **more: Any) -> Any:
@@ -139,11 +134,9 @@ def _started(*given: Any, **more: Any) -> Any:
     return app
 
 
-def _serve(
-    app: Any, host: str, port: int, drain: float, inherited: Inherited | None, log_config: dict[str, Any]
-) -> None:
+def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, Any]) -> None:
     """Answer requests until a signal stops it."""
-    from ..serving.http.processes.connections import Listener, bound
+    from ..serving.http.processes.connections import bound
     from ..serving.http.processes.server import serve
 
     # Answers have no cycles to look for every few of them.
@@ -154,36 +147,12 @@ def _serve(
     sys.setswitchinterval(_TURN_SECONDS)
     serve(
         app,
-        lambda: bound(host, port) if inherited is None else Listener(fileno=inherited.listener),
+        lambda: bound(host, port),
         drain=drain,
-        alive=None if inherited is None else inherited.alive,
         log_config=log_config,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
-
-
-def _supervise(host: str, port: int, workers: int, drain: float, log: str | None, log_config: dict[str, Any]) -> None:
-    """Run workers, and leave with their exit code."""
-    from ..serving.http.processes.connections import bound
-    from ..serving.http.processes.workers import Workers, worker_command
-
-    if log is None or os.name != "posix":
-        raise ValueError(
-            "--workers above 1 needs --log, by which the workers share their switches, and a POSIX system; "
-            f"got {'no log' if log is None else os.name}; add --log FILE or start one worker"
-        )
-    logging.config.dictConfig(log_config)
-    with bound(host, port) as listener:
-        sys.exit(Workers(worker_command(), listener, workers, drain + _GRACE_SECONDS + 5).run())
-
-
-def _leave_to_the_first(worker: Inherited, run: dict[str, Any]) -> None:
-    """One worker watches for a newer bundle, and throws the kill switch once; the others follow by the log."""
-    if worker.number:
-        run["watch"] = None
-    if worker.number or worker.lives:
-        run["killed"] = False
 
 
 def _is_loopback(host: str) -> bool:

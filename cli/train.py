@@ -10,11 +10,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..encryption import secret
-from ._fit_parts import part_folders, spread
-from ._options import FILE, OUT, emit, json_option, say, say_aside, seed_option, setting, training_bar
+from ._fit_parts import in_zone, part_folders, spread, zone_folders
+from ._options import (
+    FILE,
+    OUT,
+    emit,
+    figures_table,
+    json_option,
+    say,
+    say_aside,
+    seed_option,
+    setting,
+    show,
+    training_bar,
+)
 from ._policies import policy_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..agents import Run
     from ..agents.averaging import Joining
     from ..scenarios import MarketSpec
@@ -77,11 +91,56 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
 @seed_option
 @json_option
 def command(
+    scenario: str, algo: str, folder: Path | None, teacher: str | None, seed: int, as_json: bool, **options: Any
+) -> None:
+    """Train a pricing policy on SCENARIO, a registered name or a path, and keep the best one.
+
+    Of a catalogue in parts (`repricer fit --at-once`) one policy learns in up to eight parts, spread over
+    the catalogue, and prices the products of all. Of a folder of price zones (`repricer fit --by zone`) each zone has a
+    policy of its own, in a folder of --out; the same call goes on where it was interrupted.
+    """
+    zones = zone_folders(scenario)
+    if not zones:
+        run, own = _trained(scenario, algo, folder, teacher=teacher, seed=seed, **options)
+        if as_json:
+            emit({"run": str(own), **run.facts, "history": run.history})
+            return
+        for line in _lines(run, algo):
+            say(line)
+        say(f"Run folder: {own}. Next: repricer evaluate {scenario} --policy {own}")
+        return
+    folder, runs = folder or Path("runs") / f"{Path(scenario).resolve().name}-{algo}-{seed}", {}
+    for zone, market in zones.items():
+        learned = teacher and in_zone(teacher, zone)
+        runs[zone], _ = _trained(str(market), algo, folder / zone, teacher=learned, seed=seed, **options)
+    if as_json:
+        emit({"run": str(folder), "zones": {zone: {**run.facts, "history": run.history} for zone, run in runs.items()}})
+        return
+    show(_zones_table(runs))
+    say(f"Run folders: {folder}/ZONE. Next: repricer prices {scenario} --policy {folder} --out prices.xlsx")
+
+
+def _zones_table(runs: dict[str, Run]) -> Table:
+    """What each zone's policy earns on the validation customers; an episode is a run of its market."""
+    figures = ("steps", "seconds", "an episode", "best fixed", "gain")
+    table = figures_table(["zone"], figures, title="policies kept, on the validation customers")
+    for zone, run in runs.items():
+        best = run.facts["best"]
+        earned, fixed = best["objective"], best["best_fixed"]
+        gain = f"{earned / fixed - 1:+.2%}" if fixed > 0 else f"{best['gain']:+.4g}"
+        table.add_row(
+            zone, f"{best['steps']:,}", f"{run.facts['seconds']:.0f}", f"{earned:,.4g}", f"{fixed:,.4g}", gain
+        )
+    return table
+
+
+def _trained(
     scenario: str,
     algo: str,
+    folder: Path | None,
+    *,
     steps: int | None,
     device: str,
-    folder: Path | None,
     preset: Path | None,
     teacher: str | None,
     log: str | None,
@@ -93,13 +152,8 @@ def command(
     wandb_project: str | None,
     values: tuple[str, ...],
     seed: int,
-    as_json: bool,
-) -> None:
-    """Train a pricing policy on SCENARIO, a registered name or a path, and keep the best one.
-
-    Of a catalogue in parts (`repricer fit --at-once`) one policy learns in up to eight parts, spread over
-    the catalogue, and prices the products of all.
-    """
+) -> tuple[Run, Path]:
+    """The run of one market, and its folder."""
     from ..agents import LOG_ALGORITHMS
     from ..agents.run import keep_fit_report
     from ..scenarios import load_scenario
@@ -125,12 +179,7 @@ def command(
         more["shops"] = _joining(shops, shop_name, shops_key)
         run = _from_simulation(spec, teacher, **given, **more)
     keep_fit_report(Path(scenario), folder)
-    if as_json:
-        emit({"run": str(folder), **run.facts, "history": run.history})
-        return
-    for line in _lines(run, algo):
-        say(line)
-    say(f"Run folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
+    return run, folder
 
 
 def _joining(shops: str | None, name: str | None, key: str | None) -> Joining | None:
@@ -168,6 +217,15 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         f"{spec.market.objective} {best['objective']:.4g} an episode on the "
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )
+    if "rows" in run.facts:
+        yield f"In learning, {run.facts['rows']}."
+    share = run.facts.get("teachers_share")
+    if share is not None:
+        parts = {"teacher": "the teacher", "imitated": "its imitation", "learned": "the best after it"}
+        gains = ", ".join(f"{parts[name]} {gain:+.4g}" for name, gain in share.items())
+        yield f"Gain over the best fixed price with {run.facts['teacher']}: {gains}."
+    if run.facts.get("kept") == "teacher":
+        yield "Nothing that was learned earns as much as the teacher: its imitation is kept."
     if run.facts.get("kept") == "best-fixed":
         yield "Nothing that was learned earns as much as the best fixed prices: those are kept."
     elif best["gain"] < 0:

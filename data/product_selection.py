@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from .panel import product_weeks, whole_weeks
+from .panel import product_weeks, thin_weeks, whole_weeks
 from .schema import DataError
 from .tables import Tables
+from .weeks import WEEK
 
 # Standard deviation of the weekly log price that is needed to estimate a price response.
 _LEAST_VARIATION = 0.05
@@ -23,6 +24,9 @@ _PRICE_FACTOR = 2.0
 # Products whose weekly log prices are correlated above this are priced as one line, such as
 # flavours of a brand; only its best seller is chosen.
 _ONE_PRICE_LINE = 0.95
+# A chain whose stores have prices of their own: fewer products than this share have one price, and its stores' prices in
+# odd weeks are correlated above this with those in even weeks.
+_MOST_ALIKE = 0.5
 
 _OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE, _BETTER = (
     "other categories were chosen",
@@ -41,8 +45,8 @@ def choose_products(
     price per unit within a week (unlike weighed goods), and its price varies over the weeks. It
     came at least 26 weeks ago, or, in a short history, in its first quarter. Within a category,
     candidates cost about as much as the best seller and are not priced as one line with a better
-    seller; the best sellers by units are chosen. Categories with `per_category` products rank
-    first, then those with the largest revenue. A category needs at least two products.
+    seller; the best sellers by units are chosen. Categories with the largest revenue of these rank
+    first; a product alone in its category is priced too.
 
     Args:
         tables: Canonical tables with products.
@@ -66,15 +70,18 @@ def choose_products(
         raise DataError(
             "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
         )
-    candidates, log_price = _candidates(tables.sales, tables.products, min_weeks_share)
+    measures, panel = _measures(tables.sales, min_weeks_share)
+    learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (measures["spread"] <= _MOST_SPREAD)
+    known = tables.products.filter(["category", "product", "name"]).dropna(subset="category")
+    candidates = known.merge(measures[learnable].drop(columns="spread"), left_on="product", right_index=True)
+    log_price = panel.pivot_table(index="week", columns="product", values="log_price")
     groups = [
         _pick(group, log_price, per_category)
         for _, group in candidates.sort_values("units", ascending=False).groupby("category")
     ]
-    groups = [group for group in groups if len(group) > 1]
-    if not groups:
-        raise DataError(_why_none(tables.sales, min_weeks_share, len(candidates)))
-    groups.sort(key=lambda group: (len(group), group["revenue"].sum()), reverse=True)
+    if not groups or _stores_alone_agree(tables.sales, measures):
+        raise DataError(_why_none(tables.sales, measures, min_weeks_share))
+    groups.sort(key=lambda group: group["revenue"].sum(), reverse=True)
     return pd.concat(groups[:n_categories], ignore_index=True)
 
 
@@ -128,10 +135,7 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         category = every.index.to_series().map(
             tables.products.drop_duplicates("product").set_index("product")["category"]
         )
-        left = category[measures.index].where(reason == _BETTER)
         taken = category[every.index.isin(chosen["product"])]
-        alone = left.map(left.value_counts()).eq(1) & ~left.isin(taken)
-        reason = np.where(alone, "no other product of their category could be priced", reason)
         candidates = every.loc[[*taken.index, *measures.index[reason == _BETTER]]]
         log_price = panel.pivot_table(index="week", columns="product", values="log_price")
         reason = np.where(
@@ -157,21 +161,6 @@ def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series
         [~here.isin(taken), ~near, here.index.isin(lines)], [_OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE], _BETTER
     )
     return pd.Series(found, candidates.index).reindex(category.index)
-
-
-def _candidates(
-    sales: pd.DataFrame, products: pd.DataFrame, min_weeks_share: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Products that sell nearly every week at one price per week that varies over the weeks.
-
-    Returns:
-        The candidates with their measures, and log prices (weeks x products).
-    """
-    measures, panel = _measures(sales, min_weeks_share)
-    learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (measures["spread"] <= _MOST_SPREAD)
-    known = products.filter(["category", "product", "name"]).dropna(subset="category")
-    candidates = known.merge(measures[learnable].drop(columns="spread"), left_on="product", right_index=True)
-    return candidates, panel.pivot_table(index="week", columns="product", values="log_price")
 
 
 def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -202,8 +191,10 @@ def _weeks_share(sales: pd.DataFrame) -> pd.Series:
     lines = lines.with_columns(week=calendar.number(pl.col("date"))).filter(
         pl.col("week").is_between(0, calendar.count - 1)
     )
-    weeks = lines.select(pl.col("week").unique().sort()).collect()["week"].to_numpy()
-    week = pl.col("week")
+    week, counts = pl.col("week"), lines.group_by("week").agg(traffic=pl.len()).collect()
+    thin = thin_weeks(counts)
+    lines = lines.filter(~week.is_in(thin))
+    weeks = np.sort(counts.filter(~week.is_in(thin))["week"].to_numpy())
     by_week = lines.group_by("product", "week").agg(pl.col("units").sum()).filter(pl.col("units") > 0)
     by_product = by_week.group_by("product").agg(first=week.min(), last=week.max(), size=pl.len())
     sold = by_product.sort("product").collect().to_pandas().set_index("product")
@@ -213,9 +204,8 @@ def _weeks_share(sales: pd.DataFrame) -> pd.Series:
     return (sold["size"] / since).where(here)
 
 
-def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> str:
-    """Why no category has two products to price: what is lacking, and what to do about it."""
-    measures, _ = _measures(sales, min_weeks_share)
+def _why_none(sales: pd.DataFrame, measures: pd.DataFrame, min_weeks_share: float) -> str:
+    """Why there is no product to price: what is lacking, and what to do about it."""
     dense = measures.index[measures["weeks_share"] >= min_weeks_share]
     moving = measures.index[measures["price_variation"] >= _LEAST_VARIATION]
     one = moving[measures["spread"][moving] <= _MOST_SPREAD]
@@ -223,29 +213,37 @@ def _why_none(sales: pd.DataFrame, min_weeks_share: float, candidates: int) -> s
         f"{len(measures)} product{'s' * (len(measures) > 1)}, of which {len(dense)} sell in {min_weeks_share:.0%} of the weeks, "
         f"{len(moving)} of these at varying prices, and {len(one)} of these at one regular price a week"
     )
-    advice = "widen the categories" if candidates else "import a longer history, or categories that sell every week"
-    if len(measures) < 2:
-        advice = "import the products that replace it too"
+    advice = "import a longer history, or products that sell every week"
     # Deals of many stores average out, so that a chain's mean price hardly moves.
-    if len(dense) > 1 and "store" in sales and _stores_alone_agree(sales[sales["product"].isin(dense)]):
-        advice = "stores have prices of their own: fit them by zone (repricer fit --by zone)"
-    elif len(dense) > 1 and len(moving) < 2 and _spread(sales, dense, "price_paid").median() > _MOST_SPREAD:
+    if _stores_alone_agree(sales, measures):
+        advice = (
+            f"the {sales['store'].nunique()} stores have prices of their own: fit them by zone (repricer fit --by zone), which "
+            "makes a market of each group of stores with the same prices"
+        )
+    elif len(dense) and not len(moving) and _spread(sales, dense, "price_paid").median() > _MOST_SPREAD:
         advice = "prices are reduced in different stores at different times and average out: fit some stores alone"
-    elif len(dense) > 1 and len(moving) < 2:
+    elif len(dense) and not len(moving):
         advice = "prices that never moved do not tell how customers respond: try some changes first"
-    elif len(moving) > 1 and len(one) < 2:
+    elif len(moving):
         advice = "weighed or assembled goods have no price per unit"
     return (
-        "fit needs a category with two products that sell nearly every week, at one price a week that varies "
-        f"over the weeks; got {got}; {advice}"
+        "fit needs a product that sells nearly every week, at one price a week that varies over the weeks; "
+        f"got {got}; {advice}"
     )
 
 
-def _stores_alone_agree(sales: pd.DataFrame) -> bool:
-    """Whether most products have one regular price a week in each store, but not over all of them."""
-    apart = sales.assign(product=sales["product"].astype(str) + "\0" + sales["store"].astype(str))
-    together, alone = (_spread(rows, pd.Index(rows["product"].unique())) <= _MOST_SPREAD for rows in (sales, apart))
-    return bool(together.mean() < 0.5 < alone.mean())
+def _stores_alone_agree(sales: pd.DataFrame, measures: pd.DataFrame) -> bool:
+    """Whether most products have no one regular price a week over all stores, and stores that are dear stay so."""
+    spread = measures["spread"].dropna()
+    if "store" not in sales or not (spread <= _MOST_SPREAD).mean() < _MOST_ALIKE:
+        return False
+    lines = sales[sales["product"].isin(spread.index) & (sales["regular_price"] > 0)]
+    week = (lines["date"] - lines["date"].min()) // WEEK
+    log = np.log(lines["regular_price"])
+    apart = log - log.groupby([lines["product"], week]).transform("mean")
+    halves = apart.groupby([lines["store"], lines["product"], week % 2], observed=True).mean().unstack()
+    # Weighed goods differ from store to store too, by chance.
+    return bool(halves.corr().iloc[0, -1] > _MOST_ALIKE)
 
 
 def _spread(sales: pd.DataFrame, products: pd.Index, price: str = "regular_price") -> pd.Series:

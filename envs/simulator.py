@@ -111,6 +111,10 @@ class Market:
             self._draw, self.spec = draw, self.scenario.draw(draw)
             self.dynamics.move_to(self.spec)
 
+    def take_turns(self, draws: DrawSchedule) -> None:
+        """Follow the posterior draws by another schedule from the next reset on."""
+        self._draws = draws
+
     def restart(self, done: NDArray[np.bool_]) -> None:
         """Start the next episode of the markets in the (E,) mask; the others continue."""
         fresh = self.dynamics.initial_state(self.state.market, self.state.episode + 1)

@@ -17,23 +17,33 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..data import Tables, load_tables, with_regular_prices
-from ..forecasting import Forecaster, Lstm, MovingAverage, Selected, candidates, forecasts_from, score
+from ..forecasting import (
+    Forecaster,
+    LogLogRegression,
+    Lstm,
+    MovingAverage,
+    Selected,
+    candidates,
+    forecasts_from,
+    score,
+    with_stores,
+)
 from ..jobs.processes import JOBS
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, unit_costs
 from .customers import Customers, fit_customers, records
 from .demand import Priors
-from .fit_report import fit_report, not_priced, past_fields, proof_report
+from .fit_report import fit_report, not_priced, past_fields, proof_report, sales_by_week
 from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
 from .market_builder import check_rules
 from .privacy import Privacy
 from .privacy.budget import NETWORK
 from .privacy.customers import published, release
 from .refit import fit_record, lstm_of
-from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, weeks_to_come
+from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, sales_by_store, weeks_to_come
 from .zones import Zone, of_zone
 
-_BASELINE = "moving-average"
+_BASELINE, _YARDSTICK = "moving-average", "log-log-regression"
 # Last weeks, or days, on which forecasters are judged.
 _JUDGED = {"week": 12, "day": 28}
 
@@ -151,6 +161,7 @@ def fit(
         period=period,
     )
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
+    forecaster = with_stores(forecaster, sales_by_store(ahead))
     on_step("demand forecasters and customers")
     demand, customers = _models(tables, split, ahead, forecaster, seed, privacy)
     on_step("price response, proof and the weeks to come")
@@ -304,7 +315,8 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
     """How a forecaster was chosen, and its and its candidates' held-out errors."""
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
     took = {used: seconds}
-    models, chosen = {_BASELINE: MovingAverage().fit(split.past)}, {}
+    yardstick = with_stores(LogLogRegression(), sales_by_store(split))
+    models, chosen = {_BASELINE: MovingAverage().fit(split.past), _YARDSTICK: yardstick.fit(split.past)}, {}
     if isinstance(fitted, Selected):
         models |= fitted.models_
         took |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()
@@ -313,13 +325,17 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
             "chosen_by_product": records(fitted.selection_[["product", "chosen"]]),
         }
     whole, origin = pd.concat([split.past, split.future]), split.past["week"].max()
+    models |= {used: fitted}
+    rows = {
+        name: forecasts_from(model, whole, origin=origin, horizon=len(split.weeks)) for name, model in models.items()
+    }
     errors = [
         {
             "forecaster": name,
-            **score(forecasts_from(model, whole, origin=origin, horizon=len(split.weeks))),
+            **score(rows[name]),
             "failures": len(model.failures_),
             "seconds": float(took.get(name, 0.0)),
         }
-        for name, model in (models | {used: fitted}).items()
+        for name, model in models.items()
     ]
-    return {"chosen_forecaster": used, **chosen}, errors
+    return {"chosen_forecaster": used, "sales_by_week": sales_by_week(split, rows[used]), **chosen}, errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from .split import Split, grid_of
 _NAMED, _PRIOR_DRAWS = 3, 2_000
 # Below this share of the regular price a price is a deal.
 _DEAL = 0.98
+_SHOWN_WEEKS, _SHOWN_PRODUCTS = 78, 6
 
 
 def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
@@ -56,6 +58,8 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         **_exposure(response, regression),
         **customers.report,
         "trend": _trend(split, market.trend, market.paths),
+        "prices_by_week": _prices_by_week(split),
+        "charged": _charged(split),
         "assumptions": list(market.spec.assumptions),
     }
 
@@ -261,6 +265,58 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def sales_by_week(split: Split, forecast: pd.DataFrame) -> dict[str, Any]:
+    """Units sold in the last weeks, the held-out ones too, and the forecast of these.
+
+    Args:
+        split: The split with held-out weeks.
+        forecast: `week`, `units` and `mean`, as `forecasts_from` returns them.
+
+    Example:
+        >>> sales_by_week(split, rows)["forecast"]  # doctest: +SKIP
+        [812.4, 790.1]
+    """
+    past, ahead = split.past[split.past["traffic"] > 0], forecast.groupby("week")[["units", "mean"]].sum()
+    units = pd.concat([past.groupby("week")["units"].sum().tail(_SHOWN_WEEKS * split.per_week), ahead["units"]])
+    return {
+        "weeks": _days(units.index),
+        "units": units.tolist(),
+        "forecast_weeks": _days(ahead.index),
+        "forecast": ahead["mean"].tolist(),
+    }
+
+
+def _days(weeks: Iterable[pd.Timestamp]) -> list[str]:
+    return [f"{week:%Y-%m-%d}" for week in weeks]
+
+
+def _prices_by_week(split: Split) -> dict[str, Any]:
+    """The average price planned, in the same weeks a year ago and in as many last weeks, at the last year's units."""
+    order, year = list(split.products["product"]), YEAR_WEEKS * WEEK
+    sold = split.past[split.past["week"] > split.past["week"].max() - year].groupby("product")["units"].sum()[order]
+    paid = split.past.pivot(index="week", columns="product", values="price")[order]
+    tables = {
+        "planned": pd.DataFrame(split.grid("price"), split.weeks, order),
+        "year_ago": paid.reindex(split.weeks - year),
+        "recent": paid.tail(len(split.weeks)),
+    }
+    means = {name: (table * sold).sum(axis=1) / (table.notna() * sold).sum(axis=1) for name, table in tables.items()}
+    averages = {name: [_number(value) for value in mean] for name, mean in means.items()}
+    return {"weeks": _days(split.weeks), "recent_weeks": _days(tables["recent"].index)} | averages
+
+
+def _charged(split: Split) -> list[dict[str, Any]]:
+    """Price and units of the best sellers in each of the last weeks."""
+    rows = split.past[(split.past["traffic"] > 0) & (split.past["units"] > 0)]
+    revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).sum()
+    names = split.products.set_index("product")["name"]
+    return [
+        {"product": names[product], **own[["price", "units"]].tail(YEAR_WEEKS * 2 * split.per_week).to_dict("list")}
+        for product in revenue.nlargest(_SHOWN_PRODUCTS).index
+        for own in [rows[rows["product"] == product]]
+    ]
+
+
 def _trend(split: Split, trend: MarketTrend, paths: MarketPaths) -> dict[str, Any]:
     past, ahead, shock = split.past.groupby("week")["traffic"].first(), paths.bands(), paths.shock()
     error = trend.scores_.set_index("candidate")["mae"]
@@ -270,9 +326,9 @@ def _trend(split: Split, trend: MarketTrend, paths: MarketPaths) -> dict[str, An
         "score": float(error[["support vectors", "random forest"]].min()),
         "naive": float(error["naive"]),
         "moving_average": float(error["moving average"]),
-        "weeks": [f"{week:%Y-%m-%d}" for week in past.index],
+        "weeks": _days(past.index),
         "history": past.tolist(),
-        "forecast_weeks": [f"{week:%Y-%m-%d}" for week in ahead["week"]],
+        "forecast_weeks": _days(ahead["week"]),
         "traffic": ahead["traffic"].tolist(),
         "low": ahead["low"].tolist(),
         "high": ahead["high"].tolist(),

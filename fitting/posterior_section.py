@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..scenarios.sections import Posterior
 from .assumptions import Assumptions, unit_costs
-from .demand import PROMOTION, DemandAtRegular, FittedDemand
+from .demand import PROMOTION, DemandAtRegular
 from .fitted_models import FittedModels
 
 Array = NDArray[np.float64]
@@ -33,6 +33,7 @@ def posterior_section(
     shown = demand.effect(PROMOTION)
     share = demand.segment_share[demand.category].T
     slot = generator.uniform(0.0, 2.0, count) if shown is None else _factor(shown.mean(axis=1))
+    deals = demand.remembered is not None and bool(demand.deals.any())
     return Posterior(
         draws=count,
         arrivals=drawn.arrivals,
@@ -41,20 +42,10 @@ def posterior_section(
         unit_cost=_unit_cost(models, assumptions, generator),
         recommendation=slot[:, None] if models.affinity is not None else np.array(1.0),
         promotion=_by_product(shown, demand.category) if promotions else np.array(1.0),
-        **_deals(demand),
+        reference_gain=demand.deals[:, 0] - demand.deals[:, 0].mean(axis=0) if deals else np.array(0.0),
+        # Units bought more and less share a factor: weighted by how large each is.
+        reference_units=_by_columns(demand.deals[:, 1] + demand.deals[:, 2]) if deals else np.array(1.0),
     )
-
-
-def _deals(demand: FittedDemand) -> dict[str, Array]:
-    """(M, N) factors on what deals add, relative to the posterior mean."""
-    if demand.remembered is None or not demand.deals.any():
-        return {}
-    # Units bought more and less share a factor: weighted by how large each is.
-    more, less = demand.deals[:, 1], demand.deals[:, 2]
-    return {
-        "reference_gain": demand.deals[:, 0] - demand.deals[:, 0].mean(axis=0),
-        "reference_units": np.stack([_factor(column) for column in (more + less).T], axis=1),
-    }
 
 
 def _unit_cost(models: FittedModels, assumptions: Assumptions, generator: np.random.Generator) -> Array:
@@ -70,7 +61,12 @@ def _by_product(effect: Array | None, category: NDArray[np.intp]) -> Array:
     """(M, N) factor on a coefficient of each category."""
     if effect is None:
         return np.array(1.0)
-    return np.stack([_factor(column) for column in effect.T], axis=1)[:, category]
+    return _by_columns(effect)[:, category]
+
+
+def _by_columns(draws: Array) -> Array:
+    """(M, ·) factors on the posterior mean of each column."""
+    return np.stack([_factor(column) for column in draws.T], axis=1)
 
 
 def _factor(draws: Array) -> Array:

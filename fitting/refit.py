@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..data import Tables, product_weeks, with_regular_prices
 from ..data.weeks import PERIODS
-from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates
+from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates, with_stores
 from ..forecasting.backtest import rolling_forecasts
 from ..forecasting.models.random_coefficients import Common
 from ..jobs.processes import JOBS
@@ -26,7 +26,7 @@ from .fit_report import past_fields, price_response
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
-from .split import held_out, weeks_to_come
+from .split import held_out, sales_by_store, weeks_to_come
 from .zones import Zone, of_zone, zone_tables
 
 _PRODUCT = ("product", "category", "name", "unit_cost")
@@ -153,7 +153,7 @@ def refit(
     proof = held_out(own, products, 1, zones, _period(record))
     ahead = weeks_to_come(own, proof, weeks or record["weeks"], zones, found=found)
     on_step("demand forecasters")
-    forecaster = _forecaster(record["forecaster"], record["seed"]).fit(ahead.past)
+    forecaster = with_stores(_forecaster(record["forecaster"], record["seed"]), sales_by_store(ahead)).fit(ahead.past)
     on_step("price response")
     market = fit_split(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")

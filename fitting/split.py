@@ -17,6 +17,7 @@ from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
+from .regression import PROMOTION
 from .shop_rules import ShopRules
 from .zones import AllZones, Zone, zone_tables
 
@@ -29,6 +30,7 @@ DEFAULT_WEEKS = {"week": 12, "day": 4}
 # history fewer weeks are held out, but never fewer than this share.
 _ENOUGH_WEEKS, _LEAST_SHARE = 26, 0.25
 _NAMED = 5
+_MOST_SERIES = 100
 _RECENT_WEEKS = 8
 # A regular price that held this long, but for rounding, is the current one; means over stores or days vary.
 _HELD_WEEKS, _SAME = 2, 1e-6
@@ -100,6 +102,28 @@ class Split:
         unit = name_of(self.period)
         days = {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}"}
         return {"period": unit, **days, f"{unit}s": len(weeks)}
+
+
+def sales_by_store(split: Split) -> pd.DataFrame | None:
+    """Sales by store (or zone), product and week, for forecasters that use them; None where the sales name no stores.
+
+    Of more than 100 stores, some are taken together.
+    """
+    lines = split.sales if split.zone_sales is None else split.zone_sales
+    lines = lines[lines["product"].isin(split.products["product"])]
+    if "store" not in lines or lines["store"].isna().any() or lines["store"].nunique() < 2:
+        return None
+    store, first = lines["store"].astype(object), split.past["week"].min()
+    store = store if split.context is not None else pd.Series(pd.factorize(store)[0] % _MOST_SERIES, lines.index)
+    rows = pd.DataFrame({"store": store, "product": lines["product"].astype(object), "units": lines["units"]})
+    rows["week"] = first + (lines["date"] - first) // split.period * split.period
+    rows["price"] = lines["units"] * lines["price_paid"]
+    rows = rows.groupby(["store", "product", "week"], as_index=False).sum()
+    rows["price"] /= rows["units"].where(rows["units"] > 0)
+    known = split.past if split.context is None else split.context
+    keys = ["product", "week", *(["store"] if split.context is not None else [])]
+    given = [name for name in (PROMOTION, "stockout") if name in known]
+    return rows.merge(known[[*keys, *given]], on=keys, how="left")
 
 
 def grid_of(panel: pd.DataFrame, column: str, products: Iterable[str]) -> np.ndarray:
@@ -264,8 +288,8 @@ def _closed(panel: pd.DataFrame, weekdays: tuple[int, ...]) -> tuple[str, ...]:
     more = "the last from " if len(closed) > _NAMED else "from "
     named = ", ".join(f"{week:%Y-%m-%d}" for week in closed[-_NAMED:])
     return (
-        f"The shop sold nothing in {len(closed)} of the {unit} ({more}{named}): it is taken to have been closed, and these "
-        f"{unit} are left out; the {unit} to come are taken as open.",
+        f"The shop sold nothing, or less than 30% of the usual, in {len(closed)} of the {unit} ({more}{named}): it is taken "
+        f"to have been closed, and these {unit} are left out; the {unit} to come are taken as open.",
         *_long_closure(panel),
     )
 

@@ -8,6 +8,7 @@ from .example import example_panel
 from .market_paths import MarketPaths, MarketShock
 from .models.base import QUANTILES, Forecaster
 from .models.covariates import PLANNED
+from .models.log_log import LogLogRegression
 from .models.lstm import Lstm
 from .models.naive import MovingAverage, SeasonalNaive
 from .models.newcomers import Newcomers
@@ -26,7 +27,7 @@ from .response import (
     segment_category_response,
     segment_response,
 )
-from .selected import Selected, candidates
+from .selected import Selected, candidates, with_stores
 from .trend import MarketTrend
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Forecaster",
     "Identification",
     "Intermittent",
+    "LogLogRegression",
     "LogitDemand",
     "Lstm",
     "MarketPaths",
@@ -64,4 +66,5 @@ __all__ = [
     "segment_category_response",
     "segment_response",
     "select",
+    "with_stores",
 ]

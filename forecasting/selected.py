@@ -15,6 +15,7 @@ from sklearn.base import clone
 from ..data.weeks import WEEK
 from .backtest import forecasts_from, score
 from .models.base import QUANTILES, Forecaster
+from .models.log_log import LogLogRegression
 from .models.lstm import Lstm
 from .models.mean_of_models import MeanOfModels
 from .models.naive import MovingAverage, SeasonalNaive
@@ -50,9 +51,29 @@ def candidates(*, seed: int = 0) -> dict[str, Forecaster]:
         "exponential-smoothing": ExponentialSmoothing(),
         "intermittent": Intermittent(),
         "sarimax": Sarimax(),
+        "log-log-regression": LogLogRegression(),
         "pooled-regression": PooledRegression(),
         "lstm": Lstm(seed=seed),
     }
+
+
+def with_stores(forecaster: Forecaster, stores: pd.DataFrame | None) -> Forecaster:
+    """The forecaster, or one whose candidates use the sales of single stores where they can.
+
+    Args:
+        stores: As `LogLogRegression` takes them; None leaves the forecaster as it is.
+
+    Example:
+        >>> with_stores(MovingAverage(), None)
+        MovingAverage()
+    """
+    if stores is None or not isinstance(forecaster, Selected | LogLogRegression):
+        return forecaster
+    if isinstance(forecaster, LogLogRegression):
+        return cast(Forecaster, clone(forecaster)).set_params(stores=stores)
+    named = candidates(seed=forecaster.seed) if forecaster.forecasters is None else forecaster.forecasters
+    with_them = {name: with_stores(model, stores) for name, model in named.items()}
+    return cast(Forecaster, clone(forecaster)).set_params(forecasters=with_them)
 
 
 class Selected(Forecaster):

@@ -3,15 +3,12 @@ are solved for.
 
 One solver per family of markets; the `covers` of each says which markets it admits:
 
-- `one_stock`: one product with finite stock that is never replenished.
-- `several_stocks`: several products, each with such a stock, or all with shares in common
+- `several_stocks`: several products, each with a stock that is never replenished, or all with shares in common
   resources.
 - `separate_periods`: unlimited stock and no link between periods.
-- `one_rival`: one product against one competitor that responds to its price.
-- `price_and_order`: one product whose price and order are set together.
-- `reference_price`: one product whose customers remember prices.
-- `price_levels`: one product whose allowed prices depend on the current one.
-- `lead_times`: products whose orders take one or two periods, with or without express orders.
+- `reference_price`: one product whose customers remember prices, with linear demand.
+- `dynamic_program`: products that are priced and ordered each for itself. The state is what is left of the stock and on
+  order, the regime, the current price under price rules, the reference price, and the last price of a competitor.
 - `beliefs`: one product whose parameters are drawn anew each episode, and must be learned.
 
 `exact_value` covers more markets than all solvers together, and shares no dynamic
@@ -25,11 +22,7 @@ import functools
 from ..scenarios import MarketSpec
 from . import (
     beliefs,
-    lead_times,
-    one_rival,
-    one_stock,
-    price_and_order,
-    price_levels,
+    dynamic_program,
     reference_price,
     separate_periods,
     several_stocks,
@@ -55,14 +48,10 @@ __all__ = [
 ]
 
 _SOLVERS = (
-    one_stock,
     several_stocks,
     separate_periods,
-    one_rival,
-    price_and_order,
     reference_price,
-    price_levels,
-    lead_times,
+    dynamic_program,
     beliefs,
 )
 

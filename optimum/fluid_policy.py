@@ -22,7 +22,7 @@ from ..pricing import Action, MarketView, Policy, StockTimePrice
 from ..scenarios import MarketSpec
 from . import one_stock, several_stocks
 from .logit import LogitCustomer
-from .problem import Array, Costs, is_infinite_horizon, is_stationary
+from .problem import Array, Costs, chain, is_infinite_horizon, is_stationary
 
 _NAME = "certainty-equivalent"
 _PRICES = 2001
@@ -47,7 +47,12 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
         return None
     if one_stock.covers(spec):
         return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
-    if several_stocks.covers(spec) and is_stationary(spec) and spec.market.discount_factor == 1:
+    if (
+        several_stocks.covers(spec)
+        and several_stocks.is_logit(spec)
+        and is_stationary(spec)
+        and spec.market.discount_factor == 1
+    ):
         return FluidPrices(spec)
     return None
 
@@ -67,7 +72,7 @@ class _OneProduct:
         self.holding = Costs.of(spec).holding[0]
         self.least = self._unsold()
         self.values = np.linspace(min(self.least.min(), 0.0), max(self.high, self.least.max()), _VALUES)
-        self.transition, self.initial = one_stock.chain(spec)
+        self.transition, self.initial = chain(spec)
         kinds = 1 if is_stationary(spec) else self.periods
         self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
 

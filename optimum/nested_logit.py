@@ -28,6 +28,7 @@ from .problem import Array
 
 # There may be several peaks where sensitivities differ much: the best of these is refined.
 _MARKUPS = 1001
+_TOLERANCE, _MOST_ROUNDS = 1e-12, 1000
 # Smallest probability of leaving that nests are weighed against.
 _LEAVING = 1e-300
 
@@ -90,7 +91,7 @@ class NestedCustomer:
         there = price - cost > own if offered is None else offered
         utility = np.where(there, self.quality - self.sensitivity * price, -np.inf)
         shares = nested_shares(utility, self.nesting, self.nest, np.zeros(self.nesting.size, np.intp))
-        return price, ((price - cost) * shares.product).sum(axis=1), shares
+        return price, (np.where(there, price - cost, 0.0) * shares.product).sum(axis=1), shares
 
     def best(self, cost: Array, offered: NDArray[np.bool_] | None = None) -> tuple[Array, float, Array]:
         """The best prices (n,), the money that they bring, and the purchase probabilities (n,).
@@ -108,6 +109,23 @@ class NestedCustomer:
             markup = self._refined(markup, j, near, cost, offered)
         price, money, shares = self._at(markup[None], cost, offered)
         return price[0], float(money[0]), shares.product[0]
+
+    def best_prices(self, cost: Array, available: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """The best prices (B, n) and the money (B,) of a customer, as `LogitCustomer.best_prices`, who sees all that is
+        available: each nest's mark-up is set to what the last prices' mean margins and money make it.
+        """
+        markup = np.zeros((len(cost), self.nesting.size))
+        member, steep = np.eye(self.nesting.size)[self.nest], self.nesting / (1 - self.nesting)
+        for _ in range(_MOST_ROUNDS):
+            price, money, shares = self._at(markup, cost, available)
+            bought = np.maximum(shares.product @ member, _LEAVING)
+            margin = (np.where(available, price - cost, 0.0) * shares.product) @ member / bought
+            before, markup = markup, np.maximum(money[:, None] + steep * (margin - markup), 0.0)
+            markup = np.where(bought > _LEAVING, markup, before)
+            if np.abs(markup - before).max() <= _TOLERANCE * (1 + np.abs(markup).max()):
+                break
+        price, money, _ = self._at(markup, cost, available)
+        return np.where(available, price, self.high), money
 
     def _refined(
         self, markup: Array, j: int, near: tuple[float, float], cost: Array, offered: NDArray[np.bool_] | None

@@ -26,11 +26,17 @@ def covers(spec: MarketSpec) -> bool:
         and stock_settings(spec) <= {"initial_units", "lead_time_periods", "shortage"} | costs | ordering
         and (not ordering or not spec.stock.lead_time_periods.any())
         and (is_unlimited(spec) or sales_are_few(spec))
-        and (spec.competitors is None or all_stay(spec) or one_answers(spec))
+        and (spec.competitors is None or all_stay(spec) or (one_answers(spec) and _halves_are_known(spec)))
         and (spec.market.ending == "terminated" or not spec.stock.salvage_value.any())
         # Prices before the current one are no part of these states.
         and spec.prices.max_changes is None
     )
+
+
+def _halves_are_known(spec: MarketSpec) -> bool:
+    """Whether a competitor that answers in mid-period meets a single customer in each half."""
+    assert spec.competitors is not None, "called for a market with a competitor"
+    return spec.arrivals.process == "single" or not spec.competitors.answers_within_period
 
 
 class _LooksAtSales(Exception):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
+from scipy.stats import nbinom, poisson
 
 from ..pricing import Policy
 from ..scenarios import MarketSpec
@@ -49,7 +49,7 @@ class Optimum:
 
     value: float
     method: str
-    policy: Policy
+    policy: Policy = field(repr=False)
 
 
 def sections_on(spec: MarketSpec) -> set[str]:
@@ -137,21 +137,36 @@ class Costs:
         )
 
 
-def most_demand(spec: MarketSpec, mean: Array) -> int:
-    """D, the highest demand for one product that matters at any of these means (B,)."""
-    return 1 if spec.arrivals.process == "single" else int(poisson.isf(_RARE, mean.max())) + 1
+def chain(spec: MarketSpec) -> tuple[Array, Array]:
+    """The regimes' transition matrix and initial probabilities; a single regime where there are none."""
+    if spec.regimes is None:
+        return np.ones((1, 1)), np.ones(1)
+    return spec.regimes.transition, spec.regimes.initial
 
 
-def demand_mass(spec: MarketSpec, mean: Array) -> Array:
+def most_demand(spec: MarketSpec, mean: Array, product: int = 0) -> int:
+    """D, the highest demand for one product that matters at any of these means."""
+    if spec.arrivals.process == "single":
+        return 1
+    return int(_demand_of(spec, np.asarray(mean).max(), product).isf(_RARE)) + 1
+
+
+def _demand_of(spec: MarketSpec, mean: Array, product: int) -> Any:
+    """The distribution of demand: Poisson, or negative binomial where a gamma multiplier disperses it more."""
+    variance = float(spec.arrivals.overdispersion[product])
+    return nbinom(1 / variance, 1 / (1 + variance * mean)) if variance else poisson(mean)
+
+
+def demand_mass(spec: MarketSpec, mean: Array, product: int = 0) -> Array:
     """(B, D + 1) probability of each demand for one product, given its mean (B,); the last column
     takes the tail.
 
-    With at most one customer a period the mean is the probability of one sale; otherwise
-    demand is Poisson.
+    With at most one customer a period the mean is the probability of one sale.
     """
     if spec.arrivals.process == "single":
         return np.column_stack([1 - mean, mean])
-    mass = np.asarray(poisson.pmf(np.arange(most_demand(spec, mean) + 1), mean[:, None]))
+    units = np.arange(most_demand(spec, mean, product) + 1)
+    mass = np.asarray(_demand_of(spec, mean[:, None], product).pmf(units))
     mass[:, -1] = np.maximum(0.0, 1.0 - mass[:, :-1].sum(axis=1))
     return mass
 

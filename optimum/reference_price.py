@@ -4,13 +4,11 @@ The reference price is the state. Where demand is linear in the price and in its
 reference price, with equal weights on gains and losses, the value is quadratic and the price linear
 in the state (a Riccati recursion): Fibich, Gavious and Lowengart (2003), Explicit Solutions of
 Optimization Models and Differential Games with Nonsmooth (Asymmetric) Reference-Price Effects,
-Operations Research 51(5). Otherwise values are interpolated between reference prices: Popescu and
-Wu (2007), Dynamic Pricing Strategies with Reference Effects, Operations Research 55(3).
+Operations Research 51(5).
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,20 +17,18 @@ import numpy as np
 from ..envs import expected_units
 from ..pricing import Action, MarketView
 from ..scenarios import MarketSpec
+from . import dynamic_program
 from .problem import (
     Array,
     Costs,
     Optimum,
     has_horizon,
     is_infinite_horizon,
-    method_of,
-    optimise,
     prices_are_free,
     sections_on,
     stock_settings,
 )
 
-_NODES = 801
 _AGREEMENT = 1e-5
 # Weight of the initial guess of an infinite-horizon value below which it is negligible.
 _NEGLIGIBLE = 1e-15
@@ -75,19 +71,16 @@ class ReferencePriceLine:
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
-    """The optimum of a market that `covers` admits, else None.
+    """The optimum of a market whose customers' demand is linear, else None.
 
-    Values are interpolated between 801 reference prices, which are also the prices tried, with an
-    accuracy of about five digits. Where the quadratic solution agrees to as many, it is the same
-    optimum and is returned because it is exact. Where it does not, demand truncated at zero or a
-    price bound makes another policy better.
+    It is exact where the interpolated values of the general program agree to five digits. Where they do not, demand
+    truncated at zero or a price bound makes another policy better, and that program has the optimum.
     """
-    if not covers(spec):
+    quadratic = _quadratic(spec) if covers(spec) else None
+    searched = None if quadratic is None else dynamic_program.solve(spec)
+    if quadratic is None or searched is None:
         return None
-    searched, quadratic = _interpolated(spec), _quadratic(spec)
-    if quadratic is not None and abs(quadratic.value - searched.value) <= _AGREEMENT * abs(searched.value):
-        return quadratic
-    return searched
+    return quadratic if abs(quadratic.value - searched.value) <= _AGREEMENT * abs(searched.value) else None
 
 
 def _memory(spec: MarketSpec) -> float:
@@ -99,36 +92,6 @@ def _range(spec: MarketSpec) -> tuple[float, float, float]:
     """The lowest and highest reference price that can be reached, and the initial one."""
     initial = float(spec.products.regular_price[0])
     return min(initial, float(spec.guardrails.low[0])), max(initial, float(spec.guardrails.high[0])), initial
-
-
-def _money(spec: MarketSpec, period: int, price: Array, reference: Array) -> Array:
-    """Expected money of a period, (R, P), at prices (P,) and reference prices (R,)."""
-    pair = np.tile(price, reference.size)[:, None], np.repeat(reference, price.size)[:, None]
-    units = expected_units(spec, period, pair[0], reference=pair[1]).sum(axis=(1, 2))
-    return ((pair[0][:, 0] - Costs.of(spec).sold[0]) * units).reshape(reference.size, price.size)
-
-
-def _interpolated(spec: MarketSpec) -> Optimum:
-    low, high, initial = _range(spec)
-    bounds = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
-    nodes = np.union1d(np.linspace(low, high, _NODES), [initial, *bounds])
-    memory, prices = _memory(spec), spec.guardrails.allowed_prices()
-    if prices is None:
-        # Where losses weigh more than gains, it may be best to stay exactly at the reference price.
-        prices = nodes[(nodes >= bounds[0]) & (nodes <= bounds[1])]
-    following = memory * nodes[:, None] + (1 - memory) * prices
-    below = np.clip(np.searchsorted(nodes, following, side="right") - 1, 0, nodes.size - 2)
-    share = (following - nodes[below]) / (nodes[below + 1] - nodes[below])
-    money = functools.lru_cache(maxsize=1)(lambda period: _money(spec, period, prices, nodes))
-
-    def step(period: int, future: Array) -> tuple[Array, Array]:
-        """Best value and price at each node, both (G,)."""
-        values = money(period) + future[below] + share * (future[below + 1] - future[below])
-        return values.max(axis=1), prices[values.argmax(axis=1)]
-
-    values, table = optimise(spec, step, np.zeros(nodes.size))
-    value = float(values[np.searchsorted(nodes, initial)])
-    return Optimum(value, f"{method_of(spec)}, interpolated", ReferencePriceLine(nodes, np.array(table)))
 
 
 class _Quadratic(NamedTuple):

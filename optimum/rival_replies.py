@@ -22,17 +22,14 @@ def all_stay(spec: MarketSpec) -> bool:
 
 
 def one_answers(spec: MarketSpec) -> bool:
-    """Whether there is one product and one competitor, which responds at mid-period by a
-    rule without memory.
+    """Whether there is one product and one competitor, which responds by a rule without memory.
 
-    Each half-period then brings at most one customer, with probability `arrivals.rate`.
+    It sees the price of this period in mid-period, or that of the last one before the customers come.
     """
     rivals = spec.competitors
     return (
         rivals is not None
         and len(spec.products.names) == len(rivals.names) == 1
-        and rivals.answers_within_period
-        and spec.arrivals.process == "single"
         and not isinstance(competitor(rivals.rule[0]), LearningPolicy)
     )
 
@@ -47,11 +44,12 @@ def initial_prices(spec: MarketSpec) -> Array:
     return charged(spec.initial_rival_price)
 
 
-def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list[Array]:
+def prices_in_period(spec: MarketSpec, price: Array, last: Array, rival_price: Array) -> list[Array]:
     """Prices (S, R) of the competitors' offers in the period, or in each of its halves.
 
     Args:
         price: (S, N) what the shop charges.
+        last: (S, N) what it charged in the period before.
         rival_price: (S, R) what the competitors charged before.
 
     Returns:
@@ -59,6 +57,8 @@ def prices_in_period(spec: MarketSpec, price: Array, rival_price: Array) -> list
     """
     if spec.competitors is None or all_stay(spec):
         return [rival_price]
+    if not spec.competitors.answers_within_period:
+        return [answer(spec, last[:, 0], rival_price[:, 0])[:, None]]
     return [rival_price, answer(spec, price[:, 0], rival_price[:, 0])[:, None]]
 
 

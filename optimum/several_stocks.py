@@ -11,14 +11,19 @@ Problem and Its Applications to Network Yield Management, Operations Research 45
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..envs import expected_units
 from ..pricing import Action, MarketView
+from ..pricing.price_rules.grids import NO_GRID
 from ..scenarios import MarketSpec
 from .logit import LogitCustomer
+from .nested_logit import NestedCustomer
 from .problem import (
     Array,
     Costs,
@@ -32,7 +37,7 @@ from .problem import (
     stock_settings,
 )
 
-_MOST_STATES = 200_000
+_MOST_STATES, _MOST_VECTORS = 200_000, 50_000
 # Entries of the price table: periods times states times products.
 _MOST_ENTRIES = 50_000_000
 
@@ -40,16 +45,61 @@ _MOST_ENTRIES = 50_000_000
 def covers(spec: MarketSpec) -> bool:
     """Whether units on hand are the whole state, at most one unit is sold per period, and the states are few."""
     return (
-        spec.demand.family == "mnl"
-        and spec.arrivals.process == "single"
+        spec.arrivals.process == "single"
         and (len(spec.products.names) > 1 or spec.capacity is not None)
-        and len(spec.category_names) == len(spec.arrivals.segments) == 1
+        and len(spec.category_names) == 1
+        and (is_logit(spec) or _is_nested(spec) or JointPrices.are_few(spec))
         and _is_small(spec)
         and stock_settings(spec) <= {"initial_units", "lead_time_periods", "salvage_value"}
         and sections_on(spec) <= {"capacity"}
         and prices_are_free(spec)
         and has_horizon(spec)
     )
+
+
+def is_logit(spec: MarketSpec) -> bool:
+    """Whether one segment chooses by a plain logit."""
+    return spec.demand.family == "mnl" and len(spec.arrivals.segments) == 1
+
+
+def _is_nested(spec: MarketSpec) -> bool:
+    free = spec.guardrails.grid.kind == NO_GRID
+    return spec.demand.family == "nested-logit" and len(spec.arrivals.segments) == 1 and free
+
+
+class JointPrices:
+    """All price vectors of a ladder, and the purchase probabilities of a customer of any choice model at each.
+
+    Args:
+        spec: The market.
+        period: The period.
+    """
+
+    def __init__(self, spec: MarketSpec, period: int) -> None:
+        steps = [spec.guardrails.allowed_prices(n) for n in range(len(spec.products.names))]
+        self.prices = np.stack([part.ravel() for part in np.meshgrid(*cast(Any, steps), indexing="ij")], axis=1)
+        self._bought = functools.cache(functools.partial(self._probabilities, spec, period))
+
+    @staticmethod
+    def are_few(spec: MarketSpec) -> bool:
+        """Whether the price vectors of a market can be listed."""
+        steps = [spec.guardrails.allowed_prices(n) for n in range(len(spec.products.names))]
+        return all(step is not None and step.size ** len(steps) <= _MOST_VECTORS for step in steps)
+
+    def _probabilities(self, spec: MarketSpec, period: int, there: tuple[bool, ...]) -> Array:
+        """(P, N) with these products in stock."""
+        rate = spec.arrivals.rate[period, 0]
+        return expected_units(spec, period, self.prices, in_stock=np.array(there, float)).sum(axis=1) / rate
+
+    def best_prices(self, cost: Array, available: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """As `LogitCustomer.best_prices`."""
+        best, money = np.empty(len(cost), np.intp), np.empty(len(cost))
+        for there in np.unique(available, axis=0):
+            rows = np.flatnonzero((available == there).all(axis=1))
+            bought = self._bought(tuple(there.tolist()))
+            earned = (bought * self.prices).sum(axis=1)[:, None] - bought @ cost[rows].T
+            best[rows], money[rows] = earned.argmax(axis=0), earned.max(axis=0)
+        return self.prices[best], money
 
 
 @dataclass(frozen=True)
@@ -126,11 +176,19 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
     sold, products, cost = state(after), np.arange(len(spec.products.names)), Costs.of(spec).sold
 
+    @functools.lru_cache(maxsize=1)
+    def customer_of(period: int) -> LogitCustomer | NestedCustomer | JointPrices:
+        if is_logit(spec):
+            return LogitCustomer.of(spec, period, products)
+        if _is_nested(spec):
+            return NestedCustomer.of(spec, period, 0, products, spec.guardrails.low.astype(np.float64))
+        return JointPrices(spec, period)
+
     def step(period: int, future: Array) -> tuple[Array, NDArray[np.float32]]:
         """Best value (S,) and prices (S, N) of every state."""
         if period + 1 < len(resources.added):
             future = future[state(units + resources.added[period + 1])]
-        customer = LogitCustomer.of(spec, period, products)
+        customer = customer_of(period)
         prices, money = customer.best_prices(cost + future[:, None] - future[sold], available)
         return future + spec.arrivals.rate[period, 0] * money, prices.astype(np.float32)
 

@@ -36,7 +36,7 @@ def is_unlimited(spec: MarketSpec) -> bool:
 def sales_are_few(spec: MarketSpec) -> bool:
     """Whether the possible sales of a period can be listed: units of one product, or one unit of several."""
     single = spec.arrivals.process == "single" and len(spec.category_names) == 1
-    return (single or len(spec.products.names) == 1) and not spec.arrivals.overdispersion.any()
+    return single or len(spec.products.names) == 1
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Period:
         money = -float(now.weight @ (order @ self.costs.ordered + (order > 0) @ self.costs.order))
         branches = _Branches(np.arange(now.weight.size), self._on_sale, 0 * now.list_price, now.weight)
         rival_price = now.rival_price
-        for rival_price in prices_in_period(self.spec, self.choice.price, now.rival_price):
+        for rival_price in prices_in_period(self.spec, self.choice.price, now.list_price, now.rival_price):
             earned, branches = self._sell(branches, rival_price)
             money += earned
         if not is_unlimited(self.spec):
@@ -228,6 +228,7 @@ class Period:
             regime=self.now.regime[o],
             rival_price=None if spec.competitors is None else rival_price[o],
             in_stock=available,
+            lost=True,
         )
         mean = units.sum(axis=1)
         if discount is None:

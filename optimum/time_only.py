@@ -19,7 +19,8 @@ from ..envs import rollout
 from ..pricing import PricePath
 from ..scenarios import MarketSpec
 from . import fluid_policy, one_stock, reference_price, separate_periods
-from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid
+from .dynamic_program import period_money
+from .problem import Array, Costs, chain, is_infinite_horizon, is_stationary, price_grid
 
 _MOST_PRICES = 500
 _STARTS = 12
@@ -59,7 +60,7 @@ class _Season:
         self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
         self.prices = price_grid(spec, most=_MOST_PRICES)
         self.units = np.arange(int(spec.stock.initial_units[0]) + 1)
-        self.transition, self.initial = one_stock.chain(spec)
+        self.transition, self.initial = chain(spec)
         self.stationary = is_stationary(spec)
 
     @functools.lru_cache(maxsize=128)  # noqa: B019  as many as a season has different periods, for a short-lived object
@@ -79,7 +80,7 @@ class _Season:
             for t in reversed(range(self.periods)):
                 ahead = self.transition @ (values * (discount if t < self.periods - 1 else 1.0))
                 money = [
-                    one_stock.period_money(self.costs, mass, self.prices, self.units, row)
+                    period_money(self.costs, mass, self.prices, self.units, row[:, None])[..., 0]
                     for mass, row in zip(self.demand(t), ahead, strict=True)
                 ]
                 total = sum(table @ weight for table, weight in zip(money, reached[t], strict=True))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .backend import clip, exp, where
+from .backend import ZERO, clip, exp, where
 
 
 class ActionParts(NamedTuple):
@@ -42,18 +42,38 @@ after `price_multiplier`, for ranges from a factor of 1.02.
 """
 
 
-def price_multiplier(raw: Any, log_high: Any, log_low: Any) -> Any:
-    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means the base price."""
-    return exp(where(raw > 0, raw * log_high, raw * -log_low))
+NEAR = np.float32(0.9)
+"""The raw price up to which, on either side, prices are within the reach of a layout that has one."""
 
 
-def raw_price(multiplier: Any, log_high: float, log_low: float) -> Any:
+def price_multiplier(raw: Any, log_high: Any, log_low: Any, more_high: Any = ZERO, more_low: Any = ZERO) -> Any:
+    """The multiplier of a raw price in [-1, 1]: log-linear on either side of 0, which means the base price.
+
+    Args:
+        raw: the raw price.
+        log_high: the slope of its logarithm above 0.
+        log_low: minus the slope below 0.
+        more_high: what is added to the slope beyond `NEAR`.
+        more_low: likewise below -`NEAR`.
+    """
+    above = raw * log_high + (where(raw > NEAR, raw, NEAR) - NEAR) * more_high
+    below = raw * -log_low + (where(raw < -NEAR, raw, -NEAR) + NEAR) * more_low
+    return exp(where(raw > 0, above, below))
+
+
+def raw_price(multiplier: Any, log_high: float, log_low: float, more_high: float = 0.0, more_low: float = 0.0) -> Any:
     """The inverse of `price_multiplier`, cut to [-1, 1]."""
-    log_multiplier = np.log(multiplier)
-    # A range that ends at the base price has no prices on that side.
-    above = log_multiplier / log_high if log_high > 0 else np.zeros_like(log_multiplier)
-    below = log_multiplier / -log_low if log_low < 0 else np.zeros_like(log_multiplier)
-    return np.clip(np.where(log_multiplier > 0, above, below), -1.0, 1.0)
+    logs = np.log(multiplier)
+    return np.where(logs > 0, _raw_side(logs, log_high, more_high), -_raw_side(-logs, -log_low, more_low))
+
+
+def _raw_side(logs: Any, slope: float, more: float) -> Any:
+    if slope <= 0:  # a range that ends at the base price has no prices on that side
+        return np.zeros_like(logs)
+    near = float(NEAR)
+    return np.clip(
+        np.where(logs <= slope * near, logs / slope, near + (logs - slope * near) / (slope + more)), 0.0, 1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +82,8 @@ class ActionLayout:
     recommendations, promotion, order, express order.
 
     A raw price of 0 means the base price, and the log price is linear on either side of it, so that
-    an untrained network starts from the base price.
+    an untrained network starts from the base price. With a reach it is linear twice: nine tenths of
+    the raw prices of a side lie within the reach, and the last tenth goes on to the end of the range.
 
     Args:
         low_multiplier: lowest price over the base price, in (0, 1].
@@ -75,6 +96,7 @@ class ActionLayout:
         express: whether there is a column of express orders.
         rule_at_zero: whether, where a rule sets base prices, only a raw price of exactly zero means the rule's
             price, and all others multiply the constant base prices.
+        reach: factor of the base price, in either direction, within which most raw prices lie; 0 for none.
 
     Raises:
         ValueError: the multipliers do not enclose 1.
@@ -96,6 +118,7 @@ class ActionLayout:
     order: bool = False
     express: bool = False
     rule_at_zero: bool = False
+    reach: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.low_multiplier <= 1 <= self.high_multiplier:
@@ -121,6 +144,19 @@ class ActionLayout:
         return math.log(self.high_multiplier), math.log(self.low_multiplier)
 
     @property
+    def slopes(self) -> tuple[float, float, float, float]:
+        """What `price_multiplier` takes after the raw price."""
+        (high, more_high), (low, more_low) = (self._side(log) for log in (self.logs[0], -self.logs[1]))
+        return high, -low, more_high, more_low
+
+    def _side(self, log_range: float) -> tuple[float, float]:
+        """The slope of the log price near the base price, and what is added to it further out."""
+        near, reach = float(NEAR), math.log(self.reach) if self.reach else math.inf
+        if log_range * near <= reach:
+            return log_range, 0.0
+        return reach / near, (log_range - reach) / (1 - near) - reach / near
+
+    @property
     def names(self) -> list[str]:
         """The parts that the layout has, in the order of the columns."""
         there = (True, self.discounts, self.recommend, self.promote, self.order, self.express)
@@ -144,7 +180,7 @@ class ActionLayout:
             raw: (…, A) array or tensor; cut to [-1, 1].
         """
         raw = clip(raw, -1.0, 1.0)
-        parts, column = {"price_multiplier": price_multiplier(raw[..., 0], *self.logs)}, 1
+        parts, column = {"price_multiplier": price_multiplier(raw[..., 0], *self.slopes)}, 1
         if self.discounts:
             parts["discount"] = clip(raw[..., column : column + self.num_segments], 0.0, 1.0) * self.max_discount
             column += self.num_segments
@@ -170,7 +206,7 @@ class ActionLayout:
         Returns:
             (…, A) float32, the targets of a network that imitates a teacher.
         """
-        columns = [raw_price(parts.price_multiplier, *self.logs)[..., None]]
+        columns = [raw_price(parts.price_multiplier, *self.slopes)[..., None]]
         segments = (*columns[0].shape[:-1], self.num_segments)
         none = np.zeros_like(columns[0])
         if self.discounts:

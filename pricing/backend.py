@@ -28,7 +28,9 @@ def log(x: Any) -> Any:
 
 def where(condition: Any, then: Any, otherwise: Any) -> Any:
     """`then` where the condition holds, else `otherwise`."""
-    return then.where(condition, otherwise) if hasattr(then, "where") else np.where(condition, then, otherwise)
+    if not hasattr(then, "where"):
+        return np.where(condition, then, otherwise)
+    return then.where(condition, otherwise if hasattr(otherwise, "where") else float(otherwise))
 
 
 def clip(x: Any, low: Any, high: Any) -> Any:

@@ -24,6 +24,7 @@ from . import description
 from .checks import is_name
 from .errors import ScenarioError, listed, nearest
 from .fields import as_numbers, shown
+from .price_section import ladder_of
 from .sampler import sample_by_name
 from .spec import MarketSpec
 from .stress import stressed
@@ -34,7 +35,6 @@ SECTIONS: dict[str, type] = {
     if is_dataclass(getattr(description, str(item.type).removesuffix(" | None"), None))
 }
 """Class of every section of a scenario file, by name."""
-_MOST_STEPS = 100_000
 
 
 def scenario_sources() -> Iterator[tuple[str, Path | EntryPoint]]:
@@ -256,7 +256,7 @@ def section_from_table(section: type, content: dict[str, Any], name: str) -> Any
         0.0
     """
     if "price_ladder" in content:
-        content["price_ladder"] = _ladder(content["price_ladder"])
+        content["price_ladder"] = ladder_of(content["price_ladder"])
     if "price_endings" in content:
         content["price_endings"] = _endings(content["price_endings"])
     if isinstance(content.get("rule"), str):
@@ -293,26 +293,6 @@ def _require(section: type, values: Mapping[str, Any], prefix: str) -> None:
     for item in fields(section):
         if item.name not in values and item.default is MISSING and item.default_factory is MISSING:
             raise ScenarioError(f"{prefix}{item.name} is missing; it is {item.metadata['doc']}; add it")
-
-
-def _ladder(content: Any) -> PriceLadder:
-    key = "prices.price_ladder"
-    ends = ("start", "stop", "step")
-    if isinstance(content, Mapping):
-        if set(content) != set(ends):
-            raise ScenarioError(f"{key} takes start, stop, step; got {', '.join(content) or 'none'}; name all three")
-        content = [content[end] for end in ends]
-        if as_numbers(content, key).shape != (3,):
-            raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(content)}; fix them")
-        start, stop, step = content
-        if step > 0 and not (stop - start) / step < _MOST_STEPS:
-            raise ScenarioError(f"{key} must have less than {_MOST_STEPS} steps; got {shown(content)}; raise the step")
-    else:
-        content = as_numbers(content, key)
-    try:
-        return PriceLadder.from_range(*content) if isinstance(content, list) else PriceLadder(content)
-    except ValueError as error:
-        raise ScenarioError(f"prices.{error}") from error
 
 
 def _endings(content: Any) -> PriceEndings:

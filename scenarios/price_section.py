@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import DIRECTIONS, PriceEndings, PriceLadder
-from .fields import array, choice, scalar, value
+from .errors import ScenarioError
+from .fields import array, as_numbers, choice, scalar, shown, value
 
 Array = NDArray[np.float64]
+_MOST_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -192,3 +196,26 @@ class HistorySection:
             f"Do not rely on this: at the prices charged in the held-out weeks, the market sold {1 + self.proof_bias:.2g} "
             "times what the shop sold; look for wrong dates, gaps or double lines in the sales, correct them and fit again."
         )
+
+
+def ladder_of(content: Any) -> PriceLadder:
+    """The ladder that a list of prices, or a table of start, stop and step, describes; a ladder stays as it is."""
+    if isinstance(content, PriceLadder):
+        return content
+    key = "prices.price_ladder"
+    ends = ("start", "stop", "step")
+    if isinstance(content, Mapping):
+        if set(content) != set(ends):
+            raise ScenarioError(f"{key} takes start, stop, step; got {', '.join(content) or 'none'}; name all three")
+        content = [content[end] for end in ends]
+        if as_numbers(content, key).shape != (3,):
+            raise ScenarioError(f"{key} takes three numbers as start, stop, step; got {shown(content)}; fix them")
+        start, stop, step = content
+        if step > 0 and not (stop - start) / step < _MOST_STEPS:
+            raise ScenarioError(f"{key} must have less than {_MOST_STEPS} steps; got {shown(content)}; raise the step")
+    else:
+        content = as_numbers(content, key)
+    try:
+        return PriceLadder.from_range(*content) if isinstance(content, list) else PriceLadder(content)
+    except ValueError as error:
+        raise ScenarioError(f"prices.{error}") from error

@@ -19,6 +19,7 @@ from .description import MarketDescription
 from .draws import drawn_sections
 from .errors import ScenarioError, nearest
 from .fields import validated, whole
+from .price_section import ladder_of
 from .sections import Array
 
 
@@ -208,14 +209,14 @@ class MarketSpec(MarketDescription):
         return made
 
     def action_layout(
-        self, base_price: NDArray[np.floating] | None = None, *, reach: float = np.inf, rule_at_zero: bool = False
+        self, base_price: NDArray[np.floating] | None = None, *, reach: float = 0.0, rule_at_zero: bool = False
     ) -> ActionLayout:
         """The columns of a raw action, whose multipliers reach every product's price bounds.
 
         Args:
             base_price: (N,) prices that an action multiplies, currency per unit. None if they vary
                 between the bounds.
-            reach: Largest factor between a price and its base price, in either direction.
+            reach: As in `ActionLayout`.
             rule_at_zero: As in `ActionLayout`.
 
         Example:
@@ -226,8 +227,7 @@ class MarketSpec(MarketDescription):
         """
         rules = self.guardrails
         lowest, highest = (rules.low, rules.high) if base_price is None else (base_price, base_price)
-        low = max(float(np.min(rules.low / highest)), 1 / reach)
-        high = min(float(np.max(rules.high / lowest)), reach)
+        low, high = float(np.min(rules.low / highest)), float(np.max(rules.high / lowest))
         return ActionLayout(
             low_multiplier=min(low, 1.0),
             high_multiplier=max(high, 1.0),
@@ -238,6 +238,7 @@ class MarketSpec(MarketDescription):
             order=self.stock.replenishment == "action",
             express=self.express is not None,
             rule_at_zero=rule_at_zero,
+            reach=reach,
         )
 
     def with_changes(self, **sections: dict[str, Any]) -> MarketSpec:
@@ -265,4 +266,7 @@ class MarketSpec(MarketDescription):
             known = [item.name for item in fields(parts[name])]
             for key in values.keys() - known:
                 raise ScenarioError(f"{name}.{key} is no known key; {nearest(key, known, name + '.')}")
-        return replace(self, **{name: replace(parts[name], **values) for name, values in sections.items()})
+        changed = {name: dict(values) for name, values in sections.items()}
+        if changed.get("prices", {}).get("price_ladder") is not None:
+            changed["prices"]["price_ladder"] = ladder_of(changed["prices"]["price_ladder"])
+        return replace(self, **{name: replace(parts[name], **values) for name, values in changed.items()})

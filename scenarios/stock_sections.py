@@ -38,7 +38,13 @@ class Stock:
     cost_due: str = choice("when unit costs are charged", "sold", "ordered", default="sold")
     order_cost: Array = array("N", "currency per order placed", low=0, high=1e9, default=0.0)
     holding_cost: Array = array("N", "currency per unit on hand at the end of a period", low=0, high=1e9, default=0.0)
-    lost_sale_cost: Array = array("N", "currency per unit of lost sales", low=0, high=1e9, default=0.0)
+    lost_sale_cost: Array = array(
+        "N",
+        "currency per unit of lost sales: demand beyond stock, also of a sold-out product, less customers who buy another",
+        low=0,
+        high=1e9,
+        default=0.0,
+    )
     backlog_cost: Array = array(
         "N", "currency per backlogged unit at the end of a period", low=0, high=1e9, default=0.0
     )

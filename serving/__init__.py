@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from .bundle.files import BundleError
 from .bundle.reading import Bundle, load_bundle
-from .decision_log.hash_chain import ChainError
+from .decision_log.chain import ChainError
 from .exporter.export import export
 from .market_state import StateError
 from .predictor import Predictor, PriceAnswer

@@ -124,7 +124,11 @@ def _shortfall(
     policy: BasePolicy, demand: DemandNetwork, sales: LoggedRows, learner_view: LearnerView
 ) -> Callable[[LoggedRows], torch.Tensor]:
     """The loss of the price network: minus predicted money, plus penalties."""
-    layers, price, logs = actor_of(policy, learner_view).layers, _price_columns(learner_view), learner_view.layout.logs
+    layers, price, logs = (
+        actor_of(policy, learner_view).layers,
+        _price_columns(learner_view),
+        learner_view.layout.slopes,
+    )
     other = torch.from_numpy(np.setdiff1d(np.arange(price.size * learner_view.layout.size), price))
     scale = (sales.units * sales.base_price).sum(dim=1).mean()
 
@@ -144,7 +148,7 @@ def _rows_of(log: LoggedData, learner_view: LearnerView) -> tuple[LoggedRows, to
     periods, rows, products = log.units.shape
     raw = log.actions[..., _price_columns(learner_view)]
     by_product = raw.reshape(-1, learner_view.base_price.size)
-    variation = float(np.log(price_multiplier(by_product, *learner_view.layout.logs)).std(axis=0).mean())
+    variation = float(np.log(price_multiplier(by_product, *learner_view.layout.slopes)).std(axis=0).mean())
     if variation < _LEAST_VARIATION:
         raise ValueError(
             f"the prices of a log must vary by {_LEAST_VARIATION:.0%} or more to identify their effect on demand; got {variation:.1%} "

@@ -1,14 +1,14 @@
 """Presets: default settings of each algorithm, one TOML file each; those of SAC are in `sac.toml`.
 
-`[default]` holds for every scenario. `["many-products"]` overrides it for product-wise learning,
-`["separate-periods"]` that where a price matters in its own period only, and a block named after a
-scenario overrides all.
+`[default]` holds for every market, and the blocks of `preset_blocks` for markets of a kind. A market's name
+selects nothing: the same market under another name is learned in the same way.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,9 @@ import numpy as np
 
 from ...scenarios import MarketSpec
 
-MANY_PRODUCTS, SEPARATE_PERIODS = "many-products", "separate-periods"
+MANY_PRODUCTS = "many-products"
 _LASTING = ("reference_price", "strategic", "loyalty", "competitors", "capacity")
 Blocks = dict[str, dict[str, Any]]
-
-
-def preset_block(spec: MarketSpec) -> str:
-    """Name of a preset's block for this scenario; a stressed market uses that of the original one."""
-    return spec.name.partition("@")[0]
 
 
 def has_separate_periods(spec: MarketSpec) -> bool:
@@ -41,15 +36,34 @@ def nothing_lasts(spec: MarketSpec) -> bool:
     return bool(unlimited and not hidden) and spec.guardrails.bounds_only and has_separate_periods(spec)
 
 
-def product_wise_blocks(*markets: MarketSpec) -> tuple[str, ...]:
-    """The blocks for product-wise learning in some markets, the last of which overrides the others.
+def _rivals_answer(spec: MarketSpec) -> bool:
+    return spec.competitors is not None and set(spec.competitors.rule) != {"fixed"} and len(spec.products.names) == 1
+
+
+def _is_unknown(spec: MarketSpec) -> bool:
+    return spec.posterior is not None and spec.posterior.simulated
+
+
+_BY_PRODUCT: dict[str, Callable[[MarketSpec], bool]] = {
+    "separate-periods": has_separate_periods,
+}
+_BY_MARKET: dict[str, Callable[[MarketSpec], bool]] = {
+    "orders": lambda spec: spec.stock.replenishment == "action",
+    "rivals-that-answer": _rivals_answer,
+    "unknown-demand": _is_unknown,
+}
+
+
+def preset_blocks(*markets: MarketSpec, product_wise: bool) -> tuple[str, ...]:
+    """The blocks for learning in some markets, by what these are, the last of which overrides the others.
 
     Example:
         >>> from repricer import load_scenario
-        >>> product_wise_blocks(load_scenario("bench-10"))  # customers remember prices
-        ('many-products',)
+        >>> preset_blocks(load_scenario("bench-10"), product_wise=True)  # customers remember prices
+        ('default', 'many-products')
     """
-    return (MANY_PRODUCTS, SEPARATE_PERIODS) if all(map(has_separate_periods, markets)) else (MANY_PRODUCTS,)
+    kinds, first = (_BY_PRODUCT, ("default", MANY_PRODUCTS)) if product_wise else (_BY_MARKET, ("default",))
+    return (*first, *(name for name, holds in kinds.items() if all(map(holds, markets))))
 
 
 def merged_blocks(presets: Iterable[Mapping[str, Any]], blocks: tuple[str, ...]) -> dict[str, Any]:
@@ -74,10 +88,10 @@ def read_preset(path: Path, spec: MarketSpec) -> Blocks:
     """The blocks of a caller's preset file.
 
     Args:
-        spec: The market that it must have a block for.
+        spec: The market, after whose name a block of an earlier version's file may be called.
 
     Raises:
-        ValueError: The file does not exist, is no preset, or has no block for the market.
+        ValueError: The file does not exist, is no preset, or has an unknown block.
     """
     try:
         blocks = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -85,11 +99,17 @@ def read_preset(path: Path, spec: MarketSpec) -> Blocks:
         raise ValueError(f"preset must be a TOML file; got {path}, which does not exist; check the path") from None
     except ValueError as error:
         raise ValueError(f"preset {path} must be a TOML file in UTF-8; got: {error}; fix that line") from error
+    old, known = spec.name.partition("@")[0], ("default", MANY_PRODUCTS, *_BY_PRODUCT, *_BY_MARKET)
+    if old in blocks and old not in known:
+        warnings.warn(
+            f"preset {path}: rename the block {old} to default; the next version will not read it", stacklevel=2
+        )
+        blocks["default"] = blocks.get("default", {}) | blocks.pop(old)
     for name, block in blocks.items():
         if not isinstance(block, dict):
             raise ValueError(f"preset {path} must hold blocks; got {name} outside of one; put it under [default]")
-    known = ("default", *product_wise_blocks(spec), preset_block(spec))
-    if not any(name in blocks for name in known):
-        wanted = ", ".join(known)
-        raise ValueError(f"preset {path} must have a block of {wanted}; got {', '.join(blocks) or 'none'}; rename one")
+        if name not in known:
+            raise ValueError(f"preset {path} may have blocks {', '.join(known)}; got {name}; rename it to default")
+    if not blocks:
+        raise ValueError(f"preset {path} must have a block; got none; put the settings under [default]")
     return blocks

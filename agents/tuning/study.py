@@ -22,7 +22,6 @@ from optuna.trial import FrozenTrial, TrialState
 from ...atomic import write_whole
 from ...scenarios import MarketSpec, load_scenario
 from ..plan import TrainingPlan, plan_for
-from ..presets import preset_block
 from ..training import train
 from ..validation import TrainingProgress, write_csv
 from .journal import exclusive, open_journal
@@ -345,7 +344,7 @@ def _preset_text(found: Tuning, job: _Job) -> str:
         f"--seed {plan.seed}{more}",
         f"# Gain over the best fixed price on the validation customers: {found.gain:.6g} an episode, {_share(found)}; "
         f"the preset's: {preset}.",
-        f"[{json.dumps(preset_block(plan.spec))}]",
+        "[default]",
         *(f"{name} = {json.dumps(value)}" for name, value in found.settings.items()),
     ]
     return "\n".join(lines) + "\n"

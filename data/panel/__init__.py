@@ -3,7 +3,7 @@
 from .context import context_ahead, context_by_store
 from .regular_prices import regular_prices
 from .store_weeks import store_weeks, with_regular_prices
-from .weekly import product_weeks, traffic_unit, whole_weeks
+from .weekly import product_weeks, thin_weeks, traffic_unit, whole_weeks
 
 __all__ = [
     "context_ahead",
@@ -11,6 +11,7 @@ __all__ = [
     "product_weeks",
     "regular_prices",
     "store_weeks",
+    "thin_weeks",
     "traffic_unit",
     "whole_weeks",
     "with_regular_prices",

@@ -106,9 +106,9 @@ def with_regular_prices(tables: Tables, products: Sequence[str]) -> Tables:
     at = (
         np.zeros(len(sales), dtype=int)
         if isinstance(store, str)
-        else panel.indexes["store"].get_indexer(store.astype(str)),
+        else panel.indexes["store"].get_indexer(pd.Index(store.astype(str))),
         (sales["date"] - weeks[0]) // period_of(weeks),
-        panel.indexes["product"].get_indexer(sales["product"]),
+        panel.indexes["product"].get_indexer(pd.Index(sales["product"])),
     )
     known = np.all(
         [(index >= 0) & (index < size) for index, size in zip(at, panel["price"].shape, strict=True)], axis=0

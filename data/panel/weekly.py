@@ -17,6 +17,7 @@ from .context import context_columns
 from .regular_prices import regular_prices
 
 _ENOUGH_WEEKS = 4
+_THIN, _MANY = 0.3, 20
 _SALES = ["date", "product", "units", "price_paid", "regular_price", "unit_cost", "customer", "basket"]
 _PRICES = ["price", "regular_price"]
 _COLUMNS = ["units", "revenue", "price", "regular_price", "discount_share", "buyers", "traffic"]
@@ -27,9 +28,9 @@ def product_weeks(
 ) -> pd.DataFrame:
     """Aggregate sale lines to one row per product and week, on a complete grid.
 
-    Weeks are 7-day blocks that start with the first date in `sales`. Lines with stray dates (`stray_dates`), and
-    a last week that ends on an earlier weekday than each of at least four others and so is incomplete, are left
-    out with a warning.
+    Weeks are 7-day blocks that start with the first date in `sales`. Thin ones (`thin_weeks`) count as closed. Lines
+    with stray dates (`stray_dates`), and a last week that ends on an earlier weekday than each of at least four others
+    and so is incomplete, are left out with a warning.
 
     Args:
         sales: Canonical sales of the whole shop, or all its tables.
@@ -87,6 +88,8 @@ def product_weeks(
         # probability of 3e-6.
         lines = lines.with_columns(pl.when(pl.col(ids).is_not_null()).then(pl.col(ids).hash()))
     traffic, totals, given = _added_up(weeks.split(lines, stored=stored), products)
+    thin = pl.col("week").is_in(thin_weeks(traffic, days))
+    traffic, totals = traffic.filter(~thin), totals.filter(~thin)
     traffic = traffic if days == WEEK.days else _whatever_the_weekday(traffic)
     panel = _complete(totals, weeks, "customer" in given)
     del totals
@@ -133,6 +136,26 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
         stacklevel=3,
     )
     return replace(weeks, count=int(ends["week"][-2]) + 1)
+
+
+def thin_weeks(traffic: pl.DataFrame, days: int = WEEK.days) -> list[int]:
+    """The weeks with less than 30% of the usual traffic, in which a shop is taken to have been closed.
+
+    Usual is the median of the 13 weeks around one, of days on the same weekday; it must be 20 or more, as small numbers
+    vary by chance.
+
+    Args:
+        traffic: `week` and `traffic`, or the number of sale lines.
+        days: Length of a week.
+
+    Example:
+        >>> thin_weeks(pl.DataFrame({"week": range(9), "traffic": [90.0, 80, 95, 99, 12, 97, 90, 85, 91]}))
+        [4]
+    """
+    visits = traffic.sort("week").to_pandas().set_index("week")["traffic"]
+    weekday = visits.index.to_numpy() % (WEEK.days // days)
+    usual = visits.groupby(weekday).transform(lambda own: own.rolling(13, center=True, min_periods=3).median())
+    return visits.index[(visits < _THIN * usual) & (usual >= _MANY)].tolist()
 
 
 def traffic_unit(tables: Tables) -> str:

@@ -58,5 +58,4 @@ def _prices(
         return levels
     allowed = spec.guardrails.allowed_prices()
     assert allowed is not None, "the market has a ladder"
-    # Prices beyond the reach all become its end.
-    return np.unique(raw_price(allowed / float(base_price[0]), *layout.logs))
+    return np.unique(raw_price(allowed / float(base_price[0]), *layout.slopes))

@@ -22,7 +22,7 @@ from ..seeds import seed_for
 from ..simulator import Market
 from .action_checks import checked_actions
 from .action_levels import action_levels
-from .view_options import Actions, LevelsAround, Reward, check_options, price_per_product
+from .view_options import Actions, LevelsAround, Reward, RewardFunction, check_options, price_per_product
 
 _TRIAL_PERIODS = 64
 _INFO = (
@@ -44,7 +44,8 @@ class LearnerView:
             base price, which has the least noise, but counts what an action does in its own period
             alone; or `conversion-difference`, the change of the expected money per customer from one period
             to the next, which does not credit the price with a busy week (Liu et al. 2019, Dynamic
-            Pricing on E-commerce Platform with Deep Reinforcement Learning, section 3.4).
+            Pricing on E-commerce Platform with Deep Reinforcement Learning, section 3.4). Or a function of `info`
+            that gives the reward of each market, (E,), or of each product, (E, N).
         base_price: (N,) the price that a raw price of zero means, currency per unit; the regular
             price by default.
         base: A policy whose price takes that role period by period; base_price then serves the
@@ -55,8 +56,8 @@ class LearnerView:
             repeat it.
         actions: `continuous`, a flat Box in [-1, 1], or `discrete`, the levels of `action_levels`.
         price_levels: Number of levels of a price without a ladder.
-        price_reach: Largest factor between a price and its base price; 0 for as far as the price
-            rules allow.
+        price_reach: Factor between a price and its base price within which most raw prices lie; the others go on to
+            the bounds of the price rules. 0 for no such factor.
         levels_around: With discrete actions and a base policy, whether all levels but that of its own price multiply
             its price or `base_price`, the `regular` one.
         layout: What the numbers of a raw action mean; the market's own by default.
@@ -78,7 +79,7 @@ class LearnerView:
         market: Market,
         *,
         product_wise: bool = False,
-        reward: Reward = "drawn",
+        reward: Reward | RewardFunction = "drawn",
         base_price: ArrayLike | None = None,
         base: Policy | None = None,
         reward_scale: float | Literal["auto"] = 1.0,
@@ -96,7 +97,7 @@ class LearnerView:
                 "reward expected-gain needs product_wise; got rows of whole markets; set reward to expected"
             )
         self.market, self.product_wise = market, product_wise
-        self.reward: Reward = reward
+        self.reward: Reward | RewardFunction = reward
         self.base_price = price_per_product(regular if base_price is None else base_price, regular.shape)
         self.base, self.price_reach = base, price_reach
         apart = levels_around == "regular"
@@ -106,7 +107,7 @@ class LearnerView:
                 f"{'no rule' if base is None else 'a rule'}; set levels_around to base-price"
             )
         around = self.base_price if base is None or apart else None
-        self.layout = layout or market.spec.action_layout(around, reach=price_reach or np.inf, rule_at_zero=apart)
+        self.layout = layout or market.spec.action_layout(around, reach=price_reach, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size
         features = row_width(market.catalogue, product_wise=product_wise)
         self.rows_per_market = regular.size if product_wise else 1
@@ -117,9 +118,9 @@ class LearnerView:
         self.action_space = self._action_space(columns)
         self.history = history
         self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
-        self.reward_scale = self._automatic_scale() if reward_scale == "auto" else reward_scale
         # Money per customer in the last period but one and in the last period.
         self._rates = np.zeros((2, *market.state.list_price.shape)) if reward == "conversion-difference" else None
+        self.reward_scale = self._automatic_scale() if reward_scale == "auto" else reward_scale
 
     def _action_space(self, columns: int) -> Space:
         if self.levels is None:
@@ -136,13 +137,18 @@ class LearnerView:
         spec, generator = self.market.scenario, np.random.default_rng(seed_for("training"))
         market = Market(spec, num_markets=64, seed=seed_for("training"))
         trial = LearnerView(market, base_price=self.base_price, base=self.base)
+        own = self.on(market) if callable(self.reward) else None
         periods = min(spec.market.horizon_periods, _TRIAL_PERIODS)
         columns, earned = (trial.num_rows, trial.layout.size * trial.base_price.size), []
         for deviation in (0.0, 0.5):
             trial.reset()
             raws = deviation * generator.standard_normal((periods, *columns), dtype=np.float32)
-            outcomes = [market.money(trial.step(raw), expected=True) for raw in raws]
-            earned.append(np.abs(outcomes).mean() * trial.base_price.size)
+            outcomes = [trial.step(raw) for raw in raws]
+            if own is not None:
+                earned.append(np.mean([np.abs(own._own_rewards(each)).sum(axis=1).mean() for each in outcomes]))
+                continue
+            money = [market.money(each, expected=True) for each in outcomes]
+            earned.append(np.abs(money).mean() * trial.base_price.size)
         per_row = max(earned) / self.rows_per_market
         if self.reward == "conversion-difference":
             per_row /= max(float(spec.arrivals.rate.mean()), 1e-9)
@@ -299,6 +305,10 @@ class LearnerView:
 
     def rewards(self, outcome: Outcome) -> NDArray[np.float32]:
         """(rows,) reward of a period; product-wise see `kernels/difference_rewards.py`."""
+        if callable(self.reward):
+            own = self._own_rewards(outcome)
+            own = own.reshape(-1) if self.product_wise else own.sum(axis=1)
+            return (own * self.reward_scale).astype(np.float32)
         if self._rates is not None:
             own = self._rates[1] - self._rates[0]
         else:
@@ -312,6 +322,17 @@ class LearnerView:
         if self.reward == "expected-gain":
             own = own - outcome.baseline
         return (own.reshape(-1) * self.reward_scale).astype(np.float32)
+
+    def _own_rewards(self, outcome: Outcome) -> NDArray[np.float64]:
+        """(E, 1) or (E, N) rewards by the caller's function."""
+        assert callable(self.reward), "called for such a function"
+        own, markets = np.asarray(self.reward(self.info(outcome)), np.float64), self.market.num_markets
+        shapes = [(markets, self.base_price.size)] + ([] if self.product_wise else [(markets,)])
+        if own.shape not in shapes or not np.isfinite(own).all():
+            raise ValueError(
+                f"reward must give finite numbers of shape {' or '.join(map(str, shapes))}; got shape {own.shape}; fix it"
+            )
+        return own.reshape(markets, -1)
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:
         """The outcome as arrays for Gymnasium's `info`: (E, N), in currency or units.

@@ -37,6 +37,7 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             observation of the next; the last observation is in `info["final_obs"]`. `DISABLED`: the
             caller resets, with `options={"reset_mask": …}` for some of the markets.
         render_mode: None: a batch is not rendered.
+        max_episode_steps: The market's own horizon, or None: a market ends by itself.
         options: As for `MarketEnv`.
 
     Raises:
@@ -61,14 +62,23 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         staggered: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        max_episode_steps: int | None = None,
         **options: Unpack[ViewOptions],
     ) -> None:
         if render_mode is not None:
             raise ValueError(
                 f"render_mode of a batch must be None; got {render_mode!r}; render one market, with gymnasium.make"
             )
-        count = min(num_envs, _MOST_BATCHES) if draws else 1
         spec = load_scenario(scenario)
+        if max_episode_steps not in (None, spec.market.horizon_periods):
+            raise ValueError(
+                f"max_episode_steps of a batch must be the horizon of {spec.name}, {spec.market.horizon_periods}; got "
+                f"{max_episode_steps}; leave it out, or change market.horizon_periods"
+            )
+        # In a market whose demand is drawn anew in each episode, every row has a draw of its own, as it has alone.
+        self._apart = spec.posterior is not None and spec.posterior.simulated
+        draws = draws or self._apart
+        count = num_envs if self._apart else min(num_envs, _MOST_BATCHES) if draws else 1
         batches = np.array_split(np.arange(num_envs), count)
         views: list[LearnerView] = []
         for i, each in enumerate(batches):
@@ -77,7 +87,7 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             options["reward_scale"] = views[0].reward_scale
         self.learner_view, self.num_envs = views[0], num_envs
         self.render_mode, self._staggered, self._seeded = render_mode, staggered, False
-        self._mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = self._mode = AutoresetMode(autoreset_mode)
         self._batches = [_Batch(view, self._mode) for view in views]
         self._rows = [slice(each[0], each[-1] + 1) for each in batches]
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
@@ -134,15 +144,19 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
     def _reset(self, seed: int | list[int | None] | None, mask: NDArray[np.bool_]) -> None:
         unseeded, self._seeded = seed is None and not self._seeded, True
         super().reset(seed=None if isinstance(seed, list) else seed)
-        numbers = np.arange(self.num_envs)
+        numbers, seeds = np.arange(self.num_envs), []
         if isinstance(seed, list):
-            numbers = numbers_for([self._drawn_seed() if each is None else each for each in seed])
+            seeds = [self._drawn_seed() if each is None else each for each in seed]
+            numbers = numbers_for(seeds)
         whole = seed is not None or unseeded
         key = seed if isinstance(seed, int) else self._drawn_seed() if unseeded and seed is None else 0
         for batch, rows in zip(self._batches, self._rows, strict=True):
+            own = seeds[rows.start] if self._apart and seeds else None
             if whole:
-                batch.view.market.numbers = numbers[rows]
-            batch.reset(mask[rows], key if whole else None)
+                batch.view.market.numbers = numbers[rows] if own is None else np.zeros(1, np.int64)
+            if whole and self._apart:
+                batch.view.market.take_turns(DrawSchedule(rows.start, self.num_envs) if own is None else DrawSchedule())
+            batch.reset(mask[rows], (key if own is None else own) if whole else None)
             if self._staggered and whole:
                 batch.view.stagger()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
@@ -14,11 +15,14 @@ Reward = Literal["drawn", "expected", "conversion-difference", "expected-gain"]
 Actions = Literal["continuous", "discrete"]
 LevelsAround = Literal["base-price", "regular"]
 
+RewardFunction = Callable[[dict[str, NDArray]], ArrayLike]
+"""Of the `info` of a period, the reward of each market, (E,), or of each of its products, (E, N)."""
+
 
 class ViewOptions(TypedDict, total=False):
     """The options of a `LearnerView` that every environment takes, with its defaults."""
 
-    reward: Reward
+    reward: Reward | RewardFunction
     base_price: ArrayLike | None
     base: Policy | None
     reward_scale: float | Literal["auto"]
@@ -31,7 +35,7 @@ class ViewOptions(TypedDict, total=False):
 
 
 def check_options(
-    reward: str,
+    reward: object,
     reward_scale: object,
     history: object,
     actions: str,
@@ -43,7 +47,7 @@ def check_options(
     """Refuse the first option of a `LearnerView` that is out of range."""
     checked_count(history, "history", 1)
     choices = (
-        ("reward", reward, Reward),
+        *([] if callable(reward) else [("reward", reward, Reward)]),
         ("actions", actions, Actions),
         ("levels_around", levels_around, LevelsAround),
     )

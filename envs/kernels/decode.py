@@ -27,8 +27,7 @@ class Decoding(NamedTuple):
         scores: Number of rows with recommendation scores.
         promotions: Number of rows with promotion scores.
         orders: Number of rows with orders, one a supplier.
-        log_high: Logarithm of the highest price over the base price.
-        log_low: Logarithm of the lowest price over the base price.
+        slopes: What `price_multiplier` takes after the raw price.
         max_discount: Largest discount, a share.
     """
 
@@ -36,16 +35,15 @@ class Decoding(NamedTuple):
     scores: int
     promotions: int
     orders: int
-    log_high: float = 0.0
-    log_low: float = 0.0
+    slopes: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     max_discount: float = 0.0
 
     @classmethod
     def of(cls, layout: ActionLayout) -> Decoding:
         """The decoding of raw actions with this layout."""
-        segments, (high, low) = layout.num_segments, layout.logs
+        segments = layout.num_segments
         rows = (segments * layout.discounts, segments * layout.recommend, int(layout.promote))
-        return cls(*rows, layout.order + layout.express, float(high), float(low), float(layout.max_discount))
+        return cls(*rows, layout.order + layout.express, layout.slopes, float(layout.max_discount))
 
 
 @inlined
@@ -92,13 +90,14 @@ def _decode(raw, base_price, decoding, max_order, rows, out):
 @merged
 def _decode_row(column, base_price, decoding, max_order, row):
     """Decode one column of raw numbers, (BLOCK,), in place."""
-    log_high, log_low = np.float32(decoding.log_high), np.float32(decoding.log_low)
+    high, low, more_high, more_low = decoding.slopes
+    high, low, more_high, more_low = np.float32(high), np.float32(low), np.float32(more_high), np.float32(more_low)
     max_discount, scores = np.float32(decoding.max_discount), 1 + decoding.discounts
     for j in range(BLOCK):
         row[j] = _proper(row[j])
     if column == 0:
         for j in range(BLOCK):
-            row[j] = base_price * price_multiplier(row[j], log_high, log_low)
+            row[j] = base_price * price_multiplier(row[j], high, low, more_high, more_low)
     elif column < scores:
         for j in range(BLOCK):
             row[j] = max(row[j], _ZERO) * max_discount

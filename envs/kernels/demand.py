@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .demand_arrays import ChoiceParameters
 from .demand_kernels import choose
+from .lost_sales import count_lost
 
 Array = NDArray
 
@@ -102,7 +103,7 @@ class ChoiceScratch(NamedTuple):
     expected_effect: Array
 
 
-def mean_demand(p: ChoiceParameters, now: ChoiceInputs) -> Choice:
+def mean_demand(p: ChoiceParameters, now: ChoiceInputs, lost: bool = False) -> Choice:
     """Mean units that the segments demand of each product.
 
     Stock does not limit them, but a sold-out product is not chosen.
@@ -110,10 +111,14 @@ def mean_demand(p: ChoiceParameters, now: ChoiceInputs) -> Choice:
     Args:
         p: Parameters of the choice model.
         now: What customers meet.
+        lost: Whether the customers whom a sold-out product loses count as demand for it.
     """
     sizes = (now.price, now.rival_price.shape[0], now.waiting.shape[0], now.shown.shape[0] > 0)
     choice = empty_choice(p, *sizes, True, True)
     choose(p, now, choice, choice.units, choice_scratch(p, *sizes[:-1]))
+    if lost and (now.available <= 0).any():
+        full = mean_demand(p, now._replace(available=np.ones_like(now.available)))
+        count_lost(p.category, now.available, full, choice.units, choice.mean)
     return choice
 
 

@@ -117,6 +117,7 @@ class StockRules(NamedTuple):
         added: (T + 1, H) units added to them at the start of each period; none after the last.
         season: Periods of a selling season; 0 for none.
         last: Number of periods after which the rest of the stock is salvaged; 0 for never.
+        limited: Whether a product may be sold out.
     """
 
     level: NDArray[np.float32]
@@ -129,6 +130,7 @@ class StockRules(NamedTuple):
     added: NDArray[np.float32]
     season: int
     last: int
+    limited: bool
 
     @classmethod
     def of(cls, spec: MarketSpec) -> StockRules:
@@ -152,6 +154,8 @@ class StockRules(NamedTuple):
             added=added.astype(np.float32),
             season=stock.season_periods or 0,
             last=market.horizon_periods if ends else 0,
+            limited=stock.shortage == "lost"
+            and (spec.capacity is not None or bool(np.isfinite(stock.initial_units).any())),
         )
 
 

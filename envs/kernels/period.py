@@ -15,6 +15,7 @@ from .decode import decode
 from .demand import ChoiceInputs
 from .demand_kernels import choose
 from .difference_rewards import charge_products
+from .lost_sales import count_lost, runs_short
 from .price_rules import guard_discounts, guard_prices, remember
 from .slots import choose_promoted, choose_shown, next_to_promote
 from .state import LIST_PRICE, LOST, ON_HAND, PERIOD, REFERENCE_PRICE, REGIME, UNITS, shared_rows
@@ -128,12 +129,12 @@ def copy(values, out):
 
 
 @inlined
-def part_of(now, rival_price, waiting, scale):
-    """The `ChoiceInputs` of a share of the customers at these rival prices.
+def part_of(now, available, rival_price, waiting, scale):
+    """The `ChoiceInputs` of a share of the customers at these rival prices, with this stock.
 
     Customers who wait in either half of the period return in the next period.
     """
-    goods = (now.price, now.reference, now.available, now.paid, now.shown, now.promoted)
+    goods = (now.price, now.reference, available, now.paid, now.shown, now.promoted)
     return ChoiceInputs(now.period, now.regime, *goods, rival_price, now.multiplier, waiting, scale)
 
 
@@ -211,8 +212,15 @@ def run_period(
         halve(shared.waiting)
     prices, halves = (now.rival_price, out.rival_price), (scratch.first, scratch.second)
     units = (scratch.first.units if constants.rivals.within else out.wanted, scratch.second.units)
+    short = constants.stock.limited and runs_short(now.available)
     for i in range(2 if constants.rivals.within else 1):
-        choose(constants.choice, part_of(now, prices[i], shared.waiting, scale), halves[i], units[i], scratch.work)
+        stocks = (now.available, scratch.ready)
+        targets, filled = (halves[i], scratch.full), (units[i], scratch.full.units)
+        for j in range(2 if short else 1):
+            inputs = part_of(now, stocks[j], prices[i], shared.waiting, scale)
+            choose(constants.choice, inputs, targets[j], filled[j], scratch.work)
+        if short:
+            count_lost(constants.choice.category, now.available, scratch.full, units[i], halves[i].mean)
     if constants.rivals.within:
         together(scratch.first, scratch.second, scratch.whole, out.wanted)
     choices = (*halves, scratch.whole)

@@ -66,12 +66,13 @@ class Scratch(NamedTuple):
         keys: (E,) keys of the period.
         by_price: (K, N, E) personal prices, or (0, N, E).
         score: (K, N, E) scores of the recommender, or (0, N, E).
-        ready: (N, E) ones, or (0, E) where stock limits sales.
+        ready: (N, E) ones, or (0, E) where stock never limits what customers choose among.
         multiplier: Multiplier of the arrivals, see `ChoiceInputs`.
         first: Choice in the first half of the period; the whole period where rivals do not answer
             within it.
         second: Choice in the second half.
         whole: Choice in the whole period.
+        full: Choice with every product in stock, where one may be sold out.
         work: Scratch of the choice.
         demand: (N, E) units demanded.
         ends: (E,) whether a selling season ends, or (0,).
@@ -88,6 +89,7 @@ class Scratch(NamedTuple):
     first: Choice
     second: Choice
     whole: Choice
+    full: Choice
     work: ChoiceScratch
     demand: Floats
     ends: NDArray[np.bool_]
@@ -142,6 +144,9 @@ def period_scratch(constants, markets, decoding, detail):
         whole = empty_choice(choice, *sizes, False, sections.by_segment, False)._replace(units=price[:0])
     else:
         first = whole
+    full = first
+    if stock.limited:
+        full = empty_choice(choice, *sizes, sections.slots, sections.by_segment, detail)
     work = choice_scratch(choice, *sizes)
     default = np.empty((segments if sections.slots and not decoding.scores else 0, products, markets), np.float32)
     for k in range(default.shape[0]):
@@ -153,11 +158,12 @@ def period_scratch(constants, markets, decoding, detail):
         np.empty(markets, np.uint64),
         np.empty((sections.personal, products, markets), np.float32),
         default,
-        np.ones((products if constants.money.backlog else 0, markets), np.float32),
+        np.ones((products if constants.money.backlog or stock.limited else 0, markets), np.float32),
         np.empty((choice.share.size if moves else 0, markets), np.float32),
         first,
         second,
         whole,
+        full,
         work,
         # The perceived prices are no longer needed when demand is drawn.
         work.felt,

@@ -12,6 +12,7 @@ from ..compare.comparison import Comparison, Row
 
 if TYPE_CHECKING:
     from ..compare.stress import StressTable
+    from ..uncertainty.by_product import ProductFigures
 
 HISTORICAL = "historical"
 
@@ -30,6 +31,7 @@ class ReportData:
         tree: Rules that imitate the learned prices, as text.
         tree_fidelity: R² of these rules.
         price_list: The rows of the price list of the recommended prices, by column.
+        current: What the products are expected to sell and earn at the current prices; with a price list.
 
     Example:
         >>> from repricer.evaluation import evaluate
@@ -47,6 +49,7 @@ class ReportData:
     tree: str | None = None
     tree_fidelity: float | None = None
     price_list: Sequence[Mapping[str, Any]] = ()
+    current: ProductFigures | None = None
 
 
 def row_of(comparison: Comparison, policy: str) -> Row:

@@ -19,6 +19,7 @@ from .formats import estimate, number, percent
 from .recommended import candidate_rows, explanations, headline, list_rows, price_rows
 from .sections import (
     FOREST,
+    demand_plots,
     line_kinds,
     map_plots,
     middle_elasticity,
@@ -46,6 +47,7 @@ SECTIONS = {
     "segments": "Customer segments",
     "forecast": "Demand forecasts",
     "fidelity": "Fidelity of the fitted market",
+    "sales": "Sales and prices by week",
     "trend": "Market trend",
     "stress": "Stress tests",
     "assumptions": "Assumptions",
@@ -154,6 +156,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
         "plots": single_plots(data, fit),
         "price_list": list_rows(data),
         "paths": path_plots(data),
+        "demand": demand_plots(data, fit),
         "kinds": line_kinds(data),
         "map_pictures": map_pictures,
         "maps": maps,
@@ -191,6 +194,7 @@ def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
         "segments": fit.get("segments"),
         "forecast": proof.get("backtest"),
         "fidelity": proof.get("fidelity"),
+        "sales": context["plots"]["sales"] or context["plots"]["planned"],
         # A number of rows that is the same whatever is sold is no size of the market.
         "trend": fit.get("trend") and fit["trend"].get("counted") != "rows",
         "stress": data.stress,

@@ -243,6 +243,10 @@ def learning_plot(
     axis.annotate("kept", (kept, earned), xytext=(0, 8), textcoords="offset points", ha="center")
     axis.axhline(0, color=INK, linewidth=0.8, linestyle="--")
     axis.margins(y=0.18)
+    # Policies that earn the same to the last digits should look the same.
+    low, high = axis.get_ylim()
+    lacking = max(0.0, (0.1 if unit == "%" else 1e-3 * float(np.abs(scale).max())) - (high - low))
+    axis.set_ylim(low - lacking / 2, high + lacking / 2)
     axis.set(xlabel="training steps", title=f"{objective} above the best fixed prices ({unit})")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.xaxis.set_major_locator(MaxNLocator(6))

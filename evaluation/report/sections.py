@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...agents.posterior import current_prices
 from ...envs import Episodes
 from ...scenarios import MarketSpec
 from ..compare.comparison import BASELINE, Estimate
+from ..explanation.demand_curve import demand_curve
+from ..explanation.price_explanation import view_at
 from .data import HISTORICAL, ReportData, currency_of, has_discounts, labeller
 from .drawing import LINES, Plot
 from .formats import known, percent
@@ -26,9 +29,12 @@ from .plots import (
     trend_plot,
 )
 from .price_map import PriceMap, price_maps
+from .shop_plots import bridge_plot, demand_plot, planned_plot, sales_plot
 from .verdict import relative
 
 _PATHS, _MAPS, _SHOWN, _PAIRS, FOREST = 6, 3, 5, 12, 40
+# A price that moves by less in a map makes it one colour.
+_FLAT, _NOTHING = 0.005, 1e-4
 # The price cut that cross-elasticities are explained by.
 _LOWER = 0.1
 
@@ -45,6 +51,9 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
     return {
         "gaps": _gap_plot(data),
         "uncertainty": _uncertainty_plot(data),
+        "sales": sales_plot(fit["sales_by_week"]) if fit.get("sales_by_week") else None,
+        "planned": planned_plot(fit["prices_by_week"], unit=unit_of(data)) if fit.get("prices_by_week") else None,
+        "bridge": _bridge_plot(data),
         "stress": _stress_plot(data),
         "learning": learning_plot(history, best, objective=market.objective, unit=unit) if history else None,
         "response": _response_plot(fit.get("price_response") or []),
@@ -89,9 +98,9 @@ def _uncertainty_plot(data: ReportData) -> Plot | None:
 def _stress_plot(data: ReportData) -> Plot | None:
     """The learned policy's gain over the best fixed prices of the market without stress, under each stress."""
     rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
-    if not rows:
-        return None
     gaps = [row.vs_fixed for row in rows]
+    if all(gap.low == gap.high == 0 for gap in gaps):
+        return None
     unit = currency_of(data.comparison).strip()
     return interval_plot(
         [row.stress for row in rows],
@@ -99,6 +108,59 @@ def _stress_plot(data: ReportData) -> Plot | None:
         label=f"{data.comparison.spec.market.objective} against the fixed prices" + (f" ({unit})" if unit else ""),
         strong=np.ones(len(rows), dtype=bool),
     )
+
+
+def unit_of(data: ReportData) -> str:
+    """The currency, or nothing where the scenario does not name it."""
+    return currency_of(data.comparison).strip()
+
+
+def _bridge_plot(data: ReportData) -> Plot | None:
+    """From what current prices are expected to earn to what the recommended ones are."""
+    found, now = data.comparison.uncertainty, data.current
+    if found is None or now is None or not data.price_list or not found.recommendation.change:
+        return None
+    rows = data.price_list
+    before, after = (
+        getattr(now, found.metric).mean.T.ravel(),
+        np.array([row[f"expected_{found.metric}"] for row in rows]),
+    )
+    units, sold = now.units.mean.T.ravel(), np.array([row["expected_units"] for row in rows])
+    old, new = (np.array([row[name] for row in rows]) for name in ("current_price", "new_price"))
+    # What the units that are sold bring more or less, and the rest: what other units bring.
+    margin = (new - old) * sold
+    steps = [("current prices", before.sum())]
+    for word, moved in (("raised", new > old), ("lowered", new < old), ("other", new == old)):
+        if word != "other":
+            steps.append((f"{word}: {'higher' if word == 'raised' else 'lower'} price", margin[moved].sum()))
+        change = (sold - units)[moved].sum()
+        what = f"{'more' if change > 0 else 'fewer'} units"
+        steps.append((f"{word}: {what}", (after - before - margin * (new != old))[moved].sum()))
+    steps = [step for step in steps if abs(step[1]) > _NOTHING * abs(before.sum())]
+    label = f"expected {found.metric}" + (f" ({unit_of(data)})" if unit_of(data) else "")
+    return bridge_plot([*steps, ("recommended prices", after.sum())], label=label)
+
+
+def demand_plots(data: ReportData, fit: Mapping[str, Any]) -> list[tuple[str, Plot]]:
+    """Units against price of the best sellers, as (product, plot), with the market's curve at the level of these weeks."""
+    spec, drawn = data.comparison.spec, []
+    if not fit.get("charged") or spec.history is None:
+        return []
+    policy = current_prices(spec)
+    view = view_at(spec, policy, period=0)
+    for row in fit["charged"]:
+        if row["product"] not in spec.products.names:
+            continue
+        price, units = (np.array(row[name], dtype=float) for name in ("price", "units"))
+        curve = demand_curve(spec, view, policy.act(view), spec.products.names.index(row["product"]))
+        level = np.median(units / np.interp(price, curve.price, curve.units))
+        drawn.append(
+            (
+                row["product"],
+                demand_plot(row["product"], (price, units), (curve.price, level * curve.units), unit=unit_of(data)),
+            )
+        )
+    return drawn
 
 
 def stress_sentences(data: ReportData) -> list[str]:
@@ -109,6 +171,11 @@ def stress_sentences(data: ReportData) -> list[str]:
         return []
     objective, worst = data.comparison.spec.market.objective, max(known_losses, key=lambda row: row.loss.mean)
     cost = f"costs them {percent(worst.loss.mean)} of" if worst.loss.mean > 0 else "costs them none of"
+    if all(row.vs_fixed.low == row.vs_fixed.high == 0 for row in rows):
+        return [
+            f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}. They are the best "
+            "fixed prices, so that no stress tells the two apart."
+        ]
     ahead, behind = sum(row.vs_fixed.low > 0 for row in rows), sum(row.vs_fixed.high < 0 for row in rows)
     counts = {"more": ahead, "less": behind, "about as much": len(rows) - ahead - behind}
     found = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
@@ -188,7 +255,9 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
         return [], []
     spec, unit = data.comparison.spec, currency_of(data.comparison).strip()
     maps = price_maps(spec, data.run.policy, _main_products(data)[:_PATHS], seed=data.comparison.seed)
-    maps = sorted(maps, key=lambda found: np.nanmin(found.price) / np.nanmax(found.price))[:_MAPS]
+    moved = {found.product: np.nanmin(found.price) / np.nanmax(found.price) for found in maps}
+    maps = sorted(maps, key=lambda found: moved[found.product])[:_MAPS]
+    maps = [found for found in maps if moved[found.product] < 1 - _FLAT]
     labels: dict[str, Any] = {"period": spec.market.period, "dates": dates_of(spec), "unit": unit}
     return [(found.product, map_plot(found, **labels)) for found in maps], maps
 

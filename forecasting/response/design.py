@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .identification import WEAK_F, Identification, identify
 from .least_squares import STILL, Array, CoefficientEstimate, Groups, Slopes, fit_slopes, independent
-from .rows import MIN_WEEKS, calendar, moves_apart, usable
+from .rows import MIN_WEEKS, calendar, moves_apart, season, usable, weekdays
 
 MIN_PRODUCTS = 3
 
@@ -108,12 +108,16 @@ def design_of_products(rows: pd.DataFrame, instruments: Sequence[str], controls:
                 "the product and week effects hold already; leave it out of instruments and controls"
             )
     chosen = usable(rows, (*instruments, *controls))
-    if (count := chosen["product"].nunique()) < MIN_PRODUCTS:
+    if not (count := chosen["product"].nunique()):
         raise ValueError(
-            f"panel: {MIN_PRODUCTS} products or more with {MIN_WEEKS} weeks of sales and moving prices "
-            f"are needed; got {count}; choose more products or a longer history"
+            f"panel: a product with {MIN_WEEKS} weeks of sales and moving prices is needed; got none of "
+            f"{rows['product'].nunique()}; choose other products or a longer history"
         )
     effects = ("product", "week (with the shop's traffic)", "season of the category")
+    if count < MIN_PRODUCTS:
+        # Few products leave nothing of their prices beside an effect of each week.
+        dates = pd.concat([part(chosen["week"], chosen["category"]) for part in (season, weekdays)], axis=1)
+        return design_of(chosen, dates, instruments, controls, (effects[0], effects[2]))
     return design_of(chosen, calendar(chosen), instruments, controls, effects)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...envs import expected_units
 from ...scenarios import MarketSpec
-from ..one_stock import MOST_UNITS, period_money
+from ..dynamic_program import period_money
+from ..one_stock import MOST_UNITS
 from ..problem import (
     Array,
     Costs,
@@ -98,12 +99,10 @@ class DrawnDemand:
     @cached_property
     def money(self) -> Array:
         """(T, M, P, S) expected money of a period, currency."""
-        # The first column of `period_money` is for no stock.
-        units, nothing = np.append(0, self.units), np.zeros(self.units[-1] + 1)
         costs = [Costs.of(draw) for draw in self.draws]
         pairs = [zip(costs, masses, strict=True) for masses in self.mass]
-        money = [[period_money(cost, mass, self.prices, units, nothing) for cost, mass in pair] for pair in pairs]
-        return np.array(money)[..., 1:]
+        money = [[_period_money(cost, mass, self) for cost, mass in pair] for pair in pairs]
+        return np.array(money)
 
     def outcomes(self, state: int) -> tuple[Units, Units]:
         """Columns of `likelihood` that may be observed in a state of stock, and the states that follow."""
@@ -122,3 +121,11 @@ def _units(spec: MarketSpec, mean: Array) -> Units:
     if np.isinf(spec.stock.initial_units[0]):
         return np.array([demand_mass(spec, mean.ravel()).shape[-1]])
     return np.arange(int(spec.stock.initial_units[0]) + 1)
+
+
+def _period_money(costs: Costs, mass: Array, demand: DrawnDemand) -> Array:
+    """(P, S) money of a period alone; with unlimited stock nothing runs out."""
+    units = np.arange(demand.units[0], demand.units[-1] + 1)
+    if units[0] > 0:
+        units = np.arange(units[-1] + 1)
+    return period_money(costs, mass, demand.prices, units, np.zeros((units.size, 1)))[:, demand.units, 0]

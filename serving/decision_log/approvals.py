@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from .records import now
-from .schema import APPROVALS, SCHEMA
+from .chain import document, facts_of
+from .tables import APPROVALS
 from .transactions import Writing
 
 
@@ -53,24 +53,15 @@ class Recorded(NamedTuple):
 
 def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
     """Write those decisions that differ from the last one about the same row."""
-    last = _last(writing, sorted({approval.week for approval in approvals}))
-    time = now()
-    times, rows = [], []
+    weeks = sorted({approval.week for approval in approvals})
+    found = writing.read(select(APPROVALS).where(APPROVALS.c.name.in_(weeks)).order_by(APPROVALS.c.id))
+    before = [(Approval(**facts_of(each)), each["time"]) for each in found]
+    last, times, new = {made[:3]: (made, time) for made, time in before}, list[str](), list[dict[str, Any]]()
     for approval in approvals:
         key = approval[:3]
         if key not in last or last[key][0] != approval:
-            last[key] = approval, time
-            rows.append({"schema": SCHEMA, "time": time, **approval._asdict()})
+            new.append(document(approval.week, approval._asdict()))
+            last[key] = approval, new[-1]["time"]
         times.append(last[key][1])
-    writing.append(APPROVALS, rows)
-    return Recorded(times, len(rows))
-
-
-def _last(writing: Writing, weeks: list[str]) -> dict[tuple[Any, ...], tuple[Approval, str]]:
-    """The last decision about each row of these weeks, and when it was recorded."""
-    found = writing.read(select(APPROVALS).where(APPROVALS.c.week.in_(weeks)).order_by(APPROVALS.c.id))
-    decided = {}
-    for row in found:
-        approval = Approval(*(row[name] for name in Approval._fields))
-        decided[approval[:3]] = approval, row["time"]
-    return decided
+    writing.append(APPROVALS, new)
+    return Recorded(times, len(new))

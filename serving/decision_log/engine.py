@@ -54,7 +54,7 @@ def engine_of(url: URL) -> Engine:
         engine = create_engine(url, connect_args={"timeout": _PATIENCE, "isolation_level": None})
         # So that commits seldom move pages to their place: a thread of the storage does it before.
         pages = f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}"
-        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", pages)
+        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON", pages)
         if url.database:
             _keep_to(engine, os.path.abspath(url.database))
 
@@ -117,17 +117,23 @@ def _identity(file: str) -> tuple[int, int] | None:
 
 
 @contextmanager
-def locked(engine: Engine) -> Iterator[Connection]:
+def locked(engine: Engine, patience: int = _PATIENCE) -> Iterator[Connection]:
     """A transaction that holds the write lock from its start, so that two writers never continue
     the same row.
+
+    Args:
+        patience: Seconds to wait for the lock.
     """
     with engine.connect() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        sqlite = engine.dialect.name == "sqlite"
+        if patience != _PATIENCE:
+            words = f"PRAGMA busy_timeout = {1000 * patience}" if sqlite else f"SET LOCAL lock_timeout = '{patience}s'"
+            connection.exec_driver_sql(words)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else f"SELECT pg_advisory_xact_lock({_LOCK})")
         yield connection
         connection.commit()
+        if patience != _PATIENCE:
+            connection.invalidate()
 
 
 def line_of(error: Exception) -> str:

@@ -4,7 +4,6 @@ that followed.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import defaultdict
@@ -16,31 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
-from ..bundle.files import MANIFEST
-from ..bundle.signing import sha256
 from ..decision import Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
-from .additions import add_switch, additions, try_out
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
-from .drafts import Drafts
-from .hash_chain import as_json
-from .outcomes import ReportedOutcome, add, add_possible
-from .records import now
-from .replies import Reply, kept
-from .schema import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SCHEMA, SUBJECTS, SWITCHES
-from .sealing import Opened, opened
+from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
+from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in, summed
+from .records import Opened, decision_row, opened
+from .replies import Reply, keep, kept
 from .storage import Storage
-from .transactions import Work
+from .tables import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES, TRIALS
+from .transactions import Writing, start_of
 from .verification import Head, verified
 
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
+_FILLER = "-" * (32 << 10)
 
 
 class DecisionLog:
@@ -49,19 +44,15 @@ class DecisionLog:
 
     Several threads and processes may write. The hashes reveal any changed row; the loss of the last
     rows is revealed only by a hash that was noted later. The hashes are not secret: store
-    `verify().hash` where the log's writer has no access. Decisions and outcomes are compressed, and
-    sealed with a key of their market, which `erase` destroys.
+    `verify().hash` where the log's writer has no access. The bodies of a market's decisions and outcomes are
+    emptied by `erase`, and the chains still verify.
 
     Args:
         place: A SQLite file, or the URL of a PostgreSQL database
             (`postgresql://USER@HOST/DATABASE`, extra `postgres`).
-        keys: The log that has the keys of this one, where it is an archive or a backup.
-        apart: Write in a process of its own, as a service does that answers many requests; erasure
-            and rotation are for a log without one.
 
     Raises:
         ValueError: The place holds something else.
-        ChainError: A log of an earlier version, which is upgraded, does not match its hashes.
 
     Example:
         >>> import tempfile
@@ -71,13 +62,8 @@ class DecisionLog:
         >>> log.close()
     """
 
-    def __init__(
-        self, place: str | os.PathLike[str], keys: str | os.PathLike[str] | None = None, apart: bool = False
-    ) -> None:
-        self._storage = Storage(place, apart)
-        self.drafts = Drafts(place, self._storage.rows)
-        """Seals rows of decisions, also in another process."""
-        self._keys = self._storage if keys is None else Storage(keys)
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        self._storage = Storage(place)
 
     @property
     def name(self) -> str:
@@ -142,11 +128,18 @@ class DecisionLog:
             A future with the answer that was kept already, None where there was none. It raises
             LogError if the rows cannot be written, and ReusedKeyError.
         """
-        return self.submit_work(additions(named, self.drafts, reply))
+        rows = [decision_row(*one) for one in named]
 
-    def submit_work(self, work: Work) -> Future[bytes | None]:
-        """Commit the `additions` that were made elsewhere; as `submit_decisions`."""
-        return self._storage.submit(work)
+        def add(writing: Writing) -> bytes | None:
+            if reply is not None:
+                before = kept(writing, reply.request_id, reply.question)
+                if before is not None:
+                    return before
+                keep(writing, reply)
+            writing.append(DECISIONS, rows)
+            return None
+
+        return self._storage.submit(add)
 
     def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
         """Look for the answer that a request got before: a future that raises
@@ -164,7 +157,7 @@ class DecisionLog:
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        return self._storage.submit(try_out)
+        return self._storage.submit(lambda writing: writing.replace(TRIALS, {"id": 1, "filler": _FILLER}))
 
     def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[int]:
         """Commit outcomes, all or none; a repeated outcome is not written again.
@@ -173,7 +166,7 @@ class DecisionLog:
             A future with the number of new outcomes. It raises LogError, and OutcomeError for an
             outcome without a decision or one that contradicts an earlier one.
         """
-        return self._storage.submit(partial(add, outcomes=outcomes))
+        return self._reported(outcomes, lambda report: report.new)
 
     def record_outcomes(self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
         """Like `submit_outcomes`, but wait for the commit.
@@ -189,9 +182,9 @@ class DecisionLog:
         """
         if refused is None:
             return self.submit_outcomes(outcomes).result()
-        new, reasons = self._storage.submit(partial(add_possible, outcomes=outcomes)).result()
-        refused.update(reasons)
-        return new
+        report = self._reported(outcomes, lambda report: report, possible=True).result()
+        refused.update(report.refused)
+        return report.new
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written
@@ -199,66 +192,90 @@ class DecisionLog:
         """
         return self._storage.submit(partial(add_approvals, approvals=approvals)).result()
 
-    def record_switch(
-        self,
-        switch: str,
-        position: Any,
-        by: str,
-        reason: str,
-        files: Mapping[str, bytes] = {},
-        digest: str | None = None,
-    ) -> None:
-        """Commit that a switch was thrown. Raises LogError.
+    def record_switches(
+        self, after: Tail, thrown: Sequence[tuple[str, Any]], by: str, reason: str, bundles: Mapping[str, Any] = {}
+    ) -> Tail | None:
+        """Commit transitions of the switches, all or none.
 
         Args:
-            switch: Its name.
-            position: Its new position, plain JSON.
-            by: Who threw it.
+            after: The last transition that the caller knows.
+            thrown: Names of switches with their new positions, plain JSON.
+            by: Who threw them.
             reason: Why; may be empty.
-            files: The files of a bundle that becomes active or goes on trial, plain or encrypted.
-            digest: That of this bundle; by default of the plain manifest.
-        """
-        row = {"schema": SCHEMA, "time": now(), "switch": switch, "position": as_json(position)}
-        bundle = {"id": digest or sha256(files[MANIFEST]), "files": msgspec.msgpack.encode(files)} if files else None
-        work = partial(add_switch, row=row | {"thrown_by": by, "reason": reason}, bundle=bundle)
-        self._storage.submit(work).result()
+            bundles: The files of the bundles that become active or go on trial, by digest; those that the log has
+                are not written again.
 
-    def switches(self) -> dict[str, Any]:
-        """The last position of every switch that was thrown, by name. Raises LogError."""
-        last = select(func.max(SWITCHES.c.id)).group_by(SWITCHES.c.switch)
-        query: Any = select(SWITCHES.c.switch, SWITCHES.c.position).where(SWITCHES.c.id.in_(last))
-        found = self._storage.rows(query)
-        return {row["switch"]: json.loads(row["position"]) for row in found}
+        Returns:
+            The last transition; None where another instance has thrown one meanwhile, and nothing is written.
+
+        Raises:
+            LogError: They cannot be recorded.
+        """
+
+        def add(writing: Writing) -> Tail | None:
+            last = writing.read(select(SWITCHES.c.id, SWITCHES.c.hash).order_by(SWITCHES.c.id.desc()).limit(1))
+            if after != (Tail(*last[0].values()) if last else start_of(SWITCHES, writing.read)):
+                return None
+            there = {one["name"] for one in writing.read(select(BUNDLES.c.name))}
+            new = {name: files for name, files in bundles.items() if name not in there}
+            writing.append(BUNDLES, [row(name, msgspec.msgpack.encode(files)) for name, files in new.items()])
+            facts = {"thrown_by": by, "reason": reason}
+            positions = ((switch, msgspec.json.encode(position).decode()) for switch, position in thrown)
+            return writing.append(
+                SWITCHES, [document(switch, {"position": text, **facts}) for switch, text in positions]
+            )
+
+        return self._storage.run(add)
+
+    def transitions(self, after: Tail | None = None) -> tuple[list[tuple[str, Any]], Tail]:
+        """The transitions of the switches after one, in order, each as the switch and its position, and the last one.
+
+        Raises:
+            ChainError: They are not those that were recorded.
+            LogError: The log cannot be read.
+        """
+        after = after or start_of(SWITCHES, self._storage.rows)
+        found = self._storage.rows(select(SWITCHES).where(SWITCHES.c.id > after.rows).order_by(SWITCHES.c.id))
+        thrown = list(checked(SWITCHES.name, found, after))
+        positions = [(one["name"], msgspec.json.decode(facts_of(one)["position"])) for one in thrown]
+        return positions, Tail(thrown[-1]["id"], thrown[-1]["hash"]) if thrown else after
 
     def export_switches(self) -> Iterator[dict[str, Any]]:
         """Who threw which switch, when and why, in order. Raises LogError."""
-        return self._storage.rows(select(SWITCHES).order_by(SWITCHES.c.id))
+        return self._documents(SWITCHES, name="switch")
 
-    def bundle_files(self, digest: str) -> dict[str, bytes] | None:
-        """The files of a bundle that was active; None for another. Raises LogError."""
-        for row in self._storage.rows(select(BUNDLES.c.files).where(BUNDLES.c.id == digest)):
-            return msgspec.msgpack.decode(row["files"], type=dict[str, bytes])
+    def bundle_files(self, name: str) -> dict[str, bytes] | None:
+        """The files of a bundle that was active or on trial, by its digest; None for another. Raises ChainError,
+        LogError.
+        """
+        for found in self._storage.rows(select(BUNDLES).where(BUNDLES.c.name == name)):
+            if not is_whole(found):
+                raise ChainError(
+                    f"bundle {name} must be as it was recorded; got another in the log; restore a backup of it"
+                )
+            return msgspec.msgpack.decode(found["body"], type=dict[str, bytes])
         return None
 
     def export(self) -> Iterator[dict[str, Any]]:
         """What was decided for each product, in order; erased markets are left out.
 
         Raises:
-            ChainError: A row does not open with the key of its market.
+            ChainError: A body is damaged.
             LogError: The log cannot be read.
         """
-        for decision in self._opened():
-            yield from decision.record.by_product()
+        for page in self._storage.pages(select(DECISIONS).order_by(DECISIONS.c.id), _PAGE):
+            for decision in opened(page):
+                yield from decision.by_product()
 
     def export_outcomes(self) -> Iterator[dict[str, Any]]:
         """The outcomes of each decision, in order. Raises ChainError, LogError."""
         for decision, outcomes in self._with_outcomes():
             for outcome in outcomes:
-                yield {"request_id": decision.record.request_id, **outcome}
+                yield {"request_id": decision.request_id, **outcome}
 
     def export_approvals(self) -> Iterator[dict[str, Any]]:
         """The decisions about price lists in order. Raises LogError."""
-        return self._storage.rows(select(APPROVALS).order_by(APPROVALS.c.id))
+        return self._documents(APPROVALS)
 
     def recent(self, market: str, count: int) -> list[dict[str, Any]]:
         """The rows of `export` of the last decisions of a market, the latest first.
@@ -268,14 +285,11 @@ class DecisionLog:
             count: How many decisions.
 
         Raises:
-            ChainError: A row does not open with the key of its market.
+            ChainError: A body is damaged.
             LogError: The log cannot be read.
         """
-        known = self._keys.rows(select(SUBJECTS.c.id).where(SUBJECTS.c.name == market))
-        own = DECISIONS.c.subject.in_([row["id"] for row in known])
-        page = self._storage.rows(select(DECISIONS).where(own).order_by(DECISIONS.c.id.desc()).limit(count))
-        found = opened(page, self._storage.rows, self._keys.rows)
-        return [row for decision in found for row in decision.record.by_product()]
+        query = select(DECISIONS).where(DECISIONS.c.market == market).order_by(DECISIONS.c.id.desc()).limit(count)
+        return [one for decision in opened(self._storage.rows(query)) for one in decision.by_product()]
 
     def ends(self) -> tuple[int, int]:
         """Numbers of the last decision and the last report of outcomes. Raises LogError."""
@@ -296,29 +310,28 @@ class DecisionLog:
             first: Number of the first decision.
 
         Raises:
-            ChainError: A row does not open with the key of its market.
+            ChainError: A body is damaged.
             LogError: The log cannot be read.
         """
         for decision, outcomes in self._with_outcomes(ends, first):
             reported = defaultdict[str, list[dict[str, Any]]](list)
             for outcome in outcomes:
                 reported[outcome["product"]].append(outcome)
-            for row in decision.record.by_product():
-                yield {**row, **_summed(reported[row["product"]], row["price"], row["discounts"])}
+            for own in decision.by_product():
+                yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
     def export_maintenance(self) -> Iterator[dict[str, Any]]:
         """What was archived, discarded, erased and upgraded, by whom and why. Raises LogError."""
-        return self._storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))
+        for act in self._documents(MAINTENANCE, name="table_name", number="up_to"):
+            yield {key: value for key, value in act.items() if key != "erased"}
 
     def erased(self) -> int:
         """The number of decisions that nobody can read any more. Raises LogError."""
-        keys = select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_not(None))
-        known = {row["id"] for row in self._keys.rows(keys)}
-        count = select(DECISIONS.c.subject, func.count().label("n")).group_by(DECISIONS.c.subject)
-        return sum(row["n"] for row in self._storage.rows(count) if row["subject"] not in known)
+        query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
+        return next(self._storage.rows(query))["n"]
 
     def verify(self, head: str | None = None, since: Head | None = None) -> Head:
-        """Check the hashes of all tables and return the ends of the chains; no key is needed.
+        """Check the hashes of all tables and return the ends of the chains.
 
         Args:
             head: A hash noted earlier; it must still be in one of the tables, or the last rows are
@@ -332,7 +345,7 @@ class DecisionLog:
         return verified(self._storage, head, since)
 
     def erase(self, market: str, by: str, reason: str = "") -> int:
-        """Destroy the key of a market: see `maintenance.erase`."""
+        """Empty all rows of a market: see `maintenance.erase`."""
         return maintenance.erase(self._storage, market, by, reason)
 
     def rotate(
@@ -343,22 +356,32 @@ class DecisionLog:
         return maintenance.rotate(self._storage, days, path, by, reason)
 
     def backup(self, out: str | os.PathLike[str]) -> Head:
-        """Copy the log, and its keys beside it: see `maintenance.backup`."""
+        """Copy the log: see `maintenance.backup`."""
         return maintenance.backup(self._storage, Path(out))
 
     def restore(self, place: str | os.PathLike[str]) -> Head:
-        """Copy this log, a backup, and its keys into a new log: see `maintenance.restore`."""
+        """Copy this log, a backup, into a new log: see `maintenance.restore`."""
         with closing(Storage(place)) as target:
-            return maintenance.restore(self._storage, self._keys, target)
+            return maintenance.restore(self._storage, target)
 
     def close(self) -> None:
         """Write what is waiting, and disconnect from the database."""
-        for storage in {self._storage, self._keys}:
-            storage.close()
+        self._storage.close()
 
-    def _opened(self) -> Iterator[Opened]:
-        for page in self._storage.pages(select(DECISIONS).order_by(DECISIONS.c.id), _PAGE):
-            yield from opened(page, self._storage.rows, self._keys.rows)
+    def _reported(self, outcomes: Sequence[ReportedOutcome], result: Any, possible: bool = False) -> Future[Any]:
+        """A future with a result of the report. What can be done before the transaction is done here."""
+        try:
+            report = Report(lambda query: list(self._storage.rows(query)), outcomes, possible)
+        except OutcomeError:
+            # Its decision may be waiting to be written, too.
+            return self._storage.submit(lambda writing: result(Report(writing.read, outcomes, possible)(writing)))
+        return self._storage.submit(lambda writing: result(report(writing)))
+
+    def _documents(self, table: Table, **renamed: str) -> Iterator[dict[str, Any]]:
+        """The rows of a table whose bodies are JSON objects."""
+        for found in self._storage.rows(select(table).order_by(table.c.id)):
+            own = {renamed.get(key, key): found[key] for key in ("id", "time", *renamed, "previous_hash", "hash")}
+            yield own | facts_of(found)
 
     def _with_outcomes(
         self, ends: tuple[int, int] = _ALL, first: int = 0
@@ -367,28 +390,10 @@ class DecisionLog:
         query = select(DECISIONS).where(DECISIONS.c.id.between(first, ends[0])).order_by(DECISIONS.c.id)
         for page in self._storage.pages(query, _PAGE):
             reports = defaultdict[int, list[dict[str, Any]]](list)
-            theirs = OUTCOMES.c.decision.between(page[0]["id"], page[-1]["id"])
-            for report in self._storage.rows(
-                select(OUTCOMES).where(theirs, OUTCOMES.c.id <= ends[1]).order_by(OUTCOMES.c.id)
-            ):
-                reports[report["decision"]].append(report)
-            for decision in opened(page, self._storage.rows, self._keys.rows):
-                mine = reports[decision.id]
-                yield (
-                    decision,
-                    [{"time": report["time"], **row} for report in mine for row in decision.outcomes(report["body"])],
-                )
-
-
-def _summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:
-    """The outcomes of one product, over all segments."""
-    if not outcomes:
-        return dict.fromkeys(("units", "paid", "stockout", "sold_on"))
-    due = [price * (1 - discounts.get(one["segment"], 0.0)) for one in outcomes]
-    paid = [usual if one["price_paid"] is None else one["price_paid"] for one, usual in zip(outcomes, due, strict=True)]
-    return {
-        "units": sum(one["units"] for one in outcomes),
-        "paid": sum(one["units"] * each for one, each in zip(outcomes, paid, strict=True)),
-        "stockout": any(one["stockout"] for one in outcomes),
-        "sold_on": min((one["date"] for one in outcomes if one["date"]), default=None),
-    }
+            theirs = OUTCOMES.c.number.between(page[0]["id"], page[-1]["id"])
+            known = select(OUTCOMES).where(theirs, OUTCOMES.c.id <= ends[1], OUTCOMES.c.body.is_not(None))
+            for report in self._storage.rows(known.order_by(OUTCOMES.c.id)):
+                own = ({"time": report["time"], **one} for one in outcomes_in(report["body"]))
+                reports[report["number"]].extend(own)
+            for decision in opened(page):
+                yield decision, reports[decision.id]

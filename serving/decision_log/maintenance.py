@@ -7,19 +7,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, func, select, true
+from sqlalchemy import ColumnElement, Executable, Table, delete, func, select, text, true, update
 
 from ...atomic import whole_file
-from .hash_chain import ChainError, Tail
-from .records import now
-from .schema import BUNDLES, CHAINS, DECISIONS, DICTIONARIES, MAINTENANCE, OUTCOMES, REPLIES, SUBJECTS
-from .sealing import Sealer
+from .chain import ChainError, Tail
 from .storage import Storage
+from .tables import BUNDLES, CHAINS, DECISIONS, EMPTIED, MAINTENANCE, OUTCOMES, REPLIES
 from .transactions import Query, Writing, start_of
-from .verification import Head, erased_without_record, verified
+from .verification import Head, verified
 
 _PIECE = 1_000
 """Rows that are copied or deleted in one transaction, so that a service can write in between."""
+_FORMER_KEYS = "subjects"
+"""Of a log that was upgraded from version 3: the keys of its archives."""
 
 
 class Rotated(NamedTuple):
@@ -40,7 +40,7 @@ class _Cut(NamedTuple):
 
 
 def erase(storage: Storage, market: str, by: str, reason: str) -> int:
-    """Destroy the key of a market, so that nobody can read its decisions and outcomes any more.
+    """Empty the bodies of a market's decisions and outcomes, their salts and its name.
 
     Returns:
         The number of its decisions.
@@ -52,35 +52,51 @@ def erase(storage: Storage, market: str, by: str, reason: str) -> int:
     """
 
     def write(writing: Writing) -> int:
-        found = writing.read(select(SUBJECTS.c.id).where(SUBJECTS.c.name == market))
-        if not found:
+        emptied = {}
+        for table in (DECISIONS, OUTCOMES):
+            mine = table.c.market == market
+            emptied[table.name] = [row["id"] for row in writing.read(select(table.c.id).where(mine))]
+            if table is DECISIONS and emptied[table.name]:
+                _forget_replies(writing, market)
+            writing.do(update(table).where(mine).values(EMPTIED))
+        former = _forget_key(writing, market)
+        if not (emptied[DECISIONS.name] or former):
             raise ValueError(f"market must be one of the log; got {market!r}, which is not there, or erased; check it")
-        return _erased(writing, found[0]["id"], by, reason)
+        writing.maintain("markets", {"action": "erase", "done_by": by, "reason": reason, "erased": emptied})
+        return len(emptied[DECISIONS.name])
 
     decisions = storage.submit(write).result()
-    storage.tidy(SUBJECTS)
+    storage.tidy(DECISIONS, OUTCOMES)
     return decisions
 
 
-def _erased(writing: Writing, subject: int, by: str, reason: str) -> int:
-    mine = DECISIONS.c.subject == subject
-    for row in writing.read(select(DECISIONS.c.request_id).where(mine, DECISIONS.c.time > _ago(days=2))):
-        whole = row["request_id"].rpartition(".")[0]
-        writing.remove(REPLIES, REPLIES.c.id.in_((row["request_id"], whole)))
-    writing.keep(Sealer).erase(writing, subject, by, reason)
-    (count,) = writing.read(select(func.count().label("n")).where(mine))
-    return count["n"]
+def _forget_replies(writing: Writing, market: str) -> None:
+    """Remove the answers that are kept for requests that are sent again."""
+    recent = select(DECISIONS.c.name).where(DECISIONS.c.market == market, DECISIONS.c.time > _ago(days=2))
+    for row in writing.read(recent):
+        writing.do(delete(REPLIES).where(REPLIES.c.id.in_((row["name"], row["name"].rpartition(".")[0]))))
+
+
+def _forget_key(writing: Writing, market: str) -> bool:
+    """Destroy the key that opens the archives of version 3; says whether there was one."""
+    if not writing.has(_FORMER_KEYS):
+        return False
+    named = text(f"SELECT id FROM {_FORMER_KEYS} WHERE name = :market").bindparams(market=market)
+    found = bool(writing.read(named))
+    writing.do(
+        text(f"UPDATE {_FORMER_KEYS} SET name = NULL, key = NULL WHERE name = :market").bindparams(market=market)
+    )
+    return found
 
 
 def rotate(storage: Storage, days: float, archive: Path | None, by: str, reason: str) -> Rotated:
     """Move decisions older than some days, with their outcomes, to an archive, or discard them.
 
-    The chains of the log go on; those of the archive end where they now begin. What is discarded
-    takes with it the keys of markets of which nothing is left.
+    The chains of the log go on; those of the archive end where they now begin.
 
     Args:
         days: Age.
-        archive: A new SQLite file, without the keys; None discards.
+        archive: A new SQLite file; None discards.
 
     Raises:
         ChainError: The rows do not match their hashes; nothing is removed.
@@ -92,17 +108,14 @@ def rotate(storage: Storage, days: float, archive: Path | None, by: str, reason:
         _archive(storage, cut, archive)
 
     def note(writing: Writing) -> None:
-        facts = {"time": now(), "action": "discard" if archive is None else "archive"}
+        facts = {"action": "discard" if archive is None else "archive", "done_by": by, "reason": reason}
         for table, tail in ((DECISIONS, cut.decisions), (OUTCOMES, cut.outcomes)):
-            if tail != start_of(table, writing.look):
-                up_to = {"table_name": table.name, "up_to": tail.rows, "up_to_hash": tail.hash}
-                writing.append(MAINTENANCE, [{**facts, **up_to, "done_by": by, "reason": reason}])
+            if tail != start_of(table, writing.read):
+                writing.maintain(table.name, {**facts, "up_to_hash": tail.hash}, number=tail.rows)
 
     storage.submit(note).result()
     decisions = _deleted(storage, DECISIONS, cut.decisions.rows)
     outcomes = _deleted(storage, OUTCOMES, cut.outcomes.rows)
-    if archive is None:
-        _discard_keys(storage, by)
     return Rotated(decisions, outcomes, cut.decisions, cut.outcomes)
 
 
@@ -111,8 +124,8 @@ def _cut(storage: Storage, before: str) -> _Cut:
     start, outcomes_start = (start_of(table, storage.rows) for table in (DECISIONS, OUTCOMES))
     d, o = DECISIONS.c, OUTCOMES.c
     last = _one(storage.rows, select(func.max(d.id)).where(d.time < before)) or start.rows
-    last_outcome = _one(storage.rows, select(func.max(o.id)).where(o.decision <= last)) or outcomes_start.rows
-    later = _one(storage.rows, select(func.min(o.id)).where(o.decision > last))
+    last_outcome = _one(storage.rows, select(func.max(o.id)).where(o.number <= last)) or outcomes_start.rows
+    later = _one(storage.rows, select(func.min(o.id)).where(o.number > last))
     ended = last_outcome if later is None else max(later - 1, outcomes_start.rows)
     tails = (_tail(storage, DECISIONS, last, start), _tail(storage, OUTCOMES, ended, outcomes_start))
     return _Cut(*tails, last_outcome)
@@ -128,13 +141,9 @@ def _archive(storage: Storage, cut: _Cut, archive: Path) -> None:
     """Write a log of the decisions up to the cut, and all their outcomes, and verify it."""
     last = {DECISIONS: cut.decisions.rows, OUTCOMES: cut.last_outcome}
     with _new_file(archive) as copy, closing(Storage(copy)) as target:
-        _copy(storage, target, {table: table.c.id <= last[table] if table in last else true() for table in _KEPT})
+        _copy(storage, target, {table: table.c.id <= last[table] if table in last else true() for table in CHAINS})
         if verified(target, None, None)[:2] != cut.decisions:
             raise ChainError(f"{archive} must end where the log now begins; got another hash; verify the log")
-
-
-_KEPT = (*CHAINS, DICTIONARIES, BUNDLES)
-"""What a copy of a log holds: all but its keys and what a service needs from minute to minute."""
 
 
 def _new_file(path: Path) -> Any:
@@ -145,15 +154,12 @@ def _new_file(path: Path) -> Any:
 
 def _copy(source: Storage, target: Storage, tables: dict[Table, ColumnElement[bool]]) -> None:
     for table, which in tables.items():
-        key = next(iter(table.primary_key.columns))
-        for page in source.pages(select(table).where(which).order_by(key), _PIECE):
+        for page in source.pages(select(table).where(which).order_by(table.c.id), _PIECE):
             target.submit(lambda writing, table=table, page=page: writing.put(table, page)).result()
 
 
 def backup(storage: Storage, out: Path) -> Head:
-    """Copy a log to a new SQLite file, and its keys to another one beside it.
-
-    Keys are a file of their own so that an erased one is gone when the file is replaced.
+    """Copy a log to a new SQLite file.
 
     Returns:
         Where the copy ends.
@@ -163,24 +169,22 @@ def backup(storage: Storage, out: Path) -> Head:
         ValueError: The file exists.
         LogError: The log cannot be read.
     """
-    # A row that comes meanwhile is left to the next backup; outcomes first, as they name decisions.
-    ends = {table: _one(storage.rows, select(func.max(table.c.id))) or 0 for table in reversed(CHAINS)}
-    with _new_file(out) as copy, closing(Storage(copy)) as target:
-        _copy(storage, target, {table: table.c.id <= ends[table] for table in CHAINS})
-        _copy(storage, target, dict.fromkeys((DICTIONARIES, BUNDLES), true()))
-        head = verified(target, None, None)
-    with whole_file(keys_of(out), mode=0o600) as copy, closing(Storage(copy)) as target:
-        _copy(storage, target, {SUBJECTS: true()})
-    return head
+    # A row that comes meanwhile is left to the next backup; outcomes first, as they name decisions, bundles last.
+    ends = {table: _one(storage.rows, select(func.max(table.c.id))) or 0 for table in reversed(CHAINS[:-1])}
+    with _new_file(out) as copy:
+        if storage.engine.dialect.name == "sqlite":
+            quoted = str(copy).replace("'", "''")
+            storage.outside(f"VACUUM INTO '{quoted}'")
+            copy.chmod(0o600)
+        with closing(Storage(copy)) as target:
+            if storage.engine.dialect.name != "sqlite":
+                which = {table: table.c.id <= ends[table] for table in CHAINS[:-1]}
+                _copy(storage, target, {**which, BUNDLES: true()})
+            return verified(target, None, None)
 
 
-def keys_of(backup: Path) -> Path:
-    """Where the keys of a backup are."""
-    return backup.with_name(f"{backup.name}.keys")
-
-
-def restore(source: Storage, keys: Storage, target: Storage) -> Head:
-    """Copy a backup and its keys into a new log, which may be another kind of database.
+def restore(source: Storage, target: Storage) -> Head:
+    """Copy a backup into a new log, which may be another kind of database.
 
     Returns:
         Where the log ends.
@@ -192,9 +196,8 @@ def restore(source: Storage, keys: Storage, target: Storage) -> Head:
     """
     if any(_one(target.rows, select(func.count(table.c.id))) for table in CHAINS):
         raise ValueError(f"LOG must be a new log; got {target.name}, which has rows; name another")
-    _copy(source, target, dict.fromkeys(_KEPT, true()))
-    _copy(keys, target, {SUBJECTS: true()})
-    _erase(target, erased_without_record(), "restore", "erased after this backup")
+    # What says which rows may be gone comes first.
+    _copy(source, target, dict.fromkeys((MAINTENANCE, *(one for one in CHAINS if one is not MAINTENANCE)), true()))
     return verified(target, None, None)
 
 
@@ -203,25 +206,9 @@ def _deleted(storage: Storage, table: Table, up_to: int) -> int:
     count = 0
     while (first := _one(storage.rows, select(func.min(table.c.id)))) is not None and first <= up_to:
         last = min(first + _PIECE - 1, up_to)
-        storage.submit(lambda writing, last=last: writing.remove(table, table.c.id <= last)).result()
+        storage.submit(lambda writing, last=last: writing.do(delete(table).where(table.c.id <= last))).result()
         count += last - first + 1
     return count
-
-
-def _discard_keys(storage: Storage, by: str) -> None:
-    """Erase the markets of which the log holds no decision any more."""
-    seen = select(DECISIONS.c.id).where(DECISIONS.c.subject == SUBJECTS.c.id).exists()
-    forgotten = select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_not(None), ~seen)
-    _erase(storage, forgotten, by, "no decision is left")
-
-
-def _erase(storage: Storage, subjects: Executable, by: str, reason: str) -> None:
-    def write(writing: Writing) -> None:
-        for row in writing.read(subjects):
-            writing.keep(Sealer).erase(writing, row["id"], by, reason)
-
-    storage.submit(write).result()
-    storage.tidy(SUBJECTS)
 
 
 def _ago(days: float) -> str:

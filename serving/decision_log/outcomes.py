@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from msgspec import Meta
-from sqlalchemy import select
+from msgspec import Meta, Struct
+from msgspec.json import Decoder
+from sqlalchemy import Table, func, select
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
-from .records import now
-from .schema import DECISIONS, OUTCOMES, SUBJECTS
-from .sealing import Opened, opened
-from .transactions import Writing
+from .chain import row
+from .records import body_of, packed, text_of, unpacked
+from .tables import DECISIONS, MAINTENANCE, OUTCOMES
+from .transactions import Query, Writing
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
+_MOST_ASKED = 500
+"""Decisions in one query."""
 
 
 class OutcomeError(ValueError):
@@ -90,83 +93,155 @@ def outcome_of(data: Any) -> ReportedOutcome:
     return outcome
 
 
-def add(writing: Writing, outcomes: Sequence[ReportedOutcome]) -> int:
-    """Write the new ones of these outcomes, all or none.
+class Report:
+    """The rows that outcomes become, made from what the log holds by then.
 
-    Returns:
-        The number of new outcomes.
+    Args:
+        look: Answers queries about the log.
+        outcomes: The outcomes.
+        possible: Leave out those that are refused, and say why; else the first one stops all.
 
     Raises:
         OutcomeError: An outcome is refused.
     """
-    return _added(writing, outcomes, possible=False)[0]
+
+    def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome], possible: bool = False) -> None:
+        self._given = outcomes, possible
+        self._end, self._maintained = (_last_id(look, table) for table in (OUTCOMES, MAINTENANCE))
+        self._decisions = dict[str, _Decision]()
+        self.refused = dict[int, str]()
+        """Reasons by index of the outcome."""
+        self._look_up(look, {one.request_id for one in outcomes if one.request_id is not None})
+        for index, outcome in enumerate(outcomes):
+            try:
+                self._decision(look, outcome.request_id or self._last_request(look, outcome)).add(outcome)
+            except OutcomeError as error:
+                if not possible:
+                    raise
+                self.refused[index] = str(error)
+        told = [decision for decision in self._decisions.values() if decision.new]
+        self.new = sum(len(decision.new) for decision in told)
+        """How many outcomes are new."""
+        self._rows = [decision.row() for decision in told]
+
+    def __call__(self, writing: Writing) -> Report:
+        """Write the rows; where others were written meanwhile that matter, look again."""
+        since = writing.read(select(OUTCOMES.c.number).where(OUTCOMES.c.id > self._end))
+        known = {one.id for one in self._decisions.values()}
+        if self._maintained != _last_id(writing.read, MAINTENANCE) or any(one["number"] in known for one in since):
+            return Report(writing.read, *self._given)(writing)
+        writing.append(OUTCOMES, self._rows)
+        return self
+
+    def _look_up(self, look: Query, names: Iterable[str]) -> None:
+        """Read decisions and their outcomes, many at a time."""
+        by_number = dict[int, _Decision]()
+        for some in _parts(sorted(names)):
+            for found in look(select(DECISIONS).where(DECISIONS.c.name.in_(some)).order_by(DECISIONS.c.id)):
+                self._decisions[found["name"]] = by_number[found["id"]] = _Decision(found)
+        for some in _parts(sorted(by_number)):
+            for report in look(select(OUTCOMES).where(OUTCOMES.c.number.in_(some)).order_by(OUTCOMES.c.id)):
+                if report["body"] is not None:
+                    by_number[report["number"]].know(outcomes_in(report["body"]))
+
+    def _decision(self, look: Query, request_id: str) -> _Decision:
+        if request_id not in self._decisions:
+            self._look_up(look, [request_id])
+        found = self._decisions.get(request_id)
+        if found is None or found.market is None:
+            raise OutcomeError(
+                f"outcome must be of a decision in the log; got request_id {reprlib.repr(request_id)}"
+                + (", whose market was erased" if found else "; it is in the answer's header X-Request-Id")
+            )
+        return found
+
+    def _last_request(self, look: Query, outcome: ReportedOutcome) -> str:
+        """The market's last decision for the period, or the last whose period holds the day of the sale:
+        its price was charged then.
+        """
+        d, on = DECISIONS.c, outcome.date
+        query: Any = select(d.name).where(d.market == outcome.market)
+        if outcome.period is not None:
+            named = f"period {outcome.period}"
+            query = query.where(d.number == outcome.period).order_by(d.id.desc()).limit(1)
+        else:
+            named = f"date {on}, product {outcome.product!r}"
+            query = query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc())
+        for found in look(query):
+            request: str = found["name"]
+            if outcome.period is not None:
+                return request
+            decision = self._decision(look, request)
+            if outcome.product in decision.known:
+                if decision.last_day is None or str(on) <= decision.last_day:
+                    return request
+                named += f", after {decision.last_day}, the last day that it was priced for"
+                break
+        raise OutcomeError(
+            f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
+        )
 
 
-def add_possible(writing: Writing, outcomes: Sequence[ReportedOutcome]) -> tuple[int, dict[int, str]]:
-    """As `add`, without those that are refused; returns the reasons too, by their index."""
-    return _added(writing, outcomes, possible=True)
+def outcomes_in(body: bytes) -> list[dict[str, Any]]:
+    """What the body of an outcome row holds. Raises ChainError."""
+    return unpacked(text_of(body))[0]
 
 
-def _added(writing: Writing, outcomes: Sequence[ReportedOutcome], *, possible: bool) -> tuple[int, dict[int, str]]:
-    decisions, refused = dict[str, _Decision](), dict[int, str]()
+class _Products(Struct):
+    product: list[str]
 
-    def decided(request: str) -> _Decision:
-        if request not in decisions:
-            decisions[request] = _Decision(writing, request)
-        return decisions[request]
 
-    for index, outcome in enumerate(outcomes):
-        try:
-            decided(outcome.request_id or _last_request(writing, outcome, decided)).add(outcome)
-        except OutcomeError as error:
-            if not possible:
-                raise
-            refused[index] = str(error)
-    told = [decision for decision in decisions.values() if decision.new]
-    writing.append(OUTCOMES, [decision.row() for decision in told])
-    return sum(len(decision.new) for decision in told), refused
+class _Brief(Struct):
+    """What outcomes need of a decision; to read all of it would take ten times as long."""
+
+    rows: _Products
+    last_day: str | None = None
+
+
+_brief = Decoder(_Brief)
 
 
 class _Decision:
     """One decision: its products, their known outcomes, and those that are new."""
 
-    def __init__(self, writing: Writing, request_id: str) -> None:
-        self.request_id, self.new = request_id, list[dict[str, Any]]()
-        rows = writing.read(select(DECISIONS).where(DECISIONS.c.request_id == request_id))
-        found = next(opened(rows, writing.look, writing.look), None)
-        if found is None:
-            raise OutcomeError(
-                f"outcome must be of a decision in the log; got request_id {reprlib.repr(request_id)}"
-                + (", whose market was erased" if rows else "; it is in the answer's header X-Request-Id")
-            )
-        self._sealed: Opened = found
-        self.last_day: str | None = found.record.shared.get("last_day")
-        self.known: dict[str, dict[str | None, dict[str, Any]]] = {row["product"]: {} for row in found.record.rows}
-        reports = writing.look(select(OUTCOMES.c.body).where(OUTCOMES.c.decision == found.id))
-        for row in (row for report in reports for row in found.outcomes(report["body"])):
-            self.known[row["product"]][row["segment"]] = row
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        self.id: int = found["id"]
+        self.market: str | None = found["market"]
+        self._request_id, self.new = found["name"], list[dict[str, Any]]()
+        brief = _Brief(_Products([])) if found["body"] is None else _brief.decode(text_of(found["body"]))
+        self.last_day = brief.last_day
+        self.known: dict[str, dict[str | None, dict[str, Any]]] = {name: {} for name in brief.rows.product}
+
+    def know(self, reported: Iterable[dict[str, Any]]) -> None:
+        """Take what was reported before."""
+        for one in reported:
+            self.known[one["product"]][one["segment"]] = one
 
     def row(self) -> dict[str, Any]:
         """The row of the new outcomes, without its links."""
-        return {"time": now(), "decision": self._sealed.id, "body": self._sealed.sealed(self.new)}
+        return row("", body_of(packed(self.new)), market=self.market, number=self.id)
 
     def add(self, outcome: ReportedOutcome) -> None:
         """Take an outcome that is not known yet. Raises OutcomeError."""
-        own = self._sealed.record.market
-        if outcome.market not in (MARKET, own):
+        if outcome.market not in (MARKET, self.market):
             raise OutcomeError(
-                f"outcome: market must be that of decision {self.request_id}, {own!r}; got {outcome.market!r}; fix one"
+                f"outcome: market must be that of decision {self._request_id}, {self.market!r}; got {outcome.market!r}; fix one"
             )
         if outcome.product not in self.known:
             raise OutcomeError(
-                f"outcome: product must be one that decision {self.request_id} priced; got {reprlib.repr(outcome.product)}; "
+                f"outcome: product must be one that decision {self._request_id} priced; got {reprlib.repr(outcome.product)}; "
                 f"known are {reprlib.repr(sorted(self.known))}"
             )
         reported = self.known[outcome.product]
         before = reported.get(outcome.segment)
         if before is None and reported and (outcome.segment is None or None in reported):
             raise ContradictionError(self._differs(outcome, "for all customers or by segment, not both", "the other"))
-        facts = _facts(outcome)
+        facts = {
+            "units": outcome.units,
+            "price_paid": outcome.price_paid,
+            "stockout": outcome.stockout,
+            "date": None if outcome.date is None else str(outcome.date),
+        }
         for fact, value in facts.items():
             if before is not None and before[fact] != value:
                 kept = f"as it was reported ({fact} {before[fact]})"
@@ -177,49 +252,29 @@ class _Decision:
 
     def _differs(self, outcome: ReportedOutcome, rule: str, got: str) -> str:
         return (
-            f"outcome of {outcome.product!r} after decision {self.request_id} must stay {rule}; got {got}; outcomes are "
+            f"outcome of {outcome.product!r} after decision {self._request_id} must stay {rule}; got {got}; outcomes are "
             "append-only"
         )
 
 
-def _last_request(writing: Writing, outcome: ReportedOutcome, decided: Callable[[str], _Decision]) -> str:
-    """The market's last decision for the period, or the last whose period holds the day of the sale:
-    its price was charged then.
-    """
-    d, on = DECISIONS.c, outcome.date
-    query: Any = (
-        select(d.request_id).join(SUBJECTS, SUBJECTS.c.id == d.subject).where(SUBJECTS.c.name == outcome.market)
-    )
-    if outcome.period is not None:
-        named, query = (
-            f"period {outcome.period}",
-            query.where(d.period == outcome.period).order_by(d.id.desc()).limit(1),
-        )
-    else:
-        named, query = (
-            f"date {on}, product {outcome.product!r}",
-            query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc()),
-        )
-    for row in writing.read(query):
-        request: str = row["request_id"]
-        if outcome.period is not None:
-            return request
-        if outcome.product in decided(request).known:
-            ended = decided(request).last_day
-            if ended is None or str(on) <= ended:
-                return request
-            named += f", after {ended}, the last day that it was priced for"
-            break
-    raise OutcomeError(
-        f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
-    )
+def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """As many values as a query may name."""
+    return (values[first : first + _MOST_ASKED] for first in range(0, len(values), _MOST_ASKED))
 
 
-def _facts(outcome: ReportedOutcome) -> dict[str, Any]:
-    """What the log keeps of an outcome, apart from which decision it belongs to."""
+def _last_id(look: Query, table: Table) -> int:
+    return next(iter(look(select(func.coalesce(func.max(table.c.id), 0).label("n")))))["n"]
+
+
+def summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:
+    """The outcomes of one product, over all segments."""
+    if not outcomes:
+        return dict.fromkeys(("units", "paid", "stockout", "sold_on"))
+    due = [price * (1 - discounts.get(one["segment"], 0.0)) for one in outcomes]
+    paid = [usual if one["price_paid"] is None else one["price_paid"] for one, usual in zip(outcomes, due, strict=True)]
     return {
-        "units": outcome.units,
-        "price_paid": outcome.price_paid,
-        "stockout": outcome.stockout,
-        "date": None if outcome.date is None else str(outcome.date),
+        "units": sum(one["units"] for one in outcomes),
+        "paid": sum(one["units"] * each for one, each in zip(outcomes, paid, strict=True)),
+        "stockout": any(one["stockout"] for one in outcomes),
+        "sold_on": min((one["date"] for one in outcomes if one["date"]), default=None),
     }

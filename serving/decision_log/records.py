@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -13,53 +13,101 @@ from ..decision import Decision
 from ..market_state import MARKET
 from ..predictor import PriceAnswer
 from ..product_prices import ProductPrice, ProductPrices
+from .chain import ChainError, row
+
+_LEVEL = 3
+"""Of compression: half the time of the usual one, for a tenth more bytes."""
+_COMMON = (
+    b'{"rule":"frozen","before":,"after":,"why":"the price of a frozen product does not change"}{"rule":"max_ch'
+    b'anges","before":,"after":,"why":"a price that was changed as often as allowed within the window stays, or'
+    b' is the one planned anyway"}{"rule":"not_a_number","before":,"after":,"why":"a price that is not a positi'
+    b've finite number is replaced by the current price"}{"rule":"minimum_margin","before":,"after":,"why":"the'
+    b' price leaves at least this margin over the unit cost"}{"rule":"minimum_advertised_price","before":,"afte'
+    b'r":,"why":"the list price is at least the minimum advertised price"}{"rule":"floor","before":,"after":,"w'
+    b'hy":"the price is at least the floor"}{"rule":"ceiling","before":,"after":,"why":"the price is at most th'
+    b'e ceiling"}{"rule":"line_order","before":,"after":,"why":"a product costs no less than the smaller produc'
+    b'ts of its line, and keeps its price gaps"}{"rule":"max_discount","before":,"after":,"why":"a personal dis'
+    b'count lies between zero and the cap"}{"rule":"segment_spread","before":,"after":,"why":"the discounts of '
+    b'two segments differ by at most the cap"}{"rule":"paid_floor","before":,"after":,"why":"the price paid aft'
+    b'er the discount keeps the floor and the minimum margin"}{"rule":"rival_price","before":,"after":,"why":"t'
+    b'he price stays within its shares of the lowest rival price that was last seen"}{"rule":"direction","befor'
+    b'e":,"after":,"why":"the price moves in one direction only, falling or rising, and else stays"}"arm":"fall'
+    b'back""arm":"canary","last_day":"202"regime":"loyalty":"competitor_price":["due":["changes":["last_units":'
+    b'["lowest_price_30_days":["why":"the price is a step of the price ladder, a multiple of the tick, or has o'
+    b'ne of the price endings"}],[{"rule":"price_ladder","before":true,true,false,false,0.0,0.0,0.0,0.0,"discou'
+    b'nts":{"units":[1.0],"price_paid":[null],"stockout":[false],"date":[null]}}{"count":1,"rows":{"product":["'
+    b'","segment":[null],{"arm":"policy","policy":"ppo:0","bundle":"","count":30,"rows":{"product":["],"state":'
+    b'{"product":["],"list_price":[2.0,3.5,],"on_hand":[null,null,null],"on_order":[0.0,0.0],"reference_price":'
+    b'[1.5,4.0],"proposed":[1.0,],"price":[1.99,2.49,],"discounts":{},"also":{"promotion":[null,null,null],"ord'
+    b'er_units":[null,null,null],"express_units":[null,null,null],"shown_to":[[],[],[]]},"trail":[[],[{"rule":"'
+    b'max_change","before":1.0,"after":2.0,"why":"the price changes by at most this share of the current price,'
+    b' or as far as is planned anyway"}]],"propensity":[1.0,1.0,1.0],"shadow":[null,null,null]}}'
+)
+"""What bodies have in common, against which they are compressed. Part of version 4 of the log: it never changes."""
 
 
-class Record(NamedTuple):
-    """One decision.
+class Opened(NamedTuple):
+    """A decision that was read.
 
     Attributes:
+        id: Number of its row.
         time: When it was made (UTC).
         request_id: A unique name.
         market: Name of the market.
         period: Number of the period.
         date: Its first day, None where the market has no calendar.
         shared: `arm`, `policy` and `bundle`, and `last_day` of the period; earlier versions had none.
-        rows: One mapping per product: `product`, `state`, `proposed`, `price`, `discounts`, `also`,
+        products: One mapping per product: `product`, `state`, `proposed`, `price`, `discounts`, `also`,
             `trail`, `propensity`, `shadow`.
     """
 
+    id: int
     time: str
     request_id: str
     market: str
     period: int
     date: str | None
-    shared: Mapping[str, str]
-    rows: Sequence[Mapping[str, Any]]
+    shared: Mapping[str, Any]
+    products: Sequence[Mapping[str, Any]]
 
     def by_product(self) -> Iterator[dict[str, Any]]:
         """One mapping per product with all facts."""
         once = {name: getattr(self, name) for name in ("time", "request_id", "market", "period", "date")}
-        for row in self.rows:
-            yield {**once, **row, **self.shared}
+        for own in self.products:
+            yield {**once, **own, **self.shared}
 
 
-def now() -> str:
-    """The time (UTC), as rows hold it."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[Opened]:
+    """The decisions in some rows, without those that were erased. Raises ChainError."""
+    for own in rows:
+        if own["body"] is not None:
+            products, shared = unpacked(text_of(own["body"]))
+            facts = own["id"], own["time"], own["name"], own["market"], own["number"], own["date"]
+            yield Opened(*facts, shared, products)
 
 
-def record_of(request_id: str, decision: Decision) -> tuple[Record, bytes]:
-    """What the log keeps of a decision: the record without its rows, and these packed. Raises
-    ValueError for a propensity outside (0, 1].
-    """
+def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:
+    """The row of a decision, without its links. Raises ValueError for a propensity outside (0, 1]."""
     answer, state = decision.answer, decision.state
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
     if answer.last_day is not None:
         shared["last_day"] = answer.last_day
-    record = Record(now(), request_id, state.get("market", MARKET), answer.period, answer.date, shared, ())
-    columns = _decision_columns(decision)
-    return record, msgspec.json.encode({**shared, "count": len(answer.prices), "rows": columns})
+    text = msgspec.json.encode({**shared, "count": len(answer.prices), "rows": _decision_columns(decision)})
+    return row(request_id, body_of(text), market=state.get("market", MARKET), number=answer.period, date=answer.date)
+
+
+def body_of(text: bytes) -> bytes:
+    """A text, compressed."""
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15, zdict=_COMMON)
+    return compressor.compress(text) + compressor.flush()
+
+
+def text_of(body: bytes) -> bytes:
+    """The text of a body. Raises ChainError where it is none."""
+    try:
+        return zlib.decompressobj(-15, zdict=_COMMON).decompress(body)
+    except zlib.error as error:
+        raise ChainError("decisions: a body must be as it was written; got another; restore a backup") from error
 
 
 def _decision_columns(decision: Decision) -> dict[str, Any]:
@@ -117,11 +165,6 @@ def unpacked(text: bytes) -> tuple[list[Any], dict[str, Any]]:
     return _rows(document.pop("rows"), count), document
 
 
-def common_text(text: bytes) -> bytes:
-    """What texts of the same bundle have in common: a packed text without its numbers."""
-    return msgspec.json.encode(_without_numbers(msgspec.json.decode(text)))
-
-
 def _columns(rows: Sequence[Any]) -> Any:
     """Mappings with the same keys as one mapping of columns, and so on inside; other values stay."""
     first = rows[0] if rows else None
@@ -135,14 +178,6 @@ def _rows(columns: Any, count: int) -> list[Any]:
         return columns
     values = [_rows(column, count) for column in columns.values()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)] or [{} for _ in range(count)]
-
-
-def _without_numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_numbers(item) for item in value]
-    return value if isinstance(value, str) else None
 
 
 def _probabilities(propensity: float | Mapping[str, float], names: Sequence[str]) -> list[float]:

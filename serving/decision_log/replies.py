@@ -6,9 +6,9 @@ import datetime as dt
 import zlib
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from .schema import DECISIONS, REPLIES
+from .tables import DECISIONS, REPLIES
 from .transactions import Writing
 
 _KEPT = dt.timedelta(days=1)
@@ -43,7 +43,7 @@ def kept(writing: Writing, request_id: str, question: str) -> bytes | None:
         if row["question"] != question:
             raise ReusedKeyError("Idempotency-Key must name one request; got another body before; take a new key")
         return zlib.decompress(row["answer"])
-    if writing.read(select(DECISIONS.c.id).where(DECISIONS.c.request_id.in_((request_id, f"{request_id}.1"))).limit(1)):
+    if writing.read(select(DECISIONS.c.id).where(DECISIONS.c.name.in_((request_id, f"{request_id}.1"))).limit(1)):
         raise ReusedKeyError("Idempotency-Key must be new, or of the last day; got an older one; take a new key")
     return None
 
@@ -51,6 +51,6 @@ def kept(writing: Writing, request_id: str, question: str) -> bytes | None:
 def keep(writing: Writing, reply: Reply) -> None:
     """Keep an answer, and let go of those that are too old."""
     now = dt.datetime.now(dt.UTC)
-    writing.remove(REPLIES, REPLIES.c.time < (now - _KEPT).isoformat())
+    writing.do(delete(REPLIES).where(REPLIES.c.time < (now - _KEPT).isoformat()))
     row = {"time": now.isoformat(), "question": reply.question, "answer": reply.packed}
     writing.replace(REPLIES, {"id": reply.request_id, **row})

@@ -80,7 +80,7 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
         out: A .csv or .parquet file, which is written completely or not at all.
 
     Raises:
-        ChainError: A row of the log does not open with the key of its market.
+        ChainError: A body of the log is damaged.
         ValueError: No decision has all its outcomes.
     """
     scan = _Scan(log)
@@ -92,8 +92,8 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     if not prices:
         raise ValueError(
             f"decision log must hold decisions with outcomes; got {log.name} with {scan.left_out:,} decisions and no "
-            f"outcome of all their products, {scan.faulty:,} with a faulty state, and {log.erased():,} without a key; report "
-            "them with POST /v1/outcomes or repricer log outcomes, or read an archive with --keys LOG"
+            f"outcome of all their products, {scan.faulty:,} with a faulty state, and {log.erased():,} erased; report "
+            "them with POST /v1/outcomes or repricer log outcomes"
         )
     usual = {key: statistics.median(counts.elements()) for key, counts in prices.items()}
     rows = (

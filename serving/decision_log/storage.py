@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import queue
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -17,15 +18,17 @@ from sqlalchemy import Connection, Executable, Table, insert, inspect, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from .engine import check_whole, engine_of, line_of, locked, url_of
-from .guards import guard, missing
-from .schema import METADATA, SCHEMA, VERSION
-from .transactions import LogError, Transactions, Work
-from .writer import WriterProcess
+from .tables import METADATA, SCHEMA, VERSION
+from .transactions import LogError, Work, Writing, guard, unguarded
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
 _MOVES = 0.5
 """Seconds between two moves of SQLite's pages, and in which another process is waited for."""
+_STARTS = 30
+"""Seconds to wait for another one who makes the tables."""
+PATIENCE = 2.5
+"""Seconds after which a commit that does not end is given up by those who wait for it."""
 
 
 class _Job(NamedTuple):
@@ -40,38 +43,32 @@ class Storage:
 
     Args:
         place: A path or a URL.
-        apart: Write in a process of its own, to which all work is sent: beside other threads, one
-            that writes waits for the interpreter at every statement, and they for it.
 
     Raises:
         ValueError: The place holds something else.
     """
 
-    def __init__(self, place: str | os.PathLike[str], apart: bool = False) -> None:
+    def __init__(self, place: str | os.PathLike[str]) -> None:
         url = url_of(place)
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
             if url.get_backend_name() == "sqlite" and url.database:
-                check_whole(url.database)
-                # SQLite gives the files beside it the same permissions.
-                with suppress(OSError):
-                    os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            self._engine = engine_of(url)
+                _check_file(url.database)
+            self.engine = engine_of(url)
             # A service that starts does not hold up those that write.
-            with self._engine.connect() as connection:
+            with self.engine.connect() as connection:
                 complete = _is_complete(connection)
             if not complete:
-                with locked(self._engine) as connection:
+                with locked(self.engine, _STARTS) as connection:
                     _prepare(connection, self.name)
         except SQLAlchemyError as error:
             raise ValueError(
                 f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {line_of(error)}"
             ) from error
-        self._writer = WriterProcess(place, self.name) if apart else Transactions(self._engine, self.name)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._open, self._door = True, threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._ended = threading.Event()
+        self._ended, self._begun = threading.Event(), math.inf
         self.written = -math.inf
         """When the last transaction was committed, in the seconds of `time.monotonic`."""
 
@@ -81,20 +78,34 @@ class Storage:
         Returns:
             A future that holds the result once it is on disk; it raises LogError, or what the work
             raised.
+
+        Raises:
+            LogError: The log is closed, or what is being committed does not end.
         """
         job = _Job(work, Future())
         with self._door:
             if not self._open:
                 raise LogError(f"decision log {self.name} is closed")
+            if time.monotonic() - self._begun > PATIENCE:
+                raise LogError(f"decision log {self.name} has not answered for more than {PATIENCE:g} s")
             if not self._threads:
                 self._start()
             self._jobs.put(job)
         return job.done
 
+    def run(self, work: Work) -> Any:
+        """As `submit`, but wait for the result, not for ever."""
+        done = self.submit(work)
+        try:
+            return done.result(PATIENCE)
+        except TimeoutError:
+            done.cancel()
+            raise LogError(f"decision log {self.name} has not answered for {PATIENCE:g} s") from None
+
     def rows(self, query: Executable) -> Iterator[dict[str, Any]]:
         """The rows of a query, read in pieces, as they were at its start. Raises LogError."""
         try:
-            with self._engine.connect().execution_options(yield_per=1000) as connection:
+            with self.engine.connect().execution_options(yield_per=1000) as connection:
                 yield from map(dict, connection.execute(query).mappings())
         except SQLAlchemyError as error:
             raise LogError(f"decision log {self.name}: {line_of(error)}") from error
@@ -105,26 +116,29 @@ class Storage:
         while page := list(itertools.islice(rows, size)):
             yield page
 
-    def tidy(self, table: Table) -> None:
-        """Let the database forget former values of the rows of a table. Raises LogError."""
-        kind = self._engine.dialect.name
-        words = "PRAGMA wal_checkpoint(TRUNCATE)" if kind == "sqlite" else f"VACUUM {table.name}"
-        until = time.monotonic() + _MOVES
+    def outside(self, words: str) -> Any:
+        """The first value of a statement that no transaction may hold. Raises LogError."""
         try:
-            while True:
-                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                    found = connection.exec_driver_sql(words)
-                    busy = kind == "sqlite" and found.scalar_one()
-                # SQLite itself does not wait for one who moves pages.
-                if not busy or time.monotonic() > until:
-                    break
-                time.sleep(0.02)
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                found = connection.exec_driver_sql(words)
+                return found.scalar() if found.returns_rows else None
         except SQLAlchemyError as error:
             raise LogError(f"decision log {self.name}: {line_of(error)}") from error
-        if busy:
-            raise LogError(
-                f"decision log {self.name}: done, but former values stay in {self.name}-wal until those who read it end"
-            )
+
+    def tidy(self, *tables: Table) -> None:
+        """Let the database forget former values of the rows of some tables. Raises LogError."""
+        if self.engine.dialect.name != "sqlite":
+            for table in tables:
+                self.outside(f"VACUUM {table.name}")
+            return
+        until = time.monotonic() + _MOVES
+        # SQLite itself does not wait for one who moves pages.
+        while self.outside("PRAGMA wal_checkpoint(TRUNCATE)"):
+            if time.monotonic() > until:
+                raise LogError(
+                    f"decision log {self.name}: done, but former values stay in {self.name}-wal until those who read it end"
+                )
+            time.sleep(0.02)
 
     def close(self) -> None:
         """Write what is waiting, and disconnect from the database."""
@@ -134,14 +148,11 @@ class Storage:
         self._ended.set()
         for thread in self._threads:
             thread.join()
-        self._writer.close()
-        self._engine.dispose()
+        self.engine.dispose()
 
     def _start(self) -> None:
-        work = {"decision-log": self._write}
-        if self._engine.dialect.name == "sqlite":
-            work["decision-log-pages"] = self._move_pages
-        self._threads = [threading.Thread(target=each, name=name, daemon=True) for name, each in work.items()]
+        work = [self._write] + [self._move_pages] * (self.engine.dialect.name == "sqlite")
+        self._threads = [threading.Thread(target=each, name="decision-log", daemon=True) for each in work]
         for thread in self._threads:
             thread.start()
 
@@ -154,7 +165,7 @@ class Storage:
             if self.written > moved:
                 moved = time.monotonic()
                 # Another process may do it now; of a full disk, the writer hears itself.
-                with suppress(OperationalError), self._engine.connect() as connection:
+                with suppress(OperationalError), self.engine.connect() as connection:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
 
     def _write(self) -> None:
@@ -175,12 +186,14 @@ class Storage:
 
     def _commit(self, jobs: list[_Job]) -> None:
         """Do the jobs and set their results."""
+        self._begun = time.monotonic()
         try:
-            found = self._writer.run([job.work for job in jobs])
+            found = self._run([job.work for job in jobs])
         except Exception as error:
             # What stops one stops all, also those that came while it was waited for.
             jobs = [*jobs, *self._together([])]
             found = [error] * len(jobs)
+        self._begun = math.inf
         if not all(isinstance(each, Exception) for each in found):
             self.written = time.monotonic()
         for job, result in zip(jobs, found, strict=True):
@@ -189,44 +202,67 @@ class Storage:
             else:
                 job.done.set_result(result)
 
+    def _run(self, works: list[Work]) -> list[Any]:
+        """Do all in one transaction, or each in one of its own where one of several fails.
+
+        Returns:
+            What each returned, or the error that it raised.
+
+        Raises:
+            LogError: Nothing can be written now: a full disk, a lost connection, a lock.
+        """
+        try:
+            with locked(self.engine) as connection:
+                writing = Writing(connection)
+                results = [work(writing) for work in works]
+                writing.flush()
+            return results
+        except OperationalError as error:
+            raise LogError(f"decision log {self.name}: {line_of(error)}") from error
+        except Exception as error:
+            if len(works) > 1:
+                return [self._alone(work) for work in works]
+            known = isinstance(error, SQLAlchemyError)
+            return [LogError(f"decision log {self.name}: {line_of(error)}") if known else error]
+
+    def _alone(self, work: Work) -> Any:
+        try:
+            return self._run([work])[0]
+        except LogError as error:
+            return error
+
+
+def _check_file(path: str) -> None:
+    check_whole(path)
+    # SQLite gives the files beside it the same permissions.
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    if os.name == "posix" and os.path.isfile(path) and (mode := stat.S_IMODE(os.stat(path).st_mode)) & 0o007:
+        raise ValueError(f"decision log must not be open to everybody; got {path}, mode {mode:o}; `chmod 600 {path}`")
+
 
 def _is_complete(connection: Connection) -> bool:
     """Whether the tables of this version and their triggers are there."""
-    if not METADATA.tables.keys() <= set(inspect(connection).get_table_names()):
-        return False
-    version = connection.execute(select(VERSION.c.version_num)).scalar()
-    return version == str(SCHEMA) and not any(_differences(connection).values()) and not missing(connection)
+    there = METADATA.tables.keys() <= set(inspect(connection).get_table_names())
+    return there and _version(connection) == str(SCHEMA) and not unguarded(connection)
 
 
-def _differences(connection: Connection) -> dict[str, set[str]]:
-    """Columns that a table has and should not have, or the other way round, by table."""
-    found = {name: columns for (_, name), columns in inspect(connection).get_multi_columns().items()}
-    return {
-        name: {column["name"] for column in found.get(name, ())} ^ set(table.columns.keys())
-        for name, table in METADATA.tables.items()
-    }
+def _version(connection: Connection) -> str | None:
+    known = inspect(connection).has_table(VERSION.name)
+    return connection.execute(select(VERSION.c.version_num)).scalar() if known else None
 
 
 def _prepare(connection: Connection, name: str) -> None:
-    """Make the tables, or bring those of an earlier version up to this one."""
-    before = set(inspect(connection).get_table_names())
-    old = "decisions" in before and VERSION.name not in before
-    if old:
-        from .upgrade import upgrade  # Alembic takes a while to import, and is seldom needed
-
-        upgrade(connection, name)
-    METADATA.create_all(connection)
-    if "decisions" not in before:
-        connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
-    version = connection.execute(select(VERSION.c.version_num)).scalar()
-    if version != str(SCHEMA):
+    """Make the tables, or say why they cannot be used."""
+    new, version = not inspect(connection).has_table("decisions"), _version(connection)
+    if not new and version != str(SCHEMA):
+        older = version is None or int(version) < SCHEMA
+        advice = "keep it as it is and start a new log" if older else "update repricer"
+        advice = f"run `repricer log upgrade {name}`" if version == "3" else advice
         raise ValueError(
-            f"decision log must be of version {SCHEMA} or earlier; got {name} of version {version}; update repricer"
+            f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; {advice}"
         )
-    for table, strange in _differences(connection).items():
-        if strange:
-            raise ValueError(
-                f"decision log must be one of repricer's; got {name}, whose table {table} "
-                f"differs in {', '.join(sorted(strange))}; name another place"
-            )
-    guard(connection, name, new=old or "decisions" not in before)
+    METADATA.create_all(connection)
+    if new:
+        connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
+    guard(connection, name, new=new)

@@ -1,21 +1,56 @@
-"""Transactions of the log: several jobs in one, each continuing the chains where the last one ended."""
+"""Transactions of the log, and the triggers by which the database refuses to change or delete rows of a chain."""
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Table, Update, delete, insert, select
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Executable, Table, delete, insert, inspect, select, text
 
-from .engine import line_of, locked
-from .hash_chain import EMPTY, Tail, linked
-from .schema import MAINTENANCE
+from .chain import EMPTY, Tail, document, facts_of, linked
+from .tables import CHAINS, MAINTENANCE
 
 _MOST_ROWS = 128
 """Most rows in one statement; databases allow a few ten thousand values."""
-T = TypeVar("T")
+_KEPT = ("id", "time", "name", "number", "date", "digest", "previous_hash", "hash")
+_GONE = "(SELECT coalesce(max(number), 0) FROM maintenance WHERE name = {table})"
+"""The last row of a table that may be deleted."""
+_GUARDS = {
+    "sqlite": {
+        # Erasure empties the body, its salt and the name of the market, all together, and nothing else.
+        "stay": "BEFORE UPDATE ON {table} WHEN coalesce(NEW.body, NEW.salt, NEW.market) IS NOT NULL OR "
+        + " OR ".join(f"OLD.{key} IS NOT NEW.{key}" for key in _KEPT),
+        "remain": "BEFORE DELETE ON {table} WHEN OLD.id > " + _GONE.format(table="'{table}'"),
+        # INSERT OR REPLACE deletes without the trigger for it.
+        "once": "BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id OR rowid = NEW.rowid)",
+    },
+    "postgresql": {
+        "append_only": "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT",
+        "remain": "BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW",
+    },
+}
+"""The triggers of a table with a hash chain, by kind of database."""
+_REFUSAL = {
+    "sqlite": "BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END",
+    "postgresql": "EXECUTE FUNCTION repricer_append_only()",
+}
+_IN_FORCE = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D' AND NOT tgisinternal",
+}
+_POSTGRES_FUNCTION = (
+    "CREATE OR REPLACE FUNCTION repricer_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " IF TG_OP = 'UPDATE' THEN IF coalesce(NEW.body, NEW.salt) IS NULL AND NEW.market IS NULL"
+    f" AND ({', '.join(f'OLD.{key}' for key in _KEPT)}) IS NOT DISTINCT FROM ({', '.join(f'NEW.{key}' for key in _KEPT)})"
+    " THEN RETURN NEW; END IF; END IF;"
+    f" IF TG_OP = 'DELETE' THEN IF OLD.id <= {_GONE.format(table='TG_TABLE_NAME')} THEN RETURN OLD; END IF; END IF;"
+    " RAISE EXCEPTION '% are append-only', TG_TABLE_NAME; END $$"
+)
+_log = logging.getLogger(__name__)
+Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
+"""What answers a query: a transaction, or a log that is read."""
 
 
 class LogError(OSError):
@@ -27,78 +62,69 @@ class LogError(OSError):
 class Writing:
     """An exclusive transaction: it sees all committed rows and continues the chains."""
 
-    def __init__(self, connection: Connection, kept: dict[type, Any] | None = None) -> None:
-        self._connection, self._kept = connection, {} if kept is None else kept
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._tails: dict[str, Tail] = {}
         self._waiting: dict[Table, list[Mapping[str, Any]]] = {}
 
-    def keep(self, kind: type[T]) -> T:
-        """The object of a class that stays from one transaction to the next."""
-        if kind not in self._kept:
-            self._kept[kind] = kind()
-        return self._kept[kind]
-
-    def append(
-        self, table: Table, rows: Sequence[Mapping[str, Any]], texts: Sequence[str | None] | None = None
-    ) -> Tail:
-        """Add rows, each with every column of the table except those of the chain, in the table's
-        order, and with its `text_of` where it was made before. Returns the new end of the chain.
-        """
-        if table.name not in self._tails:
+    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Tail:
+        """Continue a chain with rows; returns its new end."""
+        tail = self._tails.get(table.name)
+        if tail is None:
             found: Any = self._connection.execute(_last(table)).first()
-            self._tails[table.name] = start_of(table, self.read) if found is None else Tail(found.id, found.hash)
-        done, self._tails[table.name] = linked(rows, self._tails[table.name], texts)
+            tail = start_of(table, self.read) if found is None else Tail(found.id, found.hash)
+        done, self._tails[table.name] = linked(rows, tail)
         self.put(table, done)
         return self._tails[table.name]
 
+    def maintain(self, what: str, facts: Mapping[str, Any], number: int | None = None) -> None:
+        """Record what is done to the log."""
+        self.append(MAINTENANCE, [document(what, facts, number=number)])
+
     def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows, each with every column of the table, in its order."""
+        """Add complete rows."""
         self._waiting.setdefault(table, []).extend(rows)
 
-    def replace(self, table: Table, row: Mapping[str, Any]) -> None:
+    def replace(self, table: Table, own: Mapping[str, Any]) -> None:
         """Write one row of a table without a chain in place of the one with its `id`."""
-        self.remove(table, table.c.id == row["id"])
-        self._connection.execute(insert(table).values(row))
+        self.do(delete(table).where(table.c.id == own["id"]))
+        self.do(insert(table).values(own))
 
-    def remove(self, table: Table, which: ColumnElement[bool]) -> None:
-        """Remove rows; of a table with a chain, those that are archived or discarded."""
-        self._connection.execute(delete(table).where(which))
-
-    def change(self, update: Update) -> None:
-        """Change rows of a table without a chain."""
-        self._connection.execute(update)
+    def do(self, statement: Executable) -> None:
+        """Change rows as the triggers allow."""
+        self.flush()
+        self._connection.execute(statement)
 
     def read(self, query: Executable) -> list[dict[str, Any]]:
         """The rows of a query, including those just appended."""
         self.flush()
-        return self.look(query)
+        return [dict(found) for found in self._connection.execute(query).mappings()]
 
-    def look(self, query: Executable) -> list[dict[str, Any]]:
-        """The rows of a query, without those that wait to be sent."""
-        return [dict(row) for row in self._connection.execute(query).mappings()]
+    def has(self, table: str) -> bool:
+        """Whether there is a table of this name."""
+        return inspect(self._connection).has_table(table)
 
     def flush(self) -> None:
         """Send the appended rows to the database."""
         for table, rows in self._waiting.items():
+            keys = table.columns.keys()
             for first in range(0, len(rows), _MOST_ROWS):
                 part = rows[first : first + _MOST_ROWS]
-                values = tuple(value for row in part for value in row.values())
-                self._connection.exec_driver_sql(
-                    _insertion(table, len(part), self._connection.dialect.paramstyle), values
-                )
+                values = tuple(one[key] for one in part for key in keys)
+                statement = _insertion(table, len(part), self._connection.dialect.paramstyle)
+                self._connection.exec_driver_sql(statement, values)
         self._waiting.clear()
 
 
-Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
-"""What answers a query: a transaction, or a log that is read."""
+Work = Callable[[Writing], Any]
+"""What is done in a transaction."""
 
 
 def start_of(table: Table, look: Query) -> Tail:
     """Where the chain of a table begins: after the rows that went to an archive."""
     m = MAINTENANCE.c
-    query = select(m.up_to, m.up_to_hash).where(m.table_name == table.name).order_by(m.id.desc()).limit(1)
-    for row in look(query):
-        return Tail(row["up_to"], row["up_to_hash"])
+    for found in look(select(MAINTENANCE).where(m.name == table.name).order_by(m.id.desc()).limit(1)):
+        return Tail(found["number"], facts_of(found)["up_to_hash"])
     return EMPTY
 
 
@@ -118,45 +144,28 @@ def _insertion(table: Table, rows: int, style: str) -> str:
     return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join([row] * rows)}"
 
 
-Work = Callable[[Writing], Any]
-"""What is done in a transaction; it can be pickled where it may run in another process."""
+def guard(connection: Connection, name: str, *, new: bool) -> None:
+    """Let the database refuse changes; where it no longer did, say so.
+
+    Args:
+        name: How the log calls itself.
+        new: Whether its tables were just made.
+    """
+    kind = connection.dialect.name
+    if kind == "postgresql":
+        connection.execute(text(_POSTGRES_FUNCTION))
+    for table, guarded in unguarded(connection):
+        trigger = f"{table}_{guarded}"
+        if not new:
+            facts = {"log": name, "trigger": trigger, "now": "set again; run repricer log verify"}
+            _log.error("append-only trigger was dropped", extra={"facts": facts})
+        connection.execute(text(f"DROP TRIGGER IF EXISTS {trigger}{f' ON {table}' if kind == 'postgresql' else ''}"))
+        words = f"CREATE TRIGGER {trigger} {_GUARDS[kind][guarded]} {_REFUSAL[kind]}"
+        connection.execute(text(words.format(table=table)))
 
 
-class Transactions:
-    """Does work in transactions, for one thread."""
-
-    def __init__(self, engine: Engine, name: str) -> None:
-        self._engine, self._name = engine, name
-        self._kept: dict[type, Any] = {}
-
-    def run(self, works: Sequence[Work]) -> list[Any]:
-        """Do all in one transaction, or each in one of its own where one of several fails.
-
-        Returns:
-            What each returned, or the error that it raised.
-
-        Raises:
-            LogError: Nothing can be written now: a full disk, a lost connection, a lock.
-        """
-        try:
-            with locked(self._engine) as connection:
-                writing = Writing(connection, self._kept)
-                results = [work(writing) for work in works]
-                writing.flush()
-        except OperationalError as error:
-            raise LogError(f"decision log {self._name}: {line_of(error)}") from error
-        except Exception as error:
-            if len(works) > 1:
-                return [self._alone(work) for work in works]
-            known = isinstance(error, SQLAlchemyError)
-            return [LogError(f"decision log {self._name}: {line_of(error)}") if known else error]
-        return results
-
-    def _alone(self, work: Work) -> Any:
-        try:
-            return self.run([work])[0]
-        except LogError as error:
-            return error
-
-    def close(self) -> None:
-        """Nothing: the engine is its owner's to close."""
+def unguarded(connection: Connection) -> list[tuple[str, str]]:
+    """The triggers that are not in force, each as its table and what it guards."""
+    kind = connection.dialect.name
+    found = set(connection.execute(text(_IN_FORCE[kind])).scalars())
+    return [(table.name, name) for table in CHAINS for name in _GUARDS[kind] if f"{table.name}_{name}" not in found]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Table, select
+from sqlalchemy import Table, select
 
-from .hash_chain import START, ChainError, Tail, walked
-from .schema import CHAINS, DECISIONS, DICTIONARIES, MAINTENANCE, OUTCOMES, SUBJECTS
-from .sealing import dictionary_id
+from .chain import START, ChainError, Tail, checked, facts_of
 from .storage import Storage
+from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES
 from .transactions import start_of
 
 
 class Head(NamedTuple):
     """The end of a log: the number of decisions so far and the hash of the last one, and the same
-    for reports of outcomes, approvals of price lists, throws of switches, and maintenance; and how many of
+    for reports of outcomes, approvals of price lists, throws of switches, maintenance, and bundles; and how many of
     the decisions and reports of outcomes are gone, to an archive or for good.
     """
 
@@ -29,12 +29,14 @@ class Head(NamedTuple):
     switches_hash: str
     maintenance: int
     maintenance_hash: str
+    bundles: int
+    bundles_hash: str
     gone: int = 0
     outcomes_gone: int = 0
 
 
 def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
-    """The ends of all chains, once every hash after `since` is checked.
+    """The ends of all chains, once every row after `since` is checked.
 
     Args:
         head: A hash noted earlier; it must still be in the log.
@@ -46,26 +48,29 @@ def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
     """
     known, tails = {None, START}, []
     noted: list[Any] = list(since or ())
+    acts = [(row["name"], facts_of(row)) for row in storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))]
     for place, table in enumerate(CHAINS):
         start = start_of(table, storage.rows)
         if noted:
             start = _later(storage, table, start, Tail(*noted[2 * place : 2 * place + 2]))
-        query = select(table).where(table.c.id > start.rows).order_by(table.c.id)
-        tails.append(walked(table.name, storage.rows(query), start))
-        known |= {start.hash, tails[-1].hash}
+        erased = [number for _, act in acts for number in act.get("erased", {}).get(table.name, ())]
+        tail, query = start, select(table).where(table.c.id > start.rows).order_by(table.c.id)
+        for row in checked(table.name, storage.rows(query), start, erased):
+            tail = Tail(row["id"], row["hash"])
+        tails.append(tail)
+        known |= {start.hash, tail.hash}
         if head not in known and any(storage.rows(select(table.c.id).where(table.c.hash == head))):
             known.add(head)
-    if head not in known and any(storage.rows(select(MAINTENANCE.c.id).where(MAINTENANCE.c.up_to_hash == head))):
-        known.add(head)  # of a row that is in an archive, or of an earlier version
-    gone = (start_of(table, storage.rows).rows for table in (DECISIONS, OUTCOMES))
-    found = Head(*(part for tail in tails for part in tail), *gone)
+    # Of a row that is in an archive, or of an earlier version.
+    known |= {act["up_to_hash"] for _, act in acts if "up_to_hash" in act}
     if head not in known:
         counts = ", ".join(f"{tail.rows} {table.name}" for table, tail in zip(CHAINS, tails, strict=True))
         raise ChainError(
             f"decision log must still hold the row with hash {head}; got {counts} without it; restore a backup"
         )
-    _check_the_rest(storage)
-    return found
+    _check_switches(storage)
+    gone = (start_of(table, storage.rows).rows for table in (DECISIONS, OUTCOMES))
+    return Head(*(part for tail in tails for part in tail), *gone)
 
 
 def _later(storage: Storage, table: Table, start: Tail, since: Tail) -> Tail:
@@ -81,21 +86,11 @@ def _later(storage: Storage, table: Table, start: Tail, since: Tail) -> Tail:
     return since
 
 
-def erased_without_record() -> Executable:
-    """The subjects whose key is gone, though no row of `maintenance` says so."""
-    recorded = select(MAINTENANCE.c.up_to).where(MAINTENANCE.c.table_name == SUBJECTS.name)
-    return select(SUBJECTS.c.id).where(SUBJECTS.c.key.is_(None), SUBJECTS.c.id.not_in(recorded))
-
-
-def _check_the_rest(storage: Storage) -> None:
-    """What the chains do not hold themselves: dictionaries, and why keys are gone."""
-    for row in storage.rows(select(DICTIONARIES)):
-        if dictionary_id(row["content"]) != row["id"]:
-            raise ChainError(
-                f"dictionaries: that of bundle {row['bundle']} must match its id; got another; restore a backup"
-            )
-    for row in storage.rows(erased_without_record()):
-        raise ChainError(
-            f"subjects: the key of subject {row['id']} must be there, as no erasure of it is recorded; got none; "
-            "restore the keys"
-        )
+def _check_switches(storage: Storage) -> None:
+    """Check that the bundles that switches name are there: a start loads them."""
+    there = {row["name"] for row in storage.rows(select(BUNDLES.c.name))}
+    for row in storage.rows(select(SWITCHES)):
+        position = json.loads(facts_of(row)["position"])
+        named = position["bundle"] if row["name"] == "canary" and position else position
+        if row["name"] in ("bundle", "canary") and named and named not in there:
+            raise ChainError(f"bundles: that of switches, row {row['id']}, must be there; got none; restore a backup")

@@ -65,7 +65,7 @@ class ApiKey:
 
 class KeyRing:
     """The keys of a file, read again within a second after it has changed; where that fails, the
-    former ones stay.
+    former ones stay, and none where the file is gone.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -87,7 +87,7 @@ class KeyRing:
         if stamp != self._stamp:
             self._stamp = stamp
             try:
-                self._keys = self._read()
+                self._keys = self._read() if self._path.exists() else {}
                 _log.info("keys reloaded", extra={"facts": {"keys": len(self._keys)}})
             except KeyFileError as error:
                 _log.error("keys not reloaded", extra={"facts": {"reason": str(error)}})
@@ -106,8 +106,13 @@ class KeyRing:
 def read_keys(path: Path) -> list[ApiKey]:
     """The keys of a file. Raises KeyFileError."""
     try:
-        if path.stat().st_mode & stat.S_IWOTH:
-            raise KeyFileError(f"{path} must not be writable by everybody; got such a file; `chmod 600 {path}`")
+        status = path.stat()
+        # A file of another owner, as a container gets it, may be read through its group.
+        forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
+        if mode := stat.S_IMODE(status.st_mode) & forbidden:
+            raise KeyFileError(
+                f"{path} must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
+            )
         keys = [ApiKey(**item) for item in json.loads(path.read_text(encoding="utf-8"))["keys"]]
     except KeyFileError:
         raise

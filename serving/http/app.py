@@ -1,57 +1,57 @@
-"""The price service as an ASGI application. Needs the `serve` extra."""
+"""The price service as an ASGI application. Needs the `serve` extra.
+
+A request goes through the `gate` to a route of `prices`, `questions`, `admin`, `desk_routes` or `page`. They answer
+by the policies of the `deployment`, whose transitions are those of the `switchboard` and rows of the log.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
-import reprlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
 from ..decision_log.transactions import LogError
 from ..sample_states import example_state
-from .admin import add_admin, add_status
-from .answering.recent_decisions import RecentDecisions
+from .admin import Admin, Status
 from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
-from .desk_routes import add_desk
-from .middleware import MAX_BODY, OPEN_PATHS, Endpoint, Gate, failure, problem
-from .outcome_routes import add_outcomes
-from .page import add_page
-from .price_routes import add_answers
-from .processes.aside import Aside
+from .desk_routes import DeskRoutes
+from .gate import MAX_BODY, Gate
+from .openapi import Call, Route, openapi
+from .page import Pages
+from .page.recent import RecentDecisions
+from .prices import Prices
+from .questions import Questions
 from .rate_limit import RateLimit
-from .schemas import body_schemas
 from .settings import ServiceSettings
-from .switches import Switches
-from .what_if_form import add_form
+from .switchboard import DeploymentError
 
 __all__ = ["MAX_BODY", "ServiceSettings", "create_app"]
+_ASIDE = 2
+"""Large requests and questions that are computed at the same time."""
 _log = logging.getLogger(__name__)
 
 
-class _Service(FastAPI):
-    """FastAPI behind the `Gate`."""
+class _Service(Starlette):
+    """The gate, and what runs beside it."""
 
     gate: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.gate(scope, receive, send)
+        await (self.gate if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
 
 def create_app(
@@ -60,8 +60,7 @@ def create_app(
     public_key: str | os.PathLike[str] | None = None,
     log: str | os.PathLike[str] | None = None,
     settings: ServiceSettings | None = None,
-    apart: bool = False,
-) -> FastAPI:
+) -> Starlette:
     """The service of one bundle, with its `Deployment` as `app.state.deployment`.
 
     Args:
@@ -70,13 +69,13 @@ def create_app(
         log: File or database URL of the decision log; with a log, every price is recorded before it
             is returned.
         settings: How the service runs.
-        apart: Write the log, and compute large requests, in processes of their own, which take a
-            second to start.
 
     Raises:
         ValueError: The service cannot start; the message is one line.
     """
     settings = settings or ServiceSettings()
+    decisions = None if log is None else DecisionLog(log)
+    switches = DecisionLog(settings.switches) if decisions is None and settings.switches else decisions
     deployment = Deployment(
         bundle_path,
         public_key=public_key,
@@ -85,120 +84,108 @@ def create_app(
         holdout=settings.holdout,
         killed=settings.killed,
         seed=settings.seed,
+        canary=settings.canary,
+        log=switches,
+        decides=decisions is not None,
     )
-    aside = Aside(apart)
-    decisions, recent = None if log is None else DecisionLog(log, apart=apart), RecentDecisions()
-    switches = Switches(deployment, decisions, settings.switches, settings.canary)
-    app = _Service(
-        title="repricer",
-        version=version("repricer"),
-        lifespan=_lifespan(switches, Path(bundle_path), settings.watch, decisions, aside),
-        # The page adds its own, without another origin.
-        docs_url=None,
-        redoc_url=None,
-        # A redirection would quote the caller's Host.
-        redirect_slashes=False,
-    )
-    app.add_exception_handler(Exception, _failed)
-    app.add_exception_handler(RequestValidationError, _misread)
-    app.state.deployment, app.state.reload = deployment, functools.partial(reload_quietly, switches)
-    app.state.draining, app.state.close = False, lambda: None
-    express = add_answers(app, deployment, decisions, recent, aside)
-    if decisions is not None:
-        add_outcomes(app, decisions, deployment.bundle.catalogue.products[0])
-    add_status(app, deployment, decisions)
-    add_admin(app, deployment, switches)
+    aside, recent, status = ThreadPoolExecutor(_ASIDE, "aside"), RecentDecisions(), Status(deployment, decisions)
+    parts = [
+        Prices(deployment, decisions, recent, aside),
+        Questions(deployment, decisions, aside),
+        status,
+        Admin(deployment),
+        Pages(deployment, recent, price_list=settings.price_list is not None),
+    ]
     if settings.price_list is not None:
-        add_desk(app, Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    add_form(app, deployment)
-    add_page(app, deployment, recent, price_list=settings.price_list is not None)
-    app.gate = _gate(app, deployment, settings, express)
-    _describe(app, deployment)
+        parts.append(DeskRoutes(Desk(settings.price_list, lambda: deployment.bundle, decisions)))
+    routes = [route for part in parts for route in part.routes()]
+    routes.append(_document(routes, deployment))
+    gate = _gate(routes, deployment, settings)
+    close, app_gate = _observed(gate, deployment, settings.otel)
+    logs = [one for one in {decisions, switches} if one is not None]
+    closing = [*(one.close for one in logs), lambda: aside.shutdown(wait=False, cancel_futures=True), close]
+    app = _Service(lifespan=_lifespan(deployment, Path(bundle_path), settings.watch, closing))
+    app.gate = app_gate
+    app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
+    app.state.reload = lambda by: reload_quietly(deployment, by)
     return app
 
 
-def _gate(app: _Service, deployment: Deployment, settings: ServiceSettings, express: dict[str, Endpoint]) -> ASGIApp:
-    """What requests pass through on their way to the application."""
-    gate = Gate(
-        super(_Service, app).__call__,
+def _gate(routes: list[Route], deployment: Deployment, settings: ServiceSettings) -> Gate:
+    return Gate(
+        routes,
         keys=None if settings.keys is None else KeyRing(settings.keys),
         hosts=settings.hosts,
         limit=RateLimit(settings.rate, settings.burst),
         # With all fields and spaces, a state is longer than the example.
         state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
         metrics=deployment.metrics,
-        express=express,
     )
-    if not settings.otel:
-        return gate
+
+
+def _document(routes: list[Route], deployment: Deployment) -> Route:
+    known: dict[str, bytes] = {}
+
+    async def document(_: Call) -> Response:
+        bundle = deployment.bundle
+        if bundle.digest not in known:
+            known.clear()
+            known[bundle.digest] = await asyncio.to_thread(openapi, routes, bundle)
+        return Response(known[bundle.digest], media_type="application/json")
+
+    return Route("GET", "/openapi.json", document)
+
+
+def _observed(gate: Gate, deployment: Deployment, otel: bool) -> tuple[Callable[[], None], ASGIApp]:
+    """What ends the telemetry, and the gate within it."""
+    if not otel:
+        return lambda: None, gate
     from .telemetry import Telemetry
 
     telemetry = Telemetry(deployment.metrics)
-    app.state.close = telemetry.close
-    return telemetry.around(gate)
-
-
-def _failed(request: Request, _: Exception) -> Response:
-    return failure(request.scope["state"]["request_id"])
-
-
-def _misread(_: Request, error: Any) -> Response:
-    """The framework's own refusal of a query, in one line."""
-    first = error.errors()[0]
-    name, got = first["loc"][1], reprlib.repr(first["input"])
-    return problem(422, f"{name} in the query must be as /docs says; got {got}: {first['msg']}; fix it")
+    return telemetry.close, telemetry.around(gate)
 
 
 def _lifespan(
-    switches: Switches, path: Path, seconds: float | None, decisions: DecisionLog | None, aside: Aside
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What runs beside the service: it watches the bundle's path, if asked to, and closes the log
-    at the end.
+    deployment: Deployment, path: Path, seconds: float | None, closing: list[Callable[[], None]]
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What runs beside the service: it follows the switches, watches the bundle's path, if asked to, and closes
+    the log at the end.
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        beside = [asyncio.create_task(_record_drift(app.state.deployment)), asyncio.create_task(switches.follow())]
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        beside = [asyncio.create_task(deployment.follow())]
         if seconds is not None:
-            beside.append(asyncio.create_task(_watch(app.state.reload, path, seconds)))
+            beside.append(asyncio.create_task(_watch(deployment, path, seconds)))
         yield
         for task in beside:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        switches.close()
-        if decisions is not None:
-            decisions.close()
-        aside.close()
-        await asyncio.to_thread(app.state.close)
+        for close in closing:
+            await asyncio.to_thread(close)
         _log.info("stopped")
 
     return lifespan
 
 
-def reload_quietly(switches: Switches, by: str) -> None:
+def reload_quietly(deployment: Deployment, by: str) -> None:
     """Reload the bundle and log a failure, for callers that cannot handle one."""
     try:
-        switches.renew(by)
-    except (BundleError, LogError) as error:
+        deployment.reload(by)
+    except (BundleError, DeploymentError, LogError) as error:
         _log.error("reload refused", extra={"facts": {"reason": str(error)}})
 
 
-async def _record_drift(deployment: Deployment) -> None:
-    """Keep the drift alarms in the metrics, which another worker may be asked for."""
-    while True:
-        deployment.record_drift()
-        await asyncio.sleep(1)
-
-
-async def _watch(reload: Callable[[str], None], path: Path, seconds: float) -> None:
+async def _watch(deployment: Deployment, path: Path, seconds: float) -> None:
     """Reload the bundle when its signature changes on disk."""
     seen = _stamp(path)
     while True:
         await asyncio.sleep(seconds)
         now = _stamp(path)
         if now is not None and now != seen:
-            await asyncio.to_thread(reload, "--watch")
+            await asyncio.to_thread(reload_quietly, deployment, "--watch")
             seen = now
 
 
@@ -209,25 +196,3 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino
-
-
-def _describe(app: FastAPI, deployment: Deployment) -> None:
-    """Add the schemas of this bundle's states, and the API keys that the gate asks for, to the
-    OpenAPI document.
-    """
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document, bundle = plain(), deployment.bundle
-            document.setdefault("components", {}).setdefault("schemas", {}).update(
-                body_schemas(bundle.catalogue, isinstance(bundle.policy, RecurrentPolicy))
-            )
-            schemes = {"key": {"type": "http", "scheme": "bearer", "description": "`repricer keys add` makes one"}}
-            document["components"]["securitySchemes"] = schemes
-            for path, methods in document["paths"].items():
-                for method in methods.values():
-                    method["security"] = [] if path in OPEN_PATHS else [{"key": []}, {}]
-        return plain()
-
-    app.openapi = openapi

@@ -1,43 +1,55 @@
-"""The active policy, its fallback, the former policy and a shadow, and the switches between them."""
+"""The active policy, its fallback, the former policy and a shadow, as the `switchboard` says."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import logging
+import math
 import os
-import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
-from ..bundle.reading import Bundle, load_bundle
+from ..bundle.reading import Bundle
 from ..bundle.training_range import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
+from ..decision_log.chain import ChainError
+from ..decision_log.log import DecisionLog
+from ..decision_log.transactions import LogError
 from ..documents import field_mistake
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor
-from .answering.slots import Answered, Counted, Draws, Slots, answered
+from .bundles import Bundles
 from .canary.guards import LIMITS
+from .canary.money import confidence_of_loss
 from .canary.trial import Trial
 from .fallback import fallback_policy
 from .metrics import Metrics
 from .settings import ServiceSettings
+from .slots import Answered, Draws, Slots, answered
+from .switchboard import DeploymentError, Positions, Transitions
 
+_SECONDS = 0.5
+"""Between two looks at what other instances have thrown."""
+_MONEY_SECONDS = 300.0
+"""Between two looks at what the markets of a newer bundle earn."""
+_MONEY_DECISIONS = 20_000
+"""The last decisions, at which it looks: reading them takes a few seconds."""
+_TRIES = 5
 _log = logging.getLogger(__name__)
-
-
-class DeploymentError(ValueError):
-    """A switch that cannot be changed now; the message is one line that says why."""
 
 
 class Deployment:
     """The policies of a running service.
 
-    Thread-safe: switches change one at a time, and each answer uses one snapshot.
+    Thread-safe: switches change one at a time, and each answer uses one snapshot. With a log, every transition is
+    recorded before it takes effect, and reaches every instance that uses the log.
 
     Args:
         path: Folder of the bundle, which `reload` reads again.
@@ -47,10 +59,13 @@ class Deployment:
         holdout: Share of markets that the fallback prices.
         killed: Whether to start with the kill switch on.
         seed: Key of the hash that assigns markets to the holdout.
-        metrics: Counters to update; new ones by default.
+        canary: Share of the markets that a newer bundle prices first; 0 for all.
+        log: Where transitions are recorded.
+        decides: Whether the log holds decisions too, by which money is counted.
 
     Raises:
         BundleError: The bundle cannot be trusted.
+        ValueError: The log cannot be replayed.
     """
 
     def __init__(
@@ -63,17 +78,31 @@ class Deployment:
         holdout: float = 0.0,
         killed: bool = False,
         seed: int = 0,
-        metrics: Metrics | None = None,
+        canary: float = 0.0,
+        log: DecisionLog | None = None,
+        decides: bool = True,
     ) -> None:
-        self._path, self._public_key, self._shadow_path = Path(path), public_key, shadow_path
+        self._bundles, self._shadow_path = Bundles(path, public_key, log), shadow_path
         self._fallback, self._draws = fallback, Draws(seed.to_bytes(8, "big"), itertools.count())
-        self.metrics = metrics or Metrics()
-        self._switching = threading.Lock()
-        self.slots = self._slots_of(Predictor(load_bundle(path, public_key=public_key)))
-        self.hold_out(holdout)
-        self.kill(killed)
-        if shadow_path is not None:
-            self.shadow(True)
+        self._share, self._transitions, self._decides = canary, log, decides
+        self.metrics, self._switching = Metrics(), threading.RLock()
+        self._counted, self._complaints = -math.inf, list[str]()
+        _check_share(holdout)
+        loaded = self._bundles.at_path()
+        self.slots = self._fresh(Predictor(loaded))
+        self.positions = Positions(holdout=float(holdout), shadow=shadow_path is not None)
+        self._tail: Any = None
+        self._behind = False  # whether transitions were read that the policies do not follow yet
+        self._read()
+        self.throw(
+            lambda now: now.started(loaded.digest, killed, canary), "start", "a bundle that the log had not seen"
+        )
+        self._put(self.positions, self._slots(self.positions))
+        if self.positions.active != loaded.digest:
+            facts = {"active": self.positions.active, "at_path": loaded.digest}
+            _log.warning(
+                "the bundle at the path is not the active one, as switches were thrown", extra={"facts": facts}
+            )
 
     @property
     def bundle(self) -> Bundle:
@@ -91,25 +120,21 @@ class Deployment:
         wrong.
         """
         slots = self.slots
-        found = answered(slots, self._draws, states)
-        self.judge(slots, found)
-        return found.found
+        return self.judge(slots, answered(slots, self._draws, states)).found
 
-    def judge(self, slots: Slots, found: Answered) -> None:
+    def judge(self, slots: Slots, found: Answered) -> Answered:
         """Count what these policies answered, and let the guards judge a newer bundle by it."""
-        self.count(slots, found.counted)
+        slots.drift.count(found.counted.products, found.counted.outside)
+        self.metrics.counted(found.counted, slots.active.bundle.seen.names)
         if slots.canary is not None and found.tried is not None:
             active, newer = found.tried
             slots.canary.guards.compare(active, newer.answers, newer.outside, slots.drift.alarms)
+        return found
 
-    def count(self, slots: Slots, counted: Counted) -> None:
-        """Count what these policies answered."""
-        slots.drift.count(counted.products, counted.outside)
-        self.metrics.counted(counted, slots.active.bundle.seen.names)
-
-    def draws_of_one(self) -> tuple[bytes, object]:
-        """What assigns the markets of one large request to arms, see `LargeRequest`."""
-        return self._draws.key, next(self._draws.numbers)
+    def draws_of_one(self) -> Draws:
+        """What assigns the markets of one large request to arms."""
+        number = next(self._draws.numbers)
+        return Draws(self._draws.key, (f"{number}.{i}" for i in itertools.count()))
 
     def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:
         """The predictor for this state, the market it observes, and its decision; nothing is
@@ -121,142 +146,118 @@ class Deployment:
     def chosen(self, state: State) -> tuple[Predictor, str]:
         """Who would answer a state of a named market, and its arm; the state may be anything."""
         slots = self.slots
-        if slots.killed:
-            return slots.fallback, FALLBACK
         named = isinstance(state, Mapping) and isinstance(state.get("market"), str)
-        arm, trial = self._draws.arm(slots, state) if named else POLICY, slots.canary
+        arm, trial = self._draws.arm(slots, state) if named else FALLBACK if slots.killed else POLICY, slots.trial
         if arm == CANARY and trial is not None:
             return trial.predictor, CANARY
         return (slots.fallback, FALLBACK) if arm == FALLBACK else (slots.active, POLICY)
 
-    def reload(self) -> bool:
-        """Load the bundle from its path again, verify it and activate it; the former one is kept
-        for `rollback`.
+    def reload(self, by: str = "unnamed", reason: str = "") -> bool:
+        """Let the bundle at the path take over, once it is verified: a share of the markets where one is set, else all.
 
         Returns:
-            Whether it is another bundle than before.
+            Whether it is another bundle than the active one.
 
         Raises:
             BundleError: The bundle cannot be trusted or is older than the active one; nothing
                 changes.
+            DeploymentError: It was taken back.
+            LogError: It cannot be recorded.
         """
         try:
-            bundle = load_bundle(self._path, public_key=self._public_key)
-            with self._switching:
-                return self._take(bundle)
-        except BundleError:
+            bundle = self._bundles.at_path()
+            own = self.bundle.manifest["created"]
+            if not self._share and bundle.digest != self.bundle.digest and bundle.manifest["created"] < own:
+                raise BundleError(
+                    f"{self._bundles.path} must be newer than the active bundle ({own}); got one of "
+                    f"{bundle.manifest['created']}; roll back instead"
+                )
+            thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
+        except (BundleError, DeploymentError):
             self.metrics.reloads.labels("refused").inc()
             raise
+        self.metrics.reloads.labels("same" if not thrown else "tried" if self._share else "swapped").inc()
+        return bool(thrown)
 
-    def _take(self, bundle: Bundle) -> bool:
-        own = self.bundle.manifest
-        if bundle.digest == self.bundle.digest:
-            self.metrics.reloads.labels("same").inc()
-            return False
-        if bundle.manifest["created"] < own["created"]:
-            raise BundleError(
-                f"{self._path} must be newer than the active bundle ({own['created']}); got one of "
-                f"{bundle.manifest['created']}; roll back instead"
-            )
-        self._swap(Predictor(bundle))
-        self.metrics.reloads.labels("swapped").inc()
-        return True
-
-    def try_newer(self, share: float, bundle: Bundle | None = None) -> bool:
-        """Let a newer bundle price a share of the markets.
-
-        Args:
-            share: In (0, 1).
-            bundle: The bundle; the one at the path by default.
-
-        Returns:
-            Whether it is another bundle than the active one; else nothing changes.
-
-        Raises:
-            BundleError: It cannot be trusted, is older, or prices other products.
+    def try_newer(self, share: float, by: str = "unnamed", reason: str = "") -> None:
+        """Let the bundle at the path price a share, in (0, 1), of the markets. Raises BundleError, DeploymentError,
+        LogError.
         """
-        bundle = bundle or load_bundle(self._path, public_key=self._public_key)
-        with self._switching:
-            running = self.slots.canary
-            if bundle.digest == self.bundle.digest:
-                return False
-            if running is not None and running.predictor.bundle.digest == bundle.digest and not running.guards.stopped:
-                self.put(replace(self.slots, canary=replace(running, share=share)))
-            else:
-                self.put(replace(self.slots, canary=Trial.of(bundle, self.bundle, share)))
-        return True
+        bundle = self._bundles.at_path()
+        self.throw(lambda now: now.tried(bundle.digest, share), by, reason)
 
-    def end_trial(self) -> None:
-        """Let the active bundle price all markets again."""
-        self._change(canary=None)
+    def end_trial(self, by: str = "unnamed", reason: str = "") -> None:
+        """Let the active bundle price all markets again. Raises LogError."""
+        self.throw(lambda _: [("canary", None)], by, reason)
 
-    def promote(self) -> None:
-        """Activate the bundle on trial; the present one becomes the former. Raises DeploymentError
-        without one.
-        """
-        with self._switching:
-            canary = self.slots.canary
-            if canary is None:
-                raise DeploymentError("promote needs a canary; got none; start one or reload")
-            self._swap(canary.predictor)
+    def promote(self, by: str = "unnamed", reason: str = "") -> None:
+        """Activate the bundle on trial; the present one becomes the former. Raises DeploymentError, LogError."""
+        canary = self.slots.canary
+        if canary is not None and canary.guards.stopped:
+            raise DeploymentError(f"promote needs a canary that no guard has stopped; got {canary.guards.stopped[1]}")
+        self.throw(lambda now: now.promoted(), by, reason)
 
-    def activate(self, bundle: Bundle) -> None:
-        """Activate another bundle, older or newer, as another instance did."""
-        with self._switching:
-            self._swap(Predictor(bundle))
+    def rollback(self, by: str = "unnamed", reason: str = "") -> None:
+        """Activate the former bundle again; the present one becomes the former. Raises DeploymentError, LogError."""
+        self.throw(lambda now: now.rolled_back(), by, reason)
 
-    def verified(self, files: Mapping[str, bytes]) -> Bundle:
-        """The bundle in these files. Raises BundleError where it cannot be trusted."""
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                (Path(folder) / name).write_bytes(content)
-            return load_bundle(folder, public_key=self._public_key)
-
-    @property
-    def path(self) -> Path:
-        """Folder of the bundle."""
-        return self._path
-
-    def rollback(self) -> None:
-        """Activate the former bundle again; the present one becomes the former. Raises
-        DeploymentError without one.
-        """
-        with self._switching:
-            former = self.slots.former
-            if former is None:
-                raise DeploymentError(
-                    "rollback needs a former bundle; got none since the start; reload a newer one first"
-                )
-            self._swap(former)
-
-    def kill(self, on: bool) -> None:
-        """Turn the kill switch on or off. Raises DeploymentError for anything but True and False."""
+    def kill(self, on: bool, by: str = "unnamed", reason: str = "") -> None:
+        """Turn the kill switch on or off. Raises DeploymentError, LogError."""
         if not isinstance(on, bool):
             raise DeploymentError(f"kill switch must be true or false; got {on!r}; fix it")
-        self._change(killed=on)
+        self.throw(lambda _: [("kill_switch", on)], by, reason)
 
-    def hold_out(self, share: float) -> None:
-        """Set the share of markets, in [0, 1), that the fallback prices. Raises DeploymentError."""
-        problem = field_mistake(ServiceSettings, "holdout", share, "service")
-        if problem is not None:
-            raise DeploymentError(problem)
-        self._change(holdout=float(share))
+    def hold_out(self, share: float, by: str = "unnamed", reason: str = "") -> None:
+        """Set the share of markets, in [0, 1), that the fallback prices. Raises DeploymentError, LogError."""
+        _check_share(share)
+        self.throw(lambda _: [("holdout", float(share))], by, reason)
 
-    def shadow(self, on: bool) -> None:
-        """Turn shadow mode on or off. Raises DeploymentError, BundleError."""
-        predictor = None
-        if on:
-            if self._shadow_path is None:
-                raise DeploymentError("shadow mode needs a second bundle; got none; start the service with one")
-            predictor = Predictor(load_bundle(self._shadow_path, public_key=self._public_key))
-            if set(predictor.bundle.catalogue.products) != set(self.bundle.catalogue.products):
-                raise DeploymentError("the shadow must price the same products; got others; export it for this shop")
-            if isinstance(predictor.policy, RecurrentPolicy):
-                raise DeploymentError(
-                    "the shadow must have no recurrent state, as states carry that of the active policy; got a recurrent "
-                    "policy; compare it by `repricer evaluate`"
-                )
-        self._change(shadow=predictor)
+    def shadow(self, on: bool, by: str = "unnamed", reason: str = "") -> None:
+        """Turn shadow mode on or off. Raises DeploymentError, BundleError, LogError."""
+        if on and self._shadow_path is None:
+            raise DeploymentError("shadow mode needs a second bundle; got none; start the service with one")
+        self.throw(lambda _: [("shadow", on)], by, reason)
+
+    def throw(self, decide: Callable[[Positions], Transitions], by: str, reason: str = "") -> Transitions:
+        """Record transitions, and make them; nothing changes where either fails.
+
+        Args:
+            decide: Gives them for the present positions.
+            by: Who.
+            reason: Why.
+
+        Raises:
+            DeploymentError: They cannot be made now.
+            BundleError: A bundle cannot be trusted.
+            LogError: They cannot be recorded.
+        """
+        with self._switching:
+            for _ in range(_TRIES):
+                thrown = decide(self.positions)
+                positions = self.positions.after(thrown)
+                swaps = any(switch not in ("kill_switch", "holdout") for switch, _ in thrown)
+                slots = self._slots(positions) if swaps else self._switched(positions)
+                if thrown and self._transitions is not None:
+                    files = self._bundles.files(positions) if swaps else {}
+                    tail = self._transitions.record_switches(self._tail, thrown, by, reason, files)
+                    if tail is None:  # another instance was first
+                        self._read()
+                        continue
+                    self._tail = tail
+                self._put(positions, slots)
+                self._behind = self._behind and not swaps
+                for switch, position in thrown:
+                    facts = {"switch": switch, "position": position, "by": by, "reason": reason}
+                    _log.info("thrown", extra={"facts": facts})
+                return thrown
+        raise DeploymentError("switches must be thrown one at a time; got others meanwhile; try again")
+
+    async def follow(self) -> None:
+        """Do as other instances do, until cancelled."""
+        while True:
+            await asyncio.sleep(_SECONDS)
+            self.record_drift()
+            await asyncio.to_thread(self._follow)
 
     def status(self) -> dict[str, Any]:
         """The loaded policies and the position of every switch."""
@@ -280,23 +281,101 @@ class Deployment:
         guards = dict.fromkeys(LIMITS, 0.0) if canary is None else canary.guards.values
         self.metrics.drifted(drift.shares, drift.alarms, guards)
 
-    def _change(self, **switches: Any) -> None:
+    def _follow(self) -> None:
+        complaints = []
+        for step in (self._catch_up, self._guard):
+            try:
+                step()
+            except (LogError, ChainError, BundleError, DeploymentError) as error:
+                complaints.append(str(error))
+        if complaints and complaints != self._complaints:
+            _log.error("switches not followed", extra={"facts": {"reason": "; ".join(complaints)}})
+        self._complaints = complaints
+
+    def _catch_up(self) -> None:
         with self._switching:
-            self.put(replace(self.slots, **switches))
+            if self._read():
+                # The switches at once: a bundle may fail to load.
+                self._put(self.positions, self._switched(self.positions))
+            if self._behind:
+                self._put(self.positions, self._slots(self.positions))
+                self._behind = False
 
-    def _swap(self, active: Predictor) -> None:
-        """Activate a policy; the present one becomes the former."""
-        fresh, former = self._slots_of(active), self.slots.active
-        own = {"active": active, "fallback": fresh.fallback, "drift": fresh.drift}
-        self.put(replace(self.slots, **own, former=former, canary=None))
+    def _guard(self) -> None:
+        """Count the money of a trial from time to time, and end one that a guard has stopped."""
+        canary = self.slots.canary
+        if canary is None:
+            return
+        if self._transitions is not None and self._decides and time.monotonic() > self._counted + _MONEY_SECONDS:
+            self._counted, bundle = time.monotonic(), canary.predictor.bundle
+            sold = self._transitions.sold(first=self._transitions.ends()[0] - _MONEY_DECISIONS)
+            canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle)))
+        if canary.guards.stopped:
+            guard, words = canary.guards.stopped
+            self.end_trial("guard", f"{guard}: {words}")
+            self.metrics.canaries.labels(guard).inc()
 
-    def _slots_of(self, active: Predictor) -> Slots:
+    def _read(self) -> bool:
+        """Read transitions that were not read before. Says whether there are any."""
+        if self._transitions is None:
+            return False
+        thrown, self._tail = self._transitions.transitions(self._tail)
+        self.positions, self._behind = self.positions.after(thrown), self._behind or bool(thrown)
+        return bool(thrown)
+
+    def _switched(self, positions: Positions) -> Slots:
+        """The present policies with other switches."""
+        return replace(self.slots, killed=positions.killed, holdout=positions.holdout)
+
+    def _slots(self, positions: Positions) -> Slots:
+        """The policies for these positions. Raises BundleError, DeploymentError."""
+        slots, canary, former = self.slots, None, None
+        if positions.active != self.bundle.digest:
+            slots = self._fresh(Predictor(self._bundles.get(positions.active)))
+        active = slots.active.bundle
+        if positions.former is not None:
+            with contextlib.suppress(BundleError):  # a rollback says why
+                former = Predictor(self._bundles.get(positions.former))
+        if positions.trial is not None:
+            digest, share = positions.trial
+            canary = self.slots.trial_of(digest, share) or Trial.of(self._bundles.get(digest), active, share)
+        shadow = self.slots.shadow if positions.shadow else None
+        if positions.shadow and shadow is None and self._shadow_path is not None:
+            shadow = _shadow_of(self._bundles.load(self._shadow_path), active)
+        own = {"killed": positions.killed, "holdout": positions.holdout}
+        return replace(slots, former=former, canary=canary, shadow=shadow, **own)
+
+    def _fresh(self, active: Predictor) -> Slots:
         bundle = active.bundle
         return Slots(active, Predictor(bundle, fallback_policy(self._fallback, bundle)), DriftAlarm(bundle.seen.names))
 
-    def put(self, slots: Slots) -> None:
+    def _put(self, positions: Positions, slots: Slots) -> None:
         """Replace all policies and switches at once."""
-        self.slots = slots
+        self.positions, self.slots = positions, slots
+        self._bundles.keep({positions.active, positions.former, positions.trial and positions.trial.bundle})
         share = 0.0 if slots.canary is None else slots.canary.share
         self.metrics.switched(slots.killed, slots.holdout, share, slots.active.bundle)
-        _log.info("switched", extra={"facts": self.status()})
+
+
+def _check_share(share: float) -> None:
+    problem = field_mistake(ServiceSettings, "holdout", share, "service")
+    if problem is not None:
+        raise DeploymentError(problem)
+
+
+def _shadow_of(bundle: Bundle, active: Bundle) -> Predictor:
+    if set(bundle.catalogue.products) != set(active.catalogue.products):
+        raise DeploymentError("the shadow must price the same products; got others; export it for this shop")
+    if isinstance(bundle.policy, RecurrentPolicy):
+        raise DeploymentError(
+            "the shadow must have no recurrent state, as states carry that of the active policy; got a recurrent "
+            "policy; compare it by `repricer evaluate`"
+        )
+    return Predictor(bundle)
+
+
+def _costs(bundle: Bundle) -> dict[str, float]:
+    """Unit costs by product where the bundle's objective is profit, currency per unit."""
+    if bundle.manifest["objective"] != "profit":
+        return {}
+    return dict(zip(bundle.catalogue.products, bundle.catalogue.unit_cost.tolist(), strict=True))

@@ -15,7 +15,7 @@ from ..decision_log.log import DecisionLog
 from ..price_list.approval import LiveList, check_decisions, decided_rows, make_live
 from ..price_list.files import read_list, write_list
 from ..price_list.rows import ListError, PriceRow, rows_of
-from .schemas import ListDecision
+from .bodies import ListDecision
 
 LIVE = "live.csv"
 

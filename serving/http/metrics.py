@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from ..bundle.reading import Bundle
-from .answering.slots import Counted
+from .slots import Counted
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
-class _Processes:
-    """`process_*` of every worker, by its number; their process ids lie beside their metrics."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
-
-    def collect(self) -> Iterator[Metric]:
-        found: dict[str, Metric] = {}
-        for path in sorted(self._folder.glob("*.pid")):
-            own = ProcessCollector(pid=path.read_text, registry=None)
-            for family in own.collect():
-                labelled = [sample._replace(labels={"worker": path.stem}) for sample in family.samples]
-                known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-                known.samples.extend(labelled)
-        yield from found.values()
-
-
 class Metrics:
-    """The metrics of one service, in a registry of its own, so that several can run in one process;
-    workers of one service share theirs.
-    """
+    """The metrics of one service, in a registry of its own, so that several can run in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry}
-        # Of workers, whose positions agree but for an instant, the highest.
-        gauge: dict[str, Any] = own | {"multiprocess_mode": "max"}
         self._requests = Counter("repricer_requests", "Requests answered", ["route", "status"], **own)
         self._seconds = Histogram(
             "repricer_request_duration_seconds", "Time to answer", ["route"], buckets=_SECONDS, **own
@@ -61,25 +36,21 @@ class Metrics:
             "repricer_outside_training_range", "Products outside the training range", ["feature"], **own
         )
         self._drift = Gauge(
-            "repricer_drift_alarm", "1 while too many products lie outside the training range", ["feature"], **gauge
+            "repricer_drift_alarm", "1 while too many products lie outside the training range", ["feature"], **own
         )
         self._shadow_failures = Counter("repricer_shadow_failures", "States that the shadow could not price", **own)
         self._shadow_prices = Counter(
             "repricer_shadow_prices", "Prices of the shadow, by whether they equal those returned", ["same"], **own
         )
         self.reloads = Counter("repricer_reloads", "Reloads of the bundle", ["result"], **own)
-        self._killed = Gauge("repricer_kill_switch", "1 while the fallback prices all markets", **gauge)
-        self._holdout = Gauge("repricer_holdout_ratio", "Share of markets on the fallback", **gauge)
-        self._canary = Gauge("repricer_canary_ratio", "Share of markets on a newer bundle", **gauge)
-        self._guards = Gauge("repricer_canary_guard", "Value of a guard of the newer bundle", ["guard"], **gauge)
+        self._killed = Gauge("repricer_kill_switch", "1 while the fallback prices all markets", **own)
+        self._holdout = Gauge("repricer_holdout_ratio", "Share of markets on the fallback", **own)
+        self._canary = Gauge("repricer_canary_ratio", "Share of markets on a newer bundle", **own)
+        self._guards = Gauge("repricer_canary_guard", "Value of a guard of the newer bundle", ["guard"], **own)
         self.canaries = Counter("repricer_canaries_ended", "Newer bundles taken back, by guard", ["guard"], **own)
-        self._bundle = Gauge(
-            "repricer_bundle_info", "1 for the active bundle", ["bundle", "policy", "scenario"], **gauge
-        )
-        self._created = Gauge(
-            "repricer_bundle_created_timestamp_seconds", "When the active bundle was exported", **gauge
-        )
-        build = Gauge("repricer_build_info", "1 for the version that runs", ["version", "python"], **gauge)
+        self._bundle = Gauge("repricer_bundle_info", "1 for the active bundle", ["bundle", "policy", "scenario"], **own)
+        self._created = Gauge("repricer_bundle_created_timestamp_seconds", "When the active bundle was exported", **own)
+        build = Gauge("repricer_build_info", "1 for the version that runs", ["version", "python"], **own)
         build.labels(version("repricer"), platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)
         self._active, self._features = ("", "", ""), set[str]()
@@ -140,11 +111,5 @@ class Metrics:
             self._drift.labels(feature).set(feature in on)
 
     def text(self) -> bytes:
-        """The metrics in Prometheus' text format, those of all workers where there are several."""
-        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-        if folder is None:
-            return generate_latest(self.registry)
-        shared: Any = CollectorRegistry()
-        MultiProcessCollector(shared, folder)
-        shared.register(_Processes(folder))
-        return generate_latest(shared)
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

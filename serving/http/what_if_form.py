@@ -1,20 +1,11 @@
-"""The form on the manager's page in which prices of several products are tried together: its route and its script.
-
-Needs the `serve` extra; written for Starlette alone.
-"""
+"""Prices of several products tried together, for the form on the manager's page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
-from anyio import to_thread
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 
 from ...pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
 from ..decision import preview
@@ -22,40 +13,11 @@ from ..explanation.sales_distribution import sales_range
 from ..explanation.what_if import NoResponseError, expected, product_index, stock_on_sale
 from ..market_state import State, StateError
 from ..predictor import Predictor
-from .deployment import Deployment
-from .middleware import problem
-from .schemas import BodyError, json_body
 
 _NOTE = (
     "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. `repricer what-if` "
     "has 90% intervals, and all weeks."
 )
-PATH, SCRIPT = "/v1/try-prices", "what_if_form.js"
-
-
-def add_form(app: Starlette, deployment: Deployment) -> None:
-    """Add `POST /v1/try-prices`, and the script that puts the form on the page."""
-    content = (Path(__file__).parent / "page" / SCRIPT).read_bytes()
-
-    async def script(_: Request) -> Response:
-        return Response(content, media_type="text/javascript", headers={"X-Content-Type-Options": "nosniff"})
-
-    async def answer(request: Request) -> Response:
-        try:
-            body = await json_body(request)
-            if not isinstance(body, dict) or set(body) != {"state", "prices"}:
-                return problem(422, "request must be an object with state, prices; got something else; see the docs")
-            found = await to_thread.run_sync(
-                tried_prices, *deployment.chosen(body["state"]), body["state"], body["prices"]
-            )
-        except (BodyError, StateError) as error:
-            return problem(422, str(error))
-        except NoResponseError as error:
-            return problem(409, str(error))
-        return Response(orjson.dumps(found), media_type="application/json")
-
-    app.add_route(PATH, answer, methods=["POST"], include_in_schema=False)
-    app.add_route(f"/page/{SCRIPT}", script, include_in_schema=False)
 
 
 def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from . import (  # noqa: F401  they register their checks
     agents_algorithms,
     agents_killed,
     agents_markets,
+    agents_unseen,
     alerts,
     competition,
     container,

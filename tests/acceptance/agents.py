@@ -32,8 +32,8 @@ STEPS = {
     "stationary-logit": 300_000,
     "low-before-high": 300_000,
     "regimes": 300_000,
-    "three-stocks": 600_000,
-    "undercutter": 1_600_000,
+    "three-stocks": 300_000,
+    "undercutter": 300_000,
     "price-and-order": 300_000,
     "scarce": 200_000,
 }

@@ -52,8 +52,7 @@ class Found:
 class _Instance:
     def __init__(self, name: str, log: str) -> None:
         self.name, self.port = name, free_port()
-        # One of them has workers.
-        options = ("--log", log, "--drain", "1.5", "--log-level", "error", "--workers", str(1 + (name == _NAMES[2])))
+        options = ("--log", log, "--drain", "1.5", "--log-level", "error")
         self._command = serve_command(sys.executable, bundle_path(), self.port, *options)
 
     def start(self) -> None:

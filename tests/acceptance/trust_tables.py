@@ -33,7 +33,7 @@ from .checks import check
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 _MARK, _MAIL, _CUSTOMERS, _WEEKS = "loyalty-card-", "@mail.example", 240, 45
 _PRICES = {"a": 4.0, "b": 5.0, "c": 4.5, "d": 3.0, "e": 3.5, "f": 3.2}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 import repricer
@@ -108,3 +109,25 @@ def test_what_is_no_policy_is_refused_in_one_line(tmp_path):
         policy_from(torch.nn.Linear(7, 3), NAME)
     with pytest.raises(ValueError, match="agent must return 3 numbers a row; got shape"):
         policy_from(torch.nn.Linear(LearnerView(Market(NAME)).observation_space.shape[0], 2), NAME)
+
+
+@pytest.mark.parametrize("wrapped", ["gymnasium", "sb3", "vector"])
+def test_a_wrapper_that_keeps_the_space_but_changes_actions_is_refused(wrapped):
+    def negated(env):
+        return gymnasium.wrappers.TransformAction(env, lambda action: -action, env.action_space)
+
+    if wrapped == "vector":
+        env = gymnasium.make_vec("repricer/StationaryLogit-v0", num_envs=2)
+        env = gymnasium.wrappers.vector.TransformAction(env, lambda action: -action)
+    else:
+        env = negated(gymnasium.make("repricer/StationaryLogit-v0"))
+    agent = (
+        (lambda rows: 0 * rows[:, :1]) if wrapped != "sb3" else PPO("MlpPolicy", env, n_steps=8, batch_size=8, **SMALL)
+    )
+    with pytest.raises(ValueError, match="env may have no wrappers that change actions or observations; got Transform"):
+        policy_from(agent, None if wrapped == "sb3" else env)
+
+
+def test_a_wrapper_that_only_looks_on_is_none_of_a_runs_business():
+    env = gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.make("repricer/StationaryLogit-v0"))
+    assert policy_from(lambda rows: 0 * rows[:, :1], env).policy is not None

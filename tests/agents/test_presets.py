@@ -1,11 +1,18 @@
 """Which blocks of a preset hold for a market."""
 
+from dataclasses import replace
+
 import pytest
 import repricer
 from repricer import load_scenario
+from repricer.agents import best_fixed
+from repricer.agents.algorithms import ALGORITHMS
+from repricer.agents.base_price import base_of
+from repricer.agents.run import learner_view_of
 from repricer.agents.settings import settings_for
-from repricer.envs import rollout
+from repricer.envs import Market, rollout
 from repricer.optimum import solve
+from repricer.scenarios import registered
 
 
 @pytest.mark.parametrize("algo", ["ppo", "sac", "tqc"])
@@ -41,3 +48,41 @@ def test_segment_prices_are_learned_in_few_steps():
     assert optimum is not None
     reached = rollout(spec, run.policy, episodes=500, seed=1, expected=True).objective.mean()
     assert reached > 0.97 * optimum.value  # 69% with a discount factor of 1
+
+
+@pytest.mark.parametrize("name", [name for name in registered() if not name.startswith("bench-100")])
+def test_a_market_is_learned_in_the_same_way_under_another_name(name):
+    spec = load_scenario(name)
+    other = replace(spec, name="x")
+    for algo, each in ALGORITHMS.items():
+        if each.decides == "discrete" and (len(spec.products.names) > 1 or spec.stock.replenishment == "action"):
+            continue
+        own, renamed = (settings_for(market, algo, options=each.options) for market in (spec, other))
+        assert own == renamed
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_allowed_price_is_within_reach(algo):
+    spec = load_scenario("low-before-high")
+    settings = settings_for(spec, algo, {"actions": "continuous"}, ALGORITHMS[algo].options)
+    layout = learner_view_of(Market(spec), settings, *base_of(spec, settings.base_price)).layout
+    base = float(best_fixed(spec).price[0])
+    assert layout.low_multiplier * base == pytest.approx(2)
+    assert layout.high_multiplier * base == pytest.approx(60)
+
+
+def test_the_block_of_a_scenario_in_an_earlier_file_still_holds(tmp_path):
+    (tmp_path / "own.toml").write_text("[scarce]\nlearning_rate = 0.5\n")
+    with pytest.warns(UserWarning, match="rename the block scarce to default"):
+        settings = settings_for(load_scenario("scarce"), "ppo", preset=tmp_path / "own.toml")
+    assert settings.learning_rate == 0.5
+
+
+def test_a_rule_to_learn_around_is_found_by_search():
+    duopoly = load_scenario("undercutter")
+    # The optimum: 66 against prices up to 35 or above 66, else one less.
+    assert settings_for(duopoly, "ppo").base_price == "two-bound:35:66:1"
+    # Against a fixed price of 20, nothing reacts: one less than it is as good as any rule.
+    steady = duopoly.with_changes(competitors={"rule": ("match",), "floor": 20, "ceiling": 20.0})
+    fixed = settings_for(steady, "ppo")
+    assert (fixed.base_price, fixed.levels_around) == ("best-fixed", "base-price")

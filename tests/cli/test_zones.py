@@ -41,6 +41,44 @@ def test_zones_have_prices_of_their_own_and_share_the_response(folder):
     assert {row["stores"] for report in reports for row in report["category_response"]} == {2}
 
 
+def test_the_same_call_fits_what_is_missing_and_shows_one_row_a_zone(folder):
+    how = ["--by", "zone", "--forecaster", "moving-average", "--draws", "8", "--weeks", "3"]
+    asked = ["fit", str(folder / "tables"), "--out", str(folder / "market"), *how]
+    before = (folder / "market" / "zone-1" / "fit.json").stat().st_mtime_ns
+    (folder / "market" / "zone-2" / "fit.json").unlink()
+    (folder / "market" / "zone-2" / "part.json").unlink()
+    again = CliRunner().invoke(main, asked)
+    assert again.exit_code == 0, again.output
+    assert (folder / "market" / "zone-1" / "fit.json").stat().st_mtime_ns == before
+    assert (folder / "market" / "zone-2" / "fit.json").is_file()
+    assert "market-zone-1: fitted before" in again.stderr
+    assert "zone-2: 2 of 2 zones, 3 stores" in again.stderr
+    (row,) = (line for line in again.stdout.splitlines() if "zone-2" in line)
+    assert row.split("│")[2].strip() == "3"  # stores
+    assert len(again.stdout.splitlines()) < 30
+    assert len(CliRunner().invoke(main, [*asked, "--verbose"]).stdout.splitlines()) > 60
+
+
+def test_all_zones_are_trained_compared_and_listed_in_one_call_each(folder):
+    market, runs = str(folder / "market"), str(folder / "runs")
+    train = ["train", market, "--steps", "500", "--set", "validation_episodes=64", "--out", runs]
+    done = CliRunner().invoke(main, train)
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in sorted((folder / "runs").iterdir())] == ["zone-1", "zone-2"]
+    assert [line for line in done.stdout.splitlines() if line.startswith("│ zone-")]
+    trained = [(folder / "runs" / zone / "run.json").read_bytes() for zone in ("zone-1", "zone-2")]
+    assert CliRunner().invoke(main, train).exit_code == 0  # finished runs are kept
+    assert trained == [(folder / "runs" / zone / "run.json").read_bytes() for zone in ("zone-1", "zone-2")]
+    asked = ["evaluate", market, "--policy", runs, "--episodes", "8", "--draws", "4", "--json"]
+    compared = json.loads(CliRunner().invoke(main, asked).stdout)["zones"]
+    policies = {zone: [row["policy"] for row in found["policies"]] for zone, found in compared.items()}
+    assert f"{runs}/zone-2" in policies["zone-2"]
+    listed = CliRunner().invoke(
+        main, ["prices", market, "--policy", runs, "--out", str(folder / "p.csv"), "--draws", "4"]
+    )
+    assert listed.exit_code == 0, listed.output
+
+
 def _order(market) -> list[int]:
     return [int(name[1:]) for name in market.products.ids]
 

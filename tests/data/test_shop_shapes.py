@@ -1,5 +1,6 @@
 """Shops of other shapes get a sensible answer, or one line that says what is lacking."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import (
@@ -17,8 +18,13 @@ from .shop_shapes import baskets, chain
 
 def test_stores_with_prices_of_their_own_are_refused_by_that_cause():
     tables = chain()
-    with pytest.raises(DataError, match="stores have prices of their own: fit them by zone"):
+    with pytest.raises(DataError, match="the 83 stores have prices of their own: fit them by zone"):
         choose_products(tables)
+    # Some products whose prices agree over all stores are no reason to price these alone.
+    same = tables.sales["product"] == "p0"
+    some = tables.sales.assign(regular_price=tables.sales["regular_price"].mask(same, 3.0))
+    with pytest.raises(DataError, match="the 83 stores have prices of their own: fit them by zone"):
+        choose_products(Tables(some, tables.products))
     one = Tables(tables.sales[tables.sales["store"] == "s7"], tables.products)
     assert len(choose_products(one)) == 4
 
@@ -47,3 +53,12 @@ def test_receipts_with_line_totals_come_in_by_the_guessed_mapping(write, key):
     assert tables.sales["price_paid"].between(0.5, 9.01).all()
     assert not any("price of one" in note for note in report.notes)
     assert tables.sales["product"].nunique() > 500
+
+
+def test_weighed_goods_of_several_stores_are_no_price_zones():
+    tables = chain(stores=5, zones=0.0)
+    rng = np.random.default_rng(0)
+    weighed = tables.sales["product"].isin(["p0", "p1", "p2"])
+    price = tables.sales["regular_price"] * rng.uniform(0.5, 1.5, len(tables.sales))
+    odd = tables.sales.assign(regular_price=tables.sales["regular_price"].mask(weighed, price))
+    assert choose_products(Tables(odd, tables.products))["product"].tolist() == ["p3"]

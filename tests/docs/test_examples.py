@@ -153,6 +153,7 @@ LINKED = [
     "docs/extending.md",
     "docs/fitted_market.md",
     "docs/notation.md",
+    "docs/operating.md",
     "docs/serving.md",
 ]
 

@@ -40,3 +40,11 @@ def test_a_chain_of_83_stores_with_one_price_and_closed_weeks_of_their_own():
     assert len(spec.products.names) == 4
     assert report["not_priced"] == {}
     assert category_elasticities(report) == pytest.approx(ELASTICITY, abs=0.6)
+
+
+def test_a_product_alone_in_its_category_and_in_its_shop():
+    """Its customers choose between it and leaving."""
+    tables = chain(stores=2, zones=0.0, products=1, weeks=60)
+    spec, report, _ = fitted(tables, 1)
+    assert spec.products.names == ("p0",)
+    assert category_elasticities(report) == pytest.approx(ELASTICITY, abs=1.2)

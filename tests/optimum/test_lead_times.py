@@ -41,7 +41,7 @@ def test_the_last_period_orders_nothing(make):
 @pytest.mark.parametrize(
     "stock",
     [
-        {"lead_time_periods": 3},
+        {"lead_time_periods": 4},
         {"lead_time_periods": 2, "delay_probability": 0.1},
         {**ONE, "spoilage": 0.1},
         {**ONE, "replenishment": "order-up-to"},

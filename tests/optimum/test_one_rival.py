@@ -19,8 +19,9 @@ def test_reference_value_and_the_policy_that_earns_it(undercutter):
 def test_the_optimum_is_two_bound(undercutter):
     """At most 35: back to 66; above: undercut by 1. Above 65, where play from 20 never comes, it undercuts to 64."""
     policy = solve(undercutter).policy
-    assert policy.rival.tolist() == list(range(1, 100))
-    answers = dict(zip(policy.rival, policy.table[0], strict=True))
+    (tables,) = policy.products
+    assert tables.links.rival.tolist() == list(range(1, 100))
+    answers = dict(zip(tables.links.rival, tables.price[0, 0, :, 0, 0], strict=True))
     assert all(answers[b] == 66 for b in range(1, 36))
     assert all(answers[b] == b - 1 for b in range(36, 66))
     assert all(answers[b] == 64 for b in range(66, 100))
@@ -92,13 +93,12 @@ def test_equal_prices_tie_in_cents_too(make, rule):
 def test_a_season_counts_its_periods(make):
     season = make("undercutter", market={"ending": "terminated", "horizon_periods": 40})
     optimum = solve(season)
-    assert optimum.policy.table.shape[0] == 40
+    assert optimum.policy.products[0].price.shape[0] == 40
     assert exact_value(season, optimum.policy) == pytest.approx(optimum.value, rel=1e-9)
     assert optimum.value > exact_value(season, competitor("two-bound:35:66:1"))
 
 
-@pytest.mark.parametrize("rivals", [{"rule": "learning:1"}, {"answers_within_period": False}])
-def test_rivals_with_a_memory_or_a_delay_have_no_solver(make, rivals):
-    spec = make("undercutter", competitors=rivals)
+def test_rivals_with_a_memory_have_no_solver(make):
+    spec = make("undercutter", competitors={"rule": "learning:1"})
     assert solve(spec) is None
     assert exact_value(spec, FixedPrice(19.0)) is None

@@ -23,6 +23,11 @@ def test_reference_values_and_the_policy_that_earns_them(make, name, value):
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-7)
 
 
+def prices(optimum):
+    """(T, Z, S + 1) prices by period, regime and units on hand."""
+    return optimum.policy.products[0].price[:, :, 0, :, 0]
+
+
 def test_the_optimum_scales_with_the_unit_of_money(make):
     """A screw at cents is priced as finely as a machine at hundreds."""
     dear, cheap = (
@@ -92,7 +97,7 @@ def test_unsold_units_bring_their_salvage_value(make):
     spec = make("scarce", arrivals={"rate": 0.0}, stock={"salvage_value": 0.25}, market={"discount_factor": 0.9})
     assert solve(spec).value == pytest.approx(20 * 0.25 * 0.9**49)
     dear = make("scarce", stock={"salvage_value": 100.0})
-    assert solve(dear).policy.table[:, 0, 1:].min() == pytest.approx(5.0)
+    assert prices(solve(dear))[:, 0, 1:].min() == pytest.approx(5.0)
 
 
 def test_a_season_as_long_as_the_episode_is_the_episode(make):
@@ -105,7 +110,7 @@ def test_a_market_that_goes_on_is_the_limit_of_long_seasons(make):
     endless = make("scarce", market={"ending": "truncated", "discount_factor": 0.8})
     optimum = solve(endless)
     assert optimum.method == "value iteration"
-    assert len(optimum.policy.table) == 1
+    assert len(prices(optimum)) == 1
     assert exact_value(endless, optimum.policy) == pytest.approx(optimum.value, rel=1e-7)
     season = make("scarce", market={"horizon_periods": 100, "discount_factor": 0.8})
     assert solve(season).value == pytest.approx(optimum.value, rel=1e-8)
@@ -122,13 +127,13 @@ def test_at_most_one_customer_a_period_sells_at_most_one_unit(make):
     )
     optimum, last = solve(single), np.exp(-1)
     assert optimum.value == pytest.approx(last + np.exp(-1 - last), rel=1e-5)
-    assert optimum.policy.table[:, 0, 1] == pytest.approx([1 + last, 1], abs=0.0013)
+    assert prices(optimum)[:, 0, 1] == pytest.approx([1 + last, 1], abs=0.0013)
     assert exact_value(single, optimum.policy) == pytest.approx(optimum.value, rel=1e-7)
 
 
 def test_ticks_are_the_prices(make):
     spec = make("scarce", prices={"tick": 0.5, "floor": 0.3})
-    table = solve(spec).policy.table
+    table = prices(solve(spec))
     assert set(np.unique(table)) <= set(np.arange(0.5, 5.1, 0.5))
     assert exact_value(spec, solve(spec).policy) == pytest.approx(solve(spec).value, rel=1e-7)
 
@@ -156,7 +161,7 @@ def test_the_closed_form(make, x, n, value, price, bound, fixed, share):
         prices={"floor": 0.5, "ceiling": 5, "tick": 0.001},
     )
     best = solve(spec)
-    assert best.policy.table[0, 0, n] == pytest.approx(fixed, abs=1.1e-3)
+    assert prices(best)[0, 0, n] == pytest.approx(fixed, abs=1.1e-3)
     assert best.value / form.value == pytest.approx(share, abs=6e-5)
 
 

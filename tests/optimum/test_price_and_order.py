@@ -27,11 +27,13 @@ def test_the_best_fixed_price_and_base_stock(make, rule):
 def test_order_up_to_a_level_and_price_down_in_stock(make):
     """Federgruen and Heching (1999): a base-stock list-price policy; here the cap of 8 binds below 0 or so."""
     policy = solve(make("price-and-order")).policy
-    units = policy.least + np.arange(policy.order.shape[1])
+    (tables,) = policy.products
+    order = tables.at_once[:, 0, 0, :, 0]
+    units = tables.least + np.arange(order.shape[1])
     near = (units >= -10) & (units <= 15)
-    level = (units + policy.order[0])[near]
-    assert set(level[policy.order[0][near] % 8 > 0]) == {level[policy.order[0][near] > 0].max()}
-    assert (np.diff(policy.price[0][near]) <= 0).all()
+    level = (units + order[0])[near]
+    assert set(level[order[0][near] % 8 > 0]) == {level[order[0][near] > 0].max()}
+    assert (np.diff(tables.price[0, 0, 0, :, 0][near]) <= 0).all()
 
 
 def test_the_last_period_is_a_newsvendor(make):
@@ -46,7 +48,8 @@ def test_the_last_period_is_a_newsvendor(make):
     d = np.arange(60)
     money = poisson.pmf(d, 8) @ (6 * np.minimum(d, level) + 0.5 * np.maximum(level - d, 0)) - 2 * level
     optimum = solve(spec)
-    assert optimum.policy.order[0, 0 - optimum.policy.least] == level
+    (tables,) = optimum.policy.products
+    assert tables.at_once[0, 0, 0, 0 - tables.least, 0] == level
     assert optimum.value == pytest.approx(money, rel=1e-9)
     assert optimum.method == "backward induction"
 
@@ -86,8 +89,9 @@ def test_a_calendar_and_salvage(make):
     optimum = solve(spec)
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-9)
     # Stock is built up before the rush.
-    start = -optimum.policy.least
-    assert optimum.policy.order[1, start] > optimum.policy.order[4, start]
+    (tables,) = optimum.policy.products
+    orders = tables.at_once[:, 0, 0, -tables.least, 0]
+    assert orders[1] > orders[4]
 
 
 @pytest.mark.parametrize("stock", [{"lead_time_periods": 3}, {"replenishment": "order-up-to"}, {"spoilage": 0.1}])

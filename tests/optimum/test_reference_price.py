@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from repricer.optimum import exact_value, reference_price, solve, upper_bound
+from repricer.optimum import dynamic_program, exact_value, solve, upper_bound
 from repricer.pricing import FixedPrice
 
 
@@ -29,7 +29,7 @@ def test_the_myopic_price(make, rule):
 def test_interpolation_agrees_with_the_quadratic(make):
     for market in ({}, {"ending": "terminated", "horizon_periods": 20, "discount_factor": 1.0}):
         spec = make("remembered", market=market)
-        exact, searched = solve(spec), reference_price._interpolated(spec)
+        exact, searched = solve(spec), dynamic_program.solve(spec)
         assert exact.method == "Riccati recursion"
         assert exact_value(spec, exact.policy) == pytest.approx(exact.value, rel=1e-9)
         assert searched.value == pytest.approx(exact.value, rel=1e-5)
@@ -99,12 +99,12 @@ def test_a_calendar(make):
     optimum = solve(spec)
     assert optimum.method == "Riccati recursion"
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-9)
-    assert reference_price._interpolated(spec).value == pytest.approx(optimum.value, rel=1e-5)
+    assert dynamic_program.solve(spec).value == pytest.approx(optimum.value, rel=1e-5)
 
 
 def test_the_ladder_is_kept(make):
     spec = make("remembered", prices={"price_ladder": {"start": 5, "stop": 20, "step": 0.5}})
     optimum = solve(spec)
-    assert set(np.unique(optimum.policy.table)) <= set(spec.prices.price_ladder.steps)
+    assert set(np.unique(optimum.policy.products[0].price)) <= set(spec.prices.price_ladder.steps)
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-5)
     assert 0.99 * 8083.385 < optimum.value < 8083.385

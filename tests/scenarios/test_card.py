@@ -65,9 +65,9 @@ def test_a_description_says_what_the_spec_says():
 
 def test_a_spec_prints_as_its_card():
     spec = load_scenario("grocery")
-    assert repr(spec) == "<MarketSpec grocery, version 1: 12 products, 3 segments, 52 weeks>"
+    assert repr(spec) == "<MarketSpec grocery, version 2: 12 products, 3 segments, 52 weeks>"
     text = str(spec)
-    assert text.startswith(f"grocery, version 1\n{spec.summary}\n\nmarket            52 weeks")
+    assert text.startswith(f"grocery, version 2\n{spec.summary}\n\nmarket            52 weeks")
     assert run("grocery").startswith(text[: text.index("market ")])
     assert max(map(len, text.splitlines()[2:])) <= 100
     words = " ".join(text.split())

@@ -128,3 +128,13 @@ def test_a_folder_without_a_scenario_is_called_one(tmp_path):
         (tmp_path / name / "scenario.toml").touch()
     with pytest.raises(ScenarioError, match=r"without one; name one of those in it: \S+a, \S+b$"):
         load_scenario(tmp_path)
+
+
+def test_a_ladder_is_changed_as_a_list_or_a_range():
+    spec = load_scenario("stationary-logit")
+    listed = spec.with_changes(prices={"price_ladder": [5.0, 6.0, 8.0]})
+    assert listed.guardrails.allowed_prices().tolist() == [5.0, 6.0, 8.0]
+    ranged = spec.with_changes(prices={"price_ladder": {"start": 5, "stop": 8, "step": 1}})
+    assert ranged.guardrails.allowed_prices().tolist() == [5.0, 6.0, 7.0, 8.0]
+    with pytest.raises(ValueError, match="price_ladder must rise strictly"):
+        spec.with_changes(prices={"price_ladder": [5.0, 4.0]})

@@ -26,7 +26,7 @@ from .conftest import make_run
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 HOLDOUT = 0.5
 MARKETS = 120

@@ -32,8 +32,8 @@ def expected_units(spec: MarketSpec, period: int | NDArray[np.int64], price: Arr
         spec: The scenario.
         period: Number of the period, or (B,) numbers.
         price: (B, N) or (N,) list prices, currency per unit.
-        **given: `reference`, `discount`, `shown`, `promoted`, `regime`, `rival_price` and
-            `in_stock`, as for `choice_at`.
+        **given: `reference`, `discount`, `shown`, `promoted`, `regime`, `rival_price`,
+            `in_stock` and `lost`, as for `choice_at`.
 
     Returns:
         (B, K, N) float64, units per period.
@@ -92,6 +92,7 @@ def choice_at(
     regime: int | NDArray[np.int64] = 0,
     rival_price: ArrayLike | None = None,
     in_stock: ArrayLike | None = None,
+    lost: bool = False,
 ) -> Choice:
     """The `Choice` of customers with ample stock at B rows of prices, float64; B is its last axis.
 
@@ -108,6 +109,7 @@ def choice_at(
         regime: Number of the regime, or (B,) numbers.
         rival_price: (R,) or (B, R); the rivals' initial prices by default.
         in_stock: (N,) or (B, N), 0 for sold-out products.
+        lost: Whether the customers whom a sold-out product loses count as demand for it.
     """
     prices = np.atleast_2d(np.asarray(price, dtype=np.float64))
     rows, (segments, rivals, categories) = len(prices), (spec.sizes[letter] for letter in "KRC")
@@ -128,7 +130,7 @@ def choice_at(
         waiting=np.zeros((waits, rows)),
         scale=np.float64(1.0),
     )
-    choice, called = mean_demand(_parameters(spec), situation), family_callback(spec)
+    choice, called = mean_demand(_parameters(spec), situation, lost), family_callback(spec)
     if called is not None:
         called.check()
     return choice

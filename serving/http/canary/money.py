@@ -24,8 +24,9 @@ def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Ma
         costs: Unit costs by product that count, currency per unit; none where revenue counts.
 
     Returns:
-        One-sided, by Welch's test of the changes in the logarithm of the money per decision; 0
-        while fewer than ten markets of each arm are known before and after.
+        One-sided, by Welch's test of the changes of the money per decision, each over the mean of what it was and
+        is, which is like a change of the logarithm and also counts what earns nothing, or less; 0 while fewer
+        than ten markets of each arm are known before and after.
     """
     earned: dict[str, float] = defaultdict(float)
     made: dict[str, tuple[str, str, bool]] = {}
@@ -42,9 +43,9 @@ def confidence_of_loss(rows: Iterable[Mapping[str, Any]], digest: str, costs: Ma
         sums[market, arm, during].append(earned[request])
     changes: dict[str, list[float]] = {CANARY: [], POLICY: []}
     for (market, arm, during), money in sums.items():
-        before, after = sums.get((market, POLICY, False)), statistics.fmean(money)
-        if during and before is not None and statistics.fmean(before) > 0 and after > 0:
-            changes[arm].append(math.log(after / statistics.fmean(before)))
+        before, after = statistics.fmean(sums.get((market, POLICY, False), [0.0])), statistics.fmean(money)
+        if during and before > 0:
+            changes[arm].append(2 * (after - before) / (abs(after) + before))
     if min(map(len, changes.values())) < LEAST_MARKETS:
         return 0.0
     gap = statistics.fmean(changes[POLICY]) - statistics.fmean(changes[CANARY])

@@ -4,21 +4,24 @@ and the API's own page. Needs the `serve` extra.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 
 from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
 from ...price_list.rows import STATUSES
-from ..answering.recent_decisions import RecentDecisions
 from ..deployment import Deployment
+from ..openapi import Call, Route
+from .recent import RecentDecisions
 
 _FOLDER = Path(__file__).parent
 _POLICY = (
@@ -31,7 +34,12 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_ASSETS = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "what_if_form.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 _LIST_ASSETS = {"price_list.js": "text/javascript"}
 # Swagger UI, which needs no other origin from here; it draws its icons from data in its style
 # sheet.
@@ -51,52 +59,56 @@ def _template(name: str) -> Any:
     return loader.get_template(f"{name}.html.jinja")
 
 
-def add_page(app: FastAPI, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
-    """Add `GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that
-    the pages load.
+class Pages:
+    """`GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load.
+
+    Args:
+        deployment: Whose prices are shown.
+        recent: The last decisions.
+        price_list: Whether there is a price list.
     """
 
-    @app.get("/", include_in_schema=False)
-    def page(request: Request) -> HTMLResponse:
+    def __init__(self, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
+        self._deployment, self._recent, self._price_list = deployment, recent, price_list
+
+    def routes(self) -> list[Route]:
+        """The routes."""
+        files = {_FOLDER / name: kind for name, kind in (_ASSETS | (_LIST_ASSETS if self._price_list else {})).items()}
+        files |= {_FOLDER / "docs.js": "text/javascript"}
+        files |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
+        docs = (_FOLDER / "docs.html").read_bytes()
+        policy = _HEADERS | {"Content-Security-Policy": _DOCS_POLICY}
+        found = [_file(file, kind) for file, kind in files.items()]
+        found += [Route("GET", "/", self.manager), _static("/docs", docs, "text/html", policy)]
+        return [*found, Route("GET", "/price-list", self.price_list)] if self._price_list else found
+
+    async def manager(self, call: Call) -> Response:
         """The page, rendered by the server; JavaScript only adds the what-if curve."""
-        shown = _shown(deployment, recent, request.query_params.get("market"))
-        return HTMLResponse(_template("page").render(**shown, price_list=price_list), headers=_HEADERS)
+        market = Request(call.scope).query_params.get("market")
 
-    if price_list:
-        _add_list_page(app, deployment)
-    for name, kind in (_ASSETS | (_LIST_ASSETS if price_list else {})).items():
-        _add_asset(app, _FOLDER / name, kind)
-    _add_docs_page(app)
+        def rendered() -> Response:
+            shown = _shown(self._deployment, self._recent, market)
+            return HTMLResponse(_template("page").render(**shown, price_list=self._price_list), headers=_HEADERS)
 
+        return await asyncio.to_thread(rendered)
 
-def _add_list_page(app: FastAPI, deployment: Deployment) -> None:
-    @app.get("/price-list", include_in_schema=False)
-    def page() -> HTMLResponse:
+    async def price_list(self, _: Call) -> Response:
         """The page of the price list, which JavaScript fills from `/v1/price-list`."""
-        scenario = deployment.bundle.manifest["scenario"]
-        shown = {"scenario": deployment.bundle.scenario, "currency": scenario["currency"], "statuses": STATUSES}
+        bundle = self._deployment.bundle
+        currency = bundle.manifest["scenario"]["currency"]
+        shown = {"scenario": bundle.scenario, "currency": currency, "statuses": STATUSES}
         return HTMLResponse(_template("price_list").render(**shown), headers=_HEADERS)
 
 
-def _add_docs_page(app: FastAPI) -> None:
-    content = (_FOLDER / "docs.html").read_text(encoding="utf-8")
-
-    @app.get("/docs", include_in_schema=False)
-    async def page() -> HTMLResponse:
-        """The API with its schemas, by Swagger UI."""
-        return HTMLResponse(content, headers=_HEADERS | {"Content-Security-Policy": _DOCS_POLICY})
-
-    _add_asset(app, _FOLDER / "docs.js", "text/javascript")
-    for name, kind in _SWAGGER_ASSETS.items():
-        _add_asset(app, _SWAGGER / name, kind)
+def _file(file: Traversable, kind: str) -> Route:
+    return _static(f"/page/{file.name}", file.read_bytes(), kind, {"X-Content-Type-Options": "nosniff"})
 
 
-def _add_asset(app: FastAPI, file: Traversable, kind: str) -> None:
-    content = file.read_bytes()
+def _static(path: str, content: bytes, kind: str, headers: Mapping[str, str]) -> Route:
+    async def answer(_: Call) -> Response:
+        return Response(content, media_type=kind, headers=headers)
 
-    @app.get(f"/page/{file.name}", include_in_schema=False)
-    async def asset() -> Response:
-        return Response(content, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
+    return Route("GET", path, answer)
 
 
 def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ uvicorn limits only the time between two requests of a connection, and asyncio t
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import math
@@ -29,45 +28,9 @@ MOST_HEADER_BYTES = 64 << 10
 MOST_CONNECTIONS = 1000
 _SPARE_FILES = 96
 """Open files that connections leave to the bundle, the log and those just being accepted."""
-_LARGE = 64 << 10
-"""Bytes that are sent at once."""
+_SPARE_CONNECTIONS = 32
+"""Beyond the cap, for health and switches while every other caller waits for the service."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-class _Together:
-    """A transport that sends what is written in one turn of the event loop in one piece: head and
-    body of an answer cost one system call, which takes as long as a third of a price.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        """Send the data, at the latest in the next turn."""
-        if not self._parts:
-            self._loop.call_soon(self.flush)
-        self._parts.append(data)
-        if len(data) > _LARGE:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what was written."""
-        if self._parts:
-            self._transport.write(b"".join(self._parts))
-            self._parts.clear()
-
-    def close(self) -> None:
-        """Send what was written, and close."""
-        self.flush()
-        self._transport.close()
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes that are still to be sent."""
-        return self._transport.get_write_buffer_size() + sum(map(len, self._parts))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
 
 
 class Connection(HttpToolsProtocol):
@@ -83,16 +46,25 @@ class Connection(HttpToolsProtocol):
         """Make room for a new connection where the cap is reached: the caller who is nearest
         its deadline leaves.
         """
-        super().connection_made(cast(Any, _Together(transport, self.loop)))
+        super().connection_made(transport)
         self._wait()
         if len(self.connections) > self.most:
-            waiting = [one for one in cast("Iterable[Connection]", self.connections) if one.deadline is not None]
-            min(waiting, key=lambda one: cast(float, one.deadline)).leave()
+            others = (one for one in cast("Iterable[Connection]", self.connections) if one is not self)
+            waiting = [one for one in others if one.deadline is not None]
+            if waiting:
+                min(waiting, key=lambda one: cast(float, one.deadline)).leave()
+            elif len(self.connections) > self.most + _SPARE_CONNECTIONS:
+                self.leave()
 
     def leave(self) -> None:
         """Close the connection at once, whatever is still to be sent."""
         self.connections.discard(self)
         self.transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is the caller's turn to send."""
+        return self.deadline is not None and not self.transport.get_write_buffer_size()
 
     def leave_if_late(self, now: float) -> None:
         """Close the connection where its caller is too slow."""
@@ -113,19 +85,26 @@ class Connection(HttpToolsProtocol):
         self._wait()
 
     def on_headers_complete(self) -> None:
-        """The body begins."""
+        """The body begins, unless the headers are too long: one piece of data may hold all of them."""
+        if sum(len(name) + len(value) for name, value in self.headers) > MOST_HEADER_BYTES:
+            self.leave()
+            return
         super().on_headers_complete()
         self._header_bytes = -math.inf
         self._wait()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body has come."""
+        if self.transport.is_closing():
+            return
         super().on_body(body)
         if self.deadline is not None:
             self.deadline += len(body) / BYTES_PER_SECOND
 
     def on_message_complete(self) -> None:
         """The request is complete: it is the service's turn."""
+        if self.transport.is_closing():
+            return
         super().on_message_complete()
         self._header_bytes = 0
         if not self.cycle.response_complete:

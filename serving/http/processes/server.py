@@ -19,20 +19,20 @@ import uvicorn
 from .connections import Connection, Listener, most_connections
 
 _ACCEPTS_PER_TURN = 16
+_HALF_SENT = 1.0
 
 
 class Server(uvicorn.Server):
     """uvicorn's server with this package's connections.
 
     Args:
-        config: Settings of uvicorn; its application's `state.draining` becomes true at the end.
+        config: Settings of uvicorn; its application's `state.status.draining` becomes true at the end.
         drain: Seconds from SIGTERM, at which the service is no longer ready, to its end.
-        alive: Called twice a second; the server ends once it returns False.
     """
 
-    def __init__(self, config: uvicorn.Config, drain: float, alive: Callable[[], bool]) -> None:
+    def __init__(self, config: uvicorn.Config, drain: float) -> None:
         super().__init__(config)
-        self._drain, self._alive, self._leaves = drain, alive, math.inf
+        self._drain, self._leaves = drain, math.inf
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
         if sig != signal.SIGTERM or not self._drain or self._leaves < math.inf:
             super().handle_exit(sig, frame)
             return
-        cast(Any, self.config.app).state.draining = True
+        cast(Any, self.config.app).state.status.draining = True
         self._leaves = time.monotonic() + self._drain
 
     async def on_tick(self, counter: int) -> bool:
@@ -53,35 +53,37 @@ class Server(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 cast(Connection, connection).leave_if_late(now)
-            if not self._alive() or time.monotonic() > self._leaves:
+            if time.monotonic() > self._leaves:
                 self.should_exit = True
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the requests in progress; those who have sent half of one have a second for the rest."""
+        hurry = asyncio.create_task(self._hurry())
+        await super().shutdown(sockets)
+        hurry.cancel()
 
-def serve(
-    app: Any,
-    listen: Callable[[], Listener],
-    *,
-    drain: float = 0.0,
-    alive: Callable[[], bool] | None = None,
-    **settings: Any,
-) -> None:
+    async def _hurry(self) -> None:
+        await asyncio.sleep(_HALF_SENT)
+        for connection in list(self.server_state.connections):
+            if cast(Connection, connection).idle:
+                cast(Connection, connection).leave()
+
+
+def serve(app: Any, listen: Callable[[], Listener], *, drain: float = 0.0, **settings: Any) -> None:
     """Run the application until a signal stops it.
 
     Args:
         app: The ASGI application.
-        listen: Gives the socket whose connections it accepts; other processes may accept some, too.
+        listen: Gives the socket whose connections it accepts.
         drain: Seconds between SIGTERM and the end.
-        alive: Whether the process that started this one still runs; none did by default.
         settings: More of uvicorn's settings.
     """
     Connection.most = most_connections()
-    # Workers take connections one by one, or the first to wake would take them all.
-    turn = _ACCEPTS_PER_TURN if alive is None else 1
-    config = uvicorn.Config(app, http=Connection, ws="none", backlog=turn, server_header=False, **settings)
+    config = uvicorn.Config(app, http=Connection, ws="none", backlog=_ACCEPTS_PER_TURN, server_header=False, **settings)
     config.load()
     with listen() as listener:
-        Server(config, drain, alive or (lambda: True)).run(sockets=[listener])
+        Server(config, drain).run(sockets=[listener])
 
 
 def notify(state: str) -> None:

@@ -122,11 +122,11 @@ def test_a_view_on_other_markets_is_as_if_made_for_them():
 
 def test_levels_around_the_regular_price_leave_one_to_the_rule():
     """The rival charges a dollar less than the last price: the second level undercuts it by five, the others are fixed."""
-    options = {"base": competitor("undercut:5"), "actions": "discrete", "price_levels": 3, "price_reach": 2}
+    options = {"base": competitor("undercut:5"), "actions": "discrete", "price_levels": 3}
     view = LearnerView(Market("undercutter"), levels_around="regular", **options)
     charged = [view.step(np.array([level])).list_price[0, 0] for level in (1, 3, 1, 2, 1, 0, 1)]
-    assert charged == [15.0, 100.0, 94.0, 50.0, 44.0, 25.0, 19.0]
-    assert LearnerView(Market("undercutter"), **options).step(np.array([2])).list_price[0, 0] == 30.0
+    assert charged == [15.0, 100.0, 94.0, 50.0, 44.0, 1.0, 1.0]
+    assert LearnerView(Market("undercutter"), **options).step(np.array([2])).list_price[0, 0] == 100.0
 
 
 @pytest.mark.parametrize("options", [{"actions": "discrete"}, {"base": competitor("undercut:1")}])

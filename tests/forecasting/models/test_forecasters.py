@@ -7,6 +7,7 @@ from repricer.forecasting import (
     ExponentialSmoothing,
     Forecaster,
     Intermittent,
+    LogLogRegression,
     Lstm,
     MovingAverage,
     Newcomers,
@@ -29,6 +30,7 @@ LSTM = Lstm(steps=15, seeds=2)
 POOLING = [
     PooledRegression(),
     LSTM,
+    LogLogRegression(),
     Newcomers(),
     Selected(
         {"average": MovingAverage(), "smoothing": ExponentialSmoothing(), "pooled": PooledRegression()},

@@ -163,9 +163,16 @@ class TestEdges:
         assert list(model.category_elasticity_["category"]) == ["c0"]
         assert model.elasticity_["raw"].notna().all()
 
+    @pytest.mark.parametrize("products", [1, 2])
+    def test_few_products_are_estimated_without_week_effects(self, simulate, products):
+        few = simulate(n_products=products, n_categories=1, n_weeks=100, seed=4)
+        assert PriceResponse().fit(few).pooled_.coefficient == pytest.approx(-2, abs=0.5)
+
     def test_mistakes(self, panel):
-        with pytest.raises(ValueError, match=r"3 products or more .* are needed; got 2"):
-            PriceResponse().fit(panel[panel["product"].isin(["p00", "p01"])])
+        with pytest.raises(
+            ValueError, match="a product with 8 weeks of sales and moving prices is needed; got none of 1"
+        ):
+            PriceResponse().fit(panel[panel["product"] == "p00"].assign(price=2.0))
         alike = panel.groupby("week")["price"].transform("first")
         with pytest.raises(ValueError, match="prices must move differently"):
             PriceResponse().fit(panel.assign(price=alike))

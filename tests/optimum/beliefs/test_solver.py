@@ -60,7 +60,7 @@ def by_history(spec):
         """Money from a period on; chance: (M,) probability of the history so far with each draw."""
         mass = chance[:, None] * poisson.pmf(demand, (rate[:, period] * np.exp(quality - slope * price))[:, None])
         sold = np.minimum(demand, units)
-        left, lost = (units - sold if finite else 0 * demand), (demand - sold) * (units > 0)
+        left, lost = (units - sold if finite else 0 * demand), demand - sold
         money = (mass.T @ (price - cost)) @ sold
         money -= counts * mass.sum(axis=0) @ (stock.holding_cost[0] * left + stock.lost_sale_cost[0] * lost)
         discount = spec.market.discount_factor if period < HORIZON - 1 else 1.0

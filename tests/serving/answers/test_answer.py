@@ -20,7 +20,7 @@ from repricer.serving.sample_states import random_states
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 ASKED = {
     "why": "Why did the {} get dearer?",

@@ -14,7 +14,6 @@ from repricer.cli import main
 from repricer.serving import Bundle, BundleError, DecisionLog, export, load_bundle
 from repricer.serving.bundle.files import LIMITS, is_bundle
 from repricer.serving.http.deployment import Deployment
-from repricer.serving.http.switches import Switches
 
 KEY = bytes(range(32)).hex()
 PLAIN = (b'"products"', b'"golden"', b"anchovy", b"ir_version", b'"sha256"')
@@ -71,12 +70,18 @@ def test_price_takes_the_key_from_its_option(hidden: Path, monkeypatch: pytest.M
     assert CliRunner().invoke(main, ["price", str(hidden), "--example"]).exit_code == 2
 
 
-def test_the_switches_of_a_service_keep_it_encrypted(hidden: Path, one: Bundle, tmp_path: Path) -> None:
+def test_the_switches_of_a_service_keep_it_encrypted(hidden: Path, one: Bundle, one_run: Run, tmp_path: Path) -> None:
     kept = tmp_path / "switches.db"
-    Switches(Deployment(hidden), None, str(kept)).close()
+    with closing(DecisionLog(kept)) as log:
+        Deployment(hidden, log=log)
     with closing(DecisionLog(kept)) as log:
         files = log.bundle_files(one.digest)
     assert files is not None
     assert set(files) == {f"{name}.enc" for name in LIMITS}
     assert not [word for word in PLAIN if any(word in content for content in files.values())]
-    assert Deployment(hidden).verified(files).digest == one.digest
+    # Another bundle takes over at a start; a rollback needs the one in the log.
+    other = export(one_run, tmp_path / "other", seed=7)
+    with closing(DecisionLog(kept)) as log:
+        deployment = Deployment(other, log=log)
+        deployment.rollback()
+        assert deployment.bundle.digest == one.digest

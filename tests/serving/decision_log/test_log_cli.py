@@ -56,7 +56,7 @@ def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> No
     assert (lost.exit_code, lost.stderr.count("\n")) == (2, 1)
     assert "must still hold the row with hash fff" in lost.stderr
     with closing(sqlite3.connect(path)) as db, db:
-        db.executescript("DROP TRIGGER outcomes_stay; UPDATE outcomes SET decision = 1 WHERE id = 4")
+        db.executescript("DROP TRIGGER outcomes_stay; UPDATE outcomes SET number = 1 WHERE id = 4")
     changed = call("verify", path)
     assert changed.exit_code == 2
     assert "outcomes: row 4 must follow from the row before" in changed.stderr
@@ -93,24 +93,26 @@ def test_a_market_is_erased_from_the_log_its_archives_and_its_backups(path: Path
     both = call("rotate", path, "--days", 0, "--out", tmp_path / "b.db", "--discard", "--by", "Ann")
     assert (both.exit_code, "needs --out or --discard; got both" in both.stderr) == (2, True)
     assert call("erase", path, "Oslo", "--by", "Ann").exit_code == 1  # nobody said yes
-    assert said("erase", path, "Rome", "--by", "Ann", "--yes") == {"decisions": 0}
-    (group,) = said("summary", tmp_path / "old.db", "--keys", path)["groups"][1:]
+    assert "which is not there, or erased" in call("erase", path, "Rome", "--by", "Ann", "--yes").stderr
+    assert said("erase", tmp_path / "old.db", "Rome", "--by", "Ann", "--yes") == {"decisions": 1}
+    (group,) = said("summary", tmp_path / "old.db")["groups"][1:]
     assert (group["arm"], group["prices"]) == ("fallback", 6)
-    found = said("export", tmp_path / "old.db", "--keys", path, "--out", tmp_path / "sales.csv")
+    found = said("export", tmp_path / "old.db", "--out", tmp_path / "sales.csv")
     assert (found["rows"], found["left_out"], found["erased"]) == (6, 1, 1)
-    assert (
-        "1 decisions left out, because their market was erased"
-        in call("export", tmp_path / "old.db", "--keys", path, "--out", tmp_path / "sales.csv").stdout
-    )
-    assert "keys replace the old ones" in call("erase", path, "Oslo", "--by", "Ann", "--yes").stdout
-    keys = tmp_path / "monday.db.keys"
-    assert said("restore", tmp_path / "monday.db", tmp_path / "new.db", "--keys", keys)["rows"] == 4
-    assert (
-        "4 decisions and 4 reports"
-        in call("restore", tmp_path / "monday.db", tmp_path / "new2.db", "--keys", keys).stdout
-    )
-    assert said("summary", tmp_path / "new.db")["groups"][0]["prices"] == 3
-    assert "which is no file" in call("export", path, "--keys", tmp_path / "none.db", "--out", "x.csv").stderr
+    export = call("export", tmp_path / "old.db", "--out", tmp_path / "sales.csv")
+    assert "1 decisions left out, because their market was erased" in export.stdout
+    assert said("verify", tmp_path / "old.db")["rows"] == 4
+    erased = call("erase", tmp_path / "monday.db", "Rome", "--by", "Ann", "--yes")
+    assert "erase them from archives and backups by the same command" in erased.stdout
+    assert said("restore", tmp_path / "monday.db", tmp_path / "new.db")["rows"] == 4
+    restored = call("restore", tmp_path / "monday.db", tmp_path / "new2.db")
+    assert "4 decisions and 4 reports" in restored.stdout
+    assert [group["prices"] for group in said("summary", tmp_path / "new.db")["groups"]] == [3, 6]
+
+
+def test_an_option_of_the_former_version_says_what_replaces_it(path: Path) -> None:
+    result = call("summary", path, "--keys", path)
+    assert (result.exit_code, "--keys is no longer needed" in result.stderr) == (0, True)
 
 
 def test_export_holds_whole_decisions_as_a_sales_table(path: Path, tmp_path: Path, one: Bundle) -> None:
@@ -152,10 +154,6 @@ def test_export_of_a_log_without_outcomes_is_one_line(path: Path, tmp_path: Path
     result = call("export", tmp_path / "new.db", "--out", tmp_path / "sales.csv")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "must hold decisions with outcomes" in result.stderr
-    call("rotate", path, "--days", "0", "--out", tmp_path / "archive.db", "--by", "Ann")
-    result = call("export", tmp_path / "archive.db", "--out", tmp_path / "sales.csv")
-    assert "4 without a key; " in result.stderr
-    assert "--keys LOG" in result.stderr
     assert call("export", path, "--out", tmp_path / "sales.txt").exit_code == 2
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state
-from repricer.serving.decision_log.outcomes import OutcomeError, ReportedOutcome
+from repricer.serving.decision_log.chain import EMPTY
+from repricer.serving.decision_log.outcomes import OutcomeError, Report, ReportedOutcome
 
 MARKETS = ("Oslo", "Rome", "Oslo", "Oslo")
 
@@ -27,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 def at(monkeypatch: pytest.MonkeyPatch, day: str) -> Iterator[None]:
     """Rows are written on a day."""
     with monkeypatch.context() as patch:
-        patch.setattr("repricer.serving.decision_log.records.now", lambda: f"{day}T12:00:00.000+00:00")
+        patch.setattr("repricer.serving.decision_log.chain.now", lambda: f"{day}T12:00:00.000+00:00")
         yield
 
 
@@ -73,36 +71,35 @@ def test_an_erased_market_is_unreadable_and_the_chain_holds(filled: Path, one: B
             log.record_outcomes([ReportedOutcome("cider", 1.0, market="Oslo", period=3)])
         with pytest.raises(ValueError, match="got 'Oslo', which is not there, or erased"):
             log.erase("Oslo", "Ann")
-    # Neither the name nor the key is in the file, nor in those beside it.
+    # Neither the name nor what was sold is in the file, nor in those beside it.
     assert not any(b"Oslo" in file.read_bytes() for file in filled.parent.glob("decisions.db*"))
 
 
-def test_who_comes_back_after_an_erasure_by_another_process_has_a_new_key(filled: Path, one: Bundle) -> None:
+def test_who_comes_back_after_an_erasure_by_another_process_is_recorded_anew(filled: Path, one: Bundle) -> None:
     predictor, state = Predictor(one), example_state(one.catalogue) | {"market": "Oslo"}
     with closing(DecisionLog(filled)) as service, closing(DecisionLog(filled)) as other:
-        for name in ("known", "kept at hand"):
-            service.record(predictor.price(state), state, name)
-        other.erase("Oslo", "Ann")
+        service.record(predictor.price(state), state, "known")
+        assert other.erase("Oslo", "Ann") == 4
         service.record(predictor.price(state), state, "again")
         assert requests(other) == ["r1", "again"]
+        other.verify()
 
 
-def test_a_key_that_is_gone_without_a_record_is_found(filled: Path) -> None:
-    with closing(sqlite3.connect(filled)) as db, db:
-        db.execute("UPDATE subjects SET key = NULL WHERE name = 'Rome'")
-    with pytest.raises(ChainError, match="subjects: the key of subject 2 must be there"):
-        DecisionLog(filled).verify()
-    with closing(sqlite3.connect(filled)) as db, db:
-        db.execute("UPDATE subjects SET key = (SELECT key FROM subjects WHERE id = 1)")
-    with pytest.raises(ChainError, match="row 2 must open with the key of its market"):
-        list(DecisionLog(filled).export())
+def test_outcomes_of_a_market_that_is_erased_meanwhile_are_not_written(filled: Path, one: Bundle) -> None:
+    told = [ReportedOutcome("cider", 1.0, request_id="r3")]
+    with closing(DecisionLog(filled)) as log, closing(DecisionLog(filled)) as other:
+        report = Report(lambda query: list(log._storage.rows(query)), told)
+        other.erase("Oslo", "Ann")
+        with pytest.raises(OutcomeError, match="whose market was erased"):
+            log._storage.submit(report).result()
 
 
-def test_a_changed_dictionary_is_found(filled: Path) -> None:
-    with closing(sqlite3.connect(filled)) as db, db:
-        db.execute("UPDATE dictionaries SET content = CAST(content || 'x' AS BLOB)")
-    with pytest.raises(ChainError, match="dictionaries: that of bundle"):
-        DecisionLog(filled).verify()
+def test_outcomes_that_another_reported_meanwhile_count_once(filled: Path, one: Bundle) -> None:
+    told = [ReportedOutcome("cider", 1.0, request_id="r3")]
+    with closing(DecisionLog(filled)) as log, closing(DecisionLog(filled)) as other:
+        report = Report(lambda query: list(log._storage.rows(query)), told)
+        other.record_outcomes(told)
+        assert log._storage.submit(report).result().new == 0
 
 
 def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins(
@@ -120,13 +117,14 @@ def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins
         # What is in the archive can be deleted, nothing else.
         with closing(sqlite3.connect(filled)) as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
             db.execute("DELETE FROM decisions WHERE id = 3")
-        with closing(DecisionLog(tmp_path / "old.db", keys=filled)) as archive:
+        with closing(DecisionLog(tmp_path / "old.db")) as archive:
             assert archive.verify().hash == found.start.hash
             assert {**sold(archive), **sold(log)} == was_sold == {"r0": 2, "r1": 2, "r2": 2, "r3": None}
-            log.erase("Oslo", "Ann")
-            assert requests(archive) == ["r1"]
-        with closing(DecisionLog(tmp_path / "old.db")) as locked:
-            assert (requests(locked), locked.erased()) == ([], 2)
+            # An archive is a log: it forgets by the same command.
+            assert (log.erase("Oslo", "Ann"), archive.erase("Oslo", "Ann")) == (2, 1)
+            assert (requests(archive), archive.erased()) == (["r1"], 1)
+            assert archive.verify(found.start.hash).rows == 2
+        assert not any(b"Oslo" in file.read_bytes() for file in tmp_path.glob("*.db*"))
         with pytest.raises(ValueError, match=r"old.db must be a new file; got one that exists"):
             log.rotate(-40_000, tmp_path / "old.db", "Ann")
         state = example_state(one.catalogue)
@@ -134,15 +132,14 @@ def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins
         assert log.verify(after.hash, since=after).rows == 5
 
 
-def test_what_is_discarded_takes_the_keys_of_those_who_have_nothing_left(filled: Path) -> None:
+def test_what_is_discarded_is_gone(filled: Path) -> None:
     with closing(DecisionLog(filled)) as log:
         assert log.rotate(30, None, "Ann", "a month is enough")[:2] == (2, 1)
-        assert [row["action"] for row in log.export_maintenance()] == ["discard", "discard", "erase"]
+        assert [row["action"] for row in log.export_maintenance()] == ["discard", "discard"]
         assert log.verify().rows == 4
         log.rotate(-40_000, None, "Ann")
         assert (log.verify().rows, requests(log)) == (4, [])
-    with closing(sqlite3.connect(filled)) as db:
-        assert db.execute("SELECT count(key), count(name), count(*) FROM subjects").fetchone() == (0, 0, 2)
+    assert not any(b"Oslo" in file.read_bytes() for file in filled.parent.glob("decisions.db*"))
 
 
 def test_a_check_goes_on_where_the_last_one_ended(filled: Path, one: Bundle) -> None:
@@ -151,7 +148,7 @@ def test_a_check_goes_on_where_the_last_one_ended(filled: Path, one: Bundle) -> 
         state = example_state(one.catalogue)
         log.record(Predictor(one).price(state), state, "later")
         with closing(sqlite3.connect(filled)) as db, db:
-            db.executescript("DROP TRIGGER decisions_stay; UPDATE decisions SET period = 9 WHERE id = 1")
+            db.executescript("DROP TRIGGER decisions_stay; UPDATE decisions SET number = 9 WHERE id = 1")
         # What was checked before is not checked again: that is what it saves.
         assert log.verify(since=early).rows == 5
         with pytest.raises(ChainError, match="row 1 must follow"):
@@ -162,79 +159,31 @@ def test_a_check_goes_on_where_the_last_one_ended(filled: Path, one: Bundle) -> 
             log.verify(since=early._replace(rows=9))
 
 
-def test_a_backup_comes_back_without_what_was_erased_since(filled: Path, tmp_path: Path, one: Bundle) -> None:
+def test_a_backup_comes_back_and_forgets_by_the_same_command(filled: Path, tmp_path: Path, one: Bundle) -> None:
     with closing(DecisionLog(filled)) as log:
-        head, was_sold, switched = log.verify(), sold(log), ("kill_switch", True, "Ann", "")
-        log.record_switch(*switched)
-        assert log.backup(tmp_path / "monday.db")[:4] == head[:4]
-        log.erase("Rome", "Ann")
-        log.backup(tmp_path / "tuesday.db")
+        assert log.record_switches(EMPTY, [("kill_switch", True)], "Ann", "")
+        head, was_sold = log.verify(), sold(log)
+        assert log.backup(tmp_path / "monday.db") == head
+        with pytest.raises(ValueError, match="must be a new file"):
+            log.backup(tmp_path / "monday.db")
     assert (tmp_path / "monday.db").stat().st_mode & 0o777 == 0o600
-    with closing(DecisionLog(tmp_path / "monday.db")) as alone:
-        assert (requests(alone), alone.verify().rows) == ([], 4)
-    for keys, left in (("monday.db.keys", ["r0", "r1", "r2", "r3"]), ("tuesday.db.keys", ["r0", "r2", "r3"])):
-        new = tmp_path / f"from-{keys}"
-        with closing(DecisionLog(tmp_path / "monday.db", keys=tmp_path / keys)) as backup:
-            backup.restore(new)
-            with pytest.raises(ValueError, match="LOG must be a new log; got"):
-                backup.restore(new)
-        with closing(DecisionLog(new)) as log:
-            assert (requests(log), log.switches()) == (left, {"kill_switch": True})
-            assert sold(log).items() <= was_sold.items()
-            # Without its key, the number of a market is never given again.
-            state = example_state(one.catalogue) | {"market": "Bergen"}
-            log.record(Predictor(one).price(state), state, "later")
-            assert requests(log) == [*left, "later"]
-
-
-def test_a_log_that_lost_its_keys_gives_no_number_twice(filled: Path, one: Bundle) -> None:
-    with closing(sqlite3.connect(filled)) as db, db:
-        db.execute("DELETE FROM subjects")
-    with closing(DecisionLog(filled)) as log:
-        state = example_state(one.catalogue)
+    with closing(DecisionLog(tmp_path / "monday.db")) as backup:
+        assert backup.verify() == head
+        backup.erase("Rome", "Ann")
+        assert backup.restore(tmp_path / "new.db")[:4] == head[:4]
+        with pytest.raises(ValueError, match="LOG must be a new log; got"):
+            backup.restore(tmp_path / "new.db")
+    with closing(DecisionLog(tmp_path / "new.db")) as log:
+        assert (requests(log), log.transitions()[0]) == (["r0", "r2", "r3"], [("kill_switch", True)])
+        assert sold(log).items() <= was_sold.items()
+        state = example_state(one.catalogue) | {"market": "Bergen"}
         log.record(Predictor(one).price(state), state, "later")
-        assert (requests(log), log.erased()) == (["later"], 4)
-
-
-def test_a_market_that_could_not_be_written_leaves_no_key_behind(path: Path, one: Bundle) -> None:
-    """A key that the writer kept at hand, though the database did not take it, would lose decisions."""
-    state = example_state(one.catalogue)
-    with closing(DecisionLog(path)) as log:
-        with closing(sqlite3.connect(path)) as db, db:
-            db.execute("CREATE TRIGGER t BEFORE INSERT ON decisions BEGIN SELECT RAISE(ABORT, 'full'); END")
-        with pytest.raises(OSError, match="full"):
-            log.record(Predictor(one).price(state), state, "r0")
-        with closing(sqlite3.connect(path)) as db, db:
-            db.execute("DROP TRIGGER t")
-        log.record(Predictor(one).price(state), state, "r1")
-        assert requests(log) == ["r1"]
-
-
-def test_a_key_that_was_made_in_a_failed_transaction_is_not_used_again(filled: Path, one: Bundle) -> None:
-    state = example_state(one.catalogue) | {"market": "Bergen"}
-    answer = Predictor(one).price(state)
-    with closing(DecisionLog(filled)) as log:
-        stop, go = threading.Event(), threading.Event()
-        blocking = log._storage.submit(lambda _: (stop.set(), go.wait(10)))
-        assert stop.wait(10)
-        waiting = [log.submit(answer, state, "first")]
-        with ThreadPoolExecutor(1) as pool:
-            erasing = pool.submit(log.erase, "Rome", "Ann")
-            while log._storage._jobs.qsize() < 2:
-                time.sleep(0.01)
-            waiting.append(log.submit(answer, state, "second"))
-            bad = log.submit_outcomes([ReportedOutcome("cider", 1.0, request_id="nowhere")])
-            go.set()
-            assert (blocking.result()[1], erasing.result()) == (True, 1)
-        with pytest.raises(OutcomeError):
-            bad.result()
-        for each in waiting:
-            each.result()
-        assert requests(log) == ["r0", "r2", "r3", "first", "second"]
+        assert requests(log) == ["r0", "r2", "r3", "later"]
+        log.verify(head.hash)
 
 
 def test_a_product_takes_a_hundred_bytes(filled: Path) -> None:
-    """The first decision is compressed as well as all later ones; `make acceptance` measures the whole file."""
+    """`make acceptance` measures the whole file."""
     with closing(sqlite3.connect(filled)) as db:
         sizes = [size for (size,) in db.execute("SELECT length(body) FROM decisions")]
     assert max(sizes) < 100 * 3

@@ -28,7 +28,7 @@ from repricer.serving.sample_states import random_states
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 SMALL = {"num_envs": 2, "validation_episodes": 2, "evaluations": 1, "clone_epochs": 1}
 

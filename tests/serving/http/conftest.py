@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
 from repricer.benchmarks.loopback import free_port
+from starlette.applications import Starlette
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: Starlette) -> Iterator[str]:
     """The address of a running service."""
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))

@@ -84,7 +84,7 @@ def test_a_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     add_key(path, role="price", name="till")
     path.chmod(0o666)
-    with pytest.raises(KeyFileError, match="must not be writable by everybody"):
+    with pytest.raises(KeyFileError, match="must be open to its owner alone"):
         KeyRing(path)
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, example_state
 from repricer.serving.bundle.signing import own_key, own_key_paths
 from repricer.serving.http.app import MAX_BODY, create_app
+from starlette.applications import Starlette
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def app(one_path: Path, log: Path) -> FastAPI:
+def app(one_path: Path, log: Path) -> Starlette:
     return create_app(one_path, public_key=own_key_paths(one_path)[1], log=log)
 
 
 @pytest.fixture
-def client(app: FastAPI) -> Iterator[TestClient]:
+def client(app: Starlette) -> Iterator[TestClient]:
     with TestClient(app) as client:
         yield client
 
@@ -181,7 +181,7 @@ def test_a_request_without_a_body_needs_no_length(client: TestClient) -> None:
     assert client.send(request).status_code == 200
 
 
-def test_no_price_without_a_record(client: TestClient, app: FastAPI, one: Bundle, log: Path) -> None:
+def test_no_price_without_a_record(client: TestClient, app: Starlette, one: Bundle, log: Path) -> None:
     with closing(sqlite3.connect(log)) as db, db:
         db.execute("DROP TABLE decisions")
     response = client.post("/v1/prices", json=example_state(one.catalogue))
@@ -192,7 +192,7 @@ def test_no_price_without_a_record(client: TestClient, app: FastAPI, one: Bundle
 
 def test_a_batch_is_in_the_log_whole_or_not_at_all(client: TestClient, one: Bundle, log: Path) -> None:
     state = example_state(one.catalogue)
-    last = "WHEN NEW.request_id LIKE '%.301' BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+    last = "WHEN NEW.name LIKE '%.301' BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
     with closing(sqlite3.connect(log)) as db, db:
         db.execute(f"CREATE TRIGGER full BEFORE INSERT ON decisions {last}")
     refused = client.post("/v1/prices", json=[state] * 300 + [state | {"market": "last"}])
@@ -215,12 +215,14 @@ def test_a_locked_log_fails_in_a_second_and_is_not_ready(client: TestClient, one
     assert DecisionLog(log).verify().rows == 1
 
 
-def test_an_error_of_the_service_is_one_answer_in_json(client: TestClient, app: FastAPI, one: Bundle) -> None:
-    @app.get("/broken")
+def test_an_error_of_the_service_is_one_answer_in_json(
+    client: TestClient, app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken() -> None:
         raise KeyError("secret")
 
-    response = client.get("/broken")
+    monkeypatch.setattr(app.state.deployment, "status", broken)
+    response = client.get("/v1/operation")
     assert response.status_code == 500
     assert f"report request {response.headers['x-request-id']}" in response.json()["detail"]
     assert client.get("/healthz").status_code == 200

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 from repricer.serving import DecisionLog
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.rows import PriceRow
+from starlette.testclient import TestClient
 
 LAST = {"zone": "all stores", "product": "anchovy", "week": "2018-02-19"}
 

@@ -14,7 +14,7 @@ from repricer.serving.http.app import ServiceSettings, create_app
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture

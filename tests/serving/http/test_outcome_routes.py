@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repricer.serving import Bundle, DecisionLog, example_state
 from repricer.serving.http.app import create_app
-from repricer.serving.http.schemas import MOST_OUTCOMES
+from repricer.serving.http.bodies import MOST_OUTCOMES
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture

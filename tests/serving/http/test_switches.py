@@ -14,7 +14,7 @@ from repricer.serving.http.app import ServiceSettings, create_app
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
-    from fastapi.testclient import TestClient
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_switch_that_cannot_be_recorded_is_not_thrown(
         raise LogError("disk full")
 
     with TestClient(create_app(bundle, log=log)) as client:
-        monkeypatch.setattr(DecisionLog, "record_switch", full)
+        monkeypatch.setattr(DecisionLog, "record_switches", full)
         assert client.put("/v1/admin/kill-switch", json={"on": True}).status_code == 503
         assert status(client)[0] is False
 

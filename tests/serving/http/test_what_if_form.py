@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 from repricer.serving import Bundle, example_state
 from repricer.serving.http.app import create_app
+from starlette.testclient import TestClient
 
 from .conftest import opened, serving
 

@@ -23,11 +23,13 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of other sys
 
 
 class Service:
-    def __init__(self, bundle: Path, log: Path) -> None:
+    def __init__(self, bundle: Path, log: Path, *options: str, **environment: str) -> None:
         self.port = free_port()
-        words = ["serve", str(bundle), "--port", str(self.port), "--log", str(log)]
+        words = ["serve", str(bundle), "--port", str(self.port), "--log", str(log), *options]
         command = [sys.executable, "-m", "repricer.cli", *words]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+        )
         assert self.process.stderr is not None
         self.lines = self.process.stderr
         self.wait_for("listening on")
@@ -91,6 +93,33 @@ def test_a_reader_of_the_log_who_stalls_stops_no_price(service: Service, one: Bu
     caller.request("GET", "/healthz")
     assert caller.getresponse().read()
     assert int(json.loads(service.wait_for("lines_dropped"))["lines_dropped"]) > 100
+
+
+def test_a_service_that_stops_says_so_and_answers_until_its_end(one_path: Path, one: Bundle, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        place = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        service = Service(one_path, tmp_path / "log.db", "--drain", "2", **place)
+        assert systemd.recv(100) == b"READY=1"
+    try:
+        kept = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+        service.process.send_signal(signal.SIGTERM)
+        statuses = {200}
+        while 503 not in statuses:
+            kept.request("GET", "/readyz")
+            answer = kept.getresponse()
+            statuses.add(answer.status)
+            answer.read()
+        kept.request(
+            "POST", "/v1/prices", json.dumps(example_state(one.catalogue)), {"content-type": "application/json"}
+        )
+        assert kept.getresponse().status == 200
+        kept.close()
+        assert service.process.wait(timeout=20) in (0, -signal.SIGTERM)
+    finally:
+        service.process.kill()
+        service.lines.close()
 
 
 def test_a_port_that_is_taken_is_one_line(service: Service, one_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""A row of the log and its hash chain.
+
+The hash of a row covers the row before it and a salted digest of its body, not the body itself: once a market's
+bodies, names and salts are emptied, nothing of them can be guessed, and the chain still verifies.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+START = "0" * 64
+"""The hash before the first row."""
+
+
+class ChainError(ValueError):
+    """A row that was changed after it was written, or rows that are missing.
+
+    Example:
+        >>> rows, _ = linked([row("r", b"1.95")], EMPTY)
+        >>> list(checked("decisions", [rows[0] | {"body": b"1.50"}]))
+        Traceback (most recent call last):
+        repricer.serving.decision_log.chain.ChainError: decisions: row 1 must hold what was written; ...
+    """
+
+
+class Tail(NamedTuple):
+    """The end of a chain: the number of its last row, and the hash of that."""
+
+    rows: int
+    hash: str
+
+
+EMPTY = Tail(0, START)
+
+
+def now() -> str:
+    """The time (UTC), as rows hold it."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def row(
+    name: str,
+    body: bytes,
+    *,
+    market: str | None = None,
+    number: int | None = None,
+    date: str | None = None,
+    time: str | None = None,
+) -> dict[str, Any]:
+    """A row without its links."""
+    salt, time = os.urandom(16), time or now()
+    own = digest(salt, market, body)
+    return {
+        "time": time,
+        "name": name,
+        "number": number,
+        "date": date,
+        "digest": own,
+        "market": market,
+        "salt": salt,
+        "body": body,
+        # No column: what the chain hashes, which is made before the transaction that others wait for.
+        "text": _text(time, name, number, date, own),
+    }
+
+
+def document(name: str, facts: Mapping[str, Any], *, number: int | None = None, time: str | None = None) -> Any:
+    """A row whose body is a JSON object."""
+    return row(name, json.dumps(facts).encode(), number=number, time=time)
+
+
+def facts_of(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON object in the body of a row."""
+    return json.loads(found["body"])
+
+
+def digest(salt: bytes, market: str | None, body: bytes) -> bytes:
+    """What the chain holds of a body and its market."""
+    return hashlib.sha256(b"%b%b\0%b" % (salt, (market or "").encode(), body)).digest()
+
+
+def is_whole(own: Mapping[str, Any]) -> bool:
+    """Whether the body of a row, its market and its salt are those that the chain holds."""
+    there = isinstance(own["body"], bytes) and isinstance(own["salt"], bytes)
+    return there and digest(own["salt"], own["market"], own["body"]) == own["digest"]
+
+
+def linked(rows: Sequence[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str, Any]], Tail]:
+    """The rows with their numbers and hashes, and the new end of the chain."""
+    done = []
+    for own in rows:
+        number, found = tail.rows + 1, _hash(tail.hash, own["text"])
+        done.append({"id": number, **own, "previous_hash": tail.hash, "hash": found})
+        tail = Tail(number, found)
+    return done, tail
+
+
+def checked(
+    table: str, rows: Iterable[Mapping[str, Any]], tail: Tail = EMPTY, erased: Iterable[int] = ()
+) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table after `tail`, each once it is checked.
+
+    Args:
+        erased: Numbers of the rows whose bodies may be empty.
+
+    Raises:
+        ChainError: A row was changed, emptied or removed.
+    """
+    gone = set(erased)
+    for own in rows:
+        text = _text(*(own[key] for key in ("time", "name", "number", "date", "digest")))
+        if (own["id"], own["previous_hash"], own["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, text)):
+            raise ChainError(
+                f"{table}: row {tail.rows + 1} must follow from the row before; got another hash; restore a backup"
+            )
+        tail = Tail(own["id"], own["hash"])
+        if own["body"] is None and own["salt"] is None and own["market"] is None:
+            wrong = own["id"] not in gone and "an empty body, of which no erasure is recorded"
+        else:
+            wrong = not is_whole(own) and "another body, market or salt"
+        if wrong:
+            raise ChainError(f"{table}: row {tail.rows} must hold what was written; got {wrong}; restore a backup")
+        yield own
+
+
+def _text(time: str, name: str, number: int | None, date: str | None, own: bytes) -> str:
+    return json.dumps([time, name, number, date, own.hex()], separators=(",", ":"))
+
+
+def _hash(previous: str, text: str) -> str:
+    return hashlib.sha256(f"{previous}{text}".encode()).hexdigest()

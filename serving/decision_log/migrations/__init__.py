@@ -1,1 +1,0 @@
-"""Changes of the log's tables from version to version, by Alembic."""

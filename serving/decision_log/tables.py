@@ -1,0 +1,56 @@
+"""The tables of the log: the one declaration of a row, of which every chain is made, and what has no chain."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table, Text
+
+SCHEMA = 4
+"""Version of the tables; `repricer log upgrade` brings those of version 3 up to it."""
+METADATA = MetaData()
+
+
+def _chain(name: str, *indexed: str) -> Table:
+    columns = {"name": Text, "number": BigInteger, "date": Text, "digest": LargeBinary}
+    links, emptied = ("previous_hash", "hash"), {"market": Text, "salt": LargeBinary, "body": LargeBinary}
+    table = Table(
+        name,
+        METADATA,
+        Column("id", BigInteger, primary_key=True, autoincrement=False),
+        Column("time", Text, nullable=False),
+        *(Column(key, kind, nullable=key in ("number", "date")) for key, kind in columns.items()),
+        *(Column(key, Text, nullable=False) for key in links),
+        *(Column(key, kind) for key, kind in emptied.items()),
+    )
+    for key in indexed:
+        Index(f"{name}_by_{key}", table.c[key])
+    return table
+
+
+DECISIONS = _chain("decisions", "name")
+"""`name` is the request id, `number` the period and `date` its first day."""
+OUTCOMES = _chain("outcomes", "number", "market")
+"""`number` is the id of the decision."""
+APPROVALS = _chain("approvals", "name")
+"""Decisions about a price list; `name` is the week."""
+SWITCHES = _chain("switches")
+"""Transitions of the switches; `name` is the switch."""
+MAINTENANCE = _chain("maintenance", "name")
+"""What was done to the log; `name` is the table whose rows up to `number` are gone, or what else was done."""
+BUNDLES = _chain("bundles", "name")
+"""The files of every bundle that was active or on trial; `name` is its digest."""
+Index("decisions_of_market", DECISIONS.c.market, DECISIONS.c.number)
+CHAINS = (DECISIONS, OUTCOMES, APPROVALS, SWITCHES, MAINTENANCE, BUNDLES)
+VERSION = Table("alembic_version", METADATA, Column("version_num", String(32), primary_key=True))
+TRIALS = Table("trials", METADATA, Column("id", BigInteger, primary_key=True), Column("filler", Text, nullable=False))
+"""One row, which is written again and again to see whether decisions can be."""
+REPLIES = Table(
+    "replies",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("time", Text, nullable=False, index=True),
+    Column("question", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+)
+"""The answers to requests with an idempotency key, by request id; kept for a day."""
+EMPTIED = {"market": None, "salt": None, "body": None}
+"""What erasure leaves of a row."""

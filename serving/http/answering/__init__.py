@@ -1,1 +1,0 @@
-"""Who answers a market, and what is done with many answers at once."""

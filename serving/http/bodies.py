@@ -1,0 +1,176 @@
+"""The bodies of the HTTP interface: the declarations that check them and give their OpenAPI schemas. Needs the `serve`
+extra.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+import orjson
+from msgspec import Meta, Struct, defstruct
+
+from ...pricing import Catalogue
+from ..answers.answer import LONGEST, Answer
+from ..decision_log.outcomes import ReportedOutcome
+from ..documents import Document, Name, from_json, read, schemas
+from ..explanation.sentences import Explanation
+from ..explanation.what_if import MOST_PRICES, WhatIf
+from ..market_state import state_type
+from ..predictor import PriceAnswer
+from ..price_list.rows import Price, Status, Text
+from .settings import Share
+
+T = TypeVar("T", bound=Struct)
+MOST_STATES = 10_000
+"""Markets in one request."""
+MOST_OUTCOMES = 10_000
+"""Outcomes in one request."""
+
+
+class BodyError(ValueError):
+    """The body of a request that cannot be read; the message is one line."""
+
+
+class Throw(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Who throws a switch, and why."""
+
+    by: Annotated[Text, Meta(description="who; with API keys, the name of the key counts")] = ""
+    reason: Annotated[Text, Meta(description="why, for the log")] = ""
+
+
+class Switch(Throw, forbid_unknown_fields=True):
+    """Whether something is on."""
+
+    on: Annotated[bool, Meta(description="true turns it on, false off")]
+
+
+class HoldoutShare(Throw, forbid_unknown_fields=True):
+    """The share of markets that the fallback prices."""
+
+    share: Annotated[Share, Meta(description="share of the markets that the fallback prices")]
+
+
+class CanaryShare(Throw, forbid_unknown_fields=True):
+    """The share of markets that a newer bundle prices."""
+
+    share: Annotated[Share, Meta(description="share of the markets for the bundle at the path; 0 takes it back")]
+
+
+class Outcomes(Struct, forbid_unknown_fields=True):
+    """What sold after one decision or several."""
+
+    outcomes: Annotated[list[ReportedOutcome], Meta(min_length=1, max_length=MOST_OUTCOMES)]
+
+
+class ListDecision(Document, frozen=True, forbid_unknown_fields=True):
+    """What is decided about one row of the price list."""
+
+    zone: Annotated[Name, Meta(description="zone of the row")]
+    product: Annotated[Name, Meta(description="product of the row")]
+    week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
+    status: Annotated[Status, Meta(description="what is decided; `proposed` takes a decision back")]
+    decided_price: Annotated[Price | None, Meta(description="for overridden: the price, currency per unit")] = None
+    decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
+
+
+class ListDecisions(Struct, forbid_unknown_fields=True):
+    """Decisions about several rows, all or none."""
+
+    decisions: Annotated[list[ListDecision], Meta(min_length=1, max_length=MOST_OUTCOMES)]
+    by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
+
+
+class ListApproval(Struct, forbid_unknown_fields=True):
+    """Who makes the price list live."""
+
+    by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
+
+
+class Problem(Struct):
+    """What is wrong, in one line."""
+
+    detail: str
+
+
+@dataclass
+class Receipt:
+    """How many outcomes are in the log, and how many of them were new."""
+
+    accepted: int
+    new: int
+
+
+@dataclass
+class Priced(PriceAnswer):
+    """The answer for one market state, and how it came about.
+
+    request_id: names the decision. arm: "policy", "canary" for a newer bundle on trial, or
+    "fallback" by holdout or kill switch. warnings: one line for each feature outside the range that
+    the policy saw in training.
+    """
+
+    request_id: str
+    arm: str
+    warnings: list[str]
+
+
+def body_schemas(catalogue: Catalogue, recurrent: bool) -> dict[str, Any]:
+    """The schemas of all bodies and answers, by name, with the products and periods of this catalogue.
+
+    Args:
+        catalogue: That of the bundle.
+        recurrent: Whether its policy has recurrent state.
+    """
+    state = state_type(catalogue)
+    name = Annotated[Literal[catalogue.products], Meta(description="its name in the catalogue")]
+    tried = Annotated[
+        list[Annotated[float, Meta(ge=1e-6, le=1e9)]],
+        Meta(min_length=1, max_length=MOST_PRICES),
+    ]
+    prices = Annotated[
+        tried | None, Meta(description="prices to try, currency per unit; a grid of allowed ones if left out")
+    ]
+    question = defstruct("Question", [("state", state), ("product", name)], forbid_unknown_fields=True)
+    what_if = defstruct("WhatIfQuestion", [("prices", prices, None)], bases=(question,), forbid_unknown_fields=True)
+    text = Annotated[str, Meta(min_length=1, max_length=LONGEST, description="what the customer asks, in their words")]
+    meant = Annotated[name | None, Meta(description="the product, where the question need not name it")]
+    desk = defstruct(
+        "CustomerQuestion", [("question", text), ("state", state), ("product", meant, None)], forbid_unknown_fields=True
+    )
+    answers = (Problem, Receipt, Priced, Explanation, WhatIf, Answer)
+    shop = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
+    found = schemas(state, question, what_if, desk, *shop, *answers)
+    own = found["MarketState"]
+    # A state names its period in one way.
+    if catalogue.calendar is None:
+        del own["properties"]["date"]
+    else:
+        own["oneOf"] = [{"required": ["date"]}, {"required": ["period"]}]
+    if not recurrent:
+        own["properties"]["memory"] = {"type": "null", "description": own["properties"]["memory"]["description"]}
+    return found
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of a body, in which no object names a key twice. Raises BodyError."""
+    try:
+        data = orjson.loads(body)
+        # The fast parser keeps the last of equal keys. A key has one colon, so that as many colons
+        # as keys rule that out.
+        return data if body.count(b":") == num_keys(data) else from_json(body)
+    except (ValueError, RecursionError) as error:
+        raise BodyError(f"request must be JSON; got: {str(error)[:100]}; see /docs for an example") from error
+
+
+def num_keys(data: Any) -> int:
+    """The number of keys in all objects."""
+    if type(data) is dict:
+        return len(data) + sum(num_keys(value) for value in data.values() if type(value) in (dict, list))
+    return sum(num_keys(value) for value in data if type(value) in (dict, list)) if type(data) is list else 0
+
+
+def read_body(body: bytes, kind: type[T]) -> T:
+    """The JSON of a body as such a struct. Raises BodyError."""
+    return read(kind, parsed(body), "request", BodyError)

@@ -1,0 +1,69 @@
+"""The bundles of a service: the one at its path, and those that the log holds."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from ..bundle.files import MANIFEST, BundleError, is_encrypted, read_files, sealed_files
+from ..bundle.reading import Bundle, load_bundle
+from ..bundle.signing import sha256
+from ..decision_log.log import DecisionLog
+from .switchboard import Positions
+
+
+class Bundles:
+    """Verified bundles by their digests.
+
+    Args:
+        path: Folder of the bundle that a reload reads.
+        public_key: PEM file of the key that must have signed every bundle; any key by default.
+        log: Holds the files of those that were active or on trial.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], public_key: str | os.PathLike[str] | None, log: DecisionLog | None
+    ) -> None:
+        self.path, self._public_key, self._log = Path(path), public_key, log
+        self._loaded = dict[str, Bundle]()
+
+    def load(self, folder: str | os.PathLike[str]) -> Bundle:
+        """The bundle in a folder. Raises BundleError where it cannot be trusted."""
+        return load_bundle(folder, public_key=self._public_key)
+
+    def at_path(self) -> Bundle:
+        """The bundle that is at the path now. Raises BundleError."""
+        bundle = self.load(self.path)
+        return self._loaded.setdefault(bundle.digest, bundle)
+
+    def get(self, digest: str) -> Bundle:
+        """A bundle that is loaded, or in the log. Raises BundleError, ChainError, LogError."""
+        if digest not in self._loaded:
+            files = None if self._log is None else self._log.bundle_files(digest)
+            if files is None:
+                raise BundleError(f"bundle {digest} must be in the log; got none; put it at the path and reload")
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    (Path(folder) / name).write_bytes(content)
+                self._loaded[digest] = self.load(folder)
+        return self._loaded[digest]
+
+    def keep(self, digests: Collection[str | None]) -> None:
+        """Let go of all others."""
+        self._loaded = {digest: bundle for digest, bundle in self._loaded.items() if digest in digests}
+
+    def files(self, positions: Positions) -> dict[str, Mapping[str, bytes]]:
+        """The files of the active bundle or of the one on trial, where the log does not have them yet. Raises
+        BundleError.
+        """
+        named, log = [positions.active, *(positions.trial or ())[:1]], self._log
+        missing = [digest for digest in named if log is not None and log.bundle_files(digest) is None]
+        if not missing:
+            return {}
+        files = read_files(self.path)
+        if missing != [sha256(files[MANIFEST])]:
+            raise BundleError(f"{self.path} must stay while it is loaded; got another bundle; reload again")
+        # What is encrypted on the disk stays so in the log.
+        return {missing[0]: sealed_files(files) if is_encrypted(self.path) else files}

@@ -1,0 +1,117 @@
+"""The active bundle, the former one, the one on trial and the switches, as one state machine.
+
+Every transition is a row of the log. Positions are what the rows make of the settings, one after another: at the
+start, after a crash, and in every instance.
+
+    reload, promote, rollback   ("bundle", digest)                      it is active, the one before is the former
+    canary                      ("canary", {"bundle": …, "share": …})   it is on trial beside the active one
+    canary 0, a guard           ("canary", None)                        it was taken back
+    kill-switch, holdout, shadow  (name, position)
+
+A bundle that was taken back is never active again, nor the former, unless it is put on trial by name and promoted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+Transitions = list[tuple[str, Any]]
+"""Switches with their new positions, plain JSON."""
+_SWITCHES = {"kill_switch": "killed", "holdout": "holdout", "shadow": "shadow"}
+
+
+class DeploymentError(ValueError):
+    """A switch that cannot be changed now; the message is one line that says why."""
+
+
+class OnTrial(NamedTuple):
+    """A bundle on trial, and the share of the markets that it prices."""
+
+    bundle: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where everything stands; bundles by their digests.
+
+    Attributes:
+        active: The bundle that prices.
+        former: The one that a rollback activates.
+        trial: The newer one beside the active one.
+        taken_back: Those that a guard or an operator took back.
+        seen: All that were ever active or on trial.
+        killed: Whether the fallback prices all markets.
+        holdout: Share of markets that the fallback prices.
+        shadow: Whether a second bundle also prices every request.
+    """
+
+    active: str = ""
+    former: str | None = None
+    trial: OnTrial | None = None
+    taken_back: frozenset[str] = frozenset()
+    seen: frozenset[str] = frozenset()
+    killed: bool = False
+    holdout: float = 0.0
+    shadow: bool = False
+
+    def after(self, transitions: Transitions) -> Positions:
+        """The positions after some transitions."""
+        found = self
+        for switch, position in transitions:
+            found = found._after(switch, position)
+        return found
+
+    def _after(self, switch: str, position: Any) -> Positions:
+        if switch in _SWITCHES:
+            return replace(self, **{_SWITCHES[switch]: position})
+        if switch == "bundle":
+            return self if position == self.active else self._activated(position)
+        if position is None:
+            back = self.taken_back | ({self.trial.bundle} if self.trial else set())
+            return replace(self, trial=None, taken_back=back, former=None if self.former in back else self.former)
+        tried = OnTrial(**position)
+        if tried.bundle == self.active:
+            return replace(self, trial=None)
+        return replace(self, trial=tried, taken_back=self.taken_back - {tried.bundle}, seen=self.seen | {tried.bundle})
+
+    def _activated(self, digest: str) -> Positions:
+        own = {"active": digest, "former": self.active or None, "trial": None}
+        return replace(self, **own, taken_back=self.taken_back - {digest}, seen=self.seen | {digest})
+
+    def started(self, digest: str, killed: bool, share: float) -> Transitions:
+        """A bundle that was never seen takes over, or prices a share first; a kill switch at the start is thrown."""
+        thrown: Transitions = [("kill_switch", True)] if killed and not self.killed else []
+        if digest not in self.seen:
+            thrown += self.tried(digest, share) if share and self.active else [("bundle", digest)]
+        return thrown
+
+    def reloaded(self, digest: str, share: float) -> Transitions:
+        """Another bundle takes over, or prices a share first. Raises DeploymentError."""
+        if digest == self.active:
+            return []
+        if digest in self.taken_back:
+            raise DeploymentError(
+                f"a bundle that is reloaded must be a new one; got {digest[:12]}, which was taken back; export another, or "
+                "put it on trial by PUT /v1/admin/canary"
+            )
+        return self.tried(digest, share) if share else [("bundle", digest)]
+
+    def tried(self, digest: str, share: float) -> Transitions:
+        """A newer bundle prices a share of the markets. Raises DeploymentError."""
+        if digest == self.active:
+            raise DeploymentError("a canary needs a newer bundle at the path; got the active one; export it first")
+        return [("canary", {"bundle": digest, "share": share})]
+
+    def promoted(self) -> Transitions:
+        """The bundle on trial takes over. Raises DeploymentError without one."""
+        if self.trial is None:
+            raise DeploymentError("promote needs a canary; got none; start one or reload")
+        return [("bundle", self.trial.bundle)]
+
+    def rolled_back(self) -> Transitions:
+        """The former bundle takes over. Raises DeploymentError without one."""
+        if self.former is None:
+            raise DeploymentError("rollback needs a former bundle; got none; reload a newer one first")
+        return [("bundle", self.former)]
