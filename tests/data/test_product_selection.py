@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import DataError, Tables, choose_products, not_chosen, reasons_not_chosen
+from repricer.data import DataError, Tables, choose_products, not_chosen
 
 WEEKS = 20
 
@@ -134,6 +134,6 @@ def test_no_product_table_is_refused(parts):
 
 def test_no_product_is_refused(parts):
     with pytest.raises(
-        DataError, match="^fit needs a product that sells .*got 1 product, of which 1 .*prices that never"
+        DataError, match=r"^fit needs a product that sells .*got 1 product, of which 1 .*prices that never"
     ):
         choose_products(tables_of({"a1": product("a1", 1, move=0.0)}))
