@@ -239,7 +239,7 @@ def _stores_alone_agree(sales: pd.DataFrame, measures: pd.DataFrame) -> bool:
         return False
     lines = sales[sales["product"].isin(spread.index) & (sales["regular_price"] > 0)]
     week = (lines["date"] - lines["date"].min()) // WEEK
-    log = np.log(lines["regular_price"])
+    log = lines["regular_price"].map(np.log)
     apart = log - log.groupby([lines["product"], week]).transform("mean")
     halves = apart.groupby([lines["store"], lines["product"], week % 2], observed=True).mean().unstack()
     # Weighed goods differ from store to store too, by chance.
