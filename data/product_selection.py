@@ -239,11 +239,11 @@ def _stores_alone_agree(sales: pd.DataFrame, measures: pd.DataFrame) -> bool:
         return False
     lines = sales[sales["product"].isin(spread.index) & (sales["regular_price"] > 0)]
     week = (lines["date"] - lines["date"].min()) // WEEK
-    log = np.log(lines["regular_price"])
+    log = lines["regular_price"].map(np.log)
     apart = log - log.groupby([lines["product"], week]).transform("mean")
     halves = apart.groupby([lines["store"], lines["product"], week % 2], observed=True).mean().unstack()
     # Weighed goods differ from store to store too, by chance.
-    return bool(halves.corr().iloc[0, -1] > _MOST_ALIKE)
+    return bool(halves.corr().to_numpy()[0, -1] > _MOST_ALIKE)
 
 
 def _spread(sales: pd.DataFrame, products: pd.Index, price: str = "regular_price") -> pd.Series:

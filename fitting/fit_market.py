@@ -161,7 +161,6 @@ def fit(
         period=period,
     )
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
-    forecaster = with_stores(forecaster, sales_by_store(ahead))
     on_step("demand forecasters and customers")
     demand, customers = _models(tables, split, ahead, forecaster, seed, privacy)
     on_step("price response, proof and the weeks to come")
@@ -301,7 +300,7 @@ def _objective(objective: str | None, unknown: bool) -> str:
 
 def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:
     started = time.perf_counter()
-    fitted = cast(Forecaster, clone(forecaster)).fit(split.past)
+    fitted = cast(Forecaster, clone(with_stores(forecaster, sales_by_store(ahead)))).fit(split.past)
     seconds = time.perf_counter() - started
     if JOBS == 1:
         return _Demand(fitted, fitted.refitted(ahead.past), *_proved(split, fitted, seconds))

@@ -63,7 +63,7 @@ class LogLogRegression(Forecaster):
 
     def _update(self, history: pd.DataFrame) -> None:
         rows = history[history["demand"].notna()]
-        left = np.log(rows["demand"].clip(lower=_LEAST_UNITS)) - self._answer(rows)
+        left = rows["demand"].clip(lower=_LEAST_UNITS).map(np.log) - self._answer(rows)
         age = (self.last_week_ - rows["week"]) / (_HALF_LIFE * WEEK)
         weight, product = 0.5**age, rows["product"]
         total = (weight * left).groupby(product).sum() / weight.groupby(product).sum()
@@ -101,7 +101,7 @@ class LogLogRegression(Forecaster):
 
 
 def _mean_log_price(rows: pd.DataFrame, by: Sequence[str]) -> pd.Series:
-    return np.log(rows["price"].astype(float)).groupby([rows[name] for name in by]).transform("mean")
+    return rows["price"].astype(float).map(np.log).groupby([rows[name] for name in by]).transform("mean")
 
 
 def _coefficients(rows: pd.DataFrame, x: pd.DataFrame, y: np.ndarray, products: pd.Index) -> pd.DataFrame:

@@ -147,6 +147,7 @@ def test_no_product_table_is_refused(parts):
 
 
 def test_no_product_is_refused(parts):
-    said = r"^fit needs a product that sells .*got 1 product, of which 1 .*prices that never"
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(
+        DataError, match=r"^fit needs a product that sells .*got 1 product, of which 1 .*prices that never"
+    ):
         choose_products(tables_of({"a1": product("a1", 1, move=0.0)}))
