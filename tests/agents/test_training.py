@@ -40,7 +40,7 @@ def test_a_market_that_a_child_can_solve_is_learnt():
     spec = load_scenario("stationary-logit").with_changes(stock={"initial_units": np.array([400.0])})
     run = train(spec, steps=40_000, settings={"base_price": "regular"})
     optimum = solve(spec)
-    best = np.median(optimum.policy.table[0])
+    best = np.median(optimum.policy.products[0].price[0])
     assert abs(run.policy.act(Market(spec, num_markets=16).view).price.mean() - best) < 0.5
     assert exact_value(spec, run.policy) > 0.99 * optimum.value
 
@@ -99,12 +99,14 @@ def test_a_run_folder_gives_the_policy_back(tmp_path, shop):
 def test_the_best_validated_policy_is_kept(written):
     run, _ = written
     best = max(run.history, key=lambda row: row["objective"])
-    assert run.facts["best"]["steps"] == best["steps"]
+    # A closer imitation of the teacher may be ahead of all of them.
+    kept = run.facts["best"]
+    assert kept["objective"] > best["objective"] if run.facts["kept"] == "teacher" else kept["steps"] == best["steps"]
     # Validation uses customers that the training never meets: the figure comes back from the kept weights.
     from repricer.envs import rollout, seed_for
 
     seen = rollout(run.spec, run.policy, episodes=64, seed=seed_for("validation", 0), expected=True)
-    assert seen.objective.mean() == pytest.approx(best["objective"], rel=1e-6)
+    assert seen.objective.mean() == pytest.approx(kept["objective"], rel=1e-6)
 
 
 def count_weights(spec, **settings):

@@ -54,7 +54,7 @@ def log(segments) -> PriceLog:
 
 def test_the_reference_market(segments):
     assert solve(segments).value == pytest.approx(4.85751, abs=5e-6)
-    assert solve(segments).policy.table[0, :, 1].tolist() == [4, 8, 16, 4]
+    assert solve(segments).policy.products[0].price[0, :, 0, 1, 0].tolist() == [4, 8, 16, 4]
     single = max(exact_value(segments, FixedPrice(p)) for p in segments.prices.price_ladder.steps)
     assert single / solve(segments).value == pytest.approx(0.721, abs=5e-4)
 
@@ -75,7 +75,7 @@ def test_every_estimate_finds_the_value_within_its_interval(log, segments, name)
 def test_errors_of_the_reference_table(segments):
     """n = 5000, uniform logging: root mean squared errors of 6.1, 4.5 and 3.6%; twenty logs know them to a sixth."""
     policy, truth = solve(segments).policy, solve(segments).value
-    target = policy.table[0, :, 1]
+    target = policy.products[0].price[0, :, 0, 1, 0]
     errors = []
     for seed in range(20):
         log = logged(segments, exploring(segments, seed=seed), episodes=5000, seed=seed)
