@@ -127,3 +127,19 @@ def test_the_proxy_closes_idle_connections_before_the_service() -> None:
     idle = re.search(r"timeout http-keep-alive (\d+)s", (DEPLOY / "haproxy/haproxy.cfg").read_text())
     assert idle is not None
     assert int(idle[1]) < PATIENCE
+
+
+def test_what_takes_long_goes_to_the_second_service_at_a_lower_priority() -> None:
+    second, proxy = (
+        (DEPLOY / "systemd/repricer-batches.service").read_text(),
+        (DEPLOY / "haproxy/haproxy.cfg").read_text(),
+    )
+    start, other = (re.findall(r"^ExecStart=((?:.*\\\n)*.*)$", text, re.MULTILINE)[0] for text in (UNIT, second))
+    port = re.findall(r"--port (\d+) ", other)[0]
+    assert other.replace(f"--port {port} ", "") == start
+    assert "Nice=19" in second
+    assert "use_backend batches if questions or large" in proxy
+    servers = re.findall(r"server \w+ \S+:(\d+)", proxy.partition("\nbackend batches")[2])
+    assert set(servers) == {port}
+    words = COMPOSE["batches"]["entrypoint"]
+    assert (words[:3], COMPOSE["batches"]["command"]) == (["nice", "-n", "19"], COMPOSE["prices"]["command"])
