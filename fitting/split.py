@@ -12,7 +12,6 @@ import pandas as pd
 import xarray as xr
 
 from ..data import DataError, Tables, choose_products, context_by_store, product_weeks, store_weeks
-from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
@@ -35,6 +34,8 @@ _RECENT_WEEKS = 8
 # A regular price that held this long, but for rounding, is the current one; means over stores or days vary.
 _HELD_WEEKS, _SAME = 2, 1e-6
 _LONG_CLOSURE = 4 * WEEK
+# Below this share of the regular price a price is a deal.
+_DEAL = 0.98
 
 
 @dataclass(frozen=True)
@@ -347,12 +348,6 @@ def regular_price(panel: pd.DataFrame) -> pd.Series:
     return last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
 
 
-def _last_usual(cost: pd.Series) -> float:
-    """The last unit cost, without what suppliers took off it for a while."""
-    known = cost.dropna().to_numpy(dtype=np.float64)
-    return float(upper_envelope(known[:, None])[-1, 0]) if known.size else np.nan
-
-
 def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> pd.DataFrame:
     """The products with a name (their id if they have none) and the unit cost from the tables.
 
@@ -366,5 +361,6 @@ def _described(products: pd.DataFrame, tables: Tables, panel: pd.DataFrame) -> p
         known.append(rows["product"].map(tables.products.set_index("product")["unit_cost"]))
     if "unit_cost" in panel:
         # A cost that suppliers lower for a deal is none to go by after it.
-        known.append(rows["product"].map(panel.groupby("product")["unit_cost"].agg(_last_usual)))
+        usual = panel[panel["price"] >= _DEAL * panel["regular_price"]]
+        known += [rows["product"].map(weeks.groupby("product")["unit_cost"].last()) for weeks in (usual, panel)]
     return rows.assign(unit_cost=pd.concat(known, axis=1).astype(float).bfill(axis=1).iloc[:, 0]) if known else rows

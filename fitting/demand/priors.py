@@ -112,7 +112,7 @@ class Priors:
     unlike: float = 0.05
     logarithmic: float = 0.2
     beyond_costs: float = 0.5
-    follow_demand: float = 0.5
+    follow_demand: float = 0.2
     regular_and_deal: float = 0.8
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from .estimation import CategoryPosterior, estimate
 from .fitted_demand import FittedDemand
 from .lasting_response import LastingResponse, lasting_response
 from .priors import Priors
+from .residuals import Residuals
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
@@ -89,12 +90,13 @@ class Problem:
         )
         evidence = np.array(
             [
-                [_evidence(each, model, own, self.priors) for each, model in zip(posteriors, models, strict=True)]
+                [_evidence(*each, model, own, self.priors) for each, model in zip(posteriors, models, strict=True)]
                 for posteriors, models, own in zip(found, candidates, lasting, strict=True)
             ]
         ).sum(axis=0)
         chances = softmax(np.log([model.prior for model in candidates[0]]) + evidence)
-        return self._mixed(grids, category, names, candidates, found, lasting, strength, chances, draws, seed)
+        posteriors = [[each for each, _ in own] for own in found]
+        return self._mixed(grids, category, names, candidates, posteriors, lasting, strength, chances, draws, seed)
 
     def _lasting(self, here: NDArray[np.intp]) -> LastingResponse:
         if self.stores is None:
@@ -150,25 +152,43 @@ class Problem:
         )
 
 
-def _estimated(models: list[CandidateModel], priors: Priors, draws: int, seed: int) -> list[CategoryPosterior]:
-    """A category's posterior under each model, all at the shocks that the first one found likely."""
-    found: list[CategoryPosterior] = []
+def _estimated(
+    models: list[CandidateModel], priors: Priors, draws: int, seed: int
+) -> list[tuple[CategoryPosterior, float]]:
+    """A category's posterior under each model, all at the shocks that the first one found likely, and the log evidence of
+    its weekly sales.
+
+    That is also the evidence if some products answer unlike the others: else, one product whose units do not fall with its
+    price would speak for a shop whose prices follow demand.
+    """
+    found: list[tuple[CategoryPosterior, float]] = []
+    unlike, shocks = np.zeros(0, dtype=bool), ()
     with reproducible_torch():
         for model in models:
-            shocks = found[0].likely_shocks if found else ()
-            found.append(estimate(model.data, priors, draws=draws, seed=seed, shocks=shocks))
+            posterior = estimate(model.data, priors, draws=draws, seed=seed, shocks=shocks)
+            if not found:
+                shocks, unlike = (
+                    posterior.likely_shocks,
+                    Residuals(posterior).unmoved(-posterior.elasticities.mean(axis=0)),
+                )
+            evidence = posterior.log_evidence
+            if unlike.any() and not model.deals:
+                apart = estimate(replace(model.data, unlike=unlike), priors, draws=1, shocks=shocks).log_evidence
+                evidence = max(evidence, apart + float(unlike.sum()) * np.log(priors.unlike))
+            found.append((posterior, evidence))
     return found
 
 
-def _evidence(found: CategoryPosterior, model: CandidateModel, lasting: LastingResponse, priors: Priors) -> float:
+def _evidence(
+    found: CategoryPosterior, weekly: float, model: CandidateModel, lasting: LastingResponse, priors: Priors
+) -> float:
     """Log evidence of a model by a category's weekly sales and by what its stores tell of regular prices."""
-    at = found.model.layout
     if model.deals:
         relative, category = lasting.prior_draws(priors)
-        return found.log_evidence + lasting.log_likelihood(relative, category)
+        return weekly + lasting.log_likelihood(relative, category)
     now = found.steepness
-    outside = 1 / (1 + np.exp(-found.draws[:, at.outside][:, 0]))
-    return found.log_evidence + lasting.log_likelihood(now, now * outside)
+    outside = 1 / (1 + np.exp(-found.draws[:, found.model.layout.outside][:, 0]))
+    return weekly + lasting.log_likelihood(now, now * outside)
 
 
 class _Drawn(NamedTuple):

@@ -71,9 +71,9 @@ def test_displays_and_stock_outs_of_one_store_say_nothing_of_the_others(zone):
 
 def test_a_long_closure_is_said_to_leave_forecasts_uncertain():
     short = held_out(shop([*range(20), *range(22, 40)]), PRODUCTS, 4).plan
-    assert "sold nothing in 2 of the weeks" in short[-1]
+    assert "sold nothing, or less than 30% of the usual, in 2 of the weeks" in short[-1]
     said = held_out(shop([0, *range(2, 20), *range(30, 60)]), PRODUCTS, 4).plan
-    assert "sold nothing in 11 of the weeks" in said[-2]
+    assert "in 11 of the weeks" in said[-2]
     assert said[-1].startswith("The shop was closed for 10 weeks from 2023-05-22: forecasts are less certain")
 
 

@@ -81,7 +81,7 @@ def test_the_shape_of_demand_does_not_tell_regular_prices_that_follow_it_from_th
     units = generator.poisson(30.0 * np.exp(shock) * demand.lift(price * REGULAR)).astype(float)[None]
     found = Problem(grids_of(units, price[None] * REGULAR, price * REGULAR), PRODUCTS, REGULAR).solve()
     low, high = np.quantile(-found.elasticity.mean(axis=1), [0.05, 0.95])
-    assert found.chance("prices follow")[1] > 0.9
+    assert found.chance("prices follow")[1] > 0.5
     assert low < 3.0 < high
 
 
