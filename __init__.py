@@ -1,7 +1,7 @@
 """Learn prices in a simulated market fitted on a shop's data, evaluate them, and serve them.
 
-Public names are imported when they are first used: `import repricer` needs no torch, and it works on a
-price server, which has no Gymnasium either. Where there is Gymnasium, it registers the scenarios.
+Public names are imported when they are first used: `import repricer` is fast, and it works on a
+price server, which has neither torch nor Gymnasium. The scenarios are registered once both are imported.
 
 Example:
     >>> import repricer
@@ -14,7 +14,11 @@ Example:
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -85,15 +89,40 @@ def __dir__() -> list[str]:
 
 
 def _register() -> None:
-    """Register the scenarios with Gymnasium, which has no entry point for that since 1.0; a price server has no Gymnasium."""
-    try:
-        import gymnasium  # noqa: F401
-    except ImportError:
-        return
     # Absolute, as pytest also runs this file alone, under the name of the checkout's folder.
     from repricer.scenarios.registration import register  # pyright: ignore[reportMissingImports]
 
     register()
 
 
-_register()
+class _WithGymnasium(MetaPathFinder):
+    """Registers the scenarios once Gymnasium is loaded, however often it is looked for before.
+
+    Gymnasium has no entry point for that since 1.0, and importing it here would slow down every start, also of a price
+    service.
+    """
+
+    of_repricer = True
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if fullname != "gymnasium":
+            return None
+        # This file may be loaded twice, and two that asked each other would never end.
+        others = [finder for finder in sys.meta_path if not hasattr(finder, "of_repricer")]
+        spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def load_and_register(module: ModuleType) -> None:
+            load(module)
+            _register()
+
+        spec.loader.exec_module = load_and_register
+        return spec
+
+
+if sys.modules.get("gymnasium"):  # None stands for one that must not be imported
+    _register()
+else:
+    sys.meta_path.insert(0, _WithGymnasium())

@@ -77,7 +77,9 @@ def mean_demand(spec, state, discount, outcome, e):
     share, pool = spec.strategic.share[:, None], state.waiting[e].reshape(len(season), -1).T
     patient = (share * arrivals + pool) / (phi + later)
     mean = ((1 - share) * arrivals / phi + patient)[:, c] * np.exp(u)
-    mean = mean * np.exp(reference.units_gain * np.maximum(gap, 0) - reference.units_loss * np.maximum(-gap, 0))
+    stocking = np.log(r / np.minimum(p, np.maximum(r, spec.products.regular_price)))
+    units = reference.units_gain * np.maximum(stocking, 0) - reference.units_loss * np.maximum(-stocking, 0)
+    mean = mean * np.exp(units)
     return mean, (patient * later).T
 
 

@@ -259,6 +259,7 @@ EVERY_RULE: dict[str, Any] = {
     "rival_at_least": np.array([0.5, 0.5, 0.5]),
     "rival_at_most": np.array([2.0, 2.0, 2.0]),
     "direction": "falling",
+    "bounds_from_sales": np.array([True, False, True]),
     "past_price": np.array([[2.0, 3.0, 5.0]]),
     "planned_price": np.array([[2.0, 3.0, 5.0], [1.8, 3.0, 5.0]]),
 }

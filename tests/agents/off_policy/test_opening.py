@@ -55,6 +55,10 @@ def test_a_q_network_knows_the_order_of_prices():
     assert np.abs(np.diff(values, n=6, axis=1)).max() < 1e-3 * np.ptp(values)
 
 
-def test_prices_beyond_the_reach_are_no_levels():
-    levels = make_sb3_env(SPEC, num_envs=1, actions="discrete", price_reach=1.2).learner_view.levels[0]
-    assert len(np.unique(levels)) == len(levels) < 12
+def test_prices_beyond_the_reach_are_levels_in_the_last_tenth_of_a_side():
+    view = make_sb3_env(SPEC, num_envs=1, actions="discrete", price_reach=1.2).learner_view
+    (levels,), (base,), steps = view.levels, view.base_price, SPEC.prices.price_ladder.steps
+    np.testing.assert_allclose(view.layout.decode(levels[:, None]).price_multiplier * base, steps, rtol=1e-6)
+    within = np.abs(np.log(steps / base)) <= np.log(1.2)
+    np.testing.assert_array_equal(np.abs(levels) <= 0.9, within)
+    assert 0 < within.sum() < 12

@@ -166,6 +166,14 @@ def fit_report() -> dict:
             "forecast_weeks": weeks[52:], "traffic": traffic[52:].tolist(), "low": (traffic[52:] - 60).tolist(),
             "high": (traffic[52:] + 60).tolist(),
         },
+        "sales_by_week": {
+            "weeks": weeks[:52], "units": traffic[:52].tolist(), "forecast_weeks": weeks[48:52],
+            "forecast": traffic[47:51].tolist(),
+        },
+        "prices_by_week": {
+            "weeks": weeks[52:], "recent_weeks": weeks[40:52], "planned": [2.9] * 12, "recent": [2.8] * 12,
+            "year_ago": [2.7] * 12,
+        },
         "proof": _PROOF | {
             "fidelity": {
                 "wape": 0.23,

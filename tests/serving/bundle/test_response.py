@@ -48,10 +48,16 @@ def test_it_carries_how_much_customers_stock_up() -> None:
         plain.with_changes(reference_price={"units_gain": 0.8, "units_loss": 0.4}),
         plain.products.regular_price,
     )
-    for fall, power in ((0.8, 0.8), (1.2, 0.4)):
-        units = portable(spec).units(0, fall * regular, reference=regular)
+    # A price above both the regular and the reference one leaves nobody with stocks to use up.
+    for price, reference, factor in (
+        (0.8, 1.0, 0.8**-0.8),
+        (1.0, 0.8, 0.8**0.4),
+        (1.2, 0.8, 0.8**0.4),
+        (1.2, 1.0, 1.0),
+    ):
+        rise = {"price": price * regular, "reference": reference * regular}
         np.testing.assert_allclose(
-            units, portable(plain).units(0, fall * regular, reference=regular) * fall**-power, rtol=1e-9
+            portable(spec).units(0, **rise), portable(plain).units(0, **rise) * factor, rtol=1e-9
         )
 
 
