@@ -43,6 +43,8 @@ class CandidateModel:
         deals: Number of its last effects that deals have, see `_with_deals`.
         remembered: The reference price that deals are measured from.
         depth: Mean logarithm of that price over the price paid on deals.
+        shown: Whether the first effect is that of displays and mailers, and the last but those of deals what they add to
+            the units of those who buy.
         costs: Whether what costs do not explain of the prices moves utility.
     """
 
@@ -54,6 +56,7 @@ class CandidateModel:
     deals: int = 0
     remembered: RememberedPrice | None = None
     depth: float = 1.0
+    shown: bool = False
     costs: bool = False
 
 
@@ -105,11 +108,11 @@ def candidate_models(
         given = _given(grids, here, lasting, priors, draws, seed)
         own = replace(data(1.0), years=np.empty(0), given=given)
         own, moves = _with_regular_moves(own, suspects, here, priors)
-        found += _deal_models(own, grids.met(regular)[..., here], moves, priors)
+        found += _deal_models(own, grids.met(regular)[..., here], moves, priors, shown=grids.promotion is not None)
     return found
 
 
-def _deal_models(data: CategoryData, met: Array, moves: int, priors: Priors) -> list[CandidateModel]:
+def _deal_models(data: CategoryData, met: Array, moves: int, priors: Priors, *, shown: bool) -> list[CandidateModel]:
     """The models in which customers answer to deals and to regular prices in two ways, one for each memory.
 
     Args:
@@ -117,6 +120,7 @@ def _deal_models(data: CategoryData, met: Array, moves: int, priors: Priors) -> 
         met: (G, W, J) prices that customers met.
         moves: Number of the effects of moves of regular prices.
         priors: The priors.
+        shown: Whether displays and mailers are known; they are the first effect.
     """
     found = []
     for memory in MEMORIES:
@@ -125,11 +129,12 @@ def _deal_models(data: CategoryData, met: Array, moves: int, priors: Priors) -> 
         model = CandidateModel(
             name=f"regular prices and deals, memory {memory:g}",
             prior=priors.regular_and_deal / len(MEMORIES),
-            data=_with_deals(data, gap, priors),
+            data=_with_deals(data, gap, priors, shown=shown),
             # Regular prices move little: over such moves elasticities are taken to stay the same.
             curvature=1.0,
             suspects=moves,
             deals=_DEAL_EFFECTS + gap.shape[-1],
+            shown=shown,
             remembered=remembered,
             depth=_usual_depth(gap),
         )
@@ -182,7 +187,7 @@ def _given(
     }
 
 
-def _with_deals(data: CategoryData, gap: Array, priors: Priors) -> CategoryData:
+def _with_deals(data: CategoryData, gap: Array, priors: Priors, *, shown: bool = False) -> CategoryData:
     """A category's sales with the effects of deals.
 
     A price below what customers remember draws buyers from other products, of each product in its own way, and makes
@@ -190,7 +195,16 @@ def _with_deals(data: CategoryData, gap: Array, priors: Priors) -> CategoryData:
 
     Args:
         gap: (G, W, J) log(reference / price).
+        shown: Whether the first effect is that of displays and mailers, which may make those who buy buy more too.
     """
+    if shown:
+        data = replace(
+            data,
+            effects=np.concatenate([data.effects, data.effects[:1]]),
+            effect_mean=np.append(data.effect_mean, 0.0),
+            effect_spread=np.append(data.effect_spread, priors.promotion_spread),
+            own_units=np.append(data.own_units, 1.0),
+        )
     below, above = np.maximum(gap, 0.0), np.minimum(gap, 0.0)
     single = np.eye(below.shape[-1])[:, None, None] * below
     effects = np.concatenate([np.stack([below, below, above, (gap > _ON_DEAL).astype(np.float64)]), single])
