@@ -10,8 +10,8 @@ GOOD = {
     "behaviour": "date,product,event,value,customer\n2024-01-01,A,view,,7\n2024-01-01,A,rating,4,7\n",
     "signals": "date,name,value,product\n2024-01-01,competitor_price,2.5,A\n2024-01-01,holiday,,\n2024-01-01,news,-3,\n",
     "stock": "date,product,on_hand,store,received\n2024-01-01,A,0,s1,5\n2024-01-02,A,5,s1,\n",
-    "promotions": "start_date,end_date,product,store,kind,discount,store_share\n2024-01-01,2024-01-03,A,s1,mailer,0.2,\n"
-    "2024-01-01,,B,,,,0.5\n",
+    "promotions": "start_date,end_date,product,store,kind,discount,store_share,funding\n"
+    "2024-01-01,2024-01-03,A,s1,mailer,0.2,,0.3\n2024-01-01,,B,,,,0.5,\n",
     "plan": "date,product,price,regular_price,promotion,delivery\n2024-01-15,A,0.9,1,0.5,\n2024-01-15,B,,,,40\n",
 }
 
