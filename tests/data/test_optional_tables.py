@@ -50,10 +50,11 @@ def test_good_tables_come_through_whole_and_are_kept(write, key, tmp_path):
         ("signals", "2024-01-01,competitor_price,2,Z", "product: not in the product table"),
         ("stock", "2024-01-01,A,many,s1,", "on_hand: is not a number"),
         ("stock", "2024-01-01,A,0,s1,5", "row: an exact copy of an earlier one"),
-        ("promotions", "2024-01-05,2024-01-03,A,,,,", "end_date: is before start_date"),
-        ("promotions", "2024-01-05,soon,A,,,,", "end_date: is not a date (YYYY-MM-DD)"),
-        ("promotions", "2024-01-05,,A,,,20,", "discount: must lie between 0 and 1"),
-        ("promotions", "2024-01-05,,A,,,,1.5", "store_share: must lie between 0 and 1"),
+        ("promotions", "2024-01-05,2024-01-03,A,,,,,", "end_date: is before start_date"),
+        ("promotions", "2024-01-05,soon,A,,,,,", "end_date: is not a date (YYYY-MM-DD)"),
+        ("promotions", "2024-01-05,,A,,,20,,", "discount: must lie between 0 and 1"),
+        ("promotions", "2024-01-05,,A,,,,1.5,", "store_share: must lie between 0 and 1"),
+        ("promotions", "2024-01-05,,A,,,,,-0.3", "funding: must be 0 or more"),
     ],
 )
 def test_a_faulty_row_is_rejected_and_no_other(write, key, table, line, reason):
