@@ -251,6 +251,41 @@ def elasticity_matrix(
     return -effect[..., None, :] * within + own
 
 
+def log_or_never(available: Any, library: Any) -> Any:
+    """(N,) 0 where a product can be bought, else minus infinity."""
+    return like(library, np.where(detached(available) > 0, 0.0, -np.inf))
+
+
+def lowest_price_shares(paid: Any, available: Any, category: Any, rival_price: Any, rival_category: Any) -> Any:
+    """Shares of a category's customers that the lowest price gets, equal lowest prices sharing them.
+
+    Args:
+        paid: (…, N) currency per unit.
+        available: (N,) above 0 where a product can be bought.
+        category: (N,) index of each product's category.
+        rival_price: (R,) prices of the rival offers, currency per unit.
+        rival_category: (R,) index of each rival offer's category.
+
+    Returns:
+        (…, N), in the array library of `paid`.
+
+    Example:
+        >>> own, rivals = (np.array([2.0, 2.0]), np.ones(2), np.zeros(2)), (np.array([2.0]), np.zeros(1))
+        >>> lowest_price_shares(*own, *rivals).round(2).tolist()
+        [0.33, 0.33]
+    """
+    price, there = detached(paid), detached(available) > 0
+    share, rivals = np.zeros(price.shape), detached(rival_price)
+    for c in np.unique(category):
+        own = np.flatnonzero(category == c)
+        asked, theirs = np.where(there[own], price[..., own], np.inf), rivals[rival_category == c]
+        lowest = np.minimum(asked.min(axis=-1, keepdims=True, initial=np.inf), theirs.min(initial=np.inf))
+        wins = (asked == lowest) & there[own]
+        sellers = wins.sum(axis=-1, keepdims=True) + (theirs == lowest).sum(axis=-1, keepdims=True)
+        share[..., own] = wins / np.maximum(sellers, 1)
+    return like(paid, share)
+
+
 def own_elasticity(units_at: Callable[[Array], Array], price: Array) -> Array:
     """Own-price elasticities of any demand by central differences.
 

@@ -21,6 +21,8 @@ from .choice_formulas import (
     felt_price,
     gap_effect,
     gap_slope,
+    log_or_never,
+    lowest_price_shares,
     members,
     nested_shares,
     stocking_price,
@@ -315,7 +317,7 @@ class ChoiceModel:
         if self.family == "mnl":
             yield from self._logit(now, value, effect, customers, season, path)
         elif self.family == "nested-logit":
-            value, nests = value + _log_or_never(now.available, value), (self.product_nest, self.nest_category)
+            value, nests = value + log_or_never(now.available, value), (self.product_nest, self.nest_category)
             share = nested_shares(value, self.nesting, *nests).product
             yield _Group(customers[..., c] * share, effect, share)
         else:
@@ -352,7 +354,7 @@ class ChoiceModel:
     ) -> Iterator[_Group]:
         """Multinomial logit among products in stock, rival offers and leaving."""
         c, count = self.category, len(self.rate)
-        value = value + _log_or_never(now.available, value)
+        value = value + log_or_never(now.available, value)
         if now.shown is not None and _is_on(self.lift):
             slot = like(value, np.arange(len(c)) == np.asarray(now.shown)[:, None])
             value = value + slot * log(self.lift)[:, None]
@@ -385,28 +387,11 @@ class ChoiceModel:
         effect = where(inside, effect / where(inside, chance, 1.0) if is_probability else effect, 0.0)
         units = customers[..., self.category] * chance * now.available
         if self.family == "cheapest":
-            units = units * self._cheapest(now)
+            rivals = (now.rival_price, self.rival_category)
+            units = units * lowest_price_shares(now.paid, now.available, self.category, *rivals)
         return _Group(units, effect, 0.0 * units)
-
-    def _cheapest(self, now: _Situation) -> NDArray[np.float64]:
-        """(B, K, N) share of a category's customers that the lowest price gets, equal lowest prices sharing them."""
-        paid, rivals = detached(now.paid), detached(now.rival_price)
-        share, there = np.zeros(paid.shape), detached(now.available) > 0
-        for c in range(len(self.rate)):
-            own = np.flatnonzero(self.category == c)
-            asked, theirs = np.where(there[own], paid[..., own], np.inf), rivals[self.rival_category == c]
-            lowest = np.minimum(asked.min(axis=-1, keepdims=True, initial=np.inf), theirs.min(initial=np.inf))
-            wins = (asked == lowest) & there[own]
-            sellers = wins.sum(axis=-1, keepdims=True) + (theirs == lowest).sum(axis=-1, keepdims=True)
-            share[..., own] = wins / np.maximum(sellers, 1)
-        return like(now.paid, share)
 
 
 def _is_on(values: Array) -> bool:
     """Whether a section has its arrays."""
     return 0 not in values.shape
-
-
-def _log_or_never(available: Array, library: Array) -> Array:
-    """(N,) 0 where a product can be bought, else minus infinity."""
-    return like(library, np.where(detached(available) > 0, 0.0, -np.inf))

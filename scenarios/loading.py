@@ -118,7 +118,7 @@ def load_scenario(name: str | os.PathLike[str] | MarketSpec) -> MarketSpec:
 
     Example:
         >>> load_scenario("grocery@demand-halved")
-        <MarketSpec grocery@demand-halved, version 1: 12 products, 3 segments, 52 weeks>
+        <MarketSpec grocery@demand-halved, version 2: 12 products, 3 segments, 52 weeks>
     """
     if isinstance(name, MarketSpec):
         return name

@@ -31,9 +31,10 @@ def regular_prices(price: Array, listed: Array, days: int = WEEK.days) -> Array:
         (..., W, N) regular prices, NaN where prices are.
 
     Example:
-        >>> paid = np.array([2.0, 2.0, 1.5, 2.0, 2.2, 2.2, 1.6, 2.2, 2.2])[:, None]
-        >>> regular_prices(paid, paid).ravel().tolist()
-        [2.0, 2.0, 2.0, 2.0, 2.2, 2.2, 2.2, 2.2, 2.2]
+        >>> paid = np.repeat([2.0, 1.5, 2.0, 2.2, 1.6, 2.2], [8, 1, 2, 8, 1, 2])[:, None]
+        >>> regular = regular_prices(paid, paid).ravel()
+        >>> regular[[7, 8, 10, 11, 19, 21]].tolist()  # the weeks at 1.5 and 1.6 are reductions
+        [2.0, 2.0, 2.0, 2.2, 2.2, 2.2]
     """
     if (listed > (1 + _ROUNDING) * price).any():
         return listed

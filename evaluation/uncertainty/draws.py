@@ -122,7 +122,7 @@ def compare_draws(
         >>> from repricer.scenarios.sections import Posterior
         >>> spec = replace(load_scenario("stationary-logit"), posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
         >>> compare_draws(spec, ["fixed:9", "regular"]).expected["regular"].shape
-        (2, 2, 4)
+        (3, 2, 4)
     """
     available = spec.num_draws
     if not available:

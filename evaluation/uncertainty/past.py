@@ -60,7 +60,7 @@ def unlike_past(rows: Rows) -> str:
     Example:
         >>> plan, past = ({"units": n, "revenue": n, "average_price": 1.0, "on_deal": 0.1} for n in (50, 100))
         >>> unlike_past([plan, past])
-        'the plan expects units of 50 where 100 would follow from the past'
+        'the plan expects units of 50 where 100 would follow, revenue of 50 where 100 would follow from the past'
     """
     if len(rows) < 2:
         return ""
@@ -73,7 +73,16 @@ def unlike_past(rows: Rows) -> str:
 
 
 def past_lines(rows: Rows, currency: str) -> list[str]:
-    """The plan beside the past as lines of a table."""
+    """The plan beside the past as lines of a table.
+
+    Example:
+        >>> row = {"weeks": "the plan", "units": 50, "revenue": 90, "profit": 20, "average_price": 1.8, "on_deal": 0.1}
+        >>> for line in past_lines([row], "EUR"):
+        ...     print(line)
+        the plan beside the past, of the products that are priced (money in EUR):
+                          units        revenue         profit  average price  on deal
+          the plan           50             90             20           1.80      10%
+    """
     if not rows:
         return []
     lines = [f"the plan beside the past, of the products that are priced (money in {currency}):"]

@@ -53,7 +53,7 @@ def heterogeneity(gains: Mapping[str, tuple[float, float, float]]) -> Heterogene
         for m, a, b in zip(mean, low, high, strict=True)
     ]
     intervals = {zone: (float(a), float(b)) for zone, (a, b) in zip(gains, ends, strict=True)}
-    return Heterogeneity(q, float(chi2.sf(q, free)), between**0.5, intervals)
+    return Heterogeneity(q, float(chi2.sf(q, free)), float(between**0.5), intervals)
 
 
 def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[str]:
@@ -61,7 +61,7 @@ def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[s
 
     Example:
         >>> zone_lines({"a": (0.05, 0.03, 0.07), "b": (0.06, 0.04, 0.08)})[0]
-        'zones: gains from +5.0% to +6.0% differ no more than their intervals allow (Cochran Q 0.7, p = 0.41)'
+        'zones: gains from +5.0% to +6.0% differ no more than their intervals allow (Cochran Q 0.3, p = 0.56)'
     """
     known = {zone: gain for zone, gain in gains.items() if gain is not None}
     if len(known) < 2:

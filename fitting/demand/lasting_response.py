@@ -62,7 +62,7 @@ class LastingResponse:
         stores: Number of stores compared.
 
     Example:
-        >>> LastingResponse().draws(Priors(), 500, seed=0)[0].mean().round(1)
+        >>> float(LastingResponse().draws(Priors(), 500, seed=0)[0].mean().round(1))
         2.0
     """
 

@@ -23,13 +23,13 @@ from ..decision_log.chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.transactions import LogError
 from ..documents import field_mistake
+from ..fallback import fallback_policy
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor
 from .bundles import Bundles
 from .canary.guards import LIMITS
 from .canary.money import confidence_of_loss
 from .canary.trial import Trial
-from .fallback import fallback_policy
 from .metrics import Metrics
 from .settings import ServiceSettings
 from .slots import Answered, Draws, Slots, answered

@@ -35,8 +35,9 @@ def test_every_row_is_accounted_for(journey):
 
 def test_tables_are_canonical(journey):
     tables, _ = journey
-    # The data set has no costs.
-    assert list(tables.sales) == [column for column in SCHEMAS["sales"].columns if column not in ("unit_cost", "arm")]
+    # The data set has no costs; the products have the categories.
+    absent = ("unit_cost", "category", "arm")
+    assert list(tables.sales) == [column for column in SCHEMAS["sales"].columns if column not in absent]
     for name in ("sales", "products", "customers", "promotions"):
         table, schema = getattr(tables, name), SCHEMAS[name]
         pd.testing.assert_frame_equal(schema.validate(table, lazy=True), table)
@@ -99,14 +100,20 @@ def test_promotions_are_the_share_of_the_recorded_stores(journey):
 
 def test_choice_has_room_for_a_pricing_study(journey):
     tables, _ = journey
-    chosen = choose_products(tables)
+    chosen = choose_products(tables, n_categories=8)
     assert 24 <= len(chosen) <= 36
-    assert 4 <= chosen["category"].nunique() <= 6
+    size = chosen.groupby("category", sort=False)["product"].count()
+    assert 4 <= (size >= 4).sum() <= 6
     assert chosen["product"].is_unique
     assert (chosen["weeks_share"] >= 0.95).all()
     assert (chosen["price_variation"] >= 0.05).all()
     span = chosen.groupby("category")["price"].agg(lambda price: price.max() / price.min())
     assert (span <= 4).all()
+    # Categories go by revenue; one with a single product counts too, as milk and strawberries do here.
+    assert chosen.groupby("category", sort=False)["revenue"].sum().is_monotonic_decreasing
+    assert size.index[size == 1].tolist() == ["FLUID MILK WHITE ONLY", "STRAWBERRIES"]
+    first = chosen[chosen["category"].isin(size.index[:5])]
+    assert choose_products(tables)["product"].tolist() == first["product"].tolist()
 
 
 def test_without_the_package_one_line_names_the_extra(monkeypatch):

@@ -10,8 +10,8 @@ GOOD = {
     "behaviour": "date,product,event,value,customer\n2024-01-01,A,view,,7\n2024-01-01,A,rating,4,7\n",
     "signals": "date,name,value,product\n2024-01-01,competitor_price,2.5,A\n2024-01-01,holiday,,\n2024-01-01,news,-3,\n",
     "stock": "date,product,on_hand,store,received\n2024-01-01,A,0,s1,5\n2024-01-02,A,5,s1,\n",
-    "promotions": "start_date,end_date,product,store,kind,discount,store_share\n2024-01-01,2024-01-03,A,s1,mailer,0.2,\n"
-    "2024-01-01,,B,,,,0.5\n",
+    "promotions": "start_date,end_date,product,store,kind,discount,store_share,funding\n"
+    "2024-01-01,2024-01-03,A,s1,mailer,0.2,,0.3\n2024-01-01,,B,,,,0.5,\n",
     "plan": "date,product,price,regular_price,promotion,delivery\n2024-01-15,A,0.9,1,0.5,\n2024-01-15,B,,,,40\n",
 }
 
@@ -50,10 +50,11 @@ def test_good_tables_come_through_whole_and_are_kept(write, key, tmp_path):
         ("signals", "2024-01-01,competitor_price,2,Z", "product: not in the product table"),
         ("stock", "2024-01-01,A,many,s1,", "on_hand: is not a number"),
         ("stock", "2024-01-01,A,0,s1,5", "row: an exact copy of an earlier one"),
-        ("promotions", "2024-01-05,2024-01-03,A,,,,", "end_date: is before start_date"),
-        ("promotions", "2024-01-05,soon,A,,,,", "end_date: is not a date (YYYY-MM-DD)"),
-        ("promotions", "2024-01-05,,A,,,20,", "discount: must lie between 0 and 1"),
-        ("promotions", "2024-01-05,,A,,,,1.5", "store_share: must lie between 0 and 1"),
+        ("promotions", "2024-01-05,2024-01-03,A,,,,,", "end_date: is before start_date"),
+        ("promotions", "2024-01-05,soon,A,,,,,", "end_date: is not a date (YYYY-MM-DD)"),
+        ("promotions", "2024-01-05,,A,,,20,,", "discount: must lie between 0 and 1"),
+        ("promotions", "2024-01-05,,A,,,,1.5,", "store_share: must lie between 0 and 1"),
+        ("promotions", "2024-01-05,,A,,,,,-0.3", "funding: must be 0 or more"),
     ],
 )
 def test_a_faulty_row_is_rejected_and_no_other(write, key, table, line, reason):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ...pricing import Action, FixedPrice, MarketView, Policy
-from ..bundle.reading import Bundle
+from ..pricing import Action, FixedPrice, MarketView, Policy
+from .bundle.reading import Bundle
 
 Fallback = Literal["in-force", "regular", "base"]
 FALLBACKS: tuple[str, ...] = get_args(Fallback)
