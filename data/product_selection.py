@@ -50,7 +50,8 @@ def choose_products(
 
     Args:
         tables: Canonical tables with products.
-        n_categories: Largest number of categories.
+        n_categories: Largest number of categories of two products or more; a product alone in its category is priced
+            where that earns more than the last of these.
         per_category: Largest number of products in each.
         min_weeks_share: Smallest share of weeks with a sale.
 
@@ -82,7 +83,11 @@ def choose_products(
     if not groups or _stores_alone_agree(tables.sales, measures):
         raise DataError(_why_none(tables.sales, measures, min_weeks_share))
     groups.sort(key=lambda group: group["revenue"].sum(), reverse=True)
-    return pd.concat(groups[:n_categories], ignore_index=True)
+    # A product alone in its category is no category of substitutes: it comes with those that earn less.
+    several = [rank for rank, group in enumerate(groups) if len(group) > 1]
+    last = several[n_categories - 1] + 1 if len(several) >= n_categories else len(groups)
+    chosen = groups[:last] if len(several) else groups[:n_categories]
+    return pd.concat(chosen, ignore_index=True)
 
 
 def not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> dict[str, int]:

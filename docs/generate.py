@@ -259,8 +259,8 @@ def demo() -> None:
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     said = "\n".join(line.rstrip().replace(" (already done)", "") for line in said.strip().splitlines())
     between("README.md", "demo", f"```text\n{said}\n```\n")
-    history = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))["history"]
-    plot = learning_plot(history, objective="objective", unit="%")
+    run = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))
+    plot = learning_plot(run["history"], run["best"], objective="objective", unit="%")
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))
 
 

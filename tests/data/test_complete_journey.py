@@ -100,20 +100,18 @@ def test_promotions_are_the_share_of_the_recorded_stores(journey):
 
 def test_choice_has_room_for_a_pricing_study(journey):
     tables, _ = journey
-    chosen = choose_products(tables, n_categories=8)
+    chosen = choose_products(tables)
     assert 24 <= len(chosen) <= 36
     size = chosen.groupby("category", sort=False)["product"].count()
-    assert 4 <= (size >= 4).sum() <= 6
+    assert (size > 1).sum() == 5
     assert chosen["product"].is_unique
     assert (chosen["weeks_share"] >= 0.95).all()
     assert (chosen["price_variation"] >= 0.05).all()
     span = chosen.groupby("category")["price"].agg(lambda price: price.max() / price.min())
     assert (span <= 4).all()
-    # Categories go by revenue; one with a single product counts too, as milk and strawberries do here.
+    # Categories go by revenue; a product alone in its category comes beside the five, as milk and strawberries do here.
     assert chosen.groupby("category", sort=False)["revenue"].sum().is_monotonic_decreasing
     assert size.index[size == 1].tolist() == ["FLUID MILK WHITE ONLY", "STRAWBERRIES"]
-    first = chosen[chosen["category"].isin(size.index[:5])]
-    assert choose_products(tables)["product"].tolist() == first["product"].tolist()
 
 
 def test_without_the_package_one_line_names_the_extra(monkeypatch):
