@@ -260,7 +260,7 @@ def demo() -> None:
     said = "\n".join(line.rstrip().replace(" (already done)", "") for line in said.strip().splitlines())
     between("README.md", "demo", f"```text\n{said}\n```\n")
     run = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))
-    plot = learning_plot(run["history"], run["best"], objective="objective", unit="%")
+    plot = learning_plot(run["history"], run["facts"]["best"], objective="objective", unit="%")
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))
 
 
