@@ -134,6 +134,25 @@ _PROOF = {
 """The same of its proof."""
 
 
+def _by_week(weeks: list[str], traffic: np.ndarray) -> dict:
+    """The parts of a fit report that are drawn by week."""
+    return {
+        "trend": {
+            "score": 24.1, "naive": 31.5, "weeks": weeks[:52], "history": traffic[:52].tolist(),
+            "forecast_weeks": weeks[52:], "traffic": traffic[52:].tolist(), "low": (traffic[52:] - 60).tolist(),
+            "high": (traffic[52:] + 60).tolist(),
+        },
+        "sales_by_week": {
+            "weeks": weeks[:52], "units": traffic[:52].tolist(), "forecast_weeks": weeks[48:52],
+            "forecast": traffic[47:51].tolist(),
+        },
+        "prices_by_week": {
+            "weeks": weeks[52:], "recent_weeks": weeks[40:52], "planned": [2.9] * 12, "recent": [2.8] * 12,
+            "year_ago": [2.7] * 12,
+        },
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def fit_report() -> dict:
     """A fit report with every part in it."""
@@ -161,19 +180,7 @@ def fit_report() -> dict:
              "elasticity": e, "interval90": [e - 0.1, e + 0.2]}
             for other, e in zip(products[1:15], np.linspace(0.9, 0.2, 14).tolist(), strict=True)
         ],
-        "trend": {
-            "score": 24.1, "naive": 31.5, "weeks": weeks[:52], "history": traffic[:52].tolist(),
-            "forecast_weeks": weeks[52:], "traffic": traffic[52:].tolist(), "low": (traffic[52:] - 60).tolist(),
-            "high": (traffic[52:] + 60).tolist(),
-        },
-        "sales_by_week": {
-            "weeks": weeks[:52], "units": traffic[:52].tolist(), "forecast_weeks": weeks[48:52],
-            "forecast": traffic[47:51].tolist(),
-        },
-        "prices_by_week": {
-            "weeks": weeks[52:], "recent_weeks": weeks[40:52], "planned": [2.9] * 12, "recent": [2.8] * 12,
-            "year_ago": [2.7] * 12,
-        },
+        **_by_week(weeks, traffic),
         "proof": _PROOF | {
             "fidelity": {
                 "wape": 0.23,
