@@ -90,7 +90,10 @@ class Problem:
         )
         evidence = np.array(
             [
-                [_evidence(*each, model, own, self.priors) for each, model in zip(posteriors, models, strict=True)]
+                [
+                    _evidence(each, weekly, model, own, self.priors)
+                    for (each, weekly), model in zip(posteriors, models, strict=True)
+                ]
                 for posteriors, models, own in zip(found, candidates, lasting, strict=True)
             ]
         ).sum(axis=0)
