@@ -45,7 +45,6 @@ class CandidateModel:
         depth: Mean logarithm of that price over the price paid on deals.
         shown: Whether the first effect is that of displays and mailers, and the last but those of deals what they add to
             the units of those who buy.
-        costs: Whether what costs do not explain of the prices moves utility.
     """
 
     name: str
@@ -57,7 +56,6 @@ class CandidateModel:
     remembered: RememberedPrice | None = None
     depth: float = 1.0
     shown: bool = False
-    costs: bool = False
 
 
 def candidate_models(
@@ -103,7 +101,7 @@ def candidate_models(
             found.append(CandidateModel(name, chance * follow / 2, suspect, curvature, suspects=len(suspects)))
     if costs:
         name, chance = "prices follow what costs do not explain", (1 - deals) * by_costs
-        found.append(CandidateModel(name, chance, data(0.0, by_cost=True), costs=True))
+        found.append(CandidateModel(name, chance, data(0.0, by_cost=True)))
     if deals:
         given = _given(grids, here, lasting, priors, draws, seed)
         own = replace(data(1.0), years=np.empty(0), given=given)

@@ -14,7 +14,7 @@ _SHARES = ("outside", "unlike", "logarithmic", "beyond_costs", "follow_demand", 
 
 @dataclass(frozen=True)
 class Priors:
-    """Normal priors of the demand model, fixed before any measurement of realised gains.
+    """Normal priors of the demand model; docs/can_i_believe_it.md says which were set after shops had been predicted badly.
 
     Elasticities: Bijmolt, van Heerde and Pieters (2005), New Empirical Generalizations on the
     Determinants of Price Elasticity, Journal of Marketing Research 42(2): mean -2.62, median -2.22
