@@ -318,7 +318,7 @@ def _myopic_prices(spec: MarketSpec) -> Array:
     grid, step = _grid(spec)
     path = np.empty((spec.market.horizon_periods, _seen_regimes(spec), regular.size))
     drawn = draws_of(spec) if spec.posterior is not None and spec.demand.family == "mnl" else None
-    price, reference = np.clip(regular, grid[0], grid[-1]), regular
+    price, reference = np.clip(regular, grid[0], grid[-1]), spec.initial_reference
     for t, chances in enumerate(spec.regime_probabilities()):
         for z in range(path.shape[1]):
             weights = chances if path.shape[1] == 1 else np.eye(len(chances))[z]

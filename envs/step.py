@@ -140,7 +140,7 @@ class Dynamics:
         clock[0], clock[1] = market, episode
         lanes = np.zeros(self._lanes, np.float32)
         lanes[LIST_PRICE] = spec.initial_price[:, None]
-        lanes[REFERENCE_PRICE] = spec.products.regular_price[:, None]
+        lanes[REFERENCE_PRICE] = spec.initial_reference[:, None]
         lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
         context = np.zeros(self._context, np.float32)
         context[self.layout.loyalty] = 1.0

@@ -15,7 +15,7 @@ from ..envs import catalogue_of, expected_units
 from ..pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
 from ..scenarios import MarketSpec, load_scenario
 from ..scenarios.errors import nearest
-from ..scenarios.periods import planned_prices, simulated_prices
+from ..scenarios.periods import planned_prices, reference_path, simulated_prices
 from ..scenarios.sections import Array
 from .uncertainty.draws import check_draws, draw_numbers
 from .uncertainty.gain import ENDS, METHOD
@@ -114,7 +114,8 @@ def what_if(
     """What a fitted market would sell and earn at other prices, against the planned ones.
 
     Expected units are those of `envs.expected_units` under each posterior draw, with ample stock; customers' reference
-    prices follow the prices that are tried, week by week. Intervals hold parameter uncertainty, not chance.
+    prices follow the prices that are tried, week by week. A product that costs less in all weeks has a lower regular
+    price, which customers are used to (`scenarios.periods.reference_path`); in some weeks, it has deals. Intervals hold parameter uncertainty, not chance.
 
     Args:
         market: A market, or its name or folder; or the markets of several zones, by zone.
@@ -249,14 +250,6 @@ class _Table:
             ) from None
 
 
-def _references(spec: MarketSpec, path: Array) -> Array:
-    """(T, N) what customers remember in each period of a path, who start with the regular prices."""
-    rows, memory = [spec.products.regular_price], 1.0 if spec.reference_price is None else spec.reference_price.memory
-    for price in path[:-1]:
-        rows.append(memory * rows[-1] + (1 - memory) * price)
-    return np.array(rows)
-
-
 class _Demand:
     """Expected units of a market with ample stock, with the promotions and recommendations that are planned."""
 
@@ -287,7 +280,7 @@ def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, A
     turns = _turns(spec, (tried != planned).any(axis=0))
     paths = np.stack([planned, tried, *(np.where(turn, tried, planned) for turn in turns)])
     price = np.concatenate([simulated_prices(spec, path) for path in paths])
-    reference = np.concatenate([_references(spec, simulated_prices(spec, path)) for path in paths])
+    reference = np.concatenate([reference_path(spec, simulated_prices(spec, path)) for path in paths])
     period = np.tile(np.arange(len(tried)), len(paths))
     returned = 0.0 if spec.returns is None else spec.returns.probability
     handling = 0.0 if spec.returns is None else returned * spec.returns.handling_cost
@@ -335,7 +328,7 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
     found = breaches(rules, catalogue, tried, planned, rules.prices_before(spec.products.regular_price))
     demand, cost = _Demand(spec), spec.products.unit_cost * (spec.market.objective == "profit")
     gains = allowed_gains(
-        found, tried, _references(spec, tried), lambda *given: demand.units(spec, *given), catalogue, cost
+        found, tried, reference_path(spec, tried), lambda *given: demand.units(spec, *given), catalogue, cost
     )
     names, start = spec.products.names, "" if zone == ALL_STORES else f"{zone}: "
     weeks, lines = spec.calendar.labels if spec.calendar else [str(t) for t in range(len(tried))], []

@@ -42,8 +42,6 @@ _LEAST_UNITS, _CLOSED_UNITS = 0.05, 1e-3
 _LAGS = 4
 # Weeks before the market whose prices its rules may look back at, and the change that is one.
 _PAST_WEEKS, _SAME, _DIGITS = 13, 0.01, 1e-6
-# Below this share of the regular price, a price is reduced.
-_REDUCED = 0.98
 # A segment's elasticity relative to the average one.
 _SEGMENT_RESPONSE = (0.5, 2.0)
 
@@ -261,8 +259,9 @@ def _with_prices(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(T, N) forecasts at planned and at regular prices, of customers who remember the regular ones.
 
-    The demand model sees to forecasts that ignore prices, which lower prices leave as they are. The others are those of
-    the past's mix of memories, in which each reduction made the weeks after it dearer.
+    What prices do is the demand model's: a forecaster of a product alone does not know that the buyers of other products'
+    deals come back. It gives the level at planned prices, or, if it ignores prices, at those of the last weeks, and the course
+    of the weeks.
     """
     rows, weeks, recent = pd.concat([split.past, split.future]), len(split.weeks), _AVERAGED_WEEKS * split.per_week
     charged = grid_of(rows, "price", response.products)
@@ -273,14 +272,8 @@ def _with_prices(
     # The plan may be one of regular prices, at which every forecast is the usual one.
     blind = np.isclose(lower, usual, rtol=1e-6).all(axis=0)
     base = planned / lift[-weeks - recent : -weeks].mean(axis=0)
-    regular = np.broadcast_to(response.regular_price, price.shape)
-    # While the regular price was another, customers remembered prices around that one.
-    then = grid_of(rows, "regular_price", response.products)
-    moved = np.where(np.isfinite(then), regular / then, 1.0)
-    afterwards = response.lift(regular, reference=None if remembered is None else remembered * moved)[:-weeks]
-    known = np.ma.masked_where((price * moved)[:-weeks] < _REDUCED * regular[:-weeks], afterwards)
-    usual = usual / known.mean(axis=0).filled(1.0)
-    return np.where(blind, base * lift[-weeks:], planned), np.where(blind, base, usual)
+    level = planned.sum(axis=0) / (usual * lift[-weeks:]).sum(axis=0)
+    return np.where(blind, base * lift[-weeks:], planned), np.where(blind, base, usual * level)
 
 
 def _mean(forecast: pd.DataFrame, split: Split) -> np.ndarray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..data.schema import COMPETITOR_PRICE
 from ..data.weeks import WEEK
 from ..forecasting import replenishment_levels
-from ..pricing import felt_price, matching_utility
+from ..pricing import choice_shares, felt_price, matching_utility
 from ..pricing.choice_formulas import stocking_price
 from ..pricing.price_rules.grids import PriceGrid
 from ..scenarios import MarketSpec
@@ -33,8 +33,6 @@ from .posterior_section import posterior_section
 from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
-# Most of a category's customers who buy at all in a week, at the planned prices.
-_MOST_BUY = 0.95
 _TICK, _GRIDS = 0.01, ("price_ladder", "tick", "price_endings")
 
 
@@ -141,13 +139,18 @@ def _assumed(
 def _arrivals_and_choice(
     models: FittedModels, now: DemandAtRegular, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> tuple[Arrivals, DemandSection]:
-    """Customers and their choice: at planned prices and promotions, they buy the forecasts."""
-    category, share, left = models.demand.category, models.demand.segment_share, now.outside[0]
+    """Customers and their choice: at planned prices and promotions, they buy the forecasts.
+
+    Each week has as many customers as buy the category's forecast where the demand model's share of them buys: what
+    utilities leave to be matched is how they choose between products.
+    """
+    category, share = models.demand.category, models.demand.segment_share
     # Those who buy, as deals make them buy more at a time.
     buyers = models.planned / np.exp(_units_at_plan(models, held))
-    rate = np.maximum(_by_category(models.forecast, category) / (1 - left), _by_category(buyers, category) / _MOST_BUY)
     utility, sensitivity = now.utility[0], now.sensitivity[0]
     at_plan = utility + _planned_utility(models, sensitivity, promotion, held)
+    outside = np.einsum("ck,tkc->tc", share, choice_shares(at_plan, category).outside)
+    rate = _by_category(buyers, category) / (1 - outside)
     path = matching_utility(buyers / rate[:, category], at_plan, share, category)
     quality = utility + sensitivity * models.regular_price
     return (

@@ -82,7 +82,7 @@ class Links:
             )
         if spec.reference_price is not None:
             nodes, prices = _reference_nodes(spec, n, prices, alone=levels.size == rival.size == 1)
-            first[2] = int(np.searchsorted(nodes, spec.products.regular_price[n]))
+            first[2] = int(np.searchsorted(nodes, spec.initial_reference[n]))
         shape = (levels.size, rival.size, nodes.size)
         if np.prod(shape) * prices.size > _MOST_PAIRS:
             return None
@@ -185,7 +185,7 @@ def _nearest(values: Array, seen: Array) -> Units:
 def _reference_nodes(spec: MarketSpec, n: int, prices: Array, *, alone: bool) -> tuple[Array, Array]:
     """The reference prices that values are interpolated between, and the prices; fewer where they are not the state alone."""
     low, high = float(spec.guardrails.low[n]), float(spec.guardrails.high[n])
-    initial, free = float(spec.products.regular_price[n]), alone and np.isinf(spec.stock.initial_units[n])
+    initial, free = float(spec.initial_reference[n]), alone and np.isinf(spec.stock.initial_units[n])
     steps = spec.guardrails.allowed_prices(n)
     count = (_FREE_NODES if steps is None else _LADDER_NODES) if free else _NODES
     nodes = np.union1d(np.linspace(min(initial, low), max(initial, high), count), [initial, low, high])

@@ -90,7 +90,7 @@ def _memory(spec: MarketSpec) -> float:
 
 def _range(spec: MarketSpec) -> tuple[float, float, float]:
     """The lowest and highest reference price that can be reached, and the initial one."""
-    initial = float(spec.products.regular_price[0])
+    initial = float(spec.initial_reference[0])
     return min(initial, float(spec.guardrails.low[0])), max(initial, float(spec.guardrails.high[0])), initial
 
 

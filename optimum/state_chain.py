@@ -68,7 +68,7 @@ class States:
         regime, regular = np.flatnonzero(first), spec.products.regular_price
         rows = (
             spec.initial_price,
-            regular,
+            spec.initial_reference,
             np.floor(spec.stock.initial_units),
             0 * regular,
             initial_prices(spec),

@@ -124,6 +124,13 @@ class MarketDescription:
         return np.empty(0) if rivals is None else np.clip(rivals.regular_price, rivals.floor, rivals.ceiling)
 
     @property
+    def initial_reference(self) -> Array:
+        """(N,) prices that customers remember before the first period, currency per unit."""
+        reference = self.reference_price
+        given = None if reference is None else reference.start
+        return self.products.regular_price if given is None else given
+
+    @property
     def stocks_up(self) -> bool:
         """Whether a price below or above the reference changes how many units those who buy take."""
         reference = self.reference_price

@@ -82,3 +82,35 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
         return price
     one = spec.guardrails.nearest(spec.initial_price)
     return np.where(frozen, np.maximum(one + price - history.price[: len(price)], _LEAST * one), price)
+
+
+def reference_path(spec: MarketSpec, price: Array) -> Array:
+    """(…, W, N) what customers remember before each period of a course of prices.
+
+    A fitted market takes a product whose prices are all lower than planned for one whose regular price is lower: customers
+    are used to it, as only temporary reductions, which a shop announces, draw the buyers of a deal. What they remember
+    at first is therefore the regular price in proportion to the highest price of the course.
+
+    Args:
+        price: (…, W, N) prices as the market simulates them, from the first period on, currency per unit.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> reference_path(spec, np.array([[9.0], [8.0]])).ravel().tolist()
+        [10.0, 10.0]
+    """
+    memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
+    found = np.empty(price.shape)
+    found[..., 0, :] = usual_reference(spec, price.max(axis=-2))
+    for t in range(1, price.shape[-2]):
+        found[..., t, :] = memory * found[..., t - 1, :] + (1 - memory) * price[..., t - 1, :]
+    return found
+
+
+def usual_reference(spec: MarketSpec, highest: Array) -> Array:
+    """(…, N) what customers remember before the first period if the highest price of a course is this one."""
+    if spec.reference_price is None or spec.history is None:
+        return np.broadcast_to(spec.initial_reference, highest.shape)
+    planned = simulated_prices(spec, planned_prices(spec)).max(axis=0)
+    return spec.initial_reference * np.minimum(1.0, highest / planned)

@@ -204,6 +204,13 @@ class ReferencePrice:
         "N", "log units bought less for the same above it, up to the regular price", low=0, high=100, default=0.0
     )
     scale: str = choice("scale of the difference between price and reference", "log", "linear", default="log")
+    start: Array | None = array(
+        "N",
+        "reference price before the first period, currency per unit; by default the regular price",
+        low=1e-9,
+        high=1e9,
+        optional=True,
+    )
 
 
 @dataclass(frozen=True)

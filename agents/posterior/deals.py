@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...pricing import Policy, PricePath
 from ...scenarios import MarketSpec, choice_model, goal_market
+from ...scenarios.periods import reference_path, usual_reference
 from ...scenarios.sections import Array
 from .risk import current_prices
 
@@ -42,12 +43,17 @@ def own_plan(spec: MarketSpec) -> Plan:
 
 
 def market_under(spec: MarketSpec, policy: Policy, price: Array) -> MarketSpec:
-    """The market whose displays, mailers and funding are those of the deals that a policy leaves of the plan.
+    """The market as a policy makes it: customers remember its highest prices (`reference_path`), and displays, mailers and
+    funding are those of the deals that it leaves of the plan.
 
     A planned deal is dropped where the policy's price (T, N) is no reduction of the highest that it charges for the
     product; a path that states its promotions has its own deals.
     """
     plan, history = own_plan(spec), spec.history
+    if spec.reference_price is not None and history is not None:
+        start = usual_reference(spec, price.max(axis=0))
+        if not np.allclose(start, spec.initial_reference):
+            spec = spec.with_changes(reference_price={"start": start})
     if history is None or not ((history.feature_lift * plan.feature).any() or history.funding.any()):
         return spec
     own = price < DEAL * price.max(axis=0)
@@ -87,7 +93,7 @@ class PlanValue:
     def units(self, plan: Plan) -> Array:
         """(…, T, N) mean units."""
         price = np.asarray(plan.price, np.float64)
-        shape, reference = price.shape, self._references(price)
+        shape, reference = price.shape, reference_path(self.spec, price)
         period = np.minimum(np.arange(shape[-2]), len(self.planned.price) - 1)
         shown = plan.feature > 0.5 if self._decided else plan.feature - self.planned.feature[period]
         rows = [np.broadcast_to(part, shape).reshape(-1, shape[-1]) for part in (price, reference, shown)]
@@ -116,16 +122,6 @@ class PlanValue:
         member = np.eye(len(goal.category_names))[goal.category_index]
         weight = goal.market.discount_factor ** np.arange(price.shape[-2])
         return np.einsum("...tn,t,nc->...c", self.units(plan) * margin, weight, member)
-
-    def _references(self, price: Array) -> Array:
-        """(…, T, N) what customers remember before each period."""
-        memory = self.spec.reference_price
-        rows = np.empty_like(price)
-        rows[..., 0, :] = self.spec.products.regular_price
-        for t in range(1, price.shape[-2]):
-            kept = 0.0 if memory is None else memory.memory
-            rows[..., t, :] = kept * rows[..., t - 1, :] + (1 - kept) * price[..., t - 1, :]
-        return rows
 
 
 def stepped(spec: MarketSpec, plan: Plan, step: Array | float) -> Plan:

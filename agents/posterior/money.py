@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...pricing import choice_shares, felt_price
 from ...pricing.choice_formulas import stocking_price
 from ...scenarios import MarketSpec, choice_model
+from ...scenarios.periods import planned_prices, simulated_prices
 from ...scenarios.sections import Array
 
 # Numbers per array of one block of draws, which then fits into the cache, and the highest utility.
@@ -188,7 +189,10 @@ class PosteriorMoney:
         self._now = _Situations.of(spec, periods, chances)
         self._category, self._count = spec.category_index, len(spec.category_names)
         self._regular, self._curvature = spec.products.regular_price, spec.demand.price_curvature
-        self._reference = self._regular if reference is None else reference
+        self._reference = spec.initial_reference if reference is None else reference
+        # Where customers are used to what a course of prices costs at most, this is the plan's (`reference_path`).
+        fitted = spec.reference_price is not None and spec.history is not None and reference is None
+        self._usual = simulated_prices(spec, planned_prices(spec)).max(axis=0) if fitted else None
         self._keeps = 1.0 - (np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability)
         self._begun = spec.initial_price
         self._planned = spec.guardrails.planned_rows
@@ -297,16 +301,30 @@ class PosteriorMoney:
         if not self._whole or self._at_once(index, price):
             one, reference = np.ones((len(periods), 1)), self._reference[index]
             return _Path(one * price, one * np.ones_like(price), one * reference, 0 * one * reference)
-        now = self._begun[index]
-        memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
-        reference, reference_slope, rows = self._reference[index].astype(np.float64), np.zeros(len(index)), []
+        now, rows = self._begun[index], []
         for t in range(spec.market.horizon_periods):
-            reached = price if self._reach is None else np.clip(price, *self._within(now, t, index))
-            slope = (reached == price).astype(np.float64)
-            rows.append((reached, slope, reference, reference_slope))
-            now, reference = reached, memory * reference + (1 - memory) * reached
-            reference_slope = memory * reference_slope + (1 - memory) * slope
-        return _Path(*(np.stack(column)[periods] for column in zip(*rows, strict=True)))
+            now = price if self._reach is None else np.clip(price, *self._within(now, t, index))
+            rows.append(now)
+        reached = np.stack(rows)
+        slope = (reached == price).astype(np.float64)
+        memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
+        reference, reference_slope = np.empty_like(reached), np.empty_like(reached)
+        reference[0], reference_slope[0] = self._before(index, reached, slope)
+        for t in range(1, len(reached)):
+            reference[t] = memory * reference[t - 1] + (1 - memory) * reached[t - 1]
+            reference_slope[t] = memory * reference_slope[t - 1] + (1 - memory) * slope[t - 1]
+        return _Path(*(rows[periods] for rows in (reached, slope, reference, reference_slope)))
+
+    def _before(self, index: NDArray[np.intp], reached: Array, slope: Array) -> tuple[Array, Array]:
+        """(J,) reference prices before the first of (T, J) prices, and their derivative with respect to the fixed price."""
+        begun = self._reference[index]
+        if self._usual is None:
+            return begun.astype(np.float64), np.zeros(len(index))
+        highest = reached.argmax(axis=0)[None]
+        start = begun * np.take_along_axis(reached, highest, 0)[0] / self._usual[index]
+        lower = start < begun
+        moves = np.take_along_axis(slope, highest, 0)[0] * begun / self._usual[index]
+        return np.where(lower, start, begun), np.where(lower, moves, 0.0)
 
     def _within(self, now: Array, t: int, index: NDArray[np.intp]) -> tuple[Array, Array]:
         """(J,) lowest and highest price of these products in period t, given the prices before it."""

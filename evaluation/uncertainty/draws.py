@@ -157,8 +157,9 @@ def compare_draws(
 
 
 def market_of(spec: MarketSpec, policy: Policy) -> MarketSpec:
-    """The market in which the displays, mailers and funding of planned deals are those that a policy leaves."""
-    if spec.history is None or not (spec.history.feature_lift.any() or spec.history.funding.any()):
+    """The market as a policy makes it (`agents.posterior.deals.market_under`)."""
+    history, remembered = spec.history, spec.reference_price is not None
+    if history is None or not (remembered or history.feature_lift.any() or history.funding.any()):
         return spec
     market = Market(spec, num_markets=1, seed=seed_for("tuning"))
     steps = outcomes_of(policy, [market], spec.market.horizon_periods)

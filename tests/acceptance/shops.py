@@ -84,16 +84,24 @@ class ZoneProof:
 def predicted_units(spec: MarketSpec, price: pd.DataFrame, period: int) -> Array:
     """(M, B, N) mean units of a period at prices by store and week, by posterior draw: the one place that asks what a price sells.
 
-    Customers remember the prices of the store's own weeks before: a price that stays is no reduction.
+    The chain makes the deals, and customers remember its prices. How far a store's are from them is its regular price, which
+    its customers are used to, as `repricer.what_if` has it of prices that move in all weeks.
     """
     given, reference = {}, spec.reference_price
     if reference is not None:
-        by_store = price.groupby("store")
-        before = by_store.shift(1).fillna(by_store.transform("first")).groupby("store")
+        chain = _chain_prices()[list(price.columns)]
         weight = max(1 - reference.memory, 1e-6)
-        given["reference"] = before.transform(lambda own: own.ewm(alpha=weight, adjust=False).mean()).to_numpy()
+        remembered = chain.shift(1).fillna(chain.iloc[0]).ewm(alpha=weight, adjust=False).mean() / chain
+        given["reference"] = price.to_numpy() * remembered.loc[price.index.get_level_values("week")].to_numpy()
     draws = np.linspace(0, spec.num_draws - 1, min(DRAWS, spec.num_draws)).astype(int)
     return np.stack([expected_units(spec.draw(int(m)), period, price.to_numpy(), **given).sum(axis=1) for m in draws])
+
+
+@functools.cache
+def _chain_prices() -> pd.DataFrame:
+    """By week and product, the geometric mean over all stores."""
+    logs = juice().assign(price=lambda rows: np.log(rows["price"]))
+    return np.exp(logs.pivot_table(index="week", columns="product", values="price"))
 
 
 def simulated_units(spec: MarketSpec, price: Array) -> Array:

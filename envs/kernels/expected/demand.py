@@ -64,7 +64,7 @@ def rival_units(
         period: Number of the period, or (B,) numbers.
         price: (B, N) our list prices, currency per unit.
         rival_price: (R,) or (B, R) prices of the rival offers.
-        reference: (N,) or (B, N) reference prices; the regular prices by default.
+        reference: (N,) or (B, N) reference prices; by default the prices themselves, which customers are then used to.
         regime: Number of the regime, or (B,) numbers.
 
     Returns:
@@ -102,7 +102,7 @@ def choice_at(
         spec: The scenario.
         period: Number of the period, or (B,) numbers.
         price: (B, N) or (N,) list prices, currency per unit.
-        reference: (N,) or (B, N) reference prices; the regular prices by default.
+        reference: (N,) or (B, N) reference prices; by default the prices themselves, which customers are then used to.
         discount: (B, N, K) personal discounts, shares.
         shown: (B, K) product in each segment's slot, -1 for none.
         promoted: (N,) or (B, N), 1 for products on promotion.
@@ -120,7 +120,7 @@ def choice_at(
         period=np.array(np.broadcast_to(period, rows), dtype=np.int64),
         regime=np.array(np.broadcast_to(regime, rows), dtype=np.int64),
         price=own,
-        reference=_spread(spec.products.regular_price if reference is None else reference, rows, products),
+        reference=_spread(prices if reference is None else reference, rows, products),
         available=_spread(1.0 if in_stock is None else in_stock, rows, products),
         paid=_personal_prices(own, discount),
         shown=np.empty((0, rows), np.int64) if shown is None else np.array(shown.T, np.int64, order="C"),
