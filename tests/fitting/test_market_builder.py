@@ -74,6 +74,24 @@ def test_sales_at_planned_prices_are_the_forecasts(curvature):
     assert spec.stock.order_up_to_units[0] > 60 + 30  # both weeks until a delivery, the reduced one among them
 
 
+def test_a_category_answers_as_estimated_where_forecasts_hold_that_deals_sell_more():
+    # The forecasts of single products are that deals sell three times as much as regular prices, together.
+    forecast = np.tile([20.0, 10, 5, 8], (3, 1))
+    price = np.tile([1.8, 2.7, 4.0, 4.5], (3, 1))
+    fitted = models(forecast=forecast, planned=3 * forecast, current_price=price)
+    spec = build_market(fitted, name="shop", assumptions=Assumptions(price_widening=None))
+    plain = build_market(models(forecast=forecast), name="shop", assumptions=Assumptions(price_widening=None))
+    np.testing.assert_allclose(expected_units(spec, np.arange(3), price).sum(axis=1), 3 * forecast, rtol=1e-6)
+    raised = 1.1 * np.array([2.0, 3.0, 4.0, 5.0])
+
+    def left(market, t):
+        after, before = (expected_units(market, t, at)[0].sum() for at in (raised, raised / 1.1))
+        return after / before
+
+    for t in range(3):
+        assert left(spec, t) == pytest.approx(left(plain, t), abs=0.02)
+
+
 def test_the_market_starts_with_the_known_stock_and_else_with_the_order_up_to_level():
     fitted = models(initial_units=np.array([np.nan, 5.0, 0.0, 400.0]))
     stock = build_market(fitted, name="shop", assumptions=Assumptions()).stock

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 from repricer.scenarios import load_scenario
-from repricer.scenarios.periods import periods_of, planned_prices
+from repricer.scenarios.periods import periods_of, planned_prices, reference_path
 from repricer.scenarios.price_section import HistorySection
-from repricer.scenarios.sections import Posterior, Regimes
+from repricer.scenarios.sections import Posterior, ReferencePrice, Regimes
 
 
 def test_everything_that_follows_the_calendar_moves() -> None:
@@ -38,3 +38,20 @@ def test_the_regimes_go_on_from_where_they_are_in_the_first_of_the_periods() -> 
     part = periods_of(spec, 3, 2)
     np.testing.assert_allclose(part.regime_probabilities(), spec.regime_probabilities()[3:5])
     np.testing.assert_allclose(part.regime_probabilities()[0], [0.343, 0.657])
+
+
+def test_lower_regular_prices_are_what_customers_are_used_to_and_lower_weeks_are_deals() -> None:
+    spec = load_scenario("stationary-logit")
+    plan = np.full((spec.market.horizon_periods, 1), 10.0)
+    plan[1] = 8.0
+    reference = ReferencePrice(memory=0.5, gain=np.array([1.0]), loss=np.array([0.0]))
+    spec = replace(spec, history=HistorySection(price=plan), reference_price=reference)
+    np.testing.assert_allclose(reference_path(spec, plan).ravel()[:4], [10, 10, 9, 9.5])
+    # Everything 10% lower: customers compare with what they are used to, in proportion.
+    np.testing.assert_allclose(reference_path(spec, 0.9 * plan), 0.9 * reference_path(spec, plan))
+    # Higher prices surprise nobody into using up what they stored.
+    np.testing.assert_allclose(reference_path(spec, 1.2 * plan).ravel()[0], 10)
+    # A deal more is a deal.
+    np.testing.assert_allclose(reference_path(spec, np.array([[8.0], [8.0], [10.0], [10.0]])).ravel()[:2], [10, 9])
+    textbook = replace(spec, history=None)
+    np.testing.assert_allclose(reference_path(textbook, 0.9 * plan).ravel()[0], 10)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from repricer.agents.posterior.deals import market_under
 from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import expected_units, rollout
 from repricer.evaluation.markdown.demand import SeasonDemand
@@ -80,10 +81,12 @@ def test_prices_rise_and_fall_as_far_as_is_planned(make_shop):
     spec = replace(spec, history=HistorySection(price=plan, past_price=[4.2, 5.0, 2.9]))
     price = np.array([3.6, 5.9, 2.4], np.float32)
     money = PosteriorMoney(spec, draws_of(spec)).by_draw(price.astype(np.float64))
+    path = rollout(spec, FixedPrice(price), episodes=2, seed=1).price_path
+    np.testing.assert_allclose(path[:4, 0], [4.0, 3.88, 3.6, 3.6], rtol=1e-5)
+    market = market_under(spec, FixedPrice(price), path)
     simulated = [
-        rollout(spec.draw(m), FixedPrice(price), episodes=2, seed=1, expected=True, believed=spec) for m in range(3)
+        rollout(market.draw(m), FixedPrice(price), episodes=2, seed=1, expected=True, believed=spec) for m in range(3)
     ]
-    np.testing.assert_allclose(simulated[0].price_path[:4, 0], [4.0, 3.88, 3.6, 3.6], rtol=1e-5)
     assert np.diff(money) == pytest.approx(np.diff([run.objective.mean() for run in simulated]), rel=1e-4)
 
 

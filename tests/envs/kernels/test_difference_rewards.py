@@ -18,7 +18,7 @@ def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
     outcome = market.step(Action(price[None].astype(np.float32), None, score), credit_price=price.astype(np.float32))
 
     def profit(shown: int) -> np.ndarray:
-        units = expected_units(shop, 0, price, shown=np.array([[shown, -1]]))[0, 0]
+        units = expected_units(shop, 0, price, reference=shop.products.regular_price, shown=np.array([[shown, -1]]))[0, 0]
         return units * (price - shop.products.unit_cost)
 
     nothing, first, second = profit(-1), profit(0), profit(1)
@@ -34,7 +34,7 @@ def test_a_price_is_charged_what_it_takes_from_the_others_as_it_is_felt(make_sho
     outcome = Market(spec, num_markets=1).step(action, credit_price=usual.astype(np.float32))
 
     def profit(at: np.ndarray) -> np.ndarray:
-        return expected_units(spec, 0, at)[0].sum(axis=0) * (at - spec.products.unit_cost)
+        return expected_units(spec, 0, at, reference=spec.products.regular_price)[0].sum(axis=0) * (at - spec.products.unit_cost)
 
     for n in range(3):
         without = profit(np.where(np.arange(3) == n, usual, price))
@@ -55,7 +55,7 @@ def test_nested_products_are_charged_what_they_take_from_their_nest(make_shop):
     charge = market.step(action, credit_price=usual.astype(np.float32)).charge[0]
 
     def profit(at: np.ndarray, *promoted: int) -> np.ndarray:
-        units = expected_units(spec, 0, at, promoted=np.isin(range(3), promoted))[0].sum(axis=0)
+        units = expected_units(spec, 0, at, reference=spec.products.regular_price, promoted=np.isin(range(3), promoted))[0].sum(axis=0)
         return units * (at - spec.products.unit_cost)
 
     now = profit(price, 0)
@@ -76,7 +76,7 @@ def test_products_of_several_nests_are_charged_what_they_take_from_the_category(
     charge = Market(spec, num_markets=1).step(action, credit_price=usual.astype(np.float32)).charge[0]
 
     def profit(at: np.ndarray, *promoted: int) -> np.ndarray:
-        units = expected_units(spec, 0, at, promoted=np.isin(range(8), promoted))[0].sum(axis=0)
+        units = expected_units(spec, 0, at, reference=spec.products.regular_price, promoted=np.isin(range(8), promoted))[0].sum(axis=0)
         return units * (price - spec.products.unit_cost)
 
     now = profit(price, 2)
@@ -98,7 +98,7 @@ def test_a_promotion_is_charged_what_it_takes_from_the_others(make_shop):
 
     def profit(*promoted: int) -> np.ndarray:
         on = np.isin(range(3), promoted)
-        units = expected_units(spec, 0, price, promoted=on)[0].sum(axis=0)
+        units = expected_units(spec, 0, price, reference=spec.products.regular_price, promoted=on)[0].sum(axis=0)
         return units * (price - spec.products.unit_cost) - cost * on
 
     nothing, first, second = profit(), profit(0), profit(1)
@@ -159,7 +159,7 @@ def test_a_baseline_does_not_depend_on_the_own_action_and_is_the_usual_money(mak
         price = np.array([own, 5.2, 2.7])
         outcome = Market(spec, num_markets=1).step(Action(np.float32(price[None])), credit_price=np.float32(usual))
         found.append(outcome.baseline[0])
-        units = expected_units(spec, 0, np.array([usual[0], 5.2, 2.7]))[0].sum(axis=0)
+        units = expected_units(spec, 0, np.array([usual[0], 5.2, 2.7]), reference=usual)[0].sum(axis=0)
         assert found[-1][0] == pytest.approx(units[0] * (usual[0] - spec.products.unit_cost[0]), rel=1e-4)
     np.testing.assert_allclose([row[0] for row in found], found[0][0], rtol=1e-5)
     assert Market(spec, num_markets=1).step(Action(np.float32(price[None]))).baseline.tolist() == [[0.0] * 3]
