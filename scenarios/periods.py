@@ -98,7 +98,7 @@ def reference_path(spec: MarketSpec, price: Array) -> Array:
         >>> from repricer import load_scenario
         >>> spec = load_scenario("stationary-logit")
         >>> reference_path(spec, np.array([[9.0], [8.0]])).ravel().tolist()
-        [10.0, 10.0]
+        [11.0, 11.0]
     """
     memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
     found = np.empty(price.shape)

@@ -41,7 +41,7 @@ def test_the_regimes_go_on_from_where_they_are_in_the_first_of_the_periods() -> 
 
 
 def test_lower_regular_prices_are_what_customers_are_used_to_and_lower_weeks_are_deals() -> None:
-    spec = load_scenario("stationary-logit")
+    spec = load_scenario("stationary-logit").with_changes(products={"regular_price": 10.0})
     plan = np.full((spec.market.horizon_periods, 1), 10.0)
     plan[1] = 8.0
     reference = ReferencePrice(memory=0.5, gain=np.array([1.0]), loss=np.array([0.0]))
