@@ -1,6 +1,8 @@
 """Do predicted gains agree with themselves? Zones of one chain; the same stores with other tables.
 
-Gains are those of the recommended prices over the current ones, by `repricer.evaluate`.
+Gains are those of the recommended prices over the current ones, by `repricer.evaluate`: of zones, which differ in size, as
+shares of what current prices earn; of the same stores in money, as tables that hold other current prices change what these
+earn, and with it any share of that.
 """
 
 from __future__ import annotations
@@ -28,36 +30,35 @@ _SIGNIFICANT, _TIMES = 0.05, 2.0
 
 
 class PredictedGain(NamedTuple):
-    """A gain as a share of what current prices earn, with its 90% interval."""
+    """A gain as a share of what current prices earn, or in thousands of the currency, with its 90% interval."""
 
     mean: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, market: Path) -> PredictedGain:
-        """Of the prices that are recommended in a market."""
+    def of(cls, market: Path) -> tuple[PredictedGain, PredictedGain]:
+        """Of the prices that are recommended in a market: as a share, and in money."""
         found = repricer.evaluate(str(market), [], episodes=_EPISODES, draws=_DRAWS).uncertainty
         assert found is not None, "a fitted market has a posterior"
-        share = found.gain(found.recommendation.policy).relative
+        gain = found.gain(found.recommendation.policy)
+        share = gain.relative
         assert share is not None, "a shop earns something"
-        return cls(share["mean"], *share["interval90"])
+        low, high = gain.interval90
+        return cls(share["mean"], *share["interval90"]), cls(gain.mean / 1e3, low / 1e3, high / 1e3)
 
     @property
     def width(self) -> float:
         """Of the interval."""
         return self.high - self.low
 
-    def __str__(self) -> str:
-        return f"{self.mean:+.1%} [{self.low:.1%}, {self.high:.1%}]"
-
 
 @functools.cache
 def zone_gains() -> dict[str, PredictedGain]:
     """By zone, for the weeks after the data."""
     names = json.loads((fit_folder() / "zones.json").read_text(encoding="utf-8"))
-    found = {name: PredictedGain.of(fit_folder() / name) for name in names}
-    print("\n".join(f"  {name}: {gain}" for name, gain in found.items()))
+    found = {name: PredictedGain.of(fit_folder() / name)[0] for name in names}
+    print("\n".join(f"  {name}: {gain.mean:+.1%} [{gain.low:.1%}, {gain.high:.1%}]" for name, gain in found.items()))
     return found
 
 
@@ -108,8 +109,10 @@ def same_stores() -> dict[str, PredictedGain]:
         "real-plan": {"regular": False, "plan": _real_plan(rows)},
     }
     found = {name: PredictedGain.of(_fitted(name, rows, **case)) for name, case in cases.items()}
-    print("\n".join(f"  {name}: {gain}" for name, gain in found.items()))
-    return found
+    for name, (share, money) in found.items():
+        part = f"{share.mean:+.0%} [{share.low:.0%}, {share.high:.0%}] of what current prices earn"
+        print(f"  {name}: {money.mean:+.0f} thousand [{money.low:.0f}, {money.high:.0f}], {part}")
+    return {name: money for name, (_, money) in found.items()}
 
 
 @check(
