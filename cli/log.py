@@ -73,8 +73,6 @@ def export(log: str, out: Path, as_json: bool) -> None:
     say(
         f"{found.rows:,} rows in {out}; {found.left_out:,} decisions left out, because outcomes of some products are missing"
     )
-    if found.faulty:
-        say(f"{found.faulty:,} decisions left out, because an earlier version let a faulty state pass")
     if found.erased:
         say(f"{found.erased:,} decisions left out, because their market was erased")
 
@@ -172,7 +170,7 @@ def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reas
 @click.argument("backup", type=FILE)
 @json_option
 def backup(log: str, backup: Path, as_json: bool) -> None:
-    """Copy LOG, which may be in use, to BACKUP, a new SQLite file, and verify the copy."""
+    """Copy LOG, a SQLite file that may be in use, to BACKUP, and verify the copy; of PostgreSQL, `pg_dump` does."""
     with closing(open_log(log)) as decisions:
         head = decisions.backup(backup)
     _copied(head, str(backup), as_json)
@@ -188,27 +186,6 @@ def restore(backup: str, log: str, as_json: bool) -> None:
     with closing(open_log(backup)) as decisions:
         head = decisions.restore(log)
     _copied(head, log, as_json)
-
-
-@command.command()
-@click.argument("log")
-@click.option("--keys", help="The log, or file of keys, that has the keys of an archive or a backup of version 3.")
-@json_option
-def upgrade(log: str, keys: str | None, as_json: bool) -> None:
-    """Rewrite LOG, of version 3, for this version, all of it or nothing. Stop what uses it before.
-
-    Its chains are verified and go on. Upgrade its archives and backups too, each with `--keys LOG`.
-    """
-    from ..serving.decision_log.upgrade import upgrade as upgraded
-
-    check_log(log, keys)
-    found = upgraded(log, keys)
-    if as_json:
-        emit(found._asdict())
-        return
-    say(
-        f"{found.rows:,} rows of {log} rewritten, {found.unreadable:,} of them without a body, as their market was erased"
-    )
 
 
 def _copied(head: Head, where: str, as_json: bool) -> None:
@@ -301,13 +278,12 @@ def open_log(place: str) -> DecisionLog:
     return DecisionLog(place)
 
 
-def check_log(place: str, keys: str | None = None) -> None:
-    """Check that logs are there."""
-    for name, each in (("LOG", place), ("--keys", keys)):
-        if each is not None and "://" not in each and not Path(each).is_file():
-            raise ValueError(
-                f"{name} must be a decision log or its URL; got {each}, which is no file; `repricer serve --log` creates one"
-            )
+def check_log(place: str) -> None:
+    """Check that a log is there."""
+    if "://" not in place and not Path(place).is_file():
+        raise ValueError(
+            f"LOG must be a decision log or its URL; got {place}, which is no file; `repricer serve --log` creates one"
+        )
 
 
 def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOutcome]]:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
-from sqlalchemy import Table, func, select
+from sqlalchemy import select
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
 from .chain import row
 from .records import body_of, packed, text_of, unpacked
+from .storage import Query, Writing, end_of
 from .tables import DECISIONS, MAINTENANCE, OUTCOMES
-from .transactions import Query, Writing
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
-_MOST_ASKED = 500
-"""Decisions in one query."""
 
 
 class OutcomeError(ValueError):
@@ -107,7 +105,7 @@ class Report:
 
     def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome], possible: bool = False) -> None:
         self._given = outcomes, possible
-        self._end, self._maintained = (_last_id(look, table) for table in (OUTCOMES, MAINTENANCE))
+        self._end, self._maintained = end_of(OUTCOMES, look), end_of(MAINTENANCE, look)
         self._decisions = dict[str, _Decision]()
         self.refused = dict[int, str]()
         """Reasons by index of the outcome."""
@@ -126,23 +124,21 @@ class Report:
 
     def __call__(self, writing: Writing) -> Report:
         """Write the rows; where others were written meanwhile that matter, look again."""
-        since = writing.read(select(OUTCOMES.c.number).where(OUTCOMES.c.id > self._end))
+        since = writing.read(select(OUTCOMES.c.number).where(OUTCOMES.c.id > self._end.rows))
         known = {one.id for one in self._decisions.values()}
-        if self._maintained != _last_id(writing.read, MAINTENANCE) or any(one["number"] in known for one in since):
+        if self._maintained != end_of(MAINTENANCE, writing.read) or any(one["number"] in known for one in since):
             return Report(writing.read, *self._given)(writing)
         writing.append(OUTCOMES, self._rows)
         return self
 
-    def _look_up(self, look: Query, names: Iterable[str]) -> None:
-        """Read decisions and their outcomes, many at a time."""
+    def _look_up(self, look: Query, names: Collection[str]) -> None:
+        """Read decisions and their outcomes, all together."""
         by_number = dict[int, _Decision]()
-        for some in _parts(sorted(names)):
-            for found in look(select(DECISIONS).where(DECISIONS.c.name.in_(some)).order_by(DECISIONS.c.id)):
-                self._decisions[found["name"]] = by_number[found["id"]] = _Decision(found)
-        for some in _parts(sorted(by_number)):
-            for report in look(select(OUTCOMES).where(OUTCOMES.c.number.in_(some)).order_by(OUTCOMES.c.id)):
-                if report["body"] is not None:
-                    by_number[report["number"]].know(outcomes_in(report["body"]))
+        for found in look(select(DECISIONS).where(DECISIONS.c.name.in_(names)).order_by(DECISIONS.c.id)):
+            self._decisions[found["name"]] = by_number[found["id"]] = _Decision(found)
+        for report in look(select(OUTCOMES).where(OUTCOMES.c.number.in_(by_number)).order_by(OUTCOMES.c.id)):
+            if report["body"] is not None:
+                by_number[report["number"]].know(outcomes_in(report["body"]))
 
     def _decision(self, look: Query, request_id: str) -> _Decision:
         if request_id not in self._decisions:
@@ -255,15 +251,6 @@ class _Decision:
             f"outcome of {outcome.product!r} after decision {self._request_id} must stay {rule}; got {got}; outcomes are "
             "append-only"
         )
-
-
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """As many values as a query may name."""
-    return (values[first : first + _MOST_ASKED] for first in range(0, len(values), _MOST_ASKED))
-
-
-def _last_id(look: Query, table: Table) -> int:
-    return next(iter(look(select(func.coalesce(func.max(table.c.id), 0).label("n")))))["n"]
 
 
 def summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..decision import Decision
 from ..market_state import MARKET
-from ..predictor import PriceAnswer
-from ..product_prices import ProductPrice, ProductPrices
+from ..product_prices import ProductPrices
 from .chain import ChainError, row
 
 _LEVEL = 3
@@ -58,7 +56,7 @@ class Opened(NamedTuple):
         date: Its first day, None where the market has no calendar.
         shared: `arm`, `policy` and `bundle`, and `last_day` of the period; earlier versions had none.
         products: One mapping per product: `product`, `state`, `proposed`, `price`, `discounts`, `also`,
-            `trail`, `propensity`, `shadow`.
+            `trail`, `propensity`.
     """
 
     id: int
@@ -92,7 +90,7 @@ def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
     if answer.last_day is not None:
         shared["last_day"] = answer.last_day
-    text = msgspec.json.encode({**shared, "count": len(answer.prices), "rows": _decision_columns(decision)})
+    text = packed(_product_rows(decision), shared)
     return row(request_id, body_of(text), market=state.get("market", MARKET), number=answer.period, date=answer.date)
 
 
@@ -110,47 +108,33 @@ def text_of(body: bytes) -> bytes:
         raise ChainError("decisions: a body must be as it was written; got another; restore a backup") from error
 
 
-def _decision_columns(decision: Decision) -> dict[str, Any]:
-    """The facts of each product, by column, as `_columns` would give them."""
-    answer, state, shadow = decision.answer, decision.state, decision.shadow
-    prices = ProductPrices.of(answer.prices)
-    names, priced, nothing = prices.products, prices.columns, [None] * len(prices)
+def _product_rows(decision: Decision) -> list[dict[str, Any]]:
+    """The facts of each product."""
+    answer, state = decision.answer, decision.state
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
     shown: dict[str | None, list[str]] = {}
     for segment, product in answer.recommendations.items():
         shown.setdefault(product, []).append(segment)
-    second = {} if shadow is None else {price.product: price for price in shadow.prices}
-    return {
-        "product": names,
-        "state": _state_columns([items[name] for name in names], facts),
-        "proposed": priced.proposed,
-        "price": priced.price,
-        "discounts": dict(zip(prices.segments, zip(*priced.discounts or (), strict=True), strict=False)),
-        # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
-        "also": {
-            "promotion": priced.promotion or nothing,
-            "order_units": priced.order_units or nothing,
-            "express_units": priced.express_units or nothing,
-            "shown_to": [shown.get(name, ()) for name in names],
-        },
-        "trail": priced.trail,
-        "propensity": _probabilities(decision.propensity, names),
-        "shadow": nothing if shadow is None else _columns([_shadow_price(shadow, second[name]) for name in names]),
-    }
-
-
-def _state_columns(items: list[dict[str, Any]], facts: dict[str, Any]) -> Any:
-    """Of the products' states, each with the facts of the market."""
-    keys = tuple(items[0])
-    try:
-        values = list(zip(*map(itemgetter(*keys), items), strict=True))
-    except KeyError:
-        values = []
-    # As many keys, and all of these, are the same keys.
-    if not values or len(set(map(len, items))) > 1:
-        return _columns([{**item, **facts} for item in items])
-    return {**dict(zip(keys, values, strict=True)), **{key: [value] * len(items) for key, value in facts.items()}}
+    return [
+        {
+            "product": price["product"],
+            "state": {**items[price["product"]], **facts},
+            "proposed": price["proposed"],
+            "price": price["price"],
+            "discounts": price["discounts"],
+            # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
+            "also": {
+                "promotion": price["promotion"],
+                "order_units": price["order_units"],
+                "express_units": price["express_units"],
+                "shown_to": shown.get(price["product"], ()),
+            },
+            "trail": price["trail"],
+            "propensity": _probability(decision.propensity, price["product"]),
+        }
+        for price in ProductPrices.of(answer.prices).rows()
+    ]
 
 
 def packed(rows: Sequence[Any], shared: Mapping[str, Any] | None = None) -> bytes:
@@ -180,15 +164,8 @@ def _rows(columns: Any, count: int) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)] or [{} for _ in range(count)]
 
 
-def _probabilities(propensity: float | Mapping[str, float], names: Sequence[str]) -> list[float]:
-    values = [propensity[name] for name in names] if isinstance(propensity, Mapping) else [propensity]
-    for name, value in zip(names, values, strict=False):
-        if not 0 < value <= 1:
-            raise ValueError(f"propensity must lie in (0, 1]; got {value} for {name!r}; state the arm's probability")
-    return [float(value) for value in values] * (len(names) // len(values))
-
-
-def _shadow_price(shadow: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """The shadow policy's answer for one product."""
-    names = ("proposed", "price", "discounts")
-    return {"policy": shadow.policy, "bundle": shadow.bundle} | {name: getattr(price, name) for name in names}
+def _probability(propensity: float | Mapping[str, float], name: str) -> float:
+    value = propensity[name] if isinstance(propensity, Mapping) else propensity
+    if not 0 < value <= 1:
+        raise ValueError(f"propensity must lie in (0, 1]; got {value} for {name!r}; state the arm's probability")
+    return float(value)

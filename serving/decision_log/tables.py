@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table, Text
 
 SCHEMA = 4
-"""Version of the tables; `repricer log upgrade` brings those of version 3 up to it."""
+"""Version of the tables; a log of another one is refused."""
 METADATA = MetaData()
 
 

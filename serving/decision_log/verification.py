@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Table, select
 
 from .chain import START, ChainError, Tail, checked, facts_of
-from .storage import Storage
+from .storage import Storage, start_of
 from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES
-from .transactions import start_of
 
 
 class Head(NamedTuple):
@@ -35,7 +34,7 @@ class Head(NamedTuple):
     outcomes_gone: int = 0
 
 
-def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
+def verified(storage: Storage, head: str | None = None, since: Head | None = None) -> Head:
     """The ends of all chains, once every row after `since` is checked.
 
     Args:

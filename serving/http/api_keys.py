@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import logging
 import os
 import secrets
@@ -12,9 +11,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, get_args
+
+from msgspec import Struct, json
 
 from ...atomic import write_whole
 
@@ -23,7 +24,8 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None
 
-ROLES = ("read", "price", "admin")
+Role = Literal["read", "price", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
 """From weak to strong, each with the rights of those before it: read; get prices and report
 outcomes; switch.
 """
@@ -35,8 +37,7 @@ class KeyFileError(ValueError):
     """A file of API keys that cannot be read or changed; the message is one line that says why."""
 
 
-@dataclass(frozen=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True):
     """One entry of the file.
 
     The secrets are random, 256 bits each, and cannot be guessed; a slow hash would add no
@@ -53,7 +54,7 @@ class ApiKey:
 
     id: str
     name: str
-    role: str
+    role: Role
     salt: str
     hash: str
     created: str
@@ -61,6 +62,10 @@ class ApiKey:
     def may(self, role: str) -> bool:
         """Whether the key has the rights of this role."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+class _File(Struct):
+    keys: list[ApiKey]
 
 
 class KeyRing:
@@ -113,20 +118,14 @@ def read_keys(path: Path) -> list[ApiKey]:
             raise KeyFileError(
                 f"{path} must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
             )
-        keys = [ApiKey(**item) for item in json.loads(path.read_text(encoding="utf-8"))["keys"]]
+        return json.decode(path.read_bytes(), type=_File).keys
     except KeyFileError:
         raise
-    except OSError as error:
-        problem = error.strerror or str(error)
-    except (ValueError, KeyError, TypeError) as error:
-        problem = f"{type(error).__name__}: {error}"
-    else:
-        if all(isinstance(value, str) for key in keys for value in asdict(key).values()) and all(
-            key.role in ROLES for key in keys
-        ):
-            return keys
-        problem = "a key without a known role"
-    raise KeyFileError(f"{path} must be a file of API keys; got {problem}; `repricer keys add {path}` makes one")
+    except (OSError, ValueError) as error:
+        raise KeyFileError(
+            f"{path} must be a file of API keys; got {getattr(error, 'strerror', None) or error}; `repricer keys add {path}` "
+            "makes one"
+        ) from error
 
 
 def add_key(path: Path, *, role: str, name: str) -> str:
@@ -190,8 +189,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    text = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1) + "\n"
-    write_whole(path, text, mode=0o600)
+    write_whole(path, json.format(json.encode(_File(keys)), indent=1) + b"\n", mode=0o600)
 
 
 def _hash(salt: str, secret: str) -> str:

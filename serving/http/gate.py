@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -12,25 +11,67 @@ import logging
 import os
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from typing import NamedTuple
 
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from ..bundle.files import BundleError
+from ..decision_log.chain import ChainError
+from ..decision_log.outcomes import ContradictionError, OutcomeError
+from ..decision_log.replies import ReusedKeyError
+from ..decision_log.storage import LogError
+from ..explanation.what_if import NoResponseError
+from ..market_state import StateError
+from ..price_list.rows import ListError
 from .api_keys import KeyRing
+from .bodies import BodyError
 from .metrics import Metrics
-from .openapi import OPEN_PATHS, Call, Route
-from .rate_limit import RateLimit
+from .switchboard import DeploymentError
 
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
-_PIECE = 256 << 10
-"""Bytes of an answer that are sent at once."""
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
+_OPEN_PATHS = ("/healthz", "/readyz")
+_CALLERS = 10_000
 _log = logging.getLogger("repricer.requests")
 IDEMPOTENCY_KEY = b"idempotency-key"
 QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
 """Requests for which each of these counts, as it takes that many times the time of a price."""
+_REFUSALS: dict[type[Exception], int] = {
+    ContradictionError: 409,
+    ClientDisconnect: 400,
+    **dict.fromkeys((DeploymentError, BundleError, ListError, NoResponseError), 409),
+    **dict.fromkeys((BodyError, StateError, OutcomeError, ReusedKeyError), 422),
+    **dict.fromkeys((LogError, ChainError), 503),
+}
+"""What routes raise, and the status that it becomes; a subclass stands before its base."""
+
+
+class Call(NamedTuple):
+    """A request that the gate has let in."""
+
+    scope: Scope
+    body: bytes
+
+    @property
+    def caller(self) -> str | None:
+        """The name of its API key."""
+        return self.scope["state"]["caller"]
+
+    @property
+    def request_id(self) -> str:
+        """Names the answer."""
+        return self.scope["state"]["request_id"]
+
+
+Routes = dict[str, Callable[[Call], Awaitable[Response]]]
+"""What answers, by method and path, such as "POST /v1/prices"; GET answers HEAD too."""
 
 
 def role_for(path: str) -> str:
@@ -41,8 +82,38 @@ def role_for(path: str) -> str:
 
 
 def problem(status: int, line: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A response that says what is wrong, in one line."""
+    """What is wrong, in one line."""
     return JSONResponse({"detail": line}, status_code=status, headers=headers)
+
+
+class RateLimit:
+    """A token bucket per caller; a request takes as many tokens as it costs, if there is one.
+
+    A bucket may go below zero: what costs more than is left is answered, and the caller waits
+    until the debt is paid.
+
+    The last ten thousand callers are remembered; any other starts with a full bucket.
+
+    Args:
+        per_second: Tokens that a bucket regains each second.
+        burst: Tokens of a full bucket.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = per_second, burst, clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, caller: str, cost: float = 1.0) -> float:
+        """Take `cost` tokens; returns 0 if there was one, otherwise the seconds until the next."""
+        now = self._clock()
+        tokens, before = self._buckets.pop(caller, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - before) * self._rate)
+        granted = tokens >= 1
+        self._buckets[caller] = (tokens - granted * cost, now)
+        if len(self._buckets) > _CALLERS:
+            self._buckets.popitem(last=False)
+        return 0.0 if granted else (1 - tokens) / self._rate
 
 
 class Gate:
@@ -60,7 +131,7 @@ class Gate:
 
     def __init__(
         self,
-        routes: Iterable[Route],
+        routes: Routes,
         *,
         keys: KeyRing | None,
         hosts: Collection[str],
@@ -68,10 +139,10 @@ class Gate:
         state_bytes: int,
         metrics: Metrics,
     ) -> None:
-        self._routes: dict[str, dict[str, Route]] = {}
-        for route in routes:
-            for method in (route.method, "HEAD")[: 1 + (route.method == "GET")]:
-                self._routes.setdefault(route.path, {})[method] = route
+        self._routes: dict[str, Routes] = {}
+        for name, answer in routes.items():
+            method, _, path = name.partition(" ")
+            self._routes.setdefault(path, {}).update({method: answer} | ({"HEAD": answer} if method == "GET" else {}))
         self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in hosts), state_bytes
         self._keys, self._limit, self._metrics = keys, limit, metrics
 
@@ -82,13 +153,17 @@ class Gate:
         state["request_id"], state["caller"] = os.urandom(16).hex(), None
         try:
             answer = await self._answer(scope, receive)
+        except tuple(_REFUSALS) as error:
+            status = next(status for kind, status in _REFUSALS.items() if isinstance(error, kind))
+            log = f"the log of decisions must be at hand to answer; got {error}; try again"
+            answer = problem(status, log if status == 503 else str(error))
         except Exception:
             _log.exception("failed", extra={"facts": {"request_id": state["request_id"]}})
             line = f"the service failed; report request {state['request_id']} to its operator"
             answer, state["caller"] = problem(500, line), None
         headers = [*answer.raw_headers, (b"x-request-id", state["request_id"].encode())]
         await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-        await _send_body(send, b"" if scope["method"] == "HEAD" else answer.body)
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
         self._record(scope, answer.status_code, time.perf_counter() - started)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
@@ -99,29 +174,26 @@ class Gate:
         methods = self._routes.get(scope["path"])
         if methods is None:
             return problem(404, "path must be one of the service; got another; see /docs")
-        route = methods.get(scope["method"])
-        if route is None:
+        answer = methods.get(scope["method"])
+        if answer is None:
             allowed = ", ".join(sorted(methods))
             return problem(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
-        if route.path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
+        if scope["path"] == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
             state["request_id"] = _id_of_retries(state["caller"] or "", retry_key)
-        return await route.answer(Call(scope, await _body(receive)))
+        return await answer(Call(scope, await Request(scope, receive).body()))
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         """Count an answered request in the metrics, and log it."""
         route = scope["path"] if scope["path"] in self._routes else "other"
         self._metrics.answered(route, status, seconds)
-        if _log.isEnabledFor(logging.INFO):
-            facts = {"route": route, "method": scope["method"], "status": status, "ms": round(seconds * 1e3, 3)}
-            # Not `info`, which would look up the caller's frame.
-            record = _log.makeRecord(_log.name, logging.INFO, "", 0, "request", (), None)
-            record.facts = facts | {"request_id": scope["state"]["request_id"], "key": scope["state"]["caller"]}
-            _log.handle(record)
+        facts = {"route": route, "method": scope["method"], "status": status, "ms": round(seconds * 1e3, 3)}
+        facts |= {"request_id": scope["state"]["request_id"], "key": scope["state"]["caller"]}
+        _log.info("request", extra={"facts": facts})
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
         """The response that refuses this request, or None; notes the name of its key."""
         path = scope["path"]
-        if path in OPEN_PATHS:
+        if path in _OPEN_PATHS:
             return None
         if self._hosts and _name(headers.get(b"host", b"")) not in self._hosts:
             line = f"Host must be one of {', '.join(self._hosts)}; got another; start the service with --allow-host"
@@ -151,31 +223,20 @@ class Gate:
         return max(1, -(-size // self._state_bytes) if size <= MAX_BODY else 1) * QUESTIONS.get(path, 1)
 
 
+class Service(Starlette):
+    """The gate, and what runs beside it."""
+
+    gate: Gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let requests through the gate, and the rest past it."""
+        await (self.gate if scope["type"] == "http" else super().__call__)(scope, receive, send)
+
+
 def _id_of_retries(caller: str, retry_key: bytes) -> str:
     """The request id of an idempotency key: the same key of the same caller is the same request."""
     named = caller.encode()
     return hashlib.blake2b(b"%d %b%b" % (len(named), named, retry_key), digest_size=16).hexdigest()
-
-
-async def _body(receive: Receive) -> bytes:
-    """The body of a request; the part that arrived where the caller hung up."""
-    message = await receive()
-    if not message.get("more_body", False):
-        return message.get("body", b"")
-    parts = [message.get("body", b"")]
-    while message.get("more_body", False):
-        message = await receive()
-        parts.append(message.get("body", b""))
-    return b"".join(parts)
-
-
-async def _send_body(send: Send, body: bytes | memoryview) -> None:
-    """Send a body, a large one in pieces: other answers leave in between."""
-    for start in range(0, len(body) or 1, _PIECE):
-        if start:
-            await asyncio.sleep(0)
-        piece = body[start : start + _PIECE]
-        await send({"type": "http.response.body", "body": piece, "more_body": start + _PIECE < len(body)})
 
 
 def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
@@ -215,8 +276,6 @@ def _token(authorization: str) -> str:
     if kind.lower() == "bearer":
         return value.strip()
     if kind.lower() == "basic":
-        try:
+        with suppress(binascii.Error, UnicodeDecodeError):
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
     return ""

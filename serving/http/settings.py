@@ -44,9 +44,6 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
             extra={"allowed": "a list of names without scheme or path"},
         ),
     ] = ()
-    shadow: Annotated[
-        str | None, Meta(description="A second bundle that also prices every request; its prices are only recorded.")
-    ] = None
     price_list: Annotated[
         str | None,
         Meta(description="Price list (.csv or .xlsx) to decide on at /price-list; decisions are written into it."),
@@ -68,23 +65,12 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, le=1e9, description="Requests per second and caller; twice as many may come at once.")
     ] = 500.0
     burst: Annotated[float, Meta(ge=1, le=1e9, description="Requests of one caller that may come at once.")] = 1000.0
-    watch: Annotated[
-        Annotated[float, Meta(ge=0.01, le=1e9)] | None,
-        Meta(description="Seconds between two looks for a newer bundle at the path; never by default."),
-    ] = None
-    otel: Annotated[
-        bool,
-        Meta(
-            description="Send traces and metrics by OpenTelemetry, to where its variables (OTEL_...) say; needs the extra "
-            "otel."
-        ),
-    ] = False
     seed: Annotated[
         int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to the holdout.")
     ] = 0
 
     def __post_init__(self) -> None:
-        for name in ("keys", "shadow", "price_list", "switches"):
+        for name in ("keys", "price_list", "switches"):
             if isinstance(getattr(self, name), os.PathLike):
                 force_setattr(self, name, os.fspath(getattr(self, name)))
         problem = mistake(type(self), asdict(self), "service")

@@ -125,7 +125,7 @@ def _decisions(folder: Path, count: int) -> list[Decision]:
             }
             for name, price in zip(names, regular.tolist(), strict=True)
         ]
-        decisions.append(Decision(state, predictor.price(state), "policy", 0.9, None, []))
+        decisions.append(Decision(state, predictor.price(state), "policy", 0.9, []))
     return decisions
 
 

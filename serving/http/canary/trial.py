@@ -34,11 +34,6 @@ class Tried(NamedTuple):
     outside: NDArray[np.bool_] | None
     warnings: dict[int, list[str]]
 
-    @classmethod
-    def nothing(cls, count: int) -> Tried:
-        """No answer to so many states."""
-        return cls([None] * count, None, {})
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -92,14 +87,14 @@ class Trial:
             except StateError:
                 continue
         if not asked:
-            return Tried.nothing(len(states))
+            return Tried(found, None, {})
         try:
             seen = self.predictor.observe(list(asked.values()))
             priced = self.predictor.price_observed(seen)
         except Exception:
             # Whatever is wrong with the newer bundle must cost no price; the guard counts it.
             _log.exception("canary failed")
-            return Tried.nothing(len(states))
+            return Tried(found, None, {})
         bundle = self.predictor.bundle
         outside, products, warnings = bundle.seen.outside(seen.features), bundle.catalogue.products, {}
         for place, i in enumerate(asked):

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,19 @@ from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
 from ...price_list.rows import STATUSES
 from ..deployment import Deployment
-from ..openapi import Call, Route
-from .recent import RecentDecisions
+from ..gate import Call, Routes
+from ..openapi import openapi
+from ..prices import RecentDecisions
 
 _FOLDER = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 _HEADERS = {
+    **_NO_SNIFFING,
     "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
@@ -39,11 +40,12 @@ _ASSETS = {
     "page.js": "text/javascript",
     "what_if_form.js": "text/javascript",
     "icon.svg": "image/svg+xml",
+    "price_list.js": "text/javascript",
+    "docs.js": "text/javascript",
 }
-_LIST_ASSETS = {"price_list.js": "text/javascript"}
 # Swagger UI, which needs no other origin from here; it draws its icons from data in its style
 # sheet.
-_SWAGGER, _DOCS_POLICY = files("fastapi_offline") / "static", _POLICY.replace("img-src 'self'", "img-src 'self' data:")
+_SWAGGER = files("fastapi_offline") / "static"
 _SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
@@ -70,17 +72,24 @@ class Pages:
 
     def __init__(self, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
         self._deployment, self._recent, self._price_list = deployment, recent, price_list
+        self._described = "", b""
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> Routes:
         """The routes."""
-        files = {_FOLDER / name: kind for name, kind in (_ASSETS | (_LIST_ASSETS if self._price_list else {})).items()}
-        files |= {_FOLDER / "docs.js": "text/javascript"}
-        files |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
-        docs = (_FOLDER / "docs.html").read_bytes()
-        policy = _HEADERS | {"Content-Security-Policy": _DOCS_POLICY}
-        found = [_file(file, kind) for file, kind in files.items()]
-        found += [Route("GET", "/", self.manager), _static("/docs", docs, "text/html", policy)]
-        return [*found, Route("GET", "/price-list", self.price_list)] if self._price_list else found
+        assets = {_FOLDER / name: kind for name, kind in _ASSETS.items()}
+        assets |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
+        found = {f"GET /page/{file.name}": _static(file.read_bytes(), kind) for file, kind in assets.items()}
+        docs = _HEADERS | {"Content-Security-Policy": _POLICY.replace("img-src 'self'", "img-src 'self' data:")}
+        found["GET /docs"] = _static((_FOLDER / "docs.html").read_bytes(), "text/html", docs)
+        found |= {"GET /": self.manager, "GET /openapi.json": self.openapi}
+        return {**found, "GET /price-list": self.price_list} if self._price_list else found
+
+    async def openapi(self, _: Call) -> Response:
+        """The description of the interface."""
+        bundle = self._deployment.bundle
+        if self._described[0] != bundle.digest:
+            self._described = bundle.digest, await asyncio.to_thread(openapi, bundle)
+        return Response(self._described[1], media_type="application/json")
 
     async def manager(self, call: Call) -> Response:
         """The page, rendered by the server; JavaScript only adds the what-if curve."""
@@ -100,15 +109,11 @@ class Pages:
         return HTMLResponse(_template("price_list").render(**shown), headers=_HEADERS)
 
 
-def _file(file: Traversable, kind: str) -> Route:
-    return _static(f"/page/{file.name}", file.read_bytes(), kind, {"X-Content-Type-Options": "nosniff"})
-
-
-def _static(path: str, content: bytes, kind: str, headers: Mapping[str, str]) -> Route:
+def _static(content: bytes, kind: str, headers: Mapping[str, str] = _NO_SNIFFING) -> Any:
     async def answer(_: Call) -> Response:
         return Response(content, media_type=kind, headers=headers)
 
-    return Route("GET", path, answer)
+    return answer
 
 
 def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def decided(deployment: Deployment, asked: list[Any]) -> list[Decision]:
 
 
 def test_a_share_of_the_markets_is_on_it_always_the_same(path: Path, newer: Path, one: Bundle) -> None:
-    deployment = Deployment(path, holdout=0.2)
+    deployment = Deployment(path, ServiceSettings(holdout=0.2))
     renew(path, newer)
     deployment.try_newer(0.25)
     first, again = (decided(deployment, states(one)) for _ in range(2))
