@@ -73,6 +73,8 @@ def export(log: str, out: Path, as_json: bool) -> None:
     say(
         f"{found.rows:,} rows in {out}; {found.left_out:,} decisions left out, because outcomes of some products are missing"
     )
+    if found.faulty:
+        say(f"{found.faulty:,} decisions left out, because their state is faulty")
     if found.erased:
         say(f"{found.erased:,} decisions left out, because their market was erased")
 

@@ -96,7 +96,8 @@ def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None
                 writing.maintain(table.name, {**facts, "up_to_hash": tail.hash}, number=tail.rows)
 
     storage.submit(note).result()
-    return Rotated(*(_deleted(storage, table, tail.rows) for table, tail in cut.items()), *cut.values())
+    decisions, outcomes = (_deleted(storage, table, tail.rows) for table, tail in cut.items())
+    return Rotated(decisions, outcomes, cut[DECISIONS], cut[OUTCOMES])
 
 
 def _tail(storage: Storage, table: Table, last: int) -> Tail:

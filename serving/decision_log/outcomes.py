@@ -220,24 +220,18 @@ class _Decision:
     def add(self, outcome: ReportedOutcome) -> None:
         """Take an outcome that is not known yet. Raises OutcomeError."""
         if outcome.market not in (MARKET, self.market):
-            raise OutcomeError(
-                f"outcome: market must be that of decision {self._request_id}, {self.market!r}; got {outcome.market!r}; fix one"
-            )
+            wanted = f"that of decision {self._request_id}, {self.market!r}"
+            raise OutcomeError(f"outcome: market must be {wanted}; got {outcome.market!r}; fix one")
         if outcome.product not in self.known:
-            raise OutcomeError(
-                f"outcome: product must be one that decision {self._request_id} priced; got {reprlib.repr(outcome.product)}; "
-                f"known are {reprlib.repr(sorted(self.known))}"
-            )
+            got, known = reprlib.repr(outcome.product), reprlib.repr(sorted(self.known))
+            wanted = f"one that decision {self._request_id} priced"
+            raise OutcomeError(f"outcome: product must be {wanted}; got {got}; known are {known}")
         reported = self.known[outcome.product]
         before = reported.get(outcome.segment)
         if before is None and reported and (outcome.segment is None or None in reported):
             raise ContradictionError(self._differs(outcome, "for all customers or by segment, not both", "the other"))
-        facts = {
-            "units": outcome.units,
-            "price_paid": outcome.price_paid,
-            "stockout": outcome.stockout,
-            "date": None if outcome.date is None else str(outcome.date),
-        }
+        facts = {name: getattr(outcome, name) for name in ("units", "price_paid", "stockout")}
+        facts["date"] = None if outcome.date is None else str(outcome.date)
         for fact, value in facts.items():
             if before is not None and before[fact] != value:
                 kept = f"as it was reported ({fact} {before[fact]})"
@@ -247,10 +241,8 @@ class _Decision:
             self.new.append({"product": outcome.product, "segment": outcome.segment, **facts})
 
     def _differs(self, outcome: ReportedOutcome, rule: str, got: str) -> str:
-        return (
-            f"outcome of {outcome.product!r} after decision {self._request_id} must stay {rule}; got {got}; outcomes are "
-            "append-only"
-        )
+        of = f"{outcome.product!r} after decision {self._request_id}"
+        return f"outcome of {of} must stay {rule}; got {got}; outcomes are append-only"
 
 
 def summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:

@@ -116,25 +116,15 @@ def _product_rows(decision: Decision) -> list[dict[str, Any]]:
     shown: dict[str | None, list[str]] = {}
     for segment, product in answer.recommendations.items():
         shown.setdefault(product, []).append(segment)
-    return [
-        {
-            "product": price["product"],
-            "state": {**items[price["product"]], **facts},
-            "proposed": price["proposed"],
-            "price": price["price"],
-            "discounts": price["discounts"],
-            # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
-            "also": {
-                "promotion": price["promotion"],
-                "order_units": price["order_units"],
-                "express_units": price["express_units"],
-                "shown_to": shown.get(price["product"], ()),
-            },
-            "trail": price["trail"],
-            "propensity": _probability(decision.propensity, price["product"]),
-        }
-        for price in ProductPrices.of(answer.prices).rows()
-    ]
+    rows = ProductPrices.of(answer.prices).rows()
+    for one in rows:
+        del one["prior_lowest_price"]
+        name, also = one["product"], {key: one.pop(key) for key in ("promotion", "order_units", "express_units")}
+        one["state"] = {**items[name], **facts}
+        # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
+        one["also"] = {**also, "shown_to": shown.get(name, ())}
+        one["propensity"] = _probability(decision.propensity, name)
+    return rows
 
 
 def packed(rows: Sequence[Any], shared: Mapping[str, Any] | None = None) -> bytes:

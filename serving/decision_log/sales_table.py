@@ -23,6 +23,10 @@ from .log import DecisionLog
 
 _AT_ONCE = 20_000
 """Rows that are written together."""
+_COLUMNS = (
+    *("date", "product", "units", "price_paid", "regular_price", "store", "propensity", "arm_propensity", "market"),
+    *("period", "price", "stockout", "arm", "policy", "bundle", "request_id"),
+)
 _TYPES = dict.fromkeys(
     ["date", "product", "store", "seen_regime", "arm", "policy", "bundle", "request_id"], pa.string()
 )
@@ -39,12 +43,13 @@ class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):
 
 class Sales(NamedTuple):
     """What was written: rows and episodes, and the numbers of decisions left out: for want of
-    outcomes, and because their market was erased.
+    outcomes, because their state is faulty, and because their market was erased.
     """
 
     rows: int
     episodes: int
     left_out: int
+    faulty: int
     erased: int
 
 
@@ -70,24 +75,26 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     """
     ends, counts, columns = log.ends(), Counter[str](), dict[str, None]()
     prices = defaultdict[tuple[str, str], Counter[float]](Counter)
-    for row, _ in _whole(log, ends, counts):
+    for row, state, _ in _whole(log, ends, counts):
         prices[row["market"], row["product"]][row["price"]] += 1
-        columns |= dict.fromkeys(_seen(row))
+        columns |= dict.fromkeys(_seen(state))
     if not prices:
         raise ValueError(
             f"decision log must hold decisions with outcomes; got {log.name} with {counts['left out']:,} decisions and no "
-            f"outcome of all their products, and {log.erased():,} erased; report them with POST /v1/outcomes or repricer "
-            "log outcomes"
+            f"outcome of all their products, {counts['faulty']:,} with a faulty state, and {log.erased():,} erased; report "
+            "them with POST /v1/outcomes or repricer log outcomes"
         )
     usual = {key: statistics.median(found.elements()) for key, found in prices.items()}
-    rows = (_row(row, usual, episode) | _seen(row) for row, episode in _whole(log, ends, Counter()))
+    rows = (_row(row, usual, episode) | _seen(state) for row, state, episode in _whole(log, ends, Counter()))
     count = _write(rows, columns, out)
-    return Sales(count, counts["episodes"], counts["left out"], log.erased())
+    return Sales(count, counts["episodes"], counts["left out"], counts["faulty"], log.erased())
 
 
-def _whole(log: DecisionLog, ends: tuple[int, int], counts: Counter[str]) -> Iterator[tuple[dict[str, Any], int]]:
-    """The rows of decisions with outcomes for all products, each with the number of its episode; counts episodes, and
-    the decisions left out.
+def _whole(
+    log: DecisionLog, ends: tuple[int, int], counts: Counter[str]
+) -> Iterator[tuple[dict[str, Any], LoggedState, int]]:
+    """The rows of decisions with outcomes for all products, each with its state and the number of its episode; counts
+    episodes, and the decisions left out.
     """
     episodes: dict[str, tuple[int, int]] = {}
     for _, rows in itertools.groupby(log.sold(ends), key=operator.itemgetter("request_id")):
@@ -95,24 +102,23 @@ def _whole(log: DecisionLog, ends: tuple[int, int], counts: Counter[str]) -> Ite
         if any(row["units"] is None for row in decision):
             counts["left out"] += 1
             continue
+        try:
+            states = [msgspec.convert(row["state"], LoggedState) for row in decision]
+        except msgspec.ValidationError:
+            counts["faulty"] += 1
+            continue
         market, period = decision[0]["market"], decision[0]["period"]
         episode, last = episodes.get(market, (-1, period))
         if period <= last:
             episode = counts["episodes"]
             counts["episodes"] += 1
         episodes[market] = episode, period
-        for row in decision:
-            yield row, episode
+        yield from zip(decision, states, itertools.repeat(episode), strict=False)
 
 
 def _write(rows: Iterator[dict[str, Any]], seen: Iterable[str], out: Path) -> int:
-    """Write rows to a file, some at a time; returns how many."""
-    first = next(rows)
-    columns = dict.fromkeys([*(name for name in first if not name.startswith("seen_")), *seen])
-    schema, rows = (
-        pa.schema([(name, _TYPES.get(name, pa.float64())) for name in columns]),
-        itertools.chain([first], rows),
-    )
+    """Write the columns of rows to a file, some rows at a time; returns how many."""
+    schema = pa.schema([(name, _TYPES.get(name, pa.float64())) for name in (*_COLUMNS, *seen)])
     make = csv.CSVWriter if out.suffix == ".csv" else parquet.ParquetWriter
     out.parent.mkdir(parents=True, exist_ok=True)
     count = 0
@@ -124,31 +130,21 @@ def _write(rows: Iterator[dict[str, Any]], seen: Iterable[str], out: Path) -> in
 
 
 def _row(row: dict[str, Any], usual: dict[tuple[str, str], float], episode: int) -> dict[str, Any]:
-    price, units = row["price"], row["units"]
+    """All facts of a product's sale, from which the columns are taken."""
     return {
+        **row,
         "date": row["sold_on"] or row["date"] or row["time"][:10],
-        "product": row["product"],
-        "units": units,
-        "price_paid": row["paid"] / units if units else price,
+        "price_paid": row["paid"] / row["units"] if row["units"] else row["price"],
         "regular_price": usual[row["market"], row["product"]],
-        "store": row["market"],
-        "propensity": row["propensity"],
         "arm_propensity": row["propensity"],
+        "store": row["market"],
         "market": episode,
-        "period": row["period"],
-        "price": price,
-        "stockout": row["stockout"],
-        "arm": row["arm"],
-        "policy": row["policy"],
-        "bundle": row["bundle"],
-        "request_id": row["request_id"],
     }
 
 
-def _seen(row: dict[str, Any]) -> dict[str, Any]:
+def _seen(state: LoggedState) -> dict[str, Any]:
     """The state, with the defaults of `market_view` for what was left out; only the forecast for
     `last_units` is unknown here."""
-    state = msgspec.convert(row["state"], LoggedState)
     seen = {
         "seen_list_price": state.list_price,
         "seen_reference_price": state.list_price if state.reference_price is UNSET else state.reference_price,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Executable, Table, create_engine, delete, event, insert, inspect, select
@@ -33,8 +34,8 @@ _LOCK_PATIENCE = 1
 """Seconds to wait for a connection, or for another process to finish writing; a request
 waits for them.
 """
-_MOST_PAGES = 8000
-"""Pages of SQLite's write-ahead file, 32 MB, at which it begins again."""
+_AUTOCHECKPOINT = "PRAGMA wal_autocheckpoint = 8000"
+"""SQLite's write-ahead file begins again at 32 MB; commits seldom move pages, as the writer does between them."""
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
 Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
@@ -287,20 +288,15 @@ class Storage:
 def _url_of(place: str | os.PathLike[str]) -> URL:
     """The URL of a place. Raises ValueError for one that is neither SQLite nor PostgreSQL."""
     text = os.fspath(place)
-    if not text:
-        raise ValueError("decision log must be a path or a URL; got an empty text; name a file, or leave it out")
-    if "://" not in text:
-        return URL.create("sqlite", database=text)
     try:
-        url = make_url(text)
+        url = make_url(text) if "://" in text else URL.create("sqlite", database=text)
     except ArgumentError as error:
         raise ValueError(f"decision log must be a path or a URL; got one that cannot be read; {error}") from error
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ValueError(
-            f"decision log must be SQLite or PostgreSQL; got {url.drivername}; name postgresql://HOST/DATABASE"
-        )
+    if url.get_backend_name() in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "sqlite" or not text:
+        got = url.drivername if text else "an empty text"
+        raise ValueError(f"decision log must be a file or a PostgreSQL database; got {got}; name one")
     return url
 
 
@@ -313,9 +309,12 @@ def _engine_of(url: URL) -> Engine:
     else:
         # The driver must not begin transactions: `locked` does, with an immediate lock.
         engine = create_engine(url, connect_args={"timeout": _LOCK_PATIENCE, "isolation_level": None})
-        # So that commits seldom move pages to their place: a thread of the storage does it before.
-        pages = f"PRAGMA wal_autocheckpoint = {_MOST_PAGES}"
-        settings = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON", pages)
+        settings = (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA secure_delete = ON",
+            _AUTOCHECKPOINT,
+        )
         if url.database:
             _keep_to(engine, os.path.abspath(url.database))
 
@@ -356,25 +355,20 @@ def _check_whole(file: str) -> None:
     Raises:
         ValueError: It is gone.
     """
-    try:
-        with open(f"{file}-shm", "rb") as index:
-            head = index.read(100)
-    except OSError:
-        return
-    pages, moved = head[16:20], head[96:100]  # see https://www.sqlite.org/walformat.html
-    if pages != moved and not os.path.exists(f"{file}-wal"):
+    index = Path(f"{file}-shm")
+    head = index.read_bytes()[:100] if index.is_file() else b""
+    # How many pages it has, and how many were moved: see https://www.sqlite.org/walformat.html
+    if head[16:20] != head[96:100] and not os.path.exists(f"{file}-wal"):
         raise ValueError(
             f"decision log must have its write-ahead file; got {file} without {file}-wal, which holds the last rows; put it "
-            f"back, or remove {file}-shm to go on without them"
+            f"back, or remove {index} to go on without them"
         )
 
 
 def _identity(file: str) -> tuple[int, int] | None:
-    try:
+    with suppress(OSError):
         status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        return status.st_dev, status.st_ino
 
 
 @contextmanager

@@ -112,7 +112,7 @@ class Deployment:
         self.metrics.decided(decisions, outside, slots.active.bundle.seen.names)
         if slots.canary is not None and tried is not None:
             active, newer = tried
-            slots.canary.guards.compare(active, newer.answers, newer.outside, slots.drift.alarms)
+            slots.canary.guards.compare(active, newer.answers)
         return found
 
     def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:

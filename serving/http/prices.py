@@ -86,7 +86,7 @@ class Prices:
 
     def routes(self) -> Routes:
         """The routes; outcomes only with a log."""
-        return {"POST /v1/prices": self.prices} | ({"POST /v1/outcomes": self.outcomes} if self._log else {})
+        return {"POST /v1/prices": self.prices, **({"POST /v1/outcomes": self.outcomes} if self._log else {})}
 
     async def prices(self, call: Call) -> Response:
         """Allowed prices for one market state or several, with the changes that the price rules

@@ -15,7 +15,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
 from ...price_list.rows import STATUSES
 from ..deployment import Deployment
@@ -136,22 +135,17 @@ def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) 
         }
         for item in decision.answer.prices
     ]
-    status = deployment.status()
     return {
         "answer": decision.answer,
-        "arm": decision.arm,
-        "warnings": decision.warnings,
+        "decision": decision,
         "rows": rows,
         "changed": sum(abs(row["change"]) > 1e-6 for row in rows),
         "time": time,
         "market": decision.state.get("market", "shop"),
         "markets": list(markets),
-        "status": status,
-        "currency": bundle.manifest["scenario"]["currency"],
-        "period": bundle.manifest["scenario"]["period"],
-        "objective": bundle.manifest["objective"],
-        "has_response": bundle.response is not None,
-        "rules": RULES,
+        "status": deployment.status(),
+        "bundle": bundle,
+        "scenario": bundle.manifest["scenario"],
         # A data block is not executed, but must not end its element.
         "state": json.dumps(decision.state).replace("<", "\\u003c"),
     }

@@ -180,6 +180,11 @@ def test_a_decision_without_a_proposal_can_be_logged(one: Bundle, path: Path) ->
             "INSERT INTO decisions SELECT * FROM t",
             5,
         ),
+        (
+            "CREATE TEMP TABLE t AS SELECT * FROM decisions WHERE id = 3; UPDATE t SET number = 9;"
+            "INSERT OR REPLACE INTO decisions SELECT * FROM t",
+            3,
+        ),
     ],
 )
 def test_a_change_is_found(filled: Path, statement: str, row: int) -> None:

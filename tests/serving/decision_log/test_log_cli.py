@@ -135,6 +135,18 @@ def test_export_holds_whole_decisions_as_a_sales_table(path: Path, tmp_path: Pat
     assert (table["regular_price"] == table.groupby("product")["price"].transform("median")).all()
 
 
+def test_export_leaves_out_faulty_rows_and_counts_them(path: Path, tmp_path: Path, one: Bundle) -> None:
+    log, state = DecisionLog(path), example_state(one.catalogue)
+    faulty = [{"loyalty": [1]}, {"products": [{**item, "competitor_price": "1"} for item in state["products"]]}]
+    for number, change in enumerate(faulty):
+        log.record(Predictor(one).price(state), state | change, f"old{number}")
+        log.record_outcomes([ReportedOutcome(name, 1.0, request_id=f"old{number}") for name in one.catalogue.products])
+    log.close()
+    facts = said("export", path, "--out", tmp_path / "sales.csv")
+    assert (facts["rows"], facts["left_out"], facts["faulty"]) == (9, 1, 2)
+    assert "2 decisions left out, because" in call("export", path, "--out", tmp_path / "sales.csv").stdout
+
+
 def test_export_of_a_log_without_outcomes_is_one_line(path: Path, tmp_path: Path) -> None:
     DecisionLog(tmp_path / "new.db").close()
     result = call("export", tmp_path / "new.db", "--out", tmp_path / "sales.csv")

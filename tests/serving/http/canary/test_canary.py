@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from repricer.agents import Run
-from repricer.serving import Bundle, DecisionLog, Predictor, example_state, export
+from repricer.serving import Bundle, DecisionLog, example_state, export
 from repricer.serving.bundle.files import BundleError
 from repricer.serving.bundle.signing import own_key_paths
 from repricer.serving.decision import Decision
@@ -19,13 +18,11 @@ from repricer.serving.http import prices
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.canary.trial import Trial
 from repricer.serving.http.deployment import Deployment, DeploymentError
-from repricer.serving.product_prices import Change
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
     from starlette.testclient import TestClient
 
-STEP = Change("ceiling", 2.0, 1.9, "the price is at most the ceiling")
 MARKETS = [f"store {i}" for i in range(200)]
 
 
@@ -133,23 +130,6 @@ def test_an_error_of_the_newer_bundle_costs_no_price_and_ends_it(
         assert decided(deployment, [state])[0].answer.prices
     assert canary.guards.stopped is not None
     assert canary.guards.stopped[0] == "errors"
-
-
-def test_clipped_prices_and_drift_end_it(path: Path, newer: Path, one: Bundle) -> None:
-    canary = Trial.of(Deployment(newer).bundle, one, 0.5)
-    answer = Predictor(one).price(example_state(one.catalogue))
-    clipped = replace(answer, prices=[replace(price, trail=[*price.trail, STEP]) for price in answer.prices])
-    plain = replace(answer, prices=[replace(price, trail=[]) for price in answer.prices])
-    canary.guards.compare([plain] * 150, [clipped] * 150, None, [])
-    assert canary.guards.stopped is not None
-    assert canary.guards.stopped[0] == "clipped"
-    drifting = Trial.of(Deployment(newer).bundle, one, 0.5)
-    outside = np.ones((150, 3, len(one.seen.names)), np.bool_)
-    drifting.guards.compare([plain] * 150, [plain] * 150, outside, one.seen.names)
-    assert drifting.guards.stopped is None  # the active bundle has the same alarms
-    drifting.guards.compare([plain] * 150, [plain] * 150, outside, [])
-    assert drifting.guards.stopped is not None
-    assert drifting.guards.stopped[0] == "drift"
 
 
 def within(seconds: float, client: TestClient, wanted: str | None) -> bool:
