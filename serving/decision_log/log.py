@@ -126,12 +126,8 @@ class DecisionLog(Storage):
         """
         return self.submit(lambda writing: writing.replace(TRIALS, {"id": 1, "filler": _FILLER}))
 
-    def submit_outcomes(self, outcomes: Sequence[ReportedOutcome], possible: bool = False) -> Future[Report]:
-        """Commit outcomes; a repeated outcome is not written again.
-
-        Args:
-            outcomes: The outcomes.
-            possible: Write all that are not refused; else one refused outcome stops all.
+    def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[Report]:
+        """Commit outcomes, all or none; a repeated outcome is not written again.
 
         Returns:
             A future with what came of it. It raises LogError, and OutcomeError for an outcome without
@@ -139,28 +135,17 @@ class DecisionLog(Storage):
         """
         try:
             # What can be done before the transaction is done here.
-            report = Report(lambda query: list(self.rows(query)), outcomes, possible)
+            report = Report(lambda query: list(self.rows(query)), outcomes)
         except OutcomeError:
             # Its decision may be waiting to be written, too.
-            return self.submit(lambda writing: Report(writing.read, outcomes, possible)(writing))
+            return self.submit(lambda writing: Report(writing.read, outcomes)(writing))
         return self.submit(report)
 
-    def record_outcomes(self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
-        """Like `submit_outcomes`, but wait for the commit; returns the number of new outcomes.
-
-        Args:
-            outcomes: The outcomes.
-            refused: Receives the reason for each refused outcome, by its index, and the others are
-                written. Without it, one refused outcome stops all.
-
-        Raises:
-            OutcomeError: An outcome is refused.
-            LogError: They cannot be written.
+    def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
+        """Like `submit_outcomes`, but wait for the commit; returns the number of new outcomes. Raises OutcomeError,
+        LogError.
         """
-        report = self.submit_outcomes(outcomes, possible=refused is not None).result()
-        if refused is not None:
-            refused.update(report.refused)
-        return report.new
+        return self.submit_outcomes(outcomes).result().new
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written

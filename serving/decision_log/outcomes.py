@@ -97,26 +97,18 @@ class Report:
     Args:
         look: Answers queries about the log.
         outcomes: The outcomes.
-        possible: Leave out those that are refused, and say why; else the first one stops all.
 
     Raises:
         OutcomeError: An outcome is refused.
     """
 
-    def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome], possible: bool = False) -> None:
-        self._given = outcomes, possible
+    def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome]) -> None:
+        self._given = outcomes
         self._end, self._maintained = end_of(OUTCOMES, look), end_of(MAINTENANCE, look)
         self._decisions = dict[str, _Decision]()
-        self.refused = dict[int, str]()
-        """Reasons by index of the outcome."""
         self._look_up(look, {one.request_id for one in outcomes if one.request_id is not None})
-        for index, outcome in enumerate(outcomes):
-            try:
-                self._decision(look, outcome.request_id or self._last_request(look, outcome)).add(outcome)
-            except OutcomeError as error:
-                if not possible:
-                    raise
-                self.refused[index] = str(error)
+        for outcome in outcomes:
+            self._decision(look, outcome.request_id or self._last_request(look, outcome)).add(outcome)
         told = [decision for decision in self._decisions.values() if decision.new]
         self.new = sum(len(decision.new) for decision in told)
         """How many outcomes are new."""
@@ -127,7 +119,7 @@ class Report:
         since = writing.read(select(OUTCOMES.c.number).where(OUTCOMES.c.id > self._end.rows))
         known = {one.id for one in self._decisions.values()}
         if self._maintained != end_of(MAINTENANCE, writing.read) or any(one["number"] in known for one in since):
-            return Report(writing.read, *self._given)(writing)
+            return Report(writing.read, self._given)(writing)
         writing.append(OUTCOMES, self._rows)
         return self
 
@@ -145,10 +137,9 @@ class Report:
             self._look_up(look, [request_id])
         found = self._decisions.get(request_id)
         if found is None or found.market is None:
-            raise OutcomeError(
-                f"outcome must be of a decision in the log; got request_id {reprlib.repr(request_id)}"
-                + (", whose market was erased" if found else "; it is in the answer's header X-Request-Id")
-            )
+            got = f"request_id {reprlib.repr(request_id)}"
+            got += ", whose market was erased" if found else "; it is in the answer's header X-Request-Id"
+            raise OutcomeError(f"outcome must be of a decision in the log; got {got}")
         return found
 
     def _last_request(self, look: Query, outcome: ReportedOutcome) -> str:
@@ -164,18 +155,16 @@ class Report:
             named = f"date {on}, product {outcome.product!r}"
             query = query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc())
         for found in look(query):
-            request: str = found["name"]
             if outcome.period is not None:
-                return request
-            decision = self._decision(look, request)
+                return found["name"]
+            decision = self._decision(look, found["name"])
             if outcome.product in decision.known:
                 if decision.last_day is None or str(on) <= decision.last_day:
-                    return request
+                    return found["name"]
                 named += f", after {decision.last_day}, the last day that it was priced for"
                 break
-        raise OutcomeError(
-            f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
-        )
+        got = f"market {outcome.market!r}, {named}"
+        raise OutcomeError(f"outcome must be of a decision in the log; got {got}; name it by its request_id")
 
 
 def outcomes_in(body: bytes) -> list[dict[str, Any]]:

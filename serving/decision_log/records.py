@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,32 +16,7 @@ from .chain import ChainError, row
 
 _LEVEL = 3
 """Of compression: half the time of the usual one, for a tenth more bytes."""
-_COMMON = (
-    b'{"rule":"frozen","before":,"after":,"why":"the price of a frozen product does not change"}{"rule":"max_ch'
-    b'anges","before":,"after":,"why":"a price that was changed as often as allowed within the window stays, or'
-    b' is the one planned anyway"}{"rule":"not_a_number","before":,"after":,"why":"a price that is not a positi'
-    b've finite number is replaced by the current price"}{"rule":"minimum_margin","before":,"after":,"why":"the'
-    b' price leaves at least this margin over the unit cost"}{"rule":"minimum_advertised_price","before":,"afte'
-    b'r":,"why":"the list price is at least the minimum advertised price"}{"rule":"floor","before":,"after":,"w'
-    b'hy":"the price is at least the floor"}{"rule":"ceiling","before":,"after":,"why":"the price is at most th'
-    b'e ceiling"}{"rule":"line_order","before":,"after":,"why":"a product costs no less than the smaller produc'
-    b'ts of its line, and keeps its price gaps"}{"rule":"max_discount","before":,"after":,"why":"a personal dis'
-    b'count lies between zero and the cap"}{"rule":"segment_spread","before":,"after":,"why":"the discounts of '
-    b'two segments differ by at most the cap"}{"rule":"paid_floor","before":,"after":,"why":"the price paid aft'
-    b'er the discount keeps the floor and the minimum margin"}{"rule":"rival_price","before":,"after":,"why":"t'
-    b'he price stays within its shares of the lowest rival price that was last seen"}{"rule":"direction","befor'
-    b'e":,"after":,"why":"the price moves in one direction only, falling or rising, and else stays"}"arm":"fall'
-    b'back""arm":"canary","last_day":"202"regime":"loyalty":"competitor_price":["due":["changes":["last_units":'
-    b'["lowest_price_30_days":["why":"the price is a step of the price ladder, a multiple of the tick, or has o'
-    b'ne of the price endings"}],[{"rule":"price_ladder","before":true,true,false,false,0.0,0.0,0.0,0.0,"discou'
-    b'nts":{"units":[1.0],"price_paid":[null],"stockout":[false],"date":[null]}}{"count":1,"rows":{"product":["'
-    b'","segment":[null],{"arm":"policy","policy":"ppo:0","bundle":"","count":30,"rows":{"product":["],"state":'
-    b'{"product":["],"list_price":[2.0,3.5,],"on_hand":[null,null,null],"on_order":[0.0,0.0],"reference_price":'
-    b'[1.5,4.0],"proposed":[1.0,],"price":[1.99,2.49,],"discounts":{},"also":{"promotion":[null,null,null],"ord'
-    b'er_units":[null,null,null],"express_units":[null,null,null],"shown_to":[[],[],[]]},"trail":[[],[{"rule":"'
-    b'max_change","before":1.0,"after":2.0,"why":"the price changes by at most this share of the current price,'
-    b' or as far as is planned anyway"}]],"propensity":[1.0,1.0,1.0],"shadow":[null,null,null]}}'
-)
+_COMMON = (Path(__file__).parent / "dictionary.txt").read_bytes()
 """What bodies have in common, against which they are compressed. Part of version 4 of the log: it never changes."""
 
 

@@ -74,38 +74,31 @@ class KeyRing:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._stamp, self._looked = _stamp(self._path), time.monotonic()
-        self._keys = self._read()
+        self._path, self._looked, self._wrong = Path(path), time.monotonic(), ""
+        self._keys = read_keys(self._path)
         if not self._keys:
-            raise KeyFileError(
-                f"{self._path} must hold at least one key; got none; `repricer keys add {self._path} --role admin`"
-            )
-
-    def _read(self) -> dict[str, ApiKey]:
-        return {key.id: key for key in read_keys(self._path)}
+            raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
 
     def _renew(self) -> None:
-        if time.monotonic() - self._looked < 1:
-            return
-        self._looked, stamp = time.monotonic(), _stamp(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._keys = self._read() if self._path.exists() else {}
-                _log.info("keys reloaded", extra={"facts": {"keys": len(self._keys)}})
-            except KeyFileError as error:
-                _log.error("keys not reloaded", extra={"facts": {"reason": str(error)}})
+        keys, wrong, self._looked = self._keys, "", time.monotonic()
+        try:
+            keys = read_keys(self._path) if self._path.exists() else []
+        except KeyFileError as error:
+            wrong = str(error)
+        if wrong and wrong != self._wrong:
+            _log.error("keys not reloaded", extra={"facts": {"reason": wrong}})
+        if keys != self._keys:
+            _log.info("keys reloaded", extra={"facts": {"keys": len(keys)}})
+        self._keys, self._wrong = keys, wrong
 
     def find(self, token: str) -> ApiKey | None:
         """The key with this token, or None."""
-        self._renew()
+        if time.monotonic() > self._looked + 1:
+            self._renew()
         prefix, _, rest = token.partition("_")
         name, _, secret = rest.partition("_")
-        key = self._keys.get(name) if prefix == _PREFIX else None
-        if key is None or not hmac.compare_digest(_hash(key.salt, secret), key.hash):
-            return None
-        return key
+        key = next((key for key in self._keys if key.id == name and prefix == _PREFIX), None)
+        return key if key and hmac.compare_digest(_hash(key.salt, secret), key.hash) else None
 
 
 def read_keys(path: Path) -> list[ApiKey]:
@@ -115,17 +108,15 @@ def read_keys(path: Path) -> list[ApiKey]:
         # A file of another owner, as a container gets it, may be read through its group.
         forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
         if mode := stat.S_IMODE(status.st_mode) & forbidden:
-            raise KeyFileError(
-                f"{path} must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
-            )
+            line = f"must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
+            raise KeyFileError(f"{path} {line}")
         return json.decode(path.read_bytes(), type=_File).keys
     except KeyFileError:
         raise
     except (OSError, ValueError) as error:
-        raise KeyFileError(
-            f"{path} must be a file of API keys; got {getattr(error, 'strerror', None) or error}; `repricer keys add {path}` "
-            "makes one"
-        ) from error
+        got = getattr(error, "strerror", None) or error
+        line = f"{path} must be a file of API keys; got {got}; `repricer keys add {path}` makes one"
+        raise KeyFileError(line) from error
 
 
 def add_key(path: Path, *, role: str, name: str) -> str:
@@ -157,9 +148,8 @@ def remove_key(path: Path, name: str) -> None:
         keys = read_keys(path)
         kept = [key for key in keys if key.name != name]
         if len(kept) == len(keys):
-            raise KeyFileError(
-                f"{path} must hold the key to remove; got no '{name}'; known are {[k.name for k in keys]}"
-            )
+            known = [key.name for key in keys]
+            raise KeyFileError(f"{path} must hold the key to remove; got no '{name}'; known are {known}")
         _write(path, kept)
 
 
@@ -177,15 +167,6 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """A value that changes with the file; None where it cannot be read."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_mode
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:

@@ -145,11 +145,11 @@ class Deployment:
         """
         try:
             bundle = self._bundles.at_path()
-            own = self.bundle.manifest["created"]
-            if not self._share and bundle.digest != self.bundle.digest and bundle.manifest["created"] < own:
+            own, got = self.bundle.manifest["created"], bundle.manifest["created"]
+            if not self._share and got < own:
+                path = self._bundles.path
                 raise BundleError(
-                    f"{self._bundles.path} must be newer than the active bundle ({own}); got one of "
-                    f"{bundle.manifest['created']}; roll back instead"
+                    f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back instead"
                 )
             thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
         except (BundleError, DeploymentError):

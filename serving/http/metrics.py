@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -45,7 +45,6 @@ class Metrics:
         build = gauge("repricer_build_info", "1 for the version that runs", ["version", "python"])
         build.labels(version("repricer"), platform.python_version()).set(1)
         ProcessCollector(registry=own)
-        self._features = set[str]()
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
@@ -79,7 +78,7 @@ class Metrics:
         self._bundle.labels(bundle.digest, bundle.policy.name, bundle.scenario).set(1)
         self._created.set(datetime.fromisoformat(bundle.manifest["created"]).timestamp())
 
-    def drifted(self, shares: Iterable[str], alarms: Iterable[str], guards: Mapping[str, float]) -> None:
+    def drifted(self, shares: Iterable[str], alarms: Collection[str], guards: Mapping[str, float]) -> None:
         """Record the drift alarms, and the guards of a newer bundle.
 
         Args:
@@ -89,10 +88,9 @@ class Metrics:
         """
         for name, value in guards.items():
             self._guards.labels(name).set(value)
-        on = set(alarms)
-        self._features.update(shares)
-        for feature in self._features:
-            self._drift.labels(feature).set(feature in on)
+        self._drift.clear()
+        for feature in shares:
+            self._drift.labels(feature).set(feature in alarms)
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

@@ -92,10 +92,8 @@ class Positions:
         if digest == self.active:
             return []
         if digest in self.taken_back:
-            raise DeploymentError(
-                f"a bundle that is reloaded must be a new one; got {digest[:12]}, which was taken back; export another, or "
-                "put it on trial by PUT /v1/admin/canary"
-            )
+            got = f"{digest[:12]}, which was taken back"
+            raise DeploymentError(f"a reload needs a new bundle; got {got}; export another, or try it by PUT canary")
         return self.tried(digest, share) if share else [("bundle", digest)]
 
     def tried(self, digest: str, share: float) -> Transitions:

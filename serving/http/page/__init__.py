@@ -28,20 +28,10 @@ _POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
-_HEADERS = {
-    **_NO_SNIFFING,
-    "Content-Security-Policy": _POLICY,
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_ASSETS = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "what_if_form.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-    "price_list.js": "text/javascript",
-    "docs.js": "text/javascript",
-}
+_HEADERS = {**_NO_SNIFFING, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+_HEADERS["Cache-Control"] = "no-store"
+_ASSETS = dict.fromkeys(("page.js", "what_if_form.js", "price_list.js", "docs.js"), "text/javascript")
+_ASSETS |= {"page.css": "text/css", "icon.svg": "image/svg+xml"}
 # Swagger UI, which needs no other origin from here; it draws its icons from data in its style
 # sheet.
 _SWAGGER = files("fastapi_offline") / "static"
@@ -56,7 +46,7 @@ def _template(name: str) -> Any:
     loader = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=select_autoescape(default=True, default_for_string=True)
     )
-    loader.filters |= {"policy_words": policy_words, "feature_words": feature_words}
+    loader.filters |= {"policy_words": policy_words, "feature_words": feature_words, "rule_words": rule_words}
     return loader.get_template(f"{name}.html.jinja")
 
 
@@ -126,20 +116,13 @@ def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) 
     else:
         time, decision = seen
     before = {item["product"]: item["list_price"] for item in decision.state["products"]}
-    rows = [
-        {
-            "price": item,
-            "before": before[item.product],
-            "change": item.price / before[item.product] - 1,
-            "trail": [(change, rule_words(change.rule)) for change in item.trail],
-        }
-        for item in decision.answer.prices
-    ]
+    changes = {item.product: item.price / before[item.product] - 1 for item in decision.answer.prices}
     return {
         "answer": decision.answer,
         "decision": decision,
-        "rows": rows,
-        "changed": sum(abs(row["change"]) > 1e-6 for row in rows),
+        "before": before,
+        "changes": changes,
+        "changed": sum(abs(change) > 1e-6 for change in changes.values()),
         "time": time,
         "market": decision.state.get("market", "shop"),
         "markets": list(markets),

@@ -70,23 +70,14 @@ class Connection(HttpToolsProtocol):
         if self._header_bytes > MOST_HEADER_BYTES:
             self.leave()
 
-    def on_message_begin(self) -> None:
-        """Headers begin."""
-        super().on_message_begin()
-        self._wait()
-
     def on_headers_complete(self) -> None:
         """The body begins, unless the headers are too long: one piece of data may hold all of them."""
         if sum(len(name) + len(value) for name, value in self.headers) > MOST_HEADER_BYTES:
             raise ValueError("the headers are too long")  # uvicorn answers 400
         super().on_headers_complete()
         self._header_bytes = -math.inf
-        self._wait()
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body has come."""
-        super().on_body(body)
-        self.deadline += len(body) / BYTES_PER_SECOND
+        length = dict(self.headers).get(b"content-length", b"")
+        self._wait(int(length) if length.isdigit() and len(length) < 10 else 0)
 
     def on_message_complete(self) -> None:
         """The request is complete: it is the service's turn."""

@@ -62,20 +62,6 @@ def test_verify_says_where_the_chains_end_and_what_was_changed(path: Path) -> No
     assert "outcomes: row 4 must follow from the row before" in changed.stderr
 
 
-def test_a_check_goes_on_from_a_checkpoint(path: Path, tmp_path: Path, one: Bundle) -> None:
-    head = said("verify", path, "--checkpoint", tmp_path / "head.json")
-    assert json.loads((tmp_path / "head.json").read_text()) == head
-    log, state = DecisionLog(path), example_state(one.catalogue)
-    log.record(Predictor(one).price(state), state, "later")
-    log.close()
-    assert said("verify", path, "--checkpoint", tmp_path / "head.json")["rows"] == 5
-    assert json.loads((tmp_path / "head.json").read_text())["rows"] == 5
-    (tmp_path / "head.json").write_text("{}")
-    wrong = call("verify", path, "--checkpoint", tmp_path / "head.json")
-    assert (wrong.exit_code, wrong.stderr.count("\n")) == (2, 1)
-    assert "--checkpoint must be a file that an earlier call wrote" in wrong.stderr
-
-
 def test_what_left_the_log_is_not_counted_as_if_it_stood(path: Path, tmp_path: Path) -> None:
     said("rotate", path, "--days", 0, "--discard", "--by", "Ann")
     found = said("verify", path)
