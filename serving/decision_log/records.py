@@ -66,7 +66,7 @@ def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:
     shared = {"arm": decision.arm, "policy": answer.policy, "bundle": answer.bundle}
     if answer.last_day is not None:
         shared["last_day"] = answer.last_day
-    text = packed(_product_rows(decision), shared)
+    text = msgspec.json.encode({**shared, "count": len(answer.prices), "rows": _decision_columns(decision)})
     return row(request_id, body_of(text), market=state.get("market", MARKET), number=answer.period, date=answer.date)
 
 
@@ -84,23 +84,25 @@ def text_of(body: bytes) -> bytes:
         raise ChainError("decisions: a body must be as it was written; got another; restore a backup") from error
 
 
-def _product_rows(decision: Decision) -> list[dict[str, Any]]:
-    """The facts of each product."""
-    answer, state = decision.answer, decision.state
+def _decision_columns(decision: Decision) -> dict[str, Any]:
+    """The facts of each product, by column, as `_columns` would give them."""
+    answer, state, prices = decision.answer, decision.state, ProductPrices.of(decision.answer.prices)
+    names, priced, nothing = prices.products, prices.columns, [None] * len(prices)
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
     shown: dict[str | None, list[str]] = {}
     for segment, product in answer.recommendations.items():
         shown.setdefault(product, []).append(segment)
-    rows = ProductPrices.of(answer.prices).rows()
-    for one in rows:
-        del one["prior_lowest_price"]
-        name, also = one["product"], {key: one.pop(key) for key in ("promotion", "order_units", "express_units")}
-        one["state"] = {**items[name], **facts}
+    also = {key: getattr(priced, key) or nothing for key in ("promotion", "order_units", "express_units")}
+    return {
+        "product": names,
+        "state": _columns([{**items[name], **facts} for name in names]),
+        **{key: getattr(priced, key) for key in ("proposed", "price", "trail")},
+        "discounts": dict(zip(prices.segments, zip(*priced.discounts or (), strict=True), strict=False)),
         # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
-        one["also"] = {**also, "shown_to": shown.get(name, ())}
-        one["propensity"] = _probability(decision.propensity, name)
-    return rows
+        "also": {**also, "shown_to": [shown.get(name, ()) for name in names]},
+        "propensity": [_probability(decision.propensity, name) for name in names],
+    }
 
 
 def packed(rows: Sequence[Any], shared: Mapping[str, Any] | None = None) -> bytes:

@@ -88,9 +88,12 @@ class Writing:
 
     def flush(self) -> None:
         """Send the appended rows to the database."""
+        mark = "?" if self._connection.dialect.paramstyle == "qmark" else "%s"
         for table, rows in self._waiting.items():
-            if rows:
-                self._connection.execute(insert(table), rows)
+            keys = table.columns.keys()
+            words = f"INSERT INTO {table.name} ({', '.join(keys)}) VALUES ({', '.join([mark] * len(keys))})"
+            if rows:  # in the driver's words, which takes half the time
+                self._connection.exec_driver_sql(words, [tuple(row[key] for key in keys) for row in rows])
         self._waiting.clear()
 
 
