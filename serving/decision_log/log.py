@@ -21,7 +21,7 @@ from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in, summed
-from .records import Opened, decision_row, opened
+from .records import decision_row, opened
 from .replies import Reply, keep, kept
 from .storage import Storage, Writing, end_of, start_of
 from .tables import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES, TRIALS
@@ -224,14 +224,14 @@ class DecisionLog(Storage):
             LogError: The log cannot be read.
         """
         for page in self.pages(select(DECISIONS).order_by(DECISIONS.c.id), _PAGE):
-            for decision in opened(page):
-                yield from decision.by_product()
+            for _, products in opened(page):
+                yield from products
 
     def export_outcomes(self) -> Iterator[dict[str, Any]]:
         """The outcomes of each decision, in order. Raises ChainError, LogError."""
-        for decision, outcomes in self._with_outcomes():
+        for products, outcomes in self._with_outcomes():
             for outcome in outcomes:
-                yield {"request_id": decision.request_id, **outcome}
+                yield {"request_id": products[0]["request_id"], **outcome}
 
     def export_approvals(self) -> Iterator[dict[str, Any]]:
         """The decisions about price lists in order. Raises LogError."""
@@ -249,7 +249,7 @@ class DecisionLog(Storage):
             LogError: The log cannot be read.
         """
         query = select(DECISIONS).where(DECISIONS.c.market == market).order_by(DECISIONS.c.id.desc()).limit(count)
-        return [one for decision in opened(self.rows(query)) for one in decision.by_product()]
+        return [one for _, products in opened(self.rows(query)) for one in products]
 
     def ends(self) -> tuple[int, int]:
         """Numbers of the last decision and the last report of outcomes. Raises LogError."""
@@ -270,11 +270,11 @@ class DecisionLog(Storage):
             ChainError: A body is damaged.
             LogError: The log cannot be read.
         """
-        for decision, outcomes in self._with_outcomes(ends, first):
+        for products, outcomes in self._with_outcomes(ends, first):
             reported = defaultdict[str, list[dict[str, Any]]](list)
             for outcome in outcomes:
                 reported[outcome["product"]].append(outcome)
-            for own in decision.by_product():
+            for own in products:
                 yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
     def export_maintenance(self) -> Iterator[dict[str, Any]]:
@@ -295,8 +295,8 @@ class DecisionLog(Storage):
 
     def _with_outcomes(
         self, ends: tuple[int, int] = _ALL, first: int = 0
-    ) -> Iterator[tuple[Opened, list[dict[str, Any]]]]:
-        """Each decision with its outcomes, in the order in which they were reported."""
+    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+        """The products of each decision with its outcomes, in the order in which they were reported."""
         query = select(DECISIONS).where(DECISIONS.c.id.between(first, ends[0])).order_by(DECISIONS.c.id)
         for page in self.pages(query, _PAGE):
             reports = defaultdict[int, list[dict[str, Any]]](list)
@@ -305,5 +305,5 @@ class DecisionLog(Storage):
             for report in self.rows(known.order_by(OUTCOMES.c.id)):
                 own = ({"time": report["time"], **one} for one in outcomes_in(report["body"]))
                 reports[report["number"]].extend(own)
-            for decision in opened(page):
-                yield decision, reports[decision.id]
+            for number, products in opened(page):
+                yield products, reports[number]

@@ -36,33 +36,14 @@ class ReportedOutcome(Document, frozen=True, forbid_unknown_fields=True):
     product: Annotated[Name, Meta(description="its name in the catalogue")]
     units: Annotated[Amount, Meta(description="units sold; report 0 too")]
     request_id: Annotated[
-        Name | None,
-        Meta(
-            description="the answer's `X-Request-Id`; or give `date` where the market has a calendar, else `period`, and "
-            "`market` where there are several"
-        ),
+        Name | None, Meta(description="the answer's `X-Request-Id`; or `date` or `period`, and `market`")
     ] = None
     market: Annotated[Name, Meta(description=f"market of the decision; `{MARKET}` if left out, as in a state")] = MARKET
-    period: Annotated[
-        Period | None, Meta(description="period of the decision: the market's last decision for it is meant")
-    ] = None
-    price_paid: Annotated[
-        Amount | None,
-        Meta(
-            description="mean price paid, currency per unit; the price of the decision, less the discount of the segment, if left out"
-        ),
-    ] = None
-    stockout: Annotated[
-        bool, Meta(description="whether it sold out, so that `units` is a lower bound of the demand")
-    ] = False
+    period: Annotated[Period | None, Meta(description="period of the decision, of several the last")] = None
+    price_paid: Annotated[Amount | None, Meta(description="mean price paid per unit; if left out, as decided")] = None
+    stockout: Annotated[bool, Meta(description="whether it sold out: `units` is then a lower bound of demand")] = False
     segment: Annotated[Name | None, Meta(description="who bought; all customers if left out")] = None
-    date: Annotated[
-        dt.date | None,
-        Meta(
-            description="day of the sale on the shop's own clock; if left out, the first day of the period where the "
-            "market has a calendar, else the day of the decision (UTC)"
-        ),
-    ] = None
+    date: Annotated[dt.date | None, Meta(description="day of the sale; if left out, the first that it was for")] = None
 
 
 def outcome_of(data: Any) -> ReportedOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -20,44 +20,20 @@ _COMMON = (Path(__file__).parent / "dictionary.txt").read_bytes()
 """What bodies have in common, against which they are compressed. Part of version 4 of the log: it never changes."""
 
 
-class Opened(NamedTuple):
-    """A decision that was read.
+def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """The decisions in some rows, without those that were erased, each as the number of its row and one mapping per
+    product: `time` (UTC), `request_id`, `market`, `period`, its first day `date` and `last_day` (None where the market has
+    no calendar), `product`, `state`, `proposed`, `price`, `discounts`, `also`, `trail`, `propensity`, `arm`, `policy`, `bundle`.
 
-    Attributes:
-        id: Number of its row.
-        time: When it was made (UTC).
-        request_id: A unique name.
-        market: Name of the market.
-        period: Number of the period.
-        date: Its first day, None where the market has no calendar.
-        shared: `arm`, `policy` and `bundle`, and `last_day` of the period; earlier versions had none.
-        products: One mapping per product: `product`, `state`, `proposed`, `price`, `discounts`, `also`,
-            `trail`, `propensity`.
+    Raises:
+        ChainError: A body is damaged.
     """
-
-    id: int
-    time: str
-    request_id: str
-    market: str
-    period: int
-    date: str | None
-    shared: Mapping[str, Any]
-    products: Sequence[Mapping[str, Any]]
-
-    def by_product(self) -> Iterator[dict[str, Any]]:
-        """One mapping per product with all facts."""
-        once = {name: getattr(self, name) for name in ("time", "request_id", "market", "period", "date")}
-        for own in self.products:
-            yield {**once, **own, **self.shared}
-
-
-def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[Opened]:
-    """The decisions in some rows, without those that were erased. Raises ChainError."""
     for own in rows:
         if own["body"] is not None:
             products, shared = unpacked(text_of(own["body"]))
-            facts = own["id"], own["time"], own["name"], own["market"], own["number"], own["date"]
-            yield Opened(*facts, shared, products)
+            once = {key: own[key] for key in ("time", "market", "date")}
+            once |= {"request_id": own["name"], "period": own["number"]}
+            yield own["id"], [{**once, **product, **shared} for product in products]
 
 
 def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:

@@ -53,7 +53,9 @@ class Status:
             return problem(503, "the service must not be stopping to be ready; got SIGTERM; ask another instance")
         if self._log is not None:
             await committed(self._log.submit_trial())
-        return JSONResponse({"status": "ready", **self._deployment.digests})
+        trial = self._deployment.slots.trial
+        canary = None if trial is None else trial.predictor.bundle.digest
+        return JSONResponse({"status": "ready", "bundle": self._deployment.bundle.digest, "canary": canary})
 
     async def metrics(self, _: Call) -> Response:
         """Counters and timings for Prometheus."""
@@ -78,12 +80,6 @@ class Status:
 def switch_routes(deployment: Deployment) -> Routes:
     """The routes of the switches; each answers with the position of all switches afterwards."""
 
-    def tried(body: CanaryShare, *by: str) -> None:
-        if body.share:
-            deployment.try_newer(body.share, *by)
-        else:
-            deployment.end_trial(*by)
-
     async def thrown(kind: type[Any], throw: Callable[..., Any], call: Call) -> Response:
         body = Throw() if kind is Throw and not call.body else read_body(call.body, kind)
         # In a thread, as a bundle takes a while to verify.
@@ -96,6 +92,6 @@ def switch_routes(deployment: Deployment) -> Routes:
         "POST /v1/admin/promote": (Throw, lambda _, *by: deployment.promote(*by)),
         "PUT /v1/admin/kill-switch": (Switch, lambda body, *by: deployment.kill(body.on, *by)),
         "PUT /v1/admin/holdout": (HoldoutShare, lambda body, *by: deployment.hold_out(body.share, *by)),
-        "PUT /v1/admin/canary": (CanaryShare, tried),
+        "PUT /v1/admin/canary": (CanaryShare, lambda body, *by: deployment.try_newer(body.share, *by)),
     }
     return {route: partial(thrown, *how) for route, how in switches.items()}

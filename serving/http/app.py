@@ -25,7 +25,7 @@ from .admin import Status, switch_routes
 from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
-from .desk_routes import DeskRoutes
+from .desk_routes import desk_routes
 from .gate import MAX_BODY, Gate, RateLimit, Service
 from .page import Pages
 from .prices import Prices, RecentDecisions
@@ -84,7 +84,7 @@ def create_app(
         **Pages(deployment, recent, price_list=settings.price_list is not None).routes(),
     }
     if settings.price_list is not None:
-        routes |= DeskRoutes(Desk(settings.price_list, lambda: deployment.bundle, decisions)).routes()
+        routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
     app = Service(lifespan=lifespan)
     app.gate = Gate(
         routes,

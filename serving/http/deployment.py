@@ -91,12 +91,6 @@ class Deployment:
         """The active bundle."""
         return self.slots.active.bundle
 
-    @property
-    def digests(self) -> dict[str, str | None]:
-        """Of the active bundle, and of the one on trial."""
-        trial = self.slots.trial
-        return {"bundle": self.bundle.digest, "canary": None if trial is None else trial.predictor.bundle.digest}
-
     def answer(self, states: Sequence[State], slots: Slots | None = None) -> list[Decision | StateError]:
         """Price several states together: one decision per state, or the error where a state is
         wrong. Counts them, and lets the guards judge a newer bundle by them.
@@ -159,15 +153,11 @@ class Deployment:
         return bool(thrown)
 
     def try_newer(self, share: float, by: str = "unnamed", reason: str = "") -> None:
-        """Let the bundle at the path price a share, in (0, 1), of the markets. Raises BundleError, DeploymentError,
-        LogError.
+        """Let the bundle at the path price a share, in (0, 1), of the markets; with 0, the one on trial is taken back.
+        Raises BundleError, DeploymentError, LogError.
         """
-        bundle = self._bundles.at_path()
-        self.throw(lambda now: now.tried(bundle.digest, share), by, reason)
-
-    def end_trial(self, by: str = "unnamed", reason: str = "") -> None:
-        """Let the active bundle price all markets again. Raises LogError."""
-        self.throw(lambda _: [("canary", None)], by, reason)
+        bundle = self._bundles.at_path() if share else None
+        self.throw(lambda now: now.tried(bundle.digest, share) if bundle else [("canary", None)], by, reason)
 
     def promote(self, by: str = "unnamed", reason: str = "") -> None:
         """Activate the bundle on trial; the present one becomes the former. Raises DeploymentError, LogError."""
@@ -285,7 +275,7 @@ class Deployment:
             canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle)))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
-            self.end_trial("guard", f"{guard}: {words}")
+            self.try_newer(0, "guard", f"{guard}: {words}")
             self.metrics.canaries.labels(guard).inc()
 
     def _read(self) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import reprlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -41,36 +42,10 @@ class Wanted(Struct, forbid_unknown_fields=True):
         )
 
 
-class DeskRoutes:
-    """`GET /v1/price-list` and the admin's routes for decisions.
+def desk_routes(desk: Desk) -> Routes:
+    """`GET /v1/price-list` and the admin's routes for decisions about a price list; each works in a thread."""
 
-    Args:
-        desk: The price list.
-    """
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def routes(self) -> Routes:
-        """The routes; each works in a thread."""
-
-        def aside(work: Callable[[Call], Any]) -> Any:
-            async def answer(call: Call) -> Response:
-                found = await asyncio.to_thread(work, call)
-                return Response(msgspec.json.encode(found), media_type="application/json")
-
-            return answer
-
-        return {
-            "GET /v1/price-list": aside(self.listed),
-            "POST /v1/admin/price-list/decisions": aside(self.decisions),
-            "POST /v1/admin/price-list/live": aside(self.live),
-        }
-
-    def listed(self, call: Call) -> dict[str, Any]:
-        """Rows of the price list: those of a week, a status, with a text in zone, id, name or
-        category, or outside what was mostly charged.
-        """
+    def listed(call: Call) -> dict[str, Any]:
         given = dict(Request(call.scope).query_params)
         try:
             wanted = msgspec.convert(given, Wanted, strict=False)
@@ -79,18 +54,24 @@ class DeskRoutes:
             name = strange[0] if strange else str(error).rpartition("$.")[2].rstrip("`")
             got = reprlib.repr(given.get(name))
             raise BodyError(f"{name} in the query must be as /docs says; got {got}: {error}; fix it") from None
-        return self._desk.shown(wanted, wanted.offset, wanted.limit)
+        return desk.shown(wanted, wanted.offset, wanted.limit)
 
-    def decisions(self, call: Call) -> dict[str, Any]:
-        """Decide on rows: all decisions of the request, or none where one leaves a hard price rule."""
+    def decided(call: Call) -> dict[str, Any]:
         body = read_body(call.body, ListDecisions)
-        rows, warnings = self._desk.decide(body.decisions, _caller(call, body.by))
+        rows, warnings = desk.decide(body.decisions, _caller(call, body.by))
         return {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
 
-    def live(self, call: Call) -> dict[str, Any]:
-        """Record all decisions and write the live prices; every row must be decided and allowed."""
-        found = self._desk.make_live(_caller(call, read_body(call.body, ListApproval).by))
+    def live(call: Call) -> dict[str, Any]:
+        found = desk.make_live(_caller(call, read_body(call.body, ListApproval).by))
         return {"rows": len(found.rows), "new": found.new, "counts": Counter(row.status for row in found.rows)}
+
+    async def aside(work: Callable[[Call], Any], call: Call) -> Response:
+        found = await asyncio.to_thread(work, call)
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    admin = "POST /v1/admin/price-list"
+    routes = {"GET /v1/price-list": listed, f"{admin}/decisions": decided, f"{admin}/live": live}
+    return {route: partial(aside, work) for route, work in routes.items()}
 
 
 def _caller(call: Call, by: str | None) -> str:

@@ -84,11 +84,12 @@ class Pages:
         """The page, rendered by the server; JavaScript only adds the what-if curve."""
         market = Request(call.scope).query_params.get("market")
 
-        def rendered() -> Response:
-            shown = _shown(self._deployment, self._recent, market)
-            return HTMLResponse(_template("page").render(**shown, price_list=self._price_list), headers=_HEADERS)
+        def rendered() -> str:
+            return _template("page").render(
+                **_shown(self._deployment, self._recent, market), price_list=self._price_list
+            )
 
-        return await asyncio.to_thread(rendered)
+        return HTMLResponse(await asyncio.to_thread(rendered), headers=_HEADERS)
 
     async def price_list(self, _: Call) -> Response:
         """The page of the price list, which JavaScript fills from `/v1/price-list`."""

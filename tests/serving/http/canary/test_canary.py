@@ -86,7 +86,7 @@ def test_the_kill_switch_and_the_end_of_a_trial_leave_no_market_on_it(path: Path
     assert {each.arm for each in decided(deployment, states(one))} == {"fallback"}
     deployment.kill(False)
     assert "canary" in {each.arm for each in decided(deployment, states(one))}
-    deployment.end_trial()
+    deployment.try_newer(0)
     assert {each.arm for each in decided(deployment, states(one))} == {"policy"}
 
 
