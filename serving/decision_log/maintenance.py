@@ -81,12 +81,13 @@ def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None
         LogError: The log cannot be read or written; what was begun is ended by the next call.
     """
     d, o = DECISIONS.c, OUTCOMES.c
-    last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days=days))) or 0
+    start = start_of(DECISIONS, storage.rows)
+    last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days=days))) or start.rows
     reported = _one(storage.rows, select(func.max(o.id)).where(o.number <= last)) or 0
     later = _one(storage.rows, select(func.min(o.id)).where(o.number > last))
     # No outcome goes before its decision.
     cut = {DECISIONS: _tail(storage, DECISIONS, last), OUTCOMES: _tail(storage, OUTCOMES, (later or reported + 1) - 1)}
-    if archive is not None and cut[DECISIONS] != start_of(DECISIONS, storage.rows):
+    if archive is not None and cut[DECISIONS] != start:
         _archive(storage, cut[DECISIONS], reported, Path(archive))
 
     def note(writing: Writing) -> None:

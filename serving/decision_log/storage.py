@@ -26,8 +26,10 @@ from .tables import MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
-_MOVES = 0.5
-"""Seconds without a job after which SQLite's pages are moved, and in which another process is waited for."""
+_MOVES = 5.0
+"""Seconds between two moves of SQLite's pages."""
+_TIDY = 0.5
+"""Seconds to wait for another process that moves them."""
 PATIENCE = 2.5
 """Seconds after which a commit that does not end is given up by those who wait for it."""
 _LOCK_PATIENCE = 1
@@ -215,7 +217,7 @@ class Storage:
             for table in tables:
                 self.outside(f"VACUUM {table.name}")
             return
-        until = time.monotonic() + _MOVES
+        until = time.monotonic() + _TIDY
         # SQLite itself does not wait for one who moves pages.
         while self.outside("PRAGMA wal_checkpoint(TRUNCATE)"):
             if time.monotonic() > until:
@@ -234,22 +236,16 @@ class Storage:
 
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""
-        moved = math.inf if self.engine.dialect.name != "sqlite" else -math.inf
-        while True:
-            try:
-                first = self._jobs.get(timeout=_MOVES)
-            except queue.Empty:
-                if self.written > moved:
-                    # So that commits seldom move pages to their place, which takes ten times as long.
-                    with suppress(LogError):
-                        self.outside("PRAGMA wal_checkpoint(PASSIVE)")
-                    moved = time.monotonic()
-                continue
-            if first is None:
-                return
+        moved = -math.inf if self.engine.dialect.name == "sqlite" else math.inf
+        while (first := self._jobs.get()) is not None:
             self._begun = time.monotonic()
             self._commit(self._together([first]))
             self._begun = math.inf
+            if self._jobs.empty() and time.monotonic() > moved + _MOVES:
+                # Between commits, as one that moves many pages to their place takes ten times as long.
+                with suppress(LogError):
+                    self.outside("PRAGMA wal_checkpoint(PASSIVE)")
+                moved = time.monotonic()
 
     def _together(self, waiting: list[_Job]) -> list[_Job]:
         """These jobs and others that wait behind them; a cancelled one gets no result, and no row."""

@@ -81,10 +81,10 @@ def create_app(
         **question_routes(deployment, decisions, aside),
         **status.routes(),
         **switch_routes(deployment),
-        **Pages(deployment, recent, price_list=settings.price_list is not None).routes(),
     }
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
+    routes |= Pages(deployment, recent, {route.split()[1] for route in routes}).routes()
     app = Service(lifespan=lifespan)
     app.gate = Gate(
         routes,

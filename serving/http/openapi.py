@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ DOCUMENT = Path(__file__).parent / "page" / "openapi.json"
 """Its schemas are those of the structs, which a test compares; STATE and PRODUCT stand for examples."""
 
 
-def openapi(bundle: Bundle) -> bytes:
-    """The document for a bundle."""
+def openapi(bundle: Bundle, paths: Collection[str]) -> bytes:
+    """The document for a bundle, and for a service with these paths."""
     catalogue, text = bundle.catalogue, DOCUMENT.read_text(encoding="utf-8")
     examples = {"STATE": example_state(catalogue), "PRODUCT": catalogue.products[0], "VERSION": version("repricer")}
     for name, example in examples.items():
@@ -25,4 +26,5 @@ def openapi(bundle: Bundle) -> bytes:
     document: dict[str, Any] = json.loads(text)
     own = schemas(state_type(catalogue)) | {"Product": {"enum": catalogue.products}}
     document["components"]["schemas"] |= own
+    document["paths"] = {path: found for path, found in document["paths"].items() if path in paths}
     return json.dumps(document).encode()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -56,11 +56,12 @@ class Pages:
     Args:
         deployment: Whose prices are shown.
         recent: The last decisions.
-        price_list: Whether there is a price list.
+        paths: Those of the service, which `/openapi.json` describes.
     """
 
-    def __init__(self, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
-        self._deployment, self._recent, self._price_list = deployment, recent, price_list
+    def __init__(self, deployment: Deployment, recent: RecentDecisions, paths: Collection[str]) -> None:
+        self._deployment, self._recent, self._paths = deployment, recent, paths
+        self._price_list = "/v1/price-list" in paths
         self._described = "", b""
 
     def routes(self) -> Routes:
@@ -77,7 +78,7 @@ class Pages:
         """The description of the interface."""
         bundle = self._deployment.bundle
         if self._described[0] != bundle.digest:
-            self._described = bundle.digest, await asyncio.to_thread(openapi, bundle)
+            self._described = bundle.digest, await asyncio.to_thread(openapi, bundle, self._paths)
         return Response(self._described[1], media_type="application/json")
 
     async def manager(self, call: Call) -> Response:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repricer.serving import PriceAnswer
+from repricer.serving import Bundle, PriceAnswer
 from repricer.serving.answers.answer import Answer
 from repricer.serving.documents import schemas
 from repricer.serving.explanation.sentences import Explanation
@@ -23,7 +23,7 @@ from repricer.serving.http.bodies import (
     Throw,
 )
 from repricer.serving.http.desk_routes import Wanted
-from repricer.serving.http.openapi import DOCUMENT
+from repricer.serving.http.openapi import DOCUMENT, openapi
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.rows import PriceRow
 
@@ -62,3 +62,11 @@ def test_its_paths_are_those_of_the_service(
     assert {path for path in methods if path not in pages and not path.startswith("/page/")} == described.keys()
     for path, found in described.items():
         assert methods[path] - {"head"} == found
+
+
+def test_it_describes_no_path_that_this_service_lacks(one: Bundle) -> None:
+    found = json.loads(openapi(one, ["/v1/prices"]))
+    assert found["paths"].keys() == {"/v1/prices"}
+    text = json.dumps(found)
+    assert not any(f'"{name}"' in text for name in ("STATE", "PRODUCT", "VERSION"))
+    assert found["components"]["schemas"]["Product"] == {"enum": list(one.catalogue.products)}
