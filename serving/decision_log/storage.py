@@ -36,7 +36,7 @@ _LOCK_PATIENCE = 1
 """Seconds to wait for a connection, or for another process to finish writing; a request
 waits for them.
 """
-_AUTOCHECKPOINT = "PRAGMA wal_autocheckpoint = 8000"
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 8000")
 """SQLite's write-ahead file begins again at 32 MB; commits seldom move pages, as the writer does between them."""
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
@@ -308,12 +308,7 @@ def _engine_of(url: URL) -> Engine:
     else:
         # The driver must not begin transactions: `locked` does, with an immediate lock.
         engine = create_engine(url, connect_args={"timeout": _LOCK_PATIENCE, "isolation_level": None})
-        settings = (
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = FULL",
-            "PRAGMA secure_delete = ON",
-            _AUTOCHECKPOINT,
-        )
+        settings = [f"PRAGMA {setting}" for setting in _PRAGMAS]
         if url.database:
             _keep_to(engine, os.path.abspath(url.database))
 

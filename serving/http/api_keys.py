@@ -104,19 +104,17 @@ class KeyRing:
 def read_keys(path: Path) -> list[ApiKey]:
     """The keys of a file. Raises KeyFileError."""
     try:
-        status = path.stat()
-        # A file of another owner, as a container gets it, may be read through its group.
-        forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
-        if mode := stat.S_IMODE(status.st_mode) & forbidden:
-            line = f"must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
-            raise KeyFileError(f"{path} {line}")
-        return json.decode(path.read_bytes(), type=_File).keys
-    except KeyFileError:
-        raise
+        status, keys = path.stat(), json.decode(path.read_bytes(), type=_File).keys
     except (OSError, ValueError) as error:
         got = getattr(error, "strerror", None) or error
         line = f"{path} must be a file of API keys; got {got}; `repricer keys add {path}` makes one"
         raise KeyFileError(line) from error
+    # A file of another owner, as a container gets it, may be read through its group.
+    forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
+    if mode := stat.S_IMODE(status.st_mode) & forbidden:
+        line = f"must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
+        raise KeyFileError(f"{path} {line}")
+    return keys
 
 
 def add_key(path: Path, *, role: str, name: str) -> str:
