@@ -50,7 +50,6 @@ _COMMANDS = {
 }
 _EXTRAS = dict.fromkeys(("jinja2", "prometheus_client", "sqlalchemy", "starlette", "uvicorn"), "serve") | {
     "psycopg": "postgres",
-    "opentelemetry": "otel",
     "duckdb": "scale",
     "ray": "scale",
     "opendp": "privacy",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from ..atomic import write_json
 from ._options import FILE, OUT, Number, check_table_path, check_there, emit, figures_table, json_option, say, show
 
 if TYPE_CHECKING:
@@ -37,6 +35,13 @@ _CHAINS = {
 def _no_keys(_: Any, __: Any, keys: str | None) -> None:
     if keys is not None:
         click.echo("--keys is no longer needed: archives and backups hold all that is not erased", err=True)
+
+
+def _no_checkpoint(_: Any, __: Any, checkpoint: str | None) -> None:
+    if checkpoint is not None:
+        click.echo(
+            "--checkpoint is no longer there: all rows are checked; note the head, and pass it as --head", err=True
+        )
 
 
 _keys = click.option("--keys", callback=_no_keys, expose_value=False, hidden=True)
@@ -74,7 +79,7 @@ def export(log: str, out: Path, as_json: bool) -> None:
         f"{found.rows:,} rows in {out}; {found.left_out:,} decisions left out, because outcomes of some products are missing"
     )
     if found.faulty:
-        say(f"{found.faulty:,} decisions left out, because an earlier version let a faulty state pass")
+        say(f"{found.faulty:,} decisions left out, because their state is faulty")
     if found.erased:
         say(f"{found.erased:,} decisions left out, because their market was erased")
 
@@ -82,20 +87,12 @@ def export(log: str, out: Path, as_json: bool) -> None:
 @command.command()
 @click.argument("log")
 @click.option("--head", help="A hash noted earlier; it must still be in the log.")
-@click.option(
-    "--checkpoint",
-    type=FILE,
-    help="File that keeps where this check ended: the next one with it checks only later rows. Keep it where the log's "
-    "writer has no access.",
-)
+@click.option("--checkpoint", callback=_no_checkpoint, expose_value=False, hidden=True)
 @json_option
-def verify(log: str, head: str | None, checkpoint: Path | None, as_json: bool) -> None:
+def verify(log: str, head: str | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
-    since = _since(checkpoint) if checkpoint is not None and checkpoint.exists() else None
     with closing(open_log(log)) as decisions:
-        found = decisions.verify(head, since)
-    if checkpoint is not None:
-        write_json(checkpoint, found._asdict())
+        found = decisions.verify(head)
     if as_json:
         emit(found._asdict())
         return
@@ -105,17 +102,6 @@ def verify(log: str, head: str | None, checkpoint: Path | None, as_json: bool) -
         left = gone.get(name, 0)
         after = f", after {left:,} that were archived or discarded" if left else ""
         say(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
-
-
-def _since(checkpoint: Path) -> Head:
-    from ..serving.decision_log.verification import Head
-
-    try:
-        return Head(**json.loads(checkpoint.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"--checkpoint must be a file that an earlier call wrote; got {checkpoint}: {error}; remove it to check all rows"
-        ) from error
 
 
 @command.command()
@@ -172,7 +158,7 @@ def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reas
 @click.argument("backup", type=FILE)
 @json_option
 def backup(log: str, backup: Path, as_json: bool) -> None:
-    """Copy LOG, which may be in use, to BACKUP, a new SQLite file, and verify the copy."""
+    """Copy LOG, a SQLite file that may be in use, to BACKUP, and verify the copy; of PostgreSQL, `pg_dump` does."""
     with closing(open_log(log)) as decisions:
         head = decisions.backup(backup)
     _copied(head, str(backup), as_json)
@@ -188,27 +174,6 @@ def restore(backup: str, log: str, as_json: bool) -> None:
     with closing(open_log(backup)) as decisions:
         head = decisions.restore(log)
     _copied(head, log, as_json)
-
-
-@command.command()
-@click.argument("log")
-@click.option("--keys", help="The log, or file of keys, that has the keys of an archive or a backup of version 3.")
-@json_option
-def upgrade(log: str, keys: str | None, as_json: bool) -> None:
-    """Rewrite LOG, of version 3, for this version, all of it or nothing. Stop what uses it before.
-
-    Its chains are verified and go on. Upgrade its archives and backups too, each with `--keys LOG`.
-    """
-    from ..serving.decision_log.upgrade import upgrade as upgraded
-
-    check_log(log, keys)
-    found = upgraded(log, keys)
-    if as_json:
-        emit(found._asdict())
-        return
-    say(
-        f"{found.rows:,} rows of {log} rewritten, {found.unreadable:,} of them without a body, as their market was erased"
-    )
 
 
 def _copied(head: Head, where: str, as_json: bool) -> None:
@@ -278,10 +243,9 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
     with closing(open_log(log)) as decisions:
         read = _read(file, refused)
         while chunk := list(itertools.islice(read, _AT_ONCE)):
-            wrong: dict[int, str] = {}
-            new += decisions.record_outcomes([outcome for _, outcome in chunk], wrong)
-            refused |= {chunk[index][0]: reason for index, reason in wrong.items()}
-            accepted += len(chunk) - len(wrong)
+            before = len(refused)
+            new += _recorded(decisions, chunk, refused)
+            accepted += len(chunk) - (len(refused) - before)
     rejects = [{"row": row, "reason": reason} for row, reason in sorted(refused.items())]
     if as_json:
         emit({"rows": accepted + len(rejects), "new": new, "known_before": accepted - new, "rejects": rejects})
@@ -293,6 +257,19 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
         say(f"  row {reject['row']}: {reject['reason']}")
 
 
+def _recorded(log: DecisionLog, chunk: list[tuple[int, ReportedOutcome]], refused: dict[int, str]) -> int:
+    """How many of these outcomes are new; those that cannot be recorded go to `refused`."""
+    from ..serving.decision_log.outcomes import OutcomeError
+
+    try:
+        return log.record_outcomes([outcome for _, outcome in chunk])
+    except OutcomeError as error:
+        if len(chunk) == 1:
+            refused[chunk[0][0]] = str(error)
+            return 0
+    return sum(_recorded(log, [one], refused) for one in chunk)
+
+
 def open_log(place: str) -> DecisionLog:
     """The log, which must exist: reading does not create one."""
     from ..serving import DecisionLog
@@ -301,13 +278,12 @@ def open_log(place: str) -> DecisionLog:
     return DecisionLog(place)
 
 
-def check_log(place: str, keys: str | None = None) -> None:
-    """Check that logs are there."""
-    for name, each in (("LOG", place), ("--keys", keys)):
-        if each is not None and "://" not in each and not Path(each).is_file():
-            raise ValueError(
-                f"{name} must be a decision log or its URL; got {each}, which is no file; `repricer serve --log` creates one"
-            )
+def check_log(place: str) -> None:
+    """Check that a log is there."""
+    if "://" not in place and not Path(place).is_file():
+        raise ValueError(
+            f"LOG must be a decision log or its URL; got {place}, which is no file; `repricer serve --log` creates one"
+        )
 
 
 def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOutcome]]:

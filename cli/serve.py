@@ -37,17 +37,28 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
     )
 
 
+def _gone(option: str, instead: str, **more: Any) -> Callable[[Any], Any]:
+    """An option of an earlier version, which says what takes its place."""
+
+    def say_so(_: Any, __: Any, given: Any) -> None:
+        if given:
+            say_aside(f"{option} is no longer there; {instead}")
+
+    return click.option(option, callback=say_so, expose_value=False, hidden=True, **more)
+
+
 @click.command("serve")
 @click.argument("bundle", type=FILE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option(
+@_gone(
     "--workers",
-    callback=lambda *given: _one_process(given[-1]),
-    expose_value=False,
-    hidden=True,
-    type=click.IntRange(1),
+    "one process answers: start another service with the same --log on another port, and a proxy before both "
+    "(deploy/haproxy)",
 )
+@_gone("--shadow", "put the other bundle on trial with a small share (PUT /v1/admin/canary): its guards compare both")
+@_gone("--watch", "send SIGHUP, or POST /v1/admin/reload, once the bundle is there")
+@_gone("--otel", "let OpenTelemetry's collector read /metrics (its Prometheus receiver)", is_flag=True)
 @click.option(
     "--drain",
     default=0.0,
@@ -65,12 +76,9 @@ def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any
 @_setting("holdout")
 @_setting("canary")
 @_setting("killed", "--kill-switch")
-@_setting("shadow", type=FILE)
 @_setting("price_list", "--price-list", type=FILE)
 @_setting("switches", type=FILE)
 @_setting("rate")
-@_setting("watch", type=float)
-@_setting("otel")
 @click.option(
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
 )
@@ -108,14 +116,6 @@ def command(
     _reload_on_hangup(app.state.reload)
     _announce(app.state.deployment.bundle, f"http://{f'[{host}]' if ':' in host else host}:{port}", as_json)
     _serve(app, host, port, drain, log_settings(log_level))
-
-
-def _one_process(workers: int | None) -> None:
-    if workers is not None:
-        say_aside(
-            f"--workers is no longer there; got {workers}; one process answers: start another service with the same --log "
-            "on another port, and a proxy before both (deploy/haproxy)"
-        )
 
 
 def _started(*given: Any, **more: Any) -> Any:

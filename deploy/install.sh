@@ -7,7 +7,7 @@
 #   install.sh venv DIST PREFIX    the Python environment alone; any system with Python 3.11 or newer
 set -eu
 
-EXTRAS=serve,postgres,otel
+EXTRAS=serve,postgres
 ID=10001
 
 packages() {

@@ -22,7 +22,6 @@ class Decision:
         arm: Who answered: "policy", "canary" (a newer bundle on trial) or "fallback".
         propensity: Probability with which these prices were given. By product where the arm was
             drawn by chance: a product that both arms price alike has probability 1.
-        shadow: What the shadow bundle would have answered, None without one.
         warnings: One line for each feature outside the training range.
     """
 
@@ -30,7 +29,6 @@ class Decision:
     answer: PriceAnswer
     arm: str
     propensity: float | Mapping[str, float]
-    shadow: PriceAnswer | None
     warnings: list[str]
 
     def to_json(self, request_id: str) -> bytes:
@@ -47,4 +45,4 @@ def preview(predictor: Predictor, arm: str, state: State) -> tuple[ObservedMarke
     seen = predictor.observe([predictor.read(state)])
     bundle = predictor.bundle
     warnings = bundle.seen.warnings(bundle.seen.outside(seen.features)[0], bundle.catalogue.products)
-    return seen, Decision(state, predictor.price_observed(seen)[0], arm, 1.0, None, warnings)
+    return seen, Decision(state, predictor.price_observed(seen)[0], arm, 1.0, warnings)

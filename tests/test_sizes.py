@@ -29,8 +29,8 @@ def test_functions_have_at_most_50_lines():
     assert not long
 
 
-def test_modules_have_at_most_400_lines():
-    assert not [path for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > 400]
+def test_modules_have_at_most_700_lines():
+    assert not [path for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > 700]
 
 
 def test_folders_have_at_most_20_modules():

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from .chain import document, facts_of
+from .storage import Writing
 from .tables import APPROVALS
-from .transactions import Writing
 
 
 class Approval(NamedTuple):

@@ -44,34 +44,17 @@ def now() -> str:
 
 
 def row(
-    name: str,
-    body: bytes,
-    *,
-    market: str | None = None,
-    number: int | None = None,
-    date: str | None = None,
-    time: str | None = None,
+    name: str, body: bytes, *, market: str | None = None, number: int | None = None, date: str | None = None
 ) -> dict[str, Any]:
     """A row without its links."""
-    salt, time = os.urandom(16), time or now()
-    own = digest(salt, market, body)
-    return {
-        "time": time,
-        "name": name,
-        "number": number,
-        "date": date,
-        "digest": own,
-        "market": market,
-        "salt": salt,
-        "body": body,
-        # No column: what the chain hashes, which is made before the transaction that others wait for.
-        "text": _text(time, name, number, date, own),
-    }
+    salt = os.urandom(16)
+    facts = {"time": now(), "name": name, "number": number, "date": date, "digest": digest(salt, market, body)}
+    return {**facts, "market": market, "salt": salt, "body": body}
 
 
-def document(name: str, facts: Mapping[str, Any], *, number: int | None = None, time: str | None = None) -> Any:
+def document(name: str, facts: Mapping[str, Any], *, number: int | None = None) -> dict[str, Any]:
     """A row whose body is a JSON object."""
-    return row(name, json.dumps(facts).encode(), number=number, time=time)
+    return row(name, json.dumps(facts).encode(), number=number)
 
 
 def facts_of(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +77,7 @@ def linked(rows: Sequence[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str
     """The rows with their numbers and hashes, and the new end of the chain."""
     done = []
     for own in rows:
-        number, found = tail.rows + 1, _hash(tail.hash, own["text"])
+        number, found = tail.rows + 1, _hash(tail.hash, own)
         done.append({"id": number, **own, "previous_hash": tail.hash, "hash": found})
         tail = Tail(number, found)
     return done, tail
@@ -113,8 +96,7 @@ def checked(
     """
     gone = set(erased)
     for own in rows:
-        text = _text(*(own[key] for key in ("time", "name", "number", "date", "digest")))
-        if (own["id"], own["previous_hash"], own["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, text)):
+        if (own["id"], own["previous_hash"], own["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, own)):
             raise ChainError(
                 f"{table}: row {tail.rows + 1} must follow from the row before; got another hash; restore a backup"
             )
@@ -128,9 +110,7 @@ def checked(
         yield own
 
 
-def _text(time: str, name: str, number: int | None, date: str | None, own: bytes) -> str:
-    return json.dumps([time, name, number, date, own.hex()], separators=(",", ":"))
-
-
-def _hash(previous: str, text: str) -> str:
+def _hash(previous: str, own: Mapping[str, Any]) -> str:
+    values = [own["time"], own["name"], own["number"], own["date"], own["digest"].hex()]
+    text = json.dumps(values, separators=(",", ":"))
     return hashlib.sha256(f"{previous}{text}".encode()).hexdigest()

@@ -4,14 +4,10 @@ that followed.
 
 from __future__ import annotations
 
-import os
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,12 +21,11 @@ from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in, summed
-from .records import Opened, decision_row, opened
+from .records import decision_row, opened
 from .replies import Reply, keep, kept
-from .storage import Storage
+from .storage import Storage, Writing, end_of, start_of
 from .tables import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES, TRIALS
-from .transactions import Writing, start_of
-from .verification import Head, verified
+from .verification import verified
 
 _PAGE = 500
 """Decisions that are read at a time."""
@@ -38,7 +33,7 @@ _ALL = (2**62, 2**62)
 _FILLER = "-" * (32 << 10)
 
 
-class DecisionLog:
+class DecisionLog(Storage):
     """Append-only tables of decisions, outcomes, approvals of price lists and switches; the hash of
     each row covers the row before it.
 
@@ -62,44 +57,8 @@ class DecisionLog:
         >>> log.close()
     """
 
-    def __init__(self, place: str | os.PathLike[str]) -> None:
-        self._storage = Storage(place)
-
-    @property
-    def name(self) -> str:
-        """The place of the log, without a password."""
-        return self._storage.name
-
-    def submit(
-        self,
-        answer: PriceAnswer,
-        state: State,
-        request_id: str,
-        *,
-        propensity: float | Mapping[str, float] = 1.0,
-        arm: str = "policy",
-        shadow: PriceAnswer | None = None,
-    ) -> Future[None]:
-        """Commit a decision; it is on disk when the future is done.
-
-        Answers that wait share a commit.
-
-        Args:
-            answer: The answer to record.
-            state: The state that was priced.
-            request_id: A unique name of this answer.
-            propensity: Probability, in (0, 1], of these prices in this state; it is that of the
-                arm, since a bundle's policy is deterministic. By product where it differs: a
-                product that every arm prices alike has 1.
-            arm: Who answered, such as "policy" or "fallback".
-            shadow: The answer of a second policy.
-
-        Returns:
-            A future that raises LogError if the rows cannot be written.
-        """
-        decision = Decision(state, answer, arm, propensity, shadow, [])
-        done: Future[Any] = self.submit_decisions([(request_id, decision)])
-        return done
+    verify, erase, rotate = verified, maintenance.erase, maintenance.rotate
+    backup, restore = maintenance.backup, maintenance.restore
 
     def record(
         self,
@@ -109,10 +68,22 @@ class DecisionLog:
         *,
         propensity: float | Mapping[str, float] = 1.0,
         arm: str = "policy",
-        shadow: PriceAnswer | None = None,
     ) -> None:
-        """Like `submit`, but wait for the commit. Raises LogError."""
-        self.submit(answer, state, request_id, propensity=propensity, arm=arm, shadow=shadow).result()
+        """Commit a decision; it is on disk when this returns.
+
+        Args:
+            answer: The answer to record.
+            state: The state that was priced.
+            request_id: A unique name of this answer.
+            propensity: Probability, in (0, 1], of these prices in this state; it is that of the
+                arm, since a bundle's policy is deterministic. By product where it differs: a
+                product that every arm prices alike has 1.
+            arm: Who answered, such as "policy" or "fallback".
+
+        Raises:
+            LogError: It cannot be written.
+        """
+        self.submit_decisions([(request_id, Decision(state, answer, arm, propensity, []))]).result()
 
     def submit_decisions(
         self, named: Sequence[tuple[str, Decision]], reply: Reply | None = None
@@ -139,58 +110,48 @@ class DecisionLog:
             writing.append(DECISIONS, rows)
             return None
 
-        return self._storage.submit(add)
+        return self.submit(add)
 
     def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
         """Look for the answer that a request got before: a future that raises
         LogError and ReusedKeyError.
         """
-        return self._storage.submit(partial(kept, request_id=request_id, question=question))
+        return self.submit(partial(kept, request_id=request_id, question=question))
 
     def submit_trial(self) -> Future[None]:
-        """Write as much as a decision takes, unless something was written in the last second.
+        """Write as much as a decision takes.
 
         Returns:
             A future that raises LogError if decisions cannot be recorded now.
         """
-        if time.monotonic() - self._storage.written < 1:
-            done: Future[None] = Future()
-            done.set_result(None)
-            return done
-        return self._storage.submit(lambda writing: writing.replace(TRIALS, {"id": 1, "filler": _FILLER}))
+        return self.submit(lambda writing: writing.replace(TRIALS, {"id": 1, "filler": _FILLER}))
 
-    def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[int]:
+    def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[Report]:
         """Commit outcomes, all or none; a repeated outcome is not written again.
 
         Returns:
-            A future with the number of new outcomes. It raises LogError, and OutcomeError for an
-            outcome without a decision or one that contradicts an earlier one.
+            A future with what came of it. It raises LogError, and OutcomeError for an outcome without
+            a decision or one that contradicts an earlier one.
         """
-        return self._reported(outcomes, lambda report: report.new)
+        try:
+            # What can be done before the transaction is done here.
+            report = Report(lambda query: list(self.rows(query)), outcomes)
+        except OutcomeError:
+            # Its decision may be waiting to be written, too.
+            return self.submit(lambda writing: Report(writing.read, outcomes)(writing))
+        return self.submit(report)
 
-    def record_outcomes(self, outcomes: Sequence[ReportedOutcome], refused: dict[int, str] | None = None) -> int:
-        """Like `submit_outcomes`, but wait for the commit.
-
-        Args:
-            outcomes: The outcomes.
-            refused: Receives the reason for each refused outcome, by its index, and the others are
-                written. Without it, one refused outcome stops all.
-
-        Raises:
-            OutcomeError: An outcome is refused.
-            LogError: They cannot be written.
+    def record_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> int:
+        """Like `submit_outcomes`, but wait for the commit; returns the number of new outcomes. Raises OutcomeError,
+        LogError.
         """
-        if refused is None:
-            return self.submit_outcomes(outcomes).result()
-        report = self._reported(outcomes, lambda report: report, possible=True).result()
-        refused.update(report.refused)
-        return report.new
+        return self.submit_outcomes(outcomes).result().new
 
     def record_approvals(self, approvals: Sequence[Approval]) -> Recorded:
         """Commit decisions about a price list, all or none; a repeated one is not written
         again. Raises LogError.
         """
-        return self._storage.submit(partial(add_approvals, approvals=approvals)).result()
+        return self.submit(partial(add_approvals, approvals=approvals)).result()
 
     def record_switches(
         self, after: Tail, thrown: Sequence[tuple[str, Any]], by: str, reason: str, bundles: Mapping[str, Any] = {}
@@ -213,8 +174,7 @@ class DecisionLog:
         """
 
         def add(writing: Writing) -> Tail | None:
-            last = writing.read(select(SWITCHES.c.id, SWITCHES.c.hash).order_by(SWITCHES.c.id.desc()).limit(1))
-            if after != (Tail(*last[0].values()) if last else start_of(SWITCHES, writing.read)):
+            if after != end_of(SWITCHES, writing.read):
                 return None
             there = {one["name"] for one in writing.read(select(BUNDLES.c.name))}
             new = {name: files for name, files in bundles.items() if name not in there}
@@ -225,7 +185,7 @@ class DecisionLog:
                 SWITCHES, [document(switch, {"position": text, **facts}) for switch, text in positions]
             )
 
-        return self._storage.run(add)
+        return self.run(add)
 
     def transitions(self, after: Tail | None = None) -> tuple[list[tuple[str, Any]], Tail]:
         """The transitions of the switches after one, in order, each as the switch and its position, and the last one.
@@ -234,8 +194,8 @@ class DecisionLog:
             ChainError: They are not those that were recorded.
             LogError: The log cannot be read.
         """
-        after = after or start_of(SWITCHES, self._storage.rows)
-        found = self._storage.rows(select(SWITCHES).where(SWITCHES.c.id > after.rows).order_by(SWITCHES.c.id))
+        after = after or start_of(SWITCHES, self.rows)
+        found = self.rows(select(SWITCHES).where(SWITCHES.c.id > after.rows).order_by(SWITCHES.c.id))
         thrown = list(checked(SWITCHES.name, found, after))
         positions = [(one["name"], msgspec.json.decode(facts_of(one)["position"])) for one in thrown]
         return positions, Tail(thrown[-1]["id"], thrown[-1]["hash"]) if thrown else after
@@ -248,7 +208,7 @@ class DecisionLog:
         """The files of a bundle that was active or on trial, by its digest; None for another. Raises ChainError,
         LogError.
         """
-        for found in self._storage.rows(select(BUNDLES).where(BUNDLES.c.name == name)):
+        for found in self.rows(select(BUNDLES).where(BUNDLES.c.name == name)):
             if not is_whole(found):
                 raise ChainError(
                     f"bundle {name} must be as it was recorded; got another in the log; restore a backup of it"
@@ -263,15 +223,15 @@ class DecisionLog:
             ChainError: A body is damaged.
             LogError: The log cannot be read.
         """
-        for page in self._storage.pages(select(DECISIONS).order_by(DECISIONS.c.id), _PAGE):
-            for decision in opened(page):
-                yield from decision.by_product()
+        for page in self.pages(select(DECISIONS).order_by(DECISIONS.c.id), _PAGE):
+            for _, products in opened(page):
+                yield from products
 
     def export_outcomes(self) -> Iterator[dict[str, Any]]:
         """The outcomes of each decision, in order. Raises ChainError, LogError."""
-        for decision, outcomes in self._with_outcomes():
+        for products, outcomes in self._with_outcomes():
             for outcome in outcomes:
-                yield {"request_id": decision.request_id, **outcome}
+                yield {"request_id": products[0]["request_id"], **outcome}
 
     def export_approvals(self) -> Iterator[dict[str, Any]]:
         """The decisions about price lists in order. Raises LogError."""
@@ -289,15 +249,12 @@ class DecisionLog:
             LogError: The log cannot be read.
         """
         query = select(DECISIONS).where(DECISIONS.c.market == market).order_by(DECISIONS.c.id.desc()).limit(count)
-        return [one for decision in opened(self._storage.rows(query)) for one in decision.by_product()]
+        return [one for _, products in opened(self.rows(query)) for one in products]
 
     def ends(self) -> tuple[int, int]:
         """Numbers of the last decision and the last report of outcomes. Raises LogError."""
-        outcomes, decisions = (
-            next(self._storage.rows(select(func.coalesce(func.max(table.c.id), 0).label("n"))))["n"]
-            for table in (OUTCOMES, DECISIONS)
-        )
-        return decisions, outcomes
+        outcomes, decisions = end_of(OUTCOMES, self.rows), end_of(DECISIONS, self.rows)
+        return decisions.rows, outcomes.rows
 
     def sold(self, ends: tuple[int, int] = _ALL, first: int = 0) -> Iterator[dict[str, Any]]:
         """The rows of `export`, each with its outcomes summed over segments.
@@ -313,11 +270,11 @@ class DecisionLog:
             ChainError: A body is damaged.
             LogError: The log cannot be read.
         """
-        for decision, outcomes in self._with_outcomes(ends, first):
+        for products, outcomes in self._with_outcomes(ends, first):
             reported = defaultdict[str, list[dict[str, Any]]](list)
             for outcome in outcomes:
                 reported[outcome["product"]].append(outcome)
-            for own in decision.by_product():
+            for own in products:
                 yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
     def export_maintenance(self) -> Iterator[dict[str, Any]]:
@@ -328,72 +285,25 @@ class DecisionLog:
     def erased(self) -> int:
         """The number of decisions that nobody can read any more. Raises LogError."""
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
-        return next(self._storage.rows(query))["n"]
-
-    def verify(self, head: str | None = None, since: Head | None = None) -> Head:
-        """Check the hashes of all tables and return the ends of the chains.
-
-        Args:
-            head: A hash noted earlier; it must still be in one of the tables, or the last rows are
-                missing.
-            since: The ends that an earlier check returned: only rows after them are checked.
-
-        Raises:
-            ChainError: A row does not match its hash, or rows are missing.
-            LogError: The log cannot be read.
-        """
-        return verified(self._storage, head, since)
-
-    def erase(self, market: str, by: str, reason: str = "") -> int:
-        """Empty all rows of a market: see `maintenance.erase`."""
-        return maintenance.erase(self._storage, market, by, reason)
-
-    def rotate(
-        self, days: float, archive: str | os.PathLike[str] | None, by: str, reason: str = ""
-    ) -> maintenance.Rotated:
-        """Move old decisions to an archive, or discard them: see `maintenance.rotate`."""
-        path = None if archive is None else Path(archive)
-        return maintenance.rotate(self._storage, days, path, by, reason)
-
-    def backup(self, out: str | os.PathLike[str]) -> Head:
-        """Copy the log: see `maintenance.backup`."""
-        return maintenance.backup(self._storage, Path(out))
-
-    def restore(self, place: str | os.PathLike[str]) -> Head:
-        """Copy this log, a backup, into a new log: see `maintenance.restore`."""
-        with closing(Storage(place)) as target:
-            return maintenance.restore(self._storage, target)
-
-    def close(self) -> None:
-        """Write what is waiting, and disconnect from the database."""
-        self._storage.close()
-
-    def _reported(self, outcomes: Sequence[ReportedOutcome], result: Any, possible: bool = False) -> Future[Any]:
-        """A future with a result of the report. What can be done before the transaction is done here."""
-        try:
-            report = Report(lambda query: list(self._storage.rows(query)), outcomes, possible)
-        except OutcomeError:
-            # Its decision may be waiting to be written, too.
-            return self._storage.submit(lambda writing: result(Report(writing.read, outcomes, possible)(writing)))
-        return self._storage.submit(lambda writing: result(report(writing)))
+        return next(self.rows(query))["n"]
 
     def _documents(self, table: Table, **renamed: str) -> Iterator[dict[str, Any]]:
         """The rows of a table whose bodies are JSON objects."""
-        for found in self._storage.rows(select(table).order_by(table.c.id)):
+        for found in self.rows(select(table).order_by(table.c.id)):
             own = {renamed.get(key, key): found[key] for key in ("id", "time", *renamed, "previous_hash", "hash")}
             yield own | facts_of(found)
 
     def _with_outcomes(
         self, ends: tuple[int, int] = _ALL, first: int = 0
-    ) -> Iterator[tuple[Opened, list[dict[str, Any]]]]:
-        """Each decision with its outcomes, in the order in which they were reported."""
+    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+        """The products of each decision with its outcomes, in the order in which they were reported."""
         query = select(DECISIONS).where(DECISIONS.c.id.between(first, ends[0])).order_by(DECISIONS.c.id)
-        for page in self._storage.pages(query, _PAGE):
+        for page in self.pages(query, _PAGE):
             reports = defaultdict[int, list[dict[str, Any]]](list)
             theirs = OUTCOMES.c.number.between(page[0]["id"], page[-1]["id"])
             known = select(OUTCOMES).where(theirs, OUTCOMES.c.id <= ends[1], OUTCOMES.c.body.is_not(None))
-            for report in self._storage.rows(known.order_by(OUTCOMES.c.id)):
+            for report in self.rows(known.order_by(OUTCOMES.c.id)):
                 own = ({"time": report["time"], **one} for one in outcomes_in(report["body"]))
                 reports[report["number"]].extend(own)
-            for decision in opened(page):
-                yield decision, reports[decision.id]
+            for number, products in opened(page):
+                yield products, reports[number]

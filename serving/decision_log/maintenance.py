@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, delete, func, select, text, true, update
+from sqlalchemy import ColumnElement, Executable, Table, delete, func, select, true, update
 
 from ...atomic import whole_file
 from .chain import ChainError, Tail
-from .storage import Storage
+from .storage import Query, Storage, Writing, start_of
 from .tables import BUNDLES, CHAINS, DECISIONS, EMPTIED, MAINTENANCE, OUTCOMES, REPLIES
-from .transactions import Query, Writing, start_of
 from .verification import Head, verified
 
 _PIECE = 1_000
 """Rows that are copied or deleted in one transaction, so that a service can write in between."""
-_FORMER_KEYS = "subjects"
-"""Of a log that was upgraded from version 3: the keys of its archives."""
 
 
 class Rotated(NamedTuple):
@@ -31,15 +29,7 @@ class Rotated(NamedTuple):
     outcomes_start: Tail
 
 
-class _Cut(NamedTuple):
-    """The last rows that leave the log, and the last outcome that their decisions have."""
-
-    decisions: Tail
-    outcomes: Tail
-    last_outcome: int
-
-
-def erase(storage: Storage, market: str, by: str, reason: str) -> int:
+def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
     """Empty the bodies of a market's decisions and outcomes, their salts and its name.
 
     Returns:
@@ -59,8 +49,7 @@ def erase(storage: Storage, market: str, by: str, reason: str) -> int:
             if table is DECISIONS and emptied[table.name]:
                 _forget_replies(writing, market)
             writing.do(update(table).where(mine).values(EMPTIED))
-        former = _forget_key(writing, market)
-        if not (emptied[DECISIONS.name] or former):
+        if not emptied[DECISIONS.name]:
             raise ValueError(f"market must be one of the log; got {market!r}, which is not there, or erased; check it")
         writing.maintain("markets", {"action": "erase", "done_by": by, "reason": reason, "erased": emptied})
         return len(emptied[DECISIONS.name])
@@ -77,19 +66,7 @@ def _forget_replies(writing: Writing, market: str) -> None:
         writing.do(delete(REPLIES).where(REPLIES.c.id.in_((row["name"], row["name"].rpartition(".")[0]))))
 
 
-def _forget_key(writing: Writing, market: str) -> bool:
-    """Destroy the key that opens the archives of version 3; says whether there was one."""
-    if not writing.has(_FORMER_KEYS):
-        return False
-    named = text(f"SELECT id FROM {_FORMER_KEYS} WHERE name = :market").bindparams(market=market)
-    found = bool(writing.read(named))
-    writing.do(
-        text(f"UPDATE {_FORMER_KEYS} SET name = NULL, key = NULL WHERE name = :market").bindparams(market=market)
-    )
-    return found
-
-
-def rotate(storage: Storage, days: float, archive: Path | None, by: str, reason: str) -> Rotated:
+def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None, by: str, reason: str = "") -> Rotated:
     """Move decisions older than some days, with their outcomes, to an archive, or discard them.
 
     The chains of the log go on; those of the archive end where they now begin.
@@ -103,46 +80,40 @@ def rotate(storage: Storage, days: float, archive: Path | None, by: str, reason:
         ValueError: The archive exists.
         LogError: The log cannot be read or written; what was begun is ended by the next call.
     """
-    cut = _cut(storage, _ago(days=days))
-    if archive is not None and cut.decisions != start_of(DECISIONS, storage.rows):
-        _archive(storage, cut, archive)
+    d, o = DECISIONS.c, OUTCOMES.c
+    start = start_of(DECISIONS, storage.rows)
+    last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days=days))) or start.rows
+    reported = _one(storage.rows, select(func.max(o.id)).where(o.number <= last)) or 0
+    later = _one(storage.rows, select(func.min(o.id)).where(o.number > last))
+    # No outcome goes before its decision.
+    cut = {DECISIONS: _tail(storage, DECISIONS, last), OUTCOMES: _tail(storage, OUTCOMES, (later or reported + 1) - 1)}
+    if archive is not None and cut[DECISIONS] != start:
+        _archive(storage, cut[DECISIONS], reported, Path(archive))
 
     def note(writing: Writing) -> None:
         facts = {"action": "discard" if archive is None else "archive", "done_by": by, "reason": reason}
-        for table, tail in ((DECISIONS, cut.decisions), (OUTCOMES, cut.outcomes)):
+        for table, tail in cut.items():
             if tail != start_of(table, writing.read):
                 writing.maintain(table.name, {**facts, "up_to_hash": tail.hash}, number=tail.rows)
 
     storage.submit(note).result()
-    decisions = _deleted(storage, DECISIONS, cut.decisions.rows)
-    outcomes = _deleted(storage, OUTCOMES, cut.outcomes.rows)
-    return Rotated(decisions, outcomes, cut.decisions, cut.outcomes)
+    decisions, outcomes = (_deleted(storage, table, tail.rows) for table, tail in cut.items())
+    return Rotated(decisions, outcomes, cut[DECISIONS], cut[OUTCOMES])
 
 
-def _cut(storage: Storage, before: str) -> _Cut:
-    """Where to cut: decisions by their time, outcomes so that none goes before its decision."""
-    start, outcomes_start = (start_of(table, storage.rows) for table in (DECISIONS, OUTCOMES))
-    d, o = DECISIONS.c, OUTCOMES.c
-    last = _one(storage.rows, select(func.max(d.id)).where(d.time < before)) or start.rows
-    last_outcome = _one(storage.rows, select(func.max(o.id)).where(o.number <= last)) or outcomes_start.rows
-    later = _one(storage.rows, select(func.min(o.id)).where(o.number > last))
-    ended = last_outcome if later is None else max(later - 1, outcomes_start.rows)
-    tails = (_tail(storage, DECISIONS, last, start), _tail(storage, OUTCOMES, ended, outcomes_start))
-    return _Cut(*tails, last_outcome)
+def _tail(storage: Storage, table: Table, last: int) -> Tail:
+    """The chain up to a row; its start where the row is not there."""
+    found = _one(storage.rows, select(table.c.hash).where(table.c.id == last))
+    return Tail(last, found) if found else start_of(table, storage.rows)
 
 
-def _tail(storage: Storage, table: Table, last: int, start: Tail) -> Tail:
-    if last <= start.rows:
-        return start
-    return Tail(last, _one(storage.rows, select(table.c.hash).where(table.c.id == last)))
-
-
-def _archive(storage: Storage, cut: _Cut, archive: Path) -> None:
-    """Write a log of the decisions up to the cut, and all their outcomes, and verify it."""
-    last = {DECISIONS: cut.decisions.rows, OUTCOMES: cut.last_outcome}
+def _archive(storage: Storage, end: Tail, last_outcome: int, archive: Path) -> None:
+    """Write a log of the decisions up to `end`, and all their outcomes, and verify it."""
+    which: dict[Table, ColumnElement[bool]] = dict.fromkeys(CHAINS, true())
+    which |= {DECISIONS: DECISIONS.c.id <= end.rows, OUTCOMES: OUTCOMES.c.id <= last_outcome}
     with _new_file(archive) as copy, closing(Storage(copy)) as target:
-        _copy(storage, target, {table: table.c.id <= last[table] if table in last else true() for table in CHAINS})
-        if verified(target, None, None)[:2] != cut.decisions:
+        _copy(storage, target, which)
+        if verified(target)[:2] != end:
             raise ChainError(f"{archive} must end where the log now begins; got another hash; verify the log")
 
 
@@ -158,32 +129,28 @@ def _copy(source: Storage, target: Storage, tables: dict[Table, ColumnElement[bo
             target.submit(lambda writing, table=table, page=page: writing.put(table, page)).result()
 
 
-def backup(storage: Storage, out: Path) -> Head:
-    """Copy a log to a new SQLite file.
+def backup(storage: Storage, out: str | os.PathLike[str]) -> Head:
+    """Copy a log in SQLite, which may be in use, to a new file.
 
     Returns:
         Where the copy ends.
 
     Raises:
         ChainError: The copy does not match its hashes.
-        ValueError: The file exists.
+        ValueError: The file exists, or the log is a PostgreSQL database.
         LogError: The log cannot be read.
     """
-    # A row that comes meanwhile is left to the next backup; outcomes first, as they name decisions, bundles last.
-    ends = {table: _one(storage.rows, select(func.max(table.c.id))) or 0 for table in reversed(CHAINS[:-1])}
-    with _new_file(out) as copy:
-        if storage.engine.dialect.name == "sqlite":
-            quoted = str(copy).replace("'", "''")
-            storage.outside(f"VACUUM INTO '{quoted}'")
-            copy.chmod(0o600)
+    if storage.engine.dialect.name != "sqlite":
+        raise ValueError(f"backup copies a SQLite file; got {storage.name}; use pg_dump")
+    with _new_file(Path(out)) as copy:
+        quoted = str(copy).replace("'", "''")
+        storage.outside(f"VACUUM INTO '{quoted}'")
+        copy.chmod(0o600)
         with closing(Storage(copy)) as target:
-            if storage.engine.dialect.name != "sqlite":
-                which = {table: table.c.id <= ends[table] for table in CHAINS[:-1]}
-                _copy(storage, target, {**which, BUNDLES: true()})
-            return verified(target, None, None)
+            return verified(target)
 
 
-def restore(source: Storage, target: Storage) -> Head:
+def restore(storage: Storage, place: str | os.PathLike[str]) -> Head:
     """Copy a backup into a new log, which may be another kind of database.
 
     Returns:
@@ -194,11 +161,12 @@ def restore(source: Storage, target: Storage) -> Head:
         ValueError: The new log is not empty.
         LogError: A log cannot be read or written.
     """
-    if any(_one(target.rows, select(func.count(table.c.id))) for table in CHAINS):
-        raise ValueError(f"LOG must be a new log; got {target.name}, which has rows; name another")
-    # What says which rows may be gone comes first.
-    _copy(source, target, dict.fromkeys((MAINTENANCE, *(one for one in CHAINS if one is not MAINTENANCE)), true()))
-    return verified(target, None, None)
+    with closing(Storage(place)) as target:
+        if any(_one(target.rows, select(func.count(table.c.id))) for table in CHAINS):
+            raise ValueError(f"LOG must be a new log; got {target.name}, which has rows; name another")
+        # What says which rows may be gone comes first.
+        _copy(storage, target, dict.fromkeys((MAINTENANCE, *CHAINS[:4], BUNDLES), true()))
+        return verified(target)
 
 
 def _deleted(storage: Storage, table: Table, up_to: int) -> int:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
-from sqlalchemy import Table, func, select
+from sqlalchemy import select
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
 from .chain import row
 from .records import body_of, packed, text_of, unpacked
+from .storage import Query, Writing, end_of
 from .tables import DECISIONS, MAINTENANCE, OUTCOMES
-from .transactions import Query, Writing
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
-_MOST_ASKED = 500
-"""Decisions in one query."""
 
 
 class OutcomeError(ValueError):
@@ -38,33 +36,14 @@ class ReportedOutcome(Document, frozen=True, forbid_unknown_fields=True):
     product: Annotated[Name, Meta(description="its name in the catalogue")]
     units: Annotated[Amount, Meta(description="units sold; report 0 too")]
     request_id: Annotated[
-        Name | None,
-        Meta(
-            description="the answer's `X-Request-Id`; or give `date` where the market has a calendar, else `period`, and "
-            "`market` where there are several"
-        ),
+        Name | None, Meta(description="the answer's `X-Request-Id`; or `date` or `period`, and `market`")
     ] = None
     market: Annotated[Name, Meta(description=f"market of the decision; `{MARKET}` if left out, as in a state")] = MARKET
-    period: Annotated[
-        Period | None, Meta(description="period of the decision: the market's last decision for it is meant")
-    ] = None
-    price_paid: Annotated[
-        Amount | None,
-        Meta(
-            description="mean price paid, currency per unit; the price of the decision, less the discount of the segment, if left out"
-        ),
-    ] = None
-    stockout: Annotated[
-        bool, Meta(description="whether it sold out, so that `units` is a lower bound of the demand")
-    ] = False
+    period: Annotated[Period | None, Meta(description="period of the decision, of several the last")] = None
+    price_paid: Annotated[Amount | None, Meta(description="mean price paid per unit; if left out, as decided")] = None
+    stockout: Annotated[bool, Meta(description="whether it sold out: `units` is then a lower bound of demand")] = False
     segment: Annotated[Name | None, Meta(description="who bought; all customers if left out")] = None
-    date: Annotated[
-        dt.date | None,
-        Meta(
-            description="day of the sale on the shop's own clock; if left out, the first day of the period where the "
-            "market has a calendar, else the day of the decision (UTC)"
-        ),
-    ] = None
+    date: Annotated[dt.date | None, Meta(description="day of the sale; if left out, the first that it was for")] = None
 
 
 def outcome_of(data: Any) -> ReportedOutcome:
@@ -99,26 +78,18 @@ class Report:
     Args:
         look: Answers queries about the log.
         outcomes: The outcomes.
-        possible: Leave out those that are refused, and say why; else the first one stops all.
 
     Raises:
         OutcomeError: An outcome is refused.
     """
 
-    def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome], possible: bool = False) -> None:
-        self._given = outcomes, possible
-        self._end, self._maintained = (_last_id(look, table) for table in (OUTCOMES, MAINTENANCE))
+    def __init__(self, look: Query, outcomes: Sequence[ReportedOutcome]) -> None:
+        self._given = outcomes
+        self._end, self._maintained = end_of(OUTCOMES, look), end_of(MAINTENANCE, look)
         self._decisions = dict[str, _Decision]()
-        self.refused = dict[int, str]()
-        """Reasons by index of the outcome."""
         self._look_up(look, {one.request_id for one in outcomes if one.request_id is not None})
-        for index, outcome in enumerate(outcomes):
-            try:
-                self._decision(look, outcome.request_id or self._last_request(look, outcome)).add(outcome)
-            except OutcomeError as error:
-                if not possible:
-                    raise
-                self.refused[index] = str(error)
+        for outcome in outcomes:
+            self._decision(look, outcome.request_id or self._last_request(look, outcome)).add(outcome)
         told = [decision for decision in self._decisions.values() if decision.new]
         self.new = sum(len(decision.new) for decision in told)
         """How many outcomes are new."""
@@ -126,33 +97,30 @@ class Report:
 
     def __call__(self, writing: Writing) -> Report:
         """Write the rows; where others were written meanwhile that matter, look again."""
-        since = writing.read(select(OUTCOMES.c.number).where(OUTCOMES.c.id > self._end))
+        since = writing.read(select(OUTCOMES.c.number).where(OUTCOMES.c.id > self._end.rows))
         known = {one.id for one in self._decisions.values()}
-        if self._maintained != _last_id(writing.read, MAINTENANCE) or any(one["number"] in known for one in since):
-            return Report(writing.read, *self._given)(writing)
+        if self._maintained != end_of(MAINTENANCE, writing.read) or any(one["number"] in known for one in since):
+            return Report(writing.read, self._given)(writing)
         writing.append(OUTCOMES, self._rows)
         return self
 
-    def _look_up(self, look: Query, names: Iterable[str]) -> None:
-        """Read decisions and their outcomes, many at a time."""
+    def _look_up(self, look: Query, names: Collection[str]) -> None:
+        """Read decisions and their outcomes, all together."""
         by_number = dict[int, _Decision]()
-        for some in _parts(sorted(names)):
-            for found in look(select(DECISIONS).where(DECISIONS.c.name.in_(some)).order_by(DECISIONS.c.id)):
-                self._decisions[found["name"]] = by_number[found["id"]] = _Decision(found)
-        for some in _parts(sorted(by_number)):
-            for report in look(select(OUTCOMES).where(OUTCOMES.c.number.in_(some)).order_by(OUTCOMES.c.id)):
-                if report["body"] is not None:
-                    by_number[report["number"]].know(outcomes_in(report["body"]))
+        for found in look(select(DECISIONS).where(DECISIONS.c.name.in_(names)).order_by(DECISIONS.c.id)):
+            self._decisions[found["name"]] = by_number[found["id"]] = _Decision(found)
+        for report in look(select(OUTCOMES).where(OUTCOMES.c.number.in_(by_number)).order_by(OUTCOMES.c.id)):
+            if report["body"] is not None:
+                by_number[report["number"]].know(outcomes_in(report["body"]))
 
     def _decision(self, look: Query, request_id: str) -> _Decision:
         if request_id not in self._decisions:
             self._look_up(look, [request_id])
         found = self._decisions.get(request_id)
         if found is None or found.market is None:
-            raise OutcomeError(
-                f"outcome must be of a decision in the log; got request_id {reprlib.repr(request_id)}"
-                + (", whose market was erased" if found else "; it is in the answer's header X-Request-Id")
-            )
+            got = f"request_id {reprlib.repr(request_id)}"
+            got += ", whose market was erased" if found else "; it is in the answer's header X-Request-Id"
+            raise OutcomeError(f"outcome must be of a decision in the log; got {got}")
         return found
 
     def _last_request(self, look: Query, outcome: ReportedOutcome) -> str:
@@ -168,18 +136,16 @@ class Report:
             named = f"date {on}, product {outcome.product!r}"
             query = query.where(d.date <= str(on)).order_by(d.date.desc(), d.id.desc())
         for found in look(query):
-            request: str = found["name"]
             if outcome.period is not None:
-                return request
-            decision = self._decision(look, request)
+                return found["name"]
+            decision = self._decision(look, found["name"])
             if outcome.product in decision.known:
                 if decision.last_day is None or str(on) <= decision.last_day:
-                    return request
+                    return found["name"]
                 named += f", after {decision.last_day}, the last day that it was priced for"
                 break
-        raise OutcomeError(
-            f"outcome must be of a decision in the log; got market {outcome.market!r}, {named}; name it by its request_id"
-        )
+        got = f"market {outcome.market!r}, {named}"
+        raise OutcomeError(f"outcome must be of a decision in the log; got {got}; name it by its request_id")
 
 
 def outcomes_in(body: bytes) -> list[dict[str, Any]]:
@@ -224,24 +190,18 @@ class _Decision:
     def add(self, outcome: ReportedOutcome) -> None:
         """Take an outcome that is not known yet. Raises OutcomeError."""
         if outcome.market not in (MARKET, self.market):
-            raise OutcomeError(
-                f"outcome: market must be that of decision {self._request_id}, {self.market!r}; got {outcome.market!r}; fix one"
-            )
+            wanted = f"that of decision {self._request_id}, {self.market!r}"
+            raise OutcomeError(f"outcome: market must be {wanted}; got {outcome.market!r}; fix one")
         if outcome.product not in self.known:
-            raise OutcomeError(
-                f"outcome: product must be one that decision {self._request_id} priced; got {reprlib.repr(outcome.product)}; "
-                f"known are {reprlib.repr(sorted(self.known))}"
-            )
+            got, known = reprlib.repr(outcome.product), reprlib.repr(sorted(self.known))
+            wanted = f"one that decision {self._request_id} priced"
+            raise OutcomeError(f"outcome: product must be {wanted}; got {got}; known are {known}")
         reported = self.known[outcome.product]
         before = reported.get(outcome.segment)
         if before is None and reported and (outcome.segment is None or None in reported):
             raise ContradictionError(self._differs(outcome, "for all customers or by segment, not both", "the other"))
-        facts = {
-            "units": outcome.units,
-            "price_paid": outcome.price_paid,
-            "stockout": outcome.stockout,
-            "date": None if outcome.date is None else str(outcome.date),
-        }
+        facts = {name: getattr(outcome, name) for name in ("units", "price_paid", "stockout")}
+        facts["date"] = None if outcome.date is None else str(outcome.date)
         for fact, value in facts.items():
             if before is not None and before[fact] != value:
                 kept = f"as it was reported ({fact} {before[fact]})"
@@ -251,19 +211,8 @@ class _Decision:
             self.new.append({"product": outcome.product, "segment": outcome.segment, **facts})
 
     def _differs(self, outcome: ReportedOutcome, rule: str, got: str) -> str:
-        return (
-            f"outcome of {outcome.product!r} after decision {self._request_id} must stay {rule}; got {got}; outcomes are "
-            "append-only"
-        )
-
-
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """As many values as a query may name."""
-    return (values[first : first + _MOST_ASKED] for first in range(0, len(values), _MOST_ASKED))
-
-
-def _last_id(look: Query, table: Table) -> int:
-    return next(iter(look(select(func.coalesce(func.max(table.c.id), 0).label("n")))))["n"]
+        of = f"{outcome.product!r} after decision {self._request_id}"
+        return f"outcome of {of} must stay {rule}; got {got}; outcomes are append-only"
 
 
 def summed(outcomes: list[dict[str, Any]], price: float, discounts: Mapping[str, float]) -> dict[str, Any]:

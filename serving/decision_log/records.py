@@ -4,86 +4,36 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ..decision import Decision
 from ..market_state import MARKET
-from ..predictor import PriceAnswer
-from ..product_prices import ProductPrice, ProductPrices
+from ..product_prices import ProductPrices
 from .chain import ChainError, row
 
 _LEVEL = 3
 """Of compression: half the time of the usual one, for a tenth more bytes."""
-_COMMON = (
-    b'{"rule":"frozen","before":,"after":,"why":"the price of a frozen product does not change"}{"rule":"max_ch'
-    b'anges","before":,"after":,"why":"a price that was changed as often as allowed within the window stays, or'
-    b' is the one planned anyway"}{"rule":"not_a_number","before":,"after":,"why":"a price that is not a positi'
-    b've finite number is replaced by the current price"}{"rule":"minimum_margin","before":,"after":,"why":"the'
-    b' price leaves at least this margin over the unit cost"}{"rule":"minimum_advertised_price","before":,"afte'
-    b'r":,"why":"the list price is at least the minimum advertised price"}{"rule":"floor","before":,"after":,"w'
-    b'hy":"the price is at least the floor"}{"rule":"ceiling","before":,"after":,"why":"the price is at most th'
-    b'e ceiling"}{"rule":"line_order","before":,"after":,"why":"a product costs no less than the smaller produc'
-    b'ts of its line, and keeps its price gaps"}{"rule":"max_discount","before":,"after":,"why":"a personal dis'
-    b'count lies between zero and the cap"}{"rule":"segment_spread","before":,"after":,"why":"the discounts of '
-    b'two segments differ by at most the cap"}{"rule":"paid_floor","before":,"after":,"why":"the price paid aft'
-    b'er the discount keeps the floor and the minimum margin"}{"rule":"rival_price","before":,"after":,"why":"t'
-    b'he price stays within its shares of the lowest rival price that was last seen"}{"rule":"direction","befor'
-    b'e":,"after":,"why":"the price moves in one direction only, falling or rising, and else stays"}"arm":"fall'
-    b'back""arm":"canary","last_day":"202"regime":"loyalty":"competitor_price":["due":["changes":["last_units":'
-    b'["lowest_price_30_days":["why":"the price is a step of the price ladder, a multiple of the tick, or has o'
-    b'ne of the price endings"}],[{"rule":"price_ladder","before":true,true,false,false,0.0,0.0,0.0,0.0,"discou'
-    b'nts":{"units":[1.0],"price_paid":[null],"stockout":[false],"date":[null]}}{"count":1,"rows":{"product":["'
-    b'","segment":[null],{"arm":"policy","policy":"ppo:0","bundle":"","count":30,"rows":{"product":["],"state":'
-    b'{"product":["],"list_price":[2.0,3.5,],"on_hand":[null,null,null],"on_order":[0.0,0.0],"reference_price":'
-    b'[1.5,4.0],"proposed":[1.0,],"price":[1.99,2.49,],"discounts":{},"also":{"promotion":[null,null,null],"ord'
-    b'er_units":[null,null,null],"express_units":[null,null,null],"shown_to":[[],[],[]]},"trail":[[],[{"rule":"'
-    b'max_change","before":1.0,"after":2.0,"why":"the price changes by at most this share of the current price,'
-    b' or as far as is planned anyway"}]],"propensity":[1.0,1.0,1.0],"shadow":[null,null,null]}}'
-)
+_COMMON = (Path(__file__).parent / "dictionary.txt").read_bytes()
 """What bodies have in common, against which they are compressed. Part of version 4 of the log: it never changes."""
 
 
-class Opened(NamedTuple):
-    """A decision that was read.
+def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """The decisions in some rows, without those that were erased, each as the number of its row and one mapping per
+    product: `time` (UTC), `request_id`, `market`, `period`, its first day `date` and `last_day` (None where the market has
+    no calendar), `product`, `state`, `proposed`, `price`, `discounts`, `also`, `trail`, `propensity`, `arm`, `policy`, `bundle`.
 
-    Attributes:
-        id: Number of its row.
-        time: When it was made (UTC).
-        request_id: A unique name.
-        market: Name of the market.
-        period: Number of the period.
-        date: Its first day, None where the market has no calendar.
-        shared: `arm`, `policy` and `bundle`, and `last_day` of the period; earlier versions had none.
-        products: One mapping per product: `product`, `state`, `proposed`, `price`, `discounts`, `also`,
-            `trail`, `propensity`, `shadow`.
+    Raises:
+        ChainError: A body is damaged.
     """
-
-    id: int
-    time: str
-    request_id: str
-    market: str
-    period: int
-    date: str | None
-    shared: Mapping[str, Any]
-    products: Sequence[Mapping[str, Any]]
-
-    def by_product(self) -> Iterator[dict[str, Any]]:
-        """One mapping per product with all facts."""
-        once = {name: getattr(self, name) for name in ("time", "request_id", "market", "period", "date")}
-        for own in self.products:
-            yield {**once, **own, **self.shared}
-
-
-def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[Opened]:
-    """The decisions in some rows, without those that were erased. Raises ChainError."""
     for own in rows:
         if own["body"] is not None:
             products, shared = unpacked(text_of(own["body"]))
-            facts = own["id"], own["time"], own["name"], own["market"], own["number"], own["date"]
-            yield Opened(*facts, shared, products)
+            once = {key: own[key] for key in ("time", "market", "date")}
+            once |= {"request_id": own["name"], "period": own["number"]}
+            yield own["id"], [{**once, **product, **shared} for product in products]
 
 
 def decision_row(request_id: str, decision: Decision) -> dict[str, Any]:
@@ -112,45 +62,23 @@ def text_of(body: bytes) -> bytes:
 
 def _decision_columns(decision: Decision) -> dict[str, Any]:
     """The facts of each product, by column, as `_columns` would give them."""
-    answer, state, shadow = decision.answer, decision.state, decision.shadow
-    prices = ProductPrices.of(answer.prices)
+    answer, state, prices = decision.answer, decision.state, ProductPrices.of(decision.answer.prices)
     names, priced, nothing = prices.products, prices.columns, [None] * len(prices)
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
     shown: dict[str | None, list[str]] = {}
     for segment, product in answer.recommendations.items():
         shown.setdefault(product, []).append(segment)
-    second = {} if shadow is None else {price.product: price for price in shadow.prices}
+    also = {key: getattr(priced, key) or nothing for key in ("promotion", "order_units", "express_units")}
     return {
         "product": names,
-        "state": _state_columns([items[name] for name in names], facts),
-        "proposed": priced.proposed,
-        "price": priced.price,
+        "state": _columns([{**items[name], **facts} for name in names]),
+        **{key: getattr(priced, key) for key in ("proposed", "price", "trail")},
         "discounts": dict(zip(prices.segments, zip(*priced.discounts or (), strict=True), strict=False)),
         # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
-        "also": {
-            "promotion": priced.promotion or nothing,
-            "order_units": priced.order_units or nothing,
-            "express_units": priced.express_units or nothing,
-            "shown_to": [shown.get(name, ()) for name in names],
-        },
-        "trail": priced.trail,
-        "propensity": _probabilities(decision.propensity, names),
-        "shadow": nothing if shadow is None else _columns([_shadow_price(shadow, second[name]) for name in names]),
+        "also": {**also, "shown_to": [shown.get(name, ()) for name in names]},
+        "propensity": [_probability(decision.propensity, name) for name in names],
     }
-
-
-def _state_columns(items: list[dict[str, Any]], facts: dict[str, Any]) -> Any:
-    """Of the products' states, each with the facts of the market."""
-    keys = tuple(items[0])
-    try:
-        values = list(zip(*map(itemgetter(*keys), items), strict=True))
-    except KeyError:
-        values = []
-    # As many keys, and all of these, are the same keys.
-    if not values or len(set(map(len, items))) > 1:
-        return _columns([{**item, **facts} for item in items])
-    return {**dict(zip(keys, values, strict=True)), **{key: [value] * len(items) for key, value in facts.items()}}
 
 
 def packed(rows: Sequence[Any], shared: Mapping[str, Any] | None = None) -> bytes:
@@ -180,15 +108,8 @@ def _rows(columns: Any, count: int) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)] or [{} for _ in range(count)]
 
 
-def _probabilities(propensity: float | Mapping[str, float], names: Sequence[str]) -> list[float]:
-    values = [propensity[name] for name in names] if isinstance(propensity, Mapping) else [propensity]
-    for name, value in zip(names, values, strict=False):
-        if not 0 < value <= 1:
-            raise ValueError(f"propensity must lie in (0, 1]; got {value} for {name!r}; state the arm's probability")
-    return [float(value) for value in values] * (len(names) // len(values))
-
-
-def _shadow_price(shadow: PriceAnswer, price: ProductPrice) -> dict[str, Any]:
-    """The shadow policy's answer for one product."""
-    names = ("proposed", "price", "discounts")
-    return {"policy": shadow.policy, "bundle": shadow.bundle} | {name: getattr(price, name) for name in names}
+def _probability(propensity: float | Mapping[str, float], name: str) -> float:
+    value = propensity[name] if isinstance(propensity, Mapping) else propensity
+    if not 0 < value <= 1:
+        raise ValueError(f"propensity must lie in (0, 1]; got {value} for {name!r}; state the arm's probability")
+    return float(value)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, select
 
+from .storage import Writing
 from .tables import DECISIONS, REPLIES
-from .transactions import Writing
 
 _KEPT = dt.timedelta(days=1)
 

@@ -8,7 +8,7 @@ import itertools
 import operator
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,19 +23,10 @@ from .log import DecisionLog
 
 _AT_ONCE = 20_000
 """Rows that are written together."""
-_FIRST = [
-    "date",
-    "product",
-    "units",
-    "price_paid",
-    "regular_price",
-    "store",
-    "propensity",
-    "arm_propensity",
-    "market",
-    "period",
-]
-_LAST = ["price", "stockout", "arm", "policy", "bundle", "request_id"]
+_COLUMNS = (
+    *("date", "product", "units", "price_paid", "regular_price", "store", "propensity", "arm_propensity", "market"),
+    *("period", "price", "stockout", "arm", "policy", "bundle", "request_id"),
+)
 _TYPES = dict.fromkeys(
     ["date", "product", "store", "seen_regime", "arm", "policy", "bundle", "request_id"], pa.string()
 )
@@ -52,8 +43,7 @@ class LoggedState(ProductDocument, kw_only=True, forbid_unknown_fields=False):
 
 class Sales(NamedTuple):
     """What was written: rows and episodes, and the numbers of decisions left out: for want of
-    outcomes, because their state is faulty, as earlier versions let some pass, and because their
-    market was erased.
+    outcomes, because their state is faulty, and because their market was erased.
     """
 
     rows: int
@@ -72,8 +62,8 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     (median of the product's prices in its market), `store` (the market). Then `propensity` (of the price) and
     `arm_propensity` (the part that all products of the decision share, since one draw selected the
     arm), and the columns of a `PriceLog`: `market` counts episodes, since a period that does not
-    come after the market's last one starts another; `period`; `seen_…`, the state; `price`, the
-    list price. Rows stand in the order of the decisions. The log is read twice and never held in
+    come after the market's last one starts another; `period`; `price`, the list price; `seen_…`, the
+    state. Rows stand in the order of the decisions. The log is read twice and never held in
     memory.
 
     Args:
@@ -83,60 +73,52 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
         ChainError: A body of the log is damaged.
         ValueError: No decision has all its outcomes.
     """
-    scan = _Scan(log)
-    prices, seen = defaultdict[tuple[str, str], Counter[float]](Counter), dict[str, None]()
-    for decision, states, _ in scan.whole():
-        for row, state in zip(decision, states, strict=True):
-            prices[row["market"], row["product"]][row["price"]] += 1
-            seen |= dict.fromkeys(_seen(state))
+    ends, counts, columns = log.ends(), Counter[str](), dict[str, None]()
+    prices = defaultdict[tuple[str, str], Counter[float]](Counter)
+    for row, state, _ in _whole(log, ends, counts):
+        prices[row["market"], row["product"]][row["price"]] += 1
+        columns |= dict.fromkeys(_seen(state))
     if not prices:
         raise ValueError(
-            f"decision log must hold decisions with outcomes; got {log.name} with {scan.left_out:,} decisions and no "
-            f"outcome of all their products, {scan.faulty:,} with a faulty state, and {log.erased():,} erased; report "
+            f"decision log must hold decisions with outcomes; got {log.name} with {counts['left out']:,} decisions and no "
+            f"outcome of all their products, {counts['faulty']:,} with a faulty state, and {log.erased():,} erased; report "
             "them with POST /v1/outcomes or repricer log outcomes"
         )
-    usual = {key: statistics.median(counts.elements()) for key, counts in prices.items()}
-    rows = (
-        _row(row, usual, episode) | _seen(state)
-        for decision, states, episode in scan.whole()
-        for row, state in zip(decision, states, strict=True)
-    )
-    count = _write(rows, [*_FIRST, *seen, *_LAST], out)
-    return Sales(count, scan.episodes, scan.left_out, scan.faulty, log.erased())
+    usual = {key: statistics.median(found.elements()) for key, found in prices.items()}
+    rows = (_row(row, usual, episode) | _seen(state) for row, state, episode in _whole(log, ends, Counter()))
+    count = _write(rows, columns, out)
+    return Sales(count, counts["episodes"], counts["left out"], counts["faulty"], log.erased())
 
 
-class _Scan:
-    """The decisions that a table holds, as often as they are asked for."""
-
-    def __init__(self, log: DecisionLog) -> None:
-        self._log, self._ends = log, log.ends()
-        self.left_out = self.faulty = self.episodes = 0
-
-    def whole(self) -> Iterator[tuple[list[dict[str, Any]], list[LoggedState], int]]:
-        """Decisions with outcomes for all products: their rows, states, and number of the episode."""
-        self.left_out = self.faulty = self.episodes = 0
-        episodes: dict[str, tuple[int, int]] = {}
-        for _, rows in itertools.groupby(self._log.sold(self._ends), key=operator.itemgetter("request_id")):
-            decision = list(rows)
-            if any(row["units"] is None for row in decision):
-                self.left_out += 1
-                continue
-            try:
-                states = [msgspec.convert(row["state"], LoggedState) for row in decision]
-            except msgspec.ValidationError:
-                self.faulty += 1
-                continue
-            market, period = decision[0]["market"], decision[0]["period"]
-            episode, last = episodes.get(market, (-1, period))
-            if period <= last:
-                episode, self.episodes = self.episodes, self.episodes + 1
-            episodes[market] = episode, period
-            yield decision, states, episode
+def _whole(
+    log: DecisionLog, ends: tuple[int, int], counts: Counter[str]
+) -> Iterator[tuple[dict[str, Any], LoggedState, int]]:
+    """The rows of decisions with outcomes for all products, each with its state and the number of its episode; counts
+    episodes, and the decisions left out.
+    """
+    episodes: dict[str, tuple[int, int]] = {}
+    for _, rows in itertools.groupby(log.sold(ends), key=operator.itemgetter("request_id")):
+        decision = list(rows)
+        if any(row["units"] is None for row in decision):
+            counts["left out"] += 1
+            continue
+        try:
+            states = [msgspec.convert(row["state"], LoggedState) for row in decision]
+        except msgspec.ValidationError:
+            counts["faulty"] += 1
+            continue
+        market, period = decision[0]["market"], decision[0]["period"]
+        episode, last = episodes.get(market, (-1, period))
+        if period <= last:
+            episode = counts["episodes"]
+            counts["episodes"] += 1
+        episodes[market] = episode, period
+        yield from zip(decision, states, itertools.repeat(episode), strict=False)
 
 
-def _write(rows: Iterator[dict[str, Any]], columns: list[str], out: Path) -> int:
-    """Write rows to a file, some at a time; returns how many."""
-    schema = pa.schema([(name, _TYPES.get(name, pa.float64())) for name in columns])
+def _write(rows: Iterator[dict[str, Any]], seen: Iterable[str], out: Path) -> int:
+    """Write the columns of rows to a file, some rows at a time; returns how many."""
+    schema = pa.schema([(name, _TYPES.get(name, pa.float64())) for name in (*_COLUMNS, *seen)])
     make = csv.CSVWriter if out.suffix == ".csv" else parquet.ParquetWriter
     out.parent.mkdir(parents=True, exist_ok=True)
     count = 0
@@ -148,24 +130,15 @@ def _write(rows: Iterator[dict[str, Any]], columns: list[str], out: Path) -> int
 
 
 def _row(row: dict[str, Any], usual: dict[tuple[str, str], float], episode: int) -> dict[str, Any]:
-    price, units = row["price"], row["units"]
+    """All facts of a product's sale, from which the columns are taken."""
     return {
+        **row,
         "date": row["sold_on"] or row["date"] or row["time"][:10],
-        "product": row["product"],
-        "units": units,
-        "price_paid": row["paid"] / units if units else price,
+        "price_paid": row["paid"] / row["units"] if row["units"] else row["price"],
         "regular_price": usual[row["market"], row["product"]],
-        "store": row["market"],
-        "propensity": row["propensity"],
         "arm_propensity": row["propensity"],
+        "store": row["market"],
         "market": episode,
-        "period": row["period"],
-        "price": price,
-        "stockout": row["stockout"],
-        "arm": row["arm"],
-        "policy": row["policy"],
-        "bundle": row["bundle"],
-        "request_id": row["request_id"],
     }
 
 

@@ -2,33 +2,120 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import os
 import queue
+import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Executable, Table, insert, inspect, select
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, delete, event, insert, inspect, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
-from .engine import check_whole, engine_of, line_of, locked, url_of
-from .tables import METADATA, SCHEMA, VERSION
-from .transactions import LogError, Work, Writing, guard, unguarded
+from .chain import EMPTY, Tail, document, facts_of, linked
+from .tables import MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
-_MOVES = 0.5
-"""Seconds between two moves of SQLite's pages, and in which another process is waited for."""
-_STARTS = 30
-"""Seconds to wait for another one who makes the tables."""
+_MOVES = 5.0
+"""Seconds between two moves of SQLite's pages."""
+_TIDY = 0.5
+"""Seconds to wait for another process that moves them."""
 PATIENCE = 2.5
 """Seconds after which a commit that does not end is given up by those who wait for it."""
+_LOCK_PATIENCE = 1
+"""Seconds to wait for a connection, or for another process to finish writing; a request
+waits for them.
+"""
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 8000")
+"""SQLite's write-ahead file begins again at 32 MB; commits seldom move pages, as the writer does between them."""
+_LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
+"""The advisory lock of a PostgreSQL database under which its chains grow."""
+Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
+"""What answers a query: a transaction, or a log that is read."""
+
+
+class LogError(OSError):
+    """The decision log cannot be read or written now: disk full, no connection, locked for too
+    long.
+    """
+
+
+class Writing:
+    """An exclusive transaction: it sees all committed rows and continues the chains."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tails: dict[str, Tail] = {}
+        self._waiting: dict[Table, list[Mapping[str, Any]]] = {}
+
+    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Tail:
+        """Continue a chain with rows; returns its new end."""
+        tail = self._tails.get(table.name) or end_of(table, self.read)
+        done, self._tails[table.name] = linked(rows, tail)
+        self.put(table, done)
+        return self._tails[table.name]
+
+    def maintain(self, what: str, facts: Mapping[str, Any], number: int | None = None) -> None:
+        """Record what is done to the log."""
+        self.append(MAINTENANCE, [document(what, facts, number=number)])
+
+    def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add complete rows."""
+        self._waiting.setdefault(table, []).extend(rows)
+
+    def replace(self, table: Table, own: Mapping[str, Any]) -> None:
+        """Write one row of a table without a chain in place of the one with its `id`."""
+        self.do(delete(table).where(table.c.id == own["id"]))
+        self.do(insert(table).values(own))
+
+    def do(self, statement: Executable) -> None:
+        """Change rows."""
+        self.flush()
+        self._connection.execute(statement)
+
+    def read(self, query: Executable) -> list[dict[str, Any]]:
+        """The rows of a query, including those just appended."""
+        self.flush()
+        return [dict(found) for found in self._connection.execute(query).mappings()]
+
+    def flush(self) -> None:
+        """Send the appended rows to the database."""
+        mark = "?" if self._connection.dialect.paramstyle == "qmark" else "%s"
+        for table, rows in self._waiting.items():
+            keys = table.columns.keys()
+            words = f"INSERT INTO {table.name} ({', '.join(keys)}) VALUES ({', '.join([mark] * len(keys))})"
+            if rows:  # in the driver's words, which takes half the time
+                self._connection.exec_driver_sql(words, [tuple(row[key] for key in keys) for row in rows])
+        self._waiting.clear()
+
+
+Work = Callable[[Writing], Any]
+"""What is done in a transaction."""
+
+
+def start_of(table: Table, look: Query) -> Tail:
+    """Where the chain of a table begins: after the rows that went to an archive."""
+    m = MAINTENANCE.c
+    for found in look(select(MAINTENANCE).where(m.name == table.name).order_by(m.id.desc()).limit(1)):
+        return Tail(found["number"], facts_of(found)["up_to_hash"])
+    return EMPTY
+
+
+def end_of(table: Table, look: Query) -> Tail:
+    """Where the chain of a table ends."""
+    for found in look(select(table.c.id, table.c.hash).order_by(table.c.id.desc()).limit(1)):
+        return Tail(found["id"], found["hash"])
+    return start_of(table, look)
 
 
 class _Job(NamedTuple):
@@ -49,28 +136,29 @@ class Storage:
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
-        url = url_of(place)
+        url = _url_of(place)
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
             if url.get_backend_name() == "sqlite" and url.database:
                 _check_file(url.database)
-            self.engine = engine_of(url)
+            self.engine = _engine_of(url)
             # A service that starts does not hold up those that write.
             with self.engine.connect() as connection:
-                complete = _is_complete(connection)
-            if not complete:
-                with locked(self.engine, _STARTS) as connection:
-                    _prepare(connection, self.name)
+                version = _version(connection, self.name)
+            if version is None:
+                with _locked(self.engine) as connection:
+                    if _version(connection, self.name) is None:  # nobody else has made them meanwhile
+                        METADATA.create_all(connection)
+                        connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
         except SQLAlchemyError as error:
             raise ValueError(
-                f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {line_of(error)}"
+                f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {_line_of(error)}"
             ) from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._open, self._door = True, threading.Lock()
-        self._threads: list[threading.Thread] = []
-        self._ended, self._begun = threading.Event(), math.inf
-        self.written = -math.inf
-        """When the last transaction was committed, in the seconds of `time.monotonic`."""
+        self._open, self._door, self._begun, self.written = True, threading.Lock(), math.inf, -math.inf
+        """`written` is when the last transaction was committed, in the seconds of `time.monotonic`."""
+        self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
+        self._thread.start()
 
     def submit(self, work: Work) -> Future[Any]:
         """Do work in a transaction, all of it or nothing.
@@ -88,8 +176,6 @@ class Storage:
                 raise LogError(f"decision log {self.name} is closed")
             if time.monotonic() - self._begun > PATIENCE:
                 raise LogError(f"decision log {self.name} has not answered for more than {PATIENCE:g} s")
-            if not self._threads:
-                self._start()
             self._jobs.put(job)
         return job.done
 
@@ -108,7 +194,7 @@ class Storage:
             with self.engine.connect().execution_options(yield_per=1000) as connection:
                 yield from map(dict, connection.execute(query).mappings())
         except SQLAlchemyError as error:
-            raise LogError(f"decision log {self.name}: {line_of(error)}") from error
+            raise self._error(error) from error
 
     def pages(self, query: Executable, size: int) -> Iterator[list[dict[str, Any]]]:
         """The rows of a query in lists of a size. Raises LogError."""
@@ -123,7 +209,7 @@ class Storage:
                 found = connection.exec_driver_sql(words)
                 return found.scalar() if found.returns_rows else None
         except SQLAlchemyError as error:
-            raise LogError(f"decision log {self.name}: {line_of(error)}") from error
+            raise self._error(error) from error
 
     def tidy(self, *tables: Table) -> None:
         """Let the database forget former values of the rows of some tables. Raises LogError."""
@@ -131,7 +217,7 @@ class Storage:
             for table in tables:
                 self.outside(f"VACUUM {table.name}")
             return
-        until = time.monotonic() + _MOVES
+        until = time.monotonic() + _TIDY
         # SQLite itself does not wait for one who moves pages.
         while self.outside("PRAGMA wal_checkpoint(TRUNCATE)"):
             if time.monotonic() > until:
@@ -145,33 +231,21 @@ class Storage:
         with self._door:
             self._open = False
             self._jobs.put(None)
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
+        self._thread.join()
         self.engine.dispose()
-
-    def _start(self) -> None:
-        work = [self._write] + [self._move_pages] * (self.engine.dialect.name == "sqlite")
-        self._threads = [threading.Thread(target=each, name="decision-log", daemon=True) for each in work]
-        for thread in self._threads:
-            thread.start()
-
-    def _move_pages(self) -> None:
-        """The thread that moves committed pages from SQLite's write-ahead file to their place: a commit
-        that did it, every few hundred decisions, would take ten times as long.
-        """
-        moved = -math.inf
-        while not self._ended.wait(_MOVES):
-            if self.written > moved:
-                moved = time.monotonic()
-                # Another process may do it now; of a full disk, the writer hears itself.
-                with suppress(OperationalError), self.engine.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
 
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""
+        moved = -math.inf if self.engine.dialect.name == "sqlite" else math.inf
         while (first := self._jobs.get()) is not None:
+            self._begun = time.monotonic()
             self._commit(self._together([first]))
+            self._begun = math.inf
+            if self._jobs.empty() and time.monotonic() > moved + _MOVES:
+                # Between commits, as one that moves many pages to their place takes ten times as long.
+                with suppress(LogError):
+                    self.outside("PRAGMA wal_checkpoint(PASSIVE)")
+                moved = time.monotonic()
 
     def _together(self, waiting: list[_Job]) -> list[_Job]:
         """These jobs and others that wait behind them; a cancelled one gets no result, and no row."""
@@ -185,55 +259,131 @@ class Storage:
         return [job for job in waiting if job.done.set_running_or_notify_cancel()]
 
     def _commit(self, jobs: list[_Job]) -> None:
-        """Do the jobs and set their results."""
-        self._begun = time.monotonic()
+        """Do all in one transaction, or each in one of its own where one of several fails; set their results."""
         try:
-            found = self._run([job.work for job in jobs])
+            with _locked(self.engine) as connection:
+                writing = Writing(connection)
+                found = [job.work(writing) for job in jobs]
+                writing.flush()
+        except OperationalError as error:
+            # A full disk, a lost connection or a lock stops all, also those that came while it was waited for.
+            for job in [*jobs, *self._together([])]:
+                job.done.set_exception(self._error(error))
         except Exception as error:
-            # What stops one stops all, also those that came while it was waited for.
-            jobs = [*jobs, *self._together([])]
-            found = [error] * len(jobs)
-        self._begun = math.inf
-        if not all(isinstance(each, Exception) for each in found):
+            if len(jobs) == 1:
+                jobs[0].done.set_exception(self._error(error) if isinstance(error, SQLAlchemyError) else error)
+                return
+            for job in jobs:
+                self._commit([job])
+        else:
             self.written = time.monotonic()
-        for job, result in zip(jobs, found, strict=True):
-            if isinstance(result, Exception):
-                job.done.set_exception(result)
-            else:
+            for job, result in zip(jobs, found, strict=True):
                 job.done.set_result(result)
 
-    def _run(self, works: list[Work]) -> list[Any]:
-        """Do all in one transaction, or each in one of its own where one of several fails.
+    def _error(self, error: Exception) -> LogError:
+        return LogError(f"decision log {self.name}: {_line_of(error)}")
 
-        Returns:
-            What each returned, or the error that it raised.
 
-        Raises:
-            LogError: Nothing can be written now: a full disk, a lost connection, a lock.
-        """
-        try:
-            with locked(self.engine) as connection:
-                writing = Writing(connection)
-                results = [work(writing) for work in works]
-                writing.flush()
-            return results
-        except OperationalError as error:
-            raise LogError(f"decision log {self.name}: {line_of(error)}") from error
-        except Exception as error:
-            if len(works) > 1:
-                return [self._alone(work) for work in works]
-            known = isinstance(error, SQLAlchemyError)
-            return [LogError(f"decision log {self.name}: {line_of(error)}") if known else error]
+def _url_of(place: str | os.PathLike[str]) -> URL:
+    """The URL of a place. Raises ValueError for one that is neither SQLite nor PostgreSQL."""
+    text = os.fspath(place)
+    try:
+        url = make_url(text) if "://" in text else URL.create("sqlite", database=text)
+    except ArgumentError as error:
+        raise ValueError(f"decision log must be a path or a URL; got one that cannot be read; {error}") from error
+    if url.get_backend_name() in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "sqlite" or not text:
+        got = url.drivername if text else "an empty text"
+        raise ValueError(f"decision log must be a file or a PostgreSQL database; got {got}; name one")
+    return url
 
-    def _alone(self, work: Work) -> Any:
-        try:
-            return self._run([work])[0]
-        except LogError as error:
-            return error
+
+def _engine_of(url: URL) -> Engine:
+    """Connections to a database, each with the settings that a log needs."""
+    if url.get_backend_name() == "postgresql":
+        # A connection that the server has closed is replaced before it is used.
+        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": _LOCK_PATIENCE})
+        settings = ("SET synchronous_commit = on", f"SET lock_timeout = '{_LOCK_PATIENCE}s'")
+    else:
+        # The driver must not begin transactions: `locked` does, with an immediate lock.
+        engine = create_engine(url, connect_args={"timeout": _LOCK_PATIENCE, "isolation_level": None})
+        settings = [f"PRAGMA {setting}" for setting in _PRAGMAS]
+        if url.database:
+            _keep_to(engine, os.path.abspath(url.database))
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        # A returned decision must survive a power failure: every commit waits for the disk.
+        for setting in settings:
+            connection.execute(setting).close()
+        connection.commit()
+
+    return engine
+
+
+def _keep_to(engine: Engine, file: str) -> None:
+    """Refuse to go on where a file was moved, deleted or replaced since the first connection: SQLite would
+    write on into the file that nobody finds any more.
+    """
+    opened: list[tuple[int, int]] = []
+
+    def check(*_: Any) -> None:
+        if opened and _identity(file) != opened[0]:
+            raise sqlite3.OperationalError("its file was moved, deleted or replaced; put it back, or restart")
+
+    @event.listens_for(engine, "connect")
+    def _(*_: Any) -> None:
+        if not opened and (identity := _identity(file)):
+            opened.append(identity)
+
+    # Before a connection, which would make a new file, and before each use of an open one.
+    event.listen(engine, "do_connect", check)
+    event.listen(engine, "checkout", check)
+
+
+def _check_whole(file: str) -> None:
+    """Check that SQLite's write-ahead file is not gone with rows that were not moved to their place: SQLite opens
+    what is left without a word, and forgets the index beside it, which alone knows.
+
+    Raises:
+        ValueError: It is gone.
+    """
+    index = Path(f"{file}-shm")
+    head = index.read_bytes()[:100] if index.is_file() else b""
+    # How many pages it has, and how many were moved: see https://www.sqlite.org/walformat.html
+    if head[16:20] != head[96:100] and not os.path.exists(f"{file}-wal"):
+        raise ValueError(
+            f"decision log must have its write-ahead file; got {file} without {file}-wal, which holds the last rows; put it "
+            f"back, or remove {index} to go on without them"
+        )
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    with suppress(OSError):
+        status = os.stat(file)
+        return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _locked(engine: Engine) -> Iterator[Connection]:
+    """A transaction that holds the write lock from its start, so that two writers never continue
+    the same row.
+    """
+    with engine.connect() as connection:
+        sqlite = engine.dialect.name == "sqlite"
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else f"SELECT pg_advisory_xact_lock({_LOCK})")
+        yield connection
+        connection.commit()
+
+
+def _line_of(error: Exception) -> str:
+    """The driver's message, in one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def _check_file(path: str) -> None:
-    check_whole(path)
+    _check_whole(path)
     # SQLite gives the files beside it the same permissions.
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -241,28 +391,16 @@ def _check_file(path: str) -> None:
         raise ValueError(f"decision log must not be open to everybody; got {path}, mode {mode:o}; `chmod 600 {path}`")
 
 
-def _is_complete(connection: Connection) -> bool:
-    """Whether the tables of this version and their triggers are there."""
-    there = METADATA.tables.keys() <= set(inspect(connection).get_table_names())
-    return there and _version(connection) == str(SCHEMA) and not unguarded(connection)
-
-
-def _version(connection: Connection) -> str | None:
-    known = inspect(connection).has_table(VERSION.name)
-    return connection.execute(select(VERSION.c.version_num)).scalar() if known else None
-
-
-def _prepare(connection: Connection, name: str) -> None:
-    """Make the tables, or say why they cannot be used."""
-    new, version = not inspect(connection).has_table("decisions"), _version(connection)
-    if not new and version != str(SCHEMA):
+def _version(connection: Connection, name: str) -> str | None:
+    """The version of the tables, None where there are none. Raises ValueError for another one than this."""
+    known = set(inspect(connection).get_table_names())
+    version = connection.execute(select(VERSION.c.version_num)).scalar() if VERSION.name in known else None
+    if version != str(SCHEMA) and (version or "decisions" in known):
         older = version is None or int(version) < SCHEMA
-        advice = "keep it as it is and start a new log" if older else "update repricer"
-        advice = f"run `repricer log upgrade {name}`" if version == "3" else advice
+        advice = "update repricer"
+        if older:
+            advice = "keep it, read it with the repricer that wrote it (`repricer log export`), and start a new log"
         raise ValueError(
             f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; {advice}"
         )
-    METADATA.create_all(connection)
-    if new:
-        connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
-    guard(connection, name, new=new)
+    return version

@@ -5,22 +5,16 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table, Text
 
 SCHEMA = 4
-"""Version of the tables; `repricer log upgrade` brings those of version 3 up to it."""
+"""Version of the tables; a log of another one is refused."""
 METADATA = MetaData()
 
 
 def _chain(name: str, *indexed: str) -> Table:
-    columns = {"name": Text, "number": BigInteger, "date": Text, "digest": LargeBinary}
-    links, emptied = ("previous_hash", "hash"), {"market": Text, "salt": LargeBinary, "body": LargeBinary}
-    table = Table(
-        name,
-        METADATA,
-        Column("id", BigInteger, primary_key=True, autoincrement=False),
-        Column("time", Text, nullable=False),
-        *(Column(key, kind, nullable=key in ("number", "date")) for key, kind in columns.items()),
-        *(Column(key, Text, nullable=False) for key in links),
-        *(Column(key, kind) for key, kind in emptied.items()),
-    )
+    needed = {"time": Text, "name": Text, "digest": LargeBinary, "previous_hash": Text, "hash": Text}
+    others = {"number": BigInteger, "date": Text, "market": Text, "salt": LargeBinary, "body": LargeBinary}
+    table = Table(name, METADATA, Column("id", BigInteger, primary_key=True, autoincrement=False))
+    for key, kind in (needed | others).items():
+        table.append_column(Column(key, kind, nullable=key in others))
     for key in indexed:
         Index(f"{name}_by_{key}", table.c[key])
     return table
@@ -43,13 +37,10 @@ CHAINS = (DECISIONS, OUTCOMES, APPROVALS, SWITCHES, MAINTENANCE, BUNDLES)
 VERSION = Table("alembic_version", METADATA, Column("version_num", String(32), primary_key=True))
 TRIALS = Table("trials", METADATA, Column("id", BigInteger, primary_key=True), Column("filler", Text, nullable=False))
 """One row, which is written again and again to see whether decisions can be."""
+_REPLY = {"question": Text, "answer": LargeBinary}
 REPLIES = Table(
-    "replies",
-    METADATA,
-    Column("id", Text, primary_key=True),
-    Column("time", Text, nullable=False, index=True),
-    Column("question", Text, nullable=False),
-    Column("answer", LargeBinary, nullable=False),
+    *("replies", METADATA, Column("id", Text, primary_key=True), Column("time", Text, nullable=False, index=True)),
+    *(Column(key, kind, nullable=False) for key, kind in _REPLY.items()),
 )
 """The answers to requests with an idempotency key, by request id; kept for a day."""
 EMPTIED = {"market": None, "salt": None, "body": None}

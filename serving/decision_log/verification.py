@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Table, select
+from sqlalchemy import select
 
 from .chain import START, ChainError, Tail, checked, facts_of
-from .storage import Storage
+from .storage import Storage, start_of
 from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES
-from .transactions import start_of
 
 
 class Head(NamedTuple):
@@ -35,24 +34,20 @@ class Head(NamedTuple):
     outcomes_gone: int = 0
 
 
-def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
-    """The ends of all chains, once every row after `since` is checked.
+def verified(storage: Storage, head: str | None = None) -> Head:
+    """The ends of all chains, once every row is checked.
 
     Args:
         head: A hash noted earlier; it must still be in the log.
-        since: The ends that an earlier check found; by default, all is checked.
 
     Raises:
         ChainError: A row does not match its hash, or rows are missing.
         LogError: The log cannot be read.
     """
     known, tails = {None, START}, []
-    noted: list[Any] = list(since or ())
     acts = [(row["name"], facts_of(row)) for row in storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))]
-    for place, table in enumerate(CHAINS):
+    for table in CHAINS:
         start = start_of(table, storage.rows)
-        if noted:
-            start = _later(storage, table, start, Tail(*noted[2 * place : 2 * place + 2]))
         erased = [number for _, act in acts for number in act.get("erased", {}).get(table.name, ())]
         tail, query = start, select(table).where(table.c.id > start.rows).order_by(table.c.id)
         for row in checked(table.name, storage.rows(query), start, erased):
@@ -65,25 +60,11 @@ def verified(storage: Storage, head: str | None, since: Head | None) -> Head:
     known |= {act["up_to_hash"] for _, act in acts if "up_to_hash" in act}
     if head not in known:
         counts = ", ".join(f"{tail.rows} {table.name}" for table, tail in zip(CHAINS, tails, strict=True))
-        raise ChainError(
-            f"decision log must still hold the row with hash {head}; got {counts} without it; restore a backup"
-        )
+        line = f"must still hold the row with hash {head}; got {counts} without it; restore a backup"
+        raise ChainError(f"decision log {line}")
     _check_switches(storage)
     gone = (start_of(table, storage.rows).rows for table in (DECISIONS, OUTCOMES))
     return Head(*(part for tail in tails for part in tail), *gone)
-
-
-def _later(storage: Storage, table: Table, start: Tail, since: Tail) -> Tail:
-    """Where to begin: at the start of the chain, or at the row that was the last one."""
-    if since.rows <= start.rows:
-        return start
-    row: Any = next(storage.rows(select(table.c.id, table.c.hash).where(table.c.id == since.rows)), None)
-    if row is None or row["hash"] != since.hash:
-        raise ChainError(
-            f"{table.name}: row {since.rows} must have the hash that an earlier check found; got "
-            f"{'another' if row else 'no such row'}; restore a backup"
-        )
-    return since
 
 
 def _check_switches(storage: Storage) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import logging
 import os
 import secrets
@@ -12,9 +11,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, get_args
+
+from msgspec import Struct, json
 
 from ...atomic import write_whole
 
@@ -23,7 +24,8 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None
 
-ROLES = ("read", "price", "admin")
+Role = Literal["read", "price", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
 """From weak to strong, each with the rights of those before it: read; get prices and report
 outcomes; switch.
 """
@@ -35,8 +37,7 @@ class KeyFileError(ValueError):
     """A file of API keys that cannot be read or changed; the message is one line that says why."""
 
 
-@dataclass(frozen=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True):
     """One entry of the file.
 
     The secrets are random, 256 bits each, and cannot be guessed; a slow hash would add no
@@ -53,7 +54,7 @@ class ApiKey:
 
     id: str
     name: str
-    role: str
+    role: Role
     salt: str
     hash: str
     created: str
@@ -63,70 +64,57 @@ class ApiKey:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
+class _File(Struct):
+    keys: list[ApiKey]
+
+
 class KeyRing:
     """The keys of a file, read again within a second after it has changed; where that fails, the
     former ones stay, and none where the file is gone.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._stamp, self._looked = _stamp(self._path), time.monotonic()
-        self._keys = self._read()
+        self._path, self._looked, self._wrong = Path(path), time.monotonic(), ""
+        self._keys = read_keys(self._path)
         if not self._keys:
-            raise KeyFileError(
-                f"{self._path} must hold at least one key; got none; `repricer keys add {self._path} --role admin`"
-            )
-
-    def _read(self) -> dict[str, ApiKey]:
-        return {key.id: key for key in read_keys(self._path)}
+            raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
 
     def _renew(self) -> None:
-        if time.monotonic() - self._looked < 1:
-            return
-        self._looked, stamp = time.monotonic(), _stamp(self._path)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._keys = self._read() if self._path.exists() else {}
-                _log.info("keys reloaded", extra={"facts": {"keys": len(self._keys)}})
-            except KeyFileError as error:
-                _log.error("keys not reloaded", extra={"facts": {"reason": str(error)}})
+        keys, wrong, self._looked = self._keys, "", time.monotonic()
+        try:
+            keys = read_keys(self._path) if self._path.exists() else []
+        except KeyFileError as error:
+            wrong = str(error)
+        if wrong and wrong != self._wrong:
+            _log.error("keys not reloaded", extra={"facts": {"reason": wrong}})
+        if keys != self._keys:
+            _log.info("keys reloaded", extra={"facts": {"keys": len(keys)}})
+        self._keys, self._wrong = keys, wrong
 
     def find(self, token: str) -> ApiKey | None:
         """The key with this token, or None."""
-        self._renew()
+        if time.monotonic() > self._looked + 1:
+            self._renew()
         prefix, _, rest = token.partition("_")
         name, _, secret = rest.partition("_")
-        key = self._keys.get(name) if prefix == _PREFIX else None
-        if key is None or not hmac.compare_digest(_hash(key.salt, secret), key.hash):
-            return None
-        return key
+        key = next((key for key in self._keys if key.id == name and prefix == _PREFIX), None)
+        return key if key and hmac.compare_digest(_hash(key.salt, secret), key.hash) else None
 
 
 def read_keys(path: Path) -> list[ApiKey]:
     """The keys of a file. Raises KeyFileError."""
     try:
-        status = path.stat()
-        # A file of another owner, as a container gets it, may be read through its group.
-        forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
-        if mode := stat.S_IMODE(status.st_mode) & forbidden:
-            raise KeyFileError(
-                f"{path} must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
-            )
-        keys = [ApiKey(**item) for item in json.loads(path.read_text(encoding="utf-8"))["keys"]]
-    except KeyFileError:
-        raise
-    except OSError as error:
-        problem = error.strerror or str(error)
-    except (ValueError, KeyError, TypeError) as error:
-        problem = f"{type(error).__name__}: {error}"
-    else:
-        if all(isinstance(value, str) for key in keys for value in asdict(key).values()) and all(
-            key.role in ROLES for key in keys
-        ):
-            return keys
-        problem = "a key without a known role"
-    raise KeyFileError(f"{path} must be a file of API keys; got {problem}; `repricer keys add {path}` makes one")
+        status, keys = path.stat(), json.decode(path.read_bytes(), type=_File).keys
+    except (OSError, ValueError) as error:
+        got = getattr(error, "strerror", None) or error
+        line = f"{path} must be a file of API keys; got {got}; `repricer keys add {path}` makes one"
+        raise KeyFileError(line) from error
+    # A file of another owner, as a container gets it, may be read through its group.
+    forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
+    if mode := stat.S_IMODE(status.st_mode) & forbidden:
+        line = f"must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
+        raise KeyFileError(f"{path} {line}")
+    return keys
 
 
 def add_key(path: Path, *, role: str, name: str) -> str:
@@ -158,9 +146,8 @@ def remove_key(path: Path, name: str) -> None:
         keys = read_keys(path)
         kept = [key for key in keys if key.name != name]
         if len(kept) == len(keys):
-            raise KeyFileError(
-                f"{path} must hold the key to remove; got no '{name}'; known are {[k.name for k in keys]}"
-            )
+            known = [key.name for key in keys]
+            raise KeyFileError(f"{path} must hold the key to remove; got no '{name}'; known are {known}")
         _write(path, kept)
 
 
@@ -180,18 +167,8 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """A value that changes with the file; None where it cannot be read."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_mode
-
-
 def _write(path: Path, keys: list[ApiKey]) -> None:
-    text = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1) + "\n"
-    write_whole(path, text, mode=0o600)
+    write_whole(path, json.format(json.encode(_File(keys)), indent=1) + b"\n", mode=0o600)
 
 
 def _hash(salt: str, secret: str) -> str:

@@ -1,24 +1,15 @@
-"""The bodies of the HTTP interface: the declarations that check them and give their OpenAPI schemas. Needs the `serve`
-extra.
-"""
+"""The bodies of the HTTP interface: the declarations that check them. Needs the `serve` extra."""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import orjson
-from msgspec import Meta, Struct, defstruct
+from msgspec import Meta, Struct
 
-from ...pricing import Catalogue
-from ..answers.answer import LONGEST, Answer
 from ..decision_log.outcomes import ReportedOutcome
-from ..documents import Document, Name, from_json, read, schemas
-from ..explanation.sentences import Explanation
-from ..explanation.what_if import MOST_PRICES, WhatIf
-from ..market_state import state_type
-from ..predictor import PriceAnswer
+from ..documents import Document, Name, from_json, read
 from ..price_list.rows import Price, Status, Text
 from .settings import Share
 
@@ -75,82 +66,16 @@ class ListDecision(Document, frozen=True, forbid_unknown_fields=True):
     decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
 
 
-class ListDecisions(Struct, forbid_unknown_fields=True):
-    """Decisions about several rows, all or none."""
-
-    decisions: Annotated[list[ListDecision], Meta(min_length=1, max_length=MOST_OUTCOMES)]
-    by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
-
-
-class ListApproval(Struct, forbid_unknown_fields=True):
+class ListApproval(Struct, forbid_unknown_fields=True, kw_only=True):
     """Who makes the price list live."""
 
     by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
 
 
-class Problem(Struct):
-    """What is wrong, in one line."""
+class ListDecisions(ListApproval, forbid_unknown_fields=True):
+    """Decisions about several rows, all or none."""
 
-    detail: str
-
-
-@dataclass
-class Receipt:
-    """How many outcomes are in the log, and how many of them were new."""
-
-    accepted: int
-    new: int
-
-
-@dataclass
-class Priced(PriceAnswer):
-    """The answer for one market state, and how it came about.
-
-    request_id: names the decision. arm: "policy", "canary" for a newer bundle on trial, or
-    "fallback" by holdout or kill switch. warnings: one line for each feature outside the range that
-    the policy saw in training.
-    """
-
-    request_id: str
-    arm: str
-    warnings: list[str]
-
-
-def body_schemas(catalogue: Catalogue, recurrent: bool) -> dict[str, Any]:
-    """The schemas of all bodies and answers, by name, with the products and periods of this catalogue.
-
-    Args:
-        catalogue: That of the bundle.
-        recurrent: Whether its policy has recurrent state.
-    """
-    state = state_type(catalogue)
-    name = Annotated[Literal[catalogue.products], Meta(description="its name in the catalogue")]
-    tried = Annotated[
-        list[Annotated[float, Meta(ge=1e-6, le=1e9)]],
-        Meta(min_length=1, max_length=MOST_PRICES),
-    ]
-    prices = Annotated[
-        tried | None, Meta(description="prices to try, currency per unit; a grid of allowed ones if left out")
-    ]
-    question = defstruct("Question", [("state", state), ("product", name)], forbid_unknown_fields=True)
-    what_if = defstruct("WhatIfQuestion", [("prices", prices, None)], bases=(question,), forbid_unknown_fields=True)
-    text = Annotated[str, Meta(min_length=1, max_length=LONGEST, description="what the customer asks, in their words")]
-    meant = Annotated[name | None, Meta(description="the product, where the question need not name it")]
-    desk = defstruct(
-        "CustomerQuestion", [("question", text), ("state", state), ("product", meant, None)], forbid_unknown_fields=True
-    )
-    answers = (Problem, Receipt, Priced, Explanation, WhatIf, Answer)
-    shop = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
-    found = schemas(state, question, what_if, desk, *shop, *answers)
-    own = found["MarketState"]
-    # A state names its period in one way.
-    if catalogue.calendar is None:
-        del own["properties"]["date"]
-    else:
-        own["oneOf"] = [{"required": ["date"]}, {"required": ["period"]}]
-    if not recurrent:
-        own["properties"]["memory"] = {"type": "null", "description": own["properties"]["memory"]["description"]}
-    return found
+    decisions: Annotated[list[ListDecision], Meta(min_length=1, max_length=MOST_OUTCOMES)]
 
 
 def parsed(body: bytes) -> Any:

@@ -1,10 +1,8 @@
-"""The active policy, its fallback, the former policy and a shadow, as the `switchboard` says."""
+"""The active policy, its fallback and the newer one on trial, as the `switchboard` says."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import logging
 import math
 import os
@@ -14,14 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...pricing import RecurrentPolicy
 from ..bundle.files import BundleError
 from ..bundle.reading import Bundle
 from ..bundle.training_range import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
 from ..decision_log.chain import ChainError
 from ..decision_log.log import DecisionLog
-from ..decision_log.transactions import LogError
+from ..decision_log.storage import LogError
 from ..documents import field_mistake
 from ..fallback import fallback_policy
 from ..market_state import State, StateError
@@ -32,7 +29,7 @@ from .canary.money import confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
 from .settings import ServiceSettings
-from .slots import Answered, Draws, Slots, answered
+from .slots import Draws, Slots, answered
 from .switchboard import DeploymentError, Positions, Transitions
 
 _SECONDS = 0.5
@@ -54,14 +51,8 @@ class Deployment:
     Args:
         path: Folder of the bundle, which `reload` reads again.
         public_key: PEM file of the key that must have signed every bundle; any key by default.
-        fallback: One of `FALLBACKS`.
-        shadow_path: Folder of the shadow bundle.
-        holdout: Share of markets that the fallback prices.
-        killed: Whether to start with the kill switch on.
-        seed: Key of the hash that assigns markets to the holdout.
-        canary: Share of the markets that a newer bundle prices first; 0 for all.
+        settings: How the service runs.
         log: Where transitions are recorded.
-        decides: Whether the log holds decisions too, by which money is counted.
 
     Raises:
         BundleError: The bundle cannot be trusted.
@@ -71,70 +62,52 @@ class Deployment:
     def __init__(
         self,
         path: str | os.PathLike[str],
+        settings: ServiceSettings | None = None,
         *,
         public_key: str | os.PathLike[str] | None = None,
-        fallback: str = "in-force",
-        shadow_path: str | os.PathLike[str] | None = None,
-        holdout: float = 0.0,
-        killed: bool = False,
-        seed: int = 0,
-        canary: float = 0.0,
         log: DecisionLog | None = None,
-        decides: bool = True,
     ) -> None:
-        self._bundles, self._shadow_path = Bundles(path, public_key, log), shadow_path
-        self._fallback, self._draws = fallback, Draws(seed.to_bytes(8, "big"), itertools.count())
-        self._share, self._transitions, self._decides = canary, log, decides
+        settings = settings or ServiceSettings()
+        self._bundles, self._fallback = Bundles(path, public_key, log), settings.fallback
+        self._draws, self._share, self._transitions = Draws(settings.seed), settings.canary, log
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
-        _check_share(holdout)
         loaded = self._bundles.at_path()
         self.slots = self._fresh(Predictor(loaded))
-        self.positions = Positions(holdout=float(holdout), shadow=shadow_path is not None)
+        self.positions = Positions(holdout=float(settings.holdout))
         self._tail: Any = None
         self._behind = False  # whether transitions were read that the policies do not follow yet
         self._read()
         self.throw(
-            lambda now: now.started(loaded.digest, killed, canary), "start", "a bundle that the log had not seen"
+            lambda now: now.started(loaded.digest, settings.killed, self._share), "start", "a bundle not seen yet"
         )
         self._put(self.positions, self._slots(self.positions))
         if self.positions.active != loaded.digest:
             facts = {"active": self.positions.active, "at_path": loaded.digest}
-            _log.warning(
-                "the bundle at the path is not the active one, as switches were thrown", extra={"facts": facts}
-            )
+            _log.warning("the bundle at the path is not the active one", extra={"facts": facts})
 
     @property
     def bundle(self) -> Bundle:
         """The active bundle."""
         return self.slots.active.bundle
 
-    @property
-    def digests(self) -> dict[str, str | None]:
-        """Of the active bundle, and of the one on trial."""
-        trial = self.slots.trial
-        return {"bundle": self.bundle.digest, "canary": None if trial is None else trial.predictor.bundle.digest}
-
-    def answer(self, states: Sequence[State]) -> list[Decision | StateError]:
+    def answer(self, states: Sequence[State], slots: Slots | None = None) -> list[Decision | StateError]:
         """Price several states together: one decision per state, or the error where a state is
-        wrong.
+        wrong. Counts them, and lets the guards judge a newer bundle by them.
+
+        Args:
+            states: The states.
+            slots: The policies that answer; the present ones by default.
         """
-        slots = self.slots
-        return self.judge(slots, answered(slots, self._draws, states)).found
-
-    def judge(self, slots: Slots, found: Answered) -> Answered:
-        """Count what these policies answered, and let the guards judge a newer bundle by it."""
-        slots.drift.count(found.counted.products, found.counted.outside)
-        self.metrics.counted(found.counted, slots.active.bundle.seen.names)
-        if slots.canary is not None and found.tried is not None:
-            active, newer = found.tried
-            slots.canary.guards.compare(active, newer.answers, newer.outside, slots.drift.alarms)
+        slots = slots or self.slots
+        found, outside, tried = answered(slots, self._draws, states)
+        slots.drift.add(outside)
+        decisions = [one for one in found if isinstance(one, Decision)]
+        self.metrics.decided(decisions, outside, slots.active.bundle.seen.names)
+        if slots.canary is not None and tried is not None:
+            active, newer = tried
+            slots.canary.guards.compare(active, newer.answers)
         return found
-
-    def draws_of_one(self) -> Draws:
-        """What assigns the markets of one large request to arms."""
-        number = next(self._draws.numbers)
-        return Draws(self._draws.key, (f"{number}.{i}" for i in itertools.count()))
 
     def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:
         """The predictor for this state, the market it observes, and its decision; nothing is
@@ -166,11 +139,11 @@ class Deployment:
         """
         try:
             bundle = self._bundles.at_path()
-            own = self.bundle.manifest["created"]
-            if not self._share and bundle.digest != self.bundle.digest and bundle.manifest["created"] < own:
+            own, got = self.bundle.manifest["created"], bundle.manifest["created"]
+            if not self._share and got < own:
+                path = self._bundles.path
                 raise BundleError(
-                    f"{self._bundles.path} must be newer than the active bundle ({own}); got one of "
-                    f"{bundle.manifest['created']}; roll back instead"
+                    f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back instead"
                 )
             thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
         except (BundleError, DeploymentError):
@@ -180,15 +153,11 @@ class Deployment:
         return bool(thrown)
 
     def try_newer(self, share: float, by: str = "unnamed", reason: str = "") -> None:
-        """Let the bundle at the path price a share, in (0, 1), of the markets. Raises BundleError, DeploymentError,
-        LogError.
+        """Let the bundle at the path price a share, in (0, 1), of the markets; with 0, the one on trial is taken back.
+        Raises BundleError, DeploymentError, LogError.
         """
-        bundle = self._bundles.at_path()
-        self.throw(lambda now: now.tried(bundle.digest, share), by, reason)
-
-    def end_trial(self, by: str = "unnamed", reason: str = "") -> None:
-        """Let the active bundle price all markets again. Raises LogError."""
-        self.throw(lambda _: [("canary", None)], by, reason)
+        bundle = self._bundles.at_path() if share else None
+        self.throw(lambda now: now.tried(bundle.digest, share) if bundle else [("canary", None)], by, reason)
 
     def promote(self, by: str = "unnamed", reason: str = "") -> None:
         """Activate the bundle on trial; the present one becomes the former. Raises DeploymentError, LogError."""
@@ -209,14 +178,10 @@ class Deployment:
 
     def hold_out(self, share: float, by: str = "unnamed", reason: str = "") -> None:
         """Set the share of markets, in [0, 1), that the fallback prices. Raises DeploymentError, LogError."""
-        _check_share(share)
+        problem = field_mistake(ServiceSettings, "holdout", share, "service")
+        if problem is not None:
+            raise DeploymentError(problem)
         self.throw(lambda _: [("holdout", float(share))], by, reason)
-
-    def shadow(self, on: bool, by: str = "unnamed", reason: str = "") -> None:
-        """Turn shadow mode on or off. Raises DeploymentError, BundleError, LogError."""
-        if on and self._shadow_path is None:
-            raise DeploymentError("shadow mode needs a second bundle; got none; start the service with one")
-        self.throw(lambda _: [("shadow", on)], by, reason)
 
     def throw(self, decide: Callable[[Positions], Transitions], by: str, reason: str = "") -> Transitions:
         """Record transitions, and make them; nothing changes where either fails.
@@ -261,12 +226,10 @@ class Deployment:
 
     def status(self) -> dict[str, Any]:
         """The loaded policies and the position of every switch."""
-        slots = self.slots
-        bundles = {"active": slots.active, "former": slots.former, "shadow": slots.shadow}
+        slots, former = self.slots, self.positions.former
         return {
-            name: None if one is None else {"policy": one.policy.name, "bundle": one.bundle.digest}
-            for name, one in bundles.items()
-        } | {
+            "active": {"policy": slots.active.policy.name, "bundle": self.bundle.digest},
+            "former": None if former is None else {"bundle": former},
             "fallback": slots.fallback.policy.name,
             "canary": None if slots.canary is None else slots.canary.facts,
             "holdout": slots.holdout,
@@ -306,13 +269,13 @@ class Deployment:
         canary = self.slots.canary
         if canary is None:
             return
-        if self._transitions is not None and self._decides and time.monotonic() > self._counted + _MONEY_SECONDS:
+        if self._transitions is not None and time.monotonic() > self._counted + _MONEY_SECONDS:
             self._counted, bundle = time.monotonic(), canary.predictor.bundle
             sold = self._transitions.sold(first=self._transitions.ends()[0] - _MONEY_DECISIONS)
             canary.guards.earned(confidence_of_loss(sold, bundle.digest, _costs(bundle)))
         if canary.guards.stopped:
             guard, words = canary.guards.stopped
-            self.end_trial("guard", f"{guard}: {words}")
+            self.try_newer(0, "guard", f"{guard}: {words}")
             self.metrics.canaries.labels(guard).inc()
 
     def _read(self) -> bool:
@@ -329,21 +292,15 @@ class Deployment:
 
     def _slots(self, positions: Positions) -> Slots:
         """The policies for these positions. Raises BundleError, DeploymentError."""
-        slots, canary, former = self.slots, None, None
+        slots, canary = self._switched(positions), None
         if positions.active != self.bundle.digest:
-            slots = self._fresh(Predictor(self._bundles.get(positions.active)))
-        active = slots.active.bundle
-        if positions.former is not None:
-            with contextlib.suppress(BundleError):  # a rollback says why
-                former = Predictor(self._bundles.get(positions.former))
+            fresh = self._fresh(Predictor(self._bundles.get(positions.active)))
+            slots = replace(fresh, killed=positions.killed, holdout=positions.holdout)
         if positions.trial is not None:
             digest, share = positions.trial
-            canary = self.slots.trial_of(digest, share) or Trial.of(self._bundles.get(digest), active, share)
-        shadow = self.slots.shadow if positions.shadow else None
-        if positions.shadow and shadow is None and self._shadow_path is not None:
-            shadow = _shadow_of(self._bundles.load(self._shadow_path), active)
-        own = {"killed": positions.killed, "holdout": positions.holdout}
-        return replace(slots, former=former, canary=canary, shadow=shadow, **own)
+            canary = self.slots.trial_of(digest, share)
+            canary = canary or Trial.of(self._bundles.get(digest), slots.active.bundle, share)
+        return replace(slots, canary=canary)
 
     def _fresh(self, active: Predictor) -> Slots:
         bundle = active.bundle
@@ -355,23 +312,6 @@ class Deployment:
         self._bundles.keep({positions.active, positions.former, positions.trial and positions.trial.bundle})
         share = 0.0 if slots.canary is None else slots.canary.share
         self.metrics.switched(slots.killed, slots.holdout, share, slots.active.bundle)
-
-
-def _check_share(share: float) -> None:
-    problem = field_mistake(ServiceSettings, "holdout", share, "service")
-    if problem is not None:
-        raise DeploymentError(problem)
-
-
-def _shadow_of(bundle: Bundle, active: Bundle) -> Predictor:
-    if set(bundle.catalogue.products) != set(active.catalogue.products):
-        raise DeploymentError("the shadow must price the same products; got others; export it for this shop")
-    if isinstance(bundle.policy, RecurrentPolicy):
-        raise DeploymentError(
-            "the shadow must have no recurrent state, as states carry that of the active policy; got a recurrent "
-            "policy; compare it by `repricer evaluate`"
-        )
-    return Predictor(bundle)
 
 
 def _costs(bundle: Bundle) -> dict[str, float]:

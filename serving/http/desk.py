@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +61,15 @@ class Desk:
             known = {row.key for row in rows}
             if strange := [key for key in made if key not in known]:
                 zone, product, week = strange[0]
-                raise ListError(
-                    [
-                        f"a decision must be about a row of the list; got {product!r} in {zone!r}, week {week}; reload the page"
-                    ]
-                )
+                got = f"{product!r} in {zone!r}, week {week}"
+                raise ListError([f"a decision must be about a row of the list; got {got}; reload the page"])
             changed = [_decided(row, made[row.key], by) if row.key in made else row for row in rows]
             # The same checks as for a list that is read from a file.
             rows_of(self._path.name, [msgspec.structs.astuple(row) for row in changed])
             warnings = check_decisions(self._path.name, changed, self._bundle(), only=made)
             if len(made) < len(decisions):
-                raise ListError(
-                    [
-                        f"decisions must be about different rows; got {len(decisions)} about {len(made)}; send one for each"
-                    ]
-                )
+                got = f"{len(decisions)} about {len(made)}"
+                raise ListError([f"decisions must be about different rows; got {got}; send one for each"])
             self._write(changed)
         return [row for row in changed if row.key in made], warnings
 
@@ -103,19 +98,13 @@ class Desk:
         self._rows, self._seen = rows, self._stamp()
 
     def _stamp(self) -> tuple[int, int]:
-        try:
+        with suppress(OSError):
             status = self._path.stat()
-        except OSError:
-            raise ListError([f"price list must be a file; got {self._path}, which is not there; write it"]) from None
-        return status.st_mtime_ns, status.st_ino
+            return status.st_mtime_ns, status.st_ino
+        raise ListError([f"price list must be a file; got {self._path}, which is not there; write it"])
 
 
 def _decided(row: PriceRow, decision: ListDecision, by: str) -> PriceRow:
-    return msgspec.structs.replace(
-        row,
-        status=decision.status,
-        decided_price=decision.decided_price,
-        decision_reason=decision.decision_reason,
-        decided_by="" if decision.status == "proposed" else by,
-        decided_at="",
-    )
+    names = ("status", "decided_price", "decision_reason")
+    made = {name: getattr(decision, name) for name in names}
+    return msgspec.structs.replace(row, **made, decided_by="" if decision.status == "proposed" else by, decided_at="")

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import reprlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from ..decision_log.transactions import LogError
-from ..documents import schemas
 from ..price_list.rows import ListError, PriceRow, Status
 from .bodies import BodyError, ListApproval, ListDecisions, read_body
 from .desk import Desk
-from .gate import problem
-from .openapi import Call, Route
+from .gate import Call, Routes
 
 _MOST = 1000
 
@@ -35,89 +32,46 @@ class Wanted(Struct, forbid_unknown_fields=True):
     offset: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1, le=_MOST)] = 100
 
+    def __call__(self, row: PriceRow) -> bool:
+        """Whether a row is one of them."""
+        return (
+            self.week in ("", str(row.week))
+            and self.status in ("", row.status)
+            and (not self.outside or bool(row.outside_charged))
+            and self.search.casefold() in f"{row.zone} {row.product_id} {row.product} {row.category}".casefold()
+        )
 
-class DeskRoutes:
-    """`GET /v1/price-list` and the admin's routes for decisions.
 
-    Args:
-        desk: The price list.
-    """
+def desk_routes(desk: Desk) -> Routes:
+    """`GET /v1/price-list` and the admin's routes for decisions about a price list; each works in a thread."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def routes(self) -> list[Route]:
-        """The routes."""
-        own = schemas(Wanted)["Wanted"]["properties"]
-        query = {"parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in own.items()]}
-        decisions, live = ListDecisions.__name__, ListApproval.__name__
-        path, refused = "/v1/admin/price-list", (409, 413, 422)
-        return [
-            Route("GET", "/v1/price-list", self.listed, "price list", (409, 422), more=query),
-            Route("POST", f"{path}/decisions", self.decisions, "price list", refused, body=decisions),
-            Route("POST", f"{path}/live", self.live, "price list", (*refused, 503), body=live),
-        ]
-
-    async def listed(self, call: Call) -> Response:
-        """Rows of the price list: those of a week, a status, with a text in zone, id, name or
-        category, or outside what was mostly charged.
-        """
-        given, week = dict(Request(call.scope).query_params), None
+    def listed(call: Call) -> dict[str, Any]:
+        given = dict(Request(call.scope).query_params)
         try:
-            query = msgspec.convert(given, Wanted, strict=False)
-            week = dt.date.fromisoformat(query.week) if query.week else None
+            wanted = msgspec.convert(given, Wanted, strict=False)
         except ValueError as error:
-            strange = [name for name in given if name not in Wanted.__struct_fields__]
-            name = strange[0] if strange else str(error).rpartition("$.")[2].rstrip("`") or "week"
+            strange = [key for key in given if key not in Wanted.__struct_fields__]
+            name = strange[0] if strange else str(error).rpartition("$.")[2].rstrip("`")
             got = reprlib.repr(given.get(name))
-            return problem(422, f"{name} in the query must be as /docs says; got {got}: {error}; fix it")
-        text = query.search.casefold()
+            raise BodyError(f"{name} in the query must be as /docs says; got {got}: {error}; fix it") from None
+        return desk.shown(wanted, wanted.offset, wanted.limit)
 
-        def wanted(row: PriceRow) -> bool:
-            return (
-                week in (None, row.week)
-                and query.status in ("", row.status)
-                and (not query.outside or bool(row.outside_charged))
-                and (not text or text in f"{row.zone} {row.product_id} {row.product} {row.category}".casefold())
-            )
+    def decided(call: Call) -> dict[str, Any]:
+        body = read_body(call.body, ListDecisions)
+        rows, warnings = desk.decide(body.decisions, _caller(call, body.by))
+        return {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
 
-        try:
-            found = await asyncio.to_thread(self._desk.shown, wanted, query.offset, query.limit)
-        except ListError as error:
-            return problem(409, str(error))
+    def live(call: Call) -> dict[str, Any]:
+        found = desk.make_live(_caller(call, read_body(call.body, ListApproval).by))
+        return {"rows": len(found.rows), "new": found.new, "counts": Counter(row.status for row in found.rows)}
+
+    async def aside(work: Callable[[Call], Any], call: Call) -> Response:
+        found = await asyncio.to_thread(work, call)
         return Response(msgspec.json.encode(found), media_type="application/json")
 
-    async def decisions(self, call: Call) -> Response:
-        """Decide on rows: all decisions of the request, or none where one leaves a hard price rule."""
-
-        def decide(body: ListDecisions) -> Response:
-            rows, warnings = self._desk.decide(body.decisions, _caller(call, body.by))
-            found = {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
-            return Response(msgspec.json.encode(found), media_type="application/json")
-
-        return await _answered(call, ListDecisions, decide)
-
-    async def live(self, call: Call) -> Response:
-        """Record all decisions and write the live prices; every row must be decided and allowed."""
-
-        def approve(body: ListApproval) -> Response:
-            found = self._desk.make_live(_caller(call, body.by))
-            counts = Counter(row.status for row in found.rows)
-            return JSONResponse({"rows": len(found.rows), "new": found.new, "counts": counts})
-
-        return await _answered(call, ListApproval, approve)
-
-
-async def _answered(call: Call, kind: type[Any], answer: Callable[[Any], Response]) -> Response:
-    """What `answer` makes of the body in a thread; one line where it cannot."""
-    try:
-        return await asyncio.to_thread(answer, read_body(call.body, kind))
-    except BodyError as error:
-        return problem(422, str(error))
-    except ListError as error:
-        return problem(409, str(error))
-    except LogError as error:
-        return problem(503, f"decisions must be recorded before they are live; got {error}; try again")
+    admin = "POST /v1/admin/price-list"
+    routes = {"GET /v1/price-list": listed, f"{admin}/decisions": decided, f"{admin}/live": live}
+    return {route: partial(aside, work) for route, work in routes.items()}
 
 
 def _caller(call: Call, by: str | None) -> str:

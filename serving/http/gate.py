@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import hashlib
@@ -12,25 +11,68 @@ import logging
 import os
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
 
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from ..bundle.files import BundleError
+from ..decision_log.chain import ChainError
+from ..decision_log.outcomes import ContradictionError, OutcomeError
+from ..decision_log.replies import ReusedKeyError
+from ..decision_log.storage import LogError
+from ..explanation.what_if import NoResponseError
+from ..market_state import StateError
+from ..price_list.rows import ListError
 from .api_keys import KeyRing
+from .bodies import BodyError
 from .metrics import Metrics
-from .openapi import OPEN_PATHS, Call, Route
-from .rate_limit import RateLimit
+from .switchboard import DeploymentError
 
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
-_PIECE = 256 << 10
-"""Bytes of an answer that are sent at once."""
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
+_OPEN_PATHS = ("/healthz", "/readyz")
+_CALLERS = 10_000
 _log = logging.getLogger("repricer.requests")
 IDEMPOTENCY_KEY = b"idempotency-key"
 QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
 """Requests for which each of these counts, as it takes that many times the time of a price."""
+_REFUSALS: dict[type[Exception], int] = {
+    ContradictionError: 409,
+    ClientDisconnect: 400,
+    **dict.fromkeys((DeploymentError, BundleError, ListError, NoResponseError), 409),
+    **dict.fromkeys((BodyError, StateError, OutcomeError, ReusedKeyError), 422),
+    **dict.fromkeys((LogError, ChainError), 503),
+}
+"""What routes raise, and the status that it becomes; a subclass stands before its base."""
+
+
+class Call(NamedTuple):
+    """A request that the gate has let in."""
+
+    scope: Scope
+    body: bytes
+
+    @property
+    def caller(self) -> str | None:
+        """The name of its API key."""
+        return self.scope["state"]["caller"]
+
+    @property
+    def request_id(self) -> str:
+        """Names the answer."""
+        return self.scope["state"]["request_id"]
+
+
+Routes = Mapping[str, Callable[[Call], Awaitable[Response]]]
+"""What answers, by method and path, such as "POST /v1/prices"; GET answers HEAD too."""
 
 
 def role_for(path: str) -> str:
@@ -40,9 +82,39 @@ def role_for(path: str) -> str:
     return "price" if path.startswith(_PRICE_PATHS) else "read"
 
 
-def problem(status: int, line: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A response that says what is wrong, in one line."""
+def problem(status: int, line: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """What is wrong, in one line."""
     return JSONResponse({"detail": line}, status_code=status, headers=headers)
+
+
+class RateLimit:
+    """A token bucket per caller; a request takes as many tokens as it costs, if there is one.
+
+    A bucket may go below zero: what costs more than is left is answered, and the caller waits
+    until the debt is paid.
+
+    The last ten thousand callers are remembered; any other starts with a full bucket.
+
+    Args:
+        per_second: Tokens that a bucket regains each second.
+        burst: Tokens of a full bucket.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, per_second: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = per_second, burst, clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, caller: str, cost: float = 1.0) -> float:
+        """Take `cost` tokens; returns 0 if there was one, otherwise the seconds until the next."""
+        now = self._clock()
+        tokens, before = self._buckets.pop(caller, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - before) * self._rate)
+        granted = tokens >= 1
+        self._buckets[caller] = (tokens - granted * cost, now)
+        if len(self._buckets) > _CALLERS:
+            self._buckets.popitem(last=False)
+        return 0.0 if granted else (1 - tokens) / self._rate
 
 
 class Gate:
@@ -60,7 +132,7 @@ class Gate:
 
     def __init__(
         self,
-        routes: Iterable[Route],
+        routes: Routes,
         *,
         keys: KeyRing | None,
         hosts: Collection[str],
@@ -68,140 +140,112 @@ class Gate:
         state_bytes: int,
         metrics: Metrics,
     ) -> None:
-        self._routes: dict[str, dict[str, Route]] = {}
-        for route in routes:
-            for method in (route.method, "HEAD")[: 1 + (route.method == "GET")]:
-                self._routes.setdefault(route.path, {})[method] = route
+        self._routes: dict[str, dict[str, Any]] = {}
+        for name, answer in routes.items():
+            method, _, path = name.partition(" ")
+            self._routes.setdefault(path, {}).update({method: answer} | ({"HEAD": answer} if method == "GET" else {}))
         self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in hosts), state_bytes
         self._keys, self._limit, self._metrics = keys, limit, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or refuse it."""
-        started = time.perf_counter()
-        state = scope.setdefault("state", {})
+        """Answer one request, or refuse it; count it in the metrics, and log it."""
+        started, state = time.perf_counter(), scope.setdefault("state", {})
         state["request_id"], state["caller"] = os.urandom(16).hex(), None
         try:
             answer = await self._answer(scope, receive)
+        except HTTPException as refusal:
+            answer = problem(refusal.status_code, refusal.detail, refusal.headers)
+        except tuple(_REFUSALS) as error:
+            status = next(status for kind, status in _REFUSALS.items() if isinstance(error, kind))
+            log = f"the log of decisions must be at hand to answer; got {error}; try again"
+            answer = problem(status, log if status == 503 else str(error))
         except Exception:
             _log.exception("failed", extra={"facts": {"request_id": state["request_id"]}})
             line = f"the service failed; report request {state['request_id']} to its operator"
             answer, state["caller"] = problem(500, line), None
         headers = [*answer.raw_headers, (b"x-request-id", state["request_id"].encode())]
         await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-        await _send_body(send, b"" if scope["method"] == "HEAD" else answer.body)
-        self._record(scope, answer.status_code, time.perf_counter() - started)
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+        route, seconds = scope["path"] if scope["path"] in self._routes else "other", time.perf_counter() - started
+        self._metrics.answered(route, answer.status_code, seconds)
+        facts = {"route": route, "method": scope["method"], "status": answer.status_code, "ms": round(seconds * 1e3, 3)}
+        _log.info("request", extra={"facts": {**facts, "request_id": state["request_id"], "key": state["caller"]}})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        state, headers = scope["state"], dict(scope["headers"])
-        refusal = self._refusal(scope, headers)
-        if refusal is not None:
-            return refusal
-        methods = self._routes.get(scope["path"])
+        path, state, headers = scope["path"], scope["state"], dict(scope["headers"])
+        if path not in _OPEN_PATHS:
+            self._check(scope, headers)
+        methods = self._routes.get(path)
         if methods is None:
-            return problem(404, "path must be one of the service; got another; see /docs")
-        route = methods.get(scope["method"])
-        if route is None:
+            raise HTTPException(404, "path must be one of the service; got another; see /docs")
+        if scope["method"] not in methods:
             allowed = ", ".join(sorted(methods))
-            return problem(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
-        if route.path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
-            state["request_id"] = _id_of_retries(state["caller"] or "", retry_key)
-        return await route.answer(Call(scope, await _body(receive)))
+            raise HTTPException(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
+        if path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
+            # The same key of the same caller is the same request.
+            named = (state["caller"] or "").encode()
+            key = b"%d %b%b" % (len(named), named, retry_key)
+            state["request_id"] = hashlib.blake2b(key, digest_size=16).hexdigest()
+        return await methods[scope["method"]](Call(scope, await Request(scope, receive).body()))
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count an answered request in the metrics, and log it."""
-        route = scope["path"] if scope["path"] in self._routes else "other"
-        self._metrics.answered(route, status, seconds)
-        if _log.isEnabledFor(logging.INFO):
-            facts = {"route": route, "method": scope["method"], "status": status, "ms": round(seconds * 1e3, 3)}
-            # Not `info`, which would look up the caller's frame.
-            record = _log.makeRecord(_log.name, logging.INFO, "", 0, "request", (), None)
-            record.facts = facts | {"request_id": scope["state"]["request_id"], "key": scope["state"]["caller"]}
-            _log.handle(record)
-
-    def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> Response | None:
-        """The response that refuses this request, or None; notes the name of its key."""
-        path = scope["path"]
-        if path in OPEN_PATHS:
-            return None
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        """Note the name of the request's key. Raises HTTPException for a request that is refused."""
         if self._hosts and _name(headers.get(b"host", b"")) not in self._hosts:
-            line = f"Host must be one of {', '.join(self._hosts)}; got another; start the service with --allow-host"
-            return problem(421, line)
-        caller, key = (scope.get("client") or ("",))[0], None
+            known = ", ".join(self._hosts)
+            raise HTTPException(421, f"Host must be one of {known}; got another; start the service with --allow-host")
+        path, caller, key = scope["path"], (scope.get("client") or ("",))[0], None
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
             caller = caller if key is None else f"key {key.name}"
-        wait = self._limit.wait(caller, self._cost(path, headers.get(b"content-length", b"")))
+        # A request with neither header has no body, as curl sends one without data.
+        length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0")
+        size = int(length) if length.isdigit() and len(length) < 10 and int(length) <= MAX_BODY else -1
+        wait = self._limit.wait(caller, max(1, -(-size // self._state_bytes)) * QUESTIONS.get(path, 1))
         if wait:
             line = f"requests must keep to the rate limit; got one {wait:.2f} s too early; wait as Retry-After says"
-            return problem(429, line, {"Retry-After": str(int(wait) + 1)})
+            raise HTTPException(429, line, {"Retry-After": str(int(wait) + 1)})
         if self._keys is not None:
             role = role_for(path)
             if key is None:
                 line = "a request must have a known API key; got none; send 'Authorization: Bearer KEY'"
-                return problem(401, line, {"WWW-Authenticate": 'Bearer, Basic realm="repricer"'})
+                raise HTTPException(401, line, {"WWW-Authenticate": 'Bearer, Basic realm="repricer"'})
             scope["state"]["caller"] = key.name
             if not key.may(role):
-                return problem(403, f"this path requires the role {role}; got a key for {key.role}; use another key")
-        return _unfit(scope, headers)
-
-    def _cost(self, path: str, length: bytes) -> int:
-        """For how many requests one counts."""
-        # A length that is too long, or no number, is refused as it is.
-        size = int(length) if length.isdigit() and len(length) < 10 else 0
-        return max(1, -(-size // self._state_bytes) if size <= MAX_BODY else 1) * QUESTIONS.get(path, 1)
+                line = f"this path requires the role {role}; got a key for {key.role}; use another key"
+                raise HTTPException(403, line)
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+            _check_body(headers, length.decode("latin-1"), size)
 
 
-def _id_of_retries(caller: str, retry_key: bytes) -> str:
-    """The request id of an idempotency key: the same key of the same caller is the same request."""
-    named = caller.encode()
-    return hashlib.blake2b(b"%d %b%b" % (len(named), named, retry_key), digest_size=16).hexdigest()
+class Service(Starlette):
+    """The gate, and what runs beside it."""
+
+    gate: Gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let requests through the gate, and the rest past it."""
+        await (self.gate if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
 
-async def _body(receive: Receive) -> bytes:
-    """The body of a request; the part that arrived where the caller hung up."""
-    message = await receive()
-    if not message.get("more_body", False):
-        return message.get("body", b"")
-    parts = [message.get("body", b"")]
-    while message.get("more_body", False):
-        message = await receive()
-        parts.append(message.get("body", b""))
-    return b"".join(parts)
-
-
-async def _send_body(send: Send, body: bytes | memoryview) -> None:
-    """Send a body, a large one in pieces: other answers leave in between."""
-    for start in range(0, len(body) or 1, _PIECE):
-        if start:
-            await asyncio.sleep(0)
-        piece = body[start : start + _PIECE]
-        await send({"type": "http.response.body", "body": piece, "more_body": start + _PIECE < len(body)})
-
-
-def _unfit(scope: Scope, headers: dict[bytes, bytes]) -> JSONResponse | None:
-    """Refuses requests from pages of other sites, and bodies that are too long or of unknown
-    length.
+def _check_body(headers: dict[bytes, bytes], length: str, size: int) -> None:
+    """Refuse requests from pages of other sites, and bodies that are too long or of unknown length. Raises
+    HTTPException.
     """
-    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-        return None
-    origin = headers.get(b"origin")
+    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site", b"none")
     if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
-        line = f"Origin must be the service's own; got {origin[:100].decode('latin-1')!r}; call from a server"
-        return problem(403, line)
-    if headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
-        return problem(
-            403, "a browser must send requests from the service's own page; got another site; call from a server"
-        )
-    # A request with neither header has no body, as curl sends one without data.
-    length = headers.get(b"content-length", b"" if b"transfer-encoding" in headers else b"0").decode("latin-1")
-    if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY:
-        line = f"request must state its content-length, at most {MAX_BODY}; got {length[:20] or 'none'}; send several requests"
-        return problem(413, line)
+        got = repr(origin[:100].decode("latin-1"))
+        raise HTTPException(403, f"Origin must be the service's own; got {got}; call from a server")
+    if site not in (b"same-origin", b"none"):
+        line = "a browser must send requests from the service's own page; got another site; call from a server"
+        raise HTTPException(403, line)
+    if size < 0:
+        got = length[:20] or "none"
+        line = f"request must state its content-length, at most {MAX_BODY}; got {got}; send several requests"
+        raise HTTPException(413, line)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if int(length) and kind != b"application/json":
-        line = f"content-type must be application/json; got {kind[:100].decode('latin-1') or 'none'}; set the header"
-        return problem(415, line)
-    return None
+    if size and kind != b"application/json":
+        got = kind[:100].decode("latin-1") or "none"
+        raise HTTPException(415, f"content-type must be application/json; got {got}; set the header")
 
 
 def _name(host: bytes) -> str:
@@ -215,8 +259,6 @@ def _token(authorization: str) -> str:
     if kind.lower() == "bearer":
         return value.strip()
     if kind.lower() == "basic":
-        try:
+        with suppress(binascii.Error, UnicodeDecodeError):
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
     return ""

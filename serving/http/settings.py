@@ -30,61 +30,32 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         ValueError: service: holdout must be a number from 0 to below 1; got 1.5; use the kill switch for all markets
     """
 
-    keys: Annotated[
-        str | None,
-        Meta(
-            description="File of API keys (`repricer keys`); without one, requests need no key and this machine alone may ask."
-        ),
-    ] = None
+    keys: Annotated[str | None, Meta(description="File of API keys; without one, this machine alone may ask.")] = None
     hosts: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^[^/\s]+$")], ...],
         Meta(
-            description="Names or addresses by which callers may name the service (`Host`); any by default, and without "
-            "`keys` only those of this machine.",
+            description="Names by which callers may name the service (`Host`); any by default, without `keys` this machine's.",
             extra={"allowed": "a list of names without scheme or path"},
         ),
     ] = ()
-    shadow: Annotated[
-        str | None, Meta(description="A second bundle that also prices every request; its prices are only recorded.")
-    ] = None
-    price_list: Annotated[
-        str | None,
-        Meta(description="Price list (.csv or .xlsx) to decide on at /price-list; decisions are written into it."),
-    ] = None
-    switches: Annotated[
-        str | None,
-        Meta(description="File that keeps the switches where there is no log."),
-    ] = None
+    price_list: Annotated[str | None, Meta(description="Price list (.csv or .xlsx) to decide on at /price-list.")] = (
+        None
+    )
+    switches: Annotated[str | None, Meta(description="File that keeps the switches where there is no log.")] = None
     fallback: Annotated[
         Fallback, Meta(description="Rule that prices holdout markets, and all markets while the kill switch is on.")
     ] = "in-force"
     holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
-    canary: Annotated[
-        Share,
-        Meta(description="Share of the markets that a newer bundle prices first; 0 for all of them at once."),
-    ] = 0.0
+    canary: Annotated[Share, Meta(description="Share of the markets that a newer bundle prices first; 0: all.")] = 0.0
     killed: Annotated[bool, Meta(description="Start with the kill switch on: the fallback prices everything.")] = False
     rate: Annotated[
-        float, Meta(gt=0, le=1e9, description="Requests per second and caller; twice as many may come at once.")
+        float, Meta(gt=0, le=1e9, description="Requests per second and caller, and twice that at once.")
     ] = 500.0
     burst: Annotated[float, Meta(ge=1, le=1e9, description="Requests of one caller that may come at once.")] = 1000.0
-    watch: Annotated[
-        Annotated[float, Meta(ge=0.01, le=1e9)] | None,
-        Meta(description="Seconds between two looks for a newer bundle at the path; never by default."),
-    ] = None
-    otel: Annotated[
-        bool,
-        Meta(
-            description="Send traces and metrics by OpenTelemetry, to where its variables (OTEL_...) say; needs the extra "
-            "otel."
-        ),
-    ] = False
-    seed: Annotated[
-        int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to the holdout.")
-    ] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to arms.")] = 0
 
     def __post_init__(self) -> None:
-        for name in ("keys", "shadow", "price_list", "switches"):
+        for name in ("keys", "price_list", "switches"):
             if isinstance(getattr(self, name), os.PathLike):
                 force_setattr(self, name, os.fspath(getattr(self, name)))
         problem = mistake(type(self), asdict(self), "service")

@@ -6,7 +6,7 @@ start, after a crash, and in every instance.
     reload, promote, rollback   ("bundle", digest)                      it is active, the one before is the former
     canary                      ("canary", {"bundle": …, "share": …})   it is on trial beside the active one
     canary 0, a guard           ("canary", None)                        it was taken back
-    kill-switch, holdout, shadow  (name, position)
+    kill-switch, holdout          (name, position)
 
 A bundle that was taken back is never active again, nor the former, unless it is put on trial by name and promoted.
 """
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 Transitions = list[tuple[str, Any]]
 """Switches with their new positions, plain JSON."""
-_SWITCHES = {"kill_switch": "killed", "holdout": "holdout", "shadow": "shadow"}
+_SWITCHES = {"kill_switch": "killed", "holdout": "holdout"}
 
 
 class DeploymentError(ValueError):
@@ -44,7 +44,6 @@ class Positions:
         seen: All that were ever active or on trial.
         killed: Whether the fallback prices all markets.
         holdout: Share of markets that the fallback prices.
-        shadow: Whether a second bundle also prices every request.
     """
 
     active: str = ""
@@ -54,7 +53,6 @@ class Positions:
     seen: frozenset[str] = frozenset()
     killed: bool = False
     holdout: float = 0.0
-    shadow: bool = False
 
     def after(self, transitions: Transitions) -> Positions:
         """The positions after some transitions."""
@@ -68,6 +66,8 @@ class Positions:
             return replace(self, **{_SWITCHES[switch]: position})
         if switch == "bundle":
             return self if position == self.active else self._activated(position)
+        if switch != "canary":
+            return self  # a switch of an earlier version
         if position is None:
             back = self.taken_back | ({self.trial.bundle} if self.trial else set())
             return replace(self, trial=None, taken_back=back, former=None if self.former in back else self.former)
@@ -92,10 +92,8 @@ class Positions:
         if digest == self.active:
             return []
         if digest in self.taken_back:
-            raise DeploymentError(
-                f"a bundle that is reloaded must be a new one; got {digest[:12]}, which was taken back; export another, or "
-                "put it on trial by PUT /v1/admin/canary"
-            )
+            got = f"{digest[:12]}, which was taken back"
+            raise DeploymentError(f"a reload needs a new bundle; got {got}; export another, or try it by PUT canary")
         return self.tried(digest, share) if share else [("bundle", digest)]
 
     def tried(self, digest: str, share: float) -> Transitions:

@@ -25,6 +25,7 @@ from repricer.envs import LearnerView, seed_for
 from repricer.pricing import FEATURE_LIMIT, RandomPrice, RecurrentPolicy
 from repricer.serving import Bundle, BundleError, load_bundle
 from repricer.serving.bundle.files import LIMITS
+from repricer.tests.serving.http.test_switchboard import SEQUENCES, STEPS, World
 
 from .checks import check
 from .loop import REPRICER
@@ -240,3 +241,23 @@ def tampered(name: str) -> None:
 
 for _name in LIMITS:
     tampered(_name)
+
+
+@check(
+    "serving",
+    f"of {SEQUENCES:,} random sequences of switches, crashes and restarts, those that price by a rejected bundle",
+    "==",
+    0,
+)
+def rejected_bundles() -> float:
+    broken = 0
+    for seed in range(SEQUENCES):
+        world = World(seed)
+        try:
+            for _ in range(STEPS):
+                world.step()
+                world.check()
+        except AssertionError as error:
+            broken += 1
+            print(f"seed {seed}: {error}", file=sys.stderr)
+    return float(broken)

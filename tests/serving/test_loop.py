@@ -18,6 +18,7 @@ from repricer.evaluation import read_log
 from repricer.pricing import Action, FixedPrice, MarketView
 from repricer.scenarios import MarketSpec, save_scenario, spec_from_table
 from repricer.serving import Bundle, DecisionLog, Predictor, PriceAnswer, export, load_bundle
+from repricer.serving.decision import Decision
 from repricer.serving.decision_log.outcomes import ReportedOutcome as Told
 from repricer.serving.http.app import create_app
 from repricer.serving.product_prices import ProductPrice
@@ -79,7 +80,7 @@ class Served:
         prices = [[price.price for price in answer.prices] for answer, _ in asked]
         return Action(np.array(prices, dtype=np.float32))
 
-    def ask(self, view: MarketView, e: int) -> tuple[PriceAnswer, Future[None]]:
+    def ask(self, view: MarketView, e: int) -> tuple[PriceAnswer, Future[Any]]:
         state = {"market": f"store {e}", "period": int(view.period[0]), "products": []}
         for n, name in enumerate(view.catalogue.products):
             columns = {key: float(getattr(view, key)[e, n]) for key in ("list_price", "reference_price", "last_units")}
@@ -91,7 +92,7 @@ class Served:
         }
         arm = "fallback" if self.held_out[e] else "policy"
         name = f"{e}-{view.period[0]}"
-        return first, self.log.submit(first, state, name, arm=arm, propensity=chances, shadow=second)
+        return first, self.log.submit_decisions([(name, Decision(state, first, arm, chances, []))])
 
     def sold(self, view: MarketView, outcome: Outcome) -> None:
         """Tell the service what the simulated market bought."""
@@ -165,7 +166,7 @@ def test_fit_reads_the_table(tmp_path: Path) -> None:
         ]
         answer = PriceAnswer("rule", "none", "shop 1", week, None, None, given, {}, None, 0.0)
         state = {"products": [{"product": n, "list_price": 4.0, "on_hand": None} for n in names]}
-        waiting.append(log.submit(answer, state, str(week)))
+        waiting.append(log.submit_decisions([(str(week), Decision(state, answer, "policy", 1.0, []))]))
         day = str(np.datetime64("2023-01-02") + 7 * week)
         told = [Told(n, float(u), request_id=str(week), date=day) for n, u in zip(names, units, strict=True)]
         waiting.append(log.submit_outcomes(told))

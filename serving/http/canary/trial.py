@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ....pricing import RecurrentPolicy
 from ...bundle.files import BundleError
 from ...bundle.reading import Bundle
@@ -25,19 +22,11 @@ class Tried(NamedTuple):
 
     Attributes:
         answers: One per state, None where it has none.
-        outside: (E, N, F) features outside its training range, of the states that it read; None
-            where it read none.
         warnings: By index of the state, one line for each such feature.
     """
 
     answers: list[PriceAnswer | None]
-    outside: NDArray[np.bool_] | None
     warnings: dict[int, list[str]]
-
-    @classmethod
-    def nothing(cls, count: int) -> Tried:
-        """No answer to so many states."""
-        return cls([None] * count, None, {})
 
 
 @dataclass(frozen=True)
@@ -67,20 +56,15 @@ class Trial:
                 "a canary and the active bundle must have no recurrent state, which belongs to one of them; got a "
                 "recurrent policy; reload without a canary"
             )
-        return cls(Predictor(newer), share, Guards(newer.seen.names))
-
-    @property
-    def position(self) -> dict[str, Any]:
-        """The position of the switch, plain JSON."""
-        return {"bundle": self.predictor.bundle.digest, "share": self.share}
+        return cls(Predictor(newer), share, Guards())
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the operator sees of it."""
         guards = self.guards
         stopped = None if guards.stopped is None else ": ".join(guards.stopped)
-        policy = self.predictor.policy.name
-        return {"policy": policy, **self.position, "guards": guards.values, "limits": LIMITS, "stopped": stopped}
+        own = {"policy": self.predictor.policy.name, "bundle": self.predictor.bundle.digest, "share": self.share}
+        return {**own, "guards": guards.values, "limits": LIMITS, "stopped": stopped}
 
     def answers(self, states: Sequence[State]) -> Tried:
         """Price the states; where that fails, the active bundle answers alone."""
@@ -92,14 +76,14 @@ class Trial:
             except StateError:
                 continue
         if not asked:
-            return Tried.nothing(len(states))
+            return Tried(found, {})
         try:
             seen = self.predictor.observe(list(asked.values()))
             priced = self.predictor.price_observed(seen)
         except Exception:
             # Whatever is wrong with the newer bundle must cost no price; the guard counts it.
             _log.exception("canary failed")
-            return Tried.nothing(len(states))
+            return Tried(found, {})
         bundle = self.predictor.bundle
         outside, products, warnings = bundle.seen.outside(seen.features), bundle.catalogue.products, {}
         for place, i in enumerate(asked):
@@ -107,4 +91,4 @@ class Trial:
                 found[i] = priced[place]
             if outside[place].any():
                 warnings[i] = bundle.seen.warnings(outside[place], products)
-        return Tried(found, outside, warnings)
+        return Tried(found, warnings)

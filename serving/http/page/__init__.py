@@ -6,44 +6,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from ....pricing import RULES
 from ....pricing.wording import feature_words, policy_words, rule_words
 from ...price_list.rows import STATUSES
 from ..deployment import Deployment
-from ..openapi import Call, Route
-from .recent import RecentDecisions
+from ..gate import Call, Routes
+from ..openapi import openapi
+from ..prices import RecentDecisions
 
 _FOLDER = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_ASSETS = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "what_if_form.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
-_LIST_ASSETS = {"price_list.js": "text/javascript"}
+_NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+_HEADERS = {**_NO_SNIFFING, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+_HEADERS["Cache-Control"] = "no-store"
+_ASSETS = dict.fromkeys(("page.js", "what_if_form.js", "price_list.js", "docs.js"), "text/javascript")
+_ASSETS |= {"page.css": "text/css", "icon.svg": "image/svg+xml"}
 # Swagger UI, which needs no other origin from here; it draws its icons from data in its style
 # sheet.
-_SWAGGER, _DOCS_POLICY = files("fastapi_offline") / "static", _POLICY.replace("img-src 'self'", "img-src 'self' data:")
+_SWAGGER = files("fastapi_offline") / "static"
 _SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 
@@ -55,7 +46,7 @@ def _template(name: str) -> Any:
     loader = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=select_autoescape(default=True, default_for_string=True)
     )
-    loader.filters |= {"policy_words": policy_words, "feature_words": feature_words}
+    loader.filters |= {"policy_words": policy_words, "feature_words": feature_words, "rule_words": rule_words}
     return loader.get_template(f"{name}.html.jinja")
 
 
@@ -65,32 +56,41 @@ class Pages:
     Args:
         deployment: Whose prices are shown.
         recent: The last decisions.
-        price_list: Whether there is a price list.
+        paths: Those of the service, which `/openapi.json` describes.
     """
 
-    def __init__(self, deployment: Deployment, recent: RecentDecisions, *, price_list: bool) -> None:
-        self._deployment, self._recent, self._price_list = deployment, recent, price_list
+    def __init__(self, deployment: Deployment, recent: RecentDecisions, paths: Collection[str]) -> None:
+        self._deployment, self._recent, self._paths = deployment, recent, paths
+        self._price_list = "/v1/price-list" in paths
+        self._described = "", b""
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> Routes:
         """The routes."""
-        files = {_FOLDER / name: kind for name, kind in (_ASSETS | (_LIST_ASSETS if self._price_list else {})).items()}
-        files |= {_FOLDER / "docs.js": "text/javascript"}
-        files |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
-        docs = (_FOLDER / "docs.html").read_bytes()
-        policy = _HEADERS | {"Content-Security-Policy": _DOCS_POLICY}
-        found = [_file(file, kind) for file, kind in files.items()]
-        found += [Route("GET", "/", self.manager), _static("/docs", docs, "text/html", policy)]
-        return [*found, Route("GET", "/price-list", self.price_list)] if self._price_list else found
+        assets = {_FOLDER / name: kind for name, kind in _ASSETS.items()}
+        assets |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
+        found = {f"GET /page/{file.name}": _static(file.read_bytes(), kind) for file, kind in assets.items()}
+        docs = _HEADERS | {"Content-Security-Policy": _POLICY.replace("img-src 'self'", "img-src 'self' data:")}
+        found["GET /docs"] = _static((_FOLDER / "docs.html").read_bytes(), "text/html", docs)
+        found |= {"GET /": self.manager, "GET /openapi.json": self.openapi}
+        return {**found, "GET /price-list": self.price_list} if self._price_list else found
+
+    async def openapi(self, _: Call) -> Response:
+        """The description of the interface."""
+        bundle = self._deployment.bundle
+        if self._described[0] != bundle.digest:
+            self._described = bundle.digest, await asyncio.to_thread(openapi, bundle, self._paths)
+        return Response(self._described[1], media_type="application/json")
 
     async def manager(self, call: Call) -> Response:
         """The page, rendered by the server; JavaScript only adds the what-if curve."""
         market = Request(call.scope).query_params.get("market")
 
-        def rendered() -> Response:
-            shown = _shown(self._deployment, self._recent, market)
-            return HTMLResponse(_template("page").render(**shown, price_list=self._price_list), headers=_HEADERS)
+        def rendered() -> str:
+            return _template("page").render(
+                **_shown(self._deployment, self._recent, market), price_list=self._price_list
+            )
 
-        return await asyncio.to_thread(rendered)
+        return HTMLResponse(await asyncio.to_thread(rendered), headers=_HEADERS)
 
     async def price_list(self, _: Call) -> Response:
         """The page of the price list, which JavaScript fills from `/v1/price-list`."""
@@ -100,15 +100,11 @@ class Pages:
         return HTMLResponse(_template("price_list").render(**shown), headers=_HEADERS)
 
 
-def _file(file: Traversable, kind: str) -> Route:
-    return _static(f"/page/{file.name}", file.read_bytes(), kind, {"X-Content-Type-Options": "nosniff"})
-
-
-def _static(path: str, content: bytes, kind: str, headers: Mapping[str, str]) -> Route:
+def _static(content: bytes, kind: str, headers: Mapping[str, str] = _NO_SNIFFING) -> Any:
     async def answer(_: Call) -> Response:
         return Response(content, media_type=kind, headers=headers)
 
-    return Route("GET", path, answer)
+    return answer
 
 
 def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) -> dict[str, Any]:
@@ -122,31 +118,19 @@ def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) 
     else:
         time, decision = seen
     before = {item["product"]: item["list_price"] for item in decision.state["products"]}
-    rows = [
-        {
-            "price": item,
-            "before": before[item.product],
-            "change": item.price / before[item.product] - 1,
-            "trail": [(change, rule_words(change.rule)) for change in item.trail],
-        }
-        for item in decision.answer.prices
-    ]
-    status = deployment.status()
+    changes = {item.product: item.price / before[item.product] - 1 for item in decision.answer.prices}
     return {
         "answer": decision.answer,
-        "arm": decision.arm,
-        "warnings": decision.warnings,
-        "rows": rows,
-        "changed": sum(abs(row["change"]) > 1e-6 for row in rows),
+        "decision": decision,
+        "before": before,
+        "changes": changes,
+        "changed": sum(abs(change) > 1e-6 for change in changes.values()),
         "time": time,
         "market": decision.state.get("market", "shop"),
         "markets": list(markets),
-        "status": status,
-        "currency": bundle.manifest["scenario"]["currency"],
-        "period": bundle.manifest["scenario"]["period"],
-        "objective": bundle.manifest["objective"],
-        "has_response": bundle.response is not None,
-        "rules": RULES,
+        "status": deployment.status(),
+        "bundle": bundle,
+        "scenario": bundle.manifest["scenario"],
         # A data block is not executed, but must not end its element.
         "state": json.dumps(decision.state).replace("<", "\\u003c"),
     }

@@ -1,23 +1,17 @@
-"""The service's socket and its connections: a cap, time limits for slow callers, and a pause where
-none can be accepted.
+"""The service's socket and its connections: a cap, and time limits for slow callers.
 
-uvicorn limits only the time between two requests of a connection, and asyncio tries a failed
-`accept` again at once, as often as the queue is long; the rest is here. Needs the `serve` extra.
+uvicorn limits only the time between two requests of a connection; the rest is here. Needs the `serve` extra.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 import socket
-import time
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _log = logging.getLogger(__name__)
 PATIENCE = 5.0
@@ -30,16 +24,15 @@ _SPARE_FILES = 96
 """Open files that connections leave to the bundle, the log and those just being accepted."""
 _SPARE_CONNECTIONS = 32
 """Beyond the cap, for health and switches while every other caller waits for the service."""
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose caller has until `deadline` to send or to read what is due; None while
-    the service works.
+    """A connection whose caller has until `deadline` to send or to read what is due; for ever while the service
+    works.
     """
 
     most = MOST_CONNECTIONS
-    deadline: float | None = None
+    deadline = math.inf
     _header_bytes = 0.0
 
     def connection_made(self, transport: Any) -> None:
@@ -48,13 +41,11 @@ class Connection(HttpToolsProtocol):
         """
         super().connection_made(transport)
         self._wait()
-        if len(self.connections) > self.most:
-            others = (one for one in cast("Iterable[Connection]", self.connections) if one is not self)
-            waiting = [one for one in others if one.deadline is not None]
-            if waiting:
-                min(waiting, key=lambda one: cast(float, one.deadline)).leave()
-            elif len(self.connections) > self.most + _SPARE_CONNECTIONS:
-                self.leave()
+        count = len(self.connections)
+        if count > self.most:
+            first = min(cast("Iterable[Connection]", self.connections), key=lambda one: one.deadline)
+            if first is not self or count > self.most + _SPARE_CONNECTIONS:
+                first.leave()
 
     def leave(self) -> None:
         """Close the connection at once, whatever is still to be sent."""
@@ -64,12 +55,12 @@ class Connection(HttpToolsProtocol):
     @property
     def idle(self) -> bool:
         """Whether it is the caller's turn to send."""
-        return self.deadline is not None and not self.transport.get_write_buffer_size()
+        return self.deadline < math.inf and not self.transport.get_write_buffer_size()
 
     def leave_if_late(self, now: float) -> None:
         """Close the connection where its caller is too slow."""
         # While reading is paused, the caller waits for the service.
-        if self.deadline is not None and now > self.deadline and not self.flow.read_paused:
+        if now > self.deadline and not self.flow.read_paused:
             self.leave()
 
     def data_received(self, data: bytes) -> None:
@@ -79,77 +70,48 @@ class Connection(HttpToolsProtocol):
         if self._header_bytes > MOST_HEADER_BYTES:
             self.leave()
 
-    def on_message_begin(self) -> None:
-        """Headers begin."""
-        super().on_message_begin()
-        self._wait()
-
     def on_headers_complete(self) -> None:
         """The body begins, unless the headers are too long: one piece of data may hold all of them."""
         if sum(len(name) + len(value) for name, value in self.headers) > MOST_HEADER_BYTES:
-            self.leave()
-            return
+            raise ValueError("the headers are too long")  # uvicorn answers 400
         super().on_headers_complete()
         self._header_bytes = -math.inf
-        self._wait()
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body has come."""
-        if self.transport.is_closing():
-            return
-        super().on_body(body)
-        if self.deadline is not None:
-            self.deadline += len(body) / BYTES_PER_SECOND
+        length = dict(self.headers).get(b"content-length", b"")
+        self._wait(int(length) if length.isdigit() and len(length) < 10 else 0)
 
     def on_message_complete(self) -> None:
         """The request is complete: it is the service's turn."""
-        if self.transport.is_closing():
-            return
         super().on_message_complete()
         self._header_bytes = 0
         if not self.cycle.response_complete:
-            self.deadline = None
+            self.deadline = math.inf
 
     def on_response_complete(self) -> None:
         """The answer is the caller's to read, unless the next request is complete already."""
         super().on_response_complete()
-        self.deadline = None
+        self.deadline = math.inf
         if self.cycle.response_complete or self.cycle.more_body:
-            self._wait(self.transport.get_write_buffer_size() / BYTES_PER_SECOND)
+            self._wait(self.transport.get_write_buffer_size())
 
     def pause_writing(self) -> None:
         """The rest of an answer waits for its caller, who has as long as for all of it."""
         super().pause_writing()
-        if self.deadline is None:
-            rest = self.transport.get_write_buffer_size() + self.cycle.expected_content_length
-            self._wait(rest / BYTES_PER_SECOND)
+        if self.deadline == math.inf:
+            self._wait(self.transport.get_write_buffer_size() + self.cycle.expected_content_length)
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing: `leave_if_late` closes idle connections, and those whose caller does not read."""
 
-    def _wait(self, more: float = 0.0) -> None:
-        self.deadline = self.loop.time() + PATIENCE + more
+    def _wait(self, for_bytes: float = 0.0) -> None:
+        self.deadline = self.loop.time() + PATIENCE + for_bytes / BYTES_PER_SECOND
 
 
 class Listener(socket.socket):
-    """Where the process can open no more files, the next second brings one failure, not thousands."""
-
-    _quiet_until = 0.0
+    """Lets the system queue callers, however few connections asyncio is to accept in one turn."""
 
     def listen(self, backlog: int = 0, /) -> None:
-        """Let the system queue callers, however few connections asyncio is to accept in one turn."""
+        """Listen."""
         super().listen(socket.SOMAXCONN)
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """Accept a connection."""
-        try:
-            return super().accept()
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                if time.monotonic() < self._quiet_until:
-                    raise BlockingIOError from None
-                self._quiet_until = time.monotonic() + 0.9
-            raise
 
 
 def bound(host: str, port: int) -> Listener:

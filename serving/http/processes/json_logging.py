@@ -44,12 +44,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line. Of an exception only its type and place: its message could quote a request."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {
-            "time": time,
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage(),
-        }
+        line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "logger": record.name}
+        line["event"] = record.getMessage()
         line |= getattr(record, "facts", {})
         if record.exc_info and record.exc_info[0] is not None:
             frames = traceback.extract_tb(record.exc_info[2])

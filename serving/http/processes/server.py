@@ -59,12 +59,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish the requests in progress; those who have sent half of one have a second for the rest."""
-        hurry = asyncio.create_task(self._hurry())
+        asyncio.get_running_loop().call_later(_HALF_SENT, self._hurry)
         await super().shutdown(sockets)
-        hurry.cancel()
 
-    async def _hurry(self) -> None:
-        await asyncio.sleep(_HALF_SENT)
+    def _hurry(self) -> None:
         for connection in list(self.server_state.connections):
             if cast(Connection, connection).idle:
                 cast(Connection, connection).leave()

@@ -40,7 +40,7 @@ def asked(
 ) -> tuple[Answer, Decision, Any]:
     predictor = Predictor(bundle)
     seen = predictor.observe([predictor.read(state)])
-    decision = Decision(state, predictor.price_observed(seen)[0], "policy", 1.0, None, [])
+    decision = Decision(state, predictor.price_observed(seen)[0], "policy", 1.0, [])
     history = None if log is None else lambda market: log
     return answer_question(question, predictor, seen, decision, history, **given), decision, seen
 

@@ -23,7 +23,7 @@ from .conftest import usual_state
 
 
 def explained(one: Bundle, state: dict[str, Any], product: str = "anchovy", arm: str = "policy") -> Any:
-    decision = Decision(state, Predictor(one).price(state), arm, 1.0, None, [])
+    decision = Decision(state, Predictor(one).price(state), arm, 1.0, [])
     return explain_decision(one, one.policy, market_view(one.catalogue, state), decision, product)
 
 

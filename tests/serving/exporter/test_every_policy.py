@@ -23,7 +23,7 @@ from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, StateE
 from repricer.serving.csv_batch import price_file
 from repricer.serving.decision import Decision
 from repricer.serving.http.app import ServiceSettings, create_app
-from repricer.serving.http.deployment import Deployment, DeploymentError
+from repricer.serving.http.deployment import Deployment
 from repricer.serving.sample_states import random_states
 
 with warnings.catch_warnings():
@@ -232,7 +232,10 @@ def test_many_states_are_answered_as_each_alone(made: tuple, bundle: Bundle) -> 
 
 
 def test_its_notes_go_on_while_the_fallback_answers(made: tuple, bundle: Bundle) -> None:
-    deployment, first = Deployment(made[2], killed=True, fallback="base"), example_state(bundle.catalogue)
+    deployment, first = (
+        Deployment(made[2], ServiceSettings(killed=True, fallback="base")),
+        example_state(bundle.catalogue),
+    )
     (held,) = decided(deployment, [first])
     assert held.answer.memory == Predictor(bundle).price(first).memory
     rule = bundle.policy.base
@@ -244,7 +247,7 @@ def test_its_notes_go_on_while_the_fallback_answers(made: tuple, bundle: Bundle)
 
 
 def test_a_price_that_both_arms_give_was_certain(made: tuple, bundle: Bundle) -> None:
-    deployment = Deployment(made[2], holdout=0.25)
+    deployment = Deployment(made[2], ServiceSettings(holdout=0.25))
     states = [state | {"period": 0} for state in random_states(bundle.catalogue, bundle.guardrails, 200, seed=4)]
     for state in states[::2]:
         state["products"][0]["list_price"] = float(bundle.guardrails.high[0])
@@ -253,11 +256,6 @@ def test_a_price_that_both_arms_give_was_certain(made: tuple, bundle: Bundle) ->
         pairs = zip(policy.price(state).prices, rule.price(state).prices, strict=True)
         chance = 0.25 if decision.arm == "fallback" else 0.75
         assert decision.propensity == {a.product: 1.0 if a.price == b.price else chance for a, b in pairs}
-
-
-def test_it_is_no_shadow(made: tuple) -> None:
-    with pytest.raises(DeploymentError, match="must have no recurrent state"):
-        Deployment(made[2], shadow_path=made[2])
 
 
 def test_it_is_explained_and_recorded_over_http(made: tuple, bundle: Bundle, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from repricer.serving import Bundle, BundleError, Predictor, StateError, example
 from repricer.serving.bundle.signing import own_key_paths
 from repricer.serving.decision import Decision
 from repricer.serving.http.deployment import Deployment, DeploymentError
+from repricer.serving.http.settings import ServiceSettings
 from repricer.serving.sample_states import random_states
 
 
@@ -46,7 +47,7 @@ def test_many_states_are_answered_as_each_alone(one_path: Path, one: Bundle) -> 
         alone = predictor.price(state)
         assert [vars(p) for p in decision.answer.prices] == [vars(p) for p in alone.prices]
         assert decision.answer.recommendations == alone.recommendations
-        assert (decision.arm, decision.propensity, decision.shadow) == ("policy", 1.0, None)
+        assert (decision.arm, decision.propensity) == ("policy", 1.0)
 
 
 def test_a_wrong_state_costs_the_others_nothing(one_path: Path, one: Bundle) -> None:
@@ -97,7 +98,7 @@ def test_rollback_needs_a_former(one_path: Path) -> None:
 
 @pytest.mark.parametrize("fallback", ["in-force", "regular", "base"])
 def test_the_kill_switch_puts_all_on_the_fallback_within_the_rules(one_path: Path, one: Bundle, fallback: str) -> None:
-    deployment = Deployment(one_path, fallback=fallback, killed=True)
+    deployment = Deployment(one_path, ServiceSettings(fallback=fallback, killed=True))
     state = example_state(one.catalogue)
     (decision,) = decided(deployment, [state])
     assert (decision.arm, decision.propensity, decision.answer.policy) == ("fallback", 1.0, fallback)
@@ -122,11 +123,11 @@ def test_the_kill_switch_is_on_or_off(one_path: Path, on: Any) -> None:
 
 def test_no_other_fallback(one_path: Path) -> None:
     with pytest.raises(ValueError, match="fallback must be one of"):
-        Deployment(one_path, fallback="lottery")
+        Deployment(one_path, ServiceSettings(fallback="lottery"))
 
 
 def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, one: Bundle) -> None:
-    deployment, state = Deployment(one_path, holdout=0.3, seed=1), example_state(one.catalogue)
+    deployment, state = Deployment(one_path, ServiceSettings(holdout=0.3, seed=1)), example_state(one.catalogue)
     markets = [state | {"market": f"store {i}"} for i in range(600)]
     first = decided(deployment, markets)
     assert [d.arm for d in first] == [d.arm for d in decided(deployment, markets)]
@@ -135,9 +136,12 @@ def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, on
     chances = {"policy": 0.7, "fallback": 0.3}
     for d in first:
         assert d.propensity == {item.product: pytest.approx(chances[d.arm]) for item in d.answer.prices}
-    other = decided(Deployment(one_path, holdout=0.3, seed=2), markets)
+    other = decided(Deployment(one_path, ServiceSettings(holdout=0.3, seed=2)), markets)
     assert [d.arm for d in first] != [d.arm for d in other]
-    twice = [[d.arm for d in decided(Deployment(one_path, holdout=0.3, seed=1), [state] * 50)] for _ in range(2)]
+    twice = [
+        [d.arm for d in decided(Deployment(one_path, ServiceSettings(holdout=0.3, seed=1)), [state] * 50)]
+        for _ in range(2)
+    ]
     assert twice[0] == twice[1]
     assert len(set(twice[0])) == 2
     unnamed = Counter(d.arm for d in decided(deployment, [state] * 600))["fallback"] / 600
@@ -145,7 +149,7 @@ def test_the_holdout_has_its_share_and_a_market_keeps_its_arm(one_path: Path, on
 
 
 def test_questions_about_a_market_are_answered_by_its_arm(one_path: Path, one: Bundle) -> None:
-    deployment, state = Deployment(one_path, holdout=0.5, seed=1), example_state(one.catalogue)
+    deployment, state = Deployment(one_path, ServiceSettings(holdout=0.5, seed=1)), example_state(one.catalogue)
     markets = [state | {"market": f"store {i}"} for i in range(20)]
     charged = decided(deployment, markets)
     assert {decision.arm for decision in charged} == {"policy", "fallback"}
@@ -159,19 +163,6 @@ def test_questions_about_a_market_are_answered_by_its_arm(one_path: Path, one: B
 def test_a_holdout_is_a_share(one_path: Path, share: float) -> None:
     with pytest.raises(DeploymentError, match="holdout must be a number from 0 to below 1"):
         Deployment(one_path).hold_out(share)
-
-
-def test_the_shadow_answers_and_is_not_used(one_path: Path, one: Bundle, newer: Path) -> None:
-    deployment = Deployment(one_path, shadow_path=newer, killed=True)
-    (decision,) = decided(deployment, [example_state(one.catalogue)])
-    assert decision.answer.policy == "in-force"
-    assert decision.shadow is not None
-    assert decision.shadow.bundle == load_bundle(newer).digest
-    assert 'repricer_shadow_prices_total{same="false"}' in deployment.metrics.text().decode()
-    deployment.shadow(False)
-    assert decided(deployment, [example_state(one.catalogue)])[0].shadow is None
-    with pytest.raises(DeploymentError, match="second bundle"):
-        Deployment(one_path).shadow(True)
 
 
 def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> None:
@@ -196,7 +187,7 @@ def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> N
 def test_a_request_computes_features_and_price_rules_once(
     one_path: Path, one: Bundle, counted: Counter[str], options: dict[str, Any]
 ) -> None:
-    deployment, state = Deployment(one_path, **options), example_state(one.catalogue)
+    deployment, state = Deployment(one_path, ServiceSettings(**options)), example_state(one.catalogue)
     counted.clear()
     decided(deployment, [state, state])
     assert counted == {"features": 1, "price rules": 1}
@@ -206,7 +197,7 @@ def test_a_request_computes_features_and_price_rules_once(
 
 
 def test_with_a_holdout_both_arms_share_the_features(one_path: Path, one: Bundle, counted: Counter[str]) -> None:
-    deployment = Deployment(one_path, holdout=0.5)
+    deployment = Deployment(one_path, ServiceSettings(holdout=0.5))
     counted.clear()
     decided(deployment, [example_state(one.catalogue)])
     assert counted == {"features": 1, "price rules": 2}

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
-import shutil
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,7 +14,6 @@ import pytest
 from repricer.serving import Bundle, DecisionLog, example_state
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
-from repricer.serving.http.gate import _PIECE, _send_body
 from repricer.serving.http.prices import Prices
 from repricer.serving.http.processes.json_logging import JsonFormatter
 
@@ -97,13 +94,9 @@ def test_switches_over_http(client: TestClient, keys: dict[str, dict[str, str]],
     assert "fallback rule" in " ".join(explained["sentences"])
     assert client.put("/v1/admin/kill-switch", json={"on": False}, headers=admin).status_code == 200
     assert client.put("/v1/admin/holdout", json={"share": 0.25}, headers=admin).json()["holdout"] == 0.25
-    for path, body in (("holdout", {"share": 2}), ("holdout", {}), ("kill-switch", {"on": "maybe"}), ("shadow", [])):
+    for path, body in (("holdout", {"share": 2}), ("holdout", {}), ("kill-switch", {"on": "maybe"})):
         assert client.put(f"/v1/admin/{path}", json=body, headers=admin).status_code == 422
-    for call in (
-        client.post("/v1/admin/rollback", headers=admin),
-        client.put("/v1/admin/shadow", json={"on": True}, headers=admin),
-    ):
-        assert call.status_code == 409
+    assert client.post("/v1/admin/rollback", headers=admin).status_code == 409
     assert client.post("/v1/admin/reload", headers=admin).json()["active"]["bundle"] == one.digest
 
 
@@ -153,20 +146,6 @@ def test_an_unknown_path_is_not_noted(one_path: Path, caplog: pytest.LogCaptureF
     assert not any("jane" in JsonFormatter().format(r) for r in caplog.records if r.name.startswith("repricer"))
 
 
-def test_it_watches_for_another_bundle(one_path: Path, tmp_path: Path) -> None:
-    shutil.copytree(one_path, tmp_path / "bundle")
-    app = create_app(tmp_path / "bundle", settings=ServiceSettings(watch=0.02))
-    with TestClient(app) as client:
-        (tmp_path / "bundle" / "policy.onnx").write_bytes(b"")
-        (tmp_path / "bundle" / "manifest.sig").touch()
-        for _ in range(200):
-            if 'repricer_reloads_total{result="refused"}' in client.get("/metrics").text:
-                break
-        else:
-            pytest.fail("the changed bundle was not looked at")
-        assert client.get("/readyz").status_code == 200
-
-
 def test_large_requests_and_questions_count_by_size(one_path: Path, one: Bundle) -> None:
     state = example_state(one.catalogue)
     question = {"state": state, "product": "cider"}
@@ -196,14 +175,14 @@ def test_a_price_does_not_wait_for_a_batch(
     one_path: Path, one: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, state, busy, free = create_app(one_path), example_state(one.catalogue), threading.Event(), threading.Event()
-    answered = Prices._answered
+    answered = Prices._many
 
     def waiting(*given: Any) -> Any:
         busy.set()
         assert free.wait(20)
         return answered(*given)
 
-    monkeypatch.setattr(Prices, "_answered", waiting)
+    monkeypatch.setattr(Prices, "_many", waiting)
     with TestClient(app) as client, ThreadPoolExecutor() as pool:
         batches = [pool.submit(client.post, "/v1/prices", json=[state] * 3) for _ in range(60)]
         assert busy.wait(20)
@@ -211,17 +190,3 @@ def test_a_price_does_not_wait_for_a_batch(
         assert client.put("/v1/admin/holdout", json={"share": 0.1}).status_code == 200
         free.set()
         assert {batch.result().status_code for batch in batches} == {200}
-
-
-@pytest.mark.parametrize("size", [0, 1, _PIECE, _PIECE + 1, 5 * _PIECE])
-def test_a_large_answer_leaves_in_pieces(size: int) -> None:
-    sent: list[Any] = []
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    body = bytes(range(256)) * (size // 256) + bytes(size % 256)
-    asyncio.run(_send_body(send, body))
-    assert b"".join(message["body"] for message in sent) == body
-    assert max(len(message["body"]) for message in sent) <= _PIECE
-    assert [message["more_body"] for message in sent] == [True] * (len(sent) - 1) + [False]

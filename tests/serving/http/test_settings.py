@@ -22,7 +22,6 @@ from repricer.serving.http.settings import ServiceSettings
         ("fallback", "lottery", "fallback must be one of in-force, regular, base; got 'lottery'; known are"),
         ("fallback", "regulr", "did you mean 'regular'?"),
         ("killed", 1, "killed must be true or false; got 1"),
-        ("watch", 0, "watch must be a number from 0.01 to 1e+09, or null; got 0"),
         ("seed", -1, "seed must be a whole number from 0"),
         (
             "hosts",

@@ -140,7 +140,7 @@ def test_what_a_guard_took_back_after_a_rollback_is_no_former() -> None:
 
 
 def test_rows_of_earlier_versions_are_replayed() -> None:
-    """They record a reload of the same bundle, and the end of a trial after its promotion."""
+    """They record a reload of the same bundle, the end of a trial after its promotion, and a switch that is gone."""
     rows = [
         ("bundle", "a"),
         ("bundle", "a"),
@@ -150,4 +150,4 @@ def test_rows_of_earlier_versions_are_replayed() -> None:
     ]
     now = Positions(holdout=0.5).after([*rows, ("holdout", 0.2), ("kill_switch", True), ("shadow", True)])
     assert (now.active, now.former, now.trial, now.taken_back) == ("b", "a", None, frozenset())
-    assert (now.holdout, now.killed, now.shadow) == (0.2, True, True)
+    assert (now.holdout, now.killed) == (0.2, True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import http.client
 import json
 import socket
@@ -15,7 +14,7 @@ from typing import Any, cast
 import pytest
 import uvicorn
 from repricer.serving import Bundle, example_state
-from repricer.serving.http.processes.connections import BYTES_PER_SECOND, PATIENCE, Connection, Listener
+from repricer.serving.http.processes.connections import BYTES_PER_SECOND, PATIENCE, Connection
 from uvicorn.server import ServerState
 
 from .slow_callers import EMPTY_LINES, HEAD, IDLE, SLOW_BODIES, SLOW_HEADERS, Held, held, limited_service
@@ -49,19 +48,6 @@ def test_quick_callers_keep_their_connection(one_path: Path, one: Bundle) -> Non
             endless.sendall(HEAD + b"x: " + b"y" * 70_000)
             with contextlib.suppress(ConnectionResetError):
                 assert endless.recv(1) == b""
-
-
-def test_a_process_without_files_left_tries_again_in_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(_: socket.socket) -> None:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    monkeypatch.setattr(socket.socket, "accept", exhausted)
-    with Listener() as listener:
-        with pytest.raises(OSError, match="Too many"):
-            listener.accept()
-        for _ in range(2000):
-            with pytest.raises(BlockingIOError):
-                listener.accept()
 
 
 def test_who_reads_a_large_answer_too_slowly_is_put_out_at_the_time_for_all_of_it() -> None:
