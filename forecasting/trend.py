@@ -309,10 +309,15 @@ def _choice(miss: pd.DataFrame, forecast: pd.DataFrame, traffic: pd.Series) -> s
 
 
 def _noise(errors: Array, days: int) -> Array:
-    """Errors to draw from: without an insignificant mean, and scaled for the next error; `days` of a week are alike."""
+    """Log errors to draw from: without an insignificant mean, and scaled for the next error; `days` of a week are alike.
+
+    As factors, they have a mean of 1: each week's traffic is a multiple of that of the weeks before, and large errors
+    up and down would else make it grow.
+    """
     mean, deviation = errors.mean(), errors - errors.mean()
     bias = mean if abs(mean) > _SIGNIFICANT * errors.std(ddof=1) / np.sqrt(len(errors) / days) else 0.0
-    return bias + deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
+    scaled = deviation * np.sqrt((len(errors) + 1) / (len(errors) - 1))
+    return bias + scaled - np.log(np.exp(scaled).mean())
 
 
 def _silent(open_: pd.Series, lags: int) -> pd.DatetimeIndex:

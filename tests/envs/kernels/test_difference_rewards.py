@@ -18,7 +18,9 @@ def test_a_slot_is_charged_what_it_takes_from_the_others(shop):
     outcome = market.step(Action(price[None].astype(np.float32), None, score), credit_price=price.astype(np.float32))
 
     def profit(shown: int) -> np.ndarray:
-        units = expected_units(shop, 0, price, reference=shop.products.regular_price, shown=np.array([[shown, -1]]))[0, 0]
+        units = expected_units(shop, 0, price, reference=shop.products.regular_price, shown=np.array([[shown, -1]]))[
+            0, 0
+        ]
         return units * (price - shop.products.unit_cost)
 
     nothing, first, second = profit(-1), profit(0), profit(1)
@@ -34,7 +36,9 @@ def test_a_price_is_charged_what_it_takes_from_the_others_as_it_is_felt(make_sho
     outcome = Market(spec, num_markets=1).step(action, credit_price=usual.astype(np.float32))
 
     def profit(at: np.ndarray) -> np.ndarray:
-        return expected_units(spec, 0, at, reference=spec.products.regular_price)[0].sum(axis=0) * (at - spec.products.unit_cost)
+        return expected_units(spec, 0, at, reference=spec.products.regular_price)[0].sum(axis=0) * (
+            at - spec.products.unit_cost
+        )
 
     for n in range(3):
         without = profit(np.where(np.arange(3) == n, usual, price))
@@ -55,7 +59,9 @@ def test_nested_products_are_charged_what_they_take_from_their_nest(make_shop):
     charge = market.step(action, credit_price=usual.astype(np.float32)).charge[0]
 
     def profit(at: np.ndarray, *promoted: int) -> np.ndarray:
-        units = expected_units(spec, 0, at, reference=spec.products.regular_price, promoted=np.isin(range(3), promoted))[0].sum(axis=0)
+        units = expected_units(
+            spec, 0, at, reference=spec.products.regular_price, promoted=np.isin(range(3), promoted)
+        )[0].sum(axis=0)
         return units * (at - spec.products.unit_cost)
 
     now = profit(price, 0)
@@ -76,7 +82,9 @@ def test_products_of_several_nests_are_charged_what_they_take_from_the_category(
     charge = Market(spec, num_markets=1).step(action, credit_price=usual.astype(np.float32)).charge[0]
 
     def profit(at: np.ndarray, *promoted: int) -> np.ndarray:
-        units = expected_units(spec, 0, at, reference=spec.products.regular_price, promoted=np.isin(range(8), promoted))[0].sum(axis=0)
+        units = expected_units(
+            spec, 0, at, reference=spec.products.regular_price, promoted=np.isin(range(8), promoted)
+        )[0].sum(axis=0)
         return units * (price - spec.products.unit_cost)
 
     now = profit(price, 2)
