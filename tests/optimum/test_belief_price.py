@@ -1,13 +1,9 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from repricer.envs import Market, rollout
 from repricer.evaluation import exact_value, explain, named_policy, solve
 from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
-from repricer.scenarios.sections import Posterior
-from scipy.stats import poisson
 
 SPEC = load_scenario("incomplete-learning")
 
@@ -30,21 +26,6 @@ def test_the_belief_follows_the_sales_at_the_prices_that_were_charged():
     sold = market.view.last_units[:, 0] > 0
     chance = np.where(sold[:, None], [0.46, 0.3], [0.54, 0.7])
     np.testing.assert_allclose(policy.belief, beliefs[2] * chance / (beliefs[2] * chance).sum(axis=1, keepdims=True))
-
-
-def test_sales_that_leave_no_stock_say_that_demand_was_as_high_at_least(make):
-    spec = make(None, prices={"price_ladder": [1.0, 2.0]}, stock={"initial_units": 2}, arrivals={"rate": 4.0})
-    spec = replace(spec, posterior=Posterior(draws=2, sensitivity=[[0.5], [1.5]], simulated=True))
-    market, _ = followed(spec, policy := solve(spec).policy, [1.0])
-    policy.act(market.view)
-    out = market.view.on_hand[:, 0] == 0
-    assert 0 < out.sum() < 50
-    joint = poisson.sf(1, 4 * np.exp([-1.25, -0.75])) / 2
-    np.testing.assert_allclose(policy.belief[out], np.tile(joint / joint.sum(), (out.sum(), 1)))
-    before = policy.belief
-    market.step(Action(np.full((50, 1), 1.0, np.float32)))
-    policy.act(market.view)
-    np.testing.assert_array_equal(policy.belief[out], before[out])  # nothing can be sold, and nothing learned
 
 
 def test_the_belief_is_right_on_average():
