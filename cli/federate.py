@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..atomic import write_json
-from ..encryption import secret
+from ..privacy.encryption import secret
 from ._options import FILE, OUT, Number, emit, json_option, say, say_aside, tables_options
 
 _line_key = click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..encryption import secret
+from ..privacy.encryption import secret
 from ._fit_parts import in_zone, part_folders, spread, zone_folders
 from ._options import (
     FILE,

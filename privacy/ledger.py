@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..atomic import write_json
-from ..data import DataError
-from ..data.privacy.access import beside
+from . import PrivacyError
+from .access import beside
 
 DELTA = 1e-5
 """The default limit of delta: the probability with which epsilon may fail to hold."""
@@ -63,10 +63,10 @@ class PrivacyLedger:
             delta: The most that their deltas may add up to, from 0 to below 1.
 
         Raises:
-            DataError: A limit is out of range.
+            PrivacyError: A limit is out of range.
         """
         if not 0 < epsilon < math.inf or not 0 <= delta < 1:
-            raise DataError(
+            raise PrivacyError(
                 f"a privacy limit needs epsilon above 0 and delta from 0 to below 1; got {epsilon:g} and {delta:g}; "
                 "write, for example, 4 and 1e-5"
             )
@@ -78,12 +78,12 @@ class PrivacyLedger:
         """The limit, and every query with its cost and time, as the file holds them.
 
         Raises:
-            DataError: No limit was ever set.
+            PrivacyError: No limit was ever set.
         """
         try:
             return json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise DataError(
+            raise PrivacyError(
                 f"a privacy budget must be set before it is spent; got none for {self.tables}; "
                 f"set one: repricer data budget {self.tables} --epsilon 4"
             ) from None
@@ -100,13 +100,13 @@ class PrivacyLedger:
         """Record these queries, or none of them.
 
         Raises:
-            DataError: They cost more than is left, or no limit was set.
+            PrivacyError: They cost more than is left, or no limit was set.
         """
         asked = Query("", math.fsum(q.epsilon for q in queries), math.fsum(q.delta for q in queries))
         with self._locked():
             document, left = self.document(), self.left()
             if asked.epsilon > left.epsilon + _ROUNDING or asked.delta > left.delta * (1 + _ROUNDING):
-                raise DataError(
+                raise PrivacyError(
                     f"privacy budget of {self.tables}: epsilon {max(left.epsilon, 0):g} and delta "
                     f"{max(left.delta, 0):g} are left; got a request for {asked.epsilon:g} and {asked.delta:g}; ask for "
                     "less, or use what was already released"

@@ -3,8 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from repricer.data import DataError
-from repricer.profiles import PrivacyLedger, Query
+from repricer.privacy import PrivacyError
+from repricer.privacy.ledger import PrivacyLedger, Query
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_what_is_spent_is_recorded_and_a_limit_keeps_it(ledger):
 def test_the_query_after_the_last_is_refused_whole_in_one_line(ledger, query):
     ledger.spend([Query("first", 0.75, 1e-6)])
     before = ledger.path.read_bytes()
-    with pytest.raises(DataError, match=r"epsilon 0.25 and delta 9e-06 are left; got a request for ") as refused:
+    with pytest.raises(PrivacyError, match=r"epsilon 0.25 and delta 9e-06 are left; got a request for ") as refused:
         ledger.spend([query])
     assert "\n" not in str(refused.value)
     assert ledger.path.read_bytes() == before
@@ -36,10 +36,10 @@ def test_the_query_after_the_last_is_refused_whole_in_one_line(ledger, query):
 
 def test_no_budget_and_impossible_limits_are_refused(tmp_path):
     ledger = PrivacyLedger(tmp_path / "shop")
-    with pytest.raises(DataError, match="must be set before it is spent"):
+    with pytest.raises(PrivacyError, match="must be set before it is spent"):
         ledger.spend([Query("any", 0.1)])
     for epsilon, delta in ((0.0, 1e-5), (float("inf"), 1e-5), (1.0, 1.0)):
-        with pytest.raises(DataError, match="needs epsilon above 0"):
+        with pytest.raises(PrivacyError, match="needs epsilon above 0"):
             ledger.set_limit(epsilon, delta)
 
 
@@ -47,7 +47,7 @@ def test_those_who_spend_at_once_never_spend_more_than_there_is(ledger):
     def spend(_):
         try:
             PrivacyLedger(ledger.tables).spend([Query("a tenth", 0.1)])
-        except DataError:
+        except PrivacyError:
             return 0
         return 1
 

@@ -3,9 +3,9 @@
 import click
 import pytest
 from repricer.cli.fit import command
-from repricer.data import DataError
-from repricer.fitting.privacy.budget import RELEASES, SHARES, Privacy
-from repricer.profiles import PrivacyLedger
+from repricer.privacy import PrivacyError
+from repricer.privacy.budget import RELEASES, SHARES, Privacy
+from repricer.privacy.ledger import PrivacyLedger
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_a_fit_with_a_network_pays_its_epsilon_and_without_one_less(ledger):
     assert ledger.left().epsilon == pytest.approx(1.5)
     Privacy(1.0, ledger).pay(customers=True, network=False)
     assert ledger.left().epsilon == pytest.approx(0.5 + SHARES["network"])
-    with pytest.raises(DataError, match=r"0.85 and delta 1e-05 are left; got a request for 1 and"):
+    with pytest.raises(PrivacyError, match=r"0.85 and delta 1e-05 are left; got a request for 1 and"):
         Privacy(1.0, ledger).pay(customers=True, network=True)
     assert ledger.left().epsilon == pytest.approx(0.5 + SHARES["network"])
 

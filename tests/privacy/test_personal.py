@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.data import DataError, TableMapping, import_tables
-from repricer.data.privacy.personal import personal_kind
+from repricer.privacy.personal import personal_kind
 
 
 def luhn_numbers(count: int, start: str, length: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from repricer.profiles.noise import clipped_sums, most_advantage, noise_of_sums, noisy_sums
+from repricer.privacy.noise import clipped_sums, most_advantage, noise_of_sums, noisy_sums
 
 
 def test_sums_have_gaussian_noise_and_one_customer_moves_them_by_one_at_most():

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from repricer.data import DataError, pseudonymise
+from repricer.data import pseudonymise
+from repricer.privacy import PrivacyError
 
 
 def by_rfc_2104(raw: bytes, key: bytes) -> str:
@@ -47,5 +48,5 @@ def test_another_key_gives_other_pseudonyms(key):
 
 
 def test_short_key_is_refused():
-    with pytest.raises(DataError, match="at least 16 bytes; got 15"):
+    with pytest.raises(PrivacyError, match="at least 16 bytes; got 15"):
         pseudonymise(pd.Series(["7"]), b"x" * 15)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ...profiles import PrivacyLedger, Query
-from ...profiles.noise import most_advantage, noise_of_sums
+from .ledger import PrivacyLedger, Query
+from .noise import most_advantage, noise_of_sums
 
 COUNTS, FIGURES, UNITS, NETWORK = "counts", "figures", "units", "network"
 RELEASES = {
@@ -70,7 +70,7 @@ class Privacy(NamedTuple):
             network: Whether the forecaster trains a network.
 
         Raises:
-            DataError: The budget does not pay for it.
+            PrivacyError: The budget does not pay for it.
             ValueError: epsilon or a share is out of range, or there is nothing to protect.
         """
         if not 0 < self.epsilon < float("inf"):

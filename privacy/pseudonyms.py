@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import polars as pl
 
-from .schema import DataError
+from . import PrivacyError
 
 _SHORTEST_KEY = 16
 PSEUDONYM = re.compile(r"\bc_[0-9a-f]{16}\b")
@@ -19,12 +19,12 @@ class Pseudonyms:
     """The pseudonyms of one key, each computed once.
 
     Raises:
-        DataError: The key is shorter than 16 bytes.
+        PrivacyError: The key is shorter than 16 bytes.
     """
 
     def __init__(self, key: bytes) -> None:
         if len(key) < _SHORTEST_KEY:
-            raise DataError(
+            raise PrivacyError(
                 f"key must hold at least {_SHORTEST_KEY} bytes; got {len(key)}; make one with secrets.token_bytes(32)"
             )
         self._key = key
@@ -67,7 +67,7 @@ def pseudonymise(ids: pd.Series, key: bytes) -> pd.Series:
         key: The secret, at least 16 bytes.
 
     Raises:
-        DataError: The key is shorter than 16 bytes.
+        PrivacyError: The key is shorter than 16 bytes.
 
     Example:
         >>> pseudonymise(pd.Series([1001, 1001, None]), b"sixteen bytes or more").nunique()

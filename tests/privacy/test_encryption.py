@@ -7,8 +7,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
-from repricer import encryption
-from repricer.encryption import (
+from repricer.privacy import encryption
+from repricer.privacy.encryption import (
     EncryptionError,
     change_folder,
     decrypt,

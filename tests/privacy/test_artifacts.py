@@ -5,7 +5,7 @@ import sys
 
 import pandas as pd
 import pytest
-from repricer.data.privacy import artifacts
+from repricer.privacy import artifacts
 
 
 def test_no_thread_keeps_a_file_that_was_read(tmp_path):

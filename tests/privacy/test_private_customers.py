@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import Tables
-from repricer.fitting.privacy.budget import Privacy
-from repricer.fitting.privacy.customers import customer_histories, published, release
+from repricer.fitting.customers import customer_histories, published, release
 from repricer.fitting.split import Split, held_out
-from repricer.profiles import PrivacyLedger, customer_features
+from repricer.privacy.budget import Privacy
+from repricer.privacy.ledger import PrivacyLedger
+from repricer.profiles import customer_features
 
 CUSTOMERS, WEEKS = 400, 40
 

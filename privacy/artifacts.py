@@ -17,9 +17,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...encryption import ENDING, content_of, kept_file
-from ..pseudonyms import PSEUDONYM
-from ..schema import DataError
+from . import PrivacyError
+from .encryption import ENDING, content_of, kept_file
+from .pseudonyms import PSEUDONYM
 
 _KINDS = {
     "fit.json": ("fitted market", "fit again: repricer fit"),
@@ -63,7 +63,7 @@ def stale(folders: Iterable[Path], names: set[str], tables_sha256: str, own: Ite
         pseudonym; decision logs with a market of this name.
 
     Raises:
-        DataError, EncryptionError: A file cannot be read.
+        PrivacyError, EncryptionError: A file cannot be read.
 
     Example:
         >>> stale([Path("no such folder")], {"c_0123456789abcdef"}, "")
@@ -109,7 +109,7 @@ def _within(content: bytes, path: Path) -> Iterator[str]:
         try:
             table = pq.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
         except pa.ArrowException as error:
-            raise DataError(f"{path} must be a Parquet file; got: {error}; restore or remove it") from None
+            raise PrivacyError(f"{path} must be a Parquet file; got: {error}; restore or remove it") from None
         # A column of categories or of lists holds text too.
         texts = [column for column in table.columns if not pa.types.is_primitive(column.type)]
         parts = [

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
-from repricer.data import DataError, import_tables, load_tables, save_tables
+from repricer.data import import_tables, load_tables, save_tables
+from repricer.privacy import PrivacyError
 
 ROLES = """
 [analyst]
@@ -58,7 +59,7 @@ def test_a_role_reads_its_tables_and_columns_only(shop, monkeypatch):
 def test_others_read_nothing(shop, role, match, monkeypatch):
     if role:
         monkeypatch.setenv("REPRICER_ROLE", role)
-    with pytest.raises(DataError, match=match):
+    with pytest.raises(PrivacyError, match=match):
         load_tables(shop)
     assert not (shop.parent / "shop.access.log").exists()
 
@@ -99,14 +100,14 @@ def test_the_option_needs_a_file_of_roles_and_the_variable_does_not(shop, monkey
 def test_a_faulty_file_of_roles_is_refused(shop, text, monkeypatch):
     (shop.parent / "shop.roles.toml").write_text(text, encoding="utf-8")
     monkeypatch.setenv("REPRICER_ROLE", "analyst")
-    with pytest.raises(DataError, match=r"shop\.roles\.toml"):
+    with pytest.raises(PrivacyError, match=r"shop\.roles\.toml"):
         load_tables(shop)
 
 
 def test_a_log_that_cannot_be_written_stops_a_role(shop, monkeypatch):
     (shop.parent / "shop.access.log").mkdir()
     monkeypatch.setenv("REPRICER_ROLE", "analyst")
-    with pytest.raises(DataError, match="must be writable, to note who reads"):
+    with pytest.raises(PrivacyError, match="must be writable, to note who reads"):
         load_tables(shop)
     (shop.parent / "shop.roles.toml").unlink()
     with pytest.warns(UserWarning, match="to note who reads"):

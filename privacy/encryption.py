@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .atomic import whole_folder
+from ..atomic import whole_folder
 
 ENDING = ".enc"
 """What the name of an encrypted file ends with."""
@@ -41,7 +41,7 @@ class EncryptionError(ValueError):
     Example:
         >>> secret("vault:shop")
         Traceback (most recent call last):
-        repricer.encryption.EncryptionError: a key must be named by env:NAME, file:PATH or command:WORDS; got 'vault'
+        repricer.privacy.encryption.EncryptionError: a key must be named by env:NAME, file:PATH or command:WORDS; got 'vault'
     """
 
 
