@@ -78,9 +78,10 @@ def _no_log(_context: click.Context, _option: click.Parameter, log: str | None) 
 )
 @click.option(
     "--shops",
-    metavar="HOST:PORT",
-    help="Learn with other shops that share no rows, at this coordinator (`repricer federate average`).",
+    metavar="FOLDER",
+    help="Learn with other shops that share no rows: a folder that all reach, new for each training.",
 )
+@click.option("--shops-number", type=click.IntRange(min=3), help="Number of shops, this one included; with --shops.")
 @click.option("--shop-name", metavar="NAME", help="This shop's name for the others; with --shops.")
 @click.option(
     "--shops-key", metavar="SOURCE", help="Key that all have in common, as for `repricer federate`; with --shops."
@@ -145,6 +146,7 @@ def _trained(
     risk: str | None,
     assortments: tuple[str, ...],
     shops: str | None,
+    shops_number: int | None,
     shop_name: str | None,
     shops_key: str | None,
     wandb_project: str | None,
@@ -163,25 +165,23 @@ def _trained(
     given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
     more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
     more["assortments"] = [load_scenario(name) for name in assortments]
-    more["shops"] = _joining(shops, shop_name, shops_key)
+    more["shops"] = _joining(shops, shops_number, shop_name, shops_key)
     run = _from_simulation(spec, teacher, **given, **more)
     keep_fit_report(Path(scenario), folder)
     return run, folder
 
 
-def _joining(shops: str | None, name: str | None, key: str | None) -> Joining | None:
+def _joining(folder: str | None, number: int | None, name: str | None, key: str | None) -> Joining | None:
     """How to learn with other shops, if asked for."""
-    from ..agents.averaging import with_shops
-    from .federate import host_and_port
+    from ..privacy.shared_sums import SharedFolder
 
-    given = {"--shops": shops, "--shop-name": name, "--shops-key": key}
+    given = {"--shops": folder, "--shops-number": number, "--shop-name": name, "--shops-key": key}
     missing = [option for option, value in given.items() if value is None]
     if len(missing) == len(given):
         return None
-    if shops is None or name is None or key is None:
+    if folder is None or number is None or name is None or key is None:
         raise ValueError(f"{', '.join(given)} go together; got none of {', '.join(missing)}; add them")
-    host, port = host_and_port("--shops", shops)
-    return partial(with_shops, secret(key), name=name, host=host, port=port, say=say_aside)
+    return partial(SharedFolder, Path(folder), secret(key), name=name, shops=number, say=say_aside)
 
 
 def _lines(run: Run, algo: str) -> Iterator[str]:
