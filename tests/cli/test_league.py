@@ -36,7 +36,6 @@ def test_a_league_is_printed_kept_and_its_policy_evaluated_exported_and_reported
     assert document == json.loads((folder / "league.json").read_text(encoding="utf-8"))
     assert document["sellers"] == ["own", "[B]"]
     assert [row["round"] for row in document["history"]] == [1, 2]
-    assert {seller: len(row) for seller, row in document["payoff"].items()} == {"own": 3, "[B]": 3}
     assert document["exploitability"]["own"] == pytest.approx(
         document["responses"]["own"]["gain"] / document["audit"]["profits"][0]["nash"]
     )
@@ -53,3 +52,8 @@ def test_a_league_is_printed_kept_and_its_policy_evaluated_exported_and_reported
 def test_a_market_without_rivals_has_no_league():
     result = run("league", "stationary-logit", code=2)
     assert "needs a [competitors] section; got stationary-logit without one" in result.stderr
+
+
+def test_a_shared_network_is_refused():
+    result = run("league", "calvano-duopoly", "--shared", code=2)
+    assert "--shared is no longer there; each seller has a network of its own" in result.stderr
