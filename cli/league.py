@@ -36,7 +36,7 @@ def _not_shared(_context: click.Context, _option: click.Parameter, shared: bool)
 )
 @click.option("--shared", is_flag=True, callback=_not_shared, expose_value=False, hidden=True)
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Test episodes.")
-@click.option("--out", "folder", type=OUT, help="Folder; the same call resumes it.")
+@click.option("--out", "folder", type=OUT, help="Folder, which must be new.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
 @json_option

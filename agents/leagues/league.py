@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,15 +16,13 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.utils import set_random_seed
 
-from ...atomic import write_json
 from ...envs import OWN, MultiSellerMarket, Outcome, SellerPolicy, SellerVecEnv, seed_for
 from ...scenarios import MarketSpec, load_scenario
 from ..actor import Actor, actor_from
 from ..algorithms import ALGORITHMS, algorithm, make_model
-from ..checkpoint import restore_checkpoint, save_checkpoint
 from ..classical import best_fixed
 from ..networks import one_thread, schedule
-from ..run import RUN_FILE, Run, made_with, open_folder, run_of, save_policy
+from ..run import RUN_FILE, Run, made_with, open_folder, run_of, save_policy, save_result
 from ..settings import Settings, settings_for
 from .best_response import BestResponse, FrozenPolicy, Game, best_response, reward_scales, seller_profits
 
@@ -48,7 +45,6 @@ _ONLY = {
     "networks": 1,
 }
 """Settings that are fixed in a league."""
-_SELLERS_FOLDER = "seats"
 
 
 @dataclass(frozen=True)
@@ -113,8 +109,7 @@ def league(
         rounds: Number of rounds.
         steps: Market periods of a seller in a round.
         seed: Seed of weights, exploration and customers.
-        out: Folder of the league and run folder of the shop's policy. The same call resumes an
-            interrupted league.
+        out: Run folder of the shop's policy, which must be new.
         settings: Values that override the preset. The defaults of a league differ from it in
             log_std_init, -0.7, and validation_episodes, 64.
         progress: Called with the steps done, all steps and the last profit of each seller.
@@ -138,8 +133,10 @@ def league(
         able = ", ".join(name for name, each in ALGORITHMS.items() if each.decides != "discrete")
         raise ValueError(f"algo must support continuous actions in a league: {able}; got {algo}; choose one of them")
     MultiSellerMarket(spec)  # rejects a market without rivals before anything is written
-    own = _settings(spec, algo, settings)
-    facts = {
+    own, folder = _settings(spec, algo, settings), None if out is None else Path(out)
+    if folder is not None and (folder / RUN_FILE).exists():
+        raise ValueError(f"the folder of a league must be new; got {folder}, which holds a run; choose another --out")
+    identity = {
         "scenario": spec.name,
         "scenario_version": spec.version,
         "algo": algo,
@@ -148,13 +145,24 @@ def league(
         "seed": seed,
         "settings": own.to_dict(),
     }
+    started = time.perf_counter()
     with one_thread():
-        play = _Play(spec, own, facts, None if out is None else Path(out), progress)
-        for turn in range(rounds):
-            for seller in play.sellers:
-                play.learn(seller, turn)
-            play.note(turn)
-        return play.result()
+        play = _Play(spec, own, identity, progress)
+        history = [play.round(turn) for turn in range(rounds)]
+        responses = {seller: play.respond(seller) for seller in play.sellers}
+    facts = identity | {
+        "base_price": play.game.base_price.tolist(),
+        "responses": {seller: response.to_dict() for seller, response in responses.items()},
+        "seconds": time.perf_counter() - started,
+        **made_with(),
+    }
+    policy = play.models[OWN].policy
+    run = run_of(policy, play.venv(OWN).learner_view, facts, [])
+    if folder is not None:
+        open_folder(folder, spec, identity)
+        save_policy(folder, policy, {})
+        save_result(folder, run)
+    return League(run, play.game, {seller: play.actor(seller) for seller in play.sellers}, history, responses)
 
 
 def _settings(spec: MarketSpec, algo: str, given: Mapping[str, Any] | None) -> Settings:
@@ -172,64 +180,46 @@ def _settings(spec: MarketSpec, algo: str, given: Mapping[str, Any] | None) -> S
 
 
 class _Play:
-    """A running league: a model and markets for each seller, and the folder.
-
-    `identity` is what determines the league, by which a folder recognises it.
-    """
+    """A running league: a model and markets for each seller; `facts` are its arguments."""
 
     def __init__(
-        self,
-        spec: MarketSpec,
-        settings: Settings,
-        identity: dict[str, Any],
-        folder: Path | None,
-        progress: LeagueProgress | None,
+        self, spec: MarketSpec, settings: Settings, facts: dict[str, Any], progress: LeagueProgress | None
     ) -> None:
-        self.spec, self.settings, self.identity, self.folder = spec, settings, identity, folder
-        self.seed, self.rounds = identity["seed"], identity["rounds"]
-        self._progress, self._started = progress, time.perf_counter()
+        self.spec, self.settings, self.facts, self._progress, self._turns = spec, settings, facts, progress, 0
         base = spec.products.regular_price
         if settings.base_price == "best-fixed":
-            base = best_fixed(spec, seed=self.seed).price
+            base = best_fixed(spec, seed=facts["seed"]).price
         self.game = Game(
-            spec, settings.reward, np.asarray(base, dtype=np.float32), self.seed, settings.validation_episodes
+            spec, settings.reward, np.asarray(base, dtype=np.float32), facts["seed"], settings.validation_episodes
         )
-        self.sellers = self._markets().names
-        self.history: list[dict[str, Any]] = []
-        self.known: dict[str, Any] = {}
-        if folder is not None:
-            open_folder(folder, spec, identity)
-            (folder / _SELLERS_FOLDER).mkdir(exist_ok=True)
-            self.known = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-            self.history = self.known.get("played", [])
-        self.scale, self.models, self.done = reward_scales(self.game), {}, {}
-        for seller in self.sellers:
-            venv = SellerVecEnv(self._markets(), seller, reward_scale=self.scale[seller])
-            self.models[seller], self.done[seller] = self._model(venv, self._seed(seller)), 0
-            if folder is not None and self._file(seller).is_file():
-                facts, _ = restore_checkpoint(self._file(seller), self.models[seller], venv)
-                self.done[seller] = facts["rounds"]
+        self.sellers, self.scale = self._markets().names, reward_scales(self.game)
+        self.models = {
+            seller: self._model(SellerVecEnv(self._markets(), seller, reward_scale=self.scale[seller]), seller)
+            for seller in self.sellers
+        }
+        self.profit: dict[str, float] = {}
 
     def _markets(self) -> MultiSellerMarket:
         return MultiSellerMarket(
             self.spec,
             num_markets=self.settings.num_envs,
-            seed=seed_for("training", self.seed),
+            seed=seed_for("training", self.facts["seed"]),
             reward=self.settings.reward,
             base_price=self.game.base_price,
         )
 
     def _seed(self, seller: str, *further: int) -> int:
         """Seed of what one seller draws: its initial network, or one of its rounds."""
-        return int(np.random.SeedSequence([self.seed, self.sellers.index(seller), *further]).generate_state(1)[0])
+        words = np.random.SeedSequence([self.facts["seed"], self.sellers.index(seller), *further])
+        return int(words.generate_state(1)[0])
 
-    def _model(self, venv: SellerVecEnv, seed: int) -> BaseAlgorithm:
-        model = make_model(algorithm(self.identity["algo"]), venv, self.settings, seed)
+    def _model(self, venv: SellerVecEnv, seller: str, *further: int) -> BaseAlgorithm:
+        model = make_model(algorithm(self.facts["algo"]), venv, self.settings, self._seed(seller, *further))
         # SB3 has seeded the markets with the model's seed, which may belong to another purpose.
-        venv.seed(seed_for("training", self.seed))
+        venv.seed(seed_for("training", self.facts["seed"]))
         model.set_logger(Logger(None, []))
         fall = schedule(self.settings.schedule, self.settings.learning_rate)
-        total = self.rounds * self._rows(model)
+        total = self.facts["rounds"] * self._rows(model)
         # The schedule spans the whole league, not a single round.
         cast(Any, model).lr_schedule = lambda _: fall(max(0.0, 1 - model.num_timesteps / total))
         return model
@@ -237,104 +227,63 @@ class _Play:
     def _rows(self, model: BaseAlgorithm) -> int:
         """Steps of a round, rounded to complete rollouts."""
         rollout = model.n_envs * getattr(model, "n_steps", 1)
-        return max(1, round(self.identity["steps"] / rollout)) * rollout
+        return max(1, round(self.facts["steps"] / rollout)) * rollout
 
-    def _venv(self, seller: str) -> SellerVecEnv:
+    def venv(self, seller: str) -> SellerVecEnv:
+        """The markets in which a seller learns."""
         return cast(SellerVecEnv, self.models[seller].get_env())
 
-    def learn(self, seller: str, turn: int) -> None:
-        """One round of a seller, unless it has been played; it depends on the checkpoints of all sellers alone."""
-        if self.done[seller] > turn:
-            return
-        model, seed = self.models[seller], self._seed(seller, turn)
-        self._venv(seller).others = {other: policy for other, policy in self._newest().items() if other != seller}
-        set_random_seed(seed)
-        if isinstance(model.policy, ActorCriticPolicy):
-            cast(torch.nn.Parameter, model.policy.log_std).data.clamp_(min=_LEAST_DEVIATION)
-        model.learn(self._rows(model), reset_num_timesteps=False, log_interval=cast(int, None))
-        self.done[seller] = turn + 1
-        if self.folder is not None:
-            save_checkpoint(self._file(seller), model, self._venv(seller), {"rounds": turn + 1}, {})
-        self._tell(turn * len(self.sellers) + self.sellers.index(seller) + 1)
+    def actor(self, seller: str) -> Actor:
+        """The network of a seller, as it is now."""
+        return actor_from(self.models[seller].policy, self.venv(seller).multi_seller.columns[seller])
 
     def _newest(self) -> dict[str, SellerPolicy]:
         """The policy of each seller, the scenario's rule before its first turn; nobody else learns while it is in use."""
-        rules = self._venv(OWN).multi_seller.by_rule
+        rules = self.venv(OWN).multi_seller.by_rule
         return {
-            seller: FrozenPolicy(self._actor(seller)) if self.done[seller] else rules(seller) for seller in self.sellers
+            seller: FrozenPolicy(self.actor(seller)) if model.num_timesteps else rules(seller)
+            for seller, model in self.models.items()
         }
 
-    def _actor(self, seller: str) -> Actor:
-        return actor_from(self.models[seller].policy, self._venv(seller).multi_seller.columns[seller])
-
-    def note(self, turn: int) -> None:
-        """Record prices and profits of the round's policies among themselves, on the validation seeds."""
-        if len(self.history) > turn:
-            return
+    def round(self, turn: int) -> dict[str, Any]:
+        """A turn of every seller; prices and profits among the new policies, on the validation seeds."""
+        for seller, model in self.models.items():
+            self.venv(seller).others = {other: policy for other, policy in self._newest().items() if other != seller}
+            set_random_seed(self._seed(seller, turn))
+            if isinstance(model.policy, ActorCriticPolicy):
+                cast(torch.nn.Parameter, model.policy.log_std).data.clamp_(min=_LEAST_DEVIATION)
+            model.learn(self._rows(model), reset_num_timesteps=False, log_interval=cast(int, None))
+            self._tell(1)
         prices: list[NDArray] = []
 
         def watch(outcome: Outcome) -> None:
             prices.append(np.concatenate([outcome.list_price.mean(axis=0), outcome.rival_price.mean(axis=0)]))
 
         money = seller_profits(self.game.sellers("validation")[0], self._newest(), watch=watch)
+        self.profit = {seller: float(values.mean()) for seller, values in money.items()}
         rivals = self.spec.competitors
         assert rivals is not None, "a market of several sellers has some"
         mean = np.stack(prices).mean(axis=0, dtype=np.float64).tolist()
-        self.history.append(
-            {
-                "round": turn + 1,
-                "profit": {seller: float(values.mean()) for seller, values in money.items()},
-                "price": dict(zip((*self.spec.products.names, *rivals.names), mean, strict=True)),
-            }
-        )
-        self._write()
+        offers = (*self.spec.products.names, *rivals.names)
+        return {"round": turn + 1, "profit": self.profit, "price": dict(zip(offers, mean, strict=True))}
 
-    def _tell(self, done: int) -> None:
+    def _tell(self, turns: int) -> None:
+        self._turns += turns
         if self._progress is not None:
-            figures, steps = self.history[-1]["profit"] if self.history else {}, self.identity["steps"]
-            self._progress(done * steps, 2 * self.rounds * len(self.sellers) * steps, figures)
+            steps, total = self.facts["steps"], 2 * self.facts["rounds"] * len(self.sellers)
+            self._progress(self._turns * steps, total * steps, self.profit)
 
-    def _file(self, seller: str) -> Path:
-        """The file of a seller's checkpoint; by number, because names may be anything."""
-        assert self.folder is not None, "only a league with a folder writes files"
-        return self.folder / _SELLERS_FOLDER / f"{self.sellers.index(seller)}.safetensors"
-
-    def _write(self, **more: Any) -> None:
-        """Write the rounds played, in the format in which `load_run` reads the shop's policy."""
-        if self.folder is not None:
-            document = {"identity": self.identity, **more, "history": [], "played": self.history}
-            write_json(self.folder / RUN_FILE, document)
-
-    def result(self) -> League:
-        """Find best responses and store the result."""
-        finished = self.known.get("facts", {}).get("responses")
-        responses = {seller: BestResponse(**values) for seller, values in (finished or {}).items()}
-        if not responses:
-            responses = {seller: self._respond(seller) for seller in self.sellers}
-        facts = self.known.get("facts") or self.identity | {
-            "base_price": self.game.base_price.tolist(),
-            "seats": list(self.sellers),
-            "responses": {seller: response.to_dict() for seller, response in responses.items()},
-            "seconds": time.perf_counter() - self._started,
-            **made_with(),
-        }
-        policy = self.models[OWN].policy
-        run = run_of(policy, self._venv(OWN).learner_view, facts, [])
-        if self.folder is not None and not finished:
-            save_policy(self.folder, policy, {})
-            self._write(facts=facts)
-        return League(run, self.game, {seller: self._actor(seller) for seller in self.sellers}, self.history, responses)
-
-    def _respond(self, seller: str) -> BestResponse:
+    def respond(self, seller: str) -> BestResponse:
         """The best response of a seller to the others' final policies.
 
         The candidates are the best constant price and a new learner with the budget of the whole
         league.
         """
+        rounds = self.facts["rounds"]
         others = {other: policy for other, policy in self._newest().items() if other != seller}
         venv = SellerVecEnv(self._markets(), seller, others, reward_scale=self.scale[seller])
-        model = self._model(venv, self._seed(seller, self.rounds))
-        model.learn(self.rounds * self._rows(model), log_interval=cast(int, None))
+        model = self._model(venv, seller, rounds)
+        model.learn(rounds * self._rows(model), log_interval=cast(int, None))
         learned = FrozenPolicy(actor_from(model.policy, venv.multi_seller.columns[seller]))
-        self._tell(self.rounds * (len(self.sellers) + self.sellers.index(seller) + 1))
+        self._tell(rounds)
         return best_response(self.game, seller, self._newest, learned)
