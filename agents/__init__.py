@@ -9,21 +9,18 @@ from .archive import load_archive
 from .classical import best_fixed, myopic, time_only
 from .leagues.league import League, league
 from .logged_data import LoggedData, record_history, record_policy
-from .offline.log_training import LOG_ALGORITHMS, learn_from_log
 from .run import Run, load_run
 from .settings import Settings, settings_for
 from .training import train
 
 __all__ = [
     "ALGORITHMS",
-    "LOG_ALGORITHMS",
     "League",
     "LoggedData",
     "Run",
     "Settings",
     "best_fixed",
     "league",
-    "learn_from_log",
     "load_archive",
     "load_run",
     "myopic",

@@ -103,17 +103,25 @@ ALGORITHMS = {
     )
 }
 
+_FROM_A_LOG = ("deep-pricing", "td3-bc", "cql")
+"""Algorithms of version 0.1.0."""
+
 
 def algorithm(name: str) -> Algorithm:
     """The algorithm with this name.
 
     Raises:
-        ValueError: There is no such algorithm.
+        ValueError: There is no such algorithm, or no longer.
 
     Example:
         >>> algorithm("sac").decides
         'continuous'
     """
+    if name in _FROM_A_LOG:
+        raise ValueError(
+            f"algo {name} learned from a log alone and is no longer here; got {name!r}; record the log and learn from it with "
+            "d3rlpy (docs/use_it_with.md)"
+        )
     if name not in ALGORITHMS:
         raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}; got {name!r}; choose one of them")
     return ALGORITHMS[name]

@@ -47,7 +47,8 @@ class Run:
         base: A policy whose price is multiplied instead, or None.
         product_wise: Whether a row of the network is one product or one market.
         facts: How it was trained, as JSON: algo, seed, steps, settings, versions, seconds, best
-            validation; `network` names the algorithm whose networks it has if that is another one.
+            validation; `network` names the algorithm whose networks it has if that is another one, as in runs of
+            version 0.1.0 that learned from a log.
         history: One dict for each validation.
         evaluation: A comparison of the policy for the bundle's manifest, or None.
         refit: The record of the market's fit, for a bundle that can be refreshed, or None.

@@ -67,7 +67,7 @@ class Settings:
             gain over current prices in the worst tenth of the draws; see `posterior.risk`.
         opening: What is imitated first where no teacher is given: the certainty-equivalent policy of a market that
             has one, or, as always with variants, nothing but the base prices.
-        clone_episodes: Episodes of a teacher to imitate, or of a policy to log.
+        clone_episodes: Episodes of a teacher to imitate.
         clone_epochs: Passes over them.
         shaped_scale: Where positive, rewards are counted relative to what the base prices earn, times
             this factor, and off-policy learning starts at these prices; see `agents.off_policy.opening`.

@@ -129,8 +129,8 @@ def train(
             shop, each around its own base prices. The training markets are split evenly between
             the scenario and these. Product-wise policies only; `Run.policy_for` gives the policy
             for any of them, and for assortments that it has never seen.
-        shops: Learn with other shops that share no rows: `averaging.with_shops` with all arguments but `policy` and
-            `sizes`. Each shop keeps the best of the common policies in its own market. Such a run is not resumed.
+        shops: Learn with other shops that share no rows: a `SharedFolder` with all arguments but `about`, as by
+            `functools.partial`. Each shop keeps the best of the common policies in its own market. Such a run is not resumed.
 
         reward: What to maximise in place of money: a function of `info`, see `LearnerView.info`, that gives the reward
             of each market, (E,), or of each product, (E, N). The kept policy is the best by it.

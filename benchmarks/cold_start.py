@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from ..data import load_complete_journey
 from ..forecasting import Newcomers
 from ..forecasting.cold_start import established
 from ..forecasting.metrics import coverage, wape
 from ..forecasting.product_vectors import meaning_vectors, nearest, product_texts, word_vectors
+from .customers import markdown
 
 KINDS = ("words", "meaning", "vectors", "nothing")
 """What tells of demand in a made-up catalogue, beside category and price."""
@@ -195,40 +194,26 @@ def table(market: str, splits: int = 5) -> list[dict[str, Any]]:
     return rows
 
 
-def show(rows: list[dict[str, Any]]) -> Table:
-    """The table as it is printed."""
-    heads = (
-        "WAPE of the median",
-        "change",
-        "of the mean",
-        "change",
-        "80% covers",
-        "vectors used",
-        "caught by 3 nearest",
-        "change",
-    )
-    shown = Table(
-        "market", "features", title=f"{NEW} new products, {rows[0]['splits']} splits, changes ± standard error"
-    )
-    for head in heads:
-        shown.add_column(head, justify="right")
-    for row in rows:
-        changes = [f"{row[f'{name}_change']:+.1%} ± {row[f'{name}_se']:.1%}" for name in ("wape", "wape_mean", "alike")]
-        first = row["features"] == ATTRIBUTES
-        changes = ["", "", ""] if first else changes
-        shown.add_row(
-            row["market"] if first else "",
-            row["features"],
-            f"{row['wape']:.3f}",
-            changes[0],
-            f"{row['wape_mean']:.3f}",
-            changes[1],
-            f"{row['cover80']:.0%}",
-            "" if first else f"{row['used']:.0%}",
-            f"{row['alike']:.0%}",
-            changes[2],
-        )
-    return shown
+def show(rows: list[dict[str, Any]]) -> str:
+    """The table as it is printed; changes against attributes alone, ± standard error."""
+    found = pd.DataFrame(rows)
+    change = {
+        name: found[f"{name}_change"].map("{:+.1%}".format) + " ± " + found[f"{name}_se"].map("{:.1%}".format)
+        for name in ("wape", "wape_mean", "alike")
+    }
+    columns = {
+        "market": found["market"],
+        "features": found["features"],
+        "WAPE of the median": found["wape"].map("{:.3f}".format),
+        "change": change["wape"],
+        "of the mean": found["wape_mean"].map("{:.3f}".format),
+        "its change": change["wape_mean"],
+        "80% covers": found["cover80"].map("{:.0%}".format),
+        "vectors used": found["used"].map("{:.0%}".format),
+        "caught by 3 nearest": found["alike"].map("{:.0%}".format),
+        "change of that": change["alike"],
+    }
+    return markdown(pd.DataFrame(columns))
 
 
 if __name__ == "__main__":
@@ -236,4 +221,4 @@ if __name__ == "__main__":
     parser.add_argument("--splits", type=int, default=5, choices=range(2, 6))
     splits = parser.parse_args().splits
     for one in (*KINDS, "complete-journey"):
-        Console(width=180).print(show(table(one, splits)))
+        print(show(table(one, splits)), flush=True)

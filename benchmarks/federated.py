@@ -2,24 +2,25 @@
 
 `python -m repricer.benchmarks.federated [--sets N]`: sets of five synthetic shops, each with few
 products and weeks; the last 8 weeks are held out. `pooled` is the regression on the panel of all
-shops; `federated` goes over loopback, as `repricer federate` does.
+shops; `federated` goes by files in a folder, as `repricer federate` does.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..data import Tables, product_weeks
 from ..forecasting import Forecaster, MovingAverage, PooledRegression
-from ..forecasting.federated import coordinate, take_part
 from ..forecasting.models.random_coefficients import Common
+from ..forecasting.shared_regression import fit_shared
 from .customers import markdown
-from .loopback import free_port
 from .uplift import draw_shop
 
 SHOPS, HELD, TRAFFIC_WEEKS = 5, 8, 4
@@ -52,17 +53,11 @@ def split(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def federated(pasts: dict[str, pd.DataFrame]) -> Common:
-    """What the shops' products have in common, by the protocol over loopback."""
-    port = free_port()
-
-    async def run() -> Common:
-        key = bytes(32)
-        fit = asyncio.create_task(coordinate(key, shops=len(pasts), port=port))
-        await asyncio.sleep(0.05)
-        parts = (take_part(past, key, name=name, host="127.0.0.1", port=port) for name, past in pasts.items())
-        return (await asyncio.gather(fit, *parts))[0].common
-
-    return asyncio.run(run())
+    """What the shops' products have in common, by files in a folder."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(pasts)) as pool:
+        place, key = Path(folder), bytes(32)
+        parts = [pool.submit(fit_shared, past, place, key, name=name, shops=len(pasts)) for name, past in pasts.items()]
+        return parts[0].result().common
 
 
 def error(model: Forecaster, panel: pd.DataFrame) -> float:

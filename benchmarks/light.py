@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
-from rich.console import Console
-from rich.table import Table
 
 from ..agents import Run, load_run, train
 from ..agents.compression import METHODS, compressed, parameters, states
@@ -31,6 +30,7 @@ from ..serving.exporter.compression import kept
 from ..serving.exporter.export import setup_of
 from ..serving.exporter.holding import Holding
 from ..serving.exporter.onnx_graph import PolicyGraph
+from .customers import markdown
 from .timing import median_seconds, rate, rates
 
 MARKETS = ("bench-100", "gallego-van-ryzin", "reference-price", "segment-prices")
@@ -149,32 +149,26 @@ def _quantised(run: Run, call: Any) -> NetworkPolicy:
     return replace(policy, forward=lambda rows: ActionParts(**dict(zip(names, call(rows), strict=True))))
 
 
-def show(rows: list[dict[str, Any]]) -> Table:
+def show(rows: list[dict[str, Any]]) -> str:
     """The table as it is printed."""
-    heads = ("parameters", "bytes", "1 row, µs", "10,000 rows, µs", "10,000 prices, ms", "gain kept", "money kept")
-    found = Table("market", "method", title="smaller policies")
-    for head in heads:
-        found.add_column(head, justify="right")
-    for row in rows:
-        answers = row["predictor_ms"]
-        gain = f"{row['kept']:.1%} ± {row['kept_se']:.1%}"
-        found.add_row(
-            row["market"],
-            row["method"],
-            f"{row['parameters']:,}",
-            f"{row['bytes']:,}",
-            f"{row['one_us']:.1f}",
-            f"{row['many_us']:,.0f}",
-            "-" if answers is None else f"{answers:,.0f}",
-            gain if row["kept_of"].startswith("the gain") else "-",
-            f"{row['money_kept']:.2%}",
-            end_section=row["method"] == list(TORCH)[-1],
-        )
-    return found
+    found = pd.DataFrame(rows)
+    gain = found["kept"].map("{:.1%}".format) + " ± " + found["kept_se"].map("{:.1%}".format)
+    columns = {
+        "market": found["market"],
+        "method": found["method"],
+        "parameters": found["parameters"].map("{:,}".format),
+        "bytes": found["bytes"].map("{:,}".format),
+        "1 row, µs": found["one_us"].map("{:.1f}".format),
+        "10,000 rows, µs": found["many_us"].map("{:,.0f}".format),
+        "10,000 prices, ms": found["predictor_ms"].map(lambda answers: "" if pd.isna(answers) else f"{answers:,.0f}"),
+        "gain kept": gain.where(found["kept_of"].str.startswith("the gain"), ""),
+        "money kept": found["money_kept"].map("{:.2%}".format),
+    }
+    return markdown(pd.DataFrame(columns))
 
 
 if __name__ == "__main__":
-    Console(width=160).print(show(table(sys.argv[1:])))
+    print(show(table(sys.argv[1:])))
     print(
         f"mixed precision on a GPU: {'not measured by this table' if torch.cuda.is_available() else 'skipped, no GPU here'}"
     )

@@ -1,8 +1,8 @@
-"""The price service under load over the loopback interface, compared with a bare FastAPI endpoint.
+"""The price service under load over the loopback interface.
 
-Servers and load share a machine; each server is a process, pinned to the first core where the
+Server and load share a machine; the server is a process, pinned to the first core where the
 system allows it. Throughput is measured per second of the server's own CPU time, which other
-programs do not affect, and the servers take turns. Linux only: other systems do not report the CPU
+programs do not affect. Linux only: other systems do not report the CPU
 time of another process in this way.
 """
 
@@ -17,33 +17,12 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 _CONNECTIONS, _ROUNDS, _EACH = 32, 5, 60
-_BARE = """
-import json, sys, orjson, uvicorn
-from fastapi import FastAPI, Request, Response
-app, answer = FastAPI(), json.load(open(sys.argv[2]))
-
-@app.post("/constant")
-async def constant():
-    return {"price": 1.0}
-
-@app.post("/parsed")
-async def parsed(request: Request):
-    orjson.loads(await request.body())
-    return Response(orjson.dumps(answer), media_type="application/json")
-
-@app.post("/same-size")
-async def same_size(state: dict):
-    return answer
-
-uvicorn.run(app, port=int(sys.argv[1]), log_level="error", access_log=False)
-"""
 
 
 def free_port() -> int:
@@ -148,29 +127,15 @@ def memory(process: subprocess.Popen[bytes]) -> float:
     return sum(int(re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE)[0]) for text in rollups) / 1024
 
 
-def throughput(
-    bundle: Path, state: dict[str, Any], answer: dict[str, Any], python: str = sys.executable
-) -> dict[str, float]:
-    """Requests per CPU second of the service, and of bare endpoints for comparison."""
-    body, ports = json.dumps(state).encode(), (free_port(), free_port())
-    with tempfile.TemporaryDirectory() as folder:
-        constant = Path(folder) / "answer.json"
-        constant.write_text(json.dumps(answer))
-        bare_command = [python, "-c", _BARE, str(ports[0]), str(constant)]
-        with running(bare_command, ports[0]) as bare, running(serve_command(python, bundle, ports[1]), ports[1]) as own:
-            asked = {
-                "constant": (bare, ports[0], "/constant"),
-                "same size": (bare, ports[0], "/same-size"),
-                "parsed": (bare, ports[0], "/parsed"),
-                "service": (own, ports[1], "/v1/prices"),
-            }
-            found: dict[str, list[float]] = {name: [] for name in asked}
-            for _ in range(_ROUNDS):
-                for name, (process, port, path) in asked.items():
-                    before = cpu_seconds(process)
-                    asyncio.run(flood(port, path, body))
-                    found[name].append(_CONNECTIONS * _EACH / (cpu_seconds(process) - before))
-    return {name: statistics.median(rates) for name, rates in found.items()}
+def throughput(bundle: Path, state: dict[str, Any], python: str = sys.executable) -> float:
+    """Requests per CPU second of the service, a median."""
+    body, port, found = json.dumps(state).encode(), free_port(), []
+    with running(serve_command(python, bundle, port), port) as own:
+        for _ in range(_ROUNDS):
+            before = cpu_seconds(own)
+            asyncio.run(flood(port, "/v1/prices", body))
+            found.append(_CONNECTIONS * _EACH / (cpu_seconds(own) - before))
+    return statistics.median(found)
 
 
 def latency(

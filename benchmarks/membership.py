@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..fitting.privacy.budget import COUNTS, FIGURES, NETWORK, UNITS
-from ..fitting.privacy.customers import Histories, Statistics, release
+from ..fitting.customers import Histories, Statistics, release
+from ..privacy.budget import COUNTS, FIGURES, NETWORK, UNITS
+from ..privacy.noise import most_advantage, noisy_sums
 from ..profiles import Ease
-from ..profiles.noise import most_advantage, noisy_sums
 from .customers import markdown
 from .privacy import budget, split
 

@@ -21,14 +21,14 @@ import pandas as pd
 from ..agents import train
 from ..evaluation import evaluate
 from ..fitting import Assumptions, Priors, priced_products
-from ..fitting.customers import CANDIDATES, Customers
+from ..fitting.customers import CANDIDATES, Customers, Released, published, release
 from ..fitting.fit_split import FitOptions, fit_split
-from ..fitting.privacy.budget import NETWORK, Privacy
-from ..fitting.privacy.customers import Released, published, release
 from ..fitting.split import Split, held_out, weeks_to_come
 from ..forecasting import Forecaster, Lstm, PooledRegression, segment_response
 from ..forecasting.models.mean_of_models import MeanOfModels
-from ..profiles import LEAST_CUSTOMERS, PrivacyLedger, customer_features, segment_candidates
+from ..privacy.budget import NETWORK, Privacy
+from ..privacy.ledger import PrivacyLedger
+from ..profiles import LEAST_CUSTOMERS, customer_features, segment_candidates
 from ..scenarios import MarketSpec
 from .customers import markdown, tables
 

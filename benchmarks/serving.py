@@ -72,7 +72,7 @@ def table() -> list[dict[str, Any]]:
         path = export(run, Path(folder) / "bundle")
         predictor = Predictor(load_bundle(path))
         policy, state = predictor.bundle.policy, example_state(predictor.bundle.catalogue)
-        served = throughput(path, state, predictor.price(state).to_dict())
+        served = throughput(path, state)
     assert isinstance(policy, NetworkPolicy), "a policy without recurrent state"
     row = np.zeros((1, *make_sb3_env(scenario, num_envs=1).reset().shape[1:]), np.float32)
     sb3 = 1 / median_seconds(lambda: model.predict(row, deterministic=True))
@@ -84,23 +84,8 @@ def table() -> list[dict[str, Any]]:
         {"what": "bundle's network, batch 1", "per_second": onnx, "ratio": onnx / sb3, "unit": "calls"},
         {"what": "price of one state", "per_second": alone, "ratio": 1.0, "unit": "prices"},
         {"what": "prices of 10,000 states at once", "per_second": many, "ratio": many / alone, "unit": "prices"},
-        *(
-            {
-                "what": name,
-                "per_second": served[key],
-                "ratio": served[key] / served["constant"],
-                "unit": "requests, CPU",
-            }
-            for key, name in _SERVED.items()
-        ),
+        {"what": "POST /v1/prices", "per_second": served, "ratio": served / alone, "unit": "requests, CPU"},
     ]
-
-
-_SERVED = {
-    "constant": "bare FastAPI, a constant",
-    "same size": "bare FastAPI, same request body, a constant answer of the same size",
-    "service": "POST /v1/prices",
-}
 
 
 def batch_seconds(predictor: Predictor, count: int = 10_000, repeats: int = 5) -> float:

@@ -1,8 +1,8 @@
 """What a policy earns that shops learn together, against that of each alone and one learned on all their rows.
 
 `python -m repricer.benchmarks.shared_policies [--sets N] [--steps S ...]`: sets of five shops, each with
-20 products of its own from one catalogue. The shops meet over loopback by the commands `repricer federate
-average` and `repricer train --shops`, a process each. Gains are over the best fixed prices, in the market
+20 products of its own from one catalogue. The shops meet in a folder by the command `repricer train --shops`,
+a process each. Gains are over the best fixed prices, in the market
 of each shop (`own`) and in three shops that took no part and train nothing (`new`).
 """
 
@@ -23,7 +23,6 @@ from ..agents import Run, best_fixed, load_run, train
 from ..envs import rollout, seed_for
 from ..scenarios import MarketSpec, load_scenario
 from .customers import markdown
-from .loopback import free_port
 
 SHOPS, NEW, PRODUCTS, EPISODES = 5, 3, 20, 512
 _SECONDS = 1_800
@@ -31,15 +30,15 @@ _SECONDS = 1_800
 
 
 def together(names: Sequence[str], steps: int, folder: Path) -> list[Run]:
-    """Train in the markets of these names, a process each, over loopback."""
-    port = str(free_port())
-    key = folder / "shops.key"
+    """Train in the markets of these names, a process each."""
+    key, place = folder / "shops.key", folder / "meeting"
     key.write_text(secrets.token_hex(32))
-    shared = ["--shops-key", f"file:{key}"]
-    calls = [["federate", "average", "--shops", str(len(names)), "--port", port, *shared]]
-    for n, name in enumerate(names):
-        place = ["--out", str(folder / str(n)), "--shops", f"127.0.0.1:{port}", "--shop-name", f"shop-{n}"]
-        calls.append(["train", name, "--steps", str(steps), *place, *shared])
+    place.mkdir()
+    shared = ["--shops", str(place), "--shops-number", str(len(names)), "--shops-key", f"file:{key}"]
+    calls = [
+        ["train", name, "--steps", str(steps), "--out", str(folder / str(n)), "--shop-name", f"shop-{n}", *shared]
+        for n, name in enumerate(names)
+    ]
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "repricer.cli", *call], text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

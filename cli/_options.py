@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..atomic import plain, whole_file, without_nan
-from ..encryption import KEY_FROM
+from ..privacy.access import ROLE, Reader, reading_as
+from ..privacy.encryption import KEY_FROM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,9 @@ place_option = click.option(
 )
 
 
-def _environment_option(name: str, variable: str, text: str) -> Callable[[Any], Any]:
+def _environment_option(
+    name: str, variable: str, text: str, then: Callable[[click.Context, bool], None] = lambda _context, _given: None
+) -> Callable[[Any], Any]:
     """An option that sets an environment variable while the command and its workers run."""
 
     @contextmanager
@@ -97,19 +100,25 @@ def _environment_option(name: str, variable: str, text: str) -> Callable[[Any], 
     def put(context: click.Context, _option: click.Parameter, value: str | None) -> None:
         if value is not None:
             context.with_resource(as_set(value))
+        then(context, value is not None)
 
     return click.option(name, callback=put, expose_value=False, is_eager=True, help=f"{text}  [env: {variable}]")
+
+
+def _read_as(context: click.Context, given: bool) -> None:
+    """Let the command read tables as the role in the environment, which must be declared where it was given."""
+    context.with_resource(reading_as(Reader(os.environ.get(ROLE), context.command_path, role_required=given)))
 
 
 key_option = _environment_option(
     "--key-from", KEY_FROM, "Key of encrypted tables and bundles: env:NAME, file:PATH or command:WORDS."
 )
-_role_option = _environment_option("--as", "REPRICER_ROLE", "Role that reads the tables, of TABLES.roles.toml.")
+_as_role = _environment_option("--as", ROLE, "Role that reads the tables, of TABLES.roles.toml.", _read_as)
 
 
 def tables_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a command that reads a folder of tables: its key and the role."""
-    return key_option(_role_option(function))
+    return key_option(_as_role(function))
 
 
 progress_console = Console(stderr=True, highlight=False, markup=False)

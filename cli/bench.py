@@ -103,7 +103,7 @@ def light(runs: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         emit({"rows": rows})
         return
-    show(table_of(rows))
+    say(table_of(rows))
 
 
 @command.command("uplift")

@@ -22,7 +22,7 @@ def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: 
     """
     from ..data import DataError
     from ..data.storage import kept_file
-    from ..profiles.privacy_ledger import DELTA, PrivacyLedger
+    from ..privacy.ledger import DELTA, PrivacyLedger
     from .cycle.register import CYCLES
 
     if epsilon is None and delta is not None:

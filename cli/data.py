@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_new, write_whole
-from ..encryption import ENDING, secret
+from ..privacy.encryption import ENDING, secret
 from ._options import FILE, OUT, emit, json_option, show, tables_options
 from ._tables import Layout, file_options, given_tables, import_files, mapping_option, scratch_folder
 from .alarms import command as alarms

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..atomic import write_new, write_whole
-from ..encryption import change_folder, kept_file, secret
+from ..privacy.encryption import change_folder, kept_file, secret
 from ._options import FILE, check_there, emit, json_option, say, tables_options
 from ._tables import Layout, file_options, mapping_option
 
@@ -49,11 +49,11 @@ def decrypt(folder: Path, as_json: bool) -> None:
 
 def _change(folder: Path, as_json: bool, *, back: bool) -> None:
     from ..data import DataError
-    from ..data.privacy.access import Access
+    from ..data.storage import access_to
 
     if not any(kept_file(folder, name) for name in ("sales.parquet", "manifest.json")):
         raise DataError(f"FOLDER must hold imported tables or a bundle; got {folder}; name another")
-    access = Access.to(folder) if kept_file(folder, "sales.parquet") else None
+    access = access_to(folder) if kept_file(folder, "sales.parquet") else None
     if access is not None:
         access.check_whole()
     changed = change_folder(folder, secret(), back=back)
@@ -89,8 +89,8 @@ def rotate(
     """
     from ..data.changes import raw_ids, read_kept
     from ..data.changes import rotate as rotated
-    from ..data.privacy.artifacts import using
     from ..data.storage import parts_beside
+    from ..privacy.artifacts import using
 
     key_file = key_file or tables.with_name(tables.name + ".key")
     pending, whole = key_file.with_name(key_file.name + ".new"), read_kept(tables)
@@ -118,7 +118,7 @@ def rotate(
 
 def _finish(whole: Kept, key_file: Path, pending: Path) -> bool:
     """Put the new key in the old one's place, if the tables are under it already."""
-    from ..data.pseudonyms import Pseudonyms
+    from ..privacy.pseudonyms import Pseudonyms
 
     if not pending.exists() or whole.account.get("pseudonym_key") != Pseudonyms(pending.read_bytes()).key_id:
         return False
@@ -143,9 +143,9 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
     from ..data import DataError
     from ..data.changes import erase as erased
     from ..data.changes import read_kept
-    from ..data.privacy.artifacts import stale
-    from ..data.pseudonyms import PSEUDONYM, Pseudonyms
     from ..data.storage import parts_beside
+    from ..privacy.artifacts import stale
+    from ..privacy.pseudonyms import PSEUDONYM, Pseudonyms
 
     given, whole = sys.stdin.readline().strip() if customer == "-" else customer, read_kept(tables)
     name = given

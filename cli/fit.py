@@ -221,7 +221,7 @@ def _tell(reports: dict[str, dict[str, Any]], out: Path, first: Zone | None, *, 
 def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[Any, float], *, zones: int = 1) -> Privacy | None:
     """What each zone may tell of a customer, who may buy in all of them; None without an epsilon."""
     from ..fitting import Privacy
-    from ..profiles import PrivacyLedger
+    from ..privacy.ledger import PrivacyLedger
 
     if epsilon is None:
         if shares:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 RESULT_FILE = "league.json"
 
 
+def _not_shared(_context: click.Context, _option: click.Parameter, shared: bool) -> None:
+    if shared:
+        raise ValueError("--shared is no longer there; each seller has a network of its own; leave it out")
+
+
 @click.command(name="league")
 @click.argument("scenario")
 @click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
@@ -29,9 +34,9 @@ RESULT_FILE = "league.json"
 @click.option(
     "--steps", type=click.IntRange(min=1), default=40_000, show_default=True, help="Steps per seller and round."
 )
-@click.option("--shared", is_flag=True, help="One network for all sellers (self-play); they must be symmetric.")
+@click.option("--shared", is_flag=True, callback=_not_shared, expose_value=False, hidden=True)
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Test episodes.")
-@click.option("--out", "folder", type=OUT, help="Folder; the same call resumes it.")
+@click.option("--out", "folder", type=OUT, help="Folder, which must be new.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
 @json_option
@@ -40,7 +45,6 @@ def command(
     algo: str,
     rounds: int,
     steps: int,
-    shared: bool,
     episodes: int,
     folder: Path | None,
     values: tuple[str, ...],
@@ -66,7 +70,6 @@ def command(
             seed=seed,
             out=folder,
             settings=dict(setting(value) for value in values),
-            shared=shared,
             progress=progress,
         )
     verdict = judge_league(result, episodes=episodes, seed=seed)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..encryption import secret
+from ..privacy.encryption import secret
 from ._fit_parts import in_zone, part_folders, spread, zone_folders
 from ._options import (
     FILE,
@@ -36,14 +36,17 @@ if TYPE_CHECKING:
 
 def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
     """The algorithm, if there is one of this name."""
-    from ..agents import ALGORITHMS, LOG_ALGORITHMS
+    from ..agents.algorithms import algorithm
 
-    if algo not in {*ALGORITHMS, *LOG_ALGORITHMS}:
+    return algorithm(algo).name
+
+
+def _no_log(_context: click.Context, _option: click.Parameter, log: str | None) -> None:
+    if log is not None:
         raise ValueError(
-            f"--algo must be one of {', '.join(ALGORITHMS)}, or with --log one of {', '.join(LOG_ALGORITHMS)}; got {algo!r}; "
-            "choose one of them"
+            f"--log is no longer there; got {log!r}; imitate a policy with --clone, or learn from a log alone with d3rlpy "
+            "(docs/use_it_with.md)"
         )
-    return algo
 
 
 @click.command(name="train")
@@ -53,18 +56,14 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
     default="ppo",
     show_default=True,
     callback=_known,
-    help="ppo, a2c, recurrent-ppo, sac, td3, tqc, dqn, qr-dqn; or, from logged data alone, deep-pricing, td3-bc, cql.",
+    help="ppo, a2c, recurrent-ppo, sac, td3, tqc, dqn or qr-dqn.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps in the simulated market.  [default: 300000]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda; small networks stay on the CPU.")
 @click.option("--out", "folder", type=OUT, help="Run folder; the same call resumes it.")
 @click.option("--preset", type=FILE, help="File of settings, such as the best.toml of `repricer tune`.")
 @click.option("--clone", "teacher", metavar="P", help="Imitate this policy first: a run folder, a bundle or a rule.")
-@click.option(
-    "--log",
-    metavar="P",
-    help="For deep-pricing, td3-bc and cql: learn from the log of policy P; historical is the shop's history.",
-)
+@click.option("--log", callback=_no_log, expose_value=False, hidden=True)
 @click.option(
     "--risk",
     metavar="mean|cvar:SHARE",
@@ -79,9 +78,10 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
 )
 @click.option(
     "--shops",
-    metavar="HOST:PORT",
-    help="Learn with other shops that share no rows, at this coordinator (`repricer federate average`).",
+    metavar="FOLDER",
+    help="Learn with other shops that share no rows: a folder that all reach, new for each training.",
 )
+@click.option("--shops-number", type=click.IntRange(min=3), help="Number of shops, this one included; with --shops.")
 @click.option("--shop-name", metavar="NAME", help="This shop's name for the others; with --shops.")
 @click.option(
     "--shops-key", metavar="SOURCE", help="Key that all have in common, as for `repricer federate`; with --shops."
@@ -143,10 +143,10 @@ def _trained(
     device: str,
     preset: Path | None,
     teacher: str | None,
-    log: str | None,
     risk: str | None,
     assortments: tuple[str, ...],
     shops: str | None,
+    shops_number: int | None,
     shop_name: str | None,
     shops_key: str | None,
     wandb_project: str | None,
@@ -154,7 +154,6 @@ def _trained(
     seed: int,
 ) -> tuple[Run, Path]:
     """The run of one market, and its folder."""
-    from ..agents import LOG_ALGORITHMS
     from ..agents.run import keep_fit_report
     from ..scenarios import load_scenario
 
@@ -163,50 +162,33 @@ def _trained(
     spec = load_scenario(scenario)
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
     settings = dict(setting(v) for v in values)
-    if algo in LOG_ALGORITHMS:
-        if steps is not None or teacher is not None or risk is not None or assortments or shops:
-            raise ValueError(
-                f"{algo} learns from a log; got --steps, --clone, --risk, --assortment or --shops; set clone_epochs, and name the log "
-                "with --log"
-            )
-        run = _from_log(spec, algo, log, seed, folder, settings)
-    elif log is not None:
-        raise ValueError(f"--log is for {', '.join(LOG_ALGORITHMS)}; got {algo}; imitate a policy with --clone")
-    else:
-        given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
-        more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
-        more["assortments"] = [load_scenario(name) for name in assortments]
-        more["shops"] = _joining(shops, shop_name, shops_key)
-        run = _from_simulation(spec, teacher, **given, **more)
+    given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
+    more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
+    more["assortments"] = [load_scenario(name) for name in assortments]
+    more["shops"] = _joining(shops, shops_number, shop_name, shops_key)
+    run = _from_simulation(spec, teacher, **given, **more)
     keep_fit_report(Path(scenario), folder)
     return run, folder
 
 
-def _joining(shops: str | None, name: str | None, key: str | None) -> Joining | None:
+def _joining(folder: str | None, number: int | None, name: str | None, key: str | None) -> Joining | None:
     """How to learn with other shops, if asked for."""
-    from ..agents.averaging import with_shops
-    from .federate import host_and_port
+    from ..privacy.shared_sums import SharedFolder
 
-    given = {"--shops": shops, "--shop-name": name, "--shops-key": key}
+    given = {"--shops": folder, "--shops-number": number, "--shop-name": name, "--shops-key": key}
     missing = [option for option, value in given.items() if value is None]
     if len(missing) == len(given):
         return None
-    if shops is None or name is None or key is None:
+    if folder is None or number is None or name is None or key is None:
         raise ValueError(f"{', '.join(given)} go together; got none of {', '.join(missing)}; add them")
-    host, port = host_and_port("--shops", shops)
-    return partial(with_shops, secret(key), name=name, host=host, port=port, say=say_aside)
+    return partial(SharedFolder, Path(folder), secret(key), name=name, shops=number, say=say_aside)
 
 
 def _lines(run: Run, algo: str) -> Iterator[str]:
     """How the training went."""
-    best, spec, figures = run.facts["best"], run.spec, run.facts.get("log_figures", {})
+    best, spec = run.facts["best"], run.spec
     # Whole rollouts, which may be a few steps more or less than was asked for.
     done = run.history[-1]["steps"] if run.history else run.facts["steps"]
-    if "held_out_log_likelihood" in figures:
-        yield (
-            f"Held-out log likelihood per product-period: {figures['held_out_log_likelihood']:.4f}; with each product's mean "
-            f"{figures['held_out_log_likelihood_of_means']:.4f}."
-        )
     yield (
         f"Trained {algo} on {spec.name} for {done:,} steps in {run.facts['seconds']:.0f} s "
         f"on {run.facts['device']}; {run.facts['weights']:,} weights."
@@ -257,12 +239,3 @@ def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run
     plan_for(spec, *checked)
     with training_bar(f"training {spec.name}", spec.market.objective, lines=True) as progress:
         return train(spec, teacher=imitated, progress=progress, **given)
-
-
-def _from_log(spec: MarketSpec, algo: str, log: str | None, seed: int, folder: Path, settings: dict[str, Any]) -> Run:
-    from ..agents import learn_from_log
-
-    if log is None:
-        raise ValueError(f"{algo} needs --log P; got none; name historical, random or another policy to learn from")
-    logged = None if log == "historical" else policy_of(log, spec, seed=seed)
-    return learn_from_log(spec, algo=algo, log=logged, seed=seed, out=folder, settings=settings)

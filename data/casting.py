@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pandera.pandas as pa
 import polars as pl
 
+from ..privacy.pseudonyms import as_text
 from .mapping import TableMapping
-from .pseudonyms import as_text
 
 NUMBER, DAY = "float64", "datetime64[ns]"
 TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}.*$"

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from ..encryption import ENDING, content_of, kept_file, secret
+from ..privacy.encryption import ENDING, content_of, kept_file, secret
+from ..privacy.pseudonyms import PSEUDONYM, Pseudonyms, as_text
 from .mapping import TableMapping
-from .privacy.access import Access
-from .pseudonyms import PSEUDONYM, Pseudonyms, as_text
 from .schema import DataError
 from .sources.parts import Source, parts_of
 from .sources.reading import TableFile
-from .storage import IMPORT, REJECTS, load_tables, parts_beside, write_tables
+from .storage import IMPORT, REJECTS, access_to, load_tables, parts_beside, write_tables
 from .tables import Tables
 
 
@@ -60,13 +59,14 @@ def read_kept(folder: Path) -> Kept:
     """All of a folder of tables, for a role that may read everything.
 
     Raises:
-        DataError: It holds no tables, or the role may not read them all.
+        DataError: It holds no tables.
+        PrivacyError: The role may not read them all.
 
     Example:
         >>> read_kept(Path("shop")).account["kept"]  # doctest: +SKIP
         {'sales': 3}
     """
-    Access.to(folder).check_whole()
+    access_to(folder).check_whole()
     tables = load_tables(folder)
     rejects, account = kept_file(folder, REJECTS), kept_file(folder, IMPORT)
     return Kept(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from .pseudonyms import Pseudonyms, pseudonymise
+from ..privacy.pseudonyms import Pseudonyms, pseudonymise
 from .schema import SCHEMAS
 from .tables import ImportReport, Tables
 

@@ -12,10 +12,10 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from ..atomic import whole_folder
+from ..privacy.pseudonyms import Pseudonyms
 from .clean import to_pandas
 from .incoming import IncomingTable
 from .mapping import TableMapping
-from .pseudonyms import Pseudonyms
 from .schema import SCHEMAS, DataError
 from .sources.parts import Source
 from .sources.staging import Stage
@@ -48,7 +48,7 @@ def import_tables(
 
     Only columns of `SCHEMAS` and of the mapping are carried; those of customers that the mapping
     names or allows are traits. A file with obvious personal data is refused, see
-    `data.privacy.personal`, unless the mapping allows or drops its column.
+    `privacy.personal`, unless the mapping allows or drops its column.
 
     Args:
         paths: Where the rows are, by table: "sales" and, optionally, the others of `SCHEMAS`. CSV or

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from ..privacy.personal import personal_kind
+from ..privacy.pseudonyms import Pseudonyms
 from .casting import cast, convert
 from .clean import Changes, clean
 from .header import find_columns
 from .mapping import TableMapping
-from .privacy.personal import personal_kind
-from .pseudonyms import Pseudonyms
 from .row_checks import COPY, LINE, RETURN, cancelled, faults, misfits
 from .schema import SCHEMAS, DataError
 from .sources.parts import Source, parts_of, told

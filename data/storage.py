@@ -15,8 +15,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from ..atomic import plain, whole_folder
-from ..encryption import ENDING, content_of, encrypted, kept_file
-from .privacy.access import Access
+from ..privacy.access import Access
+from ..privacy.encryption import ENDING, content_of, encrypted, kept_file
 from .schema import SCHEMAS, DataError
 from .suspects.customers import FLAGGED
 from .tables import ImportReport, StoredTables, Tables
@@ -26,6 +26,25 @@ _ROW_GROUP = 100_000
 """Least rows of a row group, which a reader of some days takes as a whole."""
 _LONG = ("sales", "behaviour", "stock")
 """Tables that may have more rows than fit into memory."""
+
+
+def access_to(folder: Path) -> Access:
+    """What the present reader may read of a folder of tables, see `repricer.privacy.access`.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        PrivacyError: Its roles are faulty, or do not know the reader's.
+
+    Example:
+        >>> access_to(Path("no such folder")).allowed is None
+        True
+    """
+    required = {
+        name: [key for key, column in table.columns.items() if column.required] for name, table in SCHEMAS.items()
+    }
+    return Access.to(folder, required)
 
 
 def parts_beside(folder: Path) -> Path:
@@ -56,7 +75,7 @@ def save_tables(tables: Tables, report: ImportReport, folder: Path, *, key: byte
         tables: The imported tables.
         report: What the import did with each row.
         folder: The folder to create; only its owner may read it.
-        key: The secret to encrypt every file with, see `repricer.encryption.secret`.
+        key: The secret to encrypt every file with, see `repricer.privacy.encryption.secret`.
 
     Raises:
         DataError: `folder` exists.
@@ -183,7 +202,8 @@ def load_tables(folder: str | Path) -> Tables:
         folder: The folder.
 
     Raises:
-        DataError: `folder` holds no imported sales, or the role may not read them.
+        DataError: `folder` holds no imported sales.
+        PrivacyError: The role may not read them.
         EncryptionError: The key is missing, or another.
 
     Example:
@@ -191,7 +211,7 @@ def load_tables(folder: str | Path) -> Tables:
     """
     folder = Path(folder)
     files = _tables_in(folder)
-    read, access = {}, Access.to(folder)
+    read, access = {}, access_to(folder)
     for name in access.tables(files):
         read[name] = access.view(name, _read(files[name]))
     access.note(list(read))
@@ -208,12 +228,12 @@ def scan_tables(folder: Path) -> StoredTables:
         folder: The folder.
 
     Raises:
-        DataError, EncryptionError: As `load_tables`.
+        DataError, PrivacyError, EncryptionError: As `load_tables`.
 
     Example:
         >>> scan_tables(Path("shop")).lines("sales", ["product", "units"])  # doctest: +SKIP
     """
-    files, access = _tables_in(folder), Access.to(folder)
+    files, access = _tables_in(folder), access_to(folder)
     read, scans = {}, {}
     for name in access.tables(files):
         if name in _LONG and files[name].suffix != ENDING:

@@ -132,7 +132,7 @@ def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:
         policy = myopic_bayesian(spec)
         if policy is None:
             raise ValueError(
-                f"policy {name} needs one product, a price ladder and episodes that each follow one of few draws of a "
+                f"policy {name} needs one product, never out of stock, a price ladder and episodes that each follow one of few draws of a "
                 f"posterior; got {spec.name}; take myopic"
             )
         return policy

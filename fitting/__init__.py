@@ -4,6 +4,7 @@
 `Assumptions`.
 """
 
+from ..privacy.budget import Privacy
 from .assumptions import Assumptions
 from .catalogue_parts import catalogue_parts
 from .demand import FittedDemand, Priors
@@ -11,7 +12,6 @@ from .fit_market import FittedMarket, fit
 from .fit_report import not_priced
 from .fitted_models import FittedModels
 from .market_builder import build_market
-from .privacy import Privacy
 from .refit import forecasts_since, products_gone, refit
 from .shop_rules import ShopRules
 from .split import priced_products

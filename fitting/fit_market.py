@@ -29,16 +29,14 @@ from ..forecasting import (
     with_stores,
 )
 from ..jobs.processes import JOBS
+from ..privacy.budget import NETWORK, Privacy
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, unit_costs
-from .customers import Customers, fit_customers, records
+from .customers import Customers, fit_customers, published, records, release
 from .demand import Priors
 from .fit_report import fit_report, not_priced, past_fields, proof_report, sales_by_week
 from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
 from .market_builder import check_rules
-from .privacy import Privacy
-from .privacy.budget import NETWORK
-from .privacy.customers import published, release
 from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, sales_by_store, weeks_to_come
 from .zones import Zone, of_zone

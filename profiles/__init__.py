@@ -13,7 +13,6 @@ from .ease import Ease
 from .item_item import ItemItem
 from .least_size import LEAST_CUSTOMERS, check_sizes
 from .popularity import OwnFrequency, Popularity
-from .privacy_ledger import PrivacyLedger, Query
 from .ranking import ndcg_at_k, rank_on_later_sales, recall_at_k
 from .recommender import Recommender
 from .segment_affinity import segment_affinity, segment_candidates
@@ -27,8 +26,6 @@ __all__ = [
     "ItemItem",
     "OwnFrequency",
     "Popularity",
-    "PrivacyLedger",
-    "Query",
     "Recommender",
     "Segmentation",
     "check_sizes",

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 from sklearn.cluster import KMeans
 
+from ..privacy.noise import Array, noise_of_sums, noisy_sums
 from .least_size import LEAST_CUSTOMERS
-from .noise import Array, noise_of_sums, noisy_sums
 from .segment_features import WEIGHTS
 
 FORMED_BY = ("spend", "discount_share")

@@ -19,13 +19,12 @@ from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ...atomic import write_whole
+from ...atomic import whole_file, write_whole
 from ...scenarios import MarketSpec, load_scenario
 from ..plan import TrainingPlan, plan_for
 from ..training import train
 from ..validation import TrainingProgress, write_csv
 from .journal import exclusive, open_journal
-from .plotting import plot_trials
 from .search_space import SearchSpace
 from .shared import died, ended, open_shared, work
 
@@ -145,8 +144,18 @@ def tune(
             _run_trial(study, job, _overall(study, job, trials, progress))
             _write(study, job)
         found = replace(_result(study), importances=_importances(study))
-    plot_trials(found.trials, job.folder / PLOT_FILE)
+        _plot(study, job.folder / PLOT_FILE)
     return found
+
+
+def _plot(study: Study, path: Path) -> None:
+    from matplotlib import pyplot, rc_context
+    from optuna.visualization.matplotlib import plot_optimization_history
+
+    with whole_file(path) as temporary, rc_context({"svg.hashsalt": "tuning"}):
+        plot_optimization_history(study, target_name="gain over best fixed, money per episode")
+        pyplot.savefig(temporary, format="svg", metadata={"Date": None})
+        pyplot.close()
 
 
 def _work(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from ...encryption import kept_file
+from ...privacy.encryption import kept_file
 from ...serving.documents import Name, read, toml_table
 from .._tables import TABLES
 

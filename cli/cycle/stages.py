@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...atomic import write_json, write_new
-from ...encryption import secret
+from ...privacy.encryption import secret
 from .._compile_ahead import CompileAhead
 from .._fit_parts import chosen_parts, fit_report, spread
 from .._options import show_step, training_bar, write_table

@@ -1,35 +1,24 @@
-"""What starting from data is worth: prints the tables of docs/starting_from_data.md. A few minutes.
+"""What starting from data is worth: prints the table of docs/starting_from_data.md. A few minutes.
 
 python docs/examples/starting_from_data.py
 """
 
 from __future__ import annotations
 
-import numpy as np
-from repricer.agents import LOG_ALGORITHMS, best_fixed, learn_from_log, myopic, train
+from repricer.agents import best_fixed, train
 from repricer.envs import rollout, seed_for
-from repricer.evaluation import exact_value, solve
-from repricer.pricing import Policy, RandomPrice
+from repricer.evaluation import solve
+from repricer.pricing import Policy
 from repricer.scenarios import MarketSpec, load_scenario
 
-SEEDS = (0, 1, 2)
 STEPS, EPISODES = 10_000, 2048
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the table."""
     scarce = load_scenario("stationary-logit")
-    ample = scarce.with_changes(stock={"initial_units": np.array([400.0])})
-    print("| share of the optimum, exact | 400 units | 40 units |\n|---|---|---|")
-    for name, policy in (("best fixed price", best_fixed), ("myopic path", myopic)):
-        print(f"| {name} | {share(ample, policy(ample)):.1%} | {share(scarce, policy(scarce)):.1%} |")
-    for algo in LOG_ALGORITHMS:
-        cells = [
-            " ".join(f"{share(spec, from_log(spec, algo, seed)):.1%}" for seed in SEEDS) for spec in (ample, scarce)
-        ]
-        print(f"| `{algo}` | {cells[0]} | {cells[1]} |", flush=True)
     print(
-        f"\n| {STEPS:,} steps, 40 units | no teacher | best fixed | after imitation | optimum | after imitation |\n"
+        f"| {STEPS:,} steps, 40 units | no teacher | best fixed | after imitation | optimum | after imitation |\n"
         + "|---" * 6
         + "|"
     )
@@ -39,17 +28,6 @@ def main() -> None:
             first, best = learned(scarce, algo, teacher)
             cells += [f"{best:.1%}", f"{first:.1%}"]
         print(f"| `{algo}` | " + " | ".join(cells) + " |", flush=True)
-
-
-def share(spec: MarketSpec, policy: Policy) -> float:
-    """Of the optimum."""
-    return exact_value(spec, policy) / solve(spec).value
-
-
-def from_log(spec: MarketSpec, algo: str, seed: int) -> Policy:
-    """Learned from 256 episodes of random prices."""
-    rules = spec.guardrails
-    return learn_from_log(spec, algo=algo, log=RandomPrice(rules.low, rules.high, seed=seed), seed=seed).policy
 
 
 def learned(spec: MarketSpec, algo: str, teacher: Policy | None) -> tuple[float, float]:

@@ -59,7 +59,6 @@ class LeagueVerdict:
             "responses": {seller: response.to_dict() for seller, response in self.league.responses.items()},
             "audit": None if self.audit is None else self.audit.to_dict(),
             "no_audit": self.no_audit,
-            "payoff": dict(zip(sellers, self.league.payoff.tolist(), strict=True)),
             "history": self.league.history,
         }
 

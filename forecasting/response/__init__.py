@@ -1,23 +1,17 @@
-"""Price response: elasticities of products, categories and segments, and substitution between products."""
+"""Price response by regression: elasticities of products, categories and segments."""
 
 from __future__ import annotations
 
-from .hausman import hausman_panel
 from .identification import Identification
 from .least_squares import CoefficientEstimate
-from .logit import LogitDemand, logit_elasticities
+from .logit import LogitDemand
 from .price_response import PriceResponse
-from .segments import segment_category_response, segment_response
-from .substitution import Substitution
+from .segments import segment_response
 
 __all__ = [
     "CoefficientEstimate",
     "Identification",
     "LogitDemand",
     "PriceResponse",
-    "Substitution",
-    "hausman_panel",
-    "logit_elasticities",
-    "segment_category_response",
     "segment_response",
 ]

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from ...data.weeks import period_of
 from ..models.base import check_rows
-from ..shrinkage import shrink
 from .least_squares import STILL, Array, Groups
-from .rows import MIN_PRICE_SD, MIN_WEEKS, calendar, categorised, moves_apart
+from .rows import calendar, categorised, moves_apart
 
 _MAX_ROUNDS = 100
 
@@ -47,54 +46,10 @@ def segment_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame
     """
     table = []
     for segment, bought, rows in _by_segment(sales, labels, panel):
-        fitted = _poisson(rows, rows["log_price"].to_numpy()[:, None])
-        figures = {"elasticity": fitted[0][0], "se": fitted[1][0], "units": rows["units"].sum()}
+        elasticity, se = _poisson(rows)
+        figures = {"elasticity": elasticity, "se": se, "units": rows["units"].sum()}
         table.append({"segment": segment, **figures, "customers": bought["customer"].nunique()})
     return pd.DataFrame(table)
-
-
-def segment_category_response(sales: pd.DataFrame, labels: pd.Series, panel: pd.DataFrame) -> pd.DataFrame:
-    """Estimate the elasticity of each segment in each category, and shrink it to that of the segment.
-
-    As `segment_response`, with one slope per category. The standard error is the larger of the
-    robust one and the one clustered by product, which a category with one product does not have.
-
-    Args:
-        sales: canonical sales with `customer`.
-        labels: customer -> segment.
-        panel: weekly panel.
-
-    Returns:
-        One row per segment and category: `segment`, `category`, `raw` and `raw_se` (NaN: fewer than
-        8 weeks with sales to the segment, or a price that hardly moved in them), `shrunk`,
-        `shrunk_se`, `implausible` (raw above 0) and `units`.
-
-    Raises:
-        ValueError: as `segment_response`.
-
-    Example:
-        >>> from repricer.forecasting import example_panel
-        >>> panel = example_panel(elasticity=-2.0)
-        >>> sales = panel.rename(columns={"week": "date"}).assign(customer="ann")
-        >>> table = segment_category_response(sales, pd.Series({"ann": 0}), panel)
-        >>> table["category"].tolist(), bool((table["shrunk"] < -1).all())
-        (['dry', 'fresh'], True)
-    """
-    parts = []
-    for segment, _, rows in _by_segment(sales, labels, panel):
-        categories = categorised(panel)["category"].unique()
-        slopes = pd.get_dummies(rows["category"].where(_carries(rows), None), dtype=float)
-        rest = 1 - slopes.sum(axis=1)
-        columns = np.column_stack([slopes, rest]) if rest.any() else slopes.to_numpy()
-        coefficient, *errors = _poisson(rows, columns * rows[["log_price"]].to_numpy())
-        estimates = pd.DataFrame({"raw": coefficient, "raw_se": np.maximum(*errors)}).iloc[: slopes.shape[1]]
-        part = estimates.set_axis(slopes.columns).reindex(pd.Index(categories, name="category")).reset_index()
-        units = rows.groupby("category")["units"].sum()
-        parts.append(part.assign(segment=segment, units=part["category"].map(units).fillna(0.0)))
-    table = pd.concat(parts, ignore_index=True).sort_values(["segment", "category"], ignore_index=True)
-    shrunk = shrink(table["raw"], table["raw_se"], table["segment"])
-    table = table.assign(shrunk=shrunk.mean, shrunk_se=shrunk.se, implausible=table["raw"] > 0)
-    return table[["segment", "category", "raw", "raw_se", "shrunk", "shrunk_se", "implausible", "units"]]
 
 
 def _by_segment(
@@ -130,28 +85,15 @@ def _bought(rows: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _carries(rows: pd.DataFrame) -> pd.Series:
-    """Whether the data of a row's category identify a slope of its own.
-
-    The price must have moved in weeks in which the segment bought. If a reduction made it buy
-    nothing, or everything, the slope is unbounded.
-    """
-    sold = rows[rows["units"] > 0]
-    weeks = sold.groupby("category")["week"].nunique()
-    moves = (sold["log_price"] - sold.groupby("product")["log_price"].transform("mean")).groupby(sold["category"]).std()
-    return rows["category"].map((weeks >= MIN_WEEKS) & (moves >= MIN_PRICE_SD)).fillna(False).astype(bool)
-
-
-def _poisson(rows: pd.DataFrame, slopes: Array) -> tuple[Array, Array, Array]:
-    """Fit by Poisson pseudo-likelihood: slopes, clustered and robust standard errors."""
+def _poisson(rows: pd.DataFrame) -> tuple[float, float]:
+    """Fit by Poisson pseudo-likelihood: the elasticity and its clustered standard error."""
     controls = ["promotion"] if "promotion" in rows and moves_apart(rows, "promotion") else []
-    common = np.column_stack([slopes, rows[controls].to_numpy(float), calendar(rows).to_numpy(float)])
-    coefficient, clustered, robust = poisson_within(rows["units"].to_numpy(float), common, rows["product"].to_numpy())
-    count = slopes.shape[1]
-    return coefficient[:count], clustered[:count], robust[:count]
+    columns = np.column_stack([rows[["log_price", *controls]].to_numpy(float), calendar(rows).to_numpy(float)])
+    coefficient, se = poisson_within(rows["units"].to_numpy(float), columns, rows["product"].to_numpy())
+    return coefficient[0], se[0]
 
 
-def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array, Array, Array]:
+def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array, Array]:
     """Fit a Poisson pseudo-likelihood with group effects, without dummy columns.
 
     Iteratively reweighted least squares, each round with weighted group means removed (Correia,
@@ -163,9 +105,8 @@ def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array
         labels: (n,) sorted groups, which are also the clusters.
 
     Returns:
-        (q,) coefficients, their standard errors clustered by group, and their
-        heteroscedasticity-robust standard errors. Collinear columns get the coefficients of least
-        norm.
+        (q,) coefficients, and their standard errors clustered by group. Collinear columns get the coefficients
+        of least norm.
 
     Raises:
         ValueError: the fit does not converge.
@@ -192,11 +133,8 @@ def poisson_within(units: Array, columns: Array, labels: NDArray) -> tuple[Array
     scores = left * (units - mean)[:, None]
     rows, count = len(units), len(groups.sizes)
     free = rows - count - np.linalg.matrix_rank(bread, hermitian=True)
-    clustered, robust = (
-        scale / free * np.einsum("ij,jk,ki->i", bread, meat.T @ meat, bread)
-        for scale, meat in ((count / max(count - 1, 1) * (rows - 1), groups.sum(scores)), (rows, scores))
-    )
-    return coefficient, np.sqrt(clustered), np.sqrt(robust)
+    meat, scale = groups.sum(scores), count / max(count - 1, 1) * (rows - 1) / free
+    return coefficient, np.sqrt(scale * np.einsum("ij,jk,ki->i", bread, meat.T @ meat, bread))
 
 
 def _demean_weighted(values: Array, weight: Array, groups: Groups) -> Array:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic import whole_folder
-from ...encryption import ENDING, EncryptionError, decrypted, encrypted, overhead, secret
+from ...privacy.encryption import ENDING, EncryptionError, decrypted, encrypted, overhead, secret
 
 POLICY, GUARDRAILS, CATALOGUE, GOLDEN = "policy.onnx", "guardrails.json", "catalogue.json", "golden.json"
 RESPONSE, RANGE = "response.json", "training_range.json"

@@ -62,7 +62,7 @@ def export(
             OUT.pub.pem for those who load the bundle.
         seed: Selects the market states of the golden vectors, and seeds the search for the
             best fixed prices.
-        encrypt: Whether to encrypt every file of the bundle, see `repricer.encryption.secret`.
+        encrypt: Whether to encrypt every file of the bundle, see `repricer.privacy.encryption.secret`.
 
     Returns:
         The path of the bundle.

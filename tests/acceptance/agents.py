@@ -167,7 +167,7 @@ def apart(library: str, *needed: str) -> float:
 @check("agents", "Use it with ...: the block of d3rlpy, installed apart, runs", ">=", 1)
 def beside_d3rlpy() -> float:
     """Its old Gym would print a warning with every import of SB3."""
-    old = ("d3rlpy==2.8.0", "gym==0.26.2", "gym-notices", "dataclasses-json==0.6.7", "marshmallow<4", "structlog")
+    old = ("d3rlpy==2.8.1", "gym==0.26.2", "gym-notices", "dataclasses-json==0.6.7", "marshmallow<4", "structlog")
     return apart("d3rlpy", *old, "typing-inspect", "mypy-extensions", "h5py")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from repricer.benchmarks import load, loopback
 from repricer.benchmarks.serving import PRODUCTS, shop_bundle
-from repricer.serving import Bundle, Predictor, example_state, load_bundle
+from repricer.serving import Bundle, example_state, load_bundle
 from repricer.serving.http.api_keys import add_key
 
 from .checks import Skip, check
@@ -62,12 +62,6 @@ def programs() -> None:
     lacking = load.lacking()
     if lacking:
         raise Skip(lacking)
-
-
-@check("serving", f"{PRODUCTS} products: throughput over a bare endpoint's that parses and returns the same", ">=", 0.6)
-def over_bare() -> float:
-    rates = loopback.throughput(bundle_path(), state(), Predictor(bundle()).price(state()).to_dict())
-    return rates["service"] / rates["parsed"]
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import repricer
 from numpy.typing import NDArray
-from repricer.agents import ALGORITHMS, LOG_ALGORITHMS, learn_from_log
+from repricer.agents import ALGORITHMS
 from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.checkpoint import read_tensors
 from repricer.agents.networks import one_thread
@@ -50,7 +50,7 @@ class Case:
         return ", ".join((self.algo, *((self.scenario,) if self.scenario != SCENARIO else ()), *words))
 
 
-CASES = [Case(algo) for algo in (*ALGORITHMS, *LOG_ALGORITHMS)] + [
+CASES = [Case(algo) for algo in ALGORITHMS] + [
     Case("ppo", settings=(("actions", "discrete"),)),
     Case("ppo", settings=(("history", 4),)),
     Case("ppo", settings=(("history", 4), ("network", "rnn"))),
@@ -82,16 +82,11 @@ def made(case: Case) -> Made:
     """Train briefly, export, and open the run's weights as SB3 itself has them."""
     folder = Path(workplace().name) / case.name.replace(" ", "")
     settings = dict(case.settings) | {"validation_episodes": 16}
-    if case.algo in LOG_ALGORITHMS:
-        spec = repricer.load_scenario(case.scenario)
-        log = RandomPrice(spec.guardrails.low, spec.guardrails.high)
-        run = learn_from_log(spec, algo=case.algo, log=log, out=folder / "run", settings=settings | {"clone_epochs": 2})
-    else:
-        run = repricer.train(case.scenario, algo=case.algo, steps=_STEPS, out=folder / "run", settings=settings)
+    run = repricer.train(case.scenario, algo=case.algo, steps=_STEPS, out=folder / "run", settings=settings)
     path = repricer.export(run, folder / "bundle")
     chosen = settings_from(run.facts["settings"], run.facts["settings"])
     learner_view = learner_view_of(repricer.Market(run.spec), chosen, run.base_price, run.base)
-    sb3 = make_policy(algorithm(run.facts.get("network", run.facts["algo"])), learner_view, chosen)
+    sb3 = make_policy(algorithm(run.facts["algo"]), learner_view, chosen)
     sb3.load_state_dict(read_tensors(folder / "run" / POLICY_FILE)[0])
     sb3.set_training_mode(False)
     return Made(run, folder / "run", path, load_bundle(path), sb3, learner_view)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from repricer.benchmarks.uplift import Shop, StudySettings, draw_shop
 from repricer.benchmarks.uplift.public_path import write_files
 from repricer.data import ImportReport, Tables, flagged_customers, import_tables, load_complete_journey, without_flagged
-from repricer.data.pseudonyms import pseudonymise
 from repricer.fitting import fit
 from repricer.forecasting import candidates
+from repricer.privacy.pseudonyms import pseudonymise
 
 from .checks import check
 

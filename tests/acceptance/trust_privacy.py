@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from repricer.benchmarks import membership, privacy
 from repricer.data import DataError
-from repricer.fitting.privacy.budget import RELEASES, Privacy
-from repricer.fitting.privacy.customers import customer_histories
-from repricer.profiles import PrivacyLedger, customer_features
+from repricer.fitting.customers import customer_histories
+from repricer.privacy.budget import RELEASES, Privacy
+from repricer.privacy.ledger import PrivacyLedger
+from repricer.profiles import customer_features
 from scipy.stats import kstest
 
 from .checks import check

@@ -23,9 +23,9 @@ from click.testing import CliRunner
 from repricer.cli import main
 from repricer.data import pseudonymise
 from repricer.data.changes import read_kept
-from repricer.data.privacy.artifacts import mentioned
-from repricer.data.privacy.personal import personal_kind
-from repricer.encryption import content_of
+from repricer.privacy.artifacts import mentioned
+from repricer.privacy.encryption import content_of
+from repricer.privacy.personal import personal_kind
 from repricer.serving import BundleError, DecisionLog, example_state, load_bundle
 from repricer.serving.http.app import create_app
 

@@ -1,15 +1,13 @@
-"""Shops that train together meet at the mean of their weights, over a line that shows none of them."""
+"""Shops that train together meet at the mean of their weights, by files that show none of them."""
 
-import asyncio
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import pytest
 from repricer.agents import train
-from repricer.agents.averaging import ROUNDS, with_shops
-from repricer.benchmarks.loopback import free_port
-from repricer.forecasting.federated import FederationError, average
+from repricer.agents.averaging import ROUNDS
+from repricer.privacy.shared_sums import FederationError, SharedFolder
 from repricer.scenarios import load_scenario
 
 KEY = bytes(32)
@@ -17,122 +15,61 @@ NAMES = ("east", "north", "west")
 SMALL = {"validation_episodes": 8, "evaluations": 2, "net_arch": (8,), "clone_epochs": 1}
 
 
-def together(*works, wait=60):
-    """What each shop's work returns or raises, done side by side with a coordinator, and what that returns."""
-    port, found, ready = free_port(), {}, threading.Event()
-    said = []
+class Noting:
+    """A shared folder that notes what is given, and the last sum."""
 
-    def say(line):
-        said.append(line)
-        ready.set()
+    def __init__(self, shared, last):
+        self.shared, self.last, self.facts = shared, last, shared.facts
 
-    def coordinate():
-        try:
-            found["coordinator"] = asyncio.run(
-                average(KEY, shops=len(works), port=port, wait=wait, seconds=60, say=say)
-            )
-        except FederationError as error:
-            found["coordinator"] = error
+    def __enter__(self):
+        self.shared.__enter__()
+        return self
 
-    def one(name, work):
-        try:
-            found[name] = work(partial(with_shops, KEY, name=name, host="127.0.0.1", port=port, wait=60))
-        except FederationError as error:
-            found[name] = error
+    def __exit__(self, *error):
+        self.shared.__exit__(*error)
 
-    threads = [threading.Thread(target=coordinate)]
-    threads += [threading.Thread(target=one, args=pair) for pair in zip((*NAMES, "south"), works, strict=False)]
-    threads[0].start()
-    assert ready.wait(10)
-    for thread in threads[1:]:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    return found, said
+    def sum(self, values):
+        self.last |= {"given": values, "sum": self.shared.sum(values), "calls": self.last.get("calls", 0) + 1}
+        return self.last["sum"]
 
 
-def meets(*rounds, policy="ppo", breaks=None):
-    """A shop that brings these numbers."""
+def test_three_trainings_end_with_the_same_weights(tmp_path):
+    seen = {name: {} for name in NAMES}
 
-    def work(shops):
-        with shops(policy=policy, sizes=[len(values) for values in rounds]) as mean:
-            got = []
-            for number, values in enumerate(rounds):
-                if number == breaks:
-                    raise FederationError("the market broke")
-                got.append(mean(np.array(values)).tolist())
-        return got
+    def work(name, times):
+        spec = load_scenario("stationary-logit")
+        spec = spec.with_changes(arrivals={"rate": times * spec.arrivals.rate})
+        join = partial(SharedFolder, tmp_path, KEY, name=name, shops=3, wait=60)
+        settings = SMALL | {"product_wise": True}
+        return train(spec, steps=4_000, settings=settings, shops=lambda about: Noting(join(about=about), seen[name]))
 
-    return work
-
-
-def test_each_gets_the_mean_and_nobody_another_ones_numbers():
-    found, _ = together(*(meets([n, 2.0], [n, n, n + 3.0]) for n in range(3)))
-    assert found["east"] == found["north"] == found["west"] == [[1.0, 2.0], [1.0, 1.0, 4.0]]
-    assert found["coordinator"].rounds == 2
-
-
-def test_a_shop_that_breaks_is_left_out_and_the_others_go_on():
-    found, said = together(*(meets([n], [n], breaks=1 if n == 3 else None) for n in range(4)))
-    assert found["east"] == [[1.5], [1.0]]
-    assert list(found["coordinator"].left_out) == ["south"]
-    assert "shop 'south' is left out: the training ended early" in "".join(said)
-
-
-def test_another_kind_of_policy_is_turned_away_and_says_what_the_others_learn():
-    found, _ = together(meets([0.0]), meets([1.0]), meets([2.0]), meets([3.0, 4.0], policy="sac"), wait=2)
-    refused = [value for value in found.values() if isinstance(value, FederationError)]
-    assert len(refused) == 1 or len(refused) == len(found)
-    assert "all shops must learn one kind of policy" in str(refused[0])
-
-
-def test_three_trainings_end_with_the_same_weights():
-    seen = {}
-
-    def work(times):
-        def train_with(shops):
-            last = {}
-
-            def noted(**given):
-                joining = shops(**given)
-
-                class Noting:
-                    def __enter__(self):
-                        mean = joining.__enter__()
-
-                        def note(values):
-                            last["given"], last["mean"] = values, mean(values)
-                            last["calls"] = last.get("calls", 0) + 1
-                            return last["mean"]
-
-                        return note
-
-                    def __exit__(self, *error):
-                        return joining.__exit__(*error)
-
-                return Noting()
-
-            spec = load_scenario("stationary-logit")
-            spec = spec.with_changes(arrivals={"rate": times * spec.arrivals.rate})
-            run = train(spec, steps=4_000, settings=SMALL | {"product_wise": True}, shops=noted)
-            seen[times] = last
-            return run
-
-        return train_with
-
-    found, _ = together(*map(work, (1, 2, 3)))
-    assert {found[name].policy.name for name in NAMES} == {"ppo:0"}
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(work, NAMES, (1, 2, 3)))
+    assert {run.policy.name for run in runs} == {"ppo:0"}
     assert {last["calls"] for last in seen.values()} == {ROUNDS}
-    means = [last["mean"] for last in seen.values()]
-    np.testing.assert_array_equal(means[0], means[1])
-    np.testing.assert_allclose(means[0], np.mean([last["given"] for last in seen.values()], axis=0), atol=1e-6)
+    sums = [last["sum"] for last in seen.values()]
+    np.testing.assert_array_equal(sums[0], sums[1])
+    np.testing.assert_allclose(sums[0], np.sum([last["given"] for last in seen.values()], axis=0), atol=1e-9)
+
+
+def test_another_kind_of_policy_is_named(tmp_path):
+    def work(name, algo):
+        join = partial(SharedFolder, tmp_path, KEY, name=name, shops=3, wait=10)
+        with pytest.raises(FederationError) as caught:
+            train("stationary-logit", algo=algo, steps=100, settings=SMALL, shops=join)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(3) as pool:
+        said = list(pool.map(work, NAMES, ("ppo", "ppo", "a2c")))
+    assert all("all shops must sum the same" in line for line in said)
+    assert "from 'west': a2c of seed 0 on" in said[0]
 
 
 def test_what_cannot_be_learned_together_is_refused(tmp_path):
-    shops = partial(with_shops, KEY, name="east", host="127.0.0.1", port=1)
+    shops = partial(SharedFolder, tmp_path / "none", KEY, name="east", shops=3)
     with pytest.raises(ValueError, match="patience must be 0 to learn with other shops; got 3"):
         train("stationary-logit", steps=100, settings={"patience": 3}, shops=shops)
-    with pytest.raises(FederationError, match=r"a coordinator must listen at 127\.0\.0\.1:1"):
+    with pytest.raises(FederationError, match="shops must meet in a folder that all reach"):
         train("stationary-logit", steps=100, settings=SMALL, shops=shops)
     train("stationary-logit", steps=100, settings=SMALL, out=tmp_path / "alone")
     with pytest.raises(ValueError, match="holds a run with with_shops None; got True"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from repricer.benchmarks.membership import Runs, advantage
-from repricer.profiles.noise import most_advantage
+from repricer.privacy.noise import most_advantage
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(8.0, 1.0), (0.0, 0.0), (0.1, most_advantage([10.0]))])

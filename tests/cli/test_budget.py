@@ -7,7 +7,7 @@ from repricer.cli import main
 from repricer.cli.cycle.config import Cycle, CycleError
 from repricer.cli.cycle.register import CYCLES
 from repricer.cli.fit import privacy_of
-from repricer.profiles import PrivacyLedger, Query
+from repricer.privacy.ledger import PrivacyLedger, Query
 
 
 def run(capsys, *words: str) -> tuple[int, str, str]:

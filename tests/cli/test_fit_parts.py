@@ -13,7 +13,7 @@ from repricer.cli._fit_parts import _job
 from repricer.data import load_tables
 from repricer.fitting import Privacy
 from repricer.jobs import Job
-from repricer.profiles import PrivacyLedger
+from repricer.privacy.ledger import PrivacyLedger
 from repricer.scenarios import load_scenario
 from repricer.serving import load_bundle
 from repricer.serving.price_list.files import read_list

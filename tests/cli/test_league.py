@@ -36,20 +36,24 @@ def test_a_league_is_printed_kept_and_its_policy_evaluated_exported_and_reported
     assert document == json.loads((folder / "league.json").read_text(encoding="utf-8"))
     assert document["sellers"] == ["own", "[B]"]
     assert [row["round"] for row in document["history"]] == [1, 2]
-    assert {seller: len(row) for seller, row in document["payoff"].items()} == {"own": 3, "[B]": 3}
     assert document["exploitability"]["own"] == pytest.approx(
         document["responses"]["own"]["gain"] / document["audit"]["profits"][0]["nash"]
     )
-    text = run(*call).stdout  # finished: answered from the folder
+    text = run(*call, "--out", tmp_path / "again").stdout
     assert "[B]" in text
     assert f"{document['audit']['verdict']}: joint profit gain {document['audit']['profit_gain']:.3f}" in text
     judged = json.loads(run("evaluate", scenario, "--policy", folder, "--episodes", 5, "--json").stdout)
     assert str(folder) in {row["policy"] for row in judged["policies"]}
     run("export", folder, "--out", tmp_path / "bundle")
     run("report", folder, "--out", tmp_path / "report.html", "--episodes", 5)
-    run(*call, "--seed", 1, code=2)
+    assert "must be new" in run(*call, code=2).stderr
 
 
 def test_a_market_without_rivals_has_no_league():
     result = run("league", "stationary-logit", code=2)
     assert "needs a [competitors] section; got stationary-logit without one" in result.stderr
+
+
+def test_a_shared_network_is_refused():
+    result = run("league", "calvano-duopoly", "--shared", code=2)
+    assert "--shared is no longer there; each seller has a network of its own" in result.stderr

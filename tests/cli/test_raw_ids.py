@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.encryption import content_of
+from repricer.privacy.encryption import content_of
 
 from .calls import document
 

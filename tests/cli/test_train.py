@@ -17,14 +17,10 @@ def test_a_market_without_sales_is_trained_to_the_end(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--shops", "127.0.0.1:1"), "got none of --shop-name, --shops-key; add them"),
+        (("--shops", "meeting"), "got none of --shops-number, --shop-name, --shops-key; add them"),
         (
-            ("--shops", "8790", "--shop-name", "a", "--shops-key", "env:SHOPS_KEY"),
-            "--shops must be HOST:PORT; got '8790'",
-        ),
-        (
-            ("--shops", "127.0.0.1:1", "--shop-name", "a", "--shops-key", "env:SHOPS_KEY"),
-            "a coordinator must listen at",
+            ("--shops", "10.0.0.5:8790", "--shops-number", "3", "--shop-name", "a", "--shops-key", "env:SHOPS_KEY"),
+            "shops must meet in a folder that all reach; got 10.0.0.5:8790, which is none; make it",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli.data import command
 from repricer.data import DataError, load_tables, pseudonymise
+from repricer.privacy import PrivacyError
 
 GOOD = "date,product,units,price_paid,customer\n2024-01-01,A,1,2,1001\n2024-01-09,B,3,4,1002\n"
 BAD = GOOD + "2024-01-10,B,[many],4,1002\n"
@@ -79,7 +80,7 @@ def test_a_refused_import_leaves_no_key(shell, tmp_path):
 def test_a_short_key_is_refused(shell, tmp_path):
     (tmp_path / "key").write_bytes(b"short")
     result = shell("import --sales good.csv --out shop --key-file key")
-    assert isinstance(result.exception, DataError)
+    assert isinstance(result.exception, PrivacyError)
     assert not (tmp_path / "shop").exists()
 
 

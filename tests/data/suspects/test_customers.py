@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli import main
 from repricer.data import flagged_customers, import_tables, load_tables
-from repricer.data.pseudonyms import pseudonymise
+from repricer.privacy.pseudonyms import pseudonymise
 
 KEY = b"a key for tests only"
 

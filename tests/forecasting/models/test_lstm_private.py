@@ -6,7 +6,7 @@ import torch
 from repricer.forecasting import Lstm, example_panel
 from repricer.forecasting.models import lstm_network
 from repricer.forecasting.models.lstm_private import train_private
-from repricer.profiles.noise import noise_of_sums
+from repricer.privacy.noise import noise_of_sums
 
 SIZE = {"hidden": 3, "embedding": 2, "dropout": 0.0}
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from linearmodels.iv import IV2SLS
-from repricer.forecasting import PriceResponse, hausman_panel
-from repricer.tests.forecasting.response.recovery import MEAN, recover, simulate
+from repricer.forecasting import PriceResponse
+from repricer.tests.forecasting.response.recovery import recover, simulate
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -166,36 +166,3 @@ class TestControls:
         pd.testing.assert_frame_equal(again.elasticity_, fitted.elasticity_)
         pd.testing.assert_frame_equal(again.category_elasticity_, fitted.category_elasticity_)
         assert again.pooled_.se == pytest.approx(fitted.pooled_.se)
-
-
-class TestHausman:
-    @pytest.fixture
-    def sales(self) -> pd.DataFrame:
-        """Two stores with the same costs and demand shocks of their own, to which their prices react."""
-        rng = np.random.default_rng(0)
-        days, names = pd.date_range("2023-01-02", periods=80, freq="7D"), [f"p{i}" for i in range(10)]
-        cost = rng.normal(0, 0.3, (10, 80))
-        lines = []
-        for store in ("here", "there"):
-            shock = rng.normal(0, 0.3, (10, 80))
-            log_price = 1 + cost + 0.8 * shock + rng.normal(0, 0.03, (10, 80))
-            units = np.exp(6 + MEAN * (log_price - 1) + shock)
-            table = pd.DataFrame({"product": np.repeat(names, 80), "date": np.tile(days, 10), "store": store})
-            lines.append(table.assign(units=units.ravel(), price_paid=np.exp(log_price).ravel()))
-        sales = pd.concat(lines, ignore_index=True)
-        return sales.assign(regular_price=sales["price_paid"])
-
-    def test_prices_elsewhere_find_the_elasticity_here(self, sales):
-        panel = hausman_panel(sales, ["here"])
-        other = sales[(sales["store"] == "there") & (sales["product"] == "p4")]["price_paid"]
-        np.testing.assert_allclose(panel.loc[panel["product"] == "p4", "other_stores_price"], other)
-        with_it = PriceResponse(instruments=["other_stores_price"]).fit(panel)
-        without = PriceResponse().fit(panel)
-        assert with_it.pooled_.coefficient == pytest.approx(MEAN, abs=3 * with_it.pooled_.se)
-        assert abs(without.pooled_.coefficient - MEAN) > 4 * without.pooled_.se
-
-    def test_mistakes(self, sales):
-        with pytest.raises(ValueError, match="column 'store' must be given"):
-            hausman_panel(sales.drop(columns="store"), ["here"])
-        with pytest.raises(ValueError, match="leave others"):
-            hausman_panel(sales, ["here", "there"])

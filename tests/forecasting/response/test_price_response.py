@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
-from repricer.forecasting import PriceResponse, example_panel, segment_category_response, segment_response
+from repricer.forecasting import PriceResponse, example_panel, segment_response
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -226,32 +226,6 @@ class TestSegments:
         other = smf.glm(formula, rows, family=sm.families.Poisson()).fit(cov_type="cluster", cov_kwds=groups)
         assert table.loc[1, "elasticity"] == pytest.approx(other.params["log_price"], rel=1e-6)
         assert table.loc[1, "se"] == pytest.approx(other.bse["log_price"], rel=1e-4)
-
-    def test_by_category(self, panel, shop):
-        labels = pd.Series({"brand": 0, "deal": 1})
-        table = segment_category_response(shop, labels, panel)
-        assert list(zip(table["segment"], table["category"], strict=True)) == [
-            (0, "c0"),
-            (0, "c1"),
-            (1, "c0"),
-            (1, "c1"),
-        ]
-        truth = table["segment"].map({0: -1.0, 1: -3.5})
-        assert ((table["raw"] - truth).abs() < 3.5 * table["raw_se"]).all()
-        assert ((table["shrunk"] - truth).abs() < 3.5 * table["shrunk_se"]).all()
-        assert table["implausible"].equals((table["raw"] > 0).rename("implausible"))
-        again = segment_category_response(
-            shop.sample(frac=1, random_state=0), labels, panel.sample(frac=1, random_state=1)
-        )
-        pd.testing.assert_frame_equal(again, table)
-
-    def test_a_category_that_a_segment_hardly_buys_has_the_segments_elasticity(self, panel, shop):
-        rare = shop["product"].isin(panel.loc[panel["category"] == "c1", "product"]) & (shop["customer"] == "deal")
-        few = pd.concat([shop[~rare], shop[rare].head(5)])
-        table = segment_category_response(few, pd.Series({"brand": 0, "deal": 1}), panel)
-        thin = table[(table["segment"] == 1) & (table["category"] == "c1")].iloc[0]
-        assert np.isnan(thin["raw"])
-        assert thin["shrunk"] < -1.5
 
 
 def test_by_day_reductions_of_weekends_are_told_from_the_weekend_of_each_category():

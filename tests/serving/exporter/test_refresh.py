@@ -16,12 +16,12 @@ from repricer.agents import Run, best_fixed
 from repricer.agents.posterior import cautious_prices
 from repricer.cli import main
 from repricer.data import ImportReport, save_tables
-from repricer.encryption import change_folder, secret
 from repricer.fitting import Assumptions, Priors, refit
 from repricer.fitting.customers import Customers
 from repricer.fitting.fit_split import FitOptions
 from repricer.fitting.refit import fit_record
 from repricer.forecasting import MovingAverage
+from repricer.privacy.encryption import change_folder, secret
 from repricer.scenarios import goal_market
 from repricer.serving import BundleError, Predictor, StateError, example_state, export, load_bundle
 from repricer.serving.bundle.signing import own_key_paths

@@ -1,1 +1,0 @@
-"""Learning from logged prices alone, without a simulated market."""

@@ -1,1 +1,0 @@
-"""What protects the persons in the tables: refused columns, roles, the log of who read."""
