@@ -35,6 +35,7 @@ from .problem import (
     prices_are_free,
     sections_on,
     stock_settings,
+    table_periods,
 )
 
 _MOST_STATES, _MOST_VECTORS = 200_000, 50_000
@@ -132,8 +133,7 @@ class _Resources:
 
 def _is_small(spec: MarketSpec) -> bool:
     states = float(np.prod(_Resources.of(spec).shape))
-    tables = 1 if is_infinite_horizon(spec) else spec.market.horizon_periods
-    return states <= _MOST_STATES and states * tables * len(spec.products.names) <= _MOST_ENTRIES
+    return states <= _MOST_STATES and states * table_periods(spec) * len(spec.products.names) <= _MOST_ENTRIES
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class StocksPrice:
     """A table of prices by period and the units left of every product, or of every resource.
 
     Attributes:
-        table: (T, S, N), or (1, S, N) for all periods, currency per unit.
+        table: (T, S, N), periods of the season or of a cycle of an infinite horizon, currency per unit.
         shape: (H,) most units of each plus one; a state is the index of the units in C order.
         name: Name of the policy.
     """
@@ -155,7 +155,7 @@ class StocksPrice:
         left = view.on_hand if view.capacity is None else view.capacity
         units = np.clip(left.astype(np.intp), 0, np.array(self.shape) - 1)
         state = np.ravel_multi_index(tuple(units.T), self.shape)
-        return Action(self.table[np.minimum(view.period, len(self.table) - 1), state].astype(np.float32))
+        return Action(self.table[view.period % len(self.table), state].astype(np.float32))
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
@@ -176,7 +176,7 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
     sold, products, cost = state(after), np.arange(len(spec.products.names)), Costs.of(spec).sold
 
-    @functools.lru_cache(maxsize=1)
+    @functools.lru_cache(table_periods(spec) if is_infinite_horizon(spec) else 1)
     def customer_of(period: int) -> LogitCustomer | NestedCustomer | JointPrices:
         if is_logit(spec):
             return LogitCustomer.of(spec, period, products)
