@@ -15,8 +15,12 @@ from repricer.evaluation import (
     read_log,
     solve,
 )
-from repricer.evaluation.off_policy.estimators import _weights, links_between_periods, weighted_estimates
-from repricer.evaluation.off_policy.reward_models import fitted_q
+from repricer.evaluation.off_policy.estimators import (
+    _weights,
+    episode_estimates,
+    links_between_periods,
+    weighted_estimates,
+)
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, PricePath, RandomPrice
 from repricer.pricing.policies import EmptySlots
 from repricer.scenarios import load_scenario, spec_from_table
@@ -133,8 +137,7 @@ def test_a_whole_shop_is_logged(shop):
     low = FixedPrice(ladder[0].astype(np.float32))
     truth = rollout(free, low, episodes=2000, seed=9).objective.mean()
     target = np.broadcast_to(ladder[0], log.price.shape)
-    everything = np.ones(len(log), dtype=bool)
-    assert fitted_q(log, target, everything) == pytest.approx(truth, rel=0.15)
+    assert episode_estimates(log, target)["fitted_q"].mean == pytest.approx(truth, rel=0.15)
     # Both products of the first category must agree by chance, each in three of ten.
     assert weighted_estimates(log, target)["doubly_robust"].mean == pytest.approx(truth, rel=0.2)
 
@@ -146,10 +149,48 @@ def test_where_stock_runs_out_only_fitted_q_is_given():
     log, cheap = logged(spec, EpsilonGreedy(FixedPrice(1.0), ladder, 1.0), episodes=1500), FixedPrice(0.5, name="cheap")
     truth, target = exact_value(spec, cheap), np.full((len(log), 1), 0.5)
     assert weighted_estimates(log, target)["ips"].mean > 1.02 * truth
-    assert fitted_q(log, target, np.ones(len(log), dtype=bool)) == pytest.approx(truth, rel=0.04)
+    assert episode_estimates(log, target)["fitted_q"].mean == pytest.approx(truth, rel=0.04)
     found = estimate_from_log(logged(spec, EpsilonGreedy(cheap, ladder, 1.0), episodes=60), cheap)
     assert found.ignored == ("stock",)
     assert [name for name, value in found.to_dict()["estimates"].items() if value] == ["fitted_q"]
+
+
+@pytest.mark.parametrize(("name", "error"), [("optimum", 0.08), ("best-fixed", 0.02)])
+def test_what_a_forest_smooths_away_is_in_the_correction_or_in_the_interval(name, error):
+    """On thirty periods values alone are off by 1 to 4%, many times their spread."""
+    spec = load_scenario("stationary-logit")
+    policy, truth = named_policy(name, spec), exact_value(spec, named_policy(name, spec))
+    log = logged(spec, named_policy("epsilon-greedy:0.5", spec), episodes=1000, seed=2)
+    found = estimate_from_log(log, policy).estimates
+    assert found["fitted_q"].low < truth < found["fitted_q"].high
+    assert found["fitted_q"].high - found["fitted_q"].low < 2 * error * truth
+    assert found["sequential_doubly_robust"] is None  # nobody follows it for thirty periods by chance
+
+
+def test_sequential_doubly_robust_estimates_follow_a_stock():
+    """Intervals hold the exact value as often as they should, of a price that sells out and of one that does not."""
+    spec, ladder = short(3, rate=6.0), np.array([[0.5], [1.0], [1.5]])
+    misses = []
+    for seed in range(12):
+        log = logged(spec, EpsilonGreedy(FixedPrice(1.0), ladder, 1.0, seed=seed), episodes=1000, seed=seed)
+        for price in (0.5, 1.5):
+            found = episode_estimates(log, np.full((len(log), 1), price))["sequential_doubly_robust"]
+            truth = exact_value(spec, FixedPrice(price))
+            misses.append((found.mean - truth) / (found.high - found.mean))
+            assert found.high - found.low < 0.3 * truth
+    assert np.mean(np.abs(misses) < 1) >= 0.85
+    assert abs(np.mean(misses)) < 0.3
+
+
+def test_sequential_weights_by_hand():
+    """Two periods and no state: weights of both decisions where both are the target's, over their mean."""
+    spec = short(2)
+    log = logged(spec, EpsilonGreedy(FixedPrice(1.0), np.array([[1.0], [2.0]]), 1.0), episodes=400)
+    follows = (log.price.reshape(-1, 2) == 1).cumprod(axis=1)
+    money = log.money.reshape(-1, 2)
+    by_hand = sum((follows[:, t] @ money[:, t]) / follows[:, t].sum() for t in range(2))
+    found = episode_estimates(log, np.ones((len(log), 1)))["sequential_doubly_robust"]
+    assert found.mean == pytest.approx(by_hand, rel=0.02)
 
 
 def test_shared_resources_are_stock_that_a_log_keeps():
@@ -308,7 +349,6 @@ def test_fitted_q_is_of_markets_with_whole_episodes(make_shop):
     spec, ladder = make_shop(stock=ample), np.array([[3.0, 4.0, 2.0], [4.0, 5.0, 3.0]])
     log, target = logged(spec, EpsilonGreedy(FixedPrice(3.0), ladder, 1.0), episodes=60), FixedPrice(ladder[0])
     table = log.to_table()
-    # Of few markets there is no interval, which would take most of the time.
     early, some = table["period"] < 2, table["market"] < 8
 
     def found(rows):
