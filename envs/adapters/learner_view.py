@@ -347,8 +347,7 @@ class LearnerView:
         base = np.broadcast_to(self.base_now, market.state.list_price.shape)[:, None]
         if self.layout.rule_at_zero:
             base = self.layout.around(base, self.base_price, level[:, None] == 0)
-        raw = np.zeros((level.size, self.layout.size), np.float32)
-        raw[:, 0] = level
+        raw = np.pad(level[:, None], ((0, 0), (0, self.layout.size - 1)))
         price = base * np.asarray(self.layout.decode(raw).price_multiplier)[:, None]
         allowed = allowed_levels(market.spec.guardrails, market.view, price)
         others = np.ones((*allowed.shape[:2], sum(map(len, self.levels[1:]))), np.bool_)
@@ -356,9 +355,8 @@ class LearnerView:
 
     def _masks(self) -> dict[str, NDArray]:
         """The mask in `info`, (E, …) int8, where actions are discrete."""
-        if self.levels is None:
-            return {}
-        return {"action_mask": self.action_masks().reshape(self.market.num_markets, -1).astype(np.int8)}
+        none = self.levels is None
+        return {} if none else {"action_mask": self.action_masks().reshape(self.market.num_markets, -1).astype(np.int8)}
 
     def info(self, outcome: Outcome) -> dict[str, NDArray]:
         """The outcome as arrays for Gymnasium's `info`: (E, N), in currency or units.
