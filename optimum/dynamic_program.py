@@ -22,7 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..envs import expected_units
-from ..pricing import Action, MarketView
+from ..pricing import Action, MarketView, StockTable
 from ..scenarios import MarketSpec
 from .links import Links
 from .policy_value import exact_value
@@ -144,6 +144,14 @@ class ProductPolicy:
         if view.catalogue.max_express_units is not None:
             return Action(price, order=order, express=soon)
         return Action(price, order=order + soon)
+
+    def stock_table(self) -> StockTable | None:
+        """The prices as a bundle holds them; None where they depend on more than that holds, or orders go with them."""
+        alone = (each.links.size == each.price.shape[-1] == 1 and each.least == 0 for each in self.products)
+        if not all(alone) or any(each.order.any() or each.at_once.any() for each in self.products):
+            return None
+        groups = tuple((n,) for n in range(len(self.products)))
+        return StockTable(tuple(each.price[:, :, 0] for each in self.products), groups, self.name)
 
 
 def solve(spec: MarketSpec) -> Optimum | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ..envs import expected_units
-from ..pricing import Action, MarketView
+from ..pricing import Action, MarketView, StockTable
 from ..pricing.price_rules.grids import NO_GRID
 from ..scenarios import MarketSpec, choice_model
 from .logit import LogitCustomer
@@ -67,6 +67,12 @@ class PriceAndDiscountPath:
         period = np.minimum(view.period, len(self.price) - 1)
         discount = None if self.discount is None else self.discount[period].astype(np.float32)
         return Action(self.price[period].astype(np.float32), discount)
+
+    def stock_table(self) -> StockTable | None:
+        """The prices as a bundle holds them; None where there are discounts."""
+        columns = tuple(self.price.T.astype(np.float32).reshape(*self.price.T.shape, 1, 1, 1))
+        groups = tuple((n,) for n in range(len(columns)))
+        return None if self.discount is not None else StockTable(columns, groups, self.name)
 
 
 def solve(spec: MarketSpec) -> Optimum | None:

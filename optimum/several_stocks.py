@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import expected_units
-from ..pricing import Action, MarketView
+from ..pricing import Action, MarketView, StockTable
 from ..pricing.price_rules.grids import NO_GRID
 from ..scenarios import MarketSpec
 from .logit import LogitCustomer
@@ -156,6 +156,13 @@ class StocksPrice:
         units = np.clip(left.astype(np.intp), 0, np.array(self.shape) - 1)
         state = np.ravel_multi_index(tuple(units.T), self.shape)
         return Action(self.table[view.period % len(self.table), state].astype(np.float32))
+
+    def stock_table(self) -> StockTable:
+        """The prices by the units of every product, as a bundle holds them."""
+        periods, _, products = self.table.shape
+        return StockTable(
+            (self.table.reshape(periods, 1, *self.shape, products),), (tuple(range(products)),), self.name
+        )
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
