@@ -53,13 +53,14 @@ _MOST_WORK, _ITERATIONS, _AT_ONCE = 1e10, 25, 2_000_000
 
 def covers(spec: MarketSpec) -> bool:
     """Whether units on hand are the whole state, products share customers, and the states are few."""
-    single = spec.arrivals.process == "single" and len(spec.category_names) == 1
+    single = spec.arrivals.process == "single"
     return (
-        (single or (len(spec.category_names) < len(spec.products.names) and spec.capacity is None))
+        (single or spec.capacity is None)
         and (len(spec.products.names) > 1 or spec.capacity is not None)
+        and len(spec.category_names) == 1
         and ((single and (is_logit(spec) or _is_nested(spec))) or JointPrices.are_few(spec))
         and _is_small(spec)
-        and (single or (spec.arrivals.process == "poisson" and _work(spec) <= _MOST_WORK))
+        and (single or _work(spec) <= _MOST_WORK)
         and stock_settings(spec) <= {"initial_units", "lead_time_periods", "salvage_value"}
         and sections_on(spec) <= {"capacity"}
         and prices_are_free(spec)

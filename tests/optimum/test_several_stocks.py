@@ -106,11 +106,29 @@ def test_the_market_pays_what_shared_capacity_is_worth(name):
     assert money.std() / np.sqrt(money.size) < 0.005 * optimum.value
 
 
+STEPS, QUALITY, STEEP = (2.0, 3.0, 5.0), np.array([[1.5, 1.0], [2.5, 2.0]]), np.array([[0.6, 0.5], [0.2, 0.25]])
+
+
+def mean_demand(price, there, rate, nesting):
+    """Of two products, by two segments of a logit with one nest."""
+    pull = np.exp((QUALITY - STEEP * np.array(price)) / (1 - nesting)) * there
+    inside = pull.sum(axis=1, keepdims=True)
+    shares = pull * np.where(inside > 0, np.maximum(inside, 1e-300) ** -nesting, 0.0)
+    return rate * np.array([0.4, 0.6]) @ (shares / (1 + shares.sum(axis=1, keepdims=True)))
+
+
+def chances(rate, units, overdispersion):
+    """Of each number of units sold."""
+    mass = poisson.pmf(np.arange(units), rate)
+    if overdispersion:
+        mass = nbinom.pmf(np.arange(units), 1 / overdispersion, 1 / (1 + overdispersion * rate))
+    return np.append(mass, 1 - mass.sum())
+
+
 @pytest.mark.parametrize("family", ["mnl", "nested-logit"])
 @pytest.mark.parametrize("overdispersion", [0.0, 0.4])
 def test_many_customers_a_period_choose_among_stocks_on_a_ladder(make, family, overdispersion):
-    """Against every pair of demands; two segments, and categories that share no customers."""
-    steps, quality, steep = (2.0, 3.0, 5.0), np.array([[1.5, 1.0], [2.5, 2.0]]), np.array([[0.6, 0.5], [0.2, 0.25]])
+    """Against every pair of demands."""
     nesting = {"nesting": 0.4} if family == "nested-logit" else {}
     spec = make(
         None,
@@ -122,32 +140,19 @@ def test_many_customers_a_period_choose_among_stocks_on_a_ladder(make, family, o
             "segments": ["s", "t"],
             "segment_share": [[0.4, 0.6]],
         },
-        demand={"family": family, "quality": quality.tolist(), "price_sensitivity": steep.tolist(), **nesting},
+        demand={"family": family, "quality": QUALITY.tolist(), "price_sensitivity": STEEP.tolist(), **nesting},
         stock={"initial_units": [3, 2], "salvage_value": [0.0, 0.3]},
-        prices={"price_ladder": list(steps)},
+        prices={"price_ladder": list(STEPS)},
     )
-    demand, rho = np.arange(150), 0.4 if nesting else 0.0
-
-    def mean(price, there, rate):
-        pull = np.exp((quality - steep * np.array(price)) / (1 - rho)) * there
-        inside = pull.sum(axis=1, keepdims=True)
-        shares = pull * np.where(inside > 0, np.maximum(inside, 1e-300) ** -rho, 0.0)
-        return rate * np.array([0.4, 0.6]) @ (shares / (1 + shares.sum(axis=1, keepdims=True)))
-
-    def chances(rate, units):
-        mass = poisson.pmf(demand, rate)
-        if overdispersion:
-            mass = nbinom.pmf(demand, 1 / overdispersion, 1 / (1 + overdispersion * rate))
-        return np.append(mass[:units], 1 - mass[:units].sum())
 
     @cache
     def value(t, left):
         if t == 3:
             return 0.3 * left[1]
         discount, best = (0.9 if t < 2 else 1.0), -np.inf
-        for price in product(steps, repeat=2):
-            means = mean(price, np.array(left) > 0, [3.0, 5.0, 2.0][t])
-            first, second = (chances(rate, units) for rate, units in zip(means, left, strict=True))
+        for price in product(STEPS, repeat=2):
+            means = mean_demand(price, np.array(left) > 0, [3.0, 5.0, 2.0][t], nesting.get("nesting", 0.0))
+            first, second = (chances(rate, units, overdispersion) for rate, units in zip(means, left, strict=True))
             money = sum(
                 p
                 * q
