@@ -150,9 +150,11 @@ def _from_log(spec: MarketSpec, path: Path, policies: tuple[str, ...], seed: int
         return
     show(_log_table(spec, rows))
     if rows[0]["estimates"]["fitted_q"] is None:
-        say("Fitted Q needs markets with a decision in every period of an episode; this log has none.")
+        say(
+            "Fitted Q and sequential estimates need markets with a decision in every period of an episode; this log has none."
+        )
     if ignored := rows[0]["ignored"]:
-        say(f"Only fitted Q accounts for what a price changes in later periods ({', '.join(ignored)}).")
+        say(f"Only the last two account for what a price changes in later periods ({', '.join(ignored)}).")
 
 
 def _log_table(spec: MarketSpec, rows: list[dict[str, Any]]) -> Table:
@@ -168,11 +170,12 @@ def _log_table(spec: MarketSpec, rows: list[dict[str, Any]]) -> Table:
         caption=f"Objective: {spec.market.objective}. Brackets: 95% intervals for sampling noise in the log.",
     )
     names = {"ips": "IPS", "snips": "SNIPS", "doubly_robust": "doubly robust", "fitted_q": "fitted Q"}
+    names |= {"sequential_doubly_robust": "sequential doubly robust"}
     table.add_column("policy")
     for heading in (*names.values(), "effective sample"):
         table.add_column(heading, justify="right")
     for row in rows:
         estimates = (interval(row["estimates"][name]) if row["estimates"][name] else "–" for name in names)
         table.add_row(escape(row["policy"]), *estimates, f"{row['effective_sample_size']:,.0f}")
-    table.add_row("(the log itself)", interval(first["logged"]), "", "", "", f"{first['decisions']:,}")
+    table.add_row("(the log itself)", interval(first["logged"]), *[""] * 4, f"{first['decisions']:,}")
     return table

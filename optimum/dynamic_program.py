@@ -22,7 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..envs import expected_units
-from ..pricing import Action, MarketView
+from ..pricing import Action, MarketView, StockTable
 from ..scenarios import MarketSpec
 from .links import Links
 from .policy_value import exact_value
@@ -41,6 +41,7 @@ from .problem import (
     price_grid,
     sections_on,
     stock_settings,
+    table_periods,
 )
 
 _LONGEST, _MOST_UNITS, _MOST_REACH = 3, 2000, 40_000
@@ -79,7 +80,7 @@ def covers(spec: MarketSpec) -> bool:
 
 @dataclass(frozen=True)
 class ProductTables:
-    """Prices and orders of one product by period (one for all of an infinite horizon), regime, link, units on hand and
+    """Prices and orders of one product by period (of a cycle, for an infinite horizon), regime, link, units on hand and
     pipeline, (T, Z, Y, S, B).
 
     Attributes:
@@ -101,7 +102,7 @@ class ProductTables:
     def act(self, view: MarketView, n: int) -> tuple[Array, Units, Units]:
         """Price, order and order that arrives at once of product n, (E,) each."""
         periods, _, _, units, pipeline = self.price.shape
-        period = np.minimum(view.period, periods - 1)
+        period = view.period % periods
         regime = np.zeros(view.num_markets, np.intp) if view.regime is None else view.regime
         row = np.clip(np.nan_to_num(view.on_hand[:, n], posinf=0) - self.least, 0, units - 1).astype(np.intp)
         column = np.zeros(view.num_markets) if self.at_once.shape[-1] == 1 else self._pipeline(view, n)
@@ -143,6 +144,14 @@ class ProductPolicy:
         if view.catalogue.max_express_units is not None:
             return Action(price, order=order, express=soon)
         return Action(price, order=order + soon)
+
+    def stock_table(self) -> StockTable | None:
+        """The prices as a bundle holds them; None where they depend on more than that holds, or orders go with them."""
+        alone = (each.links.size == each.price.shape[-1] == 1 and each.least == 0 for each in self.products)
+        if not all(alone) or any(each.order.any() or each.at_once.any() for each in self.products):
+            return None
+        groups = tuple((n,) for n in range(len(self.products)))
+        return StockTable(tuple(each.price[:, :, 0] for each in self.products), groups, self.name)
 
 
 def solve(spec: MarketSpec) -> Optimum | None:
@@ -220,7 +229,7 @@ class _Product:
         self.soon = self._cost_at_once(most if places and not self.lead else 0)
         self.waiting = reach + 1 if self.late else self.orders.size ** max(self.lead - 1, 0)
         self.transition, self.initial = chain(spec)
-        self.demand = functools.lru_cache(maxsize=1)(self._demand)
+        self.demand = functools.lru_cache(table_periods(spec) if is_infinite_horizon(spec) else 1)(self._demand)
 
     @classmethod
     def within(cls, spec: MarketSpec, n: int, reach: int) -> tuple[float, ProductTables] | None:
@@ -244,13 +253,12 @@ class _Product:
             return False
         self.links, self.prices = links, links.prices
         states = per_price * links.size
-        tables = 1 if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
         demand = 0 if self.ample else most_demand(self.spec, self._means(0).sum(axis=0), self.n)
         discount = self.spec.market.discount_factor
         periods = _ITERATIONS / (1 - discount) if is_infinite_horizon(self.spec) else self.spec.market.horizon_periods
         each = _LOOK_UP if self.ample else demand * (1 if links.size == 1 else _GATHERED)
-        work = states * self.prices.size * each * periods
-        return states <= _MOST_STATES and states / due * self.waiting * tables <= _MOST_ENTRIES and work <= _MOST_WORK
+        work, kept = states * self.prices.size * each * periods, states / due * self.waiting * table_periods(self.spec)
+        return states <= _MOST_STATES and kept <= _MOST_ENTRIES and work <= _MOST_WORK
 
     def _cost_at_once(self, most: int) -> Array:
         """(X,) cost of each order that arrives at once: the regular one without a lead time, or the express order."""

@@ -20,7 +20,7 @@ from ..pricing import choice_shares
 from ..scenarios import MarketSpec, choice_model
 from .logit import best_price, linear_and_log
 from .nested_logit import NestedCustomer
-from .problem import Array, Costs, is_infinite_horizon, is_stationary, price_grid, sections_on
+from .problem import Array, Costs, cycle_periods, is_infinite_horizon, is_stationary, price_grid, sections_on
 from .rival_replies import all_stay, initial_prices
 
 _MOST_PRICES, _HALVINGS = 2001, 45
@@ -69,6 +69,7 @@ class _Calendar:
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.periods = spec, int(spec.market.horizon_periods)
+        self.cycle = cycle_periods(spec) if is_infinite_horizon(spec) else 0
         costs, backlog = Costs.of(spec), spec.stock.shortage == "backlog"
         orders = spec.stock.replenishment != "none" and not backlog
         self.cost = costs.sold + (costs.ordered if orders else 0)
@@ -81,23 +82,23 @@ class _Calendar:
         self.regimes = max(spec.sizes["Z"], 1)
 
     def discounting(self, period: int) -> tuple[float, float]:
-        """The discount factor of a period and its weight in customers; the last of an infinite
-        horizon counts for all later ones.
+        """The discount factor of a period and its weight in customers; one of the last cycle of an infinite
+        horizon counts for all later ones that are like it.
         """
         factor = self.spec.market.discount_factor
-        infinite = is_infinite_horizon(self.spec) and period == self.periods - 1
-        return max(factor**period, _LEAST), self.spec.visits / (1 - factor) if infinite else self.spec.visits
+        again = factor**self.cycle if period >= self.periods - self.cycle else 0.0
+        return max(factor**period, _LEAST), self.spec.visits / (1 - again)
 
     @functools.cached_property
     def chances(self) -> Array:
-        """(T, Z) probability of each regime in each period; in the last of an infinite horizon, its discounted mean over
-        all later ones.
+        """(T, Z) probability of each regime in each period; in the last cycle of an infinite horizon, its discounted mean
+        over all later periods that are like it.
         """
         spec, chances = self.spec, self.spec.regime_probabilities(self.periods)
-        if spec.regimes is not None and is_infinite_horizon(spec):
-            factor = spec.market.discount_factor
-            stays = np.eye(self.regimes) - factor * spec.regimes.transition
-            chances[-1] = (1 - factor) * np.linalg.solve(stays.T, chances[-1])
+        if spec.regimes is not None and self.cycle:
+            factor, last = spec.market.discount_factor**self.cycle, slice(self.periods - self.cycle, None)
+            stays = np.eye(self.regimes) - factor * np.linalg.matrix_power(spec.regimes.transition, self.cycle)
+            chances[last] = (1 - factor) * np.linalg.solve(stays.T, chances[last].T).T
         return chances
 
     @functools.cached_property
@@ -253,8 +254,7 @@ class _Logit(_Calendar):
         goal, rows = np.exp(loyal.price_effect * max(cut, 0)), [np.ones(spec.sizes["K"])]
         for _ in range(self.periods - 1):
             rows.append(np.clip(loyal.memory * rows[-1] + (1 - loyal.memory) * goal, loyal.low, loyal.high))
-        if is_infinite_horizon(spec):
-            rows[-1] = np.full(spec.sizes["K"], loyal.high)
+        rows[self.periods - self.cycle :] = [np.full(spec.sizes["K"], loyal.high)] * self.cycle
         return np.array(rows)
 
     def customers(self, period: int) -> Array:

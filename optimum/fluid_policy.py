@@ -12,7 +12,7 @@ round them.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,8 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     if one_stock.covers(spec):
         return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
     if (
-        several_stocks.covers(spec)
+        spec.arrivals.process == "single"
+        and several_stocks.covers(spec)
         and several_stocks.is_logit(spec)
         and is_stationary(spec)
         and spec.market.discount_factor == 1
@@ -156,7 +157,8 @@ class FluidPrices:
         sensitivity, which is Newton's step with the other products fixed.
         """
         count = units.shape[1]
-        customer = LogitCustomer.of(self.spec, 0, np.arange(count))
+        # Between the steps of a ladder, the gap would never close.
+        customer = replace(LogitCustomer.of(self.spec, 0, np.arange(count)), allowed=None)
         cost, least = Costs.of(self.spec).sold, self.spec.stock.salvage_value
         there, value = units > 0, np.broadcast_to(least, units.shape)
         while True:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..pricing import MarketView, Policy, is_deterministic
 from ..scenarios import MarketSpec
-from .problem import Costs, is_infinite_horizon, sections_on, stock_settings
+from .problem import Costs, cycle_periods, is_infinite_horizon, sections_on, stock_settings
 from .rival_replies import all_stay, one_answers
 from .state_chain import Period, PolicyChoice, States, TooManyStates, is_unlimited, sales_are_few
 
@@ -119,12 +119,13 @@ class _Walk:
         horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
         costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
         met: dict[bytes, tuple[float, float]] = {}
+        cycle = cycle_periods(spec)
         while factor > _NEGLIGIBLE if infinite else period < horizon:
-            # Beyond the episode an infinite-horizon market looks as in the last period.
-            number = min(period, horizon - 1)
+            # Beyond the episode an infinite-horizon market looks as in the last cycle of its calendar.
+            number = period if period < horizon else horizon - cycle + (period - horizon) % cycle
             if infinite and period >= horizon and now.weight.size == 1:
                 # A state that was met before is met again and again: the rest is a geometric series.
-                state = b"".join(part.tobytes() for part in vars(now).values())
+                state = b"".join(part.tobytes() for part in (np.intp(number), *vars(now).values()))
                 if state in met:
                     then, left = met[state]
                     return then + (value - then) / (1 - factor / left)

@@ -32,8 +32,8 @@ class Optimum:
     """The optimal policy of a market and its value.
 
     Where the market goes on after the episode and money is discounted, the value is that of the
-    infinite-horizon market from its initial state. A simulated episode stops after T periods and
-    misses the value of the periods after, discounted by `discount_factor ** T`.
+    infinite-horizon market from its initial state, whose calendar starts again (see `cycle_periods`). A simulated
+    episode stops after T periods and misses the value of the periods after, discounted by `discount_factor ** T`.
 
     Attributes:
         value: Optimal expected money of an episode, currency.
@@ -70,16 +70,33 @@ def prices_are_free(spec: MarketSpec) -> bool:
     return spec.guardrails.bounds_only and spec.prices.max_discount == 0
 
 
+def cycle_periods(spec: MarketSpec) -> int:
+    """Periods after which the calendar of demand starts again: the fewest that repeat within the episode, else all of it."""
+    demand = spec.demand
+    tables = (spec.arrivals.rate, demand.season, demand.quality_path, demand.sensitivity_path)
+    horizon = int(spec.market.horizon_periods)
+    repeats = (p for p in range(1, horizon // 2 + 1) if all((each[p:] == each[:-p]).all() for each in tables))
+    return next(repeats, horizon)
+
+
 def is_stationary(spec: MarketSpec) -> bool:
     """Whether demand is the same in every period, and no capacity is added in any."""
-    tables = (spec.arrivals.rate, spec.demand.season, spec.demand.quality_path, spec.demand.sensitivity_path)
-    steady = spec.capacity is None or not spec.capacity.added.any()
-    return steady and all((table == table[0]).all() for table in tables)
+    return cycle_periods(spec) == 1 and _is_never_refilled(spec)
+
+
+def _is_never_refilled(spec: MarketSpec) -> bool:
+    return spec.capacity is None or not spec.capacity.added.any()
 
 
 def is_infinite_horizon(spec: MarketSpec) -> bool:
-    """Whether the value is a discounted sum over an infinite horizon."""
-    return spec.market.ending == "truncated" and spec.market.discount_factor <= _MOST_PATIENT and is_stationary(spec)
+    """Whether the value is a discounted sum over an infinite horizon, in which the calendar starts again and again."""
+    patient = spec.market.discount_factor > _MOST_PATIENT
+    return spec.market.ending == "truncated" and not patient and _is_never_refilled(spec)
+
+
+def table_periods(spec: MarketSpec) -> int:
+    """Periods of which a policy may differ: those of the season, or of a cycle of an infinite horizon."""
+    return cycle_periods(spec) if is_infinite_horizon(spec) else int(spec.market.horizon_periods)
 
 
 def has_horizon(spec: MarketSpec) -> bool:
@@ -181,11 +198,11 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
         last: Values of the states after the last period (salvage).
 
     Returns:
-        Optimal values of the initial states, and the decisions: one entry per period, or a single
-        one for an infinite horizon.
+        Optimal values of the initial states, and the decisions: one entry per period (of a cycle, for an infinite
+        horizon).
     """
     if is_infinite_horizon(spec):
-        return _value_iteration(step, last, spec.market.discount_factor)
+        return _value_iteration(step, last, spec.market.discount_factor, cycle_periods(spec))
     values, decisions, stationary = last, [], is_stationary(spec)
     for period in reversed(range(spec.market.horizon_periods)):
         future = spec.market.discount_factor * values if decisions else last
@@ -195,21 +212,23 @@ def optimise(spec: MarketSpec, step: Callable[[int, Array], tuple[Array, Any]], 
 
 
 def _value_iteration(
-    step: Callable[[int, Array], tuple[Array, Any]], values: Array, discount: float
+    step: Callable[[int, Array], tuple[Array, Any]], values: Array, discount: float, periods: int
 ) -> tuple[Array, list[Any]]:
-    """Value iteration until the bounds of MacQueen meet.
+    """Value iteration, a cycle of periods at a time, until the bounds of MacQueen meet.
 
     MacQueen (1966), A Modified Dynamic Programming Method for Markovian Decision Problems. The
     bounds meet at the latest when the initial guess is discounted to nothing.
     """
-    left = 1.0
+    left, cycle = 1.0, discount**periods
     while True:
-        before, left = values, left * discount
-        values, decision = step(0, discount * before)
+        before, left, decisions = values, left * cycle, []
+        for period in reversed(range(periods)):
+            values, decision = step(period, discount * values)
+            decisions.append(decision)
         change = values - before
-        ahead = discount / (1 - discount) * np.array([change.min(), change.max()])
+        ahead = cycle / (1 - cycle) * np.array([change.min(), change.max()])
         if left <= _TOLERANCE or ahead[1] - ahead[0] <= _TOLERANCE * np.abs(values).max():
-            return values + ahead.mean(), [decision]
+            return values + ahead.mean(), decisions[::-1]
 
 
 def method_of(spec: MarketSpec) -> str:

@@ -24,6 +24,7 @@ from .problem import (
     Optimum,
     has_horizon,
     is_infinite_horizon,
+    is_stationary,
     prices_are_free,
     sections_on,
     stock_settings,
@@ -122,6 +123,7 @@ def _is_linear_quadratic(spec: MarketSpec) -> bool:
         and spec.demand.family == "linear"
         and len(spec.arrivals.segments) == 1
         and spec.guardrails.allowed_prices() is None
+        and (is_stationary(spec) or not is_infinite_horizon(spec))
     )
 
 

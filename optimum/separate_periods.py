@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ..envs import expected_units
-from ..pricing import Action, MarketView
+from ..pricing import Action, MarketView, StockTable
 from ..pricing.price_rules.grids import NO_GRID
 from ..scenarios import MarketSpec, choice_model
 from .logit import LogitCustomer
 from .nested_logit import NestedCustomer
-from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings
+from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings, table_periods
 from .rival_replies import all_stay, initial_prices
 
 _MOST_PRICES = 2000
@@ -68,6 +68,12 @@ class PriceAndDiscountPath:
         discount = None if self.discount is None else self.discount[period].astype(np.float32)
         return Action(self.price[period].astype(np.float32), discount)
 
+    def stock_table(self) -> StockTable | None:
+        """The prices as a bundle holds them; None where there are discounts."""
+        columns = tuple(self.price.T.astype(np.float32).reshape(*self.price.T.shape, 1, 1, 1))
+        groups = tuple((n,) for n in range(len(columns)))
+        return None if self.discount is not None else StockTable(columns, groups, self.name)
+
 
 def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None."""
@@ -94,8 +100,9 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
 def _total(spec: MarketSpec, money: Array) -> float:
     """Discounted sum of the periods' money (T,), over an infinite horizon where the market has one."""
-    discount = spec.market.discount_factor
-    return float(money[0] / (1 - discount) if is_infinite_horizon(spec) else discount ** np.arange(money.size) @ money)
+    discount, periods = spec.market.discount_factor, table_periods(spec)
+    total = float(discount ** np.arange(periods) @ money[:periods])
+    return total / (1 - discount**periods) if is_infinite_horizon(spec) else total
 
 
 def _is_grouped_logit(spec: MarketSpec) -> bool:
@@ -114,7 +121,7 @@ def _rival_prices(spec: MarketSpec, rows: int) -> Array | None:
 def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Array, Array]:
     """Best prices (n,) and discounts (n, K) of one category's products in a period."""
     if products.size > 1 and spec.demand.family == "nested-logit":
-        nested = NestedCustomer.of(spec, period, 0, products, spec.guardrails.low)
+        nested = NestedCustomer.of(spec, period, 0, products, spec.guardrails.low.astype(np.float64))
         best = nested.best(Costs.of(spec).sold[products], np.ones(products.size, bool))
         return best[0], np.zeros((products.size, 1))
     if not _is_logit(spec):

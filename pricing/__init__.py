@@ -62,6 +62,7 @@ from .price_rules.stepwise import StepwisePrices, applied_stepwise
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
 from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions
+from .stock_table import StockTable
 from .thompson import ThompsonPrice
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "RecurrentPolicy",
     "RecurrentState",
     "StepwisePrices",
+    "StockTable",
     "StockTimePrice",
     "ThompsonPrice",
     "TrailStep",

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .catalogue import MarketView
 from .protocol import Action, Policy, is_deterministic
+from .stock_table import StockTable
 
 _LEAST = np.float32(1e-6)
 
@@ -339,3 +340,8 @@ class StockTimePrice:
         regime = 0 if self.table.ndim == 2 or view.regime is None else view.regime
         table = self.table.reshape(len(self.table), -1, self.table.shape[-1])
         return Action(table[period, regime, units].astype(np.float32)[:, None])
+
+    def stock_table(self) -> StockTable:
+        """The same prices, as a bundle holds them."""
+        table = self.table.reshape(len(self.table), -1, self.table.shape[-1], 1)
+        return StockTable((table.astype(np.float32),), ((0,),), self.name)

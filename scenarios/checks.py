@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from ..pricing import competitor
 from .description import MarketDescription
 from .errors import ScenarioError
-from .families import demand_families
+from .families import demand_families, is_grouped
 from .fields import check_words, shown
 from .stock_sections import Express, Stock
 
-# Families in which the products of a category compete.
-GROUPED = ("mnl", "nested-logit", "cheapest")
 # Sections that need customers who compare offers.
 _TOGETHER = ("competitors", "strategic", "recommendation")
 _TOLERANCE = 1e-6
@@ -263,7 +261,7 @@ def _check_demand(spec: MarketDescription) -> None:
             f"demand.price_curvature must be 0 with demand.family '{family}'; got "
             f"{spec.demand.price_curvature.max():g}; use family = 'mnl'"
         )
-    if family in GROUPED:
+    if is_grouped(family):
         return
     counts = np.bincount(spec.category_index)
     if counts.max() > 1:

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.random import Generator
 
 from ..pricing import PriceLadder, logit_utility
-from .checks import GROUPED, excluded_parts
+from .checks import excluded_parts
 from .errors import ScenarioError
+from .families import is_grouped
 from .price_section import HistorySection, Prices
 from .sections import (
     Array,
@@ -64,7 +65,7 @@ class _Shop:
     def __init__(self, generator: Generator, sizes: tuple[int, int, int], family: str, process: str, nests: bool):
         self.products, self.segments, self.periods = products, segments, _ = sizes
         self.family, self.process = family, process
-        grouped = family in GROUPED
+        grouped = is_grouped(family)
         self.categories = categories = (products + 5) // 6 if grouped else products
         more = generator.integers(categories, size=products - categories)
         self.category = np.sort(np.concatenate([np.arange(categories), more]))

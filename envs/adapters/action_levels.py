@@ -1,16 +1,20 @@
-"""Discrete actions: the raw levels from which each column of an action is chosen."""
+"""Discrete actions: the raw levels from which each column of an action is chosen, and which of them the price rules allow."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import ActionLayout
+from ...pricing import Action, ActionLayout, Guardrails, MarketView
 from ...pricing.action_layout import BESIDE_RULE, raw_price
+from ...pricing.price_rules.rule_formulas import BITS, PRICE_BITS
 from ...scenarios import MarketSpec
 
 _OTHER_LEVELS = 5
+# Rounding to the grid is no refusal.
+_REFUSING = PRICE_BITS & ~BITS["price_ladder"]
 _MOST_ORDERS = 100
+_LAST_BITS = 1e-5
 Levels = tuple[NDArray[np.float32], ...]
 
 
@@ -59,3 +63,29 @@ def _prices(
     allowed = spec.guardrails.allowed_prices()
     assert allowed is not None, "the market has a ladder"
     return np.unique(raw_price(allowed / float(base_price[0]), *layout.slopes))
+
+
+def allowed_levels(guardrails: Guardrails, view: MarketView, price: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which levels of its price the rules allow each product while the others keep theirs, but for rounding to the grid.
+
+    Where they allow none, as between two levels of a price that may not change, the nearest to what they make of it is.
+
+    Args:
+        guardrails: The rules.
+        view: E markets.
+        price: (E, L, N) price of each level, currency per unit.
+
+    Returns:
+        (E, N, L).
+    """
+    markets, levels, products = price.shape
+    asked = np.repeat(view.list_price[:, None, None], products, axis=1).repeat(levels, axis=2)  # (E, N, L, N)
+    own = np.arange(products)
+    asked[:, own, :, own] = np.moveaxis(price, 2, 0)
+    rows = view.take(np.repeat(np.arange(markets), products * levels))
+    guarded = guardrails.apply(Action(asked.reshape(-1, products).astype(np.float32)), rows)
+    shape = (markets, products, levels, products)
+    away = np.abs(np.log(np.einsum("enln->enl", guarded.price.reshape(shape)) / np.moveaxis(price, 2, 1)))
+    refused = (np.einsum("enln->enl", guarded.trail.reshape(shape) & _REFUSING) > 0) & (away > _LAST_BITS)
+    nearest = away == away.min(axis=2, keepdims=True)
+    return np.where(refused.all(axis=2, keepdims=True), nearest, ~refused)

@@ -26,8 +26,8 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     continues. Rewards are the scenario's objective in currency. `info` holds, as arrays over
     products, the list price, price paid, units, lost sales, revenue and profit (drawn and
     expected), the product shown to each segment, which price rules changed the price and the
-    propensity that a logging policy stated; and the expected reward. After a reset it has the same
-    keys.
+    propensity that a logging policy stated; the expected reward; and with discrete actions `action_mask`. After a
+    reset it has the same keys.
 
     Args:
         scenario: A MarketSpec, a registered name or a path.
@@ -97,6 +97,10 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         reward = float(self.learner_view.rewards(outcome)[0])
         over = bool(market.done[0])
         return self.learner_view.observe()[0], reward, over and market.ends, over and not market.ends, info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(choices,) which discrete actions the price rules allow now; see `LearnerView.action_masks`."""
+        return self.learner_view.action_masks()[0]
 
     def render(self) -> str | NDArray[np.uint8] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Mode `ansi`: period, prices, stock and last sales as lines of text.

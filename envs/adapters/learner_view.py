@@ -21,7 +21,7 @@ from ..kernels.state import MarketState
 from ..seeds import seed_for
 from ..simulator import Market
 from .action_checks import checked_actions
-from .action_levels import action_levels
+from .action_levels import action_levels, allowed_levels
 from .view_options import Actions, LevelsAround, Reward, RewardFunction, check_options, price_per_product
 
 _TRIAL_PERIODS = 64
@@ -334,13 +334,38 @@ class LearnerView:
             )
         return own.reshape(markets, -1)
 
+    def action_masks(self) -> NDArray[np.bool_]:
+        """(rows, choices) which of the discrete actions' levels the price rules allow now, column by column, as
+        `MaskablePPO` of sb3-contrib takes them; the rules charge another price for the others.
+
+        Raises:
+            ValueError: Actions are continuous.
+        """
+        if self.levels is None:
+            raise ValueError('action masks need discrete actions; got continuous ones; set actions="discrete"')
+        market, level = self.market, self.levels[0]
+        base = np.broadcast_to(self.base_now, market.state.list_price.shape)[:, None]
+        if self.layout.rule_at_zero:
+            base = self.layout.around(base, self.base_price, level[:, None] == 0)
+        raw = np.pad(level[:, None], ((0, 0), (0, self.layout.size - 1)))
+        price = base * np.asarray(self.layout.decode(raw).price_multiplier)[:, None]
+        allowed = allowed_levels(market.spec.guardrails, market.view, price)
+        others = np.ones((*allowed.shape[:2], sum(map(len, self.levels[1:]))), np.bool_)
+        return np.concatenate([allowed, others], axis=2).reshape(self.num_rows, -1)
+
+    def _masks(self) -> dict[str, NDArray]:
+        """The mask in `info`, (E, …) int8, where actions are discrete."""
+        none = self.levels is None
+        return {} if none else {"action_mask": self.action_masks().reshape(self.market.num_markets, -1).astype(np.int8)}
+
     def info(self, outcome: Outcome) -> dict[str, NDArray]:
         """The outcome as arrays for Gymnasium's `info`: (E, N), in currency or units.
 
         Exceptions are `shown`, (E, K) product numbers; `propensity`, (E, N) the probability or
         density that a logging policy stated, 0 if none did; `expected_reward`, (E,) currency, the
-        expected objective of the period given the action; and `trail`, (E, N) int32, in which bit i
-        is set where the i-th price rule changed the price.
+        expected objective of the period given the action; `trail`, (E, N) int32, in which bit i
+        is set where the i-th price rule changed the price; and with discrete actions `action_mask`, (E, choices) int8,
+        those allowed next.
         """
         stated, money = outcome.propensity, outcome.expected_money
         expected = money[int(self.market.spec.market.objective == "profit")]
@@ -357,6 +382,7 @@ class LearnerView:
             "expected_profit": money[1].T,
             "expected_reward": expected[0] if len(expected) == 1 else total_by_market(expected, 1.0),
             "propensity": np.zeros(outcome.units.shape, np.float32) if stated is None else stated,
+            **self._masks(),
         }
 
     def initial_info(self) -> dict[str, NDArray]:
@@ -370,4 +396,4 @@ class LearnerView:
             "shown": np.full((markets, slots), -1),
             "expected_reward": np.zeros(markets, np.float32),
         }
-        return facts
+        return facts | self._masks()

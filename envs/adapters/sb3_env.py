@@ -66,7 +66,12 @@ class BatchVecEnv(VecEnv):
         )
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Refused: rows share one batch of markets."""
+        """`action_masks`, as sb3-contrib asks for them; the rest is refused: rows share one batch of markets."""
+        if method_name == "action_masks":
+            masks = np.concatenate(
+                [view.action_masks() for view in getattr(self, "learner_views", (self.learner_view,))]
+            )
+            return [masks[row] for row in self._rows(indices)]
         raise AttributeError(
             f"{method_name} cannot be called on one row; rows share markets; use `learner_view.market`"
         )

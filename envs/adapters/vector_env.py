@@ -211,6 +211,8 @@ class _Batch:
         if self._mode is AutoresetMode.SAME_STEP:
             info |= {"final_obs": view.observe(), "_final_obs": over.copy()}
             view.restart(over)
+            # Of the market that goes on, as the observation.
+            info |= {name: values for name, values in view.initial_info().items() if name == "action_mask"}
         return view.observe(), rewards, over, info
 
     def _restarting(

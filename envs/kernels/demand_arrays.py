@@ -5,6 +5,7 @@ The arrays of a section that is off are empty.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +13,17 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...pricing import felt_price
 from ...scenarios import MarketSpec, ScenarioError, choice_model
-from ...scenarios.families import BUILT_IN, family_function
+from ...scenarios.families import BUILT_IN, ChoiceFunction, Family, choice_function, family_function
 from ..jit.callbacks import Callback, callback_of
 
-MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, NESTED, EXTENSION = range(7)
+MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, NESTED, EXTENSION, JOINT = range(8)
+NEVER = np.float32(-1e30)
+"""The utility of a sold-out product in a choice model of another package."""
 
 # Highest utilities whose exponentials a type can add up, with room for lifts and thousands of offers.
 _HIGHEST = {"float32": 80.0, "float64": 700.0}
+# Probabilities of a category, with rounding.
+_ALL = 1 + 1e-5
 
 
 class ChoiceParameters(NamedTuple):
@@ -110,7 +115,11 @@ class ChoiceParameters(NamedTuple):
         called = family_callback(spec)
         others = [name for name in cls._fields if name not in ("family", "extension", "linear_reference", *integers)]
         return cls(
-            family=BUILT_IN.index(family) if family in BUILT_IN else EXTENSION,
+            family=BUILT_IN.index(family)
+            if family in BUILT_IN
+            else EXTENSION
+            if choice_function(family) is None
+            else JOINT,
             extension=0 if called is None else called.address,
             linear_reference=model.linear_reference,
             **integers,
@@ -135,6 +144,27 @@ def _highest_utility(spec: MarketSpec) -> float:
 
 
 def family_callback(spec: MarketSpec) -> Callback | None:
-    """The function of a scenario's demand family, if another package registered it."""
-    function = family_function(spec.demand.family)
+    """The function of a scenario's demand family or choice model, if another package registered it."""
+    function, joint = family_function(spec.demand.family), choice_function(spec.demand.family)
+    if joint is not None:
+        function = _by_product(joint, tuple(spec.category_index.tolist()))
     return None if function is None else callback_of(function)
+
+
+@functools.cache
+def _by_product(model: ChoiceFunction, category: tuple[int, ...]) -> Family:
+    """A choice model as a function of flat (N, E) utilities."""
+    index, name = np.array(category), getattr(model, "__name__", str(model))
+    member = np.eye(index.max() + 1)[index]
+
+    def probabilities(values: NDArray[np.floating]) -> NDArray[np.floating]:
+        utility = values.reshape(index.size, -1).T
+        found = np.asarray(model(np.where(utility > NEVER, utility, -np.inf), index))
+        if found.shape != utility.shape or not ((found >= 0).all() and (found @ member <= _ALL).all()):
+            raise ValueError(
+                f"{name} must return probabilities of shape {utility.shape}, of at most 1 in all in each category; got "
+                f"shape {found.shape}, from {found.min(initial=np.inf):g} to {found.max(initial=-np.inf):g}; fix it"
+            )
+        return found.T.reshape(values.shape)
+
+    return probabilities

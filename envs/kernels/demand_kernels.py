@@ -13,7 +13,7 @@ import numpy as np
 from ..jit.callbacks import call_back
 from ..jit.math import exponential, inlined, lean, logarithm, multiply_add
 from .cheapest import choose_cheapest
-from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, LINEAR, MNL, NESTED
+from .demand_arrays import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, JOINT, LINEAR, MNL, NESTED, NEVER
 from .felt_price import add_reference_effect, feel, feel_rivals, units_factor
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -163,12 +163,12 @@ def rival_weights(category, quality, sensitivity, felt, season, out, total):
 def single_response(family, quality, sensitivity, path, paid, effect, out):
     """Fill (E,) with what a product's purchase probability is before it is cut; one product per category.
 
-    For a family of another package it is the utility, from which its function makes the probability.
+    For a family or choice model of another package it is the utility, from which its function makes the probability.
     """
     for e in range(out.size):
         price = logarithm(paid[e]) if family == CONSTANT_ELASTICITY else paid[e]
         u = quality - sensitivity * path[e] * price + effect[e]
-        out[e] = u if family in (LINEAR, EXTENSION) else exponential(u)
+        out[e] = u if family in (LINEAR, EXTENSION, JOINT) else exponential(u)
 
 
 @lean
@@ -254,11 +254,17 @@ def segment_arrivals(arrivals, share, multiplier, out):
 
 @lean
 def single_weights(p, k, paid, effect, path, available, weight):
-    """Purchase probabilities of a segment in the families with one product per category."""
+    """Purchase probabilities of a segment in the families with one product per category, and in choice models of other
+    packages.
+    """
     for n in range(weight.shape[0]):
         constants = (p.quality[k, n], p.sensitivity[k, n], path[p.category[n]])
         single_response(p.family, *constants, paid[n], effect[n], weight[n])
-    if p.family == EXTENSION:
+        if p.family == JOINT:
+            for e in range(weight.shape[1]):
+                if available[n, e] <= _ZERO:
+                    weight[n, e] = NEVER
+    if p.family in (EXTENSION, JOINT):
         call_back(p.extension, weight)
     for n in range(weight.shape[0]):
         as_probability(available[n], weight[n])

@@ -11,16 +11,22 @@ same, and zero elsewhere.
 - `doubly_robust`: the prediction of a response model, corrected by weighted errors (Dudík, Langford
   and Li 2011, Doubly Robust Policy Evaluation and Learning, ICML 28). The model predicts only
   markets that it was not fitted on (five folds).
-- `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le,
-  Voloshin and Yue 2019, Batch Policy Learning under Constraints, ICML 36). It needs no
-  propensities, and it alone accounts for the effect of prices on later stock and reference prices.
-  It is fitted on the markets that the log has in every period.
-  The other three evaluate each price in the states of the log. They are withheld where stock is
+  The first three evaluate each price in the states of the log. They are withheld where stock is
   never replenished, since they would credit a price that sells out with such sales in every period.
+- `fitted_q`: the value of every state under the policy, fitted backwards through the periods (Le,
+  Voloshin and Yue 2019, Batch Policy Learning under Constraints, ICML 36), and corrected by its errors in the
+  decisions that the policy would have taken, weighted within their period. What is left is the errors of states that
+  the policy reaches more often than the log.
+- `sequential_doubly_robust`: the same values, corrected with the product of the weights of all decisions so far, each
+  period's over their mean (Jiang and Li 2016, Doubly Robust Off-policy Value Evaluation for Reinforcement
+  Learning, ICML 33, equation 10; Thomas and Brunskill 2016, Data-Efficient Off-Policy Policy Evaluation for
+  Reinforcement Learning, ICML 33, section 5). Consistent where the values are wrong, and withheld where too few
+  episodes went as the policy would have.
+  These two alone account for the effect of prices on later stock and reference prices. They are of the markets that
+  the log has in every period.
 
-Intervals of 95% are Student's t over markets, as the periods of one market are not independent;
-those of `fitted_q` are by a jackknife that leaves out a tenth of the markets at a time. They cover
-sampling noise in the log, not errors of a model.
+Intervals of 95% are Student's t over markets, as the periods of one market are not independent. They cover
+sampling noise in the log, not errors of a model; that of `fitted_q` also holds an error as large as its correction.
 """
 
 from __future__ import annotations
@@ -36,10 +42,12 @@ from ...pricing import Policy, is_deterministic
 from ...scenarios import MarketSpec
 from ..compare.comparison import Estimate
 from .price_log import Array, PriceLog
-from .reward_models import FOLDS, fitted_q, folds_of, predicted_money
+from .reward_models import predicted_money, state_values
 
 WEIGHTED = ("ips", "snips", "doubly_robust")
-"""The estimates that use propensities."""
+"""The estimates that take periods one by one."""
+SEQUENTIAL = ("fitted_q", "sequential_doubly_robust")
+"""The estimates that follow whole episodes."""
 LEAST_VARIATION = 0.01
 """Least share of decisions that would differ if they were drawn again; a log with less
 variation is refused.
@@ -60,7 +68,7 @@ class OffPolicy:
         matched_share: Share of the decisions in which the policy would have charged the same.
         effective_sample_size: Number of unweighted decisions with the same information, Kish's
             (sum of weights) ** 2 / sum of squared weights, in the category where it is least.
-        ignored: Links between periods that all estimates but `fitted_q` leave out.
+        ignored: Links between periods that the three estimates of `WEIGHTED` leave out.
         logged: Money of an episode at the log's own prices.
         estimates: Money of an episode by estimator, None where an estimate would mislead.
 
@@ -107,7 +115,7 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
         >>> episodes = rollout(spec, explorer, episodes=40, seed=0, watch=recorder)
         >>> found = estimate_from_log(recorder.log(), named_policy("best-fixed", spec))
         >>> found.markets, sorted(found.estimates)
-        (40, ['doubly_robust', 'fitted_q', 'ips', 'snips'])
+        (40, ['doubly_robust', 'fitted_q', 'ips', 'sequential_doubly_robust', 'snips'])
     """
     _check_log(log)
     target = _prices_of(log, policy)
@@ -124,7 +132,11 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
             f"log must hold whole episodes where stock is never replenished; got no market with all "
             f"{log.spec.market.horizon_periods} periods; log to the end of the season"
         )
-    weighted = dict.fromkeys(WEIGHTED) if "stock" in ignored else weighted_estimates(log, target)
+    found: dict[str, Estimate | None] = dict.fromkeys((*WEIGHTED, *SEQUENTIAL))
+    if "stock" not in ignored:
+        found |= weighted_estimates(log, target)
+    if whole.any():
+        found |= episode_estimates(log, target)
     return OffPolicy(
         policy=policy.name,
         markets=int(np.unique(log.market).size),
@@ -133,7 +145,7 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
         effective_sample_size=size,
         ignored=ignored,
         logged=_over_markets(_episode_money(log, log.money).sum(axis=1), log.market),
-        estimates=weighted | {"fitted_q": _jackknife(log, target, whole) if whole.any() else None},
+        estimates=found,
     )
 
 
@@ -141,14 +153,45 @@ def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
     """The three estimates that use propensities, for the prices `target` (D, N)."""
     weight, money = _weights(log, target), _episode_money(log, log.money)
     at_logged, at_target = (_episode_money(log, predicted) for predicted in predicted_money(log, log.price, target))
-    ratio = (weight * money).sum(axis=0) / weight.sum(axis=0)
     scores = (
         weight * money,
-        ratio + weight * (money - ratio) / weight.mean(axis=0),
+        _normalised(weight, money),
         at_target + weight * (money - at_logged),
     )
     means = (_over_markets(rows.sum(axis=1), log.market) for rows in scores)
     return dict(zip(WEIGHTED, means, strict=True))
+
+
+def episode_estimates(log: PriceLog, target: Array) -> dict[str, Estimate | None]:
+    """The two estimates that follow whole episodes, for the prices `target` (D, N)."""
+    kept = _whole_episodes(log)
+    log, target = log.only(kept), target[kept]
+    at_logged, at_target = state_values(log, target)
+    episodes, periods = at_logged.shape[:2]
+    factor = log.spec.market.discount_factor ** np.arange(periods)[:, None]
+    after = log.spec.market.discount_factor * np.concatenate([at_target[:, 1:], 0 * at_target[:, :1]], axis=1)
+    error = (log.money @ _member(log)).reshape(at_logged.shape) + after - at_logged
+    weight, market = _weights(log, target).reshape(at_logged.shape), np.arange(episodes)
+
+    def corrected(weight: Array) -> Estimate:
+        errors = (factor * _normalised(weight, error)).sum(axis=(1, 2))
+        return _over_markets(at_target[:, 0].sum(axis=1) + errors, market)
+
+    of_period = corrected(weight)
+    half = np.hypot(of_period.high - of_period.mean, of_period.mean - at_target[:, 0].sum(axis=1).mean())
+    so_far = weight.cumprod(axis=1)
+    size = float(np.min(so_far.sum(axis=0) ** 2 / np.maximum((so_far**2).sum(axis=0), 1e-300)))
+    return {
+        "fitted_q": Estimate(of_period.mean, of_period.mean - half, of_period.mean + half),
+        "sequential_doubly_robust": corrected(so_far) if size >= LEAST_SAMPLE else None,
+    }
+
+
+def _normalised(weight: Array, values: Array) -> Array:
+    """Scores whose mean over the first axis is that of the values, weighted, to first order also in its spread."""
+    total = np.maximum(weight.mean(axis=0), 1e-300)
+    mean = (weight * values).mean(axis=0) / total
+    return mean + weight * (values - mean) / total
 
 
 def links_between_periods(spec: MarketSpec) -> tuple[str, ...]:
@@ -243,16 +286,3 @@ def _over_markets(scores: Array, market: NDArray[np.int64]) -> Estimate:
     error = np.sqrt(count / (count - 1) * (off**2).sum()) / scores.size
     half = float(student_t.ppf(0.975, count - 1) * error)
     return Estimate(mean, mean - half, mean + half)
-
-
-def _jackknife(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> Estimate:
-    """Delete-a-group jackknife (Kott 2001, The Delete-a-Group Jackknife, Journal of Official Statistics 17(4))."""
-    whole = fitted_q(log, target, kept)
-    groups, count = np.zeros(len(log), dtype=np.intp), 2 * FOLDS
-    groups[kept] = folds_of(log.market[kept], count)
-    if np.unique(log.market[kept]).size < count:
-        return Estimate(whole, -np.inf, np.inf)
-    parts = np.array([fitted_q(log, target, kept & (groups != group)) for group in range(count)])
-    error = np.sqrt((count - 1) / count * ((parts - parts.mean()) ** 2).sum())
-    half = float(student_t.ppf(0.975, count - 1) * error)
-    return Estimate(whole, whole - half, whole + half)

@@ -6,7 +6,7 @@ and what the policy saw when it took them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,12 @@ class PriceLog:
 
     def __len__(self) -> int:
         return self.market.size
+
+    def only(self, kept: NDArray[np.bool_]) -> PriceLog:
+        """The decisions that are kept, (D,)."""
+        names = ("market", "price", "propensity", "units", "money", "arm_propensity")
+        rows = {name: None if getattr(self, name) is None else getattr(self, name)[kept] for name in names}
+        return replace(self, view=self.view.take(np.flatnonzero(kept)), **rows)
 
     def to_table(self) -> pd.DataFrame:
         """One row per market, period and product; regimes by name."""

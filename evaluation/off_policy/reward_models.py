@@ -74,33 +74,41 @@ def _response(rows: Array, units: Array, asked: list[Array]) -> list[Array]:
     return [np.minimum(model.predict(other), units.max()) for other in asked]
 
 
-def fitted_q(log: PriceLog, target: Array, kept: NDArray[np.bool_]) -> float:
-    """Money of an episode under the prices `target` (D, N), from the decisions that
-    are `kept` (D,).
+def state_values(log: PriceLog, target: Array) -> tuple[Array, Array]:
+    """Money from each decision of whole episodes to the end, at the logged prices and then the target's, and under the
+    target from the start: (E, T, C) each, discounted to the decision's period.
 
-    Backwards, period by period and by category, a random forest is fitted to the money of a
-    decision plus the value of the next state under the target.
+    Backwards, period by period and by category, a random forest is fitted to the money of a decision plus the value of
+    the next state under the target. It predicts only markets that it was not fitted on.
+
+    Args:
+        log: E markets with a decision in each of T periods.
+        target: (D, N) prices of the policy, currency per unit.
     """
-    spec, period = log.spec, log.view.period
-    total = 0.0
+    spec = log.spec
+    periods = int(spec.market.horizon_periods)
+    shape = (len(log) // periods, periods)
+    fold = folds_of(log.market, FOLDS).reshape(shape)[:, 0]
+    at_logged, at_target = (np.empty((*shape, len(spec.category_names))) for _ in range(2))
     for c in range(len(spec.category_names)):
         own = np.flatnonzero(spec.category_index == c)
-        logged, asked = (_rows(log, own, prices)[kept] for prices in (log.price, target))
-        money, when, market = log.money[kept][:, own].sum(axis=1), period[kept], log.market[kept]
-        later: dict[int, float] = {}
-        for t in reversed(np.unique(when)):
-            here = when == t
-            follows = np.array([later.get(m, 0.0) for m in market[here]])
-            value = _forest(logged[here], money[here] + spec.market.discount_factor * follows, asked[here])
-            later = dict(zip(market[here].tolist(), value.tolist(), strict=True))
-        total += float(np.mean(list(later.values())))
-    return total
+        logged, asked = (_rows(log, own, prices).reshape(*shape, -1) for prices in (log.price, target))
+        money = log.money[:, own].sum(axis=1).reshape(shape)
+        for each in np.unique(fold):
+            held_out = fold == each
+            seen = ~held_out if not held_out.all() else held_out
+            later = np.zeros(len(fold))
+            for t in reversed(range(periods)):
+                value = money[:, t] + spec.market.discount_factor * later
+                now, later = _forest(logged[seen, t], value[seen], [logged[:, t], asked[:, t]])
+                at_logged[held_out, t, c], at_target[held_out, t, c] = now[held_out], later[held_out]
+    return at_logged, at_target
 
 
-def _forest(rows: Array, money: Array, asked: Array) -> Array:
-    """Mean money at the rows `asked`, fitted on rows and money."""
+def _forest(rows: Array, money: Array, asked: list[Array]) -> list[Array]:
+    """Mean money at each of the sets of rows `asked`, fitted on rows and money."""
     moves = rows.std(axis=0) > 1e-9
     if not moves.any():
-        return np.full(len(asked), money.mean())
+        return [np.full(len(other), money.mean()) for other in asked]
     forest = RandomForestRegressor(_TREES, min_samples_leaf=_LEAF, random_state=0).fit(rows[:, moves], money)
-    return forest.predict(asked[:, moves])
+    return [forest.predict(other[:, moves]) for other in asked]

@@ -21,6 +21,7 @@ from ...pricing import (
     PricePath,
     RecurrentPolicy,
     RecurrentState,
+    StockTable,
     built_in_rule,
 )
 from ..recurrent_state import RecurrentLayout, RecurrentText
@@ -36,7 +37,7 @@ _MOST = 1e12
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
 # Bundles of earlier versions lack them.
 _LATER = {"due_periods": 0, "backlog": False}
-_PATH = "base_path"
+_PATH, _TABLE = "base_path", "base_table"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class PolicySetup:
         candidates: (K, N) whether the product may fill the segment's slot; None without slots.
         base: The rule whose price is multiplied instead of `base_price`, or None.
         path: The prices by period that are multiplied instead, with the promotions
-            planned, or None.
+            planned, or those by period, regime and units on hand, or None.
         most_promoted: How many products may be on promotion at once; None where the policy promotes
             none.
         memory: Layout of the recurrent state; None without one.
@@ -65,7 +66,7 @@ class PolicySetup:
     product_wise: bool
     candidates: NDArray[np.bool_] | None
     base: str | None = None
-    path: PricePath | None = None
+    path: PricePath | StockTable | None = None
     most_promoted: int | None = None
     memory: RecurrentLayout | None = None
 
@@ -160,7 +161,7 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
         "product_wise": setup.product_wise,
         "candidates": _plain(setup.candidates),
         "base": setup.base,
-        **({} if setup.path is None else {_PATH: _path_document(setup.path)}),
+        **_path_document(setup.path),
         "most_promoted": setup.most_promoted,
         "memory": None if setup.memory is None else setup.memory.shapes,
     }
@@ -171,7 +172,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
     document = _LATER | document
     names = [item.name for item in fields(Catalogue) if item.name not in _OPTIONAL or item.name in document]
-    _check_keys(CATALOGUE, document, names + list(own) + [_PATH] * (_PATH in document))
+    _check_keys(CATALOGUE, document, names + list(own) + [name for name in (_PATH, _TABLE) if name in document])
     catalogue, layout = _catalogue(document), ActionLayout(**document["layout"])
     n, k, t = len(catalogue.products), len(catalogue.segments), len(catalogue.forecast_units)
     if layout.num_segments != k or t < 1 or not isinstance(document["product_wise"], bool):
@@ -181,7 +182,9 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         candidates = _numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
     most, memory = document["most_promoted"], document["memory"]
     path = _path(document, t, n)
-    promotes = layout.promote or (path is not None and path.promotion is not None)
+    promotes = layout.promote or (isinstance(path, PricePath) and path.promotion is not None)
+    if _TABLE in document:
+        path = _table(document[_TABLE], n, max(1, len(catalogue.regimes)))
     if (most is not None) != promotes or (most is not None and not (type(most) is int and most > 0)):
         raise BundleError(
             f"{CATALOGUE}: most_promoted must be a number if the policy promotes; got {most!r}; export it again"
@@ -242,8 +245,10 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
     )
 
 
-def _path_document(path: PricePath) -> dict[str, Any]:
-    return {"price": _plain(path.path), "promotion": _plain(path.promotion)}
+def _path_document(path: PricePath | StockTable | None) -> dict[str, Any]:
+    if isinstance(path, StockTable):
+        return {_TABLE: {"tables": [table.tolist() for table in path.tables], "groups": path.groups}}
+    return {} if path is None else {_PATH: {"price": _plain(path.path), "promotion": _plain(path.promotion)}}
 
 
 def _path(document: dict[str, Any], periods: int, products: int) -> PricePath | None:
@@ -254,6 +259,23 @@ def _path(document: dict[str, Any], periods: int, products: int) -> PricePath | 
     shape = (periods, products)
     shares = None if given["promotion"] is None else _numbers(CATALOGUE, given, "promotion", shape, least=0)
     return PricePath(_numbers(CATALOGUE, given, "price", shape, least=1e-9), shares)
+
+
+def _table(given: dict[str, Any], products: int, regimes: int) -> StockTable:
+    file = f"{CATALOGUE}, {_TABLE}"
+    _check_keys(file, given, ("tables", "groups"))
+    groups = tuple(map(tuple, given["groups"]))
+    if sorted(n for group in groups for n in group) != list(range(products)) or len(groups) != len(given["tables"]):
+        raise BundleError(f"{file}: groups must hold each product once; got {groups!r:.80}; export it again")
+    tables = []
+    for rows, group in zip(given["tables"], groups, strict=True):
+        shape = np.shape(rows)
+        if len(shape) != 3 + len(group) or shape[1] != regimes or shape[-1] != len(group) or 0 in shape:
+            raise BundleError(
+                f"{file}: tables must have periods, regimes, stocks, products; got {shape}; export it again"
+            )
+        tables.append(_numbers(file, {"tables": rows}, "tables", shape, least=1e-9))
+    return StockTable(tuple(tables), groups)
 
 
 def _calendar(document: dict[str, Any], periods: int) -> Calendar:

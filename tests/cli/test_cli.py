@@ -223,7 +223,7 @@ def test_a_log_judges_policies_without_simulation(tmp_path):
     judged = ["evaluate", "seen-segments", "--from-log", log, "--policy", "optimum", "--policy", "fixed:6"]
     rows = document(*judged)["policies"]
     assert [row["policy"] for row in rows] == ["optimum", "fixed:6"]
-    assert set(rows[0]["estimates"]) == {"ips", "snips", "doubly_robust", "fitted_q"}
+    assert set(rows[0]["estimates"]) == {"ips", "snips", "doubly_robust", "fitted_q", "sequential_doubly_robust"}
     assert "effective sample" in run(*judged).stdout
     run(*simulate, "--policy", "fixed:6", "--log", log)
     (line,) = run(*judged, code=2).stderr.strip().splitlines()

@@ -21,7 +21,7 @@ from repricer.pricing import FixedPrice, competitor
 from repricer.scenarios import load_scenario, registered
 from repricer.scenarios.families import demand_families, family_function
 
-assert {"corner-shop", "corner-shop-cloglog", "grocery"} <= set(registered())
+assert {"corner-shop", "corner-shop-cloglog", "corner-shop-two-minds", "grocery"} <= set(registered())
 spec = load_scenario("corner-shop")
 assert spec.competitors.rule == ("happy-hour:7:30",) and spec.sizes["R"] == 1
 assert competitor("happy-hour:7:30").share == 0.3
@@ -32,7 +32,7 @@ assert "repricer/CornerShop-v0" in gymnasium.registry
 assert load_scenario("corner-shop@demand-halved").arrivals.rate[0, 0] == 20.0
 listed = CliRunner().invoke(main, ["scenarios"]).output
 assert "other packages: registered" in listed and "Tea and coffee" in listed
-for name in ("corner-shop", "corner-shop-cloglog"):
+for name in ("corner-shop", "corner-shop-cloglog", "corner-shop-two-minds"):
     market = repricer.Market(name, num_markets=50)
     sold = market.step(FixedPrice(market.catalogue.regular_price).act(market.view)).units
     assert 0 < sold.mean() < 1000, name

@@ -108,10 +108,8 @@ def test_several_products_of_several_segments_have_no_solver(make):
 
 @pytest.mark.parametrize("name", ["scarce", "three-stocks", "undercutter", "price-and-order", "remembered"])
 def test_an_endless_market_without_a_value_has_no_solver(make, name):
-    """Undiscounted it earns without limit; with a calendar nobody knows what comes after the last period."""
+    """Undiscounted it earns without limit."""
     assert solve(make(name, market={"ending": "truncated", "discount_factor": 1.0})) is None
-    season = {"horizon_periods": 2, "ending": "truncated", "discount_factor": 0.9}
-    assert solve(make(name, market=season, demand={"season": [0.0, 0.1]})) is None
 
 
 def test_solving_twice_costs_nothing(make):

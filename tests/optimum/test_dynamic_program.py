@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from repricer.envs import rollout
-from repricer.optimum import exact_value, solve
+from repricer.optimum import exact_value, solve, upper_bound
 from repricer.pricing import FixedPrice
 from scipy.optimize import minimize
 from scipy.stats import nbinom, poisson
@@ -110,6 +110,66 @@ def test_orders_with_lead_times_and_lost_sales(make, lead, season):
     if season[0] == 2.0:
         money = rollout(spec, optimum.policy, episodes=20_000, seed=lead, expected=True).objective
         assert abs(money.mean() - optimum.value) < 4 * money.std() / money.size**0.5
+
+
+@pytest.mark.parametrize(("shortage", "horizon"), [("lost", 3), ("backlog", 3), ("lost", 7)])
+def test_a_calendar_that_starts_again(make, shortage, horizon):
+    """Pricing and ordering where the market goes on after the episode, by value iteration over the season of three."""
+    season, steps = [2.0, 5.0, 1.0], (3.0, 4.0, 5.0, 7.0)
+    spec = make(
+        None,
+        market={"horizon_periods": horizon, "objective": "profit", "discount_factor": 0.8, "ending": "truncated"},
+        products={"regular_price": 5.0, "unit_cost": 1.0},
+        arrivals={"rate": (season * 3)[:horizon]},
+        demand={"family": "exponential", "quality": 0.3, "price_sensitivity": 0.2},
+        stock={
+            "initial_units": 0,
+            "replenishment": "action",
+            "max_order_units": 6,
+            "lead_time_periods": 0,
+            "shortage": shortage,
+            "cost_due": "ordered",
+            "holding_cost": 0.5,
+            "lost_sale_cost": 0.7 * (shortage == "lost"),
+            "backlog_cost": 2.0 * (shortage == "backlog"),
+        },
+        prices={"price_ladder": list(steps)},
+    )
+    least, demand = (-40 if shortage == "backlog" else 0), np.arange(40)
+    units = np.arange(least, 31)
+    owed, sold = np.minimum(units[:, None] - demand, 0), np.minimum(demand, np.maximum(units[:, None], 0))
+    left = units[:, None] - demand if shortage == "backlog" else units[:, None] - sold
+    spent, index = 0.5 * np.maximum(left, 0), np.clip(left, least, 30) - least
+    spent = spent - (2.0 if shortage == "backlog" else 0.7) * owed
+    values = np.zeros(units.size)
+    for _ in range(120):
+        for rate in season[::-1]:
+            after = np.full(units.size, -np.inf)
+            for price in steps:
+                mass = poisson.pmf(demand, rate * min(1.0, np.exp(0.3 - 0.2 * price)))
+                paid = price * (demand if shortage == "backlog" else sold)
+                after = np.maximum(after, (paid - spent + 0.8 * values[index]) @ mass)
+            values = np.max([np.append(after[q:], np.full(q, -np.inf)) - q for q in range(7)], axis=0)
+    optimum = solve(spec)
+    assert optimum.policy.products[0].price.shape[0] == 3
+    agree(optimum, spec, values[-least])
+
+
+def test_every_program_knows_a_calendar_that_starts_again(make):
+    """Without stock a perpetuity of seasons; several stocks, a regime and a rival by what their policies earn."""
+    market = {"horizon_periods": 4, "ending": "truncated", "discount_factor": 0.9}
+    rate = {"rate": [0.9, 0.3, 0.9, 0.3]}
+    plain = make(None, market=market, arrivals=rate)
+    agree(solve(plain), plain, np.exp(-1) * (0.9 + 0.9 * 0.3) / (1 - 0.81))
+    assert upper_bound(plain).value == pytest.approx(solve(plain).value, rel=1e-5)
+    stocks = make("three-stocks", market=market, arrivals=rate, stock={"initial_units": [1, 2, 1]})
+    kinds = {"names": ["a", "b"], "transition": [[0.9, 0.1], [0.3, 0.7]], "initial": [1, 0], "utility": [0.0, 0.5]}
+    regime = make(None, market=market, arrivals=rate, regimes=kinds, stock={"initial_units": 3})
+    rival = make("undercutter", market=market, arrivals=rate)
+    for spec in (stocks, regime, rival):
+        optimum = solve(spec)
+        agree(optimum, spec, optimum.value)
+        assert optimum.value <= upper_bound(spec).value
 
 
 @pytest.mark.parametrize("scale", ["linear", "log"])

@@ -252,6 +252,11 @@ class TestCertaintyEquivalent:
         money = rollout(spec, policy, episodes=1000, seed=3).objective.mean()
         assert money > 0.98 * solve(spec).value
 
+    def test_several_products_on_a_ladder(self, make):
+        """Prices are found between its steps, where the search comes to an end."""
+        spec = make("three-stocks", market={"horizon_periods": 20}, prices={"price_ladder": [10.0, 16.0, 22.0, 30.0]})
+        assert exact_value(spec, certainty_equivalent(spec)) > 0.98 * solve(spec).value
+
     def test_no_policy_without_stock_to_mind(self, shop):
         assert certainty_equivalent(shop) is None
         assert certainty_equivalent(load_scenario("equal-markup")) is None

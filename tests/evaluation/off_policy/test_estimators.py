@@ -15,8 +15,12 @@ from repricer.evaluation import (
     read_log,
     solve,
 )
-from repricer.evaluation.off_policy.estimators import _weights, links_between_periods, weighted_estimates
-from repricer.evaluation.off_policy.reward_models import fitted_q
+from repricer.evaluation.off_policy.estimators import (
+    _weights,
+    episode_estimates,
+    links_between_periods,
+    weighted_estimates,
+)
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, PricePath, RandomPrice
 from repricer.pricing.policies import EmptySlots
 from repricer.scenarios import load_scenario, spec_from_table
@@ -133,8 +137,7 @@ def test_a_whole_shop_is_logged(shop):
     low = FixedPrice(ladder[0].astype(np.float32))
     truth = rollout(free, low, episodes=2000, seed=9).objective.mean()
     target = np.broadcast_to(ladder[0], log.price.shape)
-    everything = np.ones(len(log), dtype=bool)
-    assert fitted_q(log, target, everything) == pytest.approx(truth, rel=0.15)
+    assert episode_estimates(log, target)["fitted_q"].mean == pytest.approx(truth, rel=0.15)
     # Both products of the first category must agree by chance, each in three of ten.
     assert weighted_estimates(log, target)["doubly_robust"].mean == pytest.approx(truth, rel=0.2)
 
@@ -146,7 +149,7 @@ def test_where_stock_runs_out_only_fitted_q_is_given():
     log, cheap = logged(spec, EpsilonGreedy(FixedPrice(1.0), ladder, 1.0), episodes=1500), FixedPrice(0.5, name="cheap")
     truth, target = exact_value(spec, cheap), np.full((len(log), 1), 0.5)
     assert weighted_estimates(log, target)["ips"].mean > 1.02 * truth
-    assert fitted_q(log, target, np.ones(len(log), dtype=bool)) == pytest.approx(truth, rel=0.04)
+    assert episode_estimates(log, target)["fitted_q"].mean == pytest.approx(truth, rel=0.04)
     found = estimate_from_log(logged(spec, EpsilonGreedy(cheap, ladder, 1.0), episodes=60), cheap)
     assert found.ignored == ("stock",)
     assert [name for name, value in found.to_dict()["estimates"].items() if value] == ["fitted_q"]
@@ -308,7 +311,6 @@ def test_fitted_q_is_of_markets_with_whole_episodes(make_shop):
     spec, ladder = make_shop(stock=ample), np.array([[3.0, 4.0, 2.0], [4.0, 5.0, 3.0]])
     log, target = logged(spec, EpsilonGreedy(FixedPrice(3.0), ladder, 1.0), episodes=60), FixedPrice(ladder[0])
     table = log.to_table()
-    # Of few markets there is no interval, which would take most of the time.
     early, some = table["period"] < 2, table["market"] < 8
 
     def found(rows):
