@@ -9,7 +9,6 @@ from typing import Any
 
 from ..envs import LearnerView, Market
 from ..envs.adapters.view_options import RewardFunction
-from ..optimum import certainty_equivalent
 from ..pricing import Policy
 from ..scenarios import MarketSpec, floor_market, load_scenario
 from .algorithms import algorithm, check_actions
@@ -18,6 +17,7 @@ from .cloning import clone_defaults
 from .presets import has_separate_periods
 from .run import learner_view_of
 from .settings import Settings, settings_for
+from .teachers import best_teacher
 
 _SEEDS = 1 << 32  # torch, numpy and SB3 take no others
 
@@ -99,8 +99,9 @@ def plan_for(
     others = tuple(map(load_scenario, assortments))
     asked = settings_for(spec, algo, own, options, preset, others)
     # What answers the nominal market is what training in variants is to unlearn.
-    if teacher is None and asked.opening == "certainty-equivalent" and not asked.variants:
-        teacher = certainty_equivalent(spec)
+    alone = not (asked.variants or others) and asked.risk == "mean"
+    if teacher is None and asked.opening != "base-price" and alone:
+        teacher = best_teacher(spec, asked.base_price, seed)
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | own
     of_all = settings_for(spec, algo, chosen, options, preset, others)
     plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, others)

@@ -67,6 +67,17 @@ def _is_nested(spec: MarketSpec) -> bool:
     return spec.demand.family == "nested-logit" and len(spec.arrivals.segments) == 1 and free
 
 
+@functools.lru_cache(maxsize=1)
+def customer_of(spec: MarketSpec, period: int) -> LogitCustomer | NestedCustomer | JointPrices:
+    """The customer of a period, in a market that `covers` accepts."""
+    products = np.arange(len(spec.products.names))
+    if is_logit(spec):
+        return LogitCustomer.of(spec, period, products)
+    if _is_nested(spec):
+        return NestedCustomer.of(spec, period, 0, products, spec.guardrails.low.astype(np.float64))
+    return JointPrices(spec, period)
+
+
 class JointPrices:
     """All price vectors of a ladder, and the purchase probabilities of a customer of any choice model at each.
 
@@ -174,21 +185,13 @@ def solve(spec: MarketSpec) -> Optimum | None:
         inside = np.clip(left, 0, np.array(shape) - 1).astype(np.intp)
         return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), shape))
 
-    sold, products, cost = state(after), np.arange(len(spec.products.names)), Costs.of(spec).sold
-
-    @functools.lru_cache(maxsize=1)
-    def customer_of(period: int) -> LogitCustomer | NestedCustomer | JointPrices:
-        if is_logit(spec):
-            return LogitCustomer.of(spec, period, products)
-        if _is_nested(spec):
-            return NestedCustomer.of(spec, period, 0, products, spec.guardrails.low.astype(np.float64))
-        return JointPrices(spec, period)
+    sold, cost = state(after), Costs.of(spec).sold
 
     def step(period: int, future: Array) -> tuple[Array, NDArray[np.float32]]:
         """Best value (S,) and prices (S, N) of every state."""
         if period + 1 < len(resources.added):
             future = future[state(units + resources.added[period + 1])]
-        customer = customer_of(period)
+        customer = customer_of(spec, period)
         prices, money = customer.best_prices(cost + future[:, None] - future[sold], available)
         return future + spec.arrivals.rate[period, 0] * money, prices.astype(np.float32)
 
