@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,9 @@ from .classical import best_fixed, myopic, time_only, truths_of
 _EPISODES = 128
 # A teacher must earn so much more than the best fixed prices, as a share of their money, to be worth imitating.
 _LEAST_GAIN = 0.002
+# Periods up to which a path of prices is searched: what customers remember at first matters less in a longer episode, and
+# the search takes the longer.
+_LONGEST_PATH = 26
 # Where stock is ordered, prices over the best fixed ones, safety stock in square roots of the mean demand until the
 # delivery, and by how much prices rise as the shelf empties: searched one after the other, twice.
 _PRICES, _SAFETY, _RISES = (0.88, 0.94, 1.0, 1.06), (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0), (0.0, 0.2, 0.4, 0.6)
@@ -77,7 +79,7 @@ def best_teacher(spec: MarketSpec, base_price: str, seed: int = 0) -> Policy | N
 
     Candidates are the certainty-equivalent policy, and the rule that is the base price, where it is one. Without these,
     where stock is ordered, `OrderAhead` near the best fixed prices; where customers remember prices, the myopic prices
-    and, if these earn more than fixed ones, the best path of prices over time.
+    and, over few periods, the best path of prices over time.
 
     Args:
         spec: The market.
@@ -89,30 +91,28 @@ def best_teacher(spec: MarketSpec, base_price: str, seed: int = 0) -> Policy | N
         >>> best_teacher(load_scenario("scarce"), "best-fixed").name
         'certainty-equivalent'
     """
-    best, most = None, -np.inf
-    for policy in _candidates(spec, base_price, seed):
-        if best is None:
-            fixed = _earned(spec, best_fixed(spec, seed=seed), seed)
-            most = fixed + _LEAST_GAIN * abs(fixed)
+    candidates = _candidates(spec, base_price, seed)
+    fixed = _earned(spec, best_fixed(spec, seed=seed), seed) if candidates else 0.0
+    best, most = None, fixed + _LEAST_GAIN * abs(fixed)
+    for policy in candidates:
         earned = _earned(spec, policy, seed)
-        if earned <= most:
-            break
-        best, most = policy, earned
+        if earned > most:
+            best, most = policy, earned
     return None if best is None else recommended(spec, best)
 
 
-def _candidates(spec: MarketSpec, base_price: str, seed: int) -> Iterator[Policy]:
-    """The policies to choose from, each only worth a trial where the one before earned more than all others."""
+def _candidates(spec: MarketSpec, base_price: str, seed: int) -> list[Policy]:
+    """The policies to choose from."""
     rule = None if base_price in STEADY else base_of(spec, base_price, seed)[1]
     first = rule or certainty_equivalent(spec)
     if first is not None:
-        yield first
-    elif spec.stock.replenishment == "action":
-        if spec.express is None:
-            yield _best_orders(spec, seed)
-    elif spec.reference_price is not None:
-        yield myopic(spec)
-        yield time_only(spec, seed=seed)
+        return [first]
+    if spec.stock.replenishment == "action":
+        return [_best_orders(spec, seed)] if spec.express is None else []
+    if spec.reference_price is None:
+        return []
+    path = [time_only(spec, seed=seed)] if spec.market.horizon_periods <= _LONGEST_PATH else []
+    return [myopic(spec), *path]
 
 
 def _best_orders(spec: MarketSpec, seed: int) -> OrderAhead:
