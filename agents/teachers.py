@@ -14,6 +14,7 @@ from ..pricing import Action, MarketView, Policy, orders_up_to
 from ..scenarios import MarketSpec, goal_market
 from .base_price import STEADY, base_of, recommended
 from .classical import best_fixed, myopic, time_only, truths_of
+from .plan import TrainingPlan
 
 # Episodes in which candidates are compared, over all posterior draws.
 _EPISODES = 128
@@ -73,13 +74,25 @@ class OrderAhead:
         return Action(self.price * scarce ** np.float32(self.rise), **orders_up_to(self.level[row], None, view))
 
 
+def teacher_of(plan: TrainingPlan) -> Policy | None:
+    """The policy to imitate first in a run without a teacher of the caller's, or None.
+
+    What answers the nominal market is what training in variants is to unlearn; what earns most on average, what a risk
+    measure is not after.
+    """
+    settings = plan.settings
+    if settings.opening == "base-price" or settings.variants or plan.assortments or settings.risk != "mean":
+        return None
+    return best_teacher(plan.spec, settings.base_price, plan.seed)
+
+
 @functools.lru_cache(maxsize=16)
 def best_teacher(spec: MarketSpec, base_price: str, seed: int = 0) -> Policy | None:
     """The candidate that earns most on the tuning seeds, or None where none earns more than the best fixed prices.
 
     Candidates are the certainty-equivalent policy, and the rule that is the base price, where it is one. Without these,
-    where stock is ordered, `OrderAhead` near the best fixed prices; where customers remember prices, the myopic prices
-    and, over few periods, the best path of prices over time.
+    where stock is ordered, `OrderAhead` near the best fixed prices; elsewhere the myopic prices and, where customers
+    remember prices over few periods, the best path of prices over time.
 
     Args:
         spec: The market.
@@ -109,10 +122,8 @@ def _candidates(spec: MarketSpec, base_price: str, seed: int) -> list[Policy]:
         return [first]
     if spec.stock.replenishment == "action":
         return [_best_orders(spec, seed)] if spec.express is None else []
-    if spec.reference_price is None:
-        return []
-    path = [time_only(spec, seed=seed)] if spec.market.horizon_periods <= _LONGEST_PATH else []
-    return [myopic(spec), *path]
+    few = spec.market.horizon_periods <= _LONGEST_PATH
+    return [myopic(spec), *([time_only(spec, seed=seed)] if few and spec.reference_price is not None else [])]
 
 
 def _best_orders(spec: MarketSpec, seed: int) -> OrderAhead:

@@ -44,6 +44,7 @@ from .run import (
     save_result,
 )
 from .settings import Settings, rows_of
+from .teachers import teacher_of
 from .tracking import make_logger
 from .validation import TrainingProgress, Validation, ValidationMarket
 
@@ -118,7 +119,7 @@ def train(
         progress: Called with the steps done, all steps and the figures of the last validation.
         wandb_project: Also log to this Weights & Biases project (extra `wandb`).
         teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one, the
-            certainty-equivalent policy is imitated, where there is one and the setting `opening` asks for it, or
+            policy of `teachers.best_teacher` is imitated, where there is one and the setting `opening` asks for it, or
             the recommender's choices and the orders that belong to the base prices, where these are decided.
         risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
             current prices in the worst tenth of the draws. The validation then keeps the policy by
@@ -154,9 +155,10 @@ def train(
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
+    if teacher is None and reward is None:  # teachers are after money
+        teacher = teacher_of(plan)
+        plan = plan if teacher is None else plan_for(spec, algo, steps, seed, settings, preset, teacher)
     plan = replace(plan, with_shops=shops is not None, reward=reward)
-    if reward is not None and teacher is None:  # the certainty-equivalent policy is after money
-        plan = replace(plan, teacher=None)
     for name, alone in (("patience", 0), ("networks", 1)) if shops is not None else ():
         if (got := getattr(plan.settings, name)) != alone:
             raise ValueError(f"{name} must be {alone} to learn with other shops; got {got}; leave it out")

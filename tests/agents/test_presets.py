@@ -11,6 +11,7 @@ from repricer.agents.base_price import base_of
 from repricer.agents.plan import plan_for
 from repricer.agents.run import learner_view_of
 from repricer.agents.settings import settings_for
+from repricer.agents.teachers import teacher_of
 from repricer.envs import Market, rollout
 from repricer.optimum import exact_value, solve
 from repricer.pricing.rival_policies import Cycle
@@ -101,4 +102,4 @@ def test_against_a_rival_that_answers_late_the_rule_follows_from_the_shops_own_l
     assert isinstance(rule, Cycle)
     assert rule.step == 4
     assert exact_value(late, rule) > 0.99 * solve(late).value
-    assert plan_for(late, algo, 1000, 0).teacher == rule
+    assert teacher_of(plan_for(late, algo, 1000, 0)) == rule

@@ -7,7 +7,7 @@ import pytest
 from repricer import load_scenario
 from repricer.agents import best_fixed
 from repricer.agents.plan import plan_for
-from repricer.agents.teachers import OrderAhead, best_teacher
+from repricer.agents.teachers import OrderAhead, best_teacher, teacher_of
 from repricer.envs import Market, rollout
 from repricer.optimum import solve
 from repricer.scenarios import spec_from_table
@@ -56,7 +56,7 @@ def test_orders_cover_the_demand_until_the_next_delivery_and_none_comes_after_th
 
 def test_where_stock_is_ordered_the_teacher_closes_half_of_the_gap(ordering):
     fixed, best = (earned(ordering, policy) for policy in (best_fixed(ordering), solve(ordering).policy))
-    teacher = plan_for(ordering, "a2c", 1000, 0).teacher
+    teacher = teacher_of(plan_for(ordering, "a2c", 1000, 0))
     assert teacher.name == "order-ahead"
     assert earned(ordering, teacher) > (fixed + best) / 2
 
@@ -86,4 +86,4 @@ def test_without_a_policy_worth_imitating_there_is_no_teacher():
 
 @pytest.mark.parametrize("settings", [{"opening": "base-price"}, {"variants": 2}])
 def test_a_teacher_is_chosen_where_it_is_wanted(settings, ordering):
-    assert plan_for(ordering, "ppo", 1000, 0, settings).teacher is None
+    assert teacher_of(plan_for(ordering, "ppo", 1000, 0, settings)) is None
