@@ -12,7 +12,7 @@ round them.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ _TOLERANCE = 1e-9
 # Rounds of a search for the dual values of several products, and the first ones of them with whole steps.
 _MOST_ROUNDS, _WHOLE_STEPS = 200, 20
 _LEAST = 1e-12
+# Solved states that are kept.
+_MOST_KEPT = 200_000
 
 
 @functools.lru_cache(maxsize=16)
@@ -141,14 +143,22 @@ class FluidPrices:
 
     spec: MarketSpec
     name: str = _NAME
+    _solved: dict[tuple[float, ...], NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
     def act(self, view: MarketView) -> Action:
-        """Solve once for every distinct state in the view."""
+        """Solve once for every distinct state."""
         periods_left = np.maximum(self.spec.market.horizon_periods - view.period, 1)
         states = np.column_stack([periods_left, np.maximum(view.on_hand, 0)]).astype(np.float64)
         states, index = np.unique(states, axis=0, return_inverse=True)
-        prices = self.solve(states[:, 1:], self.spec.arrivals.rate[0, 0] * states[:, 0])
-        return Action(prices.astype(np.float32)[index.reshape(-1)])
+        rows = [tuple(row) for row in states.tolist()]
+        if new := [row for row in rows if row not in self._solved]:
+            if len(self._solved) > _MOST_KEPT:
+                self._solved.clear()
+                new = rows
+            left = np.array(new)
+            prices = self.solve(left[:, 1:], self.spec.arrivals.rate[0, 0] * left[:, 0])
+            self._solved.update(zip(new, prices.astype(np.float32), strict=True))
+        return Action(np.stack([self._solved[row] for row in rows])[index.reshape(-1)])
 
     def solve(self, units: Array, customers: Array) -> Array:
         """Prices (B, N) for units left (B, N) and customers still expected (B,).
