@@ -205,10 +205,7 @@ def _learn(
         for each in () if resume else each_network(model):
             _prepare(plan, venv, each, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
-    one = next(each_network(model))
-    kept = "best-fixed" if _falls_back(plan, venv, one, validation, fixed) else "learned"
-    if _falls_back_on_teacher(plan, venv, one, validation):
-        kept = "teacher"
+    kept = _kept(plan, venv, next(each_network(model)), validation, fixed)
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
@@ -244,25 +241,21 @@ def _prepare(
         imitate_opening(model, venv, plan.spec, settings, plan.seed, fixed)
 
 
-def _falls_back(
+def _kept(
     plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: FixedPrice
-) -> bool:
-    """Whether the best fixed prices, with their orders, are kept, as they earn more than all that was learned."""
-    if not validation.is_behind:
-        return False
-    if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True):
-        hold_base_price(model.policy, venv.learner_view)
-    return validation.keep_if_better(model.policy)
-
-
-def _falls_back_on_teacher(
-    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation
-) -> bool:
-    """Whether a close imitation of the teacher is kept, as the teacher earns more than all that was learned."""
-    if plan.teacher is None or not validation.teacher_is_ahead:
-        return False
-    clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
-    return validation.keep_if_better(model.policy)
+) -> str:
+    """What the run keeps: what was learned, or what earns more than all of it, the best fixed prices with their orders or
+    a close imitation of the teacher.
+    """
+    kept = "learned"
+    if validation.is_behind:
+        if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True):
+            hold_base_price(model.policy, venv.learner_view)
+        kept = "best-fixed" if validation.keep_if_better(model.policy) else kept
+    if plan.teacher is not None and validation.teacher_is_ahead:
+        clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
+        kept = "teacher" if validation.keep_if_better(model.policy) else kept
+    return kept
 
 
 def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:
