@@ -68,12 +68,12 @@ class Recommended:
         prices: Sets the prices, and orders where it places some.
         scores: (N, K) 1 for the recommender's first choice for a segment, falling with the rank
             among its candidates; -1 for products that are none.
-        name: Name in tables.
+        name: That of the prices.
     """
 
     prices: Policy
     scores: NDArray[np.float32]
-    name: str = "recommended"
+    name: str
 
     def act(self, view: MarketView) -> Action:
         """The prices and orders, and the same scores in every period."""
@@ -100,7 +100,7 @@ def recommended(spec: MarketSpec, prices: Policy) -> Policy:
     candidates = np.asarray(slot.candidates) > 0
     rank = np.argsort(np.argsort(np.where(candidates, -np.asarray(slot.affinity), np.inf), axis=1, kind="stable"))
     share = rank / np.maximum(candidates.sum(axis=1, keepdims=True), 1)
-    return Recommended(prices, np.where(candidates, 1 - share, -1.0).T.astype(np.float32))
+    return Recommended(prices, np.where(candidates, 1 - share, -1.0).T.astype(np.float32), prices.name)
 
 
 def longer(settings: Settings) -> Settings:

@@ -208,7 +208,7 @@ def _value_of(spec: MarketSpec, paths: Array, levels: Array, seed: int, markets:
         seed: Seed of the tuning markets.
         markets: Number of markets for each candidate.
     """
-    truths = _truths(spec)
+    truths = truths_of(spec)
     shared = np.array_split(np.arange(markets), min(len(truths), markets))
     parts = [
         _money_of(truth, spec, paths, levels, seed, numbers) for truth, numbers in zip(truths, shared, strict=False)
@@ -222,7 +222,7 @@ def _value_of(spec: MarketSpec, paths: Array, levels: Array, seed: int, markets:
     return drawn.mean(axis=1) - slope * gap.mean(axis=1)
 
 
-def _truths(spec: MarketSpec) -> list[MarketSpec]:
+def truths_of(spec: MarketSpec) -> list[MarketSpec]:
     """The market, or some of its posterior draws, spread evenly."""
     if spec.posterior is None:
         return [spec]
@@ -358,7 +358,7 @@ def _maximise(spec: MarketSpec, period: int, price: Array, reference: Array, gri
         chances: (Z,) probabilities of the regimes.
     """
     counts, category = float(spec.market.objective == "profit"), spec.category_index
-    truths = _truths(spec)
+    truths = truths_of(spec)
     rank = np.array([np.sum(category[:n] == category[n]) for n in range(category.size)])
     member = np.eye(len(spec.category_names))[category]
     regimes = [(int(z), chances[z]) for z in np.flatnonzero(chances)]

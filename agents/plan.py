@@ -9,7 +9,6 @@ from typing import Any
 
 from ..envs import LearnerView, Market
 from ..envs.adapters.view_options import RewardFunction
-from ..optimum import certainty_equivalent
 from ..pricing import Policy
 from ..scenarios import MarketSpec, floor_market, load_scenario
 from .algorithms import algorithm, check_actions
@@ -32,7 +31,7 @@ class TrainingPlan:
         steps: Rows to collect.
         seed: Seed of weights, exploration and customers.
         settings: The training settings.
-        teacher: A policy to imitate first, given or chosen by the setting `opening`; or None.
+        teacher: A policy to imitate first, or None.
         assortments: Further markets to train in.
         reward: A function of `info` that is maximised in place of money, or None.
         with_shops: Whether weights are averaged with those of other shops.
@@ -97,10 +96,6 @@ def plan_for(
         raise ValueError(f"seed must be between 0 and {_SEEDS - 1}; got {seed}; choose another")
     options, own = algorithm(algo).options, dict(settings or {})
     others = tuple(map(load_scenario, assortments))
-    asked = settings_for(spec, algo, own, options, preset, others)
-    # What answers the nominal market is what training in variants is to unlearn.
-    if teacher is None and asked.opening == "certainty-equivalent" and not asked.variants:
-        teacher = certainty_equivalent(spec)
     chosen = ({} if teacher is None else clone_defaults(algorithm(algo))) | own
     of_all = settings_for(spec, algo, chosen, options, preset, others)
     plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, others)

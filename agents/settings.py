@@ -24,7 +24,7 @@ PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
 _BINDING = 0.7
 NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
-Opening = Literal["certainty-equivalent", "base-price"]
+Opening = Literal["best-teacher", "base-price", "certainty-equivalent"]
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Settings:
             market. Without a posterior, or with variants, it has no effect.
         risk: What the kept policy is best at over posterior draws: `mean`, or `cvar:0.1`, the mean
             gain over current prices in the worst tenth of the draws; see `posterior.risk`.
-        opening: What is imitated first where no teacher is given: the certainty-equivalent policy of a market that
-            has one, or, as always with variants, nothing but the base prices.
+        opening: What is imitated first where no teacher is given: the policy that `best_teacher` chooses, or, as always
+            with variants, nothing but the base prices. `certainty-equivalent` is an earlier name of the first.
         clone_episodes: Episodes of a teacher to imitate.
         clone_epochs: Passes over them.
         shaped_scale: Where positive, rewards are counted relative to what the base prices earn, times
@@ -108,7 +108,7 @@ class Settings:
     variant_rival: float = 0.2
     draws: int = 16
     risk: str = "mean"
-    opening: Opening = "certainty-equivalent"
+    opening: Opening = "best-teacher"
     clone_episodes: int = 64
     clone_epochs: int = 20
     shaped_scale: float = 0.0

@@ -44,6 +44,7 @@ from .run import (
     save_result,
 )
 from .settings import Settings, rows_of
+from .teachers import teacher_of
 from .tracking import make_logger
 from .validation import TrainingProgress, Validation, ValidationMarket
 
@@ -118,7 +119,7 @@ def train(
         progress: Called with the steps done, all steps and the figures of the last validation.
         wandb_project: Also log to this Weights & Biases project (extra `wandb`).
         teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one, the
-            certainty-equivalent policy is imitated, where there is one and the setting `opening` asks for it, or
+            policy of `teachers.best_teacher` is imitated, where there is one and the setting `opening` asks for it, or
             the recommender's choices and the orders that belong to the base prices, where these are decided.
         risk: What is to be good over the posterior draws: `mean`, or `cvar:0.1`, the mean gain over
             current prices in the worst tenth of the draws. The validation then keeps the policy by
@@ -154,9 +155,10 @@ def train(
     spec = load_scenario(scenario)
     settings = dict(settings or {}) | ({} if risk is None else {"risk": risk})
     plan = plan_for(spec, algo, steps, seed, settings, preset, teacher, assortments)
+    if teacher is None and reward is None:  # teachers are after money
+        teacher = teacher_of(plan)
+        plan = plan if teacher is None else plan_for(spec, algo, steps, seed, settings, preset, teacher)
     plan = replace(plan, with_shops=shops is not None, reward=reward)
-    if reward is not None and teacher is None:  # the certainty-equivalent policy is after money
-        plan = replace(plan, teacher=None)
     for name, alone in (("patience", 0), ("networks", 1)) if shops is not None else ():
         if (got := getattr(plan.settings, name)) != alone:
             raise ValueError(f"{name} must be {alone} to learn with other shops; got {got}; leave it out")
@@ -203,10 +205,7 @@ def _learn(
         for each in () if resume else each_network(model):
             _prepare(plan, venv, each, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
-    one = next(each_network(model))
-    kept = "best-fixed" if _falls_back(plan, venv, one, validation, fixed) else "learned"
-    if _falls_back_on_teacher(plan, venv, one, validation):
-        kept = "teacher"
+    kept = _kept(plan, venv, next(each_network(model)), validation, fixed)
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
@@ -242,25 +241,21 @@ def _prepare(
         imitate_opening(model, venv, plan.spec, settings, plan.seed, fixed)
 
 
-def _falls_back(
+def _kept(
     plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, fixed: FixedPrice
-) -> bool:
-    """Whether the best fixed prices, with their orders, are kept, as they earn more than all that was learned."""
-    if not validation.is_behind:
-        return False
-    if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True):
-        hold_base_price(model.policy, venv.learner_view)
-    return validation.keep_if_better(model.policy)
-
-
-def _falls_back_on_teacher(
-    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation
-) -> bool:
-    """Whether a close imitation of the teacher is kept, as the teacher earns more than all that was learned."""
-    if plan.teacher is None or not validation.teacher_is_ahead:
-        return False
-    clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
-    return validation.keep_if_better(model.policy)
+) -> str:
+    """What the run keeps: what was learned, or what earns more than all of it, the best fixed prices with their orders or
+    a close imitation of the teacher.
+    """
+    kept = "learned"
+    if validation.is_behind:
+        if not imitate_opening(model, venv, plan.spec, plan.settings, plan.seed, fixed, closely=True):
+            hold_base_price(model.policy, venv.learner_view)
+        kept = "best-fixed" if validation.keep_if_better(model.policy) else kept
+    if plan.teacher is not None and validation.teacher_is_ahead:
+        clone(model, venv, plan.teacher, longer(plan.settings), plan.seed)
+        kept = "teacher" if validation.keep_if_better(model.policy) else kept
+    return kept
 
 
 def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlgorithm, dict[str, Any]]:

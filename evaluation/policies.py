@@ -30,7 +30,8 @@ POLICY_NAMES = {
     "historical": "the current prices, those that the shop itself charged or plans, where the scenario has them",
     "best-fixed": "the best prices that never change, tuned on seeds of their own",
     "cost-plus:RATE": "unit cost plus this fraction of it",
-    "undercut:STEP": "the lowest rival price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP",
+    "undercut:STEP": "the lowest rival price less a step (currency, or STEP%); also match, two-bound:LOW:HIGH:STEP, "
+    "and cycle:LOW:HIGH:STEP",
     "myopic": "the best prices of each period alone, with demand known and stock ignored",
     "time-only": "the best prices that depend on the period alone: searched exactly, or tuned on seeds of their own",
     "certainty-equivalent": "the deterministic problem, solved again each period for the stock left; demand known",
@@ -44,7 +45,7 @@ POLICY_NAMES = {
 """Rule policies by name, with what each does."""
 
 _STEPS = 10
-AGAINST_RIVALS = ("undercut", "match", "two-bound", "edgeworth")
+AGAINST_RIVALS = ("undercut", "match", "two-bound", "cycle", "edgeworth")
 
 
 def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:

@@ -12,7 +12,7 @@ round them.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,21 +21,25 @@ from ..envs import expected_units
 from ..pricing import Action, MarketView, Policy, StockTimePrice
 from ..scenarios import MarketSpec
 from . import one_stock, several_stocks
-from .logit import LogitCustomer
 from .problem import Array, Costs, chain, is_infinite_horizon, is_stationary
 
 _NAME = "certainty-equivalent"
 _PRICES = 2001
 _VALUES = 801
 _TOLERANCE = 1e-9
+# Rounds of a search for the dual values of several products, and the first ones of them with whole steps.
+_MOST_ROUNDS, _WHOLE_STEPS = 200, 20
+_LEAST = 1e-12
+# Solved states that are kept.
+_MOST_KEPT = 200_000
 
 
 @functools.lru_cache(maxsize=16)
 def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     """The policy, or None for a market that it does not cover.
 
-    It covers one product whose stock is never replenished, and several such products with one logit
-    segment and stationary demand. Where stock is not the state, the myopic policy is
+    It covers one product whose stock is never replenished, and several such products with stationary
+    demand of at most one unit a period. Where stock is not the state, the myopic policy is
     certainty-equivalent, exactly or nearly.
 
     Example:
@@ -50,7 +54,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     if (
         spec.arrivals.process == "single"
         and several_stocks.covers(spec)
-        and several_stocks.is_logit(spec)
+        and spec.capacity is None
         and is_stationary(spec)
         and spec.market.discount_factor == 1
     ):
@@ -136,35 +140,54 @@ class _OneProduct:
 
 @dataclass(frozen=True)
 class FluidPrices:
-    """The fluid prices of several products of one logit segment, for the stock and the time left."""
+    """The fluid prices of several products that share their customers, for the stock and the time left."""
 
     spec: MarketSpec
     name: str = _NAME
+    _solved: dict[tuple[float, ...], NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
     def act(self, view: MarketView) -> Action:
-        """Solve once for every distinct state in the view."""
+        """Solve once for every distinct state."""
         periods_left = np.maximum(self.spec.market.horizon_periods - view.period, 1)
         states = np.column_stack([periods_left, np.maximum(view.on_hand, 0)]).astype(np.float64)
         states, index = np.unique(states, axis=0, return_inverse=True)
-        prices = self.solve(states[:, 1:], self.spec.arrivals.rate[0, 0] * states[:, 0])
-        return Action(prices.astype(np.float32)[index.reshape(-1)])
+        rows = [tuple(row) for row in states.tolist()]
+        if new := [row for row in rows if row not in self._solved]:
+            if len(self._solved) > _MOST_KEPT:
+                self._solved.clear()
+                new = rows
+            left = np.array(new)
+            prices = self.solve(left[:, 1:], self.spec.arrivals.rate[0, 0] * left[:, 0])
+            self._solved.update(zip(new, prices.astype(np.float32), strict=True))
+        return Action(np.stack([self._solved[row] for row in rows])[index.reshape(-1)])
 
     def solve(self, units: Array, customers: Array) -> Array:
         """Prices (B, N) for units left (B, N) and customers still expected (B,).
 
         The dual value of each product rises while its demand exceeds its stock, and falls, down to
         its salvage value, while demand is below; the step is the gap in logarithms over the
-        sensitivity, which is Newton's step with the other products fixed.
+        sensitivity, which is Newton's step for one product of a plain logit. Where it overshoots, as
+        from one step of a ladder to the next, steps become shorter round by round.
         """
-        count = units.shape[1]
-        # Between the steps of a ladder, the gap would never close.
-        customer = replace(LogitCustomer.of(self.spec, 0, np.arange(count)), allowed=None)
-        cost, least = Costs.of(self.spec).sold, self.spec.stock.salvage_value
-        there, value = units > 0, np.broadcast_to(least, units.shape)
-        while True:
-            prices, theta = customer.best_prices(cost + value, there)
-            wanted = customers[:, None] * customer.shares(prices, there).product
-            gap = np.log(np.where(there, wanted, 1.0) / np.where(there, units, 1.0)) / customer.sensitivity
-            before, value = value, np.maximum(value + gap, least)
-            if np.abs(value - before).max() <= _TOLERANCE * (1 + theta.max()):
-                return prices
+        spec, there = self.spec, units > 0
+        customer = several_stocks.customer_of(spec, 0)
+        sensitivity = (spec.arrivals.segment_share[0][:, None] * spec.demand.price_sensitivity).sum(axis=0)
+        cost, least = Costs.of(spec).sold, spec.stock.salvage_value
+        value = np.broadcast_to(least, units.shape)
+        for turn in range(_MOST_ROUNDS):
+            prices, money = customer.best_prices(cost + value, there)
+            wanted = customers[:, None] * self._bought(prices, there)
+            gap = np.log(np.where(there, np.maximum(wanted, _LEAST), 1.0) / np.where(there, units, 1.0)) / sensitivity
+            before, value = value, np.maximum(value + gap * min(1.0, _WHOLE_STEPS / (turn + 1)), least)
+            if np.abs(value - before).max() <= _TOLERANCE * (1 + money.max()):
+                break
+        return customer.best_prices(cost + value, there)[0]
+
+    def _bought(self, prices: Array, there: NDArray[np.bool_]) -> Array:
+        """(B, N) purchase probabilities of a customer at the prices of the products that are there."""
+        bought = np.zeros(prices.shape)
+        for products in np.unique(there, axis=0):
+            rows = np.flatnonzero((there == products).all(axis=1))
+            units = expected_units(self.spec, 0, prices[rows], in_stock=products.astype(float))
+            bought[rows] = units.sum(axis=1) / self.spec.arrivals.rate[0, 0]
+        return bought

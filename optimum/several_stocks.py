@@ -78,6 +78,19 @@ def _is_nested(spec: MarketSpec) -> bool:
     return spec.demand.family == "nested-logit" and len(spec.arrivals.segments) == 1 and free
 
 
+@functools.lru_cache(maxsize=64)
+def customer_of(spec: MarketSpec, period: int) -> LogitCustomer | NestedCustomer | JointPrices:
+    """The customer of a period, in a market that `covers` accepts."""
+    products = np.arange(len(spec.products.names))
+    if spec.arrivals.process != "single":
+        return JointPrices(spec, period)
+    if is_logit(spec):
+        return LogitCustomer.of(spec, period, products)
+    if _is_nested(spec):
+        return NestedCustomer.of(spec, period, 0, products, spec.guardrails.low.astype(np.float64))
+    return JointPrices(spec, period)
+
+
 class JointPrices:
     """All price vectors of a ladder, and the mean demand of customers of any choice model at each.
 
@@ -235,21 +248,11 @@ def solve(spec: MarketSpec) -> Optimum | None:
         inside = np.clip(left, 0, np.array(shape) - 1).astype(np.intp)
         return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(inside, -1, 0)), shape))
 
-    sold, products, cost = state(after), np.arange(len(spec.products.names)), Costs.of(spec).sold
-
-    @functools.lru_cache(table_periods(spec) if is_infinite_horizon(spec) else 1)
-    def customer_of(period: int) -> LogitCustomer | NestedCustomer | JointPrices:
-        if spec.arrivals.process != "single":
-            return JointPrices(spec, period)
-        if is_logit(spec):
-            return LogitCustomer.of(spec, period, products)
-        if _is_nested(spec):
-            return NestedCustomer.of(spec, period, 0, products, spec.guardrails.low.astype(np.float64))
-        return JointPrices(spec, period)
+    sold, cost = state(after), Costs.of(spec).sold
 
     def step(period: int, future: Array) -> tuple[Array, NDArray[np.float32]]:
         """Best value (S,) and prices (S, N) of every state."""
-        customer = customer_of(period)
+        customer = customer_of(spec, period)
         if spec.arrivals.process != "single":
             best, prices = _of_many(spec, cast(JointPrices, customer), future.reshape(shape))
             return best.ravel(), prices.reshape(len(units), -1)

@@ -134,6 +134,28 @@ class TwoBound:
 
 
 @dataclass(frozen=True)
+class Cycle:
+    """Lowers its own last price by a step while that lies in (low, high], else charges `high`; all in currency per unit.
+
+    A rival that answers the last period's price charges what follows from one's own last price: this undercuts it.
+    """
+
+    low: float
+    high: float
+    step: float
+
+    @property
+    def name(self) -> str:
+        """`cycle:LOW:HIGH:STEP`."""
+        return f"cycle:{self.low:g}:{self.high:g}:{self.step:g}"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose a step down or the high price."""
+        low, high, step = np.array([self.low, self.high, self.step], np.float32)
+        return Action(bounded(view.list_price, low, high, step))
+
+
+@dataclass(frozen=True)
 class Edgeworth:
     """Undercuts step by step down to the unit cost, then returns to the regular price.
 
@@ -203,6 +225,7 @@ _BUILT_IN: dict[str, tuple[str, Callable[..., Policy]]] = {
     "undercut": ("undercut:STEP or undercut:PERCENT%", _undercut),
     "match": ("match", lambda: Match()),
     "two-bound": ("two-bound:LOW:HIGH:STEP", _numbers(TwoBound)),
+    "cycle": ("cycle:LOW:HIGH:STEP", _numbers(Cycle)),
     "edgeworth": ("edgeworth:STEP", _numbers(Edgeworth)),
     "learning": ("learning:STEP", _numbers(DerivativeFollower)),
 }

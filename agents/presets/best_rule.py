@@ -16,33 +16,38 @@ from ...scenarios import MarketSpec
 BEST_RULE, _FIXED = "best-rule", "best-fixed"
 # Markets of each candidate, periods that they are tried in, bounds of a grid, and how often it is refined.
 _MARKETS, _PERIODS, _GRID, _ROUNDS = 8, 400, 9, 3
+# Steps down from the shop's own last price, in steps of the price ladder.
+_DOWN = (1, 2, 3, 4, 6, 8)
 Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """A two-bound rule in each market; a low bound of infinity is a fixed price, bounds from 0 to infinity undercut."""
+    """A two-bound rule or a cycle in each market; a low bound of infinity is a fixed price, bounds from 0 to infinity
+    undercut.
+    """
 
     low: Rows
     high: Rows
     step: Rows
+    own: Rows
     name: str = "rules"
 
     def act(self, view: MarketView) -> Action:
         assert view.competitor_price is not None, "called for a market with a rival"
+        last = np.where(self.own > 0, view.list_price, view.competitor_price)
         high = np.where(np.isfinite(self.high), self.high, 0)
-        return Action(np.where(np.isinf(self.high), view.competitor_price - self.step, self._within(view, high)))
-
-    def _within(self, view: MarketView, high: Rows) -> Rows:
-        return bounded(view.competitor_price, self.low, high, self.step).astype(np.float32)
+        price = np.where(np.isinf(self.high), last - self.step, bounded(last, self.low, high, self.step))
+        return Action(price.astype(np.float32))
 
 
 @functools.lru_cache(maxsize=16)
 def best_rule(spec: MarketSpec, seed: int = 0) -> str:
     """The name of the base price that earns most in a market of one product with a rival: `best-fixed`, or a rule.
 
-    Candidates are fixed prices, `match`, `undercut:STEP` and `two-bound:LOW:HIGH:STEP`, whose bounds are searched on a
-    grid and then around its best, on the tuning seeds.
+    Candidates are fixed prices, `match`, `undercut:STEP`, and `two-bound:LOW:HIGH:STEP` and `cycle:LOW:HIGH:STEP`, whose
+    bounds are searched on a grid and then around its best, on the tuning seeds. What undercuts a rival that answers
+    within the period is its price; one that answers a period late answers the shop's own last price.
 
     Args:
         spec: The market.
@@ -53,14 +58,17 @@ def best_rule(spec: MarketSpec, seed: int = 0) -> str:
         >>> best_rule(load_scenario("undercutter")).split(":")[0]
         'two-bound'
     """
+    assert spec.competitors is not None, "called for a market with a rival"
     floor, ceiling = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
     steps = spec.guardrails.allowed_prices()
     step = float(np.diff(steps).min()) if steps is not None and steps.size > 1 else (ceiling - floor) / 100
     bounds = np.linspace(floor, ceiling, _GRID)
+    down = () if spec.competitors.answers_within_period else _DOWN
     rows = np.array(
-        [(np.inf, price, 0) for price in (bounds if steps is None else steps)]
-        + [(0, np.inf, step), (0, np.inf, 0)]
-        + _two_bounds(bounds, bounds, step)
+        [(np.inf, price, 0, 0) for price in (bounds if steps is None else steps)]
+        + [(0, np.inf, step, 0), (0, np.inf, 0, 0)]
+        + _two_bounds(bounds, bounds, step, 0)
+        + [row for times in down for row in _two_bounds(bounds, bounds, times * step, 1)]
     )
     best, width = rows[_earned(spec, rows, seed).argmax()], (ceiling - floor) / (_GRID - 1)
     for _ in range(_ROUNDS):
@@ -69,31 +77,33 @@ def best_rule(spec: MarketSpec, seed: int = 0) -> str:
         around = np.linspace(-width, width, 5)
         width /= 2.5
         low, high = (np.clip(_to_steps(edge + around, steps), floor, ceiling) for edge in best[:2])
-        rows = np.array([tuple(best), *_two_bounds(low, high, step)])
+        least, most = (best[2] - step, best[2] + step) if best[3] else best[[2, 2]]
+        tried = [_two_bounds(low, high, size, best[3]) for size in np.unique([max(least, step), best[2], most])]
+        rows = np.array([tuple(best), *(row for each in tried for row in each)])
         best = rows[_earned(spec, rows, seed).argmax()]
-    low, high = best[:2]
+    low, high, down_by, own = best
     if np.isinf(low):
         return _FIXED
     if np.isinf(high):
-        return f"undercut:{step:.6g}" if best[2] else "match"
-    return f"two-bound:{low:.6g}:{high:.6g}:{step:.6g}"
+        return f"undercut:{step:.6g}" if down_by else "match"
+    return f"{'cycle' if own else 'two-bound'}:{low:.6g}:{high:.6g}:{down_by:.6g}"
 
 
 def _to_steps(prices: NDArray, steps: NDArray | None) -> NDArray:
     return prices if steps is None else steps[np.abs(prices[:, None] - steps).argmin(axis=1)]
 
 
-def _two_bounds(low: NDArray, high: NDArray, step: float) -> list[tuple[float, float, float]]:
-    return [(a, b, step) for a in np.unique(low) for b in np.unique(high) if a < b]
+def _two_bounds(low: NDArray, high: NDArray, step: float, own: float) -> list[tuple[float, float, float, float]]:
+    return [(a, b, step, own) for a in np.unique(low) for b in np.unique(high) if a < b]
 
 
 def _earned(spec: MarketSpec, rows: NDArray, seed: int) -> NDArray:
-    """(B,) mean expected money of B rows of low bound, high bound and step."""
-    low, high, step = (np.repeat(column, _MARKETS)[:, None].astype(np.float32) for column in rows.T)
+    """(B,) mean expected money of B rows of low bound, high bound, step and whether it is from the own last price."""
+    low, high, step, own = (np.repeat(column, _MARKETS)[:, None].astype(np.float32) for column in rows.T)
     # All candidates meet the same customers.
     numbers = np.tile(np.arange(_MARKETS), len(rows))
     market = Market(spec, num_markets=numbers.size, numbers=numbers, seed=seed_for("tuning", seed))
-    policy, total = _Rules(low, high, step), np.zeros(numbers.size)
+    policy, total = _Rules(low, high, step, own), np.zeros(numbers.size)
     for period in range(min(spec.market.horizon_periods, _PERIODS)):
         money = market.money(market.step(policy.act(market.view)), expected=True).sum(axis=1)
         total += spec.market.discount_factor**period * money

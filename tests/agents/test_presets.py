@@ -8,10 +8,13 @@ from repricer import load_scenario
 from repricer.agents import best_fixed
 from repricer.agents.algorithms import ALGORITHMS
 from repricer.agents.base_price import base_of
+from repricer.agents.plan import plan_for
 from repricer.agents.run import learner_view_of
 from repricer.agents.settings import settings_for
+from repricer.agents.teachers import teacher_of
 from repricer.envs import Market, rollout
-from repricer.optimum import solve
+from repricer.optimum import exact_value, solve
+from repricer.pricing.rival_policies import Cycle
 from repricer.scenarios import registered
 
 
@@ -86,3 +89,17 @@ def test_a_rule_to_learn_around_is_found_by_search():
     steady = duopoly.with_changes(competitors={"rule": ("match",), "floor": 20, "ceiling": 20.0})
     fixed = settings_for(steady, "ppo")
     assert (fixed.base_price, fixed.levels_around) == ("best-fixed", "base-price")
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_against_a_rival_that_answers_late_the_rule_follows_from_the_shops_own_last_price(algo):
+    """The rival charges 3 less than that: 4 less undercuts it. Nothing is learned here."""
+    late = load_scenario("undercutter").with_changes(
+        competitors={"rule": ("undercut:3",), "answers_within_period": False}, prices={"ceiling": 46}
+    )
+    settings = settings_for(late, algo, options=ALGORITHMS[algo].options)
+    rule = base_of(late, settings.base_price)[1]
+    assert isinstance(rule, Cycle)
+    assert rule.step == 4
+    assert exact_value(late, rule) > 0.99 * solve(late).value
+    assert teacher_of(plan_for(late, algo, 1000, 0)) == rule

@@ -11,6 +11,7 @@ from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.base_price import base_of
 from repricer.agents.plan import plan_for
 from repricer.agents.run import learner_view_of
+from repricer.agents.teachers import teacher_of
 from repricer.agents.training import choose_device
 from repricer.cli import main
 from repricer.envs import Market, rollout
@@ -235,12 +236,12 @@ def test_learning_opens_at_the_certainty_equivalent_policy(algo):
 
 def test_training_in_variants_does_not_open_at_the_answer_to_the_nominal_market():
     settings = {"variants": 3, "evaluations": 1, "validation_episodes": 8}
-    assert plan_for(load_scenario("scarce"), "ppo", 100, 0, settings).teacher is None
-    assert plan_for(load_scenario("scarce"), "ppo", 100, 0, settings | {"variants": 0}).teacher is not None
+    assert teacher_of(plan_for(load_scenario("scarce"), "ppo", 100, 0, settings)) is None
+    assert teacher_of(plan_for(load_scenario("scarce"), "ppo", 100, 0, settings | {"variants": 0})) is not None
 
 
 def test_a_market_without_a_certainty_equivalent_policy_has_no_such_opening():
-    assert plan_for(load_scenario("price-and-order"), "ppo", 64, 0).teacher is None
+    assert teacher_of(plan_for(load_scenario("price-and-order"), "ppo", 64, 0)) is None
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

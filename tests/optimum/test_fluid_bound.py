@@ -257,6 +257,26 @@ class TestCertaintyEquivalent:
         spec = make("three-stocks", market={"horizon_periods": 20}, prices={"price_ladder": [10.0, 16.0, 22.0, 30.0]})
         assert exact_value(spec, certainty_equivalent(spec)) > 0.98 * solve(spec).value
 
+    @pytest.mark.parametrize(
+        ("changes", "least"),
+        [
+            (
+                {
+                    "demand": {"family": "nested-logit", "nest": ["one", "one", "two"], "nesting": [0.5, 0.3]},
+                    "stock": {"initial_units": [4, 4, 4]},
+                },
+                0.985,
+            ),
+            # The mean demand of a step of the ladder meets no stock exactly.
+            ({"prices": {"price_ladder": {"start": 10, "stop": 40, "step": 2}}}, 0.98),
+        ],
+    )
+    def test_several_products_of_other_choice_models(self, make, changes, least):
+        spec = make("three-stocks", **changes)
+        money = rollout(spec, certainty_equivalent(spec), episodes=1000, seed=3, expected=True).objective.mean()
+        assert money > least * solve(spec).value
+        assert money > rollout(spec, best_fixed(spec), episodes=1000, seed=3, expected=True).objective.mean()
+
     def test_no_policy_without_stock_to_mind(self, shop):
         assert certainty_equivalent(shop) is None
         assert certainty_equivalent(load_scenario("equal-markup")) is None

@@ -59,6 +59,8 @@ def asked(rule: str, rival, **seen) -> list[float]:
         # A rival above the regular price is no reason to go above it.
         ("edgeworth:0.5", [9.0, 9.0], [3.5, 4.5]),
         ("learning:0.2", [3.0, 9.0], [4.0, 5.0]),
+        # From its own price of 4 and 5, whatever the rival charges.
+        ("cycle:4:6:0.25", [3.0, 9.0], [6.0, 4.75]),
     ],
 )
 def test_each_rule_by_hand(rule, rival, prices):
@@ -107,7 +109,7 @@ def test_a_derivative_follower_turns_when_profit_falls():
 
 
 def test_only_the_learning_rule_learns():
-    for rule in ("fixed", "undercut:1", "match", "two-bound:1:2:0.1", "edgeworth:1"):
+    for rule in ("fixed", "undercut:1", "match", "two-bound:1:2:0.1", "cycle:1:2:0.1", "edgeworth:1"):
         policy = competitor(rule)
         assert isinstance(policy, Policy)
         assert not isinstance(policy, LearningPolicy)
@@ -115,7 +117,7 @@ def test_only_the_learning_rule_learns():
 
 
 @pytest.mark.parametrize(
-    "rule", ["undercut:0.5", "two-bound:2:6:0.25", "edgeworth:0.5", "learning:0.2", "undercut:2.5%"]
+    "rule", ["undercut:0.5", "two-bound:2:6:0.25", "cycle:2:6:0.25", "edgeworth:0.5", "learning:0.2", "undercut:2.5%"]
 )
 def test_a_rules_name_makes_the_same_rule_again(rule):
     assert competitor(competitor(rule).name) == competitor(rule)
