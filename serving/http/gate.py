@@ -37,6 +37,7 @@ from .switchboard import DeploymentError
 
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
+_MOST_HEADER_BYTES = 64 << 10
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _OPEN_PATHS = ("/healthz", "/readyz")
 _CALLERS = 10_000
@@ -193,6 +194,8 @@ class Gate:
         if self._hosts and _name(headers.get(b"host", b"")) not in self._hosts:
             known = ", ".join(self._hosts)
             raise HTTPException(421, f"Host must be one of {known}; got another; start the service with --allow-host")
+        if (size := sum(len(name) + len(value) for name, value in scope["headers"])) > _MOST_HEADER_BYTES:
+            raise HTTPException(431, f"headers must have at most {_MOST_HEADER_BYTES} bytes; got {size}; send fewer")
         path, caller, key = scope["path"], (scope.get("client") or ("",))[0], None
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
