@@ -147,7 +147,7 @@ def _started(*given: Any, **more: Any) -> Any:
 
 def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, Any]) -> None:
     """Answer requests until a signal stops it."""
-    from ..serving.http.processes.server import bound, serve
+    from ..serving.http.processes.server import serve
 
     # Answers have no cycles to look for every few of them.
     gc.set_threshold(_OBJECTS, 20, 20)
@@ -157,7 +157,8 @@ def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, A
     sys.setswitchinterval(_TURN_SECONDS)
     serve(
         app,
-        lambda: bound(host, port),
+        host,
+        port,
         drain=drain,
         log_config=log_config,
         access_log=False,

@@ -155,8 +155,7 @@ class Storage:
                 f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {_line_of(error)}"
             ) from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._open, self._door, self._begun, self.written = True, threading.Lock(), math.inf, -math.inf
-        """`written` is when the last transaction was committed, in the seconds of `time.monotonic`."""
+        self._open, self._door, self._begun = True, threading.Lock(), math.inf
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
         self._thread.start()
 
@@ -276,7 +275,6 @@ class Storage:
             for job in jobs:
                 self._commit([job])
         else:
-            self.written = time.monotonic()
             for job, result in zip(jobs, found, strict=True):
                 job.done.set_result(result)
 
@@ -396,11 +394,8 @@ def _version(connection: Connection, name: str) -> str | None:
     known = set(inspect(connection).get_table_names())
     version = connection.execute(select(VERSION.c.version_num)).scalar() if VERSION.name in known else None
     if version != str(SCHEMA) and (version or "decisions" in known):
-        older = version is None or int(version) < SCHEMA
-        advice = "update repricer"
-        if older:
-            advice = "keep it, read it with the repricer that wrote it (`repricer log export`), and start a new log"
         raise ValueError(
-            f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; {advice}"
+            f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; keep it, read it "
+            "with the repricer that wrote it (`repricer log export`), and start a new log"
         )
     return version

@@ -44,7 +44,7 @@ def verified(storage: Storage, head: str | None = None) -> Head:
         ChainError: A row does not match its hash, or rows are missing.
         LogError: The log cannot be read.
     """
-    known, tails = {None, START}, []
+    tails = list[Tail]()
     acts = [(row["name"], facts_of(row)) for row in storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))]
     for table in CHAINS:
         start = start_of(table, storage.rows)
@@ -53,12 +53,9 @@ def verified(storage: Storage, head: str | None = None) -> Head:
         for row in checked(table.name, storage.rows(query), start, erased):
             tail = Tail(row["id"], row["hash"])
         tails.append(tail)
-        known |= {start.hash, tail.hash}
-        if head not in known and any(storage.rows(select(table.c.id).where(table.c.hash == head))):
-            known.add(head)
-    # Of a row that is in an archive, or of an earlier version.
-    known |= {act["up_to_hash"] for _, act in acts if "up_to_hash" in act}
-    if head not in known:
+    # The last one of an archive is known, too.
+    known = {None, START, *(act.get("up_to_hash") for _, act in acts)}
+    if head not in known and not any(any(storage.rows(select(t.c.id).where(t.c.hash == head))) for t in CHAINS):
         counts = ", ".join(f"{tail.rows} {table.name}" for table, tail in zip(CHAINS, tails, strict=True))
         line = f"must still hold the row with hash {head}; got {counts} without it; restore a backup"
         raise ChainError(f"decision log {line}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import logging
@@ -18,11 +19,6 @@ from typing import Literal, get_args
 from msgspec import Struct, json
 
 from ...atomic import write_whole
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None
 
 Role = Literal["read", "price", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -110,7 +106,7 @@ def read_keys(path: Path) -> list[ApiKey]:
         line = f"{path} must be a file of API keys; got {got}; `repricer keys add {path}` makes one"
         raise KeyFileError(line) from error
     # A file of another owner, as a container gets it, may be read through its group.
-    forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
+    forbidden = 0o077 if status.st_uid == os.geteuid() else 0o027
     if mode := stat.S_IMODE(status.st_mode) & forbidden:
         line = f"must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
         raise KeyFileError(f"{path} {line}")
@@ -156,9 +152,6 @@ def _locked(path: Path) -> Iterator[None]:
     """The file's folder, locked while the file is read and replaced, so that no change of another
     process is lost.
     """
-    if fcntl is None:
-        yield
-        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

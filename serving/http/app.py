@@ -26,7 +26,7 @@ from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import desk_routes
-from .gate import MAX_BODY, Gate, RateLimit, Service
+from .gate import MAX_BODY, Gate, RateLimit
 from .page import Pages
 from .prices import Prices, RecentDecisions
 from .questions import question_routes
@@ -85,8 +85,7 @@ def create_app(
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
     routes |= Pages(deployment, recent, {route.split()[1] for route in routes}).routes()
-    app = Service(lifespan=lifespan)
-    app.gate = Gate(
+    app = Gate(
         routes,
         keys=None if settings.keys is None else KeyRing(settings.keys),
         hosts=settings.hosts,
@@ -94,6 +93,7 @@ def create_app(
         # With all fields and spaces, a state is longer than the example.
         state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
         metrics=deployment.metrics,
+        lifespan=lifespan,
     )
     app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
     app.state.reload = lambda by: reload_quietly(deployment, by)

@@ -24,7 +24,6 @@ from ..fallback import fallback_policy
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor
 from .bundles import Bundles
-from .canary.guards import LIMITS
 from .canary.money import confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
@@ -100,13 +99,9 @@ class Deployment:
             slots: The policies that answer; the present ones by default.
         """
         slots = slots or self.slots
-        found, outside, tried = answered(slots, self._draws, states)
-        slots.drift.add(outside)
+        found, outside = answered(slots, self._draws, states)
         decisions = [one for one in found if isinstance(one, Decision)]
         self.metrics.decided(decisions, outside, slots.active.bundle.seen.names)
-        if slots.canary is not None and tried is not None:
-            active, newer = tried
-            slots.canary.guards.compare(active, newer.answers)
         return found
 
     def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:
@@ -221,7 +216,6 @@ class Deployment:
         """Do as other instances do, until cancelled."""
         while True:
             await asyncio.sleep(_SECONDS)
-            self.record_drift()
             await asyncio.to_thread(self._follow)
 
     def status(self) -> dict[str, Any]:
@@ -237,12 +231,6 @@ class Deployment:
             "outside_training_range": slots.drift.shares,
             "alarms": slots.drift.alarms,
         }
-
-    def record_drift(self) -> None:
-        """Bring the drift alarms and the guards of a newer bundle into the metrics."""
-        drift, canary = self.slots.drift, self.slots.canary
-        guards = dict.fromkeys(LIMITS, 0.0) if canary is None else canary.guards.values
-        self.metrics.drifted(drift.shares, drift.alarms, guards)
 
     def _follow(self) -> None:
         complaints = []
@@ -310,8 +298,6 @@ class Deployment:
         """Replace all policies and switches at once."""
         self.positions, self.slots = positions, slots
         self._bundles.keep({positions.active, positions.former, positions.trial and positions.trial.bundle})
-        share = 0.0 if slots.canary is None else slots.canary.share
-        self.metrics.switched(slots.killed, slots.holdout, share, slots.active.bundle)
 
 
 def _costs(bundle: Bundle) -> dict[str, float]:

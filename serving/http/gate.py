@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from ..bundle.files import BundleError
 from ..decision_log.chain import ChainError
@@ -118,9 +118,9 @@ class RateLimit:
         return 0.0 if granted else (1 - tokens) / self._rate
 
 
-class Gate:
-    """Body limit, API key and role, rate limit, metrics, log and request id of every request; pure
-    ASGI for speed.
+class Gate(Starlette):
+    """The application: body limit, API key and role, rate limit, metrics, log and request id of every request; pure ASGI
+    for speed. Starlette has what runs beside it.
 
     Args:
         routes: What answers.
@@ -129,6 +129,7 @@ class Gate:
         limit: The rate limit of each caller.
         state_bytes: Size of a body with one state; a larger body counts as several requests.
         metrics: Counters to update.
+        lifespan: What runs beside requests.
     """
 
     def __init__(
@@ -140,7 +141,9 @@ class Gate:
         limit: RateLimit,
         state_bytes: int,
         metrics: Metrics,
+        lifespan: Lifespan[Any],
     ) -> None:
+        super().__init__(lifespan=lifespan)
         self._routes: dict[str, dict[str, Any]] = {}
         for name, answer in routes.items():
             method, _, path = name.partition(" ")
@@ -150,6 +153,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it; count it in the metrics, and log it."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
         started, state = time.perf_counter(), scope.setdefault("state", {})
         state["request_id"], state["caller"] = os.urandom(16).hex(), None
         try:
@@ -218,16 +224,6 @@ class Gate:
                 raise HTTPException(403, line)
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             _check_body(headers, length.decode("latin-1"), size)
-
-
-class Service(Starlette):
-    """The gate, and what runs beside it."""
-
-    gate: Gate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let requests through the gate, and the rest past it."""
-        await (self.gate if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
 
 def _check_body(headers: dict[bytes, bytes], length: str, size: int) -> None:

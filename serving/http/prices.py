@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from starlette.responses import JSONResponse, Response
 
@@ -39,31 +38,24 @@ _LONGEST_KEY = 255
 MOST_MARKETS = 100
 
 
-class RecentDecision(NamedTuple):
-    """A decision and the time it was made (UTC)."""
-
-    time: datetime
-    decision: Decision
-
-
 class RecentDecisions:
     """Keeps the last decision of each of the last hundred markets, in memory only."""
 
     def __init__(self) -> None:
-        self._lock, self._seen = threading.Lock(), OrderedDict[str, RecentDecision]()
+        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[datetime, Decision]]()
 
     def add(self, decision: Decision) -> None:
         """Store a decision as the last one of its market."""
         market = decision.state.get("market", MARKET)
         with self._lock:
-            self._seen[market] = RecentDecision(datetime.now(UTC), decision)
+            self._seen[market] = datetime.now(UTC), decision
             self._seen.move_to_end(market)
             if len(self._seen) > MOST_MARKETS:
                 self._seen.popitem(last=False)
 
     @property
-    def markets(self) -> dict[str, RecentDecision]:
-        """The decisions by name of the market, the latest first."""
+    def markets(self) -> dict[str, tuple[datetime, Decision]]:
+        """The decisions by name of the market, each with its time (UTC), the latest first."""
         with self._lock:
             return dict(reversed(self._seen.items()))
 
@@ -134,11 +126,10 @@ class Prices:
 
     def _many(self, call: Call, question: str | None) -> tuple[bytes, Future[bytes | None] | None]:
         """The answer to a large request, and its commit. Raises BodyError, StateError."""
-        states = parsed(call.body)
+        states, name = parsed(call.body), call.request_id
         if not isinstance(states, list):
-            (decision,) = self._decided([states])
-            return self._submitted([(call.request_id, decision)], b"%b", call, question)
-        named = [(f"{call.request_id}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
+            return self._submitted([(name, *self._decided([states]))], b"%b", call, question)
+        named = [(f"{name}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
         return self._submitted(named, b"[%b]", call, question)
 
     def _submitted(

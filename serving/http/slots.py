@@ -6,7 +6,6 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from ..bundle.training_range import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision
 from ..market_state import State, StateError
 from ..predictor import Predictor, PriceAnswer, PriceRequest
-from .canary.trial import Trial, Tried
+from .canary.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -92,24 +91,16 @@ class Draws:
         return int.from_bytes(digest, "big") / 2**64
 
 
-class Answered(NamedTuple):
-    """What several states get.
+def answered(
+    slots: Slots, draws: Draws, states: Sequence[State]
+) -> tuple[list[Decision | StateError], NDArray[np.bool_]]:
+    """Price several states together; the alarm and the guards of a trial see them.
 
-    Attributes:
-        found: The decision for each, or what is wrong with it.
-        outside: (E, N, F) which features lie outside the training range, of the states that could be read.
-        tried: What the newer bundle makes of those, and the answers of the active one; None without a
-            trial.
+    Returns:
+        The decision for each, or what is wrong with it; and (E, N, F) which features lie outside the training range, of
+        the states that could be read.
     """
-
-    found: list[Decision | StateError]
-    outside: NDArray[np.bool_]
-    tried: tuple[Sequence[PriceAnswer], Tried] | None
-
-
-def answered(slots: Slots, draws: Draws, states: Sequence[State]) -> Answered:
-    """Price several states together."""
-    found, seen = dict[int, Decision | StateError](), slots.active.bundle.seen
+    found, bundle = dict[int, Decision | StateError](), slots.active.bundle
     asked, arms = dict[int, PriceRequest](), dict[int, str]()
     for i, state in enumerate(states):
         try:
@@ -118,29 +109,28 @@ def answered(slots: Slots, draws: Draws, states: Sequence[State]) -> Answered:
         except StateError as error:
             found[i] = error
     if not asked:
-        return Answered([found[i] for i in range(len(states))], np.zeros((0, 0, len(seen.names)), np.bool_), None)
+        return [found[i] for i in range(len(states))], np.zeros((0, 0, len(bundle.seen.names)), np.bool_)
     observed = slots.active.observe(list(asked.values()))
-    outside, products = seen.outside(observed.features), slots.active.bundle.catalogue.products
-    trial, alone = slots.trial, slots.chances(0.0)
+    outside, trial, alone = bundle.seen.outside(observed.features), slots.trial, slots.chances(0.0)
+    slots.drift.add(outside)
     # Where an arm is drawn, all answer: a price that all give has probability 1.
     own = {
         arm: predictor.price_observed(observed)
         for arm, predictor in ((POLICY, slots.active), (FALLBACK, slots.fallback))
         if arm in alone
     }
-    tried = None if trial is None else trial.answers([states[i] for i in arms])
-    for place, i in enumerate(arms):
-        answers, chances, arm = {arm: each[place] for arm, each in own.items()}, alone, arms[i]
-        if trial is not None and tried is not None and (newer := tried.answers[place]) is not None:
-            answers[CANARY], chances = newer, slots.chances(trial.share)
-        if arm == CANARY and tried is not None and arm in answers:
-            warnings = tried.warnings.get(place, [])
-        else:
-            arm = arm if arm in answers else POLICY
-            warnings = seen.warnings(outside[place], products) if outside[place].any() else []
+    tried = [None] * len(asked) if trial is None else trial.answers([states[i] for i in asked])
+    if trial is not None:
+        trial.guards.compare(own[POLICY], [newer and newer[0] for newer in tried])
+    for place, (i, arm) in enumerate(arms.items()):
+        answers, chances, newer = {arm: each[place] for arm, each in own.items()}, alone, tried[place]
+        if trial is not None and newer is not None:
+            answers[CANARY], chances = newer[0], slots.chances(trial.share)
+        arm = arm if arm in answers else POLICY
+        theirs = arm == CANARY and newer is not None
+        warnings = newer[1] if theirs else bundle.seen.warnings(outside[place], bundle.catalogue.products)
         found[i] = Decision(states[i], answers[arm], arm, propensity(arm, chances, answers), warnings)
-    decided = [found[i] for i in range(len(states))]
-    return Answered(decided, outside, None if tried is None else (own[POLICY], tried))
+    return [found[i] for i in range(len(states))], outside
 
 
 def propensity(arm: str, chances: Mapping[str, float], answers: Mapping[str, PriceAnswer]) -> float | dict[str, float]:

@@ -128,8 +128,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the service was asked to run."""
     calls: list[dict[str, Any]] = []
     processes = "repricer.serving.http.processes"
-    monkeypatch.setattr(f"{processes}.server.bound", lambda host, port: {"host": host, "port": port})
-    monkeypatch.setattr(f"{processes}.server.serve", lambda app, listen, **_: calls.append({"app": app, **listen()}))
+    monkeypatch.setattr(
+        f"{processes}.server.serve", lambda app, host, port, **_: calls.append({"app": app, "host": host, "port": port})
+    )
     return calls
 
 

@@ -60,9 +60,8 @@ class Pages:
     """
 
     def __init__(self, deployment: Deployment, recent: RecentDecisions, paths: Collection[str]) -> None:
-        self._deployment, self._recent, self._paths = deployment, recent, paths
+        self._deployment, self._recent, self._paths = deployment, recent, frozenset(paths)
         self._price_list = "/v1/price-list" in paths
-        self._described = "", b""
 
     def routes(self) -> Routes:
         """The routes."""
@@ -76,10 +75,9 @@ class Pages:
 
     async def openapi(self, _: Call) -> Response:
         """The description of the interface."""
-        bundle = self._deployment.bundle
-        if self._described[0] != bundle.digest:
-            self._described = bundle.digest, await asyncio.to_thread(openapi, bundle, self._paths)
-        return Response(self._described[1], media_type="application/json")
+        return Response(
+            await asyncio.to_thread(openapi, self._deployment.bundle, self._paths), media_type="application/json"
+        )
 
     async def manager(self, call: Call) -> Response:
         """The page, rendered by the server; JavaScript only adds the what-if curve."""

@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
@@ -77,18 +76,19 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(app: Any, listen: Callable[[], socket.socket], *, drain: float = 0.0, **settings: Any) -> None:
+def serve(app: Any, host: str, port: int, *, drain: float = 0.0, **settings: Any) -> None:
     """Run the application until a signal stops it.
 
     Args:
         app: The ASGI application.
-        listen: Gives the socket whose connections it accepts.
+        host: The address to listen on.
+        port: Its port.
         drain: Seconds between SIGTERM and the end.
         settings: More of uvicorn's settings.
     """
     config = uvicorn.Config(app, http="httptools", ws="none", server_header=False, **settings)
     config.load()
-    with listen() as listener:
+    with bound(host, port) as listener:
         Server(config, drain).run(sockets=[listener])
 
 

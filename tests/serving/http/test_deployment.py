@@ -179,8 +179,7 @@ def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> N
         (decision,) = decided(deployment, [far])
     assert any("sales of the last period against their forecast" in line for line in decision.warnings)
     assert "log_surprise" in deployment.status()["alarms"]
-    deployment.record_drift()
-    assert 'repricer_drift_alarm{feature="log_surprise"} 1.0' in deployment.metrics.text().decode()
+    assert 'repricer_drift_alarm{feature="log_surprise"} 1.0' in deployment.metrics.text(deployment.slots).decode()
 
 
 @pytest.mark.parametrize("options", [{}, {"killed": True}], ids=["policy", "fallback"])
