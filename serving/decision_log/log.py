@@ -112,12 +112,6 @@ class DecisionLog(Storage):
 
         return self.submit(add)
 
-    def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
-        """Look for the answer that a request got before: a future that raises
-        LogError and ReusedKeyError.
-        """
-        return self.submit(partial(kept, request_id=request_id, question=question))
-
     def submit_trial(self) -> Future[None]:
         """Write as much as a decision takes.
 

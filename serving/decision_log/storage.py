@@ -26,8 +26,6 @@ from .tables import MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
-_MOVES = 5.0
-"""Seconds between two moves of SQLite's pages."""
 _TIDY = 0.5
 """Seconds to wait for another process that moves them."""
 PATIENCE = 2.5
@@ -36,8 +34,7 @@ _LOCK_PATIENCE = 1
 """Seconds to wait for a connection, or for another process to finish writing; a request
 waits for them.
 """
-_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 8000")
-"""SQLite's write-ahead file begins again at 32 MB; commits seldom move pages, as the writer does between them."""
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON")
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
 Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
@@ -235,16 +232,10 @@ class Storage:
 
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""
-        moved = -math.inf if self.engine.dialect.name == "sqlite" else math.inf
         while (first := self._jobs.get()) is not None:
             self._begun = time.monotonic()
             self._commit(self._together([first]))
             self._begun = math.inf
-            if self._jobs.empty() and time.monotonic() > moved + _MOVES:
-                # Between commits, as one that moves many pages to their place takes ten times as long.
-                with suppress(LogError):
-                    self.outside("PRAGMA wal_checkpoint(PASSIVE)")
-                moved = time.monotonic()
 
     def _together(self, waiting: list[_Job]) -> list[_Job]:
         """These jobs and others that wait behind them; a cancelled one gets no result, and no row."""

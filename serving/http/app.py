@@ -27,7 +27,7 @@ from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import desk_routes
 from .gate import MAX_BODY, Gate, RateLimit
-from .page import Pages
+from .page import page_routes
 from .prices import Prices, RecentDecisions
 from .questions import question_routes
 from .settings import ServiceSettings
@@ -84,7 +84,7 @@ def create_app(
     }
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    routes |= Pages(deployment, recent, {route.split()[1] for route in routes}).routes()
+    routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})
     app = Gate(
         routes,
         keys=None if settings.keys is None else KeyRing(settings.keys),

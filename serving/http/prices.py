@@ -9,13 +9,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
 from ..decision import Decision
 from ..decision_log.log import DecisionLog
 from ..decision_log.outcomes import OutcomeError, Report, outcome_of
-from ..decision_log.replies import Reply
+from ..decision_log.replies import Reply, kept
 from ..market_state import MARKET, State, StateError
 from .batching import Batcher, committed
 from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, parsed
@@ -86,7 +87,7 @@ class Prices:
         """
         question, text, loop = self._question(call), None, asyncio.get_running_loop()
         if question and self._log is not None:
-            text = await committed(self._log.submit_kept(call.request_id, question))
+            text = await committed(self._log.submit(partial(kept, request_id=call.request_id, question=question)))
         if text is None:
             if self._is_large(call.body):
                 text, job = await loop.run_in_executor(self._aside, self._many, call, question)
