@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from repricer.agents import train
 from repricer.benchmarks import loopback
-from repricer.serving import Bundle, DecisionLog, Predictor, example_state, export, load_bundle
+from repricer.serving import Bundle, DecisionLog, example_state, export, load_bundle
 from repricer.serving.http.deployment import Deployment
 
 from .checks import check
@@ -107,22 +107,6 @@ def start_cpu() -> float:
 @check("serving", "memory of all its processes after a thousand prices and the page", "<=", 200, "MiB")
 def resident_memory() -> float:
     return started()[2]
-
-
-@functools.cache
-def rates() -> dict[str, float]:
-    state = example_state(bundle().catalogue)
-    return loopback.throughput(bundle_path(), state, Predictor(bundle()).price(state).to_dict(), slim_python())
-
-
-@check("serving", "throughput over a bare FastAPI endpoint's with the same body and size of answer", ">=", 0.75)
-def throughput_of_same_size() -> float:
-    return rates()["service"] / rates()["same size"]
-
-
-@check("serving", "throughput over a bare FastAPI endpoint's that reads nothing and says one number", ">=", 0.75)
-def throughput_of_constant() -> float:
-    return rates()["service"] / rates()["constant"]
 
 
 @check("serving", "99th percentile at 200 requests a second on one core", "<=", 10, "ms")
