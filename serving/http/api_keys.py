@@ -76,16 +76,13 @@ class KeyRing:
             raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
 
     def _renew(self) -> None:
-        keys, wrong, self._looked = self._keys, "", time.monotonic()
+        before, self._wrong, self._looked = self._wrong, "", time.monotonic()
         try:
-            keys = read_keys(self._path) if self._path.exists() else []
+            self._keys = read_keys(self._path) if self._path.exists() else []
         except KeyFileError as error:
-            wrong = str(error)
-        if wrong and wrong != self._wrong:
-            _log.error("keys not reloaded", extra={"facts": {"reason": wrong}})
-        if keys != self._keys:
-            _log.info("keys reloaded", extra={"facts": {"keys": len(keys)}})
-        self._keys, self._wrong = keys, wrong
+            self._wrong = str(error)
+        if self._wrong not in ("", before):
+            _log.error("keys not reloaded", extra={"facts": {"reason": self._wrong}})
 
     def find(self, token: str) -> ApiKey | None:
         """The key with this token, or None."""

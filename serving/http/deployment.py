@@ -19,7 +19,6 @@ from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
 from ..decision_log.chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
-from ..documents import field_mistake
 from ..fallback import fallback_policy
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor
@@ -72,7 +71,7 @@ class Deployment:
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
         loaded = self._bundles.at_path()
-        self.slots = self._fresh(Predictor(loaded))
+        self.slots = self._fresh(loaded)
         self.positions = Positions(holdout=float(settings.holdout))
         self._tail: Any = None
         self._behind = False  # whether transitions were read that the policies do not follow yet
@@ -137,9 +136,7 @@ class Deployment:
             own, got = self.bundle.manifest["created"], bundle.manifest["created"]
             if not self._share and got < own:
                 path = self._bundles.path
-                raise BundleError(
-                    f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back instead"
-                )
+                raise BundleError(f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back")
             thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
         except (BundleError, DeploymentError):
             self.metrics.reloads.labels("refused").inc()
@@ -166,16 +163,11 @@ class Deployment:
         self.throw(lambda now: now.rolled_back(), by, reason)
 
     def kill(self, on: bool, by: str = "unnamed", reason: str = "") -> None:
-        """Turn the kill switch on or off. Raises DeploymentError, LogError."""
-        if not isinstance(on, bool):
-            raise DeploymentError(f"kill switch must be true or false; got {on!r}; fix it")
+        """Turn the kill switch on or off. Raises LogError."""
         self.throw(lambda _: [("kill_switch", on)], by, reason)
 
     def hold_out(self, share: float, by: str = "unnamed", reason: str = "") -> None:
-        """Set the share of markets, in [0, 1), that the fallback prices. Raises DeploymentError, LogError."""
-        problem = field_mistake(ServiceSettings, "holdout", share, "service")
-        if problem is not None:
-            raise DeploymentError(problem)
+        """Set the share of markets, in [0, 1), that the fallback prices. Raises LogError."""
         self.throw(lambda _: [("holdout", float(share))], by, reason)
 
     def throw(self, decide: Callable[[Positions], Transitions], by: str, reason: str = "") -> Transitions:
@@ -280,19 +272,21 @@ class Deployment:
 
     def _slots(self, positions: Positions) -> Slots:
         """The policies for these positions. Raises BundleError, DeploymentError."""
-        slots, canary = self._switched(positions), None
+        slots, canary = self.slots, None
         if positions.active != self.bundle.digest:
-            fresh = self._fresh(Predictor(self._bundles.get(positions.active)))
-            slots = replace(fresh, killed=positions.killed, holdout=positions.holdout)
+            slots = self._fresh(self._bundles.get(positions.active))
         if positions.trial is not None:
-            digest, share = positions.trial
-            canary = self.slots.trial_of(digest, share)
-            canary = canary or Trial.of(self._bundles.get(digest), slots.active.bundle, share)
-        return replace(slots, canary=canary)
+            (digest, share), canary = positions.trial, self.slots.canary
+            if canary and canary.predictor.bundle.digest == digest and not canary.guards.stopped:
+                canary = replace(canary, share=share)  # it goes on
+            else:
+                canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share)
+        return replace(slots, killed=positions.killed, holdout=positions.holdout, canary=canary)
 
-    def _fresh(self, active: Predictor) -> Slots:
-        bundle = active.bundle
-        return Slots(active, Predictor(bundle, fallback_policy(self._fallback, bundle)), DriftAlarm(bundle.seen.names))
+    def _fresh(self, bundle: Bundle) -> Slots:
+        return Slots(
+            Predictor(bundle), Predictor(bundle, fallback_policy(self._fallback, bundle)), DriftAlarm(bundle.seen.names)
+        )
 
     def _put(self, positions: Positions, slots: Slots) -> None:
         """Replace all policies and switches at once."""

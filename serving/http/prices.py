@@ -23,10 +23,8 @@ from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, parsed
 from .deployment import Deployment
 from .gate import IDEMPOTENCY_KEY, Call, Routes
 
-_INLINE_PRICES = 500
-"""Up to this many prices are computed faster than a thread takes over."""
-_INLINE_BYTES = 256 << 10
-"""Up to this size, a body is parsed faster than a thread takes over."""
+_INLINE_BYTES = 64 << 10
+"""Up to this size, some 600 products, a state is priced faster than a thread takes over."""
 _PIECE_PRICES = 1000
 """Prices that are computed at once, in a few milliseconds: while they are converted, no other
 thread of the process runs.
@@ -109,8 +107,7 @@ class Prices:
 
     def _is_large(self, body: bytes) -> bool:
         """Whether a request has several states, or takes long in another way."""
-        several = body[:_BEFORE].lstrip().startswith(b"[")
-        return several or len(body) >= _INLINE_BYTES or self._deployment.bundle.catalogue.num_products > _INLINE_PRICES
+        return len(body) >= _INLINE_BYTES or body[:_BEFORE].lstrip().startswith(b"[")
 
     def _question(self, call: Call) -> str | None:
         """The digest of a request that must get the same answer again; None for
@@ -129,7 +126,7 @@ class Prices:
         """The answer to a large request, and its commit. Raises BodyError, StateError."""
         states, name = parsed(call.body), call.request_id
         if not isinstance(states, list):
-            return self._submitted([(name, *self._decided([states]))], b"%b", call, question)
+            return self._submitted([(name, one) for one in self._decided([states])], b"%b", call, question)
         named = [(f"{name}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
         return self._submitted(named, b"[%b]", call, question)
 

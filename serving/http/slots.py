@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +41,6 @@ class Slots:
     def trial(self) -> Trial | None:
         """The canary, unless the kill switch is on or a guard has stopped it."""
         return None if self.killed or self.canary is None or self.canary.guards.stopped else self.canary
-
-    def trial_of(self, digest: str, share: float) -> Trial | None:
-        """The trial of a bundle that goes on with a share; None where it does not go on."""
-        running = self.canary
-        if running is None or running.predictor.bundle.digest != digest or running.guards.stopped:
-            return None
-        return replace(running, share=share)
 
     def chances(self, share: float) -> dict[str, float]:
         """The probability of each arm that a market can be in.
@@ -114,11 +107,8 @@ def answered(
     outside, trial, alone = bundle.seen.outside(observed.features), slots.trial, slots.chances(0.0)
     slots.drift.add(outside)
     # Where an arm is drawn, all answer: a price that all give has probability 1.
-    own = {
-        arm: predictor.price_observed(observed)
-        for arm, predictor in ((POLICY, slots.active), (FALLBACK, slots.fallback))
-        if arm in alone
-    }
+    predictors = {POLICY: slots.active, FALLBACK: slots.fallback}
+    own = {arm: predictors[arm].price_observed(observed) for arm in alone}
     tried = [None] * len(asked) if trial is None else trial.answers([states[i] for i in asked])
     if trial is not None:
         trial.guards.compare(own[POLICY], [newer and newer[0] for newer in tried])
@@ -127,9 +117,9 @@ def answered(
         if trial is not None and newer is not None:
             answers[CANARY], chances = newer[0], slots.chances(trial.share)
         arm = arm if arm in answers else POLICY
-        theirs = arm == CANARY and newer is not None
-        warnings = newer[1] if theirs else bundle.seen.warnings(outside[place], bundle.catalogue.products)
-        found[i] = Decision(states[i], answers[arm], arm, propensity(arm, chances, answers), warnings)
+        if newer is None or arm != CANARY:
+            newer = answers[arm], bundle.seen.warnings(outside[place], bundle.catalogue.products)
+        found[i] = Decision(states[i], newer[0], arm, propensity(arm, chances, answers), newer[1])
     return [found[i] for i in range(len(states))], outside
 
 

@@ -66,6 +66,8 @@ class Positions:
             return replace(self, **{_SWITCHES[switch]: position})
         if switch == "bundle":
             return self if position == self.active else self._activated(position)
+        if switch != "canary":
+            return self  # a switch of an earlier version
         if position is None:
             back = self.taken_back | ({self.trial.bundle} if self.trial else set())
             return replace(self, trial=None, taken_back=back, former=None if self.former in back else self.former)

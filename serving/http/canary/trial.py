@@ -42,8 +42,7 @@ class Trial:
             raise BundleError("a canary must price the same products; got others; reload without a canary")
         if any(isinstance(one.policy, RecurrentPolicy) for one in (newer, active)):
             raise BundleError(
-                "a canary and the active bundle must have no recurrent state, which belongs to one of them; got a "
-                "recurrent policy; reload without a canary"
+                "a canary needs bundles without recurrent state; got a recurrent policy; reload without it"
             )
         return cls(Predictor(newer), share, Guards())
 
