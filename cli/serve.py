@@ -50,6 +50,11 @@ def _gone(option: str, instead: str, **more: Any) -> Callable[[Any], Any]:
 @click.command("serve")
 @click.argument("bundle", type=FILE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--behind-proxy",
+    is_flag=True,
+    help="A proxy with the limits of deploy/haproxy stands before --host, which other machines can reach.",
+)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @_gone(
     "--workers",
@@ -88,6 +93,7 @@ def _gone(option: str, instead: str, **more: Any) -> Callable[[Any], Any]:
 def command(
     bundle: Path,
     host: str,
+    behind_proxy: bool,
     port: int,
     drain: float,
     log: str | None,
@@ -106,6 +112,11 @@ def command(
         raise ValueError(
             f"without --keys the service must listen on this machine only; got --host {host}; "
             "add a key (`repricer keys add FILE --role price`) and pass --keys FILE"
+        )
+    if not behind_proxy and not _is_loopback(host):
+        raise ValueError(
+            f"--host must be this machine's own (127.0.0.1, ::1) without --behind-proxy; got --host {host}; put a proxy "
+            "with limits for slow callers before it (deploy/haproxy) and pass --behind-proxy"
         )
     if run["keys"] is None and not run["hosts"]:
         # A page of another site can give this machine's address a name of its own.
@@ -136,7 +147,6 @@ def _started(*given: Any, **more: Any) -> Any:
 
 def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, Any]) -> None:
     """Answer requests until a signal stops it."""
-    from ..serving.http.processes.connections import bound
     from ..serving.http.processes.server import serve
 
     # Answers have no cycles to look for every few of them.
@@ -147,7 +157,8 @@ def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, A
     sys.setswitchinterval(_TURN_SECONDS)
     serve(
         app,
-        lambda: bound(host, port),
+        host,
+        port,
         drain=drain,
         log_config=log_config,
         access_log=False,

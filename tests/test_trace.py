@@ -16,7 +16,7 @@ from .serving.conftest import make_run, spec  # noqa: F401  a fixture
 
 ROOT = Path(__file__).parents[1]
 MOST = 15
-SERVER = "serving/http/processes/connections"
+SERVER = "serving/http/processes/server"
 """What the test client does not go through."""
 
 

@@ -4,6 +4,7 @@ that followed.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -112,12 +113,6 @@ class DecisionLog(Storage):
 
         return self.submit(add)
 
-    def submit_kept(self, request_id: str, question: str) -> Future[bytes | None]:
-        """Look for the answer that a request got before: a future that raises
-        LogError and ReusedKeyError.
-        """
-        return self.submit(partial(kept, request_id=request_id, question=question))
-
     def submit_trial(self) -> Future[None]:
         """Write as much as a decision takes.
 
@@ -180,10 +175,8 @@ class DecisionLog(Storage):
             new = {name: files for name, files in bundles.items() if name not in there}
             writing.append(BUNDLES, [row(name, msgspec.msgpack.encode(files)) for name, files in new.items()])
             facts = {"thrown_by": by, "reason": reason}
-            positions = ((switch, msgspec.json.encode(position).decode()) for switch, position in thrown)
-            return writing.append(
-                SWITCHES, [document(switch, {"position": text, **facts}) for switch, text in positions]
-            )
+            rows = [document(switch, {"position": json.dumps(position), **facts}) for switch, position in thrown]
+            return writing.append(SWITCHES, rows)
 
         return self.run(add)
 
@@ -210,9 +203,7 @@ class DecisionLog(Storage):
         """
         for found in self.rows(select(BUNDLES).where(BUNDLES.c.name == name)):
             if not is_whole(found):
-                raise ChainError(
-                    f"bundle {name} must be as it was recorded; got another in the log; restore a backup of it"
-                )
+                raise ChainError(f"bundle {name} must be as it was recorded; got another; restore a backup of the log")
             return msgspec.msgpack.decode(found["body"], type=dict[str, bytes])
         return None
 

@@ -21,12 +21,11 @@ _PIECE = 1_000
 
 
 class Rotated(NamedTuple):
-    """How many decisions and reports of outcomes left the log, and where its chains begin now."""
+    """How many decisions and reports of outcomes left the log, and where the chain of decisions begins now."""
 
     decisions: int
     outcomes: int
     start: Tail
-    outcomes_start: Tail
 
 
 def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
@@ -98,7 +97,7 @@ def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None
 
     storage.submit(note).result()
     decisions, outcomes = (_deleted(storage, table, tail.rows) for table, tail in cut.items())
-    return Rotated(decisions, outcomes, cut[DECISIONS], cut[OUTCOMES])
+    return Rotated(decisions, outcomes, cut[DECISIONS])
 
 
 def _tail(storage: Storage, table: Table, last: int) -> Tail:

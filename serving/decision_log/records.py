@@ -81,9 +81,9 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
     }
 
 
-def packed(rows: Sequence[Any], shared: Mapping[str, Any] | None = None) -> bytes:
-    """Rows, and what they share, as JSON text in which the name of a column stands once."""
-    return msgspec.json.encode({**(shared or {}), "count": len(rows), "rows": _columns(rows)})
+def packed(rows: Sequence[Any]) -> bytes:
+    """Rows as JSON text in which the name of a column stands once."""
+    return msgspec.json.encode({"count": len(rows), "rows": _columns(rows)})
 
 
 def unpacked(text: bytes) -> tuple[list[Any], dict[str, Any]]:

@@ -26,8 +26,6 @@ from .tables import MAINTENANCE, METADATA, SCHEMA, VERSION
 
 _MOST_TOGETHER = 256
 """Most jobs in one commit, so that many jobs do not delay the first one."""
-_MOVES = 5.0
-"""Seconds between two moves of SQLite's pages."""
 _TIDY = 0.5
 """Seconds to wait for another process that moves them."""
 PATIENCE = 2.5
@@ -36,8 +34,7 @@ _LOCK_PATIENCE = 1
 """Seconds to wait for a connection, or for another process to finish writing; a request
 waits for them.
 """
-_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "wal_autocheckpoint = 8000")
-"""SQLite's write-ahead file begins again at 32 MB; commits seldom move pages, as the writer does between them."""
+_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON")
 _LOCK = int.from_bytes(hashlib.sha256(b"repricer decision log").digest()[:8], "big", signed=True)
 """The advisory lock of a PostgreSQL database under which its chains grow."""
 Query = Callable[[Executable], Iterable[Mapping[str, Any]]]
@@ -155,8 +152,7 @@ class Storage:
                 f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {_line_of(error)}"
             ) from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._open, self._door, self._begun, self.written = True, threading.Lock(), math.inf, -math.inf
-        """`written` is when the last transaction was committed, in the seconds of `time.monotonic`."""
+        self._open, self._door, self._begun = True, threading.Lock(), math.inf
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
         self._thread.start()
 
@@ -236,16 +232,10 @@ class Storage:
 
     def _write(self) -> None:
         """The writing thread: all waiting jobs go into one transaction."""
-        moved = -math.inf if self.engine.dialect.name == "sqlite" else math.inf
         while (first := self._jobs.get()) is not None:
             self._begun = time.monotonic()
             self._commit(self._together([first]))
             self._begun = math.inf
-            if self._jobs.empty() and time.monotonic() > moved + _MOVES:
-                # Between commits, as one that moves many pages to their place takes ten times as long.
-                with suppress(LogError):
-                    self.outside("PRAGMA wal_checkpoint(PASSIVE)")
-                moved = time.monotonic()
 
     def _together(self, waiting: list[_Job]) -> list[_Job]:
         """These jobs and others that wait behind them; a cancelled one gets no result, and no row."""
@@ -276,7 +266,6 @@ class Storage:
             for job in jobs:
                 self._commit([job])
         else:
-            self.written = time.monotonic()
             for job, result in zip(jobs, found, strict=True):
                 job.done.set_result(result)
 
@@ -396,11 +385,8 @@ def _version(connection: Connection, name: str) -> str | None:
     known = set(inspect(connection).get_table_names())
     version = connection.execute(select(VERSION.c.version_num)).scalar() if VERSION.name in known else None
     if version != str(SCHEMA) and (version or "decisions" in known):
-        older = version is None or int(version) < SCHEMA
-        advice = "update repricer"
-        if older:
-            advice = "keep it, read it with the repricer that wrote it (`repricer log export`), and start a new log"
         raise ValueError(
-            f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; {advice}"
+            f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; keep it, read it "
+            "with the repricer that wrote it (`repricer log export`), and start a new log"
         )
     return version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -44,21 +44,18 @@ def verified(storage: Storage, head: str | None = None) -> Head:
         ChainError: A row does not match its hash, or rows are missing.
         LogError: The log cannot be read.
     """
-    known, tails = {None, START}, []
-    acts = [(row["name"], facts_of(row)) for row in storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))]
+    tails: list[Any] = []
+    acts = [facts_of(row) for row in storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))]
     for table in CHAINS:
         start = start_of(table, storage.rows)
-        erased = [number for _, act in acts for number in act.get("erased", {}).get(table.name, ())]
+        erased = [number for act in acts for number in act.get("erased", {}).get(table.name, ())]
         tail, query = start, select(table).where(table.c.id > start.rows).order_by(table.c.id)
         for row in checked(table.name, storage.rows(query), start, erased):
             tail = Tail(row["id"], row["hash"])
         tails.append(tail)
-        known |= {start.hash, tail.hash}
-        if head not in known and any(storage.rows(select(table.c.id).where(table.c.hash == head))):
-            known.add(head)
-    # Of a row that is in an archive, or of an earlier version.
-    known |= {act["up_to_hash"] for _, act in acts if "up_to_hash" in act}
-    if head not in known:
+    # The last one of an archive is known, too.
+    known = {None, START, *(act.get("up_to_hash") for act in acts)}
+    if head not in known and not any(any(storage.rows(select(t.c.id).where(t.c.hash == head))) for t in CHAINS):
         counts = ", ".join(f"{tail.rows} {table.name}" for table, tail in zip(CHAINS, tails, strict=True))
         line = f"must still hold the row with hash {head}; got {counts} without it; restore a backup"
         raise ChainError(f"decision log {line}")
@@ -70,8 +67,7 @@ def verified(storage: Storage, head: str | None = None) -> Head:
 def _check_switches(storage: Storage) -> None:
     """Check that the bundles that switches name are there: a start loads them."""
     there = {row["name"] for row in storage.rows(select(BUNDLES.c.name))}
-    for row in storage.rows(select(SWITCHES)):
+    for row in storage.rows(select(SWITCHES).where(SWITCHES.c.name.in_(("bundle", "canary")))):
         position = json.loads(facts_of(row)["position"])
-        named = position["bundle"] if row["name"] == "canary" and position else position
-        if row["name"] in ("bundle", "canary") and named and named not in there:
+        if position and (position if row["name"] == "bundle" else position["bundle"]) not in there:
             raise ChainError(f"bundles: that of switches, row {row['id']}, must be there; got none; restore a backup")

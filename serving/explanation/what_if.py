@@ -99,14 +99,9 @@ def what_if(
         StateError: For an unknown product, or prices that are no numbers.
         NoResponseError: For a bundle without a price response.
     """
-    if bundle.response is None:
-        raise NoResponseError(
-            "what-if needs a price response; got a bundle without, as its demand family comes from an extension; "
-            "use a built-in demand family"
-        )
-    n = product_index(bundle, product)
+    response, n = response_of(bundle), product_index(bundle, product)
     grid = _grid(bundle, n) if prices is None else _asked(prices)
-    points = _points(bundle, bundle.response, view, answer, n, grid)
+    points = _points(bundle, response, view, answer, n, grid)
     allowed = [point for point in points if point.allowed_now]
     best = {
         name: max(allowed, key=lambda point: getattr(point, name).mean).price if allowed else None
@@ -114,6 +109,16 @@ def what_if(
     }
     currency = bundle.manifest["scenario"]["currency"]
     return WhatIf(answer.prices[n].product, answer.period, answer.date, currency, answer.prices[n].price, points, best)
+
+
+def response_of(bundle: Bundle) -> ChoiceModel:
+    """The price response. Raises NoResponseError for a bundle without one."""
+    if bundle.response is None:
+        raise NoResponseError(
+            "what-if needs a price response; got a bundle without, as its demand family comes from an extension; "
+            "use a built-in demand family"
+        )
+    return bundle.response
 
 
 def product_index(bundle: Bundle, product: Any) -> int:

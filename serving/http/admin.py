@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -12,6 +12,7 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
 
+from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
 from .batching import committed
 from .bodies import CanaryShare, HoldoutShare, Switch, Throw, read_body
@@ -31,7 +32,7 @@ class Status:
     """Whether the service is about to stop."""
 
     def __init__(self, deployment: Deployment, log: DecisionLog | None) -> None:
-        self._deployment, self._log, self._described = deployment, log, ("", b"")
+        self._deployment, self._log = deployment, log
 
     def routes(self) -> Routes:
         """The routes."""
@@ -59,22 +60,22 @@ class Status:
 
     async def metrics(self, _: Call) -> Response:
         """Counters and timings for Prometheus."""
-        self._deployment.record_drift()
-        return Response(self._deployment.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(self._deployment.metrics.text(self._deployment.slots), media_type=CONTENT_TYPE_LATEST)
 
     async def policy(self, _: Call) -> Response:
         """The active policy, its origin, and who signed it."""
-        bundle = self._deployment.bundle
-        # A manifest has thousands of numbers: to write them for each request would delay prices.
-        if self._described[0] != bundle.digest:
-            facts = {name: getattr(bundle, name) for name in ("scenario", "trust", "manifest")}
-            text = orjson.dumps({"policy": bundle.policy.name, "bundle": bundle.digest, **facts})
-            self._described = bundle.digest, text
-        return Response(self._described[1], media_type="application/json")
+        return Response(_described(self._deployment.bundle), media_type="application/json")
 
     async def operation(self, _: Call) -> Response:
         """The position of every switch, the loaded bundles, and the active drift alarms."""
         return JSONResponse({"service": version("repricer"), **self._deployment.status()})
+
+
+@lru_cache(maxsize=1)
+def _described(bundle: Bundle) -> bytes:
+    """A manifest has thousands of numbers: to write them for each request would delay prices."""
+    facts = {name: getattr(bundle, name) for name in ("scenario", "trust", "manifest")}
+    return orjson.dumps({"policy": bundle.policy.name, "bundle": bundle.digest, **facts})
 
 
 def switch_routes(deployment: Deployment) -> Routes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import logging
@@ -18,11 +19,6 @@ from typing import Literal, get_args
 from msgspec import Struct, json
 
 from ...atomic import write_whole
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None
 
 Role = Literal["read", "price", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -80,16 +76,13 @@ class KeyRing:
             raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
 
     def _renew(self) -> None:
-        keys, wrong, self._looked = self._keys, "", time.monotonic()
+        before, self._wrong, self._looked = self._wrong, "", time.monotonic()
         try:
-            keys = read_keys(self._path) if self._path.exists() else []
+            self._keys = read_keys(self._path) if self._path.exists() else []
         except KeyFileError as error:
-            wrong = str(error)
-        if wrong and wrong != self._wrong:
-            _log.error("keys not reloaded", extra={"facts": {"reason": wrong}})
-        if keys != self._keys:
-            _log.info("keys reloaded", extra={"facts": {"keys": len(keys)}})
-        self._keys, self._wrong = keys, wrong
+            self._wrong = str(error)
+        if self._wrong not in ("", before):
+            _log.error("keys not reloaded", extra={"facts": {"reason": self._wrong}})
 
     def find(self, token: str) -> ApiKey | None:
         """The key with this token, or None."""
@@ -110,7 +103,7 @@ def read_keys(path: Path) -> list[ApiKey]:
         line = f"{path} must be a file of API keys; got {got}; `repricer keys add {path}` makes one"
         raise KeyFileError(line) from error
     # A file of another owner, as a container gets it, may be read through its group.
-    forbidden = 0 if fcntl is None else 0o077 if status.st_uid == os.geteuid() else 0o027
+    forbidden = 0o077 if status.st_uid == os.geteuid() else 0o027
     if mode := stat.S_IMODE(status.st_mode) & forbidden:
         line = f"must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
         raise KeyFileError(f"{path} {line}")
@@ -156,9 +149,6 @@ def _locked(path: Path) -> Iterator[None]:
     """The file's folder, locked while the file is read and replaced, so that no change of another
     process is lost.
     """
-    if fcntl is None:
-        yield
-        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

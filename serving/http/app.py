@@ -26,8 +26,8 @@ from .api_keys import KeyRing
 from .deployment import Deployment
 from .desk import Desk
 from .desk_routes import desk_routes
-from .gate import MAX_BODY, Gate, RateLimit, Service
-from .page import Pages
+from .gate import MAX_BODY, Gate, RateLimit
+from .page import page_routes
 from .prices import Prices, RecentDecisions
 from .questions import question_routes
 from .settings import ServiceSettings
@@ -84,9 +84,8 @@ def create_app(
     }
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
-    routes |= Pages(deployment, recent, {route.split()[1] for route in routes}).routes()
-    app = Service(lifespan=lifespan)
-    app.gate = Gate(
+    routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})
+    app = Gate(
         routes,
         keys=None if settings.keys is None else KeyRing(settings.keys),
         hosts=settings.hosts,
@@ -94,6 +93,7 @@ def create_app(
         # With all fields and spaces, a state is longer than the example.
         state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
         metrics=deployment.metrics,
+        lifespan=lifespan,
     )
     app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
     app.state.reload = lambda by: reload_quietly(deployment, by)

@@ -29,13 +29,9 @@ class Bundles:
         self.path, self._public_key, self._log = Path(path), public_key, log
         self._loaded = dict[str, Bundle]()
 
-    def load(self, folder: str | os.PathLike[str]) -> Bundle:
-        """The bundle in a folder. Raises BundleError where it cannot be trusted."""
-        return load_bundle(folder, public_key=self._public_key)
-
     def at_path(self) -> Bundle:
         """The bundle that is at the path now. Raises BundleError."""
-        bundle = self.load(self.path)
+        bundle = load_bundle(self.path, public_key=self._public_key)
         return self._loaded.setdefault(bundle.digest, bundle)
 
     def get(self, digest: str) -> Bundle:
@@ -47,7 +43,7 @@ class Bundles:
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in files.items():
                     (Path(folder) / name).write_bytes(content)
-                self._loaded[digest] = self.load(folder)
+                self._loaded[digest] = load_bundle(folder, public_key=self._public_key)
         return self._loaded[digest]
 
     def keep(self, digests: Collection[str | None]) -> None:

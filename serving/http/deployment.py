@@ -19,12 +19,10 @@ from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
 from ..decision_log.chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
-from ..documents import field_mistake
 from ..fallback import fallback_policy
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor
 from .bundles import Bundles
-from .canary.guards import LIMITS
 from .canary.money import confidence_of_loss
 from .canary.trial import Trial
 from .metrics import Metrics
@@ -73,7 +71,7 @@ class Deployment:
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()
         loaded = self._bundles.at_path()
-        self.slots = self._fresh(Predictor(loaded))
+        self.slots = self._fresh(loaded)
         self.positions = Positions(holdout=float(settings.holdout))
         self._tail: Any = None
         self._behind = False  # whether transitions were read that the policies do not follow yet
@@ -100,13 +98,9 @@ class Deployment:
             slots: The policies that answer; the present ones by default.
         """
         slots = slots or self.slots
-        found, outside, tried = answered(slots, self._draws, states)
-        slots.drift.add(outside)
+        found, outside = answered(slots, self._draws, states)
         decisions = [one for one in found if isinstance(one, Decision)]
         self.metrics.decided(decisions, outside, slots.active.bundle.seen.names)
-        if slots.canary is not None and tried is not None:
-            active, newer = tried
-            slots.canary.guards.compare(active, newer.answers)
         return found
 
     def preview(self, state: State) -> tuple[Predictor, ObservedMarkets, Decision]:
@@ -142,9 +136,7 @@ class Deployment:
             own, got = self.bundle.manifest["created"], bundle.manifest["created"]
             if not self._share and got < own:
                 path = self._bundles.path
-                raise BundleError(
-                    f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back instead"
-                )
+                raise BundleError(f"{path} must be newer than the active bundle ({own}); got one of {got}; roll back")
             thrown = self.throw(lambda now: now.reloaded(bundle.digest, self._share), by, reason)
         except (BundleError, DeploymentError):
             self.metrics.reloads.labels("refused").inc()
@@ -171,16 +163,11 @@ class Deployment:
         self.throw(lambda now: now.rolled_back(), by, reason)
 
     def kill(self, on: bool, by: str = "unnamed", reason: str = "") -> None:
-        """Turn the kill switch on or off. Raises DeploymentError, LogError."""
-        if not isinstance(on, bool):
-            raise DeploymentError(f"kill switch must be true or false; got {on!r}; fix it")
+        """Turn the kill switch on or off. Raises LogError."""
         self.throw(lambda _: [("kill_switch", on)], by, reason)
 
     def hold_out(self, share: float, by: str = "unnamed", reason: str = "") -> None:
-        """Set the share of markets, in [0, 1), that the fallback prices. Raises DeploymentError, LogError."""
-        problem = field_mistake(ServiceSettings, "holdout", share, "service")
-        if problem is not None:
-            raise DeploymentError(problem)
+        """Set the share of markets, in [0, 1), that the fallback prices. Raises LogError."""
         self.throw(lambda _: [("holdout", float(share))], by, reason)
 
     def throw(self, decide: Callable[[Positions], Transitions], by: str, reason: str = "") -> Transitions:
@@ -221,7 +208,6 @@ class Deployment:
         """Do as other instances do, until cancelled."""
         while True:
             await asyncio.sleep(_SECONDS)
-            self.record_drift()
             await asyncio.to_thread(self._follow)
 
     def status(self) -> dict[str, Any]:
@@ -237,12 +223,6 @@ class Deployment:
             "outside_training_range": slots.drift.shares,
             "alarms": slots.drift.alarms,
         }
-
-    def record_drift(self) -> None:
-        """Bring the drift alarms and the guards of a newer bundle into the metrics."""
-        drift, canary = self.slots.drift, self.slots.canary
-        guards = dict.fromkeys(LIMITS, 0.0) if canary is None else canary.guards.values
-        self.metrics.drifted(drift.shares, drift.alarms, guards)
 
     def _follow(self) -> None:
         complaints = []
@@ -292,26 +272,26 @@ class Deployment:
 
     def _slots(self, positions: Positions) -> Slots:
         """The policies for these positions. Raises BundleError, DeploymentError."""
-        slots, canary = self._switched(positions), None
+        slots, canary = self.slots, None
         if positions.active != self.bundle.digest:
-            fresh = self._fresh(Predictor(self._bundles.get(positions.active)))
-            slots = replace(fresh, killed=positions.killed, holdout=positions.holdout)
+            slots = self._fresh(self._bundles.get(positions.active))
         if positions.trial is not None:
-            digest, share = positions.trial
-            canary = self.slots.trial_of(digest, share)
-            canary = canary or Trial.of(self._bundles.get(digest), slots.active.bundle, share)
-        return replace(slots, canary=canary)
+            (digest, share), canary = positions.trial, self.slots.canary
+            if canary and canary.predictor.bundle.digest == digest and not canary.guards.stopped:
+                canary = replace(canary, share=share)  # it goes on
+            else:
+                canary = Trial.of(self._bundles.get(digest), slots.active.bundle, share)
+        return replace(slots, killed=positions.killed, holdout=positions.holdout, canary=canary)
 
-    def _fresh(self, active: Predictor) -> Slots:
-        bundle = active.bundle
-        return Slots(active, Predictor(bundle, fallback_policy(self._fallback, bundle)), DriftAlarm(bundle.seen.names))
+    def _fresh(self, bundle: Bundle) -> Slots:
+        return Slots(
+            Predictor(bundle), Predictor(bundle, fallback_policy(self._fallback, bundle)), DriftAlarm(bundle.seen.names)
+        )
 
     def _put(self, positions: Positions, slots: Slots) -> None:
         """Replace all policies and switches at once."""
         self.positions, self.slots = positions, slots
         self._bundles.keep({positions.active, positions.former, positions.trial and positions.trial.bundle})
-        share = 0.0 if slots.canary is None else slots.canary.share
-        self.metrics.switched(slots.killed, slots.holdout, share, slots.active.bundle)
 
 
 def _costs(bundle: Bundle) -> dict[str, float]:

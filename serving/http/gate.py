@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from ..bundle.files import BundleError
 from ..decision_log.chain import ChainError
@@ -37,6 +37,7 @@ from .switchboard import DeploymentError
 
 MAX_BODY = 4 << 20
 """Largest body of a request in bytes, enough for some ten thousand products."""
+_MOST_HEADER_BYTES = 64 << 10
 _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _OPEN_PATHS = ("/healthz", "/readyz")
 _CALLERS = 10_000
@@ -117,9 +118,9 @@ class RateLimit:
         return 0.0 if granted else (1 - tokens) / self._rate
 
 
-class Gate:
-    """Body limit, API key and role, rate limit, metrics, log and request id of every request; pure
-    ASGI for speed.
+class Gate(Starlette):
+    """The application: body limit, API key and role, rate limit, metrics, log and request id of every request; pure ASGI
+    for speed. Starlette has what runs beside it.
 
     Args:
         routes: What answers.
@@ -128,6 +129,7 @@ class Gate:
         limit: The rate limit of each caller.
         state_bytes: Size of a body with one state; a larger body counts as several requests.
         metrics: Counters to update.
+        lifespan: What runs beside requests.
     """
 
     def __init__(
@@ -139,7 +141,9 @@ class Gate:
         limit: RateLimit,
         state_bytes: int,
         metrics: Metrics,
+        lifespan: Lifespan[Any],
     ) -> None:
+        super().__init__(lifespan=lifespan)
         self._routes: dict[str, dict[str, Any]] = {}
         for name, answer in routes.items():
             method, _, path = name.partition(" ")
@@ -149,6 +153,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it; count it in the metrics, and log it."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
         started, state = time.perf_counter(), scope.setdefault("state", {})
         state["request_id"], state["caller"] = os.urandom(16).hex(), None
         try:
@@ -193,6 +200,8 @@ class Gate:
         if self._hosts and _name(headers.get(b"host", b"")) not in self._hosts:
             known = ", ".join(self._hosts)
             raise HTTPException(421, f"Host must be one of {known}; got another; start the service with --allow-host")
+        if (size := sum(len(name) + len(value) for name, value in scope["headers"])) > _MOST_HEADER_BYTES:
+            raise HTTPException(431, f"headers must have at most {_MOST_HEADER_BYTES} bytes; got {size}; send fewer")
         path, caller, key = scope["path"], (scope.get("client") or ("",))[0], None
         if self._keys is not None:
             key = self._keys.find(_token(headers.get(b"authorization", b"").decode("latin-1")))
@@ -215,16 +224,6 @@ class Gate:
                 raise HTTPException(403, line)
         if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
             _check_body(headers, length.decode("latin-1"), size)
-
-
-class Service(Starlette):
-    """The gate, and what runs beside it."""
-
-    gate: Gate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let requests through the gate, and the rest past it."""
-        await (self.gate if scope["type"] == "http" else super().__call__)(scope, receive, send)
 
 
 def _check_body(headers: dict[bytes, bytes], length: str, size: int) -> None:

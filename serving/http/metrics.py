@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from ..bundle.reading import Bundle
 from ..decision import Decision
 from ..product_prices import rules_in
+from .canary.guards import LIMITS
+from .slots import Slots
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
@@ -69,29 +70,18 @@ class Metrics:
                 if count:
                     counted.labels(label).inc(count)
 
-    def switched(self, killed: bool, holdout: float, canary: float, bundle: Bundle) -> None:
-        """Record the position of the switches."""
-        self._killed.set(killed)
-        self._holdout.set(holdout)
-        self._canary.set(canary)
+    def text(self, slots: Slots) -> bytes:
+        """The metrics in Prometheus' text format, with the present policies, switches, alarms and guards."""
+        bundle, canary, drift = slots.active.bundle, slots.canary, slots.drift
+        self._killed.set(slots.killed)
+        self._holdout.set(slots.holdout)
+        self._canary.set(0.0 if canary is None else canary.share)
         self._bundle.clear()
         self._bundle.labels(bundle.digest, bundle.policy.name, bundle.scenario).set(1)
         self._created.set(datetime.fromisoformat(bundle.manifest["created"]).timestamp())
-
-    def drifted(self, shares: Iterable[str], alarms: Collection[str], guards: Mapping[str, float]) -> None:
-        """Record the drift alarms, and the guards of a newer bundle.
-
-        Args:
-            shares: All features.
-            alarms: Features whose alarm is on.
-            guards: The value of each guard.
-        """
-        for name, value in guards.items():
-            self._guards.labels(name).set(value)
+        for guard, value in (dict.fromkeys(LIMITS, 0.0) if canary is None else canary.guards.values).items():
+            self._guards.labels(guard).set(value)
         self._drift.clear()
-        for feature in shares:
-            self._drift.labels(feature).set(feature in alarms)
-
-    def text(self) -> bytes:
-        """The metrics in Prometheus' text format."""
+        for feature in drift.shares:
+            self._drift.labels(feature).set(feature in drift.alarms)
         return generate_latest(self.registry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ DOCUMENT = Path(__file__).parent / "page" / "openapi.json"
 """Its schemas are those of the structs, which a test compares; STATE and PRODUCT stand for examples."""
 
 
-def openapi(bundle: Bundle, paths: Collection[str]) -> bytes:
+@lru_cache(maxsize=1)
+def openapi(bundle: Bundle, paths: frozenset[str]) -> bytes:
     """The document for a bundle, and for a service with these paths."""
     catalogue, text = bundle.catalogue, DOCUMENT.read_text(encoding="utf-8")
     examples = {"STATE": example_state(catalogue), "PRODUCT": catalogue.products[0], "VERSION": version("repricer")}

@@ -9,24 +9,22 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
 from ..decision import Decision
 from ..decision_log.log import DecisionLog
 from ..decision_log.outcomes import OutcomeError, Report, outcome_of
-from ..decision_log.replies import Reply
+from ..decision_log.replies import Reply, kept
 from ..market_state import MARKET, State, StateError
 from .batching import Batcher, committed
 from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, parsed
 from .deployment import Deployment
 from .gate import IDEMPOTENCY_KEY, Call, Routes
 
-_INLINE_PRICES = 500
-"""Up to this many prices are computed faster than a thread takes over."""
-_INLINE_BYTES = 256 << 10
-"""Up to this size, a body is parsed faster than a thread takes over."""
+_INLINE_BYTES = 64 << 10
+"""Up to this size, some 600 products, a state is priced faster than a thread takes over."""
 _PIECE_PRICES = 1000
 """Prices that are computed at once, in a few milliseconds: while they are converted, no other
 thread of the process runs.
@@ -39,31 +37,24 @@ _LONGEST_KEY = 255
 MOST_MARKETS = 100
 
 
-class RecentDecision(NamedTuple):
-    """A decision and the time it was made (UTC)."""
-
-    time: datetime
-    decision: Decision
-
-
 class RecentDecisions:
     """Keeps the last decision of each of the last hundred markets, in memory only."""
 
     def __init__(self) -> None:
-        self._lock, self._seen = threading.Lock(), OrderedDict[str, RecentDecision]()
+        self._lock, self._seen = threading.Lock(), OrderedDict[str, tuple[datetime, Decision]]()
 
     def add(self, decision: Decision) -> None:
         """Store a decision as the last one of its market."""
         market = decision.state.get("market", MARKET)
         with self._lock:
-            self._seen[market] = RecentDecision(datetime.now(UTC), decision)
+            self._seen[market] = datetime.now(UTC), decision
             self._seen.move_to_end(market)
             if len(self._seen) > MOST_MARKETS:
                 self._seen.popitem(last=False)
 
     @property
-    def markets(self) -> dict[str, RecentDecision]:
-        """The decisions by name of the market, the latest first."""
+    def markets(self) -> dict[str, tuple[datetime, Decision]]:
+        """The decisions by name of the market, each with its time (UTC), the latest first."""
         with self._lock:
             return dict(reversed(self._seen.items()))
 
@@ -94,7 +85,7 @@ class Prices:
         """
         question, text, loop = self._question(call), None, asyncio.get_running_loop()
         if question and self._log is not None:
-            text = await committed(self._log.submit_kept(call.request_id, question))
+            text = await committed(self._log.submit(partial(kept, request_id=call.request_id, question=question)))
         if text is None:
             if self._is_large(call.body):
                 text, job = await loop.run_in_executor(self._aside, self._many, call, question)
@@ -116,8 +107,7 @@ class Prices:
 
     def _is_large(self, body: bytes) -> bool:
         """Whether a request has several states, or takes long in another way."""
-        several = body[:_BEFORE].lstrip().startswith(b"[")
-        return several or len(body) >= _INLINE_BYTES or self._deployment.bundle.catalogue.num_products > _INLINE_PRICES
+        return len(body) >= _INLINE_BYTES or body[:_BEFORE].lstrip().startswith(b"[")
 
     def _question(self, call: Call) -> str | None:
         """The digest of a request that must get the same answer again; None for
@@ -134,11 +124,10 @@ class Prices:
 
     def _many(self, call: Call, question: str | None) -> tuple[bytes, Future[bytes | None] | None]:
         """The answer to a large request, and its commit. Raises BodyError, StateError."""
-        states = parsed(call.body)
+        states, name = parsed(call.body), call.request_id
         if not isinstance(states, list):
-            (decision,) = self._decided([states])
-            return self._submitted([(call.request_id, decision)], b"%b", call, question)
-        named = [(f"{call.request_id}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
+            return self._submitted([(name, one) for one in self._decided([states])], b"%b", call, question)
+        named = [(f"{name}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
         return self._submitted(named, b"[%b]", call, question)
 
     def _submitted(

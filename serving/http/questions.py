@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from ..answers.answer import RECENT, answer_question
 from ..decision_log.log import DecisionLog
+from ..documents import keys_mistake
 from ..explanation.preview import at_other_prices, explained
 from .bodies import BodyError, parsed
 from .deployment import Deployment
@@ -59,9 +60,6 @@ def question_routes(deployment: Deployment, log: DecisionLog | None, aside: Thre
 def _fields(call: Call, needed: tuple[str, ...], optional: tuple[str, ...]) -> list[Any]:
     """The fields of a body. Raises BodyError where others are there, or a needed one is not."""
     body, known = parsed(call.body), (*needed, *optional)
-    if not isinstance(body, dict) or not body.keys() <= {*known}:
-        raise BodyError(f"request must be an object with {', '.join(known)}; got something else; see /docs")
-    for key in needed:
-        if key not in body:
-            raise BodyError(f"request must have {key}; got none; add it")
+    if problem := keys_mistake(body, known, needed, "request"):
+        raise BodyError(problem)
     return [body.get(key) for key in known]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from ..bundle.training_range import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision
 from ..market_state import State, StateError
 from ..predictor import Predictor, PriceAnswer, PriceRequest
-from .canary.trial import Trial, Tried
+from .canary.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,6 @@ class Slots:
     def trial(self) -> Trial | None:
         """The canary, unless the kill switch is on or a guard has stopped it."""
         return None if self.killed or self.canary is None or self.canary.guards.stopped else self.canary
-
-    def trial_of(self, digest: str, share: float) -> Trial | None:
-        """The trial of a bundle that goes on with a share; None where it does not go on."""
-        running = self.canary
-        if running is None or running.predictor.bundle.digest != digest or running.guards.stopped:
-            return None
-        return replace(running, share=share)
 
     def chances(self, share: float) -> dict[str, float]:
         """The probability of each arm that a market can be in.
@@ -92,24 +84,16 @@ class Draws:
         return int.from_bytes(digest, "big") / 2**64
 
 
-class Answered(NamedTuple):
-    """What several states get.
+def answered(
+    slots: Slots, draws: Draws, states: Sequence[State]
+) -> tuple[list[Decision | StateError], NDArray[np.bool_]]:
+    """Price several states together; the alarm and the guards of a trial see them.
 
-    Attributes:
-        found: The decision for each, or what is wrong with it.
-        outside: (E, N, F) which features lie outside the training range, of the states that could be read.
-        tried: What the newer bundle makes of those, and the answers of the active one; None without a
-            trial.
+    Returns:
+        The decision for each, or what is wrong with it; and (E, N, F) which features lie outside the training range, of
+        the states that could be read.
     """
-
-    found: list[Decision | StateError]
-    outside: NDArray[np.bool_]
-    tried: tuple[Sequence[PriceAnswer], Tried] | None
-
-
-def answered(slots: Slots, draws: Draws, states: Sequence[State]) -> Answered:
-    """Price several states together."""
-    found, seen = dict[int, Decision | StateError](), slots.active.bundle.seen
+    found, bundle = dict[int, Decision | StateError](), slots.active.bundle
     asked, arms = dict[int, PriceRequest](), dict[int, str]()
     for i, state in enumerate(states):
         try:
@@ -118,29 +102,25 @@ def answered(slots: Slots, draws: Draws, states: Sequence[State]) -> Answered:
         except StateError as error:
             found[i] = error
     if not asked:
-        return Answered([found[i] for i in range(len(states))], np.zeros((0, 0, len(seen.names)), np.bool_), None)
+        return [found[i] for i in range(len(states))], np.zeros((0, 0, len(bundle.seen.names)), np.bool_)
     observed = slots.active.observe(list(asked.values()))
-    outside, products = seen.outside(observed.features), slots.active.bundle.catalogue.products
-    trial, alone = slots.trial, slots.chances(0.0)
+    outside, trial, alone = bundle.seen.outside(observed.features), slots.trial, slots.chances(0.0)
+    slots.drift.add(outside)
     # Where an arm is drawn, all answer: a price that all give has probability 1.
-    own = {
-        arm: predictor.price_observed(observed)
-        for arm, predictor in ((POLICY, slots.active), (FALLBACK, slots.fallback))
-        if arm in alone
-    }
-    tried = None if trial is None else trial.answers([states[i] for i in arms])
-    for place, i in enumerate(arms):
-        answers, chances, arm = {arm: each[place] for arm, each in own.items()}, alone, arms[i]
-        if trial is not None and tried is not None and (newer := tried.answers[place]) is not None:
-            answers[CANARY], chances = newer, slots.chances(trial.share)
-        if arm == CANARY and tried is not None and arm in answers:
-            warnings = tried.warnings.get(place, [])
-        else:
-            arm = arm if arm in answers else POLICY
-            warnings = seen.warnings(outside[place], products) if outside[place].any() else []
-        found[i] = Decision(states[i], answers[arm], arm, propensity(arm, chances, answers), warnings)
-    decided = [found[i] for i in range(len(states))]
-    return Answered(decided, outside, None if tried is None else (own[POLICY], tried))
+    predictors = {POLICY: slots.active, FALLBACK: slots.fallback}
+    own = {arm: predictors[arm].price_observed(observed) for arm in alone}
+    tried = [None] * len(asked) if trial is None else trial.answers([states[i] for i in asked])
+    if trial is not None:
+        trial.guards.compare(own[POLICY], [newer and newer[0] for newer in tried])
+    for place, (i, arm) in enumerate(arms.items()):
+        answers, chances, newer = {arm: each[place] for arm, each in own.items()}, alone, tried[place]
+        if trial is not None and newer is not None:
+            answers[CANARY], chances = newer[0], slots.chances(trial.share)
+        arm = arm if arm in answers else POLICY
+        if newer is None or arm != CANARY:
+            newer = answers[arm], bundle.seen.warnings(outside[place], bundle.catalogue.products)
+        found[i] = Decision(states[i], newer[0], arm, propensity(arm, chances, answers), newer[1])
+    return [found[i] for i in range(len(states))], outside
 
 
 def propensity(arm: str, chances: Mapping[str, float], answers: Mapping[str, PriceAnswer]) -> float | dict[str, float]:

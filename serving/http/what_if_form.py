@@ -10,7 +10,7 @@ import numpy as np
 from ...pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
 from ..decision import preview
 from ..explanation.sales_distribution import sales_range
-from ..explanation.what_if import NoResponseError, expected, product_index, stock_on_sale
+from ..explanation.what_if import expected, product_index, response_of, stock_on_sale
 from ..market_state import State, StateError
 from ..predictor import Predictor
 
@@ -39,11 +39,7 @@ def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> d
     """
     seen, decision = preview(predictor, arm, state)
     bundle, view, answer = predictor.bundle, seen.view, decision.answer
-    response, rules, catalogue = bundle.response, bundle.guardrails, bundle.catalogue
-    if response is None:
-        raise NoResponseError(
-            "trying prices needs a price response; got a bundle without; use a built-in demand family"
-        )
+    response, rules, catalogue = response_of(bundle), bundle.guardrails, bundle.catalogue
     given = np.array([item.price for item in answer.prices])
     tried = given.copy()
     for product, price in _checked(prices).items():

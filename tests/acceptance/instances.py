@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,10 @@ class _Load:
 
 
 @contextlib.contextmanager
-def _proxy(instances: list[_Instance], port: int) -> Iterator[Path]:
-    """HAProxy with the configuration of `deploy/`, on other addresses; its log."""
+def proxy(ports: Mapping[str, int], port: int) -> Iterator[Path]:
+    """HAProxy with the configuration of `deploy/`, before services with these names and ports; its log."""
     haproxy, home = program("haproxy", "haproxy"), folder()
-    servers = "".join(f"    server {one.name} 127.0.0.1:{one.port}\n" for one in instances)
+    servers = "".join(f"    server {name} 127.0.0.1:{own}\n" for name, own in ports.items())
     text = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
     text = re.sub(r"(?s)    # instances:begin.*?# instances:end\n", servers, text).replace(
         "bind :8080", f"bind 127.0.0.1:{port}"
@@ -169,7 +169,7 @@ def fleet() -> Found:
         for one in instances:
             one.start()
             stack.callback(one.stop)
-        lines = stack.enter_context(_proxy(instances, port))
+        lines = stack.enter_context(proxy({one.name: one.port for one in instances}, port))
         for one in instances:
             one.wait()
         with _Load(port) as load:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import pytest
+import uvicorn
 import yaml
 from repricer.cli.serve import command
 from repricer.serving.bundle.files import LIMITS
@@ -51,6 +52,7 @@ def test_they_start_the_service_with_options_that_it_has(name: str) -> None:
     words, patience, text = STARTS[name]
     found = command.make_parser(click.Context(command)).parse_args(list(words))[0]
     assert {"bundle", "keys", "log", "drain"} <= found.keys()
+    assert "host" not in found or found["behind_proxy"]
     # Requests in progress have ten seconds after the drain.
     stops = re.search(patience, text) if patience else None
     assert stops is None or int(stops[1]) > float(found["drain"]) + 10
@@ -122,11 +124,9 @@ def test_the_unit_is_valid_and_hardened(tmp_path: Path) -> None:
 
 
 def test_the_proxy_closes_idle_connections_before_the_service() -> None:
-    from repricer.serving.http.processes.connections import PATIENCE
-
     idle = re.search(r"timeout http-keep-alive (\d+)s", (DEPLOY / "haproxy/haproxy.cfg").read_text())
     assert idle is not None
-    assert int(idle[1]) < PATIENCE
+    assert int(idle[1]) < uvicorn.Config("app").timeout_keep_alive
 
 
 def test_what_takes_long_goes_to_the_second_service_at_a_lower_priority() -> None:

@@ -128,8 +128,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the service was asked to run."""
     calls: list[dict[str, Any]] = []
     processes = "repricer.serving.http.processes"
-    monkeypatch.setattr(f"{processes}.connections.bound", lambda host, port: {"host": host, "port": port})
-    monkeypatch.setattr(f"{processes}.server.serve", lambda app, listen, **_: calls.append({"app": app, **listen()}))
+    monkeypatch.setattr(
+        f"{processes}.server.serve", lambda app, host, port, **_: calls.append({"app": app, "host": host, "port": port})
+    )
     return calls
 
 
@@ -156,15 +157,24 @@ def test_serve_without_keys_stays_at_home(one_path: Path, tmp_path: Path, served
     assert served == []
     keys = tmp_path / "keys.json"
     add_key(keys, role="price", name="till")
-    assert call(main, "serve", one_path, "--host", "0.0.0.0", "--keys", keys).exit_code == 0
+    assert call(main, "serve", one_path, "--host", "0.0.0.0", "--keys", keys, "--behind-proxy").exit_code == 0
     assert call(main, "serve", one_path, "--host", "::1").exit_code == 0
     assert [one["host"] for one in served] == ["0.0.0.0", "::1"]
 
 
+def test_serve_beyond_this_machine_needs_a_proxy(one_path: Path, tmp_path: Path, served: list[dict[str, Any]]) -> None:
+    keys = tmp_path / "keys.json"
+    add_key(keys, role="price", name="till")
+    for host in ("0.0.0.0", "::", "192.168.1.5", "shop.example"):
+        refused = call(main, "serve", one_path, "--host", host, "--keys", keys)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+        assert f"without --behind-proxy; got --host {host}; put a proxy" in refused.stderr
+    assert served == []
+
+
 def test_serve_names_the_extra_that_lacks(one_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    for name in ("connections", "server", "workers"):
-        monkeypatch.delitem(sys.modules, f"repricer.serving.http.processes.{name}", raising=False)
+    monkeypatch.delitem(sys.modules, "repricer.serving.http.processes.server", raising=False)
     result = call(main, "serve", one_path)
     assert result.exit_code == 1
     assert "needs uvicorn" in result.stderr

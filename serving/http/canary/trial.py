@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ....pricing import RecurrentPolicy
 from ...bundle.files import BundleError
 from ...bundle.reading import Bundle
 from ...market_state import State, StateError
-from ...predictor import Predictor, PriceAnswer
+from ...predictor import Predictor, PriceAnswer, PriceRequest
 from .guards import LIMITS, Guards
 
 _log = logging.getLogger(__name__)
-
-
-class Tried(NamedTuple):
-    """What the newer bundle makes of several states.
-
-    Attributes:
-        answers: One per state, None where it has none.
-        warnings: By index of the state, one line for each such feature.
-    """
-
-    answers: list[PriceAnswer | None]
-    warnings: dict[int, list[str]]
 
 
 @dataclass(frozen=True)
@@ -53,8 +42,7 @@ class Trial:
             raise BundleError("a canary must price the same products; got others; reload without a canary")
         if any(isinstance(one.policy, RecurrentPolicy) for one in (newer, active)):
             raise BundleError(
-                "a canary and the active bundle must have no recurrent state, which belongs to one of them; got a "
-                "recurrent policy; reload without a canary"
+                "a canary needs bundles without recurrent state; got a recurrent policy; reload without it"
             )
         return cls(Predictor(newer), share, Guards())
 
@@ -66,29 +54,23 @@ class Trial:
         own = {"policy": self.predictor.policy.name, "bundle": self.predictor.bundle.digest, "share": self.share}
         return {**own, "guards": guards.values, "limits": LIMITS, "stopped": stopped}
 
-    def answers(self, states: Sequence[State]) -> Tried:
-        """Price the states; where that fails, the active bundle answers alone."""
-        found: list[PriceAnswer | None] = [None] * len(states)
-        asked = {}
+    def answers(self, states: Sequence[State]) -> list[tuple[PriceAnswer, list[str]] | None]:
+        """Price the states, each with its warnings; None where that fails, and the active bundle answers alone."""
+        asked, found = dict[int, PriceRequest](), dict[int, tuple[PriceAnswer, list[str]]]()
         for i, state in enumerate(states):
-            try:
+            with suppress(StateError):
                 asked[i] = self.predictor.read(state)
-            except StateError:
-                continue
         if not asked:
-            return Tried(found, {})
+            return [None] * len(states)
         try:
             seen = self.predictor.observe(list(asked.values()))
             priced = self.predictor.price_observed(seen)
         except Exception:
             # Whatever is wrong with the newer bundle must cost no price; the guard counts it.
             _log.exception("canary failed")
-            return Tried(found, {})
+            return [None] * len(states)
         bundle = self.predictor.bundle
-        outside, products, warnings = bundle.seen.outside(seen.features), bundle.catalogue.products, {}
-        for place, i in enumerate(asked):
-            if all(price.proposed is not None for price in priced[place].prices):
-                found[i] = priced[place]
-            if outside[place].any():
-                warnings[i] = bundle.seen.warnings(outside[place], products)
-        return Tried(found, warnings)
+        for i, answer, outside in zip(asked, priced, bundle.seen.outside(seen.features), strict=True):
+            if all(price.proposed is not None for price in answer.prices):
+                found[i] = answer, bundle.seen.warnings(outside, bundle.catalogue.products)
+        return [found.get(i) for i in range(len(states))]

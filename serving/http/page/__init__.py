@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,14 @@ _SWAGGER_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/j
 @cache
 def _template(name: str) -> Any:
     # Not before somebody looks at the page: that would make a start a tenth longer.
-    from jinja2 import Environment, FileSystemLoader, select_autoescape
+    from jinja2 import Environment, FileSystemLoader
 
-    loader = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=select_autoescape(default=True, default_for_string=True)
-    )
+    loader = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True)
     loader.filters |= {"policy_words": policy_words, "feature_words": feature_words, "rule_words": rule_words}
     return loader.get_template(f"{name}.html.jinja")
 
 
-class Pages:
+def page_routes(deployment: Deployment, recent: RecentDecisions, paths: Collection[str]) -> Routes:
     """`GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load.
 
     Args:
@@ -58,46 +56,32 @@ class Pages:
         recent: The last decisions.
         paths: Those of the service, which `/openapi.json` describes.
     """
+    described, listed = frozenset(paths), "/v1/price-list" in paths
 
-    def __init__(self, deployment: Deployment, recent: RecentDecisions, paths: Collection[str]) -> None:
-        self._deployment, self._recent, self._paths = deployment, recent, paths
-        self._price_list = "/v1/price-list" in paths
-        self._described = "", b""
+    async def document(_: Call) -> Response:
+        text = await asyncio.to_thread(openapi, deployment.bundle, described)
+        return Response(text, media_type="application/json")
 
-    def routes(self) -> Routes:
-        """The routes."""
-        assets = {_FOLDER / name: kind for name, kind in _ASSETS.items()}
-        assets |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
-        found = {f"GET /page/{file.name}": _static(file.read_bytes(), kind) for file, kind in assets.items()}
-        docs = _HEADERS | {"Content-Security-Policy": _POLICY.replace("img-src 'self'", "img-src 'self' data:")}
-        found["GET /docs"] = _static((_FOLDER / "docs.html").read_bytes(), "text/html", docs)
-        found |= {"GET /": self.manager, "GET /openapi.json": self.openapi}
-        return {**found, "GET /price-list": self.price_list} if self._price_list else found
-
-    async def openapi(self, _: Call) -> Response:
-        """The description of the interface."""
-        bundle = self._deployment.bundle
-        if self._described[0] != bundle.digest:
-            self._described = bundle.digest, await asyncio.to_thread(openapi, bundle, self._paths)
-        return Response(self._described[1], media_type="application/json")
-
-    async def manager(self, call: Call) -> Response:
-        """The page, rendered by the server; JavaScript only adds the what-if curve."""
+    async def manager(call: Call) -> Response:
+        # Rendered by the server; JavaScript only adds the what-if curve.
         market = Request(call.scope).query_params.get("market")
-
-        def rendered() -> str:
-            return _template("page").render(
-                **_shown(self._deployment, self._recent, market), price_list=self._price_list
-            )
-
+        rendered = partial(_page, deployment, recent, market, price_list=listed)
         return HTMLResponse(await asyncio.to_thread(rendered), headers=_HEADERS)
 
-    async def price_list(self, _: Call) -> Response:
-        """The page of the price list, which JavaScript fills from `/v1/price-list`."""
-        bundle = self._deployment.bundle
+    async def price_list(_: Call) -> Response:
+        # JavaScript fills it from `/v1/price-list`.
+        bundle = deployment.bundle
         currency = bundle.manifest["scenario"]["currency"]
         shown = {"scenario": bundle.scenario, "currency": currency, "statuses": STATUSES}
         return HTMLResponse(_template("price_list").render(**shown), headers=_HEADERS)
+
+    assets = {_FOLDER / name: kind for name, kind in _ASSETS.items()}
+    assets |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
+    found = {f"GET /page/{file.name}": _static(file.read_bytes(), kind) for file, kind in assets.items()}
+    docs = _HEADERS | {"Content-Security-Policy": _POLICY.replace("img-src 'self'", "img-src 'self' data:")}
+    found["GET /docs"] = _static((_FOLDER / "docs.html").read_bytes(), "text/html", docs)
+    found |= {"GET /": manager, "GET /openapi.json": document}
+    return {**found, "GET /price-list": price_list} if listed else found
 
 
 def _static(content: bytes, kind: str, headers: Mapping[str, str] = _NO_SNIFFING) -> Any:
@@ -107,8 +91,8 @@ def _static(content: bytes, kind: str, headers: Mapping[str, str] = _NO_SNIFFING
     return answer
 
 
-def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) -> dict[str, Any]:
-    """The template's values: the last decision of a market, or one for the example state before any
+def _page(deployment: Deployment, recent: RecentDecisions, market: str | None, *, price_list: bool) -> str:
+    """The page of the last decision of a market, or one for the example state before any
     request.
     """
     markets, bundle = recent.markets, deployment.bundle
@@ -119,18 +103,19 @@ def _shown(deployment: Deployment, recent: RecentDecisions, market: str | None) 
         time, decision = seen
     before = {item["product"]: item["list_price"] for item in decision.state["products"]}
     changes = {item.product: item.price / before[item.product] - 1 for item in decision.answer.prices}
-    return {
-        "answer": decision.answer,
-        "decision": decision,
-        "before": before,
-        "changes": changes,
-        "changed": sum(abs(change) > 1e-6 for change in changes.values()),
-        "time": time,
-        "market": decision.state.get("market", "shop"),
-        "markets": list(markets),
-        "status": deployment.status(),
-        "bundle": bundle,
-        "scenario": bundle.manifest["scenario"],
+    return _template("page").render(
+        answer=decision.answer,
+        decision=decision,
+        before=before,
+        changes=changes,
+        changed=sum(abs(change) > 1e-6 for change in changes.values()),
+        time=time,
+        market=decision.state.get("market", "shop"),
+        markets=list(markets),
+        status=deployment.status(),
+        bundle=bundle,
+        scenario=bundle.manifest["scenario"],
         # A data block is not executed, but must not end its element.
-        "state": json.dumps(decision.state).replace("<", "\\u003c"),
-    }
+        state=json.dumps(decision.state).replace("<", "\\u003c"),
+        price_list=price_list,
+    )

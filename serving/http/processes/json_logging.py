@@ -45,8 +45,7 @@ class JsonFormatter(logging.Formatter):
         """One line. Of an exception only its type and place: its message could quote a request."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "logger": record.name}
-        line["event"] = record.getMessage()
-        line |= getattr(record, "facts", {})
+        line |= {"event": record.getMessage(), **getattr(record, "facts", {})}
         if record.exc_info and record.exc_info[0] is not None:
             frames = traceback.extract_tb(record.exc_info[2])
             line["error"] = record.exc_info[0].__name__

@@ -1,29 +1,29 @@
-"""The server of one process: it closes slow connections, says when it is ready, and lets callers go
-elsewhere before it stops. Needs the `serve` extra.
+"""The server of one process: it says when it is ready, and lets callers go elsewhere before it stops. Slow callers are
+the proxy's. Needs the `serve` extra.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .connections import Connection, Listener, most_connections
-
-_ACCEPTS_PER_TURN = 16
 _HALF_SENT = 1.0
+"""Seconds for the rest of a request that is half sent when the service stops."""
+_log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with this package's connections.
+    """uvicorn's server with a drain.
 
     Args:
         config: Settings of uvicorn; its application's `state.status.draining` becomes true at the end.
@@ -48,14 +48,8 @@ class Server(uvicorn.Server):
         self._leaves = time.monotonic() + self._drain
 
     async def on_tick(self, counter: int) -> bool:
-        """Look at every connection twice a second."""
-        if counter % 5 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                cast(Connection, connection).leave_if_late(now)
-            if time.monotonic() > self._leaves:
-                self.should_exit = True
-        return await super().on_tick(counter)
+        """Whether it is time to stop."""
+        return await super().on_tick(counter) or time.monotonic() > self._leaves
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish the requests in progress; those who have sent half of one have a second for the rest."""
@@ -63,24 +57,38 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _hurry(self) -> None:
-        for connection in list(self.server_state.connections):
-            if cast(Connection, connection).idle:
-                cast(Connection, connection).leave()
+        for connection in cast("list[HttpToolsProtocol]", list(self.server_state.connections)):
+            if connection.cycle and connection.cycle.more_body:
+                connection.transport.abort()
 
 
-def serve(app: Any, listen: Callable[[], Listener], *, drain: float = 0.0, **settings: Any) -> None:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises ValueError where the address cannot be listened on."""
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ValueError(
+            f"--host and --port must be free on this machine; got {host}, port {port}: {error.strerror}; choose others"
+        ) from error
+    # Each part of an answer leaves without delay.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _log.info("listening on %s, port %d", host, port)
+    return listener
+
+
+def serve(app: Any, host: str, port: int, *, drain: float = 0.0, **settings: Any) -> None:
     """Run the application until a signal stops it.
 
     Args:
         app: The ASGI application.
-        listen: Gives the socket whose connections it accepts.
+        host: The address to listen on.
+        port: Its port.
         drain: Seconds between SIGTERM and the end.
         settings: More of uvicorn's settings.
     """
-    Connection.most = most_connections()
-    config = uvicorn.Config(app, http=Connection, ws="none", backlog=_ACCEPTS_PER_TURN, server_header=False, **settings)
+    config = uvicorn.Config(app, http="httptools", ws="none", server_header=False, **settings)
     config.load()
-    with listen() as listener:
+    with bound(host, port) as listener:
         Server(config, drain).run(sockets=[listener])
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,14 @@ import pytest
 from repricer.serving import Bundle, BundleError, Predictor, StateError, example_state, export, load_bundle
 from repricer.serving.bundle.signing import own_key_paths
 from repricer.serving.decision import Decision
+from repricer.serving.http.app import create_app
 from repricer.serving.http.deployment import Deployment, DeploymentError
 from repricer.serving.http.settings import ServiceSettings
 from repricer.serving.sample_states import random_states
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
+    from starlette.testclient import TestClient
 
 
 @pytest.fixture
@@ -115,10 +121,10 @@ def test_the_kill_switch_puts_all_on_the_fallback_within_the_rules(one_path: Pat
 
 @pytest.mark.parametrize("on", ["false", 1, None])
 def test_the_kill_switch_is_on_or_off(one_path: Path, on: Any) -> None:
-    deployment = Deployment(one_path)
-    with pytest.raises(DeploymentError, match="kill switch must be true or false"):
-        deployment.kill(on)
-    assert deployment.status()["kill_switch"] is False
+    with TestClient(create_app(one_path)) as client:
+        refused = client.put("/v1/admin/kill-switch", json={"on": on})
+        assert (refused.status_code, "on must be true or false" in refused.json()["detail"]) == (422, True)
+        assert client.get("/v1/operation").json()["kill_switch"] is False
 
 
 def test_no_other_fallback(one_path: Path) -> None:
@@ -159,10 +165,15 @@ def test_questions_about_a_market_are_answered_by_its_arm(one_path: Path, one: B
         assert [p.price for p in asked.answer.prices] == [p.price for p in decision.answer.prices]
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
-def test_a_holdout_is_a_share(one_path: Path, share: float) -> None:
-    with pytest.raises(DeploymentError, match="holdout must be a number from 0 to below 1"):
-        Deployment(one_path).hold_out(share)
+@pytest.mark.parametrize("share", ["-0.1", "1.0", "NaN"])
+def test_a_holdout_is_a_share(one_path: Path, share: str) -> None:
+    with TestClient(create_app(one_path)) as client:
+        headers = {"content-type": "application/json"}
+        refused = client.put("/v1/admin/holdout", content=f'{{"share": {share}}}', headers=headers)
+        assert refused.status_code == 422
+        wanted = "request must be JSON" if share == "NaN" else "share must be a number from 0 to below 1"
+        assert wanted in refused.json()["detail"]
+        assert client.get("/v1/operation").json()["holdout"] == 0
 
 
 def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> None:
@@ -179,8 +190,7 @@ def test_drift_raises_the_alarm_and_says_where(one_path: Path, one: Bundle) -> N
         (decision,) = decided(deployment, [far])
     assert any("sales of the last period against their forecast" in line for line in decision.warnings)
     assert "log_surprise" in deployment.status()["alarms"]
-    deployment.record_drift()
-    assert 'repricer_drift_alarm{feature="log_surprise"} 1.0' in deployment.metrics.text().decode()
+    assert 'repricer_drift_alarm{feature="log_surprise"} 1.0' in deployment.metrics.text(deployment.slots).decode()
 
 
 @pytest.mark.parametrize("options", [{}, {"killed": True}], ids=["policy", "fallback"])

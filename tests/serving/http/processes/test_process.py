@@ -19,6 +19,8 @@ import pytest
 from repricer.benchmarks.loopback import free_port
 from repricer.serving import Bundle, DecisionLog, example_state
 
+from .limited import HEAD
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of other systems differ")
 
 
@@ -77,6 +79,21 @@ def test_it_reloads_on_a_hang_up_and_finishes_its_requests_when_told_to_stop(
     assert DecisionLog(tmp_path / "log.db").verify().rows == 200
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{service.port}/healthz")
+
+
+def test_quick_callers_keep_their_connection(service: Service, one: Bundle) -> None:
+    body = json.dumps([example_state(one.catalogue)] * 300).encode()
+    kept = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    for _ in range(2):
+        kept.request("POST", "/v1/prices", body, {"content-type": "application/json"})
+        assert len(json.loads(kept.getresponse().read())) == 300
+        assert kept.sock is not None
+    kept.close()
+    request = HEAD + f"content-length: {len(body)}\r\n\r\n".encode() + body
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as pipelined:
+        pipelined.sendall(request * 2 + HEAD + b"connection: close\r\ncontent-length: 2\r\n\r\n[]")
+        answers = b"".join(iter(lambda: pipelined.recv(1 << 16), b""))
+    assert [answers.count(status) for status in (b"HTTP/1.1 200", b"HTTP/1.1 422")] == [2, 1]
 
 
 def test_a_reader_of_the_log_who_stalls_stops_no_price(service: Service, one: Bundle) -> None:
