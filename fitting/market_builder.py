@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from ..forecasting import replenishment_levels
 from ..pricing import choice_shares, felt_price, matching_utility
 from ..pricing.choice_formulas import stocking_price
 from ..pricing.price_rules.grids import PriceGrid
-from ..scenarios import MarketSpec, choice_model
+from ..scenarios import MarketSpec
 from ..scenarios.price_section import HistorySection, Prices
 from ..scenarios.sections import (
     Arrivals,
@@ -30,7 +29,7 @@ from ..scenarios.stock_sections import Stock
 from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
-from .posterior_section import posterior_section, with_forecast_mean
+from .posterior_section import posterior_section
 from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
@@ -69,7 +68,7 @@ def build_market(
     promotion = _promotion(models, assumptions)
     held = held_prices(models, assumptions)
     arrivals, choice = _arrivals_and_choice(models, now, promotion, held)
-    spec = MarketSpec(
+    return MarketSpec(
         name=name,
         version=1,
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
@@ -96,16 +95,6 @@ def build_market(
         history=_history(models, products.names),
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
     )
-    return with_forecast_mean(spec, functools.partial(_units_sold_at_plan, models, held), models.planned)
-
-
-def _units_sold_at_plan(models: FittedModels, held: NDArray[np.bool_], market: MarketSpec) -> Array:
-    """(T, N) mean units that a market sells at planned prices and promotions."""
-    charged, given = _charged_at_plan(models, held), {}
-    if market.promotion is not None and models.current_promotion is not None:
-        given["promoted"] = (models.current_promotion > 0.5)[:, None].astype(np.float64)
-    periods, reference = np.arange(len(charged)), remembered_prices(models, charged)
-    return choice_model(market).units(periods, charged, reference=reference, **given).sum(axis=1)
 
 
 def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:

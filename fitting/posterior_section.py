@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scenarios import MarketSpec
 from ..scenarios.sections import Posterior
 from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, DemandAtRegular
@@ -17,7 +14,6 @@ Array = NDArray[np.float64]
 # A posterior mean this close to zero is not divided by.
 _LEAST_EFFECT = 1e-3
 _MOST_FACTOR = 5.0
-_ROUNDS = 3
 
 
 def posterior_section(
@@ -50,33 +46,6 @@ def posterior_section(
         # Units bought more and less share a factor: weighted by how large each is.
         reference_units=_by_columns(demand.deals[:, 1] + demand.deals[:, 2]) if deals else np.array(1.0),
     )
-
-
-def with_forecast_mean(spec: MarketSpec, at_plan: Callable[[MarketSpec], Array], planned: Array) -> MarketSpec:
-    """A market whose draws sell the forecasts on average, which are means of what may come.
-
-    Sales are convex in most parameters: draws that differ much would sell more on average than the mean market does.
-
-    Args:
-        spec: A market whose mean sells the forecasts.
-        at_plan: (T, N) units that a draw of it sells at planned prices.
-        planned: (T, N) forecasts of these.
-    """
-    category = spec.category_index
-    member = np.eye(category.max() + 1)[category]
-    for _ in range(_ROUNDS):
-        posterior = spec.posterior
-        assert posterior is not None, "a fitted market has a posterior"
-        mean = np.mean([at_plan(spec.draw(m)) for m in range(posterior.draws)], axis=0)
-        by_week = (planned @ member) / (mean @ member)
-        by_product = planned.sum(axis=0) / (mean * by_week[:, category]).sum(axis=0)
-        spec = spec.with_changes(
-            posterior={
-                "arrivals": posterior.arrivals * by_week,
-                "utility": posterior.utility + np.log(by_product),
-            }
-        )
-    return spec
 
 
 def _unit_cost(models: FittedModels, assumptions: Assumptions, generator: np.random.Generator) -> Array:
