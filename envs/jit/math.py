@@ -99,7 +99,7 @@ inlined = _Loops(counted=True, inline="always").entry
 merged = _Loops(counted=False, forceinline=True)
 
 # For the form that a function has in compiled code, and for functions that are compiled as they are.
-_compiled_form = partial(overload, jit_options={"no_cfunc_wrapper": True})
+_compiled_form = partial(overload, jit_options={"no_cfunc_wrapper": True})  # pyright: ignore[reportArgumentType]
 callable_formula = register_jitable(error_model="numpy", no_cfunc_wrapper=True)
 
 _LOG2E = np.float32(1.44269504)
