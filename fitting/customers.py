@@ -20,7 +20,6 @@ from ..privacy.noise import Array, clipped_sums, noisy_sums
 from ..profiles import (
     LEAST_CUSTOMERS,
     Ease,
-    ItemItem,
     Popularity,
     Recommender,
     Segmentation,
@@ -31,7 +30,7 @@ from ..profiles import (
     segment_candidates,
 )
 from ..profiles.private_segments import FORMED_BY, PrivateSegments, private_segments
-from ..profiles.segment_names import segment_names
+from ..profiles.segmentation import segment_names
 from .split import Split
 
 CANDIDATES = 10
@@ -141,7 +140,7 @@ def _recommender(split: Split) -> tuple[Recommender, dict[str, Any]]:
     most = int(np.clip(2 * len(split.products), *_PRODUCTS))
     most_bought = split.sales["product"].value_counts().index[:most]
     sales = split.sales[split.sales["product"].isin(most_bought)]
-    models = {"popularity": Popularity(), "item-item": ItemItem(), "ease": Ease(max_products=most)}
+    models = {"popularity": Popularity(), "ease": Ease(max_products=most)}
     later = pd.Timestamp(weeks[-min(_TEST_WEEKS * split.per_week, len(weeks) // 3)])
     ranks = rank_on_later_sales(models, sales, test_from=later, new_only=True)
     # Without any purchase of a new product the models cannot be compared.

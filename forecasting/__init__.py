@@ -19,7 +19,6 @@ from .replenishment import critical_fractile, fitted_dispersion, replenishment_l
 from .response import (
     CoefficientEstimate,
     Identification,
-    LogitDemand,
     PriceResponse,
     segment_response,
 )
@@ -35,7 +34,6 @@ __all__ = [
     "Identification",
     "Intermittent",
     "LogLogRegression",
-    "LogitDemand",
     "Lstm",
     "MarketPaths",
     "MarketShock",

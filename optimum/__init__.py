@@ -6,7 +6,6 @@ One solver per family of markets; the `covers` of each says which markets it adm
 - `several_stocks`: several products among which customers choose, each with a stock that is never replenished, or all
   with shares in common resources.
 - `separate_periods`: unlimited stock and no link between periods.
-- `reference_price`: one product whose customers remember prices, with linear demand.
 - `dynamic_program`: products that are priced and ordered each for itself. The state is what is left of the stock and on
   order, the regime, the current price under price rules, the reference price, and the last price of a competitor.
 - `beliefs`: one product whose parameters are drawn anew each episode, and must be learned.
@@ -23,14 +22,12 @@ from ..scenarios import MarketSpec
 from . import (
     beliefs,
     dynamic_program,
-    reference_price,
     separate_periods,
     several_stocks,
 )
 from .beliefs import myopic_bayesian
 from .fluid_bound import Bound, upper_bound
 from .fluid_policy import certainty_equivalent
-from .one_stock import gallego_van_ryzin
 from .policy_value import exact_value
 from .problem import Optimum
 from .time_only import best_path
@@ -41,7 +38,6 @@ __all__ = [
     "best_path",
     "certainty_equivalent",
     "exact_value",
-    "gallego_van_ryzin",
     "myopic_bayesian",
     "solve",
     "upper_bound",
@@ -50,7 +46,6 @@ __all__ = [
 _SOLVERS = (
     several_stocks,
     separate_periods,
-    reference_price,
     dynamic_program,
     beliefs,
 )

@@ -322,8 +322,7 @@ class _Product:
             later, pairs = self._later(ahead)
             if self.ample:
                 money = (self.prices - self.costs.sold[0]) * demand[z] + self.links.ahead(later[:, 0, 0])
-                values[z, :, 0, 0] = money.max(axis=1)
-                price[z, :, 0, 0] = self.prices[money.argmax(axis=1)]
+                values[z, :, 0, 0], price[z, :, 0, 0] = self._best_price(money)
                 soon[z], order[z] = 0, 0
                 continue
             for y in range(self.links.size):
@@ -331,6 +330,22 @@ class _Product:
                 place = (z, y)
                 values[place], soon[place], price[place], order[place] = self._choose(money, pairs)
         return values, (soon, price, order)
+
+    def _best_price(self, money: Array) -> tuple[Array, Array]:
+        """Best value and price of each link, (Y,) each, from the money by price, (Y, P): where values are smooth, those at the
+        top of the parabola through the best price of the grid and its neighbours.
+        """
+        place, every = money.argmax(axis=1), np.arange(len(money))
+        value, price = money[every, place], self.prices[place]
+        if not self.links.smooth:
+            return value, price
+        middle = np.clip(place, 1, self.prices.size - 2)
+        below, above = (self.prices[middle + side] - self.prices[middle] for side in (-1, 1))
+        left = (money[every, middle - 1] - money[every, middle]) / below
+        curve = ((money[every, middle + 1] - money[every, middle]) / above - left) / (above - below)
+        inside = (middle == place) & (curve < 0)
+        move = np.where(inside, (below - left / np.where(inside, curve, -1)) / 2, 0)
+        return value - curve * move**2, price + move
 
     def _choose(self, money: Array, pairs: Units) -> tuple[Array, Units, Array, Units]:
         """Best value, order that arrives at once, price and order, (S, B) each, from the money by price, (P, S, F)."""

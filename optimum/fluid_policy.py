@@ -20,8 +20,18 @@ from numpy.typing import NDArray
 from ..envs import expected_units
 from ..pricing import Action, MarketView, Policy, StockTimePrice
 from ..scenarios import MarketSpec
-from . import one_stock, several_stocks
-from .problem import Array, Costs, chain, is_infinite_horizon, is_stationary
+from . import several_stocks
+from .problem import (
+    Array,
+    Costs,
+    chain,
+    has_horizon,
+    is_infinite_horizon,
+    is_stationary,
+    prices_are_free,
+    sections_on,
+    stock_settings,
+)
 
 _NAME = "certainty-equivalent"
 _PRICES = 2001
@@ -32,6 +42,7 @@ _MOST_ROUNDS, _WHOLE_STEPS = 200, 20
 _LEAST = 1e-12
 # Solved states that are kept.
 _MOST_KEPT = 200_000
+_MOST_UNITS = 2000
 
 
 @functools.lru_cache(maxsize=16)
@@ -49,7 +60,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     """
     if is_infinite_horizon(spec):
         return None
-    if one_stock.covers(spec):
+    if has_one_stock(spec):
         return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
     if (
         spec.arrivals.process == "single"
@@ -62,8 +73,22 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     return None
 
 
+def has_one_stock(spec: MarketSpec) -> bool:
+    """Whether units on hand and an observed regime are the whole state, and the states are few."""
+    return (
+        len(spec.products.names) == 1
+        and spec.stock.initial_units[0] <= _MOST_UNITS
+        and stock_settings(spec)
+        <= {"initial_units", "lead_time_periods", "holding_cost", "lost_sale_cost", "salvage_value"}
+        and sections_on(spec) <= {"regimes"}
+        and (spec.regimes is None or spec.regimes.observed)
+        and prices_are_free(spec)
+        and has_horizon(spec)
+    )
+
+
 def initial_path(spec: MarketSpec) -> Array:
-    """(T,) fluid prices from the initial state of a market that `one_stock` covers; they ignore the regime."""
+    """(T,) fluid prices from the initial state of a market with one stock; they ignore the regime."""
     return _OneProduct(spec).initial_path()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
 from ..envs import catalogue_of
 from ..pricing import Action, MarketView
@@ -117,6 +118,15 @@ class Links:
         """Whether values between reference prices are interpolated."""
         return self.nodes.size > 1
 
+    @property
+    def smooth(self) -> bool:
+        """Whether reference prices are the state, any price may be charged, and gains weigh as much as losses."""
+        effect, n = self.spec.reference_price, self.n
+        if effect is None or self.size != self.nodes.size or self.spec.guardrails.allowed_prices(n) is not None:
+            return False
+        even = effect.gain[n] == effect.loss[n] and effect.units_gain[n] == effect.units_loss[n]
+        return bool(even) and self.prices.size > 2
+
     def parts(self) -> tuple[Array, list[dict[str, Any]]]:
         """(Y * P,) prices, and what else `expected_units` is given for them in each part of a period."""
         shape = (self.levels.size, self.rival.size, self.nodes.size, self.prices.size)
@@ -134,8 +144,13 @@ class Links:
         return own, [{**given, "rival_price": half[:, None]} for half in halves]
 
     def ahead(self, later: Array) -> Array:
-        """(Y, P, …) values of the next states (Y, …) after each price."""
-        return self._mixed(later, slice(None))
+        """(Y, P) values of the next states (Y,) after each price, by cubic polynomials where they are smooth."""
+        found = self._mixed(later, slice(None))
+        if not self.smooth:
+            return found
+        slope, rise, width = PchipInterpolator(self.nodes, later)(self.nodes, 1), np.diff(later), np.diff(self.nodes)
+        below, above = ((side * width - rise)[self.following] for side in (slope[:-1], slope[1:]))
+        return found + self.share * (1 - self.share) * (below - self.share * (below + above))
 
     def ahead_of(self, y: int, later: Array) -> Array:
         """As `ahead` for one state, (P, …); (…) where all prices lead to the same one."""

@@ -15,12 +15,11 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs import rollout
+from ..envs import expected_units, rollout
 from ..pricing import PricePath
 from ..scenarios import MarketSpec
-from . import fluid_policy, one_stock, reference_price, separate_periods
-from .dynamic_program import period_money
-from .problem import Array, Costs, chain, is_infinite_horizon, is_stationary, price_grid
+from . import dynamic_program, fluid_policy, separate_periods
+from .problem import Array, Costs, chain, demand_mass, is_infinite_horizon, is_stationary, price_grid, sections_on
 
 _MOST_PRICES = 500
 _STARTS = 12
@@ -37,12 +36,13 @@ def best_path(spec: MarketSpec) -> PricePath | None:
         >>> best_path(load_scenario("scarce")).name
         'time-only'
     """
-    for solver in (separate_periods, reference_price):
-        optimum = solver.solve(spec) if spec.prices.max_discount == 0 else None
-        if optimum is not None:
-            path = rollout(spec, optimum.policy, episodes=1, seed=0).price_path
-            return PricePath(path.astype(np.float32), name="time-only")
-    if not one_stock.covers(spec) or is_infinite_horizon(spec):
+    optimum = separate_periods.solve(spec) if spec.prices.max_discount == 0 else None
+    if optimum is None and sections_on(spec) == {"reference_price"} and np.isinf(spec.stock.initial_units).all():
+        optimum = dynamic_program.solve(spec)
+    if optimum is not None:
+        path = rollout(spec, optimum.policy, episodes=1, seed=0).price_path
+        return PricePath(path.astype(np.float32), name="time-only")
+    if not fluid_policy.has_one_stock(spec) or is_infinite_horizon(spec):
         return None
     season = _Season(spec)
     starts = [np.full(season.periods, i) for i in np.linspace(0, season.prices.size - 1, _STARTS).astype(int)]
@@ -54,7 +54,7 @@ def best_path(spec: MarketSpec) -> PricePath | None:
 
 
 class _Season:
-    """The periods of a market that `one_stock` covers: demand at every price, and the transitions between states."""
+    """The periods of a market with one stock: demand at every price, and the transitions between states."""
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.costs, self.periods = spec, Costs.of(spec), int(spec.market.horizon_periods)
@@ -65,7 +65,7 @@ class _Season:
 
     @functools.lru_cache(maxsize=128)  # noqa: B019  as many as a season has different periods, for a short-lived object
     def _demand_of(self, period: int) -> list[Array]:
-        return [one_stock.demand_at(self.spec, period, self.prices, z) for z in range(self.initial.size)]
+        return [_demand_at(self.spec, period, self.prices, z) for z in range(self.initial.size)]
 
     def demand(self, period: int) -> list[Array]:
         """By regime, (P, D + 1) probability of each demand at each price."""
@@ -80,7 +80,7 @@ class _Season:
             for t in reversed(range(self.periods)):
                 ahead = self.transition @ (values * (discount if t < self.periods - 1 else 1.0))
                 money = [
-                    period_money(self.costs, mass, self.prices, self.units, row[:, None])[..., 0]
+                    dynamic_program.period_money(self.costs, mass, self.prices, self.units, row[:, None])[..., 0]
                     for mass, row in zip(self.demand(t), ahead, strict=True)
                 ]
                 total = sum(table @ weight for table, weight in zip(money, reached[t], strict=True))
@@ -106,3 +106,9 @@ class _Season:
         """(S + 1,) probability of each number of units left, given the probabilities before and those of demand."""
         left = np.maximum(self.units - np.arange(mass.size)[:, None], 0)
         return np.bincount(left.ravel(), (mass[:, None] * weight).ravel(), self.units.size).astype(np.float64)
+
+
+def _demand_at(spec: MarketSpec, period: int, prices: Array, regime: int) -> Array:
+    """(P, D + 1) probability of each demand at each price."""
+    units = expected_units(spec, period, prices[:, None], regime=np.full(prices.size, regime))
+    return demand_mass(spec, units.sum(axis=(1, 2)))

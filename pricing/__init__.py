@@ -52,13 +52,17 @@ from .policies import (
     StockTimePrice,
     orders_up_to,
 )
-from .price_rules.charged_range import OUTSIDE_CHARGED, ChargedRange
-from .price_rules.endings import PriceEndings
-from .price_rules.guarded_action import GuardedAction, TrailStep
-from .price_rules.guardrails import Guardrails
-from .price_rules.ladder import PriceLadder
+from .price_rules.grids import PriceEndings, PriceLadder
+from .price_rules.guardrails import (
+    OUTSIDE_CHARGED,
+    ChargedRange,
+    GuardedAction,
+    Guardrails,
+    StepwisePrices,
+    TrailStep,
+    applied_stepwise,
+)
 from .price_rules.rule_formulas import DIRECTIONS, RULES
-from .price_rules.stepwise import StepwisePrices, applied_stepwise
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
 from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions

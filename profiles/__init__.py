@@ -1,20 +1,14 @@
 """Customers: features, segments and recommendations.
 
-A segment is made in `segment_features` (which features count, how much), `cluster_selection` (how
-many, of which kind) and `segmentation`; `segment_names` names it and `segment_affinity` says what
-it likes. Every recommender is a `Recommender`.
+A segment is made in `segmentation` (which features count, how much, and the name) and `cluster_selection` (how
+many, of which kind); `segment_affinity` has what it likes. Every recommender is a `Recommender`.
 """
 
 from __future__ import annotations
 
-from .content_based import ContentBased
-from .customer_features import FEATURES, customer_features
-from .ease import Ease
-from .item_item import ItemItem
-from .least_size import LEAST_CUSTOMERS, check_sizes
-from .popularity import OwnFrequency, Popularity
+from .customer_features import FEATURES, LEAST_CUSTOMERS, check_sizes, customer_features
 from .ranking import ndcg_at_k, rank_on_later_sales, recall_at_k
-from .recommender import Recommender
+from .recommenders import ContentBased, Ease, OwnFrequency, Popularity, Recommender
 from .segment_affinity import segment_affinity, segment_candidates
 from .segmentation import Segmentation
 
@@ -23,7 +17,6 @@ __all__ = [
     "LEAST_CUSTOMERS",
     "ContentBased",
     "Ease",
-    "ItemItem",
     "OwnFrequency",
     "Popularity",
     "Recommender",

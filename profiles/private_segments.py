@@ -16,8 +16,8 @@ from scipy.stats import norm
 from sklearn.cluster import KMeans
 
 from ..privacy.noise import Array, noise_of_sums, noisy_sums
-from .least_size import LEAST_CUSTOMERS
-from .segment_features import WEIGHTS
+from .customer_features import LEAST_CUSTOMERS
+from .segmentation import WEIGHTS
 
 FORMED_BY = ("spend", "discount_share")
 """The features that form segments; the others need what other customers do."""

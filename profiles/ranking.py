@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .customer_features import require_columns
-from .recommender import Recommender
+from .recommenders import Recommender
 
 
 def recall_at_k(recommended: pd.DataFrame, relevant: pd.DataFrame, *, k: int) -> float:

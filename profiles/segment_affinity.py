@@ -9,9 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from .content_based import attribute_vectors
-from .least_size import LEAST_CUSTOMERS, check_sizes
-from .recommender import Recommender, batches
+from .customer_features import LEAST_CUSTOMERS, check_sizes
+from .recommenders import Recommender, attribute_vectors, batches
 
 
 def segment_affinity(

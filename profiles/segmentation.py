@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
@@ -10,15 +11,43 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, export_text
 from sklearn.utils.validation import check_is_fitted
 
-from .behaviour_features import TRAIT
 from .cluster_selection import KINDS, choose, clusterer, compare, merge_small
-from .least_size import LEAST_CUSTOMERS
-from .segment_features import fit_scaler, weighted_points
-from .segment_names import segment_names
+from .customer_features import LEAST_CUSTOMERS, TRAIT
+
+WEIGHTS = {"spend": 1.0, "discount_share": 1.25}
+"""Weights on the standardised features.
+
+Segments serve to set prices, so the value of customers and their response to reductions lead, the
+response most. The other features largely repeat these two and decide close cases only.
+"""
+
+_OTHER_WEIGHT = 0.25
+
+
+def fit_scaler(table: pd.DataFrame) -> Pipeline:
+    """Fit x -> log(1 + x / interquartile range), standardised and cut at 3 standard deviations.
+
+    A change of currency changes nothing, and a few very large customers do not get a segment of
+    their own.
+    """
+    scaler = make_pipeline(
+        RobustScaler(with_centering=False),
+        FunctionTransformer(np.log1p),
+        StandardScaler(),
+        FunctionTransformer(np.clip, kw_args={"a_min": -3, "a_max": 3}),
+    )
+    return scaler.fit(table.to_numpy())
+
+
+def weighted_points(scaler: Pipeline, table: pd.DataFrame, features: Sequence[str]) -> NDArray[np.float64]:
+    """Customers as points (customers, features), in which the distance says how alike they are."""
+    return scaler.transform(table.to_numpy()) * [WEIGHTS.get(name, _OTHER_WEIGHT) for name in features]
+
 
 # Removes splits between leaves of one segment: half the rules, the same answers.
 _PRUNING = 0.01
@@ -27,7 +56,7 @@ _PRUNING = 0.01
 class Segmentation(BaseEstimator):
     """Clusters customers by their features and explains the clusters by a decision tree.
 
-    `segment_features` says which features count and how much. The result depends neither on the
+    `WEIGHTS` says which features count and how much. The result depends neither on the
     currency nor on the order or the names of the customers. Traits (columns "trait:...") are
     averaged by segment but do not form segments: prices by age or income are not for this model to
     set.
@@ -208,3 +237,42 @@ def _summary(table: pd.DataFrame, points: NDArray[np.float64], labels: NDArray[n
     summary.insert(2, "share", sizes / len(table))
     summary.insert(3, "value", summary["spend"])
     return summary.rename_axis("segment")
+
+
+_WORDS = {
+    "recency_days": ("recent", "lapsed"),
+    "frequency": ("occasional", "frequent"),
+    "spend": ("low-spending", "high-spending"),
+    "visit_units": ("small-basket", "large-basket"),
+    "n_categories": ("narrow-range", "wide-range"),
+    "discount_share": ("full-price", "deal-seeking"),
+    "promotion_affinity": ("promotion-shy", "promotion-led"),
+    "price_sensitivity": ("price-insensitive", "price-sensitive"),
+    "view_rate": ("seldom-looking", "often-looking"),
+    "cart_rate": ("seldom-choosing", "often-choosing"),
+    "rating_rate": ("seldom-rating", "often-rating"),
+    "rating": ("critical", "content"),
+}
+"""A feature's words for below and above the average."""
+
+
+def segment_names(deviations: pd.DataFrame) -> list[str]:
+    """Name each segment by the two features in which it differs most; no two names are equal.
+
+    Args:
+        deviations: segments x features, the distance of a segment's mean from that of all
+            customers.
+    """
+    names: list[str] = []
+    if len(deviations) == 1:
+        return ["all customers"]
+    for segment, row in deviations.iterrows():
+        strongest = row.abs().sort_values(ascending=False, kind="stable").index
+        pairs = (", ".join(_word(name, row[name]) for name in pair) for pair in combinations(strongest, 2))
+        names.append(next((pair for pair in pairs if pair not in names), f"segment {segment}"))
+    return names
+
+
+def _word(feature: str, deviation: float) -> str:
+    low, high = _WORDS.get(feature, (f"low {feature}", f"high {feature}"))
+    return high if deviation > 0 else low

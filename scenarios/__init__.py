@@ -7,8 +7,7 @@ from .goal import floor_market, goal_market
 from .loading import load_scenario, registered, save_scenario, spec_from_table
 from .sampler import sample_catalogue
 from .spec import MarketSpec
-from .stress import STRESSES, Stress
-from .variants import sample_variants
+from .stress import STRESSES, Stress, sample_variants
 
 __all__ = [
     "STRESSES",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pricing import ActionLayout, Guardrails
+from ..pricing import ActionLayout, Guardrails, PriceEndings, PriceLadder
 from ..pricing.calendar import Calendar
 from .card import card, headline
 from .checks import check_names, check_together
@@ -270,3 +270,38 @@ class MarketSpec(MarketDescription):
         if changed.get("prices", {}).get("price_ladder") is not None:
             changed["prices"]["price_ladder"] = ladder_of(changed["prices"]["price_ladder"])
         return replace(self, **{name: replace(parts[name], **values) for name, values in changed.items()})
+
+
+def differing(one: MarketSpec, other: MarketSpec) -> list[str]:
+    """The keys in which two markets differ; texts about them are left out.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> differing(spec, spec.with_changes(market={"objective": "profit"}))
+        ['market.objective']
+    """
+    found = []
+    for section in fields(one):
+        pair = getattr(one, section.name), getattr(other, section.name)
+        if all(map(is_dataclass, pair)):
+            keys = [
+                (f"{section.name}.{item.name}", *(getattr(part, item.name) for part in pair))
+                for item in fields(pair[0])
+            ]
+            found += [key for key, a, b in keys if not _same(a, b)]
+        elif (is_dataclass(pair[0]) or is_dataclass(pair[1])) and pair[0] is not pair[1]:
+            found.append(section.name)
+    return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, PriceLadder) and isinstance(b, PriceLadder):
+        a, b = a.steps, b.steps
+    if isinstance(a, PriceEndings) and isinstance(b, PriceEndings):
+        a, b = a.fractions, b.fractions
+    return (
+        np.array_equal(np.asarray(a), np.asarray(b))
+        if isinstance(a, np.ndarray) or isinstance(b, np.ndarray)
+        else a == b
+    )

@@ -11,10 +11,11 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec
+from ..kernels.outcome import Outcome
 from ..seeds import DRAWN_SEEDS, checked_seed
 from ..simulator import Market
 from .learner_view import LearnerView
-from .render import Seen, check_render_mode, draw, lines
+from .render import MODES, check_render_mode, lines
 from .view_options import ViewOptions
 
 
@@ -31,7 +32,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     Args:
         scenario: A MarketSpec, a registered name or a path.
-        render_mode: None, `ansi` or `rgb_array`.
+        render_mode: None or `ansi`.
         options: `reward`, `reward_scale`, `actions`, `price_levels`, `price_reach`, `history`,
             `base_price` and `base`, as for `LearnerView`.
 
@@ -47,7 +48,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         ((1,), False)
     """
 
-    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012  Gymnasium's own name and type
+    metadata = {"render_modes": list(MODES), "render_fps": 4}  # noqa: RUF012  Gymnasium's own name and type
 
     def __init__(
         self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
@@ -57,7 +58,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.action_space = self.learner_view.action_space
         check_render_mode(render_mode)
         self.render_mode = render_mode
-        self._path: list[Seen] = []
+        self._last: Outcome | None = None
         self._spec: EnvSpec | None = None
 
     @property
@@ -84,15 +85,14 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             self.learner_view.reset(seed=int(self.np_random.integers(DRAWN_SEEDS)) if seed is None else seed)
         else:
             self.learner_view.restart(np.ones(1, dtype=bool))
-        self._path = []
+        self._last = None
         return self.learner_view.observe()[0], _single(self.learner_view.initial_info())
 
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Run one period."""
         market = self.learner_view.market
         outcome = self.learner_view.step(np.asarray(action)[None])
-        if self.render_mode is not None:
-            self._path.append((outcome, market.state.on_hand[0]))
+        self._last = outcome
         info = _single(self.learner_view.info(outcome))
         reward = float(self.learner_view.rewards(outcome)[0])
         over = bool(market.done[0])
@@ -102,14 +102,9 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         """(choices,) which discrete actions the price rules allow now; see `LearnerView.action_masks`."""
         return self.learner_view.action_masks()[0]
 
-    def render(self) -> str | NDArray[np.uint8] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Mode `ansi`: period, prices, stock and last sales as lines of text.
-
-        Mode `rgb_array`: a plot of the episode.
-        """
-        if self.render_mode == "ansi":
-            return lines(self.learner_view.market, self._path)
-        return draw(self.learner_view.market, self._path) if self.render_mode == "rgb_array" else None
+    def render(self) -> str | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Mode `ansi`: period, prices, stock and last sales as lines of text."""
+        return lines(self.learner_view.market, self._last) if self.render_mode == "ansi" else None
 
 
 def _single(info: dict[str, NDArray]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from ...scenarios import MarketSpec
+from ..kernels.outcome import Outcome
 from ..seeds import DRAWN_SEEDS
 from .action_checks import checked_actions
 from .multi_seller import OWN, MultiSellerMarket
-from .render import Seen, check_render_mode, draw, lines
+from .render import MODES, check_render_mode, lines
 from .view_options import ViewOptions
 
 
@@ -22,7 +23,7 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
 
     Args:
         scenario: A MarketSpec, a registered name or a path; it must have competitors.
-        render_mode: None, `ansi` or `rgb_array`.
+        render_mode: None or `ansi`.
         options: As for `MultiSellerMarket`. With `actions="discrete"` a rival's price has
             `price_levels` levels.
 
@@ -38,7 +39,7 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         ['own', 'rival']
     """
 
-    metadata = {"name": "repricer_market_v0", "render_modes": ["ansi", "rgb_array"]}  # noqa: RUF012  PettingZoo's own name
+    metadata = {"name": "repricer_market_v0", "render_modes": list(MODES)}  # noqa: RUF012  PettingZoo's own name
 
     def __init__(
         self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
@@ -58,7 +59,7 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
                 columns = len(offers)
                 self.action_spaces[name] = Discrete(count) if columns == 1 else MultiDiscrete([count] * columns)
         self._seeded = False
-        self._path: list[Seen] = []
+        self._last: Outcome | None = None
 
     def observation_space(self, agent: str) -> Space[NDArray[np.float32]]:
         """The agent's observation space."""
@@ -79,7 +80,7 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
             self.learner_view.reset(seed=int(np.random.default_rng().integers(DRAWN_SEEDS)) if seed is None else seed)
         else:
             self.learner_view.restart(np.ones(1, dtype=bool))
-        self.agents, self._path, self._seeded = list(self.possible_agents), [], True
+        self.agents, self._last, self._seeded = list(self.possible_agents), None, True
         prices = self.learner_view.market.state.rival_price[0]
         return self._observe(), self._infos(self.learner_view.initial_info(), prices)
 
@@ -87,7 +88,7 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         """Run one period in which all sellers set their prices at once."""
         market = self.learner_view.market
         outcome = self.multi_seller.step({name: self._raw(name, action) for name, action in actions.items()})
-        self._path.append((outcome, market.state.on_hand[0]))
+        self._last = outcome
         rewards = {name: float(earned[0]) for name, earned in self.multi_seller.rewards(outcome).items()}
         over, agents = bool(market.done[0]), list(self.agents)
         observations = self._observe()
@@ -114,11 +115,9 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
         infos: dict[str, dict] = {OWN: {name: values[0] for name, values in own.items()}}
         return infos | {name: {"price": rival_price[o]} for name, o in self.multi_seller.offers.items()}
 
-    def render(self) -> str | NDArray[np.uint8] | None:
+    def render(self) -> str | None:
         """As `MarketEnv.render`."""
-        if self.render_mode == "ansi":
-            return lines(self.learner_view.market, self._path)
-        return draw(self.learner_view.market, self._path) if self.render_mode == "rgb_array" else None
+        return lines(self.learner_view.market, self._last) if self.render_mode == "ansi" else None
 
     def _observe(self) -> dict[str, NDArray[np.float32]]:
         return {name: self.multi_seller.observe(name)[0] for name in self.possible_agents}

@@ -20,9 +20,8 @@ from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic, overload, register_jitable
 
 from ...pricing import backend
-from . import compile_notice, vectors  # noqa: F401  imported for their effects: see the modules
+from . import compile_notice  # noqa: F401  imported for its effect: see the module
 from .caches import SourceCache
-from .linking import LinkedCache, LinkedCompiler
 
 
 class _Kernel(CPUDispatcher):
@@ -35,7 +34,7 @@ class _Kernel(CPUDispatcher):
 
     def enable_caching(self) -> None:
         """Keep what is compiled on disk."""
-        self._cache = LinkedCache(self.py_func)
+        self._cache = SourceCache(self.py_func)
 
     @cached_property
     def entry(self) -> Any:
@@ -66,7 +65,7 @@ class _Loops:
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         options = {"nopython": True, "no_cpython_wrapper": True} | self._options
-        kernel = _Kernel(function, targetoptions=options, pipeline_class=LinkedCompiler)
+        kernel = _Kernel(function, targetoptions=options)
         kernel.enable_caching()
         return kernel
 
@@ -99,10 +98,9 @@ inlined = _Loops(counted=True, inline="always").entry
 # that the scratch overlaps with nothing, removes its checks and keeps lanes in registers.
 merged = _Loops(counted=False, forceinline=True)
 
-_LINKED: Any = {"no_cfunc_wrapper": True, "pipeline_class": LinkedCompiler}
 # For the form that a function has in compiled code, and for functions that are compiled as they are.
-_compiled_form = partial(overload, jit_options=_LINKED)
-callable_formula = register_jitable(error_model="numpy", **_LINKED)
+_compiled_form = partial(overload, jit_options={"no_cfunc_wrapper": True})  # pyright: ignore[reportArgumentType]
+callable_formula = register_jitable(error_model="numpy", no_cfunc_wrapper=True)
 
 _LOG2E = np.float32(1.44269504)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)

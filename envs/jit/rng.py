@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from .blocks import BLOCK, block_rows, load_block, store_block
+from .blocks import BLOCK, load_block, store_block
 from .math import compiled, exponential, inlined, lean, logarithm, merged
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -119,7 +119,7 @@ def poisson_lanes(mean, keys, counter, out):
 @compiled
 def poisson_rows(mean, keys, counter, step, out):
     """As `poisson_lanes` for rows of lanes, (N, E); the counters of two rows are `step` apart."""
-    rows = block_rows(5, np.float32)
+    rows = np.empty((5, BLOCK), np.float32)
     rate, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
     for n in range(out.shape[0]):
         offset = child(counter + n * step)
@@ -216,7 +216,7 @@ def binomial_lanes(count, probability, keys, counter, out):
     """
     rare = min(float(probability), 1.0 - float(probability))
     counts, drawn_row = count.reshape(1, -1), out.reshape(1, -1)
-    rows = block_rows(5, np.float32)
+    rows = np.empty((5, BLOCK), np.float32)
     size, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
     offset = child(counter)
     none, odds = np.float32(math.log1p(-rare)), np.float32(rare / (1.0 - rare))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...pricing.action_layout import ActionLayout, price_multiplier
-from ..jit.blocks import BLOCK, WIDE, block_rows, load_block, store_block, transpose
+from ..jit.blocks import BLOCK, load_block, store_block
 from ..jit.math import callable_formula, compiled, inlined, merged
 
 callable_formula(price_multiplier)
@@ -64,27 +64,20 @@ def decode(raw, base_price, decoding, max_order, out):
         out: (A, N, E), filled: prices, discounts, recommendation scores, promotion scores, orders
             in units.
     """
-    _decode(raw, base_price, decoding, max_order, block_rows(WIDE, np.float32), out)
+    _decode(raw, base_price, decoding, max_order, np.empty((1, BLOCK), np.float32), out)
 
 
 @merged
 def _decode(raw, base_price, decoding, max_order, rows, out):
-    """`decode` with its scratch, (WIDE, BLOCK)."""
+    """`decode` with its scratch, (1, BLOCK)."""
     columns, products, markets = out.shape
-    every, flat, decoded = columns * products, raw.reshape(-1), out.reshape(-1, markets)
+    row, decoded = rows[0], out.reshape(-1, markets)
     for first in range(0, markets, BLOCK):
-        for start in range(0, every, WIDE):
-            count = min(WIDE, every - start)
-            if count == WIDE and first + BLOCK <= markets:
-                for j in range(0, BLOCK, WIDE):
-                    transpose(flat, (first + j) * every + start, every, rows, j, BLOCK)
-            else:
-                for i in range(count):
-                    load_block(raw.T, start + i, first, rows[i])
-            for i in range(count):
-                n, column = (start + i) // columns, (start + i) % columns
-                _decode_row(column, base_price[n], decoding, max_order[:, n], rows[i])
-                store_block(rows[i], column * products + n, first, decoded)
+        for i in range(columns * products):
+            n, column = i // columns, i % columns
+            load_block(raw.T, i, first, row)
+            _decode_row(column, base_price[n], decoding, max_order[:, n], row)
+            store_block(row, column * products + n, first, decoded)
 
 
 @merged

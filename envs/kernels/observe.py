@@ -10,7 +10,7 @@ import numpy as np
 
 from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
-from ..jit.blocks import BLOCK, WIDE, add_block, block_rows, load_block, transpose
+from ..jit.blocks import BLOCK, add_block, load_block
 from ..jit.math import callable_formula, compiled, inlined, logarithm, merged
 from ..jit.views import view
 from .price_rules import changes
@@ -47,7 +47,7 @@ def observe(arrays, clock, lanes, context, fixed):
         np.empty((features.tables.share.size, BLOCK), np.float32),
         np.empty((products, BLOCK), np.float32),
         np.empty((products if features.rivals else 0, BLOCK), np.float32),
-        block_rows(2, np.float32),
+        np.empty((2, BLOCK), np.float32),
     )
     _observe(constants, clock, lanes, context, scratch, out)
     return out
@@ -59,7 +59,7 @@ def _observe(constants, clock, lanes, context, scratch, out):
     rows, mean, log_price, lowest, two = scratch
     price, spare = two[0], two[1]
     features, period, markets, same = constants.features, clock[PERIOD], out.shape[0], True
-    shared, tables, flat = shared_rows(constants.sections, context), features.tables, out.reshape(-1)
+    shared, tables = shared_rows(constants.sections, context), features.tables
     loyalty = shared.loyalty[: shared.loyalty.shape[0] if features.loyal else 0]
     for e in range(markets):
         same &= period[e] == period[0]
@@ -88,9 +88,9 @@ def _observe(constants, clock, lanes, context, scratch, out):
             for i in range(features.moving, out.shape[2]):
                 rows[i] = tables.fixed[n, i - features.moving]
             if count == BLOCK:
-                transpose_rows(rows, first, BLOCK, n, out, flat)
+                transpose_rows(rows, first, BLOCK, n, out)
             else:
-                transpose_rows(rows, first, count, n, out, flat)
+                transpose_rows(rows, first, count, n, out)
 
 
 @merged
@@ -192,17 +192,8 @@ def within_limit(x):
 
 
 @merged
-def transpose_rows(rows, first, count, n, out, flat):
-    """Transpose rows, (F, BLOCK), F >= 8, into one product's features, (E, N, F)."""
-    columns, stride = out.shape[2], out.shape[1] * out.shape[2]
-    whole = count - count % WIDE
-    for j in range(0, whole, WIDE):
-        here = (first + j) * stride + n * columns
-        for i in range(0, columns - WIDE + 1, WIDE):
-            transpose(rows, i * BLOCK + j, BLOCK, flat, here + i, stride)
-        # If F is no multiple of eight, the last eight features overlap with those before.
-        if columns % WIDE:
-            transpose(rows, (columns - WIDE) * BLOCK + j, BLOCK, flat, here + columns - WIDE, stride)
-    for j in range(whole, count):
-        for i in range(columns):
+def transpose_rows(rows, first, count, n, out):
+    """Transpose rows, (F, BLOCK), into one product's features, (E, N, F)."""
+    for j in range(count):
+        for i in range(out.shape[2]):
             out[first + j, n, i] = rows[i, j]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...pricing.backend import clip
-from ...pricing.price_rules import endings, grids
+from ...pricing.price_rules import grids
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.price_rules.guardrails import Guardrails
 from ...pricing.price_rules.rule_formulas import (
@@ -37,14 +37,14 @@ from ...scenarios import MarketSpec
 from ..jit.math import callable_formula, compiled, lean
 
 for _formula in (
-    endings.ranked_price,
-    endings.rank_above,
-    endings.rank_below,
-    endings.nearest_rank,
+    grids.ranked_price,
+    grids.rank_above,
+    grids.rank_below,
+    grids.nearest_rank,
     grids.nearest_step,
     grids.on_ladder,
     grids.on_tick,
-    endings.on_ending,
+    grids.on_ending,
     on_grid,
     near_rival,
     turns_back,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit.blocks import BLOCK, block_rows
+from ..jit.blocks import BLOCK
 from ..jit.math import compiled, inlined, lean, merged
 from ..jit.rng import binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
 from .demand_kernels import add
@@ -242,7 +242,7 @@ def ration(keys, segments, demand, sold, by_segment):
     """Ration in random order: the units sold are a random subset of the units demanded."""
     short = np.empty(demand.shape[1], np.uint64)
     left, key = np.empty((by_segment.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.uint64)
-    rows = block_rows(3, np.float32)
+    rows = np.empty((3, BLOCK), np.float32)
     total, draws, ticket = rows[0], rows[1], rows[2]
     for n in range(demand.shape[0]):
         count = find_short(demand, sold, n, short)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit.blocks import BLOCK, block_rows, load_block
+from ..jit.blocks import BLOCK, load_block
 from ..jit.math import bits_to_float, compiled, float_to_bits, lean, merged
 
 # Products that are inserted in one pass.
@@ -59,7 +59,11 @@ def choose_promoted(score, most, promoted):
     if most >= products:
         promote_all(score, promoted)
         return
-    best, wanted, rows = np.empty((most, BLOCK), np.int32), block_rows(_FEW, np.int32), block_rows(3, np.float32)
+    best, wanted, rows = (
+        np.empty((most, BLOCK), np.int32),
+        np.empty((_FEW, BLOCK), np.int32),
+        np.empty((3, BLOCK), np.float32),
+    )
     row, bound, count = rows[0], rows[1], rows[2]
     for first in range(0, markets, BLOCK):
         lanes = min(BLOCK, markets - first)

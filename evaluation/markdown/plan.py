@@ -23,7 +23,7 @@ import numpy as np
 
 from ...envs import Market, catalogue_of, seed_for
 from ...pricing import Policy, PricePath
-from ...pricing.price_rules.allowed_path import allowed_path
+from ...pricing.price_rules.overrides import allowed_path
 from ...scenarios import MarketSpec
 from ...scenarios.periods import periods_of, planned_prices, simulated_prices
 from ...scenarios.sections import Array

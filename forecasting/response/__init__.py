@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from .identification import Identification
 from .least_squares import CoefficientEstimate
-from .logit import LogitDemand
 from .price_response import PriceResponse
 from .segments import segment_response
 
 __all__ = [
     "CoefficientEstimate",
     "Identification",
-    "LogitDemand",
     "PriceResponse",
     "segment_response",
 ]

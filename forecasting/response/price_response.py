@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
-from .design import MIN_PRODUCTS, category_totals, design_of, design_of_products
-from .estimates import Estimates, batches_of, combined, table_of
+from ..shrinkage import Shrunk, shrink
+from .design import category_totals, design_of, design_of_products
 from .identification import INSTRUMENTS
 from .least_squares import CoefficientEstimate
 from .rows import in_logs, moves_apart, regression_rows, season, usable, weekdays, weeks_sold
@@ -19,7 +19,7 @@ from .rows import in_logs, moves_apart, regression_rows, season, usable, weekday
 COSTS = ("unit_cost", "wholesale_price")
 
 
-class PriceResponse(Estimates, BaseEstimator):
+class PriceResponse(BaseEstimator):
     r"""Log-log price response, estimated for each product and shrunk to its category.
 
     .. math:: \log u_{it} = a_i + w_t + s_{c(i)}(t) + x_{it}'\gamma + e_i \log p_{it} + \varepsilon_{it}
@@ -35,9 +35,7 @@ class PriceResponse(Estimates, BaseEstimator):
     stage's prediction of its price, as many instruments for one product would bias it towards least
     squares. A product whose own first-stage F is below 10 has no estimate of its own.
 
-    A large catalogue (some 500 products of two years) is estimated in batches of categories, each with
-    week effects and controls of its own; the products' slopes are shrunk together, and figures of the
-    whole catalogue are means of the batches', weighted by their precision.
+    Time and memory grow with the square of the catalogue: it is meant for some 500 products of two years.
 
     Args:
         instruments: panel columns that move a product's price and, given effects and controls, not
@@ -73,8 +71,6 @@ class PriceResponse(Estimates, BaseEstimator):
         True
     """
 
-    variance_: dict[str, float]
-
     def __init__(self, *, instruments: Sequence[str] | None = None, controls: Sequence[str] = ()) -> None:
         self.instruments = instruments
         self.controls = controls
@@ -91,30 +87,7 @@ class PriceResponse(Estimates, BaseEstimator):
                 move together, so that price and week cannot be told apart; or a named column varies
                 by week only.
         """
-        batches = self._batches(panel)
-        if len(batches) == 1:
-            self._fit(panel)
-        else:
-            vars(self).update(combined([cast(PriceResponse, clone(self))._fit(batch) for batch in batches]))
-        for text in self.identification_.warnings:
-            warnings.warn(text, stacklevel=2)
-        return self
-
-    def _batches(self, panel: pd.DataFrame) -> list[pd.DataFrame]:
-        """The panel by batches of categories; whole where it is small, or faulty."""
-        rows = regression_rows(panel, columns=self._columns)
-        categories = rows.groupby("product")["category"].first()
-        count = usable(rows, self._columns)["product"].drop_duplicates().map(categories).value_counts()
-        batches = batches_of(rows, count.reindex(categories.unique(), fill_value=0), MIN_PRODUCTS)
-        return [panel] if len(batches) == 1 else [panel[panel["category"].isin(batch)] for batch in batches]
-
-    @property
-    def _columns(self) -> tuple[str, ...]:
-        return (*(self.instruments or ()), *self.controls)
-
-    def _fit(self, panel: pd.DataFrame) -> Self:
-        """Fit to categories that are estimated together."""
-        rows = regression_rows(panel, columns=self._columns)
+        rows = regression_rows(panel, columns=(*(self.instruments or ()), *self.controls))
         found = [name for name in COSTS if name in rows and moves_apart(rows, name)]
         instruments = tuple(found if self.instruments is None else self.instruments)
         promotion = ("promotion",) if "promotion" in rows and moves_apart(rows, "promotion") else ()
@@ -127,9 +100,11 @@ class PriceResponse(Estimates, BaseEstimator):
         self.pooled_ = self.identification_.used
         self.control_effects_ = dict(zip(controls, common, strict=False))
         categories = rows.groupby("product")["category"].first()
-        self.elasticity_, shrunk = table_of(slopes, categories, weeks_sold(rows), self.pooled_)
+        self.elasticity_, shrunk = _table(slopes, categories, weeks_sold(rows), self.pooled_)
         self.variance_ = {"within_category": shrunk.within_variance, "between_categories": shrunk.between_variance}
         self._fit_categories(rows, instruments, promotion)
+        for text in self.identification_.warnings:
+            warnings.warn(text, stacklevel=2)
         return self
 
     def _fit_categories(self, rows: pd.DataFrame, instruments: Sequence[str], controls: Sequence[str]) -> None:
@@ -146,5 +121,25 @@ class PriceResponse(Estimates, BaseEstimator):
             self.category_identification_ = design.identify()
             pooled = self.category_identification_.used
             slopes, _ = design.slopes(instrumented=self.category_identification_.method == INSTRUMENTS)
-        table, _ = table_of(slopes, pd.Series("all", index=count.index), count, pooled)
+        table, _ = _table(slopes, pd.Series("all", index=count.index), count, pooled)
         self.category_elasticity_ = table.drop(columns="category").rename(columns={"product": "category"})
+
+
+def _table(
+    slopes: pd.DataFrame, members: pd.Series, count: pd.Series, pooled: CoefficientEstimate
+) -> tuple[pd.DataFrame, Shrunk]:
+    """Tabulate raw and shrunk estimates, one row for each of `members` (group by name)."""
+    slopes = slopes.reindex(members.index)
+    shrunk = shrink(slopes["raw"], slopes["raw_se"], members)
+    columns = {
+        "category": members,
+        "raw": slopes["raw"],
+        "raw_se": slopes["raw_se"],
+        # If instruments are strong in the pool only, no product has an estimate of its own.
+        "shrunk": shrunk.mean.fillna(pooled.coefficient),
+        "shrunk_se": shrunk.se.fillna(pooled.se),
+        "implausible": slopes["raw"] > 0,
+        "weeks": count,
+        "first_stage_f": slopes["first_stage_f"],
+    }
+    return pd.DataFrame(columns).rename_axis("product").reset_index(), shrunk

@@ -1,15 +1,148 @@
-"""Rounding to the price grid: the steps of a ladder, multiples of a tick, or price endings (see `endings`)."""
+"""The prices that a shop uses: the steps of a ladder, multiples of a tick, or price endings; and rounding to them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..backend import ONE, clip, count_below, count_up_to, double, floor, single, where
-from .endings import PriceEndings, rank_above, rank_below, ranked_price
-from .ladder import PriceLadder
+from ..backend import ONE, clip, count_below, count_up_to, double, floor, integer, single, where
+
+
+@dataclass(frozen=True)
+class PriceLadder:
+    """Allowed prices in rising order.
+
+    Args:
+        steps: (L,) currency per unit.
+
+    Raises:
+        ValueError: the steps are not positive and finite, or do not rise strictly.
+
+    Example:
+        >>> ladder = PriceLadder([0.99, 1.49, 1.99])
+        >>> ladder.nearest([1.30, 5.00]).tolist()
+        [1, 2]
+    """
+
+    steps: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        steps = number_list(self.steps, "price_ladder", "prices", "list the allowed prices")
+        bad = np.flatnonzero(~np.isfinite(steps) | (steps <= 0))
+        if bad.size:
+            raise ValueError(
+                f"price_ladder must hold positive prices; got {steps[bad[0]]} (item {bad[0] + 1}); remove it"
+            )
+        object.__setattr__(self, "steps", rising(steps, "price_ladder", "sort the prices"))
+
+    @classmethod
+    def from_range(cls, start: float, stop: float, step: float) -> PriceLadder:
+        """The ladder start, start + step, … up to and including stop, all in currency per unit.
+
+        Example:
+            >>> PriceLadder.from_range(1.0, 1.5, 0.25).steps.tolist()
+            [1.0, 1.25, 1.5]
+        """
+        if not (step > 0 and stop >= start):
+            raise ValueError(f"price_ladder needs step > 0 and stop >= start; got {start}, {stop}, {step}; fix them")
+        count = int(np.floor((stop - start) / step + 1e-9)) + 1
+        # Rounding undoes the drift of start + i * step, so that 0.5 + 12 * 0.1 is the price 1.7.
+        return cls(np.round(start + step * np.arange(count, dtype=np.float64), 10))
+
+    def __len__(self) -> int:
+        return self.steps.size
+
+    def nearest(self, price: ArrayLike) -> NDArray[np.intp]:
+        """Index of the step nearest to each price (a tie goes to the lower step)."""
+        middles = (self.steps[1:] + self.steps[:-1]) / 2
+        return np.searchsorted(middles, np.asarray(price, dtype=np.float64), side="left")
+
+
+def number_list(values: ArrayLike, name: str, what: str, remedy: str) -> NDArray[np.float64]:
+    """A copy of a non-empty list of numbers; ValueError for anything else."""
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} must be a non-empty list of {what}; got shape {array.shape}; {remedy}")
+    return array
+
+
+def rising(values: NDArray[np.float64], name: str, remedy: str) -> NDArray[np.float64]:
+    """The values, read-only; ValueError unless they rise strictly."""
+    falls = np.flatnonzero(np.diff(values) <= 0)
+    if falls.size:
+        i = int(falls[0]) + 1
+        raise ValueError(f"{name} must rise strictly; got {values[i]} after {values[i - 1]} (item {i + 1}); {remedy}")
+    values.setflags(write=False)
+    return values
+
+
+_MOST = 1e12
+
+
+@dataclass(frozen=True)
+class PriceEndings:
+    """Allowed fractions of a price: 0.49 and 0.99 allow 0.49, 0.99, 1.49, 1.99, and so on.
+
+    Args:
+        fractions: (L,) of one unit of currency.
+
+    Raises:
+        ValueError: the fractions do not lie in [0, 1), or do not rise strictly.
+
+    Example:
+        >>> rules = dict(floor=[0.5], ceiling=[9.0], unit_cost=[0.3])
+        >>> from repricer import Guardrails
+        >>> Guardrails(**rules, endings=PriceEndings([0.49, 0.99])).nearest([2.1]).tolist()
+        [1.99]
+    """
+
+    fractions: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        fractions = number_list(self.fractions, "price_endings", "fractions", "list the endings")
+        bad = np.flatnonzero(~((fractions >= 0) & (fractions < 1)))
+        if bad.size:
+            raise ValueError(
+                f"price_endings must lie in [0, 1); got {fractions[bad[0]]} (item {bad[0] + 1}); write 1.99 as 0.99"
+            )
+        object.__setattr__(self, "fractions", rising(fractions, "price_endings", "sort them"))
+
+
+def on_ending(price, soft_low, soft_high, current, endings):
+    """The nearest price with an allowed ending in the soft range, else the one nearest to the current price."""
+    # Ranks of larger prices would not be exact; the floor and the ceiling exclude such prices.
+    least, most = clip(double(soft_low), 0.0, _MOST), clip(double(soft_high), 0.0, _MOST)
+    first, last = rank_above(least * (1 - 1e-6), endings), rank_below(most * (1 + 1e-6), endings)
+    inside = clip(nearest_rank(clip(double(price), least, most), endings), first, where(last < first, first, last))
+    return single(ranked_price(where(first <= last, inside, nearest_rank(double(current), endings)), endings))
+
+
+def ranked_price(rank, endings):
+    """The price of a rank; all prices with an allowed ending are ranked from the first one below 1 upwards."""
+    return rank // len(endings) + endings[rank % len(endings)]
+
+
+def rank_above(price, endings):
+    """Rank of the lowest price with an allowed ending at or above this one."""
+    whole = floor(price)
+    return integer(whole) * len(endings) + count_below(endings, price - whole)
+
+
+def rank_below(price, endings):
+    """Rank of the highest price with an allowed ending at or below this one."""
+    whole = floor(price)
+    return integer(whole) * len(endings) + count_up_to(endings, price - whole) - 1
+
+
+def nearest_rank(price, endings):
+    """Rank of the nearest price with an allowed ending; a tie goes to the lower one."""
+    above = rank_above(price, endings)
+    middle = (ranked_price(above - 1, endings) + ranked_price(above, endings)) / 2
+    return where(price > middle, above, above - 1)
+
 
 NO_GRID, LADDER, TICK, ENDINGS = 0, 1, 2, 3
 _SLACK = np.float32(1e-6)

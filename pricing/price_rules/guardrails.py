@@ -1,24 +1,24 @@
-"""Guardrails: the price rules that training, evaluation and the service apply alike."""
+"""Guardrails: the price rules that training, evaluation and the service apply alike, and what they made of an action."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import MarketView
 from ..protocol import Action
-from .endings import PriceEndings
-from .grids import PriceGrid
-from .guarded_action import GuardedAction, Prices, TrailStep, changed, prior_price
-from .ladder import PriceLadder
-from .price_links import PriceLinks, check_links
+from .grids import PriceEndings, PriceGrid, PriceLadder
+from .price_links import PriceLinks, Prices, check_links
 from .rule_formulas import (
     BITS,
     DIRECTIONS,
     DISCOUNT_RULES,
+    RULES,
     STEP_RULES,
     StepConstants,
     capped_discount,
@@ -28,10 +28,166 @@ from .rule_formulas import (
     price_steps,
     turns_back,
 )
-from .setting_checks import check_settings
 
+SAME = 1e-6
+"""Prices whose relative difference is no larger are the same price: they differ in their last bits."""
+OUTSIDE_CHARGED = "outside_charged"
+"""The name, in a trail, of the mark of a price outside the charged range."""
+_OUTSIDE = 1e-4
 # A share of a rival's price that bounds nothing.
 _NO_SHARE = 1e9
+
+
+@dataclass(frozen=True)
+class TrailStep:
+    """One change that a guardrail made.
+
+    Args:
+        rule: name of the rule, a key of `RULES`.
+        before: price (currency per unit), or discounts by segment (fractions), before the rule.
+        after: the same after it.
+
+    Example:
+        >>> step = TrailStep("ceiling", 12.0, 10.0)
+        >>> step.moved, step.why
+        (True, 'the price is at most the ceiling')
+    """
+
+    rule: str
+    before: Any
+    after: Any
+
+    @property
+    def why(self) -> str:
+        """What the rule says."""
+        return RULES[self.rule]
+
+    @property
+    def moved(self) -> bool:
+        """Whether the rule changed more than the last bits, which rounding to a ladder may do."""
+        if isinstance(self.before, float):
+            return not math.isclose(self.before, self.after, rel_tol=SAME)
+        pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
+        return not all(math.isclose(before, after, rel_tol=SAME) for before, after in pairs)
+
+
+@dataclass(frozen=True)
+class GuardedAction:
+    """An allowed action, and which rules changed the proposal.
+
+    Args:
+        price: (E, N) currency per unit.
+        discount: (E, N, K) fractions, or None.
+        trail: (E, N) uint16; bit i is set where the i-th of `RULES` changed the price
+            or a discount.
+        prior_price: (E, N) currency per unit: where the price is below the current one, the lowest
+            price of the last 30 days, which an announced reduction must show (Directive 98/6/EC,
+            article 6a), else NaN; None where the view does not know it.
+
+    Example:
+        >>> guarded = GuardedAction(np.ones((1, 1)), None, trail=BITS["floor"] * np.ones((1, 1), np.uint16))
+        >>> guarded.rules(market=0, product=0)
+        ['floor']
+    """
+
+    price: Prices
+    discount: Prices | None
+    trail: NDArray[np.uint16]
+    prior_price: Prices | None = None
+
+    def rules(self, market: int, product: int) -> list[str]:
+        """Names of the rules that changed the price or a discount of a product in a market, by number."""
+        return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
+
+
+def changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
+    """Where a rule changed something; a NaN that stays NaN was not changed."""
+    return np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))
+
+
+def prior_price(price: Prices, view: MarketView) -> Prices | None:
+    """The `GuardedAction.prior_price` of allowed prices, (E, N)."""
+    prior = view.lowest_price_30_days
+    return (
+        None if prior is None else np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
+    )
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a setting of price rules out of range, or one that lacks another."""
+    allowed = {
+        "minimum_margin": (0.0, 1.0),
+        "max_change": (0.0, np.inf),
+        "tick": (0.0, np.inf),
+        "max_discount": (0.0, 1.0),
+        "max_segment_spread": (0.0, np.inf),
+        "max_changes": (1, np.inf),
+        "change_window_periods": (2, np.inf),
+        "prior_price_periods": (1, np.inf),
+    }
+    for name, (least, below) in allowed.items():
+        value = settings[name]
+        numbers = np.atleast_1d(least if value is None else value)
+        if (wrong := numbers[~((numbers >= least) & (numbers < below))]).size:
+            raise ValueError(f"{name} must lie in [{least:g}, {below:g}); got {wrong[0]:g}; fix the price rules")
+        if value is not None and name.endswith(("changes", "periods")) and not isinstance(value, int):
+            raise ValueError(f"{name} must be a whole number; got {value:g}; round it")
+    direction = settings["direction"]
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}; got {direction!r}; choose one of them")
+    _check_window(settings["max_changes"], settings["change_window_periods"])
+
+
+def _check_window(most: int | None, window: int | None) -> None:
+    if (most is None) != (window is None):
+        given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
+        raise ValueError(f"{given} needs {lacking}; got no {lacking}; give both or neither")
+    if most is not None and window is not None and most >= window:
+        raise ValueError(
+            f"max_changes must be below change_window_periods ({window}), or it forbids nothing; got {most}; "
+            "lower it or leave both out"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ChargedRange:
+    """The prices that the shop mostly charged, by product: all but the lowest and highest 2% of the weeks of a year.
+
+    Args:
+        low: (N,) low end, currency per unit.
+        high: (N,) high end.
+
+    Raises:
+        ValueError: A range is empty or not a number.
+
+    Example:
+        >>> charged = ChargedRange(np.array([1.5]), np.array([2.3]))
+        >>> charged.outside([[1.4], [2.3]]).tolist(), charged.words(0)
+        ([[True], [False]], 'outside what was mostly charged: 1.50 to 2.30')
+    """
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        wrong = np.flatnonzero(~((self.low >= 0) & (self.low <= self.high) & np.isfinite(self.high)))
+        if wrong.size:
+            n = int(wrong[0])
+            raise ValueError(
+                f"a charged range must not be negative and must rise; got {self.low[n]:g} to {self.high[n]:g} for product "
+                f"{n + 1}; fix it"
+            )
+
+    def outside(self, price: ArrayLike) -> NDArray[np.bool_]:
+        """Whether prices (…, N), currency per unit, lie outside the range."""
+        price = np.asarray(price, dtype=np.float64)
+        return (price < self.low * (1 - _OUTSIDE)) | (price > self.high * (1 + _OUTSIDE))
+
+    def words(self, product: int) -> str:
+        """The mark of a price outside, by number of the product."""
+        return f"outside what was mostly charged: {self.low[product]:,.2f} to {self.high[product]:,.2f}"
 
 
 @dataclass(frozen=True)
@@ -398,3 +554,73 @@ class Guardrails:
                 )
             holding["max_changes"] = view.changes >= self.max_changes
         return holding
+
+
+class RuleStep(NamedTuple):
+    """What one rule changed, by more than the last bits.
+
+    Args:
+        moved: (E, N) where it changed something.
+        before: (M,) prices, currency per unit, or (M, K) discounts before it, where it did.
+    """
+
+    rule: str
+    moved: NDArray[np.bool_]
+    before: Prices
+    after: Prices
+
+
+class StepwisePrices(NamedTuple):
+    """Allowed prices and discounts, with the steps that led there.
+
+    Args:
+        price: (E, N) currency per unit.
+        discount: (E, N, K) fractions, or None.
+        prior_price: as of `GuardedAction`.
+        steps: the rules that changed something, in their order.
+
+    Example:
+        >>> StepwisePrices(np.ones((1, 2), np.float32), None, None, []).price.shape
+        (1, 2)
+    """
+
+    price: Prices
+    discount: Prices | None
+    prior_price: Prices | None
+    steps: list[RuleStep]
+
+
+def applied_stepwise(rules: Guardrails, action: Action, view: MarketView) -> StepwisePrices:
+    """What `Guardrails.apply_traced` gives, without an object for every change.
+
+    Example:
+        >>> import repricer
+        >>> market = repricer.Market("three-stocks")
+        >>> asked = Action(market.view.list_price * np.float32(1e6))
+        >>> allowed = applied_stepwise(market.spec.guardrails, asked, market.view)
+        >>> [step.rule for step in allowed.steps]
+        ['ceiling']
+    """
+    discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
+    price = np.asarray(action.price, dtype=np.float32)
+    found = []
+    for rule, after in rules.rule_steps(action, view):
+        before = discount if discount is not None and rule in DISCOUNT_RULES else price
+        if before is discount:
+            discount = after
+        else:
+            price = after
+        differs = before != after
+        if differs.any() and (moved := _moved(before, after, differs)).any():
+            found.append(RuleStep(rule, moved, before[moved], after[moved]))
+    return StepwisePrices(price, discount, prior_price(price, view), found)
+
+
+def _moved(before: Prices, after: Prices, differs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(E, N) where a rule changed more than the last bits; a NaN that stays NaN was not changed."""
+    wide, new = before.astype(np.float64), after.astype(np.float64)
+    finite = np.isfinite(wide)
+    gap = np.subtract(wide, new, where=finite, out=np.full_like(wide, np.inf))
+    same = finite & (np.abs(gap) <= SAME * np.maximum(np.abs(wide), np.abs(new)))
+    moved = differs & ~same & ~(np.isnan(wide) & np.isnan(new))
+    return moved if moved.ndim == 2 else np.asarray(moved.any(axis=2))

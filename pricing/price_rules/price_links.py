@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .grids import PriceGrid
-from .guarded_action import Prices
 from .rule_formulas import SLACK, StepConstants, capped_price, lowered_cap, raised_price
+
+Prices = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

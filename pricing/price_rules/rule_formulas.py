@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend import ONE, ZERO, clip, larger, smaller, where
-from .endings import on_ending
-from .grids import ENDINGS, LADDER, TICK, on_ladder, on_tick
+from .grids import ENDINGS, LADDER, TICK, on_ending, on_ladder, on_tick
 
 RULES = {
     "frozen": "the price of a frozen product does not change",

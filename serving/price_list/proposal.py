@@ -13,7 +13,7 @@ from ...agents.posterior.deals import DEAL, Plan, own_plan
 from ...envs import catalogue_of, expected_units
 from ...evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
 from ...pricing import Action, MarketView, Policy
-from ...pricing.price_rules.allowed_path import allowed_path
+from ...pricing.price_rules.overrides import allowed_path
 from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec, goal_market

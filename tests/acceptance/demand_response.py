@@ -1,4 +1,4 @@
-"""The price response: known elasticities are found again, and Nevo's cereals answer as published."""
+"""The price response: known elasticities are found again; and Nevo's cereals, which other checks use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
-from repricer.forecasting import LogitDemand
 from repricer.tests.forecasting.response.recovery import Recovery, recover
 
 from .checks import check
@@ -77,23 +76,3 @@ def nevo() -> pd.DataFrame:
             table = pd.read_csv(file)
     names = {"market_ids": "market", "product_ids": "product", "shares": "share", "prices": "price"}
     return table.rename(columns=names)
-
-
-def _off(model: LogitDemand, published: float) -> float:
-    """Relative distance of the price coefficient from a published one."""
-    return abs(model.fit(nevo()).price_coefficient_.coefficient / published - 1)
-
-
-@check("demand", "Nevo's cereals, logit by least squares: distance from -7.48", "<=", 0.02)
-def nevo_ols() -> float:
-    return _off(LogitDemand(effects=()), -7.48)
-
-
-@check("demand", "Nevo's cereals, logit with product and market effects: distance from -28.6", "<=", 0.02)
-def nevo_effects() -> float:
-    return _off(LogitDemand(), -28.6)
-
-
-@check("demand", "Nevo's cereals, logit with both effects and the 20 instruments: distance from -30.6", "<=", 0.02)
-def nevo_instruments() -> float:
-    return _off(LogitDemand(instruments=[f"demand_instruments{number}" for number in range(20)]), -30.6)

@@ -11,9 +11,9 @@ from repricer.agents import best_fixed
 from repricer.envs import Market, rollout, seed_for
 from repricer.evaluation import Estimate, LogRecorder, exact_value, named_policy, solve, upper_bound
 from repricer.evaluation.off_policy.estimators import weighted_estimates
-from repricer.optimum import gallego_van_ryzin
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, MarketView, Policy, PricePath
 from repricer.scenarios import load_scenario
+from repricer.tests.optimum.closed_forms import gallego_van_ryzin
 
 from .checks import check
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from repricer.fitting import regression
 from repricer.fitting.regression import price_regression
 from repricer.forecasting import example_panel
 
@@ -39,3 +40,14 @@ def test_a_dear_product_that_comes_is_no_rise_of_the_other_prices():
     found = price_regression(panel[~late])
     assert found.control_effects_["rival_log_price"].coefficient == pytest.approx(1.0, abs=0.15)
     assert found.pooled_.coefficient == pytest.approx(-2.5, abs=0.1)
+
+
+def test_of_a_large_catalogue_the_categories_that_sell_most_are_estimated(monkeypatch):
+    panel = example_panel(n_products=8, n_weeks=60, elasticity=-2.0)
+    number = panel["product"].factorize()[0] // 4
+    panel = panel.assign(category=np.where(number == 0, "small", "large"), units=panel["units"] * (1 + number))
+    assert set(price_regression(panel).elasticity_["category"]) == {"small", "large"}
+    monkeypatch.setattr(regression, "_LARGEST", 4 * 60 * (60 + 2))
+    assert set(price_regression(panel).elasticity_["category"]) == {"large"}
+    monkeypatch.setattr(regression, "_LARGEST", 1)
+    assert set(price_regression(panel).elasticity_["category"]) == {"large"}

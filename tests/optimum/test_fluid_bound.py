@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from repricer.agents import best_fixed, myopic
 from repricer.envs import rollout
-from repricer.optimum import certainty_equivalent, exact_value, gallego_van_ryzin, solve, upper_bound
+from repricer.optimum import certainty_equivalent, exact_value, solve, upper_bound
 from repricer.pricing import CostPlus, FixedPrice
 from repricer.scenarios import load_scenario, registered
 from repricer.scenarios.sections import Posterior
+from repricer.tests.optimum.closed_forms import gallego_van_ryzin
 
 
 @pytest.mark.parametrize(

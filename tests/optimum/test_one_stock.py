@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from repricer.optimum import exact_value, gallego_van_ryzin, solve
+from repricer.optimum import exact_value, solve
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario
+from repricer.tests.optimum.closed_forms import gallego_van_ryzin
 
 
 @pytest.mark.parametrize(
@@ -177,9 +178,3 @@ def test_many_short_periods_come_near_the_closed_form(make):
         )
         gaps.append(gallego_van_ryzin(10, 20).value - solve(spec).value)
     assert gaps[0] > 3 * gaps[1] > 0
-
-
-@pytest.mark.parametrize(("units", "demand"), [(0, 5.0), (3, 0.0)])
-def test_the_closed_form_refuses_nothing_to_sell(units, demand):
-    with pytest.raises(ValueError, match="units must be at least 1 and demand above 0; got"):
-        gallego_van_ryzin(units, demand)

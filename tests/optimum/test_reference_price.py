@@ -1,21 +1,23 @@
 import numpy as np
 import pytest
-from repricer.optimum import dynamic_program, exact_value, solve, upper_bound
+from repricer.envs import Market
+from repricer.optimum import exact_value, solve, upper_bound
 from repricer.pricing import FixedPrice
 
 
 def test_reference_value_and_the_policy_that_earns_it(make):
     spec = make("remembered")
     optimum = solve(spec)
-    assert optimum.method == "Riccati recursion"
+    assert optimum.method == "value iteration, interpolated"
     assert optimum.value == pytest.approx(8083.385, abs=5e-4)
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-9)
 
 
 def test_the_steady_price_is_where_price_and_reference_meet(make):
     policy = solve(make("remembered")).policy
-    gap = policy.table[0] - policy.reference
-    steady = np.interp(0, -gap, policy.reference)
+    tables = policy.products[0]
+    gap = tables.price[0, 0, :, 0, 0] - tables.links.nodes
+    steady = np.interp(0, -gap, tables.links.nodes)
     assert steady == pytest.approx(13.9933, abs=5e-5)
 
 
@@ -26,14 +28,40 @@ def test_the_myopic_price(make, rule):
     assert exact_value(spec, myopic) / solve(spec).value == pytest.approx(0.886, abs=5e-4)
 
 
-def test_interpolation_agrees_with_the_quadratic(make):
-    for market in ({}, {"ending": "terminated", "horizon_periods": 20, "discount_factor": 1.0}):
-        spec = make("remembered", market=market)
-        exact, searched = solve(spec), dynamic_program.solve(spec)
-        assert exact.method == "Riccati recursion"
-        assert exact_value(spec, exact.policy) == pytest.approx(exact.value, rel=1e-9)
-        assert searched.value == pytest.approx(exact.value, rel=1e-5)
-        assert exact_value(spec, searched.policy) == pytest.approx(exact.value, rel=1e-5)
+def riccati(spec):
+    """Value and price at the initial reference price, of demand linear in both prices that no bound cuts.
+
+    With a later value of constant + slope * r + curve * r**2, the money of a price p at a reference price r is
+    square * p**2 + (flat + cross * r) * p and terms without p: Fibich, Gavious and Lowengart (2003).
+    """
+    effect, demand, cost = spec.reference_price, spec.demand, spec.products.unit_cost[0]
+    gain, memory, fresh = effect.gain[0], effect.memory, 1 - effect.memory
+    endless = spec.market.ending == "truncated"
+    periods = [0] * 1000 if endless else range(spec.market.horizon_periods)
+    constant = slope = curve = intercept = tilt = 0.0
+    for number, t in enumerate(reversed(periods)):
+        discount = spec.market.discount_factor if number else 0.0
+        constant, slope, curve = discount * constant, discount * slope, discount * curve
+        customers, quality = spec.arrivals.rate[t, 0], demand.quality[0, 0] + demand.season[t, 0]
+        steep = gain + demand.price_sensitivity[0, 0]
+        square = curve * fresh**2 - customers * steep
+        flat = customers * (quality + cost * steep) + slope * fresh
+        cross = customers * gain + 2 * curve * memory * fresh
+        constant = constant - customers * cost * quality - flat**2 / (4 * square)
+        slope = slope * memory - customers * cost * gain - flat * cross / (2 * square)
+        curve = curve * memory**2 - cross**2 / (4 * square)
+        intercept, tilt = -flat / (2 * square), -cross / (2 * square)
+    reference = spec.initial_reference[0]
+    return constant + slope * reference + curve * reference**2, intercept + tilt * reference
+
+
+@pytest.mark.parametrize("market", [{}, {"ending": "terminated", "horizon_periods": 20, "discount_factor": 1.0}])
+def test_interpolation_agrees_with_the_quadratic(make, market):
+    spec = make("remembered", market=market)
+    optimum, (value, price) = solve(spec), riccati(spec)
+    assert optimum.value == pytest.approx(value, rel=1e-7)
+    assert exact_value(spec, optimum.policy) == pytest.approx(value, rel=1e-7)
+    assert optimum.policy.act(Market(spec, num_markets=1).view).price[0, 0] == pytest.approx(price, abs=1e-4)
 
 
 def test_selling_nothing_for_a_while_pays_where_prices_may_be_high(make):
@@ -86,7 +114,7 @@ def test_a_season_by_hand(make):
     spec = make("remembered", market={"horizon_periods": 1, "ending": "terminated"})
     optimum = solve(spec)
     assert optimum.value == pytest.approx((12 - 5) * (100 - 120 + 90))
-    assert np.interp(15, optimum.policy.reference, optimum.policy.table[0]) == pytest.approx(12)
+    assert optimum.policy.act(Market(spec, num_markets=1).view).price[0, 0] == pytest.approx(12)
 
 
 def test_a_calendar(make):
@@ -97,9 +125,8 @@ def test_a_calendar(make):
         demand={"season": [0.0, 0.02, 0.0, 0.0]},
     )
     optimum = solve(spec)
-    assert optimum.method == "Riccati recursion"
     assert exact_value(spec, optimum.policy) == pytest.approx(optimum.value, rel=1e-9)
-    assert dynamic_program.solve(spec).value == pytest.approx(optimum.value, rel=1e-5)
+    assert optimum.value == pytest.approx(riccati(spec)[0], rel=1e-9)
 
 
 def test_the_ladder_is_kept(make):

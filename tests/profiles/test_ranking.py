@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.profiles import ItemItem, Popularity, ndcg_at_k, rank_on_later_sales, recall_at_k
+from repricer.profiles import Ease, Popularity, ndcg_at_k, rank_on_later_sales, recall_at_k
 from sklearn.metrics import ndcg_score
 
 
@@ -72,7 +72,7 @@ def later_sales(block_sales):
 
 
 def test_personal_beats_popular_where_tastes_differ(later_sales):
-    models = {"popular": Popularity(), "personal": ItemItem(neighbours=6)}
+    models = {"popular": Popularity(), "personal": Ease(regularisation=5.0)}
     table = rank_on_later_sales(models, later_sales, test_from="2024-05-01", k=1)
     # a0 already had all of his taste: nothing new of it is left to hit.
     assert table["customers_new"].tolist() == [23, 23]

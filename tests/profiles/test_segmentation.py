@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from repricer.profiles import Segmentation
 from repricer.profiles.cluster_selection import choose, merge_small
-from repricer.profiles.segment_names import segment_names
+from repricer.profiles.segmentation import segment_names
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 

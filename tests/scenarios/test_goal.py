@@ -1,5 +1,5 @@
 import numpy as np
-from repricer.pricing.price_rules.endings import PriceEndings
+from repricer.pricing.price_rules.grids import PriceEndings
 from repricer.scenarios import goal_market, load_scenario
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from repricer.scenarios import MarketSpec, ScenarioError, load_scenario, registered, save_scenario, spec_from_table
-from repricer.scenarios.registration import gymnasium_id
+from repricer.scenarios.loading import gymnasium_id
 
 
 @pytest.mark.parametrize("name", list(registered()))

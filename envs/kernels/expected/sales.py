@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...jit.blocks import BLOCK, block_rows, load_block, store_block
+from ...jit.blocks import BLOCK, load_block, store_block
 from ...jit.math import compiled, exponential, inlined, lean, logarithm, merged
 from ...jit.rng import STRIDE
 
@@ -44,7 +44,7 @@ def expected_sales(mean, overdispersion, stock, out):
         stock: (N, E) units; negative for units owed.
         out: (N, E), filled.
     """
-    rows = block_rows(6, mean.dtype)
+    rows = np.empty((6, BLOCK), mean.dtype)
     rate, limit, covered = rows[0], rows[1], rows[2]
     scratch = (rate, limit, covered, rows[3], rows[4], rows[5])
     for n in range(mean.shape[0]):

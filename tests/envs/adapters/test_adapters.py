@@ -21,9 +21,10 @@ from repricer.envs import (
     make_sb3_env,
     seed_for,
 )
+from repricer.envs.kernels.state import LAST_UNITS
 from repricer.pricing import Action
 from repricer.scenarios import registered
-from repricer.scenarios.registration import gymnasium_id
+from repricer.scenarios.loading import gymnasium_id
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 SCENARIOS = list(registered())
@@ -354,24 +355,24 @@ def test_info_holds_what_the_environment_promises(shop):
     assert reward == pytest.approx(float(info["expected_reward"]))
 
 
-# Pictures
+# Rendering
 
 
 @pytest.mark.parametrize("make", [MarketEnv, MarketParallelEnv])
-def test_a_picture_of_the_episode_changes_over_time(make):
-    env = make("marketplace", render_mode="rgb_array")
+def test_the_text_of_an_episode_changes_over_time(make):
+    env = make("marketplace", render_mode="ansi")
     env.reset(seed=1)
-    pictures = [env.render()]
+    texts = [env.render()]
     for _ in range(2):
         if isinstance(env, MarketEnv):
             env.step(np.zeros(env.action_space.shape, np.float32))
         else:
             env.step({name: np.zeros(env.action_space(name).shape, np.float32) for name in env.agents})
-        pictures.append(env.render())
-    for picture in pictures:
-        assert (picture.dtype, picture.ndim, picture.shape[2]) == (np.uint8, 3, 3)
-        assert picture.std() > 0
-    assert not np.array_equal(pictures[0], pictures[1])
-    assert not np.array_equal(pictures[1], pictures[2])
+        texts.append(env.render())
+    market = env.learner_view.market
+    sold = [f"{units:.0f} sold" for units in market.state.lanes[LAST_UNITS, :, 0]]
+    assert [line.rpartition(", ")[2] for line in texts[2].split("\n")[1 : 1 + len(sold)]] == sold
+    assert "initial state" in texts[0]
+    assert len(set(texts)) == 3
     env.reset(seed=1)
-    np.testing.assert_array_equal(env.render(), pictures[0])
+    assert env.render() == texts[0]

@@ -11,7 +11,7 @@ from repricer.envs import Market, catalogue_of, seed_for
 from repricer.evaluation.markdown import MarkdownPlan, StockRow, Terms, plan_markdown
 from repricer.evaluation.markdown.demand import SeasonDemand
 from repricer.pricing import Action, PriceEndings, PricePath
-from repricer.pricing.price_rules.allowed_path import allowed_path
+from repricer.pricing.price_rules.overrides import allowed_path
 from repricer.scenarios import MarketSpec, load_scenario
 from repricer.scenarios.sections import Posterior
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from repricer.envs import catalogue_of
-from repricer.pricing.price_rules.allowed_path import allowed_path
+from repricer.pricing.price_rules.overrides import allowed_path
 from repricer.scenarios import MarketSpec, spec_from_table
 
 

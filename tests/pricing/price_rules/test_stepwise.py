@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import repricer
 from repricer.pricing import Action, Guardrails, MarketView, applied_stepwise
-from repricer.pricing.price_rules.stepwise import StepwisePrices
+from repricer.pricing.price_rules.guardrails import StepwisePrices
 
 
 def trails(found: StepwisePrices) -> list[list[tuple[str, object, object]]]:

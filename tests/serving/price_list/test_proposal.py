@@ -11,7 +11,7 @@ from repricer.envs import catalogue_of, expected_units
 from repricer.evaluation.uncertainty import Assessment, assess, product_figures
 from repricer.pricing import Action, MarketView
 from repricer.pricing.policies import PricePath
-from repricer.pricing.price_rules.allowed_path import allowed_path
+from repricer.pricing.price_rules.overrides import allowed_path
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.sections import Promotion
 from repricer.serving.price_list.proposal import _Reasons, priced_rows, proposed_rows
