@@ -36,7 +36,7 @@ def test_choice_equals_an_independent_logit(make_shop):
 def test_choice_equals_an_independent_nested_logit(make_shop):
     spec = make_shop(demand={"family": "nested-logit", "nesting": [0.5, 0.2]}, recommendation=None)
     price = np.array([3.7, 5.2, 2.9])
-    units = expected_units(spec, 3, price)[0]
+    units = expected_units(spec, 3, price, reference=spec.products.regular_price)[0]
     for k in range(2):
         gap = np.log(np.array([4.0, 5.0, 3.0]) / price)
         utility = spec.demand.quality[k] - spec.demand.price_sensitivity[k] * price
@@ -48,7 +48,7 @@ def test_choice_equals_an_independent_nested_logit(make_shop):
             np.testing.assert_allclose(
                 units[k, members], arrivals * weight / weight.sum() * nest / (1 + nest), rtol=1e-12
             )
-    alone = expected_units(spec, 3, price, in_stock=np.array([1, 0, 0]))[0]
+    alone = expected_units(spec, 3, price, reference=spec.products.regular_price, in_stock=np.array([1, 0, 0]))[0]
     assert (alone[:, 0] > units[:, 0]).all()
     assert not alone[:, 1:].any()
 
@@ -68,7 +68,7 @@ def test_the_float32_market_expects_what_float64_says(make_shop):
     market = Market(spec, num_markets=1)
     price = np.array([3.7, 5.2, 2.9])
     outcome = market.step(Action(price[None].astype(np.float32), None, np.full((1, 3, 2), -1.0, np.float32)))
-    exact = expected_units(spec, 0, price)[0].sum(axis=0)
+    exact = expected_units(spec, 0, price, reference=spec.products.regular_price)[0].sum(axis=0)
     np.testing.assert_allclose(outcome.expected_revenue[0] / outcome.list_price[0], exact, rtol=2e-6)
 
 

@@ -180,7 +180,9 @@ def catalogue_of(spec: MarketSpec) -> Catalogue:
         category=spec.category_index,
         regular_price=regular.astype(np.float32),
         unit_cost=spec.products.unit_cost.astype(np.float32),
-        segment_elasticity=own_elasticity(lambda price: expected_units(spec, 0, price), regular).astype(np.float32),
+        segment_elasticity=own_elasticity(
+            lambda price: expected_units(spec, 0, price, reference=regular), regular
+        ).astype(np.float32),
         segment_units=units.mean(axis=0).astype(np.float32),
         forecast_units=units.sum(axis=1).astype(np.float32),
         endless=spec.market.ending == "truncated",
