@@ -92,7 +92,8 @@ def best_teacher(spec: MarketSpec, base_price: str, seed: int = 0) -> Policy | N
 
     Candidates are the certainty-equivalent policy, and the rule that is the base price, where it is one. Without these,
     where stock is ordered, `OrderAhead` near the best fixed prices; elsewhere the myopic prices and, where customers
-    remember prices over few periods, the best path of prices over time.
+    remember prices over few periods, the best path of prices over time. A market that goes on after its last period has
+    none of these two where customers remember prices.
 
     Args:
         spec: The market.
@@ -122,6 +123,9 @@ def _candidates(spec: MarketSpec, base_price: str, seed: int) -> list[Policy]:
         return [first]
     if spec.stock.replenishment == "action":
         return [_best_orders(spec, seed)] if spec.express is None else []
+    if spec.reference_price is not None and spec.market.ending == "truncated":
+        # Deals in the last periods would earn what the periods after them pay for.
+        return []
     few = spec.market.horizon_periods <= _LONGEST_PATH
     return [myopic(spec), *([time_only(spec, seed=seed)] if few and spec.reference_price is not None else [])]
 
