@@ -1,8 +1,7 @@
-"""Folders, modules and functions stay small enough to be read in one go."""
+"""Modules and functions stay small enough to be read in one go."""
 
 import ast
 import tomllib
-from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -31,9 +30,3 @@ def test_functions_have_at_most_50_lines():
 
 def test_modules_have_at_most_700_lines():
     assert not [path for path in MODULES if len(path.read_text(encoding="utf-8").splitlines()) > 700]
-
-
-def test_folders_have_at_most_20_modules():
-    apart = {ROOT / "cli", ROOT / "tests" / "acceptance"}
-    counts = Counter(path.parent for path in MODULES if path.stem != "__init__")
-    assert not [folder for folder, count in counts.items() if count > 20 and folder not in apart]
