@@ -73,6 +73,10 @@ def market_under(spec: MarketSpec, policy: Policy, price: Array) -> MarketSpec:
 class PlanValue:
     """Units and money of whole plans in the mean market, with customers who remember its prices.
 
+    Args:
+        spec: The market.
+        recommended: Whether the recommender shows its products, as the market has it; the shop's past had none.
+
     Example:
         >>> from repricer import load_scenario
         >>> spec = load_scenario("stationary-logit")
@@ -80,8 +84,9 @@ class PlanValue:
         (30, 1)
     """
 
-    def __init__(self, spec: MarketSpec) -> None:
+    def __init__(self, spec: MarketSpec, *, recommended: bool = True) -> None:
         self.spec, self.goal, model = spec, goal_market(spec), choice_model(spec)
+        self._shown = spec.shown_by_recommender if recommended and spec.recommendation is not None else None
         self.planned = own_plan(spec)
         self._decided = spec.promotion is not None or spec.history is None
         if spec.promotion is None and spec.history is not None:
@@ -98,8 +103,7 @@ class PlanValue:
         shown = plan.feature > 0.5 if self._decided else plan.feature - self.planned.feature[period]
         rows = [np.broadcast_to(part, shape).reshape(-1, shape[-1]) for part in (price, reference, shown)]
         period = np.broadcast_to(period, shape[:-1]).ravel()
-        slot = None if self.spec.recommendation is None else self.spec.shown_by_recommender
-        given = {"reference": rows[1], "promoted": rows[2][:, None].astype(np.float64), "shown": slot}
+        given = {"reference": rows[1], "promoted": rows[2][:, None].astype(np.float64), "shown": self._shown}
         return self._model.units(period, rows[0], **given).sum(axis=1).reshape(shape)
 
     def money(self, plan: Plan, after: int = 0) -> Array:

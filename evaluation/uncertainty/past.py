@@ -40,7 +40,11 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
     history, calendar = spec.history, spec.calendar
     if history is None or history.past_units is None or history.past_revenue is None or history.past_deals is None:
         return []
-    value, cost, unit = PlanValue(spec), spec.products.unit_cost, "weeks" if calendar is None else calendar.unit
+    value, cost, unit = (
+        PlanValue(spec, recommended=False),
+        spec.products.unit_cost,
+        "weeks" if calendar is None else calendar.unit,
+    )
     units = value.units(value.planned)
     planned = _row("the plan", units.sum(axis=0), (units * value.planned.price).sum(axis=0), value.planned.deal, cost)
     names = (f"the last {spec.market.horizon_periods} {unit}", f"the same {unit} a year ago", "a year before the last")

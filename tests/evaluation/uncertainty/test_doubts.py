@@ -18,6 +18,7 @@ from repricer.evaluation.uncertainty import (
 from repricer.evaluation.uncertainty.past import unlike_past
 from repricer.pricing import FixedPrice
 from repricer.scenarios.price_section import HistorySection
+from repricer.scenarios.sections import RecommendationSection
 
 from .conftest import uncertain_shop
 
@@ -156,6 +157,13 @@ def test_a_plan_unlike_the_past_comes_first(sound):
     table = past_lines(rows, "dollars")
     assert len(table) == 2 + 4
     assert "43%" in table[3]
+
+
+def test_recommendations_which_the_past_had_none_of_do_not_make_a_plan_unlike_it():
+    spec = plan_shop()
+    shown = RecommendationSection(lift=np.ones(spec.sizes["K"]), candidates=np.ones((spec.sizes["K"], spec.sizes["N"])))
+    recommending = replace(spec, recommendation=shown)
+    assert plan_beside_past(recommending) == plan_beside_past(replace(spec, recommendation=None))
 
 
 def test_growth_that_the_trend_explains_is_no_doubt():
