@@ -99,7 +99,8 @@ def _environment_option(
 
     def put(context: click.Context, _option: click.Parameter, value: str | None) -> None:
         if value is not None:
-            context.with_resource(as_set(value))
+            # Of the whole call: a command whose other options are wrong never closes its own context.
+            context.find_root().with_resource(as_set(value))
         then(context, value is not None)
 
     return click.option(name, callback=put, expose_value=False, is_eager=True, help=f"{text}  [env: {variable}]")
@@ -107,7 +108,8 @@ def _environment_option(
 
 def _read_as(context: click.Context, given: bool) -> None:
     """Let the command read tables as the role in the environment, which must be declared where it was given."""
-    context.with_resource(reading_as(Reader(os.environ.get(ROLE), context.command_path, role_required=given)))
+    reader = Reader(os.environ.get(ROLE), context.command_path, role_required=given)
+    context.find_root().with_resource(reading_as(reader))
 
 
 key_option = _environment_option(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def shop(write, key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     save_tables(*import_tables(paths, key=key), tmp_path / "shop")
     return tmp_path / "shop"
+
+
+def test_a_command_that_fails_leaves_no_reader_behind(shop, monkeypatch):
+    assert CliRunner().invoke(main, ["fit", str(shop), "--as", "half", "--weeks", "many"]).exit_code == 2
+    assert "REPRICER_ROLE" not in os.environ
+    monkeypatch.setenv("REPRICER_ROLE", "owner")
+    assert len(load_tables(shop).sales) == 1
 
 
 def test_a_role_reads_its_tables_and_columns_only(shop, monkeypatch):
