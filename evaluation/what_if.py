@@ -115,7 +115,8 @@ def what_if(
 
     Expected units are those of `envs.expected_units` under each posterior draw, with ample stock; customers' reference
     prices follow the prices that are tried, week by week. A product that costs less in all weeks has a lower regular
-    price, which customers are used to (`scenarios.periods.reference_path`); in some weeks, it has deals. Intervals hold parameter uncertainty, not chance.
+    price, which customers are used to (`scenarios.periods.reference_path`); in some weeks, it has deals. Intervals hold
+    parameter uncertainty, not chance.
 
     Args:
         market: A market, or its name or folder; or the markets of several zones, by zone.

@@ -4,6 +4,7 @@ import importlib
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # Before the first fit: worker processes would each import all libraries anew.
@@ -148,6 +149,23 @@ def short_openings(request: pytest.FixtureRequest):
 def short_search(monkeypatch: pytest.MonkeyPatch):
     """Best fixed prices after a third of their search, for shops of a test's own: they are kept by their object."""
     monkeypatch.setattr("repricer.agents.classical._GENERATIONS", (7, 3))
+
+
+@pytest.fixture
+def key() -> bytes:
+    return b"a key for tests only"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a text file into the test's own folder."""
+
+    def write_text(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_text
 
 
 @pytest.fixture

@@ -81,6 +81,22 @@ def test_figures_are_those_of_the_expected_units(market: MarketSpec) -> None:
     assert table["revenue_high"].sum() > high * 1.001
 
 
+def test_customers_are_used_to_a_price_that_is_lower_in_all_weeks(market: MarketSpec) -> None:
+    """The reference price of the whole course is lower in proportion: nothing but the lasting response is left."""
+    plan = np.tile(market.products.regular_price, (WEEKS, 1))
+    steady = replace(market, history=replace(market.history, price=plan))
+    tried = 0.9 * plan
+    units = repricer.what_if(steady, tried).table()["units"].to_numpy().reshape(WEEKS, 3)
+    shown = steady.shown_by_recommender[None]
+    used_to = [
+        [expected_units(steady.draw(m), t, row, shown=shown)[0].sum(axis=0) for t, row in enumerate(tried)]
+        for m in range(DRAWS)
+    ]
+    np.testing.assert_allclose(units, np.mean(used_to, axis=0), rtol=1e-6)
+    fresh = [expected_units(steady.draw(m), 0, tried[0], reference=plan[0], shown=shown)[0].sum() for m in range(DRAWS)]
+    assert units[0].sum() < 0.99 * np.mean(fresh)
+
+
 def test_what_is_taken_from_other_products(market: MarketSpec) -> None:
     one = repricer.what_if(market, {"a": 3.3}).table("product").set_index("product")
     assert one.loc["a", "units_from_others"] == pytest.approx(0, abs=1e-9)

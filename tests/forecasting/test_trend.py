@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.forecasting import MarketTrend
+from repricer.forecasting.trend import _noise
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -236,3 +237,11 @@ def test_by_day_the_market_is_as_uncertain_as_the_weeks_are():
         panel = one_product(np.round(1000 * level * np.exp(0.05 * rng.standard_normal(84)))).assign(week=days)
         trend = MarketTrend(lags=28, n_estimators=10).fit(panel)
         assert 0.05 < trend.sample_paths(28).shock().volatility < 0.25
+
+
+def test_errors_as_factors_have_a_mean_of_one():
+    """Up and down by a factor of three, they would otherwise make traffic grow by two thirds each week."""
+    errors = np.log(np.array([3.0, 1 / 3] * 6))
+    assert np.exp(_noise(errors, 1)).mean() == pytest.approx(1.0)
+    growing = _noise(0.5 + 0.01 * errors, 1)
+    assert growing.mean() == pytest.approx(0.5, abs=0.01)
