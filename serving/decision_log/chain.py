@@ -1,7 +1,8 @@
 """A row of the log and its hash chain.
 
 The hash of a row covers the row before it and a salted digest of its body, not the body itself: once a market's
-bodies, names and salts are emptied, nothing of them can be guessed, and the chain still verifies.
+bodies, names and salts are emptied, nothing of them can be guessed, and the chain still verifies. A row may hold many
+parts, each with a salt and a digest of its own: a long upload is written in a few rows, and prices hardly wait for it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import msgspec
 
 START = "0" * 64
 """The hash before the first row."""
@@ -36,6 +40,11 @@ class Tail(NamedTuple):
 
 
 EMPTY = Tail(0, START)
+EMPTIED = {"market": None, "salt": None, "body": None}
+"""What erasure leaves of a row, or of a part."""
+_KEYS = ("number", "digest", "market", "salt", "body")
+_PARTS = msgspec.msgpack.Decoder(list[tuple[int, bytes, str | None, bytes | None, bytes | None]])
+"""The body of a row of many parts."""
 
 
 def now() -> str:
@@ -55,6 +64,27 @@ def row(
 def document(name: str, facts: Mapping[str, Any], *, number: int | None = None) -> dict[str, Any]:
     """A row whose body is a JSON object."""
     return row(name, json.dumps(facts).encode(), number=number)
+
+
+def bound(name: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several rows as the parts of one, whose number is the highest of theirs."""
+    one = row(name, b"", number=max(part["number"] for part in parts))
+    return {**one, "salt": None, "digest": _over(parts), "body": body_of_parts(parts)}
+
+
+def body_of_parts(parts: Iterable[Mapping[str, Any]]) -> bytes:
+    """The body of a row of many parts."""
+    return zlib.compress(msgspec.msgpack.encode([[part[key] for key in _KEYS] for part in parts]), 1)
+
+
+def parts_of(own: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The parts of a row; a row of one is its own. Raises ChainError."""
+    if own["salt"] is not None or own["body"] is None:
+        return [own]
+    try:
+        return [dict(zip(_KEYS, part, strict=True)) for part in _PARTS.decode(zlib.decompress(own["body"]))]
+    except (TypeError, zlib.error, msgspec.DecodeError) as error:
+        raise ChainError(f"row {own['id']} must hold what was written; got another body; restore a backup") from error
 
 
 def facts_of(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,30 +114,48 @@ def linked(rows: Sequence[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str
 
 
 def checked(
-    table: str, rows: Iterable[Mapping[str, Any]], tail: Tail = EMPTY, erased: Iterable[int] = ()
+    table: str,
+    rows: Iterable[Mapping[str, Any]],
+    tail: Tail = EMPTY,
+    erased: Collection[int] = (),
+    key: str = "id",
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of a table after `tail`, each once it is checked.
 
     Args:
-        erased: Numbers of the rows whose bodies may be empty.
+        erased: Numbers of the decisions whose bodies may be empty.
+        key: Where the rows hold these numbers.
 
     Raises:
         ChainError: A row was changed, emptied or removed.
     """
-    gone = set(erased)
     for own in rows:
         if (own["id"], own["previous_hash"], own["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, own)):
             raise ChainError(
                 f"{table}: row {tail.rows + 1} must follow from the row before; got another hash; restore a backup"
             )
         tail = Tail(own["id"], own["hash"])
-        if own["body"] is None and own["salt"] is None and own["market"] is None:
-            wrong = own["id"] not in gone and "an empty body, of which no erasure is recorded"
-        else:
-            wrong = not is_whole(own) and "another body, market or salt"
-        if wrong:
+        if wrong := _wrong(own, erased, key):
             raise ChainError(f"{table}: row {tail.rows} must hold what was written; got {wrong}; restore a backup")
         yield own
+
+
+def _wrong(own: Mapping[str, Any], erased: Collection[int], key: str) -> str | None:
+    parts = parts_of(own)
+    if parts[:1] != [own] and _over(parts) != own["digest"]:
+        return "other parts"
+    for part in parts:
+        if part["body"] is None and part["salt"] is None and part["market"] is None:
+            if part[key] not in erased:
+                return "an empty body, of which no erasure is recorded"
+        elif not is_whole(part):
+            return "another body, market or salt"
+    return None
+
+
+def _over(parts: Iterable[Mapping[str, Any]]) -> bytes:
+    """What the chain holds of a row of many parts."""
+    return hashlib.sha256(b"".join(b"%d %b" % (part["number"], part["digest"]) for part in parts)).digest()
 
 
 def _hash(previous: str, own: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from . import maintenance
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
-from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in, summed
+from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened
 from .replies import Reply, keep, kept
 from .storage import Storage, Writing, end_of, start_of
@@ -291,10 +291,8 @@ class DecisionLog(Storage):
         query = select(DECISIONS).where(DECISIONS.c.id.between(first, ends[0])).order_by(DECISIONS.c.id)
         for page in self.pages(query, _PAGE):
             reports = defaultdict[int, list[dict[str, Any]]](list)
-            theirs = OUTCOMES.c.number.between(page[0]["id"], page[-1]["id"])
-            known = select(OUTCOMES).where(theirs, OUTCOMES.c.id <= ends[1], OUTCOMES.c.body.is_not(None))
-            for report in self.rows(known.order_by(OUTCOMES.c.id)):
-                own = ({"time": report["time"], **one} for one in outcomes_in(report["body"]))
-                reports[report["number"]].extend(own)
+            known = reports_of([one["id"] for one in page]).where(OUTCOMES.c.id <= ends[1])
+            for number, outcomes in outcomes_of(self.rows(known)):
+                reports[number].extend(outcomes)
             for number, products in opened(page):
                 yield products, reports[number]
