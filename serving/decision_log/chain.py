@@ -56,9 +56,13 @@ def row(
     name: str, body: bytes, *, market: str | None = None, number: int | None = None, date: str | None = None
 ) -> dict[str, Any]:
     """A row without its links."""
+    return {"time": now(), "name": name, "date": date, **part(number, market, body)}
+
+
+def part(number: int | None, market: str | None, body: bytes) -> dict[str, Any]:
+    """What may be one of several in a row."""
     salt = os.urandom(16)
-    facts = {"time": now(), "name": name, "number": number, "date": date, "digest": digest(salt, market, body)}
-    return {**facts, "market": market, "salt": salt, "body": body}
+    return {"number": number, "digest": digest(salt, market, body), "market": market, "salt": salt, "body": body}
 
 
 def document(name: str, facts: Mapping[str, Any], *, number: int | None = None) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
-from msgspec.json import Decoder
+from msgspec.json import Decoder, decode, encode
 from sqlalchemy import Select, or_, select
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
-from .chain import bound, parts_of, row
+from .chain import bound, part, parts_of, row
 from .records import body_of, packed, text_of, unpacked
 from .storage import Query, Writing, end_of
 from .tables import DECISIONS, MAINTENANCE, OUTCOMES
@@ -170,10 +170,10 @@ def outcomes_of(reports: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, lis
     the `time` of the report. Raises ChainError.
     """
     for report in reports:
-        for part in parts_of(report):
-            if part["body"] is not None:
-                found = unpacked(text_of(part["body"]) if part is report else part["body"])[0]
-                yield part["number"], [{"time": report["time"], **one} for one in found]
+        for own in parts_of(report):
+            if own["body"] is not None:
+                found = unpacked(text_of(own["body"]))[0] if own is report else decode(own["body"])
+                yield own["number"], [{"time": report["time"], **one} for one in found]
 
 
 def _block(decision: int) -> str:
@@ -183,8 +183,8 @@ def _block(decision: int) -> str:
 def _rows(name: str, block: list[_Decision]) -> list[dict[str, Any]]:
     """The rows of the new outcomes of decisions of one block, without their links."""
     if len(block) < _FEW:
-        return [row("", body_of(own.text()), market=own.market, number=own.id) for own in block]
-    return [bound(name, [row("", own.text(), market=own.market, number=own.id) for own in block])]
+        return [row("", body_of(packed(own.new)), market=own.market, number=own.id) for own in block]
+    return [bound(name, [part(own.id, own.market, encode(own.new)) for own in block])]
 
 
 class _Products(Struct):
@@ -216,10 +216,6 @@ class _Decision:
         """Take what was reported before."""
         for one in reported:
             self._known.setdefault(one["product"], {})[one["segment"]] = one
-
-    def text(self) -> bytes:
-        """The new outcomes."""
-        return packed(self.new)
 
     def add(self, outcome: ReportedOutcome) -> None:
         """Take an outcome that is not known yet. Raises OutcomeError."""
