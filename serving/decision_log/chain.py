@@ -42,6 +42,7 @@ class Tail(NamedTuple):
 EMPTY = Tail(0, START)
 EMPTIED = {"market": None, "salt": None, "body": None}
 """What erasure leaves of a row, or of a part."""
+Row = Mapping[str, Any]
 _KEYS = ("number", "digest", "market", "salt", "body")
 _PARTS = msgspec.msgpack.Decoder(list[tuple[int, bytes, str | None, bytes | None, bytes | None]])
 """The body of a row of many parts."""
@@ -52,14 +53,12 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
 
 
-def row(
-    name: str, body: bytes, *, market: str | None = None, number: int | None = None, date: str | None = None
-) -> dict[str, Any]:
-    """A row without its links."""
-    return {"time": now(), "name": name, "date": date, **part(number, market, body)}
+def row(name: str, body: bytes, *, date: str | None = None, **own: Any) -> dict[str, Any]:
+    """A row without its links, made of a `part`."""
+    return {"time": now(), "name": name, "date": date, **part(body, **own)}
 
 
-def part(number: int | None, market: str | None, body: bytes) -> dict[str, Any]:
+def part(body: bytes, *, market: str | None = None, number: int | None = None) -> dict[str, Any]:
     """What may be one of several in a row."""
     salt = os.urandom(16)
     return {"number": number, "digest": digest(salt, market, body), "market": market, "salt": salt, "body": body}
@@ -70,18 +69,18 @@ def document(name: str, facts: Mapping[str, Any], *, number: int | None = None) 
     return row(name, json.dumps(facts).encode(), number=number)
 
 
-def bound(name: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def bound(name: str, parts: Sequence[Row]) -> dict[str, Any]:
     """Several rows as the parts of one, whose number is the highest of theirs."""
     one = row(name, b"", number=max(part["number"] for part in parts))
     return {**one, "salt": None, "digest": _over(parts), "body": body_of_parts(parts)}
 
 
-def body_of_parts(parts: Iterable[Mapping[str, Any]]) -> bytes:
+def body_of_parts(parts: Iterable[Row]) -> bytes:
     """The body of a row of many parts."""
     return zlib.compress(msgspec.msgpack.encode([[part[key] for key in _KEYS] for part in parts]), 1)
 
 
-def parts_of(own: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def parts_of(own: Row) -> list[Row]:
     """The parts of a row; a row of one is its own. Raises ChainError."""
     if own["salt"] is not None or own["body"] is None:
         return [own]
@@ -91,7 +90,7 @@ def parts_of(own: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         raise ChainError(f"row {own['id']} must hold what was written; got another body; restore a backup") from error
 
 
-def facts_of(found: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of(found: Row) -> dict[str, Any]:
     """The JSON object in the body of a row."""
     return json.loads(found["body"])
 
@@ -101,13 +100,13 @@ def digest(salt: bytes, market: str | None, body: bytes) -> bytes:
     return hashlib.sha256(b"%b%b\0%b" % (salt, (market or "").encode(), body)).digest()
 
 
-def is_whole(own: Mapping[str, Any]) -> bool:
+def is_whole(own: Row) -> bool:
     """Whether the body of a row, its market and its salt are those that the chain holds."""
     there = isinstance(own["body"], bytes) and isinstance(own["salt"], bytes)
     return there and digest(own["salt"], own["market"], own["body"]) == own["digest"]
 
 
-def linked(rows: Sequence[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str, Any]], Tail]:
+def linked(rows: Sequence[Row], tail: Tail) -> tuple[list[dict[str, Any]], Tail]:
     """The rows with their numbers and hashes, and the new end of the chain."""
     done = []
     for own in rows:
@@ -118,51 +117,46 @@ def linked(rows: Sequence[Mapping[str, Any]], tail: Tail) -> tuple[list[dict[str
 
 
 def checked(
-    table: str,
-    rows: Iterable[Mapping[str, Any]],
-    tail: Tail = EMPTY,
-    erased: Collection[int] = (),
-    key: str = "id",
-) -> Iterator[Mapping[str, Any]]:
+    table: str, rows: Iterable[Row], tail: Tail = EMPTY, gone: Collection[int] = (), key: str = "id"
+) -> Iterator[Row]:
     """The rows of a table after `tail`, each once it is checked.
 
     Args:
-        erased: Numbers of the decisions whose bodies may be empty.
+        gone: Numbers of the decisions whose bodies may be empty.
         key: Where the rows hold these numbers.
 
     Raises:
         ChainError: A row was changed, emptied or removed.
     """
     for own in rows:
-        if (own["id"], own["previous_hash"], own["hash"]) != (tail.rows + 1, tail.hash, _hash(tail.hash, own)):
-            raise ChainError(
-                f"{table}: row {tail.rows + 1} must follow from the row before; got another hash; restore a backup"
-            )
+        follows = (own["id"], own["previous_hash"], own["hash"]) == (tail.rows + 1, tail.hash, _hash(tail.hash, own))
+        wrong = _wrong(own, gone, key) if follows else "follow from the row before; got another hash"
+        if wrong:
+            raise ChainError(f"{table}: row {tail.rows + 1} must {wrong}; restore a backup")
         tail = Tail(own["id"], own["hash"])
-        if wrong := _wrong(own, erased, key):
-            raise ChainError(f"{table}: row {tail.rows} must hold what was written; got {wrong}; restore a backup")
         yield own
 
 
-def _wrong(own: Mapping[str, Any], erased: Collection[int], key: str) -> str | None:
+def _wrong(own: Row, erased: Collection[int], key: str) -> str | None:
+    """What a row must do, and what it has instead."""
     parts = parts_of(own)
     if parts[:1] != [own] and _over(parts) != own["digest"]:
-        return "other parts"
-    for part in parts:
-        if part["body"] is None and part["salt"] is None and part["market"] is None:
-            if part[key] not in erased:
-                return "an empty body, of which no erasure is recorded"
-        elif not is_whole(part):
-            return "another body, market or salt"
+        return "hold what was written; got other parts"
+    for one in parts:
+        if one["body"] is one["salt"] is one["market"] is None:
+            if one[key] not in erased:
+                return "hold what was written; got an empty body, of which no erasure is recorded"
+        elif not is_whole(one):
+            return "hold what was written; got another body, market or salt"
     return None
 
 
-def _over(parts: Iterable[Mapping[str, Any]]) -> bytes:
+def _over(parts: Iterable[Row]) -> bytes:
     """What the chain holds of a row of many parts."""
     return hashlib.sha256(b"".join(b"%d %b" % (part["number"], part["digest"]) for part in parts)).digest()
 
 
-def _hash(previous: str, own: Mapping[str, Any]) -> str:
+def _hash(previous: str, own: Row) -> str:
     values = [own["time"], own["name"], own["number"], own["date"], own["digest"].hex()]
     text = json.dumps(values, separators=(",", ":"))
     return hashlib.sha256(f"{previous}{text}".encode()).hexdigest()

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table, func, select
 
-from ..decision import Decision
+from ..decision import Chance, Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
@@ -32,6 +32,9 @@ _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
 _FILLER = "-" * (32 << 10)
+Named = Sequence[tuple[str, Decision]]
+Ends = tuple[int, int]
+Rows = list[dict[str, Any]]
 
 
 class DecisionLog(Storage):
@@ -62,13 +65,7 @@ class DecisionLog(Storage):
     backup, restore = maintenance.backup, maintenance.restore
 
     def record(
-        self,
-        answer: PriceAnswer,
-        state: State,
-        request_id: str,
-        *,
-        propensity: float | Mapping[str, float] = 1.0,
-        arm: str = "policy",
+        self, answer: PriceAnswer, state: State, request_id: str, *, propensity: Chance = 1.0, arm: str = "policy"
     ) -> None:
         """Commit a decision; it is on disk when this returns.
 
@@ -86,9 +83,7 @@ class DecisionLog(Storage):
         """
         self.submit_decisions([(request_id, Decision(state, answer, arm, propensity, []))]).result()
 
-    def submit_decisions(
-        self, named: Sequence[tuple[str, Decision]], reply: Reply | None = None
-    ) -> Future[bytes | None]:
+    def submit_decisions(self, named: Named, reply: Reply | None = None) -> Future[bytes | None]:
         """Commit several decisions, each with its request id, all or none.
 
         Args:
@@ -242,12 +237,12 @@ class DecisionLog(Storage):
         query = select(DECISIONS).where(DECISIONS.c.market == market).order_by(DECISIONS.c.id.desc()).limit(count)
         return [one for _, products in opened(self.rows(query)) for one in products]
 
-    def ends(self) -> tuple[int, int]:
+    def ends(self) -> Ends:
         """Numbers of the last decision and the last report of outcomes. Raises LogError."""
         outcomes, decisions = end_of(OUTCOMES, self.rows), end_of(DECISIONS, self.rows)
         return decisions.rows, outcomes.rows
 
-    def sold(self, ends: tuple[int, int] = _ALL, first: int = 0) -> Iterator[dict[str, Any]]:
+    def sold(self, ends: Ends = _ALL, first: int = 0) -> Iterator[dict[str, Any]]:
         """The rows of `export`, each with its outcomes summed over segments.
 
         `units`, `paid` (currency, over all units), `stockout` and `sold_on` are None without
@@ -284,9 +279,7 @@ class DecisionLog(Storage):
             own = {renamed.get(key, key): found[key] for key in ("id", "time", *renamed, "previous_hash", "hash")}
             yield own | facts_of(found)
 
-    def _with_outcomes(
-        self, ends: tuple[int, int] = _ALL, first: int = 0
-    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    def _with_outcomes(self, ends: Ends = _ALL, first: int = 0) -> Iterator[tuple[Rows, Rows]]:
         """The products of each decision with its outcomes, in the order in which they were reported."""
         query = select(DECISIONS).where(DECISIONS.c.id.between(first, ends[0])).order_by(DECISIONS.c.id)
         for page in self.pages(query, _PAGE):

@@ -52,7 +52,7 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
                 parts = parts_of(report)
                 mine = {part["number"] for part in parts if part["market"] == market}
                 if mine:
-                    kept = [part | EMPTIED if part["market"] == market else part for part in parts]
+                    kept = [{**part, **EMPTIED} if part["market"] == market else part for part in parts]
                     writing.do(update(OUTCOMES).where(o.id == report["id"]).values(body=body_of_parts(kept)))
                     emptied |= mine
         if not emptied:

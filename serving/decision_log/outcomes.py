@@ -106,10 +106,8 @@ class Report:
     def __call__(self, writing: Writing) -> Report:
         """Write the rows; where others were written meanwhile that matter, look again."""
         since = writing.read(select(OUTCOMES).where(OUTCOMES.c.id > self._end.rows))
-        known = {one.id for one in self._decisions.values()}
-        if self._maintained != end_of(MAINTENANCE, writing.read) or any(
-            part["number"] in known for one in since for part in parts_of(one)
-        ):
+        told = {own["number"] for one in since for own in parts_of(one)}
+        if self._maintained != end_of(MAINTENANCE, writing.read) or told & {one.id for one in self._decisions.values()}:
             return Report(writing.read, self._given)(writing)
         writing.append(OUTCOMES, self._rows)
         return self
@@ -184,7 +182,7 @@ def _rows(name: str, block: list[_Decision]) -> list[dict[str, Any]]:
     """The rows of the new outcomes of decisions of one block, without their links."""
     if len(block) < _FEW:
         return [row("", body_of(packed(own.new)), market=own.market, number=own.id) for own in block]
-    return [bound(name, [part(own.id, own.market, encode(own.new)) for own in block])]
+    return [bound(name, [part(encode(own.new), market=own.market, number=own.id) for own in block])]
 
 
 class _Products(Struct):
