@@ -5,6 +5,7 @@ that followed.
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -12,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, func, select
+from sqlalchemy import Executable, Table, func, select
 
 from ..decision import Chance, Decision
 from ..market_state import State
@@ -28,6 +29,8 @@ from .storage import Storage, Writing, end_of, start_of
 from .tables import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
 
+_SOME, _PAUSE = 50, 0.001
+"""After so many rows of a long look-up, so many seconds for others."""
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
@@ -125,7 +128,7 @@ class DecisionLog(Storage):
         """
         try:
             # What can be done before the transaction is done here.
-            report = Report(lambda query: list(self.rows(query)), outcomes)
+            report = Report(self._patiently, outcomes)
         except OutcomeError:
             # Its decision may be waiting to be written, too.
             return self.submit(lambda writing: Report(writing.read, outcomes)(writing))
@@ -272,6 +275,13 @@ class DecisionLog(Storage):
         """The number of decisions that nobody can read any more. Raises LogError."""
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
         return next(self.rows(query))["n"]
+
+    def _patiently(self, query: Executable) -> Iterator[dict[str, Any]]:
+        """The rows of a query, with pauses in which others have the interpreter."""
+        for number, found in enumerate(self.rows(query)):
+            if number % _SOME == 0:
+                time.sleep(_PAUSE)
+            yield found
 
     def _documents(self, table: Table, **renamed: str) -> Iterator[dict[str, Any]]:
         """The rows of a table whose bodies are JSON objects."""

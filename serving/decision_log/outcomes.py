@@ -70,10 +70,9 @@ def outcome_of(data: Any) -> ReportedOutcome:
     outcome = read(ReportedOutcome, data, "outcome", OutcomeError)
     named = [name for name in ("request_id", "period") if getattr(outcome, name) is not None]
     if len(named) > 1 or not (named or outcome.date):
-        raise OutcomeError(
-            "outcome must name its decision by request_id, or by date or period (and market); got "
-            f"{'both' if named else 'neither'}; give one"
-        )
+        wanted = "its decision by request_id, or by date or period (and market)"
+        got = "both" if named else "neither"
+        raise OutcomeError(f"outcome must name {wanted}; got {got}; give one")
     return outcome
 
 

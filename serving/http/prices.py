@@ -158,8 +158,6 @@ class Prices:
         data = parsed(body)
         found = data.get("outcomes") if isinstance(data, dict) and len(data) == 1 else None
         if not isinstance(found, list) or not 0 < len(found) <= MOST_OUTCOMES:
-            raise OutcomeError(
-                f'outcomes must be {{"outcomes": [1 to {MOST_OUTCOMES} objects]}}; got something else; '
-                "see /docs for an example"
-            )
+            form = f'{{"outcomes": [1 to {MOST_OUTCOMES} objects]}}'
+            raise OutcomeError(f"outcomes must be {form}; got something else; see /docs for an example")
         return len(found), self._log.submit_outcomes([outcome_of(item) for item in found])

@@ -14,10 +14,8 @@ from ..explanation.what_if import expected, product_index, response_of, stock_on
 from ..market_state import State, StateError
 from ..predictor import Predictor
 
-_NOTE = (
-    "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. `repricer what-if` "
-    "has 90% intervals, and all weeks."
-)
+_NOTE = "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. "
+_NOTE += "`repricer what-if` has 90% intervals, and all weeks."
 
 
 def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> dict[str, Any]:

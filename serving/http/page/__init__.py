@@ -23,10 +23,8 @@ from ..openapi import openapi
 from ..prices import Recent
 
 _FOLDER = Path(__file__).parent
-_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+_POLICY += "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 _NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 _HEADERS = {**_NO_SNIFFING, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
 _HEADERS["Cache-Control"] = "no-store"
