@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,28 @@ class Weeks:
     days: int = WEEK.days
 
     @classmethod
-    def of(cls, lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
-        """The weeks of so many days from the first to the last `date` of some sale lines, of which there must be one."""
+    def of(cls, lines: pl.LazyFrame, days: int = WEEK.days, anchor: date | None = None) -> Weeks:
+        """The weeks of so many days from the first to the last `date` of some sale lines, of which there must be one.
+
+        Args:
+            lines: The sale lines.
+            days: Length of a week.
+            anchor: First day of any of these weeks; by default the first date.
+        """
         date = pl.col("date")
         first, last = lines.select(first=date.min(), last=date.max()).collect(engine="streaming").row(0)
         if first is None:
             raise DataError("sales must hold rows; got none; check which products and dates were selected")
+        if anchor is not None:
+            day = datetime(anchor.year, anchor.month, anchor.day)
+            first = day + (first - day).days // days * timedelta(days=days)
         return cls(first, (last - first).days // days + 1, days)
+
+    @classmethod
+    def over(cls, first_days: Any) -> Weeks:
+        """The weeks of a panel, of which these are the first days, perhaps repeated."""
+        days = np.unique(np.asarray(first_days, dtype="datetime64[ns]"))
+        return cls(pd.Timestamp(days[0]).to_pydatetime(), len(days), period_of(days).days)
 
     def split(self, lines: pl.LazyFrame, *, stored: bool) -> Iterator[pl.DataFrame]:
         """Rows with the number of their `week`, from the first week to the last.
