@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .panel import carried_forward, sales_panel, store_price_gaps, with_prices
+from .panel.aggregation import carried_forward, sales_panel, store_price_gaps, with_prices
 from .schema import DataError
 from .tables import Tables
 

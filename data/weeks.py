@@ -93,19 +93,10 @@ class Weeks:
             stored: Whether they are on the disk, and too many for the memory: then those of seven days
                 come at a time; else about a million, for what is made from them takes memory too.
         """
-        week = self.number(pl.col("date"))
+        week, step = self.number(pl.col("date")), WEEK.days // self.days
         if not stored:
-            rows = lines.with_columns(week=week).collect()
-            step = max(1, self.count * _ROWS_AT_ONCE // max(1, len(rows)))
-            if step < self.count:
-                for start in range(0, self.count, step):
-                    yield rows.filter(pl.col("week").is_between(start, min(start + step, self.count) - 1))
-                return
-            # Few tables have rows outside the weeks: the others are not copied.
-            within = rows["week"].is_between(0, self.count - 1)
-            yield rows if within.all() else rows.filter(within)
-            return
-        step = WEEK.days // self.days
+            rows = lines.collect()
+            lines, step = rows.lazy(), max(1, self.count * _ROWS_AT_ONCE // max(1, len(rows)))
         for start in range(0, self.count, step):
             end = min(start + step, self.count)
             within = (pl.col("date") >= self.first_day(start)) & (pl.col("date") < self.first_day(end))

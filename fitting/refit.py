@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..data import Tables, sales_panel
-from ..data.panel import weekly_table
+from ..data.panel.weekly import weekly_table
 from ..data.weeks import PERIODS
 from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates, with_stores
 from ..forecasting.backtest import rolling_forecasts

@@ -12,7 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from ..data import DataError, Tables, choose_products, context_by_store, sales_panel, with_prices
-from ..data.panel import WHOLE_SHOP, weekly_table, with_regular_prices
+from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
+from ..data.panel.weekly import weekly_table
 from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock

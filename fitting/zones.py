@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
 from ..data import DataError, Tables, with_prices
-from ..data.panel import open_weeks, store_price_gaps
+from ..data.panel.aggregation import open_weeks, store_price_gaps
 from ..scenarios.errors import listed
 
 MOST_ZONES = 20
@@ -124,12 +124,18 @@ def zone_panel(panel: xr.Dataset, zone: Zone | None) -> xr.Dataset:
         panel: The sales of every store, as `data.sales_panel` returns them.
         zone: The zone; None for all stores.
 
+    Raises:
+        DataError: The zone sold nothing.
+
     Example:
         >>> own = zone_panel(sales_panel(tables), Zone("zone-1", zones))  # doctest: +SKIP
     """
     if zone is None:
         return panel
-    return open_weeks(panel.sel(store=panel["store"].isin(list(map(str, zone.stores[zone.name])))))
+    own = panel.sel(store=panel["store"].isin(list(map(str, zone.stores[zone.name]))))
+    if not own["traffic"].any():
+        raise DataError(f"sales must hold lines of every price zone; got none of {zone.name}; find the zones anew")
+    return open_weeks(own)
 
 
 def at_price_level(panel: xr.Dataset, zone: Zone) -> xr.Dataset:

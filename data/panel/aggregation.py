@@ -67,14 +67,14 @@ def sales_panel(
         12.0
     """
     lines = tables.sale_lines(_COLUMNS)
-    weeks, columns = whole_weeks(lines, days, first), lines.collect_schema().names()
+    weeks, columns = whole_weeks(lines, days, first), lines.collect_schema()
     store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if "store" in columns else pl.lit(WHOLE_SHOP)
     shop = pl.col("store") if by_store else pl.lit(WHOLE_SHOP).alias("store")
     traffic, totals = [], []
     for rows in weeks.split(lines.with_columns(store=store), stored=isinstance(tables, StoredTables)):
         traffic.append(_visits(rows).with_columns(shop))
         wanted = rows if products is None else rows.filter(pl.col("product").is_in(list(products)))
-        totals.append(_added_up(wanted.with_columns(shop), _values(columns)))
+        totals.append(_added_up(wanted.with_columns(shop)))
     panel = _labelled([pl.concat(traffic).group_by("store", "week").sum(), pl.concat(totals)], weeks)
     if "cost" in panel and not panel["costed_units"].any():
         panel = panel.drop_vars(["cost", "costed_units"])
@@ -154,9 +154,19 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days, first: date | None =
         >>> whole_weeks(days.with_columns(pl.col("date").cast(pl.Datetime))).count
         3
     """
-    weeks = _ordinary_weeks(lines, days, first)
-    number = weeks.number(pl.col("date")).alias("week")
-    ends = lines.select("date", number).filter(pl.col("week").is_between(0, weeks.count - 1)).group_by("week")
+    date = pl.col("date")
+    by_day = lines.group_by(date.dt.date()).agg(lines=pl.len()).collect(engine="streaming")
+    for stray in stray_dates(by_day):
+        warnings.warn(
+            f"sales: left out {stray}; if it is a mistake, correct or delete it and import again", stacklevel=2
+        )
+        lines = lines.filter(date.dt.date() > stray.last if stray.early else date.dt.date() < stray.first)
+    weeks = Weeks.of(lines, days, first)
+    ends = (
+        lines.select("date", week=weeks.number(date))
+        .filter(pl.col("week").is_between(0, weeks.count - 1))
+        .group_by("week")
+    )
     ends = ends.agg(pl.col("date").max(), pl.len()).sort("week").collect(engine="streaming")
     *earlier, last = ends.select((pl.col("date") - weeks.first).dt.total_days() % days).to_series()
     if len(earlier) < _ENOUGH_WEEKS or last >= min(earlier):
@@ -227,34 +237,15 @@ def with_regular_prices(sales: pd.DataFrame, panel: xr.Dataset) -> pd.DataFrame:
     return sales.assign(regular_price=regular)
 
 
-def _ordinary_weeks(lines: pl.LazyFrame, days: int, first: date | None) -> Weeks:
-    """The weeks of some sale lines without stray dates."""
-    date = pl.col("date")
-    by_day = lines.group_by(date.dt.date()).agg(lines=pl.len()).collect(engine="streaming")
-    for stray in stray_dates(by_day):
-        warnings.warn(
-            f"sales: left out {stray}; if it is a mistake, correct or delete it and import again", stacklevel=3
-        )
-        lines = lines.filter(date.dt.date() > stray.last if stray.early else date.dt.date() < stray.first)
-    return Weeks.of(lines, days, first)
-
-
-def _values(columns: list[str]) -> dict[str, pl.Expr]:
-    """What is added up, of each line."""
+def _added_up(rows: pl.DataFrame) -> pl.DataFrame:
+    """The sums of sale lines by store, week and product, whatever the order of the lines, to the last bit."""
     units = pl.col("units")
-    values = {
-        "units": units,
-        "revenue": units * pl.col("price_paid"),
-        "regular_revenue": units * pl.coalesce("regular_price", "price_paid"),
-    }
-    if "unit_cost" in columns:
-        cost = pl.col("unit_cost").cast(pl.Float64)
-        values |= {"cost": units * cost, "costed_units": pl.when(cost.is_not_null()).then(units)}
-    return values
-
-
-def _added_up(rows: pl.DataFrame, values: dict[str, pl.Expr]) -> pl.DataFrame:
-    """The sums of values by store, week and product: in one order, whatever that of the rows, to the last bit."""
+    values = {"units": units, "revenue": units * pl.col("price_paid")}
+    values["regular_revenue"] = units * pl.coalesce("regular_price", "price_paid")
+    if "unit_cost" in rows:
+        values["cost"] = units * pl.col("unit_cost").cast(pl.Float64)
+        values["costed_units"] = pl.when(pl.col("unit_cost").is_not_null()).then(units)
+    # In one order: sums of floats depend on it.
     rows = rows.select(*_AXES, **values).sort(*_AXES, *values)
     first = rows.select(pl.struct(_AXES).rle_id().diff().fill_null(1).cast(pl.Boolean).arg_true()).to_series()
     sums = {name: np.add.reduceat(rows[name].fill_null(0.0).to_numpy(), first.to_numpy()) for name in values}

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from ...data.panel import carried_forward
+from ...data.panel.aggregation import carried_forward
 from ...data.weeks import DAY, period_of, periods_in_a_week
 
 Array = NDArray[np.float64]

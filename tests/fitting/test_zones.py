@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from repricer.data import DataError, Tables, sales_panel, with_prices
 from repricer.fitting import fit
-from repricer.fitting.zones import Zone, at_price_level, price_zones, zone_tables
+from repricer.fitting.zones import Zone, at_price_level, price_zones, zone_panel, zone_tables
 from repricer.forecasting import MovingAverage
 from repricer.tests.data.shop_shapes import chain
 
@@ -85,6 +85,8 @@ def test_what_zones_cannot_do_is_refused():
     alone = alone[(alone["product"] != "p0") | ~alone["store"].isin(ZONES["zone-1"])]
     with pytest.raises(DataError, match="got none of p0 in zone-1, p1 in zone-2; exclude them"):
         at_price_level(panel(alone, "p0", "p1", "p2"), zone)
+    with pytest.raises(DataError, match="got none of gone; find the zones anew"):
+        zone_panel(panel(alone, "p2"), Zone("gone", {"gone": ("s99",)}))
     plan = pd.DataFrame({"date": [TABLES.sales["date"].max()], "product": ["p0"], "price": [3.0]})
     with pytest.raises(DataError, match="a plan must hold for all stores"):
         zone_tables(Tables(TABLES.sales, TABLES.products, plan=plan), zone)

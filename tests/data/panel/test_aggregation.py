@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from repricer.data import Tables, product_weeks, sales_panel, with_prices
-from repricer.data.panel import store_price_gaps, with_regular_prices
+from repricer.data.panel.aggregation import store_price_gaps, with_regular_prices
 
 WEEKS = pd.date_range("2024-01-01", periods=12, freq="7D")
 
