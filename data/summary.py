@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from .panel import product_weeks, whole_weeks
+from .panel.aggregation import whole_weeks
+from .panel.weekly import product_weeks
 from .tables import StoredTables, Tables
 from .weeks import Weeks
 
