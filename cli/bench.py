@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import (
-    FILE,
-    OUT,
-    emit,
-    figures_table,
-    json_option,
-    place_option,
-    progress_bar,
-    progress_console,
-    say,
-    say_aside,
-    seed_option,
-    show,
-)
+from ..planning.progress import progress_bar, progress_console
+from ._options import FILE, OUT, emit, figures_table, json_option, place_option, say, say_aside, seed_option, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +134,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     regular-and-deal and nested-deals, over the shop's current prices with their deals.
     """
     from ..benchmarks.uplift import StudySettings, run_study, summarise
-    from ..benchmarks.uplift.plots import plot_gains
+    from ..benchmarks.uplift.study import plot_gains
     from ..jobs import Place
 
     place = Place.asked(on, jobs)

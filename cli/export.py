@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_whole
-from ._options import (
-    FILE,
-    OUT,
-    Number,
-    emit,
-    episodes_option,
-    json_option,
-    key_option,
-    progress_bar,
-    say,
-    seed_option,
-    setting,
-)
+from ..planning.progress import progress_bar
+from ._options import FILE, OUT, Number, emit, episodes_option, json_option, key_option, say, seed_option, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +101,8 @@ def command(
     """
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
-    from ..serving.bundle.signing import own_key_paths
+    from ..serving.bundle.files import own_key_paths
+    from ..serving.exporter.holding import holds_line
 
     learned, rules = _run(run, scenario, algo, values, seed), None
     _check_asked(learned.spec, prices, out, key)
@@ -159,21 +149,9 @@ def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:
     return replace(found, recommended=None if best.recommended is None else same)
 
 
-def holds_line(manifest: dict[str, Any]) -> str:
-    """Which prices a bundle holds, in one line."""
-    holds, judged = manifest["holds"], manifest["evaluation"].get("uncertainty")
-    if holds["recommended"] and holds["prices"] == "current":
-        return "the bundle holds your current prices: no change is recommended"
-    if holds["recommended"] is not False:
-        return f"the bundle holds {holds['words']}" + ", which are recommended" * bool(holds["recommended"])
-    other = judged["words"] if judged["recommended"] else "no change"
-    return f"note: the bundle holds {holds['words']}; recommended: {other}"
-
-
 def _check_asked(spec: MarketSpec, prices: str | None, out: Path, key: Path | None) -> None:
     """What would otherwise be refused after the evaluation."""
-    from ..serving.bundle.files import check_target
-    from ..serving.bundle.signing import read_private_key
+    from ..serving.bundle.files import check_target, read_private_key
     from ..serving.exporter.holding import Holding, check_orders
 
     check_target(out)

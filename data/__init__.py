@@ -10,12 +10,11 @@ from .mapping import TableMapping, load_mapping
 from .panel.aggregation import sales_panel, with_prices
 from .panel.context import context_ahead, context_by_store
 from .panel.weekly import product_weeks, traffic_unit
-from .plotting import check_plot_path, plot_summary
 from .product_selection import choose_products, not_chosen, reasons_not_chosen
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables, scan_tables
-from .summary import SalesSummary, SalesTotals, sales_summary, sales_totals
-from .suspects.customers import flagged_customers, without_flagged
+from .summary import SalesSummary, SalesTotals, check_plot_path, plot_summary, sales_summary, sales_totals
+from .suspects import flagged_customers, without_flagged
 from .tables import ImportReport, StoredTables, Tables
 
 __all__ = [
