@@ -256,9 +256,9 @@ PAGES = {
 def demo() -> None:
     """Run the demo (a finished one is read again) and write its output and the picture of its training."""
     command = [sys.executable, "-m", "repricer.cli", "demo", "--out", "demo"]
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    said = "\n".join(line.rstrip().replace(" (already done)", "") for line in said.strip().splitlines())
-    between("README.md", "demo", f"```text\n{said}\n```\n")
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    printed = "\n".join(line.rstrip().replace(" (already done)", "") for line in printed.strip().splitlines())
+    between("README.md", "demo", f"```text\n{printed}\n```\n")
     run = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))
     plot = learning_plot(run["history"], run["facts"]["best"], objective="objective", unit="%")
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))
