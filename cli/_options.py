@@ -9,20 +9,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..atomic import plain, whole_file, without_nan
+from ..atomic import plain, without_nan
 from ..privacy.access import ROLE, Reader, reading_as
 from ..privacy.encryption import KEY_FROM
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class _Out(click.Path):
@@ -123,9 +119,6 @@ def tables_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return key_option(_as_role(function))
 
 
-progress_console = Console(stderr=True, highlight=False, markup=False)
-
-
 def setting(text: str) -> tuple[str, Any]:
     """KEY=VALUE with a JSON value; anything that is not JSON is a string."""
     key, equals, value = text.partition("=")
@@ -173,68 +166,6 @@ def check_table_path(option: str, path: Path) -> None:
     """Check the ending of a table's file before the work is done."""
     if path.suffix not in (".csv", ".parquet"):
         raise ValueError(f"{option} must end in .csv or .parquet; got '{path}'; rename it")
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        if path.suffix == ".csv":
-            table.to_csv(temporary, index=False)
-        else:
-            table.to_parquet(temporary, index=False)
-
-
-def show_step(what: str) -> None:
-    """Say on stderr what is done now, if that is a terminal."""
-    if progress_console.is_terminal:
-        progress_console.print(f"  {what} …", style="dim")
-
-
-def show_line(what: str) -> None:
-    """Say on stderr what begins or is done."""
-    progress_console.print(what, soft_wrap=True)
-
-
-def progress_bar(
-    text: str = "{task.description}", done: str = "{task.percentage:>3.0f}%", *, counted: bool = False
-) -> Progress:
-    """A progress bar with times on stderr, if that is a terminal; `counted`: how many of how many instead of `done`."""
-    columns = TextColumn(text), BarColumn(), MofNCompleteColumn() if counted else TextColumn(done)
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(*columns, *times, console=progress_console, disable=not progress_console.is_terminal)
-
-
-@contextmanager
-def training_bar(
-    label: str, money: str, *, lines: bool = False
-) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar on stderr that shows the gain over the best fixed price.
-
-    Args:
-        label: What is done.
-        money: Name of the objective.
-        lines: Whether to print a line at the start and each tenth where there is no terminal.
-    """
-    preparing = f"{label}: compiling the market and searching the best fixed prices"
-    lines, last = lines and not progress_console.is_terminal, 0
-    if lines:
-        progress_console.print(preparing, soft_wrap=True)
-    with progress_bar(done="{task.percentage:>3.0f}% {task.fields[gain]}") as bar:
-        task = bar.add_task(preparing, total=None, gain="")
-
-        def update(done: int, total: int, figures: dict[str, float]) -> None:
-            gain, fixed = figures["gain"], abs(figures["best_fixed"])
-            # A market in which nothing is earned has no gain in percent.
-            size = f"{abs(gain / fixed):.2%}" if fixed else f"{abs(gain):,.2f}"
-            gain = f"{money} {size} {'below' if gain < 0 else 'above'} that of the best fixed prices"
-            bar.update(task, completed=min(done, total), total=total, gain=gain, description=label)
-            nonlocal last
-            if lines and 10 * done // total > last:
-                last = 10 * done // total
-                progress_console.print(f"{label}: {min(last, 10)}0% {gain}", soft_wrap=True)
-
-        yield update
 
 
 def figures_table(named: Iterable[str], figures: Iterable[str], **more: Any) -> Table:

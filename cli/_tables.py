@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import FILE, progress_bar
+from ..planning.shop_files import TABLES, Layout, import_files
+from ._options import FILE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..data import ImportReport, StoredTables, TableMapping
+    from ..data import StoredTables
     from ..data.sources.parts import Source
 
 
@@ -29,54 +28,6 @@ class _Source(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         return value if isinstance(value, Path) or "://" in value else Path(value)
-
-
-TABLES = {
-    "sales": "one row per sale line",
-    "products": "one row per product",
-    "customers": "one row per customer",
-    "behaviour": "one row per view, cart, rating or review",
-    "signals": "one row per competitor price, holiday or value of an external index",
-    "stock": "one row per stock count of a product",
-    "promotions": "one row per promotion of a product",
-    "plan": "one row per product and week to come: planned prices, promotions and deliveries",
-}
-"""The shop's tables that a command may be given as files, and what a row of each is."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How files are laid out.
-
-    Attributes:
-        path: A mapping file.
-        allow: Columns of any of the files to read, although they look like personal data or are no
-            column of the table.
-        drop: Columns of any of them not to look at.
-    """
-
-    path: Path | None
-    allow: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-
-    def mappings(self, paths: Mapping[str, Source]) -> dict[str, TableMapping]:
-        """The mapping of each file. Raises DataError where no file has a column."""
-        from ..data import DataError, TableMapping, load_mapping
-        from ..data.sources.parts import parts_of
-        from ..data.sources.reading import TableFile
-
-        found, seen = load_mapping(self.path) if self.path else {}, set[str]()
-        if not (self.allow or self.drop):
-            return found
-        for name, path in paths.items():
-            layout = found.get(name, TableMapping())
-            columns = TableFile(parts_of(path)[0], layout).columns
-            allow, drop = (tuple(one for one in given if one in columns) for given in (self.allow, self.drop))
-            found[name] = replace(layout, allow=layout.allow + allow, drop=layout.drop + drop)
-            seen |= {*allow, *drop}
-        for one in {*self.allow, *self.drop} - seen:
-            raise DataError(f"a column to allow or to drop must be in a file; got '{one}', which is in none; fix it")
-        return found
 
 
 def mapping_option(function: Callable[..., None]) -> Callable[..., None]:
@@ -140,48 +91,3 @@ def read_frame(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=str) if path.suffix == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} must be a table that can be read; got: {error}; check how it was exported") from error
-
-
-def import_files(
-    paths: Mapping[str, Source],
-    mapping: Layout | None,
-    key: bytes,
-    folder: Path,
-    *,
-    update: bool = False,
-    without_flagged: bool = False,
-    hidden: bytes | None = None,
-) -> ImportReport:
-    """Import files to a folder, with a progress bar; `hidden` is the key to encrypt it with, in memory."""
-    from .. import data
-
-    layouts = mapping.mappings(paths) if mapping else {}
-    with _bar() as progress:
-        if hidden is None:
-            return data.import_folder(
-                paths,
-                folder,
-                key=key,
-                mapping=layouts,
-                progress=progress,
-                update=update,
-                without_flagged=without_flagged,
-            )
-        tables, report = data.import_tables(paths, key=key, mapping=layouts, progress=progress)
-    tables, report = data.without_flagged(tables, report) if without_flagged else (tables, report)
-    data.save_tables(tables, report, folder, key=hidden)
-    return report
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, float], None]]:
-    """One progress bar per file, on stderr if that is a terminal."""
-    with progress_bar() as bar:
-        tasks: dict[str, Any] = {}
-
-        def update(name: str, share: float) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(f"reading {name}", total=1.0)
-            bar.update(tasks[name], completed=share)
-
-        yield update

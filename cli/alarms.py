@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import whole_file
+from ..planning.shop_files import Layout
 from ._options import FILE, OUT, Number, emit, json_option, say, show, tables_options
-from ._tables import Layout, file_options, given_tables, mapping_option
+from ._tables import file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import (
-    FILE,
-    OUT,
-    emit,
-    figures_table,
-    json_option,
-    place_option,
-    progress_bar,
-    progress_console,
-    say,
-    say_aside,
-    seed_option,
-    show,
-)
+from ..planning.progress import progress_bar, progress_console
+from ._options import FILE, OUT, emit, figures_table, json_option, place_option, say, say_aside, seed_option, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable

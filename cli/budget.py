@@ -22,8 +22,8 @@ def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: 
     """
     from ..data import DataError
     from ..data.storage import kept_file
+    from ..planning.cycle.register import CYCLES
     from ..privacy.ledger import DELTA, PrivacyLedger
-    from .cycle.register import CYCLES
 
     if epsilon is None and delta is not None:
         raise DataError(f"--delta must come with --epsilon; got --delta {delta:g} alone; give both")

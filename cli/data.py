@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_new, write_whole
+from ..planning.shop_files import Layout, import_files
 from ..privacy.encryption import ENDING, secret
 from ._options import FILE, OUT, emit, json_option, show, tables_options
-from ._tables import Layout, file_options, given_tables, import_files, mapping_option, scratch_folder
+from ._tables import file_options, given_tables, mapping_option, scratch_folder
 from .alarms import command as alarms
 from .budget import command as budget
 from .data_privacy import decrypt, encrypt, erase, rotate

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ..atomic import write_new, write_whole
+from ..planning.shop_files import Layout
 from ..privacy.encryption import change_folder, kept_file, secret
 from ._options import FILE, check_there, emit, json_option, say, tables_options
-from ._tables import Layout, file_options, mapping_option
+from ._tables import file_options, mapping_option
 
 if TYPE_CHECKING:
     from ..data.changes import Kept

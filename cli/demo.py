@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_whole
-from ._compile_ahead import CompileAhead
-from ._options import OUT, comparison_table, emit, episodes_option, json_option, say, seed_option, show
-from ._stages import Facts, Stages
-from .cycle.config import Cycle
-from .cycle.places import MARKET, RUN, Place
-from .cycle.stages import (
+from ..planning.compile_ahead import CompileAhead
+from ..planning.cycle.config import Cycle
+from ..planning.cycle.register import MARKET, RUN, Place
+from ..planning.cycle.stages import (
     BUNDLE,
     COMPARISON,
     LISTS,
@@ -26,6 +24,8 @@ from .cycle.stages import (
     signing_key,
     train_stage,
 )
+from ..planning.progress import Facts, Stages
+from ._options import OUT, comparison_table, emit, episodes_option, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
     from ..serving import PriceAnswer

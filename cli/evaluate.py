@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._fit_parts import in_zone, zone_folders
+from ..planning.market_folder import in_zone, zone_folders
 from ._options import FILE, comparison_table, emit, episodes_option, json_option, risk_option, say, seed_option, show
 from ._policies import policy_of
 

@@ -9,19 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_whole
-from ._options import (
-    FILE,
-    OUT,
-    Number,
-    emit,
-    episodes_option,
-    json_option,
-    key_option,
-    progress_bar,
-    say,
-    seed_option,
-    setting,
-)
+from ..planning.progress import progress_bar
+from ..serving.exporter.holding import holds_line
+from ._options import FILE, OUT, Number, emit, episodes_option, json_option, key_option, say, seed_option, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,17 +147,6 @@ def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:
     found = Holding(prices)
     same = (found.prices, found.toward_current) == (best.prices, best.toward_current)
     return replace(found, recommended=None if best.recommended is None else same)
-
-
-def holds_line(manifest: dict[str, Any]) -> str:
-    """Which prices a bundle holds, in one line."""
-    holds, judged = manifest["holds"], manifest["evaluation"].get("uncertainty")
-    if holds["recommended"] and holds["prices"] == "current":
-        return "the bundle holds your current prices: no change is recommended"
-    if holds["recommended"] is not False:
-        return f"the bundle holds {holds['words']}" + ", which are recommended" * bool(holds["recommended"])
-    other = judged["words"] if judged["recommended"] else "no change"
-    return f"note: the bundle holds {holds['words']}; recommended: {other}"
 
 
 def _check_asked(spec: MarketSpec, prices: str | None, out: Path, key: Path | None) -> None:

@@ -2,24 +2,119 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+from rich.markup import escape
+from rich.table import Table
 
 from ..atomic import write_json
-from ._compile_ahead import CompileAhead
-from ._fit_lines import show_report, show_zones
-from ._fit_market import FORECASTERS, tables_of
-from ._fit_parts import ZONES, chosen_parts, fit_parts, show_parts
-from ._options import FILE, OUT, Number, emit, json_option, place_option, say, seed_option, show_line, tables_options
-from ._shop_rules import rules_options
+from ..planning.compile_ahead import CompileAhead
+from ..planning.fit_lines import bias_lines, cost_lines, fit_lines, not_priced_lines
+from ..planning.market_folder import FORECASTERS, ZONES, chosen_parts, fit_parts, privacy_of, tables_of
+from ..planning.progress import show_line
+from ._options import (
+    FILE,
+    OUT,
+    Number,
+    emit,
+    figures_table,
+    json_option,
+    place_option,
+    say,
+    seed_option,
+    show,
+    tables_options,
+)
 
 if TYPE_CHECKING:
     from ..data import Tables
-    from ..fitting import Privacy, ShopRules, Zone
+    from ..fitting import ShopRules, Zone
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas."""
+
+    name = "number,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[float]:
+        """The numbers."""
+        try:
+            return [float(part) for part in str(value).split(",")]
+        except ValueError:
+            self.fail(f"must be numbers separated by commas; got {value!r}; write 0.49,0.99", param, ctx)
+
+
+_OPTIONS = (
+    click.option(
+        "--rules",
+        "rules_file",
+        type=FILE,
+        default=None,
+        help="TOML file of the shop's own rules, by product, category or for all; see docs/rules.md. "
+        "The options below win over it.",
+    ),
+    click.option("--category", multiple=True, help="A category to price; repeat for several.  [default: best sellers]"),
+    click.option("--exclude", multiple=True, help="Id or name of a product to leave out; repeat for several."),
+    click.option("--freeze", multiple=True, help="Id or name of a product that keeps its price; repeat for several."),
+    click.option(
+        "--unit-cost-share",
+        type=Numbers(),
+        default=None,
+        help="Unit cost over the regular price where the tables give none: one share, or lowest,highest.",
+    ),
+    click.option("--max-change", type=float, default=None, help="Largest relative price change per period."),
+    click.option("--endings", type=Numbers(), default=None, help="What prices may end in, for example 0.49,0.99."),
+    click.option("--tick", type=float, default=None, help="Prices are multiples of it.  [default: 0.01]"),
+)
+
+
+def rules_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the shop's rules; the command gets them as one argument, `rules`."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *,
+        rules_file: Path | None,
+        category: tuple[str, ...],
+        exclude: tuple[str, ...],
+        freeze: tuple[str, ...],
+        unit_cost_share: list[float] | None,
+        max_change: float | None,
+        endings: list[float] | None,
+        tick: float | None,
+        **rest: Any,
+    ) -> Any:
+        from ..fitting import ShopRules
+
+        share = unit_cost_share[0] if unit_cost_share and len(unit_cost_share) == 1 else unit_cost_share
+        shop = {"unit_cost_share": share, "max_change": max_change, "price_endings": endings, "tick": tick}
+        shop["categories"] = list(category) or None
+        products: dict[str, dict[str, bool]] = {name: {"frozen": True} for name in freeze}
+        for name in exclude:
+            products.setdefault(name, {})["excluded"] = True
+        given = {key: content for key, content in shop.items() if content is not None}
+        rules = ShopRules.load(rules_file, {"shop": given, "product": products})
+        _said_once(rules.shop)
+        return command(rules=rules, **rest)
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _said_once(shop: Any) -> None:
+    """Options that are older than the rules may not contradict them."""
+    context = click.get_current_context()
+    for option, key in (("widen", "widening"), ("objective", "objective")):
+        given = context.get_parameter_source(option) == ParameterSource.COMMANDLINE
+        if given and getattr(shop, key) is not None:
+            raise ValueError(f"--{option} must be given once; got it beside shop.{key} of the rules; remove one")
 
 
 class Widening(click.ParamType):
@@ -218,18 +313,6 @@ def _tell(reports: dict[str, dict[str, Any]], out: Path, first: Zone | None, *, 
             show_report(report, out / zone_name)
 
 
-def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[Any, float], *, zones: int = 1) -> Privacy | None:
-    """What each zone may tell of a customer, who may buy in all of them; None without an epsilon."""
-    from ..fitting import Privacy
-    from ..privacy.ledger import PrivacyLedger
-
-    if epsilon is None:
-        if shares:
-            raise ValueError(f"shares of epsilon need an epsilon; got {', '.join(shares)} alone; give epsilon too")
-        return None
-    return Privacy(epsilon / zones, PrivacyLedger(dataset), shares)
-
-
 def _zones(tables: Tables, by: str) -> dict[str, Zone | None]:
     """The price zones by name; one without a name, None, where all stores are one market."""
     from ..fitting import Zone, price_zones
@@ -238,3 +321,76 @@ def _zones(tables: Tables, by: str) -> dict[str, Zone | None]:
         return {"": None}
     stores = price_zones(tables.sales, by)
     return {name: Zone(name, stores) for name in stores}
+
+
+def show_report(report: dict[str, Any], folder: Path) -> None:
+    """Show the fit report of a market, and what to do next."""
+    for line in fit_lines(report):
+        say(line)
+    show(_backtest_table(report))
+    show(_fidelity_table(report))
+    say(f"Scenario: {folder}. Next: repricer train {folder}")
+
+
+def show_zones(reports: dict[str, dict[str, Any]], stores: Mapping[str, Sequence[str]], folder: Path) -> None:
+    """One table of all zones, what holds in every one of them, and what to do next."""
+    figures = ("stores", "products", "WAPE", "bias", "moving average", "log-log regression", "elasticity")
+    figures += ("market's bias", "in 80%")
+    table = figures_table(["zone"], figures, title="price zones: forecasts and markets of the held-out weeks")
+    lines: dict[str, list[str]] = {}
+    for zone, whole in reports.items():
+        for part, report in whole.get("parts", {"": whole}).items():
+            s = report["scores"]
+            bias = next(row["bias"] for row in report["proof"]["backtest"] if row["forecaster"] == s["forecaster"])
+            cells = [str(len(stores[zone])), f"{len(report['price_response']):,}", f"{s['forecast_wape']:.1%}"]
+            cells += [f"{bias:+.1%}", f"{s['moving_average_wape']:.1%}", f"{s['log_log_wape']:.1%}"]
+            cells += [f"{s['median_elasticity']:.2f}", f"{s['simulated_bias']:+.1%}", f"{s['simulated_cover80']:.0%}"]
+            name = " ".join(filter(None, (zone, part)))
+            table.add_row(name, *cells)
+            for line in (
+                *report["plan"],
+                *not_priced_lines(report),
+                *cost_lines(report),
+                *bias_lines(s["simulated_bias"]),
+            ):
+                lines.setdefault(line, []).append(name)
+    show(table)
+    for line, names in lines.items():
+        say(line if len(names) == table.row_count else f"{line} [{', '.join(names)}]")
+    say(f"Scenarios: {folder}/ZONE, each with its fit.json; all lines with --verbose. Next: repricer train {folder}")
+
+
+def _backtest_table(report: dict[str, Any]) -> Table:
+    figures = ("WAPE", "bias", "MASE", "in 80%", "in 95%", "failed fits", "weight")
+    table = figures_table(["forecaster"], figures, title="forecasts of the held-out weeks, all steps ahead")
+    used = {row["forecaster"]: row["chosen"] for row in report.get("selection", [])}
+    for row in report["proof"]["backtest"]:
+        name = row["forecaster"]
+        cells = [f"{row['wape']:.1%}", f"{row['bias']:+.1%}", f"{row['mase']:.2f}"]
+        cells += [f"{row['cover80']:.0%}", f"{row['cover95']:.0%}", str(row["failures"])]
+        table.add_row(name, *cells, f"{used[name]:.0%}" if name in used else "")
+    return table
+
+
+def _fidelity_table(report: dict[str, Any]) -> Table:
+    title = "units sold in the held-out weeks, and by their market at the prices actually charged"
+    table = figures_table(["product"], ["sold", "simulated", "difference"], title=title)
+    for row in report["proof"]["fidelity"]["products"]:
+        sold, simulated = row["actual_units"], row["simulated_units"]
+        change = f"{simulated / sold - 1:+.0%}" if sold else ""
+        table.add_row(escape(row["name"]), f"{sold:,.0f}", f"{simulated:,.0f}", change)
+    return table
+
+
+def show_parts(reports: dict[str, dict[str, Any]], folder: Path) -> None:
+    """A line for each part, and what to do next; the report of a part is in its folder."""
+    for part, report in reports.items():
+        s = report["scores"]
+        say(
+            f"{part}: {len(report['price_response']):,} products; WAPE on the held-out weeks {s['forecast_wape']:.1%} (moving "
+            f"average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%}); median elasticity {s['median_elasticity']:.2f}; market of the held-out "
+            f"weeks: bias {s['simulated_bias']:+.1%}, {s['simulated_cover80']:.0%} of sales inside the 80% intervals"
+        )
+        for line in cost_lines(report):
+            say(f"  {line}")
+    say(f"Scenarios: {folder / next(iter(reports))} and so on, each with its fit.json. Next: repricer train {folder}")

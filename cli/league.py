@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_json
-from ._options import OUT, emit, figures_table, json_option, progress_bar, say, seed_option, setting, show
+from ..planning.progress import progress_bar
+from ._options import OUT, emit, figures_table, json_option, say, seed_option, setting, show
 
 if TYPE_CHECKING:
     from ..agents.leagues.league import LeagueProgress

@@ -11,11 +11,12 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._fit_parts import zone_of
-from ._options import FILE, OUT, emit, json_option, progress_console, say, seed_option, show
+from ..planning.market_folder import zone_of
+from ..planning.progress import progress_console
+from ._options import FILE, OUT, emit, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
-    from ..evaluation.markdown import MarkdownPlan, ProductPlan
+    from ..planning.markdown import MarkdownPlan, ProductPlan
 
 
 @click.command("markdown")
@@ -58,10 +59,9 @@ def command(
     Run it again each week with the stock that is left: prices then start from the column price, and
     never rise.
     """
-    from ..evaluation.markdown import Terms, plan_markdown, read_stock
+    from ..planning.markdown import Terms, markdown_rows, plan_markdown, read_stock
     from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
-    from ..serving.price_list.markdown import markdown_rows
     from ..serving.price_list.rows import ALL_STORES
 
     check_list_path("--out", out)
@@ -112,7 +112,7 @@ def _document(plan: MarkdownPlan, out: Path) -> dict[str, Any]:
 
 
 def _say(plan: MarkdownPlan, out: Path) -> None:
-    from ..serving.price_list.markdown import markdown_words
+    from ..planning.markdown import markdown_words
 
     calendar, terms = plan.spec.calendar, plan.terms
     assert calendar is not None, "the market has a calendar"

@@ -8,7 +8,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import FILE, OUT, check_table_path, emit, json_option, say, say_aside, show, tables_options, write_table
+from ..atomic import write_table
+from ._options import FILE, OUT, check_table_path, emit, json_option, say, say_aside, show, tables_options
 from ._tables import read_frame
 
 _SHOWN = 5

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._fit_parts import in_zone, part_folders, zone_folders, zone_of
-from ._options import OUT, emit, json_option, progress_console, risk_option, say, say_aside, seed_option
+from ..planning.kept_list import list_line, summary
+from ..planning.market_folder import in_zone, part_folders, zone_folders, zone_of
+from ..planning.progress import progress_console
+from ._options import OUT, emit, json_option, risk_option, say, say_aside, seed_option
 from ._policies import holds_learned, policy_of
 
 if TYPE_CHECKING:
-    from ..serving.price_list.kept import KeptList, Origin
-    from ..serving.price_list.rows import PriceRow
+    from ..planning.kept_list import KeptList, Origin
 
 
 @click.command("prices")
@@ -98,8 +98,8 @@ def command(
 
 def _responses(markets: dict[str, tuple[str, str]], found: dict[str, tuple[str, KeptList]]) -> dict[Any, Any]:
     """What a spreadsheet needs to show the effect of other prices, of all markets."""
+    from ..planning.price_list import price_responses
     from ..scenarios import load_scenario
-    from ..serving.price_list.what_if_sheet import price_responses
 
     responses = {}
     for label, (stores, part) in found.items():
@@ -114,7 +114,7 @@ def _list_of(
 
     A line about a kept one that is used is added to `notes`.
     """
-    from ..serving.price_list.kept import keep, kept_list, origin_of
+    from ..planning.kept_list import keep, kept_list, origin_of
 
     folder, origin = Path(market), origin_of(Path(market), policies, **options)
     kept, line = kept_list(folder, origin)
@@ -139,9 +139,9 @@ def _compared(
 ) -> KeptList:
     """The price list of one market, from a comparison over posterior draws."""
     from ..evaluation.uncertainty import assess
+    from ..planning.kept_list import KeptList
+    from ..planning.price_list import proposed_rows
     from ..scenarios import load_scenario
-    from ..serving.price_list.kept import KeptList
-    from ..serving.price_list.proposal import proposed_rows
 
     spec = load_scenario(market)
     if not spec.num_draws:
@@ -169,40 +169,3 @@ def markets_of(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:
         for part in part_folders(folder):
             found[stores if part == folder else f"{stores}, {part.name}"] = stores, str(part)
     return found
-
-
-def list_line(facts: dict[str, Any], out: Path) -> str:
-    """What a price list holds, in one line."""
-    moved = f"{facts['raised']:,} prices raised, {facts['lowered']:,} lowered"
-    if not facts["raised"] and not facts["lowered"]:
-        moved = "all prices stay as planned"
-    return (
-        f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
-        f"to {facts['last']}; {moved}; {facts['outside_charged']:,} prices outside what was mostly charged; expected: revenue "
-        f"{facts['revenue']:,.0f}, units {facts['units']:,.0f}, profit {facts['profit']:,.0f}"
-    )
-
-
-def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
-    """How many rows, products and weeks a price list has, and which way its prices go.
-
-    Args:
-        unit: What its periods are called, weeks or days.
-    """
-    weeks = sorted({row.week for row in rows})
-    moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
-    return {
-        "rows": len(rows),
-        "products": len({row.product for row in rows}),
-        "weeks": len(weeks),
-        "unit": unit,
-        "first": str(weeks[0]),
-        "last": str(weeks[-1]),
-        **{
-            name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows)
-            for name in ("revenue", "units", "profit")
-        },
-        "raised": moves[1],
-        "lowered": moves[-1],
-        "outside_charged": sum(bool(row.outside_charged) for row in rows),
-    }

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_json
-from ._fit_market import tables_of
-from ._options import FILE, OUT, emit, json_option, say, seed_option, show_step, tables_options
+from ..planning.market_folder import tables_of
+from ..planning.progress import show_step
+from ..planning.refresh import refresh_lines
+from ._options import FILE, OUT, emit, json_option, say, seed_option, tables_options
 
 if TYPE_CHECKING:
-    from ..serving.exporter.refresh import Refreshed
+    from ..planning.refresh import Refreshed
 
 
 @click.command("refresh")
@@ -45,8 +47,8 @@ def command(
     against the best fixed and the current prices of those weeks, over posterior draws, and the
     command says when it is time to train again. BUNDLE stays as it is until the new one is complete.
     """
+    from ..planning.refresh import refresh
     from ..scenarios import save_scenario
-    from ..serving.exporter.refresh import refresh
 
     show_step("tables")
     loaded = tables_of(tables, plan)
@@ -75,35 +77,3 @@ def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any
         "notes": found.notes,
         "market": None if market is None else str(market),
     }
-
-
-def refresh_lines(found: Refreshed, out: Path, *, judged: bool = False) -> list[str]:
-    """What a refresh did, in lines.
-
-    Args:
-        judged: Whether a verdict follows, which alone then says what is gained over the current prices.
-    """
-    bundle, calendar = found.bundle, found.spec.calendar
-    span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
-    lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]
-    if found.check is not None:
-        names = {"vs_own": "your current prices", "vs_best_fixed": "the best fixed prices"}
-        if bundle.manifest["holds"]["prices"] != "learned":
-            del names["vs_best_fixed"]
-        if judged:
-            del names["vs_own"]
-        check = found.check
-        lines += [
-            f"expected {found.spec.market.objective} against {name}, over {check['draws']} posterior draws: {_gain(check[key])}"
-            + (f"; at the export {_gain(found.before[key])}" if found.before else "")
-            for key, name in names.items()
-        ]
-    lines += found.notes
-    return lines + ([f"time to train again: {why}" for why in found.train_again] or ["no need to train again"])
-
-
-def _gain(gain: dict[str, Any]) -> str:
-    """A gain in percent where it has a base, else in money."""
-    shown, form = (gain["relative"], "{:+.1%}") if gain["relative"] else (gain, "{:+,.2f}")
-    mean, low, high = (form.format(value) for value in (shown["mean"], *shown["interval90"]))
-    return f"{mean} (90% interval {low} to {high})"

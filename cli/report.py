@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import FILE, OUT, emit, episodes_option, json_option, progress_console, say, say_aside, seed_option
+from ..planning.price_list import beyond_the_comparison, price_list
+from ..planning.progress import progress_console
+from ._options import FILE, OUT, emit, episodes_option, json_option, say, say_aside, seed_option
 
 if TYPE_CHECKING:
     from ..agents import Run
     from ..evaluation import Comparison
-    from ..pricing import Policy
-    from ..serving.price_list.rows import PriceRow
-
-# Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
-_STRESS_EPISODES, _RULES_DEPTH = 200, 3
 
 
 @click.command(name="report")
@@ -69,35 +66,6 @@ def _compare(run: Run, episodes: int, seed: int) -> Comparison:
     rules = ["best-fixed", "myopic", "regular"]
     rules += ["historical"] * (spec.history is not None) + ["optimum"] * (solve(spec) is not None)
     return evaluate(spec, [run.policy, *rules], episodes=episodes, seed=seed)
-
-
-def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow]) -> dict[str, Any]:
-    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests,
-    rules and the rows of the price list.
-    """
-    from msgspec.structs import asdict
-
-    from ..evaluation import stress_table, surrogate_tree
-    from ..evaluation.uncertainty.by_product import product_figures
-
-    spec = comparison.spec
-    stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
-    rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
-    listed = [asdict(row) for row in rows]
-    found, current = comparison.uncertainty, None
-    if rows and found is not None:
-        current = product_figures(spec, found.candidates[0].policy, seed=seed)
-    tree = {"tree": rules.text, "tree_fidelity": rules.fidelity}
-    return {"stress": stress, "price_list": listed, "current": current} | tree
-
-
-def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:
-    """The rows of the recommended prices; none in a market without dates or posterior."""
-    from ..serving.price_list.proposal import proposed_rows
-
-    if comparison.uncertainty is None or comparison.spec.calendar is None:
-        return []
-    return proposed_rows(comparison.uncertainty, seed=seed)
 
 
 def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:

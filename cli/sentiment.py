@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from ._options import FILE, OUT, check_table_path, emit, json_option, progress_bar, say, write_table
+from ..atomic import write_table
+from ..planning.progress import progress_bar
+from ._options import FILE, OUT, check_table_path, emit, json_option, say
 from ._tables import read_frame
 
 

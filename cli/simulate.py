@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import OUT, check_table_path, emit, json_option, say, seed_option, write_table
+from ..atomic import write_table
+from ._options import OUT, check_table_path, emit, json_option, say, seed_option
 from ._policies import policy_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import OUT, emit, figures_table, json_option, place_option, progress_bar, progress_console, say, show
+from ..planning.progress import progress_bar, progress_console
+from ._options import OUT, emit, figures_table, json_option, place_option, say, show
 
 if TYPE_CHECKING:
     from ..benchmarks.sweep import Summary

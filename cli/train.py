@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..planning.market_folder import in_zone, part_folders, spread, zone_folders
+from ..planning.progress import training_bar
 from ..privacy.encryption import secret
-from ._fit_parts import in_zone, part_folders, spread, zone_folders
-from ._options import (
-    FILE,
-    OUT,
-    emit,
-    figures_table,
-    json_option,
-    say,
-    say_aside,
-    seed_option,
-    setting,
-    show,
-    training_bar,
-)
+from ._options import FILE, OUT, emit, figures_table, json_option, say, say_aside, seed_option, setting, show
 from ._policies import policy_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ._options import OUT, emit, figures_table, json_option, say, seed_option, show, training_bar
+from ..planning.progress import training_bar
+from ._options import OUT, emit, figures_table, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
     from ..agents.tuning.study import Tuning

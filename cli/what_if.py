@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import (
-    FILE,
-    OUT,
-    check_table_path,
-    check_there,
-    emit,
-    figures_table,
-    json_option,
-    say,
-    say_aside,
-    show,
-    write_table,
-)
+from ..atomic import write_table
+from ._options import FILE, OUT, check_table_path, check_there, emit, figures_table, json_option, say, say_aside, show
 
 if TYPE_CHECKING:
     import pandas as pd

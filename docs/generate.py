@@ -19,7 +19,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from repricer.cli.cycle.config import (
+from repricer.data import data_dictionary
+from repricer.evaluation import solve
+from repricer.evaluation.report.plots import learning_plot
+from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, GroupRules, ProductRules, ShopWide
+from repricer.planning.cycle.config import (
     AccountSection,
     EvaluateSection,
     FitSection,
@@ -28,10 +32,6 @@ from repricer.cli.cycle.config import (
     TablesSection,
     TrainSection,
 )
-from repricer.data import data_dictionary
-from repricer.evaluation import solve
-from repricer.evaluation.report.plots import learning_plot
-from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, GroupRules, ProductRules, ShopWide
 from repricer.pricing import (
     FIXED_FEATURES,
     MARKET_FEATURES,

@@ -1,6 +1,5 @@
 """Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
 
-from .account import account, account_fields, account_lines, proof_spread, sales_since
 from .assessment import Assessment, assess
 from .break_even import BreakEven, Crossing, break_even
 from .by_product import ProductFigures, product_figures
@@ -24,9 +23,6 @@ __all__ = [
     "Recommendation",
     "Rule",
     "Standing",
-    "account",
-    "account_fields",
-    "account_lines",
     "assess",
     "break_even",
     "candidates",
@@ -38,9 +34,7 @@ __all__ = [
     "past_lines",
     "plan_beside_past",
     "product_figures",
-    "proof_spread",
     "recommend",
-    "sales_since",
     "words_of",
     "zone_lines",
 ]

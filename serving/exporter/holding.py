@@ -172,3 +172,14 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
     name = current.name if prices == "current" else prices
     name += f"+{share:.0%}:{current.name}" if share else ""
     return PricePath(path.astype(np.float32), promotion, name=name)
+
+
+def holds_line(manifest: dict[str, Any]) -> str:
+    """Which prices a bundle holds, in one line."""
+    holds, judged = manifest["holds"], manifest["evaluation"].get("uncertainty")
+    if holds["recommended"] and holds["prices"] == "current":
+        return "the bundle holds your current prices: no change is recommended"
+    if holds["recommended"] is not False:
+        return f"the bundle holds {holds['words']}" + ", which are recommended" * bool(holds["recommended"])
+    other = judged["words"] if judged["recommended"] else "no change"
+    return f"note: the bundle holds {holds['words']}; recommended: {other}"

@@ -19,7 +19,7 @@ from ...pricing.wording import money_words
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
-from .live import write_live
+from .files import write_live
 from .rows import ListError, PriceRow
 
 _NAMED = 5

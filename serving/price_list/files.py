@@ -1,4 +1,4 @@
-"""Price lists as files: CSV, workbooks of Excel (XLSX), and folders of Parquet files."""
+"""Price lists as files: CSV, workbooks of Excel (XLSX), folders of Parquet files, and the live prices of an approved one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from ...atomic import write_whole
+from ...atomic import whole_folder, write_whole
 from ..csv_batch import QUOTE, safe_text
 from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
-from .what_if_sheet import Responses
+from .workbook import Responses
 
 ENDINGS = (".csv", ".xlsx", ".parquet")
+_WEEK = "week"
 
 
 def check_list_path(option: str, path: Path) -> None:
@@ -62,8 +64,6 @@ def write_list(
     if path.suffix.lower() == ".csv":
         write_csv(path, COLUMNS, map(msgspec.structs.astuple, rows))
     elif path.suffix.lower() == ".parquet":
-        from .partitions import write_partitions
-
         write_partitions(path, rows)
     else:
         from .workbook import write_workbook
@@ -106,8 +106,6 @@ def _read(path: Path) -> list[PriceRow]:
     if path.suffix.lower() == ".csv":
         lines = csv_lines(path)
     elif path.suffix.lower() == ".parquet":
-        from .partitions import read_partitions
-
         lines = read_partitions(path)
     else:
         from .workbook import read_workbook
@@ -196,3 +194,102 @@ def csv_lines(path: Path) -> list[list[str]]:
         except (csv.Error, UnicodeDecodeError) as error:
             raise ListError([f"{path.name} must be CSV in UTF-8; got: {error}; save it again, or as .xlsx"]) from None
     return [[cell[1:] if cell.startswith(QUOTE) else cell for cell in line] for line in lines]
+
+
+def write_partitions(path: Path, rows: Sequence[PriceRow]) -> None:
+    """Write a price list to `path`/week=YYYY-MM-DD/, completely or not at all.
+
+    Args:
+        path: The folder, which a list that is there already is replaced in.
+
+    Raises:
+        ListError: Something else is there.
+    """
+    import polars as pl
+
+    if path.exists() and not (path.is_dir() and all(each.name.startswith(f"{_WEEK}=") for each in path.iterdir())):
+        raise ListError([f"{path} must be a new folder or an earlier list; got something else there; name another"])
+    table = pl.DataFrame(list(map(msgspec.structs.astuple, rows)), schema=_schema(), orient="row")
+    with whole_folder(path) as made:
+        for (week,), part in table.group_by(_WEEK, maintain_order=True):
+            folder = made / f"{_WEEK}={week}"
+            folder.mkdir()
+            part.drop(_WEEK).write_parquet(folder / "prices.parquet")
+
+
+def read_partitions(path: Path) -> list[list[Any]]:
+    """The header and the cells of a price list, its weeks in order. Raises ListError."""
+    import polars as pl
+    from polars.exceptions import PolarsError
+
+    if path.is_dir() and not any(path.iterdir()):
+        return [list(COLUMNS)]
+    try:
+        files = pl.scan_parquet(path / "**/*.parquet", hive_partitioning=True, hive_schema={_WEEK: pl.Date})
+        table = files.collect().sort(_WEEK, maintain_order=True)
+    except (PolarsError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ListError(
+            [f"{path.name} must be a folder of Parquet files; got: {reason}; write the list again"]
+        ) from None
+    known = [name for name in COLUMNS if name in table.columns]
+    header = [*known, *(name for name in table.columns if name not in known)]
+    texts = [name for name in header if table.schema[name] == pl.String]
+    return [header, *map(list, table.select(header).with_columns(pl.col(texts).fill_null("")).iter_rows())]
+
+
+def _schema() -> dict[str, Any]:
+    import polars as pl
+
+    kinds = {"text": pl.String, "number": pl.Float64, "date": pl.Date}
+    return {column.name: kinds[column.kind] for column in columns()}
+
+
+class LiveRow(NamedTuple):
+    """One live price: `price` is what is charged, currency per unit; the rest as in the list."""
+
+    zone: str
+    product_id: str
+    product: str
+    week: dt.date
+    price: float
+    status: str
+    decided_by: str
+    decided_at: str
+    decision_reason: str
+
+
+def write_live(path: Path, rows: Iterable[PriceRow]) -> None:
+    """Write the prices of decided rows, completely or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "live.csv"
+        >>> write_live(path, [])
+        >>> read_live(path)
+        []
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(path, LiveRow._fields, map(attrgetter(*LiveRow._fields), rows))
+
+
+def read_live(path: Path) -> list[LiveRow]:
+    """The live prices of a file that `write_live` wrote.
+
+    Raises:
+        ListError: It is no such file; one line.
+
+    Example:
+        >>> read_live(Path("live.csv"))  # doctest: +SKIP
+        [LiveRow(zone='all stores', product_id='5569230', ...), ...]
+    """
+    header, *lines = csv_lines(path) or [[]]
+    try:
+        if tuple(header) != LiveRow._fields:
+            raise ValueError(f"the columns {', '.join(header)[:80] or 'of an empty file'}")
+        return [
+            LiveRow(zone, number, product, dt.date.fromisoformat(week), float(price), *decision)
+            for zone, number, product, week, price, *decision in lines
+        ]
+    except (ValueError, TypeError) as error:
+        raise ListError([f"{path.name} must hold live prices; got: {error}; run repricer approve again"]) from None

@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 from repricer.envs import Market, expected_units, seed_for
-from repricer.evaluation.markdown import MarkdownPlan, StockRow, plan_markdown
 from repricer.fitting import fit
 from repricer.forecasting import PooledRegression
+from repricer.planning.markdown import MarkdownPlan, StockRow, plan_markdown
 from repricer.pricing import PricePath
 
 from .checks import check

@@ -4,9 +4,9 @@ import json
 
 import pytest
 from repricer.cli import main
-from repricer.cli.cycle.config import Cycle, CycleError
-from repricer.cli.cycle.register import CYCLES
-from repricer.cli.fit import privacy_of
+from repricer.planning.cycle.config import Cycle, CycleError
+from repricer.planning.cycle.register import CYCLES
+from repricer.planning.market_folder import privacy_of
 from repricer.privacy.ledger import PrivacyLedger, Query
 
 

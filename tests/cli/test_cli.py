@@ -209,8 +209,8 @@ def test_unknown_command_and_option_are_exit_code_2():
 
 
 def test_fit_offers_every_forecaster():
-    from repricer.cli._fit_market import FORECASTERS
     from repricer.forecasting import candidates
+    from repricer.planning.market_folder import FORECASTERS
 
     assert FORECASTERS[1:] == tuple(candidates())
 

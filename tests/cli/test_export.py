@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from repricer.cli.export import holding_of, holds_line
+from repricer.cli.export import holding_of
+from repricer.serving.exporter.holding import holds_line
 
 from .calls import run
 

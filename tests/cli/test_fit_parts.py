@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from repricer.benchmarks.uplift import draw_shop
 from repricer.benchmarks.uplift.public_path import write_files
 from repricer.cli import main
-from repricer.cli._fit_parts import _job
 from repricer.data import load_tables
 from repricer.fitting import Privacy
 from repricer.jobs import Job
+from repricer.planning.market_folder import _job
 from repricer.privacy.ledger import PrivacyLedger
 from repricer.scenarios import load_scenario
 from repricer.serving import load_bundle
@@ -65,7 +65,7 @@ def test_a_part_whose_fit_was_interrupted_is_not_taken_for_fitted(folder, monkey
     key = folder / "market" / "part-1" / "part.json"
     before = key.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("repricer.cli._fit_market.fit_to_folder", interrupted)
+        patch.setattr("repricer.planning.market_folder.fit_to_folder", interrupted)
         words = ["fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT, "--widen", "0.3"]
         assert CliRunner().invoke(main, list(map(str, words))).exit_code == 130
     assert not key.exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.cli.markdown import _say, command
-from repricer.evaluation.markdown import StockRow, plan_markdown
+from repricer.planning.markdown import StockRow, plan_markdown
 from repricer.scenarios import load_scenario
 from repricer.scenarios.loading import save_scenario
 from repricer.scenarios.sections import Posterior

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from repricer.cli import main
-from repricer.cli._fit_lines import fit_lines
-from repricer.cli._tables import TABLES
-from repricer.cli.cycle.config import TablesSection
 from repricer.data import SCHEMAS
 from repricer.forecasting import MovingAverage, PooledRegression, SeasonalNaive
+from repricer.planning.cycle.config import TablesSection
+from repricer.planning.fit_lines import fit_lines
+from repricer.planning.shop_files import TABLES
 from repricer.scenarios import load_scenario
 from repricer.serving import documents
 

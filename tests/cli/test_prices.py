@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli.price import command as price_command
 from repricer.cli.prices import command
-from repricer.cli.report import price_list
 from repricer.evaluation import evaluate, uncertainty
+from repricer.planning.kept_list import KEPT
+from repricer.planning.price_list import price_list
 from repricer.scenarios import load_scenario
 from repricer.scenarios.loading import save_scenario
 from repricer.scenarios.sections import Posterior
 from repricer.serving.price_list.files import read_list
-from repricer.serving.price_list.kept import KEPT
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_keep_the_list_is_said(
     def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("repricer.serving.price_list.kept.write_whole", refused)
+    monkeypatch.setattr("repricer.planning.kept_list.write_whole", refused)
     done = CliRunner().invoke(command, [str(market.parent), "--out", str(tmp_path / "prices.csv")])
     assert "is not kept for the next time" in done.stderr
     assert read_list(tmp_path / "prices.csv")

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 from repricer.cli import main
-from repricer.cli._fit_market import _forecaster
 from repricer.data import import_tables, save_tables
 from repricer.fitting.refit import _forecaster as refitted
 from repricer.forecasting import example_panel
+from repricer.planning.market_folder import _forecaster
 
 
 def run(*words: str) -> None:

@@ -12,12 +12,12 @@ from repricer.agents import Run
 from repricer.agents.actor import Actor
 from repricer.envs import catalogue_of
 from repricer.evaluation.uncertainty import Assessment, assess
+from repricer.planning.price_list import proposed_rows
 from repricer.pricing import Guardrails, features, row_width
 from repricer.scenarios import MarketSpec, spec_from_table
 from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
 from repricer.serving import Bundle, export, load_bundle
-from repricer.serving.price_list.proposal import proposed_rows
 from repricer.serving.price_list.rows import PriceRow
 
 PRODUCTS = ("anchovy", "biscuit", "cider")

@@ -7,7 +7,7 @@ import pytest
 from repricer.agents.posterior.deals import market_under
 from repricer.agents.posterior.money import PosteriorMoney, draws_of
 from repricer.envs import expected_units, rollout
-from repricer.evaluation.markdown.demand import SeasonDemand
+from repricer.planning.markdown_search import SeasonDemand
 from repricer.pricing import FixedPrice
 from repricer.scenarios import choice_model, load_scenario, sample_catalogue
 from repricer.scenarios.price_section import HistorySection

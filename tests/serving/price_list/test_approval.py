@@ -19,8 +19,7 @@ from repricer.cli import main
 from repricer.serving import ChainError, DecisionLog, load_bundle
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
 from repricer.serving.price_list.approval import check_decisions
-from repricer.serving.price_list.files import write_list
-from repricer.serving.price_list.live import read_live
+from repricer.serving.price_list.files import read_live, write_list
 from repricer.serving.price_list.rows import COLUMNS, ListError, PriceRow
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import openpyxl
 import pytest
 import repricer
+from repricer.planning.price_list import price_responses
 from repricer.scenarios import MarketSpec
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.rows import PriceRow
-from repricer.serving.price_list.what_if_sheet import SHEET, price_responses, read_responses
+from repricer.serving.price_list.workbook import SHEET, read_responses
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,246 @@
+"""A cycle, from where it was left: imported, refreshed or trained, and its price lists."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..compile_ahead import CompileAhead
+from ..market_folder import fit_report
+from ..progress import Facts, Stages
+from . import stages
+from .config import Cycle, CycleError
+from .register import MARKET, Entry, Place, Register, alone
+from .stages import given
+
+_IMPORTING = "importing"
+
+
+def run_cycle(cycle: Cycle, retrain: bool, tell: Callable[[str], None]) -> Facts:
+    """Run one cycle, from where it was left.
+
+    Args:
+        retrain: Whether to train in any case.
+        tell: Called with each line of output.
+    """
+    with alone(cycle.out):
+        return _run(cycle, _register(cycle), retrain, tell)
+
+
+def _run(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Facts:
+    from ...evaluation.uncertainty import zone_lines
+
+    entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
+    before = register.refreshed(entry.first_day, entry.folder)
+    job = _stages(entry, cycle.out / entry.folder, tell)
+    accounts = {} if before is None else _accounts(cycle, register, before, job)
+    found: dict[str, Facts] = {}
+    for place in entry.places(cycle.out):
+        found |= _zone(cycle, entry, place, before, job)
+    again = [" ".join(filter(None, [name, why])) for name, part in found.items() for why in part["train_again"]]
+    if not entry.complete:
+        register.complete(entry, again)
+    tell("")
+    for name, part in found.items():
+        listed, bundle = part["paths"][stages.LISTS[-1]], part["paths"][stages.BUNDLE]
+        tell(f"{f'{name}: verdict' if name else 'Verdict'}: {part['verdict']}")
+        tell(
+            f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
+        )
+    for line in zone_lines({name: part["gain"] for name, part in found.items()} if entry.zones else {}):
+        tell(line)
+    if again:
+        tell("The next cycle will train again.")
+    facts = {"first_day": entry.first_day, "trained": entry.trained, "train_again": again}
+    if entry.zones or entry.parts:
+        return facts | {"accounts": accounts, "zones" if entry.zones else "parts": found}
+    return facts | {"account": accounts.get("")} | found[""]
+
+
+def _register(cycle: Cycle) -> Register:
+    register = Register(cycle.out)
+    register.check(cycle.config.shop.name)
+    return register
+
+
+def _stages(entry: Entry, folder: Path, tell: Any) -> Stages:
+    return Stages(folder, {"fingerprint": entry.fingerprint}, tell)
+
+
+def _accounts(cycle: Cycle, register: Register, before: Entry, job: Stages) -> Facts:
+    """The accounts of the cycle before, one for each of its markets, by zone and part."""
+    found, since = {}, min(entry.first_day for entry in register.entries)
+    for place in (market for zone in before.places(cycle.out) for market in zone.markets):
+        work = partial(stages.account_stage, cycle, job.folder, place, since)
+        title = f"The account of the cycle before{f', {place.name}' if place.name else ''}"
+        found[place.name] = job.run(f"account {place.name}".rstrip(), title, work)["account"]
+    return found
+
+
+def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: Stages) -> dict[str, Facts]:
+    """The markets of one zone, from their fit or refresh to their price lists, by name."""
+    if zone.stores:
+        job.tell("")
+        count = len(entry.zones[zone.stores])
+        job.tell(f"{zone.stores}: {count} store{'s' * (count != 1)}")
+        job = _stages(entry, zone.folder, job.tell)
+    markets = [(each, _stages(entry, each.folder, job.tell) if each.part else job) for each in zone.markets]
+    if entry.trained:
+        done = _trained(cycle, zone, markets, job)
+    else:
+        done = []
+        for each, own in markets:
+            work = partial(stages.refresh_stage, cycle, each, cycle.out / given(before).folder / each.name)
+            done.append(own.run("refresh", _title("Refresh the bundle of the cycle before", each), work))
+    return {each.name: _facts(each, own, facts) for (each, own), facts in zip(markets, done, strict=True)}
+
+
+def _facts(place: Place, job: Stages, done: Facts) -> Facts:
+    """What is said of one market."""
+    files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
+    return {
+        "verdict": done["verdict"],
+        "gain": done.get("gain"),
+        "train_again": done.get("train_again", []),
+        "paths": {name: str(path) for name, path in files.items() if path.exists()},
+        "timings": job.timings,
+    }
+
+
+def _known(cycle: Cycle, register: Register, retrain: bool) -> Entry | None:
+    """The cycle to go on with; a refreshed one is none where training is asked for."""
+    entry = register.of(cycle.fingerprint())
+    return None if entry is not None and retrain and not entry.trained else entry
+
+
+def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
+    """Import the tables of a new cycle, and enter it in the register."""
+    importing = cycle.out / _IMPORTING
+    shutil.rmtree(importing, ignore_errors=True)
+    key_file = cycle.file(cycle.config.tables.key_file) or cycle.out / "tables.key"
+    try:
+        found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
+            "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
+        )
+        before, zones = register.refreshed(found["first_day"]), found["zones"]
+        if before is not None and cycle.config.fit.period == "week":
+            _check_weekday(before.first_day, found["first_day"])
+    except ValueError:
+        shutil.rmtree(importing, ignore_errors=True)
+        raise
+    why = _reasons(cycle, before, retrain)
+    if before is not None:
+        why += ["the stores have changed"] * (_stores(zones) != _stores(before.zones))
+        why += _gone(cycle, importing, before)
+        tell("")
+        tell(f"trains again: {'; '.join(why)}" if why else f"refreshes {cycle.out / before.folder}, and trains nothing")
+    for folder in register.left:
+        tell(f"dropped {folder}, which was left half made")
+    register.drop_left()
+    entry = Entry(
+        folder=register.new_folder(found["first_day"]),
+        first_day=found["first_day"],
+        fingerprint=cycle.fingerprint(),
+        settings=cycle.settings(),
+        trained=bool(why),
+        zones=zones if why else given(before).zones,
+        parts=found["parts"] if why else given(before).parts,
+        shop=cycle.config.shop.name,
+    )
+    importing.rename(cycle.out / entry.folder)
+    register.add(entry)
+    return entry
+
+
+def _gone(cycle: Cycle, home: Path, before: Entry) -> list[str]:
+    """Why the cycle before cannot be refreshed: the tables hold no sales of some of its products any more."""
+    import pandas as pd
+
+    from ...fitting import products_gone
+    from ...scenarios.errors import listed
+
+    folders = [market.folder / MARKET for zone in before.places(cycle.out) for market in zone.markets]
+    rows = [row for folder in folders for row in fit_report(folder)["refit"]["products"]]
+    priced = pd.DataFrame(rows).drop_duplicates("product").set_index("product", drop=False)
+    lost = priced.loc[products_gone(stages.tables_of(cycle, home), priced)]
+    names = lost.get("name", lost["product"]).fillna(lost["product"]).tolist()
+    return [f"the tables hold no sales of {listed(names)} any more"] if names else []
+
+
+def _check_weekday(before: str, first_day: str) -> None:
+    """Check that weeks begin as those of the cycle before: others would be over in part, and compare with none."""
+    usual, now = (f"{date.fromisoformat(day):%A}" for day in (before, first_day))
+    if usual != now:
+        raise CycleError(
+            f"weeks must begin on a {usual}, as in the cycle of {before}; got {first_day}, as the sales begin on a {now}; "
+            f"begin them on a {usual}, or name another out"
+        )
+
+
+def _stores(zones: dict[str, list[str]]) -> set[str]:
+    return {store for stores in zones.values() for store in stores}
+
+
+def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
+    """Why a cycle trains; none where it refreshes."""
+    if before is None:
+        return ["there is no cycle before"]
+    said = ["asked for by --train"] if retrain else []
+    if before.settings != cycle.settings():
+        said.append("the configuration has changed")
+    return said + before.train_again
+
+
+def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job: Stages) -> list[Facts]:
+    """Fit all markets of a zone, train one policy, and compare and export it in each."""
+    fits = []
+    with CompileAhead() as compiler:
+        for each, own in markets:
+            title = _title("Fit the market of the weeks to come", each)
+            fits.append(own.run("fit", title, partial(stages.fit_stage, cycle, each, compiler)))
+        compiler.wait()
+    job.run("train", "Learn prices", lambda: stages.train_stage(cycle, zone))
+    key, done = stages.signing_key(cycle.out), []
+    for (each, own), fit in zip(markets, fits, strict=True):
+        work = partial(stages.compare_stage, cycle, each, own.timings, fit["try"])
+        done.append(own.run("compare", _title("Compare on test customers", each), work))
+        title = _title("Export the recommended prices as a signed bundle", each)
+        own.run("export", title, partial(stages.export_stage, cycle, each, key))
+    return done
+
+
+def _title(what: str, place: Place) -> str:
+    """A stage's title, with the part where there are several."""
+    return ", ".join(filter(None, [what, place.part]))
+
+
+def plan_cycle(cycle: Cycle, retrain: bool) -> Facts:
+    """What `run_cycle` would do, and why, in lines; nothing is written."""
+    register = _register(cycle)
+    entry = _known(cycle, register, retrain)
+    if entry is not None and entry.complete:
+        return {
+            "would": "nothing",
+            "lines": [f"nothing to do: {cycle.out / entry.folder} is complete for these tables"],
+        }
+    if entry is not None:
+        return {"would": "resume", "lines": [f"would resume {cycle.out / entry.folder}"]}
+    before = register.before()
+    earlier = None if before is None else register.before(before.first_day)
+    why = _reasons(cycle, before, retrain)
+    steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
+    steps += [f"drop {folder}, which was left half made" for folder in register.left]
+    steps += [f"account for {before.folder}"] if before else []
+    steps += (
+        [f"fit, train, compare, export: {'; '.join(why)}"] if why else [f"refresh the bundle of {given(before).folder}"]
+    )
+    if before and earlier:  # which it is, only the import tells
+        steps.append(
+            f"take {earlier.folder} for {before.folder} if the tables end in the same week as those of that cycle"
+        )
+    steps.append(f"write the price list into a new folder of {cycle.out}")
+    return {"would": "train" if why else "refresh", "lines": [f"would {step}" for step in steps]}

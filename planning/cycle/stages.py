@@ -1,0 +1,480 @@
+"""The stages of a cycle, each with the lines that it prints; the demo runs the same ones."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...atomic import write_json, write_new, write_table
+from ...privacy.encryption import secret
+from ..compile_ahead import CompileAhead
+from ..market_folder import chosen_parts, fit_report, spread
+from ..progress import Facts, show_step, training_bar
+from .config import Cycle, CycleError
+from .register import MARKET, Place
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...data import Tables
+    from ...evaluation.uncertainty import Assessment
+    from ...fitting import Zone
+    from ...scenarios import MarketSpec
+    from ...serving.price_list.rows import PriceRow
+
+TABLES, PRODUCTS = "tables", "products.csv"
+COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
+_SAME_PRICE = 0.01
+LISTS = ("prices.csv", "prices.xlsx")
+_TRIED = 3
+
+
+def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
+    """Import the shop's files, or read what is imported already.
+
+    Args:
+        folder: Where the tables go.
+        key_file: Secret of the pseudonyms, made if missing.
+    """
+    from ...data import load_complete_journey, load_tables, sales_totals, save_tables
+    from ...fitting import Zone, price_zones
+    from ..shop_files import Layout, import_files
+
+    if cycle.config.tables.dataset is not None:
+        tables, lines = load_tables(given(cycle.file(cycle.config.tables.dataset))), []
+    else:
+        key_file.parent.mkdir(parents=True, exist_ok=True)
+        if not key_file.is_file():
+            write_new(key_file, secrets.token_bytes(32))
+        key, hidden = key_file.read_bytes(), secret() if cycle.config.tables.encrypt else None
+        if cycle.config.tables.example:
+            tables, report = load_complete_journey(key=key)
+            save_tables(tables, report, folder / TABLES, key=hidden)
+        else:
+            layout = Layout(cycle.file(cycle.config.tables.mapping))
+            report = import_files(cycle.files, layout, key, folder / TABLES, hidden=hidden)
+            tables = load_tables(folder / TABLES)
+        lines = list(report.lines())
+    totals = sales_totals(tables)
+    # Without regular prices in the sales, this is no time to guess them.
+    discounts = f", discounts {totals.discount_share:.1%} of the regular value" if totals.discount_share else ""
+    lines.append(
+        f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units{discounts}"
+    )
+    by = cycle.config.fit.by
+    zones = {} if by == "chain" else price_zones(tables.sales, by)
+    parts = [part for part in _parts(cycle, tables, Zone(next(iter(zones)), zones) if zones else None) if part]
+    risk = cycle.config.train.risk
+    if parts and risk != "mean":
+        raise CycleError(
+            f"[train] risk must be mean for a catalogue in {len(parts)} parts, in which one policy learns; got {risk}; "
+            "leave it out, price fewer products, or raise at_once"
+        )
+    return {"lines": lines, "first_day": first_day(tables, cycle.config.fit.period), "zones": zones, "parts": parts}
+
+
+def _parts(cycle: Cycle, tables: Tables, zone: Zone | None) -> dict[str, pd.DataFrame]:
+    """The products to price, part by part; one without a name is the whole catalogue."""
+    from ...fitting import ShopRules
+
+    asked = cycle.config.fit
+    size = {"categories": asked.categories, "per_category": asked.per_category, "at_once": asked.at_once}
+    return chosen_parts(tables, ShopRules.load(cycle.file(asked.rules)), zone, **size, period=asked.period)
+
+
+def first_day(tables: Tables, period: str = "week") -> str:
+    """The day after the last whole week, or day, of the sales, on which those to come begin."""
+    from ...data.panel import whole_weeks
+    from ...data.weeks import PERIODS
+
+    weeks = whole_weeks(tables.sale_lines(["date"]), PERIODS[period].days)
+    return f"{weeks.first_day(weeks.count):%Y-%m-%d}"
+
+
+def tables_of(cycle: Cycle, home: Path) -> Tables:
+    """The imported tables of a cycle."""
+    from ...data import load_tables
+
+    dataset = cycle.file(cycle.config.tables.dataset)
+    return load_tables(home / TABLES if dataset is None else dataset)
+
+
+def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
+    """Choose the products and fit the market of the weeks to come."""
+    import pandas as pd
+
+    from ...fitting import Assumptions, Priors, ShopRules, not_priced
+    from ...scenarios import scenario_name
+    from ..fit_lines import fit_lines, quiet
+    from ..market_folder import fit_to_folder, privacy_of
+
+    asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
+    rules, products = ShopRules.load(cycle.file(asked.rules)), (parts := _parts(cycle, tables, zone))[place.part]
+    write_table(pd.concat(parts.values()), place.home / PRODUCTS)
+    priors = cycle.file(asked.priors)
+    report = fit_to_folder(
+        tables,
+        products,
+        place.folder / MARKET,
+        name=scenario_name(" ".join(filter(None, [cycle.config.shop.name, place.name]))),
+        seed=cycle.config.shop.seed,
+        currency=asked.currency,
+        weeks=asked.weeks,
+        holdout_weeks=asked.holdout,
+        period=asked.period,
+        forecaster=asked.forecaster,
+        promotions=asked.promotions,
+        objective=asked.objective or rules.shop.objective,
+        assumptions=Assumptions.under(rules, price_widening=None if asked.widen == "free" else asked.widen),
+        priors=None if priors is None else Priors.load(priors),
+        draws=asked.draws,
+        zone=zone,
+        privacy=privacy_of(
+            cycle.budget,
+            asked.epsilon,
+            asked.epsilon_shares or {},
+            zones=len(parts) * (1 if zone is None else len(zone.stores)),
+        ),
+        compiler=compiler,
+    )
+    _account_for(place.folder)
+    if place.part:  # beside which the other parts are priced
+        first = place.part == next(iter(parts))
+        report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
+    counts = products["category"].value_counts()
+    chosen = [f"{len(products)} products to price, in {len(counts)} categories of substitutes:"]
+    chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts.items()]
+    return {
+        "lines": [*chosen, *fit_lines(report)],
+        "scores": report["scores"],
+        "try": what_to_try(report["price_response"]),
+    }
+
+
+def train_stage(cycle: Cycle, place: Place) -> Facts:
+    """Learn prices in the market, or one policy for all parts of a catalogue."""
+    from ...agents import train
+    from ...scenarios import floor_market
+
+    asked, (market, *others) = cycle.config.train, [each.folder / MARKET for each in spread(place.markets)]
+    with training_bar("learning", "objective", lines=True) as progress:
+        run = train(
+            market,
+            steps=asked.steps,
+            seed=cycle.config.shop.seed,
+            risk=asked.risk,
+            out=place.run_folder,
+            progress=progress,
+            assortments=others,
+        )
+    # With its market, whose best fixed prices the search of `compare_stage` then finds already done.
+    vars(place)["run"] = run
+    priced = f"the products of all {len(place.parts)} parts" if others else f"all {len(run.base_price)} products"
+    floor = " at no less profit" * (floor_market(run.spec) is not None)
+    best, settings = run.facts["best"], run.facts["settings"]
+    gain = best["gain"] / best["best_fixed"]
+    return {
+        "lines": [
+            f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices {priced} ({run.facts['device']})",
+            f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
+            f"{run.spec.market.objective} {abs(gain):.2%} {'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, "
+            "on validation customers",
+        ]
+    }
+
+
+def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
+    """Compare on test customers, write report and price list, and say the verdict."""
+    from ...evaluation import Without, evaluate
+    from ...evaluation.report import ReportData, verdict, write_report
+    from ..price_list import beyond_the_comparison
+
+    folder = place.folder
+    run, asked, seed = place.run, cycle.config.evaluate, cycle.config.shop.seed
+    learned = replace(run.policy, name=run.facts["algo"])
+    policies = [learned]
+    policies += [Without(learned, "discount")] * (run.spec.prices.max_discount > 0)
+    policies += [Without(learned, "recommendation")] * (run.spec.recommendation is not None)
+    draws = min(asked.draws, run.spec.num_draws) or None
+    rules = ["historical", "regular", "myopic"]
+    comparison = evaluate(
+        run.spec, [*policies, *rules], episodes=asked.episodes, seed=seed, draws=draws, risk=cycle.config.train.risk
+    )
+    document = comparison.to_dict()
+    write_json(folder / COMPARISON, document)
+    fit = fit_report(folder / MARKET)
+    found = given(comparison.uncertainty)
+    keeper = folder / MARKET if place.part else place.run_folder
+    rows, listed = write_lists(cycle, folder, place.stores, found, keeper=keeper, policy=place.run_folder)
+    beyond = beyond_the_comparison(learned, comparison, seed, rows)
+    write_report(
+        folder / REPORT, ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
+    )
+    lines = [f"report: {folder / REPORT}", *listed]
+    lines += to_vary(found, tried)
+    said = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain}
+    return {"comparison": document, **said, "lines": lines}
+
+
+def signing_key(home: Path) -> Path:
+    """The key that signs the bundles of all cycles, made on first use: bundle.key.pem in `home`."""
+    from ...serving.bundle.signing import own_key, own_key_paths
+
+    own_key(home / BUNDLE)
+    return own_key_paths(home / BUNDLE)[0]
+
+
+def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
+    """Export the recommended prices as a signed bundle."""
+    from ...serving import export, load_bundle
+    from ...serving.exporter.holding import holds_line
+
+    folder = place.folder
+    judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+    run = replace(place.run, evaluation=judged)
+    asked = {"seed": cycle.config.shop.seed, "encrypt": cycle.config.tables.encrypt}
+    bundle = load_bundle(export(run, folder / BUNDLE, key=key, **asked))
+    lines = [f"{folder / BUNDLE}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
+    return {"lines": [*lines, holds_line(bundle.manifest)]}
+
+
+def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
+    """What the cycle before predicted, against the sales that came and those of a holdout arm.
+
+    Args:
+        home: The folder of this cycle.
+        before: The market of the cycle before.
+        since: First day of the first cycle.
+    """
+    import pandas as pd
+
+    from ...fitting import forecasts_since, zone_tables
+    from ...forecasting.metrics import wape
+    from ...scenarios import load_scenario
+    from ..account import account, account_lines, against_holdout, holdout_line, sales_since
+
+    spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
+    own = tables if before.zone is None else zone_tables(tables, before.zone)
+    price, units, promotion = sales_since(spec, own)
+    if not (units >= 0).any():
+        return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
+    record = fit_report(before.folder / MARKET)["refit"]
+    calendar = given(spec.calendar)
+    ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
+    held, others = _holdout(cycle, spec, tables.sales, own.sales, len(price)) or (None, set())
+    listed = replace(own, sales=own.sales[own.sales["store"].isin(others)]) if others else own
+    found = account(spec, price, units, promotion, seed=cycle.config.shop.seed) | {
+        "wape_one_week_ahead": wape(ahead["units"], ahead["mean"]),
+        "followed": _followed(before.folder, spec, sales_since(spec, listed)[0]),
+    }
+    lines = [
+        *account_lines(found, spec.market.currency),
+        f"forecasts one {calendar.unit[:-1]} ahead, which know prices and displays: {found['wape_one_week_ahead']:.1%} off",
+        f"{found['followed']:.0%} of {'the prices outside the holdout arm' if others else 'these prices'} are those of the "
+        "price list",
+    ]
+    if held is not None:
+        begun = pd.Timestamp(since)
+        found["holdout"] = against_holdout(spec, own.sales, held, others, weeks=len(price), since=begun)
+        lines.append(holdout_line(found["holdout"]))
+    folder = home / before.name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / ACCOUNT, found)
+    return {"lines": lines, "account": found}
+
+
+def _holdout(cycle: Cycle, spec: MarketSpec, whole: Any, sales: Any, weeks: int) -> tuple[set[str], set[str]] | None:
+    """The stores of a market that were held out of its prices, and those that had them; None where no arm is named."""
+    import pandas as pd
+
+    from ..account import holdout_stores
+
+    calendar = given(spec.calendar)
+    arms = holdout_arms(cycle, whole, *(pd.Timestamp(calendar.day(t)) for t in (0, weeks)))
+    if arms is None:
+        return None
+    held, others = holdout_stores(arms)
+    here = {*sales["store"]}
+    return held & here, others & here
+
+
+def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
+    """Share of product-weeks that were charged as the price list has them, within 1%."""
+    from ...serving.price_list.files import read_list, read_live
+
+    at = {name: n for n, name in enumerate(spec.products.ids or spec.products.names)}
+    calendar, same = given(spec.calendar), []
+    live = before / "live.csv"
+    for row in read_live(live) if live.is_file() else read_list(before / LISTS[0]):
+        week = calendar.period(row.week)
+        if week < len(price):
+            same.append(abs(price[week, at[row.product_id]] / row.price - 1) <= _SAME_PRICE)
+    return sum(same) / max(len(same), 1)
+
+
+def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
+    """The bundle of the cycle before for the weeks to come, without training, and its price list."""
+    from ...evaluation.uncertainty import assess
+    from ...evaluation.uncertainty.doubts import missed
+    from ...scenarios import save_scenario
+    from ...serving.exporter.holding import Holding
+    from ..refresh import refresh, refresh_lines
+
+    key, folder, tables = signing_key(cycle.out), place.folder, tables_of(cycle, place.home)
+    found = refresh(
+        before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.shop.seed, on_step=show_step
+    )
+    found = replace(found, spec=_accounted(found.spec, folder))
+    history = given(found.spec.history)
+    if missed(history):
+        again = "the account of the cycle before missed its 90% interval"
+        found = replace(found, train_again=[*found.train_again, again])
+    save_scenario(found.spec, folder / MARKET)
+    write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
+    # Prices that were not learned are among the candidates as they are.
+    learned = Holding.of(found.bundle.manifest).learned
+    held = [replace(found.bundle.policy, name="held")] * learned  # pyright: ignore[reportArgumentType, reportCallIssue]
+    draws = min(cycle.config.evaluate.draws, found.spec.num_draws)
+    show_step("price list")
+    seed, risk = cycle.config.shop.seed, cycle.config.train.risk
+    judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
+    write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
+    _, listed = write_lists(cycle, folder, place.stores, judged, keeper=folder / MARKET, policy=folder / BUNDLE)
+    lines = [*refresh_lines(found, folder / BUNDLE, judged=True), *listed]
+    lines += _left_out(cycle, place, tables, found.spec) + to_vary(judged, what_to_try(found.price_response))
+    return {"lines": lines, "verdict": str(judged), "gain": judged.relative_gain, "train_again": found.train_again}
+
+
+def _account_for(folder: Path) -> None:
+    """Note in the market of a folder what the account of the cycle before says."""
+    from ...scenarios import load_scenario, save_scenario
+
+    save_scenario(_accounted(load_scenario(folder / MARKET), folder), folder / MARKET)
+
+
+def _accounted(spec: MarketSpec, folder: Path) -> MarketSpec:
+    """The market with what the account of the cycle before says of predictions, where there is one."""
+    from ..account import account_fields
+
+    if not (folder / ACCOUNT).is_file():
+        return spec
+    found = json.loads((folder / ACCOUNT).read_text(encoding="utf-8"))
+    return spec.with_changes(history=account_fields(found))
+
+
+def _left_out(cycle: Cycle, place: Place, tables: Tables, spec: MarketSpec) -> list[str]:
+    """Which products are not priced, and why; of parts of a catalogue, their fit says it of all of them."""
+    import pandas as pd
+
+    from ...fitting import ShopRules, not_priced, zone_tables
+    from ..fit_lines import not_priced_lines
+
+    if place.part:
+        return []
+    own = tables if place.zone is None else zone_tables(tables, place.zone)
+    priced = pd.DataFrame({"product": spec.products.ids})
+    return not_priced_lines(not_priced(own, priced, ShopRules.load(cycle.file(cycle.config.fit.rules))))
+
+
+def given(value: Any) -> Any:
+    """A value that is there."""
+    assert value is not None
+    return value
+
+
+def write_lists(
+    cycle: Cycle, folder: Path, zone: str, found: Assessment, *, keeper: Path, policy: Path
+) -> tuple[list[PriceRow], list[str]]:
+    """Write the price list of the recommended prices, and keep it for `repricer prices`.
+
+    Args:
+        folder: Where the list goes.
+        zone: Name of the price zone; empty for all stores.
+        keeper: The folder that keeps the list, that of the market or of the run.
+        policy: The folder of the policy that may be recommended.
+
+    Returns:
+        The rows, and lines: the plan beside the past, and what the rows are.
+    """
+    from ...serving.price_list.files import write_list
+    from ..kept_list import KeptList, keep, list_line, origin_of, summary
+    from ..price_list import price_responses, proposed_rows
+
+    seed, risk = cycle.config.shop.seed, cycle.config.train.risk
+    rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
+    spec = found.compared.spec
+    kept = KeptList.of(origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed), found, rows)
+    responses = price_responses(spec, rows)
+    for name in LISTS:
+        write_list(folder / name, rows, currency=spec.market.currency, notes=kept.past, responses=responses)
+    keep(keeper, kept)
+    listed = f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
+    return rows, [*kept.past, listed]
+
+
+def to_vary(found: Assessment, tried: list[str]) -> list[str]:
+    """Where no change is recommended, which prices to vary instead."""
+    if found.recommendation.change:
+        return []
+    return ["to learn more, vary these prices in some weeks or stores:", *(f"  {line}" for line in tried)]
+
+
+def what_to_try(rows: list[dict[str, Any]]) -> list[str]:
+    """Which prices to vary, to learn most: those of products that are not identified, then the widest intervals.
+
+    Args:
+        rows: The price responses of a fit, by product.
+    """
+    unknown = [row for row in rows if not row["identified"]]
+    wide = sorted(rows, key=lambda row: row["elasticity_interval90"][0] - row["elasticity_interval90"][1])
+    chosen = [*unknown, *(row for row in wide if row["identified"])][:_TRIED]
+    return [
+        f"{row['name']}: {row['reason']}"
+        if row["reason"]
+        else f"{row['name']}: elasticity {row['elasticity_interval90'][0]:.1f} to {row['elasticity_interval90'][1]:.1f}"
+        for row in chosen
+    ]
+
+
+def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame | None:
+    """The `store` and `arm` of each store, decision or sale line in some days; None without any arm.
+
+    Args:
+        sales: Canonical sales of the whole shop.
+        end: The day after the last.
+
+    Raises:
+        CycleError: The configuration names a holdout, but the sales no stores, or not these.
+    """
+    import pandas as pd
+
+    from ..account import HELD
+
+    asked = cycle.config.account
+    if not (asked.holdout or asked.log or "arm" in sales):
+        return None
+    stores = sales["store"].dropna().unique().tolist() if "store" in sales else []
+    if unknown := sorted({*asked.holdout} - {*stores}) or (not stores and ["no stores"]):
+        raise CycleError(
+            f"a holdout must be of stores that the sales name, such as {', '.join(map(str, stores[:3])) or 'none'}; got "
+            f"{', '.join(unknown)}; fix [account], or import the column store"
+        )
+    if asked.holdout:
+        arms = [HELD if store in asked.holdout else "policy" for store in stores]
+        return pd.DataFrame({"store": stores, "arm": arms})
+    if asked.log:
+        return pd.DataFrame(_logged(cycle, str(first)[:10], str(end)[:10]), columns=["store", "arm"])
+    return sales.loc[sales["date"].between(first, end, inclusive="left"), ["store", "arm"]]
+
+
+def _logged(cycle: Cycle, first: str, end: str) -> list[tuple[Any, Any]]:
+    """Market and arm of the decisions for these days."""
+    from ...serving import DecisionLog
+
+    with closing(DecisionLog(cycle.log)) as log:
+        rows = ((row, row["date"] or row["time"]) for row in log.export())
+        return [(row["market"], row["arm"]) for row, day in rows if first <= day[:10] < end]

@@ -1,0 +1,259 @@
+"""The fit report in lines."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+_WHOLE = 10
+# Above this share of the posterior, the prior decides.
+_MOSTLY = 0.7
+
+
+def fit_lines(report: dict[str, Any]) -> list[str]:
+    """The fit report in about a dozen lines."""
+    s, trend = report["scores"], report["trend"]
+    proof, period = report["proof"], report["period"]
+    return [
+        f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
+        *report["plan"],
+        *_past_lines(report),
+        *not_priced_lines(report),
+        *cost_lines(report),
+        f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
+        f"(moving average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%})",
+        f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
+        *(
+            f"  {quiet(row['category'])}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
+            f"outside share {row['outside_share']:.0%} (s.e. {row['outside_share_se']:.0%})"
+            for row in report["category_response"]
+        ),
+        *_doubt_lines(report),
+        *_estimation_lines(report),
+        *_unidentified_lines(report),
+        *_placebo_lines(report),
+        *_change_lines(report),
+        *_exposure_lines(report),
+        *_response_lines(report),
+        f"customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely",
+        _trend_line(trend, period),
+        *_customer_lines(report),
+        f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and {period}, bias "
+        f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
+        *bias_lines(s["simulated_bias"]),
+    ]
+
+
+def _response_lines(report: dict[str, Any]) -> list[str]:
+    """How customers answer to regular prices and to deals, and where the former is mostly the prior's."""
+    lines, deals = [], report["deals"]
+    if deals is not None:
+        lines.append(
+            f"deals and regular prices have responses of their own: {deals['probability']:.0%} likely; per 10% off, buyers "
+            f"take {math.expm1(deals['units']['mean'] * 0.1):+.0%} units, and "
+            f"{math.expm1(-deals['dip']['mean'] * 0.1):+.0%} per 10% above the price they remember"
+        )
+    for row in report["regular_prices"]:
+        low, high = row["total_interval90"]
+        mostly = "; mostly the prior's" if row["total_prior_share"] > _MOSTLY else ""
+        lines.append(
+            f"  {quiet(row['category'])}, all regular prices together: elasticity {row['total']:.2f} [{low:.2f}, {high:.2f}], "
+            f"from {row['moves']:,} moves in {row['stores']} stores{mostly}"
+        )
+    return lines
+
+
+def _past_lines(report: dict[str, Any]) -> list[str]:
+    """The plan beside the past, and what the sales tell of lasting prices."""
+    from ..evaluation.uncertainty import past_lines
+    from ..evaluation.uncertainty.past import unlike_past
+
+    rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
+    unlike = unlike_past(rows)
+    return [*past_lines(rows, report["refit"]["currency"]), *([f"check the plan first: {unlike}"] if unlike else [])]
+
+
+def quiet(name: str) -> str:
+    """A name that is all capitals in lower case; others as the shop writes them."""
+    return name.lower() if name.isupper() else name
+
+
+def not_priced_lines(report: dict[str, Any]) -> list[str]:
+    """How many products of the tables are not priced, why, and the best sellers among them."""
+    reasons = report["not_priced"]
+    if not reasons:
+        return []
+    total, names = sum(reasons.values()), report["not_priced_names"]
+    lines = [f"not priced, current prices stay: {total:,} product{'s' * (total != 1)}"]
+    for why, count in reasons.items():
+        more = count - len(names[why])
+        lines.append(f"  {count:,} as {why}: {', '.join(names[why])}{f' and {more:,} more' if more else ''}")
+    return lines
+
+
+def cost_lines(report: dict[str, Any]) -> list[str]:
+    """That prices maximise revenue, where the only reason is that unit costs are unknown."""
+    from ..scenarios.errors import listed
+
+    names = report.get("revenue_without_costs", ())  # not in a fit of an earlier version
+    if not names:
+        return []
+    count = len(report["price_response"])
+    which = f"any of {count} products" if len(names) == count else f"{len(names)} of {count} products ({listed(names)})"
+    return [
+        f"prices maximise revenue, not profit, as the tables give no unit cost for {which}: add unit_cost, or ask for the "
+        "objective profit, with costs that are assumed"
+    ]
+
+
+def _doubt_lines(report: dict[str, Any]) -> list[str]:
+    """Whether prices follow demand: said where it may be so."""
+    from ..pricing.wording import likely_by_sales
+    from ..scenarios.price_section import MENTIONED_FROM
+
+    chance = report["prices_follow_demand"]
+    if chance is None or chance < MENTIONED_FROM:
+        return []
+    more = " (unit costs by week in the sales table would tell more)" if report["costs_used"] is None else ""
+    return [
+        f"prices may follow demand: {likely_by_sales(chance, report.get('prices_follow_demand_before'))}; the elasticities "
+        f"and their intervals allow for it{more}"
+    ]
+
+
+def _estimation_lines(report: dict[str, Any]) -> list[str]:
+    """What the likelihood could not use, or did not settle on, and what a regression says of the instruments."""
+    warning = "Warning: "
+    said = [
+        line.removeprefix(warning) for line in report.get("identification", "").splitlines() if line.startswith(warning)
+    ]
+    if report["costs_used"] is False:
+        said.append("unit costs hardly move the prices: they were not used as an instrument")
+    unsettled = [row["category"] for row in report["category_response"] if not row["converged"]]
+    if unsettled:
+        said.append(f"the likelihood did not settle in {', '.join(unsettled)}: do not rely on these categories")
+    return said
+
+
+def _unidentified_lines(report: dict[str, Any]) -> list[str]:
+    """The products whose answer to their prices the sales do not identify."""
+    from ..scenarios.errors import listed
+
+    names = report["unidentified"]
+    if not names:
+        return []
+    count = f"{len(names)} product{'s' * (len(names) > 1)}"
+    return [f"not identified by the sales, current prices stay: {count} ({listed(names)})"]
+
+
+def _placebo_lines(report: dict[str, Any]) -> list[str]:
+    """Placebos that should be 0, and the strength of a hidden cause that would halve the elasticities."""
+    checks = report["identification_checks"]
+    placebos = {
+        f"next {report['period']}'s price": checks["lead_price"],
+        "a price of another category": checks["negative_control"],
+    }
+    found = [
+        f"{name} {row['pooled']['effect']:+.2f} (s.e. {row['pooled']['se']:.2f}, p = {row['pooled']['p_value']:.2f})"
+        for name, row in placebos.items()
+        if row is not None and row["pooled"]["effect"] is not None
+    ]
+    lines = [f"placebos, elasticities that should be 0: {'; '.join(found)}"] if found else []
+    needed = checks["robustness"]["pooled"]["robustness_value"]
+    if needed is not None:
+        lines.append(
+            f"a hidden cause would have to explain {needed:.0%} of what is left of both prices and units to halve the "
+            "elasticities"
+        )
+    return lines
+
+
+def _change_lines(report: dict[str, Any]) -> list[str]:
+    """Price changes in the held-out weeks, deals and regular moves apart: predicted against realised changes in units."""
+    changes, lines = report["proof"]["price_changes"], []
+    for name, words in {"deals": "deals", "regular_moves": "moves of regular prices"}.items():
+        row = changes[name]
+        if row["slope"] is not None:
+            low, high = row["slope_interval90"]
+            lines.append(
+                f"{row['changes']} {words} in the held-out weeks: units changed by {row['slope']:.2f} times the prediction "
+                f"(90% interval {low:.2f} to {high:.2f}); {row['coverage90']:.0%} inside their 90% intervals"
+            )
+    if changes["regular_moves"]["changes"] < changes["regular_moves"]["enough"]:
+        lines.append(
+            f"only {changes['regular_moves']['changes']} regular prices moved in the held-out weeks: too few to check the "
+            "response to them, which rests on earlier weeks and on the prior"
+        )
+    return lines
+
+
+def _exposure_lines(report: dict[str, Any]) -> list[str]:
+    if "exposure_effect" not in report:
+        return []
+    effect = report["exposure_effect"]
+    return [
+        f"displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
+        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
+    ]
+
+
+def _trend_line(trend: dict[str, Any], period: str) -> str:
+    """How well the size of the whole market was foreseen, in what it is counted in."""
+    counted = trend.get("counted", "baskets")
+    if counted == "rows":
+        return (
+            "trend: how many customers come is not known, as the sales name no receipts and hold one row per product, store "
+            "and day, whose number says nothing of them"
+        )
+    errors = ", ".join(_trend_error(row) for row in trend["scores"])
+    return f"trend, mean absolute error one {period} ahead, {counted}: {errors}; the market uses the {trend['used']}"
+
+
+def _trend_error(row: dict[str, Any]) -> str:
+    return f"{row['candidate']} {row['mae']:{',.0f' if row['mae'] >= _WHOLE else '.2g'}}"
+
+
+def _customer_lines(report: dict[str, Any]) -> list[str]:
+    private = _privacy_lines(report.get("privacy"))
+    if "segments" not in report:
+        return ["the sales name no customers: one segment, no personal discounts, no recommendations", *private]
+    return [
+        *(
+            f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
+            f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
+            for row in report["segments"]
+        ),
+        *(private or _quality_lines(report)),
+    ]
+
+
+def _privacy_lines(privacy: dict[str, Any] | None) -> list[str]:
+    if privacy is None:
+        return []
+    most = ", ".join(f"{share:.1%} for a {unit}" for unit, share in privacy["most_advantage"].items())
+    return [
+        f"differential privacy: epsilon {privacy['epsilon']:g}, delta {privacy['delta']:.1g}, for {privacy['unit']}",
+        f"whether one was in the data, an attacker who knows all others tells better than by guessing by at most: {most}",
+    ]
+
+
+def _quality_lines(report: dict[str, Any]) -> list[str]:
+    scores = report["scores"]
+    return [
+        f"{len(report['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
+        f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
+        f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
+        f"{scores['popularity_recall_at_20']:.3f}",
+    ]
+
+
+def bias_lines(bias: float) -> list[str]:
+    """That the market cannot be relied on: said where its proof is far off."""
+    from ..scenarios.price_section import MOST_BIAS
+
+    if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:
+        return []
+    return [
+        f"do not rely on this market: in the held-out weeks it sold {1 + bias:.2g} times what the shop sold, too far apart to be "
+        "chance; look for wrong dates, gaps or double lines in the sales (repricer data check), correct them and fit again"
+    ]

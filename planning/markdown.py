@@ -1,0 +1,675 @@
+"""Markdown schedules: falling prices that sell a season's leftover stock by a
+date, with confidence.
+
+Each product's schedule has the highest expected money, salvage included, among those that meet the
+sell-through with the confidence asked for, over posterior draws and chance; products of a category
+are planned in turn, twice. What is planned is then simulated in the market itself, and a product
+that falls short there is planned again with more confidence. Clearance pricing as in Smith and
+Achabal (1998), Clearance Pricing and Inventory Policies for Retail Chains, Management Science
+44(3), and Caro and Gallien (2012), Clearance Pricing Optimization for a Fast-Fashion Retailer,
+Operations Research 60(6); falling prices with few changes after Feng and Gallego (1995), Optimal
+Starting Times for End-of-Season Sales, Management Science 41(8).
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import difflib
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..agents.posterior import current_prices
+from ..envs import Market, catalogue_of, seed_for
+from ..evaluation.uncertainty.draws import Drawn, draw_numbers
+from ..evaluation.uncertainty.gain import quantiles
+from ..pricing import Policy, PricePath
+from ..pricing.price_rules.overrides import allowed_path, firm_bounds
+from ..scenarios import MarketSpec
+from ..scenarios.periods import periods_of, planned_prices, simulated_prices
+from ..scenarios.sections import Array
+from ..serving.price_list.rows import ALL_STORES, PriceRow
+from .markdown_search import SEASONS, Paths, Season, SeasonDemand, best_path
+from .price_list import priced_rows
+
+_BLOCKS, _SWEEPS, _ROUNDS = 13, 2, 4
+_MARGIN = 0.01
+"""Confidence above the one asked for, for the choice among many schedules."""
+_CLOSE = 1e-6
+_LEVELS, _FINER = 16, 7
+_CLOSE = 1e-6
+
+
+@dataclass(frozen=True)
+class ProductPlan:
+    """The schedule of one product, and what it is expected to bring.
+
+    Attributes:
+        product: Name of the product.
+        product_id: Its id in the shop's tables.
+        on_hand: Units to sell.
+        sold: Units sold since the markdown began.
+        price_now: The price before the schedule, currency per unit.
+        price: (T,) the prices, currency per unit.
+        changes: Price changes used.
+        sell_through: Expected share of the stock that is sold, and both ends of its 90% interval.
+        probability: Probability that the sell-through asked for is met.
+        met: Whether that is at least the confidence asked for.
+        revenue: Expected revenue of the units sold, currency.
+        salvage: Expected value of the units left over, currency.
+        can_meet: Whether an allowed schedule meets the target with the confidence; else these
+            prices sell the most.
+
+    Example:
+        >>> plan.products[0].probability  # doctest: +SKIP
+        0.965
+    """
+
+    product: str
+    product_id: str
+    on_hand: int
+    sold: int
+    price_now: float
+    price: tuple[float, ...]
+    changes: int
+    sell_through: tuple[float, float, float]
+    probability: float
+    met: bool
+    revenue: float
+    salvage: float
+    can_meet: bool
+
+
+@dataclass(frozen=True)
+class MarkdownPlan:
+    """Schedules for all products in stock.
+
+    Attributes:
+        spec: The market of the season, with the stock.
+        terms: What was asked for.
+        price: (T, N) prices of all products, those that are not marked down at
+            their planned prices.
+        current: (T, N) the prices without markdown: planned, or the price now of what
+            is marked down.
+        products: The schedules.
+
+    Example:
+        >>> plan = plan_markdown(spec, read_stock(Path("stock.csv")), "2018-02-28")  # doctest: +SKIP
+        >>> [item.product for item in plan.products if not item.met]  # doctest: +SKIP
+        []
+    """
+
+    spec: MarketSpec
+    terms: Terms
+    price: Array
+    current: Array
+    products: tuple[ProductPlan, ...]
+
+
+def plan_markdown(
+    spec: MarketSpec,
+    stock: Sequence[StockRow],
+    until: datetime.date | str,
+    *,
+    start: datetime.date | str | None = None,
+    terms: Terms | None = None,
+    seed: int = 0,
+    on_step: Callable[[str], None] | None = None,
+) -> MarkdownPlan:
+    """Plan falling prices that sell the stock by a date.
+
+    Args:
+        spec: A fitted market: it has dates and a posterior.
+        stock: The stock at the start; products without a row keep their planned prices.
+        until: The day by which the stock is to be sold: the last week is the one that ends by then.
+        start: A day of the first week; by default the market's first.
+        terms: Target and means.
+        seed: Seed of the simulated seasons.
+        on_step: Called with what is done next.
+
+    Raises:
+        ValueError: The market has no dates or posterior, a date lies outside, or a row of the stock
+            does not fit.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> spec = load_scenario("stationary-logit").with_changes(market={"first_day": "2018-01-01", "period_days": 7})
+        >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> plan = plan_markdown(spec, [StockRow(spec.products.names[0], 10)], "2018-02-11")
+        >>> plan.products[0].met, plan.products[0].changes <= 3
+        (True, True)
+    """
+    terms = terms or Terms()
+    season, items = _season(spec, stock, until, start, terms)
+    planner = _Planner(season, items, terms, seed, on_step or (lambda _: None))
+    for _ in range(_ROUNDS):
+        planner.sweep()
+        if not planner.fell_short():
+            break
+    return planner.plan()
+
+
+def _season(
+    spec: MarketSpec,
+    stock: Sequence[StockRow],
+    until: datetime.date | str,
+    start: datetime.date | str | None,
+    terms: Terms,
+) -> tuple[MarketSpec, list[Leftover]]:
+    """The market of the season with the stock that is to be sold, which is not replenished."""
+    calendar = spec.calendar
+    if calendar is None or not spec.num_draws:
+        lacks = "dates (market.first_day)" if calendar is None else "a posterior"
+        raise ValueError(f"a markdown needs a market fitted on data; got {spec.name} without {lacks}; fit it again")
+    last, first = calendar.period(until), 0 if start is None else calendar.period(start)
+    ends = calendar.day(last + 1) - datetime.timedelta(days=1)
+    last -= ends > datetime.date.fromisoformat(str(until))  # a week that ends later is too late
+    if last < first:
+        raise ValueError(
+            f"until must leave a whole period from {calendar.label(first)} on; got {until}; give a later date"
+        )
+    items = leftovers(spec, stock, changes=terms.changes, salvage=terms.salvage)
+    if not items:
+        raise ValueError("stock must have a row for each product to mark down; got none; add them")
+    names = ("initial_units", "order_up_to_units", "max_order_units", "salvage_value")
+    section, floor = {name: getattr(spec.stock, name).copy() for name in names}, spec.price_bounds[0].copy()
+    for item in items:
+        floor[item.product] = min(floor[item.product], item.lowest_price)
+        # What is left over is counted beside the market's revenue, not in it.
+        values = (item.on_hand, 0, 0, 0)
+        for name, value in zip(names, values, strict=True):
+            section[name][item.product] = value
+    season = periods_of(spec, first, last - first + 1)
+    return season.with_changes(
+        stock=section | {"season_periods": None}, market={"ending": "terminated"}, prices={"floor": floor}
+    ), items
+
+
+def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> Array:
+    """(2, E, N) units sold and revenue of one season in every market."""
+    (policy,), totals = policies, []
+    for market in markets:
+        total = np.zeros((2, market.num_markets, len(spec.products.names)))
+        for _ in range(spec.market.horizon_periods):
+            outcome = market.step(policy.act(market.view))
+            total += (outcome.units, outcome.revenue)
+        totals.append(total)
+    return np.concatenate(totals, axis=1)
+
+
+class _Planner:
+    """The schedules while they are planned."""
+
+    def __init__(
+        self, spec: MarketSpec, items: list[Leftover], terms: Terms, seed: int, on_step: Callable[[str], None]
+    ) -> None:
+        self._spec, self._items, self._terms, self._seed, self._say = spec, items, terms, seed, on_step
+        self._demand, self._catalogue = SeasonDemand(spec, seed=seed), catalogue_of(spec)
+        self._current = planned_prices(spec)
+        for item in items:
+            self._current[:, item.product] = item.price
+        self._levels = [allowed_levels(spec, item) for item in items]
+        self._price = self._allowed(self._current)
+        for item, levels in zip(items, self._levels, strict=True):
+            self._price[:, item.product] = levels[0]
+        self._aim = [min(terms.confidence + _MARGIN, (1 + terms.confidence) / 2)] * len(items)
+        self._can = [False] * len(items)
+        self._planned: list[bytes] = [b""] * len(items)
+
+    def sweep(self) -> None:
+        """Plan each product given the others, where something changed for it."""
+        for turn in range(_SWEEPS):
+            for place, item in enumerate(self._items):
+                same = self._spec.category_index == self._spec.category_index[item.product]
+                same[item.product] = False
+                given = self._price[:, same].tobytes() + np.float64(self._aim[place]).tobytes()
+                if given != self._planned[place]:
+                    self._say(f"{self._spec.products.names[item.product]} ({turn + 1} of {_SWEEPS} passes)")
+                    self._plan(place)
+                    self._planned[place] = given
+
+    def _plan(self, place: int) -> None:
+        """The best path along the levels, and then along finer ones around those that it takes."""
+        item, levels, path = self._items[place], self._levels[place], None
+        for near in (False, True):
+            if near:
+                taken, levels = levels[path], allowed_levels(self._spec, item, np.unique(levels[path]))
+                path = abs(levels - taken[:, None]).argmin(axis=1)
+            wanted = self._demand.wanted(item.product, levels, self._price)
+            starts = np.arange(0, len(wanted), -(-len(wanted) // _BLOCKS))
+            season = Season(
+                price=levels,
+                wanted=np.add.reduceat(wanted, starts, axis=0),
+                stock=item.on_hand,
+                need=self._need(item),
+                confidence=self._aim[place],
+                salvage=item.salvage_value,
+                allowed=functools.partial(keeps_rules, self._spec, item, levels, starts, self._price),
+            )
+            path, self._can[place] = best_path(season, path)
+        self._price[:, item.product] = np.repeat(levels[path], np.diff(starts, append=len(wanted)))
+
+    def _need(self, item: Leftover) -> int:
+        """Units still to be sold."""
+        return max(math.ceil(self._terms.sell_through * (item.on_hand + item.sold) - 1e-9) - item.sold, 0)
+
+    def fell_short(self) -> bool:
+        """Whether a schedule that could meet its target does not in the simulated market; its aim is then raised."""
+        self._say("simulated seasons")
+        sold, _ = self._simulated(self._allowed(self._price), seed_for("tuning", self._seed))
+        short = False
+        for place, item in enumerate(self._items):
+            gap = self._terms.confidence - (sold[:, item.product] >= self._need(item)).mean()
+            if self._can[place] and gap > 0:
+                self._aim[place] = min(self._aim[place] + gap + _MARGIN / 2, (1 + self._aim[place]) / 2)
+                short = True
+        return short
+
+    def _allowed(self, price: Array) -> Array:
+        rules, current = self._spec.guardrails, self._current
+        return allowed_path(rules, self._catalogue, price, current, current[:1])[0]
+
+    def _simulated(self, price: Array, seed: int) -> tuple[Array, Array]:
+        """(S, N) units sold and revenue of simulated seasons at these prices."""
+        spec, numbers = self._spec, draw_numbers(self._spec)
+        planned = None if spec.promotion is None or spec.history is None else spec.history.promotion.astype(np.float32)
+        drawn = Drawn(spec, -(-SEASONS // len(numbers)), seed, False, spec)
+        charged = PricePath(simulated_prices(spec, price).astype(np.float32), planned, as_charged=True)
+        parts = drawn.each(_season_sales, [charged], numbers)
+        sold, revenue = np.concatenate(parts, axis=1)
+        return sold, revenue
+
+    def plan(self) -> MarkdownPlan:
+        """The schedules with what they bring in simulated seasons that they were not planned on."""
+        price = self._allowed(self._price)
+        found = self._simulated(price, seed_for("test", self._seed))
+        products = [self._product(place, price, *found) for place in range(len(self._items))]
+        return MarkdownPlan(self._spec, self._terms, price, self._current, tuple(products))
+
+    def _product(self, place: int, price: Array, sold: Array, revenue: Array) -> ProductPlan:
+        item, products = self._items[place], self._spec.products
+        n = item.product
+        share, path = (sold[:, n] + item.sold) / (item.on_hand + item.sold), price[:, n]
+        low, high = quantiles(share)
+        met = float((sold[:, n] >= self._need(item)).mean())
+        return ProductPlan(
+            product=products.names[n],
+            product_id=products.names[n] if products.ids is None else products.ids[n],
+            on_hand=item.on_hand,
+            sold=item.sold,
+            price_now=item.price,
+            price=tuple(path.tolist()),
+            changes=changes_of(path, item.price),
+            sell_through=(float(share.mean()), low, high),
+            probability=met,
+            met=met >= self._terms.confidence,
+            revenue=float(revenue[:, n].mean()),
+            salvage=item.salvage_value * float(item.on_hand - sold[:, n].mean()),
+            can_meet=self._can[place] or met >= self._terms.confidence,
+        )
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Target and means of a markdown.
+
+    Args:
+        sell_through: Share of the stock that is to be sold, above 0 to 1.
+        confidence: Probability with which it is to be sold, 0 to below 1.
+        changes: Largest number of price changes of a product, the first included.
+        salvage: What a unit left over is worth, as a share of the regular price.
+
+    Raises:
+        ValueError: A number out of range.
+
+    Example:
+        >>> Terms(sell_through=1.5)
+        Traceback (most recent call last):
+        ValueError: sell_through must lie above 0 and at most at 1; got 1.5; write 95% as 0.95
+    """
+
+    sell_through: float = 0.95
+    confidence: float = 0.95
+    changes: int = 3
+    salvage: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sell_through <= 1:
+            raise ValueError(
+                f"sell_through must lie above 0 and at most at 1; got {self.sell_through:g}; write 95% as 0.95"
+            )
+        if not 0 <= self.confidence < 1:
+            raise ValueError(
+                f"confidence must lie from 0 to below 1; got {self.confidence:g}; certainty cannot be promised"
+            )
+        if self.changes < 0:
+            raise ValueError(f"changes must be a whole number from 0; got {self.changes}; fix it")
+        if not -1 <= self.salvage <= 1:
+            raise ValueError(
+                f"salvage must lie in [-1, 1]; got {self.salvage:g}; it is a share of the regular price, negative for disposal"
+            )
+
+
+@dataclass(frozen=True)
+class StockRow:
+    """The stock of one product, and what holds for it alone.
+
+    Args:
+        product: Its id or name in the market.
+        on_hand: Units to sell, a whole number from 1.
+        price: The price that is charged now, currency per unit; the regular price by default.
+        lowest_price: Lowest price to go to; by default the lowest that the price rules allow.
+        salvage_value: What a unit left over is worth, currency; negative for disposal.
+        changes: How many price changes are left; by default those of the terms.
+        sold: Units sold since the markdown began, which count towards the sell-through.
+
+    Example:
+        >>> StockRow("tea", 120, price=2.5).on_hand
+        120
+    """
+
+    product: str
+    on_hand: int
+    price: float | None = None
+    lowest_price: float | None = None
+    salvage_value: float | None = None
+    changes: int | None = None
+    sold: int | None = None
+
+
+COLUMNS = tuple(StockRow.__dataclass_fields__)
+_NEEDED = ("product", "on_hand")
+
+
+def read_stock(path: Path) -> list[StockRow]:
+    """The rows of a stock table.
+
+    Args:
+        path: A CSV file with the columns `product` and `on_hand`, and optionally the others of
+            `StockRow`; an empty cell stands for the default.
+
+    Raises:
+        ValueError: The table cannot be read; one line names the row and the column.
+
+    Example:
+        >>> read_stock(Path("stock.csv"))  # doctest: +SKIP
+        [StockRow(product='tea', on_hand=120, ...)]
+    """
+    if not path.is_file():
+        raise ValueError(f"stock must be a CSV file; got {path}, which is no file; write it or fix the path")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            header, *lines = [[cell.strip() for cell in line] for line in csv.reader(file) if any(line)] or [[]]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path.name} must be a CSV file in UTF-8; got another ({error}); save it as CSV"
+            ) from None
+    _check_header(path.name, header)
+    if not lines:
+        raise ValueError(f"{path.name} must have a row for each product to mark down; got none; add them")
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        where = f"{path.name}, row {number}"
+        if len(line) != len(header):
+            raise ValueError(f"{where}: must have {len(header)} cells, as the header; got {len(line)}; fix the row")
+        rows.append(_row(dict(zip(header, line, strict=True)), where))
+    return rows
+
+
+def _row(cells: dict[str, str], where: str) -> StockRow:
+    def number(name: str) -> float | None:
+        return _number(cells.get(name, ""), f"{where}, column {name}")
+
+    def whole(name: str) -> int | None:
+        return _whole(cells.get(name, ""), f"{where}, column {name}")
+
+    on_hand = whole("on_hand")
+    if on_hand is None:
+        raise ValueError(f"{where}, column on_hand: must be a whole number from 1; got an empty cell; fill it")
+    return StockRow(
+        cells["product"],
+        on_hand,
+        price=number("price"),
+        lowest_price=number("lowest_price"),
+        salvage_value=number("salvage_value"),
+        changes=whole("changes"),
+        sold=whole("sold"),
+    )
+
+
+def _check_header(source: str, header: Sequence[str]) -> None:
+    for name in header:
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1)
+            fix = f"did you mean {near[0]}?" if near else "remove it"
+            raise ValueError(f"{source}, row 1: columns must be among {', '.join(COLUMNS)}; got {name!r}; {fix}")
+        if header.count(name) > 1:
+            raise ValueError(f"{source}, row 1: must have the column {name} once; got it again; remove one")
+    for name in _NEEDED:
+        if name not in header:
+            raise ValueError(f"{source}, row 1: must have the columns {' and '.join(_NEEDED)}; got no {name}; add it")
+
+
+def _number(text: str, where: str) -> float | None:
+    try:
+        number = float(text) if text else None
+    except ValueError:
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise ValueError(f"{where}: must be a number; got {text!r}; fix it")
+    return number
+
+
+def _whole(text: str, where: str) -> int | None:
+    number = _number(text, where)
+    if number is not None and number != int(number):
+        raise ValueError(f"{where}: must be a whole number; got {text!r}; round it")
+    return None if number is None else int(number)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A row of the stock table with everything filled in: `product` is the number of the product."""
+
+    product: int
+    on_hand: int
+    price: float
+    lowest_price: float
+    salvage_value: float
+    changes: int
+    sold: int
+
+
+def leftovers(spec: MarketSpec, rows: Sequence[StockRow], *, changes: int, salvage: float) -> list[Leftover]:
+    """The rows, checked against the market and filled in.
+
+    Args:
+        changes: Number of price changes where a row does not say.
+        salvage: Value of a unit left over as a share of the regular price where a row does not say.
+
+    Raises:
+        ValueError: A row does not fit the market; one line names the product.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> leftovers(load_scenario("three-stocks"), [StockRow("coffee", 3)], changes=3, salvage=0.1)
+        Traceback (most recent call last):
+        ValueError: stock: product must be an id or name of the market three-stocks; got 'coffee'; leave the row out
+    """
+    names, found = spec.products.names, {}
+    number = dict(zip(names, range(len(names)), strict=True))
+    number |= {product: n for n, product in enumerate(spec.products.ids or ())}
+    for row in rows:
+        if row.product not in number:
+            near = difflib.get_close_matches(row.product, number, n=1)
+            fix = f"did you mean {near[0]}?" if near else "leave the row out"
+            raise ValueError(
+                f"stock: product must be an id or name of the market {spec.name}; got {row.product!r:.200}; {fix}"
+            )
+        n = number[row.product]
+        if n in found:
+            raise ValueError(f"stock: a product must have one row; got {row.product!r} again; add the stocks up")
+        found[n] = _filled(spec, n, row, changes, salvage)
+    return [found[n] for n in sorted(found)]
+
+
+def _filled(spec: MarketSpec, n: int, row: StockRow, changes: int, salvage: float) -> Leftover:
+    rules, regular = spec.guardrails, float(spec.products.regular_price[n])
+    what = f"of {row.product!r} must be"
+    if row.on_hand < 1:
+        raise ValueError(f"stock: on_hand {what} a whole number from 1; got {row.on_hand}; leave the row out")
+    for name in ("changes", "sold"):
+        if (getattr(row, name) or 0) < 0:
+            raise ValueError(f"stock: {name} {what} a whole number from 0; got {getattr(row, name)}; fix it")
+    usual = float(rules.low[n])
+    soft = rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
+    # A floor that comes from the sales is no reason to refuse a manager's price.
+    least = float(firm_bounds(rules)[0][n]) if soft else usual
+    now = float(f"{rules.nearest(spec.products.regular_price)[n]:.7g}") if row.price is None else row.price
+    lowest = min(usual, now) if row.lowest_price is None else row.lowest_price
+    if now < least * (1 - _CLOSE):
+        raise ValueError(
+            f"stock: price {what} at least {least:g}, the lowest that the price rules allow; got {now:g}; "
+            "lower its floor in the market's scenario.toml"
+        )
+    if not least * (1 - _CLOSE) <= lowest <= now * (1 + _CLOSE):
+        raise ValueError(
+            f"stock: lowest_price {what} {least:g}, the lowest that the price rules allow, to {now:g}, its price now; "
+            f"got {lowest:g}; fix it"
+        )
+    return Leftover(
+        product=n,
+        on_hand=row.on_hand,
+        price=now,
+        lowest_price=lowest,
+        salvage_value=salvage * regular if row.salvage_value is None else row.salvage_value,
+        changes=changes if row.changes is None else row.changes,
+        sold=row.sold or 0,
+    )
+
+
+def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) -> Array:
+    """(L,) falling prices that a product may have, from the price now to the lowest.
+
+    Args:
+        near: Some of the levels that were found without it: then the levels are those near
+            these, more finely.
+
+    Raises:
+        ValueError: The price rules allow no price between the two.
+    """
+    rules, n = spec.guardrails, item.product
+    if rules.frozen is not None and rules.frozen[n]:
+        return np.array([item.price])
+    low, top = item.lowest_price, min(item.price, float(rules.high[n]))
+    levels, step = np.geomspace(top, low, _LEVELS), (top / low) ** (1 / (_LEVELS - 1))
+    if near is not None:
+        around = near[:, None] * step ** np.linspace(-1, 1, _FINER)
+        levels = np.clip(np.concatenate([[top, low], near, around.ravel()]), low, top)
+    allowed = rules.allowed_prices(n, low, top)
+    if allowed is not None:
+        allowed = allowed[(allowed >= low * (1 - _CLOSE)) & (allowed <= top * (1 + _CLOSE))]
+        if not allowed.size:
+            raise ValueError(
+                f"stock: the price rules must allow a price of {spec.products.names[n]!r} from {low:g} to {top:g}; got "
+                f"none{rules.grid.words}; lower its lowest_price"
+            )
+        levels = allowed[abs(allowed - levels[:, None]).argmin(axis=1)]
+    # Seven digits: all that single precision holds.
+    return np.array(sorted({float(f"{level:.7g}") for level in levels}, reverse=True))
+
+
+def changes_of(price: Array, now: float) -> int:
+    """How often a price changes along its periods, from the price now on."""
+    return int(_changed(price[None], now).sum())
+
+
+def keeps_rules(
+    spec: MarketSpec, item: Leftover, levels: Array, starts: NDArray[np.intp], price: Array, paths: Paths
+) -> NDArray[np.bool_]:
+    """Which of (P, B) paths keep the budget of changes and the price rules.
+
+    Args:
+        levels: (L,) its prices.
+        starts: (B,) the period in which each block starts.
+        price: (T, N) the prices of the others.
+        paths: (P, B) numbers of levels.
+    """
+    rules, asked = spec.guardrails, levels[paths]
+    changed = _changed(asked, item.price)
+    kept = changed.sum(axis=1) <= item.changes
+    if np.isfinite(fall := rules.constants.fall[item.product]):
+        before = np.column_stack([np.full(len(asked), item.price), asked[:, :-1]])
+        least = np.minimum(before * (1 - fall), levels[0])  # from above its ceiling, a price falls to it at once
+        kept &= (asked >= least * (1 - _CLOSE)).all(axis=1)
+    if rules.max_changes is not None and rules.change_window_periods is not None:
+        for start in starts:
+            within = (starts > start - rules.change_window_periods + 1) & (starts <= start)
+            kept &= changed[:, within].sum(axis=1) <= rules.max_changes
+    if len(rules.links):
+        kept &= _keeps_links(spec, item, np.repeat(asked, np.diff(starts, append=len(price)), axis=1), price)
+    return kept
+
+
+def _changed(price: Array, now: float) -> NDArray[np.bool_]:
+    """(P, B) where prices differ from those before."""
+    before = np.column_stack([np.full(len(price), now), price[:, :-1]])
+    return abs(price - before) > _CLOSE * before
+
+
+def _keeps_links(spec: MarketSpec, item: Leftover, asked: Array, price: Array) -> NDArray[np.bool_]:
+    """Which (P, T) prices break no link to another product that the price now keeps."""
+    kept = np.ones(len(asked), np.bool_)
+    for small, large, share in spec.guardrails.links:
+        if item.product == small:
+            continue  # a smaller product may always get cheaper
+        if item.product == large:
+            least = np.minimum(price[:, small] / share, item.price)
+            kept &= (asked >= least * (1 - _CLOSE)).all(axis=1)
+    return kept
+
+
+def markdown_rows(plan: MarkdownPlan, *, zone: str = ALL_STORES, seed: int = 0) -> list[PriceRow]:
+    """The rows of a markdown: every product in every week of the season, those not marked down
+    at planned prices.
+
+    Args:
+        zone: Name of the stores that the market stands for.
+        seed: Selects the test seeds of the expected figures.
+
+    Example:
+        >>> from repricer.planning.markdown import markdown_rows
+        >>> markdown_rows(plan)[0].reason  # doctest: +SKIP
+        'Markdown: 97% of 120 units are expected to be sold by 2018-02-25 (90% interval 93% to 100%); ...'
+    """
+    marked = {item.product: markdown_words(plan, item) for item in plan.products}
+
+    def reason(_: int, n: int, __: float) -> str:
+        return marked.get(plan.spec.products.names[n], "Not marked down: the planned price.")
+
+    return priced_rows(plan.spec, current_prices(plan.spec), plan.price, plan.current, reason, zone=zone, seed=seed)
+
+
+def markdown_words(plan: MarkdownPlan, item: ProductPlan) -> str:
+    """What a schedule is expected to sell, in a sentence or two."""
+    calendar, target = plan.spec.calendar, plan.terms.sell_through
+    assert calendar is not None, "the market has a calendar"
+    mean, low, high = item.sell_through
+    said = (
+        f"{mean:.0%} of {item.on_hand + item.sold:,} units are expected to be sold by {calendar.last_day} "
+        f"(90% interval {low:.0%} to {high:.0%}); {target:.0%} or more with probability {item.probability:.0%}."
+    )
+    if item.can_meet:
+        return f"Markdown: {said}"
+    rules, held = plan.spec.guardrails, "at the prices that sell the most"
+    if rules.frozen is not None and rules.frozen[plan.spec.products.names.index(item.product)]:
+        held = "its price must not change, by the rules of the market, and"
+    return f"The target cannot be met with {plan.terms.confidence:.0%} confidence; {held} {said}"

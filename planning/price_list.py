@@ -1,0 +1,344 @@
+"""The price list of a market: its rows from the recommended prices, and the list that a run or a market keeps.
+
+Needs the `train` extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..agents.posterior.deals import DEAL, Plan, own_plan
+from ..envs import catalogue_of, expected_units
+from ..evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
+from ..pricing import Action, MarketView, Policy
+from ..pricing.price_rules.overrides import allowed_path
+from ..pricing.price_rules.rule_formulas import BITS
+from ..pricing.wording import rule_words
+from ..scenarios import MarketSpec, goal_market
+from ..scenarios.periods import planned_prices, simulated_prices
+from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
+from ..serving.price_list.workbook import Response, Responses
+
+if TYPE_CHECKING:
+    from ..evaluation import Comparison
+
+_PRIOR_DAYS = 30
+_FEW_DRAWS = 8
+_SAME, _STEP = 5e-4, 0.1
+_ELSEWHERE = "so that other products or a price rule decide"
+_PROMOTED = " On display or in the mailer."
+Floats = NDArray[np.float64]
+
+
+def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -> list[PriceRow]:
+    """The rows of the recommended prices: every product in every week of the market,
+    product by product.
+
+    A list has one price per product and week, so where a policy's price depends on what will have
+    been sold, it is the mean over posterior draws and customers, brought in line with the price
+    rules again. The expected figures are those of the prices in the list.
+
+    Args:
+        found: The assessment of a market with a calendar.
+        zone: Name of the stores that the market stands for.
+        seed: Selects the test seeds of the expected figures.
+
+    Raises:
+        ListError: The market has no calendar.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> from repricer.evaluation.uncertainty import assess
+        >>> from repricer.scenarios.sections import Posterior
+        >>> dates = {"first_day": "2018-01-01", "period_days": 7}
+        >>> spec = load_scenario("stationary-logit").with_changes(market=dates)
+        >>> spec = replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.9]], [[1.1]]]))
+        >>> row, *others = proposed_rows(assess(spec, [], learned=[]))
+        >>> row.week.isoformat(), len(others)
+        ('2018-01-01', 29)
+    """
+    spec, chosen = found.compared.spec, found.recommendation
+    calendar = spec.calendar
+    if calendar is None:
+        raise ListError(
+            [f"a price list needs a market with dates; got {spec.name} without market.first_day; set it, or fit again"]
+        )
+    catalogue, current = catalogue_of(spec), planned_prices(spec)
+    wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
+    rules, regular = spec.guardrails, spec.products.regular_price
+    price, steps = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
+    bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
+    in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
+    bits = bits | np.array(in_list, np.uint16)
+    reason = _Reasons(spec, chosen.change)
+    return priced_rows(spec, found.policy, price, current, reason, rules=bits, zone=zone, seed=seed)
+
+
+def priced_rows(
+    spec: MarketSpec,
+    policy: Policy,
+    price: Floats,
+    current: Floats,
+    reason: Callable[[int, int, float], str],
+    *,
+    rules: NDArray[np.uint16] | None = None,
+    zone: str = ALL_STORES,
+    seed: int = 0,
+) -> list[PriceRow]:
+    """The rows of given prices, with what is expected at them.
+
+    Args:
+        spec: A market with a calendar and a posterior.
+        policy: Decides all else than prices.
+        price: (T, N) the prices, to which the price rules have been applied.
+        current: (T, N) the prices that are planned anyway.
+        reason: Says why, given period, product and relative change.
+        rules: (T, N) bits of the price rules that changed a proposal; none by default.
+        zone: Name of the stores that the market stands for.
+        seed: Selects the test seeds of the expected figures.
+    """
+    calendar, catalogue = spec.calendar, catalogue_of(spec)
+    assert calendar is not None, "the market has a calendar"
+    simulated = simulated_prices(spec, price)
+    listed = _Charged(policy, simulated, spec.guardrails.paid_low)
+    figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
+    lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
+    charged = charged_range(spec)
+    outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
+    marks = [] if charged is None else [charged.words(n) for n in range(catalogue.num_products)]
+    trail = np.zeros(price.shape, np.uint16) if rules is None else rules
+    write = _Writer(spec, reason, figures, trail, lowest, outside, marks, zone)
+    return [
+        write.row(t, n, float(current[t, n]), float(price[t, n]))
+        for n in range(catalogue.num_products)
+        for t in range(len(price))
+    ]
+
+
+def _held(spec: MarketSpec) -> NDArray[np.bool_]:
+    """(N,) products whose price must not change."""
+    frozen = spec.guardrails.frozen
+    return np.zeros(len(spec.products.names), np.bool_) if frozen is None else frozen
+
+
+@dataclass(frozen=True)
+class _Charged:
+    """A policy that charges the prices of a list, and decides all else as another does.
+
+    Attributes:
+        policy: The other policy.
+        price: (T, N) the prices of the list.
+        paid_low: (N,) lowest price after a personal discount, which holds although the list's prices stand.
+    """
+
+    policy: Policy
+    price: Floats
+    paid_low: NDArray[np.float32]
+
+    @property
+    def name(self) -> str:
+        """Name of the other policy."""
+        return self.policy.name
+
+    def act(self, view: MarketView) -> Action:
+        """The other policy's action at the prices of the list."""
+        price, action = self.price[view.period].astype(np.float32), self.policy.act(view)
+        discount = action.discount
+        if discount is not None:
+            discount = np.minimum(discount, np.maximum(1 - self.paid_low / price, 0)[..., None])
+        return replace(action, price=price, discount=discount, as_charged=True)
+
+
+def _lowest(price: Floats, periods: int) -> Floats:
+    """(T, N) lowest price of the periods before; NaN where they reach back beyond the list."""
+    lowest = np.full_like(price, np.nan)
+    for t in range(periods, len(price)):
+        lowest[t] = price[t - periods : t].min(axis=0)
+    return lowest
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """What all rows of a list share."""
+
+    spec: MarketSpec
+    reason: Callable[[int, int, float], str]
+    figures: ProductFigures
+    rules: NDArray[np.uint16]
+    lowest: Floats
+    outside: NDArray[np.bool_]
+    marks: list[str]
+    zone: str
+
+    def row(self, t: int, n: int, current: float, price: float) -> PriceRow:
+        """The row of product n in period t."""
+        spec, found = self.spec, self.figures
+        calendar = spec.calendar
+        assert calendar is not None, "the market has a calendar"
+        products, share, lowest = spec.products, found.parameter_share[t, n], self.lowest[t, n]
+        money = {}
+        for name in ("units", "revenue", "profit"):
+            mean, low, high = (round(float(part[t, n]), 2) for part in getattr(found, name))
+            money |= {f"expected_{name}": mean, f"{name}_low": low, f"{name}_high": high}
+        return sealed(
+            PriceRow(
+                zone=self.zone,
+                product_id=products.names[n] if products.ids is None else products.ids[n],
+                product=products.names[n],
+                category=spec.category_names[spec.category_index[n]],
+                week=calendar.day(t),
+                current_price=current,
+                new_price=price,
+                change=round(price / current - 1, 6),
+                reason=self.reason(t, n, price / current - 1) + (_PROMOTED if found.promoted[t, n] else ""),
+                **money,
+                parameter_share=None if np.isnan(share) else round(float(share), 4),
+                outside_charged=self.marks[n] if self.outside[t, n] else "",
+                rules=self._rules(int(self.rules[t, n])),
+                lowest_price_30_days=None if np.isnan(lowest) else float(lowest),
+                check="",
+            )
+        )
+
+    def _rules(self, bits: int) -> str:
+        """The rules in words; that a price is a whole number of cents is not worth one."""
+        cents = self.spec.prices.tick is not None
+        named = [rule for rule, bit in BITS.items() if bits & int(bit) and not (cents and rule == "price_ladder")]
+        return ", ".join(map(rule_words, named))
+
+
+@dataclass(frozen=True)
+class _Reasons:
+    """Why a recommended price is what it is."""
+
+    spec: MarketSpec
+    change: bool
+
+    def __call__(self, t: int, n: int, change: float) -> str:
+        """The sentence for product n, whose price changes by this share."""
+        if _held(self.spec)[n]:
+            return f"Stays: {self._why_held(n)}."
+        if not self.change:
+            return "Stays: no change of the current prices is recommended."
+        if abs(change) < _SAME:
+            return "Stays: the recommended price is the current one."
+        fewer, more = self.answers[:, n]
+        plan, money = self.plan, self.spec.market.objective
+        if change > 0 and plan.deal[t, n]:
+            whole = plan.price[t, n] * (1 + change) >= DEAL * self.spec.products.regular_price[n]
+            return f"Raised {change:.1%}: the deal planned for this {self.spec.market.period} is {'dropped' if whole else 'smaller'}."
+        margin = 1 - self.costs[n] / self.spec.products.regular_price[n]
+        if change > 0:
+            most = _STEP / (_STEP + margin)
+            why = f"of which {most:.0%} may be lost before {money} falls" if -fewer < most else _ELSEWHERE
+            return f"Raised {change:.1%}: a price {_STEP:.0%} above the regular one is expected to lose {-fewer:.0%} of the units, {why}."
+        least = _STEP / (margin - _STEP) if margin > _STEP else np.inf
+        why = f"of which {least:.0%} are needed before {money} rises" if more > least else _ELSEWHERE
+        return f"Lowered {-change:.1%}: a price {_STEP:.0%} below the regular one is expected to sell {more:.0%} more units, {why}."
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What the shop plans anyway."""
+        return own_plan(self.spec)
+
+    @cached_property
+    def costs(self) -> Floats:
+        """(N,) unit costs that count in the objective."""
+        goal = goal_market(self.spec)
+        return goal.products.unit_cost * (goal.market.objective == "profit")
+
+    def _why_held(self, n: int) -> str:
+        history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
+        if history is None or history.unidentified is None:
+            return f"{silent}, or by your rule"
+        return silent if self.spec.products.names[n] in history.unidentified else "by your rule"
+
+    @cached_property
+    def answers(self) -> Floats:
+        """(2, N) relative change of a product's units at a price above and at one below its regular one, the others at
+        theirs, in the first period.
+        """
+        regular = self.spec.products.regular_price
+        usual = expected_units(self.spec, 0, regular)[0].sum(axis=0)
+        changed = [
+            expected_units(self.spec, 0, regular + step * np.diag(regular)).sum(axis=1).diagonal()
+            for step in (_STEP, -_STEP)
+        ]
+        return np.divide(changed, usual, out=np.ones((2, len(usual))), where=usual > 0) - 1
+
+
+# Of the responses of a workbook: the step of a price, and the least units.
+_MOVED, _DRAWS, _FEW = 0.05, 50, 1e-9
+
+
+def price_responses(spec: MarketSpec, rows: Sequence[PriceRow]) -> Responses:
+    """The responses of a market at the prices of a list. Needs the `train` extra.
+
+    Args:
+        spec: The market that the list was made from.
+        rows: Its rows of one zone, product by product.
+
+    Example:
+        >>> price_responses(spec, rows)["all stores", "tea"].elasticity  # doctest: +SKIP
+        -2.1
+    """
+    from ..evaluation import what_if
+    from ..scenarios.price_section import HistorySection, Prices
+
+    names = spec.products.names
+    listed = np.array([row.new_price for row in rows]).reshape(len(names), -1).T
+    # At the listed prices as the plan, and without price rules, all products can be moved a step.
+    history = HistorySection(price=listed) if spec.history is None else replace(spec.history, price=listed)
+    free = replace(spec, prices=Prices(bounds_from_sales=names), history=history)
+    own, others, units = np.zeros((3, 2, len(names)))
+    for i, step in enumerate((_MOVED, -_MOVED)):
+        table = what_if(free, listed * (1 + step), draws=min(_DRAWS, spec.num_draws)).table("product")
+        own[i], others[i], units[i] = (
+            table[name].to_numpy() for name in ("units_change", "units_from_others", "planned_units")
+        )
+    own = own - others
+    moved = np.log1p(own / np.maximum(units, _FEW))
+    elasticity = (moved[0] - moved[1]) / np.log((1 + _MOVED) / (1 - _MOVED))
+    category = np.eye(len(spec.category_names))[spec.category_index]
+    won, lost = ((part[1] - part[0]) @ category for part in (own, others))
+    taken = np.clip(-lost / np.maximum(won, _FEW), 0, 1)[spec.category_index]
+    found = zip(elasticity.tolist(), taken.tolist(), strict=True)
+    return {(rows[0].zone, name): Response(*pair) for name, pair in zip(names, found, strict=True)}
+
+
+# Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
+_STRESS_EPISODES, _RULES_DEPTH = 200, 3
+
+
+def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow]) -> dict[str, Any]:
+    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests,
+    rules and the rows of the price list.
+    """
+    from msgspec.structs import asdict
+
+    from ..evaluation import stress_table, surrogate_tree
+    from ..evaluation.uncertainty.by_product import product_figures
+
+    spec = comparison.spec
+    stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
+    rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
+    listed = [asdict(row) for row in rows]
+    found, current = comparison.uncertainty, None
+    if rows and found is not None:
+        current = product_figures(spec, found.candidates[0].policy, seed=seed)
+    tree = {"tree": rules.text, "tree_fidelity": rules.fidelity}
+    return {"stress": stress, "price_list": listed, "current": current} | tree
+
+
+def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:
+    """The rows of the recommended prices; none in a market without dates or posterior."""
+
+    if comparison.uncertainty is None or comparison.spec.calendar is None:
+        return []
+    return proposed_rows(comparison.uncertainty, seed=seed)

@@ -1,0 +1,122 @@
+"""What long work shows: steps and bars on stderr, and stages whose results are kept, so that the same call resumes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ..atomic import write_json
+
+progress_console = Console(stderr=True, highlight=False, markup=False)
+
+
+def show_step(what: str) -> None:
+    """Say on stderr what is done now, if that is a terminal."""
+    if progress_console.is_terminal:
+        progress_console.print(f"  {what} …", style="dim")
+
+
+def show_line(what: str) -> None:
+    """Say on stderr what begins or is done."""
+    progress_console.print(what, soft_wrap=True)
+
+
+def progress_bar(
+    text: str = "{task.description}", done: str = "{task.percentage:>3.0f}%", *, counted: bool = False
+) -> Progress:
+    """A progress bar with times on stderr, if that is a terminal; `counted`: how many of how many instead of `done`."""
+    columns = TextColumn(text), BarColumn(), MofNCompleteColumn() if counted else TextColumn(done)
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, *times, console=progress_console, disable=not progress_console.is_terminal)
+
+
+@contextmanager
+def training_bar(
+    label: str, money: str, *, lines: bool = False
+) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A progress bar on stderr that shows the gain over the best fixed price.
+
+    Args:
+        label: What is done.
+        money: Name of the objective.
+        lines: Whether to print a line at the start and each tenth where there is no terminal.
+    """
+    preparing = f"{label}: compiling the market and searching the best fixed prices"
+    lines, last = lines and not progress_console.is_terminal, 0
+    if lines:
+        progress_console.print(preparing, soft_wrap=True)
+    with progress_bar(done="{task.percentage:>3.0f}% {task.fields[gain]}") as bar:
+        task = bar.add_task(preparing, total=None, gain="")
+
+        def update(done: int, total: int, figures: dict[str, float]) -> None:
+            gain, fixed = figures["gain"], abs(figures["best_fixed"])
+            # A market in which nothing is earned has no gain in percent.
+            size = f"{abs(gain / fixed):.2%}" if fixed else f"{abs(gain):,.2f}"
+            gain = f"{money} {size} {'below' if gain < 0 else 'above'} that of the best fixed prices"
+            bar.update(task, completed=min(done, total), total=total, gain=gain, description=label)
+            nonlocal last
+            if lines and 10 * done // total > last:
+                last = 10 * done // total
+                progress_console.print(f"{label}: {min(last, 10)}0% {gain}", soft_wrap=True)
+
+        yield update
+
+
+Facts = dict[str, Any]
+_FILE = "stages.json"
+
+
+class Stages:
+    """The stages of one job in one folder.
+
+    Args:
+        folder: The folder of the job, created by the first stage.
+        settings: What the results depend on; a folder of a job with other settings is refused.
+        tell: Called with each line of the job's output.
+
+    Raises:
+        ValueError: The folder holds a job with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+        self.folder, self.tell = folder, tell
+        self._path = folder / _FILE
+        self._state: Facts = {"settings": dict(settings), "done": {}}
+        if self._path.is_file():
+            self._state = json.loads(self._path.read_text(encoding="utf-8"))
+            if self._state["settings"] != dict(settings):
+                raise ValueError(
+                    f"{folder} was started with {self._state['settings']}; got {dict(settings)}; "
+                    "choose another --out or remove the folder"
+                )
+
+    @property
+    def timings(self) -> list[dict[str, Any]]:
+        """Seconds that each stage took."""
+        return [{"stage": name, "seconds": facts["seconds"]} for name, facts in self._state["done"].items()]
+
+    def run(self, name: str, title: str, work: Callable[[], Facts]) -> Facts:
+        """The results of a stage, from now or earlier; their `["lines"]` are printed either way."""
+        done = self._state["done"]
+        before = name in done
+        if not before:
+            if progress_console.is_terminal:
+                progress_console.print(f"{title} …", style="dim")
+            started = time.perf_counter()
+            facts = work()
+            done[name] = facts | {"seconds": time.perf_counter() - started}
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._path, self._state)
+        facts = done[name]
+        self.tell("")
+        self.tell(f"== {title}: {facts['seconds']:.1f} s{' (already done)' if before else ''}")
+        for line in facts["lines"]:
+            self.tell(f"   {line}")
+        return facts
