@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from repricer.fitting.demand import CategoryData, CategoryModel, Priors
+from repricer.pricing import ChoiceModel
 
 
 def model(price=None, **more):
@@ -102,3 +103,59 @@ def test_jacobian_is_the_derivative_of_the_log_mean(own_units, cut):
     told = torch.tensor(missing) if cut else None
     derivative = torch.func.jacfwd(lambda given: at.log_mean(given, told))(theta)
     torch.testing.assert_close(at.jacobian(theta, told), derivative, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("curvature", [0.0, 0.4, 1.0])
+def test_the_likelihood_has_the_demand_of_the_choice_model(curvature):
+    """Units, their response to deals included, are those of `pricing.ChoiceModel` with the parameters of the draw."""
+    random, (weeks, products, segments) = np.random.default_rng(2), (6, 3, 2)
+    price = random.uniform(0.6, 1.3, (1, weeks, products))
+    gap, share = -np.log(price), np.array([0.3, 0.7])
+    data = CategoryData(
+        units=random.uniform(5, 20, price.shape),
+        price=price,
+        effects=np.maximum(gap, 0.0)[None],
+        effect_mean=np.zeros(1),
+        effect_spread=np.ones(1),
+        segment_share=share,
+        segment_response=np.array([0.7, 1.2]),
+        curvature=curvature,
+    )
+    model = CategoryModel(data, Priors())
+    theta = torch.as_tensor(model.layout.mean + 0.3 * random.normal(size=model.layout.size))
+    now, gain = model.at_regular(theta), theta[model.layout.effects].numpy()
+    steep = data.segment_response[:, None] * now.steepness.numpy()
+    off, pairs = np.empty(0), np.empty((segments, 0))
+    choice = ChoiceModel(
+        family="mnl",
+        linear_reference=False,
+        single=False,
+        category=np.zeros(products, np.intp),
+        quality=now.utility.numpy() + steep,
+        sensitivity=steep,
+        quality_path=np.empty((0, weeks)),
+        rate=np.full((1, weeks), now.log_arrivals.exp()),
+        season=np.zeros((1, weeks)),
+        path=np.ones((1, weeks)),
+        share=share[None],
+        gain=np.full(products, gain),
+        loss=np.zeros(products),
+        promotion=pairs,
+        lift=off,
+        rival_category=np.empty(0, np.intp),
+        rival_quality=pairs,
+        rival_sensitivity=pairs,
+        regime_utility=off,
+        regime_sensitivity=off,
+        regime_arrivals=off,
+        strategic_share=off,
+        patience=off,
+        rivals_product=np.empty(0, np.intp),
+        rivals_regular=off,
+        regime_share=np.empty((weeks, 0)),
+        overdispersion=np.zeros(products),
+        curvature=np.full(products, curvature),
+        regular=np.ones(products),
+    )
+    units = choice.units(np.arange(weeks), price[0], reference=np.ones(products)).sum(axis=1)
+    np.testing.assert_allclose(model.log_mean(theta)[0].exp(), units, rtol=1e-10)
