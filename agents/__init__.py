@@ -7,7 +7,7 @@ from .agent_policy import policy_from
 from .algorithms import ALGORITHMS
 from .archive import load_archive
 from .classical import best_fixed, myopic, time_only
-from .leagues.league import League, league
+from .leagues import League, league
 from .logged_data import LoggedData, record_history, record_policy
 from .run import Run, load_run
 from .settings import Settings, settings_for

@@ -17,10 +17,10 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, SparseAdam, schedule
+from .ordered_levels import OrderedDQN, OrderedQRDQN
 from .ppo.fused import FusedPPO
 from .ppo.on_device import DeviceRolloutBuffer
 from .ppo.side_by_side import SideBySidePolicy
-from .q_networks.ordered_levels import OrderedDQN, OrderedQRDQN
 from .settings import Settings
 
 # Stable-Baselines3's defaults.

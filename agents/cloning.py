@@ -21,7 +21,7 @@ from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
 from .logged_data import LoggedData, record_policy, training_view
 from .ppo.fused import PlainPolicy, imitate_teacher, is_compiled
-from .ppo.imitation import Lesson
+from .ppo.update import Lesson
 from .settings import Settings
 
 DISTURBANCE = 0.3

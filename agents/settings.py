@@ -12,7 +12,7 @@ import numpy as np
 from ..envs import expected_units
 from ..envs.adapters.view_options import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
-from ..scenarios.errors import nearest
+from ..scenarios.fields import nearest
 from .classical import best_fixed
 from .posterior import worst_share
 from .presets import installed_preset, merged_blocks, nothing_lasts, preset_blocks, read_preset

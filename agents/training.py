@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,21 +15,22 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
-from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
-from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
+from ..envs import LearnerView, Market, MarketVecEnv, expected_units, make_sb3_env, rollout, seed_for
 from ..envs.adapters.view_options import RewardFunction
-from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
+from ..optimum import certainty_equivalent
+from ..pricing import Action, FixedPrice, MarketView, Policy, RandomPrice, checked_policy, orders_up_to
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
 from .averaging import Averaging, Joining, joined
-from .base_price import base_of, imitate_opening, longer
+from .base_price import STEADY, base_of, imitate_opening, longer, recommended
 from .checkpoint import restore_checkpoint
-from .classical import best_fixed
+from .classical import best_fixed, myopic, time_only, truths_of
 from .cloning import clone
 from .networks import Average, normalise_features, one_thread
-from .off_policy.opening import open_relative
+from .opening import open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import draw_pool, worst_share
 from .ppo.side_by_side import each_network
@@ -44,14 +47,23 @@ from .run import (
     save_result,
 )
 from .settings import Settings, rows_of
-from .teachers import teacher_of
-from .tracking import make_logger
 from .validation import TrainingProgress, Validation, ValidationMarket
 
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
 _GPU_FROM_WEIGHTS = 1_000_000
 # Posterior draws of a validation; a tail needs more of them than a mean.
 _VALIDATION_DRAWS, _VALIDATION_DRAWS_OF_RISK = 16, 40
+# Episodes in which candidates are compared, over all posterior draws.
+_EPISODES = 128
+# A teacher must earn so much more than the best fixed prices, as a share of their money, to be worth imitating.
+_LEAST_GAIN = 0.002
+# Periods up to which a path of prices is searched: what customers remember at first matters less in a longer episode, and
+# the search takes the longer.
+_LONGEST_PATH = 26
+# Where stock is ordered, prices over the best fixed ones, safety stock in square roots of the mean demand until the
+# delivery, and by how much prices rise as the shelf empties: searched one after the other, twice.
+_PRICES, _SAFETY, _RISES = (0.88, 0.94, 1.0, 1.06), (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0), (0.0, 0.2, 0.4, 0.6)
+TENSORBOARD_FOLDER = "tensorboard"
 
 
 def choose_device(device: str, weights: int) -> tuple[str, str]:
@@ -388,3 +400,179 @@ def _features(learner_view: LearnerView, plan: TrainingPlan) -> NDArray[np.float
         watched.append(one_period.observe())
         market.step(policy.act(market.view))
     return np.concatenate(watched)
+
+
+# What learning starts from: of the policies that need no learning, the one that earns most in a market.
+
+
+@dataclass(frozen=True)
+class OrderAhead:
+    """Orders up to the mean demand until the next delivery and a safety stock; prices rise as the shelf empties.
+
+    Attributes:
+        price: (N,) currency per unit.
+        units: (T, N) mean demand of each period at these prices.
+        level: (T, N) units on hand plus on order after ordering.
+        rise: Exponent of a period's mean demand over the units on hand, by which a price rises above `price`.
+        name: Name in tables.
+    """
+
+    price: NDArray[np.float32]
+    units: NDArray[np.float32]
+    level: NDArray[np.float32]
+    rise: float
+    name: str = "order-ahead"
+
+    @classmethod
+    def of(cls, spec: MarketSpec, price: NDArray[np.float32], safety: float, rise: float) -> OrderAhead:
+        """The policy of a market.
+
+        Args:
+            price: (N,) currency per unit.
+            safety: Safety stock, in square roots of the mean demand until the next delivery.
+            rise: As of the class.
+        """
+        periods = spec.market.horizon_periods
+        units = spec.visits * expected_units(spec, np.arange(periods), np.tile(price, (periods, 1))).sum(axis=1)
+        # Orders that would come after the end are not placed; a market that goes on begins anew.
+        more = units if spec.market.ending == "truncated" else np.zeros_like(units)
+        lead = np.broadcast_to(spec.stock.lead_time_periods, price.shape).astype(np.intp)
+        total = np.vstack([np.zeros_like(price), np.concatenate([units, more]).cumsum(axis=0)])
+        until = np.arange(periods)[:, None] + lead + 1
+        window = np.take_along_axis(total, np.minimum(until, 2 * periods), axis=0) - total[:periods]
+        level = np.maximum(window + safety * np.sqrt(window), 0)
+        level[(until > periods) & (spec.market.ending != "truncated")] = 0
+        return cls(price, units.astype(np.float32), np.round(level).astype(np.float32), rise)
+
+    def act(self, view: MarketView) -> Action:
+        """The prices and orders of each market's period."""
+        row = np.minimum(view.period, len(self.units) - 1)
+        scarce = np.maximum(self.units[row] / np.maximum(view.on_hand, np.float32(0.5)), 1)
+        return Action(self.price * scarce ** np.float32(self.rise), **orders_up_to(self.level[row], None, view))
+
+
+def teacher_of(plan: TrainingPlan) -> Policy | None:
+    """The policy to imitate first in a run without a teacher of the caller's, or None.
+
+    What answers the nominal market is what training in variants is to unlearn; what earns most on average, what a risk
+    measure is not after.
+    """
+    settings = plan.settings
+    if settings.opening == "base-price" or settings.variants or plan.assortments or settings.risk != "mean":
+        return None
+    return best_teacher(plan.spec, settings.base_price, plan.seed)
+
+
+@functools.lru_cache(maxsize=16)
+def best_teacher(spec: MarketSpec, base_price: str, seed: int = 0) -> Policy | None:
+    """The candidate that earns most on the tuning seeds, or None where none earns more than the best fixed prices.
+
+    Candidates are the certainty-equivalent policy, and the rule that is the base price, where it is one. Without these,
+    where stock is ordered, `OrderAhead` near the best fixed prices; elsewhere the myopic prices and, where customers
+    remember prices over few periods, the best path of prices over time. A market that goes on after its last period has
+    none of these two where customers remember prices.
+
+    Args:
+        spec: The market.
+        base_price: The setting of this name.
+        seed: Seed of the search for prices, and of the markets that candidates are tried in.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> best_teacher(load_scenario("scarce"), "best-fixed").name
+        'certainty-equivalent'
+    """
+    candidates = _candidates(spec, base_price, seed)
+    fixed = _earned(spec, best_fixed(spec, seed=seed), seed) if candidates else 0.0
+    best, most = None, fixed + _LEAST_GAIN * abs(fixed)
+    for policy in candidates:
+        earned = _earned(spec, policy, seed)
+        if earned > most:
+            best, most = policy, earned
+    return None if best is None else recommended(spec, best)
+
+
+def _candidates(spec: MarketSpec, base_price: str, seed: int) -> list[Policy]:
+    """The policies to choose from."""
+    rule = None if base_price in STEADY else base_of(spec, base_price, seed)[1]
+    first = rule or certainty_equivalent(spec)
+    if first is not None:
+        return [first]
+    if spec.stock.replenishment == "action":
+        return [_best_orders(spec, seed)] if spec.express is None else []
+    if spec.reference_price is not None and spec.market.ending == "truncated":
+        # Deals in the last periods would earn what the periods after them pay for.
+        return []
+    few = spec.market.horizon_periods <= _LONGEST_PATH
+    return [myopic(spec), *([time_only(spec, seed=seed)] if few and spec.reference_price is not None else [])]
+
+
+def _best_orders(spec: MarketSpec, seed: int) -> OrderAhead:
+    """The best orders and prices near the best fixed ones."""
+    price = np.asarray(best_fixed(spec, seed=seed).price, np.float32)
+    grids, best = (_PRICES, _SAFETY, _RISES), [1.0, 1.0, 0.0]
+
+    def policy(times: float, safety: float, rise: float) -> OrderAhead:
+        return OrderAhead.of(spec, price * np.float32(times), safety, rise)
+
+    for column in (1, 2, 0) * 2:
+        rows = [[*best[:column], value, *best[column + 1 :]] for value in grids[column]]
+        best = max(rows, key=lambda row: _earned(spec, policy(*row), seed))
+    return policy(*best)
+
+
+def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
+    """The mean expected objective of an episode, over draws of the posterior where there is one."""
+    goal = goal_market(spec)
+    markets = truths_of(goal)
+    episodes = -(-_EPISODES // len(markets))
+    runs = [
+        rollout(market, policy, episodes=episodes, seed=seed_for("tuning", seed), expected=True, believed=goal)
+        for market in markets
+    ]
+    return float(np.mean([run.objective.mean() for run in runs]))
+
+
+# Training logs: TensorBoard files in the run folder, and Weights & Biases on request.
+
+
+class WandbWriter(KVWriter):
+    """Sends all figures to one Weights & Biases run, which a resumed training continues.
+
+    Args:
+        folder: The run folder; the same folder continues the same run.
+    """
+
+    def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
+        import wandb  # pyright: ignore[reportMissingImports]  an extra
+
+        name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+        self._run = wandb.init(project=project, id=name, name=folder.name, config=dict(config), resume="allow")
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Send all numeric figures."""
+        figures = {key: value for key, value in key_values.items() if isinstance(value, int | float)}
+        self._run.log(figures, step=step)
+
+    def close(self) -> None:
+        """Finish the Weights & Biases run."""
+        self._run.finish()
+
+
+def make_logger(folder: Path | None, wandb_project: str | None, config: Mapping[str, Any]) -> Logger:
+    """A logger of Stable-Baselines3 for a run folder; without a folder, one that writes nothing.
+
+    Args:
+        wandb_project: Name of a Weights & Biases project, or None.
+
+    Raises:
+        ValueError: A Weights & Biases project without a folder.
+    """
+    if folder is None:
+        if wandb_project is not None:
+            raise ValueError("wandb_project needs a run folder, which identifies the run; got none; give out")
+        return Logger(None, [])
+    writers: list[KVWriter] = [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))]
+    if wandb_project is not None:
+        writers.append(WandbWriter(wandb_project, folder, config))
+    return Logger(str(folder), writers)

@@ -21,7 +21,7 @@ from ..pricing import Policy
 from ..scenarios import MarketSpec
 from .customers import markdown
 from .uplift import StudySettings, draw_shop
-from .uplift.public_path import fit_files, write_files
+from .uplift.shop import fit_files, write_files
 
 FAMILIES, STEPS, EPISODES = ("clean", "endogenous", "short"), 100_000, 16
 

@@ -178,7 +178,7 @@ def figures_table(named: Iterable[str], figures: Iterable[str], **more: Any) -> 
 
 def comparison_table(document: dict[str, Any], currency: str) -> Table:
     """A comparison as a table for the terminal."""
-    from ..evaluation.compare.table import caption, columns, title
+    from ..evaluation.comparison import caption, columns, title
 
     first, *figures = (column.heading for column in columns(document))
     table = figures_table([first], figures, title=escape(title(document, currency)), caption=caption(document))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import StoredTables
-    from ..data.sources.parts import Source
+    from ..data.sources import Source
 
 
 class _Source(click.ParamType):

@@ -134,7 +134,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     regular-and-deal and nested-deals, over the shop's current prices with their deals.
     """
     from ..benchmarks.uplift import StudySettings, run_study, summarise
-    from ..benchmarks.uplift.plots import plot_gains
+    from ..benchmarks.uplift.study import plot_gains
     from ..jobs import Place
 
     place = Place.asked(on, jobs)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import ImportReport, SalesSummary
-    from ..data.sources.parts import Source
+    from ..data.sources import Source
 
 _SHOWN_REJECTS = 10
 

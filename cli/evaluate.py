@@ -112,7 +112,7 @@ def _stresses(document: dict[str, Any], spec: MarketSpec) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from ..evaluation.compare.table import interval
+    from ..evaluation.comparison import interval
 
     table = Table(
         title=f"{spec.name} under stress, worst first: {document['episodes']:,} test episodes, "
@@ -161,7 +161,7 @@ def _log_table(spec: MarketSpec, rows: list[dict[str, Any]]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from ..evaluation.compare.table import interval
+    from ..evaluation.comparison import interval
 
     first = rows[0]
     table = Table(

@@ -102,7 +102,7 @@ def command(
     """
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
-    from ..serving.bundle.signing import own_key_paths
+    from ..serving.bundle.files import own_key_paths
 
     learned, rules = _run(run, scenario, algo, values, seed), None
     _check_asked(learned.spec, prices, out, key)
@@ -151,8 +151,7 @@ def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:
 
 def _check_asked(spec: MarketSpec, prices: str | None, out: Path, key: Path | None) -> None:
     """What would otherwise be refused after the evaluation."""
-    from ..serving.bundle.files import check_target
-    from ..serving.bundle.signing import read_private_key
+    from ..serving.bundle.files import check_target, read_private_key
     from ..serving.exporter.holding import Holding, check_orders
 
     check_target(out)

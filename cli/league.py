@@ -17,7 +17,7 @@ from ..planning.progress import progress_bar
 from ._options import OUT, emit, figures_table, json_option, say, seed_option, setting, show
 
 if TYPE_CHECKING:
-    from ..agents.leagues.league import LeagueProgress
+    from ..agents.leagues import LeagueProgress
     from ..evaluation import LeagueVerdict
 
 RESULT_FILE = "league.json"

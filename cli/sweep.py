@@ -29,9 +29,7 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
     SWEEP is a TOML file: name, scenarios (names, paths, or "textbook"), algorithms, seeds, steps, episodes, and
     settings by algorithm. Results are one Parquet table and a chart.
     """
-    from ..benchmarks.sweep import Sweep, run_sweep, summarise
-    from ..benchmarks.sweep.run import TABLE_FILE
-    from ..benchmarks.sweep.summary import CHART_FILE, plot_summary
+    from ..benchmarks.sweep import CHART_FILE, TABLE_FILE, Sweep, plot_summary, run_sweep, summarise
     from ..jobs import Place
 
     place = Place.asked(on, workers)

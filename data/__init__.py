@@ -8,12 +8,11 @@ from .guessing import mapping_template
 from .importing import import_folder, import_table, import_tables
 from .mapping import TableMapping, load_mapping
 from .panel import context_ahead, context_by_store, product_weeks, store_weeks, traffic_unit, with_regular_prices
-from .plotting import check_plot_path, plot_summary
 from .product_selection import choose_products, not_chosen, reasons_not_chosen
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables, scan_tables
-from .summary import SalesSummary, SalesTotals, sales_summary, sales_totals
-from .suspects.customers import flagged_customers, without_flagged
+from .summary import SalesSummary, SalesTotals, check_plot_path, plot_summary, sales_summary, sales_totals
+from .suspects import flagged_customers, without_flagged
 from .tables import ImportReport, StoredTables, Tables
 
 __all__ = [

@@ -16,8 +16,7 @@ from ..privacy.encryption import ENDING, content_of, kept_file, secret
 from ..privacy.pseudonyms import PSEUDONYM, Pseudonyms, as_text
 from .mapping import TableMapping
 from .schema import DataError
-from .sources.parts import Source, parts_of
-from .sources.reading import TableFile
+from .sources import Source, TableFile, parts_of
 from .storage import IMPORT, REJECTS, access_to, load_tables, parts_beside, write_tables
 from .tables import Tables
 

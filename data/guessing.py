@@ -14,11 +14,10 @@ from datetime import datetime
 
 import polars as pl
 
-from .casting import DAY, NUMBER, TIME_OF_DAY
 from .mapping import CONVERSIONS, TableMapping
+from .row_checks import DAY, NUMBER, TIME_OF_DAY
 from .schema import SCHEMAS
-from .sources.parts import Part, Source, parts_of
-from .sources.reading import TableFile
+from .sources import Part, Source, TableFile, parts_of
 
 _SAMPLE_BYTES = 1_000_000
 _SAMPLE_ROWS = 200

@@ -13,15 +13,12 @@ from filelock import FileLock, Timeout
 
 from ..atomic import whole_folder
 from ..privacy.pseudonyms import Pseudonyms
-from .clean import to_pandas
-from .incoming import IncomingTable
+from .incoming import IncomingTable, to_pandas
 from .mapping import TableMapping
 from .schema import SCHEMAS, DataError
-from .sources.parts import Source
-from .sources.staging import Stage
+from .sources import Source, Stage
 from .storage import FolderWriter, check_new, parts_beside
-from .suspects.customers import Habits
-from .suspects.stores import Stores
+from .suspects import Habits, Stores
 from .tables import REJECT_COLUMNS, ImportReport, Tables
 
 Progress = Callable[[str, float], None]

@@ -10,21 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 import polars as pl
 
 from ..privacy.personal import personal_kind
 from ..privacy.pseudonyms import Pseudonyms
-from .casting import cast, convert
-from .clean import Changes, clean
-from .header import find_columns
-from .mapping import TableMapping
-from .row_checks import COPY, LINE, RETURN, cancelled, faults, misfits
+from .mapping import TableMapping, nearest
+from .row_checks import COPY, LINE, RETURN, cancelled, cast, convert, faults, misfits
 from .schema import SCHEMAS, DataError
-from .sources.parts import Source, parts_of, told
-from .sources.reading import TableFile
-from .sources.staging import PartRows, Stage
-from .suspects.dates import odd_dates
-from .suspects.lines import suspects
+from .sources import PartRows, Source, Stage, TableFile, parts_of, told
+from .suspects import odd_dates, suspects
 
 _BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String, "hash": pl.UInt64}
 _APART: dict[str, Any] = {"_part": pl.UInt32, "row": pl.Int64, "reason": pl.String, "text": pl.String}
@@ -35,6 +30,11 @@ _MOSTLY = 100
 """More unreadable rows than this, and than good ones, are no accident: the layout is not that of the file."""
 _COPIES, _COPIES_SHARE = 100, 0.05
 """More copied sale lines than both are no accident: whether they were sold, the shop has to say."""
+Changes = Counter[str]
+"""How many rows were changed, by what is said of them; the number goes where the braces are."""
+
+
+_NO_COST = "rows with unit_cost 0, taken as unknown: {}; of what costs nothing, the product table says so"
 
 
 @dataclass
@@ -383,3 +383,115 @@ def _shown(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
         text = text.str.strip_suffix(".0") if kind.is_float() else text
         parts.append(pl.lit(f"{column}=") + text)
     return rows.select(pl.concat_str(parts, separator=", ", ignore_nulls=True).alias("text")).to_series()
+
+
+# Which column of a file is which of the canonical ones.
+
+
+def find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict[str, str]:
+    """The file's column by canonical column; further columns of customers that are allowed are traits.
+
+    Raises:
+        DataError: A column is missing, or there twice.
+    """
+    mapped, layout = file.layout.columns, file.layout
+    for own in {*layout.allow, *layout.drop} - {*file.columns}:
+        raise DataError(
+            f"{file.name}: column '{own}', to allow or to drop, is missing; got {', '.join(file.columns)}; "
+            f"{nearest(own, file.columns)}"
+        )
+    for column, own in mapped.items():
+        if own not in file.columns:
+            raise DataError(
+                f"{file.name}: column '{own}', mapped to {column}, is missing; got {', '.join(file.columns)}; "
+                f"{nearest(own, file.columns)}"
+            )
+    for own in {*layout.drop} & {*layout.allow, *mapped.values()}:
+        raise DataError(f"{file.name}: a column to drop must not be mapped or allowed; got '{own}'; drop it or read it")
+    found = [c for c in schema.columns if c not in mapped and c in file.columns and c not in layout.drop]
+    columns = dict(mapped) | {c: c for c in found}
+    if name == "customers":
+        traits = [own for own in layout.allow if own not in columns.values() and own not in columns]
+        columns |= {own: own for own in traits}
+    doubled = next((own for column, own in columns.items() if own in file.doubled and column not in mapped), None)
+    if doubled:
+        raise DataError(
+            f"{file.name}: column names must differ; got '{doubled}' twice in {', '.join(file.columns)}; rename one, or "
+            f"name '{doubled}' (the first) or '{doubled} (2)' in a mapping file"
+        )
+    _check_needed(file, columns, schema)
+    return columns
+
+
+def _check_needed(file: TableFile, columns: dict[str, str], schema: pa.DataFrameSchema) -> None:
+    needed = [column for column, spec in schema.columns.items() if spec.required]
+    missing = [column for column in needed if column not in columns]
+    if not missing:
+        return
+    free = [own for own in file.columns if own not in columns.values()]
+    near = nearest(missing[0], free) if free else ""
+    advice = f"rename '{near.split(chr(39))[1]}' to '{missing[0]}'" if near.startswith("did") else "rename or add it"
+    if missing[0] in file.layout.drop:
+        advice = "do not drop it"
+    other = next((mark for mark in (";", "\t", "|") if len(file.columns) == 1 and mark in file.columns[0]), None)
+    if other:
+        advice = f'fields are separated by {other!r}: set separator = "{other}" in a mapping file'
+    raise DataError(
+        f"{file.name}: column '{missing[0]}' is missing; needed are {', '.join(needed)}; "
+        f"got {', '.join(file.columns)}; {advice}, or name it in a mapping file (`repricer data mapping`)"
+    )
+
+
+# From good rows to a canonical table: completed and sorted, with a count of every change.
+
+
+def clean(rows: pl.DataFrame, name: str, changes: Changes) -> pl.DataFrame:
+    """Complete and sort good rows of the table `name`; add to `changes` what was changed."""
+    if name == "sales":
+        rows = _clean_sales(rows, changes)
+    elif name == "customers":
+        traits = [column for column in rows.columns if column != "customer" and not column.startswith("_")]
+        rows = rows.with_columns(_as_numbers(rows[column]) for column in traits)
+    day = next((column for column in ("date", "start_date") if column in rows), None)
+    return rows if day is None or rows[day].is_sorted() else rows.sort(day, maintain_order=True)
+
+
+def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
+    changes["rows with price_paid 0, kept as given away: {}"] += int((sales["price_paid"] == 0).sum())
+    if "unit_cost" in sales:
+        free = (sales["unit_cost"] == 0).fill_null(False)
+        changes[_NO_COST] += int(free.sum())
+        sales = sales.with_columns(unit_cost=pl.when(~free).then("unit_cost"))
+    if "regular_price" not in sales:
+        changes["no column regular_price; price_paid is used instead"] = 1
+        sales = sales.insert_column(
+            sales.get_column_index("price_paid") + 1, sales["price_paid"].alias("regular_price")
+        )
+    for what, rows in {
+        "missing": sales["regular_price"].is_null(),
+        "below price_paid": (sales["regular_price"] < sales["price_paid"]).fill_null(False),
+    }.items():
+        changes[f"rows with regular_price {what}, set to price_paid: {{}}"] += int(rows.sum())
+    return sales.with_columns(regular_price=pl.max_horizontal("price_paid", "regular_price"))
+
+
+def _as_numbers(trait: pl.Series) -> pl.Series:
+    """A customer trait as numbers, if all its values are numbers."""
+    numbers = trait.cast(pl.String).cast(pl.Float64, strict=False)
+    if numbers.null_count() != trait.null_count():
+        return trait
+    whole = (numbers.drop_nulls() % 1 == 0).all() and not numbers.null_count()
+    return numbers.cast(pl.Int64) if whole else numbers
+
+
+def to_pandas(columns: list[pl.Series]) -> pd.DataFrame:
+    """A pandas table of `columns`; the list is emptied, so that none is in memory twice."""
+    table: dict[str, pd.Series] = {}
+    while columns:
+        column = columns.pop(0)
+        if column.dtype == pl.Categorical:
+            column = column.cast(pl.String)
+        elif column.dtype.is_temporal():
+            column = column.cast(pl.Datetime("ns"))
+        table[column.name] = column.to_pandas()
+    return pd.DataFrame(table, copy=False)

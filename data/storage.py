@@ -18,7 +18,7 @@ from ..atomic import plain, whole_folder
 from ..privacy.access import Access
 from ..privacy.encryption import ENDING, content_of, encrypted, kept_file
 from .schema import SCHEMAS, DataError
-from .suspects.customers import FLAGGED
+from .suspects import FLAGGED
 from .tables import ImportReport, StoredTables, Tables
 
 REJECTS, IMPORT = "rejects.csv", "import.json"

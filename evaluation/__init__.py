@@ -1,19 +1,15 @@
 """Evaluation of policies: paired comparisons, exact optima, off-policy estimates, explanations and the report."""
 
 from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
-from .compare.ablation import Without
-from .compare.comparison import Comparison, Estimate, Row, evaluate
-from .compare.stress import StressRow, StressTable, stress_table
-from .compare.training_seeds import interquartile_mean
-from .competition.collusion import CollusionAudit, Yardstick, audit, profit_gain, yardstick
-from .competition.league_verdict import LeagueVerdict, judge_league
-from .explanation.price_explanation import PriceExplanation, explain
-from .explanation.surrogate import SurrogateTree, surrogate_tree
-from .fit_quality.fidelity import fidelity
-from .off_policy.estimators import OffPolicy, estimate_from_log
-from .off_policy.price_log import LogRecorder, PriceLog, read_log
+from .comparison import Comparison, Estimate, Row, Without, evaluate, interquartile_mean
+from .competition import CollusionAudit, LeagueVerdict, Yardstick, audit, judge_league, profit_gain, yardstick
+from .explanation import PriceExplanation, SurrogateTree, explain, surrogate_tree
+from .fit_quality import fidelity
+from .off_policy import OffPolicy, estimate_from_log
 from .policies import POLICY_NAMES, named_policy
+from .price_log import LogRecorder, PriceLog, read_log
 from .sales import SalesRecorder
+from .stress import StressRow, StressTable, stress_table
 from .what_if import WhatIf, what_if
 
 __all__ = [

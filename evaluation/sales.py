@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..envs import Outcome
 from ..pricing import MarketView
-from ..pricing.calendar import Calendar
+from ..pricing.catalogue import Calendar
 from ..pricing.price_rules.rule_formulas import PRICE_BITS
 from ..scenarios import MarketSpec
 

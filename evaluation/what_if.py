@@ -14,12 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..envs import catalogue_of, expected_units
 from ..pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
 from ..scenarios import MarketSpec, load_scenario
-from ..scenarios.errors import nearest
+from ..scenarios.fields import nearest
 from ..scenarios.periods import planned_prices, reference_path, simulated_prices
 from ..scenarios.sections import Array
-from .uncertainty.draws import check_draws, draw_numbers
-from .uncertainty.gain import ENDS, METHOD
-from .uncertainty.support import charged_range
+from .uncertainty.draws import ENDS, METHOD, charged_range, check_draws, draw_numbers
 
 ALL_STORES = "all stores"
 GROUPS = ("category", "brand", "zone", "product", "week")

@@ -29,8 +29,7 @@ from ..profiles import (
     segment_affinity,
     segment_candidates,
 )
-from ..profiles.private_segments import FORMED_BY, PrivateSegments, private_segments
-from ..profiles.segmentation import segment_names
+from ..profiles.segmentation import FORMED_BY, PrivateSegments, private_segments, segment_names
 from .split import Split
 
 CANDIDATES = 10

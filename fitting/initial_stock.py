@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..data import Tables
 from ..data.weeks import WEEK, name_of
-from ..scenarios.errors import listed
+from ..scenarios.fields import listed
 
 _RECENT_WEEKS = 4
 TOO_LITTLE = (

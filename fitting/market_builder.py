@@ -24,8 +24,8 @@ from ..scenarios.sections import (
     Promotion,
     RecommendationSection,
     ReferencePrice,
+    Stock,
 )
-from ..scenarios.stock_sections import Stock
 from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..scenarios import MarketSpec, goal_market
-from ..scenarios.errors import ScenarioError
+from ..scenarios.fields import ScenarioError
 from .assumptions import Assumptions
 from .fitted_models import FittedModels
 from .market_builder import check_rules, price_range

@@ -18,7 +18,7 @@ from ..forecasting.models.random_coefficients import Common
 from ..jobs.processes import JOBS
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios import MarketSpec
-from ..scenarios.errors import listed
+from ..scenarios.fields import listed
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors

@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 
 from ..data import DataError, Tables
 from ..data.weeks import WEEK
-from ..scenarios.errors import listed
+from ..scenarios.fields import listed
 
 MOST_ZONES = 20
 """With more, a zone's own level could not be estimated beside the others'."""

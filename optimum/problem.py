@@ -12,7 +12,7 @@ from scipy.stats import nbinom, poisson
 
 from ..pricing import Policy
 from ..scenarios import MarketSpec
-from ..scenarios.stock_sections import Stock
+from ..scenarios.sections import Stock
 
 Array = NDArray[np.float64]
 Units = NDArray[np.intp]

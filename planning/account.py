@@ -12,7 +12,7 @@ from scipy.stats import t as student_t
 from ..data import Tables, product_weeks
 from ..data.weeks import PERIODS
 from ..evaluation.uncertainty.by_product import simulated_products
-from ..evaluation.uncertainty.gain import Z90, Floats, quantiles
+from ..evaluation.uncertainty.draws import Z90, Floats, quantiles
 from ..pricing.policies import EmptySlots, PricePath
 from ..scenarios import MarketSpec
 from ..scenarios.periods import simulated_prices
@@ -221,6 +221,9 @@ def _compared(drawn: Floats, realised: float) -> dict[str, Any]:
     low, high = quantiles(drawn)
     mean = float(drawn.mean())
     return {"predicted": mean, "interval90": [low, high], "realised": realised, "inside": low <= realised <= high}
+
+
+# What recommended prices earned beside a holdout arm: stores that kept their prices in the same weeks.
 
 
 def holdout_stores(arms: pd.DataFrame) -> tuple[set[str], set[str]]:

@@ -66,7 +66,7 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
 def _past_lines(report: dict[str, Any]) -> list[str]:
     """The plan beside the past, and what the sales tell of lasting prices."""
     from ..evaluation.uncertainty import past_lines
-    from ..evaluation.uncertainty.past import unlike_past
+    from ..evaluation.uncertainty.assessment import unlike_past
 
     rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
     unlike = unlike_past(rows)
@@ -93,7 +93,7 @@ def not_priced_lines(report: dict[str, Any]) -> list[str]:
 
 def cost_lines(report: dict[str, Any]) -> list[str]:
     """That prices maximise revenue, where the only reason is that unit costs are unknown."""
-    from ..scenarios.errors import listed
+    from ..scenarios.fields import listed
 
     names = report.get("revenue_without_costs", ())  # not in a fit of an earlier version
     if not names:
@@ -137,7 +137,7 @@ def _estimation_lines(report: dict[str, Any]) -> list[str]:
 
 def _unidentified_lines(report: dict[str, Any]) -> list[str]:
     """The products whose answer to their prices the sales do not identify."""
-    from ..scenarios.errors import listed
+    from ..scenarios.fields import listed
 
     names = report["unidentified"]
     if not names:

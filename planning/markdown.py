@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 
 from ..agents.posterior import current_prices
 from ..envs import Market, catalogue_of, seed_for
-from ..evaluation.uncertainty.draws import Drawn, draw_numbers
-from ..evaluation.uncertainty.gain import quantiles
+from ..evaluation.uncertainty.draws import Drawn, draw_numbers, quantiles
 from ..pricing import Policy, PricePath
 from ..pricing.price_rules.overrides import allowed_path, firm_bounds
 from ..scenarios import MarketSpec
@@ -317,6 +316,9 @@ class _Planner:
         )
 
 
+# What a markdown has to reach, and what it may use for that.
+
+
 @dataclass(frozen=True)
 class Terms:
     """Target and means of a markdown.
@@ -356,6 +358,9 @@ class Terms:
             raise ValueError(
                 f"salvage must lie in [-1, 1]; got {self.salvage:g}; it is a share of the regular price, negative for disposal"
             )
+
+
+# The stock that is to be sold, as a table gives it, checked against the market.
 
 
 @dataclass(frozen=True)
@@ -556,6 +561,9 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, changes: int, salvage: floa
     )
 
 
+# What the shop's rules and the markdown allow: the levels of a price, and the paths along them.
+
+
 def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) -> Array:
     """(L,) falling prices that a product may have, from the price now to the lowest.
 
@@ -635,6 +643,9 @@ def _keeps_links(spec: MarketSpec, item: Leftover, asked: Array, price: Array) -
             least = np.minimum(price[:, small] / share, item.price)
             kept &= (asked >= least * (1 - _CLOSE)).all(axis=1)
     return kept
+
+
+# From a markdown plan to the rows of a price list. Needs the `train` extra.
 
 
 def markdown_rows(plan: MarkdownPlan, *, zone: str = ALL_STORES, seed: int = 0) -> list[PriceRow]:

@@ -116,6 +116,9 @@ def _changed(path: Paths, levels: int) -> Paths:
     return np.unique(np.concatenate(found), axis=0)
 
 
+# The units that customers want of a product at each price, over posterior draws and chance.
+
+
 class SeasonDemand:
     """Demand with ample stock of everything, while reference prices have followed the prices.
 

@@ -13,14 +13,28 @@ import pandas as pd
 
 from ..pricing import NetworkPolicy, RecurrentPolicy, row_width
 from ..serving.bundle.codec import PolicySetup
-from ..serving.bundle.files import POLICY, RANGE, BundleError, check_target, is_encrypted, read_files
+from ..serving.bundle.files import (
+    POLICY,
+    RANGE,
+    BundleError,
+    check_target,
+    is_encrypted,
+    read_files,
+    read_private_key,
+    to_json,
+)
 from ..serving.bundle.onnx_session import open_network
 from ..serving.bundle.reading import Bundle, load_bundle
-from ..serving.bundle.signing import read_private_key, to_json
-from ..serving.exporter.check import check, outside_training, reasons_to_train
-from ..serving.exporter.export import market_facts, setup_of, write_bundle
+from ..serving.exporter.export import (
+    check,
+    market_facts,
+    outside_training,
+    range_document,
+    reasons_to_train,
+    setup_of,
+    write_bundle,
+)
 from ..serving.exporter.holding import Holding, price_path
-from ..serving.exporter.market_document import range_document
 
 if TYPE_CHECKING:
     from ..data import Tables
@@ -91,7 +105,7 @@ def refresh(
 
         >>> from pandas import DataFrame
         >>> from repricer.data import Tables
-        >>> refresh("bundle", Tables(DataFrame()))
+        >>> refresh("bundle", Tables(DataFrame()))  # doctest: +SKIP
         Traceback (most recent call last):
         repricer.serving.bundle.files.BundleError: bundle must hold the record of its fit to be refreshed; got none; ...
     """
@@ -169,7 +183,7 @@ def _changes(tables: Tables, record: dict[str, Any]) -> list[str]:
     """Products that came or went since the fit, in the zone that it is of, a sentence each."""
     from ..data.stray_dates import without_stray_dates
     from ..fitting.zones import Zone, zone_tables
-    from ..scenarios.errors import listed
+    from ..scenarios.fields import listed
 
     tables = zone_tables(tables, Zone(**record["zone"])) if record.get("zone") else tables
     sales, priced = without_stray_dates(tables.sales), pd.DataFrame(record["products"])

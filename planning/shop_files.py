@@ -12,7 +12,7 @@ from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..data import ImportReport, TableMapping
-    from ..data.sources.parts import Source
+    from ..data.sources import Source
 
 TABLES = {
     "sales": "one row per sale line",
@@ -45,8 +45,7 @@ class Layout:
     def mappings(self, paths: Mapping[str, Source]) -> dict[str, TableMapping]:
         """The mapping of each file. Raises DataError where no file has a column."""
         from ..data import DataError, TableMapping, load_mapping
-        from ..data.sources.parts import parts_of
-        from ..data.sources.reading import TableFile
+        from ..data.sources import TableFile, parts_of
 
         found, seen = load_mapping(self.path) if self.path else {}, set[str]()
         if not (self.allow or self.drop):

@@ -7,8 +7,7 @@ Allowed prices: `price_rules`. Policies: `protocol`, `policies` (rules), `rival_
 """
 
 from .action_layout import ActionLayout, ActionParts
-from .calendar import Calendar
-from .catalogue import Catalogue, MarketView
+from .catalogue import Calendar, Catalogue, MarketView
 from .choice_formulas import (
     ChoiceShares,
     choice_shares,
@@ -49,7 +48,9 @@ from .policies import (
     FixedPrice,
     PricePath,
     RandomPrice,
+    StockTable,
     StockTimePrice,
+    ThompsonPrice,
     orders_up_to,
 )
 from .price_rules.grids import PriceEndings, PriceLadder
@@ -66,8 +67,6 @@ from .price_rules.rule_formulas import DIRECTIONS, RULES
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
 from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions
-from .stock_table import StockTable
-from .thompson import ThompsonPrice
 
 __all__ = [
     "DIRECTIONS",

@@ -7,8 +7,16 @@ many, of which kind); `segment_affinity` has what it likes. Every recommender is
 from __future__ import annotations
 
 from .customer_features import FEATURES, LEAST_CUSTOMERS, check_sizes, customer_features
-from .ranking import ndcg_at_k, rank_on_later_sales, recall_at_k
-from .recommenders import ContentBased, Ease, OwnFrequency, Popularity, Recommender
+from .recommenders import (
+    ContentBased,
+    Ease,
+    OwnFrequency,
+    Popularity,
+    Recommender,
+    ndcg_at_k,
+    rank_on_later_sales,
+    recall_at_k,
+)
 from .segment_affinity import segment_affinity, segment_candidates
 from .segmentation import Segmentation
 

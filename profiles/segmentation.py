@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.stats import norm
 from sklearn.base import BaseEstimator
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, export_text
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
-from .cluster_selection import KINDS, choose, clusterer, compare, merge_small
+from ..privacy.noise import Array, noise_of_sums, noisy_sums
 from .customer_features import LEAST_CUSTOMERS, TRAIT
 
 WEIGHTS = {"spend": 1.0, "discount_share": 1.25}
@@ -27,6 +34,29 @@ response most. The other features largely repeat these two and decide close case
 """
 
 _OTHER_WEIGHT = 0.25
+KINDS = ("kmeans", "mixture")
+"""KMeans, and a mixture of Gaussians with diagonal covariances."""
+
+STABLE = 0.8
+"""An adjusted Rand index above it counts as good agreement (Steinley 2004,
+Psychological Methods 9).
+"""
+# Splitting well separated clusters costs more silhouette than this; splitting a continuum does not.
+_SILHOUETTE_KEPT = 0.8
+_REPEATS = 10
+_LARGEST_SAMPLE = 5000
+FORMED_BY = ("spend", "discount_share")
+"""The features that form segments; the others need what other customers do."""
+# Spend per week in octaves, from .01 to 10 million of any currency.
+_SPEND = np.log(2.0) * np.arange(-7, 24)
+_DISCOUNT_CELLS = 12
+_CANDIDATES = range(2, 5)
+# Where a cell has fewer customers than noise, a region still has more: counts are averaged over neighbours, with the
+# weights of a normal distribution of this deviation in cells, which leaves this much of their noise.
+_BLUR = 1.0
+_LEFT = 1 / (2 * np.sqrt(np.pi) * _BLUR)
+# Of 350 empty cells, noise alone lifts one above this, in its standard deviations.
+_NOISE_ALONE = 3.0
 
 
 def fit_scaler(table: pd.DataFrame) -> Pipeline:
@@ -276,3 +306,221 @@ def segment_names(deviations: pd.DataFrame) -> list[str]:
 def _word(feature: str, deviation: float) -> str:
     low, high = _WORDS.get(feature, (f"low {feature}", f"high {feature}"))
     return high if deviation > 0 else low
+
+
+# The number and the kind of clusters, chosen by stability and silhouette on held-out customers.
+
+
+def clusterer(kind: str, k: int, seed: int) -> Any:
+    """Return an unfitted model with `fit` and `predict`.
+
+    Raises:
+        ValueError: `kind` is not one of `KINDS`.
+    """
+    if kind == "kmeans":
+        return KMeans(k, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+    if kind == "mixture":
+        return GaussianMixture(k, covariance_type="diag", n_init=3, reg_covar=1e-3, random_state=seed)
+    raise ValueError(f"kinds of clusters must be among {', '.join(KINDS)}; got {kind!r}")
+
+
+def compare(
+    points: NDArray[np.float64], kinds: Sequence[str], numbers: Sequence[int], seed: int, *, n_jobs: int | None = None
+) -> pd.DataFrame:
+    """Judge every kind of cluster with every number of clusters.
+
+    Args:
+        points: (customers, features) scaled and weighted.
+        kinds: of `KINDS`.
+        numbers: numbers of clusters.
+        seed: seed of the samples and the clusters.
+        n_jobs: processes (joblib).
+
+    Returns:
+        One row per kind and number: `clusters`, `k`, `stability` and `silhouette`. Stability is the
+        adjusted Rand index (Hubert and Arabie 1985), on held-out customers, between models fitted
+        on two disjoint samples; silhouette (Rousseeuw 1987) is that of the held-out customers,
+        labelled by the first model. Both are means over 10 draws.
+    """
+    trials: Any = Parallel(n_jobs=n_jobs)(delayed(_trial)(kind, k, points, seed) for kind in kinds for k in numbers)
+    return pd.DataFrame(trials)
+
+
+def choose(table: pd.DataFrame) -> pd.Series:
+    """Choose a row of the table that `compare` returns.
+
+    Among the rows with a stability of at least .8 and a silhouette of at least .8 of the best of
+    these, those with the most clusters are kept (as many segments as repeat and stand apart), and
+    the most stable of them is chosen. If no row is that stable, the most stable one is chosen.
+    """
+    stable = table[table["stability"] >= STABLE]
+    if stable.empty:
+        return table.iloc[table["stability"].argmax()]
+    apart = stable[stable["silhouette"] >= _SILHOUETTE_KEPT * stable["silhouette"].max()]
+    most = apart[apart["k"] == apart["k"].max()]
+    return most.iloc[most["stability"].argmax()]
+
+
+def _trial(kind: str, k: int, points: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    """Stability and silhouette of one kind and number of clusters."""
+    rng = np.random.default_rng(seed)
+    half = min(2 * len(points) // 5, _LARGEST_SAMPLE)
+    agreement, separation = [], []
+    # On a few thousand points threads mostly wait for each other.
+    with threadpool_limits(1):
+        for _ in range(_REPEATS):
+            shuffled = rng.permutation(points)
+            held_out = shuffled[2 * half : 3 * half]
+            one, other = (
+                clusterer(kind, k, seed).fit(part).predict(held_out)
+                for part in (shuffled[:half], shuffled[half : 2 * half])
+            )
+            agreement.append(adjusted_rand_score(one, other))
+            apart = 1 < len(np.unique(one)) < len(one)
+            separation.append(silhouette_score(held_out, one) if apart else 0.0)
+    return {"clusters": kind, "k": k, "stability": float(np.mean(agreement)), "silhouette": float(np.mean(separation))}
+
+
+def merge_small(points: NDArray[np.float64], clusters: NDArray[np.intp], min_size: int) -> NDArray[np.intp]:
+    """Merge clusters of fewer than `min_size` points.
+
+    Step by step, the smallest cluster joins the one with the nearest mean.
+
+    Args:
+        points: (n, features).
+        clusters: (n,) cluster of each point.
+        min_size: least number of points in a cluster.
+
+    Returns:
+        (clusters,) the cluster that each one joins; its own number where it stays.
+    """
+    merged = np.arange(clusters.max() + 1)
+    while len(left := np.unique(merged[clusters])) > 1:
+        sizes = np.array([(merged[clusters] == cluster).sum() for cluster in left])
+        if sizes.min() >= min_size:
+            break
+        means = np.array([points[merged[clusters] == cluster].mean(axis=0) for cluster in left])
+        smallest = sizes.argmin()
+        distances = np.linalg.norm(means - means[smallest], axis=1)
+        distances[smallest] = np.inf
+        merged[merged == left[smallest]] = left[distances.argmin()]
+    return merged
+
+
+# Segments of customers under differential privacy, by spend and by how much they buy at reduced prices.
+#
+# Everything that is learned of the customers, the number of segments too, is computed from one table of noisy counts.
+# One customer's whole history is what is protected.
+
+
+class PrivateSegments(NamedTuple):
+    """Segments, and what may be known about how they were found.
+
+    Attributes:
+        labels: (customers,) segment of each, which is not to be released.
+        centres: (K, 2) spend per week and discount share in the middle of each segment.
+        customers: (K,) noisy number of customers, from the cells of the grid.
+        most_spend: spend per week that about 5% of the customers exceed.
+    """
+
+    labels: NDArray[np.intp]
+    centres: Array
+    customers: Array
+    most_spend: float
+
+
+def private_segments(
+    features: pd.DataFrame, epsilon: float, delta: float, *, min_size: int = LEAST_CUSTOMERS, seed: int = 0
+) -> PrivateSegments:
+    """Cluster noisy counts of the customers; how well the clusters stand apart there sets their number.
+
+    Args:
+        features: customers x features, with `spend` (currency per week) and `discount_share`.
+        epsilon: cost of the counts, which is all that is asked.
+        delta: probability with which epsilon may fail to hold.
+        min_size: least noisy number of customers in a segment.
+        seed: seed of the clusters; the noise has none.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> spend, share = np.repeat([[90.0, 0.05], [10.0, 0.4]], 500, axis=0).T * rng.lognormal(0, 0.1, (2, 1000))
+        >>> segments = private_segments(pd.DataFrame({"spend": spend, "discount_share": share}), 50.0, 1e-9)
+        >>> np.bincount(segments.labels).tolist()
+        [500, 500]
+    """
+    spend, share = (features[name].to_numpy(dtype=np.float64) for name in FORMED_BY)
+    # The square root tells small shares apart.
+    places = np.column_stack([np.log(np.maximum(spend, 1e-9)), np.sqrt(np.clip(share, 0, 1))])
+    middles, noisy, counts = _grid(places, epsilon, delta)
+    factor = _factor(middles, counts)
+    found = [_clusters(middles * factor, counts, k, seed) for k in _CANDIDATES]
+    # All customers are one segment where nothing stands out of the noise.
+    apart = [(centres, sizes) for centres, sizes in found if sizes.min() >= min_size] or [
+        _clusters(middles * factor, counts, 1, seed)
+    ]
+    # By the counts themselves, whose noise cancels in the sum, as averaging them has blurred the gaps.
+    seen = np.where(counts > 0, noisy, 0.0)
+    centres, sizes = max(apart, key=lambda one: float(seen @ _separation(middles * factor, one[0])))
+    order = np.argsort(-centres[:, 0])
+    place = centres[order] / factor
+    return PrivateSegments(
+        _distances(places * factor, centres[order]).argmin(axis=1),
+        np.column_stack([np.exp(place[:, 0]), place[:, 1] ** 2]),
+        sizes[order],
+        _most_spend(counts),
+    )
+
+
+def _grid(places: Array, epsilon: float, delta: float) -> tuple[Array, Array, Array]:
+    """The middles of the cells (cells, 2), noisy customers in each, and their average around each where it is no noise."""
+    edges = _SPEND, np.linspace(0, 1, _DISCOUNT_CELLS + 1)
+    shape = tuple(len(side) - 1 for side in edges)
+    cell = [
+        np.clip(side.searchsorted(place, side="right") - 1, 0, size - 1)
+        for side, place, size in zip(edges, places.T, shape, strict=True)
+    ]
+    one = np.ones((len(places), 1))
+    noisy = noisy_sums(one, np.asarray(np.ravel_multi_index(cell, shape)), shape[0] * shape[1], epsilon, delta).reshape(
+        shape
+    )
+    blurred = gaussian_filter(noisy, _BLUR, mode="constant")
+    counts = np.where(blurred > _NOISE_ALONE * _LEFT * noise_of_sums(epsilon, delta), blurred, 0.0).ravel()
+    middles = np.stack(np.meshgrid(*((side[1:] + side[:-1]) / 2 for side in edges), indexing="ij"), axis=-1)
+    return middles.reshape(-1, 2), noisy.ravel(), counts if counts.any() else (blurred == blurred.max()).ravel() * 1.0
+
+
+def _most_spend(counts: Array) -> float:
+    """The 95% quantile of spend, as of a normal distribution of its log with these quartiles: noise moves outer ones most."""
+    below = np.append(0.0, counts.reshape(len(_SPEND) - 1, -1).sum(axis=1).cumsum())
+    low, median, high = np.interp(np.array([0.25, 0.5, 0.75]) * below[-1], below, _SPEND)
+    # Cells and their averages have widened it; where hardly a cell stands out, it is wider than it looks.
+    variance = ((high - low) / (2 * norm.ppf(0.75))) ** 2 - (_SPEND[1] - _SPEND[0]) ** 2 * (_BLUR**2 + 1 / 12)
+    return float(np.exp(median + norm.ppf(0.95) * np.sqrt(max(variance, 0.5))))
+
+
+def _factor(middles: Array, counts: Array) -> Array:
+    """(2,) what makes a standard deviation the weight of the feature in `segment_features`."""
+    middle = np.average(middles, axis=0, weights=counts)
+    spread = np.sqrt(np.average((middles - middle) ** 2, axis=0, weights=counts))
+    return np.array([WEIGHTS[name] for name in FORMED_BY]) / np.maximum(spread, 0.02)
+
+
+def _clusters(points: Array, weight: Array, k: int, seed: int) -> tuple[Array, Array]:
+    """Centres (k, 2) and weights (k,) of the clusters of weighted points."""
+    if (weight > 0).sum() < k:
+        return np.zeros((k, 2)), np.zeros(k)
+    model = KMeans(k, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+    cluster = model.fit_predict(points, sample_weight=weight)
+    return model.cluster_centers_, np.bincount(cluster, weights=weight, minlength=k).astype(np.float64)
+
+
+def _separation(points: Array, centres: Array) -> Array:
+    """(customers,) from 0 to 1: the simplified silhouette (Hruschka et al. 2004), to which only the customer's own
+    place and the centres matter.
+    """
+    near, next_ = np.sort(_distances(points, centres), axis=1)[:, [0, min(1, len(centres) - 1)]].T
+    return 0.5 + 0.5 * (next_ - near) / np.maximum(next_, 1e-12)
+
+
+def _distances(points: Array, centres: Array) -> Array:
+    return np.linalg.norm(points[:, None] - centres, axis=2)

@@ -1,10 +1,9 @@
 """Market descriptions: files, registered markets, random shops, variants, stress tests."""
 
 from .checks import scenario_name
-from .choice import choice_model
-from .errors import ScenarioError
-from .goal import floor_market, goal_market
+from .fields import ScenarioError
 from .loading import load_scenario, registered, save_scenario, spec_from_table
+from .periods import choice_model, floor_market, goal_market
 from .sampler import sample_catalogue
 from .spec import MarketSpec
 from .stress import STRESSES, Stress, sample_variants

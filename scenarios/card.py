@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import price_section, sections, stock_sections
+from . import price_section, sections
 from .description import MarketDescription
 
 GROUPS = {
@@ -253,7 +253,7 @@ def _stock(spec: MarketDescription) -> str:
     return "; ".join([*words, f"costs: {', '.join(paid)}"] if paid else words)
 
 
-def _express(express: stock_sections.Express, period: str) -> str:
+def _express(express: sections.Express, period: str) -> str:
     fixed = express.order_cost
     words = f"the policy also orders at most {_span(express.max_order_units)} per {period} from a faster supplier, "
     words += (
@@ -313,7 +313,7 @@ def _shocks(shocks: sections.Shocks) -> str:
     return f"lognormal shocks multiply arrivals; volatility {shocks.volatility:g}, persistence {shocks.persistence:g}"
 
 
-def _capacity(capacity: stock_sections.Capacity) -> str:
+def _capacity(capacity: sections.Capacity) -> str:
     held = ", ".join(f"{name} {units:g}" for name, units in zip(capacity.names, capacity.units, strict=True))
     return f"products share {held}" + ("; units are added or withdrawn over time" if capacity.added.any() else "")
 

@@ -13,8 +13,10 @@ from .price_section import HistorySection, Prices
 from .sections import (
     Array,
     Arrivals,
+    Capacity,
     Competitors,
     DemandSection,
+    Express,
     Loyalty,
     MarketSection,
     Posterior,
@@ -25,9 +27,9 @@ from .sections import (
     Regimes,
     Returns,
     Shocks,
+    Stock,
     Strategic,
 )
-from .stock_sections import Capacity, Express, Stock
 
 _PERIOD_DAYS = {"day": 1, "week": 7}
 

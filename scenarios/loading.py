@@ -22,8 +22,7 @@ from ..atomic import whole_file, write_whole
 from ..pricing import PriceEndings, PriceLadder
 from . import description
 from .checks import is_name
-from .errors import ScenarioError, listed, nearest
-from .fields import as_numbers, shown
+from .fields import ScenarioError, as_numbers, listed, nearest, shown
 from .price_section import ladder_of
 from .sampler import sample_by_name
 from .spec import MarketSpec

@@ -1,17 +1,21 @@
-"""Some periods of a market, and what is planned in them."""
+"""What follows from a market description: some of its periods, its choice model, and what its learners maximise."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..pricing import ChoiceModel
 from .price_section import HistorySection
 from .sections import Array
 from .spec import MarketSpec
 
 _LEAST = 0.01
+_OFF = np.empty(0)
 
 
 def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
@@ -114,3 +118,131 @@ def usual_reference(spec: MarketSpec, highest: Array) -> Array:
         return np.broadcast_to(spec.initial_reference, highest.shape)
     planned = simulated_prices(spec, planned_prices(spec)).max(axis=0)
     return spec.initial_reference * np.minimum(1.0, highest / planned)
+
+
+# The choice model of a scenario, and the probabilities of its regimes.
+
+
+@functools.lru_cache(maxsize=32)
+def choice_model(spec: MarketSpec) -> ChoiceModel:
+    """The choice model of a scenario; it computes demand where the demand family is built in.
+
+    Args:
+        spec: the scenario.
+
+    Returns:
+        The model, with empty arrays for the sections that are off.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> choice_model(load_scenario("stationary-logit")).family
+        'mnl'
+    """
+    demand, rivals, regimes = spec.demand, spec.competitors, spec.regimes
+    reference, promotion, slots, strategic = spec.reference_price, spec.promotion, spec.recommendation, spec.strategic
+    no_pairs, bent = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
+    stocked = reference if spec.stocks_up else None
+    arrays = {
+        "quality": demand.quality,
+        "sensitivity": demand.price_sensitivity,
+        "curvature": demand.price_curvature if bent else _OFF,
+        "regular": spec.products.regular_price if bent or stocked is not None else _OFF,
+        "quality_path": demand.quality_path.T[: None if demand.quality_path.any() else 0],
+        "rate": spec.arrivals.rate.T,
+        "season": demand.season.T,
+        "path": demand.sensitivity_path.T,
+        "share": spec.arrivals.segment_share,
+        "gain": _OFF if reference is None else reference.gain,
+        "loss": _OFF if reference is None else reference.loss,
+        "units_gain": _OFF if stocked is None else stocked.units_gain,
+        "units_loss": _OFF if stocked is None else stocked.units_loss,
+        "promotion": no_pairs if promotion is None else promotion.lift,
+        "lift": _OFF if slots is None else np.exp(slots.lift),
+        "rival_quality": no_pairs if rivals is None else rivals.quality,
+        "rival_sensitivity": no_pairs if rivals is None else rivals.price_sensitivity,
+        "regime_utility": _OFF if regimes is None else regimes.utility,
+        "regime_sensitivity": _OFF if regimes is None else regimes.sensitivity,
+        "regime_arrivals": _OFF if regimes is None else regimes.arrivals,
+        "strategic_share": _OFF if strategic is None else strategic.share,
+        "patience": _OFF if strategic is None else strategic.patience,
+        "nesting": demand.nesting if demand.family == "nested-logit" else _OFF,
+        "rivals_regular": spec.initial_rival_price,
+        "regime_share": spec.regime_probabilities() if spec.regimes is not None else np.empty((spec.sizes["T"], 0)),
+        "overdispersion": spec.arrivals.overdispersion,
+    }
+    return ChoiceModel(
+        family=demand.family,
+        linear_reference=reference is not None and reference.scale == "linear",
+        single=spec.arrivals.process == "single",
+        category=spec.category_index,
+        nest=np.empty(0, np.intp) if demand.nest is None else spec.nest_index,
+        rival_category=spec.category_index[spec.competitor_product],
+        rivals_product=spec.competitor_product,
+        **{name: np.array(values, dtype=np.float64, order="C") for name, values in arrays.items()},
+    )
+
+
+# What learners and searches maximise in a market whose revenue must not cost it its profit.
+
+
+@functools.lru_cache(maxsize=32)
+def goal_market(spec: MarketSpec) -> MarketSpec:
+    """The market in which prices are searched and learned: revenue less the shadow cost.
+
+    Args:
+        spec: The market in which they are then compared.
+
+    Returns:
+        The market itself, unless its objective is revenue with a shadow cost; then a market whose
+        profit is revenue less the shadow cost of the units sold.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> goal_market(spec) is spec
+        True
+    """
+    if spec.market.objective != "revenue" or not spec.products.shadow_cost.any():
+        return spec
+    return _costing(spec, spec.products.shadow_cost, "profit")
+
+
+@functools.lru_cache(maxsize=32)
+def floor_market(spec: MarketSpec) -> MarketSpec | None:
+    """The market whose profit must not fall while its revenue is maximised.
+
+    Args:
+        spec: The market.
+
+    Returns:
+        The market with the unit costs of its profit floor and no other costs; None without a floor.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> floor_market(load_scenario("stationary-logit")) is None
+        True
+    """
+    if goal_market(spec) is spec or not spec.products.floor_cost.any():
+        return None
+    return _costing(spec, spec.products.floor_cost, "revenue")
+
+
+def _costing(spec: MarketSpec, unit_cost: NDArray[np.float64], objective: str) -> MarketSpec:
+    """The market with these unit costs in every draw, and no others."""
+    free = {"order_cost": 0.0, "holding_cost": 0.0, "lost_sale_cost": 0.0, "backlog_cost": 0.0, "salvage_value": 0.0}
+    sections = {
+        "market": {"objective": objective},
+        "products": {"unit_cost": unit_cost},
+        "stock": {name: np.array(value) for name, value in free.items()} | {"cost_due": "sold"},
+    }
+    if spec.express is not None:
+        sections["express"] = {"extra_cost": np.array(0.0), "order_cost": np.array(0.0)}
+    if spec.promotion is not None:
+        sections["promotion"] = {"cost": np.array(0.0)}
+    if spec.posterior is not None:
+        sections["posterior"] = {"unit_cost": np.array(1.0)}
+    if spec.prices.minimum_margin is not None:
+        # The prices that are allowed stay those of the market itself.
+        least = spec.products.unit_cost / (1 - spec.prices.minimum_margin)
+        sections["prices"] = {"minimum_margin": None, "floor": np.maximum(spec.price_bounds[0], least)}
+    return spec.with_changes(**sections)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import DIRECTIONS, PriceEndings, PriceLadder
-from .errors import ScenarioError
-from .fields import array, as_numbers, choice, scalar, shown, value
+from .fields import ScenarioError, array, as_numbers, choice, scalar, shown, value
 
 Array = NDArray[np.float64]
 _MOST_STEPS = 100_000

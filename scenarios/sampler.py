@@ -16,9 +16,8 @@ import numpy as np
 from numpy.random import Generator
 
 from ..pricing import PriceLadder, logit_utility
-from .checks import excluded_parts
-from .errors import ScenarioError
-from .families import is_grouped
+from .checks import excluded_parts, is_grouped
+from .fields import ScenarioError
 from .price_section import HistorySection, Prices
 from .sections import (
     Array,
@@ -34,10 +33,10 @@ from .sections import (
     Regimes,
     Returns,
     Shocks,
+    Stock,
     Strategic,
 )
 from .spec import MarketSpec
-from .stock_sections import Stock
 
 DEFAULT_PARTS = frozenset({"stock", "competitors", "promotion", "reference_price", "season", "overdispersion"})
 _RULES = ("fixed", "undercut:2%", "match", "edgeworth:0.1", "learning:0.05", "two-bound:4:9:0.1")

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .checks import excluded_parts
-from .draws import price_term, scaled_rate, scaled_sensitivity
-from .errors import ScenarioError, nearest
+from .fields import ScenarioError, nearest
 from .sections import Array, Competitors
-from .spec import MarketSpec
+from .spec import MarketSpec, price_term, scaled_rate, scaled_sensitivity
 
 # Families in which utility is a purchase probability rather than its logarithm.
 _LINEAR = ("linear", "cheapest")

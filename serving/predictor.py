@@ -1,4 +1,6 @@
-"""From market states to allowed prices, with the changes that the price rules made."""
+"""From market states to allowed prices, with the changes that the price rules made; fallback policies price under the same
+rules.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from msgspec.json import Encoder
@@ -16,6 +18,7 @@ from ..pricing import (
     OUTSIDE_CHARGED,
     RULES,
     Action,
+    FixedPrice,
     MarketView,
     NetworkPolicy,
     Policy,
@@ -37,6 +40,8 @@ _json = Encoder()
 _DAY = timedelta(days=1)
 _EXACT = np.array([10.0**power for power in range(23)])
 """The powers of ten that are exact."""
+Fallback = Literal["in-force", "regular", "base"]
+FALLBACKS: tuple[str, ...] = get_args(Fallback)
 
 
 @dataclass
@@ -294,3 +299,40 @@ def _plain(parts: Sequence[NDArray[np.float32] | None]) -> list[Any]:
         width = part.shape[1] if part.ndim == 2 else 0
         found.append([own[i : i + width] for i in range(0, part.size, width)] if width else own)
     return found
+
+
+# Fallback policies, which price in place of the learned policy under the same price rules.
+
+
+@dataclass(frozen=True)
+class CurrentPrices:
+    """Keeps the current prices.
+
+    The name is 'in-force' on the command line and in the decision log.
+    """
+
+    name: str = "in-force"
+
+    def act(self, view: MarketView) -> Action:
+        """Propose the current prices."""
+        return Action(view.list_price)
+
+
+def fallback_policy(name: str, bundle: Bundle) -> Policy:
+    """One of `FALLBACKS`: the current prices, the regular prices, or the base prices that the
+    policy multiplies.
+
+    Args:
+        name: 'in-force', 'regular' or 'base'.
+        bundle: The bundle of the learned policy.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
+    if name == "in-force":
+        return CurrentPrices()
+    if name == "regular":
+        return FixedPrice(bundle.catalogue.regular_price, name=name)
+    if name == "base":
+        return bundle.policy.base or FixedPrice(bundle.policy.base_price, name=name)
+    raise ValueError(f"fallback must be one of {', '.join(FALLBACKS)}; got '{name}'; choose one")

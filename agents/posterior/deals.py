@@ -14,7 +14,7 @@ from ...pricing import Policy, PricePath
 from ...scenarios import MarketSpec, choice_model, goal_market
 from ...scenarios.periods import reference_path, usual_reference
 from ...scenarios.sections import Array
-from .risk import current_prices
+from .prices import current_prices
 
 STEPS = (-0.08, -0.05, -0.02, 0.02, 0.05, 0.08)
 """Relative steps of regular prices that are always compared."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,23 +15,31 @@ from typing import Any
 
 import numpy as np
 import optuna
+from filelock import FileLock, Timeout
 from optuna import Study, Trial, TrialPruned
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.pruners import MedianPruner
+from optuna.pruners import BasePruner, MedianPruner
 from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from ...atomic import whole_file, write_whole
 from ...scenarios import MarketSpec, load_scenario
 from ..plan import TrainingPlan, plan_for
 from ..training import train
 from ..validation import TrainingProgress, write_csv
-from .journal import exclusive, open_journal
 from .search_space import SearchSpace
-from .shared import died, ended, open_shared, work
 
 STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.journal", "best.toml", "trials.csv", "trials.svg")
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
+"""How often a worker reports that it lives, and after which silence its trial is given to another."""
+_RETRIES = 3
+_WAIT_SECONDS = 1.0
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+LOCK_FILE = "study.lock"
 
 
 @dataclass(frozen=True)
@@ -375,3 +385,115 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+# A study in a database, on which several workers work, on one machine or on many.
+
+
+def open_shared(url: str, name: str, pruner: BasePruner) -> Study:
+    """The study of this name in a database, new or as others left it.
+
+    Args:
+        url: SQLAlchemy's URL, such as postgresql+psycopg://user@host/database.
+        pruner: What ends hopeless trials.
+
+    Raises:
+        ValueError: The database cannot be reached or is none of Optuna's.
+    """
+    try:
+        storage = RDBStorage(
+            url,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES),
+        )
+        # Running trials count as bad ones, so that workers do not draw the same settings.
+        sampler = TPESampler(multivariate=True, constant_liar=True)
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", sampler=sampler, pruner=pruner, load_if_exists=True
+        )
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--storage must be the URL of a database; got: {reason}; fix the URL") from error
+
+
+def work(study: Study, trials: int, objective: Callable[[Trial], float], after: Callable[[], None]) -> None:
+    """Run trials until as many have ended, whoever ran them.
+
+    A trial whose worker is silent has failed; its settings are tried again, and the failure does not count.
+
+    Args:
+        study: The study.
+        trials: Number of trials to end with.
+        objective: Runs a trial; a ValueError or MemoryError is a failure, whose `reason` it has kept.
+        after: Called after each trial of this worker.
+    """
+    while (counted := len(ended(study))) < trials:
+        optuna.storages.fail_stale_trials(study)
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if counted + len(running) < trials:
+            study.optimize(objective, n_trials=1, catch=(ValueError, MemoryError))
+            after()
+        else:
+            time.sleep(_WAIT_SECONDS)
+
+
+def ended(study: Study) -> list[FrozenTrial]:
+    """The trials that count: without those whose worker died, which are tried again."""
+    return [trial for trial in study.get_trials(deepcopy=False, states=_ENDED) if not died(trial)]
+
+
+def died(trial: FrozenTrial) -> bool:
+    """Whether a trial ended because its worker did."""
+    return trial.state is TrialState.FAIL and "reason" not in trial.user_attrs
+
+
+# A study in a file of a folder, which one command at a time works on.
+
+
+def open_journal(path: Path, pruner: BasePruner) -> Study:
+    """The study of a file, new or as an interrupted command left it.
+
+    Raises:
+        ValueError: The file holds something else.
+    """
+    _drop_partial_line(path)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(path), _NoLock(str(path))))
+        return optuna.create_study(
+            storage=storage, study_name="tune", direction="maximize", pruner=pruner, load_if_exists=True
+        )
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} must be a study; got: {error}; choose another --out") from error
+
+
+def _drop_partial_line(path: Path) -> None:
+    """Drop a last line that a kill or a full disk truncated: lines appended to it would be lost."""
+    if path.is_file():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
+class _NoLock(JournalFileOpenLock):
+    """No lock: that of the folder is held already, and Optuna's own would survive a kill."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold the lock of the folder, which the operating system releases if the process is killed."""
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"{folder} must be tuned by one command at a time; got a second one; wait for the first"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

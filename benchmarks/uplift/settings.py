@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...jobs import code_fingerprint
-from .families import DEALS, FAMILIES, weeks_of
+from .history import DEALS, FAMILIES, weeks_of
 from .parameters import SIZES
 
 BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")

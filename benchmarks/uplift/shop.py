@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.random import Generator
 
-from ...data import Tables
-from .deal_history import SIZE, draw_deal_history, is_chain
-from .deal_responses import deal_parameters, draw_responses, draw_stocking_up
-from .deals import DealTruth
-from .families import DEALS, FAMILIES, STOCKPILING, draw_choices, draw_shocks, draw_traffic, weeks_of
-from .history import draw_history
-from .parameters import draw_parameters, generator
-from .stocking_up import StockingUp
-from .tables import shop_tables
+from ...data import Tables, import_tables
+from ...fitting import Assumptions, fit
+from ...forecasting import candidates
+from ...scenarios import MarketSpec
+from .choice import StockingUp
+from .deals import SIZE, DealTruth, deal_parameters, draw_deal_history, draw_responses, draw_stocking_up, is_chain
+from .history import DEALS, FAMILIES, STOCKPILING, draw_choices, draw_history, draw_shocks, draw_traffic, weeks_of
+from .parameters import Array, draw_parameters, generator
+from .settings import StudySettings
 from .truth import AHEAD, Truth
+
+FIRST_DAY = pd.Timestamp("2022-01-03")
+_CUSTOMERS = 300
+_SHORT_SUPPLY, _SUPPLY = 0.12, (0.3, 1.0)
+_AMPLE = 2.5
+_WIDENING = {"free": None, "charged": 0.0, "charged+10%": 0.1, "charged+20%": 0.2}
+_KEY = b"pseudonyms of a synthetic shop"
 
 
 @dataclass(frozen=True)
@@ -108,3 +120,222 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
         lift=lift,
         stocking_up=StockingUp.drawn(generator(7, seed, products)) if family == STOCKPILING else None,
     )
+
+
+# The sales and other tables that a synthetic shop leaves behind.
+
+
+def shop_tables(truth: Truth) -> Tables:
+    """One row per product, week and, where there are any, store and customer, and what the family adds."""
+    random = generator(6, truth.seed, truth.regular.size)
+    means = mean_units(truth)
+    demand = _drawn(truth, means, random)
+    stock = None
+    if truth.family == "scarce":
+        available = _available(means, random)
+        demand = np.minimum(demand, available)
+        stock = _stock(truth, (available - demand)[:, 0, 0])
+    return Tables(
+        sales=_sales(truth, demand, random),
+        products=_products(truth),
+        stock=stock,
+        promotions=_promotions(truth) if truth.history.display.any() else None,
+        plan=_plan(truth) if not isinstance(truth, DealTruth) or truth.deals.planned else None,
+    )
+
+
+def names(truth: Truth) -> list[str]:
+    """Ids of the products, in the order of the truth."""
+    return [f"product-{number + 1:02d}" for number in range(truth.regular.size)]
+
+
+def mean_units(truth: Truth) -> Array:
+    """(T, S, K, N) expected units of the history by store and segment, given its demand shocks."""
+    if isinstance(truth, DealTruth):
+        return truth.history_units()[:, :, None]
+    history, weeks = truth.history, np.arange(truth.weeks, dtype=np.float64)
+    by_category = []
+    for number, choice in enumerate(truth.choices):
+        own = truth.parameters.category == number
+        utility = (history.display * truth.lift + history.shock)[: truth.weeks, own]
+        customers = truth.parameters.arrivals[number] * (truth.traffic * truth.shocks)[: truth.weeks, number]
+        stores = [
+            level * choice.by_segment(history.prices[: truth.weeks, store][:, own], weeks, utility, 1.0)
+            for store, level in enumerate(history.level)
+        ]
+        by_category.append(customers[:, None, None, None] * np.stack(stores, axis=1))
+    wanted = np.concatenate(by_category, axis=-1)
+    if truth.stocking_up is None:
+        return wanted
+    reduction = 1 - history.prices[: truth.weeks] / truth.regular
+    # Weeks are the second axis from the end there.
+    return np.moveaxis(truth.stocking_up.units(np.moveaxis(wanted, 0, -2), np.moveaxis(reduction, 0, -2))[0], -2, 0)
+
+
+def _drawn(truth: Truth, means: Array, random: Generator) -> Array:
+    """Poisson draws with a gamma multiplier by product, store and week."""
+    shape = 1 / truth.parameters.dispersion
+    multiplier = random.gamma(shape, 1 / shape, (means.shape[0], means.shape[1], 1, means.shape[3]))
+    return random.poisson(means * multiplier).astype(np.float64)
+
+
+def _available(means: Array, random: Generator) -> Array:
+    """Stock of each week: usually ample, sometimes less than what usually sells."""
+    usual = means.mean(axis=0, keepdims=True)
+    short = random.random(means.shape) < _SHORT_SUPPLY
+    share = np.where(short, random.uniform(*_SUPPLY, means.shape), _AMPLE)
+    return np.ceil(usual * share)
+
+
+def _days(weeks: np.ndarray) -> pd.DatetimeIndex:
+    return FIRST_DAY + pd.to_timedelta(7 * weeks, unit="D")
+
+
+def _sales(truth: Truth, units: Array, random: Generator) -> pd.DataFrame:
+    week, store, segment, product = np.nonzero(units)
+    sold = units[week, store, segment, product]
+    columns = {
+        "date": _days(week),
+        "product": np.array(names(truth), dtype=object)[product],
+        "units": sold,
+        "price_paid": truth.history.prices[week, store, product],
+        "regular_price": truth.history.listed[week, store, product],
+    }
+    if truth.family == "endogenous":
+        columns["unit_cost"] = truth.history.unit_cost[week, product]
+    if isinstance(truth, DealTruth):
+        reduction = columns["regular_price"] - columns["price_paid"]
+        # As `import_tables` does for files without regular prices.
+        columns["regular_price"] = columns["price_paid"]
+        if truth.deals.funding:
+            columns["unit_cost"] = np.round(truth.history.unit_cost[week, product] - truth.deals.funding * reduction, 2)
+    if units.shape[1] > 1:
+        columns["store"] = np.array([f"store-{number + 1}" for number in range(units.shape[1])], dtype=object)[store]
+    table = pd.DataFrame(columns)
+    return table if units.shape[2] == 1 else _by_customer(table, segment, random)
+
+
+def _by_customer(table: pd.DataFrame, segment: np.ndarray, random: Generator) -> pd.DataFrame:
+    """One row per customer: each unit is bought by one of the segment's customers."""
+    count = table["units"].to_numpy(dtype=int)
+    rows = table.loc[np.repeat(table.index, count)].reset_index(drop=True)
+    members = np.array_split(np.arange(_CUSTOMERS), segment.max() + 1)
+    buyer = np.empty(len(rows), dtype=int)
+    bought = np.repeat(segment, count)
+    for number, ids in enumerate(members):
+        lines = bought == number
+        buyer[lines] = random.choice(ids, int(lines.sum()), p=random.dirichlet(np.full(ids.size, 2.0)))
+    rows = rows.assign(
+        units=1.0, customer=np.array([f"customer-{n:03d}" for n in range(_CUSTOMERS)], dtype=object)[buyer]
+    )
+    keys = [str(column) for column in rows if column != "units"]
+    return rows.groupby(keys, as_index=False).agg({"units": "sum"})[[str(column) for column in rows]]
+
+
+def _products(truth: Truth) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "product": names(truth),
+            "category": [f"category-{number + 1}" for number in truth.parameters.category],
+            "name": [name.replace("-", " ") for name in names(truth)],
+            "unit_cost": truth.unit_cost,
+        }
+    )
+
+
+def _stock(truth: Truth, left: Array) -> pd.DataFrame:
+    """The count at the end of each week."""
+    week, product = np.indices(left.shape).reshape(2, -1)
+    ids = np.array(names(truth), dtype=object)
+    return pd.DataFrame({"date": _days(week) + pd.Timedelta(days=6), "product": ids[product], "on_hand": left.ravel()})
+
+
+def _plan(truth: Truth) -> pd.DataFrame:
+    """The prices that the shop would charge by its own rule after the tables end."""
+    prices = truth.own_prices(horizon=AHEAD)
+    shown = truth.history.display[truth.weeks :] & isinstance(truth, DealTruth)
+    week, product = np.indices(prices.shape).reshape(2, -1)
+    ids = np.array(names(truth), dtype=object)
+    days = _days(truth.weeks + week)
+    return pd.DataFrame(
+        {"date": days, "product": ids[product], "price": prices.ravel(), "promotion": 1.0 * shown.ravel()}
+    )
+
+
+def _promotions(truth: Truth) -> pd.DataFrame:
+    week, product = np.nonzero(truth.history.display[: truth.weeks])
+    ids = np.array(names(truth), dtype=object)
+    days = _days(week)
+    return pd.DataFrame(
+        {"start_date": days, "end_date": days + pd.Timedelta(days=6), "product": ids[product], "kind": "display"}
+    )
+
+
+# From a shop's files to a recommendation, as a user gets there: import, fit, train, evaluate.
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The fitted market of a shop.
+
+    Attributes:
+        seconds: CPU seconds by stage.
+    """
+
+    spec: MarketSpec
+    seconds: dict[str, float]
+
+
+def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
+    """Write the shop's tables as CSV files.
+
+    Args:
+        folder: Where to; it must exist.
+
+    Returns:
+        The file of each table.
+
+    Example:
+        >>> import tempfile
+        >>> from repricer.benchmarks.uplift import draw_shop
+        >>> sorted(write_files(draw_shop("promoted", seed=0), Path(tempfile.mkdtemp())))
+        ['plan', 'products', 'promotions', 'sales']
+    """
+    tables, paths = shop.tables(), {}
+    for name in (field.name for field in fields(Tables)):
+        table = getattr(tables, name)
+        if table is not None:
+            paths[name] = folder / f"{name}.csv"
+            unknown = ["regular_price"] if shop.family in DEALS and name == "sales" else []
+            table.drop(columns=unknown).to_csv(paths[name], index=False)
+    return paths
+
+
+def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> Fitted:
+    """Import the files of a shop and fit a market on all of its products.
+
+    Raises:
+        ValueError: The import rejects a row, or there is no market to fit.
+    """
+    started = time.process_time()
+    tables, imported = import_tables(paths, key=_KEY)
+    if len(imported.rejects):
+        raise AssertionError(f"a synthetic shop must import whole; got rejects: {imported.lines()}")
+    between = time.process_time()
+    fitted = fit(
+        tables,
+        tables.products,
+        name="shop",
+        assumptions=_assumptions(settings.bounds),
+        seed=seed,
+        forecaster=candidates(seed=seed).get(settings.forecaster),
+    )
+    return Fitted(fitted.spec, {"import": between - started, "fit": time.process_time() - between})
+
+
+def _assumptions(bounds: str) -> Assumptions:
+    """The defaults of `fit`, but the shop has no personal discounts and recommends nothing."""
+    given: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
+    if bounds != "default":
+        given |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[bounds]}
+    return Assumptions(**given)

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...atomic import write_json
+import numpy as np
+import pandas as pd
+
+from ...agents import train
+from ...atomic import whole_file, write_json
+from ...envs import rollout, seed_for
+from ...evaluation import evaluate
+from ...evaluation.uncertainty import Assessment, Gain
 from ...jobs import Failure, Job, Place, results
+from ...scenarios import MarketSpec
+from .parameters import Array
 from .settings import StudySettings
+from .shop import FIRST_DAY, DealShop, Shop, draw_shop, fit_files, names, write_files
 
 OnShop = Callable[[dict[str, Any], int, int], None]
+_REGULAR = "regular"
+_PATH_EPISODES = 100
+REGULAR_LOSS = -0.01
+"""A recommendation loses against regular prices below this realised gain."""
+_THIRDS = ("lowest", "middle", "highest")
+_BLUE, _RED, _GREY = "#0b5fa5", "#b3261e", "#667080"
 
 
 def run_study(
@@ -85,8 +104,284 @@ def assessed(inputs: dict[str, Any], _: Path) -> dict[str, Any]:
 def _one(settings: StudySettings, seed: int) -> dict[str, Any]:
     import joblib
 
-    from .assess import assess_shop
-
     # The shops run side by side; the models of one shop do not.
     with joblib.parallel_config(backend="sequential"):
         return assess_shop(settings, seed)
+
+
+# One shop, from its drawn customers to what the recommended prices really earn there.
+
+
+def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
+    """Draw a shop, follow the public path, and charge the recommended prices in the truth.
+
+    Args:
+        settings: How the shop is drawn, fitted and evaluated.
+        seed: Selects the shop, and seeds fit, training and evaluation.
+
+    Returns:
+        The figures of one shop, as plain data for JSON. Gains are shares of what regular prices
+        earn in the same weeks, or, for shops with deals, current prices.
+
+    Raises:
+        ValueError: There is no market to fit on the shop's tables.
+    """
+    started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
+    row = {"seed": seed, **settings.to_dict(), "model": shop.model, **_described(shop)}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fitted = fit_files(write_files(shop, Path(folder)), settings, seed)
+        except ValueError as error:
+            raise ValueError(f"{settings.truth} shop {seed}: {error}") from error
+    before = time.process_time()
+    recommended = recommend(fitted.spec, settings, seed)
+    stages = fitted.seconds | {"recommend": time.process_time() - before}
+    before = time.process_time()
+    row |= realised(shop, fitted.spec, recommended)
+    stages["truth"] = time.process_time() - before
+    assert fitted.spec.history is not None, "a fitted market has a history"
+    row["may_follow_demand"] = fitted.spec.history.may_follow_demand
+    return row | {"stages": stages, "cpu_seconds": time.process_time() - started}
+
+
+def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
+    """What the recommended prices really earn in the weeks of the fitted market, which
+    follow the tables.
+
+    Args:
+        shop: The shop whose customers are known.
+        spec: The fitted market: its weeks, objective, regular prices and price bounds.
+    """
+    weeks, objective = weeks_of(spec), spec.market.objective
+    given = {"first": weeks[0], "horizon": len(weeks), "objective": objective}
+    order = [spec.products.names.index(name) for name in displayed(shop)]
+    regular = np.asarray(spec.products.regular_price, dtype=np.float64)[order]
+    low, high = (
+        np.asarray(bound, dtype=np.float64)[..., order] for bound in (spec.guardrails.low, spec.guardrails.high)
+    )
+    own = shop.own_prices(weeks[0], len(weeks))
+    path = own if recommended.prices is None else recommended.prices[:, order]
+    earned = {
+        "regular": shop.realised(regular, **given),
+        "own": shop.realised(own, **given),
+        "recommended": shop.realised(path, **given),
+        "optimum": shop.realised(shop.optimum(low, high, **given), **given),
+    }
+    base = earned["regular"]
+    if isinstance(shop, DealShop):
+        earned["calendar"] = shop.realised(shop.optimum(low, high, **given, calendar=False), **given)
+        # No search of paths is certain to find the best.
+        earned["optimum"], base = max(earned["optimum"], earned["recommended"]), earned["own"]
+    gain = earned["recommended"] / base - 1
+    return {
+        "objective": objective,
+        "policy": recommended.policy,
+        "refused": recommended.refused,
+        "loss_probability": recommended.loss_probability,
+        "predicted": recommended.predicted,
+        "interval90": [recommended.low, recommended.high],
+        "realised": gain,
+        "optimal": earned["optimum"] / base - 1,
+        "covered": bool(recommended.low <= gain <= recommended.high),
+        "share_of_optimum": earned["recommended"] / earned["optimum"],
+        "regular_share": earned["regular"] / earned["optimum"],
+        "own_share": earned["own"] / earned["optimum"],
+        "earned": earned,
+    }
+
+
+def weeks_of(spec: MarketSpec) -> range:
+    """Numbers of the weeks that a fitted market simulates, since the start of the tables."""
+    first = (pd.Timestamp(spec.market.first_day) - FIRST_DAY).days // 7
+    return range(first, first + spec.market.horizon_periods)
+
+
+def displayed(shop: Shop) -> list[str]:
+    """The products' names in the fitted market, in the order of the shop."""
+    return [name.replace("-", " ") for name in names(shop)]
+
+
+def _described(shop: Shop) -> dict[str, Any]:
+    shares = {
+        "elasticity": float(shop.parameters.elasticity.mean()),
+        "outside_share": float(shop.parameters.outside.mean()),
+    }
+    if isinstance(shop, DealShop):
+        return shares | {"stores": shop.history.level.size, "funding": shop.deals.funding, "plan": shop.deals.planned}
+    return shares
+
+
+# What the tool recommends, and the gain that it predicts.
+
+
+@dataclass(frozen=True)
+class PredictedGain:
+    """A recommended policy and the gain that is predicted for it, over regular or over current prices.
+
+    Attributes:
+        policy: Its name.
+        prices: (T, N) mean prices by week in the fitted market; None for the shop's current prices.
+        predicted: Mean gain as a share of the objective at the prices that it is over.
+        low: Lower end of the 90% interval of the expected gain over the posterior draws.
+        high: Upper end.
+        loss_probability: Share of the draws in which it earns less than the current prices.
+    """
+
+    policy: str
+    prices: Array | None
+    predicted: float
+    low: float
+    high: float
+    loss_probability: float = 0.0
+
+    @property
+    def refused(self) -> bool:
+        """Whether no change of the current prices is recommended."""
+        return self.prices is None
+
+
+def recommend(spec: MarketSpec, settings: StudySettings, seed: int) -> PredictedGain:
+    """Train a policy in the fitted market, evaluate it over the posterior draws, and take
+    what is recommended.
+
+    Args:
+        spec: The fitted market.
+        settings: Training steps and test episodes.
+        seed: Seed of training and evaluation.
+    """
+    run = train(spec, steps=settings.steps, seed=seed)
+    found = evaluate(spec, [run.policy, _REGULAR], episodes=settings.episodes, seed=seed).uncertainty
+    assert found is not None, "a fitted market has a posterior"
+    return _recommended(spec, found, seed, found.recommendation.current if settings.over_current else _REGULAR)
+
+
+def _recommended(spec: MarketSpec, found: Assessment, seed: int, reference: str) -> PredictedGain:
+    """The recommendation, with its gain over the reference in the market's objective."""
+    name, prices = found.recommendation.policy, None
+    if found.recommendation.change:
+        prices = rollout(spec, found.policy, episodes=_PATH_EPISODES, seed=seed_for("test", seed)).price_path
+    gain = found.gain(name, reference, spec.market.objective)
+    predicted, (low, high) = _relative(gain)
+    loss = found.gain(name, objective=spec.market.objective).loss_probability
+    return PredictedGain(name, prices, predicted, low, high, loss)
+
+
+def _relative(gain: Gain) -> tuple[float, tuple[float, float]]:
+    """Mean and 90% interval as shares of what the reference earns."""
+    if gain.relative is not None:
+        return float(gain.relative["mean"]), tuple(gain.relative["interval90"])
+    # The reference may lose money in some draw, where a share says nothing.
+    low, high = gain.interval90
+    return gain.mean / gain.base, (low / gain.base, high / gain.base)
+
+
+# Figures over many shops: predicted against realised gain, coverage, share of the optimum.
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures over all shops, and by thirds of elasticity and of outside share.
+
+    Args:
+        rows: Results of `assess_shop`.
+
+    Returns:
+        `all`, and under `elasticity` and `outside_share` one entry per third; see `figures`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from repricer.benchmarks.uplift import StudySettings, run_study
+        >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"))  # doctest: +SKIP
+        >>> summarise(rows)["all"]["covered"]  # doctest: +SKIP
+        37
+    """
+    by = {name: _thirds(rows, name) for name in ("elasticity", "outside_share")} if len(rows) >= len(_THIRDS) else {}
+    return {"all": figures(rows), **by}
+
+
+def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures over some shops.
+
+    Returns:
+        `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of
+        predicted less realised, and `absolute_error`; number of shops `covered` by their 90%
+        interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
+        and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`, the mean realised over the
+        mean optimal gain; shops that `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
+        are `far_below_own`, by more than 1%; `refused`; `said`, verdicts that say that prices follow demand
+        or may; `cpu_seconds` per shop.
+    """
+    columns = {name: np.array([row[name] for row in rows], dtype=float) for name in _MEANS}
+    low, high = np.array([row["interval90"] for row in rows], dtype=float).T
+    gain, error = columns["realised"], columns["predicted"] - columns["realised"]
+    earned = {name: np.array([row["earned"][name] for row in rows]) for name in ("own", "recommended")}
+    refused = np.array([row["refused"] for row in rows])
+    return {
+        "shops": len(rows),
+        **{name: float(values.mean()) for name, values in columns.items()},
+        "share_of_best_gain": float(gain.mean() / columns["optimal"].mean()),
+        "over_prediction": float(error.mean()),
+        "absolute_error": float(np.abs(error).mean()),
+        "covered": int(((low <= gain) & (gain <= high)).sum()),
+        "below": int((gain < low).sum()),
+        "above": int((gain > high).sum()),
+        "worst_realised": float(gain.min()),
+        "worst_share": float(columns["share_of_optimum"].min()),
+        "lose_to_regular": int(((gain < REGULAR_LOSS) & ~refused).sum()),
+        "lose_to_own": int(((earned["recommended"] < earned["own"]) & ~refused).sum()),
+        "far_below_own": int((earned["recommended"] < (1 + REGULAR_LOSS) * earned["own"]).sum()),
+        "refused": int(refused.sum()),
+        "said": sum(row["may_follow_demand"] for row in rows),
+    }
+
+
+_MEANS = ("predicted", "realised", "optimal", "share_of_optimum", "regular_share", "own_share", "cpu_seconds")
+
+
+def _thirds(rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    order = np.argsort([row[name] for row in rows], kind="stable")
+    parts = []
+    for third, numbers in zip(_THIRDS, np.array_split(order, len(_THIRDS)), strict=True):
+        chosen = [rows[number] for number in numbers]
+        values = [row[name] for row in chosen]
+        parts.append({"third": third, "from": min(values), "to": max(values)} | figures(chosen))
+    return parts
+
+
+# The plot of predicted against realised gains.
+
+
+def plot_gains(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
+    """Plot each shop's realised gain over its predicted one, with the 90% interval.
+
+    Args:
+        rows: Results of `assess_shop`.
+        path: The file to write or to replace: .png, .svg or .pdf.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    predicted, gain = (np.array([row[name] for row in rows]) for name in ("predicted", "realised"))
+    low, high = np.array([row["interval90"] for row in rows]).T
+    covered = (low <= gain) & (gain <= high)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "uplift", "font.size": 9}):
+        figure = Figure(figsize=(5, 4.6), layout="constrained")
+        axis = figure.add_subplot()
+        ends = np.array([min(low.min(), gain.min(), 0.0), max(high.max(), gain.max())])
+        axis.plot(ends, ends, color=_GREY, linewidth=0.8, label="realised as predicted")
+        for shown, colour, label in ((covered, _BLUE, "within the 90% interval"), (~covered, _RED, "outside")):
+            if shown.any():
+                axis.hlines(gain[shown], low[shown], high[shown], color=colour, linewidth=1, alpha=0.35)
+                axis.plot(predicted[shown], gain[shown], "o", color=colour, markersize=4, label=label)
+        axis.axhline(0, color=_GREY, linewidth=0.5, linestyle=":")
+        axis.set(
+            xlabel="predicted gain over regular prices, with its 90% interval", ylabel="realised gain", title=title
+        )
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.legend(frameon=False, loc="upper left")
+        axis.spines[["top", "right"]].set_visible(False)
+        # Without a date, the same results make the same file.
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=150, metadata=metadata)

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from repricer.envs import expected_units, rival_units
-from repricer.evaluation.competition.collusion import Yardstick, profit_gain, yardstick
+from repricer.evaluation.competition import Yardstick, profit_gain, yardstick
 from repricer.scenarios import MarketSpec, load_scenario
 
 LEARNING_RATE = 0.15

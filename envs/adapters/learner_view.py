@@ -20,9 +20,17 @@ from ..kernels.sales import total_by_market
 from ..kernels.state import MarketState
 from ..seeds import seed_for
 from ..simulator import Market
-from .action_checks import checked_actions
-from .action_levels import action_levels, allowed_levels
-from .view_options import Actions, LevelsAround, Reward, RewardFunction, check_options, price_per_product
+from .view_options import (
+    Actions,
+    LevelsAround,
+    Reward,
+    RewardFunction,
+    action_levels,
+    allowed_levels,
+    check_options,
+    checked_actions,
+    price_per_product,
+)
 
 _TRIAL_PERIODS = 64
 _INFO = (

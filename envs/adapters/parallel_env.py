@@ -12,10 +12,9 @@ from pettingzoo import ParallelEnv
 from ...scenarios import MarketSpec
 from ..kernels.outcome import Outcome
 from ..seeds import DRAWN_SEEDS
-from .action_checks import checked_actions
 from .multi_seller import OWN, MultiSellerMarket
 from .render import MODES, check_render_mode, lines
-from .view_options import ViewOptions
+from .view_options import ViewOptions, checked_actions
 
 
 class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32]]):

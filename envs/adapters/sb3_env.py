@@ -15,9 +15,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from ...scenarios import MarketSpec, load_scenario
 from ..draw_schedule import DrawSchedule
 from ..simulator import Market
-from .action_checks import checked_actions
 from .learner_view import LearnerView
-from .view_options import ViewOptions, checked_count
+from .view_options import ViewOptions, checked_actions, checked_count
 
 
 class BatchVecEnv(VecEnv):

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from .action_checks import checked_actions
 from .multi_seller import MultiSellerMarket, SellerPolicy
 from .sb3_env import BatchVecEnv, endings
+from .view_options import checked_actions
 
 
 class SellerVecEnv(BatchVecEnv):

@@ -13,9 +13,8 @@ from ...scenarios import MarketSpec, load_scenario
 from ..draw_schedule import DrawSchedule
 from ..seeds import DRAWN_SEEDS, checked_seed, numbers_for
 from ..simulator import Market
-from .action_checks import checked_actions
 from .learner_view import LearnerView
-from .view_options import ViewOptions
+from .view_options import ViewOptions, checked_actions
 
 # Batches that follow draws of their own.
 _MOST_BATCHES = 8

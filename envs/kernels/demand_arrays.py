@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ...pricing import felt_price
 from ...scenarios import MarketSpec, ScenarioError, choice_model
-from ...scenarios.families import BUILT_IN, ChoiceFunction, Family, choice_function, family_function
+from ...scenarios.checks import BUILT_IN, ChoiceFunction, Family, choice_function, family_function
 from ..jit.callbacks import Callback, callback_of
 
 MNL, CHEAPEST, EXPONENTIAL, LINEAR, CONSTANT_ELASTICITY, NESTED, EXTENSION, JOINT = range(8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...pricing import MOVING_FEATURES, Catalogue
 from ...pricing.features import FeatureConstants, feature_constants
 from ...scenarios import MarketSpec
-from ...scenarios.stock_sections import Express
+from ...scenarios.sections import Express
 from ..jit.math import compiled
 from ..jit.views import Held
 from .demand_arrays import ChoiceParameters

@@ -1,7 +1,6 @@
 """The report of a comparison: one offline HTML file that a pricing manager reads."""
 
-from .data import ReportData
 from .page import SECTIONS, write_report
-from .verdict import verdict
+from .verdict import ReportData, verdict
 
 __all__ = ["SECTIONS", "ReportData", "verdict", "write_report"]

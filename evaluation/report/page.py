@@ -9,28 +9,57 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
+from numpy.typing import NDArray
 
+from ...agents.posterior import current_prices
 from ...atomic import write_whole
-from ..compare.comparison import BASELINE, Comparison, Row
+from ...envs import Episodes
+from ...scenarios import MarketSpec
+from ..comparison import BASELINE, Comparison, Estimate, Row
+from ..explanation import demand_curve, view_at
 from ..policies import POLICY_NAMES
 from ..uncertainty import plan_beside_past
-from .data import ReportData, currency_of, labeller, row_of
-from .formats import estimate, number, percent
-from .recommended import candidate_rows, explanations, headline, list_rows, price_rows
-from .sections import (
-    FOREST,
-    demand_plots,
-    line_kinds,
-    map_plots,
-    middle_elasticity,
-    path_plots,
-    payers,
-    shown_products,
-    single_plots,
-    stress_sentences,
-    strongest_pairs,
+from .plots import (
+    LINES,
+    Plot,
+    bridge_plot,
+    calibration_plot,
+    changes_plot,
+    demand_plot,
+    fidelity_plot,
+    interval_plot,
+    learning_plot,
+    map_plot,
+    path_plot,
+    planned_plot,
+    sales_plot,
+    spread_plot,
+    trend_plot,
 )
-from .verdict import relative, second_look, standing, verdict, warnings
+from .price_map import PriceMap, price_maps
+from .verdict import (
+    HISTORICAL,
+    ReportData,
+    candidate_rows,
+    currency_of,
+    estimate,
+    explanations,
+    has_discounts,
+    headline,
+    known,
+    labeller,
+    list_rows,
+    number,
+    percent,
+    price_rows,
+    relative,
+    row_of,
+    second_look,
+    standing,
+    verdict,
+    warnings,
+)
 
 SECTIONS = {
     "comparison": "Comparison",
@@ -54,6 +83,11 @@ SECTIONS = {
     "made": "How this report was made",
 }
 """The sections below the verdict in order; one without data is left out."""
+_PATHS, _MAPS, _SHOWN, _PAIRS, FOREST = 6, 3, 5, 12, 40
+# A price that moves by less in a map makes it one colour.
+_FLAT, _NOTHING = 0.005, 1e-4
+# The price cut that cross-elasticities are explained by.
+_LOWER = 0.1
 
 
 def write_report(path: str | Path, data: ReportData) -> Path:
@@ -214,3 +248,305 @@ def _versions(data: ReportData) -> dict[str, str]:
     if data.run is None:
         return {name: version(name) for name in ("repricer", "numpy")}
     return {"python": data.run.facts["python"]} | data.run.facts["versions"]
+
+
+# Contents of the sections: their plots and figures.
+
+
+def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | None]:
+    """The plots that occur once, None where there is nothing to draw."""
+    market, history = data.comparison.spec.market, data.run.history if data.run else []
+    best = data.run.facts["best"] if data.run and history else {}
+    scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
+    unit = "%" if scaled else currency_of(data.comparison).strip() or "units of money"
+    proof, trend = fit.get("proof") or {}, fit.get("trend") or {}
+    fidelity, changes = proof.get("fidelity") or {}, (proof.get("price_changes") or {}).get("changes")
+    drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
+    return {
+        "gaps": _gap_plot(data),
+        "uncertainty": _uncertainty_plot(data),
+        "sales": sales_plot(fit["sales_by_week"]) if fit.get("sales_by_week") else None,
+        "planned": planned_plot(fit["prices_by_week"], unit=unit_of(data)) if fit.get("prices_by_week") else None,
+        "bridge": _bridge_plot(data),
+        "stress": _stress_plot(data),
+        "learning": learning_plot(history, best, objective=market.objective, unit=unit) if history else None,
+        "response": _response_plot(fit.get("price_response") or []),
+        "changes": changes_plot(changes) if changes else None,
+        "fidelity": fidelity_plot(fidelity["products"]) if fidelity.get("products") else None,
+        "calibration": calibration_plot(fidelity["calibration"]) if fidelity.get("calibration") else None,
+        "trend": trend_plot(trend) if drawable else None,
+    }
+
+
+def _gap_plot(data: ReportData) -> Plot | None:
+    """The paired difference of every other policy to the best fixed prices."""
+    comparison, label = data.comparison, labeller(data)
+    rows = [row for row in comparison.rows if row.policy != BASELINE]
+    if not rows or comparison.count < 2:
+        return None
+    mean, low, high, units = zip(*(relative(comparison, row.vs_best_fixed) for row in rows), strict=True)
+    strong = [data.learned is None or row.policy == data.learned for row in rows]
+    title = f"{comparison.spec.market.objective} against the best fixed prices" + (f" ({units[0]})" if units[0] else "")
+    return interval_plot([label(row.policy) for row in rows], mean, low, high, label=title, strong=strong, room=1.5)
+
+
+def _uncertainty_plot(data: ReportData) -> Plot | None:
+    """The distribution of each candidate's gain over the posterior draws."""
+    found = data.comparison.uncertainty
+    if found is None:
+        return None
+    names = [standing.policy for standing in found.recommendation.standings]
+    gains = [found.gain(name) for name in names]
+    shares = [gain.relative_draws for gain in gains]
+    known_shares = [100 * share for share in shares if share is not None]
+    draws = known_shares if len(known_shares) == len(gains) else [gain.draws for gain in gains]
+    unit = "%" if draws is known_shares else currency_of(data.comparison).strip()
+    return spread_plot(
+        [labeller(data)(name).removesuffix(f":{found.recommendation.current}") for name in names],
+        draws,
+        label=f"expected {found.metric} against current prices" + (f" ({unit})" if unit else ""),
+        strong=[name == found.recommendation.policy for name in names],
+    )
+
+
+def _stress_plot(data: ReportData) -> Plot | None:
+    """The learned policy's gain over the best fixed prices of the market without stress, under each stress."""
+    rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
+    gaps = [row.vs_fixed for row in rows]
+    if all(gap.low == gap.high == 0 for gap in gaps):
+        return None
+    unit = currency_of(data.comparison).strip()
+    return interval_plot(
+        [row.stress for row in rows],
+        *([getattr(gap, end) for gap in gaps] for end in ("mean", "low", "high")),
+        label=f"{data.comparison.spec.market.objective} against the fixed prices" + (f" ({unit})" if unit else ""),
+        strong=np.ones(len(rows), dtype=bool),
+    )
+
+
+def unit_of(data: ReportData) -> str:
+    """The currency, or nothing where the scenario does not name it."""
+    return currency_of(data.comparison).strip()
+
+
+def _bridge_plot(data: ReportData) -> Plot | None:
+    """From what current prices are expected to earn to what the recommended ones are."""
+    found, now = data.comparison.uncertainty, data.current
+    if found is None or now is None or not data.price_list or not found.recommendation.change:
+        return None
+    rows = data.price_list
+    before, after = (
+        getattr(now, found.metric).mean.T.ravel(),
+        np.array([row[f"expected_{found.metric}"] for row in rows]),
+    )
+    units, sold = now.units.mean.T.ravel(), np.array([row["expected_units"] for row in rows])
+    old, new = (np.array([row[name] for row in rows]) for name in ("current_price", "new_price"))
+    # What the units that are sold bring more or less, and the rest: what other units bring.
+    margin = (new - old) * sold
+    steps = [("current prices", before.sum())]
+    for word, moved in (("raised", new > old), ("lowered", new < old), ("other", new == old)):
+        if word != "other":
+            steps.append((f"{word}: {'higher' if word == 'raised' else 'lower'} price", margin[moved].sum()))
+        change = (sold - units)[moved].sum()
+        what = f"{'more' if change > 0 else 'fewer'} units"
+        steps.append((f"{word}: {what}", (after - before - margin * (new != old))[moved].sum()))
+    steps = [step for step in steps if abs(step[1]) > _NOTHING * abs(before.sum())]
+    label = f"expected {found.metric}" + (f" ({unit_of(data)})" if unit_of(data) else "")
+    return bridge_plot([*steps, ("recommended prices", after.sum())], label=label)
+
+
+def demand_plots(data: ReportData, fit: Mapping[str, Any]) -> list[tuple[str, Plot]]:
+    """Units against price of the best sellers, as (product, plot), with the market's curve at the level of these weeks."""
+    spec, drawn = data.comparison.spec, []
+    if not fit.get("charged") or spec.history is None:
+        return []
+    policy = current_prices(spec)
+    view = view_at(spec, policy, period=0)
+    for row in fit["charged"]:
+        if row["product"] not in spec.products.names:
+            continue
+        price, units = (np.array(row[name], dtype=float) for name in ("price", "units"))
+        curve = demand_curve(spec, view, policy.act(view), spec.products.names.index(row["product"]))
+        level = np.median(units / np.interp(price, curve.price, curve.units))
+        drawn.append(
+            (
+                row["product"],
+                demand_plot(row["product"], (price, units), (curve.price, level * curve.units), unit=unit_of(data)),
+            )
+        )
+    return drawn
+
+
+def stress_sentences(data: ReportData) -> list[str]:
+    """The worst stress for the learned policy, and how often it beats the prices that were best without stress."""
+    rows = [row for row in data.stress.rows if row.policy == data.learned] if data.stress else []
+    known_losses = [row for row in rows if known(row.loss.mean)]
+    if not known_losses:
+        return []
+    objective, worst = data.comparison.spec.market.objective, max(known_losses, key=lambda row: row.loss.mean)
+    cost = f"costs them {percent(worst.loss.mean)} of" if worst.loss.mean > 0 else "costs them none of"
+    if all(row.vs_fixed.low == row.vs_fixed.high == 0 for row in rows):
+        return [
+            f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}. They are the best "
+            "fixed prices, so that no stress tells the two apart."
+        ]
+    ahead, behind = sum(row.vs_fixed.low > 0 for row in rows), sum(row.vs_fixed.high < 0 for row in rows)
+    counts = {"more": ahead, "less": behind, "about as much": len(rows) - ahead - behind}
+    found = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
+    return [
+        f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}.",
+        f"Compared with the prices that were the best fixed ones without stress, they earn {found} "
+        f"of {len(rows)} stresses.",
+    ]
+
+
+def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
+    """Own-price elasticities with their intervals, and the regression's; evenly thinned where there are too many."""
+    rows = sorted((row for row in products if known(row["elasticity"])), key=lambda row: -row["elasticity"])
+    if not rows:
+        return None
+    rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FOREST)).round().astype(int))]
+    low, high = zip(*(row["elasticity_interval90"] for row in rows), strict=True)
+    return interval_plot(
+        [row.get("name") or row["product"] for row in rows],
+        [row["elasticity"] for row in rows],
+        low,
+        high,
+        label="own-price elasticity",
+        interval="90%",
+        strong=[row.get("identified", True) for row in rows],
+        hollow=np.array([row["raw"] for row in rows], dtype=float),
+        crossed=[bool(row["implausible"]) for row in rows],
+    )
+
+
+def middle_elasticity(products: list[dict[str, Any]]) -> float | None:
+    """The median of the elasticities of the simulated market."""
+    values = [row["elasticity"] for row in products if known(row["elasticity"])]
+    return float(np.median(values)) if values else None
+
+
+def strongest_pairs(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pairs of products that respond most to one another's prices, as the change in units at a 10% lower price."""
+    shown = []
+    for row in sorted(pairs, key=lambda row: -row["elasticity"])[:_PAIRS]:
+        low, high = row["interval90"]
+        shown.append(row | {"change": Estimate(_at_lower(row["elasticity"]), _at_lower(high), _at_lower(low))})
+    return shown
+
+
+def _at_lower(elasticity: float) -> float:
+    """Relative change in units when the other price falls by 10%."""
+    return float((1 - _LOWER) ** elasticity - 1)
+
+
+def line_kinds(data: ReportData) -> dict[str, str]:
+    """The key of the path plots."""
+    words = {
+        "learned": "learned",
+        "paid": "learned, price paid after personal discounts",
+        "best-fixed": "best fixed",
+        "historical": "current",
+    }
+    return {kind: words[kind] for kind in _price_lines(drawn_runs(data), 0, has_discounts(data.comparison))}
+
+
+def _main_products(data: ReportData) -> list[int]:
+    """Index of every product, those that earn most under the learned prices first."""
+    spec, first = data.comparison.spec, next(iter(drawn_runs(data).values()))
+    cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
+    earned = (first.units_path * (first.paid_path - cost)).sum(axis=0)
+    return np.argsort(-earned, kind="stable").tolist()
+
+
+def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]:
+    """Maps of the learned prices, as (product, plot) and as data: of the main products whose
+    price moves most.
+
+    Empty without a run.
+    """
+    if data.run is None or data.learned is None:
+        return [], []
+    spec, unit = data.comparison.spec, currency_of(data.comparison).strip()
+    maps = price_maps(spec, data.run.policy, _main_products(data)[:_PATHS], seed=data.comparison.seed)
+    moved = {found.product: np.nanmin(found.price) / np.nanmax(found.price) for found in maps}
+    maps = sorted(maps, key=lambda found: moved[found.product])[:_MAPS]
+    maps = [found for found in maps if moved[found.product] < 1 - _FLAT]
+    labels: dict[str, Any] = {"period": spec.market.period, "dates": dates_of(spec), "unit": unit}
+    return [(found.product, map_plot(found, **labels)) for found in maps], maps
+
+
+def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
+    """Plots of the price paths, as (product, plot), of the products that earn most under the learned prices."""
+    spec = data.comparison.spec
+    episodes = drawn_runs(data)
+    first = next(iter(episodes.values()))
+    unit, period = currency_of(data.comparison).strip(), spec.market.period
+    drawn = []
+    for n in _main_products(data)[:_PATHS]:
+        limited = bool(np.isfinite(first.stock_path[:, n]).all())
+        units = {kind: (run.stock_path if limited else run.units_path)[:, n] for kind, run in episodes.items()}
+        plot = path_plot(
+            spec.products.names[n],
+            _price_lines(episodes, n, has_discounts(data.comparison)),
+            units,
+            period=period,
+            dates=dates_of(spec),
+            price_label="list price" + (f" ({unit})" if unit else ""),
+            units_label="units on hand" if limited else f"units sold per {period}",
+        )
+        drawn.append((spec.products.names[n], plot))
+    return drawn
+
+
+def dates_of(spec: MarketSpec) -> list[str]:
+    """The first day of each period; empty where the market has no calendar."""
+    return [] if spec.calendar is None else spec.calendar.labels
+
+
+def drawn_runs(data: ReportData) -> dict[str, Episodes]:
+    """The episodes whose paths are drawn, by the kind of line."""
+    names = {"learned": data.learned, "best-fixed": BASELINE, "historical": HISTORICAL}
+    known = data.comparison.episodes
+    return {kind: known[name] for kind, name in names.items() if name in known}
+
+
+def _price_lines(episodes: Mapping[str, Episodes], product: int, discounts: bool) -> dict[str, NDArray[np.float64]]:
+    lines = {kind: run.price_path[:, product] for kind, run in episodes.items()}
+    if discounts and "learned" in episodes:
+        lines["paid"] = episodes["learned"].paid_path[:, product]
+    return {kind: lines[kind] for kind in LINES if kind in lines}
+
+
+def shown_products(data: ReportData) -> list[dict[str, Any]]:
+    """One row per segment: the recommender's own choice, as with the best fixed prices, and the products shown most."""
+    spec = data.comparison.spec
+    if spec.recommendation is None or data.learned is None:
+        return []
+    now, own = (data.comparison.episodes[name].shown for name in (data.learned, BASELINE))
+    rows = []
+    for k, segment in enumerate(spec.arrivals.segments):
+        most = [n for n in np.argsort(-now[k], kind="stable")[:_SHOWN] if now[k, n] > 0]
+        rows.append(
+            {
+                "segment": segment,
+                "own": spec.products.names[own[k].argmax()] if own[k].any() else None,
+                "most": [(spec.products.names[n], float(now[k, n])) for n in most],
+                "rest": max(0.0, float(now[k].sum() - now[k, most].sum())),
+                "nothing": max(0.0, 1.0 - float(now[k].sum())),
+            }
+        )
+    return rows
+
+
+def payers(data: ReportData) -> dict[str, Any]:
+    """One row per segment with (price paid, surplus) under each policy whose paths are drawn, and the price ratios."""
+    comparison = data.comparison
+    rows = [comparison.row(run.policy) for run in drawn_runs(data).values()]
+    segments = comparison.spec.arrivals.segments
+    return {
+        "policies": [labeller(data)(row.policy) for row in rows],
+        "segments": [(name, [(row.price_paid[name], row.consumer_surplus[name]) for row in rows]) for name in segments],
+        "together": [sum(row.consumer_surplus.values()) for row in rows],
+        "ratios": [row.segment_price_ratio for row in rows],
+    }

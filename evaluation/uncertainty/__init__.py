@@ -1,15 +1,22 @@
 """Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
 
-from .assessment import Assessment, assess
-from .break_even import BreakEven, Crossing, break_even
+from .assessment import Assessment, assess, heterogeneity, past_lines, plan_beside_past, zone_lines
 from .by_product import ProductFigures, product_figures
-from .candidates import Candidate, candidates, words_of
-from .draws import DrawComparison, compare_draws
-from .gain import Gain
-from .past import past_lines, plan_beside_past
-from .recommendation import RULE, Recommendation, Rule, Standing, costs_assumed, recommend
-from .support import charged_range, joint_outside
-from .zones import heterogeneity, zone_lines
+from .draws import DrawComparison, Gain, charged_range, compare_draws, joint_outside
+from .recommendation import (
+    RULE,
+    BreakEven,
+    Candidate,
+    Crossing,
+    Recommendation,
+    Rule,
+    Standing,
+    break_even,
+    candidates,
+    costs_assumed,
+    recommend,
+    words_of,
+)
 
 __all__ = [
     "RULE",

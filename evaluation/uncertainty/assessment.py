@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import chi2
 
-from ...agents.posterior.deals import DEAL, DEALS, own_plan
+from ...agents.posterior.deals import DEAL, DEALS, PlanValue, own_plan
 from ...pricing import Policy
 from ...scenarios import MarketSpec
-from ...scenarios.errors import listed
+from ...scenarios.fields import listed
 from ...scenarios.periods import planned_prices
+from ...scenarios.price_section import HistorySection
 from ..policies import BEST_FIXED
-from .break_even import BreakEven, break_even
-from .candidates import REGULAR, Candidate, candidates
-from .doubts import doubts
-from .draws import EPISODES, DrawComparison, compare_draws
-from .gain import Gain
-from .past import plan_beside_past
-from .recommendation import MEAN, RULE, Recommendation, costs_assumed, recommend
-from .support import charged_range, joint_outside
+from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
+from .recommendation import (
+    MEAN,
+    REGULAR,
+    RULE,
+    BreakEven,
+    Candidate,
+    Recommendation,
+    break_even,
+    candidates,
+    costs_assumed,
+    recommend,
+)
 
 _NOISE, _MOST_EPISODES, _SAME, _MOST = 0.25, 32, 0.005, 0.6
+_LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
+_VARY = "change regular prices in some stores for eight weeks"
+_TRIAL = "try the list in a few stores against others that keep their prices"
+# How far the plan may lie from what the past and its trend give: of money and units, of the mean price, of the share on
+# deal; twice as far where less than a year and a plan's length are known, as the trend is not.
+_APART = {"units": 0.15, "revenue": 0.15, "average_price": 0.05, "on_deal": 0.1}
+_WORDS = {
+    "units": "units of {:,.0f} where {:,.0f} would follow",
+    "revenue": "revenue of {:,.0f} where {:,.0f} would follow",
+    "average_price": "an average price of {:.2f} where {:.2f} would follow",
+    "on_deal": "{:.0%} of product-weeks on deal where {:.0%} would follow",
+}
+Rows = list[dict[str, Any]]
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -295,3 +318,215 @@ def assess(
         pair = (by_name[chosen.policy], by_name[chosen.current])
         found = break_even(spec, *pair, objective=spec.market.objective, seed=seed)
     return Assessment(compared, considered, chosen, found, metric)
+
+
+# What makes a recommendation doubtful, and what would settle it, in a pricing manager's words.
+
+
+def missed(history: HistorySection) -> bool:
+    """Whether the last account lay outside its 90% interval.
+
+    Example:
+        >>> missed(HistorySection(price=1.0, account_error=0.46, account_spread=0.14))
+        True
+    """
+    return history.account_error is not None and abs(history.account_error) > Z90 * history.account_spread
+
+
+def doubts(spec: MarketSpec, gain: float | None, *, regular: bool = True) -> list[tuple[str, str]]:
+    """What makes a recommendation doubtful, the plan first, each with what would settle it.
+
+    Args:
+        spec: A fitted market.
+        gain: The expected relative gain; None where no change is recommended.
+        regular: Whether lasting prices change, and not deals alone.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> doubts(load_scenario("stationary-logit"), 0.25)[0][0]
+        'a gain above 20% is to be tested before it is relied on'
+    """
+    found, history = [], spec.history
+    unlike = unlike_past(plan_beside_past(spec))
+    if unlike:
+        found.append((unlike, "give the deals and prices that you intend as a plan"))
+    if history is not None and missed(history):
+        off = math.expm1(history.account_error or 0.0)
+        what = f"the last account missed: revenue was {off:+.0%} from what was predicted, outside its 90% interval"
+        found.append((what, "train again, and wait for an account inside its interval"))
+    if gain is None:
+        return found
+    moves = None if history is None else history.regular_moves
+    if regular and moves is not None and moves < _FEW_MOVES:
+        often = "never moved" if not moves else f"moved only {moves} time{'s' * (moves > 1)}"
+        what = f"your regular prices {often} in these sales, so that what a lasting change does is mostly assumed"
+        found.append((what, _VARY))
+    elif regular and history is not None and history.prior_share > _PRIOR:
+        what = "these sales say little about lasting price changes, whose effect is therefore mostly assumed"
+        found.append((what, _VARY))
+    if gain > _LARGE:
+        found.append((f"a gain above {_LARGE:.0%} is to be tested before it is relied on", _TRIAL))
+    return found
+
+
+# The plan of a fitted market beside the weeks before it and the same weeks a year ago.
+
+
+@functools.lru_cache(maxsize=8)
+def plan_beside_past(spec: MarketSpec) -> Rows:
+    """The plan's figures, those of as many weeks before it and a year ago, and what the latter and the trend give.
+
+    The trend is the change of the last weeks against the same a year before. Profit is at the market's unit costs.
+
+    Returns:
+        Rows with `weeks`, `units`, `revenue`, `profit`, `average_price` and `on_deal`; none where the market does not know
+        its past. The last row is what the past gives; its name says how.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> plan_beside_past(load_scenario("stationary-logit"))
+        []
+    """
+    history, calendar = spec.history, spec.calendar
+    if history is None or history.past_units is None or history.past_revenue is None or history.past_deals is None:
+        return []
+    value, cost, unit = (
+        PlanValue(spec, recommended=False),
+        spec.products.unit_cost,
+        "weeks" if calendar is None else calendar.unit,
+    )
+    units = value.units(value.planned)
+    planned = _row("the plan", units.sum(axis=0), (units * value.planned.price).sum(axis=0), value.planned.deal, cost)
+    names = (f"the last {spec.market.horizon_periods} {unit}", f"the same {unit} a year ago", "a year before the last")
+    spans = zip(names, history.past_units, history.past_revenue, history.past_deals, strict=False)
+    rows = [planned, *(_row(*span, cost) for span in spans)]
+    if len(rows) < len(names) + 1:
+        return rows
+    last, ago, before = rows[1:]
+    trend = {name: ago[name] * (last[name] / before[name] if before[name] else 1.0) for name in _APART}
+    trend |= {"profit": ago["profit"] * trend["revenue"] / max(ago["revenue"], 1e-12), "on_deal": ago["on_deal"]}
+    return [*rows[:3], {"weeks": f"a year ago with the change since of the last {unit}"} | trend]
+
+
+def unlike_past(rows: Rows) -> str:
+    """In which figures the plan differs from the past by more than the trend explains, in a clause; empty if in none.
+
+    Example:
+        >>> plan, past = ({"units": n, "revenue": n, "average_price": 1.0, "on_deal": 0.1} for n in (50, 100))
+        >>> unlike_past([plan, past])
+        'the plan expects units of 50 where 100 would follow, revenue of 50 where 100 would follow from the past'
+    """
+    if len(rows) < 2:
+        return ""
+    plan, past, far = rows[0], rows[-1], []
+    for name, most in _APART.items():
+        scale = 1.0 if name == "on_deal" else max(abs(past[name]), 1e-12)
+        if abs(plan[name] - past[name]) > most * scale * (1 if len(rows) > 3 else 2):
+            far.append(_WORDS[name].format(plan[name], past[name]))
+    return f"the plan expects {', '.join(far)} from the past" if far else ""
+
+
+def past_lines(rows: Rows, currency: str) -> list[str]:
+    """The plan beside the past as lines of a table.
+
+    Example:
+        >>> row = {"weeks": "the plan", "units": 50, "revenue": 90, "profit": 20, "average_price": 1.8, "on_deal": 0.1}
+        >>> for line in past_lines([row], "EUR"):
+        ...     print(line)
+        the plan beside the past, of the products that are priced (money in EUR):
+                          units        revenue         profit  average price  on deal
+          the plan           50             90             20           1.80      10%
+    """
+    if not rows:
+        return []
+    lines = [f"the plan beside the past, of the products that are priced (money in {currency}):"]
+    width = max(len(row["weeks"]) for row in rows)
+    lines.append(f"  {'':{width}} {'units':>12} {'revenue':>14} {'profit':>14} {'average price':>14} {'on deal':>8}")
+    return lines + [
+        f"  {row['weeks']:{width}} {row['units']:>12,.0f} {row['revenue']:>14,.0f} {row['profit']:>14,.0f} "
+        f"{row['average_price']:>14,.2f} {row['on_deal']:>8.0%}"
+        for row in rows
+    ]
+
+
+def _row(weeks: str, units: Any, revenue: Any, deals: Any, cost: Any) -> dict[str, Any]:
+    sold, taken = float(np.sum(units)), float(np.sum(revenue))
+    return {
+        "weeks": weeks,
+        "units": sold,
+        "revenue": taken,
+        "profit": taken - float(np.sum(units * cost)),
+        "average_price": taken / max(sold, 1e-12),
+        "on_deal": float(np.mean(deals)),
+    }
+
+
+# Whether the gains of several price zones differ by more than their intervals allow.
+
+
+class Heterogeneity(NamedTuple):
+    """Cochran's test of equal gains, and the spread between zones by DerSimonian and Laird (1986), Meta-analysis in
+    Clinical Trials, Controlled Clinical Trials 7(3).
+
+    Attributes:
+        q: Cochran's Q.
+        p_value: Of the test that all zones gain the same.
+        spread: Standard deviation of the true gains between zones.
+        intervals: By zone, the 90% interval with the variance between zones added to its own.
+    """
+
+    q: float
+    p_value: float
+    spread: float
+    intervals: dict[str, Interval]
+
+
+def heterogeneity(gains: Mapping[str, tuple[float, float, float]]) -> Heterogeneity:
+    """Test whether zones gain the same.
+
+    Args:
+        gains: By zone, the mean relative gain and its 90% interval; two zones or more.
+
+    Example:
+        >>> found = heterogeneity({"a": (0.05, 0.03, 0.07), "b": (1.59, 1.33, 2.1)})
+        >>> found.p_value < 0.001, round(found.spread, 1)
+        (True, 1.1)
+    """
+    mean, low, high = np.array(list(gains.values()), dtype=np.float64).T
+    variance = np.maximum((high - low) / (2 * Z90), 1e-6) ** 2
+    weight = 1 / variance
+    q = float(weight @ (mean - weight @ mean / weight.sum()) ** 2)
+    free = len(mean) - 1
+    between = max(0.0, (q - free) / (weight.sum() - (weight**2).sum() / weight.sum()))
+    more = Z90**2 * between
+    ends = [
+        (m - np.hypot(m - a, more**0.5), m + np.hypot(b - m, more**0.5))
+        for m, a, b in zip(mean, low, high, strict=True)
+    ]
+    intervals = {zone: (float(a), float(b)) for zone, (a, b) in zip(gains, ends, strict=True)}
+    return Heterogeneity(q, float(chi2.sf(q, free)), float(between**0.5), intervals)
+
+
+def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[str]:
+    """The test in words; zones for which no change is recommended are left out, and nothing is said of a single one.
+
+    Example:
+        >>> zone_lines({"a": (0.05, 0.03, 0.07), "b": (0.06, 0.04, 0.08)})[0]
+        'zones: gains from +5.0% to +6.0% differ no more than their intervals allow (Cochran Q 0.3, p = 0.56)'
+    """
+    known = {zone: gain for zone, gain in gains.items() if gain is not None}
+    if len(known) < 2:
+        return []
+    found, means = heterogeneity(known), [mean for mean, *_ in known.values()]
+    test = f"(Cochran Q {found.q:.1f}, p {'< 0.001' if found.p_value < 1e-3 else f'= {found.p_value:.2f}'})"
+    span = f"gains from {min(means):+.1%} to {max(means):+.1%}"
+    if found.p_value >= _LEVEL:
+        return [f"zones: {span} differ no more than their intervals allow {test}"]
+    return [
+        f"Not yet reliable: {span} in zones of one chain differ by more than their intervals allow {test}; to settle it, try "
+        "the lists in a few stores of the highest and the lowest zone against others. With the spread between zones added:",
+        *(
+            f"  {zone}: {known[zone][0]:+.1%} (90% interval {low:+.1%} to {high:+.1%})"
+            for zone, (low, high) in found.intervals.items()
+        ),
+    ]

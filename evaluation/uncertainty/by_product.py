@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ...envs import Market, seed_for
 from ...pricing import Policy
 from ...scenarios import MarketSpec
-from .draws import EPISODES, Drawn, draw_numbers, market_of, money_of, outcomes_of
-from .gain import ENDS, METHOD, Floats
+from .draws import ENDS, EPISODES, METHOD, Drawn, Floats, draw_numbers, market_of, money_of, outcomes_of
 
 _MOST = 0.5
 

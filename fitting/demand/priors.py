@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ...scenarios.errors import nearest
+from ...scenarios.fields import nearest
 
 _MEANS = ("promotion", "suspect", "reduced", "deal", "deal_units", "dip")
 _SHARES = ("outside", "unlike", "logarithmic", "beyond_costs", "follow_demand", "regular_and_deal")

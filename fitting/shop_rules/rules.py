@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...scenarios.errors import ScenarioError, nearest
-from ...scenarios.fields import check_words, shown, validated
+from ...scenarios.fields import ScenarioError, check_words, nearest, shown, validated
 from ...scenarios.loading import section_from_table
 from ...scenarios.price_section import Prices
 from .tables import GapRule, GroupRules, ProductRules, ShopWide

@@ -24,6 +24,9 @@ CYCLES = "cycles.json"
 """File of a folder of cycles that says which there are."""
 
 
+# Where a cycle keeps its markets: of the whole shop, of price zones, of parts of a catalogue.
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a cycle keeps one market with its policy and its price list, or those of all parts of a catalogue.
@@ -76,6 +79,9 @@ class Place:
         if not self.part:
             return run
         return run.in_market(load_scenario(market), seed=run.facts["seed"], refit=kept_fit_record(market))
+
+
+# The cycles of a shop: which were run, on which tables, and with what result.
 
 
 @dataclass(frozen=True)

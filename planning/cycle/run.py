@@ -161,7 +161,7 @@ def _gone(cycle: Cycle, home: Path, before: Entry) -> list[str]:
     import pandas as pd
 
     from ...fitting import products_gone
-    from ...scenarios.errors import listed
+    from ...scenarios.fields import listed
 
     folders = [market.folder / MARKET for zone in before.places(cycle.out) for market in zone.markets]
     rows = [row for folder in folders for row in fit_report(folder)["refit"]["products"]]

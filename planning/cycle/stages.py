@@ -222,7 +222,7 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
 
 def signing_key(home: Path) -> Path:
     """The key that signs the bundles of all cycles, made on first use: bundle.key.pem in `home`."""
-    from ...serving.bundle.signing import own_key, own_key_paths
+    from ...serving.bundle.files import own_key, own_key_paths
 
     own_key(home / BUNDLE)
     return own_key_paths(home / BUNDLE)[0]
@@ -319,7 +319,7 @@ def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
 def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     """The bundle of the cycle before for the weeks to come, without training, and its price list."""
     from ...evaluation.uncertainty import assess
-    from ...evaluation.uncertainty.doubts import missed
+    from ...evaluation.uncertainty.assessment import missed
     from ...scenarios import save_scenario
     from ...serving.exporter.holding import Holding
     from ..refresh import refresh, refresh_lines
@@ -386,6 +386,9 @@ def given(value: Any) -> Any:
     return value
 
 
+# The price list of a cycle, and which prices would teach most.
+
+
 def write_lists(
     cycle: Cycle, folder: Path, zone: str, found: Assessment, *, keeper: Path, policy: Path
 ) -> tuple[list[PriceRow], list[str]]:
@@ -438,6 +441,9 @@ def what_to_try(rows: list[dict[str, Any]]) -> list[str]:
         else f"{row['name']}: elasticity {row['elasticity_interval90'][0]:.1f} to {row['elasticity_interval90'][1]:.1f}"
         for row in chosen
     ]
+
+
+# Which stores a cycle's prices were held out of: as the configuration, the decision log or the sales say.
 
 
 def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame | None:

@@ -13,15 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 from ..catalogue import MarketView
 from ..protocol import Action
 from .grids import PriceEndings, PriceGrid, PriceLadder
-from .price_links import PriceLinks, Prices, check_links
 from .rule_formulas import (
     BITS,
     DIRECTIONS,
     DISCOUNT_RULES,
     RULES,
     STEP_RULES,
+    PriceLinks,
+    Prices,
     StepConstants,
     capped_discount,
+    check_links,
     discount_steps,
     held_price,
     near_rival,

@@ -5,20 +5,27 @@ A customer may hear them: none says what the shop expects to take or to earn.
 
 from __future__ import annotations
 
+import csv
+import difflib
+import functools
+import itertools
+import re
+import tomllib
+import unicodedata
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...pricing.wording import money_words, rule_words, units_words
 from ..decision import Decision
-from ..explanation.sentences import price_reasons
-from ..explanation.what_if import COVERED, NoResponseError, product_index, what_if
+from ..explanation import COVERED, NoResponseError, price_reasons, product_index, what_if
 from ..market_state import MARKET, StateError
 from ..predictor import ObservedMarkets, Predictor
-from .intents import NONE, intent_of, words
-from .slots import find_prices, find_products
 
 LONGEST = 300
 """Characters of a question."""
@@ -28,6 +35,19 @@ _LISTED = 8
 _NAMED = 5
 History = Callable[[str], Sequence[Mapping[str, Any]]]
 """The log's last decisions for a market, the latest first, a row a product."""
+_ALIKE, _SHORTEST = 0.8, 4
+"""Least likeness of a misspelt word, and its least letters; a longer word that begins with one counts too (a German
+compound, a plural).
+"""
+_NO_PRICE = {"%", "percent", "per", "prozent", "pour", "por", "cent", "cents", "centimes", "centimos", "days", "tage"}
+"""A number before one of these is no price."""
+Array = NDArray[np.float64]
+NONE, ITEM = "none", "item"
+"""The intent of a question that nothing here answers; the word that stands for a product."""
+SURE = 0.4
+"""Least probability of an intent that is answered, by cross-validation on the training questions."""
+WEIGHTS = Path(__file__).with_name("weights.npz")
+_BUCKETS, _LETTERS, _WORDS, _WEIGHT = 4096, (3, 4), (1, 2), 3
 
 
 @dataclass(frozen=True)
@@ -273,3 +293,169 @@ def _can() -> str:
 
 def _count(units: float) -> str:
     return f"{units:,.10g}"
+
+
+# What a question is about: a product of the catalogue, and a price.
+
+
+def find_products(question: list[str], products: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The products that a question may name, and its words with these replaced by `ITEM`.
+
+    Returns:
+        The numbers of the products, several where the words fit them equally well.
+
+    Example:
+        >>> find_products(["what", "does", "oragne", "juice", "cost"], ["orange juice", "apple juice"])
+        ([0], ['what', 'does', 'item', 'cost'])
+    """
+    names = [words(name) for name in products]
+    whole = [(len(name), n, at) for n, name in enumerate(names) for at in _places(question, name)]
+    if whole:
+        longest = max(length for length, _, _ in whole)
+        found = [(n, at) for length, n, at in whole if length == longest]
+        covered = {place for _, at in found for place in range(at, at + longest)}
+        return sorted({n for n, _ in found}), _masked(question, covered)
+    meant: dict[str, set[int]] = {}
+    for n, name in enumerate(names):
+        for word in name:
+            meant.setdefault(word, set()).add(n)
+    scores, covered = dict.fromkeys(range(len(names)), 0), set[int]()
+    for place, word in enumerate(question):
+        hits = _near(word, meant)
+        covered |= {place} if hits else set()
+        for n in set().union(*(meant[hit] for hit in hits)):
+            scores[n] += max(len(hit) for hit in hits if n in meant[hit])
+    best = max(scores.values(), default=0)
+    return [n for n, score in scores.items() if best and score == best], _masked(question, covered)
+
+
+def find_prices(question: list[str]) -> list[float]:
+    """The prices in a question, currency per unit.
+
+    Example:
+        >>> find_prices(["item", "2,50", "or", "10", "%", "1.000,50"])
+        [2.5, 1000.5]
+    """
+    after = [*question[1:], ""]
+    return [
+        _number(word) for word, then in zip(question, after, strict=True) if word[0].isdigit() and then not in _NO_PRICE
+    ]
+
+
+def _number(word: str) -> float:
+    """A number with a comma or a point before its decimals."""
+    whole, point, decimals = word.replace(",", ".").rpartition(".")
+    return float(whole.replace(".", "") + point + decimals)
+
+
+def _places(question: list[str], name: list[str]) -> list[int]:
+    """Where a whole name stands in a question; a short number alone may be a price, and is no name."""
+    if not name or (len(name) == 1 and name[0].isdigit() and len(name[0]) < _SHORTEST - 1):
+        return []
+    return [at for at in range(len(question) - len(name) + 1) if question[at : at + len(name)] == name]
+
+
+def _near(word: str, known: dict[str, set[int]]) -> list[str]:
+    """The words of product names that a word of a question stands for."""
+    if len(word) < _SHORTEST or not word.isalpha() or word in _plain_words():
+        return [word] if word in known and word.isalpha() and word not in _plain_words() else []
+    if word in known:
+        return [word]
+    begins = [other for other in known if len(other) >= _SHORTEST and word.startswith(other)]
+    longest = max(map(len, begins), default=0)
+    return [other for other in begins if len(other) == longest] or difflib.get_close_matches(word, known, 1, _ALIKE)
+
+
+def _masked(question: list[str], covered: set[int]) -> list[str]:
+    return [
+        ITEM if i in covered else word for i, word in enumerate(question) if i not in covered or i - 1 not in covered
+    ]
+
+
+@functools.cache
+def _plain_words() -> frozenset[str]:
+    """Words of the training questions, which name no product by themselves."""
+    asked = (row["question"] for row in training_questions() if row["intent"] != NONE)
+    return frozenset(word for question in asked for word in words(question.replace("{item}", "")))
+
+
+# What a question asks for: hashed words and letter groups, scored by weights that are shipped.
+#
+# Needs numpy alone; `training` makes the weights.
+
+
+class Weights(NamedTuple):
+    """A linear model: `intents`, C names; `slope` (buckets, C) and `offset` (C,), log odds."""
+
+    intents: tuple[str, ...]
+    slope: Array
+    offset: Array
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, without case and accents; numbers as they are.
+
+    Example:
+        >>> words("Wieviel KOSTET die Süßmilch (1,5 l)?")
+        ['wieviel', 'kostet', 'die', 'sussmilch', '1,5', 'l']
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+|%", plain)
+
+
+def features(question: list[str]) -> Array:
+    """(buckets,) what a question is made of: its words, groups of letters and concepts; of length one.
+
+    Args:
+        question: Its words, a product replaced by `ITEM`.
+    """
+    # Thirty stays, as the days of the lowest price; what other numbers say is no intent.
+    marked = [word if word == "30" or not word[0].isdigit() else "#" for word in question]
+    parts = [" ".join(marked[i : i + n]) for n in _WORDS for i in range(len(marked) - n + 1)]
+    for word in marked:
+        padded = f"_{word}_"
+        parts += [f"~{padded[i : i + n]}" for n in _LETTERS for i in range(len(padded) - n + 1)]
+    text = " ".join(marked)
+    meant = [f"@{name}" for name, pattern in _concepts().items() if pattern.search(text)]
+    known = meant + list(map(" ".join, itertools.combinations(meant, 2))) or ["@nothing"]
+    parts += known * _WEIGHT
+    places = np.array([zlib.crc32(part.encode()) % _BUCKETS for part in parts], np.intp)
+    counts = np.log1p(np.bincount(places, minlength=_BUCKETS))
+    return counts / max(float(np.linalg.norm(counts)), 1e-12)
+
+
+def intent_of(question: list[str]) -> tuple[str, float]:
+    """The likeliest intent of a question and its probability; `NONE` where none is likely enough.
+
+    Args:
+        question: Its words, a product replaced by `ITEM`.
+
+    Example:
+        >>> intent_of(words("why did the item get dearer"))[0]
+        'why'
+    """
+    weights = _weights()
+    score = features(question) @ weights.slope + weights.offset
+    chance = np.exp(score - score.max())
+    chance /= chance.sum()
+    best = int(chance.argmax())
+    return (weights.intents[best] if chance[best] >= SURE else NONE), float(chance[best])
+
+
+def training_questions() -> list[dict[str, str]]:
+    """The `language`, `intent` and `question` of each, with `{item}` for a product."""
+    with Path(__file__).with_name("training.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@functools.cache
+def _concepts() -> dict[str, re.Pattern[str]]:
+    found = tomllib.loads(Path(__file__).with_name("concepts.toml").read_text(encoding="utf-8"))
+    return {name: re.compile(rf"(?<!\w)(?:{words.replace('$', chr(92) + 'b')})") for name, words in found.items()}
+
+
+@functools.cache
+def _weights() -> Weights:
+    with np.load(WEIGHTS, allow_pickle=False) as found:
+        return Weights(tuple(found["intents"].tolist()), found["slope"].astype(float), found["offset"].astype(float))

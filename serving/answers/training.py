@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from .intents import ITEM, NONE, SURE, WEIGHTS, Array, Weights, features, training_questions, words
+from .answer import ITEM, NONE, SURE, WEIGHTS, Array, Weights, features, training_questions, words
 
 _STRENGTH = 30.0
 """Inverse regularisation."""

@@ -1,9 +1,13 @@
-"""Read a policy bundle and verify everything in it before it is used. No torch, no pickle."""
+"""A policy bundle, read and verified whole before it is used: its policy, its price response, the range that training knew
+and golden states with their prices. No torch, no pickle.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,18 +15,56 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import Catalogue, ChargedRange, ChoiceModel, Guardrails, NetworkPolicy, RecurrentPolicy
-from ..recurrent_state import RecurrentText
-from ..sample_states import example_state
-from . import golden
-from .codec import setup_from
-from .files import CATALOGUE, GOLDEN, GUARDRAILS, MANIFEST, POLICY, RANGE, RESPONSE, BundleError, read_files, read_json
+from ...pricing import (
+    Action,
+    Catalogue,
+    ChargedRange,
+    ChoiceModel,
+    Guardrails,
+    MarketView,
+    NetworkPolicy,
+    RecurrentPolicy,
+    RecurrentState,
+    feature_names,
+    feature_rows,
+)
+from ...pricing.choice_model import FAMILIES
+from ...pricing.features import MOST_COVER, feature_constants
+from ...pricing.wording import feature_words
+from ..actions import ordered, promoted
+from ..market_state import State, market_view
+from ..recurrent_state import MEMORY, RecurrentText
+from ..sample_states import example_state, random_states
+from .codec import FEATURES, NetworkFunction, PolicySetup, setup_from
+from .files import (
+    CATALOGUE,
+    GOLDEN,
+    GUARDRAILS,
+    MANIFEST,
+    POLICY,
+    RANGE,
+    RESPONSE,
+    BundleError,
+    open_seal,
+    read_files,
+    read_json,
+    read_public_key,
+    sha256,
+)
 from .onnx_session import open_network
-from .response import read_response
-from .signing import open_seal, read_public_key, sha256
-from .training_range import TrainingRange, read_range
 
 SCHEMA_VERSION = 3
+Array = NDArray[np.float64]
+_MOST = 1e12
+_SLACK, _LEAST = 0.05, 1e-4
+ALARM_SHARE, ALARM_ROWS, _WINDOW = 0.05, 100, 1000
+_ROWS, _MARKETS = 12, 4
+_NOTES = "notes"
+# Both tolerances, because a discount or a score may be close to 0; every output is of order one.
+_RELATIVE = _ABSOLUTE = 1e-5
+# A fraction half-way between two whole orders may round differently on another processor.
+_UNITS = 1.0
+_ORDERS = ("order_units", "express_units")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +151,7 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         response = read_response(read_json(files[RESPONSE]), setup.catalogue)
         seen = read_range(read_json(files[RANGE]), setup.catalogue)
         charged = _charged(manifest, len(setup.catalogue.products))
-        golden.check(read_json(files[GOLDEN]), setup, network, memory)
+        check_golden(read_json(files[GOLDEN]), setup, network, memory)
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from error
     except Exception as error:
@@ -147,3 +189,323 @@ def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
             f"{MANIFEST}: charged must hold one price per product; got {low.size} and {high.size}; export it again"
         )
     return ChargedRange(low, high)
+
+
+# The choice model that a bundle carries, read from its document; it needs numpy alone.
+
+
+def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> ChoiceModel | None:
+    """The choice model of a bundle.
+
+    Args:
+        document: the parsed `response.json`; None where the market's demand family
+            is an extension's.
+        catalogue: gives the sizes that the arrays must have.
+
+    Returns:
+        The model, or None where there is no document.
+
+    Raises:
+        BundleError: keys, shapes or numbers are not those of a choice model. Other faults raise
+            ValueError or TypeError.
+    """
+    if document is None:
+        return None
+    document = {
+        "nesting": [],
+        "nest": [],
+        "curvature": [],
+        "regular": [],
+        "units_gain": [],
+        "units_loss": [],
+        **document,
+    }  # bundles of earlier versions have none
+    names = [item.name for item in fields(ChoiceModel)]
+    flags = {name: document[name] for name in ("linear_reference", "single")}
+    if (
+        set(document) != set(names)
+        or document["family"] not in FAMILIES
+        or not all(type(f) is bool for f in flags.values())
+    ):
+        raise BundleError(
+            f"{RESPONSE} must have the keys {', '.join(names)}; got others or a family unknown; export it again"
+        )
+    arrays: dict[str, Any] = {name: _array(document[name]) for name in names if name not in ("family", *flags)}
+    sizes = {"N": catalogue.num_products, "K": catalogue.num_segments, "T": catalogue.horizon}
+    sizes |= {"C": len(arrays["rate"]), "R": len(arrays["rivals_regular"]), "Z": len(arrays["regime_utility"])}
+    sizes["J"] = len(arrays["nesting"]) if arrays["nest"].size else sizes["C"]
+    for name, letters in _SHAPES.items():
+        _check_shape(name, arrays, letters, sizes)
+    for name, letter in (("category", "C"), ("nest", "J"), ("rival_category", "C"), ("rivals_product", "N")):
+        arrays[name] = arrays[name].astype(np.intp)
+        if not ((arrays[name] >= 0) & (arrays[name] < sizes[letter])).all():
+            raise BundleError(
+                f"{RESPONSE}: {name} must hold numbers below {sizes[letter]}; got others; export it again"
+            )
+    return ChoiceModel(family=document["family"], **flags, **arrays)
+
+
+_OPTIONAL = (
+    *("quality_path", "gain", "loss", "promotion", "lift", "strategic_share", "patience", "nesting", "nest"),
+    *("curvature", "regular", "units_gain", "units_loss"),
+)
+"""Arrays that are empty where their section is off."""
+_SHAPES = {
+    "category": "N",
+    "quality": "KN",
+    "sensitivity": "KN",
+    "curvature": "N",
+    "regular": "N",
+    "quality_path": "NT",
+    "rate": "CT",
+    "season": "CT",
+    "path": "CT",
+    "share": "CK",
+    "gain": "N",
+    "loss": "N",
+    "units_gain": "N",
+    "units_loss": "N",
+    "promotion": "KN",
+    "lift": "K",
+    "rival_category": "R",
+    "rival_quality": "KR",
+    "rival_sensitivity": "KR",
+    "regime_utility": "Z",
+    "regime_sensitivity": "Z",
+    "regime_arrivals": "Z",
+    "strategic_share": "K",
+    "patience": "K",
+    "rivals_product": "R",
+    "rivals_regular": "R",
+    "regime_share": "TZ",
+    "overdispersion": "N",
+    "nesting": "J",
+    "nest": "N",
+}
+
+
+def _array(values: Any) -> Array:
+    array = np.array(values, dtype=np.float64)
+    if not (np.abs(array) <= _MOST).all():
+        raise BundleError(f"{RESPONSE} must hold finite numbers; got others; export it again")
+    return array
+
+
+def _check_shape(name: str, arrays: dict[str, Any], letters: str, sizes: dict[str, int]) -> None:
+    shape, found = tuple(sizes[letter] for letter in letters), arrays[name].shape
+    if name in _OPTIONAL and arrays[name].size == 0:
+        return
+    if found != shape:
+        raise BundleError(f"{RESPONSE}: {name} must have shape {shape}; got {found}; export it again")
+
+
+# The range of the features in simulation, and an alarm for served markets that leave it.
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRange:
+    """Lowest and highest value of each feature that changes, (F,) each, in the order of `names`."""
+
+    names: tuple[str, ...]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @property
+    def unlimited_stock(self) -> bool:
+        """Whether stock never limited sales in simulation."""
+        return bool(self.low[self.names.index("log_stock_cover")] >= MOST_COVER)
+
+    def most_stock(self, catalogue: Catalogue) -> NDArray[np.float64]:
+        """(N,) most units on hand in the first period, with none on order, whose features lie within the range."""
+        c, most = feature_constants(catalogue), np.full(catalogue.num_products, np.inf)
+        for name, high in zip(self.names, self.high, strict=True):
+            if high < MOST_COVER and name.startswith(("log_stock_cover", "log_position_cover", "log_cover[")):
+                forecast = c.log_ahead[0] if name == "log_stock_cover" else c.log_now[0]
+                most = np.minimum(most, np.expm1(high + forecast))
+        return np.maximum(most, 0.0)
+
+    def outside(
+        self, features: NDArray[np.float32], *, slack: float = _SLACK, least: float = _LEAST
+    ) -> NDArray[np.bool_]:
+        """Which features lie beyond the range.
+
+        Args:
+            features: (E, N, F or more) of `product_features`, whose first F columns are those of
+                `names`.
+            slack: Share of its width that they may lie beyond it.
+            least: How far they may lie beyond it in any case.
+
+        Returns:
+            (E, N, F) booleans.
+        """
+        seen = features[..., : len(self.names)]
+        allowed = slack * (self.high - self.low) + least
+        return (seen < self.low - allowed) | (seen > self.high + allowed)
+
+    def warnings(self, outside: NDArray[np.bool_], products: Sequence[str]) -> list[str]:
+        """One line for each feature of a market that lies outside the range.
+
+        Args:
+            outside: (N, F) booleans, one market of `outside`.
+            products: N names.
+        """
+        said = []
+        for f in np.flatnonzero(outside.any(axis=0)):
+            where = np.flatnonzero(outside[:, f])
+            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+            words = feature_words(self.names[f])
+            said.append(f"{words} ({products[where[0]]!r}{more}) lies outside the training range")
+        return said
+
+
+def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
+    """The range of a document. Raises BundleError, KeyError or ValueError for a wrong one."""
+    names = tuple(feature_names(catalogue, fixed=False))
+    low, high = (np.array(document[key], dtype=np.float64) for key in ("low", "high"))
+    if tuple(document["features"]) != names or low.shape != (len(names),) or not (low <= high).all():
+        raise BundleError(f"{RANGE} must hold a range of {', '.join(names)}; got another; export it again")
+    return TrainingRange(names, low, high)
+
+
+class DriftAlarm:
+    """Share of about the last thousand products that were outside the training range, by feature.
+
+    The share is an exponential average. The alarm is on while more than `ALARM_SHARE` of at least
+    `ALARM_ROWS` products are outside.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names, self._lock = names, threading.Lock()
+        self._rows, self._outside = 0.0, np.zeros(len(names))
+
+    def add(self, outside: NDArray[np.bool_]) -> None:
+        """Add markets of products, (E, N, F) booleans."""
+        flat = outside.reshape(-1, len(self._names))
+        self.count(len(flat), flat.sum(axis=0))
+
+    def count(self, products: int, outside: NDArray[np.int64]) -> None:
+        """Add products, and how many of them are outside, (F,)."""
+        with self._lock:
+            kept = (1 - 1 / _WINDOW) ** products
+            self._rows = kept * self._rows + products
+            self._outside = kept * self._outside + outside
+
+    def __reduce__(self) -> tuple[type[DriftAlarm], tuple[tuple[str, ...]]]:
+        """Another process counts for itself."""
+        return DriftAlarm, (self._names,)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share outside the range, by feature."""
+        with self._lock:
+            return dict(zip(self._names, (self._outside / max(self._rows, 1.0)).round(4).tolist(), strict=True))
+
+    @property
+    def alarms(self) -> list[str]:
+        """Features whose alarm is on."""
+        if self._rows < ALARM_ROWS:
+            return []
+        return [name for name, share in self.shares.items() if share > ALARM_SHARE]
+
+
+def golden_states(setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, seed: int) -> dict[str, Any]:
+    """A dozen rows of features with the network's outputs, and whole markets with their answers.
+
+    A policy with recurrent state gets those markets as the first periods of one market, one after
+    the other.
+
+    Args:
+        memory: The text form of the recurrent state.
+        seed: Selects the market states.
+    """
+    catalogue = setup.catalogue
+    states = random_states(catalogue, setup.guardrails, _ROWS, seed)
+    features = []
+    for number, state in enumerate(states):
+        table = feature_rows(market_view(catalogue, state), product_wise=setup.product_wise)
+        # Product-wise, another product of each market.
+        features.append(table[number % len(table)])
+    rows, notes = np.stack(features), ()
+    if setup.memory is not None:
+        # The state after another row: an initial state would test little.
+        notes = network(rows[::-1].copy(), setup.memory.initial_state(rows[::-1]))[1]
+    parts, renewed = network(rows, notes)
+    markets, text = [], None
+    for number, state in enumerate(states[:_MARKETS]):
+        if setup.memory is not None:
+            period = number % catalogue.horizon
+            state |= {"period": period, MEMORY: text if period else None}
+        answer, text = _answer(setup, network, memory, state)
+        markets.append({"state": state, **answer})
+    return {
+        FEATURES: rows.tolist(),
+        _NOTES: _plain(notes),
+        "outputs": {name: part.tolist() for name, part in parts._asdict().items() if part is not None},
+        "renewed": _plain(renewed),
+        "markets": markets,
+    }
+
+
+def check_golden(document: dict[str, Any], setup: PolicySetup, network: NetworkFunction, memory: RecurrentText) -> None:
+    """Check that network, features and price rules answer as they did at the export.
+
+    The rules are applied to the recorded proposal: a proposal half-way between two steps of the
+    ladder may round differently on another processor, which is no error.
+
+    Raises:
+        BundleError: An answer differs.
+    """
+    notes = tuple(np.array(note, dtype=np.float32) for note in document[_NOTES])
+    parts, renewed = network(np.array(document[FEATURES], dtype=np.float32), notes)
+    for name in setup.layout.names:
+        _compare(name, getattr(parts, name), document["outputs"][name])
+    for got, wanted in zip(renewed, document["renewed"], strict=True):
+        _compare("memory", got, wanted)
+    for market in document["markets"]:
+        got, _ = _answer(setup, network, memory, market["state"], market["proposed"])
+        for name, wanted in got.items():
+            _compare(name, wanted, market[name], _UNITS if name in _ORDERS else _ABSOLUTE)
+
+
+def _answer(
+    setup: PolicySetup,
+    network: NetworkFunction,
+    memory: RecurrentText,
+    state: State,
+    recorded: list[float] | None = None,
+) -> tuple[dict[str, list[Any]], str | None]:
+    """The answer for one market and the text of its recurrent state; the rules apply to `recorded`, where given."""
+    view = market_view(setup.catalogue, state)
+    period = int(view.period[0])
+    action, notes = _act(setup, network, view, memory.read(state.get(MEMORY), period))
+    proposed = action.price[0].tolist()
+    price = np.array([proposed if recorded is None else recorded], dtype=np.float32)
+    answer = {"proposed": proposed, "price": setup.guardrails.apply(Action(price), view).price[0].tolist()}
+    if action.promotion is not None and setup.most_promoted is not None:
+        answer["promotion"] = promoted(action.promotion[0], setup.most_promoted).tolist()
+    for name, units in zip(_ORDERS, ordered(action, setup.catalogue), strict=True):
+        if units is not None:
+            answer[name] = units[0].tolist()
+    return answer, memory.write(notes, period) if notes else None
+
+
+def _act(
+    setup: PolicySetup, network: NetworkFunction, view: MarketView, notes: RecurrentState | None
+) -> tuple[Action, RecurrentState]:
+    policy = setup.policy("golden", network)
+    if isinstance(policy, RecurrentPolicy):
+        return policy.answer(view, notes)
+    return policy.act(view), ()
+
+
+def _plain(notes: RecurrentState) -> list[Any]:
+    return [note.tolist() for note in notes]
+
+
+def _compare(name: str, got: Any, wanted: Any, absolute: float = _ABSOLUTE) -> None:
+    got, wanted = np.asarray(got, dtype=np.float32), np.array(wanted, dtype=np.float32)
+    if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=_RELATIVE, atol=absolute):
+        raise BundleError(
+            f"{GOLDEN} must be reproduced; got another {name}: this machine's ONNX Runtime or repricer answers "
+            "differently; export it again with these versions"
+        )

@@ -1,9 +1,10 @@
-"""Write the policy of a training run as a bundle that a price server can verify."""
+"""Write the policy of a training run as a bundle that a price server can verify, and measure what its prices earn."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...pricing import NetworkPolicy, PricePath, RecurrentPolicy, StockTable, built_in_rule, row_width
-from ..bundle import golden
+from ...pricing import (
+    FixedPrice,
+    MarketView,
+    NetworkPolicy,
+    PricePath,
+    RecurrentPolicy,
+    StockTable,
+    built_in_rule,
+    feature_names,
+    product_features,
+    row_width,
+)
+from ...pricing.choice_model import FAMILIES
+from ...pricing.wording import feature_words
 from ..bundle.codec import NetworkFunction, PolicySetup, catalogue_document, guardrails_document
 from ..bundle.files import (
     CATALOGUE,
@@ -23,15 +36,17 @@ from ..bundle.files import (
     RESPONSE,
     BundleError,
     check_target,
+    own_key,
+    read_private_key,
+    seal,
     sealed_files,
+    sha256,
+    to_json,
     write_files,
 )
-from ..bundle.reading import SCHEMA_VERSION, load_bundle
-from ..bundle.signing import own_key, read_private_key, seal, sha256, to_json
+from ..bundle.reading import SCHEMA_VERSION, golden_states, load_bundle
 from ..recurrent_state import RecurrentLayout
-from .check import check
 from .holding import Holding, around, held, recommended_holding
-from .market_document import range_document, response_document
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -39,8 +54,17 @@ if TYPE_CHECKING:
     from ...agents import Run
     from ...pricing import Policy
     from ...scenarios import MarketSpec
+    from ..bundle.reading import TrainingRange
 
 _PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
+_EPISODES = 64
+DRAWS, EPISODES = 100, 4
+_RANGE_EPISODES = 32
+# As far as the service tolerates, see `training_range.DriftAlarm`.
+_OUTSIDE_SHARE = 0.05
+# Each new week moves the forecasts a little: what lies beyond the range by less than its width, or
+# a tenth (features are logarithms and shares), is no reason to train.
+_SLACK, _LEAST = 1.0, 0.1
 
 
 def export(
@@ -148,7 +172,7 @@ def write_bundle(
         POLICY: given[POLICY],
         GUARDRAILS: to_json(GUARDRAILS, guardrails_document(setup.guardrails)),
         CATALOGUE: to_json(CATALOGUE, catalogue_document(setup)),
-        GOLDEN: to_json(GOLDEN, golden.record(setup, network, memory, seed)),
+        GOLDEN: to_json(GOLDEN, golden_states(setup, network, memory, seed)),
         RESPONSE: to_json(RESPONSE, response_document(spec)),
         RANGE: given[RANGE],
     }
@@ -216,3 +240,111 @@ def market_facts(spec: MarketSpec) -> dict[str, Any]:
         "objective": market.objective,
         "assumptions": list(spec.assumptions),
     }
+
+
+# What a bundle stores of its market: the price response and the range of the features.
+#
+# Writing them needs the `train` extra; their readers, in `bundle.reading`, need numpy only.
+
+
+def response_document(spec: MarketSpec) -> dict[str, Any] | None:
+    """The choice model of a scenario as plain JSON; None for a demand family of another package."""
+    from ...scenarios import choice_model
+
+    if spec.demand.family not in FAMILIES:
+        return None
+    values = vars(choice_model(spec))
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+
+def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any]:
+    """The range over episodes of the policy and of regular prices, which a fallback may charge."""
+    from ...envs import catalogue_of, rollout
+    from ...envs.kernels.outcome import Outcome
+
+    catalogue, lows, highs = catalogue_of(spec), [], []
+
+    def watch(view: MarketView, _: Outcome) -> None:
+        seen = product_features(view, fixed=False)
+        lows.append(seen.min(axis=(0, 1)))
+        highs.append(seen.max(axis=(0, 1)))
+
+    for one in (policy, FixedPrice(catalogue.regular_price)):
+        rollout(spec, one, episodes=_EPISODES, seed=seed, watch=watch)
+    return {
+        "features": feature_names(catalogue, fixed=False),
+        "low": np.min(lows, axis=0).tolist(),
+        "high": np.max(highs, axis=0).tolist(),
+    }
+
+
+# What held prices earn in a market, over posterior draws and customers: measured at the export and at each refresh.
+
+
+def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
+    """The gains of a policy over the best fixed and the current prices; None for a market
+    without a posterior.
+
+    Args:
+        seed: Selects the test seeds, and seeds the search for the best fixed prices.
+    """
+    from ...agents import best_fixed
+    from ...agents.posterior import current_prices
+    from ...evaluation.uncertainty import compare_draws
+
+    if not spec.num_draws:
+        return None
+    held = replace(policy, name="held")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    others = {"vs_best_fixed": best_fixed(spec, seed=seed), "vs_own": current_prices(spec)}
+    draws = min(DRAWS, spec.num_draws)
+    compared = compare_draws(spec, [held, *others.values()], draws=draws, episodes=EPISODES, seed=seed)
+    gains = {key: compared.gain(held.name, other.name).to_dict() for key, other in others.items()}
+    return {"draws": draws, "episodes_per_draw": EPISODES, **gains}
+
+
+def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed: int) -> dict[str, float]:
+    """The features that lie far outside the training range in more than 5% of product-periods, with that share."""
+    from ...envs import rollout
+    from ...pricing import product_features
+
+    shares = []
+    rollout(
+        spec,
+        policy,
+        episodes=_RANGE_EPISODES,
+        seed=seed,
+        watch=lambda view, _: shares.append(
+            seen.outside(product_features(view, fixed=False), slack=_SLACK, least=_LEAST).mean(axis=(0, 1))
+        ),
+    )
+    found = dict(zip(seen.names, np.mean(shares, axis=0).tolist(), strict=True))
+    return {name: round(share, 4) for name, share in found.items() if share > _OUTSIDE_SHARE}
+
+
+def reasons_to_train(
+    now: dict[str, Any] | None, before: dict[str, Any] | None, outside: dict[str, float], *, learned: bool
+) -> list[str]:
+    """Why it is time to train again, a sentence each; none where it is not."""
+    from ...evaluation.uncertainty import RULE
+
+    said = []
+    if now is not None:
+        risk = now["vs_own"]["loss_probability"]
+        if risk > RULE.max_loss_probability:
+            said.append(
+                f"the held prices have a {risk:.0%} chance of earning less than the current prices, more than the "
+                f"{RULE.max_loss_probability:.0%} allowed"
+            )
+    if learned and now is not None and before is not None:
+        gain, low = (found["vs_best_fixed"]["relative"] for found in (now, before))
+        if gain and low and gain["mean"] < low["interval90"][0]:
+            said.append(
+                f"the learned prices earn {gain['mean']:+.1%} against the best fixed prices of these weeks; it was "
+                f"{low['mean']:+.1%} ({low['interval90'][0]:+.1%} to {low['interval90'][1]:+.1%}) at the export"
+            )
+    if learned and now is not None and now["vs_best_fixed"]["interval90"][1] < 0:
+        said.append("the best fixed prices of these weeks earn more than the learned ones")
+    if learned and outside:
+        shares = ", ".join(f"{feature_words(name)} ({share:.0%})" for name, share in outside.items())
+        said.append(f"the network sees values that it never saw in training, in a share of product-periods: {shares}")
+    return said

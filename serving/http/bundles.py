@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from ..bundle.files import MANIFEST, BundleError, is_encrypted, read_files, sealed_files
+from ..bundle.files import MANIFEST, BundleError, is_encrypted, read_files, sealed_files, sha256
 from ..bundle.reading import Bundle, load_bundle
-from ..bundle.signing import sha256
 from ..decision_log.log import DecisionLog
 from .switchboard import Positions
 

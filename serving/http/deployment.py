@@ -13,15 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from ..bundle.files import BundleError
-from ..bundle.reading import Bundle
-from ..bundle.training_range import DriftAlarm
+from ..bundle.reading import Bundle, DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
 from ..decision_log.chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
-from ..fallback import fallback_policy
 from ..market_state import State, StateError
-from ..predictor import ObservedMarkets, Predictor
+from ..predictor import ObservedMarkets, Predictor, fallback_policy
 from .bundles import Bundles
 from .canary.money import confidence_of_loss
 from .canary.trial import Trial

@@ -27,7 +27,7 @@ from ..decision_log.chain import ChainError
 from ..decision_log.outcomes import ContradictionError, OutcomeError
 from ..decision_log.replies import ReusedKeyError
 from ..decision_log.storage import LogError
-from ..explanation.what_if import NoResponseError
+from ..explanation import NoResponseError
 from ..market_state import StateError
 from ..price_list.rows import ListError
 from .api_keys import KeyRing

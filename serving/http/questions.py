@@ -14,7 +14,7 @@ from starlette.responses import Response
 from ..answers.answer import RECENT, answer_question
 from ..decision_log.log import DecisionLog
 from ..documents import keys_mistake
-from ..explanation.preview import at_other_prices, explained
+from ..explanation import at_other_prices, explained
 from .bodies import BodyError, parsed
 from .deployment import Deployment
 from .gate import Call, Routes

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict, force_setattr
 
 from ..documents import mistake
-from ..fallback import Fallback
+from ..predictor import Fallback
 
 Share = Annotated[float, Meta(ge=0, lt=1, extra={"fix": "use the kill switch for all markets"})]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.training_range import DriftAlarm
+from ..bundle.reading import DriftAlarm
 from ..decision import CANARY, FALLBACK, POLICY, Decision
 from ..market_state import State, StateError
 from ..predictor import Predictor, PriceAnswer, PriceRequest

@@ -9,8 +9,7 @@ import numpy as np
 
 from ...pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
 from ..decision import preview
-from ..explanation.sales_distribution import sales_range
-from ..explanation.what_if import expected, product_index, response_of, stock_on_sale
+from ..explanation import expected, product_index, response_of, sales_range, stock_on_sale
 from ..market_state import State, StateError
 from ..predictor import Predictor
 

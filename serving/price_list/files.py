@@ -196,6 +196,9 @@ def csv_lines(path: Path) -> list[list[str]]:
     return [[cell[1:] if cell.startswith(QUOTE) else cell for cell in line] for line in lines]
 
 
+# Price lists as Parquet files, one folder a week, for catalogues that no spreadsheet opens.
+
+
 def write_partitions(path: Path, rows: Sequence[PriceRow]) -> None:
     """Write a price list to `path`/week=YYYY-MM-DD/, completely or not at all.
 
@@ -243,6 +246,9 @@ def _schema() -> dict[str, Any]:
 
     kinds = {"text": pl.String, "number": pl.Float64, "date": pl.Date}
     return {column.name: kinds[column.kind] for column in columns()}
+
+
+# The live prices of an approved list, as a CSV file that a shop's systems read.
 
 
 class LiveRow(NamedTuple):

@@ -196,6 +196,12 @@ def read_workbook(path: Path) -> list[list[Any]]:
         raise ListError([f"{path.name} must be a workbook; got: {error}; save it again as .xlsx"]) from None
 
 
+# The sheet of a price list's workbook in which one types a price and sees what it would sell and earn.
+#
+# Its formulas have one elasticity a product and one share a category that a product takes from the others: near the
+# listed prices they follow the fitted market, which `repricer what-if` asks itself.
+
+
 class Response(NamedTuple):
     """How a product's units answer its price, at the listed prices.
 

@@ -10,7 +10,7 @@ import numpy as np
 from repricer.agents import best_fixed
 from repricer.envs import Market, rollout, seed_for
 from repricer.evaluation import Estimate, LogRecorder, exact_value, named_policy, solve, upper_bound
-from repricer.evaluation.off_policy.estimators import weighted_estimates
+from repricer.evaluation.off_policy import weighted_estimates
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, MarketView, Policy, PricePath
 from repricer.scenarios import load_scenario
 from repricer.tests.optimum.closed_forms import gallego_van_ryzin

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from repricer.agents.tuning.shared import died, ended
+from repricer.agents.tuning.study import died, ended
 
 from .checks import Skip, check
 from .kills import postgres, postgres_programs

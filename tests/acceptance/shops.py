@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from repricer.envs import expected_units
 from repricer.evaluation.uncertainty.by_product import simulated_products
-from repricer.evaluation.uncertainty.gain import quantiles
+from repricer.evaluation.uncertainty.draws import quantiles
 from repricer.pricing.policies import EmptySlots, PricePath
 from repricer.scenarios import MarketSpec, load_scenario
 from repricer.scenarios.periods import simulated_prices

@@ -6,7 +6,7 @@ import csv
 import functools
 from pathlib import Path
 
-from repricer.serving.answers.intents import NONE, intent_of, words
+from repricer.serving.answers.answer import NONE, intent_of, words
 from repricer.serving.answers.training import judged
 
 from .checks import check

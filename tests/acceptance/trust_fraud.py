@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from repricer.benchmarks.uplift import Shop, StudySettings, draw_shop
-from repricer.benchmarks.uplift.public_path import write_files
+from repricer.benchmarks.uplift.shop import write_files
 from repricer.data import ImportReport, Tables, flagged_customers, import_tables, load_complete_journey, without_flagged
 from repricer.fitting import fit
 from repricer.forecasting import candidates

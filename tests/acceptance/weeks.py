@@ -15,9 +15,8 @@ import pandas as pd
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from repricer.benchmarks.uplift import Shop, draw_shop
-from repricer.benchmarks.uplift.assess import displayed
-from repricer.benchmarks.uplift.public_path import write_files
-from repricer.benchmarks.uplift.tables import FIRST_DAY, names
+from repricer.benchmarks.uplift.shop import FIRST_DAY, names, write_files
+from repricer.benchmarks.uplift.study import displayed
 from repricer.cli import main
 from repricer.data import load_complete_journey, save_tables
 from repricer.scenarios import load_scenario

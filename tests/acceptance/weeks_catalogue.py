@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 from repricer.benchmarks.uplift import draw_shop
-from repricer.benchmarks.uplift.public_path import write_files
+from repricer.benchmarks.uplift.shop import write_files
 from repricer.serving.price_list.files import read_list
 
 from .checks import check

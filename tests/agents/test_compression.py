@@ -7,8 +7,7 @@ import pytest
 import torch
 from repricer.agents import Run, compression, policy_from
 from repricer.agents.actor import Actor, RecurrentActor
-from repricer.agents.compression import compressed, parameters
-from repricer.agents.decision_tree import TreeLayers
+from repricer.agents.compression import TreeLayers, compressed, parameters
 from repricer.envs import LearnerView, Market, rollout
 from sklearn.tree import DecisionTreeRegressor
 

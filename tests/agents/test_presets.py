@@ -11,7 +11,7 @@ from repricer.agents.base_price import base_of
 from repricer.agents.plan import plan_for
 from repricer.agents.run import learner_view_of
 from repricer.agents.settings import settings_for
-from repricer.agents.teachers import teacher_of
+from repricer.agents.training import teacher_of
 from repricer.envs import Market, rollout
 from repricer.optimum import exact_value, solve
 from repricer.pricing.rival_policies import Cycle

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.agents import best_fixed, load_run, train
-from repricer.agents.profit_floor import ProfitFloor
+from repricer.agents.validation import ProfitFloor
 from repricer.envs import Market, make_sb3_env, rollout, seed_for
 from repricer.fitting.profit_floor import shadow_cost
 from repricer.pricing import Action

@@ -7,7 +7,7 @@ import pytest
 from repricer import load_scenario
 from repricer.agents import best_fixed
 from repricer.agents.plan import plan_for
-from repricer.agents.teachers import OrderAhead, best_teacher, teacher_of
+from repricer.agents.training import OrderAhead, best_teacher, teacher_of
 from repricer.envs import Market, rollout
 from repricer.optimum import solve
 from repricer.scenarios import spec_from_table

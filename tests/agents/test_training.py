@@ -11,8 +11,7 @@ from repricer.agents.algorithms import algorithm, make_policy
 from repricer.agents.base_price import base_of
 from repricer.agents.plan import plan_for
 from repricer.agents.run import learner_view_of
-from repricer.agents.teachers import teacher_of
-from repricer.agents.training import choose_device
+from repricer.agents.training import choose_device, teacher_of
 from repricer.cli import main
 from repricer.envs import Market, rollout
 from repricer.evaluation import exact_value, solve

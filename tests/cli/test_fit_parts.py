@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.benchmarks.uplift import draw_shop
-from repricer.benchmarks.uplift.public_path import write_files
+from repricer.benchmarks.uplift.shop import write_files
 from repricer.cli import main
 from repricer.data import load_tables
 from repricer.fitting import Privacy

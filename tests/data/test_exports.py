@@ -148,7 +148,7 @@ def test_many_products_come_through(tmp_path, key):
 
 def test_row_numbers_hold_over_many_pieces(tmp_path, key, monkeypatch):
     """Broken, empty and faulty records, in a file that is read in pieces of a few rows."""
-    monkeypatch.setattr("repricer.data.sources.reading._CSV_BLOCK_BYTES", 256)
+    monkeypatch.setattr("repricer.data.sources._CSV_BLOCK_BYTES", 256)
     rows = [f"2024-01-01,A,{i + 1},1,r{i}" for i in range(200)]
     rows[180] = rows[10]
     wrong = {3: "1,2", 50: "", 51: "2024-01-01,A,x,1,r", 120: "2,3,4", 199: "2024-01-01,A,y,1,r"}

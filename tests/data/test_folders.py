@@ -19,9 +19,9 @@ from repricer.data import (
     product_weeks,
     sales_summary,
     scan_tables,
+    sources,
 )
 from repricer.data.changes import erase, read_kept
-from repricer.data.sources import staging
 
 HEADER = "date,product,units,price_paid,regular_price,customer,store,basket\n"
 PRODUCTS = "product,category\nA,fruit\nB,fruit\n"
@@ -45,7 +45,7 @@ ROWS = st.lists(
 def on_disk(monkeypatch):
     """Nothing stays in memory, and three rows are many."""
     monkeypatch.setattr(importing, "_IN_MEMORY", -1)
-    monkeypatch.setattr(staging, "_RUN_ROWS", 3)
+    monkeypatch.setattr(sources, "_RUN_ROWS", 3)
 
 
 def assert_same(memory, folder):
@@ -106,9 +106,9 @@ def test_names_of_folders_are_columns_and_hidden_files_are_none(tmp_path, key, s
 
 def test_an_update_reads_only_what_is_new_or_changed(tmp_path, key, monkeypatch):
     read = []
-    plain = staging.Stage.new
+    plain = sources.Stage.new
     monkeypatch.setattr(
-        staging.Stage, "new", lambda self, table, part, day: read.append(part[0]) or plain(self, table, part, day)
+        sources.Stage, "new", lambda self, table, part, day: read.append(part[0]) or plain(self, table, part, day)
     )
     paths, out = {"sales": tmp_path / "sales"}, tmp_path / "shop"
     write_days(tmp_path / "sales", [1, 2, 3])
@@ -146,7 +146,7 @@ def test_other_keys_and_layouts_are_read_anew(tmp_path, key):
 def test_an_import_that_was_killed_goes_on(tmp_path, key, on_disk, monkeypatch):
     paths, out = {"sales": tmp_path / "sales"}, tmp_path / "shop"
     write_days(tmp_path / "sales", [1, 2, 3])
-    plain, count = staging.PartRows._write, iter(range(9))
+    plain, count = sources.PartRows._write, iter(range(9))
 
     def die_in_the_third(rows):
         if next(count) == 2:
@@ -154,7 +154,7 @@ def test_an_import_that_was_killed_goes_on(tmp_path, key, on_disk, monkeypatch):
         plain(rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(staging.PartRows, "_write", die_in_the_third)
+        patch.setattr(sources.PartRows, "_write", die_in_the_third)
         with pytest.raises(KeyboardInterrupt):
             import_folder(paths, out, key=key)
     # What `kill -9` leaves, unlike this.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from repricer.evaluation.competition.collusion import yardstick
+from repricer.evaluation.competition import yardstick
 from repricer.scenarios import load_scenario
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "examples" / "calvano.py"

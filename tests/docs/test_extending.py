@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from repricer.cli import main
 from repricer.pricing import FixedPrice, competitor
 from repricer.scenarios import load_scenario, registered
-from repricer.scenarios.families import demand_families, family_function
+from repricer.scenarios.checks import demand_families, family_function
 
 assert {"corner-shop", "corner-shop-cloglog", "corner-shop-two-minds", "grocery"} <= set(registered())
 spec = load_scenario("corner-shop")

@@ -17,7 +17,7 @@ from repricer.pricing import (
     SEGMENT_FEATURES,
     UNCERTAINTY_FEATURES,
 )
-from repricer.scenarios import STRESSES, MarketSpec, price_section, registered, sections, stock_sections
+from repricer.scenarios import STRESSES, MarketSpec, price_section, registered, sections
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "market.md").read_text(encoding="utf-8")
@@ -61,7 +61,7 @@ def test_a_page_without_its_markers_is_refused(generate):
 
 def test_every_key_of_every_section_stands_on_the_page():
     parts = dict(re.findall(r"### `\[(\w+)\]`[^\n]*\n(.*?)(?=### |<!-- sections:end)", SCENARIO_FILES, flags=re.DOTALL))
-    known = vars(sections) | vars(price_section) | vars(stock_sections)
+    known = vars(sections) | vars(price_section)
     kinds = {item.name: known.get(str(item.type).removesuffix(" | None")) for item in fields(MarketSpec)}
     kinds = {name: kind for name, kind in kinds.items() if kind is not None}
     assert list(parts) == list(kinds)

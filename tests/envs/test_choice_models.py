@@ -6,7 +6,7 @@ from repricer.envs import Market, expected_units, rollout
 from repricer.evaluation import evaluate
 from repricer.optimum import exact_value, solve
 from repricer.pricing import FixedPrice
-from repricer.scenarios import families, load_scenario, spec_from_table
+from repricer.scenarios import checks, load_scenario, spec_from_table
 
 
 def logit(utility, category):
@@ -21,7 +21,7 @@ def greedy(utility, category):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    monkeypatch.setattr(families, "_choice_models", lambda: {"outside": logit, "greedy": greedy})
+    monkeypatch.setattr(checks, "_choice_models", lambda: {"outside": logit, "greedy": greedy})
 
 
 def shop(family, **sections):

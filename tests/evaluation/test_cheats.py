@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from repricer.envs import Market, rollout, seed_for
 from repricer.evaluation import evaluate, named_policy
-from repricer.evaluation.compare.result_warnings import CONSTANT, FRESH, NOT_FRESH, shrinks
+from repricer.evaluation.comparison import CONSTANT, FRESH, NOT_FRESH, shrinks
 from repricer.pricing import Action, FixedPrice, MarketView, PricePath
 from repricer.scenarios import load_scenario
 

@@ -13,7 +13,7 @@ from repricer.fitting import Assumptions, ShopRules, fit
 from repricer.forecasting import MovingAverage, PooledRegression, Selected, candidates
 from repricer.forecasting.models.lstm import Lstm
 from repricer.pricing import FixedPrice, PricePath
-from repricer.scenarios.errors import ScenarioError
+from repricer.scenarios.fields import ScenarioError
 
 
 @pytest.fixture(scope="module")

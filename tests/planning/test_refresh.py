@@ -25,8 +25,8 @@ from repricer.planning.refresh import _changes, refresh
 from repricer.privacy.encryption import change_folder, secret
 from repricer.scenarios import goal_market
 from repricer.serving import BundleError, Predictor, StateError, example_state, export, load_bundle
-from repricer.serving.bundle.signing import own_key_paths
-from repricer.serving.exporter.check import reasons_to_train
+from repricer.serving.bundle.files import own_key_paths
+from repricer.serving.exporter.export import reasons_to_train
 from repricer.serving.exporter.holding import Holding
 
 from ..fitting.test_refit import CHOSEN, shop

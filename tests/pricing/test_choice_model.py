@@ -6,7 +6,7 @@ import torch
 from repricer.envs import catalogue_of
 from repricer.pricing import ChoiceModel
 from repricer.scenarios import MarketSpec, choice_model, load_scenario, sample_catalogue
-from repricer.scenarios.families import BUILT_IN
+from repricer.scenarios.checks import BUILT_IN
 
 UNITS = {"units_gain": np.linspace(0, 1, 8), "units_loss": np.linspace(0.6, 0.1, 8)}
 SPECS = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.envs import Market
-from repricer.evaluation.explanation.price_explanation import view_at
+from repricer.evaluation.explanation import view_at
 from repricer.pricing import INPUT_GROUPS, Action, MarketView, ordinary_view, price_contributions
 from repricer.pricing.shapley import shapley_values
 from repricer.scenarios import load_scenario

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.profiles import Segmentation
-from repricer.profiles.cluster_selection import choose, merge_small
-from repricer.profiles.segmentation import segment_names
+from repricer.profiles.segmentation import choose, merge_small, segment_names
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from repricer.scenarios import MarketSpec, ScenarioError, choice_model, load_scenario, sample_catalogue, save_scenario
-from repricer.scenarios.draws import price_term
-from repricer.scenarios.families import BUILT_IN
+from repricer.scenarios.checks import BUILT_IN
 from repricer.scenarios.sections import Posterior
+from repricer.scenarios.spec import price_term
 
 from .test_loading import assert_same
 from .test_shops import at_regular_prices

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from repricer.scenarios import MarketSpec, ScenarioError, load_scenario, sample_catalogue, save_scenario
-from repricer.scenarios.checks import excluded_parts
-from repricer.scenarios.families import BUILT_IN
+from repricer.scenarios.checks import BUILT_IN, excluded_parts
 from repricer.scenarios.sampler import DEFAULT_PARTS, PARTS
 
 from .test_loading import assert_same

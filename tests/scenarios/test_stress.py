@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from repricer.envs import expected_units
 from repricer.scenarios import STRESSES, ScenarioError, load_scenario, registered, sample_catalogue, save_scenario
-from repricer.scenarios.families import BUILT_IN
+from repricer.scenarios.checks import BUILT_IN
 from repricer.scenarios.sections import Posterior
 from repricer.scenarios.stress import stressed
 

@@ -15,7 +15,7 @@ from repricer.cli.price import command as price_command
 from repricer.cli.serve import command as serve_command
 from repricer.envs import make_sb3_env
 from repricer.serving import Bundle, Predictor, StateError, example_state, load_bundle
-from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.http.api_keys import add_key
 from stable_baselines3 import PPO
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from repricer import serving
-from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.bundle.files import own_key_paths
 
 MODULES = [
     module.name

@@ -7,7 +7,7 @@ import time
 import optuna
 import pytest
 from repricer.agents import settings_for
-from repricer.agents.tuning import shared
+from repricer.agents.tuning import study as studies
 from repricer.agents.tuning.search_space import SearchSpace
 from repricer.scenarios import load_scenario
 
@@ -15,11 +15,11 @@ from .conftest import study
 
 
 def test_a_trial_whose_worker_is_silent_is_tried_again_and_does_not_count(tmp_path, lessons, monkeypatch):
-    monkeypatch.setattr(shared, "HEARTBEAT_SECONDS", 1)
-    monkeypatch.setattr(shared, "GRACE_SECONDS", 1)
+    monkeypatch.setattr(studies, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(studies, "GRACE_SECONDS", 1)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     study(tmp_path / "a", 1, storage=url)
-    held = shared.open_shared(url, "stationary-logit-ppo", optuna.pruners.NopPruner())
+    held = studies.open_shared(url, "stationary-logit-ppo", optuna.pruners.NopPruner())
     # A worker that dies in its trial: it has reported once that it lives.
     left = held.ask()
     drawn = SearchSpace("ppo", settings_for(load_scenario("stationary-logit"), "ppo").to_dict()).draw(left)

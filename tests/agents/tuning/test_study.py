@@ -19,9 +19,8 @@ from repricer.agents.algorithms import algorithm
 from repricer.agents.settings import settings_from
 from repricer.agents.tuning import search_space
 from repricer.agents.tuning import study as tuning
-from repricer.agents.tuning.journal import LOCK_FILE
 from repricer.agents.tuning.search_space import SPACES, SearchSpace
-from repricer.agents.tuning.study import BEST_FILE, PLOT_FILE, STUDY_FILE, TRIALS_FILE, tune
+from repricer.agents.tuning.study import BEST_FILE, LOCK_FILE, PLOT_FILE, STUDY_FILE, TRIALS_FILE, tune
 from repricer.scenarios import load_scenario
 
 from .conftest import EVALUATIONS, STEPS, quality, study

@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from repricer.benchmarks.uplift import draw_shop
-from repricer.benchmarks.uplift.deal_history import is_chain
-from repricer.benchmarks.uplift.deal_responses import BUMP, CATEGORY, DEPTH, OWN, NestedDeals, RegularAndDeal, worn
-from repricer.benchmarks.uplift.deals import regular_prices
-from repricer.benchmarks.uplift.families import DEALS
+from repricer.benchmarks.uplift.deals import (
+    BUMP,
+    CATEGORY,
+    DEPTH,
+    OWN,
+    NestedDeals,
+    RegularAndDeal,
+    is_chain,
+    regular_prices,
+    worn,
+)
+from repricer.benchmarks.uplift.history import DEALS
 
 STEP = 1e-5
 

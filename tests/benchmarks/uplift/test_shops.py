@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 from repricer.benchmarks.uplift import FAMILIES, draw_shop
 from repricer.benchmarks.uplift.choice import Cheapest, Logit
-from repricer.benchmarks.uplift.families import CATEGORY, DEALS, ENDOGENOUS, MISSPECIFIED
+from repricer.benchmarks.uplift.history import CATEGORY, DEALS, ENDOGENOUS, MISSPECIFIED
 from repricer.benchmarks.uplift.parameters import COST_SHARE, ELASTICITY, OUTSIDE_SHARE, UNITS
-from repricer.benchmarks.uplift.public_path import write_files
-from repricer.benchmarks.uplift.tables import FIRST_DAY, mean_units
+from repricer.benchmarks.uplift.shop import FIRST_DAY, mean_units, write_files
 from repricer.data import import_tables, product_weeks
 
 MODELS = {draw_shop("misspecified", seed).model: seed for seed in range(20)}

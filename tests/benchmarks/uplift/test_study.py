@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.benchmarks.uplift import FAMILIES, StudySettings, draw_shop, run_study, study, summarise
-from repricer.benchmarks.uplift.assess import assess_shop, displayed, realised
-from repricer.benchmarks.uplift.plots import plot_gains
-from repricer.benchmarks.uplift.public_path import fit_files, write_files
-from repricer.benchmarks.uplift.verdict import PredictedGain
+from repricer.benchmarks.uplift.shop import fit_files, write_files
+from repricer.benchmarks.uplift.study import PredictedGain, assess_shop, displayed, plot_gains, realised
 from repricer.cli import bench, main
 
 

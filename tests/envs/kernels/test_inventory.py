@@ -10,7 +10,7 @@ import pytest
 from repricer.envs import Market
 from repricer.pricing import Action
 from repricer.scenarios import load_scenario
-from repricer.scenarios.stock_sections import Express
+from repricer.scenarios.sections import Express
 from scipy import stats
 
 from .two_products import COST, at, bought, build, logit

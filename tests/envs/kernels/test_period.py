@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from repricer.envs import Market, expected_units
 from repricer.pricing import Action
-from repricer.scenarios import families
+from repricer.scenarios import checks
 from repricer.scenarios.sampler import sample_catalogue
 
 from .two_products import RIVAL, at, build
@@ -101,7 +101,7 @@ def test_drawn_money_agrees_with_its_expectation_in_the_other_families(family):
 @pytest.fixture
 def register(monkeypatch):
     """Registers a demand family for a test, as another package would."""
-    return lambda name, function: monkeypatch.setattr(families, "_extensions", lambda: {name: function})
+    return lambda name, function: monkeypatch.setattr(checks, "_extensions", lambda: {name: function})
 
 
 @pytest.mark.parametrize("process", ["poisson", "single"])

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from repricer.cli.report import command
 from repricer.evaluation import Estimate, evaluate
 from repricer.evaluation.report import SECTIONS, ReportData, verdict, write_report
-from repricer.evaluation.report.formats import number
+from repricer.evaluation.report.verdict import number
 
 FAULTY = re.compile(r"\b(nan|none|inf|undefined)\b", re.IGNORECASE)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from repricer.evaluation import Comparison, evaluate
 from repricer.evaluation.report import ReportData, verdict, write_report
-from repricer.evaluation.report.recommended import _not_identified, explanations, headline
+from repricer.evaluation.report.verdict import _not_identified, explanations, headline
 from repricer.evaluation.uncertainty import BreakEven, Crossing
 from repricer.pricing import FixedPrice
 from repricer.scenarios import spec_from_table

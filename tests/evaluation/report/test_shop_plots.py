@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from repricer.evaluation import named_policy, surrogate_tree
 from repricer.evaluation.report import ReportData, write_report
-from repricer.evaluation.report.plots import learning_plot
-from repricer.evaluation.report.sections import demand_plots, map_plots, stress_sentences
-from repricer.evaluation.report.shop_plots import bridge_plot, planned_plot, sales_plot
+from repricer.evaluation.report.page import demand_plots, map_plots, stress_sentences
+from repricer.evaluation.report.plots import bridge_plot, learning_plot, planned_plot, sales_plot
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from repricer.agents.posterior.deals import STEPS
 from repricer.evaluation import Without, evaluate
-from repricer.evaluation.report.recommended import headline
+from repricer.evaluation.report.verdict import headline
 from repricer.evaluation.uncertainty import assess, candidates
 from repricer.evaluation.uncertainty.draws import compare_draws
 from repricer.pricing import FixedPrice

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from repricer.envs import expected_units
 from repricer.evaluation.uncertainty import break_even
-from repricer.evaluation.uncertainty.break_even import Crossing
+from repricer.evaluation.uncertainty.recommendation import Crossing
 from repricer.pricing import FixedPrice
 
 from .conftest import uncertain_shop

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.evaluation import evaluate
-from repricer.evaluation.report.recommended import headline
+from repricer.evaluation.report.verdict import headline
 from repricer.evaluation.uncertainty import Gain, assess, heterogeneity, past_lines, plan_beside_past, zone_lines
-from repricer.evaluation.uncertainty.past import unlike_past
+from repricer.evaluation.uncertainty.assessment import unlike_past
 from repricer.planning.account import account_fields
 from repricer.pricing import FixedPrice
 from repricer.scenarios.price_section import HistorySection

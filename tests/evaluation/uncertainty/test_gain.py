@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from repricer.evaluation.uncertainty import Gain
-from repricer.evaluation.uncertainty.gain import cvar, quantiles, without_noise
+from repricer.evaluation.uncertainty.draws import cvar, quantiles, without_noise
 
 
 def test_the_variance_split_is_unbiased():

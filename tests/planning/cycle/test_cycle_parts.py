@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from repricer.benchmarks.uplift import draw_shop
-from repricer.benchmarks.uplift.public_path import write_files
+from repricer.benchmarks.uplift.shop import write_files
 from repricer.cli import main
 from repricer.planning.cycle import stages
 from repricer.serving import load_bundle

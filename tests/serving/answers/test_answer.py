@@ -13,8 +13,7 @@ from repricer.cli import main
 from repricer.serving import Bundle, DecisionLog, Predictor, StateError, example_state
 from repricer.serving.answers.answer import Answer, answer_question
 from repricer.serving.decision import Decision
-from repricer.serving.explanation.sentences import explain_decision
-from repricer.serving.explanation.what_if import what_if
+from repricer.serving.explanation import explain_decision, what_if
 from repricer.serving.http.app import create_app
 from repricer.serving.sample_states import random_states
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from repricer.serving.answers import intents, training
-from repricer.serving.answers.intents import NONE, intent_of, words
-from repricer.serving.answers.slots import find_prices, find_products
+from repricer.serving.answers import answer, training
+from repricer.serving.answers.answer import NONE, find_prices, find_products, intent_of, words
 
 QUESTIONS = Path(__file__).with_name("questions.csv")
 SHOP = ["orange juice 1l", "apple juice 1l", "Süßrahmbutter 250 g", "007", "price tags", "leche entera"]
@@ -20,7 +19,7 @@ def judged() -> Iterator[tuple[dict[str, str], str]]:
 
 
 def test_the_shipped_weights_are_those_of_the_training_questions() -> None:
-    shipped, made = intents._weights(), training.trained()
+    shipped, made = answer._weights(), training.trained()
     assert shipped.intents == made.intents
     np.testing.assert_allclose(shipped.slope, made.slope, atol=0.05)
     np.testing.assert_allclose(shipped.offset, made.offset, atol=0.05)
@@ -29,7 +28,7 @@ def test_the_shipped_weights_are_those_of_the_training_questions() -> None:
 def test_no_test_question_is_trained_on() -> None:
     trained = {
         " ".join(words(row["question"].replace("{item}", name)))
-        for row in intents.training_questions()
+        for row in answer.training_questions()
         for name in training._NAMES[row["language"]]
     }
     assert not trained & {" ".join(words(row["question"])) for row, _ in judged()}
@@ -62,4 +61,4 @@ def test_prices_are_found_whatever_their_decimals(text: str, prices: list[float]
 @pytest.mark.parametrize("text", ["", "xyzzy", "12345", "🙂", "why", "the the the the", "Ω" * 300])
 def test_what_is_no_question_has_no_intent_or_a_likely_one(text: str) -> None:
     found, chance = intent_of(words(text))
-    assert found == NONE or chance >= intents.SURE
+    assert found == NONE or chance >= answer.SURE

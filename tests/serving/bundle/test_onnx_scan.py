@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from repricer.serving import BundleError
-from repricer.serving.bundle.onnx_scan import scan
+from repricer.serving.bundle.onnx_session import scan
 
 
 def outcome(content: bytes) -> str | None:

@@ -19,8 +19,17 @@ from onnx import TensorProto, helper
 from repricer.envs import Market
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, BundleError, load_bundle
-from repricer.serving.bundle.files import LIMITS, MANIFEST, SIGNATURE, read_files
-from repricer.serving.bundle.signing import open_seal, own_key, own_key_paths, seal, to_json
+from repricer.serving.bundle.files import (
+    LIMITS,
+    MANIFEST,
+    SIGNATURE,
+    open_seal,
+    own_key,
+    own_key_paths,
+    read_files,
+    seal,
+    to_json,
+)
 
 Reseal = Callable[..., Path]
 

@@ -8,8 +8,8 @@ from repricer.envs import catalogue_of, expected_units
 from repricer.pricing import ChoiceModel
 from repricer.scenarios import MarketSpec, choice_model, load_scenario, registered
 from repricer.serving import BundleError
-from repricer.serving.bundle.response import read_response
-from repricer.serving.exporter.market_document import response_document
+from repricer.serving.bundle.reading import read_response
+from repricer.serving.exporter.export import response_document
 
 
 def portable(spec: MarketSpec) -> ChoiceModel:

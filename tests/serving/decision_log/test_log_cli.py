@@ -17,7 +17,7 @@ from repricer.cli import main
 from repricer.pricing import ChargedRange
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state
 from repricer.serving.decision_log.outcomes import ReportedOutcome
-from repricer.serving.fallback import CurrentPrices
+from repricer.serving.predictor import CurrentPrices
 
 
 def call(*arguments: Any) -> Result:

@@ -14,8 +14,7 @@ from repricer.agents.actor import Actor
 from repricer.envs import Market
 from repricer.pricing import FEATURE_LIMIT, ActionLayout, row_width
 from repricer.serving import Bundle, BundleError, export, load_bundle
-from repricer.serving.bundle.files import LIMITS, write_files
-from repricer.serving.bundle.signing import own_key, own_key_paths
+from repricer.serving.bundle.files import LIMITS, own_key, own_key_paths, write_files
 from repricer.serving.exporter.onnx_graph import PolicyGraph
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repricer.serving import Bundle, BundleError, DecisionLog, Predictor, example_state
-from repricer.serving.bundle.signing import own_key, own_key_paths
+from repricer.serving.bundle.files import own_key, own_key_paths
 from repricer.serving.http.app import MAX_BODY, create_app
 from starlette.applications import Starlette
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from repricer.serving import Bundle, BundleError, Predictor, StateError, example_state, export, load_bundle
-from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.decision import Decision
 from repricer.serving.http.app import create_app
 from repricer.serving.http.deployment import Deployment, DeploymentError

@@ -10,8 +10,7 @@ import pytest
 from repricer.serving import Bundle, PriceAnswer
 from repricer.serving.answers.answer import Answer
 from repricer.serving.documents import schemas
-from repricer.serving.explanation.sentences import Explanation
-from repricer.serving.explanation.what_if import WhatIf
+from repricer.serving.explanation import Explanation, WhatIf
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.bodies import (
     CanaryShare,

@@ -25,7 +25,7 @@ from click.testing import CliRunner
 from repricer.benchmarks.loopback import free_port
 from repricer.cli import main
 from repricer.serving import Bundle, ChainError, DecisionLog, Predictor, example_state, export, load_bundle
-from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.decision_log.outcomes import ReportedOutcome
 from repricer.serving.http.api_keys import KeyFileError, KeyRing, add_key
 from repricer.serving.http.app import ServiceSettings, create_app

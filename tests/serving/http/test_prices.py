@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from repricer.agents import Run
 from repricer.serving import Bundle, DecisionLog, example_state, export
-from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.http.app import ServiceSettings, create_app
 
 with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from repricer.serving import DecisionLog, export, load_bundle
-from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.decision_log.storage import LogError
 from repricer.serving.http.app import ServiceSettings, create_app
 

@@ -7,7 +7,7 @@ from repricer.envs.kernels.demand_kernels import choose
 from repricer.envs.kernels.expected.demand import choice_at
 from repricer.pricing import FixedPrice
 from repricer.scenarios import MarketSpec, choice_model, load_scenario, registered, sample_catalogue
-from repricer.scenarios.families import BUILT_IN
+from repricer.scenarios.checks import BUILT_IN
 
 
 def compared(spec: MarketSpec) -> None:

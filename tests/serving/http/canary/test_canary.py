@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from repricer.agents import Run
 from repricer.serving import Bundle, DecisionLog, example_state, export
-from repricer.serving.bundle.files import BundleError
-from repricer.serving.bundle.signing import own_key_paths
+from repricer.serving.bundle.files import BundleError, own_key_paths
 from repricer.serving.decision import Decision
 from repricer.serving.http import prices
 from repricer.serving.http.app import ServiceSettings, create_app

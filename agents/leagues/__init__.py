@@ -1,1 +1,0 @@
-"""Leagues: several sellers of one market learn against one another."""

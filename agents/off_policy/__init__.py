@@ -1,1 +1,0 @@
-"""Where off-policy learning opens."""

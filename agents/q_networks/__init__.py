@@ -1,1 +1,0 @@
-"""Q-networks for prices in order."""

@@ -1,0 +1,327 @@
+"""Many trainings in one table: every algorithm on every market with every seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from msgspec import Meta, Struct, field
+from msgspec.structs import replace
+
+from ..agents import ALGORITHMS, train
+from ..agents.plan import plan_for
+from ..atomic import whole_file
+from ..evaluation import Estimate, evaluate, interquartile_mean
+from ..jobs import Failure, Job, Place, code_fingerprint, run_jobs
+from ..scenarios import load_scenario
+from ..scenarios.fields import nearest
+from ..scenarios.loading import registered
+from ..serving.documents import Name, read, toml_table
+
+TEXTBOOK = "textbook"
+"""Stands for the names of all markets of the package."""
+_CODE = ("agents", "benchmarks/sweep", "envs", "evaluation", "pricing", "scenarios")
+_Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
+_Names = Annotated[tuple[str, ...], Meta(min_length=1, extra={"allowed": "a list of one name or more"})]
+TABLE_FILE = "results.parquet"
+DONE, UNFIT, FAILED = "done", "unfit", "failed"
+CHART_FILE = "summary.svg"
+_BLUE, _GREY = "#0b5fa5", "#667080"
+
+
+class SweepError(ValueError):
+    """A sweep that cannot be run; the message is one line.
+
+    Example:
+        >>> try:
+        ...     Sweep.load(Path("none.toml"))
+        ... except SweepError as error:
+        ...     print(error)
+        none.toml must be a TOML file; got: No such file or directory; write it or fix the path
+    """
+
+
+class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Trainings to compare: each algorithm on each scenario with each seed.
+
+    Attributes:
+        name: Name of the sweep.
+        scenarios: Registered names, paths of scenario files, and "textbook" for all markets that come along.
+        algorithms: Keys of `ALGORITHMS`.
+        seeds: Training seeds; 3 stands for 0, 1, 2.
+        steps: Training steps of each.
+        episodes: Test episodes of each.
+        settings: By algorithm, values that override its preset.
+
+    Example:
+        >>> Sweep(name="two", scenarios=("regimes",), algorithms=("ppo", "a2c"), seeds=3).count
+        6
+    """
+
+    name: Name
+    scenarios: _Names
+    algorithms: _Names
+    seeds: _Count | Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)] = 3
+    steps: _Count = 100_000
+    episodes: _Count = 1_000
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Sweep:
+        """Read a file; scenario files that it names are relative to it.
+
+        Raises:
+            SweepError: It cannot be read, a key or value is not allowed, or a scenario or algorithm is not known.
+        """
+        return read(cls, toml_table(path, SweepError), str(path), SweepError)._checked(path)
+
+    def _checked(self, path: Path) -> Sweep:
+        for where, names in (("algorithms", self.algorithms), ("settings", tuple(self.settings))):
+            for name in names:
+                if name not in ALGORITHMS:
+                    known = list(ALGORITHMS)
+                    raise SweepError(
+                        f"{path}: {where} must be among the algorithms; got '{name}'; {nearest(name, known)}"
+                    )
+        found: list[str] = []
+        for name in self.scenarios:
+            beside = path.parent / name
+            found += _textbook() if name == TEXTBOOK else [str(beside) if beside.exists() else name]
+        unused = [name for name in self.settings if name not in self.algorithms]
+        if unused:
+            raise SweepError(
+                f"{path}: settings must be of the algorithms; got {unused[0]}, which is none; leave it out"
+            )
+        if any(len(set(names)) < len(names) for names in (found, self.algorithms, self.seed_list)):
+            raise SweepError(f"{path}: scenarios, algorithms and seeds must differ; got one twice; leave one out")
+        for name in found:
+            load_scenario(name)
+        return replace(self, scenarios=tuple(found))
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The training seeds."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    @property
+    def count(self) -> int:
+        """Number of trainings, those included that an algorithm cannot do."""
+        return len(self.scenarios) * len(self.algorithms) * len(self.seed_list)
+
+    def unfit(self, scenario: str, algo: str) -> str | None:
+        """Why an algorithm cannot learn on a market, in one line; None where it can."""
+        try:
+            plan_for(load_scenario(scenario), algo, self.steps, 0, self.settings.get(algo))
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def jobs(self, scenario: str, algo: str) -> Iterator[Job]:
+        """The trainings of an algorithm on a market, one job a seed."""
+        given = {"steps": self.steps, "episodes": self.episodes, "settings": self.settings.get(algo, {})}
+        for seed in self.seed_list:
+            inputs = {"scenario": scenario, "algo": algo, "seed": seed} | given
+            yield Job("repricer.benchmarks.sweep:train_and_evaluate", inputs, code_fingerprint(*_CODE))
+
+
+def _textbook() -> list[str]:
+    return [name for name, source in registered().items() if isinstance(source, Path)]
+
+
+# The trainings of a sweep as jobs, and their results as one table.
+
+
+def run_sweep(
+    sweep: Sweep, out: Path, *, place: Place, on_row: Callable[[dict[str, Any], int], None] = lambda row, total: None
+) -> pd.DataFrame:
+    """Train and evaluate, except what lies in the folder already, and write the table.
+
+    Args:
+        sweep: What to train.
+        out: Folder of the results; the same call resumes.
+        place: Where the trainings run.
+        on_row: Called with each row as it becomes known, and the number of rows.
+
+    Returns:
+        One row per scenario, algorithm and seed: `state` is done, unfit (the algorithm cannot learn this market) or
+        failed, with the `reason`; `value` of the objective per episode, `share_of_optimum` where an exact optimum
+        exists, the paired `gain` over the best fixed prices with its 95% interval, as money per episode and as
+        a share of what they earn (none where that is 0), and `seconds` of training.
+
+    Raises:
+        ValueError: The cluster cannot be reached.
+
+    Example:
+        >>> sweep = Sweep(name="two", scenarios=("regimes",), algorithms=("ppo", "a2c"))
+        >>> table = run_sweep(sweep, Path("runs/two"), place=Place(workers=2))  # doctest: +SKIP
+    """
+    rows: list[dict[str, Any]] = []
+    jobs: list[Job] = []
+    for scenario in sweep.scenarios:
+        for algo in sweep.algorithms:
+            reason, trainings = sweep.unfit(scenario, algo), list(sweep.jobs(scenario, algo))
+            if reason is None:
+                jobs += trainings
+            else:
+                rows += [_head(job) | {"state": UNFIT, "reason": reason} for job in trainings]
+    for row in rows:
+        on_row(row, sweep.count)
+
+    def ended(job: Job, result: Any) -> None:
+        rows.append(_head(job) | _tail(result))
+        on_row(rows[-1], sweep.count)
+
+    run_jobs(jobs, out, place=place, on_end=ended)
+    order = {name: i for i, name in enumerate(sweep.algorithms)}
+    table = pd.DataFrame(rows).sort_values(
+        ["scenario", "algo", "seed"], key=lambda column: column.map(order) if column.name == "algo" else column
+    )
+    with whole_file(out / TABLE_FILE) as temporary:
+        table.to_parquet(temporary, index=False)
+    return table.reset_index(drop=True)
+
+
+def train_and_evaluate(inputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """One training, from where it was interrupted, and its comparison with the best fixed prices.
+
+    Args:
+        inputs: scenario, algo, seed, steps, episodes, settings.
+        scratch: Folder of the run until the job is done.
+
+    Returns:
+        The figures of a row of `run_sweep`.
+    """
+    spec = load_scenario(inputs["scenario"])
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    given = {name: inputs[name] for name in ("algo", "steps", "seed", "settings")}
+    run = train(spec, device="cpu", out=scratch, **given)
+    comparison = evaluate(spec, [run], episodes=inputs["episodes"])
+    row = next(row for row in comparison.rows if row.policy != "best-fixed")
+    fixed, gain = comparison.row("best-fixed").value, row.vs_best_fixed
+    return {
+        "value": row.value,
+        "share_of_optimum": row.share_of_optimum,
+        "best_fixed": fixed,
+        "gain": gain.mean,
+        "gain_low": gain.low,
+        "gain_high": gain.high,
+        "gain_share": gain.mean / abs(fixed) if fixed else None,
+        "seconds": run.facts["seconds"],
+        "weights": run.facts["weights"],
+    }
+
+
+def _head(job: Job) -> dict[str, Any]:
+    return {name: job.inputs[name] for name in ("scenario", "algo", "seed", "steps")}
+
+
+def _tail(result: Any) -> dict[str, Any]:
+    if isinstance(result, Failure):
+        return {"state": FAILED, "reason": result.reason}
+    return {"state": DONE, "reason": "", **result}
+
+
+# A sweep's results by algorithm: interquartile means over markets and seeds, as a table and as a chart.
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One algorithm over all markets that it can learn.
+
+    Attributes:
+        algo: The algorithm.
+        done: Trainings with a result.
+        unfit: Trainings of markets that it cannot learn.
+        failed: Trainings that ended with an error.
+        scenarios: Markets with a result.
+        gain: Interquartile mean of the gain over the best fixed prices, as a share of what they earn; None where that
+            is always 0.
+        share: Interquartile mean of the share of the exact optimum, on the markets that have one; None without any.
+        seconds: Median time of a training.
+
+    Example:
+        >>> Summary("dqn", 0, 9, 0, scenarios=0, gain=None, share=None, seconds=None).to_dict()["unfit"]
+        9
+    """
+
+    algo: str
+    done: int
+    unfit: int
+    failed: int
+    scenarios: int
+    gain: Estimate | None
+    share: Estimate | None
+    seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        estimates = {name: one and one.to_dict() for name in ("gain", "share") for one in [getattr(self, name)]}
+        return asdict(self) | estimates
+
+
+def summarise(table: pd.DataFrame) -> list[Summary]:
+    """Results by algorithm, the largest gain first.
+
+    The interval is of a bootstrap stratified by market (Agarwal et al. 2021, see `interquartile_mean`): it holds
+    what another set of seeds would change, not another set of markets.
+
+    Args:
+        table: Rows of `run_sweep`.
+
+    Example:
+        >>> rows = {"algo": ["a2c"] * 2, "scenario": "regimes", "state": "done", "gain_share": [0.02, 0.04]}
+        >>> (found,) = summarise(pd.DataFrame(rows | {"share_of_optimum": 0.9, "seconds": 5.0}))
+        >>> round(found.gain.mean, 3)
+        0.03
+    """
+    found = [_summary(str(algo), rows) for algo, rows in table.groupby("algo", sort=False)]
+    return sorted(found, key=lambda one: -np.inf if one.gain is None else one.gain.mean, reverse=True)
+
+
+def _summary(algo: str, rows: pd.DataFrame) -> Summary:
+    done = rows[rows["state"] == DONE]
+    counts = [int((rows["state"] == state).sum()) for state in (DONE, UNFIT, FAILED)]
+    if done.empty:
+        return Summary(algo, *counts, scenarios=0, gain=None, share=None, seconds=None)
+    known, gained = (done[done[name].notna()] for name in ("share_of_optimum", "gain_share"))
+    return Summary(
+        algo,
+        *counts,
+        scenarios=int(done["scenario"].nunique()),
+        gain=None if gained.empty else interquartile_mean(gained["gain_share"], strata=gained["scenario"]),
+        share=None if known.empty else interquartile_mean(known["share_of_optimum"], strata=known["scenario"]),
+        seconds=float(done["seconds"].median()),
+    )
+
+
+def plot_summary(found: list[Summary], path: Path, title: str) -> None:
+    """Draw the gain of each algorithm with its 95% interval as an SVG file.
+
+    Args:
+        found: Of `summarise`.
+        path: The file.
+        title: Title of the chart.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    shown = [(one.algo, one.gain) for one in reversed(found) if one.gain is not None]
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "sweep", "font.size": 9}):
+        figure = Figure(figsize=(6, 1.2 + 0.35 * len(shown)), layout="constrained")
+        axis = figure.add_subplot()
+        for place, (_, gain) in enumerate(shown):
+            ends = [end if np.isfinite(end) else gain.mean for end in (gain.low, gain.high)]
+            axis.hlines(place, ends[0], ends[1], color=_BLUE, linewidth=6, alpha=0.3)
+            axis.plot(gain.mean, place, "|", color=_BLUE, markersize=12, markeredgewidth=2)
+        axis.axvline(0, color=_GREY, linewidth=0.5, linestyle=":")
+        axis.set_yticks(range(len(shown)), [algo for algo, _ in shown])
+        axis.set(xlabel="gain over the best fixed prices: interquartile mean and 95% interval", title=title)
+        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        axis.spines[["top", "right"]].set_visible(False)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None})

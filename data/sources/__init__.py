@@ -1,1 +1,0 @@
-"""Where rows come from: files, folders, object stores, databases; and where they wait while they are imported."""

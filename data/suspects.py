@@ -1,0 +1,322 @@
+"""Rows and customers that may stand for no demand: they are flagged, and named in the report of an import."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import date
+
+import pandas as pd
+import polars as pl
+
+from .stray_dates import stray_dates
+from .tables import ImportReport, Tables
+from .weeks import to_polars
+
+FLAGGED = "customer: flagged, see the report"
+"""Why the rows of a flagged customer are left out."""
+_FAR = 6.0
+"""Robust standard deviations, on the log scale, above the median customer."""
+_LEAST_SPREAD, _FEWEST = 0.3, 30
+"""Least such deviation: a factor of six above the median at least. Customers that tell what is usual."""
+_RETURNED, _MANY_UNITS = 0.5, 10.0
+"""Share of the units bought that came back, and their least number."""
+# A price this many times a product's usual one, or less than one over it, is hardly meant.
+_PRICE_FACTOR = 20.0
+# The same for units of a line, where the usual number of products is sold singly.
+_UNITS_FACTOR, _LEAST_UNITS = 500.0, 1000.0
+# A line total is this close to the units times the price of one.
+_SAME = 0.02
+# Rows of one unit that tell a product's price, and share of the lines of several units that makes a
+# pattern.
+_SINGLES, _PATTERN = 3, 0.005
+# So many lines of several products at one price are no accident.
+_MANY_ROWS = 100
+# A day with less than this share of the lines that are usual is hardly whole, where so many lines are usual at least.
+_THIN, _MANY_LINES = 0.2, 50
+# The usual number is the median of so many days with the same weekday around it.
+_AROUND, _LEAST = 9, 4
+_NAMED_DAYS = 7
+_NAMED_STORES = 5
+
+
+# Customers whose purchases, returns or looks at prices are no demand: flagged before they teach the market.
+
+
+def flagged_customers(
+    sales: pd.DataFrame, behaviour: pd.DataFrame | None = None, returns: pl.DataFrame | None = None
+) -> dict[str, str]:
+    """Customers whose rows may be fraud or a machine's, with the reasons; they may also be resellers or other firms.
+
+    Three figures of each customer are compared with those of the median customer, by median and median absolute
+    deviation of their logarithms: most units bought in a day, most views and carts in a day, and units returned,
+    which must also be half of those bought.
+
+    Args:
+        sales: Canonical sales; without the column `customer`, nobody is flagged.
+        behaviour: Canonical behaviour.
+        returns: Lines with negative `units`, by `customer`.
+
+    Returns:
+        Reasons in words by pseudonym, the most unusual customer first; none among fewer than 30 customers.
+
+    Example:
+        >>> days = pd.date_range("2024-03-04", periods=40)
+        >>> rows = pd.DataFrame({"date": days, "customer": [str(n) for n in range(40)], "units": [1.0] * 39 + [80.0]})
+        >>> flagged_customers(rows)
+        {'39': 'bought 80 units in a day (usual 1)'}
+    """
+    if "customer" not in sales:
+        return {}
+    habits = Habits()
+    habits.see("sales", to_polars(sales, ["customer", "date", "units"]))
+    if behaviour is not None and "customer" in behaviour:
+        habits.see("behaviour", to_polars(behaviour, ["customer", "date", "event", "value"]))
+    return habits.flagged(returns)
+
+
+class Habits:
+    """What is known of each customer from rows that come some at a time: units bought, and the busiest days."""
+
+    def __init__(self) -> None:
+        self._most, self._bought = dict[str, pl.DataFrame](), pl.DataFrame()
+
+    def see(self, name: str, rows: pl.DataFrame) -> None:
+        """Take account of rows of a table, which are all of their days."""
+        if name not in ("sales", "behaviour") or "customer" not in rows:
+            return
+        if name == "behaviour":
+            count = pl.col("value").fill_null(1.0) if "value" in rows else pl.lit(1.0)
+            rows = rows.filter(pl.col("event").cast(pl.String).is_in(["view", "cart"])).with_columns(units=count)
+        days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
+        # As texts, a few customers would keep those of all rows in memory.
+        days = days.with_columns(pl.col("customer").cast(pl.Categorical))
+        most = days.group_by("customer").agg(most=pl.col("units").max())
+        both = pl.concat([self._most[name], most]) if name in self._most else most
+        self._most[name] = both.group_by("customer").agg(pl.col("most").max())
+        if name == "sales":
+            bought = days.group_by("customer").agg(bought=pl.col("units").sum())
+            both = pl.concat([self._bought, bought]) if len(self._bought) else bought
+            self._bought = both.group_by("customer").agg(pl.col("bought").sum())
+
+    def flagged(self, returns: pl.DataFrame | None) -> dict[str, str]:
+        """The customers flagged, as `flagged_customers` returns them."""
+        if "sales" not in self._most:
+            return {}
+        words = {"sales": "bought {} units in a day", "behaviour": "looked at prices {} times in a day"}
+        found = [_unusual(most, words[name]) for name, most in self._most.items()]
+        if returns is not None and "customer" in returns:
+            found.append(_returned(self._bought, returns))
+        return _told(found)
+
+
+def _told(found: list[pl.DataFrame]) -> dict[str, str]:
+    """The reasons by customer, the most unusual one first."""
+    joined = pl.concat(found).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
+    rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
+    return {str(customer): str(reason) for customer, reason in rows}
+
+
+def without_flagged(tables: Tables, report: ImportReport) -> tuple[Tables, ImportReport]:
+    """The tables without the sales and the behaviour of flagged customers, and the report that counts them.
+
+    Args:
+        tables: The imported tables.
+        report: Their report.
+
+    Example:
+        >>> sales = pd.DataFrame({"customer": ["ann", "bot"], "units": [1.0, 99.0]})
+        >>> report = ImportReport({"sales": 2}, {"sales": 2}, {"sales": {}}, flagged={"bot": "bought 99 units in a day"})
+        >>> without_flagged(Tables(sales), report)[1].lines()[:2]
+        ['sales: 2 rows read, 1 kept', '  1 left out: customer: flagged, see the report']
+    """
+    kept, dropped, rest = dict(report.kept), {name: dict(by) for name, by in report.dropped.items()}, {}
+    for name in ("sales", "behaviour"):
+        table = getattr(tables, name)
+        if table is not None and "customer" in table:
+            own = table["customer"].isin(list(report.flagged))
+            rest[name], kept[name] = table[~own].reset_index(drop=True), kept[name] - int(own.sum())
+            dropped[name] |= {FLAGGED: int(own.sum())} if own.any() else {}
+    return replace(tables, **rest), replace(report, kept=kept, dropped=dropped)
+
+
+def _returned(bought: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
+    sums = bought.with_columns(pl.col("customer").cast(pl.String))
+    back = returns.with_columns(pl.col("customer").cast(pl.String)).drop_nulls("customer")
+    back = back.group_by("customer").agg(most=-pl.col("units").sum())
+    # Who returned nothing counts among the usual ones; a purchase that its own receipt cancels is no sale any more.
+    every = sums.join(back, on="customer", how="full", coalesce=True).fill_null(0.0)
+    much = every.filter((pl.col("most") >= _MANY_UNITS) & (pl.col("most") >= _RETURNED * pl.col("bought")))
+    return _unusual(every, "returned {} units").join(much.select("customer"), on="customer", how="semi")
+
+
+def _unusual(figures: pl.DataFrame, words: str) -> pl.DataFrame:
+    """`customer`, `reason` and `far`, in robust standard deviations, of those far above the median `most`."""
+    size = (pl.col("most") + 1).log()
+    median = figures["most"].median()
+    spread = pl.max_horizontal(1.4826 * (size - size.median()).abs().median(), _LEAST_SPREAD)
+    before, _, after = words.partition("{}")
+    said = pl.format(f"{before}{{}}{after} (usual {median or 0.0:,.4g})", pl.col("most").round().cast(pl.Int64))
+    rows = figures.with_columns(far=(size - size.median()) / spread, reason=said)
+    rows = rows if len(figures) >= _FEWEST else rows.clear()
+    return rows.filter(pl.col("far") > _FAR).select(pl.col("customer").cast(pl.String), "reason", "far")
+
+
+# Sale lines that can be read but hardly be meant: they are kept, and said.
+
+
+def suspects(sales: pl.DataFrame) -> list[str]:
+    """Notes on prices, units and line totals that look wrong.
+
+    Args:
+        sales: Good rows, in canonical columns.
+
+    Example:
+        >>> rows = {"product": ["milk"] * 5, "units": [1.0] * 5, "price_paid": [3.87, 3.87, 3.79, 3.87, 387.0]}
+        >>> suspects(pl.DataFrame(rows))[0].split(";")[0]
+        "prices far from the product's usual one: 1 row (387 for 'milk', usually 3.87)"
+    """
+    rows = sales.select("product", "units", "price_paid").with_columns(
+        price=pl.col("price_paid").median().over("product"), usual=pl.col("units").median().over("product")
+    )
+    total = _line_totals(rows)
+    ratio = pl.col("price_paid") / pl.col("price")
+    far = rows.filter(
+        ~total & (pl.col("price_paid") > 0) & ((ratio > _PRICE_FACTOR) | (ratio < 1 / _PRICE_FACTOR))
+    ).sort(ratio.log().abs(), descending=True)
+    many = rows.filter((pl.col("units") >= _LEAST_UNITS) & (pl.col("units") > _UNITS_FACTOR * pl.col("usual")))
+    notes = _one_price(rows)
+    if len(far):
+        row = far.row(0, named=True)
+        notes.append(
+            f"prices far from the product's usual one: {_count(far)} ({row['price_paid']:g} for '{row['product']}', "
+            f"usually {row['price']:g}); check the decimals of these lines"
+        )
+    if len(many):
+        row = many.sort("units", descending=True).row(0, named=True)
+        notes.append(
+            f"far more units than a line of the product usually has: {_count(many)} ({row['units']:,.0f} of "
+            f"'{row['product']}', usually {row['usual']:g}); check these lines"
+        )
+    if total.any():
+        found = rows.filter(total)
+        row = found.row(0, named=True)
+        notes.append(
+            f"lines of several units that cost as many times the price of one: {_count(found)} ({row['price_paid']:g} for "
+            f"{row['units']:g} of '{row['product']}'); if price_paid holds line totals there, make them prices per unit, or "
+            "declare price_paid a total in a mapping file"
+        )
+    return notes
+
+
+def _one_price(rows: pl.DataFrame) -> list[str]:
+    """A note where many lines of several products have the same price."""
+    if len(rows) < _MANY_ROWS or rows["product"].n_unique() == 1 or rows["price_paid"].n_unique() > 1:
+        return []
+    return [
+        f"all {len(rows):,} lines have the price {rows['price_paid'][0]:g}, whatever the product; is another column the "
+        "units, and this one their turnover?"
+    ]
+
+
+def _line_totals(rows: pl.DataFrame) -> pl.Series:
+    """(rows,) whether a line of several units costs as many times what the product costs singly,
+    where that is a pattern.
+    """
+    single = pl.when(pl.col("units") == 1).then(pl.col("price_paid"))
+    marked = rows.with_columns(one=single.median().over("product"), singles=single.count().over("product"))
+    several = (pl.col("units") > 1) & (pl.col("singles") >= _SINGLES) & (pl.col("one") > 0)
+    total = several & ((pl.col("price_paid") / (pl.col("units") * pl.col("one")) - 1).abs() <= _SAME)
+    flags = marked.select(total=total.fill_null(False), several=several.fill_null(False))
+    if int(flags["total"].sum()) <= _PATTERN * int(flags["several"].sum()):
+        return flags["total"] & False
+    return flags["total"]
+
+
+def _count(rows: pl.DataFrame) -> str:
+    return f"{len(rows):,} row{'s' if len(rows) > 1 else ''}"
+
+
+# Dates of sale lines that can be read but hardly be meant: they are kept, and said.
+
+
+def odd_dates(days: pl.DataFrame, today: date | None = None) -> list[str]:
+    """Notes on sale lines far before or after all others, and after today, and on days with far fewer lines than usual.
+
+    Args:
+        days: `date` and `lines`, the number of sale lines, one row per day with sales.
+        today: The day of the import; by default this one.
+
+    Example:
+        >>> days = pl.DataFrame({"date": [date(2024, 3, 4), date(2024, 3, 5)], "lines": [7, 9]})
+        >>> odd_dates(days, date(2024, 3, 4))
+        ['dates after today, 2024-03-04: 9 lines, the first on 2024-03-05; correct or delete them']
+    """
+    notes = [f"{found}; models leave that out; {_them(found.lines)}" for found in stray_dates(days)]
+    today, day = today or date.today(), pl.col("date").cast(pl.Date)
+    count, first = days.filter(day > today).select(pl.col("lines").sum(), day.min().alias("first")).row(0)
+    if count:
+        lines = f"{count:,} line{'s' * (count > 1)}"
+        notes.append(f"dates after today, {today}: {lines}, the first on {first}; {_them(count)}")
+    return notes + _thin_days(days)
+
+
+def _thin_days(days: pl.DataFrame) -> list[str]:
+    """A note on days of which most lines seem to be missing."""
+    lines, weekday = pl.col("lines"), pl.col("date").dt.weekday()
+    usual = lines.rolling_median(_AROUND, min_samples=_LEAST, center=True).over(weekday)
+    thin = (
+        days.sort("date").with_columns(usual=usual).filter((pl.col("usual") >= _MANY_LINES) & (lines < _THIN * usual))
+    )
+    if thin.is_empty():
+        return []
+    named = [f"{day:%Y-%m-%d} ({few:,}, usually {many:,.0f})" for day, few, many in thin.head(_NAMED_DAYS).iter_rows()]
+    more = f" and {len(thin) - _NAMED_DAYS:,} more" if len(thin) > _NAMED_DAYS else ""
+    return [
+        f"days with less than a fifth of the lines that are usual on their weekday: {', '.join(named)}{more}; models take "
+        "what is missing for low demand: complete them, or leave these days out"
+    ]
+
+
+def _them(lines: int) -> str:
+    return "correct or delete it" if lines == 1 else "correct or delete them"
+
+
+# Stores of further tables that no sale names, as another spelling makes them.
+
+
+class Stores:
+    """How many rows each table has of each store, from rows that come some at a time.
+
+    Example:
+        >>> stores = Stores()
+        >>> for table, names in (("sales", ["N1", "S1"]), ("stock", ["N1", "n1", "n1"])):
+        ...     stores.see(table, pl.DataFrame({"store": names}))
+        >>> stores.notes()
+        ['stock: 2 rows of stores that no sale names, n1; if they sell, name them as the sales do']
+    """
+
+    def __init__(self) -> None:
+        self._rows = dict[str, Counter[str]]()
+
+    def see(self, table: str, rows: pl.DataFrame) -> None:
+        """Count rows of a table."""
+        if "store" in rows:
+            names, counts = rows["store"].drop_nulls().cast(pl.String).value_counts().get_columns()
+            self._rows.setdefault(table, Counter()).update(dict(zip(names, counts, strict=True)))
+
+    def notes(self) -> list[str]:
+        """A sentence on each table with such stores; none where the sales name no stores."""
+        known, found = self._rows.get("sales"), []
+        for table, rows in self._rows.items() if known else ():
+            strange = sorted(set(rows) - set(known or ()))
+            if strange:
+                words = ", ".join(strange[:_NAMED_STORES]) + f" and {len(strange) - _NAMED_STORES} more" * (
+                    len(strange) > _NAMED_STORES
+                )
+                count = sum(rows[name] for name in strange)
+                found.append(
+                    f"{table}: {count:,} row{'s' * (count > 1)} of stores that no sale names, {words}; if they sell, "
+                    "name them as the sales do"
+                )
+        return found

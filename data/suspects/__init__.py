@@ -1,1 +1,0 @@
-"""Rows that can be read but hardly be meant, and customers who may be none."""

@@ -1,1 +1,0 @@
-"""Policies side by side: paired comparison, stress tests, ablations."""

@@ -1,1 +1,0 @@
-"""Markets with several sellers: collusion audit and league verdict."""

@@ -1,1 +1,0 @@
-"""Explanations of a single price and of a whole policy."""

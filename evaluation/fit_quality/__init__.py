@@ -1,1 +1,0 @@
-"""Does the fitted market reproduce the shop's sales?"""

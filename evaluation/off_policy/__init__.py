@@ -1,1 +1,0 @@
-"""Off-policy evaluation: the value of a policy, estimated from the log of another one."""
