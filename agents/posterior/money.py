@@ -83,7 +83,7 @@ def draws_of(spec: MarketSpec) -> Draws:
 
     Example:
         >>> from repricer import load_scenario
-        >>> draws_of(load_scenario("stationary-logit")).rate.shape
+        >>> tuple(draws_of(load_scenario("stationary-logit")).rate.shape)
         (1, 30, 1)
     """
     return Draws.of(spec)
