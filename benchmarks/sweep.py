@@ -24,7 +24,7 @@ from ..serving.documents import Name, read, toml_table
 
 TEXTBOOK = "textbook"
 """Stands for the names of all markets of the package."""
-_CODE = ("agents", "benchmarks/sweep", "envs", "evaluation", "pricing", "scenarios")
+_CODE = ("agents", "benchmarks/sweep.py", "envs", "evaluation", "pricing", "scenarios")
 _Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
 _Names = Annotated[tuple[str, ...], Meta(min_length=1, extra={"allowed": "a list of one name or more"})]
 TABLE_FILE = "results.parquet"

@@ -71,14 +71,13 @@ def command(
 
 
 def _panel(tables: Tables, top: int) -> pd.DataFrame:
-    import polars as pl
+    import pandas as pd
 
-    from ..data import product_weeks
+    from ..data import product_weeks, sales_panel
 
-    lines = tables.sale_lines(["product", "units", "price_paid"])
-    revenue = lines.group_by("product").agg(revenue=(pl.col("units") * pl.col("price_paid")).sum())
-    best = revenue.collect(engine="streaming").sort("revenue", "product", descending=[True, False]).head(top)
-    return product_weeks(tables, products=best.select("product", category=pl.lit("")).to_pandas())
+    revenue = sales_panel(tables, by_store=False)["revenue"].sum(["store", "week"]).to_series()
+    best = pd.DataFrame({"product": revenue.nlargest(top).index, "category": ""})
+    return product_weeks(tables, products=best)
 
 
 def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool) -> None:

@@ -10,7 +10,6 @@ import click
 
 from ..atomic import write_whole
 from ..planning.progress import progress_bar
-from ..serving.exporter.holding import holds_line
 from ._options import FILE, OUT, Number, emit, episodes_option, json_option, key_option, say, seed_option, setting
 
 if TYPE_CHECKING:
@@ -103,6 +102,7 @@ def command(
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
     from ..serving.bundle.files import own_key_paths
+    from ..serving.exporter.holding import holds_line
 
     learned, rules = _run(run, scenario, algo, values, seed), None
     _check_asked(learned.spec, prices, out, key)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..planning.kept_list import list_line, summary
 from ..planning.market_folder import in_zone, part_folders, zone_folders, zone_of
 from ..planning.progress import progress_console
 from ._options import OUT, emit, json_option, risk_option, say, say_aside, seed_option
@@ -56,6 +55,7 @@ def command(
     or run keeps the list; it is written again, without a comparison, as long as market, policies, draws, risk and seed
     are the same.
     """
+    from ..planning.kept_list import list_line, summary
     from ..serving.price_list.files import check_list_path, write_list
 
     check_list_path("--out", out)

@@ -10,7 +10,6 @@ import click
 from ..atomic import write_json
 from ..planning.market_folder import tables_of
 from ..planning.progress import show_step
-from ..planning.refresh import refresh_lines
 from ._options import FILE, OUT, emit, json_option, say, seed_option, tables_options
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def command(
     against the best fixed and the current prices of those weeks, over posterior draws, and the
     command says when it is time to train again. BUNDLE stays as it is until the new one is complete.
     """
-    from ..planning.refresh import refresh
+    from ..planning.refresh import refresh, refresh_lines
     from ..scenarios import save_scenario
 
     show_step("tables")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..planning.price_list import beyond_the_comparison, price_list
 from ..planning.progress import progress_console
 from ._options import FILE, OUT, emit, episodes_option, json_option, say, say_aside, seed_option
 
@@ -29,6 +28,7 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
     """Evaluate RUN on test seeds, and write a report that a pricing manager can read offline."""
     from ..agents import load_run
     from ..evaluation.report import ReportData, verdict, write_report
+    from ..planning.price_list import beyond_the_comparison, price_list
 
     if out.is_dir():
         raise ValueError(f"--out must be a file; got the folder {out}; name an .html file in it")

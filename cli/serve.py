@@ -19,7 +19,7 @@ from ..serving.http.settings import ServiceSettings
 from ._options import FILE, Number, emit, json_option, key_option, public_key_option, say, say_aside, seed_option
 
 _GRACE_SECONDS = 10
-_OBJECTS = 20_000
+_OBJECTS, _ROUNDS = 20_000, 1_000
 _TURN_SECONDS = 5e-4
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
@@ -149,8 +149,9 @@ def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, A
     """Answer requests until a signal stops it."""
     from ..serving.http.processes.server import serve
 
-    # Answers have no cycles to look for every few of them.
-    gc.set_threshold(_OBJECTS, 20, 20)
+    # Answers have no cycles to look for every few of them, nor have reports of outcomes: to look through all that a long
+    # one holds takes longer than a price.
+    gc.set_threshold(_OBJECTS, _ROUNDS, 20)
     # No line of the log names a thread or a process.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # What is computed beside prices must let them have the interpreter soon.

@@ -7,7 +7,9 @@ from .complete_journey import load_complete_journey
 from .guessing import mapping_template
 from .importing import import_folder, import_table, import_tables
 from .mapping import TableMapping, load_mapping
-from .panel import context_ahead, context_by_store, product_weeks, store_weeks, traffic_unit, with_regular_prices
+from .panel.aggregation import sales_panel, with_prices
+from .panel.context import context_ahead, context_by_store
+from .panel.weekly import product_weeks, traffic_unit
 from .product_selection import choose_products, not_chosen, reasons_not_chosen
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables, scan_tables
@@ -43,12 +45,12 @@ __all__ = [
     "product_weeks",
     "pseudonymise",
     "reasons_not_chosen",
+    "sales_panel",
     "sales_summary",
     "sales_totals",
     "save_tables",
     "scan_tables",
-    "store_weeks",
     "traffic_unit",
-    "with_regular_prices",
+    "with_prices",
     "without_flagged",
 ]

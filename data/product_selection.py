@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import polars as pl
+import xarray as xr
 
-from .panel import product_weeks, thin_weeks, whole_weeks
+from .panel.aggregation import carried_forward, sales_panel, store_price_gaps, with_prices
 from .schema import DataError
 from .tables import Tables
-from .weeks import WEEK
 
 # Standard deviation of the weekly log price that is needed to estimate a price response.
 _LEAST_VARIATION = 0.05
@@ -71,11 +70,10 @@ def choose_products(
         raise DataError(
             "fit needs a product table; got tables without one; import them with --products, or with a column category in the sales"
         )
-    measures, panel = _measures(tables.sales, min_weeks_share)
+    measures, log_price = _measures(tables.sales, min_weeks_share)
     learnable = (measures["price_variation"] >= _LEAST_VARIATION) & (measures["spread"] <= _MOST_SPREAD)
     known = tables.products.filter(["category", "product", "name"]).dropna(subset="category")
     candidates = known.merge(measures[learnable].drop(columns="spread"), left_on="product", right_index=True)
-    log_price = panel.pivot_table(index="week", columns="product", values="log_price")
     groups = [
         _pick(group, log_price, per_category)
         for _, group in candidates.sort_values("units", ascending=False).groupby("category")
@@ -118,7 +116,7 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
         'their price hardly moves'
     """
-    every, panel = _measures(tables.sales, min_weeks_share)
+    every, log_price = _measures(tables.sales, min_weeks_share)
     measures = every.drop(chosen["product"], errors="ignore")
     known = measures.index if tables.products is None else tables.products.dropna(subset="category")["product"]
     reason = np.select(
@@ -142,12 +140,11 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         )
         taken = category[every.index.isin(chosen["product"])]
         candidates = every.loc[[*taken.index, *measures.index[reason == _BETTER]]]
-        log_price = panel.pivot_table(index="week", columns="product", values="log_price")
         reason = np.where(
             reason == _BETTER, _passed_over(candidates, category, taken, log_price)[measures.index], reason
         )
-    units = tables.sales.groupby("product")["units"].sum().sort_values(ascending=False, kind="stable")
-    return pd.Series(reason, measures.index).reindex(units.index).dropna()
+    best_first = measures["units"].sort_values(ascending=False, kind="stable").index
+    return pd.Series(reason, measures.index)[best_first]
 
 
 def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series, log_price: pd.DataFrame) -> pd.Series:
@@ -169,44 +166,39 @@ def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series
 
 
 def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What decides on a product, one row each, and the weekly panel of those that sell
-    nearly every week.
+    """What decides on a product, one row each, and the log prices, by week and product, of those that sell nearly
+    every week.
 
-    For the others only `weeks_share` is known, and NaN where they are too new or gone.
+    For the others only `units` and `weeks_share` are known, and NaN for the latter where they are too new or gone.
     """
-    weeks_share = _weeks_share(sales)
-    dense = weeks_share.index[weeks_share >= min_weeks_share]
-    panel = product_weeks(sales, products=pd.DataFrame({"product": dense, "category": ""}))
+    shop = sales_panel(Tables(sales), by_store=False).sum("store")
     # A week in which the shop was closed says nothing of a product.
-    panel = panel[(panel["traffic"] > 0) & (panel["price"] > 0)]
-    panel = panel.assign(log_price=np.log(panel["price"]))
-    listed = panel.groupby("product")
-    measures = listed[["units", "revenue"]].sum().reindex(weeks_share.index)
-    measures["price"] = listed["regular_price"].median()
-    measures["weeks_share"] = weeks_share
-    measures["price_variation"] = listed["log_price"].std()
-    measures["spread"] = _spread(sales, dense)
-    return measures, panel
+    shop = shop.sel(week=shop["traffic"] > 0, product=shop["units"].any("week"))
+    weeks_share = _weeks_share(shop["units"])
+    dense = weeks_share.index[weeks_share >= min_weeks_share]
+    own = with_prices(shop.sel(product=dense))
+    price, regular = (carried_forward(own[name]) for name in ("price", "regular_price"))
+    priced = price > 0
+    log_price = xr.apply_ufunc(np.log, price.where(priced))
+    known = {
+        "revenue": own["revenue"].where(priced).sum("week"),
+        "price": regular.where(priced).median("week"),
+        "price_variation": log_price.std("week", ddof=1),
+    }
+    measures = pd.DataFrame({name: value.to_series() for name, value in known.items()}).reindex(weeks_share.index)
+    measures.insert(0, "units", shop["units"].sum("week").to_series())
+    measures.insert(3, "weeks_share", weeks_share)
+    return measures.assign(spread=_spread(sales, dense)), log_price.to_pandas()
 
 
-def _weeks_share(sales: pd.DataFrame) -> pd.Series:
+def _weeks_share(units: xr.DataArray) -> pd.Series:
     """By product, the share of the shop's open weeks in which it sold; NaN if it is too new or gone."""
-    lines = pl.from_pandas(sales[["date", "product", "units"]]).lazy()
-    calendar = whole_weeks(lines)
-    lines = lines.with_columns(week=calendar.number(pl.col("date"))).filter(
-        pl.col("week").is_between(0, calendar.count - 1)
-    )
-    week, counts = pl.col("week"), lines.group_by("week").agg(traffic=pl.len()).collect()
-    thin = thin_weeks(counts)
-    lines = lines.filter(~week.is_in(thin))
-    weeks = np.sort(counts.filter(~week.is_in(thin))["week"].to_numpy())
-    by_week = lines.group_by("product", "week").agg(pl.col("units").sum()).filter(pl.col("units") > 0)
-    by_product = by_week.group_by("product").agg(first=week.min(), last=week.max(), size=pl.len())
-    sold = by_product.sort("product").collect().to_pandas().set_index("product")
+    sold, weeks = units > 0, units.sizes["week"]
     # A product that came later is judged from its first sale on; one that went is not priced.
-    since = len(weeks) - np.searchsorted(weeks, sold["first"])
-    here = (since >= min(_LEAST_WEEKS, 0.75 * len(weeks))) & (sold["last"] >= weeks[-_LATELY:][0])
-    return (sold["size"] / since).where(here)
+    since = weeks - sold.argmax("week")
+    gone = sold.isel(week=slice(None, None, -1)).argmax("week")
+    here = (since >= min(_LEAST_WEEKS, 0.75 * weeks)) & (gone < _LATELY)
+    return (sold.sum("week") / since).where(here).to_series()
 
 
 def _why_none(sales: pd.DataFrame, measures: pd.DataFrame, min_weeks_share: float) -> str:
@@ -242,13 +234,10 @@ def _stores_alone_agree(sales: pd.DataFrame, measures: pd.DataFrame) -> bool:
     spread = measures["spread"].dropna()
     if "store" not in sales or not (spread <= _MOST_SPREAD).mean() < _MOST_ALIKE:
         return False
-    lines = sales[sales["product"].isin(spread.index) & (sales["regular_price"] > 0)]
-    week = (lines["date"] - lines["date"].min()) // WEEK
-    log = lines["regular_price"].map(np.log)
-    apart = log - log.groupby([lines["product"], week]).transform("mean")
-    halves = apart.groupby([lines["store"], lines["product"], week % 2], observed=True).mean().unstack()
+    gaps = store_price_gaps(sales, list(spread.index))
     # Weighed goods differ from store to store too, by chance.
-    return bool(halves.corr().to_numpy()[0, -1] > _MOST_ALIKE)
+    halves = [gaps.isel(week=slice(first, None, 2)).mean("week") for first in (0, 1)]
+    return bool(xr.corr(*halves) > _MOST_ALIKE)
 
 
 def _spread(sales: pd.DataFrame, products: pd.Index, price: str = "regular_price") -> pd.Series:

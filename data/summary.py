@@ -11,7 +11,8 @@ import pandas as pd
 import polars as pl
 
 from ..atomic import whole_file
-from .panel import product_weeks, whole_weeks
+from .panel.aggregation import whole_weeks
+from .panel.weekly import product_weeks
 from .schema import DataError
 from .tables import StoredTables, Tables
 from .weeks import Weeks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,28 @@ class Weeks:
     days: int = WEEK.days
 
     @classmethod
-    def of(cls, lines: pl.LazyFrame, days: int = WEEK.days) -> Weeks:
-        """The weeks of so many days from the first to the last `date` of some sale lines, of which there must be one."""
+    def of(cls, lines: pl.LazyFrame, days: int = WEEK.days, anchor: date | None = None) -> Weeks:
+        """The weeks of so many days from the first to the last `date` of some sale lines, of which there must be one.
+
+        Args:
+            lines: The sale lines.
+            days: Length of a week.
+            anchor: First day of any of these weeks; by default the first date.
+        """
         date = pl.col("date")
         first, last = lines.select(first=date.min(), last=date.max()).collect(engine="streaming").row(0)
         if first is None:
             raise DataError("sales must hold rows; got none; check which products and dates were selected")
+        if anchor is not None:
+            day = datetime(anchor.year, anchor.month, anchor.day)
+            first = day + (first - day).days // days * timedelta(days=days)
         return cls(first, (last - first).days // days + 1, days)
+
+    @classmethod
+    def over(cls, first_days: Any) -> Weeks:
+        """The weeks of a panel, of which these are the first days, perhaps repeated."""
+        days = np.unique(np.asarray(first_days, dtype="datetime64[ns]"))
+        return cls(pd.Timestamp(days[0]).to_pydatetime(), len(days), period_of(days).days)
 
     def split(self, lines: pl.LazyFrame, *, stored: bool) -> Iterator[pl.DataFrame]:
         """Rows with the number of their `week`, from the first week to the last.
@@ -78,19 +93,10 @@ class Weeks:
             stored: Whether they are on the disk, and too many for the memory: then those of seven days
                 come at a time; else about a million, for what is made from them takes memory too.
         """
-        week = self.number(pl.col("date"))
+        week, step = self.number(pl.col("date")), WEEK.days // self.days
         if not stored:
-            rows = lines.with_columns(week=week).collect()
-            step = max(1, self.count * _ROWS_AT_ONCE // max(1, len(rows)))
-            if step < self.count:
-                for start in range(0, self.count, step):
-                    yield rows.filter(pl.col("week").is_between(start, min(start + step, self.count) - 1))
-                return
-            # Few tables have rows outside the weeks: the others are not copied.
-            within = rows["week"].is_between(0, self.count - 1)
-            yield rows if within.all() else rows.filter(within)
-            return
-        step = WEEK.days // self.days
+            rows = lines.collect()
+            lines, step = rows.lazy(), max(1, self.count * _ROWS_AT_ONCE // max(1, len(rows)))
         for start in range(0, self.count, step):
             end = min(start + step, self.count)
             within = (pl.col("date") >= self.first_day(start)) & (pl.col("date") < self.first_day(end))

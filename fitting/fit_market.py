@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ..data import Tables, load_tables, with_regular_prices
+from ..data import Tables, load_tables
 from ..forecasting import (
     Forecaster,
     LogLogRegression,
@@ -39,7 +39,7 @@ from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
 from .market_builder import check_rules
 from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, sales_by_store, weeks_to_come
-from .zones import Zone, of_zone
+from .zones import Zone, zone_tables
 
 _BASELINE, _YARDSTICK = "moving-average", "log-log-regression"
 # Last weeks, or days, on which forecasters are judged.
@@ -141,10 +141,8 @@ def fit(
     tables, name = _loaded(tables, name)
     rules = (assumptions := assumptions or Assumptions()).rules
     products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
-    given, priced = tables, with_regular_prices(tables, names := list(products["product"]))
-    found, (tables, zones) = priced is not given, of_zone(priced, zone, names)
-    split = held_out(tables, products, holdout_weeks, zones, period)
-    ahead = weeks_to_come(tables, split, weeks, zones, found=found)
+    split = held_out(tables, products, holdout_weeks, zone, period)
+    ahead = weeks_to_come(tables, split, weeks, zone)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
     options = FitOptions(
@@ -164,8 +162,8 @@ def fit(
     on_step("price response, proof and the weeks to come")
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
-    given = of_zone(given, zone, names)[0]
-    return _Fitted(options, products, zone, demand, customers, *fitted).result(given, unknown & (asked is None))
+    fitted = _Fitted(options, products, zone, demand, customers, *fitted)
+    return fitted.result(zone_tables(tables, zone), unknown & (asked is None))
 
 
 def _loaded(tables: Tables | str | os.PathLike[str], name: str | None) -> tuple[Tables, str]:

@@ -143,12 +143,7 @@ def _response(split: Split, customers: Customers, options: FitOptions) -> Fitted
     products = split.products
     response = customers.elasticity / np.average(customers.elasticity, weights=customers.units.sum(axis=1))
     problem = Problem(
-        SalesGrids.of(
-            split.past,
-            list(products["product"]),
-            split.sales if split.zone_sales is None else split.zone_sales,
-            split.context,
-        ),
+        SalesGrids.of(split.past, list(products["product"]), split.past_places),
         products,
         regular_price(split.past)[products["product"]].to_numpy(dtype=np.float64),
         options.priors,

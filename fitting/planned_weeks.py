@@ -24,7 +24,7 @@ _WORDS = {"promotion": "displays and mailers", "holiday": "holidays"}
 
 
 def planned_weeks(
-    panel: pd.DataFrame, tables: Tables, regular: pd.Series, weeks: int, *, found: bool = False
+    panel: pd.DataFrame, tables: Tables, regular: pd.Series, weeks: int
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The rows of the weeks after a panel: what is planned, and else the shop's usual pattern.
 
@@ -37,7 +37,6 @@ def planned_weeks(
     Args:
         panel: The weekly panel of the products, as `product_weeks` returns it.
         regular: Current regular price by product, currency per unit.
-        found: Whether the tables gave no regular prices, and those of the panel were found.
 
     Returns:
         One row per product and week (`product`, `week`, `price`, `regular_price` and what else of
@@ -64,7 +63,8 @@ def planned_weeks(
     unit = name_of(period) + "s"
     usual = f"each product at its regular price{pattern}."
     said = [f"Current prices of the {unit} to come: {usual}", *known]
-    if found or (tables.sales["regular_price"] <= tables.sales["price_paid"]).all():
+    own = tables.sales[tables.sales["product"].isin(regular.index)]
+    if (own["regular_price"] <= own["price_paid"] * (1 + 1e-6)).all():
         said.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line, whole = _with_plan(rows, tables.plan, days, period)

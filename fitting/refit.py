@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..data import Tables, product_weeks, with_regular_prices
+from ..data import Tables, sales_panel
+from ..data.panel.weekly import weekly_table
 from ..data.weeks import PERIODS
 from ..forecasting import Forecaster, Lstm, PooledRegression, Sarimax, Selected, candidates, with_stores
 from ..forecasting.backtest import rolling_forecasts
@@ -27,7 +28,7 @@ from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
 from .split import held_out, sales_by_store, weeks_to_come
-from .zones import Zone, of_zone, zone_tables
+from .zones import Zone, zone_panel, zone_tables
 
 _PRODUCT = ("product", "category", "name", "unit_cost")
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
@@ -147,18 +148,16 @@ def refit(
     products = pd.DataFrame(record["products"])
     _check_products(tables, products)
     on_step("weekly sales")
-    unknown = _stores_of_no_zone(tables, _zone(record))
-    priced = with_regular_prices(tables, names := list(products["product"]))
-    found, (own, zones) = priced is not tables, of_zone(priced, _zone(record), names)
-    proof = held_out(own, products, 1, zones, _period(record))
-    ahead = weeks_to_come(own, proof, weeks or record["weeks"], zones, found=found)
+    unknown = _stores_of_no_zone(tables, zone := _zone(record))
+    proof = held_out(tables, products, 1, zone, _period(record))
+    ahead = weeks_to_come(tables, proof, weeks or record["weeks"], zone)
     on_step("demand forecasters")
     forecaster = with_stores(_forecaster(record["forecaster"], record["seed"]), sales_by_store(ahead)).fit(ahead.past)
     on_step("price response")
     market = fit_split(
         ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
     )
-    own = {"tables_sha256": of_zone(tables, _zone(record), names)[0].fingerprint()}
+    own = {"tables_sha256": zone_tables(tables, zone).fingerprint()}
     # Fits of earlier versions kept no spread.
     own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
     zones_known = len(record["zone"]["stores"]) if record.get("zone") else 1
@@ -190,8 +189,8 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
         >>> forecasts_since(tables, report["refit"], date(2024, 3, 4), date(2024, 3, 31))["mean"]  # doctest: +SKIP
     """
     zone, products, days = _zone(record), pd.DataFrame(record["products"]), PERIODS[_period(record)].days
-    tables = with_regular_prices(tables, list(products["product"]))
-    panel = product_weeks(tables if zone is None else zone_tables(tables, zone), products=products, days=days)
+    stores = sales_panel(tables, list(products["product"]), days=days, first=first_day)
+    panel = weekly_table(zone_panel(stores, zone), zone_tables(tables, zone), products)
     weeks = np.sort(panel["week"].unique())
     since = np.flatnonzero((weeks >= np.datetime64(first_day)) & (weeks <= np.datetime64(last_day)))
     forecaster = _forecaster(record["forecaster"], record["seed"])

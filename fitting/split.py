@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import day_name
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..data import DataError, Tables, choose_products, context_by_store, product_weeks, store_weeks
+from ..data import DataError, Tables, choose_products, context_by_store, sales_panel, with_prices
+from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
+from ..data.panel.weekly import weekly_table
 from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
 from .regression import PROMOTION
 from .shop_rules import ShopRules
-from .zones import AllZones, Zone, zone_tables
+from .zones import Zone, at_price_level, zone_panel, zone_tables
 
 # Less history can tell no price response at all; days tell more of it than weeks.
 _LEAST_WEEKS = {"week": 12, "day": 8}
@@ -48,12 +50,11 @@ class Split:
         future: Panel rows of the weeks to simulate; without units where these are still to come.
         sales: Sale lines of all products before the split.
         plan: How the prices of weeks to come are known, and what a short history leaves unknown, in sentences.
-        zone_sales: Sale lines of all zones before the split, as `AllZones` has them; None for one zone.
-        context: Displays and stock-outs of each zone, otherwise of each of a few stores, as
-            `data.context_by_store` returns them; None where they are not told apart.
         initial_units: (N,) units that weeks to come start with, NaN where not known; None for past weeks.
         closed: Weekdays, 0 is Monday, on which a shop that is taken by day never sold anything.
-        stores: The sales of every store of the shop, as `data.panel.store_weeks` returns them.
+        stores: The sales of every store of the shop, as `data.with_prices` returns them; of a few stores with the
+            displays and stock-outs of each, where the tables tell them apart.
+        zones: The same of every price zone, at the price level of the one that is fitted; None without zones.
     """
 
     products: pd.DataFrame
@@ -61,16 +62,28 @@ class Split:
     future: pd.DataFrame
     sales: pd.DataFrame
     plan: tuple[str, ...] = ()
-    zone_sales: pd.DataFrame | None = None
-    context: pd.DataFrame | None = None
     initial_units: np.ndarray | None = None
     closed: tuple[int, ...] = ()
     stores: xr.Dataset | None = None
+    zones: xr.Dataset | None = None
 
     @property
     def past_stores(self) -> xr.Dataset | None:
-        """The sales of every store before the split."""
-        return None if self.stores is None else self.stores.sel(week=slice(None, self.past["week"].max()))
+        """The sales before the split of every store that sold any of the products."""
+        return self._sold_before(self.stores)
+
+    @property
+    def past_places(self) -> xr.Dataset | None:
+        """The sales of every zone, otherwise of every store, before the split; None where the sales tell none apart."""
+        found = self._sold_before(self.stores if self.zones is None else self.zones)
+        names = () if found is None else found.indexes["store"]
+        return found if len(names) > 1 and WHOLE_SHOP not in names else None
+
+    def _sold_before(self, panel: xr.Dataset | None) -> xr.Dataset | None:
+        if panel is None:
+            return None
+        past = panel.sel(week=slice(None, self.past["week"].max()))
+        return past.sel(store=past["units"].any(["week", "product"]))
 
     @property
     def weeks(self) -> pd.DatetimeIndex:
@@ -110,21 +123,19 @@ def sales_by_store(split: Split) -> pd.DataFrame | None:
 
     Of more than 100 stores, some are taken together.
     """
-    lines = split.sales if split.zone_sales is None else split.zone_sales
-    lines = lines[lines["product"].isin(split.products["product"])]
-    if "store" not in lines or lines["store"].isna().any() or lines["store"].nunique() < 2:
+    places = split.past_places
+    if places is None:
         return None
-    store, first = lines["store"].astype(object), split.past["week"].min()
-    store = store if split.context is not None else pd.Series(pd.factorize(store)[0] % _MOST_SERIES, lines.index)
-    rows = pd.DataFrame({"store": store, "product": lines["product"].astype(object), "units": lines["units"]})
-    rows["week"] = first + (lines["date"] - first) // split.period * split.period
-    rows["price"] = lines["units"] * lines["price_paid"]
-    rows = rows.groupby(["store", "product", "week"], as_index=False).sum()
-    rows["price"] /= rows["units"].where(rows["units"] > 0)
-    known = split.past if split.context is None else split.context
-    keys = ["product", "week", *(["store"] if split.context is not None else [])]
-    given = [name for name in (PROMOTION, "stockout") if name in known]
-    return rows.merge(known[[*keys, *given]], on=keys, how="left")
+    if places.sizes["store"] > _MOST_SERIES:
+        series = np.arange(places.sizes["store"]) % _MOST_SERIES
+        places = with_prices(places.assign_coords(store=series).groupby("store").sum())
+    given = [name for name in (PROMOTION, "stockout") if name in places]
+    rows = places[["units", "price", *given]].to_dataframe(dim_order=["store", "product", "week"]).reset_index()
+    rows = rows[rows["units"] > 0]
+    if given:
+        return rows
+    known = split.past[["product", "week", *(name for name in (PROMOTION, "stockout") if name in split.past)]]
+    return rows.merge(known, on=["product", "week"], how="left")
 
 
 def grid_of(panel: pd.DataFrame, column: str, products: Iterable[str]) -> np.ndarray:
@@ -160,52 +171,51 @@ def held_out(
     tables: Tables,
     products: pd.DataFrame,
     holdout_weeks: int,
-    zones: AllZones | None = None,
+    zone: Zone | None = None,
     period: str = "week",
 ) -> Split:
     """The last weeks of the data as the weeks to simulate.
 
     Args:
+        tables: The shop's tables.
+        products: The products to price.
         holdout_weeks: Number of last weeks; fewer where the history is short.
-        zones: What was sold in all zones, for the fit of one.
+        zone: The price zone, by default all stores.
         period: What the panel is of: week or day.
 
     Raises:
         ValueError: The history is too short.
         DataError: The panel is to be of days, and the sales are sums of weeks.
     """
-    panel = product_weeks(tables, products=products, days=PERIODS[period].days)
+    stores, own = sales_panel(tables, list(products["product"]), days=PERIODS[period].days), zone_tables(tables, zone)
+    panel = weekly_table(zone_panel(stores, zone), own, products)
     if period == "day":
-        _check_days(_within(tables.sales, panel, panel["week"].max() + WEEK)["date"])
+        _check_days(_within(own.sales, panel, panel["week"].max() + WEEK)["date"])
     days, per_week = np.sort(panel["week"].unique()), WEEK // PERIODS[period]
     weeks, least = len(days) // per_week, _LEAST_WEEKS[period]
     if weeks < least:
         raise ValueError(f"sales must cover at least {least} weeks; got {weeks}; add history")
     held = min(holdout_weeks, max(weeks - _ENOUGH_WEEKS, int(_LEAST_SHARE * weeks)))
     start, closed = days[-held * per_week], _closed_weekdays(panel) if period == "day" else ()
+    stores = with_prices(stores.sel(week=days).reindex(product=list(products["product"]), fill_value=0.0))
     return Split(
-        products=_described(products, tables, panel),
+        products=_described(products, own, panel),
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
-        sales=_within(tables.sales, panel, start),
+        sales=_within(with_regular_prices(own.sales, zone_panel(stores, zone)), panel, start),
         plan=(*_unknown(weeks, held, holdout_weeks), *_by_day(panel, closed, weeks), *_closed(panel, closed)),
-        zone_sales=None if zones is None else _within(zones.sales, panel, start),
-        context=_context(tables, panel, zones),
         closed=closed,
-        stores=store_weeks(
-            tables if zones is None else zones.tables, list(products["product"]), pd.DatetimeIndex(days)
-        ),
+        stores=_with_context(stores, tables, {name: [name] for name in stores.indexes["store"]}),
+        zones=None if zone is None else _with_context(at_price_level(stores, zone), tables, zone.stores),
     )
 
 
-def _context(tables: Tables, panel: pd.DataFrame, zones: AllZones | None) -> pd.DataFrame | None:
-    """Displays and stock-outs of each zone or of each of a few stores."""
-    if zones is not None:
-        return context_by_store(zones.tables, panel, zones.stores)
-    stores = tables.sales["store"].unique() if "store" in tables.sales else ()
-    return (
-        context_by_store(tables, panel, {name: [name] for name in stores}) if 1 < len(stores) <= MOST_STORES else None
-    )
+def _with_context(panel: xr.Dataset, tables: Tables, stores: Mapping[str, Sequence[str]]) -> xr.Dataset:
+    """A panel with the displays and stock-outs of each of a few stores or zones."""
+    names = panel.indexes["store"]
+    if not 1 < len(names) <= MOST_STORES:
+        return panel
+    return xr.merge([panel, context_by_store(tables, panel, {name: stores[name] for name in names})], join="exact")
 
 
 def _within(sales: pd.DataFrame, panel: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
@@ -308,23 +318,22 @@ def _long_closure(panel: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def weeks_to_come(
-    tables: Tables, proof: Split, weeks: int, zones: AllZones | None = None, *, found: bool = False
-) -> Split:
+def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = None) -> Split:
     """The weeks after the data as the weeks to simulate, at the shop's planned prices.
 
     Args:
         tables: The shop's tables; `plan` overrides the usual pattern.
         proof: The split with the last weeks held out.
         weeks: Number of calendar weeks.
-        zones: As for `held_out`.
-        found: Whether the tables gave no regular prices, and those of the sales were found.
+        zone: As for `held_out`.
 
     Raises:
         ValueError: The plan has no row for these weeks and products.
     """
-    panel = pd.concat([proof.past, proof.future])
-    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week, found=found)
+    panel, tables = pd.concat([proof.past, proof.future]), zone_tables(tables, zone)
+    future, plan = planned_weeks(panel, tables, regular_price(panel), weeks * proof.per_week)
+    stores = proof.stores
+    assert stores is not None, "it has them"
     # Lines after the last complete week are in no panel.
     end = panel["week"].max() + proof.period
     recent = panel[panel["week"] >= end - _RECENT_WEEKS * WEEK]
@@ -333,9 +342,8 @@ def weeks_to_come(
         proof,
         past=panel,
         future=future,
-        sales=_within(tables.sales, panel, end),
+        sales=_within(with_regular_prices(tables.sales, zone_panel(stores, zone)), panel, end),
         plan=(*proof.plan, *plan, *stock),
-        zone_sales=None if zones is None else _within(zones.sales, panel, end),
         initial_units=units,
     )
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist
 
-from ..data import DataError, Tables
-from ..data.weeks import WEEK
+from ..data import DataError, Tables, with_prices
+from ..data.panel.aggregation import open_weeks, store_price_gaps
 from ..scenarios.fields import listed
 
 MOST_ZONES = 20
 """With more, a zone's own level could not be estimated beside the others'."""
 # Stores of a zone differ in regular prices by at most this much on average, in logs.
 _AGREE = 0.02
-# The products that sell most stand for all.
-_PRODUCTS = 50
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,6 @@ class Zone:
     """
 
     name: str
-    stores: Mapping[str, Sequence[str]]
-
-
-class AllZones(NamedTuple):
-    """What was sold in all zones of a shop, for the fit of one: they share their response to prices.
-
-    Attributes:
-        sales: Sale lines at the price level of the one, with the zone of each line as its store.
-        tables: The tables of the whole shop.
-        stores: The stores of each zone.
-    """
-
-    sales: pd.DataFrame
-    tables: Tables
     stores: Mapping[str, Sequence[str]]
 
 
@@ -88,18 +72,21 @@ def price_zones(sales: pd.DataFrame, by: str = "zone") -> dict[str, tuple[str, .
                 name += f"-{rank}"
             found[name] = (store,)
         return found
-    label = _grouped(_price_levels(sales)) if len(revenue) > 1 else np.ones(1, dtype=int)
+    levels = store_price_gaps(sales).mean("week").to_series().unstack()
+    label = (
+        _grouped(levels.reindex([str(store) for store in revenue.index])) if len(revenue) > 1 else np.ones(1, dtype=int)
+    )
     groups = revenue.groupby(label)
     ranked = groups.sum().sort_values(ascending=False, kind="stable").index
     return {f"zone-{rank}": tuple(groups.get_group(group).index) for rank, group in enumerate(ranked, start=1)}
 
 
-def zone_tables(tables: Tables, zone: Zone) -> Tables:
+def zone_tables(tables: Tables, zone: Zone | None) -> Tables:
     """The tables of a zone's stores.
 
     Args:
         tables: The shop's tables.
-        zone: The zone.
+        zone: The zone; None for all stores.
 
     Raises:
         DataError: There is a plan, which knows no zones, or a count of stock of no one store beside several zones.
@@ -107,6 +94,8 @@ def zone_tables(tables: Tables, zone: Zone) -> Tables:
     Example:
         >>> own = zone_tables(tables, Zone("zone-1", price_zones(tables.sales)))  # doctest: +SKIP
     """
+    if zone is None:
+        return tables
     if tables.plan is not None:
         raise DataError("a plan must hold for all stores; got price zones, whose prices differ; leave the plan out")
     stock = tables.stock
@@ -128,71 +117,63 @@ def zone_tables(tables: Tables, zone: Zone) -> Tables:
     return replace(tables, **{name: own(getattr(tables, name)) for name in ("sales", "stock", "promotions")})
 
 
-def at_price_level(sales: pd.DataFrame, zone: Zone, products: Sequence[str]) -> pd.DataFrame:
-    """The sale lines of all zones at the price level of one, with the zone of each line as its store.
+def zone_panel(panel: xr.Dataset, zone: Zone | None) -> xr.Dataset:
+    """The part of a shop's panel that is a zone's.
 
     Args:
-        sales: Canonical sales.
-        products: Ids of the products whose prices are multiplied by the regular price in this zone over that in their
-            own, the median over the weeks in which both sold them.
+        panel: The sales of every store, as `data.sales_panel` returns them.
+        zone: The zone; None for all stores.
+
+    Raises:
+        DataError: The zone sold nothing.
+
+    Example:
+        >>> own = zone_panel(sales_panel(tables), Zone("zone-1", zones))  # doctest: +SKIP
+    """
+    if zone is None:
+        return panel
+    own = panel.sel(store=panel["store"].isin(list(map(str, zone.stores[zone.name]))))
+    if not own["traffic"].any():
+        raise DataError(f"sales must hold lines of every price zone; got none of {zone.name}; find the zones anew")
+    return open_weeks(own)
+
+
+def at_price_level(panel: xr.Dataset, zone: Zone) -> xr.Dataset:
+    """The sales of every zone, with the zones as stores, at the price level of one: they share their response to prices.
+
+    Prices are multiplied by the regular price in this zone over that in their own, the median over the weeks in which
+    both sold a product.
+
+    Args:
+        panel: The sales of every store, as `data.with_prices` returns them.
+        zone: The zone.
 
     Raises:
         DataError: A zone sold none of a product.
 
     Example:
-        >>> lines = at_price_level(tables.sales, Zone("zone-1", zones), ["tea"])  # doctest: +SKIP
+        >>> at_price_level(with_prices(sales_panel(tables)), Zone("zone-1", zones))  # doctest: +SKIP
     """
-    zone_of = {store: name for name, stores in zone.stores.items() for store in stores}
-    lines = sales[sales["store"].isin(zone_of)]
-    lines = lines.assign(store=lines["store"].astype(object).map(zone_of))
-    priced = lines[lines["product"].isin(products)]
-    level = priced.groupby(["store", "product"])["regular_price"].median().unstack()
-    level = level.reindex(index=list(zone.stores), columns=list(products))
-    lacking = level.isna()
-    if lacking.any(axis=None):
-        where = lacking.idxmax()[lacking.any()]
+    zone_of = {str(store): name for name, stores in zone.stores.items() for store in stores}
+    own = panel.sel(store=panel["store"].isin(list(zone_of)))
+    zones = own.assign_coords(store=[zone_of[store] for store in own.indexes["store"]])
+    zones = with_prices(zones.groupby("store").sum().transpose(*panel["units"].dims)).reindex(store=list(zone.stores))
+    level = zones["regular_price"].median("week")
+    unsold = np.isnan(level.transpose("product", "store").to_numpy())
+    lacking = [
+        f"{name} in {list(zone.stores)[int(own.argmax())]}"
+        for name, own in zip(level.indexes["product"], unsold, strict=True)
+        if own.any()
+    ]
+    if lacking:
         raise DataError(
-            f"products must be sold in every zone; got none of {listed([f'{name} in {at}' for name, at in where.items()], 20)}; "
-            f"exclude {'it' if len(where) == 1 else 'them'}"
+            f"products must be sold in every zone; got none of {listed(lacking, 20)}; exclude "
+            f"{'it' if len(lacking) == 1 else 'them'}"
         )
     # In the same weeks: over all of them, prices that moved would differ by when a zone sold more.
-    week = ((priced["date"] - sales["date"].min()) // WEEK).rename("week")
-    weekly = priced.groupby(["store", "product", week])["regular_price"].median().unstack(["product", "week"])
-    same = (weekly.loc[zone.name] / weekly).T.groupby("product").median().T
-    factor = same.reindex_like(level).fillna(level.loc[zone.name] / level).to_numpy()
-    at = level.index.get_indexer(pd.Index(lines["store"]))
-    column = level.columns.get_indexer(pd.Index(lines["product"]))
-    own = np.where(column < 0, 1.0, factor[at, column])
-    return lines.assign(price_paid=lines["price_paid"] * own, regular_price=lines["regular_price"] * own)
-
-
-def of_zone(tables: Tables, zone: Zone | None, products: Sequence[str]) -> tuple[Tables, AllZones | None]:
-    """The tables of a zone, and what was sold in all zones; for no zone the tables as they are.
-
-    Args:
-        zone: The zone; None for all stores.
-        products: As for `at_price_level`.
-
-    Raises:
-        DataError: As for `zone_tables` and `at_price_level`.
-
-    Example:
-        >>> of_zone(tables, None, ["tea"])[1] is None  # doctest: +SKIP
-        True
-    """
-    if zone is None:
-        return tables, None
-    return zone_tables(tables, zone), AllZones(at_price_level(tables.sales, zone, products), tables, zone.stores)
-
-
-def _price_levels(sales: pd.DataFrame) -> pd.DataFrame:
-    """(G, P) mean log regular price by store, relative to the mean of all stores in the same week."""
-    best = sales.groupby("product")["units"].sum().nlargest(_PRODUCTS).index
-    lines = sales[sales["product"].isin(best) & (sales["regular_price"] > 0)]
-    week = (lines["date"] - sales["date"].min()) // WEEK
-    log = lines["regular_price"].map(np.log)
-    apart = log - log.groupby([lines["product"], week]).transform("mean")
-    return apart.groupby([lines["store"], lines["product"]]).mean().unstack().reindex(sorted(sales["store"].unique()))
+    ratio, usual = (prices.sel(store=zone.name, drop=True) / prices for prices in (zones["regular_price"], level))
+    factor = ratio.median("week").fillna(usual)
+    return with_prices(zones.assign({name: zones[name] * factor for name in ("revenue", "regular_revenue")}))
 
 
 def _grouped(levels: pd.DataFrame) -> np.ndarray:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..data import DataError, Tables, product_weeks
-from ..data.stray_dates import without_stray_dates
+from ..data import DataError, Tables, product_weeks, sales_panel
 from .models.newcomers import LEAST_PRODUCTS, Newcomers
 from .product_vectors import meaning_vectors, nearest, product_texts, word_vectors, words_of
 
@@ -96,18 +95,17 @@ def established(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     if tables.products is None:
         raise DataError("new products need the table of products; got sales only; import products too")
-    sales = without_stray_dates(tables.sales)
-    week = (sales["date"] - sales["date"].min()).dt.days // 7
-    sold = sales.assign(week=week).groupby("product").agg({"week": ["nunique", "min"], "units": "sum"})
-    since = week.max() + 1 - sold["week", "min"]
-    lasting = sold[(since >= _LEAST_WEEKS) & (sold["week", "nunique"] >= _LEAST_SHARE * since)]
-    lasting = lasting[lasting.index.isin(tables.products["product"])]
+    units = sales_panel(tables, list(tables.products["product"]), by_store=False)["units"].sum("store")
+    sold = units > 0
+    since = sold.sizes["week"] - sold.argmax("week")
+    lasts = sold.any("week") & (since >= _LEAST_WEEKS) & (sold.sum("week") >= _LEAST_SHARE * since)
+    lasting = units.sum("week").to_series()[lasts.to_series()]
     if len(lasting) < LEAST_PRODUCTS:
         raise DataError(
             f"new products need {LEAST_PRODUCTS} that sell since {_LEAST_WEEKS} weeks, in half of them; got {len(lasting)}; "
             "import a longer history"
         )
-    best = lasting["units", "sum"].nlargest(MOST_PRODUCTS).index
+    best = lasting.nlargest(MOST_PRODUCTS).index
     products = tables.products[tables.products["product"].isin(best)].reset_index(drop=True)
     panel = product_weeks(tables, products=products)
     price = panel[panel["regular_price"] > 0].groupby("product")["regular_price"].median()

@@ -12,7 +12,6 @@ from joblib import Parallel, delayed
 from scipy import stats
 from sklearn.base import clone
 
-from ..data.weeks import WEEK
 from .backtest import forecasts_from, score
 from .models.base import QUANTILES, Forecaster
 from .models.log_log import LogLogRegression
@@ -27,9 +26,7 @@ from .models.smoothing import ExponentialSmoothing, Intermittent
 _LEAST_SLOPE = 0.05
 _MOST_STRETCH = 5.0
 _FEW_PRODUCTS = 100
-_NEAR = 4
-"""Errors up to this many weeks ahead choose: those further ahead repeat the same weeks, and come from few origins."""
-_POWER = 8
+_POWER = 12
 """Weights fall with this power of the error: shrunk errors of good candidates differ by a few percent."""
 _LEVELS = (0.01, *QUANTILES[:2], 0.25, 0.5, 0.75, *QUANTILES[-2:], 0.99)
 """Symmetric: the first and the last level bound the widest interval, and so on inwards."""
@@ -81,9 +78,9 @@ class Selected(Forecaster):
 
     Selection is by rolling origin, never in-sample: every candidate is fitted to the weeks before
     the last `horizon` and forecasts the remaining weeks from each origin among them, with a growing
-    history and fixed parameters. A candidate's absolute error (of the median, up to 4 weeks ahead) in a
-    series, relative to that of all candidates, is shrunk towards its mean over all series, as a dozen weeks alone
-    are mostly noise: the less the first half of them tells of the second, the more (empirical Bayes:
+    history and fixed parameters. A candidate's absolute error (of the median, in all weeks ahead, as a market needs
+    them all) in a series, relative to that of all candidates, is shrunk towards its mean over all series, as a dozen
+    weeks alone are mostly noise: the less the first half of them tells of the second, the more (empirical Bayes:
     Efron and Morris 1975). The `combine` best are averaged, quantile by quantile, with weights that fall
     with their error: combinations usually beat the single best (Bates and Granger 1969; Lichtendahl,
     Grushka-Cockayne and Winkler 2013).
@@ -248,8 +245,6 @@ class Selected(Forecaster):
 
     def _choose(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Rank the candidates of each product, and give weights to the best."""
-        near = _NEAR * (WEEK // self.period_)
-        tables = {name: rows[rows["step"] <= near] for name, rows in tables.items()}
         relative = _relative_errors(tables, self.products_)
         # Products that appeared in the judged weeks get the candidates that are best for all.
         pooled = relative.mean().fillna(1.0)

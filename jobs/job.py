@@ -109,19 +109,19 @@ def attempted(job: Job, scratch: Path) -> Any:
 
 
 @functools.cache
-def code_fingerprint(*folders: str) -> str:
+def code_fingerprint(*places: str) -> str:
     """Hash of the code that a result depends on: after a change, no old result is taken for a new one.
 
     Args:
-        folders: Folders of the package, such as "agents".
+        places: Folders and files of the package, such as "agents".
 
     Example:
         >>> code_fingerprint("envs") == code_fingerprint("agents")
         False
     """
     root, digest = Path(__file__).parents[1], hashlib.sha256()
-    for folder in folders:
-        for path in sorted((root / folder).rglob("*")):
+    for place in places:
+        for path in sorted([root / place, *(root / place).rglob("*")]):
             if path.suffix in (".py", ".toml"):
                 digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:12]

@@ -154,7 +154,7 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Float
         tables: The shop's tables, up to date.
 
     Raises:
-        ValueError: The weeks of the tables begin on another weekday than those of the market.
+        ValueError: The market has no calendar of weeks or days.
 
     Example:
         >>> price, units, promotion = sales_since(spec, load_tables("shop"))  # doctest: +SKIP
@@ -165,16 +165,10 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Float
             f"sales are compared by week or day; got {spec.name}, whose periods are neither, with dates; fit again"
         )
     listed = pd.DataFrame({"product": ids, "category": ""})
-    panel = product_weeks(tables, products=listed, days=calendar.period_days)
+    panel = product_weeks(tables, products=listed, days=calendar.period_days, first=calendar.first_day)
     panel = panel[
         (panel["week"] >= pd.Timestamp(calendar.first_day)) & (panel["week"] <= pd.Timestamp(calendar.last_day))
     ]
-    weeks = pd.DatetimeIndex(np.sort(panel["week"].unique()))
-    if len(weeks) and (weeks[0] - pd.Timestamp(calendar.first_day)).days % calendar.period_days:
-        raise ValueError(
-            f"weeks of the tables must begin on the weekday of {calendar.first_day}; got {weeks[0]:%Y-%m-%d}; keep the "
-            "first day of the sales as it was"
-        )
 
     def grid(column: str) -> Floats:
         return panel.pivot(index="week", columns="product", values=column).reindex(columns=list(ids)).to_numpy(float)

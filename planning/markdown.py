@@ -42,7 +42,6 @@ _MARGIN = 0.01
 """Confidence above the one asked for, for the choice among many schedules."""
 _CLOSE = 1e-6
 _LEVELS, _FINER = 16, 7
-_CLOSE = 1e-6
 
 
 @dataclass(frozen=True)

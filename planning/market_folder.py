@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from ..atomic import without_nan, write_json
-from .compile_ahead import CompileAhead
 from .progress import progress_console, show_step
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ..forecasting import Forecaster
     from ..forecasting.models.random_coefficients import Common
     from ..jobs import Job, Place
+    from .compile_ahead import CompileAhead
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""

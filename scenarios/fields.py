@@ -48,9 +48,6 @@ def listed(names: Sequence[object], most: int = 5) -> str:
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-# Declaration and checks of a section's fields: shape, bounds and meaning as metadata.
-
-
 def array(
     shape: str,
     doc: str,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from .fields import array, choice, flag, scalar, value
 
 Array = NDArray[np.float64]
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from .predictor import ObservedMarkets, Predictor, PriceAnswer
 POLICY, CANARY, FALLBACK = "policy", "canary", "fallback"
 """The arms: who answers a market."""
 
+Chance = float | Mapping[str, float]
+"""A probability; by product where it differs."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -28,7 +31,7 @@ class Decision:
     state: State
     answer: PriceAnswer
     arm: str
-    propensity: float | Mapping[str, float]
+    propensity: Chance
     warnings: list[str]
 
     def to_json(self, request_id: str) -> bytes:

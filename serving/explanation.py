@@ -35,7 +35,6 @@ GRID, MOST_PRICES = 25, 200
 _ORDERS = ("order_units", "express_units")
 COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
 NOTE = f"{COVERED} Profit is before stock costs."
-Array = NDArray[np.float64]
 _LOW, _HIGH = 0.025, 0.975
 _SPREAD, _MOST_TERMS = 12.0, 20_000
 

@@ -21,6 +21,7 @@ _NEED_IT = (
     "benchmarks",
     "fitting",
     "cli",
+    "planning",
     "docs",
     "agents",
     "serving",
@@ -117,7 +118,7 @@ def shop(make_shop) -> MarketSpec:
 
 
 # Where markets are fitted; the trend itself is tested in `forecasting`, with all its trees.
-_FIT = ("fitting", "cli", "benchmarks", "serving")
+_FIT = ("fitting", "cli", "benchmarks", "planning", "serving")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,7 +134,7 @@ def few_trees(request: pytest.FixtureRequest):
 
 
 # Where runs are trained, but how they open is not judged.
-_TRAIN = ("test_docstrings.py", "benchmarks", "cli", "serving")
+_TRAIN = ("test_docstrings.py", "benchmarks", "cli", "planning", "serving")
 
 
 @pytest.fixture(scope="module", autouse=True)

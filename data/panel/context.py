@@ -7,10 +7,11 @@ from typing import TypeVar
 
 import pandas as pd
 import polars as pl
+import xarray as xr
 
 from ..schema import COMPETITOR_PRICE, HOLIDAY
 from ..tables import Tables
-from ..weeks import WEEK, Weeks, period_of, to_polars
+from ..weeks import WEEK, Weeks, to_polars
 
 _KEYS = ["product", "week"]
 # Weeks without a sale after which a store is taken for closed.
@@ -80,42 +81,41 @@ def context_ahead(
     return pl.DataFrame([grid["product"], *ahead.first_days(grid["week"]).to_frame(), *known]).to_pandas()
 
 
-def context_by_store(tables: Tables, panel: pd.DataFrame, stores: Mapping[str, Sequence[str]]) -> pd.DataFrame | None:
+def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Sequence[str]]) -> xr.Dataset:
     """Displays and stock-outs in each of several groups of stores, where the tables tell them apart.
 
     Args:
         tables: The shop's tables.
-        panel: Products and weeks, as `product_weeks` returns them.
+        panel: Their panel, as `sales_panel` returns it, of whose weeks and products they are wanted.
         stores: The stores of each group.
 
     Returns:
-        One row per group and row of the panel: `store`, the name of the group, `product`, `week` and, as in the
-        panel, `promotion` and `stockout`, where there are such tables; None where none of them names a store.
+        `promotion` and `stockout`, as in the table of `product_weeks`, where there are such tables, over `store` (the
+        name of the group), `week` and `product`; empty where none of them names a store.
 
     Example:
         >>> day = pd.Timestamp("2024-01-01")
         >>> shown = pd.DataFrame({"start_date": [day], "product": ["tea"], "store": ["a"]})
-        >>> panel = pd.DataFrame({"product": ["tea"], "week": [day]})
+        >>> panel = xr.Dataset(coords={"week": [day], "product": ["tea"]})
         >>> shop = Tables(pd.DataFrame({"store": ["a", "b"], "date": day}), promotions=shown)
-        >>> context_by_store(shop, panel, {"a": ["a"], "b": ["b"]})["promotion"].tolist()
+        >>> context_by_store(shop, panel, {"a": ["a"], "b": ["b"]})["promotion"].values.ravel().tolist()
         [1.0, 0.0]
     """
     given = {name: table for name in ("promotions", "stock") if (table := getattr(tables, name)) is not None}
     if not any("store" in table and table["store"].notna().any() for table in given.values()):
-        return None
-    weeks = Weeks(panel["week"].min().to_pydatetime(), panel["week"].nunique(), period_of(panel["week"]).days)
-    keys = panel[_KEYS].reset_index(drop=True)
-    grid = to_polars(keys, _KEYS).with_columns(week=weeks.number(pl.col("week")))
-    parts, days = [], tables.sale_lines(["store", "date"]).unique().collect(engine="streaming").to_pandas()
+        return xr.Dataset()
+    weeks, keys = Weeks.over(panel["week"]), panel[_KEYS].to_dataframe(dim_order=_KEYS).index
+    grid = to_polars(keys.to_frame(index=False), _KEYS).with_columns(week=weeks.number(pl.col("week")))
+    found, days = {}, tables.sale_lines(["store", "date"]).unique().collect(engine="streaming").to_pandas()
     for group, names in stores.items():
         own = {
             name: table[table["store"].isin(names) | table["store"].isna()] if "store" in table else table
             for name, table in given.items()
         }
         here = Tables(days[days["store"].isin(names)], **own)
-        found = pl.DataFrame([*_promotion(here, grid, weeks), *_stockout(here, grid, weeks)]).to_pandas()
-        parts.append(pd.concat([keys.assign(store=group), found], axis=1))
-    return pd.concat(parts, ignore_index=True)
+        columns = pl.DataFrame([*_promotion(here, grid, weeks), *_stockout(here, grid, weeks)])
+        found[group] = columns.to_pandas().set_index(keys).to_xarray()
+    return xr.concat(found.values(), pd.Index(found, name="store"), join="exact").transpose("store", "week", "product")
 
 
 def _last_week(table: pd.DataFrame | None, column: str, weeks: Weeks) -> int:

@@ -115,7 +115,7 @@ def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int =
     """Estimate the response of one category to its regular prices.
 
     Args:
-        panel: The sales of every store, as `data.panel.store_weeks` returns them.
+        panel: The sales of every store, as `data.with_prices` returns them.
         products: Products of the category.
         per_week: Number of the panel's periods in a week.
 

@@ -40,7 +40,7 @@ class Problem:
         regular_price: (N,) today's regular price, currency per unit.
         priors: The priors.
         segments: Who bought what; None for one segment.
-        stores: The sales of every store, as `data.panel.store_weeks` returns them, which tell how customers answer to
+        stores: The sales of every store, as `data.with_prices` returns them, which tell how customers answer to
             regular prices; None if they are not known by store.
 
     Example:

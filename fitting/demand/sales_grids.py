@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
-from ...data.panel import regular_prices
+from ...data.panel.aggregation import carried_forward
 from ...data.weeks import DAY, period_of, periods_in_a_week
 
 Array = NDArray[np.float64]
@@ -17,6 +17,8 @@ MOST_STORES = 20
 """With more stores, a shop is taken as one in the price response."""
 # And so it is with fewer units a week in a store.
 _LEAST_UNITS = 2.0
+_AXES, _PRICES = ("store", "week", "product"), ("price", "regular_price")
+_READ = ("units", "promotion", "stockout", *_PRICES, "unit_cost", "holiday", "traffic")
 
 
 @dataclass(frozen=True)
@@ -60,60 +62,54 @@ class SalesGrids:
         cls,
         past: pd.DataFrame,
         products: list[str],
-        sales: pd.DataFrame | None = None,
-        context: pd.DataFrame | None = None,
+        stores: xr.Dataset | None = None,
     ) -> SalesGrids:
         """From the weekly panel.
 
         Args:
             past: The panel of `data.product_weeks`.
             products: N products, in this order.
-            sales: The sale lines behind it; where they name a few stores, each store counts by
-                itself.
-            context: Displays and stock-outs of each of these stores, as `data.context_by_store` returns
-                them; None if they are not told apart.
+            stores: The same weeks and products by store, as `data.with_prices` returns them, with the displays and
+                stock-outs of each store where they are known; a few stores that sell enough count by themselves.
+
+        Raises:
+            ValueError: The weeks or products of the stores are others.
         """
-        weeks = pd.DatetimeIndex(np.sort(past["week"].unique()))
+        shop = past.set_index(["week", "product"])[[name for name in _READ if name in past]].to_xarray()
+        shop = shop.reindex(product=products)
+        week = shop.max("product")
+        if stores is not None and _told_apart(stores):
+            stores, shop = xr.align(stores.sel(product=products), shop, join="exact")
+            shop = shop.assign({name: stores[name] for name in _READ[:3] if name in stores})
+            # A store that sold nothing at all was closed.
+            shop = shop.assign({name: carried_forward(stores[name]).where(stores["traffic"] > 0) for name in _PRICES})
+        else:
+            shop = shop.assign(units=shop["units"].fillna(0.0).expand_dims(store=["all"]))
 
-        def grid(column: str, panel: pd.DataFrame = past) -> Array | None:
-            if column not in panel:
-                return None
-            table = panel.pivot(index="week", columns="product", values=column).reindex(weeks)
-            return table.reindex(columns=products).to_numpy(dtype=np.float64)
+        def grid(name: str) -> Array:
+            return shop[name].broadcast_like(shop["units"]).transpose(*_AXES).to_numpy().astype(np.float64)
 
-        units, price, regular = (grid(name) for name in ("units", "price", "regular_price"))
-        assert units is not None
-        assert price is not None
-        assert regular is not None
-        cost = grid("unit_cost")
-        holiday = past.groupby("week")["holiday"].first().to_numpy(np.float64) if "holiday" in past else None
-        by_store = None if sales is None else _by_store(sales, products, weeks)
-        stores = ("all",) if by_store is None else by_store[0]
-        panels = [past] * len(stores)
-        if by_store is not None and context is not None:
-            panels = [context[context["store"] == store] for store in stores]
-        promotion, sold_out = (
-            np.stack([cast(Array, grid(column, panel)) for panel in panels]) if column in panels[0] else None
-            for column in ("promotion", "stockout")
-        )
-        whole = (np.nan_to_num(units)[None], price[None], regular[None])
-        units, price, regular = whole if by_store is None else by_store[1:]
+        units, price, regular = (grid(name) for name in ("units", *_PRICES))
+        weeks = pd.DatetimeIndex(shop.indexes["week"])
         unsold = regular * _off(price, regular, units)
         if period_of(weeks) == DAY:
             unsold = np.where((units > 0).any(axis=0), unsold, _between_sales(price, units))
         price = np.where(units > 0, price, unsold)
-        if "traffic" in past:
-            price[:, (past.groupby("week")["traffic"].first() == 0).to_numpy()] = np.nan
+        if "traffic" in week:
+            price[:, (week["traffic"] == 0).to_numpy()] = np.nan
+        cost = shop["unit_cost"].transpose("week", "product").to_numpy() if "unit_cost" in shop else None
+        promotion = grid("promotion") if "promotion" in shop else None
+        holiday = week["holiday"].to_numpy() if "holiday" in week else None
         return cls(
             weeks=weeks,
             units=units,
             price=price,
             regular=regular,
-            sold_out=np.zeros(units.shape, dtype=bool) if sold_out is None else sold_out > 0,
+            sold_out=grid("stockout") > 0 if "stockout" in shop else np.zeros(units.shape, dtype=bool),
             promotion=None if promotion is None or np.nanstd(promotion) == 0 else np.nan_to_num(promotion),
             unit_cost=None if cost is None or not _moves(cost) else cost,
             holiday=holiday if holiday is not None and holiday.std() > 0 else None,
-            stores=stores,
+            stores=tuple(shop.indexes["store"]),
         )
 
     def met(self, regular: Array) -> Array:
@@ -147,41 +143,7 @@ def _moves(cost: Array) -> bool:
     return bool((high > 1.005 * low).any())
 
 
-def _by_store(
-    sales: pd.DataFrame, products: list[str], weeks: pd.DatetimeIndex
-) -> tuple[tuple[str, ...], Array, Array, Array] | None:
-    """Stores, (G, W, N) units, prices and regular prices; None for one store, many, or stores that sell next to nothing."""
-    if "store" not in sales or sales["store"].isna().any():
-        return None
-    lines = sales.loc[
-        sales["product"].isin(products), ["date", "store", "product", "units", "price_paid", "regular_price"]
-    ]
-    stores = sorted(lines["store"].unique())
-    cells = len(stores) * len(weeks) * len(products)
-    if not 1 < len(stores) <= MOST_STORES or lines["units"].sum() < _LEAST_UNITS * cells / periods_in_a_week(weeks):
-        return None
-    week = np.searchsorted(weeks.to_numpy(), lines["date"].to_numpy(), side="right") - 1
-    listed = lines["regular_price"].fillna(lines["price_paid"])
-    lines = lines.assign(week=week, paid=lines["units"] * lines["price_paid"], listed=lines["units"] * listed)
-    sums = lines[week >= 0].groupby(["store", "week", "product"])[["units", "paid", "listed"]].sum()
-    index = pd.MultiIndex.from_product([stores, range(len(weeks)), products], names=["store", "week", "product"])
-    sums = sums.reindex(index)
-    shape = (len(stores), len(weeks), len(products))
-    prices = sums[["paid", "listed"]].div(sums["units"], axis=0)
-    paid, listed = (prices[name].to_numpy().reshape(shape) for name in prices)
-    prices["listed"] = regular_prices(paid, listed, period_of(weeks).days).ravel()
-    prices = prices.groupby(["store", "product"]).ffill()
-    units, paid, listed = (
-        column.to_numpy().reshape(shape) for column in (sums["units"], prices["paid"], prices["listed"])
-    )
-    open_ = _open(sales, stores, weeks)[..., None]
-    return tuple(stores), np.nan_to_num(units), np.where(open_, paid, np.nan), np.where(open_, listed, np.nan)
-
-
-def _open(sales: pd.DataFrame, stores: list[str], weeks: pd.DatetimeIndex) -> NDArray[np.bool_]:
-    """(G, W) whether a store sold anything in a week."""
-    store = pd.Index(stores).get_indexer(pd.Index(sales["store"]))
-    week = np.searchsorted(weeks.to_numpy(), sales["date"].to_numpy(), side="right") - 1
-    sold = np.zeros((len(stores), len(weeks)), dtype=bool)
-    sold[store[(store >= 0) & (week >= 0)], week[(store >= 0) & (week >= 0)]] = True
-    return sold
+def _told_apart(stores: xr.Dataset) -> bool:
+    """Whether there are a few stores, which sell enough to be told apart."""
+    cells = stores["units"].size / periods_in_a_week(stores["week"])
+    return 1 < stores.sizes["store"] <= MOST_STORES and bool(stores["units"].sum() >= _LEAST_UNITS * cells)

@@ -88,7 +88,7 @@ def _parts(cycle: Cycle, tables: Tables, zone: Zone | None) -> dict[str, pd.Data
 
 def first_day(tables: Tables, period: str = "week") -> str:
     """The day after the last whole week, or day, of the sales, on which those to come begin."""
-    from ...data.panel import whole_weeks
+    from ...data.panel.aggregation import whole_weeks
     from ...data.weeks import PERIODS
 
     weeks = whole_weeks(tables.sale_lines(["date"]), PERIODS[period].days)

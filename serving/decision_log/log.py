@@ -5,6 +5,7 @@ that followed.
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -12,26 +13,31 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, func, select
+from sqlalchemy import Executable, Table, func, select
 
-from ..decision import Decision
+from ..decision import Chance, Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
 from .approvals import Approval, Recorded
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
-from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_in, summed
+from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened
 from .replies import Reply, keep, kept
 from .storage import Storage, Writing, end_of, start_of
 from .tables import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
 
+_SOME, _PAUSE = 50, 0.001
+"""After so many rows of a long look-up, so many seconds for others."""
 _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
 _FILLER = "-" * (32 << 10)
+Named = Sequence[tuple[str, Decision]]
+Ends = tuple[int, int]
+Rows = list[dict[str, Any]]
 
 
 class DecisionLog(Storage):
@@ -62,13 +68,7 @@ class DecisionLog(Storage):
     backup, restore = maintenance.backup, maintenance.restore
 
     def record(
-        self,
-        answer: PriceAnswer,
-        state: State,
-        request_id: str,
-        *,
-        propensity: float | Mapping[str, float] = 1.0,
-        arm: str = "policy",
+        self, answer: PriceAnswer, state: State, request_id: str, *, propensity: Chance = 1.0, arm: str = "policy"
     ) -> None:
         """Commit a decision; it is on disk when this returns.
 
@@ -86,9 +86,7 @@ class DecisionLog(Storage):
         """
         self.submit_decisions([(request_id, Decision(state, answer, arm, propensity, []))]).result()
 
-    def submit_decisions(
-        self, named: Sequence[tuple[str, Decision]], reply: Reply | None = None
-    ) -> Future[bytes | None]:
+    def submit_decisions(self, named: Named, reply: Reply | None = None) -> Future[bytes | None]:
         """Commit several decisions, each with its request id, all or none.
 
         Args:
@@ -130,7 +128,7 @@ class DecisionLog(Storage):
         """
         try:
             # What can be done before the transaction is done here.
-            report = Report(lambda query: list(self.rows(query)), outcomes)
+            report = Report(self._patiently, outcomes)
         except OutcomeError:
             # Its decision may be waiting to be written, too.
             return self.submit(lambda writing: Report(writing.read, outcomes)(writing))
@@ -242,12 +240,12 @@ class DecisionLog(Storage):
         query = select(DECISIONS).where(DECISIONS.c.market == market).order_by(DECISIONS.c.id.desc()).limit(count)
         return [one for _, products in opened(self.rows(query)) for one in products]
 
-    def ends(self) -> tuple[int, int]:
+    def ends(self) -> Ends:
         """Numbers of the last decision and the last report of outcomes. Raises LogError."""
         outcomes, decisions = end_of(OUTCOMES, self.rows), end_of(DECISIONS, self.rows)
         return decisions.rows, outcomes.rows
 
-    def sold(self, ends: tuple[int, int] = _ALL, first: int = 0) -> Iterator[dict[str, Any]]:
+    def sold(self, ends: Ends = _ALL, first: int = 0) -> Iterator[dict[str, Any]]:
         """The rows of `export`, each with its outcomes summed over segments.
 
         `units`, `paid` (currency, over all units), `stockout` and `sold_on` are None without
@@ -278,23 +276,26 @@ class DecisionLog(Storage):
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
         return next(self.rows(query))["n"]
 
+    def _patiently(self, query: Executable) -> Iterator[dict[str, Any]]:
+        """The rows of a query, with pauses in which others have the interpreter."""
+        for number, found in enumerate(self.rows(query)):
+            if number % _SOME == 0:
+                time.sleep(_PAUSE)
+            yield found
+
     def _documents(self, table: Table, **renamed: str) -> Iterator[dict[str, Any]]:
         """The rows of a table whose bodies are JSON objects."""
         for found in self.rows(select(table).order_by(table.c.id)):
             own = {renamed.get(key, key): found[key] for key in ("id", "time", *renamed, "previous_hash", "hash")}
             yield own | facts_of(found)
 
-    def _with_outcomes(
-        self, ends: tuple[int, int] = _ALL, first: int = 0
-    ) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    def _with_outcomes(self, ends: Ends = _ALL, first: int = 0) -> Iterator[tuple[Rows, Rows]]:
         """The products of each decision with its outcomes, in the order in which they were reported."""
         query = select(DECISIONS).where(DECISIONS.c.id.between(first, ends[0])).order_by(DECISIONS.c.id)
         for page in self.pages(query, _PAGE):
             reports = defaultdict[int, list[dict[str, Any]]](list)
-            theirs = OUTCOMES.c.number.between(page[0]["id"], page[-1]["id"])
-            known = select(OUTCOMES).where(theirs, OUTCOMES.c.id <= ends[1], OUTCOMES.c.body.is_not(None))
-            for report in self.rows(known.order_by(OUTCOMES.c.id)):
-                own = ({"time": report["time"], **one} for one in outcomes_in(report["body"]))
-                reports[report["number"]].extend(own)
+            known = reports_of([one["id"] for one in page]).where(OUTCOMES.c.id <= ends[1])
+            for number, outcomes in outcomes_of(self.rows(known)):
+                reports[number].extend(outcomes)
             for number, products in opened(page):
                 yield products, reports[number]

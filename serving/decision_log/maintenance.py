@@ -8,12 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, delete, func, select, true, update
+from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, or_, select, true, update
 
 from ...atomic import whole_file
-from .chain import ChainError, Tail
-from .storage import Query, Storage, Writing, start_of
-from .tables import BUNDLES, CHAINS, DECISIONS, EMPTIED, MAINTENANCE, OUTCOMES, REPLIES
+from .chain import EMPTIED, ChainError, Tail, body_of_parts, parts_of
+from .outcomes import BLOCK, reports_of
+from .storage import Query, Storage, Writing, end_of, start_of
+from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, REPLIES
 from .verification import Head, verified
 
 _PIECE = 1_000
@@ -41,17 +42,26 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
     """
 
     def write(writing: Writing) -> int:
-        emptied = {}
-        for table in (DECISIONS, OUTCOMES):
-            mine = table.c.market == market
-            emptied[table.name] = [row["id"] for row in writing.read(select(table.c.id).where(mine))]
-            if table is DECISIONS and emptied[table.name]:
-                _forget_replies(writing, market)
-            writing.do(update(table).where(mine).values(EMPTIED))
-        if not emptied[DECISIONS.name]:
+        d, o = DECISIONS.c, OUTCOMES.c
+        decisions = [row["id"] for row in writing.read(select(d.id).where(d.market == market))]
+        emptied = {*decisions, *(row["number"] for row in writing.read(select(o.number).where(o.market == market)))}
+        # A report of many may reach beyond the ends of the decisions.
+        ends = (start_of(DECISIONS, writing.read).rows, end_of(DECISIONS, writing.read).rows)
+        for some in ([*decisions, *ends][at : at + _PIECE] for at in range(0, len(decisions) + 2, _PIECE)):
+            for report in writing.read(reports_of(some).where(o.name != "")):
+                parts = parts_of(report)
+                mine = {part["number"] for part in parts if part["market"] == market}
+                if mine:
+                    kept = [{**part, **EMPTIED} if part["market"] == market else part for part in parts]
+                    writing.do(update(OUTCOMES).where(o.id == report["id"]).values(body=body_of_parts(kept)))
+                    emptied |= mine
+        if not emptied:
             raise ValueError(f"market must be one of the log; got {market!r}, which is not there, or erased; check it")
-        writing.maintain("markets", {"action": "erase", "done_by": by, "reason": reason, "erased": emptied})
-        return len(emptied[DECISIONS.name])
+        _forget_replies(writing, market)
+        for table in (DECISIONS, OUTCOMES):
+            writing.do(update(table).where(table.c.market == market).values(EMPTIED))
+        writing.maintain("markets", {"action": "erase", "done_by": by, "reason": reason, "erased": sorted(emptied)})
+        return len(decisions)
 
     decisions = storage.submit(write).result()
     storage.tidy(DECISIONS, OUTCOMES)
@@ -82,7 +92,9 @@ def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None
     d, o = DECISIONS.c, OUTCOMES.c
     start = start_of(DECISIONS, storage.rows)
     last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days=days))) or start.rows
-    reported = _one(storage.rows, select(func.max(o.id)).where(o.number <= last)) or 0
+    # A report of many has the number of its last decision.
+    theirs = or_(o.number <= last, and_(o.name != "", o.number < last + BLOCK))
+    reported = _one(storage.rows, select(func.max(o.id)).where(theirs)) or 0
     later = _one(storage.rows, select(func.min(o.id)).where(o.number > last))
     # No outcome goes before its decision.
     cut = {DECISIONS: _tail(storage, DECISIONS, last), OUTCOMES: _tail(storage, OUTCOMES, (later or reported + 1) - 1)}

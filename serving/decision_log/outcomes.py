@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
-from msgspec.json import Decoder
-from sqlalchemy import select
+from msgspec.json import Decoder, decode, encode
+from sqlalchemy import Select, or_, select
 
 from ..documents import Document, Name, fields, read
 from ..market_state import MARKET
-from .chain import row
+from .chain import bound, part, parts_of, row
 from .records import body_of, packed, text_of, unpacked
 from .storage import Query, Writing, end_of
 from .tables import DECISIONS, MAINTENANCE, OUTCOMES
 
 Amount = Annotated[float, Meta(ge=0, le=1e12)]
+BLOCK = 256
+"""Decisions, by number, whose outcomes of one report go into one row."""
+_FEW = 16
+"""Fewer than so many have a row each, so that who looks for one of them need not read the others."""
 Period = Annotated[int, Meta(ge=0, lt=2**31, extra={"allowed": "a whole number from 0"})]
 
 
@@ -65,10 +70,9 @@ def outcome_of(data: Any) -> ReportedOutcome:
     outcome = read(ReportedOutcome, data, "outcome", OutcomeError)
     named = [name for name in ("request_id", "period") if getattr(outcome, name) is not None]
     if len(named) > 1 or not (named or outcome.date):
-        raise OutcomeError(
-            "outcome must name its decision by request_id, or by date or period (and market); got "
-            f"{'both' if named else 'neither'}; give one"
-        )
+        wanted = "its decision by request_id, or by date or period (and market)"
+        got = "both" if named else "neither"
+        raise OutcomeError(f"outcome must name {wanted}; got {got}; give one")
     return outcome
 
 
@@ -93,13 +97,16 @@ class Report:
         told = [decision for decision in self._decisions.values() if decision.new]
         self.new = sum(len(decision.new) for decision in told)
         """How many outcomes are new."""
-        self._rows = [decision.row() for decision in told]
+        blocks = defaultdict[str, list[_Decision]](list)
+        for decision in told:
+            blocks[_block(decision.id)].append(decision)
+        self._rows = [row for name, block in blocks.items() for row in _rows(name, block)]
 
     def __call__(self, writing: Writing) -> Report:
         """Write the rows; where others were written meanwhile that matter, look again."""
-        since = writing.read(select(OUTCOMES.c.number).where(OUTCOMES.c.id > self._end.rows))
-        known = {one.id for one in self._decisions.values()}
-        if self._maintained != end_of(MAINTENANCE, writing.read) or any(one["number"] in known for one in since):
+        since = writing.read(select(OUTCOMES).where(OUTCOMES.c.id > self._end.rows))
+        told = {own["number"] for one in since for own in parts_of(one)}
+        if self._maintained != end_of(MAINTENANCE, writing.read) or told & {one.id for one in self._decisions.values()}:
             return Report(writing.read, self._given)(writing)
         writing.append(OUTCOMES, self._rows)
         return self
@@ -107,11 +114,12 @@ class Report:
     def _look_up(self, look: Query, names: Collection[str]) -> None:
         """Read decisions and their outcomes, all together."""
         by_number = dict[int, _Decision]()
-        for found in look(select(DECISIONS).where(DECISIONS.c.name.in_(names)).order_by(DECISIONS.c.id)):
+        d = DECISIONS.c
+        for found in look(select(d.id, d.name, d.market, d.body).where(d.name.in_(names)).order_by(d.id)):
             self._decisions[found["name"]] = by_number[found["id"]] = _Decision(found)
-        for report in look(select(OUTCOMES).where(OUTCOMES.c.number.in_(by_number)).order_by(OUTCOMES.c.id)):
-            if report["body"] is not None:
-                by_number[report["number"]].know(outcomes_in(report["body"]))
+        for number, outcomes in outcomes_of(look(reports_of(by_number))):
+            if number in by_number:
+                by_number[number].know(outcomes)
 
     def _decision(self, look: Query, request_id: str) -> _Decision:
         if request_id not in self._decisions:
@@ -139,7 +147,7 @@ class Report:
             if outcome.period is not None:
                 return found["name"]
             decision = self._decision(look, found["name"])
-            if outcome.product in decision.known:
+            if outcome.product in decision.products:
                 if decision.last_day is None or str(on) <= decision.last_day:
                     return found["name"]
                 named += f", after {decision.last_day}, the last day that it was priced for"
@@ -148,9 +156,32 @@ class Report:
         raise OutcomeError(f"outcome must be of a decision in the log; got {got}; name it by its request_id")
 
 
-def outcomes_in(body: bytes) -> list[dict[str, Any]]:
-    """What the body of an outcome row holds. Raises ChainError."""
-    return unpacked(text_of(body))[0]
+def reports_of(decisions: Collection[int]) -> Select[Any]:
+    """The rows of the outcomes of some decisions, in order; some of them may be of others, too."""
+    o = OUTCOMES.c
+    return select(OUTCOMES).where(or_(o.number.in_(decisions), o.name.in_(set(map(_block, decisions))))).order_by(o.id)
+
+
+def outcomes_of(reports: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """The outcomes in some rows, without those that were erased, each as the number of its decision and the outcomes with
+    the `time` of the report. Raises ChainError.
+    """
+    for report in reports:
+        for own in parts_of(report):
+            if own["body"] is not None:
+                found = unpacked(text_of(own["body"]))[0] if own is report else decode(own["body"])
+                yield own["number"], [{"time": report["time"], **one} for one in found]
+
+
+def _block(decision: int) -> str:
+    return f"block {decision // BLOCK}"
+
+
+def _rows(name: str, block: list[_Decision]) -> list[dict[str, Any]]:
+    """The rows of the new outcomes of decisions of one block, without their links."""
+    if len(block) < _FEW:
+        return [row("", body_of(packed(own.new)), market=own.market, number=own.id) for own in block]
+    return [bound(name, [part(encode(own.new), market=own.market, number=own.id) for own in block])]
 
 
 class _Products(Struct):
@@ -176,27 +207,23 @@ class _Decision:
         self._request_id, self.new = found["name"], list[dict[str, Any]]()
         brief = _Brief(_Products([])) if found["body"] is None else _brief.decode(text_of(found["body"]))
         self.last_day = brief.last_day
-        self.known: dict[str, dict[str | None, dict[str, Any]]] = {name: {} for name in brief.rows.product}
+        self.products, self._known = brief.rows.product, dict[str, dict[str | None, dict[str, Any]]]()
 
     def know(self, reported: Iterable[dict[str, Any]]) -> None:
         """Take what was reported before."""
         for one in reported:
-            self.known[one["product"]][one["segment"]] = one
-
-    def row(self) -> dict[str, Any]:
-        """The row of the new outcomes, without its links."""
-        return row("", body_of(packed(self.new)), market=self.market, number=self.id)
+            self._known.setdefault(one["product"], {})[one["segment"]] = one
 
     def add(self, outcome: ReportedOutcome) -> None:
         """Take an outcome that is not known yet. Raises OutcomeError."""
         if outcome.market not in (MARKET, self.market):
             wanted = f"that of decision {self._request_id}, {self.market!r}"
             raise OutcomeError(f"outcome: market must be {wanted}; got {outcome.market!r}; fix one")
-        if outcome.product not in self.known:
-            got, known = reprlib.repr(outcome.product), reprlib.repr(sorted(self.known))
+        if outcome.product not in self.products:
+            got, known = reprlib.repr(outcome.product), reprlib.repr(sorted(self.products))
             wanted = f"one that decision {self._request_id} priced"
             raise OutcomeError(f"outcome: product must be {wanted}; got {got}; known are {known}")
-        reported = self.known[outcome.product]
+        reported = self._known.setdefault(outcome.product, {})
         before = reported.get(outcome.segment)
         if before is None and reported and (outcome.segment is None or None in reported):
             raise ContradictionError(self._differs(outcome, "for all customers or by segment, not both", "the other"))

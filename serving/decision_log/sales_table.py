@@ -19,7 +19,7 @@ from pyarrow import csv, parquet
 
 from ...atomic import whole_file
 from ..market_state import Multiplier, ProductDocument
-from .log import DecisionLog
+from .log import DecisionLog, Ends
 
 _AT_ONCE = 20_000
 """Rows that are written together."""
@@ -27,10 +27,8 @@ _COLUMNS = (
     *("date", "product", "units", "price_paid", "regular_price", "store", "propensity", "arm_propensity", "market"),
     *("period", "price", "stockout", "arm", "policy", "bundle", "request_id"),
 )
-_TYPES = dict.fromkeys(
-    ["date", "product", "store", "seen_regime", "arm", "policy", "bundle", "request_id"], pa.string()
-)
-_TYPES |= {"market": pa.int64(), "period": pa.int64(), "stockout": pa.bool_()}
+_TYPES = dict.fromkeys(["date", "product", "store", "arm", "policy", "bundle", "request_id"], pa.string())
+_TYPES |= {"seen_regime": pa.string(), "market": pa.int64(), "period": pa.int64(), "stockout": pa.bool_()}
 """Columns that are not numbers with decimals."""
 
 
@@ -90,9 +88,7 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
     return Sales(count, counts["episodes"], counts["left out"], counts["faulty"], log.erased())
 
 
-def _whole(
-    log: DecisionLog, ends: tuple[int, int], counts: Counter[str]
-) -> Iterator[tuple[dict[str, Any], LoggedState, int]]:
+def _whole(log: DecisionLog, ends: Ends, counts: Counter[str]) -> Iterator[tuple[dict[str, Any], LoggedState, int]]:
     """The rows of decisions with outcomes for all products, each with its state and the number of its episode; counts
     episodes, and the decisions left out.
     """

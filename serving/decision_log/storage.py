@@ -217,9 +217,7 @@ class Storage:
         # SQLite itself does not wait for one who moves pages.
         while self.outside("PRAGMA wal_checkpoint(TRUNCATE)"):
             if time.monotonic() > until:
-                raise LogError(
-                    f"decision log {self.name}: done, but former values stay in {self.name}-wal until those who read it end"
-                )
+                raise LogError(f"decision log: done, but former values stay in {self.name}-wal until its readers end")
             time.sleep(0.02)
 
     def close(self) -> None:

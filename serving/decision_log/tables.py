@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, MetaData, String, Table, Text
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the tables; a log of another one is refused."""
 METADATA = MetaData()
 
@@ -22,8 +22,8 @@ def _chain(name: str, *indexed: str) -> Table:
 
 DECISIONS = _chain("decisions", "name")
 """`name` is the request id, `number` the period and `date` its first day."""
-OUTCOMES = _chain("outcomes", "number", "market")
-"""`number` is the id of the decision."""
+OUTCOMES = _chain("outcomes", "number", "name", "market")
+"""`number` is the id of the decision. A row on many has that of the last; `name` says of which block they are."""
 APPROVALS = _chain("approvals", "name")
 """Decisions about a price list; `name` is the week."""
 SWITCHES = _chain("switches")
@@ -43,5 +43,3 @@ REPLIES = Table(
     *(Column(key, kind, nullable=False) for key, kind in _REPLY.items()),
 )
 """The answers to requests with an idempotency key, by request id; kept for a day."""
-EMPTIED = {"market": None, "salt": None, "body": None}
-"""What erasure leaves of a row."""

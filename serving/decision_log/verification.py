@@ -46,11 +46,11 @@ def verified(storage: Storage, head: str | None = None) -> Head:
     """
     tails: list[Any] = []
     acts = [facts_of(row) for row in storage.rows(select(MAINTENANCE).order_by(MAINTENANCE.c.id))]
+    erased = {number for act in acts for number in act.get("erased", ())}
     for table in CHAINS:
         start = start_of(table, storage.rows)
-        erased = [number for act in acts for number in act.get("erased", {}).get(table.name, ())]
         tail, query = start, select(table).where(table.c.id > start.rows).order_by(table.c.id)
-        for row in checked(table.name, storage.rows(query), start, erased):
+        for row in checked(table.name, storage.rows(query), start, erased, "number" if table is OUTCOMES else "id"):
             tail = Tail(row["id"], row["hash"])
         tails.append(tail)
     # The last one of an archive is known, too.

@@ -36,13 +36,8 @@ class Status:
 
     def routes(self) -> Routes:
         """The routes."""
-        return {
-            "GET /healthz": self.healthz,
-            "GET /readyz": self.readyz,
-            "GET /metrics": self.metrics,
-            "GET /v1/policy": self.policy,
-            "GET /v1/operation": self.operation,
-        }
+        paths = ("healthz", "readyz", "metrics", "v1/policy", "v1/operation")
+        return {f"GET /{path}": getattr(self, path.rpartition("/")[2]) for path in paths}
 
     async def healthz(self, _: Call) -> Response:
         """The process is running."""

@@ -28,7 +28,7 @@ from .desk import Desk
 from .desk_routes import desk_routes
 from .gate import MAX_BODY, Gate, RateLimit
 from .page import page_routes
-from .prices import Prices, RecentDecisions
+from .prices import Prices, Recent
 from .questions import question_routes
 from .settings import ServiceSettings
 from .switchboard import DeploymentError
@@ -62,7 +62,7 @@ def create_app(
     decisions = None if log is None else DecisionLog(log)
     switches = DecisionLog(settings.switches) if decisions is None and settings.switches else decisions
     deployment = Deployment(bundle_path, settings, public_key=public_key, log=switches)
-    aside, recent, status = ThreadPoolExecutor(_ASIDE, "aside"), RecentDecisions(), Status(deployment, decisions)
+    aside, recent, status = ThreadPoolExecutor(_ASIDE, "aside"), Recent(), Status(deployment, decisions)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -76,12 +76,8 @@ def create_app(
         aside.shutdown(wait=False, cancel_futures=True)
         _log.info("stopped")
 
-    routes = {
-        **Prices(deployment, decisions, recent, aside).routes(),
-        **question_routes(deployment, decisions, aside),
-        **status.routes(),
-        **switch_routes(deployment),
-    }
+    routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes(), **switch_routes(deployment)}
+    routes |= question_routes(deployment, decisions, aside)
     if settings.price_list is not None:
         routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
     routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})

@@ -74,9 +74,8 @@ class Deployment:
         self._tail: Any = None
         self._behind = False  # whether transitions were read that the policies do not follow yet
         self._read()
-        self.throw(
-            lambda now: now.started(loaded.digest, settings.killed, self._share), "start", "a bundle not seen yet"
-        )
+        unseen = "a bundle not seen yet"
+        self.throw(lambda now: now.started(loaded.digest, settings.killed, self._share), "start", unseen)
         self._put(self.positions, self._slots(self.positions))
         if self.positions.active != loaded.digest:
             facts = {"active": self.positions.active, "at_path": loaded.digest}
@@ -282,9 +281,8 @@ class Deployment:
         return replace(slots, killed=positions.killed, holdout=positions.holdout, canary=canary)
 
     def _fresh(self, bundle: Bundle) -> Slots:
-        return Slots(
-            Predictor(bundle), Predictor(bundle, fallback_policy(self._fallback, bundle)), DriftAlarm(bundle.seen.names)
-        )
+        fallback = Predictor(bundle, fallback_policy(self._fallback, bundle))
+        return Slots(Predictor(bundle), fallback, DriftAlarm(bundle.seen.names))
 
     def _put(self, positions: Positions, slots: Slots) -> None:
         """Replace all policies and switches at once."""

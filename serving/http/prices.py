@@ -6,15 +6,14 @@ import asyncio
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from datetime import UTC, datetime
 from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
 from ..decision import Decision
-from ..decision_log.log import DecisionLog
+from ..decision_log.log import DecisionLog, Named
 from ..decision_log.outcomes import OutcomeError, Report, outcome_of
 from ..decision_log.replies import Reply, kept
 from ..market_state import MARKET, State, StateError
@@ -35,9 +34,10 @@ _LONGEST_KEY = 255
 
 
 MOST_MARKETS = 100
+Submitted = tuple[bytes, Future[bytes | None] | None]
 
 
-class RecentDecisions:
+class Recent:
     """Keeps the last decision of each of the last hundred markets, in memory only."""
 
     def __init__(self) -> None:
@@ -69,9 +69,7 @@ class Prices:
         aside: Where large requests are computed.
     """
 
-    def __init__(
-        self, deployment: Deployment, log: DecisionLog | None, recent: RecentDecisions, aside: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, deployment: Deployment, log: DecisionLog | None, recent: Recent, aside: Executor) -> None:
         self._deployment, self._log, self._recent, self._aside = deployment, log, recent, aside
         self._batcher = Batcher(deployment)
 
@@ -122,7 +120,7 @@ class Prices:
             raise BodyError(f"Idempotency-Key must have 1 to {_LONGEST_KEY} characters; got {len(key)}; shorten it")
         return hashlib.blake2b(call.body, digest_size=16).hexdigest()
 
-    def _many(self, call: Call, question: str | None) -> tuple[bytes, Future[bytes | None] | None]:
+    def _many(self, call: Call, question: str | None) -> Submitted:
         """The answer to a large request, and its commit. Raises BodyError, StateError."""
         states, name = parsed(call.body), call.request_id
         if not isinstance(states, list):
@@ -130,9 +128,7 @@ class Prices:
         named = [(f"{name}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
         return self._submitted(named, b"[%b]", call, question)
 
-    def _submitted(
-        self, named: Sequence[tuple[str, Decision]], form: bytes, call: Call, question: str | None
-    ) -> tuple[bytes, Future[bytes | None] | None]:
+    def _submitted(self, named: Named, form: bytes, call: Call, question: str | None) -> Submitted:
         """The answer that holds some decisions, and their commit: of all, or none."""
         for _, decision in named[-100:]:
             self._recent.add(decision)
@@ -162,8 +158,6 @@ class Prices:
         data = parsed(body)
         found = data.get("outcomes") if isinstance(data, dict) and len(data) == 1 else None
         if not isinstance(found, list) or not 0 < len(found) <= MOST_OUTCOMES:
-            raise OutcomeError(
-                f'outcomes must be {{"outcomes": [1 to {MOST_OUTCOMES} objects]}}; got something else; '
-                "see /docs for an example"
-            )
+            form = f'{{"outcomes": [1 to {MOST_OUTCOMES} objects]}}'
+            raise OutcomeError(f"outcomes must be {form}; got something else; see /docs for an example")
         return len(found), self._log.submit_outcomes([outcome_of(item) for item in found])

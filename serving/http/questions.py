@@ -43,10 +43,8 @@ def question_routes(deployment: Deployment, log: DecisionLog | None, aside: Thre
     def answer(question: Any, state: Any, product: Any) -> bytes:
         return orjson.dumps(answer_question(question, *deployment.preview(state), history=history, product=product))
 
-    async def answered(
-        reply: Callable[..., bytes], needed: tuple[str, ...], optional: tuple[str, ...], call: Call
-    ) -> Any:
-        text = await asyncio.get_running_loop().run_in_executor(aside, lambda: reply(*_fields(call, needed, optional)))
+    async def answered(reply: Callable[..., bytes], needed: tuple[str, ...], more: tuple[str, ...], call: Call) -> Any:
+        text = await asyncio.get_running_loop().run_in_executor(aside, lambda: reply(*_fields(call, needed, more)))
         return Response(text, media_type="application/json")
 
     return {

@@ -38,9 +38,7 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
             extra={"allowed": "a list of names without scheme or path"},
         ),
     ] = ()
-    price_list: Annotated[str | None, Meta(description="Price list (.csv or .xlsx) to decide on at /price-list.")] = (
-        None
-    )
+    price_list: Annotated[str | None, Meta(description="Price list (.csv, .xlsx) to decide on at /price-list.")] = None
     switches: Annotated[str | None, Meta(description="File that keeps the switches where there is no log.")] = None
     fallback: Annotated[
         Fallback, Meta(description="Rule that prices holdout markets, and all markets while the kill switch is on.")
@@ -48,9 +46,7 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
     holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
     canary: Annotated[Share, Meta(description="Share of the markets that a newer bundle prices first; 0: all.")] = 0.0
     killed: Annotated[bool, Meta(description="Start with the kill switch on: the fallback prices everything.")] = False
-    rate: Annotated[
-        float, Meta(gt=0, le=1e9, description="Requests per second and caller, and twice that at once.")
-    ] = 500.0
+    rate: Annotated[float, Meta(gt=0, le=1e9, description="Requests a second and caller; twice that at once.")] = 500.0
     burst: Annotated[float, Meta(ge=1, le=1e9, description="Requests of one caller that may come at once.")] = 1000.0
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to arms.")] = 0
 

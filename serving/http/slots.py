@@ -84,9 +84,7 @@ class Draws:
         return int.from_bytes(digest, "big") / 2**64
 
 
-def answered(
-    slots: Slots, draws: Draws, states: Sequence[State]
-) -> tuple[list[Decision | StateError], NDArray[np.bool_]]:
+def answered(slots: Slots, draws: Draws, states: Sequence[State]) -> tuple[list[Decision | StateError], NDArray]:
     """Price several states together; the alarm and the guards of a trial see them.
 
     Returns:

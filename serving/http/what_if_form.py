@@ -13,10 +13,8 @@ from ..explanation import expected, product_index, response_of, sales_range, sto
 from ..market_state import State, StateError
 from ..predictor import Predictor
 
-_NOTE = (
-    "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. `repricer what-if` "
-    "has 90% intervals, and all weeks."
-)
+_NOTE = "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. "
+_NOTE += "`repricer what-if` has 90% intervals, and all weeks."
 
 
 def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> dict[str, Any]:
@@ -48,10 +46,8 @@ def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> d
     sold = sales_range(units, response.overdispersion, stock_on_sale(view, answer), single=response.single).mean
     average = np.divide((mean * paid).sum(axis=1), units, out=paid.mean(axis=1), where=units > 0)
     figures = {"units": sold, "revenue": sold * average, "profit": sold * (average - rules.unit_cost)}
-    rows = [
-        {"product": name, "price": float(given[n]), "tried": float(tried[n])}
-        for n, name in enumerate(catalogue.products)
-    ]
+    old, new = given.tolist(), tried.tolist()
+    rows = [{"product": name, "price": old[n], "tried": new[n]} for n, name in enumerate(catalogue.products)]
     total: dict[str, Any] = {}
     for name, (before, after) in figures.items():
         for n, row in enumerate(rows):
@@ -60,14 +56,11 @@ def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> d
     terms = {"money": bundle.manifest["objective"], "currency": bundle.manifest["scenario"]["currency"]}
     cost = rules.unit_cost * (terms["money"] == "profit")
     found = breaches(rules, catalogue, tried[None], given[None], view.list_price[:1].astype(np.float64))
-    gains = allowed_gains(
-        found,
-        tried[None],
-        view.reference_price[:1],
-        lambda _, price, __: expected(response, view, answer, price, rules.paid_low)[0].sum(axis=1),
-        catalogue,
-        cost,
-    )
+
+    def sold_at(_: Any, price: Any, __: Any) -> Any:
+        return expected(response, view, answer, price, rules.paid_low)[0].sum(axis=1)
+
+    gains = allowed_gains(found, tried[None], view.reference_price[:1], sold_at, catalogue, cost)
     warnings = []
     for same, gain in alike(found, gains):
         week = [answer.date or f"period {answer.period}"]

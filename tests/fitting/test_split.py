@@ -9,7 +9,7 @@ import pytest
 from repricer.data import Tables
 from repricer.fitting.demand import SalesGrids
 from repricer.fitting.split import held_out, regular_price, weeks_to_come
-from repricer.fitting.zones import AllZones, Zone, of_zone
+from repricer.fitting.zones import Zone
 
 START = pd.Timestamp("2023-01-02")
 PRODUCTS = pd.DataFrame({"product": ["a", "b"], "category": "x"})
@@ -31,18 +31,15 @@ def test_stray_lines_change_neither_weeks_nor_lines(period, days, stray):
     good, odd = (shop(range(30), *lines, per_week=days) for lines in ((), (stray,)))
     for tables in (good, odd):
         tables.sales["store"] = "s"
-    expected, found = (held_out(tables, PRODUCTS, 4, zones(tables), period) for tables in (good, odd))
+    zone = Zone("s", {"s": ["s"]})
+    expected, found = (held_out(tables, PRODUCTS, 4, zone, period) for tables in (good, odd))
     for proof, tables in ((expected, good), (found, odd)):
-        assert len(proof.zone_sales) == len(proof.sales)
-        assert weeks_to_come(tables, proof, 4, zones(tables)).sales["date"].between(START, "2023-07-31").all()
+        assert proof.zones["units"].sum() == good.sales["units"].sum()
+        assert weeks_to_come(tables, proof, 4, zone).sales["date"].between(START, "2023-07-31").all()
     pd.testing.assert_frame_equal(found.past, expected.past)
     pd.testing.assert_frame_equal(found.future, expected.future)
     pd.testing.assert_frame_equal(found.sales.reset_index(drop=True), expected.sales)
     assert found.plan == expected.plan
-
-
-def zones(tables: Tables) -> AllZones:
-    return AllZones(tables.sales, tables, {"s": ["s"]})
 
 
 @pytest.mark.parametrize("zone", [None, Zone("z1", {"z1": ("s1",), "z2": ("s2", "s3")})])
@@ -57,11 +54,9 @@ def test_displays_and_stock_outs_of_one_store_say_nothing_of_the_others(zone):
         promotions=pd.DataFrame({"start_date": [third], "product": ["a"], "store": ["s2"]}),
         stock=pd.DataFrame({"date": [third], "product": ["b"], "store": ["s3"], "on_hand": [0.0]}),
     )
-    own, all_zones = of_zone(tables, zone, ["a", "b"])
-    proof = held_out(own, PRODUCTS, 4, all_zones)
-    for split in (proof, weeks_to_come(own, proof, 4, all_zones)):
-        lines = split.sales if split.zone_sales is None else split.zone_sales
-        grids = SalesGrids.of(split.past, ["a", "b"], lines, split.context)
+    proof = held_out(tables, PRODUCTS, 4, zone)
+    for split in (proof, weeks_to_come(tables, proof, 4, zone)):
+        grids = SalesGrids.of(split.past, ["a", "b"], split.past_places)
         shown, out = ([0, 1, 0], [0, 0, 1]) if zone is None else ([0, 0.5], [0, 1])
         assert grids.promotion is not None
         assert grids.promotion[:, 2, 0].tolist() == shown
@@ -106,3 +101,27 @@ def test_a_product_that_sold_nothing_in_the_last_week_has_the_regular_price_of_t
     rows = [{"week": week, "product": name, "regular_price": 3.0} for week in weeks for name in "ab"]
     panel = pd.DataFrame(rows[:-1]).assign(regular_price=lambda table: 3.0 + (table["week"] >= weeks[8]))
     assert regular_price(panel).to_dict() == {"a": 4.0, "b": 4.0}
+
+
+def test_the_weeks_of_a_zone_are_those_of_the_chain():
+    """They began with the zone's first sale: a market of other weeks than those of the accounts and the other zones."""
+    tables, zone = shop(range(30)), Zone("new", {"old": ("s1",), "new": ("s2",)})
+    late = tables.sales[tables.sales["date"] >= START + pd.Timedelta(weeks=3)]
+    late = late.assign(store="s2", date=late["date"] + pd.Timedelta(days=2))
+    proof = held_out(replace(tables, sales=pd.concat([tables.sales.assign(store="s1"), late])), PRODUCTS, 4, zone)
+    assert proof.past["week"].min() == START + pd.Timedelta(weeks=3)
+    assert proof.weeks[-1] == START + pd.Timedelta(weeks=29)
+    assert proof.zones.indexes["week"].equals(
+        pd.DatetimeIndex(pd.unique(pd.concat([proof.past, proof.future])["week"]))
+    )
+
+
+def test_by_day_a_reduction_of_every_weekend_is_one_and_its_regular_price_that_of_the_week():
+    """Regular prices were found by week, in which each mean holds a weekend."""
+    days = pd.date_range(START, periods=7 * 20)
+    paid = pd.Series(days).dt.day_of_week.ge(5).map({True: 3.0, False: 4.0})
+    sales = pd.DataFrame({"date": days, "product": "a", "units": 5.0, "price_paid": paid, "regular_price": paid})
+    sales = pd.concat([sales, sales.assign(product="b")])
+    proof = held_out(Tables(sales, PRODUCTS), PRODUCTS, 4, period="day")
+    assert (proof.past["regular_price"] == 4).all()
+    assert (proof.sales["regular_price"] == 4).all()

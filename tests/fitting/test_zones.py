@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import DataError, Tables
+from repricer.data import DataError, Tables, sales_panel, with_prices
 from repricer.fitting import fit
-from repricer.fitting.zones import Zone, at_price_level, price_zones, zone_tables
+from repricer.fitting.zones import Zone, at_price_level, price_zones, zone_panel, zone_tables
 from repricer.forecasting import MovingAverage
 from repricer.tests.data.shop_shapes import chain
 
@@ -45,13 +45,16 @@ def test_sales_of_all_zones_at_one_price_level():
     zone = Zone("zone-2", ZONES)
     own = zone_tables(TABLES, zone).sales
     assert set(own["store"]) == set(ZONES["zone-2"])
-    lines = at_price_level(TABLES.sales, zone, ["p0", "p1"])
-    level = lines.groupby(["product", "store"])["regular_price"].median().unstack()
+    sold = at_price_level(panel(TABLES.sales, "p0", "p1"), zone)
     here = own.groupby("product")["regular_price"].median()
     for name in ZONES:
-        np.testing.assert_allclose(level.loc[["p0", "p1"], name], here[["p0", "p1"]])
-    assert level.loc["p2"].nunique() == 3  # not priced: left as it is
-    assert lines["units"].sum() == TABLES.sales["units"].sum()
+        np.testing.assert_allclose(sold["regular_price"].sel(store=name).median("week"), here[["p0", "p1"]])
+    lines = TABLES.sales[TABLES.sales["product"].isin(["p0", "p1"])]
+    assert sold["units"].sum() == lines["units"].sum()
+
+
+def panel(sales: pd.DataFrame, *products: str):
+    return with_prices(sales_panel(Tables(sales), products))
 
 
 def test_a_price_level_is_that_of_the_same_weeks():
@@ -61,8 +64,9 @@ def test_a_price_level_is_that_of_the_same_weeks():
     lines = pd.DataFrame({"date": weeks, "product": "tea", "units": 1.0, "price_paid": price, "regular_price": price})
     sales = pd.concat([lines.assign(store="a"), lines[:3].assign(store="a"), lines[7:].assign(store="b")])
     for name in ("old", "new"):
-        found = at_price_level(sales, replace(zone, name=name), ["tea"])
-        np.testing.assert_allclose(found["regular_price"], sales["regular_price"])
+        found = at_price_level(panel(sales, "tea"), replace(zone, name=name))["regular_price"]
+        np.testing.assert_allclose(found.sel(store="old", product="tea"), price)
+        np.testing.assert_allclose(found.sel(store="new", product="tea")[7:], price[7:])
 
 
 def test_products_are_chosen_at_the_prices_of_a_zone():
@@ -77,10 +81,12 @@ def test_what_zones_cannot_do_is_refused():
     zone = Zone("zone-1", ZONES)
     alone = TABLES.sales[(TABLES.sales["product"] != "p1") | TABLES.sales["store"].isin(ZONES["zone-1"])]
     with pytest.raises(DataError, match="got none of p1 in zone-2; exclude it"):
-        at_price_level(alone, zone, ["p0", "p1"])
+        at_price_level(panel(alone, "p0", "p1"), zone)
     alone = alone[(alone["product"] != "p0") | ~alone["store"].isin(ZONES["zone-1"])]
     with pytest.raises(DataError, match="got none of p0 in zone-1, p1 in zone-2; exclude them"):
-        at_price_level(alone, zone, ["p0", "p1", "p2"])
+        at_price_level(panel(alone, "p0", "p1", "p2"), zone)
+    with pytest.raises(DataError, match="got none of gone; find the zones anew"):
+        zone_panel(panel(alone, "p2"), Zone("gone", {"gone": ("s99",)}))
     plan = pd.DataFrame({"date": [TABLES.sales["date"].max()], "product": ["p0"], "price": [3.0]})
     with pytest.raises(DataError, match="a plan must hold for all stores"):
         zone_tables(Tables(TABLES.sales, TABLES.products, plan=plan), zone)

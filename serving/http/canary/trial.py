@@ -41,9 +41,7 @@ class Trial:
         if set(newer.catalogue.products) != set(active.catalogue.products):
             raise BundleError("a canary must price the same products; got others; reload without a canary")
         if any(isinstance(one.policy, RecurrentPolicy) for one in (newer, active)):
-            raise BundleError(
-                "a canary needs bundles without recurrent state; got a recurrent policy; reload without it"
-            )
+            raise BundleError("a canary needs bundles without recurrent state; got others; reload without it")
         return cls(Predictor(newer), share, Guards())
 
     @property

@@ -20,13 +20,11 @@ from ...price_list.rows import STATUSES
 from ..deployment import Deployment
 from ..gate import Call, Routes
 from ..openapi import openapi
-from ..prices import RecentDecisions
+from ..prices import Recent
 
 _FOLDER = Path(__file__).parent
-_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
+_POLICY += "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 _NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 _HEADERS = {**_NO_SNIFFING, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
 _HEADERS["Cache-Control"] = "no-store"
@@ -48,7 +46,7 @@ def _template(name: str) -> Any:
     return loader.get_template(f"{name}.html.jinja")
 
 
-def page_routes(deployment: Deployment, recent: RecentDecisions, paths: Collection[str]) -> Routes:
+def page_routes(deployment: Deployment, recent: Recent, paths: Collection[str]) -> Routes:
     """`GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load.
 
     Args:
@@ -91,7 +89,7 @@ def _static(content: bytes, kind: str, headers: Mapping[str, str] = _NO_SNIFFING
     return answer
 
 
-def _page(deployment: Deployment, recent: RecentDecisions, market: str | None, *, price_list: bool) -> str:
+def _page(deployment: Deployment, recent: Recent, market: str | None, *, price_list: bool) -> str:
     """The page of the last decision of a market, or one for the example state before any
     request.
     """

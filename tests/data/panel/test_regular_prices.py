@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import product_weeks
-from repricer.data.panel import regular_prices
+from repricer.data.panel.regular_prices import regular_prices
 
 
 def guessed(price, days=7):

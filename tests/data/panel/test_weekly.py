@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from repricer.data import DataError, product_weeks
-from repricer.data.panel import weekly
+from repricer.data.panel import aggregation
 
 
 def sales_of(*lines, **more) -> pd.DataFrame:
@@ -41,7 +41,6 @@ def test_panel_by_hand(shop):
             "price": [1.25, 1.25, 3, None, 5, 5],
             "regular_price": [2.0, 2, 4, None, 4, 4],
             "discount_share": [0.375, 0.375, 0.25, None, 0, 0],
-            "buyers": [1.0, 0, 0, 0, 1, 0],
             "traffic": [2.0, 1, 1, 2, 1, 1],
         }
     )
@@ -51,7 +50,7 @@ def test_panel_by_hand(shop):
 def test_unit_cost_is_weighted_by_the_units_whose_cost_is_known_and_carried_forward(shop):
     more = shop.iloc[[1]].assign(units=1.0, basket="5", unit_cost=0.8)
     panel = product_weeks(pd.concat([shop.assign(unit_cost=[1.0, 0.4, None, None]), more]).sort_values("date"))
-    assert list(panel).index("unit_cost") == list(panel).index("buyers") - 1
+    assert list(panel).index("unit_cost") == list(panel).index("traffic") - 1
     by_product = panel.groupby("product")["unit_cost"].apply(list)
     # The week without a sale and the one without a known cost keep the last known cost.
     np.testing.assert_allclose(by_product["A"], [(1 * 1.0 + 3 * 0.4 + 1 * 0.8) / 5] * 3)
@@ -62,7 +61,7 @@ def test_many_rows_are_added_up_some_weeks_at_a_time_with_the_same_result(shop, 
     whole, seen = product_weeks(shop), []
     monkeypatch.setattr("repricer.data.weeks._ROWS_AT_ONCE", 2)
     monkeypatch.setattr(
-        "repricer.data.panel.weekly._totals", lambda lines, of=weekly._totals: seen.append(lines) or of(lines)
+        "repricer.data.panel.aggregation._visits", lambda rows, of=aggregation._visits: seen.append(rows) or of(rows)
     )
     pd.testing.assert_frame_equal(product_weeks(shop), whole)
     assert len(seen) > 1
@@ -80,9 +79,8 @@ def test_a_subset_keeps_the_weeks_and_the_traffic_of_the_whole_shop(shop):
     assert panel["traffic"].tolist() == [2, 1, 1]
 
 
-def test_without_customers_buyers_are_unknown_and_traffic_counts_lines(shop):
+def test_without_baskets_traffic_counts_lines(shop):
     panel = product_weeks(pd.concat([shop, shop.head(1)]).drop(columns=["customer", "basket"]))
-    assert panel["buyers"].isna().all()
     assert panel["traffic"].tolist() == [3, 1, 1] * 2
     assert "category" not in panel
 
@@ -90,10 +88,6 @@ def test_without_customers_buyers_are_unknown_and_traffic_counts_lines(shop):
 def test_lines_without_a_basket_are_visits_of_their_own(shop):
     panel = product_weeks(pd.concat([shop, shop.head(1), shop.head(1)]).assign(basket=["1", "1", "3", "4", None, None]))
     assert panel["traffic"].tolist() == [3, 1, 1] * 2
-
-
-def test_customers_who_are_all_unknown_leave_buyers_unknown(shop):
-    assert product_weeks(shop.assign(customer=None))["buyers"].isna().all()
 
 
 def test_a_week_without_any_sale_is_on_the_grid():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.data import product_weeks
+from repricer.data import Tables, product_weeks, sales_panel, with_prices
 from repricer.fitting.demand import SalesGrids
 from repricer.fitting.demand.candidate_models import suspect_effects
 
@@ -17,11 +17,15 @@ def sold(weeks, product: str, store: str) -> pd.DataFrame:
     return pd.DataFrame({"date": weeks}).assign(**row)
 
 
+def by_store(sales: pd.DataFrame, days: int = 7):
+    return with_prices(sales_panel(Tables(sales), days=days))
+
+
 def test_a_store_that_sold_nothing_was_closed():
     # Store b sells no tea in week 1, but milk; in week 3 it sells nothing.
     parts = [sold(WEEKS, "tea", "a"), sold(WEEKS[[0, 2, 4, 5]], "tea", "b"), sold(WEEKS[[1]], "milk", "b")]
     sales = pd.concat(parts).sort_values("date")
-    grids = SalesGrids.of(product_weeks(sales).query("product == 'tea'"), ["tea"], sales)
+    grids = SalesGrids.of(product_weeks(sales).query("product == 'tea'"), ["tea"], by_store(sales))
     assert grids.stores == ("a", "b")
     assert np.isfinite(grids.price[0]).all()
     assert np.isfinite(grids.price[1, :, 0]).tolist() == [True, True, True, False, True, True]
@@ -42,7 +46,7 @@ def test_a_store_without_a_sale_has_the_reductions_of_the_others(days):
     tea = tea[tea["date"] != weeks[4]]
     tea["price_paid"] = tea["regular_price"] * np.where(tea["date"].isin(weeks[[1, 2]]), 0.75, 1.0)
     sales = pd.concat([tea, sold(weeks, "milk", "a"), sold(weeks, "milk", "b")]).sort_values("date")
-    grids = SalesGrids.of(product_weeks(sales, days=days).query("product == 'tea'"), ["tea"], sales)
+    grids = SalesGrids.of(product_weeks(sales, days=days).query("product == 'tea'"), ["tea"], by_store(sales, days))
     assert grids.units[1, :, 0].tolist() == [9, 9, 0, 9, 0, 9]
     # Store a reduces in week 2; in week 4 nobody sells any.
     np.testing.assert_allclose(grids.price[1, :, 0], [4, 3, 3, 4, 4, 4])
@@ -55,7 +59,18 @@ def test_what_is_not_known_of_a_product_is_no_warning():
     sales["units"] += 50.0
     for cost, moves in ((1.0, False), (1.1, True)):
         sales.loc[(sales["product"] == "tea") & (sales["date"] == WEEKS[3]), "unit_cost"] = cost
-        grids = SalesGrids.of(product_weeks(sales), ["milk", "tea"], sales)
+        grids = SalesGrids.of(product_weeks(sales), ["milk", "tea"], by_store(sales))
         assert (grids.unit_cost is not None) == moves
     assert np.isnan(grids.regular[1, :, 0]).all()
     assert suspect_effects(replace(grids, unit_cost=None)) == {}
+
+
+def test_stores_of_other_weeks_or_products_are_an_error():
+    sales = pd.concat([sold(WEEKS, "tea", "a"), sold(WEEKS, "tea", "b")])
+    panel, stores = product_weeks(sales), by_store(sales)
+    assert SalesGrids.of(panel, ["tea"], stores).stores == ("a", "b")
+    for other in (stores.isel(week=slice(1, None)), stores.assign_coords(week=WEEKS + pd.Timedelta(days=1))):
+        with pytest.raises(ValueError, match="week"):
+            SalesGrids.of(panel, ["tea"], other)
+    with pytest.raises(KeyError):
+        SalesGrids.of(panel, ["tea"], stores.assign_coords(product=["milk"]))

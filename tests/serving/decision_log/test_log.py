@@ -253,7 +253,7 @@ def test_a_log_of_the_former_schema_is_refused_and_left_alone(tmp_path: Path) ->
     (tmp_path / "old.db").chmod(0o600)
     with pytest.raises(
         ValueError,
-        match=r"must be of version 4; got .* of version 2 or earlier; keep it, read it with .* start a new log",
+        match=r"must be of version 5; got .* of version 2 or earlier; keep it, read it with .* start a new log",
     ):
         DecisionLog(tmp_path / "old.db")
     with closing(sqlite3.connect(tmp_path / "old.db")) as db:

@@ -17,7 +17,7 @@ def test_a_log_of_version_3_is_refused_and_left_alone(tmp_path: Path) -> None:
         before = list(db.iterdump())
     path.chmod(0o600)
     with pytest.raises(
-        ValueError, match=r"must be of version 4; got .* of version 3; keep it, read it with the repricer that wrote it"
+        ValueError, match=r"must be of version 5; got .* of version 3; keep it, read it with the repricer that wrote it"
     ):
         DecisionLog(path)
     with closing(sqlite3.connect(path)) as db:

@@ -14,7 +14,7 @@ from repricer.planning.price_list import price_responses
 from repricer.scenarios import MarketSpec
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.rows import PriceRow
-from repricer.serving.price_list.workbook import SHEET, read_responses
+from repricer.serving.price_list.workbook import TRIED_SHEET, read_responses
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def list_path(dated_market: MarketSpec, price_rows: list[PriceRow], tmp_path_fac
 def cells(path: Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """The header, and by product the cells by column."""
     book: Any = openpyxl.load_workbook(path)
-    sheet = book[SHEET]
+    sheet = book[TRIED_SHEET]
     lines = [[cell.value for cell in line] for line in sheet.iter_rows()]
     start = next(i for i, line in enumerate(lines) if line[0] == "zone")
     return lines[start], {line[1]: dict(zip(lines[start], line, strict=True)) for line in lines[start + 1 :]}
@@ -36,7 +36,7 @@ def cells(path: Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
 def computed(path: Path, product: str, price: float | None) -> dict[str, float]:
     """What a spreadsheet would compute for a product, with a price typed."""
     book: Any = openpyxl.load_workbook(path)
-    sheet = book[SHEET]
+    sheet = book[TRIED_SHEET]
     row = next(line for line in sheet.iter_rows() if line[1].value == product)
     header = next(line for line in sheet.iter_rows() if line[0].value == "zone")
     known: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def test_rows_add_up_and_text_stays_text(list_path: Path) -> None:
     assert list(lines) == ["anchovy", "biscuit", "cider", "all"]
     assert lines["all"]["change in profit"] == "=SUM(L5:L7)"
     assert lines["all"]["elasticity"] is None
-    words = " ".join(str(cell.value) for cell in openpyxl.load_workbook(list_path)[SHEET]["A"][:3])
+    words = " ".join(str(cell.value) for cell in openpyxl.load_workbook(list_path)[TRIED_SHEET]["A"][:3])
     assert "An approximation" in words
     assert "repricer what-if" in words
 
@@ -95,7 +95,7 @@ def test_decisions_leave_the_sheet_and_a_list_without_responses_has_none(
     list_path: Path, price_rows: list[PriceRow], tmp_path: Path
 ) -> None:
     book = openpyxl.load_workbook(list_path)
-    book[SHEET]["E5"].value = 2.5
+    book[TRIED_SHEET]["E5"].value = 2.5
     copy = tmp_path / "copy.xlsx"
     book.save(copy)
     write_list(copy, read_list(copy))
