@@ -16,7 +16,7 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger
 
 from ..envs import LearnerView, Market, MarketVecEnv, make_sb3_env, seed_for
-from ..envs.adapters.view_options import RewardFunction
+from ..envs.adapters.learner_view import RewardFunction
 from ..pricing import FixedPrice, Policy, RandomPrice, checked_policy
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price

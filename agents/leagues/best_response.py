@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...envs import OWN, ConstantSellerPolicy, MixedSellerPolicy, MultiSellerMarket, Outcome, SellerPolicy, seed_for
-from ...envs.adapters.view_options import Reward
+from ...envs.adapters.learner_view import Reward
 from ...envs.seeds import Purpose
 from ...pricing import RecurrentState, initial_recurrent_state, restarted_state
 from ...scenarios import MarketSpec

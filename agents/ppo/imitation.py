@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.jit.math import compiled
+from ...envs.jit.compiling import compiled
 from .mlp import adam_step, backward, categorical, count_weights, forward, scratch_for
 
 
@@ -27,7 +27,7 @@ class Lesson(NamedTuple):
     returns: NDArray[np.float32]
 
 
-@compiled.entry
+@compiled
 def imitate(network, lesson, order, batch_size, rates, adam):
     """Fit actor and critic to a teacher; changes `network` in place.
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.jit.math import compiled, exponential, logarithm
+from ...envs.jit.compiling import compiled
+from ...envs.jit.math import exponential, logarithm
 
 
 class Adam(NamedTuple):

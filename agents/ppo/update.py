@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.jit.math import compiled, exponential, logarithm
+from ...envs.jit.compiling import compiled
+from ...envs.jit.math import exponential, logarithm
 from .mlp import Adam, adam_step, backward, categorical, clip_norm, count_weights, forward, scratch_for
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -62,7 +63,7 @@ class UpdateSettings(NamedTuple):
     adam: Adam
 
 
-@compiled.entry
+@compiled
 def update(network, rollout, order, batch_size, settings):
     """Run all epochs of one PPO update; changes `network` in place.
 
