@@ -79,9 +79,9 @@ def sales_panel(
     if "cost" in panel and not panel["costed_units"].any():
         panel = panel.drop_vars(["cost", "costed_units"])
     panel = open_weeks(panel)
-    priced = with_prices(panel)
-    listed = priced["regular_price"].to_numpy()
-    regular = regular_prices(priced["price"].to_numpy(), listed, days)
+    priced, upper = with_prices(panel), panel["upper_revenue"] / panel["units"].where(panel["units"] > 0)
+    listed, panel = priced["regular_price"].to_numpy(), panel.drop_vars("upper_revenue")
+    regular = regular_prices(priced["price"].to_numpy(), listed, days, upper.to_numpy())
     return panel if regular is listed else panel.assign(regular_revenue=(panel["units"] * regular).fillna(0.0))
 
 
@@ -247,6 +247,9 @@ def _added_up(rows: pl.DataFrame) -> pl.DataFrame:
     units = pl.col("units")
     values = {"units": units, "revenue": units * pl.col("price_paid")}
     values["regular_revenue"] = units * pl.coalesce("regular_price", "price_paid")
+    mean = (values["revenue"].sum() / units.sum()).over(_AXES)
+    # Of a price that moves within the week, the lower ones are reductions.
+    values["upper_revenue"] = units * pl.max_horizontal("price_paid", mean)
     if "unit_cost" in rows:
         values["cost"] = units * pl.col("unit_cost").cast(pl.Float64)
         values["costed_units"] = pl.when(pl.col("unit_cost").is_not_null()).then(units)
