@@ -17,6 +17,7 @@ _LEVEL = 3
 """Of compression: half the time of the usual one, for a tenth more bytes."""
 _COMMON = (Path(__file__).parent / "dictionary.txt").read_bytes()
 """What bodies have in common, against which they are compressed. Part of version 5 of the log: it never changes."""
+_ALSO = ("promotion", "order_units", "express_units")
 
 
 def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -78,10 +79,7 @@ def _decision_columns(decision: Decision) -> dict[str, Any]:
         **{key: column(key) for key in ("proposed", "price", "trail")},
         "discounts": _columns(column("discounts")),
         # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
-        "also": {
-            **{key: column(key) for key in ("promotion", "order_units", "express_units")},
-            "shown_to": [shown.get(name, ()) for name in names],
-        },
+        "also": {**{key: column(key) for key in _ALSO}, "shown_to": [shown.get(name, ()) for name in names]},
         "propensity": [_probability(decision.propensity, name) for name in names],
     }
 
