@@ -148,7 +148,7 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
 
 
 def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series, log_price: pd.DataFrame) -> pd.Series:
-    """Why a product that could be priced is not, by its id: what `_pick` does, told one by one."""
+    """Why a product that could be priced is not, by its id: what `_pick` does, one by one."""
     here = category[candidates.index]
     best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
     near = candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)

@@ -195,6 +195,9 @@ def carried_forward(values: xr.DataArray) -> xr.DataArray:
 def store_price_gaps(sales: pd.DataFrame, products: Sequence[str] | None = None) -> xr.DataArray:
     """The log regular price by store, week and product less the mean of all stores in the same week, of the best sellers.
 
+    Where the sales give no regular prices, it is the price paid: deals of the whole chain cancel out, while a regular price
+    that is found store by store would differ by when each store's deals were.
+
     Args:
         sales: Canonical sale lines.
         products: The products from which the 50 best sellers are taken; by default all.
@@ -206,8 +209,10 @@ def store_price_gaps(sales: pd.DataFrame, products: Sequence[str] | None = None)
     """
     tables = Tables(sales)
     units = sales_panel(tables, products, by_store=False)["units"].sum(["store", "week"]).to_series()
-    regular = with_prices(sales_panel(tables, list(units.nlargest(_BEST).index)))["regular_price"]
-    log = xr.apply_ufunc(np.log, regular.where(regular > 0))
+    given = (sales["regular_price"] > sales["price_paid"] * (1 + 1e-6)).any()
+    prices = with_prices(sales_panel(tables, list(units.nlargest(_BEST).index)))
+    price = prices["regular_price" if given else "price"]
+    log = xr.apply_ufunc(np.log, price.where(price > 0))
     return log - log.mean("store")
 
 
