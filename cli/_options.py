@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct, structs
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +22,7 @@ from rich.table import Table
 from ..atomic import plain, without_nan
 from ..privacy.access import ROLE, Reader, reading_as
 from ..privacy.encryption import KEY_FROM
+from ..serving.documents import Field, field_mistake, fields, typed
 
 
 class _Out(click.Path):
@@ -119,15 +123,85 @@ def tables_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return key_option(_as_role(function))
 
 
-def setting(text: str) -> tuple[str, Any]:
+def setting(text: str, option: str = "--set", example: str = "learning_rate=1e-3") -> tuple[str, Any]:
     """KEY=VALUE with a JSON value; anything that is not JSON is a string."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--set takes KEY=VALUE; got '{text}'; write, for example, learning_rate=1e-3")
+        raise ValueError(f"{option} takes KEY=VALUE; got '{text}'; write, for example, {example}")
     try:
         return key, json.loads(value)
     except json.JSONDecodeError:
         return key, value
+
+
+class _Declared(click.ParamType):
+    """A value that a declared field allows."""
+
+    name = "value"
+
+    def __init__(self, kind: type[Struct], field: Field) -> None:
+        self._kind, self._field = kind, field
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, as a file would have it."""
+        name = self._field.name
+        found = typed(self._kind, {name: value})[name] if isinstance(value, str) else value
+        problem = field_mistake(self._kind, name, found, "")
+        if problem is not None:
+            raise ValueError(f"{param and param.opts[0]} {problem.partition(f'{name} ')[2]}")
+        return found
+
+
+def declared_option(kind: type[Struct], name: str, option: str | None = None, **more: Any) -> Callable[[Any], Any]:
+    """The option for a field of a struct, with its type, meaning and default."""
+    field, default = fields(kind)[name], next(one.default for one in structs.fields(kind) if one.name == name)
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", field.description.replace("`", "")).rstrip(".")
+    option, more["help"] = option or f"--{name.replace('_', '-')}", f"{text[:1].upper()}{text[1:]}."
+    if isinstance(default, bool):
+        return click.option(option, name, is_flag=True, **more)
+    kinds = click.Choice(field.choices) if field.choices else _Declared(kind, field)
+    more = {"type": kinds, "default": default, "show_default": default is not None} | more
+    if isinstance(more["type"], _Declared):
+        more["metavar"] = f"<{field.allowed.replace(', or null', '')}>"
+    return click.option(option, name, **more)
+
+
+def declared_options(kind: type[Struct], name: str, **own: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for each field of a struct; the command gets the struct as one argument.
+
+    Args:
+        kind: The struct.
+        name: Name of the argument.
+        own: The options of some fields, where they are written otherwise.
+    """
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def wrapped(**options: Any) -> Any:
+            return command(**{name: kind(**{field: options.pop(field) for field in fields(kind)})}, **options)
+
+        for field in reversed(fields(kind)):
+            wrapped = own.get(field, declared_option(kind, field))(wrapped)
+        return wrapped
+
+    return with_options
+
+
+def gone_option(option: str, instead: str, *, refused: bool = False, **more: Any) -> Callable[[Any], Any]:
+    """A hidden option of an earlier version, which says what takes its place.
+
+    Args:
+        refused: Whether the command ends there; else it goes on without it.
+    """
+
+    def tell(_context: click.Context, _option: click.Parameter, given: Any) -> None:
+        line = f"{option} is no longer there; {instead}"
+        if given and refused:
+            raise ValueError(line)
+        if given:
+            say_aside(line)
+
+    return click.option(option, callback=tell, expose_value=False, hidden=True, **more)
 
 
 def say(text: str) -> None:

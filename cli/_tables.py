@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import secrets
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..planning.shop_files import TABLES, Layout, import_files
-from ._options import FILE
+from ._options import FILE, check_there
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,13 +82,21 @@ def scratch_folder() -> Path:
     return Path(click.get_current_context().with_resource(tempfile.TemporaryDirectory())) / "tables"
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """A table of any columns, CSV (all as text) or Parquet."""
+def read_frame(option: str, path: Path) -> pd.DataFrame:
+    """A table of any columns: CSV and XLSX, all as text, or Parquet."""
     import pandas as pd
 
-    from ..data import DataError
-
+    check_there(option, path)
     try:
-        return pd.read_csv(path, dtype=str) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} must be a table that can be read; got: {error}; check how it was exported") from error
+        match path.suffix.lower():
+            case ".csv":
+                return pd.read_csv(path, dtype=str, encoding="utf-8-sig")
+            case ".xlsx":
+                return pd.read_excel(path, dtype=str, engine="calamine")
+            case ".parquet":
+                return pd.read_parquet(path)
+    except (ValueError, zipfile.BadZipFile, OSError) as error:
+        raise ValueError(
+            f"{option} must be a table that can be read; got {path.name}: {error}; save it again"
+        ) from error
+    raise ValueError(f"{option} must end in .csv, .xlsx or .parquet; got '{path}'; save it as one of them")

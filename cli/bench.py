@@ -174,11 +174,29 @@ def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
     return on_shop
 
 
+_FIGURES = {
+    "number": "{shops}",
+    "predicted": "{predicted:+.1%}",
+    "realised": "{realised:+.1%}",
+    "lowest": "{worst_realised:+.1%}",
+    "|error|": "{absolute_error:.1%}",
+    "covered": "{covered} ({below}, {above})",
+    "of best": "{share_of_best_gain:.0%}",
+    "share": "{share_of_optimum:.1%}",
+    "worst": "{worst_share:.1%}",
+    "regular": "{regular_share:.1%}",
+    "current": "{own_share:.1%}",
+    "loses": "{lose_to_regular}, {lose_to_own}",
+    "no change": "{refused}",
+    "CPU s": "{cpu_seconds:.0f}",
+}
+"""The figures of some shops, by heading."""
+
+
 def _uplift_table(summary: dict[str, Any]) -> Table:
-    gains = ("number", "predicted", "realised", "lowest", "|error|", "covered", "of best", "share", "worst")
     table = figures_table(
         ["shops"],
-        [*gains, "regular", "current", "loses", "no change", "CPU s"],
+        _FIGURES,
         title="predicted and realised gain",
         caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best: mean realised gain "
         "over that of the best prices under the same bounds. Share: realised profit over theirs; regular, current: that of "
@@ -189,24 +207,5 @@ def _uplift_table(summary: dict[str, Any]) -> Table:
     for name, heading in (("elasticity", "elasticity"), ("outside_share", "outside share")):
         rows += [(f"{heading} {third['from']:.2f} to {third['to']:.2f}", third) for third in summary.get(name, [])]
     for number, (label, row) in enumerate(rows):
-        table.add_row(label, *_cells(row), end_section=number % 3 == 0)
+        table.add_row(label, *(form.format(**row) for form in _FIGURES.values()), end_section=number % 3 == 0)
     return table
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        str(row["shops"]),
-        f"{row['predicted']:+.1%}",
-        f"{row['realised']:+.1%}",
-        f"{row['worst_realised']:+.1%}",
-        f"{row['absolute_error']:.1%}",
-        f"{row['covered']} ({row['below']}, {row['above']})",
-        f"{row['share_of_best_gain']:.0%}",
-        f"{row['share_of_optimum']:.1%}",
-        f"{row['worst_share']:.1%}",
-        f"{row['regular_share']:.1%}",
-        f"{row['own_share']:.1%}",
-        f"{row['lose_to_regular']}, {row['lose_to_own']}",
-        str(row["refused"]),
-        f"{row['cpu_seconds']:.0f}",
-    )

@@ -9,7 +9,7 @@ import click
 
 from ..atomic import write_json
 from ..privacy.encryption import secret
-from ._options import FILE, OUT, Number, emit, json_option, say, say_aside, tables_options
+from ._options import FILE, OUT, Number, emit, gone_option, json_option, say, say_aside, tables_options
 
 
 @click.group("federate")
@@ -20,11 +20,6 @@ def command() -> None:
     one place would give; a shop writes its part only under masks that cancel in the total. `repricer fit --shared FILE` then
     forecasts with it. For a policy, each shop runs `repricer train --shops FOLDER`.
     """
-
-
-def _no_address(_context: click.Context, _option: click.Parameter, address: str | None) -> None:
-    if address is not None:
-        raise ValueError(f"--to is no longer there; got {address!r}; shops meet in a folder that all reach: --folder")
 
 
 @command.command()
@@ -50,7 +45,7 @@ def _no_address(_context: click.Context, _option: click.Parameter, address: str 
     "-hex 32` makes them.",
 )
 @click.option("--out", type=OUT, required=True, help="File for what all products have in common (.json).")
-@click.option("--to", callback=_no_address, expose_value=False, hidden=True, is_eager=True)
+@gone_option("--to", "shops meet in a folder that all reach: --folder", refused=True, is_eager=True)
 @tables_options
 @json_option
 def join(dataset: Path, period: str, shops_key: str, out: Path, as_json: bool, **options: Any) -> None:

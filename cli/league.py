@@ -14,18 +14,13 @@ from rich.table import Table
 
 from ..atomic import write_json
 from ..planning.progress import progress_bar
-from ._options import OUT, emit, figures_table, json_option, say, seed_option, setting, show
+from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, setting, show
 
 if TYPE_CHECKING:
     from ..agents.leagues import LeagueProgress
     from ..evaluation import LeagueVerdict
 
 RESULT_FILE = "league.json"
-
-
-def _not_shared(_context: click.Context, _option: click.Parameter, shared: bool) -> None:
-    if shared:
-        raise ValueError("--shared is no longer there; each seller has a network of its own; leave it out")
 
 
 @click.command(name="league")
@@ -35,7 +30,7 @@ def _not_shared(_context: click.Context, _option: click.Parameter, shared: bool)
 @click.option(
     "--steps", type=click.IntRange(min=1), default=40_000, show_default=True, help="Steps per seller and round."
 )
-@click.option("--shared", is_flag=True, callback=_not_shared, expose_value=False, hidden=True)
+@gone_option("--shared", "each seller has a network of its own; leave it out", refused=True, is_flag=True)
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Test episodes.")
 @click.option("--out", "folder", type=OUT, help="Folder, which must be new.")
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.markup import escape
 
-from ._options import FILE, OUT, Number, check_table_path, check_there, emit, figures_table, json_option, say, show
+from ..serving.documents import csv_rows, fields, typed
+from ._options import (
+    FILE,
+    OUT,
+    Number,
+    check_table_path,
+    check_there,
+    emit,
+    figures_table,
+    gone_option,
+    json_option,
+    say,
+    show,
+)
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
@@ -32,19 +44,7 @@ _CHAINS = {
 }
 
 
-def _no_keys(_: Any, __: Any, keys: str | None) -> None:
-    if keys is not None:
-        click.echo("--keys is no longer needed: archives and backups hold all that is not erased", err=True)
-
-
-def _no_checkpoint(_: Any, __: Any, checkpoint: str | None) -> None:
-    if checkpoint is not None:
-        click.echo(
-            "--checkpoint is no longer there: all rows are checked; note the head, and pass it as --head", err=True
-        )
-
-
-_keys = click.option("--keys", callback=_no_keys, expose_value=False, hidden=True)
+_keys = gone_option("--keys", "archives and backups hold all that is not erased")
 _by = click.option("--by", required=True, help="Who does it.")
 _reason = click.option("--reason", default="", help="Why.")
 
@@ -87,7 +87,7 @@ def export(log: str, out: Path, as_json: bool) -> None:
 @command.command()
 @click.argument("log")
 @click.option("--head", help="A hash noted earlier; it must still be in the log.")
-@click.option("--checkpoint", callback=_no_checkpoint, expose_value=False, hidden=True)
+@gone_option("--checkpoint", "all rows are checked; note the head, and pass it as --head")
 @json_option
 def verify(log: str, head: str | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
@@ -288,39 +288,10 @@ def check_log(place: str) -> None:
 
 def _read(file: Path, refused: dict[int, str]) -> Iterator[tuple[int, ReportedOutcome]]:
     """Row numbers (the header is row 1) and outcomes; rows that cannot be read go to `refused`."""
-    from ..serving.decision_log.outcomes import OutcomeError, outcome_of
+    from ..serving.decision_log.outcomes import OutcomeError, ReportedOutcome, outcome_of
 
-    for number, row in _rows(file):
+    for number, cells in csv_rows(file, fields(ReportedOutcome), ("product", "units"), ValueError):
         try:
-            yield number, outcome_of({key: _plain(key, value) for key, value in row.items() if value})
+            yield number, outcome_of(typed(ReportedOutcome, cells))
         except OutcomeError as error:
             refused[number] = str(error)
-
-
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Row numbers and rows of a CSV file that has the columns of outcomes."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            columns = rows.fieldnames or ()
-            for name in ("product", "units"):
-                if name not in columns:
-                    raise ValueError(
-                        f"{file}, row 1: must have the columns product and units, with commas between them; got no {name} in "
-                        f"{', '.join(columns) or 'an empty row'}; add it"
-                    )
-            yield from enumerate(rows, start=2)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file} must be a CSV file in UTF-8; got: {error}; save it as CSV") from error
-
-
-def _plain(column: str, text: str) -> Any:
-    """A field converted to its column's type, or its text, which is then refused with the field's name."""
-    if column == "stockout":
-        return {"true": True, "false": False, "1": True, "0": False}.get(text.strip().lower(), text)
-    if column in ("units", "price_paid", "period"):
-        try:
-            return int(text) if column == "period" else float(text)
-        except ValueError:
-            return text
-    return text

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 from rich.markup import escape
 from rich.table import Table
 
+from ..planning.markdown_inputs import Terms, read_stock
 from ..planning.market_folder import zone_of
 from ..planning.progress import progress_console
-from ._options import FILE, OUT, emit, json_option, say, seed_option, show
+from ._options import FILE, OUT, declared_options, emit, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
     from ..planning.markdown import MarkdownPlan, ProductPlan
@@ -24,12 +26,7 @@ if TYPE_CHECKING:
 @click.option("--market", required=True, help="Market fitted on data (folder), whose weeks hold the season.")
 @click.option("--until", required=True, metavar="DATE", help="Day by which the stock is to be sold, YYYY-MM-DD.")
 @click.option("--from", "start", metavar="DATE", help="A day of the first week.  [default: the market's first]")
-@click.option("--sell-through", type=float, default=0.95, show_default=True, help="Share of the stock to sell.")
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Probability with which it is sold.")
-@click.option("--changes", type=int, default=3, show_default=True, help="Largest number of price changes of a product.")
-@click.option(
-    "--salvage", type=float, default=0.1, show_default=True, help="Value of a unit left over, share of regular price."
-)
+@declared_options(Terms, "terms")
 @click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
 @click.option(
     "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
@@ -41,10 +38,7 @@ def command(
     market: str,
     until: str,
     start: str | None,
-    sell_through: float,
-    confidence: float,
-    changes: int,
-    salvage: float,
+    terms: Terms,
     out: Path,
     zone: str | None,
     seed: int,
@@ -59,13 +53,12 @@ def command(
     Run it again each week with the stock that is left: prices then start from the column price, and
     never rise.
     """
-    from ..planning.markdown import Terms, markdown_rows, plan_markdown, read_stock
+    from ..planning.markdown import markdown_rows, plan_markdown
     from ..scenarios import load_scenario
     from ..serving.price_list.files import check_list_path, write_list
     from ..serving.price_list.rows import ALL_STORES
 
     check_list_path("--out", out)
-    terms = Terms(sell_through, confidence, changes, salvage)
     rows, spec = read_stock(stock), load_scenario(market)
     with progress_console.status("markdown") as status:
 
@@ -105,7 +98,7 @@ def _document(plan: MarkdownPlan, out: Path) -> dict[str, Any]:
     return {
         "out": str(out),
         "season": {"first_day": str(calendar.first_day), "last_day": str(calendar.last_day)},
-        "terms": asdict(plan.terms),
+        "terms": structs.asdict(plan.terms),
         "met": sum(item.met for item in plan.products),
         "products": products,
     }

@@ -44,12 +44,10 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
     from ..forecasting.cold_start import forecast_new
     from ..forecasting.product_vectors import own_vectors
 
-    check_table_path("--products", products)
     if out:
         check_table_path("--out", out)
-    if vectors:
-        check_table_path("--vectors", vectors)
-    new, own = read_frame(products), own_vectors(read_frame(vectors)) if vectors else None
+    new = read_frame("--products", products)
+    own = own_vectors(read_frame("--vectors", vectors)) if vectors else None
     shop = load_tables(tables)
     say_aside(f"learning from the products sold, to forecast {len(new):,} new ones")
     found = forecast_new(shop, new, text=None if text == "none" else text, vectors=own)

@@ -20,16 +20,15 @@ from ._tables import read_frame
 def command(reviews: Path, out: Path, by_product: bool, as_json: bool) -> None:
     """Turn the texts in REVIEWS into weekly signals for `repricer data alarms` and `fit`.
 
-    REVIEWS is a CSV or Parquet file with date, text and, optionally, product. The signals are
+    REVIEWS is a CSV, XLSX or Parquet file with date, text and, optionally, product. The signals are
     `sentiment`, the mean score of a week's texts from -1 to 1, and `negative_texts`, how many were
     negative. Texts must be in English; no other language is supported, and texts that do not look
     English are left out. Needs the `text` extra.
     """
     from ..forecasting.sentiment import weekly_sentiment
 
-    check_table_path("REVIEWS", reviews)
     check_table_path("--out", out)
-    texts = read_frame(reviews)
+    texts = read_frame("REVIEWS", reviews)
     with progress_bar() as bar:
         task = bar.add_task("scoring texts", total=1.0)
         found = weekly_sentiment(texts, by_product=by_product, progress=lambda share: bar.update(task, completed=share))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import ipaddress
 import logging
@@ -14,9 +15,19 @@ from typing import Any
 
 import click
 
-from ..serving.documents import fields
 from ..serving.http.settings import ServiceSettings
-from ._options import FILE, Number, emit, json_option, key_option, public_key_option, say, say_aside, seed_option
+from ._options import (
+    FILE,
+    Number,
+    declared_option,
+    emit,
+    gone_option,
+    json_option,
+    key_option,
+    public_key_option,
+    say,
+    seed_option,
+)
 
 _GRACE_SECONDS = 10
 _OBJECTS, _ROUNDS = 20_000, 1_000
@@ -24,27 +35,7 @@ _TURN_SECONDS = 5e-4
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 
 
-def _setting(name: str, option: str | None = None, **more: Any) -> Callable[[Any], Any]:
-    """The option for one of the service's settings, as it is declared."""
-    field, default = fields(ServiceSettings)[name], getattr(ServiceSettings(), name)
-    text = field.description.replace("`", "")
-    if field.choices:
-        more["type"] = click.Choice(field.choices)
-    if isinstance(default, bool):
-        return click.option(option or f"--{name}", name, is_flag=True, help=text)
-    return click.option(
-        option or f"--{name}", name, default=default, show_default=default is not None, help=text, **more
-    )
-
-
-def _gone(option: str, instead: str, **more: Any) -> Callable[[Any], Any]:
-    """An option of an earlier version, which says what takes its place."""
-
-    def say_so(_: Any, __: Any, given: Any) -> None:
-        if given:
-            say_aside(f"{option} is no longer there; {instead}")
-
-    return click.option(option, callback=say_so, expose_value=False, hidden=True, **more)
+_setting = functools.partial(declared_option, ServiceSettings)
 
 
 @click.command("serve")
@@ -56,14 +47,16 @@ def _gone(option: str, instead: str, **more: Any) -> Callable[[Any], Any]:
     help="A proxy with the limits of deploy/haproxy stands before --host, which other machines can reach.",
 )
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@_gone(
+@gone_option(
     "--workers",
     "one process answers: start another service with the same --log on another port, and a proxy before both "
     "(deploy/haproxy)",
 )
-@_gone("--shadow", "put the other bundle on trial with a small share (PUT /v1/admin/canary): its guards compare both")
-@_gone("--watch", "send SIGHUP, or POST /v1/admin/reload, once the bundle is there")
-@_gone("--otel", "let OpenTelemetry's collector read /metrics (its Prometheus receiver)", is_flag=True)
+@gone_option(
+    "--shadow", "put the other bundle on trial with a small share (PUT /v1/admin/canary): its guards compare both"
+)
+@gone_option("--watch", "send SIGHUP, or POST /v1/admin/reload, once the bundle is there")
+@gone_option("--otel", "let OpenTelemetry's collector read /metrics (its Prometheus receiver)", is_flag=True)
 @click.option(
     "--drain",
     default=0.0,
@@ -76,7 +69,7 @@ def _gone(option: str, instead: str, **more: Any) -> Callable[[Any], Any]:
 )
 @public_key_option
 @_setting("keys", type=FILE)
-@_setting("hosts", "--allow-host", multiple=True)
+@_setting("hosts", "--allow-host", multiple=True, type=str)
 @_setting("fallback")
 @_setting("holdout")
 @_setting("canary")

@@ -12,7 +12,19 @@ import click
 from ..planning.market_folder import in_zone, part_folders, spread, zone_folders
 from ..planning.progress import training_bar
 from ..privacy.encryption import secret
-from ._options import FILE, OUT, emit, figures_table, json_option, say, say_aside, seed_option, setting, show
+from ._options import (
+    FILE,
+    OUT,
+    emit,
+    figures_table,
+    gone_option,
+    json_option,
+    say,
+    say_aside,
+    seed_option,
+    setting,
+    show,
+)
 from ._policies import policy_of
 
 if TYPE_CHECKING:
@@ -30,14 +42,6 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
     return algorithm(algo).name
 
 
-def _no_log(_context: click.Context, _option: click.Parameter, log: str | None) -> None:
-    if log is not None:
-        raise ValueError(
-            f"--log is no longer there; got {log!r}; imitate a policy with --clone, or learn from a log alone with d3rlpy "
-            "(docs/use_it_with.md)"
-        )
-
-
 @click.command(name="train")
 @click.argument("scenario")
 @click.option(
@@ -52,7 +56,11 @@ def _no_log(_context: click.Context, _option: click.Parameter, log: str | None) 
 @click.option("--out", "folder", type=OUT, help="Run folder; the same call resumes it.")
 @click.option("--preset", type=FILE, help="File of settings, such as the best.toml of `repricer tune`.")
 @click.option("--clone", "teacher", metavar="P", help="Imitate this policy first: a run folder, a bundle or a rule.")
-@click.option("--log", callback=_no_log, expose_value=False, hidden=True)
+@gone_option(
+    "--log",
+    "imitate a policy with --clone, or learn from a log alone with d3rlpy (docs/use_it_with.md)",
+    refused=True,
+)
 @click.option(
     "--risk",
     metavar="mean|cvar:SHARE",

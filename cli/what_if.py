@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..atomic import write_table
-from ._options import FILE, OUT, check_table_path, check_there, emit, figures_table, json_option, say, say_aside, show
+from ._options import FILE, OUT, check_table_path, emit, figures_table, json_option, say, say_aside, show
+from ._tables import read_frame
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..evaluation import WhatIf
 
 _GROUPS = ("category", "brand", "zone", "product", "week")
@@ -23,9 +21,13 @@ _MEASURES = ("units", "revenue", "profit")
 
 @click.command("what-if")
 @click.argument("market", metavar="MARKET")
-@click.option("--prices", type=FILE, required=True, help="Prices to try, .csv or .xlsx: product, price, week, zone.")
+@click.option(
+    "--prices", type=FILE, required=True, help="Prices to try, .csv, .xlsx or .parquet: product, price, week, zone."
+)
 @click.option("--by", type=click.Choice(_GROUPS), default="product", show_default=True, help="What a row stands for.")
-@click.option("--products", type=FILE, help="The product table, .csv or .xlsx, whose column brand --by brand reads.")
+@click.option(
+    "--products", type=FILE, help="The product table, .csv, .xlsx or .parquet, whose column brand --by brand reads."
+)
 @click.option("--zone", help="The price zone to try them in, of a market with zones.  [default: all]")
 @click.option("--draws", type=click.IntRange(min=1), help="Posterior draws.  [default: 200, or all of fewer]")
 @click.option("--out", type=OUT, help="Table by zone, product and week to write, .csv or .parquet.")
@@ -53,7 +55,7 @@ def command(
     if out is not None:
         check_table_path("--out", out)
     markets = {name: folder for name, (_, folder) in markets_of(market, zone).items()}
-    asked, brands = _read(prices, "--prices"), None
+    asked, brands = read_frame("--prices", prices), None
     if products is not None or by == "brand":
         brands = _brands(products)
     found = what_if(markets, asked, brands=brands, draws=draws, source=prices.name)
@@ -74,29 +76,11 @@ def command(
         say(f"by zone, product and week: {out}")
 
 
-def _read(path: Path, option: str) -> pd.DataFrame:
-    """A table as text."""
-    import pandas as pd
-
-    check_there(option, path)
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".xlsx"):
-        raise ValueError(f"{option} must end in .csv or .xlsx; got '{path}'; save it as one of them")
-    try:
-        if kind == ".xlsx":
-            return pd.read_excel(path, dtype=str, engine="calamine")
-        return pd.read_csv(path, dtype=str, encoding="utf-8-sig")
-    except (ValueError, zipfile.BadZipFile, OSError) as error:
-        raise ValueError(
-            f"{option} must be a table that can be read; got {path.name}: {error}; save it again"
-        ) from None
-
-
 def _brands(path: Path | None) -> dict[str, str]:
     """The brand of each product, by id and by name."""
     if path is None:
         raise ValueError("--by brand needs the brands of the products; got no product table; give it as --products")
-    table = _read(path, "--products")
+    table = read_frame("--products", path)
     for name in ("product", "brand"):
         if name not in table:
             raise ValueError(f"{path.name}, row 1: must have the columns product and brand; got no {name}; add it")

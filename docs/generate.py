@@ -203,7 +203,7 @@ def cycle_text() -> str:
     def rows(kind: Any) -> Iterator[tuple[str, ...]]:
         default = {item.name: item.default for item in msgspec.structs.fields(kind)}
         for name, field in documents.fields(kind).items():
-            usual = "" if field.required or default[name] is None else f"`{json.dumps(default[name])}`"
+            usual = "" if default[name] in (None, msgspec.NODEFAULT) else f"`{json.dumps(default[name])}`"
             yield f"`{name}`", field.description, field.allowed.replace(", or null", ""), usual
 
     parts = {"": ShopSection, "[tables]": TablesSection, "[fit]": FitSection, "[train]": TrainSection}

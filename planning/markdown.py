@@ -13,14 +13,11 @@ Starting Times for End-of-Season Sales, Management Science 41(8).
 
 from __future__ import annotations
 
-import csv
 import datetime
-import difflib
 import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +30,9 @@ from ..pricing.price_rules.overrides import allowed_path, firm_bounds
 from ..scenarios import MarketSpec
 from ..scenarios.periods import periods_of, planned_prices, simulated_prices
 from ..scenarios.sections import Array
+from ..serving.documents import nearest, shown
 from ..serving.price_list.rows import ALL_STORES, PriceRow
+from .markdown_inputs import StockRow, Terms
 from .markdown_search import SEASONS, Paths, Season, SeasonDemand, best_path
 from .price_list import priced_rows
 
@@ -315,168 +314,7 @@ class _Planner:
         )
 
 
-# What a markdown has to reach, and what it may use for that.
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Target and means of a markdown.
-
-    Args:
-        sell_through: Share of the stock that is to be sold, above 0 to 1.
-        confidence: Probability with which it is to be sold, 0 to below 1.
-        changes: Largest number of price changes of a product, the first included.
-        salvage: What a unit left over is worth, as a share of the regular price.
-
-    Raises:
-        ValueError: A number out of range.
-
-    Example:
-        >>> Terms(sell_through=1.5)
-        Traceback (most recent call last):
-        ValueError: sell_through must lie above 0 and at most at 1; got 1.5; write 95% as 0.95
-    """
-
-    sell_through: float = 0.95
-    confidence: float = 0.95
-    changes: int = 3
-    salvage: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0 < self.sell_through <= 1:
-            raise ValueError(
-                f"sell_through must lie above 0 and at most at 1; got {self.sell_through:g}; write 95% as 0.95"
-            )
-        if not 0 <= self.confidence < 1:
-            raise ValueError(
-                f"confidence must lie from 0 to below 1; got {self.confidence:g}; certainty cannot be promised"
-            )
-        if self.changes < 0:
-            raise ValueError(f"changes must be a whole number from 0; got {self.changes}; fix it")
-        if not -1 <= self.salvage <= 1:
-            raise ValueError(
-                f"salvage must lie in [-1, 1]; got {self.salvage:g}; it is a share of the regular price, negative for disposal"
-            )
-
-
-# The stock that is to be sold, as a table gives it, checked against the market.
-
-
-@dataclass(frozen=True)
-class StockRow:
-    """The stock of one product, and what holds for it alone.
-
-    Args:
-        product: Its id or name in the market.
-        on_hand: Units to sell, a whole number from 1.
-        price: The price that is charged now, currency per unit; the regular price by default.
-        lowest_price: Lowest price to go to; by default the lowest that the price rules allow.
-        salvage_value: What a unit left over is worth, currency; negative for disposal.
-        changes: How many price changes are left; by default those of the terms.
-        sold: Units sold since the markdown began, which count towards the sell-through.
-
-    Example:
-        >>> StockRow("tea", 120, price=2.5).on_hand
-        120
-    """
-
-    product: str
-    on_hand: int
-    price: float | None = None
-    lowest_price: float | None = None
-    salvage_value: float | None = None
-    changes: int | None = None
-    sold: int | None = None
-
-
-COLUMNS = tuple(StockRow.__dataclass_fields__)
-_NEEDED = ("product", "on_hand")
-
-
-def read_stock(path: Path) -> list[StockRow]:
-    """The rows of a stock table.
-
-    Args:
-        path: A CSV file with the columns `product` and `on_hand`, and optionally the others of
-            `StockRow`; an empty cell stands for the default.
-
-    Raises:
-        ValueError: The table cannot be read; one line names the row and the column.
-
-    Example:
-        >>> read_stock(Path("stock.csv"))  # doctest: +SKIP
-        [StockRow(product='tea', on_hand=120, ...)]
-    """
-    if not path.is_file():
-        raise ValueError(f"stock must be a CSV file; got {path}, which is no file; write it or fix the path")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            header, *lines = [[cell.strip() for cell in line] for line in csv.reader(file) if any(line)] or [[]]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"{path.name} must be a CSV file in UTF-8; got another ({error}); save it as CSV"
-            ) from None
-    _check_header(path.name, header)
-    if not lines:
-        raise ValueError(f"{path.name} must have a row for each product to mark down; got none; add them")
-    rows = []
-    for number, line in enumerate(lines, start=2):
-        where = f"{path.name}, row {number}"
-        if len(line) != len(header):
-            raise ValueError(f"{where}: must have {len(header)} cells, as the header; got {len(line)}; fix the row")
-        rows.append(_row(dict(zip(header, line, strict=True)), where))
-    return rows
-
-
-def _row(cells: dict[str, str], where: str) -> StockRow:
-    def number(name: str) -> float | None:
-        return _number(cells.get(name, ""), f"{where}, column {name}")
-
-    def whole(name: str) -> int | None:
-        return _whole(cells.get(name, ""), f"{where}, column {name}")
-
-    on_hand = whole("on_hand")
-    if on_hand is None:
-        raise ValueError(f"{where}, column on_hand: must be a whole number from 1; got an empty cell; fill it")
-    return StockRow(
-        cells["product"],
-        on_hand,
-        price=number("price"),
-        lowest_price=number("lowest_price"),
-        salvage_value=number("salvage_value"),
-        changes=whole("changes"),
-        sold=whole("sold"),
-    )
-
-
-def _check_header(source: str, header: Sequence[str]) -> None:
-    for name in header:
-        if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1)
-            fix = f"did you mean {near[0]}?" if near else "remove it"
-            raise ValueError(f"{source}, row 1: columns must be among {', '.join(COLUMNS)}; got {name!r}; {fix}")
-        if header.count(name) > 1:
-            raise ValueError(f"{source}, row 1: must have the column {name} once; got it again; remove one")
-    for name in _NEEDED:
-        if name not in header:
-            raise ValueError(f"{source}, row 1: must have the columns {' and '.join(_NEEDED)}; got no {name}; add it")
-
-
-def _number(text: str, where: str) -> float | None:
-    try:
-        number = float(text) if text else None
-    except ValueError:
-        number = math.nan
-    if number is not None and not math.isfinite(number):
-        raise ValueError(f"{where}: must be a number; got {text!r}; fix it")
-    return number
-
-
-def _whole(text: str, where: str) -> int | None:
-    number = _number(text, where)
-    if number is not None and number != int(number):
-        raise ValueError(f"{where}: must be a whole number; got {text!r}; round it")
-    return None if number is None else int(number)
+# The stock that is to be sold, checked against the market.
 
 
 @dataclass(frozen=True)
@@ -506,17 +344,16 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], *, changes: int, salva
         >>> from repricer import load_scenario
         >>> leftovers(load_scenario("three-stocks"), [StockRow("coffee", 3)], changes=3, salvage=0.1)
         Traceback (most recent call last):
-        ValueError: stock: product must be an id or name of the market three-stocks; got 'coffee'; leave the row out
+        ValueError: stock: product must be an id or name of the market three-stocks; got 'coffee'; known are good, better, best
     """
     names, found = spec.products.names, {}
     number = dict(zip(names, range(len(names)), strict=True))
     number |= {product: n for n, product in enumerate(spec.products.ids or ())}
     for row in rows:
         if row.product not in number:
-            near = difflib.get_close_matches(row.product, number, n=1)
-            fix = f"did you mean {near[0]}?" if near else "leave the row out"
             raise ValueError(
-                f"stock: product must be an id or name of the market {spec.name}; got {row.product!r:.200}; {fix}"
+                f"stock: product must be an id or name of the market {spec.name}; got {shown(row.product)}; "
+                f"{nearest(row.product, number)}"
             )
         n = number[row.product]
         if n in found:
@@ -528,11 +365,6 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], *, changes: int, salva
 def _filled(spec: MarketSpec, n: int, row: StockRow, changes: int, salvage: float) -> Leftover:
     rules, regular = spec.guardrails, float(spec.products.regular_price[n])
     what = f"of {row.product!r} must be"
-    if row.on_hand < 1:
-        raise ValueError(f"stock: on_hand {what} a whole number from 1; got {row.on_hand}; leave the row out")
-    for name in ("changes", "sold"):
-        if (getattr(row, name) or 0) < 0:
-            raise ValueError(f"stock: {name} {what} a whole number from 0; got {getattr(row, name)}; fix it")
     usual = float(rules.low[n])
     soft = rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from ..atomic import without_nan, write_json
 from .progress import progress_console, show_step
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
-    from ..fitting import Assumptions, Priors, Privacy, ShopRules, Zone
+    from ..fitting import Privacy, ShopRules, Zone
     from ..forecasting import Forecaster
     from ..forecasting.models.random_coefficients import Common
     from ..jobs import Job, Place
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
-FORECASTERS = (
+ForecasterName = Literal[
     "selected",
     "moving-average",
     "seasonal-naive",
@@ -34,7 +34,8 @@ FORECASTERS = (
     "log-log-regression",
     "pooled-regression",
     "lstm",
-)
+]
+FORECASTERS: tuple[str, ...] = get_args(ForecasterName)
 T = TypeVar("T")
 PARTS = "parts.json"
 """File of the categories of each part, in the folder of their markets."""
@@ -46,24 +47,6 @@ _ASSUMED = ("assumptions", "rules", "priors")
 _MOST_LEARNED = 8
 """Parts in which one policy learns; in more it would only learn less often in each."""
 _CODE = ("planning", "data", "fitting", "forecasting", "profiles", "scenarios")
-
-
-class FitArguments(TypedDict, total=False):
-    """What a command passes on to `repricer.fit`; see there."""
-
-    name: str
-    seed: int
-    currency: str
-    weeks: int | None
-    holdout_weeks: int | None
-    period: str
-    promotions: bool
-    objective: str | None
-    assumptions: Assumptions | None
-    priors: Priors | None
-    draws: int
-    zone: Zone | None
-    privacy: Privacy | None
 
 
 def tables_of(dataset: Path, plan: Path | None) -> Tables:
@@ -85,9 +68,15 @@ def fit_to_folder(
     forecaster: str = FORECASTERS[0],
     shared: Path | None = None,
     compiler: CompileAhead | None = None,
-    **options: Unpack[FitArguments],
+    **options: Any,
 ) -> dict[str, Any]:
-    """Fit, prove the fit on held-out weeks, write both markets and the report; return the report."""
+    """Fit, prove the fit on held-out weeks, write both markets and the report; return the report.
+
+    Args:
+        forecaster: One of `FORECASTERS`.
+        shared: File of what the products of many shops have in common.
+        options: As for `repricer.fit`.
+    """
     from ..data import traffic_unit
     from ..evaluation import fidelity
     from ..evaluation.uncertainty import plan_beside_past

@@ -9,15 +9,18 @@ that can be printed.
 
 from __future__ import annotations
 
+import csv
 import difflib
 import functools
+import itertools
 import json
+import math
 import reprlib
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, inspect
@@ -63,6 +66,21 @@ class Field(NamedTuple):
         return get_args(_bare(self.hint)) if isinstance(self.type, inspect.LiteralType) else ()
 
 
+class Checked(Struct, frozen=True):
+    """A struct that checks its own fields when it is made: a wrong one is a ValueError of one line.
+
+    Attributes:
+        called: What the message calls it.
+    """
+
+    called: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        problem = mistake(type(self), msgspec.structs.asdict(self), self.called)
+        if problem is not None:
+            raise ValueError(problem)
+
+
 def read(kind: type[T], data: Any, name: str, error: type[ValueError]) -> T:
     """The struct that plain data holds.
 
@@ -90,6 +108,85 @@ def toml_table(path: Path, error: type[ValueError]) -> dict[str, Any]:
         raise error(f"{path} must be a TOML file; got: {failed.strerror}; write it or fix the path") from failed
     except ValueError as wrong:
         raise error(f"{path} must be a TOML file; got: {wrong}; fix it") from wrong
+
+
+def csv_rows(
+    path: Path, known: Collection[str], required: Collection[str], error: type[ValueError]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number of each row of a CSV file (the header is row 1), and its cells by column without those that are empty.
+
+    Args:
+        path: The file.
+        known: The columns that there may be.
+        required: Those that there must be.
+        error: The exception to raise, with one line.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            # Where the decimal mark is a comma, spreadsheets separate cells by semicolons.
+            delimiter = ";" if ";" in header and "," not in header else ","
+            lines = csv.reader(itertools.chain([header], file), delimiter=delimiter)
+            names = [name.strip() for name in next(lines, [])]
+            if problem := columns_mistake(names, known, required):
+                raise error(f"{path}, row 1: must have {problem}")
+            for number, line in enumerate(lines, start=2):
+                if len(line) != len(names) and any(line):
+                    raise error(f"{path}, row {number}: must have {len(names)} cells; got {len(line)}; fix the row")
+                if any(line):
+                    yield number, {name: cell.strip() for name, cell in zip(names, line, strict=True) if cell.strip()}
+    except OSError as failed:
+        raise error(f"{path} must be a CSV file; got: {failed.strerror}; write it or fix the path") from failed
+    except (csv.Error, UnicodeDecodeError) as wrong:
+        raise error(f"{path} must be a CSV file in UTF-8; got: {wrong}; save it as CSV") from wrong
+
+
+def columns_mistake(names: list[str], known: Collection[str], required: Collection[str]) -> str | None:
+    """What the columns of a table must have, and what is wrong with them; None where nothing is."""
+    for name in names:
+        if name not in known:
+            return f"known columns; got {shown(name)}; {nearest(name, known)}"
+        if names.count(name) > 1:
+            return f"the column {name} once; got it again; remove one"
+    lacking = next((name for name in required if name not in names), None)
+    return lacking and f"the columns {', '.join(required)}; got no {lacking}; add it"
+
+
+def typed(kind: type[Struct], cells: Mapping[str, str]) -> dict[str, Any]:
+    """Texts as the types that the fields of a struct have; what is no such value stays text, to be refused.
+
+    Args:
+        kind: The struct.
+        cells: Texts by field; of a list, with spaces between its items.
+    """
+    declared = fields(kind)
+    return {name: _typed(declared[name].type, text) for name, text in cells.items()}
+
+
+def _typed(kind: inspect.Type, text: str) -> Any:
+    match kind:
+        case inspect.Metadata():
+            return _typed(kind.type, text)
+        case inspect.UnionType():
+            return _typed(next(part for part in kind.types if not isinstance(part, inspect.NoneType)), text)
+        case inspect.ListType():
+            return [_typed(kind.item_type, part) for part in text.split()]
+        case inspect.BoolType():
+            return {"true": True, "false": False, "1": True, "0": False}.get(text.lower(), text)
+        case inspect.IntType() | inspect.FloatType():
+            return as_number(text)
+    return text
+
+
+def as_number(text: str) -> Any:
+    """A finite number, whole where it is; other text stays as it is."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        return text
+    return int(number) if number.is_integer() else number
 
 
 def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:

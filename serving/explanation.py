@@ -470,7 +470,7 @@ def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, mon
 def _source(bundle: Bundle, decision: Decision) -> str:
     if decision.arm == "fallback":
         return f"It comes from the fallback rule '{decision.answer.policy}', not from the learned policy."
-    holds = bundle.manifest.get("holds", {"prices": "learned", "toward_current": 0})
+    holds = bundle.manifest["holds"]
     if holds["prices"] == "learned" and not holds["toward_current"]:
         return f"It comes from the learned policy ({policy_words(decision.answer.policy)})."
     return f"It comes from {holds['words']} ({policy_words(decision.answer.policy)})."

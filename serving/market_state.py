@@ -20,8 +20,6 @@ Count = Annotated[float, Meta(ge=0, le=1e12, multiple_of=1)]
 Multiplier = Annotated[float, Meta(ge=1e-3, le=1e3)]
 MARKET = "shop"
 """The market of a state that names none."""
-NUMBERS = ("list_price", "on_hand", "on_order", "reference_price", "last_units")
-"""The numbers of a product that every view has, in the order of `Reading.numbers`."""
 
 
 class StateError(ValueError):
@@ -183,29 +181,11 @@ def _narrowed(name: str, base: type[Struct], hints: dict[str, Any], **defaults: 
 
 
 class Reading(NamedTuple):
-    """One market's state, checked.
-
-    Attributes:
-        period: Number of the period, from 0.
-        numbers: Those of `NUMBERS`, each by product.
-        rivals: By product, the competitor's price, inf without one; None where the policy does not
-            observe it.
-        regime: Number of the regime; None where the policy does not observe it.
-        loyalty: By segment; None where the policy does not observe it.
-        due: By product, units that arrive one period from now, two, ...; None where the policy does not observe them.
-        changes: By product; None where the price rules do not count changes.
-        lowest: By product, the lowest price of 30 days, NaN where unknown; None where no product
-            has one.
-    """
+    """One market's state, checked: the number of its period from 0, and its products in the catalogue's order."""
 
     period: int
-    numbers: tuple[list[float], ...]
-    rivals: list[float] | None
-    regime: int | None
-    loyalty: list[float] | None
-    due: list[list[float]] | None
-    changes: list[float] | None
-    lowest: list[float] | None
+    document: StateDocument
+    products: list[ProductDocument]
 
 
 def market_view(catalogue: Catalogue, state: State) -> MarketView:
@@ -224,19 +204,10 @@ def read_state(catalogue: Catalogue, state: State) -> Reading:
         StateError: The state cannot be read.
     """
     document = read(state_type(catalogue), state, "state", StateError)
-    period = _period(catalogue, document)
-    items = _in_order(catalogue, document.products)
-    forecast = catalogue.forecast_units[max(period - 1, 0)].tolist()
-    return Reading(
-        period,
-        _numbers(items, forecast),
-        [_or(item.competitor_price, np.inf) for item in items] if catalogue.rivals else None,
-        catalogue.regimes.index(str(document.regime)) if catalogue.regimes else None,
-        [document.loyalty.get(segment, 1.0) for segment in catalogue.segments] if catalogue.loyal else None,
-        _due(catalogue, items),
-        [item.changes for item in items] if catalogue.change_window_periods else None,
-        _lowest_prices(items),
-    )
+    products = _in_order(catalogue, document.products)
+    for item in products:
+        _check_product(item)
+    return Reading(_period(catalogue, document), document, products)
 
 
 def _period(catalogue: Catalogue, document: StateDocument) -> int:
@@ -279,69 +250,47 @@ def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[Pro
     return [items[name] for name in catalogue.products]
 
 
-def _numbers(items: list[ProductDocument], forecast: list[float]) -> tuple[list[float], ...]:
-    """The numbers of `NUMBERS`, each by product."""
-    return (
-        [item.list_price for item in items],
-        [np.inf if item.on_hand is None else item.on_hand for item in items],
-        [item.on_order for item in items],
-        [item.list_price if item.reference_price is UNSET else item.reference_price for item in items],
-        [units if item.last_units is UNSET else item.last_units for item, units in zip(items, forecast, strict=True)],
-    )
-
-
-def _due(catalogue: Catalogue, items: list[ProductDocument]) -> list[list[float]] | None:
-    """By product, units on order by when they arrive; None where the policy does not observe them."""
-    for item in items:
-        # Units may be fractions, whose sum is rounded.
-        if item.due and sum(item.due) > item.on_order * (1 + 1e-9):
-            raise StateError(
-                f"state: due of {item.product!r} must add up to at most its on_order ({item.on_order:g}); "
-                f"got {sum(item.due):g}; fix it"
-            )
-    return [item.due for item in items] if catalogue.due_periods else None
-
-
-def _lowest_prices(items: list[ProductDocument]) -> list[float] | None:
-    """By product, NaN where it is not known; None where no product has it."""
-    if [item.lowest_price_30_days for item in items].count(None) == len(items):
-        return None
-    for item in items:
-        lowest = item.lowest_price_30_days
-        if lowest is not None and lowest > item.list_price:
-            raise StateError(
-                f"state: lowest_price_30_days of {item.product!r} must be at most its list_price, which is one of "
-                f"them; got {lowest!r}; fix it"
-            )
-    return [_or(item.lowest_price_30_days, np.nan) for item in items]
-
-
-def _or(value: float | None, other: float) -> float:
-    return other if value is None else value
+def _check_product(item: ProductDocument) -> None:
+    """Check that the fields of a product agree."""
+    # Units may be fractions, whose sum is rounded.
+    if item.due and sum(item.due) > item.on_order * (1 + 1e-9):
+        raise StateError(
+            f"state: due of {item.product!r} must add up to at most its on_order ({item.on_order:g}); "
+            f"got {sum(item.due):g}; fix it"
+        )
+    lowest = item.lowest_price_30_days
+    if lowest is not None and lowest > item.list_price:
+        raise StateError(
+            f"state: lowest_price_30_days of {item.product!r} must be at most its list_price, which is one of "
+            f"them; got {lowest!r}; fix it"
+        )
 
 
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
     """Several markets of one catalogue as one view, in this order; together they cost less than one by one."""
 
-    def column(name: str, kind: DTypeLike) -> NDArray[Any] | None:
-        values = [getattr(reading, name) for reading in readings]
-        return None if values[0] is None else np.array(values, kind)
+    def column(name: str, default: Any = None, kind: DTypeLike = np.float32) -> NDArray[Any]:
+        """A field by market and product, with a number where there is none."""
+        rows = [[getattr(item, name) for item in reading.products] for reading in readings]
+        return np.array([[default if value in (None, UNSET) else value for value in row] for row in rows], kind)
 
-    numbers: NDArray[np.float32] = np.array([reading.numbers for reading in readings], np.float32)
-    lowest = [reading.lowest for reading in readings]
-    if any(row is not None for row in lowest):
-        unknown = [np.nan] * catalogue.num_products
-        lowest = np.array([row or unknown for row in lowest], np.float32)
-    else:
-        lowest = None
+    period, price = np.array([reading.period for reading in readings]), column("list_price")
+    reference, last = column("reference_price", np.nan), column("last_units", np.nan)
+    lowest, states = column("lowest_price_30_days", np.nan), [reading.document for reading in readings]
+    regime = [catalogue.regimes.index(str(state.regime)) for state in states] if catalogue.regimes else None
+    loyalty = [[state.loyalty.get(segment, 1.0) for segment in catalogue.segments] for state in states]
     return MarketView(
         catalogue,
-        np.array([reading.period for reading in readings]),
-        **{key: numbers[:, i] for i, key in enumerate(NUMBERS)},
-        competitor_price=column("rivals", np.float32),
-        regime=column("regime", np.int64),
-        loyalty=column("loyalty", np.float32),
-        due=column("due", np.float32),
-        changes=column("changes", np.int64),
-        lowest_price_30_days=lowest,
+        period,
+        list_price=price,
+        on_hand=column("on_hand", np.inf),
+        on_order=column("on_order"),
+        reference_price=np.where(np.isnan(reference), price, reference),
+        last_units=np.where(np.isnan(last), catalogue.forecast_units[np.maximum(period - 1, 0)], last),
+        competitor_price=column("competitor_price", np.inf) if catalogue.rivals else None,
+        regime=None if regime is None else np.array(regime),
+        loyalty=np.array(loyalty, np.float32) if catalogue.loyal else None,
+        due=column("due") if catalogue.due_periods else None,
+        changes=column("changes", kind=np.int64) if catalogue.change_window_periods else None,
+        lowest_price_30_days=None if np.isnan(lowest).all() else lowest,
     )

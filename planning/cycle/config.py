@@ -6,16 +6,27 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ...privacy.encryption import kept_file
 from ...serving.documents import Name, read, toml_table
+from ..market_folder import ForecasterName, chosen_parts
 from ..shop_files import TABLES
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from ...data import Tables
+    from ...fitting import ShopRules, Zone
+
 Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
+AtLeastTwo = Annotated[int, Meta(ge=2, extra={"allowed": "a whole number from 2 on"})]
+Release = Literal["counts", "figures", "units", "network"]
+"""What a private fit publishes, each at a share of its cost."""
+_WIDENING = 0.2
 
 
 class CycleError(ValueError):
@@ -53,53 +64,110 @@ class TablesSection(_Files, frozen=True):
 
 
 class FitSection(_Section, frozen=True):
-    """As the options of `repricer fit`."""
+    """How a market is fitted: the options of `repricer fit`, and the section `[fit]` of a cycle."""
 
-    period: Annotated[Literal["week", "day"], Meta(description="how long a price stays")] = "week"
-    weeks: Annotated[
-        Count | None, Meta(description="weeks of the market, after the data; by default as in `repricer fit`")
+    rules: Annotated[
+        str | None,
+        Meta(description="TOML file of the shop's own rules, by product, category or for all, see [rules](rules.md)"),
     ] = None
+    period: Annotated[
+        Literal["week", "day"],
+        Meta(description="how long a price stays; day needs sales of each day, and knows the weekdays"),
+    ] = "week"
+    weeks: Annotated[Count | None, Meta(description="weeks of the market, after the data; by default 12, by day 4")] = (
+        None
+    )
     holdout: Annotated[
-        Count | None, Meta(description="last weeks of the data, held out as a proof; by default as in `repricer fit`")
+        Count | None, Meta(description="last weeks of the data, held out as a proof; by default 12, by day 4")
     ] = None
     categories: Annotated[Count, Meta(description="categories to price")] = 5
-    per_category: Annotated[Count, Meta(description="products in each")] = 6
+    per_category: Annotated[AtLeastTwo, Meta(description="products in each")] = 6
     at_once: Annotated[
-        Annotated[int, Meta(ge=2)] | None,
+        AtLeastTwo | None,
         Meta(
-            description="products of one market, see [a whole catalogue](scale.md#a-whole-catalogue); by default as in "
-            "`repricer fit`",
-            extra={"allowed": "a whole number from 2 on"},
+            description="products of one market; of more, whole categories become parts, each a market in a folder of its "
+            "own, see [a whole catalogue](scale.md#a-whole-catalogue); by default 1000, by day 140"
         ),
     ] = None
-    forecaster: Annotated[str, Meta(description="one model for all products, or `selected`")] = "selected"
-    promotions: Annotated[bool, Meta(description="whether displays and mailers are a decision")] = False
+    forecaster: Annotated[
+        ForecasterName, Meta(description="one model for all products; selected: the best for each, by backtest")
+    ] = "selected"
+    promotions: Annotated[
+        bool, Meta(description="make displays and mailers a decision of the policy; the tables must record them")
+    ] = False
     objective: Annotated[
-        Literal["revenue", "profit"] | None, Meta(description="what prices maximise; by default as in `repricer fit`")
+        Literal["revenue", "profit"] | None,
+        Meta(description="what prices maximise; by default profit where the tables give every unit cost, else revenue"),
     ] = None
     widen: Annotated[
-        Annotated[float, Meta(ge=0)] | Literal["free"],
-        Meta(description="how far prices may leave what was mostly charged, a fraction or `free`"),
-    ] = 0.2
-    rules: Annotated[str | None, Meta(description="TOML file of the shop's own rules")] = None
-    priors: Annotated[str | None, Meta(description="TOML file of the priors of demand")] = None
+        Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None,
+        Meta(
+            description="how far prices may leave the range that was mostly charged, as a fraction, by default 0.2; free: as "
+            "far as half and 1.3 times the regular price"
+        ),
+    ] = None
+    priors: Annotated[
+        str | None,
+        Meta(
+            description="TOML file of what is assumed about demand before the sales are seen, see "
+            "[priors](can_i_believe_it.md)"
+        ),
+    ] = None
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
     by: Annotated[
         Literal["chain", "zone", "store"],
-        Meta(description="stores of one market and list: all, those whose regular prices agree, or each by itself"),
+        Meta(
+            description="stores of one market: all; those whose regular prices agree, which share their response to prices; "
+            "or each by itself"
+        ),
     ] = "chain"
     currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
     epsilon: Annotated[
-        Annotated[float, Meta(gt=0)] | None,
-        Meta(description="what each fit may cost of the budget, see [privacy](privacy_learning.md); by default exact"),
-    ] = None
-    epsilon_shares: Annotated[
-        dict[Literal["counts", "figures", "units", "network"], float] | None,
+        Annotated[float, Meta(gt=0, le=1e6)] | None,
         Meta(
-            description="what each release has of it, in proportion; by default as in `repricer fit`",
-            extra={"allowed": "a table of counts, figures, units and network"},
+            description="make what is published of segments, and a network's weights, differentially private at this cost of "
+            "the budget, see [privacy](privacy_learning.md); by default exact"
         ),
     ] = None
+    epsilon_shares: Annotated[
+        dict[Release, Annotated[float, Meta(ge=0)]],
+        Meta(
+            description="what a release has of epsilon, in proportion; by default counts 0.2, figures 0.27, units 0.18, "
+            "network 0.35",
+            extra={"allowed": "a table of counts, figures, units and network"},
+        ),
+    ] = {}
+
+    def arguments(self, rules: ShopRules, priors: Path | None) -> dict[str, Any]:
+        """What `fit_to_folder` is asked for.
+
+        Args:
+            rules: The rules in the file.
+            priors: Path of the file of priors.
+
+        Raises:
+            ValueError: Rules and settings say the same in two ways, or the priors cannot be read.
+        """
+        from ...fitting import Assumptions, Priors
+
+        for name, value, rule in (
+            ("widen", self.widen, rules.shop.widening),
+            ("objective", self.objective, rules.shop.objective),
+        ):
+            if value is not None and rule is not None:
+                raise ValueError(f"{name} must be given once; got it beside the rules of the shop; remove one")
+        names = ("currency", "weeks", "period", "forecaster", "promotions", "objective", "draws")
+        widening = _WIDENING if self.widen is None else self.widen
+        return {name: getattr(self, name) for name in names} | {
+            "holdout_weeks": self.holdout,
+            "assumptions": Assumptions.under(rules, price_widening=None if widening == "free" else widening),
+            "priors": None if priors is None else Priors.load(priors),
+        }
+
+    def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:
+        """The products to price, part by part; one without a name is the whole catalogue."""
+        size = {"categories": self.categories, "per_category": self.per_category, "at_once": self.at_once}
+        return chosen_parts(tables, rules, zone, **size, period=self.period)
 
 
 class TrainSection(_Section, frozen=True):
@@ -176,11 +244,7 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        document: dict[str, dict[str, Any]] = {key: msgspec.to_builtins(part) for key, part in vars(self).items()}
-        if document["fit"]["at_once"] is None:
-            # As before there was such a key: the cycles of then are known again.
-            del document["fit"]["at_once"]
-        return document
+        return {key: msgspec.to_builtins(part) for key, part in vars(self).items()}
 
 
 class Cycle:
@@ -270,13 +334,8 @@ class Cycle:
         from ...evaluation.uncertainty.recommendation import tail_of
         from ...fitting import Priors, ShopRules
         from ...fitting.split import check_period
-        from ..market_folder import FORECASTERS
 
         fit = self.config.fit
-        if fit.forecaster not in FORECASTERS:
-            raise CycleError(
-                f"{path} [fit]: forecaster must be one of {', '.join(FORECASTERS)}; got '{fit.forecaster}'; choose one"
-            )
         check_period(fit.period, zones=fit.by != "chain")
         for section, key in (("price_list", "zone"), ("tables", "plan")):
             if fit.by != "chain" and getattr(getattr(self.config, section), key) not in (ListSection().zone, None):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...atomic import write_json, write_new, write_table
 from ...privacy.encryption import secret
 from ..compile_ahead import CompileAhead
-from ..market_folder import chosen_parts, fit_report, spread
+from ..market_folder import fit_report, spread
 from ..progress import Facts, show_step, training_bar
 from .config import Cycle, CycleError
 from .register import MARKET, Place
@@ -81,9 +81,7 @@ def _parts(cycle: Cycle, tables: Tables, zone: Zone | None) -> dict[str, pd.Data
     """The products to price, part by part; one without a name is the whole catalogue."""
     from ...fitting import ShopRules
 
-    asked = cycle.config.fit
-    size = {"categories": asked.categories, "per_category": asked.per_category, "at_once": asked.at_once}
-    return chosen_parts(tables, ShopRules.load(cycle.file(asked.rules)), zone, **size, period=asked.period)
+    return cycle.config.fit.parts(tables, ShopRules.load(cycle.file(cycle.config.fit.rules)), zone)
 
 
 def first_day(tables: Tables, period: str = "week") -> str:
@@ -107,7 +105,7 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
     import pandas as pd
 
-    from ...fitting import Assumptions, Priors, ShopRules, not_priced
+    from ...fitting import ShopRules, not_priced
     from ...scenarios import scenario_name
     from ..fit_lines import fit_lines, quiet
     from ..market_folder import fit_to_folder, privacy_of
@@ -115,31 +113,21 @@ def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
     rules, products = ShopRules.load(cycle.file(asked.rules)), (parts := _parts(cycle, tables, zone))[place.part]
     write_table(pd.concat(parts.values()), place.home / PRODUCTS)
-    priors = cycle.file(asked.priors)
     report = fit_to_folder(
         tables,
         products,
         place.folder / MARKET,
         name=scenario_name(" ".join(filter(None, [cycle.config.shop.name, place.name]))),
         seed=cycle.config.shop.seed,
-        currency=asked.currency,
-        weeks=asked.weeks,
-        holdout_weeks=asked.holdout,
-        period=asked.period,
-        forecaster=asked.forecaster,
-        promotions=asked.promotions,
-        objective=asked.objective or rules.shop.objective,
-        assumptions=Assumptions.under(rules, price_widening=None if asked.widen == "free" else asked.widen),
-        priors=None if priors is None else Priors.load(priors),
-        draws=asked.draws,
         zone=zone,
         privacy=privacy_of(
             cycle.budget,
             asked.epsilon,
-            asked.epsilon_shares or {},
+            asked.epsilon_shares,
             zones=len(parts) * (1 if zone is None else len(zone.stores)),
         ),
         compiler=compiler,
+        **asked.arguments(rules, cycle.file(asked.priors)),
     )
     _account_for(place.folder)
     if place.part:  # beside which the other parts are priced
@@ -405,15 +393,14 @@ def write_lists(
     """
     from ...serving.price_list.files import write_list
     from ..kept_list import KeptList, keep, list_line, origin_of, summary
-    from ..price_list import price_responses, proposed_rows
+    from ..price_list import proposed_rows
 
     seed, risk = cycle.config.shop.seed, cycle.config.train.risk
     rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
     spec = found.compared.spec
     kept = KeptList.of(origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed), found, rows)
-    responses = price_responses(spec, rows)
     for name in LISTS:
-        write_list(folder / name, rows, currency=spec.market.currency, notes=kept.past, responses=responses)
+        write_list(folder / name, rows, currency=spec.market.currency, notes=kept.past)
     keep(keeper, kept)
     listed = f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
     return rows, [*kept.past, listed]

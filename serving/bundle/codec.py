@@ -32,11 +32,9 @@ NetworkFunction = Callable[[NDArray[np.float32], RecurrentState], tuple[ActionPa
 """Takes rows of features and the recurrent state (empty without one); returns action parts and the
 new state.
 """
-_MOST = 1e12
+MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
-# Bundles of earlier versions lack them.
-_LATER = {"due_periods": 0, "backlog": False}
 _PATH, _TABLE = "base_path", "base_table"
 
 
@@ -109,19 +107,7 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
     names = [item.name for item in fields(Guardrails) if item.init]
-    document = {
-        "gaps": [],
-        "rival_at_least": None,
-        "rival_at_most": None,
-        "direction": "any",
-        "past_price": None,
-        "planned_price": None,
-        "bounds_from_sales": None,
-        **document,
-    }  # bundles of earlier versions have none
     _check_keys(GUARDRAILS, document, names)
-    if isinstance(document["max_change"], float):  # one for all products, in those
-        document["max_change"] = [document["max_change"]] * num_products
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("floor", "ceiling", "unit_cost"), (num_products,))
     optional = (
         "max_change",
@@ -136,7 +122,7 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         if document[name] is not None:
             shapes[name] = (len(document[name]), num_products)
     arrays = {
-        name: _numbers(GUARDRAILS, document, name, shape, least=0, kind=np.float64) for name, shape in shapes.items()
+        name: numbers(GUARDRAILS, document, name, shape, least=0, kind=np.float64) for name, shape in shapes.items()
     }
     grids = {
         name: None if document[name] is None else kind(np.array(document[name], dtype=np.float64))
@@ -170,7 +156,6 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
     own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
-    document = _LATER | document
     names = [item.name for item in fields(Catalogue) if item.name not in _OPTIONAL or item.name in document]
     _check_keys(CATALOGUE, document, names + list(own) + [name for name in (_PATH, _TABLE) if name in document])
     catalogue, layout = _catalogue(document), ActionLayout(**document["layout"])
@@ -179,7 +164,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got other sizes; export it again")
     candidates = None
     if document["candidates"] is not None:
-        candidates = _numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
+        candidates = numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
     most, memory = document["most_promoted"], document["memory"]
     path = _path(document, t, n)
     promotes = layout.promote or (isinstance(path, PricePath) and path.promotion is not None)
@@ -202,7 +187,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         catalogue=catalogue,
         guardrails=rules,
         layout=layout,
-        base_price=_numbers(CATALOGUE, document, "base_price", (n,), least=1e-9),
+        base_price=numbers(CATALOGUE, document, "base_price", (n,), least=1e-9),
         product_wise=document["product_wise"],
         candidates=candidates,
         base=None if document["base"] is None else str(document["base"]),
@@ -220,7 +205,7 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
     n, k, t = len(products), len(segments), len(document["forecast_units"])
 
     def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
-        return _numbers(CATALOGUE, document, name, shape, least=least)
+        return numbers(CATALOGUE, document, name, shape, least=least)
 
     return Catalogue(
         products=products,
@@ -228,7 +213,7 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
         category=column("category", n).astype(np.intp),
         regular_price=column("regular_price", n, least=1e-9),
         unit_cost=column("unit_cost", n),
-        segment_elasticity=column("segment_elasticity", k, n, least=-_MOST),
+        segment_elasticity=column("segment_elasticity", k, n, least=-MOST),
         segment_units=column("segment_units", k, n),
         forecast_units=column("forecast_units", t, n),
         regimes=tuple(map(str, document["regimes"])),
@@ -257,8 +242,8 @@ def _path(document: dict[str, Any], periods: int, products: int) -> PricePath | 
     given = document[_PATH]
     _check_keys(f"{CATALOGUE}, {_PATH}", given, ("price", "promotion"))
     shape = (periods, products)
-    shares = None if given["promotion"] is None else _numbers(CATALOGUE, given, "promotion", shape, least=0)
-    return PricePath(_numbers(CATALOGUE, given, "price", shape, least=1e-9), shares)
+    shares = None if given["promotion"] is None else numbers(CATALOGUE, given, "promotion", shape, least=0)
+    return PricePath(numbers(CATALOGUE, given, "price", shape, least=1e-9), shares)
 
 
 def _table(given: dict[str, Any], products: int, regimes: int) -> StockTable:
@@ -274,7 +259,7 @@ def _table(given: dict[str, Any], products: int, regimes: int) -> StockTable:
             raise BundleError(
                 f"{file}: tables must have periods, regimes, stocks, products; got {shape}; export it again"
             )
-        tables.append(_numbers(file, {"tables": rows}, "tables", shape, least=1e-9))
+        tables.append(numbers(file, {"tables": rows}, "tables", shape, least=1e-9))
     return StockTable(tuple(tables), groups)
 
 
@@ -310,14 +295,14 @@ def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
     return names
 
 
-def _numbers(
+def numbers(
     file: str, document: dict[str, Any], key: str, shape: tuple[int, ...], *, least: float, kind: type = np.float32
 ) -> NDArray[Any]:
     """An array of this shape with every number in [least, 1e12]; NaN and infinity are refused."""
     values = np.array(document[key], dtype=np.float64)
-    if values.shape != shape or not ((values >= least) & (values <= _MOST)).all():
+    if values.shape != shape or not ((values >= least) & (values <= MOST)).all():
         raise BundleError(
-            f"{file}: {key} must have shape {shape} and numbers from {least:g} to {_MOST:g}; "
+            f"{file}: {key} must have shape {shape} and numbers from {least:g} to {MOST:g}; "
             f"got shape {values.shape}; export it again"
         )
     return values.astype(kind)

@@ -13,10 +13,9 @@ from __future__ import annotations
 import functools
 import math
 import operator
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import numpy as np
 import onnxruntime
@@ -73,34 +72,16 @@ def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
     session = _open_session(model)
     takes, gives = _ports(session, setup)
     names, memory = setup.layout.names, setup.memory
-    shapes, axis = ({}, 0) if memory is None else (memory.shapes, memory.rows_axis)
-    # The position of each part among the outputs is computed once: a whole call takes about ten
-    # microseconds.
+    axis = 0 if memory is None else memory.rows_axis
+    # The position of each part among the outputs is computed once: a whole call takes a few microseconds.
     number = len(names)
     pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
-    run, own = cast(Any, session.run), threading.local()
-    rows_of_one = setup.catalogue.num_products if setup.product_wise else 1
-    if any(len(_sizes(item)) + 1 < len(item.shape) for item in session.get_outputs()):
-        rows_of_one = 0  # memory cannot be bound for outputs of unknown size
-    if rows_of_one > 1 and any(shape[0] > 1 for shape in shapes.values() if axis):
-        rows_of_one = 0  # states by row and by layer have another memory layout
-
-    remembered = len(shapes)
 
     def network(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        # Missing states must not be those of the previous call, which are still in the bound
-        # memory.
-        if len(rows) != rows_of_one or len(notes) != remembered:
-            moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
-            given = run(gives, dict(zip(takes, (np.ascontiguousarray(rows, dtype=np.float32), *moved), strict=True)))
-            renewed = tuple(np.moveaxis(note, axis, 0) for note in given[number:])
-        else:
-            try:
-                once = own.once
-            except AttributeError:
-                once = own.once = _run_in_place(session, rows_of_one)
-            given = once(rows, *notes)
-            renewed = tuple(given[number:])
+        moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
+        inputs = (np.ascontiguousarray(rows, dtype=np.float32), *moved)
+        given: list[Any] = [*session.run(gives, dict(zip(takes, inputs, strict=True)))]
+        renewed = tuple(np.moveaxis(note, axis, 0) for note in given[number:])
         given.append(None)
         return ActionParts._make(pick(given)), renewed
 
@@ -152,38 +133,6 @@ def _ports(session: onnxruntime.InferenceSession, setup: PolicySetup) -> tuple[l
             f"got {inputs} and {', '.join(outputs)}; export it again"
         )
     return list(takes), gives
-
-
-def _sizes(item: onnxruntime.NodeArg) -> list[int]:
-    """The sizes that do not depend on the number of rows."""
-    return [size for size in item.shape if isinstance(size, int)]
-
-
-def _run_in_place(session: onnxruntime.InferenceSession, rows: int) -> Callable[..., list[Any]]:
-    """A function from inputs to outputs for a fixed number of rows, for one thread.
-
-    It uses memory that is bound once: passing arrays takes as long as a small network itself.
-    """
-    binding, run = session.io_binding(), session.run_with_iobinding
-    inputs, outputs = (
-        [np.zeros((rows, *_sizes(item)), np.float32) for item in items]
-        for items in (session.get_inputs(), session.get_outputs())
-    )
-    for bind, items, arrays in (
-        (binding.bind_input, session.get_inputs(), inputs),
-        (binding.bind_output, session.get_outputs(), outputs),
-    ):
-        for item, array in zip(items, arrays, strict=True):
-            shape = [size if isinstance(size, int) else rows for size in item.shape]
-            bind(item.name, "cpu", 0, np.float32, shape, array.ctypes.data)
-
-    def once(*given: NDArray[np.float32]) -> list[Any]:
-        for place, array in zip(inputs, given, strict=False):
-            place[...] = array
-        run(binding)
-        return [array.copy() for array in outputs]
-
-    return once
 
 
 def scan(model: bytes) -> None:

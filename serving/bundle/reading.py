@@ -35,7 +35,7 @@ from ..actions import ordered, promoted
 from ..market_state import State, market_view
 from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import example_state, random_states
-from .codec import FEATURES, NetworkFunction, PolicySetup, setup_from
+from .codec import FEATURES, MOST, NetworkFunction, PolicySetup, numbers, setup_from
 from .files import (
     CATALOGUE,
     GOLDEN,
@@ -53,9 +53,8 @@ from .files import (
 )
 from .onnx_session import open_network
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 Array = NDArray[np.float64]
-_MOST = 1e12
 _SLACK, _LEAST = 0.05, 1e-4
 ALARM_SHARE, ALARM_ROWS, _WINDOW = 0.05, 100, 1000
 _ROWS, _MARKETS = 12, 4
@@ -141,7 +140,7 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         if manifest["schema_version"] != SCHEMA_VERSION:
             raise BundleError(
                 f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; got {manifest['schema_version']!r}; "
-                "read it with the repricer that wrote it"
+                "export it again from its run"
             )
         if datetime.fromisoformat(manifest["created"]).tzinfo is None:
             raise BundleError(f"{MANIFEST}: created must have a time zone; got {manifest['created']}; export it again")
@@ -179,8 +178,8 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
 
 
 def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
-    """The charged prices of a manifest, which those of older bundles do not have."""
-    document = manifest.get("charged")
+    """The charged prices of a manifest; None where the market knows none."""
+    document = manifest["charged"]
     if document is None:
         return None
     low, high = (np.array(document[name], dtype=np.float64) for name in ("low", "high"))
@@ -211,15 +210,6 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """
     if document is None:
         return None
-    document = {
-        "nesting": [],
-        "nest": [],
-        "curvature": [],
-        "regular": [],
-        "units_gain": [],
-        "units_loss": [],
-        **document,
-    }  # bundles of earlier versions have none
     names = [item.name for item in fields(ChoiceModel)]
     flags = {name: document[name] for name in ("linear_reference", "single")}
     if (
@@ -230,12 +220,14 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
         raise BundleError(
             f"{RESPONSE} must have the keys {', '.join(names)}; got others or a family unknown; export it again"
         )
-    arrays: dict[str, Any] = {name: _array(document[name]) for name in names if name not in ("family", *flags)}
     sizes = {"N": catalogue.num_products, "K": catalogue.num_segments, "T": catalogue.horizon}
-    sizes |= {"C": len(arrays["rate"]), "R": len(arrays["rivals_regular"]), "Z": len(arrays["regime_utility"])}
-    sizes["J"] = len(arrays["nesting"]) if arrays["nest"].size else sizes["C"]
+    sizes |= {"C": len(document["rate"]), "R": len(document["rivals_regular"]), "Z": len(document["regime_utility"])}
+    sizes["J"] = len(document["nesting"]) if np.size(document["nest"]) else sizes["C"]
+    arrays: dict[str, Any] = {}
     for name, letters in _SHAPES.items():
-        _check_shape(name, arrays, letters, sizes)
+        off = name in _OPTIONAL and np.size(document[name]) == 0
+        shape = np.shape(document[name]) if off else tuple(sizes[letter] for letter in letters)
+        arrays[name] = numbers(RESPONSE, document, name, shape, least=-MOST, kind=np.float64)
     for name, letter in (("category", "C"), ("nest", "J"), ("rival_category", "C"), ("rivals_product", "N")):
         arrays[name] = arrays[name].astype(np.intp)
         if not ((arrays[name] >= 0) & (arrays[name] < sizes[letter])).all():
@@ -282,21 +274,6 @@ _SHAPES = {
     "nesting": "J",
     "nest": "N",
 }
-
-
-def _array(values: Any) -> Array:
-    array = np.array(values, dtype=np.float64)
-    if not (np.abs(array) <= _MOST).all():
-        raise BundleError(f"{RESPONSE} must hold finite numbers; got others; export it again")
-    return array
-
-
-def _check_shape(name: str, arrays: dict[str, Any], letters: str, sizes: dict[str, int]) -> None:
-    shape, found = tuple(sizes[letter] for letter in letters), arrays[name].shape
-    if name in _OPTIONAL and arrays[name].size == 0:
-        return
-    if found != shape:
-        raise BundleError(f"{RESPONSE}: {name} must have shape {shape}; got {found}; export it again")
 
 
 # The range of the features in simulation, and an alarm for served markets that leave it.

@@ -11,13 +11,13 @@ import msgspec
 
 from ..decision import Decision
 from ..market_state import MARKET
-from ..product_prices import ProductPrices
 from .chain import ChainError, row
 
 _LEVEL = 3
 """Of compression: half the time of the usual one, for a tenth more bytes."""
 _COMMON = (Path(__file__).parent / "dictionary.txt").read_bytes()
 """What bodies have in common, against which they are compressed. Part of version 5 of the log: it never changes."""
+_ALSO = ("promotion", "order_units", "express_units")
 
 
 def opened(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -62,21 +62,24 @@ def text_of(body: bytes) -> bytes:
 
 def _decision_columns(decision: Decision) -> dict[str, Any]:
     """The facts of each product, by column, as `_columns` would give them."""
-    answer, state, prices = decision.answer, decision.state, ProductPrices.of(decision.answer.prices)
-    names, priced, nothing = prices.products, prices.columns, [None] * len(prices)
+    answer, state, prices = decision.answer, decision.state, decision.answer.prices
+    names = [price.product for price in prices]
     items = {item["product"]: item for item in state["products"]}
     facts = {key: state[key] for key in ("regime", "loyalty") if key in state}
     shown: dict[str | None, list[str]] = {}
     for segment, product in answer.recommendations.items():
         shown.setdefault(product, []).append(segment)
-    also = {key: getattr(priced, key) or nothing for key in ("promotion", "order_units", "express_units")}
+
+    def column(key: str) -> list[Any]:
+        return [getattr(price, key) for price in prices]
+
     return {
         "product": names,
         "state": _columns([{**items[name], **facts} for name in names]),
-        **{key: getattr(priced, key) for key in ("proposed", "price", "trail")},
-        "discounts": dict(zip(prices.segments, zip(*priced.discounts or (), strict=True), strict=False)),
+        **{key: column(key) for key in ("proposed", "price", "trail")},
+        "discounts": _columns(column("discounts")),
         # What is decided beside the price; `shown_to` lists the segments whose slot shows it.
-        "also": {**also, "shown_to": [shown.get(name, ()) for name in names]},
+        "also": {**{key: column(key) for key in _ALSO}, "shown_to": [shown.get(name, ()) for name in names]},
         "propensity": [_probability(decision.propensity, name) for name in names],
     }
 

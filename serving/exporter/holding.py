@@ -59,8 +59,8 @@ class Holding:
 
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> Holding:
-        """What the manifest of a bundle states; older bundles hold the learned prices."""
-        stated = dict(manifest.get("holds", {}))
+        """What the manifest of a bundle states."""
+        stated = dict(manifest["holds"])
         stated.pop("words", None)
         return cls(**stated)
 

@@ -88,20 +88,8 @@ class PolicyGraph(torch.nn.Module):
     def forward(self, features: torch.Tensor, *notes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The parts of the layout and the new recurrent state."""
         raw, notes = self._raw(torch.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT), notes)
-        # Where a row is a market, prices alone already have the right shape.
-        if self.layout.size == 1 and len(self.shape) == 3 and self.layout.high_multiplier > 1 and self._is_straight:
-            return self._prices(raw), *notes
         parts = self.layout.decode(raw.reshape(self.shape))
         return (*(part for part in parts if part is not None), *notes)
-
-    @property
-    def _is_straight(self) -> bool:
-        return not any(self.layout.slopes[2:])
-
-    def _prices(self, raw: torch.Tensor) -> torch.Tensor:
-        """`price_multiplier` in three operators instead of five; each takes a thirtieth of a small network's call."""
-        log_high, log_low = self.layout.logs
-        return (log_high * torch.nn.functional.leaky_relu(raw.clip(-1.0, 1.0), -log_low / log_high)).exp()
 
     def _raw(self, row: torch.Tensor, notes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         if self.memory is None:

@@ -28,8 +28,6 @@ _PIECE_PRICES = 1000
 """Prices that are computed at once, in a few milliseconds: while they are converted, no other
 thread of the process runs.
 """
-_BEFORE = 64
-"""Where a list begins, at the latest, for it to be told from one state without reading it."""
 _LONGEST_KEY = 255
 
 
@@ -105,7 +103,7 @@ class Prices:
 
     def _is_large(self, body: bytes) -> bool:
         """Whether a request has several states, or takes long in another way."""
-        return len(body) >= _INLINE_BYTES or body[:_BEFORE].lstrip().startswith(b"[")
+        return len(body) >= _INLINE_BYTES or body.lstrip().startswith(b"[")
 
     def _question(self, call: Call) -> str | None:
         """The digest of a request that must get the same answer again; None for

@@ -5,18 +5,18 @@ and the docs.
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct
-from msgspec.structs import asdict, force_setattr
+from msgspec import Meta
+from msgspec.structs import force_setattr
 
-from ..documents import mistake
+from ..documents import Checked
 from ..predictor import Fallback
 
 Share = Annotated[float, Meta(ge=0, lt=1, extra={"fix": "use the kill switch for all markets"})]
 
 
-class ServiceSettings(Struct, frozen=True, kw_only=True):
+class ServiceSettings(Checked, frozen=True, kw_only=True):
     """How a service runs.
 
     Raises:
@@ -29,6 +29,8 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         Traceback (most recent call last):
         ValueError: service: holdout must be a number from 0 to below 1; got 1.5; use the kill switch for all markets
     """
+
+    called: ClassVar[str] = "service"
 
     keys: Annotated[str | None, Meta(description="File of API keys; without one, this machine alone may ask.")] = None
     hosts: Annotated[
@@ -54,6 +56,4 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         for name in ("keys", "price_list", "switches"):
             if isinstance(getattr(self, name), os.PathLike):
                 force_setattr(self, name, os.fspath(getattr(self, name)))
-        problem = mistake(type(self), asdict(self), "service")
-        if problem is not None:
-            raise ValueError(problem)
+        super().__post_init__()

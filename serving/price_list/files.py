@@ -1,10 +1,9 @@
-"""Price lists as files: CSV, workbooks of Excel (XLSX), folders of Parquet files, and the live prices of an approved one."""
+"""Price lists as files: CSV, workbooks of Excel (XLSX), Parquet, and the live prices of an approved one."""
 
 from __future__ import annotations
 
 import csv
 import datetime as dt
-import difflib
 import gc
 import io
 import math
@@ -16,13 +15,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...atomic import whole_folder, write_whole
+from ...atomic import whole_file, write_whole
 from ..csv_batch import QUOTE, safe_text
+from ..documents import columns_mistake
 from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
-from .workbook import Responses
 
 ENDINGS = (".csv", ".xlsx", ".parquet")
-_WEEK = "week"
 
 
 def check_list_path(option: str, path: Path) -> None:
@@ -37,20 +35,16 @@ def write_list(
     *,
     currency: str = "currency",
     notes: Sequence[str] = (),
-    responses: Responses | None = None,
 ) -> None:
     """Write a price list as its file's ending says, completely or not at all.
 
     Args:
-        path: The file, .csv or .xlsx, or the folder, .parquet, with a Parquet file a week; missing
-            folders are made.
+        path: The file, .csv, .xlsx or .parquet; missing folders are made.
         currency: What the workbook's notes call the unit of money.
         notes: Further lines of the workbook's notes, such as the plan beside the past.
-        responses: How units answer prices, for the workbook's sheet of prices to try; by default as in the workbook that is
-            replaced.
 
     Raises:
-        ListError: The file has another ending, or more rows than a workbook holds.
+        ListError: The file has another ending, another content than a list, or more rows than a workbook holds.
 
     Example:
         >>> import tempfile
@@ -64,11 +58,11 @@ def write_list(
     if path.suffix.lower() == ".csv":
         write_csv(path, COLUMNS, map(msgspec.structs.astuple, rows))
     elif path.suffix.lower() == ".parquet":
-        write_partitions(path, rows)
+        _write_parquet(path, rows)
     else:
         from .workbook import write_workbook
 
-        write_workbook(path, rows, currency, notes, responses)
+        write_workbook(path, rows, currency, notes)
 
 
 def read_list(path: Path) -> list[PriceRow]:
@@ -106,7 +100,7 @@ def _read(path: Path) -> list[PriceRow]:
     if path.suffix.lower() == ".csv":
         lines = csv_lines(path)
     elif path.suffix.lower() == ".parquet":
-        lines = read_partitions(path)
+        lines = _read_parquet(path)
     else:
         from .workbook import read_workbook
 
@@ -121,21 +115,12 @@ def _read(path: Path) -> list[PriceRow]:
 
 
 def _check_header(source: str, header: list[str], lines: list[list[Any]]) -> None:
-    wrong = []
     if len(header) == 1 and (found := [mark for mark in ";\t" if mark in header[0]]):
         fix = "save it with commas, or decide in the workbook (.xlsx)"
         raise ListError([f"{source} must have commas between its fields; got {found[0]!r}; {fix}"])
-    for name in dict.fromkeys(header):
-        if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1)
-            fix = f"did you mean {near[0]}?" if near else "remove it"
-            wrong.append(f"{source}, row 1, column {name!r}: must be a column of a price list; got another; {fix}")
-        elif header.count(name) > 1:
-            wrong.append(f"{source}, row 1, column {name}: must be there once; got it again; remove one")
-    wrong += [
-        f"{source}, row 1: must have the column {name}; got none; restore it" for name in COLUMNS if name not in header
-    ]
-    wrong += [
+    if problem := columns_mistake(header, COLUMNS, COLUMNS):
+        raise ListError([f"{source}, row 1: must have {problem}"])
+    wrong = [
         f"{source}, row {number}: must have {len(header)} cells, as the header; got {len(line)}; fix the row"
         for number, line in enumerate(lines, start=1)
         if len(line) != len(header)
@@ -196,56 +181,33 @@ def csv_lines(path: Path) -> list[list[str]]:
     return [[cell[1:] if cell.startswith(QUOTE) else cell for cell in line] for line in lines]
 
 
-# Price lists as Parquet files, one folder a week, for catalogues that no spreadsheet opens.
+# Price lists as Parquet files, for catalogues that no spreadsheet opens.
 
 
-def write_partitions(path: Path, rows: Sequence[PriceRow]) -> None:
-    """Write a price list to `path`/week=YYYY-MM-DD/, completely or not at all.
-
-    Args:
-        path: The folder, which a list that is there already is replaced in.
-
-    Raises:
-        ListError: Something else is there.
-    """
+def _write_parquet(path: Path, rows: Sequence[PriceRow]) -> None:
+    """Write a price list, completely or not at all, in place of an earlier one. Raises ListError where else is there."""
     import polars as pl
 
-    if path.exists() and not (path.is_dir() and all(each.name.startswith(f"{_WEEK}=") for each in path.iterdir())):
-        raise ListError([f"{path} must be a new folder or an earlier list; got something else there; name another"])
-    table = pl.DataFrame(list(map(msgspec.structs.astuple, rows)), schema=_schema(), orient="row")
-    with whole_folder(path) as made:
-        for (week,), part in table.group_by(_WEEK, maintain_order=True):
-            folder = made / f"{_WEEK}={week}"
-            folder.mkdir()
-            part.drop(_WEEK).write_parquet(folder / "prices.parquet")
+    if path.exists():
+        _read_parquet(path)
+    kinds = {"text": pl.String, "number": pl.Float64, "date": pl.Date}
+    schema = {column.name: kinds[column.kind] for column in columns()}
+    with whole_file(path) as temporary:
+        pl.DataFrame(list(map(msgspec.structs.astuple, rows)), schema=schema, orient="row").write_parquet(temporary)
 
 
-def read_partitions(path: Path) -> list[list[Any]]:
-    """The header and the cells of a price list, its weeks in order. Raises ListError."""
+def _read_parquet(path: Path) -> list[list[Any]]:
+    """The header and the cells of a price list. Raises ListError."""
     import polars as pl
     from polars.exceptions import PolarsError
 
-    if path.is_dir() and not any(path.iterdir()):
-        return [list(COLUMNS)]
     try:
-        files = pl.scan_parquet(path / "**/*.parquet", hive_partitioning=True, hive_schema={_WEEK: pl.Date})
-        table = files.collect().sort(_WEEK, maintain_order=True)
+        table = pl.read_parquet(path)
     except (PolarsError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise ListError(
-            [f"{path.name} must be a folder of Parquet files; got: {reason}; write the list again"]
-        ) from None
-    known = [name for name in COLUMNS if name in table.columns]
-    header = [*known, *(name for name in table.columns if name not in known)]
-    texts = [name for name in header if table.schema[name] == pl.String]
-    return [header, *map(list, table.select(header).with_columns(pl.col(texts).fill_null("")).iter_rows())]
-
-
-def _schema() -> dict[str, Any]:
-    import polars as pl
-
-    kinds = {"text": pl.String, "number": pl.Float64, "date": pl.Date}
-    return {column.name: kinds[column.kind] for column in columns()}
+        raise ListError([f"{path.name} must be a Parquet file; got: {reason}; write the list again"]) from None
+    _check_header(path.name, table.columns, [])
+    return [table.columns, *map(list, table.with_columns(pl.col(pl.String).fill_null("")).iter_rows())]
 
 
 # The live prices of an approved list, as a CSV file that a shop's systems read.

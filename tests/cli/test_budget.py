@@ -62,7 +62,7 @@ def test_all_cycles_of_a_shop_have_one_budget(tmp_path, capsys):
     privacy.pay(customers=True, network=True)
     assert PrivacyLedger(made).left().epsilon == pytest.approx(1.5)
     config.write_text(text.replace("network = 0.1", "tree = 0.1"), encoding="utf-8")
-    with pytest.raises(CycleError, match="a table of counts, figures, units and network"):
+    with pytest.raises(CycleError, match="must have known keys; got 'tree'; known are counts, figures, units, network"):
         Cycle(config)
 
 

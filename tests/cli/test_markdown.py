@@ -68,5 +68,5 @@ def test_a_target_out_of_reach_is_said_and_the_list_written(market: Path, tmp_pa
     out.unlink()
     stock.write_text("product,on_hand\nunits,400\n")
     wrong = CliRunner().invoke(command, asked)
-    assert "did you mean unit?" in str(wrong.exception)
+    assert "did you mean 'unit'?" in str(wrong.exception)
     assert not out.exists()

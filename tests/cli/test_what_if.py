@@ -100,7 +100,7 @@ def test_files_of_another_kind_and_missing_ones(market: Path, prices: Path) -> N
     assert "--prices must be a file" in run("what-if", market, "--prices", prices, code=2).output
     other = prices.with_suffix(".ods")
     other.write_text("x")
-    assert "--prices must end in .csv or .xlsx" in run("what-if", market, "--prices", other, code=2).output
+    assert "--prices must end in .csv, .xlsx or .parquet" in run("what-if", market, "--prices", other, code=2).output
     prices.write_text("product,price\n11,3\n")
     said = run("what-if", market, "--prices", prices, "--by", "brand", code=2).output
     assert "--by brand needs the brands of the products" in said

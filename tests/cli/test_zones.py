@@ -54,7 +54,7 @@ def test_the_same_call_fits_what_is_missing_and_shows_one_row_a_zone(folder):
     assert "market-zone-1: fitted before" in again.stderr
     assert "zone-2: 2 of 2 zones, 3 stores" in again.stderr
     (row,) = (line for line in again.stdout.splitlines() if "zone-2" in line)
-    assert row.split("│")[2].strip() == "3"  # stores
+    assert row.split("│")[2].strip() == "4"  # products
     assert len(again.stdout.splitlines()) < 30
     assert len(CliRunner().invoke(main, [*asked, "--verbose"]).stdout.splitlines()) > 60
 

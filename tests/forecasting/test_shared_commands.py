@@ -51,7 +51,10 @@ def test_shops_write_the_same_coefficients(tmp_path, monkeypatch):
     [
         (("serve", "--shops", "5", "--port", "8790"), "no machine adds up: see federate join and train --shops"),
         (("average", "--shops", "5"), "no machine adds up: see federate join and train --shops"),
-        (("join", ".", "--to", "10.0.0.5:8790"), "--to is no longer there; got '10.0.0.5:8790'"),
+        (
+            ("join", ".", "--to", "10.0.0.5:8790"),
+            "--to is no longer there; shops meet in a folder that all reach: --folder",
+        ),
     ],
 )
 def test_the_old_calls_name_the_new_one(capsys, words, said):

@@ -1,8 +1,6 @@
-import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 from repricer.agents import train
@@ -67,27 +65,3 @@ def test_what_a_demo_needs_is_compiled():
     run = train(spec, steps=2_048)
     evaluate(spec, ["regular", "myopic", run.policy], episodes=2)
     assert [function.signatures for function in compiled] == signatures
-
-
-def test_a_command_that_fails_ends_the_processes_of_the_fit_without_a_word(tmp_path):
-    """They start with the command where compiled code is there, and the machine has cores for them."""
-    (tmp_path / "period.run_period-146.py311.1.nbc").touch()
-    cores = {"LOKY_MAX_CPU_COUNT": "2", "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "repricer", "fit", "nowhere", "--out", "market"]
-    done = subprocess.run(command, env=os.environ | cores, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == [
-        "repricer: an imported data set must hold sales.parquet; got nowhere; make one with `repricer data import`"
-    ]
-
-
-@pytest.mark.parametrize(("name", "said"), [("ExecutorManagerThread", False), ("another", True)])
-def test_of_threads_only_those_that_manage_processes_end_without_a_word(name, said, monkeypatch, capsys):
-    def fail():
-        raise RuntimeError("it broke")
-
-    monkeypatch.setattr(threading, "excepthook", ahead._without_managers)
-    thread = threading.Thread(target=fail, name=name)
-    thread.start()
-    thread.join()
-    assert ("it broke" in capsys.readouterr().err) == said

@@ -185,7 +185,7 @@ def test_deep_json_is_refused(reseal: Reseal) -> None:
 
 
 def test_another_schema_is_refused(reseal: Reseal) -> None:
-    refused(reseal(schema_version=1), "schema_version must be 3; got 1")
+    refused(reseal(schema_version=1), "schema_version must be 4; got 1")
 
 
 def test_charged_prices_are_read_and_an_older_bundle_has_none(copy: Path, reseal: Reseal) -> None:

@@ -13,7 +13,7 @@ from repricer.envs import rollout
 from repricer.evaluation.uncertainty import candidates
 from repricer.pricing import BlendedPrice, Policy
 from repricer.scenarios import MarketSpec, spec_from_table
-from repricer.serving import Bundle, BundleError, Predictor, example_state, export, load_bundle
+from repricer.serving import BundleError, Predictor, example_state, export, load_bundle
 from repricer.serving.exporter.holding import Holding
 
 from ..conftest import make_run
@@ -108,8 +108,3 @@ def test_prices_that_were_not_learned_cannot_order(shop: MarketSpec, tmp_path: P
     with pytest.raises(BundleError, match="cannot order units; got the best fixed prices for promoting-shop"):
         export(make_run(ordering, product_wise=True), tmp_path / "bundle", holding=Holding("best-fixed"))
     assert not (tmp_path / "bundle").exists()
-
-
-def test_older_bundles_hold_the_learned_prices(one: Bundle) -> None:
-    manifest = {key: value for key, value in one.manifest.items() if key != "holds"}
-    assert Holding.of(manifest) == Holding.of(one.manifest) == Holding("learned")
