@@ -19,6 +19,7 @@ from ...atomic import whole_file, write_whole
 from ..csv_batch import QUOTE, safe_text
 from ..documents import columns_mistake
 from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
+from .workbook import Responses
 
 ENDINGS = (".csv", ".xlsx", ".parquet")
 
@@ -35,6 +36,7 @@ def write_list(
     *,
     currency: str = "currency",
     notes: Sequence[str] = (),
+    responses: Responses | None = None,
 ) -> None:
     """Write a price list as its file's ending says, completely or not at all.
 
@@ -42,6 +44,8 @@ def write_list(
         path: The file, .csv, .xlsx or .parquet; missing folders are made.
         currency: What the workbook's notes call the unit of money.
         notes: Further lines of the workbook's notes, such as the plan beside the past.
+        responses: How units answer prices, for the workbook's sheet of prices to try; by default as in the workbook that is
+            replaced.
 
     Raises:
         ListError: The file has another ending, another content than a list, or more rows than a workbook holds.
@@ -62,7 +66,7 @@ def write_list(
     else:
         from .workbook import write_workbook
 
-        write_workbook(path, rows, currency, notes)
+        write_workbook(path, rows, currency, notes, responses)
 
 
 def read_list(path: Path) -> list[PriceRow]:

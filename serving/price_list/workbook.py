@@ -1,4 +1,5 @@
-"""Price lists as workbooks: formats, frozen header, filters, a choice of statuses, and notes on a second sheet.
+"""Price lists as workbooks: formats, frozen header, filters, a choice of statuses, notes on a second sheet, and prices
+to try on a third.
 
 XlsxWriter makes the workbook with its header and formats, and the rows are then written into its
 sheet, which is many times as fast as its own writing of cells. No cell of the list is a formula.
@@ -10,9 +11,9 @@ import datetime as dt
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 import msgspec
@@ -34,14 +35,55 @@ _HOW = (
     "postponed: keep current_price for now, with a decision_reason. proposed: not decided yet.",
     "`repricer approve` checks the decisions against the price rules and records them; only then is the list live.",
 )
+TRIED_SHEET = "What if"
+_FEW = 1e-9
+_HOW_TO_TRY = (
+    "Type a price into the blue column: it stands for the mean of the weeks listed, and moves all of them by the same share.",
+    "An approximation: one elasticity a product, and one share a category that is taken from its other products, both at the "
+    "listed prices, from the mean of the fitted market. It is good within about 10% of the listed price.",
+    "It knows neither price rules nor stock nor uncertainty, and adds up prices that are tried together as if each were alone: "
+    "`repricer what-if` computes them together in the fitted market, with 90% intervals.",
+)
+_COLUMNS = {
+    "zone": ("@", 14),
+    "product": ("@", 40),
+    "category": ("@", 20),
+    "listed price": ("#,##0.00", 11),
+    "price to try": ("#,##0.00", 11),
+    "listed units": ("#,##0.0", 11),
+    "units": ("#,##0.0", 11),
+    "revenue": ("#,##0.00", 12),
+    "profit": ("#,##0.00", 12),
+    "change in units": ("+#,##0.0;-#,##0.0;0", 11),
+    "change in revenue": ("+#,##0.00;-#,##0.00;0", 12),
+    "change in profit": ("+#,##0.00;-#,##0.00;0", 12),
+    "units of other products": ("+#,##0.0;-#,##0.0;0", 12),
+    "profit of other products": ("+#,##0.00;-#,##0.00;0", 12),
+    "elasticity": ("0.00", 10),
+    "taken from others": ("0%", 10),
+    "unit cost": ("#,##0.00", 10),
+    "others' unit profit": ("#,##0.00", 10),
+}
+_NAMES = tuple(_COLUMNS)
+_HEADER = len(_HOW_TO_TRY) + 1
+_TRIED, _ELASTICITY, _TAKEN = (_NAMES.index(name) for name in ("price to try", "elasticity", "taken from others"))
 
 
-def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, notes: Sequence[str] = ()) -> None:
-    """Write rows as a workbook, completely or not at all. Raises ListError for too many rows."""
+def write_workbook(
+    path: Path,
+    rows: Sequence[PriceRow],
+    currency: str,
+    notes: Sequence[str] = (),
+    responses: Responses | None = None,
+) -> None:
+    """Write rows as a workbook, completely or not at all, with the sheet of prices to try where responses are given, or are
+    in the workbook that is replaced. Raises ListError for too many rows.
+    """
     if len(rows) > _MOST_ROWS:
         raise ListError([f"a workbook must hold at most {_MOST_ROWS:,} rows; got {len(rows):,}; write a .csv"])
     declared = columns()
-    empty = zipfile.ZipFile(io.BytesIO(_empty_workbook(declared, len(rows), currency, notes)))
+    known = read_responses(path) if responses is None else responses
+    empty = zipfile.ZipFile(io.BytesIO(_empty_workbook(declared, rows, currency, notes, known)))
     parts = {name: empty.read(name).decode() for name in empty.namelist()}
     sheet, texts = parts.pop(_SHEET_FILE), _Texts(parts.pop(_TEXTS_FILE))
     before, styles, after = _parts(sheet, len(rows), len(declared))
@@ -56,11 +98,13 @@ def write_workbook(path: Path, rows: Sequence[PriceRow], currency: str, notes: S
         full.writestr(_TEXTS_FILE, str(texts))
 
 
-def _empty_workbook(declared: list[Column], count: int, currency: str, more: Sequence[str]) -> bytes:
-    """A workbook with the header, one empty row that has the format of every column, and the notes."""
+def _empty_workbook(
+    declared: list[Column], rows: Sequence[PriceRow], currency: str, more: Sequence[str], responses: Responses
+) -> bytes:
+    """A workbook with the header, one empty row that has the format of every column, and the other sheets."""
     import xlsxwriter
 
-    stored, last = io.BytesIO(), max(count, 1)
+    stored, last = io.BytesIO(), max(len(rows), 1)
     with xlsxwriter.Workbook(stored, {"in_memory": True, "strings_to_formulas": False}) as book:
         sheet, bold = book.add_worksheet(SHEET), book.add_format({"bold": True, "text_wrap": True, "valign": "top"})
         edited = book.add_format({"bold": True, "text_wrap": True, "valign": "top", "bg_color": "#DDEBF7"})
@@ -81,6 +125,7 @@ def _empty_workbook(declared: list[Column], count: int, currency: str, more: Seq
         for number, (name, text) in enumerate(lines):
             notes.write_string(number, 0, name, bold)
             notes.write_string(number, 1, text)
+        add_sheet(book, rows, responses, bold)
     return stored.getvalue()
 
 
@@ -149,3 +194,112 @@ def read_workbook(path: Path) -> list[list[Any]]:
             return book.get_sheet_by_name(SHEET if SHEET in names else names[0]).to_python()
     except CalamineError as error:
         raise ListError([f"{path.name} must be a workbook; got: {error}; save it again as .xlsx"]) from None
+
+
+# The sheet of a price list's workbook in which one types a price and sees what it would sell and earn.
+#
+# Its formulas have one elasticity a product and one share a category that a product takes from the others: near the
+# listed prices they follow the fitted market, which `repricer what-if` asks itself.
+
+
+class Response(NamedTuple):
+    """How a product's units answer its price, at the listed prices.
+
+    Args:
+        elasticity: Relative change of its units over that of its price.
+        taken: Share of the units that it wins which the other products of its category lose.
+        tried: The price that was typed; None for none.
+    """
+
+    elasticity: float
+    taken: float
+    tried: float | None = None
+
+
+Responses = Mapping[tuple[str, str], Response]
+"""The responses by zone and product."""
+
+
+def read_responses(path: Path) -> Responses:
+    """The responses, with the prices typed, that the sheet of a workbook holds; none without one.
+
+    Args:
+        path: A workbook.
+
+    Example:
+        >>> read_responses(Path("nowhere.xlsx"))
+        {}
+    """
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        with CalamineWorkbook.from_path(path) as book:
+            lines = book.get_sheet_by_name(TRIED_SHEET).to_python() if TRIED_SHEET in book.sheet_names else []
+    except (CalamineError, OSError):
+        return {}
+    found = {}
+    for line in lines[_HEADER:]:
+        tried, elasticity, taken = (line[place] for place in (_TRIED, _ELASTICITY, _TAKEN))
+        if isinstance(elasticity, float) and isinstance(taken, float):
+            typed = tried if isinstance(tried, float) else None
+            found[str(line[0]), str(line[1])] = Response(elasticity, taken, typed)
+    return found
+
+
+def add_sheet(book: Any, rows: Sequence[PriceRow], responses: Responses, bold: Any) -> None:
+    """Add the sheet to a workbook of XlsxWriter, a row a zone and product whose response is known.
+
+    Args:
+        book: The workbook.
+        rows: The rows of the list.
+        responses: By zone and product.
+        bold: Format of the header.
+    """
+    totals: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        if (row.zone, row.product) in responses and row.expected_units:
+            sums = totals.setdefault((row.zone, row.product, row.category), [0.0] * 3)
+            for i, part in enumerate((row.expected_units, row.expected_revenue, row.expected_profit)):
+                sums[i] += part or 0.0
+    if not totals:
+        return
+    sheet = book.add_worksheet(TRIED_SHEET)
+    for number, text in enumerate(_HOW_TO_TRY):
+        sheet.write_string(number, 0, text)
+    formats = [book.add_format({"num_format": form}) for form, _ in _COLUMNS.values()]
+    formats[_TRIED] = book.add_format({"num_format": "#,##0.00", "bg_color": "#DDEBF7"})
+    for number, (name, (_, width)) in enumerate(_COLUMNS.items()):
+        sheet.write_string(_HEADER - 1, number, name, bold)
+        sheet.set_column(number, number, width)
+    categories: dict[tuple[str, str], list[float]] = {}
+    for (zone, _, category), (units, _, profit) in totals.items():
+        both = categories.setdefault((zone, category), [0.0, 0.0])
+        both[0], both[1] = both[0] + units, both[1] + profit
+    for line, ((zone, product, category), (units, revenue, profit)) in enumerate(totals.items(), start=_HEADER):
+        all_units, all_profit = categories[zone, category]
+        each = (all_profit - profit) / (all_units - units) if all_units - units > _FEW else 0.0
+        response, i = responses[zone, product], line + 1
+        cells = [zone, product, category, revenue / units, response.tried, units]
+        cells += [f"=F{i}*IF(E{i}>0,E{i}/D{i},1)^O{i}", f"=G{i}*IF(E{i}>0,E{i},D{i})"]
+        cells += [f"=G{i}*(IF(E{i}>0,E{i},D{i})-Q{i})", f"=G{i}-F{i}", f"=H{i}-F{i}*D{i}", f"=I{i}-F{i}*(D{i}-Q{i})"]
+        cells += [f"=-P{i}*J{i}", f"=M{i}*R{i}", response.elasticity, response.taken, (revenue - profit) / units, each]
+        for number, cell in enumerate(cells):
+            _write(sheet, line, number, cell, formats[number])
+    last = _HEADER + len(totals)
+    sheet.write_string(last, 1, "all", bold)
+    for number in range(_NAMES.index("listed units"), _ELASTICITY):
+        letter = chr(ord("A") + number)
+        sheet.write_formula(last, number, f"=SUM({letter}{_HEADER + 1}:{letter}{last})", formats[number])
+    sheet.freeze_panes(_HEADER, 2)
+
+
+def _write(sheet: Any, line: int, number: int, cell: Any, form: Any) -> None:
+    """Names are text, whatever they begin with; formulas stand behind the listed units alone."""
+    if number < _NAMES.index("listed price"):
+        sheet.write_string(line, number, cell)
+    elif isinstance(cell, str):
+        sheet.write_formula(line, number, cell, form)
+    elif cell is None:
+        sheet.write_blank(line, number, None, form)
+    else:
+        sheet.write_number(line, number, cell, form)
