@@ -19,8 +19,6 @@ from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, SparseAdam, schedule
 from .ordered_levels import OrderedDQN, OrderedQRDQN
 from .ppo.fused import FusedPPO
-from .ppo.on_device import DeviceRolloutBuffer
-from .ppo.side_by_side import SideBySidePolicy
 from .settings import Settings
 
 # Stable-Baselines3's defaults.
@@ -153,24 +151,18 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
     if deviation is not None:
         columns = np.zeros(venv.action_space.shape or (1,))
         arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
-    network: str | type[BasePolicy] = "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy"
-    policy_arguments = _policy_arguments(algo, settings)
-    if settings.networks > 1:
-        shared = {"networks": settings.networks, "rows_per_market": venv.learner_view.rows_per_market}
-        network, policy_arguments = SideBySidePolicy, policy_arguments | shared
-        arguments |= {"rollout_buffer_class": DeviceRolloutBuffer, "rollout_buffer_kwargs": shared}
     if "batch_size" in arguments and not algo.off_policy:
-        rows = venv.num_envs // settings.networks * arguments["n_steps"]
+        rows = venv.num_envs * arguments["n_steps"]
         # Equal batches, as close as possible to the size asked for: a small last batch would weigh
         # as much as a full one.
         arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
     return algo.kind(
-        network,
+        _network(algo),
         venv,
         learning_rate=schedule(settings.schedule, settings.learning_rate),
         seed=seed,
         device=device,
-        policy_kwargs=policy_arguments,
+        policy_kwargs=_policy_arguments(algo, settings),
         **arguments,
     )
 
@@ -184,9 +176,14 @@ def make_policy(
         learner_view: Anything with the observation and action spaces.
         **more: Arguments of the policy class, which override the settings.
     """
-    kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
+    kind = algo.kind.policy_aliases[_network(algo)]
     arguments = _policy_arguments(algo, settings) | more
     return kind(learner_view.observation_space, learner_view.action_space, lambda _: 0.0, **arguments)
+
+
+def _network(algo: Algorithm) -> str:
+    """SB3's name of the policy class."""
+    return "MlpLstmPolicy" if algo.recurrent else "MlpPolicy"
 
 
 def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:

@@ -53,7 +53,6 @@ _ONLY = {
     "price_reach": 0.0,
     "variants": 0,
     "normalise": False,
-    "networks": 1,
 }
 """Settings that are fixed in a league."""
 # Periods with a smaller weight in the discounted objective are not simulated.

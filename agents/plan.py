@@ -100,7 +100,6 @@ def plan_for(
     of_all = settings_for(spec, algo, chosen, options, preset, others)
     plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, others)
     _check_reward(plan)
-    _check_networks(plan)
     rows = plan.settings.num_envs * plan.settings.algorithm.get("n_steps", 2)
     if rows < 2 and not algorithm(algo).off_policy:
         raise ValueError(
@@ -135,17 +134,6 @@ def _check_reward(plan: TrainingPlan) -> None:
         raise ValueError(
             "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
         )
-
-
-def _check_networks(plan: TrainingPlan) -> None:
-    """Networks side by side see the same products, and share what happens between rollouts."""
-    networks = plan.settings.networks
-    for what, found in (
-        ("markets of other assortments", bool(plan.assortments)),
-        ("a profit floor", floor_market(plan.spec) is not None),
-    ):
-        if networks > 1 and found:
-            raise ValueError(f"networks must be 1 with {what}; got {networks}; leave it out")
 
 
 def _check_assortments(plan: TrainingPlan) -> None:

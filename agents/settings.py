@@ -33,8 +33,6 @@ class Settings:
 
     Attributes:
         num_envs: Number of markets side by side.
-        networks: Number of networks that learn side by side, each in `num_envs` markets of its own and from an even
-            share of the steps; the best in validation is kept. PPO without a GPU is faster with one after the other.
         reward: As in `LearnerView`, like actions, price_levels, price_reach and history.
         learning_rate: Initial learning rate.
         net_arch: Widths of the hidden layers.
@@ -87,7 +85,6 @@ class Settings:
     evaluations: int
     validation_episodes: int
     product_wise: bool
-    networks: int = 1
     base_price: str = "best-fixed"
     price_reach: float = 0.0
     actions: Actions = "continuous"
@@ -140,12 +137,6 @@ class Settings:
         worst_share(self.risk)
         if self.network == "rnn" and self.history == 1:
             raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
-        joint = self.algorithm.get("target_kl") is not None
-        if self.networks > 1 and (self.network != "mlp" or self.dropout or joint):
-            raise ValueError(
-                f"networks above 1 needs network mlp, dropout 0 and no target_kl; got networks {self.networks}, network "
-                f"{self.network}, dropout {self.dropout:g} and target_kl {self.algorithm.get('target_kl')}; change one"
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """A flat dict, as JSON and presets hold it."""
@@ -155,7 +146,7 @@ class Settings:
 
 
 _COUNTS = {
-    *("num_envs", "networks", "evaluations", "validation_episodes", "history", "rnn_size"),
+    *("num_envs", "evaluations", "validation_episodes", "history", "rnn_size"),
     *("clone_episodes", "clone_epochs"),
     *("price_levels", "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval", "next_draws"),
 }
@@ -236,10 +227,7 @@ def settings_for(
             f"gamma must be below 1 where the market goes on for ever (ending truncated); got 1 for {spec.name}; leave it "
             f"out for {_gamma(spec, 1.0):g}, or set one"
         )
-    settings = settings_from(values | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
-    if settings.networks > 1 and algo != "ppo":
-        raise ValueError(f"networks must be 1 with {algo}; got {settings.networks}; leave it out, or use ppo")
-    return settings
+    return settings_from(values | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
 
 
 def rows_of(spec: MarketSpec) -> tuple[bool, str]:

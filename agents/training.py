@@ -33,7 +33,6 @@ from .networks import Average, normalise_features, one_thread
 from .opening import open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import draw_pool, worst_share
-from .ppo.side_by_side import each_network
 from .run import (
     CHECKPOINT_FILE,
     Run,
@@ -171,9 +170,8 @@ def train(
         teacher = teacher_of(plan)
         plan = plan if teacher is None else plan_for(spec, algo, steps, seed, settings, preset, teacher)
     plan = replace(plan, with_shops=shops is not None, reward=reward)
-    for name, alone in (("patience", 0), ("networks", 1)) if shops is not None else ():
-        if (got := getattr(plan.settings, name)) != alone:
-            raise ValueError(f"{name} must be {alone} to learn with other shops; got {got}; leave it out")
+    if shops is not None and (patience := plan.settings.patience):
+        raise ValueError(f"patience must be 0 to learn with other shops; got {patience}; leave it out")
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
@@ -214,10 +212,10 @@ def _learn(
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     with joined(shops, plan.algo, plan.seed, model.policy, settings) as average:
-        for each in () if resume else each_network(model):
-            _prepare(plan, venv, each, fixed, average)
+        if not resume:
+            _prepare(plan, venv, model, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
-    kept = _kept(plan, venv, next(each_network(model)), validation, fixed)
+    kept = _kept(plan, venv, model, validation, fixed)
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
@@ -280,7 +278,7 @@ def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlg
         model = make_model(algo, venv, plan.settings, plan.seed, where)
     # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
     venv.seed(seed_for("training", plan.seed))
-    return model, {"device": f"{where} ({why})", "weights": weights // plan.settings.networks}
+    return model, {"device": f"{where} ({why})", "weights": weights}
 
 
 def _collect(
@@ -329,7 +327,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings, goal = plan.settings, goal_market(plan.spec)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed, settings.risk)
-    markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments))) * settings.networks
+    markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments)))
     draws, share = batches_of(plan.spec, settings, markets), worst_share(settings.risk)
     pool = None
     if draws and share < 1:

@@ -182,9 +182,8 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         f"Trained {algo} on {spec.name} for {done:,} steps in {run.facts['seconds']:.0f} s "
         f"on {run.facts['device']}; {run.facts['weights']:,} weights."
     )
-    networks = run.facts["settings"].get("networks", 1)
     yield (
-        f"Kept the policy of step {best['steps']:,}{f', the best of {networks} networks' if networks > 1 else ''}: "
+        f"Kept the policy of step {best['steps']:,}: "
         f"{spec.market.objective} {best['objective']:.4g} an episode on the "
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )

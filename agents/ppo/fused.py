@@ -27,7 +27,6 @@ from torch.nn.functional import linear
 from ...envs import MarketVecEnv
 from ...envs.adapters.next_draws import NextDraws
 from .on_device import DeviceRolloutBuffer, update_on_device
-from .side_by_side import SideBySidePolicy
 from .update import FACTS, HALF_LOG_2PI, Adam, Lesson, MlpWeights, Rollout, UpdateSettings, imitate, update
 
 # States that the critic values in one call: many small calls take longer, larger ones need memory.
@@ -295,7 +294,7 @@ class _Completing:
             change -= self._ahead.take_noise()
         if self._cut:
             at = tuple(np.array(self._cut).T)
-            change[at] += model.gamma * self._values_of_cut(at, cast(Any, change.shape))
+            change[at] += model.gamma * values_of(model.policy, np.stack(self._last))
         buffer.rewards += (
             change if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(change).to(model.device)
         )
@@ -303,16 +302,6 @@ class _Completing:
             rows = buffer.observations.reshape(-1, *buffer.obs_shape)
             buffer.values = values_of(model.policy, rows).reshape(change.shape)
         buffer.compute_returns_and_advantage(self._names["values"], self._names["dones"])
-
-    def _values_of_cut(self, at: tuple[NDArray[np.int64], ...], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Values of what follows the episodes that were cut, at these periods and rows."""
-        policy, last = self._model.policy, np.stack(self._last)
-        if not isinstance(policy, SideBySidePolicy):
-            return values_of(policy, last)
-        # Networks are told from one another by the place of a row.
-        whole = np.zeros((*shape, *last.shape[1:]), np.float32)
-        whole[at] = last
-        return values_of(policy, whole.reshape(-1, *last.shape[1:])).reshape(shape)[at]
 
 
 def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
@@ -445,7 +434,7 @@ class ExpectedValues(VecEnvWrapper):
             self._noise.append((self._model.gamma * noise).astype(np.float32))
 
 
-def values_of(policy: ActorCriticPolicy | SideBySidePolicy, rows: NDArray[Any]) -> NDArray[np.float32]:
+def values_of(policy: ActorCriticPolicy, rows: NDArray[Any]) -> NDArray[np.float32]:
     """(R,) what the critic expects from states, (R, …), on."""
     with torch.no_grad():
         return policy.predict_values(cast(torch.Tensor, policy.obs_to_tensor(rows)[0]))[:, 0].cpu().numpy()

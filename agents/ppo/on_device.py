@@ -8,7 +8,7 @@ each step, and the figures once an update. Arithmetic and random numbers are SB3
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
-from .side_by_side import SideBySidePolicy, by_network
 from .update import UpdateSettings
 
 _PARTS = ("observations", "actions", "values", "log_probs", "advantages", "returns")
@@ -28,8 +27,6 @@ class DeviceRolloutBuffer(RolloutBuffer):
 
     Args:
         args: Those of SB3's buffer, like the options.
-        networks: Number of networks that share the markets, see `side_by_side`.
-        rows_per_market: Number of rows of a market.
 
     Example:
         >>> from repricer import make_sb3_env
@@ -38,10 +35,6 @@ class DeviceRolloutBuffer(RolloutBuffer):
         >>> buffer.observations.shape[:2]
         torch.Size([8, 2])
     """
-
-    def __init__(self, *args: Any, networks: int = 1, rows_per_market: int = 1, **options: Any) -> None:
-        self.networks, self._rows_per_market = networks, rows_per_market
-        super().__init__(*args, **options)
 
     def reset(self) -> None:
         """Forget the rollout."""
@@ -105,19 +98,16 @@ class DeviceRolloutBuffer(RolloutBuffer):
         return RolloutBufferSamples(*flat)
 
     def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples]:
-        """Batches of the rollout in random order; of several networks, as many rows of each, network after network.
+        """Batches of the rollout in random order.
 
         Args:
-            batch_size: Rows of a batch and network; by default all.
+            batch_size: Rows of a batch; by default all.
         """
-        of_a_market = self._rows_per_market * self.buffer_size
-        rows = [by_network(part, self.networks, of_a_market) for part in self.rows()]
-        size, index = self.buffer_size * self.n_envs // self.networks, torch.arange(self.networks)[:, None]
+        rows, size = self.rows(), self.buffer_size * self.n_envs
         # The same generator as SB3's.
-        orders = np.stack([np.random.permutation(size) for _ in range(self.networks)])  # noqa: NPY002
-        index, order = (part.to(self.device) for part in (index, torch.from_numpy(orders)))
-        for chosen in order.split(batch_size or size, dim=1):
-            yield RolloutBufferSamples(*(part[index, chosen].flatten(0, 1) for part in rows))
+        order = torch.from_numpy(np.random.permutation(size)).to(self.device)  # noqa: NPY002
+        for chosen in order.split(batch_size or size):
+            yield RolloutBufferSamples(*(part[chosen] for part in rows))
 
 
 class _Facts(NamedTuple):
@@ -132,7 +122,7 @@ class _Facts(NamedTuple):
 
 
 def update_on_device(
-    policy: ActorCriticPolicy | SideBySidePolicy,
+    policy: ActorCriticPolicy,
     buffer: DeviceRolloutBuffer,
     epochs: int,
     batch_size: int,
@@ -154,41 +144,26 @@ def update_on_device(
     seen: list[_Facts] = []
     for epoch in range(epochs):
         for batch in buffer.get(batch_size):
-            facts = _objective(policy, batch, settings, buffer.networks)
+            facts = _objective(policy, batch, settings)
             seen.append(_Facts(*(fact.detach() for fact in facts)))
             if np.isfinite(settings.kl_limit) and facts.approx_kl.item() > settings.kl_limit:
                 return _means(seen), epoch + 1
             policy.optimizer.zero_grad()
-            (buffer.networks * facts.loss).backward()
-            _clip_gradients(list(policy.parameters()), buffer.networks, settings.max_grad_norm)
+            facts.loss.backward()
+            torch.nn.utils.clip_grad_norm_(policy.parameters(), settings.max_grad_norm)
             policy.optimizer.step()
     return _means(seen), epochs
 
 
-def _clip_gradients(weights: list[torch.nn.Parameter], networks: int, most: float) -> None:
-    """Scale gradients down to a norm, those of each network by its own."""
-    if networks == 1:
-        torch.nn.utils.clip_grad_norm_(weights, most)
-        return
-    gradients = [cast(torch.Tensor, weight.grad) for weight in weights]
-    norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
-    scale = (most / (norms + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.ndim - 1)))
-
-
-def _objective(
-    policy: ActorCriticPolicy | SideBySidePolicy, batch: RolloutBufferSamples, settings: UpdateSettings, networks: int
-) -> _Facts:
-    """The clipped objective of a batch, the mean of those of all networks, and what is logged of it."""
+def _objective(policy: ActorCriticPolicy, batch: RolloutBufferSamples, settings: UpdateSettings) -> _Facts:
+    """The clipped objective of a batch, and what is logged of it."""
     actions = batch.actions
     if not policy.action_space.shape:
         actions = actions.long().flatten()
     values, log_prob, entropy = policy.evaluate_actions(batch.observations, actions)
     advantages = batch.advantages
-    if settings.normalize and len(advantages) > networks:
-        own = advantages.unflatten(0, (networks, -1))
-        advantages = ((own - own.mean(1, keepdim=True)) / (own.std(1, keepdim=True) + 1e-8)).flatten()
+    if settings.normalize and len(advantages) > 1:
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     log_ratio = log_prob - batch.old_log_prob
     ratio = log_ratio.exp()
     bound = ratio.clamp(1 - settings.clip, 1 + settings.clip)
