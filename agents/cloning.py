@@ -20,7 +20,7 @@ from ..pricing import Policy
 from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
 from .logged_data import LoggedData, record_policy, training_view
-from .ppo.fused import PlainPolicy, imitate_teacher, is_compiled
+from .ppo.fused import imitate_teacher, is_compiled
 from .ppo.update import Lesson
 from .settings import Settings
 
@@ -118,7 +118,7 @@ def align_targets(policy: Any) -> None:
 
 
 def _imitate_compiled(
-    policy: PlainPolicy, samples: Samples, decided: NDArray[np.bool_], epochs: int, seed: int
+    policy: ActorCriticPolicy, samples: Samples, decided: NDArray[np.bool_], epochs: int, seed: int
 ) -> None:
     """What `minimise` does with `_loss`, for the networks that have a compiled update."""
     parts = list(shuffled_batches(samples.features, epochs, seed))

@@ -1,13 +1,12 @@
-"""PPO with Stable-Baselines3's arithmetic, much faster: by one compiled function, or on a GPU.
+"""PPO with Stable-Baselines3's arithmetic, much faster on small networks: its update is one compiled function.
 
-On small networks SB3's update spends most of its time dispatching tensor operations. On the CPU
-`update` replaces it for networks of ReLU layers trained by Adam, on a GPU `update_on_device` for
-all networks; what is left uses SB3's update.
+SB3's update spends most of its time dispatching tensor operations. `update` replaces it for networks of ReLU layers
+that Adam trains on the CPU; all others, and a GPU, use SB3's own.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,66 +21,34 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
-from torch.nn.functional import linear
 
 from ...envs import MarketVecEnv
 from ...envs.adapters.next_draws import NextDraws
-from .on_device import DeviceRolloutBuffer, update_on_device
-from .update import FACTS, HALF_LOG_2PI, Adam, Lesson, MlpWeights, Rollout, UpdateSettings, imitate, update
+from .update import FACTS, Adam, Lesson, MlpWeights, Rollout, UpdateSettings, imitate, update
 
 # States that the critic values in one call: many small calls take longer, larger ones need memory.
 _AT_ONCE = 16_384
 
 
-class PlainPolicy(ActorCriticPolicy):
-    """SB3's actor-critic policy, but during a rollout of plain networks, actions are sampled without a
-    distribution object, and values are left for its end.
+def is_compiled(policy: ActorCriticPolicy) -> bool:
+    """Whether there are compiled functions for the networks: on the CPU, of ReLU layers on plain features, for Gaussian or
+    categorical actions.
     """
-
-    in_rollout = False
-    """Whether `FusedPPO` collects a rollout of plain networks."""
-
-    def forward(
-        self, obs: torch.Tensor, deterministic: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Sample actions for a rollout.
-
-        Args:
-            obs: (rows, F) features.
-            deterministic: Whether to take the most probable action instead.
-
-        Returns:
-            Actions, values (rows, 1), which are zero in a rollout, and log probabilities (rows,).
-        """
-        if not self.in_rollout or deterministic:
-            return super().forward(obs, deterministic)
-        out: torch.Tensor = obs.flatten(1)
-        # Without the modules' own calls, which take longer than the arithmetic of a small network.
-        for layer in cast(Any, self.mlp_extractor.policy_net)[::2]:
-            out = linear(out, layer.weight, layer.bias).relu_()
-        out = linear(out, self.action_net.weight, self.action_net.bias)  # pyright: ignore[reportArgumentType]
-        actions, log_prob = self._draw_choices(out) if _choices(self) else self._draw_gaussian(out)
-        return actions, torch.zeros(len(out), 1), log_prob
-
-    def _draw_gaussian(self, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        noise = torch.randn_like(mean)
-        log_prob = (-0.5 * noise.square() - self.log_std - HALF_LOG_2PI).sum(dim=1)
-        return torch.addcmul(mean, noise, self.log_std.exp()), log_prob
-
-    def _draw_choices(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logs = [each.log_softmax(dim=1) for each in logits.split(_choices(self), dim=1)]
-        drawn = [each.exp().multinomial(1) for each in logs]
-        log_prob = torch.cat([each.gather(1, one) for each, one in zip(logs, drawn, strict=True)], dim=1).sum(dim=1)
-        return torch.cat(drawn, dim=1).reshape(-1, *self.action_space.shape), log_prob  # pyright: ignore[reportOptionalIterable, reportGeneralTypeIssues]
-
-
-def is_compiled(policy: ActorCriticPolicy) -> TypeGuard[PlainPolicy]:
-    """Whether `imitate_teacher` supports the policy."""
-    return isinstance(policy, PlainPolicy) and policy.device.type == "cpu" and _is_plain(policy)
+    if type(policy) is not ActorCriticPolicy or policy.device.type != "cpu":
+        return False
+    layers, seen = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net), policy.observation_space
+    return (
+        (isinstance(seen, Box) and seen.dtype == np.float32 and len(seen.shape) == 1)
+        and isinstance(policy.action_space, Box | Discrete | MultiDiscrete)
+        and not (policy.use_sde or policy.squash_output)
+        and type(policy.features_extractor) is FlattenExtractor
+        and all(isinstance(layer, torch.nn.Linear | torch.nn.ReLU) for layer in layers)
+        and layers[1::2] == tuple(layer for layer in layers if isinstance(layer, torch.nn.ReLU))
+    )
 
 
 def imitate_teacher(
-    policy: PlainPolicy, lesson: Lesson, order: NDArray[np.int64], size: int, rates: NDArray[np.float64]
+    policy: ActorCriticPolicy, lesson: Lesson, order: NDArray[np.int64], size: int, rates: NDArray[np.float64]
 ) -> None:
     """Fit the networks to a teacher by Adam, whose moments are forgotten.
 
@@ -99,19 +66,6 @@ def imitate_teacher(
     weights.restore()
 
 
-def _is_plain(policy: ActorCriticPolicy) -> bool:
-    """Whether actions are Gaussian or categorical and the networks plain ReLU layers."""
-    layers, seen = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net), policy.observation_space
-    return (
-        (isinstance(seen, Box) and seen.dtype == np.float32 and len(seen.shape) == 1)
-        and isinstance(policy.action_space, Box | Discrete | MultiDiscrete)
-        and not (policy.use_sde or policy.squash_output)
-        and type(policy.features_extractor) is FlattenExtractor
-        and all(isinstance(layer, torch.nn.Linear | torch.nn.ReLU) for layer in layers)
-        and layers[1::2] == tuple(layer for layer in layers if isinstance(layer, torch.nn.ReLU))
-    )
-
-
 def _choices(policy: ActorCriticPolicy) -> list[int]:
     """Number of choices of each action; empty for continuous actions."""
     space = policy.action_space
@@ -121,8 +75,7 @@ def _choices(policy: ActorCriticPolicy) -> list[int]:
 
 
 class FusedPPO(PPO):
-    """SB3's PPO, with the compiled update if policy, optimiser and settings allow it, or on a GPU with
-    rollouts that stay there.
+    """SB3's PPO, with the compiled update if policy, optimiser and settings allow it.
 
     Args:
         args: Those of SB3's PPO, like the options.
@@ -137,8 +90,6 @@ class FusedPPO(PPO):
         16
     """
 
-    policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
-
     def __init__(self, *args: Any, next_draws: int = 0, **options: Any) -> None:
         if not isinstance(next_draws, int) or next_draws < 0:
             raise ValueError(f"next_draws must be a whole number of at least 0; got {next_draws!r}; fix it")
@@ -148,9 +99,7 @@ class FusedPPO(PPO):
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
-        """Collect experience as SB3 does; values are computed at the end, for all rows at once.
-
-        Until then, those that a callback sees in each step of plain networks are zero.
+        """Collect experience as SB3 does; the values of what follows episodes that were cut are computed at the end, at once.
 
         Args:
             env: The environment.
@@ -158,16 +107,9 @@ class FusedPPO(PPO):
             rollout_buffer: The buffer, filled.
             n_rollout_steps: Number of steps.
         """
-        policy: Any = self.policy
-        plain = isinstance(policy, PlainPolicy) and _is_plain(policy)
-        late = plain and not isinstance(rollout_buffer, DeviceRolloutBuffer)
         ahead = self._looking_ahead(env)
-        policy.in_rollout = late
-        try:
-            completing: Any = _Completing(callback, self, late, ahead)
-            return super().collect_rollouts(ahead or env, completing, rollout_buffer, n_rollout_steps)
-        finally:
-            policy.in_rollout = False
+        completing: Any = _Completing(callback, self, ahead)
+        return super().collect_rollouts(ahead or env, completing, rollout_buffer, n_rollout_steps)
 
     def _looking_ahead(self, env: VecEnv) -> ExpectedValues | None:
         """The environment that also looks at what else could follow, if the setting asks for it."""
@@ -184,42 +126,23 @@ class FusedPPO(PPO):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_ahead"]
 
-    def _setup_model(self) -> None:
-        if self.device.type != "cpu" and self.rollout_buffer_class is None:
-            self.rollout_buffer_class = DeviceRolloutBuffer
-        super()._setup_model()
-
     def train(self) -> None:
         """Update the policy on the last rollout."""
-        policy, on_device = self.policy, isinstance(self.rollout_buffer, DeviceRolloutBuffer)
-        if self.clip_range_vf or not (on_device or (isinstance(policy, PlainPolicy) and self._is_fused(policy))):
+        policy = self.policy
+        if self.clip_range_vf or type(policy.optimizer) is not torch.optim.Adam or not is_compiled(policy):
             return super().train()
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
         clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
-        facts, epochs = (self._on_device if on_device else self._compiled)(policy, self._update_settings(clip))
-        self._n_updates += int(epochs)
-        self._record(facts, clip)
-
-    def _on_device(self, policy: Any, settings: UpdateSettings) -> tuple[dict[str, float], int]:
-        buffer: Any = self.rollout_buffer
-        size = self.batch_size or buffer.buffer_size * buffer.n_envs
-        return update_on_device(policy, buffer, self.n_epochs, size, settings)
-
-    def _compiled(self, policy: Any, settings: UpdateSettings) -> tuple[dict[str, float], int]:
         rollout = Rollout(*(_rows(getattr(self.rollout_buffer, name)) for name in Rollout._fields))
         size = len(rollout.observations)
         # From the same generator as SB3, in the same order.
         order = np.stack([np.random.permutation(size) for _ in range(self.n_epochs)])  # noqa: NPY002
         weights = _Weights(policy)
-        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, settings)
+        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._update_settings(clip))
         weights.restore()
-        return dict(zip(FACTS, facts, strict=True)), epochs
-
-    def _is_fused(self, policy: PlainPolicy) -> bool:
-        """Whether the compiled update supports the policy, its optimiser and the settings."""
-        adam = type(policy.optimizer) is torch.optim.Adam
-        return adam and _is_plain(policy) and self.device.type == "cpu"
+        self._n_updates += int(epochs)
+        self._record(dict(zip(FACTS, facts, strict=True)), clip)
 
     def _update_settings(self, clip: float) -> UpdateSettings:
         group = self.policy.optimizer.param_groups[0]
@@ -237,8 +160,7 @@ class FusedPPO(PPO):
     def _record(self, facts: dict[str, float], clip: float) -> None:
         """Log the figures that SB3 logs."""
         buffer: Any = self.rollout_buffer
-        values, returns = (np.asarray(torch.as_tensor(part).cpu()).ravel() for part in (buffer.values, buffer.returns))
-        explained = explained_variance(values, returns)
+        explained = explained_variance(buffer.values.ravel(), buffer.returns.ravel())
         facts = facts | {"explained_variance": explained, "clip_range": clip}
         if hasattr(self.policy, "log_std"):
             facts["std"] = self.policy.log_std.exp().mean().item()  # pyright: ignore[reportCallIssue]
@@ -248,18 +170,17 @@ class FusedPPO(PPO):
 
 
 class _Completing:
-    """A callback that completes a rollout before the user's own callback sees its end: the values of its
-    states, those that follow episodes that were cut, and the noise of those that follow others.
+    """A callback that completes the rewards of a rollout before the user's own callback sees its end: by the values of what
+    follows episodes that were cut, and the noise of those that follow others.
 
     Args:
         callback: The user's own.
         model: The model.
-        late: Whether the values of the rollout's states are still to be computed.
         ahead: Knows the noise, or None.
     """
 
-    def __init__(self, callback: BaseCallback, model: FusedPPO, late: bool, ahead: ExpectedValues | None) -> None:
-        self._callback, self._model, self._late, self._ahead = callback, model, late, ahead
+    def __init__(self, callback: BaseCallback, model: FusedPPO, ahead: ExpectedValues | None) -> None:
+        self._callback, self._model, self._ahead = callback, model, ahead
         self._names: dict[str, Any] = {}
         self._cut: list[tuple[int, int]] = []
         self._last: list[NDArray[Any]] = []
@@ -283,25 +204,14 @@ class _Completing:
         return goes_on
 
     def on_rollout_end(self) -> None:
-        if self._late or self._cut or self._ahead is not None:
-            self._complete()
-        self._callback.on_rollout_end()
-
-    def _complete(self) -> None:
         model, buffer = self._model, cast(Any, self._model.rollout_buffer)
-        change = np.zeros(tuple(buffer.rewards.shape), np.float32)
         if self._ahead is not None:
-            change -= self._ahead.take_noise()
+            buffer.rewards -= self._ahead.take_noise()
         if self._cut:
-            at = tuple(np.array(self._cut).T)
-            change[at] += model.gamma * values_of(model.policy, np.stack(self._last))
-        buffer.rewards += (
-            change if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(change).to(model.device)
-        )
-        if self._late:
-            rows = buffer.observations.reshape(-1, *buffer.obs_shape)
-            buffer.values = values_of(model.policy, rows).reshape(change.shape)
-        buffer.compute_returns_and_advantage(self._names["values"], self._names["dones"])
+            buffer.rewards[tuple(np.array(self._cut).T)] += model.gamma * values_of(model.policy, np.stack(self._last))
+        if self._cut or self._ahead is not None:
+            buffer.compute_returns_and_advantage(self._names["values"], self._names["dones"])
+        self._callback.on_rollout_end()
 
 
 def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
@@ -313,7 +223,7 @@ def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
 class _Weights:
     """Copies the weights and Adam moments of an SB3 policy to `MlpWeights` and back."""
 
-    def __init__(self, policy: PlainPolicy) -> None:
+    def __init__(self, policy: ActorCriticPolicy) -> None:
         extractor: Any = policy.mlp_extractor
         nets = [[*extractor.policy_net[::2], policy.action_net], [*extractor.value_net[::2], policy.value_net]]
         choices = _choices(policy)
