@@ -16,7 +16,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
-from .networks import FeaturesExtractor, SparseAdam, schedule
+from .networks import FeaturesExtractor, schedule
 from .ordered_levels import OrderedDQN, OrderedQRDQN
 from .ppo.fused import FusedPPO
 from .settings import Settings
@@ -190,29 +190,16 @@ def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
     """Keyword arguments of the policy class; ReLU, as tanh takes thirty times as long on a CPU."""
     optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
     arguments: dict[str, Any] = {
-        "net_arch": _net_arch(algo, settings),
+        "net_arch": list(settings.net_arch),
         "activation_fn": torch.nn.ReLU,
         # One kernel per update instead of one per weight matrix.
-        "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
-        "optimizer_kwargs": optimizer | ({"l1": settings.l1} if settings.l1 else {"fused": True}),
+        "optimizer_class": torch.optim.Adam,
+        "optimizer_kwargs": optimizer | {"fused": True},
     }
-    if settings.normalise or settings.network == "rnn" or settings.dropout:
+    if settings.normalise:
         arguments["features_extractor_class"] = FeaturesExtractor
-        arguments["features_extractor_kwargs"] = {
-            "history": settings.history,
-            "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
-            "layers": tuple(settings.net_arch) if settings.dropout else (),
-            "dropout": settings.dropout,
-        }
+        arguments["features_extractor_kwargs"] = {"history": settings.history}
         if algo.decides != "discrete":
             # Actor and critic have separate feature extractors.
             arguments["share_features_extractor"] = False
     return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
-
-
-def _net_arch(algo: Algorithm, settings: Settings) -> Any:
-    """Hidden layers of the policy; with dropout only the critic's, which also reads the action."""
-    layers = list(settings.net_arch)
-    if not settings.dropout:
-        return layers
-    return {"pi": [], "qf": layers} if algo.off_policy and algo.decides == "continuous" else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..envs import LearnerView, Market
+from ..envs import Market
 from ..envs.adapters.view_options import RewardFunction
 from ..pricing import Policy
 from ..scenarios import MarketSpec, floor_market, load_scenario
@@ -15,7 +15,7 @@ from .algorithms import algorithm, check_actions
 from .base_price import base_of
 from .cloning import clone_defaults
 from .presets import has_separate_periods
-from .run import learner_view_of
+from .run import learner_view_of, shape_of_rows
 from .settings import Settings, settings_for
 
 _SEEDS = 1 << 32  # torch, numpy and SB3 take no others
@@ -156,9 +156,8 @@ def _check_assortments(plan: TrainingPlan) -> None:
 
 
 def _kind(spec: MarketSpec) -> tuple[Any, ...]:
-    """What a product-wise network must know of a market: its features, and the decisions."""
-    view = LearnerView(Market(spec), product_wise=True)
-    return view.observation_space.shape, view.layout.names, len(spec.arrivals.segments), floor_market(spec) is None
+    """What further markets must have in common with that of the run."""
+    return *shape_of_rows(spec), len(spec.arrivals.segments), floor_market(spec) is None
 
 
 def batches_of(spec: MarketSpec, settings: Settings, markets: int | None = None) -> int:

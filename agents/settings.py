@@ -22,7 +22,6 @@ PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
 """From this number of products on, learning is product-wise by default; up to the second, not where stock binds."""
 # Share of a stock from which on it binds, if the best fixed prices are expected to sell so much.
 _BINDING = 0.7
-NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 Opening = Literal["best-teacher", "base-price", "certainty-equivalent"]
 
@@ -46,18 +45,11 @@ class Settings:
         levels_around: What they are multiples of where base_price is a rule: its price (`base-price`), or, all but the
             rule's own price, the `regular` one. Each of these then means the same in every state.
         history: Number of periods in an observation.
-        network: "mlp", or "rnn" for a GRU in front that reads the history.
-        rnn_size: Units of the GRU.
         normalise: Whether features are scaled to mean 0 and standard deviation 1.
-        dropout: Share of dropped units.
-        l1: L1 penalty on the weights.
         l2: L2 penalty on the weights.
         schedule: Learning-rate schedule: constant, linear (falls to a tenth) or cosine (to zero).
         patience: Stop after so many validations without a significant gain; 0 for never.
         variants: Number of market variants to train on besides the scenario itself.
-        variant_elasticity: Largest relative error of the variants' elasticity.
-        variant_demand: Largest relative error of the variants' demand.
-        variant_rival: Probability that a variant has a new rival.
         draws: Where the market has a posterior, the number of batches that the training markets are
             split into, each following another draw in each of its episodes; 0 to train in the mean
             market. Without a posterior, or with variants, it has no effect.
@@ -91,18 +83,11 @@ class Settings:
     price_levels: int = 21
     levels_around: LevelsAround = "base-price"
     history: int = 1
-    network: NetworkKind = "mlp"
-    rnn_size: int = 32
     normalise: bool = False
-    dropout: float = 0.0
-    l1: float = 0.0
     l2: float = 0.0
     schedule: Schedule = "linear"
     patience: int = 0
     variants: int = 0
-    variant_elasticity: float = 0.3
-    variant_demand: float = 0.5
-    variant_rival: float = 0.2
     draws: int = 16
     risk: str = "mean"
     opening: Opening = "best-teacher"
@@ -135,8 +120,6 @@ class Settings:
             if value is not None and not isinstance(value, str) and not value > 0:
                 raise ValueError(f"{name} must be above 0; got {value}; raise it")
         worst_share(self.risk)
-        if self.network == "rnn" and self.history == 1:
-            raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """A flat dict, as JSON and presets hold it."""
@@ -146,7 +129,7 @@ class Settings:
 
 
 _COUNTS = {
-    *("num_envs", "evaluations", "validation_episodes", "history", "rnn_size"),
+    *("num_envs", "evaluations", "validation_episodes", "history"),
     *("clone_episodes", "clone_epochs"),
     *("price_levels", "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval", "next_draws"),
 }
@@ -156,7 +139,6 @@ _CHOICES = {
     "reward": Reward,
     "actions": Actions,
     "levels_around": LevelsAround,
-    "network": NetworkKind,
     "schedule": Schedule,
     "opening": Opening,
 }
@@ -166,14 +148,9 @@ _SHARES = {
     "gamma": 1.0,
     "gae_lambda": 1.0,
     "tau": 1.0,
-    "dropout": 0.9,
-    "l1": 1.0,
     "l2": 1.0,
     "patience": 1e6,
     "variants": 1e3,
-    "variant_elasticity": 0.9,
-    "variant_demand": 0.9,
-    "variant_rival": 1.0,
     "draws": 1e3,
     "shaped_scale": 1e3,
     "next_draws": 1e3,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
-from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from ..envs import LearnerView, Market, MarketVecEnv, expected_units, make_sb3_env, rollout, seed_for
 from ..envs.adapters.view_options import RewardFunction
@@ -62,6 +61,9 @@ _LONGEST_PATH = 26
 # Where stock is ordered, prices over the best fixed ones, safety stock in square roots of the mean demand until the
 # delivery, and by how much prices rise as the shelf empties: searched one after the other, twice.
 _PRICES, _SAFETY, _RISES = (0.88, 0.94, 1.0, 1.06), (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0), (0.0, 0.2, 0.4, 0.6)
+# How far variants of a market differ from it: largest relative errors of elasticity and demand, and the probability of a
+# new rival.
+_VARIED = {"elasticity": 0.3, "demand": 0.5, "rival": 0.2}
 TENSORBOARD_FOLDER = "tensorboard"
 
 
@@ -103,7 +105,6 @@ def train(
     settings: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
     progress: TrainingProgress | None = None,
-    wandb_project: str | None = None,
     teacher: Policy | None = None,
     risk: str | None = None,
     assortments: Sequence[MarketSpec | str | Path] = (),
@@ -128,7 +129,6 @@ def train(
         preset: A file of settings, as `tune` writes it. It overrides the installed preset, and
             `settings` override it.
         progress: Called with the steps done, all steps and the figures of the last validation.
-        wandb_project: Also log to this Weights & Biases project (extra `wandb`).
         teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one, the
             policy of `teachers.best_teacher` is imitated, where there is one and the setting `opening` asks for it, or
             the recommender's choices and the orders that belong to the base prices, where these are decided.
@@ -183,7 +183,7 @@ def train(
     if folder is not None and not isinstance(scenario, MarketSpec):
         keep_fit_report(Path(scenario), folder)
     with one_thread():
-        logger = make_logger(folder, wandb_project, plan.identity)
+        logger = make_logger(folder)
         try:
             return _learn(plan, device, folder, state == "begun", progress, logger, shops)
         finally:
@@ -334,14 +334,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         best = settings.base_price == "best-fixed"
         fixed = base_price if best else base_of(plan.spec, "best-fixed", plan.seed, settings.risk)[0]
         pool = draw_pool(goal, fixed, share)
-    variants = sample_variants(
-        goal,
-        settings.variants,
-        seed=seed_for("training", plan.seed),
-        elasticity=settings.variant_elasticity,
-        demand=settings.variant_demand,
-        rival=settings.variant_rival,
-    )
+    variants = sample_variants(goal, settings.variants, seed=seed_for("training", plan.seed), **_VARIED)
     options: dict[str, Any] = {
         "num_envs": markets,
         "seed": seed_for("training", plan.seed),
@@ -531,46 +524,6 @@ def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
     return float(np.mean([run.objective.mean() for run in runs]))
 
 
-# Training logs: TensorBoard files in the run folder, and Weights & Biases on request.
-
-
-class WandbWriter(KVWriter):
-    """Sends all figures to one Weights & Biases run, which a resumed training continues.
-
-    Args:
-        folder: The run folder; the same folder continues the same run.
-    """
-
-    def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
-        import wandb  # pyright: ignore[reportMissingImports]  an extra
-
-        name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-        self._run = wandb.init(project=project, id=name, name=folder.name, config=dict(config), resume="allow")
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Send all numeric figures."""
-        figures = {key: value for key, value in key_values.items() if isinstance(value, int | float)}
-        self._run.log(figures, step=step)
-
-    def close(self) -> None:
-        """Finish the Weights & Biases run."""
-        self._run.finish()
-
-
-def make_logger(folder: Path | None, wandb_project: str | None, config: Mapping[str, Any]) -> Logger:
-    """A logger of Stable-Baselines3 for a run folder; without a folder, one that writes nothing.
-
-    Args:
-        wandb_project: Name of a Weights & Biases project, or None.
-
-    Raises:
-        ValueError: A Weights & Biases project without a folder.
-    """
-    if folder is None:
-        if wandb_project is not None:
-            raise ValueError("wandb_project needs a run folder, which identifies the run; got none; give out")
-        return Logger(None, [])
-    writers: list[KVWriter] = [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))]
-    if wandb_project is not None:
-        writers.append(WandbWriter(wandb_project, folder, config))
-    return Logger(str(folder), writers)
+def make_logger(folder: Path | None) -> Logger:
+    """Stable-Baselines3's logger of a run folder, as files for TensorBoard; without a folder, one that writes nothing."""
+    return Logger(None, [] if folder is None else [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))])

@@ -38,6 +38,11 @@ def _no_log(_context: click.Context, _option: click.Parameter, log: str | None) 
         )
 
 
+def _not_sent(_context: click.Context, _option: click.Parameter, project: str | None) -> None:
+    if project is not None:
+        raise ValueError("--wandb is no longer there; `wandb sync RUN/tensorboard` sends a run's figures; leave it out")
+
+
 @click.command(name="train")
 @click.argument("scenario")
 @click.option(
@@ -75,7 +80,7 @@ def _no_log(_context: click.Context, _option: click.Parameter, log: str | None) 
 @click.option(
     "--shops-key", metavar="SOURCE", help="Key that all have in common, as for `repricer federate`; with --shops."
 )
-@click.option("--wandb", "wandb_project", metavar="PROJECT", help="Also log to Weights & Biases.")
+@click.option("--wandb", callback=_not_sent, expose_value=False, hidden=True)
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
 @json_option
@@ -138,7 +143,6 @@ def _trained(
     shops_number: int | None,
     shop_name: str | None,
     shops_key: str | None,
-    wandb_project: str | None,
     values: tuple[str, ...],
     seed: int,
 ) -> tuple[Run, Path]:
@@ -152,7 +156,7 @@ def _trained(
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
     settings = dict(setting(v) for v in values)
     given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
-    more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
+    more = {"settings": settings, "preset": preset, "risk": risk}
     more["assortments"] = [load_scenario(name) for name in assortments]
     more["shops"] = _joining(shops, shops_number, shop_name, shops_key)
     run = _from_simulation(spec, teacher, **given, **more)

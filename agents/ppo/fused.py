@@ -24,13 +24,13 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from ...envs import MarketVecEnv
 from ...envs.adapters.next_draws import NextDraws
-from .update import FACTS, Adam, Lesson, MlpWeights, Rollout, UpdateSettings, imitate, update
+from .update import FACTS, Adam, MlpWeights, Rollout, UpdateSettings, update
 
 # States that the critic values in one call: many small calls take longer, larger ones need memory.
 _AT_ONCE = 16_384
 
 
-def is_compiled(policy: ActorCriticPolicy) -> bool:
+def _is_compiled(policy: ActorCriticPolicy) -> bool:
     """Whether there are compiled functions for the networks: on the CPU, of ReLU layers on plain features, for Gaussian or
     categorical actions.
     """
@@ -47,25 +47,6 @@ def is_compiled(policy: ActorCriticPolicy) -> bool:
     )
 
 
-def imitate_teacher(
-    policy: ActorCriticPolicy, lesson: Lesson, order: NDArray[np.int64], size: int, rates: NDArray[np.float64]
-) -> None:
-    """Fit the networks to a teacher by Adam, whose moments are forgotten.
-
-    Args:
-        policy: A policy for which `is_compiled` holds.
-        lesson: What the teacher did.
-        order: (epochs, rows) in the order in which batches take them.
-        size: Rows of a batch.
-        rates: (batches of all epochs,) learning rates.
-    """
-    weights = _Weights(policy)
-    fresh = {"first": np.zeros_like(weights.network.first), "second": np.zeros_like(weights.network.second)}
-    network = weights.network._replace(**fresh, updates=np.zeros(1, np.float32))
-    imitate(network, lesson, order, size, rates, Adam())
-    weights.restore()
-
-
 def _choices(policy: ActorCriticPolicy) -> list[int]:
     """Number of choices of each action; empty for continuous actions."""
     space = policy.action_space
@@ -80,7 +61,7 @@ class FusedPPO(PPO):
     Args:
         args: Those of SB3's PPO, like the options.
         next_draws: Further draws of each period, over which the critic's value of what follows is averaged (see
-            `expected_values`); 0 for none. In markets of one learner; others do without.
+            `ExpectedValues`); 0 for none. In markets of one learner; others do without.
 
     Example:
         >>> from repricer import load_scenario, make_sb3_env
@@ -93,7 +74,7 @@ class FusedPPO(PPO):
     def __init__(self, *args: Any, next_draws: int = 0, **options: Any) -> None:
         if not isinstance(next_draws, int) or next_draws < 0:
             raise ValueError(f"next_draws must be a whole number of at least 0; got {next_draws!r}; fix it")
-        self.next_draws, self._ahead = next_draws, None
+        self.next_draws = next_draws
         super().__init__(*args, **options)
 
     def collect_rollouts(
@@ -107,29 +88,16 @@ class FusedPPO(PPO):
             rollout_buffer: The buffer, filled.
             n_rollout_steps: Number of steps.
         """
-        ahead = self._looking_ahead(env)
+        ahead = None
+        if self.next_draws and isinstance(env, MarketVecEnv):
+            ahead = ExpectedValues(env, self, self.next_draws)
         completing: Any = _Completing(callback, self, ahead)
         return super().collect_rollouts(ahead or env, completing, rollout_buffer, n_rollout_steps)
-
-    def _looking_ahead(self, env: VecEnv) -> ExpectedValues | None:
-        """The environment that also looks at what else could follow, if the setting asks for it."""
-        if not (self.next_draws and isinstance(env, MarketVecEnv)):
-            return None
-        if self._ahead is None or self._ahead.venv is not env:
-            self._ahead = ExpectedValues(env, self, self.next_draws)
-        self._ahead.forget()
-        return self._ahead
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_ahead": None}
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_ahead"]
 
     def train(self) -> None:
         """Update the policy on the last rollout."""
         policy = self.policy
-        if self.clip_range_vf or type(policy.optimizer) is not torch.optim.Adam or not is_compiled(policy):
+        if self.clip_range_vf or type(policy.optimizer) is not torch.optim.Adam or not _is_compiled(policy):
             return super().train()
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
@@ -272,7 +240,7 @@ def _flat(tensors: list[torch.Tensor]) -> NDArray[np.float32]:
 
 class ExpectedValues(VecEnvWrapper):
     """Markets that look at what else could have followed, to take the noise of the next state's value out of
-    the rewards of a rollout.
+    the rewards of one rollout.
 
     Args:
         venv: The markets.
@@ -316,17 +284,10 @@ class ExpectedValues(VecEnvWrapper):
             self._look_ahead()
         return observations, rewards, dones, infos
 
-    def forget(self) -> None:
-        """Start anew, after a rollout that did not end."""
-        self._reached, self._ended, self._noise = [], [], []
-        for ahead in self._next:
-            ahead.forget()
-
     def take_noise(self) -> NDArray[np.float32]:
-        """(T, rows) discounted noise in the rewards of the periods since the last call."""
+        """(T, rows) discounted noise in the rewards of the rollout."""
         self._look_ahead()
-        noise, self._noise = self._noise, []
-        return np.concatenate(noise)
+        return np.concatenate(self._noise)
 
     def _look_ahead(self) -> None:
         """Replace what the last periods reached by the noise in its value."""

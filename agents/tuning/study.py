@@ -79,11 +79,6 @@ class _Job:
     storage: str | None = None
 
     @property
-    def url(self) -> str:
-        """Of the database that holds the study."""
-        return self.storage or f"sqlite:///{self.folder / STUDY_FILE}"
-
-    @property
     def space(self) -> SearchSpace:
         return SearchSpace(self.plan.algo, self.plan.settings.to_dict())
 
@@ -223,10 +218,10 @@ def _open_study(job: _Job) -> Study:
             f"{job.folder} must hold a study of this version; got {_FILE_OF_0_1_0}, which version 0.1.0 wrote; choose "
             f"another --out, and keep {BEST_FILE} for `repricer train --preset`"
         )
-    where, name = str(job.folder), "tune"
+    url, name, where = f"sqlite:///{job.folder / STUDY_FILE}", "tune", str(job.folder)
     if job.storage is not None:
-        where, name = "the database", f"{job.plan.spec.name}-{job.plan.algo}"
-    study = open_database(job.url, name, job.plan.settings.evaluations)
+        url, name, where = job.storage, f"{job.plan.spec.name}-{job.plan.algo}", "the database"
+    study = open_database(url, name, job.plan.settings.evaluations)
     held = study.user_attrs.get("identity")
     if held is None:
         study.set_user_attr("identity", job.identity)

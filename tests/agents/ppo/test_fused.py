@@ -97,7 +97,7 @@ def test_a_divergence_past_the_limit_ends_the_update() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"l1": 1e-4}, {"dropout": 0.1}, {"normalise": True}, {"clip_range_vf": 0.2}],
+    [{"normalise": True}, {"clip_range_vf": 0.2}],
     ids=lambda settings: next(iter(settings)),
 )
 def test_what_is_not_plain_is_left_to_stable_baselines(
