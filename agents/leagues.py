@@ -26,7 +26,7 @@ from ..envs import (
     SellerVecEnv,
     seed_for,
 )
-from ..envs.adapters.view_options import Reward
+from ..envs.adapters.learner_view import Reward
 from ..envs.seeds import Purpose
 from ..scenarios import MarketSpec, load_scenario
 from .actor import Actor, actor_from

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..envs import Market
-from ..envs.adapters.view_options import RewardFunction
+from ..envs.adapters.learner_view import RewardFunction
 from ..pricing import Policy
 from ..scenarios import MarketSpec, floor_market, load_scenario
 from .algorithms import algorithm, check_actions

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..envs import expected_units
-from ..envs.adapters.view_options import Actions, LevelsAround, Reward
+from ..envs.adapters.learner_view import Actions, LevelsAround, Reward
 from ..scenarios import MarketSpec
 from ..scenarios.fields import nearest
 from .classical import best_fixed

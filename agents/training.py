@@ -17,7 +17,7 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from ..envs import LearnerView, Market, MarketVecEnv, expected_units, make_sb3_env, rollout, seed_for
-from ..envs.adapters.view_options import RewardFunction
+from ..envs.adapters.learner_view import RewardFunction
 from ..optimum import certainty_equivalent
 from ..pricing import Action, FixedPrice, MarketView, Policy, RandomPrice, checked_policy, orders_up_to
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants

@@ -74,10 +74,12 @@ def catalogue(kind: str, seed: int) -> Shop:
     relative = rng.normal(0, 0.3, size)
     price = np.round(np.exp(rng.normal(1.0, 0.5, len(_SHELVES))[shelf] + relative), 2)
     level = rng.normal(2.5, 0.6, len(_SHELVES))[shelf] - relative + effect + rng.normal(0, 0.4, size)
-    said = [
+    descriptions = [
         " ".join(_THEMES[t].split()[w] for t, w in zip(*one, strict=True)) for one in zip(themes, word, strict=True)
     ]
-    names = [f"{_MAKERS[m]} {s} {_USES[u]} {_SHELVES[c]}" for m, s, u, c in zip(maker, said, use, shelf, strict=True)]
+    names = [
+        f"{_MAKERS[m]} {s} {_USES[u]} {_SHELVES[c]}" for m, s, u, c in zip(maker, descriptions, use, shelf, strict=True)
+    ]
     ids = np.array([f"p{number:03d}" for number in range(size)])
     products = pd.DataFrame(
         {"product": ids, "category": np.array(_SHELVES)[shelf], "name": names, "regular_price": price}

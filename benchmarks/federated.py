@@ -64,9 +64,9 @@ def error(model: Forecaster, panel: pd.DataFrame) -> float:
     """WAPE of the held-out weeks at their prices, with the traffic of the last weeks of the past."""
     past, future = split(panel)
     traffic = past.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS).mean()
-    told = model.predict(future.drop(columns="units").assign(traffic=traffic))
-    told = told.merge(future[["product", "week", "units"]])
-    return float((told["mean"] - told["units"]).abs().sum() / told["units"].sum())
+    forecast = model.predict(future.drop(columns="units").assign(traffic=traffic))
+    forecast = forecast.merge(future[["product", "week", "units"]])
+    return float((forecast["mean"] - forecast["units"]).abs().sum() / forecast["units"].sum())
 
 
 def errors(shops: dict[str, pd.DataFrame], common: Common | None = None) -> pd.DataFrame:

@@ -76,16 +76,16 @@ def _answers(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.tsv"
         with _h2load(url, body, headers, f"--log-file={path}", *options) as process:
-            said = process.communicate()[0]
-        return _read(path.read_text() if path.exists() else "", said)
+            output = process.communicate()[0]
+        return _read(path.read_text() if path.exists() else "", output)
 
 
-def _read(log: str, said: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _read(log: str, output: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """As `_answers`, from the log of h2load. Raises RuntimeError where an answer is not 200."""
     rows = np.array([row.split() for row in log.splitlines()], np.float64).reshape(-1, 3)
     statuses = {f"{status:.0f}" for status in rows[:, 1]}
     if statuses != {"200"}:
-        raise RuntimeError(f"all answers must be 200; got {', '.join(sorted(statuses)) or said}")
+        raise RuntimeError(f"all answers must be 200; got {', '.join(sorted(statuses)) or output}")
     return (rows[:, 0] - rows[:, 0].min()) / 1e6, rows[:, 2] / 1e6
 
 

@@ -82,17 +82,8 @@ def _sampled(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.random.default_rng(0).uniform(-1, 1, (_SAMPLES, *shape)).astype(np.float32)
 
 
-def bytes_per_product(scenario: str, markets: int) -> float:
-    """Bytes per product and market: state, constants and the workspace of a period."""
-    learner_view = LearnerView(Market(scenario, num_markets=markets))
-    learner_view.step(np.zeros((markets, learner_view.layout.size * learner_view.base_price.size), np.float32))
-    market = learner_view.market
-    held = sum(array.nbytes for array in market.state.arrays().values()) + market.dynamics.nbytes
-    return held / (markets * market.spec.sizes["N"])
-
-
 def table() -> list[dict[str, Any]]:
-    """Steps per second and the ratio to CartPole by scenario, then the memory of markets."""
+    """Steps per second and the ratio to CartPole by scenario."""
     rows = []
     for scenario, markets, steps in SIZES:
         kinds = {"make_vec": vector_env, "make_sb3_env": sb3_env, "inner step": inner_step}
@@ -105,13 +96,4 @@ def table() -> list[dict[str, Any]]:
             )
     (baseline,) = rates(cartpole())
     rows.insert(0, {"what": "CartPole, make_vec of 64", "per_second": baseline, "ratio": 1.0, "unit": "steps"})
-    rows += [
-        {
-            "what": f"bench-10 memory, {markets} in parallel",
-            "per_second": bytes_per_product("bench-10", markets),
-            "ratio": bytes_per_product("bench-10", markets) / bytes_per_product("bench-10", 1024),
-            "unit": "bytes per product and market",
-        }
-        for markets in (1024, 10_240)
-    ]
     return rows

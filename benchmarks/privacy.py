@@ -83,15 +83,15 @@ def errors(epsilon: float, releases: int) -> dict[str, Any]:
     found = []
     for _ in range(releases):
         one = release(split(), budget(epsilon), 0)
-        told = pd.DataFrame(published(split(), one, budget(epsilon)).report["segments"])
+        released = pd.DataFrame(published(split(), one, budget(epsilon)).report["segments"])
         known = exact(one)[1]
         share = known["customers"] / known["customers"].sum()
         off = {
-            "customers": (told["customers"] / known["customers"] - 1).abs(),
-            "spend": (told["spend_per_week"] / known["spend_per_week"] - 1).abs(),
-            "elasticity": (told["elasticity"] - known["elasticity"]).abs(),
+            "customers": (released["customers"] / known["customers"] - 1).abs(),
+            "spend": (released["spend_per_week"] / known["spend_per_week"] - 1).abs(),
+            "elasticity": (released["elasticity"] - known["elasticity"]).abs(),
         }
-        found.append({"segments": len(told), **{name: (error * share).sum() for name, error in off.items()}})
+        found.append({"segments": len(released), **{name: (error * share).sum() for name, error in off.items()}})
     means = pd.DataFrame(found).mean()
     return {
         "epsilon": epsilon,
@@ -156,8 +156,8 @@ def forecast_error(epsilon: float | None) -> float:
 
 def _wape(model: Forecaster) -> float:
     future = split().future
-    told = model.predict(future.drop(columns="units")).merge(future[["product", "week", "units"]])
-    return float((told["mean"] - told["units"]).abs().sum() / told["units"].sum())
+    released = model.predict(future.drop(columns="units")).merge(future[["product", "week", "units"]])
+    return float((released["mean"] - released["units"]).abs().sum() / released["units"].sum())
 
 
 def _earned(spec: MarketSpec, policy: Any) -> float:

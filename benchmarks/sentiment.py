@@ -49,7 +49,7 @@ def shop(seed: int, *, leads: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     mood, own = _mood(rng), _mood(rng)
     start = pd.date_range("2022-01-03", periods=_WEEKS, freq="7D")
     good = rng.binomial(_REVIEWS, 1 / (1 + np.exp(-_CONTENT - _SHOWN * mood)))
-    said = [
+    review_rows = [
         (monday + pd.Timedelta(days=int(rng.integers(7))), str(rng.choice(_GOOD if n < pleased else _BAD)))
         for monday, pleased in zip(start, good, strict=True)
         for n in range(_REVIEWS)
@@ -59,7 +59,7 @@ def shop(seed: int, *, leads: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     visits = rng.poisson(_VISITS * np.exp(_EFFECT * follows + _NOISE * rng.normal(size=_WEEKS)))
     days = np.repeat(start, visits) + pd.to_timedelta(np.arange(visits.sum()) % 7, unit="D")
     sales = pd.DataFrame({"date": days, "product": "tea", "units": 1.0, "price_paid": 4.0, "regular_price": 4.0})
-    return pd.DataFrame(said, columns=["date", "text"]), sales
+    return pd.DataFrame(review_rows, columns=["date", "text"]), sales
 
 
 def measured(seed: int, *, leads: bool) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def measured(seed: int, *, leads: bool) -> dict[str, Any]:
         product_weeks(Tables(sales, products, signals=signals), products=products)
         for signals in (None, weekly_sentiment(reviews).signals)
     ]
-    without, told = (MarketTrend(seed=0).fit(panel) for panel in panels)
+    without, with_reviews = (MarketTrend(seed=0).fit(panel) for panel in panels)
     alarms = find_alarms(panels[1])
     since = pd.Timestamp("2022-01-03") + pd.Timedelta(weeks=_COLLAPSE)
     later = alarms[alarms["week"] >= since].groupby("signal")["week"].min()
@@ -80,8 +80,8 @@ def measured(seed: int, *, leads: bool) -> dict[str, Any]:
     }
     return {
         "without": _least(without),
-        "with reviews": _least(told),
-        "model used": told.chosen_ not in ("moving average", "naive"),
+        "with reviews": _least(with_reviews),
+        "model used": with_reviews.chosen_ not in ("moving average", "naive"),
         "alarm of reviews": late["signal_negative_texts"],
         "alarm of visits": late["traffic"],
     }

@@ -47,9 +47,9 @@ def together(names: Sequence[str], steps: int, folder: Path) -> list[Run]:
     ]
     try:
         for process in running:
-            _, said = process.communicate(timeout=_SECONDS)
+            _, output = process.communicate(timeout=_SECONDS)
             if process.returncode:
-                raise RuntimeError(said)
+                raise RuntimeError(output)
     finally:
         for process in running:
             process.kill()

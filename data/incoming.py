@@ -18,7 +18,7 @@ from ..privacy.pseudonyms import Pseudonyms
 from .mapping import TableMapping, nearest
 from .row_checks import COPY, LINE, RETURN, cancelled, cast, convert, faults, misfits
 from .schema import SCHEMAS, DataError
-from .sources import PartRows, Source, Stage, TableFile, parts_of, told
+from .sources import PartRows, Source, Stage, TableFile, parts_of, source_name
 from .suspects import odd_dates, suspects
 
 _BAD: dict[str, Any] = {"row": pl.Int64, "reason": pl.String, "text": pl.String, "hash": pl.UInt64}
@@ -31,7 +31,7 @@ _MOSTLY = 100
 _COPIES, _COPIES_SHARE = 100, 0.05
 """More copied sale lines than both are no accident: whether they were sold, the shop has to say."""
 Changes = Counter[str]
-"""How many rows were changed, by what is said of them; the number goes where the braces are."""
+"""How many rows were changed, by the note about them; the number goes where the braces are."""
 
 
 _NO_COST = "rows with unit_cost 0, taken as unknown: {}; of what costs nothing, the product table says so"
@@ -91,7 +91,7 @@ class IncomingTable:
     @property
     def label(self) -> str:
         """What the source is called in messages."""
-        return self.file.name if len(self.parts) == 1 else told(self.source)
+        return self.file.name if len(self.parts) == 1 else source_name(self.source)
 
     def finish(
         self, known: pl.Series | None, progress: Callable[[float], None] = lambda _share: None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -116,7 +118,7 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
         'their price hardly moves'
     """
-    every, log_price = _measures(tables.sales, min_weeks_share)
+    every, log_price = _measures(tables.sales, min_weeks_share, chosen["product"])
     measures = every.drop(chosen["product"], errors="ignore")
     known = measures.index if tables.products is None else tables.products.dropna(subset="category")["product"]
     reason = np.select(
@@ -148,7 +150,7 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
 
 
 def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series, log_price: pd.DataFrame) -> pd.Series:
-    """Why a product that could be priced is not, by its id: what `_pick` does, told one by one."""
+    """Why a product that could be priced is not, by its id: what `_pick` does, one by one."""
     here = category[candidates.index]
     best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
     near = candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)
@@ -165,9 +167,11 @@ def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series
     return pd.Series(found, candidates.index).reindex(category.index)
 
 
-def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _measures(
+    sales: pd.DataFrame, min_weeks_share: float, priced: Collection[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What decides on a product, one row each, and the log prices, by week and product, of those that sell nearly
-    every week.
+    every week or are `priced`.
 
     For the others only `units` and `weeks_share` are known, and NaN for the latter where they are too new or gone.
     """
@@ -175,14 +179,14 @@ def _measures(sales: pd.DataFrame, min_weeks_share: float) -> tuple[pd.DataFrame
     # A week in which the shop was closed says nothing of a product.
     shop = shop.sel(week=shop["traffic"] > 0, product=shop["units"].any("week"))
     weeks_share = _weeks_share(shop["units"])
-    dense = weeks_share.index[weeks_share >= min_weeks_share]
+    dense = weeks_share.index[(weeks_share >= min_weeks_share) | weeks_share.index.isin(list(priced))]
     own = with_prices(shop.sel(product=dense))
     price, regular = (carried_forward(own[name]) for name in ("price", "regular_price"))
-    priced = price > 0
-    log_price = xr.apply_ufunc(np.log, price.where(priced))
+    charged = price > 0
+    log_price = xr.apply_ufunc(np.log, price.where(charged))
     known = {
-        "revenue": own["revenue"].where(priced).sum("week"),
-        "price": regular.where(priced).median("week"),
+        "revenue": own["revenue"].where(charged).sum("week"),
+        "price": regular.where(charged).median("week"),
         "price_variation": log_price.std("week", ddof=1),
     }
     measures = pd.DataFrame({name: value.to_series() for name, value in known.items()}).reindex(weeks_share.index)

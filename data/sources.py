@@ -121,7 +121,9 @@ def parts_of(source: Source) -> list[Part]:
     if found.type == fs.FileType.Directory:
         return _in_folder(text, files, root, where if "*" in where else None, listed)
     if found.type != fs.FileType.File:
-        raise DataError(f"{name}: a table must be a file; got {told(source)}, where there is none; check the path")
+        raise DataError(
+            f"{name}: a table must be a file; got {source_name(source)}, where there is none; check the path"
+        )
     if not where.lower().endswith(ENDINGS):
         raise DataError(
             f"{name}: a table must end in .csv or .parquet; got {Path(where).suffix!r}; convert it, or rename a text file"
@@ -129,7 +131,7 @@ def parts_of(source: Source) -> list[Part]:
     return [_file(name, files, found, {})]
 
 
-def told(source: Source) -> str:
+def source_name(source: Source) -> str:
     """A source as it is shown: without the names and passwords of those who read it."""
     return re.sub(r"//[^/]*@", "//", str(source))
 
@@ -151,7 +153,7 @@ def _in_folder(
         parts.append(_file(inside, files, info, values))
     if not parts:
         raise DataError(
-            f"{told(source)}: a folder or pattern must lead to files that end in .csv or .parquet; got none; check the path"
+            f"{source_name(source)}: a folder or pattern must lead to files that end in .csv or .parquet; got none; check the path"
         )
     return parts
 
@@ -164,7 +166,7 @@ def _file(name: str, files: fs.FileSystem, info: fs.FileInfo, values: Mapping[st
 def _table(url: str) -> Part:
     """A table of a database; the name leaves out who asks, and the password."""
     split = urlsplit(url)
-    name = told(f"{split.scheme}://{split.netloc}{split.path}")
+    name = source_name(f"{split.scheme}://{split.netloc}{split.path}")
     if not split.fragment:
         raise DataError(f"{name}: a database must be given with a table; got none; write {name}#TABLE")
     return Part(f"{name}#{split.fragment}", split.scheme, url)
@@ -532,9 +534,9 @@ class Stage:
         folder = self._place(table, part)
         if folder not in self._before:
             return None
-        told = json.loads((folder / _FACTS).read_text())
+        facts = json.loads((folder / _FACTS).read_text())
         bad, returns = (pl.read_parquet(folder / f"{name}.parquet") for name in _FEW)
-        return PartRows(told["name"], folder, told["day"], told["facts"], bad, returns)
+        return PartRows(facts["name"], folder, facts["day"], facts["facts"], bad, returns)
 
     def new(self, table: str, part: tuple[str, int, int], day: str | None) -> PartRows:
         """An empty place for a part."""
@@ -563,8 +565,8 @@ class Stage:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _place(self, table: str, part: tuple[str, int, int]) -> Path:
-        told = json.dumps([_VERSION, self._made_with, table, *part], default=repr)
-        folder = self.folder / table / sha256(told.encode()).hexdigest()[:24]
+        made_of = json.dumps([_VERSION, self._made_with, table, *part], default=repr)
+        folder = self.folder / table / sha256(made_of.encode()).hexdigest()[:24]
         self._used.add(folder)
         return folder
 

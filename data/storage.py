@@ -133,8 +133,8 @@ def _account(report: ImportReport) -> dict[str, Any]:
 
 def _import_files(rejects: pd.DataFrame, account: dict[str, Any]) -> dict[str, bytes]:
     """The files that describe the import of a folder of tables, by name."""
-    said = json.dumps(account, indent=2, default=plain) + "\n"
-    return {REJECTS: rejects.to_csv(index=False).encode(), IMPORT: said.encode()}
+    text = json.dumps(account, indent=2, default=plain) + "\n"
+    return {REJECTS: rejects.to_csv(index=False).encode(), IMPORT: text.encode()}
 
 
 class FolderWriter:

@@ -53,7 +53,7 @@ def flagged_customers(
     which must also be half of those bought.
 
     Args:
-        sales: Canonical sales; without the column `customer`, nobody is flagged.
+        sales: Canonical sales; without the column `customer`, no customer is flagged.
         behaviour: Canonical behaviour.
         returns: Lines with negative `units`, by `customer`.
 
@@ -107,10 +107,10 @@ class Habits:
         found = [_unusual(most, words[name]) for name, most in self._most.items()]
         if returns is not None and "customer" in returns:
             found.append(_returned(self._bought, returns))
-        return _told(found)
+        return _reasons(found)
 
 
-def _told(found: list[pl.DataFrame]) -> dict[str, str]:
+def _reasons(found: list[pl.DataFrame]) -> dict[str, str]:
     """The reasons by customer, the most unusual one first."""
     joined = pl.concat(found).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
     rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
@@ -156,13 +156,13 @@ def _unusual(figures: pl.DataFrame, words: str) -> pl.DataFrame:
     median = figures["most"].median()
     spread = pl.max_horizontal(1.4826 * (size - size.median()).abs().median(), _LEAST_SPREAD)
     before, _, after = words.partition("{}")
-    said = pl.format(f"{before}{{}}{after} (usual {median or 0.0:,.4g})", pl.col("most").round().cast(pl.Int64))
-    rows = figures.with_columns(far=(size - size.median()) / spread, reason=said)
+    sentence = pl.format(f"{before}{{}}{after} (usual {median or 0.0:,.4g})", pl.col("most").round().cast(pl.Int64))
+    rows = figures.with_columns(far=(size - size.median()) / spread, reason=sentence)
     rows = rows if len(figures) >= _FEWEST else rows.clear()
     return rows.filter(pl.col("far") > _FAR).select(pl.col("customer").cast(pl.String), "reason", "far")
 
 
-# Sale lines that can be read but hardly be meant: they are kept, and said.
+# Sale lines that can be read but are hardly meant so: they are kept and reported.
 
 
 def suspects(sales: pl.DataFrame) -> list[str]:
@@ -237,7 +237,7 @@ def _count(rows: pl.DataFrame) -> str:
     return f"{len(rows):,} row{'s' if len(rows) > 1 else ''}"
 
 
-# Dates of sale lines that can be read but hardly be meant: they are kept, and said.
+# Dates of sale lines that can be read but are hardly meant so: they are kept and reported.
 
 
 def odd_dates(days: pl.DataFrame, today: date | None = None) -> list[str]:

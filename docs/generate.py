@@ -41,6 +41,7 @@ from repricer.pricing import (
     UNCERTAINTY_FEATURES,
 )
 from repricer.pricing.price_rules.rule_formulas import HARD_RULES
+from repricer.profiles import FEATURES
 from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered
 from repricer.scenarios.card import group
 from repricer.scenarios.loading import SECTIONS
@@ -236,6 +237,11 @@ def shop_rules_text() -> str:
     )
 
 
+def customers_text() -> str:
+    """The features of a customer."""
+    return table(("feature", "meaning and unit"), ((f"`{name}`", meaning) for name, meaning in FEATURES.items()))
+
+
 PAGES = {
     "docs/rules.md": {"rules": shop_rules_text},
     "docs/data.md": {"dictionary": data_dictionary},
@@ -245,6 +251,7 @@ PAGES = {
         "scenarios": scenarios_text,
         "stresses": stresses_text,
     },
+    "docs/profiles.md": {"features": customers_text},
     "docs/weekly.md": {"cycle": cycle_text},
     "docs/price_list.md": {"price-list": price_list_text},
     "docs/scenario_files.md": {"sections": sections_text},
@@ -256,9 +263,9 @@ PAGES = {
 def demo() -> None:
     """Run the demo (a finished one is read again) and write its output and the picture of its training."""
     command = [sys.executable, "-m", "repricer.cli", "demo", "--out", "demo"]
-    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    said = "\n".join(line.rstrip().replace(" (already done)", "") for line in said.strip().splitlines())
-    between("README.md", "demo", f"```text\n{said}\n```\n")
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    printed = "\n".join(line.rstrip().replace(" (already done)", "") for line in printed.strip().splitlines())
+    between("README.md", "demo", f"```text\n{printed}\n```\n")
     run = json.loads((ROOT / "demo" / "run" / "run.json").read_text(encoding="utf-8"))
     plot = learning_plot(run["history"], run["facts"]["best"], objective="objective", unit="%")
     (ROOT / "docs" / "learning.svg").write_bytes(base64.b64decode(plot.source.partition(",")[2]))

@@ -11,26 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from .adapters.gym_env import MarketEnv
 from .adapters.learner_view import LearnerView
-from .adapters.multi_seller import OWN, ConstantSellerPolicy, MixedSellerPolicy, MultiSellerMarket, SellerPolicy
-from .adapters.parallel_env import MarketParallelEnv
+from .adapters.multi_seller import (
+    OWN,
+    ConstantSellerPolicy,
+    MarketParallelEnv,
+    MixedSellerPolicy,
+    MultiSellerMarket,
+    SellerPolicy,
+)
 from .adapters.vector_env import MarketVectorEnv
-from .kernels.expected.demand import catalogue_of, expected_units, rival_catalogue, rival_units
-from .kernels.outcome import Outcome
-from .kernels.state import MarketState
+from .kernels.expected_demand import catalogue_of, expected_units, rival_catalogue, rival_units
+from .kernels.state import MarketState, Outcome
 from .rollout import Episodes, rollout
 from .seeds import seed_for
 from .simulator import Market
 
 if TYPE_CHECKING:
-    from .adapters.sb3_env import BatchVecEnv, MarketVecEnv, make_sb3_env
-    from .adapters.seller_sb3 import SellerVecEnv
+    from .adapters.sb3_env import BatchVecEnv, MarketVecEnv, SellerVecEnv, make_sb3_env
 
-_HOMES = {
-    "BatchVecEnv": "adapters.sb3_env",
-    "MarketVecEnv": "adapters.sb3_env",
-    "SellerVecEnv": "adapters.seller_sb3",
-    "make_sb3_env": "adapters.sb3_env",
-}
+_NEEDS_SB3 = ("BatchVecEnv", "MarketVecEnv", "SellerVecEnv", "make_sb3_env")
 
 __all__ = [
     "OWN",
@@ -60,6 +59,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _NEEDS_SB3:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names are {', '.join(__all__)}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(importlib.import_module(".adapters.sb3_env", __name__), name)

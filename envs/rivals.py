@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from ..pricing import Catalogue, LearningPolicy, MarketView, Policy, competitor
 from ..scenarios import MarketSpec
-from .kernels.expected.demand import rival_catalogue
-from .kernels.outcome import Outcome
+from .kernels.expected_demand import rival_catalogue
 from .kernels.rival_rules import is_built_in
-from .kernels.state import Floats, MarketState
+from .kernels.state import Floats, MarketState, Outcome
 
 
 @dataclass(frozen=True)
@@ -56,19 +55,19 @@ class Rivals:
         """Whether any offer is priced by a policy of another package."""
         return bool(self._groups)
 
-    def prices(self, state: MarketState, our_price: Floats, given: Floats) -> Floats:
+    def prices(self, state: MarketState, our_price: Floats, given: Floats | None) -> Floats:
         """The given prices, and those of external policies that have seen our prices.
 
         Args:
             state: State before the period.
             our_price: (N, E) currency per unit.
-            given: (R, E) prices, NaN where the rule decides, or (0, E) where it always does.
+            given: (R, E) prices, NaN where the rule decides; None where it always does.
 
         Returns:
             (R, E) currency per unit; NaN for offers with a built-in rule.
         """
         current = state.context[state.layout.rival_price]
-        prices = given.copy() if len(given) else np.full_like(current, np.nan)
+        prices = np.full_like(current, np.nan) if given is None else given.copy()
         for group in self._groups:
             wanted = group.policy.act(self._view(group, state, our_price)).price.T
             wanted = np.minimum(np.maximum(wanted, group.low), group.high)

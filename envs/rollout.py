@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..pricing import MarketView, Policy, checked_policy
 from ..scenarios import MarketSpec
-from .draw_schedule import DrawSchedule
-from .kernels.outcome import Outcome
+from .kernels.state import Outcome
+from .seeds import DrawSchedule
 from .simulator import Market
 
 Watch = Callable[[MarketView, Outcome], None]
@@ -137,15 +137,11 @@ def markets_of(spec: MarketSpec, episodes: int, seed: int, believed: MarketSpec 
             schedule = DrawSchedule(i, count)
             yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed, draws=schedule)
         return
-    for first, size in _batches(episodes, len(spec.products.names)):
-        yield Market(spec, num_markets=size, seed=seed, numbers=first + np.arange(size), believed=believed)
-
-
-def _batches(episodes: int, products: int) -> Iterator[tuple[int, int]]:
-    """(first market, number of markets) of batches that fit the processor's caches."""
-    size = max(1, _PRODUCTS_AT_ONCE // products)
+    # Batches that fit the processor's caches.
+    size = max(1, _PRODUCTS_AT_ONCE // len(spec.products.names))
     for first in range(0, episodes, size):
-        yield first, min(size, episodes - first)
+        numbers = np.arange(first, min(first + size, episodes))
+        yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed)
 
 
 def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) -> dict[str, NDArray[np.float64]]:

@@ -1,27 +1,44 @@
-"""A batch of simulated markets: state, price rules, rivals, episodes.
+"""A batch of simulated markets: state, price rules, rivals, episodes; and its step as a pure function.
 
-Every adapter (Gymnasium, SB3, PettingZoo) runs on it.
+Every adapter (Gymnasium, SB3, PettingZoo) runs on it. `kernels/period.py` has the stages of a step.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import Action, ActionLayout, MarketView
 from ..scenarios import MarketSpec, load_scenario
-from .draw_schedule import DrawSchedule
-from .kernels.decode import Decoding, decode
-from .kernels.expected.demand import catalogue_of
-from .kernels.observe import observe
-from .kernels.outcome import Outcome
-from .kernels.price_rules import guarded_prices
-from .kernels.state import LIST_PRICE, PERIOD, Floats, MarketState
+from .jit.compiling import Structure
+from .jit.rng import period_keys
+from .kernels.choice_parameters import choice_parameters
+from .kernels.expected_demand import catalogue_of
+from .kernels.learner import Decoding, decode, observe
+from .kernels.parameters import Constants, MoneyParameters
+from .kernels.period import period_scratch, run_period
+from .kernels.price_rules import PriceRules
+from .kernels.sales import expected_money
+from .kernels.state import (
+    LIST_PRICE,
+    ON_HAND,
+    PERIOD,
+    PIPELINE,
+    REFERENCE_PRICE,
+    REGIME,
+    Floats,
+    MarketState,
+    Outcome,
+    StateLayout,
+)
+from .kernels.transitions import draw_initial_context, use_capacity
 from .rivals import Rivals
-from .seeds import checked_seed
-from .step import NOTHING_RAW, Dynamics, PeriodInputs
+from .seeds import DrawSchedule, checked_seed
+
+_NOTHING = np.empty(0, np.float32)
 
 
 class Market:
@@ -75,7 +92,7 @@ class Market:
         if draws is not None:
             if not self.scenario.num_draws:
                 raise ValueError(
-                    f"draws need a market with a posterior; got {self.scenario.name} without; leave draws out"
+                    f"draws need a market with a posterior; got {self.scenario.name} without; leave them out"
                 )
             self.spec, believed = self.scenario.draw(0), believed or self.scenario
         self.num_markets = num_markets
@@ -85,7 +102,6 @@ class Market:
         self.catalogue = catalogue_of(believed or self.spec)
         self.dynamics = Dynamics(self.spec, num_markets, checked_seed(seed), draw_rivals, believed)
         self.rivals = Rivals(self.spec)
-        self._by_rule, self._no_credit = np.empty((0, num_markets), np.float32), np.empty(0, np.float32)
         self._layout: ActionLayout | None = None
         self.numbers = np.arange(num_markets) if numbers is None else numbers
         self.reset()
@@ -204,8 +220,9 @@ class Market:
         decoding = Decoding(discounts, scores, promotions, sum(orders))
         proposed = np.concatenate(rows, dtype=np.float32)
         propensity = None if action.propensity is None else _markets_last(action.propensity)
-        given = (propensity, credit_price, rival_price)
-        return self._step(proposed, decoding, NOTHING_RAW, *given, stands=(action.as_charged, action.as_promoted))
+        stands = (action.as_charged, action.as_promoted)
+        options = {"propensity": propensity, "credit_price": credit_price, "stands": stands}
+        return self._step(proposed, decoding, rival_price, **options)
 
     def _orders(self, action: Action) -> tuple[ArrayLike | None, ...]:
         """The orders of an action, one a supplier; an express order comes after a regular one, if only of zero."""
@@ -228,10 +245,8 @@ class Market:
                         f"{part.name} of an action must be True or False, for all; got {values!r:.40}; fix it"
                     )
                 continue
-            if values is None:
-                continue
             shape = (*alone, self.spec.sizes["K"]) if part.name in ("discount", "recommendation") else alone
-            if np.shape(values) != shape:
+            if values is not None and np.shape(values) != shape:
                 raise ValueError(f"{part.name} of an action must have shape {shape}; got {np.shape(values)}; fix it")
 
     def step_raw(
@@ -258,60 +273,29 @@ class Market:
             self._layout, self._decoding = layout, Decoding.of(layout)
             self._proposed = np.empty((layout.size, products, self.num_markets), np.float32)
         # The decoded action is used within this period only, so its array is reused.
-        proposed, pending = self._proposed, (raw, base_price)
-        if moves or self.rivals.external:
-            # The prices are needed before the compiled period: decode now.
-            steady = np.ones(products, np.float32) if moves else base_price
-            decode(raw, steady, self._decoding, self.max_order, proposed)
-            pending = NOTHING_RAW
+        proposed, most = self._proposed, self.dynamics.constants.stock.most
+        decode(raw, np.ones(products, np.float32) if moves else base_price, self._decoding, most, proposed)
         if moves:
             proposed[0] *= base_price.T
-        return self._step(proposed, self._decoding, pending, None, credit_price, rival_price)
+        return self._step(proposed, self._decoding, rival_price, credit_price=credit_price)
 
-    @property
-    def max_order(self) -> Floats:
-        """(S, N) units of the largest order of each product with each supplier."""
-        return self.dynamics.constants.stock.most
-
-    def _step(
-        self,
-        proposed: Floats,
-        decoding: Decoding,
-        raw: tuple[Floats, Floats],
-        propensity: Floats | None,
-        credit_price: NDArray[np.float32] | None,
-        rival_price: ArrayLike | None,
-        *,
-        stands: tuple[bool, bool] = (False, False),
-    ) -> Outcome:
+    def _step(self, proposed: Floats, decoding: Decoding, rival_price: ArrayLike | None, **options: Any) -> Outcome:
+        """`Dynamics.step`, with the rivals whose prices are set here."""
         if self.over:
             raise RuntimeError(
                 f"step needs markets that are not over; got {int(self.done.sum())} at their horizon; restart them"
             )
-        before = self.state
-        given = self._by_rule if rival_price is None else _markets_last(rival_price)
+        before, given = self.state, None if rival_price is None else _markets_last(rival_price)
+        ours = before.lanes[LIST_PRICE]
         if self.rivals.external:
-            given = self.rivals.prices(before, self._seen_by_rivals(proposed[0], stands[0]), given)
-        credit = self._no_credit if credit_price is None else credit_price
-        inputs = PeriodInputs(proposed, decoding, raw, propensity, given, credit, stands)
-        self.state, outcome = self.dynamics.step(before, inputs)
+            if self.dynamics.constants.rivals.within:
+                charged = options.get("stands", (False, False))[0]
+                ours = proposed[0] if charged else self.spec.guardrails.apply(Action(proposed[0].T), self.view).price.T
+            given = self.rivals.prices(before, ours, given)
+        self.state, outcome = self.dynamics.step(before, proposed, decoding, rival_price=given, **options)
         self._left -= 1
-        if self.rivals.external:
-            within = self.dynamics.constants.rivals.within
-            self.rivals.learn(before, self.state, outcome.list_price.T if within else before.lanes[LIST_PRICE], outcome)
+        self.rivals.learn(before, self.state, ours, outcome)
         return outcome
-
-    def _seen_by_rivals(self, proposed: Floats, stand: bool) -> Floats:
-        """(N, E) our prices that rivals react to: the current ones, or those of this period."""
-        current, constants = self.state.lanes[LIST_PRICE], self.dynamics.constants
-        if not constants.rivals.within:
-            return current
-        if stand:
-            return proposed
-        price, past = np.empty_like(proposed), self.state.context[self.state.layout.past]
-        rival, period = self.state.context[self.state.layout.rival_price], self.state.clock[PERIOD]
-        guarded_prices(proposed, current, past, rival, period, constants.rules, price, np.empty(price.shape, np.uint16))
-        return price
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:
         """(E, N) the objective of a period, drawn or expected, currency."""
@@ -339,3 +323,140 @@ def _check_believed(spec: MarketSpec, believed: MarketSpec) -> None:
 def _markets_last(part: ArrayLike) -> Floats:
     """An array (E, N) or (E, N, K) with its axes reversed, markets last."""
     return np.ascontiguousarray(np.asarray(part, dtype=np.float32).T)
+
+
+class Dynamics:
+    """The step of E markets of one scenario.
+
+    It holds constants and scratch; the state is an argument and a result.
+
+    Args:
+        num_markets: E.
+        seed: Key of all random numbers, with a market's number and episode.
+        draw_rivals: Draw the rivals' units instead of using their expectation.
+        believed: The market that policies believe in, see `Market`.
+    """
+
+    def __init__(
+        self,
+        spec: MarketSpec,
+        num_markets: int,
+        seed: int,
+        draw_rivals: bool = False,
+        believed: MarketSpec | None = None,
+    ) -> None:
+        self.spec, self.num_markets, self.seed = spec, num_markets, seed
+        self.draw_rivals, self.believed, self.cost_factor = draw_rivals, believed, 1.0
+        self.layout = StateLayout.of(spec)
+        self.constants = Constants.of(spec, draw_rivals=draw_rivals, believed=believed)
+        self.arrays = Structure(self.constants)
+        self._workspaces: dict[Any, tuple[Structure, Structure]] = {}
+        ordered = 0 if spec.stock.replenishment == "none" else max(spec.stock.pipeline_periods, 1)
+        self._lanes = (PIPELINE + ordered, spec.sizes["N"], num_markets)
+
+    def __reduce__(self) -> tuple:
+        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed)
+
+    def scale_costs(self, factor: float) -> None:
+        """Charge this multiple of the unit costs from now on, as learning under a constraint does.
+
+        Args:
+            factor: Of the scenario's unit costs.
+        """
+        self.cost_factor = factor
+        self.move_to(self.spec)
+
+    def move_to(self, spec: MarketSpec) -> None:
+        """Continue in another posterior draw: a market of the same structure, with other numbers."""
+        self.spec = spec
+        choice, money = choice_parameters(spec), MoneyParameters.of(spec).scaled(self.cost_factor)
+        self.constants = self.constants._replace(choice=choice, money=money)
+        self.arrays = Structure(self.constants)
+        self._workspaces.clear()
+
+    def initial_state(self, market: NDArray[np.int64], episode: NDArray[np.int64]) -> MarketState:
+        """The initial state of an episode: regular prices within bounds, initial stock, no orders.
+
+        Args:
+            market: (E,) the number of each market.
+            episode: (E,) the number of each market's episode.
+        """
+        spec = self.spec
+        clock = np.zeros((4, self.num_markets), dtype=np.int64)
+        clock[0], clock[1] = market, episode
+        lanes = np.zeros(self._lanes, np.float32)
+        lanes[LIST_PRICE] = spec.initial_price[:, None]
+        lanes[REFERENCE_PRICE] = spec.initial_reference[:, None]
+        lanes[ON_HAND] = np.floor(spec.stock.initial_units)[:, None]
+        context = np.zeros((self.layout.rows, self.num_markets), np.float32)
+        context[self.layout.loyalty] = 1.0
+        # From the newest to the oldest, without the one in force.
+        past = spec.guardrails.prices_before(spec.products.regular_price)[-2::-1]
+        context[self.layout.past] = past.reshape(-1, 1)
+        context[self.layout.rival_price] = spec.initial_rival_price[:, None]
+        if spec.capacity is not None:
+            rules, left = self.constants.stock, context[self.layout.capacity]
+            left[:] = spec.capacity.units[:, None]
+            sold = np.zeros_like(lanes[ON_HAND])
+            use_capacity(rules.use, rules.added, clock[PERIOD], sold, left, lanes[ON_HAND])
+        # The initial draws have their own key, that of period -1.
+        clock[PERIOD] = -1
+        keys = np.empty(self.num_markets, np.uint64)
+        period_keys(self.seed, clock, keys)
+        clock[PERIOD] = 0
+        initial = np.empty((1, 0)) if spec.regimes is None else np.cumsum(spec.regimes.initial)[None]
+        draw_initial_context(self.arrays, initial, keys, clock[REGIME], context[self.layout.shock])
+        return MarketState(clock, lanes, context, self.layout)
+
+    def step(
+        self,
+        state: MarketState,
+        proposed: Floats,
+        decoding: Decoding,
+        *,
+        propensity: Floats | None = None,
+        rival_price: Floats | None = None,
+        credit_price: Floats | None = None,
+        stands: tuple[bool, bool] = (False, False),
+    ) -> tuple[MarketState, Outcome]:
+        """One period under a proposed action. N products, K segments, R rival offers, E markets.
+
+        Args:
+            state: The state before the period, which stays as it is.
+            proposed: (A, N, E) the price (currency per unit), followed by the rows that `decoding`
+                counts: discounts (K or 0), recommendation scores (K, or 0 to leave the choice to the
+                recommender), promotion scores (1 or 0), orders in units (one row a supplier, or 0).
+            decoding: How many rows of each kind there are.
+            propensity: (N, E) as the policy stated it.
+            rival_price: (R, E) currency per unit, NaN where the scenario's rule decides; None where it always does.
+            credit_price: (N,) counterfactual prices for `Outcome.charge`; None for no charges.
+            stands: Whether list prices and promotions stand as proposed: `Action.as_charged` and `as_promoted`.
+        """
+        credit = _NOTHING if credit_price is None else credit_price
+        given = np.empty((0, self.num_markets), np.float32) if rival_price is None else rival_price
+        constants, scratch = self._workspace(decoding, credit_price is not None, stands)
+        before = (state.clock, state.lanes, state.context)
+        clock, lanes, context, results = run_period(constants, scratch, self.seed, *before, proposed, given, credit)
+        cost = self.constants.rivals.cost[:, None]
+        outcome = Outcome(state.clock[PERIOD], results, cost, propensity, self._expected_money)
+        return MarketState(clock, lanes, context, self.layout), outcome
+
+    def _workspace(self, *form: Any) -> tuple[Structure, Structure]:
+        """The market's arrays, and the scratch for actions of this form, allocated once."""
+        if form not in self._workspaces:
+            decoding, charged, (prices, promotions) = form
+            constants, spec = self.constants, self.spec
+            if prices:
+                constants = constants._replace(rules=PriceRules.none(spec))
+            if promotions:
+                constants = constants._replace(sections=constants.sections._replace(most=spec.sizes["N"]))
+            scratch = period_scratch(constants, self.num_markets, decoding, detail=charged)
+            self._workspaces[form] = Structure(constants), Structure(scratch)
+        return self._workspaces[form]
+
+    def _expected_money(self, outcome: Outcome) -> Floats:
+        """(2, N, E) expected revenue and profit of a period, see `Outcome`."""
+        done = outcome.results
+        price = done.paid[1] if len(done.paid) else done.price
+        now = (done.stock, done.wanted, done.chances, done.ordered, done.promoted)
+        return expected_money(self.arrays, outcome.period, price, *now)

@@ -502,7 +502,7 @@ class _SegmentWatch:
         self.surplus += _WEIGHTS @ money
 
 
-# Checks that a gain must pass before it is believed.
+# Checks that a gain must pass before it is reported as one.
 
 
 def shrinks(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:

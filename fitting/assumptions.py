@@ -75,8 +75,8 @@ class Assumptions:
             >>> Assumptions.under(ShopRules.of({"shop": {"max_change": 0.1}})).max_change
             0.1
         """
-        said = {key: getattr(rules.shop, key) for key in ("max_change", "max_discount")}
-        return cls(rules=rules, **{key: value for key, value in said.items() if value is not None}, **given)
+        given_by_rules = {key: getattr(rules.shop, key) for key in ("max_change", "max_discount")}
+        return cls(rules=rules, **{key: value for key, value in given_by_rules.items() if value is not None}, **given)
 
     def largest_change(self, products: pd.DataFrame) -> Array:
         """(N,) largest relative price change per week."""
@@ -88,8 +88,8 @@ class Assumptions:
 
     def cost_share(self, products: pd.DataFrame) -> Array:
         """(N,) unit cost over the regular price, for products without a known cost."""
-        said = self.rules.values("unit_cost_share", products, np.full(2, self.unit_cost_share))
-        return said.mean(axis=1)
+        given_by_rules = self.rules.values("unit_cost_share", products, np.full(2, self.unit_cost_share))
+        return given_by_rules.mean(axis=1)
 
     def lines(
         self,

@@ -113,7 +113,7 @@ def fit(
             reduction leaves them as the shop planned them.
         objective: What the market rewards: revenue or profit; by default profit where the tables
             give every unit cost, else revenue.
-        priors: What is believed about demand before the sales are seen; the defaults of `Priors` if
+        priors: What is assumed about demand before the sales are seen; the defaults of `Priors` if
             left out.
         draws: Number of posterior draws.
         zone: The price zone whose market it is, by default all stores. Prices, forecasts and customers

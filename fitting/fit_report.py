@@ -1,4 +1,4 @@
-"""The fit report: what was fitted, and how far it can be believed."""
+"""The fit report: what was fitted, and how reliable it is."""
 
 from __future__ import annotations
 

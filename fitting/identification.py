@@ -24,7 +24,7 @@ _SHARE_LEFT = 0.5
 
 
 def identification_checks(demand: FittedDemand, regression: pd.DataFrame) -> dict[str, Any]:
-    """Placebos, robustness, and promotions told apart from prices.
+    """Placebos, robustness, and promotions separated from prices.
 
     Args:
         regression: One row per product: `product`, `raw`, `raw_se` and `weeks`.

@@ -70,24 +70,24 @@ def initial_stock(
         (N,) units, NaN where they are not known, and the sentences.
 
     Example:
-        >>> units, said = initial_stock(tables, products, pd.Timestamp("2024-01-01"), usual)  # doctest: +SKIP
+        >>> units, notes = initial_stock(tables, products, pd.Timestamp("2024-01-01"), usual)  # doctest: +SKIP
     """
     order, unit = list(products["product"]), name_of(period)
     units = units_on_hand(tables, order, first)
     due, later = _deliveries(tables.plan, order, first, period)
     if units.isna().all():
-        said = f"The units on hand at the end of the data are not known{_why_unknown(tables, first)}: the market starts with "
-        said += "the most that it orders up to"
-        return units.to_numpy(), (said + (", and planned deliveries are not used." if later or due.any() else "."),)
+        note = f"The units on hand at the end of the data are not known{_why_unknown(tables, first)}: the market starts with "
+        note += "the most that it orders up to"
+        return units.to_numpy(), (note + (", and planned deliveries are not used." if later or due.any() else "."),)
     name = products.set_index("product")["name"]
-    said = "The market starts with the units on hand at the end of the data"
-    said += f" and the deliveries planned for its first {unit}" if due.any() else ""
-    said += f", and orders the rest by itself in place of later deliveries ({later})" if later else ""
+    note = "The market starts with the units on hand at the end of the data"
+    note += f" and the deliveries planned for its first {unit}" if due.any() else ""
+    note += f", and orders the rest by itself in place of later deliveries ({later})" if later else ""
     if units.isna().any():
-        said += f"; without a recent count in every store, with the most that it orders up to: {listed(list(name[units.isna()]))}"
+        note += f"; without a recent count in every store, with the most that it orders up to: {listed(list(name[units.isna()]))}"
     total = units + due
     short = name[(total < usual.reindex(order)).to_numpy()]
-    words = [f"{said}."]
+    words = [f"{note}."]
     if len(short):
         words.append(
             f"For {len(short)} of {len(order)} products that is less than a usual {unit}'s sales: {listed(list(short))}; "

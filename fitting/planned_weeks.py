@@ -49,8 +49,8 @@ def planned_weeks(
         >>> from repricer.forecasting import example_panel
         >>> panel = example_panel(n_products=1)
         >>> regular, tables = panel.groupby("product")["regular_price"].last(), Tables(panel.assign(price_paid=panel["price"]))
-        >>> rows, said = planned_weeks(panel, tables, regular, 4)
-        >>> len(rows), said[0][:38]
+        >>> rows, notes = planned_weeks(panel, tables, regular, 4)
+        >>> len(rows), notes[0][:38]
         (4, 'Current prices of the weeks to come: e')
     """
     period = period_of(panel["week"])
@@ -62,14 +62,14 @@ def planned_weeks(
     rows, known = _with_known(rows, context_ahead(tables, list(regular.index), first, weeks, period.days), period)
     unit = name_of(period) + "s"
     usual = f"each product at its regular price{pattern}."
-    said = [f"Current prices of the {unit} to come: {usual}", *known]
+    notes = [f"Current prices of the {unit} to come: {usual}", *known]
     own = tables.sales[tables.sales["product"].isin(regular.index)]
     if (own["regular_price"] <= own["price_paid"] * (1 + 1e-6)).all():
-        said.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
+        notes.insert(1, _GUESSED if _reduced(panel) else _NO_REDUCTION)
     if tables.plan is not None and set(_PLANNED) & set(tables.plan.dropna(axis=1, how="all")):
         rows, line, whole = _with_plan(rows, tables.plan, days, period)
-        said[:1] = [line] if whole else [line, f"What the plan does not say: {usual}"]
-    return rows, tuple(said)
+        notes[:1] = [line] if whole else [line, f"What the plan does not say: {usual}"]
+    return rows, tuple(notes)
 
 
 def _usual(panel: pd.DataFrame, regular: pd.Series, days: pd.DatetimeIndex) -> tuple[pd.DataFrame, str]:
@@ -124,25 +124,25 @@ def _when(known: int, weeks: int, last: int, unit: str) -> str:
 
 
 def _with_known(rows: pd.DataFrame, known: pd.DataFrame, period: pd.Timedelta) -> tuple[pd.DataFrame, list[str]]:
-    """The rows with the promotions and holidays that the tables hold already, and what is said of them."""
+    """The rows with the promotions and holidays that the tables hold already, and the notes about them."""
     found = rows[_KEYS].merge(known, on=_KEYS, how="left")
-    said = []
+    notes = []
     for name, word in _WORDS.items():
         if name in rows and name in found and found[name].notna().any():
             rows = rows.assign(**{name: found[name].fillna(rows[name])})
             # Beyond, only those that began before are known.
             whole = found["week"][found[name].notna().groupby(found["week"]).transform("all")]
             until = f"until {whole.max() + period - pd.Timedelta(days=1):%Y-%m-%d}" if len(whole) else "that run on"
-            said.append(f"{word.capitalize()} {until} are those that the tables hold already.")
+            notes.append(f"{word.capitalize()} {until} are those that the tables hold already.")
     off = found["discount"].fillna(0.0) if "discount" in found else 0 * rows["price"]
     # A price of 0 is none; what is given away is for a plan to say.
     off = off.where(off < 1, 0.0)
     if (off > 0).any():
         rows = rows.assign(price=_in_cents(rows["regular_price"] * (1 - off)).where(off > 0, rows["price"]))
-        said.append(
+        notes.append(
             f"Promotions that the tables hold already state a discount for {int((off > 0).sum())} of these prices."
         )
-    return rows, said
+    return rows, notes
 
 
 def _with_plan(

@@ -124,7 +124,7 @@ class _Changes:
         used = np.zeros(self.known.shape, dtype=bool)
         used[1:] |= moved
         used[:-1] |= moved
-        # By day, changes that always fall on the same weekdays are told from these by the other days alone.
+        # By day, changes that always fall on the same weekdays are separated from these by the other days alone.
         return used | (self.known & moved.any(axis=0)) if self.daily else used
 
     def rows(self) -> list[dict[str, Any]]:

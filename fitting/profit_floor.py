@@ -72,9 +72,9 @@ def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assum
     own = float(((charged - dearest) * units).sum())
     slack = _SLACK * float((charged * units).sum())
     cost = shadow_cost(spec, dearest, own + slack)
-    said = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
+    note = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
     floor = {"shadow_cost": cost, "floor_cost": dearest}
-    return replace(spec.with_changes(products=floor), assumptions=(*spec.assumptions, *said))
+    return replace(spec.with_changes(products=floor), assumptions=(*spec.assumptions, *note))
 
 
 def _costs(known: NDArray[np.bool_], share: Array) -> str:

@@ -88,7 +88,7 @@ def fit_record(
 
 
 def assumed(assumptions: Assumptions, priors: Priors) -> dict[str, Any]:
-    """What is assumed and believed, as plain data for JSON; `assumed_in` reads it."""
+    """Assumptions and priors, as plain data for JSON; `assumed_in` reads it."""
     own = {key: value for key, value in vars(assumptions).items() if key != "rules"}
     return {"assumptions": _plain(own), "rules": _rules_table(assumptions.rules), "priors": asdict(priors)}
 
@@ -234,8 +234,8 @@ def _stores_of_no_zone(tables: Tables, zone: Zone | None) -> str:
     """That stores came since the fit, whose sales belong to no price zone; empty where none came."""
     known = set() if zone is None else {store for stores in zone.stores.values() for store in stores}
     new = sorted({*tables.sales["store"].dropna()} - known) if known else []
-    said = f"stores that came since the fit are in no price zone, and their sales are left out: {listed(new)}"
-    return f"{said}; fit again to have them" if new else ""
+    note = f"stores that came since the fit are in no price zone, and their sales are left out: {listed(new)}"
+    return f"{note}; fit again to have them" if new else ""
 
 
 def lstm_of(forecaster: Forecaster) -> Lstm | None:
@@ -269,7 +269,7 @@ def _chosen(record: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
     networks, epsilon, arma = record.get(_NETWORKS), record.get(_EPSILON), record.get(_ARMA)
-    # Under privacy no network is trained again, for which nobody would have paid.
+    # Under privacy no network is trained again, for which no budget was paid.
     lstm = Lstm(seed=seed, epsilon=epsilon, kept=networks if epsilon is None else networks or "", arma=arma)
     known = candidates(seed=seed) | {_LSTM: lstm, "sarimax": Sarimax(arma=arma)}
     if record["name"] == _SELECTED:

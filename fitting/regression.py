@@ -9,14 +9,10 @@ from ..forecasting import PriceResponse
 
 PROMOTION = "promotion"
 _OTHER_PRICES = "rival_log_price"
-_LARGEST = 2**24
-"""Numbers in the columns that all products share, of which a regression holds some eight copies."""
 
 
 def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceResponse:
     """Log-log price response, displays, mailers and the category's other prices held fixed.
-
-    Of a large catalogue, it is that of the categories that sell most.
 
     Args:
         past: The panel of `data.product_weeks`.
@@ -31,7 +27,6 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
         >>> bool(price_regression(example_panel(elasticity=-2.0)).pooled_.coefficient < -1)
         True
     """
-    past = _largest_categories(past)
     past = past.assign(**{_OTHER_PRICES: _other_log_price(past)})
     # In a single category, the week effects and the own price hold the other prices already.
     several = "category" in past and len(past["category"].unique()) > 1
@@ -44,20 +39,6 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
             "tables; import a promotions table or leave promotions out"
         )
     return response
-
-
-def _largest_categories(past: pd.DataFrame) -> pd.DataFrame:
-    """The categories that sell most, as many as can be estimated together: week effects and seasons are a column a
-    week and two a category in each row of each product.
-    """
-    if "category" not in past:
-        return past
-    by_category = past.groupby("category").agg(units=("units", "sum"), products=("product", "nunique"))
-    by_category = by_category.sort_values("units", ascending=False, kind="stable")
-    weeks = past["week"].nunique()
-    columns = weeks + 2 * np.arange(1, len(by_category) + 1)
-    small = by_category["products"].cumsum() * weeks * columns <= _LARGEST
-    return past[past["category"].isin(by_category.index[: max(int(small.sum()), 1)])]
 
 
 def _other_log_price(rows: pd.DataFrame) -> pd.Series:

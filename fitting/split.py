@@ -225,17 +225,17 @@ def _within(sales: pd.DataFrame, panel: pd.DataFrame, end: pd.Timestamp) -> pd.D
 
 def _unknown(weeks: int, held: int, asked: int) -> tuple[str, ...]:
     """What a history of some weeks cannot tell."""
-    said = []
+    notes = []
     if weeks < YEAR_WEEKS:
-        said.append(
+        notes.append(
             f"The sales cover {weeks} weeks, less than a year: no season of the year can be known, so forecasts have "
             "none and the posterior draws allow for one; price responses lean more on the priors."
         )
     if held < asked:
-        said.append(
+        notes.append(
             f"The proof holds out the last {held} weeks rather than {asked}, to leave {weeks - held} to fit: it is weaker."
         )
-    return tuple(said)
+    return tuple(notes)
 
 
 def check_period(period: str, *, zones: bool) -> None:
@@ -275,19 +275,19 @@ def _by_day(panel: pd.DataFrame, closed: tuple[int, ...], weeks: int) -> tuple[s
     if period_of(panel["week"]) == WEEK:
         return ()
     empty = float((panel["units"][panel["traffic"] > 0] == 0).mean())
-    said = [
+    notes = [
         f"Sales are taken by day: the share of each weekday in a category's customers is estimated from {weeks} of them; "
         "whether it changes in the course of the year cannot be known. A shop that keeps its prices for whole weeks is "
         "fitted by week."
     ]
     if empty > 0:
-        said.append(
+        notes.append(
             f"{empty:.0%} of the products' days are without a sale: these count at the higher of the prices before and after."
         )
     if closed:
         names = ", ".join(f"{day_name[weekday]}s" for weekday in closed)
-        said.append(f"The shop never sold anything on {names}: it is taken to stay closed on them.")
-    return tuple(said)
+        notes.append(f"The shop never sold anything on {names}: it is taken to stay closed on them.")
+    return tuple(notes)
 
 
 def _closed(panel: pd.DataFrame, weekdays: tuple[int, ...]) -> tuple[str, ...]:

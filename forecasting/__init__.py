@@ -15,13 +15,13 @@ from .models.newcomers import Newcomers
 from .models.pooled import PooledRegression
 from .models.sarimax import Sarimax
 from .models.smoothing import ExponentialSmoothing, Intermittent
-from .replenishment import critical_fractile, fitted_dispersion, replenishment_levels
-from .response import (
+from .price_response import (
     CoefficientEstimate,
     Identification,
     PriceResponse,
     segment_response,
 )
+from .replenishment import critical_fractile, fitted_dispersion, replenishment_levels
 from .selected import Selected, candidates, with_stores
 from .trend import MarketTrend
 

@@ -133,21 +133,21 @@ def forecasts_from(
     known = known[known["product"].isin(here.products_)]
     planned = ["product", "week", "price", "regular_price", *(name for name in PLANNED if name in panel)]
     forecast = here.predict(known[planned], quantiles=quantiles)
-    units = past["units"].where(_told(past) & past["price"].notna())
+    units = past["units"].where(_observed(past) & past["price"].notna())
     changes = units.groupby(past["product"]).diff()
     scales = pd.DataFrame({"product": past["product"], "mae": changes.abs(), "mse": changes**2})
     # Products that could not be bought say nothing about a forecast.
-    judged = known[_told(known)]
+    judged = known[_observed(known)]
     rows = forecast.merge(judged[["product", "week", "units"]], on=["product", "week"])
     rows = rows.merge(scales.groupby("product").mean(), on="product")
     return rows.assign(origin=origin, step=(rows["week"] - origin) // period)
 
 
-def _told(rows: pd.DataFrame) -> pd.Series:
+def _observed(rows: pd.DataFrame) -> pd.Series:
     """Whether units are demand: the shop was open, and the product not sold out, unless all were in each of these weeks."""
     open_ = rows["traffic"] > 0 if "traffic" in rows else pd.Series(True, rows.index)
-    told = open_ & ~rows["stockout"].astype(bool) if "stockout" in rows else open_
-    return told if told.any() else open_
+    observed = open_ & ~rows["stockout"].astype(bool) if "stockout" in rows else open_
+    return observed if observed.any() else open_
 
 
 def score(rows: pd.DataFrame) -> dict[str, float]:

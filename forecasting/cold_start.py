@@ -71,8 +71,10 @@ def forecast_new(
     week = new.assign(week=model.last_week_ + model.period_, price=new["regular_price"])
     units = model.predict(week, quantiles=(0.1, 0.5, 0.9)).drop(columns="week")
     found = nearest(known, new, list(blocks.values()))
-    heard = {word for said in texts[: len(known)] for word in words_of(said)}
-    unseen = {product: sorted(set(words_of(said)) - heard) for product, said in texts[len(known) :].items()}
+    heard = {word for description in texts[: len(known)] for word in words_of(description)}
+    unseen = {
+        product: sorted(set(words_of(description)) - heard) for product, description in texts[len(known) :].items()
+    }
     return NewProducts(
         new[["product"]].merge(units, on="product"),
         found,

@@ -167,7 +167,7 @@ def nearest(
 
     Args:
         known: products sold: `product`, `category`, `regular_price`.
-        new: the same columns; other categories are told apart by their vectors and prices alone.
+        new: the same columns; other categories are distinguished by their vectors and prices alone.
         vectors: texts or others, one row per product.
 
     Returns:

@@ -56,8 +56,8 @@ def weekly_sentiment(
 
     Example:
         >>> days = pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-08"])
-        >>> said = ["I love this jam, it is great.", "This is the worst jam ever.", "It is fine."]
-        >>> found = weekly_sentiment(pd.DataFrame({"date": days, "text": said}))
+        >>> reviews = ["I love this jam, it is great.", "This is the worst jam ever.", "It is fine."]
+        >>> found = weekly_sentiment(pd.DataFrame({"date": days, "text": reviews}))
         >>> found.signals.to_dict("records")[1]
         {'date': Timestamp('2024-01-08 00:00:00'), 'name': 'negative_texts', 'value': 1.0}
     """

@@ -54,8 +54,8 @@ def _from_panel(panel: pd.DataFrame) -> pd.DataFrame:
             f"got {', '.join(map(str, panel.columns))}"
         )
     # Units measure no demand while the product is sold out, or the shop closed.
-    told = (panel["traffic"] > 0) & ~panel["stockout"] if "stockout" in panel else panel["traffic"] > 0
-    rows = panel.assign(units=panel["units"].where(told))
+    observed = (panel["traffic"] > 0) & ~panel["stockout"] if "stockout" in panel else panel["traffic"] > 0
+    rows = panel.assign(units=panel["units"].where(observed))
     if "price" in rows:
         # Before its first sale a product has no price.
         rows = rows[rows["price"].notna()]

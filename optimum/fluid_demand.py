@@ -268,17 +268,14 @@ class _Logit(_Calendar):
         """Utility at a price of zero, its fall per unit of currency and of log price (Z, K', N),
         and the weight of the outside option (Z, K', C).
         """
-        spec, demand, category = self.spec, self.spec.demand, self.spec.category_index
+        spec, model = self.spec, choice_model(self.spec)
         mood, care = (
             (np.zeros(1), np.ones(1)) if spec.regimes is None else (spec.regimes.utility, spec.regimes.sensitivity)
         )
-        path = care[:, None, None] * demand.sensitivity_path[period]  # (Z, 1, C)
-        season = mood[:, None, None] + demand.season[period]
-        quality = demand.quality + demand.quality_path[period] + (0 if spec.promotion is None else spec.promotion.lift)
-        level = (quality + season[..., category])[:, self.who]
-        bent = linear_and_log(spec, demand.price_sensitivity * path[..., category])
-        fixed, slope, power = (rows[:, self.who] for rows in bent)
-        level = level - fixed
+        level, steep = model.linear_utility(period)
+        level = level + mood[:, None, None] + (0 if spec.promotion is None else spec.promotion.lift)
+        fixed, slope, power = (rows[:, self.who] for rows in linear_and_log(spec, care[:, None, None] * steep))
+        level = level[:, self.who] - fixed
         if spec.reference_price is not None:
             # A gain below zero is at its best where the price is at the reference.
             gain, units = np.maximum(spec.reference_price.gain, 0.0), spec.reference_price.units_gain
@@ -288,10 +285,8 @@ class _Logit(_Calendar):
             else:
                 level, slope = level + gain * self.reference + units * self.low, slope + gain + units
         regimes = [None] if spec.regimes is None else range(self.regimes)
-        outside = np.stack(
-            [choice_model(spec).outside_weight(period, rival_price=self.rival_price, regime=z) for z in regimes]
-        )[:, self.who]
-        return level, slope, power, outside
+        outside = [model.outside_weight(period, rival_price=self.rival_price, regime=z) for z in regimes]
+        return level, slope, power, np.stack(outside)[:, self.who]
 
     def money(self, value: Array, first: int) -> tuple[float, Array]:
         """See `FluidDemand`. Backwards, as the value of a waiting customer depends on the next period."""

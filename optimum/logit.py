@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import ChoiceShares, choice_shares
-from ..scenarios import MarketSpec
+from ..scenarios import MarketSpec, choice_model
 from .problem import Array
 
 _TOLERANCE = 1e-14
@@ -61,16 +61,12 @@ class LogitCustomer:
             products: indices of the products of one category.
             outside: as of the class.
         """
-        category, demand = spec.category_index[products[0]], spec.demand
+        level, steep = choice_model(spec).linear_utility(period)
         allowed = [steps for n in products if (steps := spec.guardrails.allowed_prices(int(n))) is not None]
-        path = demand.sensitivity_path[period, category]
-        fixed, steep, power = (rows[0, products] for rows in linear_and_log(spec, demand.price_sensitivity * path))
+        fixed, slope, power = (rows[0, products] for rows in linear_and_log(spec, steep))
         return cls(
-            quality=demand.quality[0, products]
-            + demand.season[period, category]
-            + demand.quality_path[period, products]
-            - fixed,
-            sensitivity=steep,
+            quality=level[0, products] - fixed,
+            sensitivity=slope,
             power=power,
             low=spec.guardrails.low[products].astype(np.float64),
             high=spec.guardrails.high[products].astype(np.float64),

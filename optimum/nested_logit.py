@@ -23,7 +23,7 @@ from scipy.optimize import minimize_scalar
 
 from ..pricing import ChoiceShares
 from ..pricing.choice_formulas import nested_shares
-from ..scenarios import MarketSpec
+from ..scenarios import MarketSpec, choice_model
 from .problem import Array
 
 # There may be several peaks where sensitivities differ much: the best of these is refined.
@@ -69,14 +69,12 @@ class NestedCustomer:
             products: indices of the products of one category.
             low: (N,) lowest prices of the market's products, currency per unit.
         """
-        category, demand = spec.category_index[products[0]], spec.demand
+        level, steep = choice_model(spec).linear_utility(period)
         nests, nest = np.unique(spec.nest_index[products], return_inverse=True)
         return cls(
-            quality=demand.quality[segment, products]
-            + demand.season[period, category]
-            + demand.quality_path[period, products],
-            sensitivity=demand.price_sensitivity[segment, products] * demand.sensitivity_path[period, category],
-            nesting=demand.nesting[nests],
+            quality=level[segment, products],
+            sensitivity=steep[segment, products],
+            nesting=spec.demand.nesting[nests],
             nest=nest,
             low=low[products].astype(np.float64),
             high=spec.guardrails.high[products].astype(np.float64),

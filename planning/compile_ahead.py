@@ -106,17 +106,15 @@ def _import_fit(wait: float, nice: int) -> None:
 
 def compile_market() -> None:
     """Compile a period of the market, which takes longer than all the rest, and its expected money."""
-    from ..envs.kernels.decode import Decoding
+    from ..envs.kernels.learner import Decoding
     from ..envs.kernels.state import LIST_PRICE
-    from ..envs.step import NOTHING_RAW, Dynamics, PeriodInputs
+    from ..envs.simulator import Dynamics
     from ..scenarios import load_scenario
 
     # Not a `Market`: it works out what its policies may know, with functions that the other process compiles.
     dynamics = Dynamics(load_scenario(_MARKET), 1, seed=0)
     state = dynamics.initial_state(np.zeros(1, np.int64), np.zeros(1, np.int64))
-    nothing, decoding = np.empty(0, np.float32), Decoding(0, 0, 0, 0)
-    given = PeriodInputs(state.lanes[None, LIST_PRICE], decoding, NOTHING_RAW, None, nothing[:, None], nothing)
-    _ = dynamics.step(state, given)[1].expected_profit
+    _ = dynamics.step(state, state.lanes[None, LIST_PRICE], Decoding(0, 0, 0, 0))[1].expected_profit
 
 
 def compile_learner() -> None:

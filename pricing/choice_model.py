@@ -236,6 +236,16 @@ class ChoiceModel:
         own = where(units > 0, own[:, None] if by_segment else own, 0.0)
         return moved - own[..., None] * like(moved, np.eye(len(self.category)))
 
+    def linear_utility(self, period: Periods) -> tuple[Array, Array]:
+        """(…, K, N) utility at a price of zero and what a unit of the felt price takes, in no regime, without promotion
+        and reference price.
+
+        Args:
+            period: counted from 0; (B,) with one for each row of the result.
+        """
+        level = self.season.T[period][..., self.category] + self._usual(period)
+        return self.quality + level[..., None, :], self.sensitivity * self.path.T[period][..., None, self.category]
+
     def outside_weight(self, period: int, *, rival_price: Array | None = None, regime: int | None = None) -> Array:
         """(K, C) exp(utility) of leaving, which is 1, and of the rival offers together.
 

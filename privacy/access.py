@@ -153,10 +153,10 @@ class Access:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
-            said = f"{path} must be writable, to note who reads; got: {error.strerror}; allow it"
+            message = f"{path} must be writable, to note who reads; got: {error.strerror}; allow it"
             if self.allowed is not None:
-                raise PrivacyError(said) from error
-            warnings.warn(said, stacklevel=2)
+                raise PrivacyError(message) from error
+            warnings.warn(message, stacklevel=2)
 
     def _refused(self, what: str, may: str) -> PrivacyError:
         return PrivacyError(

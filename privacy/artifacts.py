@@ -134,8 +134,8 @@ def _files(folders: Iterable[Path], own: Iterable[Path]) -> Iterator[Path]:
 
 def _made_of(folder: Path, tables_sha256: str) -> bool:
     """Whether an artifact says that it was made of the tables with this fingerprint, and of no others."""
-    told = (folder / name for name in _RESTS_ON if (folder / name).is_file())
-    return any(tables_sha256.encode() in content_of(path) for path in told) and not _refreshed(folder)
+    named = (folder / name for name in _RESTS_ON if (folder / name).is_file())
+    return any(tables_sha256.encode() in content_of(path) for path in named) and not _refreshed(folder)
 
 
 def _refreshed(folder: Path) -> bool:

@@ -98,17 +98,17 @@ class Privacy(NamedTuple):
         """
         names = released(customers=customers, network=network)
         queries = [self.query(name) for name in names]
-        told = {}
+        advantage = {}
         if customers:
-            told["customer"] = most_advantage([self.noise(name) for name in names if name != NETWORK])
+            advantage["customer"] = most_advantage([self.noise(name) for name in names if name != NETWORK])
         if trained is not None:
-            told["product"] = most_advantage([trained["noise_multiplier"] / trained["steps"] ** 0.5])
+            advantage["product"] = most_advantage([trained["noise_multiplier"] / trained["steps"] ** 0.5])
         return {
             "epsilon": sum(query.epsilon for query in queries),
             "delta": sum(query.delta for query in queries),
             "queries": [query._asdict() for query in queries],
             "unit": "one customer's whole history; for the network, one product's",
-            "most_advantage": told,
+            "most_advantage": advantage,
             **({} if trained is None else {"network": dict(trained)}),
         }
 

@@ -1,4 +1,4 @@
-"""Sums over shops of which nobody sees a part: files in a folder that all reach, under masks that cancel between each two.
+"""Sums over shops of which no shop sees a part: files in a folder that all reach, under masks that cancel between each two.
 
 The masks are those of Bonawitz et al. (2017), Practical Secure Aggregation for Privacy-Preserving Machine
 Learning, without recovery: where a shop is gone, the others begin again without it, in a new folder.
@@ -114,7 +114,7 @@ class SharedFolder:
     """A shop's place in a folder in which shops add up numbers, each alike and in the same order.
 
     It writes NAME.shop, which says what it sums, and NAME.1, NAME.2 and so on, its masked numbers of each round; NAME.stop
-    where it gives up. Each file carries an HMAC of the common key over all openings, so that nobody else can write one, and
+    where it gives up. Each file carries an HMAC of the common key over all openings, so that no one else can write one, and
     none of another fit counts.
 
     Args:
@@ -178,7 +178,7 @@ class SharedFolder:
             self._write(_STOP, b"")
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """The sum of all shops' values, which each learns, and of each shop's own nobody.
+        """The sum of all shops' values, which each learns, and no shop learns another's.
 
         Args:
             values: (n,) numbers, as many in each shop.

@@ -140,13 +140,13 @@ def choice_model(spec: MarketSpec) -> ChoiceModel:
     """
     demand, rivals, regimes = spec.demand, spec.competitors, spec.regimes
     reference, promotion, slots, strategic = spec.reference_price, spec.promotion, spec.recommendation, spec.strategic
-    no_pairs, bent = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
+    no_pairs, curved = np.empty((spec.sizes["K"], 0)), demand.price_curvature.any()
     stocked = reference if spec.stocks_up else None
     arrays = {
         "quality": demand.quality,
         "sensitivity": demand.price_sensitivity,
-        "curvature": demand.price_curvature if bent else _OFF,
-        "regular": spec.products.regular_price if bent or stocked is not None else _OFF,
+        "curvature": demand.price_curvature if curved else _OFF,
+        "regular": spec.products.regular_price if curved or stocked is not None else _OFF,
         "quality_path": demand.quality_path.T[: None if demand.quality_path.any() else 0],
         "rate": spec.arrivals.rate.T,
         "season": demand.season.T,

@@ -2,7 +2,7 @@
 with its gradient.
 
 For logit markets with ample stock. One evaluation covers every draw, period and segment at once;
-the formulas are those of `pricing.ChoiceModel`, and tests hold the two to each other.
+its formulas are those of `pricing.choice_formulas`, on tensors, which give the gradient.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from ...pricing import choice_shares, felt_price
-from ...pricing.choice_formulas import stocking_price
+from ...pricing.choice_formulas import gap_effect, stocking_price
 from ...scenarios import MarketSpec, choice_model
 from ...scenarios.periods import planned_prices, simulated_prices
 from ...scenarios.sections import Array
@@ -26,33 +28,24 @@ _BLOCK, _HIGHEST = 1 << 19, 600.0
 
 
 class _Path(NamedTuple):
-    """A fixed price by period, (S, J) each for J prices.
+    """A fixed price by period, and the reference price, (S, J) each for J prices."""
 
-    Attributes:
-        price: What is charged.
-        slope: Its derivative with respect to the fixed price.
-        reference: The reference price.
-        reference_slope: Its derivative.
-    """
-
-    price: Array
-    slope: Array
-    reference: Array
-    reference_slope: Array
+    price: Tensor
+    reference: Tensor
 
 
 class Draws(NamedTuple):
     """The parameters that differ between draws, M draws first."""
 
-    quality: Array  # (M, K, N)
-    sensitivity: Array  # (M, K, N)
-    rate: Array  # (M, T, C)
-    cost: Array  # (M, N), zero where the objective is revenue
-    shown: Array  # (M, K) utility of the product in the segment's slot
-    gain: Array  # (M, N)
-    loss: Array  # (M, N)
-    units_gain: Array  # (M, N)
-    units_loss: Array  # (M, N)
+    quality: Tensor  # (M, K, N)
+    sensitivity: Tensor  # (M, K, N)
+    rate: Tensor  # (M, T, C)
+    cost: Tensor  # (M, N), zero where the objective is revenue
+    shown: Tensor  # (M, K) utility of the product in the segment's slot
+    gain: Tensor  # (M, N)
+    loss: Tensor  # (M, N)
+    units_gain: Tensor  # (M, N)
+    units_loss: Tensor  # (M, N)
 
     @classmethod
     def of(cls, spec: MarketSpec) -> Draws:
@@ -78,7 +71,7 @@ class Draws(NamedTuple):
             ),
             strict=True,
         )
-        return cls(*(np.stack(column) for column in columns))
+        return cls(*(torch.from_numpy(np.stack(column).astype(np.float64)) for column in columns))
 
 
 @functools.lru_cache(maxsize=4)
@@ -90,7 +83,7 @@ def draws_of(spec: MarketSpec) -> Draws:
 
     Example:
         >>> from repricer import load_scenario
-        >>> draws_of(load_scenario("stationary-logit")).rate.shape
+        >>> tuple(draws_of(load_scenario("stationary-logit")).rate.shape)
         (1, 30, 1)
     """
     return Draws.of(spec)
@@ -112,12 +105,12 @@ class _Situations:
     """
 
     period: NDArray[np.intp]
-    utility: Array
-    sensitivity: Array
-    weight: Array
-    outside: Array
-    product: Array
-    saved: Array
+    utility: Tensor
+    sensitivity: Tensor
+    weight: Tensor
+    outside: Tensor
+    product: Tensor
+    saved: Tensor
 
     @classmethod
     def of(cls, spec: MarketSpec, periods: range, chances: Array | None) -> _Situations:
@@ -142,14 +135,23 @@ class _Situations:
             # Stock is restored a lead time later, at the latest when the episode ends.
             saved = np.minimum(stock.lead_time_periods + 1, (last - period)[:, None]) * stock.holding_cost
         return cls(
-            period=period,
-            utility=demand.season[period] + added[:, None],
-            sensitivity=demand.sensitivity_path[period] * factor[:, None],
-            weight=arrivals * spec.market.discount_factor ** period.astype(np.float64),
-            outside=np.stack(outside),
-            product=demand.quality_path[period],
-            saved=saved,
+            period,
+            *map(
+                _tensor,
+                (
+                    demand.season[period] + added[:, None],
+                    demand.sensitivity_path[period] * factor[:, None],
+                    arrivals * spec.market.discount_factor ** period.astype(np.float64),
+                    np.stack(outside),
+                    demand.quality_path[period],
+                    saved,
+                ),
+            ),
         )
+
+
+def _tensor(values: ArrayLike) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float64))
 
 
 class PosteriorMoney:
@@ -188,22 +190,22 @@ class PosteriorMoney:
         periods = range(spec.market.horizon_periods) if period is None else range(period, period + 1)
         self._now = _Situations.of(spec, periods, chances)
         self._category, self._count = spec.category_index, len(spec.category_names)
-        self._regular, self._curvature = spec.products.regular_price, spec.demand.price_curvature
-        self._reference = spec.initial_reference if reference is None else reference
+        self._regular, self._curvature = _tensor(spec.products.regular_price), _tensor(spec.demand.price_curvature)
+        self._reference = _tensor(spec.initial_reference if reference is None else reference)
         # Where customers are used to what a course of prices costs at most, this is the plan's (`reference_path`).
         fitted = spec.reference_price is not None and spec.history is not None and reference is None
-        self._usual = simulated_prices(spec, planned_prices(spec)).max(axis=0) if fitted else None
-        self._keeps = 1.0 - (np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability)
-        self._begun = spec.initial_price
-        self._planned = spec.guardrails.planned_rows
-        self._reach = (
-            None if spec.prices.max_change is None else self._within(self._begun, 0, np.arange(len(self._begun)))
-        )
-        counts, returns = float(spec.market.objective == "profit"), spec.returns
-        self._handling = np.zeros(spec.sizes["N"])
-        if returns is not None:
-            self._handling = counts * returns.probability * returns.handling_cost
-        self._slot = np.arange(spec.sizes["N"]) == spec.shown_by_recommender[:, None]
+        self._usual = _tensor(simulated_prices(spec, planned_prices(spec)).max(axis=0)) if fitted else None
+        returned = np.zeros(spec.sizes["N"]) if spec.returns is None else spec.returns.probability
+        self._keeps, self._handling = _tensor(1.0 - returned), _tensor(np.zeros(spec.sizes["N"]))
+        if spec.returns is not None and spec.market.objective == "profit":
+            self._handling = _tensor(returned * spec.returns.handling_cost)
+        self._begun, self._planned = _tensor(spec.initial_price), _tensor(spec.guardrails.planned_rows)
+        self._segments = _tensor(spec.arrivals.segment_share.T)
+        if spec.prices.max_change is not None:
+            self._most = _tensor(np.broadcast_to(spec.prices.max_change, spec.sizes["N"]))
+        everything = np.arange(len(self._begun))
+        self._reach = None if spec.prices.max_change is None else self._within(self._begun, 0, everything)
+        self._slot = _tensor(np.arange(spec.sizes["N"]) == spec.shown_by_recommender[:, None])
 
     @property
     def smooth(self) -> bool:
@@ -212,13 +214,13 @@ class PosteriorMoney:
 
     def thinned(self, count: int) -> PosteriorMoney:
         """The same over at most so many draws, spread evenly."""
-        number = len(self._draws.cost)
+        number = self._number
         chosen = np.unique(np.linspace(0, number - 1, min(count, number)).astype(np.intp))
         return self._with(Draws(*(each[chosen] for each in self._draws)))
 
     def weighted(self, weight: Array) -> PosteriorMoney:
         """The same with the money of each draw multiplied by its (M,) weight."""
-        return self._with(self._draws._replace(rate=self._draws.rate * weight[:, None, None]))
+        return self._with(self._draws._replace(rate=self._draws.rate * _tensor(weight)[:, None, None]))
 
     def _with(self, draws: Draws) -> PosteriorMoney:
         made = object.__new__(PosteriorMoney)
@@ -231,22 +233,24 @@ class PosteriorMoney:
 
     def by_product(self, price: Array) -> Array:
         """(N,) the money of each product."""
-        return self._evaluate(price, slope=False)[0]
+        return np.sum([money.sum(dim=(0, 1)).numpy() for money in self._money(_tensor(price))], axis=0) / self._number
 
     def by_draw(self, price: Array) -> Array:
         """(M,) money of an episode at the (N,) prices in each draw, currency."""
-        everything, c = np.arange(len(price)), self._category
-        path, parts = self._path(everything, price), []
-        for block in self._blocks(len(price)):
-            share = choice_shares(self._utility(block, everything, path), c, self._now.outside).product
-            units = self._customers(block)[..., c] * share
-            parts.append(np.einsum("mskn,msn->m", units, self._margin(block, everything, path)))
-        return np.concatenate(parts)
+        return torch.cat([money.sum(dim=(1, 2)) for money in self._money(_tensor(price))]).numpy()
 
     def value_and_gradient(self, price: Array) -> tuple[Array, Array]:
         """The value, and the (N,) derivative of each product's category with respect to its price."""
-        value, gradient = self._evaluate(price, slope=True)
-        return self._by_category(value), gradient
+        given, value = _tensor(price).requires_grad_(), np.zeros(len(price))
+        for money in self._money(given):
+            money.sum().backward()
+            value += money.detach().sum(dim=(0, 1)).numpy()
+        assert given.grad is not None
+        return self._by_category(value / self._number), given.grad.numpy() / self._number
+
+    @property
+    def _number(self) -> int:
+        return len(self._draws.cost)
 
     def _by_category(self, value: Array) -> Array:
         return np.bincount(self._category, value, minlength=self._count).astype(np.float64)
@@ -254,88 +258,70 @@ class PosteriorMoney:
     def along(self, product: int, grid: Array, price: Array) -> Array:
         """(G,) mean money of a product's category where its price takes each value of a grid."""
         others = np.flatnonzero(self._category == self._category[product])
-        others = others[others != product]
+        others, tried = others[others != product], np.full(len(grid), product)
         c, total = self._category[product], np.zeros(len(grid))
-        own, rest = self._path(np.full(len(grid), product), grid), self._path(others, price[others])
+        own, rest = self._path(tried, _tensor(grid)), self._path(others, _tensor(price[others]))
         for block in self._blocks(len(grid) + len(others)):
-            customers = self._customers(block, slice(c, c + 1))[..., 0]
             weights, money = [], []
-            for index, path in ((np.full(len(grid), product), own), (others, rest)):
-                weight = np.exp(np.minimum(self._utility(block, index, path), _HIGHEST))
-                weights.append(weight)
-                money.append(weight * self._margin(block, index, path)[:, :, None])
-            beside, earned = weights[1].sum(axis=-1) + self._now.outside[..., c], money[1].sum(axis=-1)
+            for index, path in ((tried, own), (others, rest)):
+                weights.append(self._utility(block, index, path).clip(max=_HIGHEST).exp())
+                money.append(weights[-1] * self._margin(block, index, path)[:, :, None])
+            beside, earned = weights[1].sum(dim=-1) + self._now.outside[..., c], money[1].sum(dim=-1)
             share = (money[0] + earned[..., None]) / (beside[..., None] + weights[0])
-            total += np.einsum("msk,mskg->g", customers, share)
-        return total / len(self._draws.cost)
+            total += torch.einsum("msk,mskg->g", self._customers(block)[..., c], share).numpy()
+        return total / self._number
 
-    def _evaluate(self, price: Array, slope: bool) -> tuple[Array, Array]:
-        everything, c = np.arange(len(price)), self._category
-        path, value, gradient = self._path(everything, price), np.zeros(len(price)), np.zeros(len(price))
+    def _money(self, price: Tensor) -> Iterator[Tensor]:
+        """(M, S, N) money of each product in blocks of draws."""
+        everything = np.arange(len(price))
         for block in self._blocks(len(price)):
-            share = choice_shares(self._utility(block, everything, path), c, self._now.outside).product
-            units = self._customers(block)[..., c] * share
-            margin = self._margin(block, everything, path)[:, :, None]
-            value += np.einsum("mskn,msn->n", units, margin[:, :, 0])
-            if slope:
-                mean = (share * margin) @ np.eye(self._count)[c]
-                more = self._units_factor(block, everything, path)
-                gradient += (units * (more * self._keeps * path.slope)[:, :, None]).sum(axis=(0, 1, 2))
-                if self._spec.stocks_up:
-                    rate = self._units_slope(block, path)
-                    gradient += (units * margin * rate[:, :, None]).sum(axis=(0, 1, 2))
-                gradient += (units * self._effect(block, path) * (margin - mean[..., c])).sum(axis=(0, 1, 2))
-        number = len(self._draws.cost)
-        return value / number, gradient / number
+            # The path is part of each block, whose gradient is then taken alone.
+            path = self._path(everything, price)
+            share = choice_shares(self._utility(block, everything, path), self._category, self._now.outside).product
+            units = (self._customers(block)[..., self._category] * share).sum(dim=2)
+            yield units * self._margin(block, everything, path)
 
     def _blocks(self, columns: int) -> Iterator[Draws]:
         """The draws in blocks whose arrays fit into memory."""
         each = len(self._now.period) * self._draws.quality.shape[1] * max(columns, 1)
         size = max(1, _BLOCK // each)
-        for first in range(0, len(self._draws.cost), size):
+        for first in range(0, self._number, size):
             yield Draws(*(part[first : first + size] for part in self._draws))
 
-    def _path(self, index: NDArray[np.intp], price: Array) -> _Path:
+    def _path(self, index: NDArray[np.intp], price: Tensor) -> _Path:
         """The path of fixed prices of these products by situation."""
         spec, periods = self._spec, self._now.period
         if not self._whole or self._at_once(index, price):
-            one, reference = np.ones((len(periods), 1)), self._reference[index]
-            return _Path(one * price, one * np.ones_like(price), one * reference, 0 * one * reference)
+            one = price.new_ones((len(periods), 1))
+            return _Path(one * price, one * self._reference[index])
         now, rows = self._begun[index], []
         for t in range(spec.market.horizon_periods):
-            now = price if self._reach is None else np.clip(price, *self._within(now, t, index))
+            now = price if self._reach is None else price.clip(*self._within(now, t, index))
             rows.append(now)
-        reached = np.stack(rows)
-        slope = (reached == price).astype(np.float64)
         memory = 1.0 if spec.reference_price is None else spec.reference_price.memory
-        reference, reference_slope = np.empty_like(reached), np.empty_like(reached)
-        reference[0], reference_slope[0] = self._before(index, reached, slope)
-        for t in range(1, len(reached)):
-            reference[t] = memory * reference[t - 1] + (1 - memory) * reached[t - 1]
-            reference_slope[t] = memory * reference_slope[t - 1] + (1 - memory) * slope[t - 1]
-        return _Path(*(rows[periods] for rows in (reached, slope, reference, reference_slope)))
+        references = [self._before(index, torch.stack(rows))]
+        for charged in rows[:-1]:
+            references.append(memory * references[-1] + (1 - memory) * charged)
+        return _Path(torch.stack(rows)[periods], torch.stack(references)[periods])
 
-    def _before(self, index: NDArray[np.intp], reached: Array, slope: Array) -> tuple[Array, Array]:
-        """(J,) reference prices before the first of (T, J) prices, and their derivative with respect to the fixed price."""
+    def _before(self, index: NDArray[np.intp], reached: Tensor) -> Tensor:
+        """(J,) reference prices before the first of (T, J) prices."""
         begun = self._reference[index]
         if self._usual is None:
-            return begun.astype(np.float64), np.zeros(len(index))
-        highest = reached.argmax(axis=0)[None]
-        start = begun * np.take_along_axis(reached, highest, 0)[0] / self._usual[index]
-        lower = start < begun
-        moves = np.take_along_axis(slope, highest, 0)[0] * begun / self._usual[index]
-        return np.where(lower, start, begun), np.where(lower, moves, 0.0)
+            return begun
+        start = begun * reached.max(dim=0).values / self._usual[index]
+        return torch.where(start < begun, start, begun)
 
-    def _within(self, now: Array, t: int, index: NDArray[np.intp]) -> tuple[Array, Array]:
+    def _within(self, now: Tensor, t: int, index: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         """(J,) lowest and highest price of these products in period t, given the prices before it."""
-        most = np.asarray(self._spec.prices.max_change)[index]
+        most = self._most[index]
         low, high = now * (1 - most), now * (1 + most)
         if not len(self._planned):
             return low, high
-        planned = self._planned[t, index].astype(np.float64)
-        return np.minimum(low, planned), np.maximum(high, planned)
+        planned = self._planned[t, index]
+        return torch.minimum(low, planned), torch.maximum(high, planned)
 
-    def _at_once(self, index: NDArray[np.intp], price: Array) -> bool:
+    def _at_once(self, index: NDArray[np.intp], price: Tensor) -> bool:
         """Whether fixed prices of these products hold from the first period on, and nothing remembers others."""
         if self._spec.reference_price is not None:
             return False
@@ -344,68 +330,33 @@ class PosteriorMoney:
         low, high = self._reach
         return bool(((price >= low[index]) & (price <= high[index])).all())
 
-    def _utility(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
+    def _utility(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Tensor:
         """(M, S, K, J) utility of these products."""
         now, c = self._now, self._category[index]
         common = (now.utility[:, c] + now.product[:, index])[None]
         if self._spec.reference_price is not None:
-            common = common + self._of_away(draws.gain[:, index], draws.loss[:, index], path, self._away(path))
+            common = common + self._of_gap(path.price, path, draws.gain[:, index], draws.loss[:, index])
         felt = felt_price(path.price, self._regular[index], self._curvature[index])
         steep = draws.sensitivity[:, None, :, index] * (now.sensitivity[:, c] * felt)[:, None]
         fixed = draws.quality[..., index] + self._slot[:, index] * draws.shown[..., None]
         return fixed[:, None] - steep + common[:, :, None]
 
-    def _effect(self, draws: Draws, path: _Path) -> Array:
-        """(M, S, K, N) derivative of the utility with respect to the fixed price."""
-        felt_slope = path.slope * (1 + self._curvature * (self._regular / path.price - 1))
-        steep = draws.sensitivity[:, None] * (self._now.sensitivity[:, self._category] * felt_slope)[:, None]
-        if self._spec.reference_price is None:
-            return -steep
-        return self._of_away(draws.gain, draws.loss, path, self._away_slope(path))[:, :, None] - steep
+    def _of_gap(self, price: Tensor, path: _Path, gain: Tensor, loss: Tensor) -> Tensor:
+        """(M, S, J) effect of the distance of (S, J) prices from the reference prices; gain, loss: (M, J)."""
+        assert self._spec.reference_price is not None
+        linear = self._spec.reference_price.scale == "linear"
+        return gap_effect(price, path.reference, linear, gain[:, None], loss[:, None])
 
-    @staticmethod
-    def _of_away(gain: Array, loss: Array, path: _Path, away: Array) -> Array:
-        """(M, S, J) effect of a distance from the reference price, or its derivative; gain, loss: (M, J)."""
-        return np.where(path.reference > path.price, gain[:, None], loss[:, None]) * away
-
-    def _away(self, path: _Path) -> Array:
-        """(S, J) how far prices are below the reference prices."""
-        return path.reference - path.price if self._linear else np.log1p(path.reference / path.price - 1)
-
-    def _away_slope(self, path: _Path) -> Array:
-        """(S, J) its derivative with respect to the fixed price."""
-        if self._linear:
-            return path.reference_slope - path.slope
-        return path.reference_slope / path.reference - path.slope / path.price
-
-    def _units_factor(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
-        """(M, S, J), or a one, the factor on the units that the buyers take."""
-        if not self._spec.stocks_up:
-            return np.ones((1, 1, 1))
-        met = path._replace(price=stocking_price(path.price, path.reference, self._regular[index]))
-        return np.exp(self._of_away(draws.units_gain[:, index], draws.units_loss[:, index], met, self._away(met)))
-
-    def _units_slope(self, draws: Draws, path: _Path) -> Array:
-        """(M, S, N) derivative of the logarithm of `_units_factor` with respect to the fixed price."""
-        regular = np.broadcast_to(self._regular, path.price.shape)
-        price = stocking_price(path.price, path.reference, regular)
-        # Above the regular price and the reference, that which buyers compare is the higher of these two.
-        ends = np.where(path.reference > regular, path.reference_slope, 0.0)
-        met = path._replace(price=price, slope=np.where(price < path.price, ends, path.slope))
-        return self._of_away(draws.units_gain, draws.units_loss, met, self._away_slope(met))
-
-    @property
-    def _linear(self) -> bool:
-        return self._spec.reference_price is not None and self._spec.reference_price.scale == "linear"
-
-    def _margin(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Array:
+    def _margin(self, draws: Draws, index: NDArray[np.intp], path: _Path) -> Tensor:
         """(M, S, J) money of a purchase, of one unit unless customers stock up."""
-        keeps = self._keeps[index]
         fixed = self._now.saved[:, index] - self._handling[index]
-        margin = keeps * (path.price - draws.cost[:, None, index]) + fixed
-        return self._units_factor(draws, index, path) * margin if self._spec.stocks_up else margin
+        margin = self._keeps[index] * (path.price - draws.cost[:, None, index]) + fixed
+        if not self._spec.stocks_up:
+            return margin
+        met = stocking_price(path.price, path.reference, self._regular[index])
+        return margin * self._of_gap(met, path, draws.units_gain[:, index], draws.units_loss[:, index]).exp()
 
-    def _customers(self, draws: Draws, only: slice = slice(None)) -> Array:
-        """(M, S, K, C) mean customers, weighted by probability and discount; `only` some of the categories."""
-        rate = draws.rate[:, self._now.period, only] * self._now.weight[:, None]
-        return rate[:, :, None] * self._spec.arrivals.segment_share.T[:, only]
+    def _customers(self, draws: Draws) -> Tensor:
+        """(M, S, K, C) mean customers, weighted by probability and discount."""
+        rate = draws.rate[:, self._now.period] * self._now.weight[:, None]
+        return rate[:, :, None] * self._segments

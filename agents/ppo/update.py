@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.jit.math import compiled, exponential, logarithm
+from ...envs.jit.compiling import compiled
+from ...envs.jit.math import exponential, logarithm
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 FACTS = ("entropy_loss", "policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction", "loss")
@@ -61,7 +62,7 @@ class UpdateSettings(NamedTuple):
     adam: Adam
 
 
-@compiled.entry
+@compiled
 def update(network, rollout, order, batch_size, settings):
     """Run all epochs of one PPO update; changes `network` in place.
 

@@ -223,7 +223,7 @@ class StockingUp:
         """(…, T, n) units bought, and (3, …, n) those that will be missing in each of the weeks that follow.
 
         Args:
-            wanted: (…, T, n) units that would be bought if nobody had any at home.
+            wanted: (…, T, n) units that would be bought if no customer had any at home.
             reduction: (…, T, n) share of the regular price.
             stored: (3, n) what is missing in the first three weeks; None for nothing.
         """

@@ -190,7 +190,7 @@ class DealTruth(Truth):
         return self.deals.depth[:weeks, self.parameters.category == number]
 
     def _in_history(self, number: int, weeks: int) -> Array:
-        """(S, T, n) units of the first weeks if nobody had any at home."""
+        """(S, T, n) units of the first weeks if no customer had any at home."""
         own, when = self.parameters.category == number, np.arange(weeks)
         feature = self._feature(number, when)
         deal, _ = worn(-np.log1p(-self._depth(number, weeks)), np.zeros(feature.shape[1]))

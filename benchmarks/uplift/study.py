@@ -307,7 +307,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         interval, with a realised gain `below` or `above` it; `worst_realised`, `share_of_optimum`
         and `worst_share`, `regular_share`, `own_share`; `share_of_best_gain`, the mean realised over the
         mean optimal gain; shops that `lose_to_regular` by more than 1%, that `lose_to_own` prices, and that
-        are `far_below_own`, by more than 1%; `refused`; `said`, verdicts that say that prices follow demand
+        are `far_below_own`, by more than 1%; `refused`; `named`, verdicts that say that prices follow demand
         or may; `cpu_seconds` per shop.
     """
     columns = {name: np.array([row[name] for row in rows], dtype=float) for name in _MEANS}
@@ -330,7 +330,7 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "lose_to_own": int(((earned["recommended"] < earned["own"]) & ~refused).sum()),
         "far_below_own": int((earned["recommended"] < (1 + REGULAR_LOSS) * earned["own"]).sum()),
         "refused": int(refused.sum()),
-        "said": sum(row["may_follow_demand"] for row in rows),
+        "named": sum(row["may_follow_demand"] for row in rows),
     }
 
 

@@ -102,7 +102,7 @@ class Truth:
         return self.stocking_up.units(wanted, 1 - path / self.regular[own], stored)[0]
 
     def _wanted(self, number: int, path: Array, first: int) -> Array:
-        """The same if nobody had any at home."""
+        """The same if no customer had any at home."""
         weeks = np.arange(first, first + path.shape[-2])
         total = np.zeros_like(path)
         for level, factor in zip(self.history.level, self.history.store_price, strict=True):

@@ -79,9 +79,9 @@ def sales_panel(
     if "cost" in panel and not panel["costed_units"].any():
         panel = panel.drop_vars(["cost", "costed_units"])
     panel = open_weeks(panel)
-    priced = with_prices(panel)
-    listed = priced["regular_price"].to_numpy()
-    regular = regular_prices(priced["price"].to_numpy(), listed, days)
+    priced, upper = with_prices(panel), panel["upper_revenue"] / panel["units"].where(panel["units"] > 0)
+    listed, panel = priced["regular_price"].to_numpy(), panel.drop_vars("upper_revenue")
+    regular = regular_prices(priced["price"].to_numpy(), listed, days, upper.to_numpy())
     return panel if regular is listed else panel.assign(regular_revenue=(panel["units"] * regular).fillna(0.0))
 
 
@@ -195,6 +195,9 @@ def carried_forward(values: xr.DataArray) -> xr.DataArray:
 def store_price_gaps(sales: pd.DataFrame, products: Sequence[str] | None = None) -> xr.DataArray:
     """The log regular price by store, week and product less the mean of all stores in the same week, of the best sellers.
 
+    Where the sales give no regular prices, it is the price paid: deals of the whole chain cancel out, while a regular price
+    that is found store by store would differ by when each store's deals were.
+
     Args:
         sales: Canonical sale lines.
         products: The products from which the 50 best sellers are taken; by default all.
@@ -206,8 +209,10 @@ def store_price_gaps(sales: pd.DataFrame, products: Sequence[str] | None = None)
     """
     tables = Tables(sales)
     units = sales_panel(tables, products, by_store=False)["units"].sum(["store", "week"]).to_series()
-    regular = with_prices(sales_panel(tables, list(units.nlargest(_BEST).index)))["regular_price"]
-    log = xr.apply_ufunc(np.log, regular.where(regular > 0))
+    given = (sales["regular_price"] > sales["price_paid"] * (1 + 1e-6)).any()
+    prices = with_prices(sales_panel(tables, list(units.nlargest(_BEST).index)))
+    price = prices["regular_price" if given else "price"]
+    log = xr.apply_ufunc(np.log, price.where(price > 0))
     return log - log.mean("store")
 
 
@@ -242,6 +247,9 @@ def _added_up(rows: pl.DataFrame) -> pl.DataFrame:
     units = pl.col("units")
     values = {"units": units, "revenue": units * pl.col("price_paid")}
     values["regular_revenue"] = units * pl.coalesce("regular_price", "price_paid")
+    mean = (values["revenue"].sum() / units.sum()).over(_AXES)
+    # Of a price that moves within the week, the lower ones are reductions.
+    values["upper_revenue"] = units * pl.max_horizontal("price_paid", mean)
     if "unit_cost" in rows:
         values["cost"] = units * pl.col("unit_cost").cast(pl.Float64)
         values["costed_units"] = pl.when(pl.col("unit_cost").is_not_null()).then(units)

@@ -114,7 +114,8 @@ def context_by_store(tables: Tables, panel: xr.Dataset, stores: Mapping[str, Seq
         }
         here = Tables(days[days["store"].isin(names)], **own)
         columns = pl.DataFrame([*_promotion(here, grid, weeks), *_stockout(here, grid, weeks)])
-        found[group] = columns.to_pandas().set_index(keys).to_xarray()
+        # A data set made of a table has its labels in sorted order.
+        found[group] = columns.to_pandas().set_index(keys).to_xarray().reindex_like(panel[_KEYS])
     return xr.concat(found.values(), pd.Index(found, name="store"), join="exact").transpose("store", "week", "product")
 
 

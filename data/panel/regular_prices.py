@@ -10,22 +10,24 @@ from ..weeks import WEEK
 Array = NDArray[np.float64]
 # Weeks before and after that a price is compared with, and the weeks that a lower price must last to be the regular one.
 _AROUND, _SETTLED = 13, 8
-# A price this close below the envelope is not reduced; where fewer prices than this share are not, none is
+# A week's mean price this close below the envelope is hardly reduced; where fewer than this share are not, no price is
 # regular (the third of Kehoe and Midrigan 2015, Journal of Monetary Economics 75).
-_CLOSE, _LEAST_SHARE = 0.02, 1 / 3
+_CLOSE, _LEAST_SHARE = 0.05, 1 / 3
 # What only rounding tells apart.
 _ROUNDING = 1e-6
 
 
-def regular_prices(price: Array, listed: Array, days: int = WEEK.days) -> Array:
+def regular_prices(price: Array, listed: Array, days: int = WEEK.days, upper: Array | None = None) -> Array:
     """The regular prices that the tables give or, where these are never above the price paid, an upper envelope.
 
-    Prices of a product that hardly ever come close to its envelope move freely: each is its own regular price.
+    Prices of a product that hardly ever come close to its envelope move freely from week to week. A price is reduced below
+    what else is charged in its own week, too.
 
     Args:
         price: (..., W, N) price paid by week and product, currency per unit; NaN without a sale.
         listed: (..., W, N) regular prices as the tables give them.
         days: Length of a week: 7, or 1 for days.
+        upper: (..., W, N) mean price paid where each price below the week's mean counts as that mean; by default the price.
 
     Returns:
         (..., W, N) regular prices, NaN where prices are.
@@ -38,11 +40,16 @@ def regular_prices(price: Array, listed: Array, days: int = WEEK.days) -> Array:
     """
     if (listed > (1 + _ROUNDING) * price).any():
         return listed
-    found = upper_envelope(price, WEEK.days // days)
-    known = np.isfinite(price)
+    found, known = upper_envelope(price, WEEK.days // days), np.isfinite(price)
+    upper = price if upper is None else upper
     with np.errstate(invalid="ignore"):
         near = (known & (price >= (1 - _CLOSE) * found)).sum(axis=-2, keepdims=True)
-    return np.where(near >= _LEAST_SHARE * known.sum(axis=-2, keepdims=True), found, price)
+        # In a week in which the regular price itself moves, neither part is a reduction.
+        before, after = found[..., :-2, :], found[..., 2:, :]
+        moves = np.zeros(found.shape, dtype=bool)
+        moves[..., 1:-1, :] = np.abs(after / before - 1) > _ROUNDING
+    free = near < _LEAST_SHARE * known.sum(axis=-2, keepdims=True)
+    return np.where(free, upper, np.where(moves, found, np.fmax(found, upper)))
 
 
 def upper_envelope(price: Array, per_week: int = 1) -> Array:

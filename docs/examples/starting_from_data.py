@@ -1,4 +1,4 @@
-"""What starting from data is worth: prints the table of docs/starting_from_data.md. A few minutes.
+"""What starting from data is worth (docs/training.md): prints a table. A few minutes.
 
 python docs/examples/starting_from_data.py
 """

@@ -1,4 +1,4 @@
-"""The Stable-Baselines3 vector environment, joint or product-wise."""
+"""The Stable-Baselines3 vector environments: of a market, joint or product-wise, and of one seller among others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from ...scenarios import MarketSpec, load_scenario
-from ..draw_schedule import DrawSchedule
+from ...scenarios import MarketSpec
+from ..seeds import DrawSchedule
 from ..simulator import Market
-from .learner_view import LearnerView
-from .view_options import ViewOptions, checked_actions, checked_count
+from .learner_view import LearnerView, ViewOptions, checked_actions, checked_count, learner_views
+from .multi_seller import MultiSellerMarket, SellerPolicy
 
 
 class BatchVecEnv(VecEnv):
@@ -67,9 +67,8 @@ class BatchVecEnv(VecEnv):
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """`action_masks`, as sb3-contrib asks for them; the rest is refused: rows share one batch of markets."""
         if method_name == "action_masks":
-            masks = np.concatenate(
-                [view.action_masks() for view in getattr(self, "learner_views", (self.learner_view,))]
-            )
+            views = getattr(self, "learner_views", (self.learner_view,))
+            masks = np.concatenate([view.action_masks() for view in views])
             return [masks[row] for row in self._rows(indices)]
         raise AttributeError(
             f"{method_name} cannot be called on one row; rows share markets; use `learner_view.market`"
@@ -193,13 +192,7 @@ class MarketVecEnv(BatchVecEnv):
             self._potential = self.shaping.potential(observed)
         return observed
 
-    def _shaped(
-        self,
-        rewards: NDArray[Any],
-        observed: NDArray[np.float32],
-        infos: list[dict[str, Any]],
-        dones: NDArray[np.bool_],
-    ) -> NDArray[Any]:
+    def _shaped(self, rewards: NDArray[Any], observed: NDArray, infos: list[dict], dones: NDArray[np.bool_]) -> NDArray:
         if self.shaping is None:
             return rewards
         before, self._potential = self._potential, self.shaping.potential(observed)
@@ -239,9 +232,8 @@ class MarketVecEnv(BatchVecEnv):
 
     def arrays(self) -> dict[str, NDArray]:
         """Everything that changes from period to period, by name with the number of the batch."""
-        return {
-            f"{i}.{name}": array for i, view in enumerate(self.learner_views) for name, array in view.arrays().items()
-        }
+        views = enumerate(self.learner_views)
+        return {f"{i}.{name}": array for i, view in views for name, array in view.arrays().items()}
 
     def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
         """Continue from the result of `arrays`; returns the observation."""
@@ -301,26 +293,92 @@ def make_sb3_env(
     if not 0 <= draws <= num_envs:
         raise ValueError(f"draws must be between 0 and num_envs ({num_envs}); got {draws}; fix one of them")
 
-    def view(
-        spec: MarketSpec | str,
-        numbers: NDArray[np.int64],
-        believed: MarketSpec | None = None,
-        schedule: DrawSchedule | None = None,
-    ) -> LearnerView:
-        market = Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed, draws=schedule)
-        made = LearnerView(market, product_wise=product_wise, **options)
-        # All batches have the scale of the first.
-        options["reward_scale"] = made.reward_scale
-        return made
+    def market(spec: MarketSpec | str, numbers: NDArray[np.int64], **kind: Any) -> Market:
+        return Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, **kind)
 
+    numbers, pool = np.arange(num_envs), tuple(draw_pool)
     if draws:
-        whole = load_scenario(scenario)
-        batches = np.array_split(np.arange(num_envs), draws)
-        first, *others = (
-            view(whole, batch, believed, DrawSchedule(i, draws, tuple(draw_pool))) for i, batch in enumerate(batches)
-        )
-        return MarketVecEnv(first, others, staggered=staggered)
-    first = view(scenario, np.arange(num_envs), believed)
-    believed = believed or first.market.spec
-    others = [view(spec, i * num_envs + np.arange(num_envs), believed) for i, spec in enumerate(variants, start=1)]
-    return MarketVecEnv(first, others, staggered=staggered)
+        batches = enumerate(np.array_split(numbers, draws))
+        turns = ({"believed": believed, "draws": DrawSchedule(i, draws, pool)} | {"numbers": own} for i, own in batches)
+        markets = [market(scenario, **turn) for turn in turns]
+    else:
+        first = market(scenario, numbers, believed=believed)
+        believed = believed or first.spec
+        others = enumerate(variants, start=1)
+        markets = [first, *(market(spec, i * num_envs + numbers, believed=believed) for i, spec in others)]
+    view, *more = learner_views(markets, product_wise=product_wise, **options)
+    return MarketVecEnv(view, more, staggered=staggered)
+
+
+class SellerVecEnv(BatchVecEnv):
+    """E markets as SB3's `VecEnv` in which one seller learns; row e is market e.
+
+    `arrays()` holds the state of the markets but not the policies of the other sellers; set
+    `others` again after a restore.
+
+    Args:
+        multi_seller: The markets.
+        seller: Name of the learning seller.
+        others: Policies of other sellers; by default each acts as in the scenario. The attribute
+            may be changed between two steps; a `MixedSellerPolicy` gives each market its own
+            opponent.
+        reward_scale: Factor of all rewards.
+
+    Raises:
+        ValueError: For a seller that the market does not have.
+
+    Example:
+        >>> from repricer.envs import MultiSellerMarket, SellerVecEnv
+        >>> venv = SellerVecEnv(MultiSellerMarket("calvano-duopoly", num_markets=2), "rival")
+        >>> venv.reset().shape[0], venv.num_envs
+        (2, 2)
+    """
+
+    def __init__(
+        self,
+        multi_seller: MultiSellerMarket,
+        seller: str,
+        others: Mapping[str, SellerPolicy] | None = None,
+        *,
+        reward_scale: float = 1.0,
+    ) -> None:
+        if seller not in multi_seller.names:
+            raise ValueError(
+                f"seller must be one of {', '.join(multi_seller.names)}; got '{seller}'; choose one of them"
+            )
+        self.multi_seller, self.seller, self.reward_scale = multi_seller, seller, reward_scale
+        self.learner_view = multi_seller.learner_view
+        by_rule = {name: multi_seller.by_rule(name) for name in multi_seller.names if name != seller}
+        self.others = by_rule | dict(others or {})
+        spaces = multi_seller.observation_spaces[seller], multi_seller.action_spaces[seller]
+        super().__init__(multi_seller.market.num_markets, *spaces)
+
+    def reset(self) -> NDArray[np.float32]:
+        """Start episode 0 of every market."""
+        self.learner_view.reset(seed=self._seeds[0])
+        self._reset_seeds()
+        return self.multi_seller.observe(self.seller)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Run one period of every market under the actions of the learner and of the others."""
+        assert self._actions is not None, "step_wait comes after step_async"
+        learned = checked_actions(self._actions, self.num_envs, self.action_space)
+        outcome = self.multi_seller.play(self.others | {self.seller: lambda rows, starts: learned})
+        rewards = self.multi_seller.rewards(outcome)[self.seller] * np.float32(self.reward_scale)
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        done = self.multi_seller.market.done
+        if done.any():
+            last = self.multi_seller.observe(self.seller)
+            for row, fact in endings(done, last, not self.multi_seller.market.ends).items():
+                infos[row] = fact
+            self.learner_view.restart(done)
+        return self.multi_seller.observe(self.seller), rewards, done, infos
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Everything that changes from period to period, by name."""
+        return self.learner_view.arrays()
+
+    def restore_arrays(self, arrays: Mapping[str, NDArray]) -> NDArray[np.float32]:
+        """Continue from the result of `arrays`; returns the observation."""
+        self.learner_view.restore_arrays(arrays)
+        return self.multi_seller.observe(self.seller)

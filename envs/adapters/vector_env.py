@@ -10,11 +10,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec, load_scenario
-from ..draw_schedule import DrawSchedule
-from ..seeds import DRAWN_SEEDS, checked_seed, numbers_for
+from ..seeds import DRAWN_SEEDS, DrawSchedule, checked_seed, numbers_for
 from ..simulator import Market
-from .learner_view import LearnerView
-from .view_options import ViewOptions, checked_actions
+from .learner_view import LearnerView, ViewOptions, checked_actions, learner_views
 
 # Batches that follow draws of their own.
 _MOST_BATCHES = 8
@@ -79,11 +77,12 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         draws = draws or self._apart
         count = num_envs if self._apart else min(num_envs, _MOST_BATCHES) if draws else 1
         batches = np.array_split(np.arange(num_envs), count)
-        views: list[LearnerView] = []
-        for i, each in enumerate(batches):
-            schedule = DrawSchedule(i, count) if draws else None
-            views.append(LearnerView(Market(spec, num_markets=len(each), numbers=each, draws=schedule), **options))
-            options["reward_scale"] = views[0].reward_scale
+        schedules = [DrawSchedule(i, count) if draws else None for i in range(count)]
+        markets = [
+            Market(spec, num_markets=len(own), numbers=own, draws=schedule)
+            for own, schedule in zip(batches, schedules, strict=True)
+        ]
+        views = learner_views(markets, **options)
         self.learner_view, self.num_envs = views[0], num_envs
         self.render_mode, self._staggered, self._seeded = render_mode, staggered, False
         self.autoreset_mode = self._mode = AutoresetMode(autoreset_mode)
@@ -114,7 +113,9 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         if seed is not None and not mask.all():
             raise ValueError(f"seed must be None with a reset_mask; got {seed}; reset all markets to seed them")
         self._reset(seed, mask)
-        return _joined([batch.view.observe() for batch in self._batches]), self._initial_info()
+        views = [batch.view for batch in self._batches]
+        infos = _joined_infos([view.initial_info() for view in views], self._rows)
+        return _joined([view.observe() for view in views]), infos
 
     def _mask(self, options: dict[str, Any]) -> NDArray[np.bool_]:
         """(E,) the markets that a reset with these options starts."""
@@ -162,9 +163,6 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
     def _drawn_seed(self) -> int:
         return int(self.np_random.integers(DRAWN_SEEDS))
 
-    def _initial_info(self) -> dict[str, Any]:
-        return _joined_infos([batch.view.initial_info() for batch in self._batches], self._rows)
-
     def step(
         self, actions: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
@@ -182,6 +180,9 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         return observations, rewards, terminated, truncated, info
 
 
+_Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]
+
+
 class _Batch:
     """Markets that follow the same draw."""
 
@@ -195,9 +196,7 @@ class _Batch:
         elif mask.any():
             self.view.restart(mask)
 
-    def step(
-        self, actions: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]:
+    def step(self, actions: NDArray[np.float32]) -> _Step:
         """Observations, rewards, which episodes are over, and info."""
         market, view = self.view.market, self.view
         if market.over and self._mode is AutoresetMode.NEXT_STEP:
@@ -214,9 +213,7 @@ class _Batch:
             info |= {name: values for name, values in view.initial_info().items() if name == "action_mask"}
         return view.observe(), rewards, over, info
 
-    def _restarting(
-        self, actions: NDArray[np.float32], ended: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]:
+    def _restarting(self, actions: NDArray[np.float32], ended: NDArray[np.bool_]) -> _Step:
         """The step after the end of some episodes, which starts their next one; the other markets go on."""
         market, view = self.view.market, self.view
         view.restart(ended)
@@ -227,10 +224,8 @@ class _Batch:
         outcome = view.step(actions)
         rewards = np.where(ended, 0.0, view.rewards(outcome).astype(np.float64))
         view.restore(before, where=ended)
-        info = {
-            name: np.where(ended.reshape(-1, *[1] * (value.ndim - 1)), initial[name], value)
-            for name, value in view.info(outcome).items()
-        }
+        played = view.info(outcome)
+        info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), initial[name], v) for name, v in played.items()}
         return view.observe(), rewards, market.done, info
 
 
@@ -240,13 +235,6 @@ def _joined(parts: list[Any]) -> NDArray[Any]:
 
 def _joined_infos(infos: list[Any], rows: list[slice]) -> dict[str, Any]:
     """The infos of all batches; what one does not have is zero there."""
-    like = {name: value for info in infos for name, value in info.items()}
-    return {
-        name: _joined(
-            [
-                info.get(name, np.zeros((own.stop - own.start, *value.shape[1:]), value.dtype))
-                for info, own in zip(infos, rows, strict=True)
-            ]
-        )
-        for name, value in like.items()
-    }
+    like, pairs = {name: value for info in infos for name, value in info.items()}, list(zip(infos, rows, strict=True))
+    nothing = {name: np.zeros((rows[-1].stop, *value.shape[1:]), value.dtype) for name, value in like.items()}
+    return {name: _joined([info.get(name, nothing[name][own]) for info, own in pairs]) for name in like}

@@ -16,8 +16,8 @@ import math
 
 import numpy as np
 
-from .blocks import BLOCK, load_block, store_block
-from .math import compiled, exponential, inlined, lean, logarithm, merged
+from .compiling import compiled, inlined, merged
+from .math import BLOCK, exponential, load_block, logarithm, store_block
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
@@ -35,8 +35,6 @@ _BLOCK_LIMIT, _BLOCK_TAIL = np.float32(48.0), np.float32(0.999)
 _S41, _HALF32, _TO_UNIT32 = np.uint64(41), np.float32(0.5), np.float32(2.0**-23)
 _ZERO32, _ONE32, _DONE32 = np.float32(0), np.float32(1), np.float32(-1)
 _TWO32, _FIVE32, _ROOT2, _TINY32 = np.float32(2), np.float32(5), np.float32(math.sqrt(2)), np.float32(1e-30)
-# Terms that a lane adds in one pass.
-STRIDE = 4
 _LARGEST_PART = 64.0
 _S23, _LEAST_VARIANCE = np.uint64(23), 1e-3
 # Coefficients of Giles' single-precision inverse error function, in the centre and in the tails.
@@ -80,7 +78,7 @@ def uniform32(key: np.uint64) -> np.float32:
     return (np.float32(np.int32(key >> _S41)) + _HALF32) * _TO_UNIT32
 
 
-@lean.entry
+@compiled
 def period_keys(seed, clock, keys):
     """Fill (E,) uint64 with the key of each market's period; see `MarketState.clock`."""
     root = mix(np.uint64(seed) + _GOLDEN)
@@ -111,14 +109,8 @@ def _poisson_inversion(mean: float, u: float) -> float:
 
 
 @compiled
-def poisson_lanes(mean, keys, counter, out):
-    """Poisson draws of many lanes, float32; lane e has the counter-th child of keys[e] as key."""
-    poisson_rows(mean.reshape(1, -1), keys, counter, 0, out.reshape(1, -1))
-
-
-@compiled
 def poisson_rows(mean, keys, counter, step, out):
-    """As `poisson_lanes` for rows of lanes, (N, E); the counters of two rows are `step` apart."""
+    """Poisson draws of rows of lanes, (N, E) float32: lane e of row n has child counter + n * step of keys[e] as key."""
     rows = np.empty((5, BLOCK), np.float32)
     rate, u, drawn, mass, total = rows[0], rows[1], rows[2], rows[3], rows[4]
     for n in range(out.shape[0]):
@@ -159,33 +151,18 @@ def walk_poisson(rate, u, mass, total, drawn):
         mass[j] = exponential(-rate[j])
         total[j] = mass[j]
         drawn[j] = _ZERO32
-    for k in range(1, 253, STRIDE):
-        going = np.int32(0)
-        a, b, c, d = _RECIPROCAL32[k], _RECIPROCAL32[k + 1], _RECIPROCAL32[k + 2], _RECIPROCAL32[k + 3]
+    for k in range(1, 256):
+        ratio, going = _RECIPROCAL32[k], np.int32(0)
         for j in range(BLOCK):
-            # Several terms per pass: the numbers of a lane stay in registers.
-            lane = (drawn[j], mass[j], total[j])
-            lane = _add_term(u[j], rate[j] * a, lane)
-            lane = _add_term(u[j], rate[j] * b, lane)
-            lane = _add_term(u[j], rate[j] * c, lane)
-            going = np.int32(going | np.int32(u[j] > lane[2]))
-            drawn[j], mass[j], total[j] = _add_term(u[j], rate[j] * d, lane)
+            more = u[j] > total[j]
+            drawn[j] += _ONE32 if more else _ZERO32
+            going = np.int32(going | np.int32(more))
+            # The term of a lane that has reached its uniform is zero: further ones would shrink to subnormal
+            # numbers, on which the processor is many times slower.
+            mass[j] = mass[j] * (rate[j] * ratio) if more else _ZERO32
+            total[j] += mass[j]
         if going == 0:
             return
-
-
-@inlined
-def _add_term(u, ratio, lane):
-    """Count a unit if the sum is below the uniform, then add the next term, ratio * term.
-
-    The term of a lane that has reached its uniform is zero: further ones would shrink to subnormal
-    numbers, on which the processor is many times slower.
-    """
-    count, term, total = lane
-    going = u > total
-    count += _ONE32 if going else _ZERO32
-    term = term * ratio if going else _ZERO32
-    return count, term, total + term
 
 
 @compiled
@@ -210,7 +187,7 @@ def _binomial(count: float, rare: float, key: np.uint64) -> float:
 
 @compiled
 def binomial_lanes(count, probability, keys, counter, out):
-    """Binomial draws of many lanes with one probability; keys as for `poisson_lanes`.
+    """Binomial draws of many lanes with one probability; keys as for `poisson_rows`.
 
     count, out: float32, (lanes,); a count below 1 gives 0.
     """
@@ -248,7 +225,7 @@ def walk_binomial(size, log_none, odds, u, mass, total, drawn):
             more = np.int32(u[j] > total[j])
             drawn[j] += np.float32(more)
             going = np.int32(going | more)
-            # Zero once the lane is done, see `_add_term`.
+            # Zero once the lane is done, see `walk_poisson`.
             mass[j] = mass[j] * (factor * (size[j] - before)) if more else _ZERO32
             total[j] += mass[j]
         if going == 0:
@@ -326,7 +303,7 @@ def gamma_multiplier(variance: float, key: np.uint64) -> float:
 
 @compiled
 def gamma_lanes(variance, keys, counter, out):
-    """Gamma draws of many lanes with mean 1 and one variance > 0; keys as for `poisson_lanes`.
+    """Gamma draws of many lanes with mean 1 and one variance > 0; keys as for `poisson_rows`.
 
     All lanes make a first proposal together, in single precision; the few that reject it continue
     one by one, as do all lanes with an extreme variance.

@@ -1,39 +1,197 @@
-"""One period of E markets in compiled code: all stages in order.
+"""One period of E markets in compiled code: all stages in order, see `run_period`.
 
-`run_period` runs all of them. Clock and context are updated in place. Arrays lie (…, N, E).
+Arrays lie (…, N, E).
 """
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 import numpy as np
 
-from ..jit.math import compiled, inlined, lean
-from ..jit.rng import period_keys, poisson_lanes
-from ..jit.views import release, view
-from . import inventory, rival_rules, sales, transitions
-from .decode import decode
-from .demand import ChoiceInputs
-from .demand_kernels import choose
+from ..jit.compiling import compiled, inlined
+from ..jit.math import add_multiple, copy
+from ..jit.rng import period_keys, poisson_rows
+from . import rival_rules, sales, transitions
+from .choice import choose, count_lost
+from .choice_parameters import ChoiceInputs, choice_scratch, empty_choice
 from .difference_rewards import charge_products
-from .lost_sales import count_lost, runs_short
+from .learner import Decoding
+from .parameters import Constants
 from .price_rules import guard_discounts, guard_prices, remember
-from .slots import choose_promoted, choose_shown, next_to_promote
-from .state import LIST_PRICE, LOST, ON_HAND, PERIOD, REFERENCE_PRICE, REGIME, UNITS, shared_rows
-from .workspace import parts_of, results_of
+from .state import (
+    LAST_UNITS,
+    LIST_PRICE,
+    LOST,
+    ON_HAND,
+    PERIOD,
+    REFERENCE_PRICE,
+    REGIME,
+    UNITS,
+    Results,
+    shared_rows,
+)
 
 _ZERO, _ONE, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
 
+class Parts(namedtuple("Parts", "price discount score promotion order")):
+    """Rows of a proposed action by kind, (rows, N, E) or (0, N, E); the price is (N, E)."""
+
+
+class Scratch(
+    namedtuple("Scratch", "decoding keys by_price score ready multiplier first second whole full work displaced place")
+):
+    """Arrays that a period works in, allocated once per batch.
+
+    Attributes:
+        decoding: Form of the actions.
+        keys: (E,) keys of the period.
+        by_price: (K, N, E) personal prices, or (0, N, E).
+        score: (K, N, E) scores of the recommender, or (0, N, E).
+        ready: (N, E) ones, or (0, E) where stock never limits what customers choose among.
+        multiplier: Multiplier of the arrivals, see `ChoiceInputs`.
+        first: Choice in the first half of the period; the whole period where rivals do not answer
+            within it.
+        second: Choice in the second half.
+        whole: Choice in the whole period.
+        full: Choice with every product in stock, where one may be sold out.
+        work: Scratch of the choice.
+        displaced: (E,) next product to promote, see `charge_products`, or (0,).
+        place: (E,) slot of the pipeline.
+    """
+
+
+def period_scratch(constants: Constants, markets: int, decoding: Decoding, *, detail: bool) -> Scratch:
+    """Allocate the `Scratch` of a batch.
+
+    Args:
+        constants: The market's parameters.
+        markets: E.
+        decoding: Form of the actions.
+        detail: Whether charges are computed, which need the choice of every segment.
+    """
+    p, sections, stock = constants.choice, constants.sections, constants.stock
+    segments, products = p.quality.shape
+    price = np.empty((products, markets), np.float32)
+    sizes = (price, len(p.rival_category), len(p.strategic_share) * len(p.rate))
+    kept = {"slots": sections.slots, "by_segment": sections.by_segment, "detail": detail}
+    within, first = constants.rivals.within, empty_choice(p, *sizes, **kept)
+    default = np.empty((segments if sections.slots and not decoding.scores else 0, products, markets), np.float32)
+    if len(default):
+        default[:] = sections.default_score[:, :, None]
+    moves = constants.transition.loyal or constants.transition.shocked
+    displaced = detail and sections.promotions and decoding.promotions
+    return Scratch(
+        decoding=decoding,
+        keys=np.empty(markets, np.uint64),
+        by_price=np.empty((sections.personal, products, markets), np.float32),
+        score=default,
+        ready=np.ones((products if constants.money.backlog or stock.limited else 0, markets), np.float32),
+        multiplier=np.empty((p.share.size if moves else 0, markets), np.float32),
+        first=first,
+        second=empty_choice(p, *sizes, **kept) if within else first,
+        whole=empty_choice(p, *sizes, **kept) if within else first,
+        full=empty_choice(p, *sizes, **kept) if stock.limited else first,
+        work=choice_scratch(p, *sizes),
+        displaced=np.empty(markets if displaced else 0, np.int64),
+        place=np.empty(markets, np.float32),
+    )
+
+
+@compiled
+def run_period(constants, scratch, seed, old_clock, old_lanes, old_context, proposed, given, credit_price):
+    """Run E markets through one period under a proposed action.
+
+    Args:
+        constants: `Constants`, as a `Structure`.
+        scratch: `Scratch`, likewise.
+        seed: Key of all random numbers.
+        old_clock: Clock of the state before the period; old_lanes and old_context likewise.
+        old_lanes: See old_clock.
+        old_context: See old_clock.
+        proposed: (A, N, E) proposed action.
+        given: (R, E) rival prices, NaN where the rule decides, or (0, E).
+        credit_price: (N,) counterfactual prices for charges, or (0,).
+
+    Returns:
+        Clock, lanes and context of the next state, and `Results`.
+    """
+    clock, lanes, context = old_clock.copy(), np.empty_like(old_lanes), old_context.copy()
+    period_keys(seed, clock, scratch.keys)
+    parts = parts_of(proposed, scratch.decoding)
+    out = empty_results(constants.sections, credit_price.size > 0, constants.rivals.kind.size, parts.price)
+    shared = shared_rows(constants.sections.ends, context)
+    now = open_period(constants, old_lanes, lanes, old_clock, shared, parts, given, scratch, out)
+    choose_halves(constants, now, shared.rival_price, out, scratch)
+    draw(constants, scratch, out)
+    ends = sales.season_ends(constants.stock, now.period)
+    demand, segments = scratch.work.felt, constants.choice.quality.shape[0]
+    offered = (now.price, now.paid, out.stock, out.ordered, now.promoted, ends)
+    wanted = (scratch.whole.mean, out.wanted, out.by_segment, demand)
+    settling = (out.paid, out.money, out.returned, lanes[ON_HAND])
+    sales.settle(constants.money, scratch.keys, segments, offered, wanted, *settling)
+    if credit_price.size:
+        charge(constants, now, parts.promotion, credit_price, scratch, out)
+    advance(constants, scratch.keys, clock, old_lanes, lanes, shared, now, ends, scratch, out)
+    return clock, lanes, context, out
+
+
 @inlined
-def open_period(constants, before, lanes, regime, period, shared, parts, given, scratch, out):
+def parts_of(proposed, decoding):
+    """`Parts` views of a decoded action, (A, N, E)."""
+    score = 1 + decoding.discounts
+    promotion = score + decoding.scores
+    order = promotion + decoding.promotions
+    return Parts(proposed[0], proposed[1:score], proposed[score:promotion], proposed[promotion:order], proposed[order:])
+
+
+@compiled
+def rows(count, like):
+    """(count, N, E)."""
+    return np.empty((count, *like.shape), np.float32)
+
+
+@compiled
+def empty_results(sections, charged, rivals, price):
+    """`Results` to be filled; price: (N, E), for its shape."""
+    markets, charges = price.shape[1], rows(2, price if charged else price[:0])
+    slots, offers = (
+        np.empty((2, sections.candidates.shape[0], markets), np.int64),
+        np.empty((2, rivals, markets), np.float32),
+    )
+    return Results(
+        rows(1, price)[0],
+        rows(4, price),
+        rows(1, price)[0],
+        rows(1, price)[0],
+        rows(int(sections.returned), price),
+        rows(int(sections.perished), price),
+        rows(int(sections.received), price),
+        rows(sections.suppliers, price),
+        rows(sections.personal, price),
+        rows(2 if sections.personal else 0, price),
+        rows(sections.visits, price),
+        rows(1, price if sections.promotions else price[:0])[0],
+        charges[0],
+        charges[1],
+        np.empty(price.shape, np.uint16),
+        slots[0],
+        slots[1],
+        offers[0],
+        offers[1],
+    )
+
+
+@inlined
+def open_period(constants, before, lanes, clock, shared, parts, given, scratch, out):
     """Run the stages before the choice: price rules, rivals, orders, slots, promotions.
 
     Args:
         constants: `Constants`.
         before: Lanes of the state before the period.
         lanes: Lanes of the next state.
-        regime: (E,) regime.
-        period: (E,) number of the period.
+        clock: Clock of the state before the period.
         shared: `Shared` rows of the context.
         parts: `Parts` of the proposed action.
         given: (R, E) rival prices, NaN where the rule decides, or (0, E).
@@ -43,57 +201,41 @@ def open_period(constants, before, lanes, regime, period, shared, parts, given, 
     Returns:
         `ChoiceInputs`, what the customers meet.
     """
-    sections, stock, rivals, transition = constants.sections, constants.stock, constants.rivals, constants.transition
-    current = before[LIST_PRICE]
+    sections, rivals, transition, period = constants.sections, constants.rivals, constants.transition, clock[PERIOD]
+    current, segments = before[LIST_PRICE], constants.choice.quality.shape[0]
     guard_prices(parts.price, current, shared.past, shared.rival_price, period, constants.rules, out.price, out.trail)
     if scratch.by_price.shape[0] or parts.discount.shape[0]:
         pay(constants.rules, parts.discount, out.price, scratch.by_price, out.trail)
     copy(shared.rival_price, out.rival_price)
-    rival_rules.price_offers(
-        rivals, given, out.price if rivals.within else before[LIST_PRICE], shared.rival_memory, out.rival_price
-    )
-    open_stock(stock, before, lanes, period, parts.order, scratch, out)
+    ours = out.price if rivals.within else current
+    rival_rules.price_offers(rivals, given, ours, shared.rival_memory, out.rival_price)
+    open_stock(constants.stock, before, lanes, period, parts.order, scratch.place, out)
     available = scratch.ready if constants.money.backlog else out.stock
     if sections.slots:
         score = parts.score if parts.score.shape[0] else scratch.score
         choose_shown(score, sections.candidates, available, out.shown, out.runner_up)
-    if sections.promotions:
-        if parts.promotion.shape[0]:
-            choose_promoted(parts.promotion[0], sections.most, out.promoted)
-        else:
-            out.promoted[:] = _ZERO
-    segments = constants.choice.quality.shape[0]
+    out.promoted[:] = _ZERO
+    if sections.promotions and parts.promotion.shape[0]:
+        choose_promoted(parts.promotion[0], sections.most, out.promoted)
     transitions.arrival_multiplier(transition, segments, shared.loyalty, shared.shock, scratch.multiplier)
-    return ChoiceInputs(
-        period,
-        regime,
-        out.price,
-        before[REFERENCE_PRICE],
-        available,
-        scratch.by_price,
-        out.shown,
-        out.promoted,
-        shared.rival_price if rivals.within else out.rival_price,
-        scratch.multiplier,
-        shared.waiting,
-        _ONE,
-    )
+    goods = (out.price, before[REFERENCE_PRICE], available, scratch.by_price, out.shown, out.promoted)
+    people = (scratch.multiplier, shared.waiting, _ONE)
+    return ChoiceInputs(period, clock[REGIME], *goods, out.rival_price, *people)
 
 
-@inlined
-def open_stock(stock, before, lanes, period, proposed, scratch, out):
+@compiled
+def open_stock(stock, before, lanes, period, proposed, place, out):
     """Place orders, and fill the stock on sale and the units received at once."""
     for flow in (out.returned, out.perished, out.received):
         flow[:] = _ZERO
+    copy(before[ON_HAND], out.stock)
+    if out.ordered.shape[0]:
+        transitions.find_place(period, max(lanes.shape[0] - transitions.PIPELINE, 1), place)
     for supplier in range(out.ordered.shape[0]):
-        order(stock, supplier, proposed, period, before, lanes, out.ordered[supplier], scratch.place)
-    if stock.immediate:
-        copy(out.ordered[0], out.received[0])
-        sum_of(before[ON_HAND], out.ordered[0], out.stock)
-    else:
-        copy(before[ON_HAND], out.stock)
-        for supplier in range(out.ordered.shape[0]):
-            inventory.receive_at_once(stock.lead[supplier], out.ordered[supplier], out.received[0], out.stock)
+        # What the first supplier was asked for is on order already when the second is.
+        known = lanes if supplier else before
+        transitions.order(stock, supplier, proposed, known, lanes, place, out.ordered[supplier])
+        transitions.receive_at_once(stock.lead[supplier], out.ordered[supplier], out.received[0], out.stock)
 
 
 @compiled
@@ -108,195 +250,92 @@ def pay(rules, discount, price, paid, trail):
                 paid[k, n, e] = price[n, e] * (_ONE - allowed[k, n, e])
 
 
-@lean
-def order(stock, supplier, proposed, period, before, lanes, quantity, place):
-    """Place the orders of the period with a supplier; quantity: (N, E), filled."""
-    if proposed.shape[0] > supplier:
-        inventory.whole_orders(proposed[supplier], stock.most[supplier], quantity)
-    elif not stock.level.size:
-        quantity[:] = _ZERO
-    # What the first supplier was asked for is on order already when the second is.
-    known = lanes if supplier else before
-    inventory.order(stock.level, period, stock.lead[supplier], known, lanes, place, quantity)
-
-
-@lean
-def copy(values, out):
-    """out = values."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = values[n, e]
-
-
 @inlined
-def part_of(now, available, rival_price, waiting, scale):
-    """The `ChoiceInputs` of a share of the customers at these rival prices, with this stock.
+def choose_halves(constants, now, rival_price, out, scratch):
+    """Fill what the customers demand: in two halves, at the old and the new rival prices, where rivals answer within it.
 
-    Customers who wait in either half of the period return in the next period.
+    Customers who wait in either half return in the next period. The mean units of the whole period are `out.wanted`.
     """
-    goods = (now.price, now.reference, available, now.paid, now.shown, now.promoted)
-    return ChoiceInputs(now.period, now.regime, *goods, rival_price, now.multiplier, waiting, scale)
-
-
-@lean
-def halve(values):
-    """Divide by two, in place."""
-    for n in range(values.shape[0]):
-        for e in range(values.shape[1]):
-            values[n, e] *= _HALF
-
-
-@inlined
-def half_share(constants):
-    """Share of the customers in one part of the period: half, if rivals answer within it."""
-    return _HALF if constants.rivals.within and not constants.sections.single else _ONE
-
-
-@lean
-def together(first, second, out, units):
-    """Fill `out`, and the mean units of all segments, with the sums of both halves."""
-    for k in range(out.mean.shape[0]):
-        sum_of(first.mean[k], second.mean[k], out.mean[k])
-    sum_of(first.units, second.units, units)
-    sum_of(first.rival_units, second.rival_units, out.rival_units)
-    sum_of(first.waiting, second.waiting, out.waiting)
-
-
-@lean
-def sum_of(left, right, out):
-    """out = left + right."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = left[n, e] + right[n, e]
-
-
-@lean.entry
-def run_period(
-    workspace, seed, old_clock, old_lanes, old_context, clock, lanes, context,
-    raw, base_price, proposed, given, credit_price, table, trail, slots, offers,
-):  # fmt: skip
-    """Run E markets through one period under a proposed action. To be called from Python only.
-
-    (It releases a reference to the workspace, which only a call from Python creates.)
-
-    Args:
-        workspace: `Workspace`.
-        seed: Key of all random numbers.
-        old_clock: Clock of the state before the period; old_lanes and old_context likewise.
-        old_lanes: See old_clock.
-        old_context: See old_clock.
-        clock: Clock of the next state, filled; lanes and context likewise.
-        lanes: See clock.
-        context: See clock.
-        raw: (E, N * A) raw action to decode into `proposed`, or (0, 0) if that is done.
-        base_price: (N,) price that a raw price of zero means, or (0,).
-        proposed: (A, N, E) proposed action.
-        given: (R, E) rival prices, NaN where the rule decides, or (0, E).
-        credit_price: (N,) counterfactual prices for charges, or (0,).
-        table: Table of the `Outcome`, filled; trail, slots and offers likewise.
-        trail: See table.
-        slots: See table.
-        offers: See table.
-    """
-    scratch = view(workspace)
-    constants = view(scratch.arrays)
-    if raw.size:
-        decode(raw, base_price, scratch.decoding, constants.stock.most, proposed)
-    copy(old_clock, clock)
-    copy(old_context, context)
-    period_keys(seed, clock, scratch.keys)
-    parts, out = parts_of(proposed, scratch.decoding), results_of(constants.sections, table, trail, slots, offers)
-    shared, scale, period = shared_rows(constants.sections, context), half_share(constants), old_clock[PERIOD]
-    now = open_period(constants, old_lanes, lanes, clock[REGIME], period, shared, parts, given, scratch, out)
-    if scale != _ONE:
-        halve(shared.waiting)
-    prices, halves = (now.rival_price, out.rival_price), (scratch.first, scratch.second)
-    units = (scratch.first.units if constants.rivals.within else out.wanted, scratch.second.units)
-    short = constants.stock.limited and runs_short(now.available)
-    for i in range(2 if constants.rivals.within else 1):
-        stocks = (now.available, scratch.ready)
-        targets, filled = (halves[i], scratch.full), (units[i], scratch.full.units)
+    within, short = constants.rivals.within, constants.stock.limited and now.available.min() <= _ZERO
+    # Where at most one customer comes, one comes in each half.
+    scale = _HALF if within and not constants.sections.single else _ONE
+    for g in range(now.waiting.shape[0]):
+        for e in range(now.waiting.shape[1]):
+            now.waiting[g, e] *= scale
+    prices, halves = (rival_price, out.rival_price), (scratch.first, scratch.second)
+    units = (scratch.first.units if within else out.wanted, scratch.second.units)
+    for i in range(2 if within else 1):
+        stocks, targets = (now.available, scratch.ready), (halves[i], scratch.full)
+        filled = (units[i], scratch.full.units)
         for j in range(2 if short else 1):
-            inputs = part_of(now, stocks[j], prices[i], shared.waiting, scale)
+            goods = (now.price, now.reference, stocks[j], now.paid, now.shown, now.promoted)
+            people = (prices[i] if within else out.rival_price, now.multiplier, now.waiting, scale)
+            inputs = ChoiceInputs(now.period, now.regime, *goods, *people)
             choose(constants.choice, inputs, targets[j], filled[j], scratch.work)
         if short:
             count_lost(constants.choice.category, now.available, scratch.full, units[i], halves[i].mean)
-    if constants.rivals.within:
-        together(scratch.first, scratch.second, scratch.whole, out.wanted)
-    choices = (*halves, scratch.whole)
-    finish_period(
-        constants, clock, old_lanes, lanes, shared, now, choices, units, credit_price, parts.promotion, scratch, out
-    )
-    release(workspace)
+        if out.chances.shape[0]:
+            copy(units[i], out.chances[i])
+    if within:
+        first, second, whole = scratch.first, scratch.second, scratch.whole
+        for k in range(whole.mean.shape[0]):
+            add_multiple(first.mean[k], _ONE, second.mean[k], whole.mean[k])
+        add_multiple(first.units, _ONE, second.units, out.wanted)
+        add_multiple(first.rival_units, _ONE, second.rival_units, whole.rival_units)
+        add_multiple(first.waiting, _ONE, second.waiting, whole.waiting)
+
+
+@compiled
+def draw(constants, scratch, out):
+    """Draw demand, by segment with personal prices, and on request the rivals' units."""
+    p, keys, whole, demand = constants.choice, scratch.keys, scratch.whole, scratch.work.felt
+    segments, categories = p.quality.shape[0], p.rate.shape[0]
+    customers = transitions.first_common(*p.quality.shape) + transitions.CUSTOMERS
+    if constants.sections.single:
+        out.by_segment[:] = _ZERO
+        out.rival_units[:] = _ZERO
+        demand[:] = _ZERO
+        for i in range(out.chances.shape[0]):
+            half, first = scratch.second if i else scratch.first, customers + i * categories
+            means, drawn = (half.mean, half.rival_units), (out.by_segment, demand, out.rival_units)
+            sales.draw_single(categories, p.category, p.rival_category, keys, first, *means, *drawn)
+        return
+    sales.draw_poisson(constants.money, keys, segments, whole.mean, out.wanted, out.by_segment, demand)
+    if constants.rivals.drawn:
+        poisson_rows(whole.rival_units, keys, customers + 2 * categories, 1, out.rival_units)
+    else:
+        copy(whole.rival_units, out.rival_units)
 
 
 @inlined
-def finish_period(constants, clock, before, lanes, shared, now, choices, units, credit_price, promotion, scratch, out):
-    """Everything after the customers have chosen: sales, money, charges, the next state.
+def charge(constants, now, promotion, credit_price, scratch, out):
+    """Fill the charges and baselines of the difference rewards."""
+    out.taken[:] = _ZERO
+    out.baseline[:] = _ZERO
+    if scratch.displaced.size:
+        next_to_promote(promotion[0], now.promoted, scratch.displaced)
+    counterfactual = (credit_price, out.runner_up, scratch.displaced)
+    for i in range(2 if constants.rivals.within else 1):
+        half = scratch.second if i else scratch.first
+        charge_products(constants, now, half, *counterfactual, out.taken, out.baseline)
+
+
+@inlined
+def advance(constants, keys, clock, before, lanes, shared, now, ends, scratch, out):
+    """Update the state for the next period.
 
     Args:
         constants: `Constants`.
+        keys: (E,) keys of the period.
         clock: Clock of the next state, updated in place.
         before: Lanes of the state before the period.
         lanes: Lanes of the next state, filled.
         shared: `Shared` rows of the context, updated in place.
         now: `ChoiceInputs` of the period.
-        choices: `Choice` of the first half, the second half and the whole period.
-        units: (N, E) mean units of all segments in each half; those of the whole period are
-            `out.wanted`.
-        credit_price: (N,) counterfactual prices for charges, or (0,).
-        promotion: (1, N, E) promotion scores, or (0, N, E).
+        ends: (E,) whether a selling season ends with the period, or (0,).
         scratch: `Scratch`.
-        out: `Results`, filled.
+        out: `Results`.
     """
-    sections, halves, whole, keys = constants.sections, (choices[0], choices[1]), choices[2], scratch.keys
-    draw(constants, keys, halves, whole, scratch, out)
-    inventory.season_ends(constants.stock, now.period, scratch.ends)
-    offered = (now.price, now.paid, out.stock, out.ordered, now.promoted, scratch.ends)
-    wanted = (whole.mean, out.wanted, out.by_segment, scratch.demand)
-    segments = constants.choice.quality.shape[0]
-    sales.settle(constants.money, keys, segments, offered, wanted, out.paid, out.money, out.returned, lanes[ON_HAND])
-    for i in range(out.chances.shape[0]):
-        copy(units[i], out.chances[i])
-    if credit_price.size:
-        out.taken[:] = _ZERO
-        out.baseline[:] = _ZERO
-        if scratch.displaced.size:
-            next_to_promote(promotion[0], now.promoted, scratch.displaced)
-        credited = (constants.choice, constants.money, sections.profit)
-        for i in range(2 if constants.rivals.within else 1):
-            counterfactual = (credit_price, out.runner_up, scratch.displaced)
-            charge_products(*credited, now, halves[i], *counterfactual, out.taken, out.baseline)
-    advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, out)
-
-
-@inlined
-def draw(constants, keys, halves, whole, scratch, out):
-    """Draw demand, by segment with personal prices, and on request the rivals' units."""
-    choice = constants.choice
-    segments, categories = choice.quality.shape[0], choice.rate.shape[0]
-    customers = transitions.first_common(*choice.quality.shape) + transitions.CUSTOMERS
-    if constants.sections.single:
-        out.by_segment[:] = _ZERO
-        out.rival_units[:] = _ZERO
-        scratch.demand[:] = _ZERO
-        for i in range(out.chances.shape[0]):
-            means, first = (halves[i].mean, halves[i].rival_units), customers + i * categories
-            drawn = (out.by_segment, scratch.demand, out.rival_units)
-            sales.draw_single(categories, choice.category, choice.rival_category, keys, first, *means, *drawn)
-    else:
-        means = (whole.mean, out.wanted)
-        sales.draw_poisson(constants.money, keys, segments, *means, out.by_segment, scratch.demand)
-        if constants.rivals.drawn:
-            for r in range(out.rival_units.shape[0]):
-                poisson_lanes(whole.rival_units[r], keys, customers + 2 * categories + r, out.rival_units[r])
-        else:
-            copy(whole.rival_units, out.rival_units)
-
-
-@inlined
-def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, out):
-    """Update the state for the next period."""
     stock, transition, segments = constants.stock, constants.transition, constants.choice.quality.shape[0]
     for e in range(clock.shape[1]):
         clock[PERIOD, e] += 1
@@ -304,32 +343,104 @@ def advance(constants, keys, clock, before, lanes, shared, now, whole, scratch, 
         remember(before[LIST_PRICE], shared.past)
     first = transitions.first_common(*constants.choice.quality.shape)
     if stock.delay.size:
-        inventory.postpone(stock.delay, keys, first + transitions.LATE, clock[PERIOD], lanes)
-    delivers, restart = stock.orders and not stock.immediate, scratch.ends if stock.season else scratch.ends[:0]
-    closing = (
-        clock[PERIOD],
-        delivers,
-        restart,
-        transition.memory,
-        out.price,
-        out.money[UNITS],
-        out.perished,
-        out.received,
-    )
-    inventory.close_period(constants.money, keys, segments, *closing, now.reference, lanes, scratch.place)
+        transitions.postpone(stock.delay, keys, first + transitions.LATE, clock[PERIOD], lanes)
+    copy(out.price, lanes[LIST_PRICE])
+    copy(out.money[UNITS], lanes[LAST_UNITS])
+    transitions.move_reference(transition.memory, out.price, now.reference, lanes[REFERENCE_PRICE])
+    delivers, restart = stock.orders and not stock.immediate, ends if stock.season else ends[:0]
+    transitions.close_period(constants.money, keys, segments, delivers, restart, out, lanes, scratch.place)
     if stock.use.shape[0]:
         sold, capacity = out.money[UNITS], shared.capacity
-        inventory.use_capacity(stock.use, stock.added, clock[PERIOD], sold, capacity, lanes[ON_HAND])
-    copy(whole.waiting, shared.waiting)
+        transitions.use_capacity(stock.use, stock.added, clock[PERIOD], sold, capacity, lanes[ON_HAND])
+    copy(scratch.whole.waiting, shared.waiting)
     copy(out.rival_price, shared.rival_price)
     copy(out.rival_units, shared.rival_units)
     rival_rules.update_memory(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
     if transition.loyal:
-        paid = (now.paid, now.price, whole.mean, scratch.demand, out.money[LOST])
+        paid = (now.paid, now.price, scratch.whole.mean, scratch.work.felt, out.money[LOST])
         transitions.move_loyalty(transition, *paid, shared.loyalty)
     if transition.shocked:
-        transitions.draw_shocks(
-            transition.persistence, transition.deviation, keys, first + transitions.SHOCK, shared.shock
-        )
+        deviation, counter = transition.deviation, first + transitions.SHOCK
+        transitions.draw_shocks(transition.persistence, deviation, keys, counter, shared.shock)
     if transition.regime_matrix.size:
         transitions.draw_regimes(transition.regime_matrix, keys, first + transitions.MARKOV, clock[REGIME])
+
+
+# Slots and promotions
+
+
+@compiled
+def choose_shown(score, candidates, available, shown, runner_up):
+    """Choose the product in each segment's slot: the candidate in stock with the highest score.
+
+    Args:
+        score: (K, N, E) recommendation scores.
+        candidates: (K, N) whether a product may be shown.
+        available: (N, E) units, or anything positive for a product in stock.
+        shown: (K, E) product with the highest score, -1 for none; filled.
+        runner_up: (K, E) product with the second highest score, -1 for none; filled.
+    """
+    segments, products, markets = score.shape
+    best, second = np.empty(markets, score.dtype), np.empty(markets, score.dtype)
+    for k in range(segments):
+        best[:], second[:] = _ZERO, _ZERO
+        shown[k], runner_up[k] = -1, -1
+        for n in range(products):
+            if not candidates[k, n]:
+                continue
+            for e in range(markets):
+                value = score[k, n, e] if available[n, e] > _ZERO else _ZERO
+                if value > best[e]:
+                    second[e], runner_up[k, e] = best[e], shown[k, e]
+                    best[e], shown[k, e] = value, n
+                elif value > second[e]:
+                    second[e], runner_up[k, e] = value, n
+
+
+@compiled
+def choose_promoted(score, most, promoted):
+    """Promote the products with the highest positive scores, at most `most` per market; of equal scores the first.
+
+    Args:
+        score: (N, E) promotion scores.
+        most: Largest number of products on promotion.
+        promoted: (N, E), filled with 0 or 1.
+    """
+    products, markets = score.shape
+    count = np.zeros(markets, score.dtype)
+    bound = lowest_promoted(score, min(most, products))
+    for n in range(products):
+        for e in range(markets):
+            promoted[n, e] = _ONE if (score[n, e] > _ZERO) & (score[n, e] >= bound[e]) else _ZERO
+            count[e] += promoted[n, e]
+    for e in range(markets):
+        # The last products whose score equals the bound.
+        for n in range(products - 1 if count[e] > most else -1, -1, -1):
+            if score[n, e] == bound[e] and count[e] > most:
+                promoted[n, e] = _ZERO
+                count[e] -= _ONE
+
+
+@compiled
+def lowest_promoted(score, most):
+    """(E,) the `most`-th highest score, or 0: the highest ones of all markets together, by insertion."""
+    best, here = np.zeros((most, score.shape[1]), score.dtype), np.empty(score.shape[1], score.dtype)
+    for n in range(score.shape[0]):
+        for e in range(here.size):
+            here[e] = score[n, e] if score[n, e] > _ZERO else _ZERO
+        for i in range(min(most, n + 1)):
+            for e in range(here.size):
+                best[i, e], here[e] = max(best[i, e], here[e]), min(best[i, e], here[e])
+    return best[most - 1] if most else here
+
+
+@compiled
+def next_to_promote(score, promoted, found):
+    """Fill (E,) with the unpromoted product with the highest positive score, -1 for none."""
+    products, markets = score.shape
+    best = np.zeros(markets, score.dtype)
+    found[:] = -1
+    for n in range(products):
+        for e in range(markets):
+            if promoted[n, e] == _ZERO and score[n, e] > best[e]:
+                best[e], found[e] = score[n, e], n

@@ -7,10 +7,9 @@ row i * N + n is the price of product n in the i-th period before the current pr
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...pricing.backend import clip
 from ...pricing.price_rules import grids
@@ -21,7 +20,6 @@ from ...pricing.price_rules.rule_formulas import (
     DIRECTIONS,
     DISCOUNT_RULES,
     STEP_RULES,
-    StepConstants,
     capped_discount,
     capped_price,
     discount_steps,
@@ -34,7 +32,7 @@ from ...pricing.price_rules.rule_formulas import (
     turns_back,
 )
 from ...scenarios import MarketSpec
-from ..jit.math import callable_formula, compiled, lean
+from ..jit.compiling import callable_formula, compiled, merged
 
 for _formula in (
     grids.ranked_price,
@@ -66,7 +64,13 @@ _FROZEN, _USED_UP, _LINE, _RIVAL, _DIRECTION = (
 )
 
 
-class PriceRules(NamedTuple):
+_PRICE_RULES = """
+low high steps planned frozen most_changes window direction small large share chained linked link_low link_high
+rival_product rival_at_least rival_at_most paid_low cap spread
+"""
+
+
+class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
     """Price rules as arrays.
 
     Attributes:
@@ -93,28 +97,6 @@ class PriceRules(NamedTuple):
         spread: Largest difference between the discounts of two segments.
     """
 
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-    steps: StepConstants
-    planned: NDArray[np.float32]
-    frozen: NDArray[np.bool_]
-    most_changes: int
-    window: int
-    direction: np.float32
-    small: NDArray[np.int64]
-    large: NDArray[np.int64]
-    share: NDArray[np.float32]
-    chained: bool
-    linked: NDArray[np.int64]
-    link_low: NDArray[np.float32]
-    link_high: NDArray[np.float32]
-    rival_product: NDArray[np.int64]
-    rival_at_least: NDArray[np.float32]
-    rival_at_most: NDArray[np.float32]
-    paid_low: NDArray[np.float32]
-    cap: np.float32
-    spread: np.float32
-
     @classmethod
     def none(cls, spec: MarketSpec) -> PriceRules:
         """Rules that leave every list price as it is, beside the scenario's rules for discounts."""
@@ -132,13 +114,12 @@ class PriceRules(NamedTuple):
     def of(cls, spec: MarketSpec, rules: Guardrails | None = None) -> PriceRules:
         """The price rules of a scenario, or others in their place."""
         rules = spec.guardrails if rules is None else rules
-        steps = rules.constants
         # The steps of a ladder are read-only, a type of its own to the compiler.
-        steps = steps._replace(steps=np.array(steps.steps))
+        steps = rules.constants._replace(steps=np.array(rules.constants.steps))
         return cls(
             low=rules.own_low,
             high=rules.own_high,
-            steps=steps,
+            steps=tuple(steps),
             planned=rules.planned_rows,
             frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
             most_changes=rules.max_changes or 0,
@@ -160,7 +141,7 @@ class PriceRules(NamedTuple):
         )
 
 
-@lean
+@compiled
 def guard_prices(proposed, current, past, rival, period, rules, price, trail):
     """Fill allowed prices and the rules that changed them.
 
@@ -174,90 +155,70 @@ def guard_prices(proposed, current, past, rival, period, rules, price, trail):
         price: (N, E), filled.
         trail: (N, E) uint16, filled; bit i is set where the i-th rule changed the price.
     """
-    if rules.rival_at_most.size:
-        _guard_near_rival(proposed, current, past, rival, period, rules, price, trail)
-    elif rules.frozen.size or rules.most_changes > 0 or rules.direction != 0 or rules.small.size:
-        _guard_together(proposed, current, past, period, rules, price, trail)
-    else:
-        _guard_apart(proposed, current, period, rules, price, trail)
-
-
-@lean.entry
-def guarded_prices(proposed, current, past, rival, period, rules, price, trail):
-    """`guard_prices`, for a call from Python."""
-    guard_prices(proposed, current, past, rival, period, rules, price, trail)
-
-
-@compiled
-def _guard_near_rival(proposed, current, past, rival, period, rules, price, trail):
-    """As `guard_prices`, where prices are bound to those of rivals."""
-    near = np.empty_like(price)
-    near[:] = _INFINITE
-    for r in range(rival.shape[0]):
-        for e in range(near.shape[1]):
-            near[rules.rival_product[r], e] = min(near[rules.rival_product[r], e], rival[r, e])
-    for n in range(near.shape[0]):
-        for e in range(near.shape[1]):
-            shares = (rules.rival_at_least[n], rules.rival_at_most[n])
-            near[n, e] = near_rival(proposed[n, e], near[n, e], shares[0], shares[1], rules.steps)
-    _guard_together(near, current, past, period, rules, price, trail)
-    for n in range(near.shape[0]):
-        for e in range(near.shape[1]):
+    near = near_rivals(proposed, rival, rules) if rules.rival_at_most.size else proposed
+    holding = rules.frozen.size > 0 or rules.most_changes > 0 or rules.direction != 0
+    stays, held = near, np.zeros(price.shape if holding or rules.small.size else (0, 0), np.bool_)
+    if holding:
+        stays = np.empty_like(price)
+        hold(near, current, past, period, rules, stays, held)
+    _guard_apart(stays, current, period, rules, price, trail)
+    if holding:
+        note_held(near, stays, current, rules, held, trail)
+    if rules.small.size:
+        keep_links(rules, held, price, trail)
+    for n in range(price.shape[0] if rules.rival_at_most.size else 0):
+        for e in range(price.shape[1]):
             if near[n, e] != proposed[n, e] and proposed[n, e] == proposed[n, e]:
                 trail[n, e] |= _RIVAL
 
 
 @compiled
-def _guard_together(proposed, current, past, period, rules, price, trail):
-    """As `guard_prices`, where prices may be held or depend on one another."""
-    holding = rules.frozen.size > 0 or rules.most_changes > 0 or rules.direction != 0
-    stays, held = proposed, np.zeros(price.shape, np.bool_)
-    if holding:
-        stays = np.empty_like(price)
-        hold(proposed, current, past, period, rules, stays, held)
-    _guard_apart(stays, current, period, rules, price, trail)
-    if holding:
-        note_held(proposed, stays, current, rules, held, trail)
-    if rules.small.size:
-        keep_links(rules, held, price, trail)
+def near_rivals(proposed, rival, rules):
+    """(N, E) the proposed prices, within their shares of the lowest rival price."""
+    near = np.full_like(proposed, np.inf)
+    for r in range(rival.shape[0]):
+        n = rules.rival_product[r]
+        for e in range(near.shape[1]):
+            near[n, e] = min(near[n, e], rival[r, e])
+    for n in range(near.shape[0]):
+        shares = (rules.rival_at_least[n], rules.rival_at_most[n])
+        for e in range(near.shape[1]):
+            near[n, e] = near_rival(proposed[n, e], near[n, e], shares[0], shares[1], rules.steps)
+    return near
 
 
-@lean
+@compiled
 def _guard_apart(proposed, current, period, rules, price, trail):
     """As `guard_prices`, each product on its own."""
     grid, steps, tick, fall, rise, margin_low, advertised_low = rules.steps
+    low, high = rules.low, rules.high
     for n in range(price.shape[0]):
-        bounds = (rules.low[n], rules.high[n], margin_low[n], advertised_low[n])
-        moves = (fall[n], rise[n])
-        if rules.planned.shape[0]:
-            plan(rules.planned, period, n, price[n])
-            _guard_row(grid, 1, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+        constants = (steps, tick, fall[n], rise[n], margin_low[n], advertised_low[n])
+        row = (constants, low[n], high[n], proposed[n], current[n], price[n], trail[n])
+        plan(rules.planned, period, n, price[n])
         # Constants, not a variable: the loop without a grid then has no branch and uses SIMD.
-        elif grid == LADDER:
-            _guard_row(LADDER, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+        if grid == LADDER:
+            _guard_row(LADDER, *row)
         elif grid == TICK:
-            _guard_row(TICK, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(TICK, *row)
         elif grid == ENDINGS:
-            _guard_row(ENDINGS, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(ENDINGS, *row)
         else:
-            _guard_row(NO_GRID, 0, steps, tick, moves, bounds, proposed[n], current[n], price[n], trail[n])
+            _guard_row(NO_GRID, *row)
 
 
-@lean
+@compiled
 def plan(planned, period, n, price):
     """Fill the prices that are planned for a product, (E,), NaN for none."""
     for e in range(price.size):
         price[e] = planned[min(period[e], planned.shape[0] - 1), n] if planned.shape[0] else _UNPLANNED
 
 
-@lean.by_constant
-def _guard_row(grid, plans, steps, tick, moves, bounds, proposed, current, price, trail):
-    """One product's prices, (E,); with `plans` of 1, `price` holds the planned ones on entry."""
-    low, high, margin_low, advertised_low = bounds
+@merged
+def _guard_row(grid, constants, low, high, proposed, current, price, trail):
+    """One product's prices, (E,); `price` holds the planned ones on entry."""
     for e in range(price.size):
-        planned = price[e] if plans == 1 else _UNPLANNED
-        constants = (grid, steps, tick, moves[0], moves[1], margin_low, advertised_low)
-        after = price_steps(proposed[e], current[e], planned, low, high, constants)
+        after = price_steps(proposed[e], current[e], price[e], low, high, (grid, *constants))
         proper, moved, snapped, margin, advertised, floored, final = after
         bits = _STEPS[0] if proper != proposed[e] else _NONE
         bits |= _STEPS[1] if moved != proper else _NONE
@@ -270,7 +231,7 @@ def _guard_row(grid, plans, steps, tick, moves, bounds, proposed, current, price
         trail[e] = bits
 
 
-@lean
+@compiled
 def hold(proposed, current, past, period, rules, stays, held):
     """Fill which prices are held, (N, E), and the proposed prices after that, (N, E)."""
     products, markets = proposed.shape
@@ -291,7 +252,7 @@ def hold(proposed, current, past, period, rules, stays, held):
             held[n, e] = frozen or (used_up and stays[n, e] == current[n, e])
 
 
-@lean
+@compiled
 def changes(current, past, window, n, e):
     """Number of price changes in the window before the current period, for product n in market e."""
     count, later = 0, current[n, e]
@@ -302,7 +263,7 @@ def changes(current, past, window, n, e):
     return count
 
 
-@lean
+@compiled
 def note_held(proposed, stays, current, rules, held, trail):
     """Add the rules that held a price to the trail."""
     for n in range(proposed.shape[0]):
@@ -335,7 +296,7 @@ def keep_links(rules, held, price, trail):
                 trail[n, e] |= _LINE
 
 
-@lean
+@compiled
 def _lower_caps(rules, held, cap):
     """One pass from large to small; whether it changed anything."""
     changed = False
@@ -349,7 +310,7 @@ def _lower_caps(rules, held, cap):
     return changed
 
 
-@lean
+@compiled
 def _raise_prices(rules, price):
     """One pass from small to large; whether it changed anything."""
     changed = False
@@ -385,7 +346,7 @@ def guard_discounts(proposed, price, rules, allowed, trail):
                 allowed[k, n, e] = final
 
 
-@lean
+@compiled
 def remember(price, past):
     """Shift the past prices by a period and store this price, (N, E), as the latest."""
     products, markets = price.shape

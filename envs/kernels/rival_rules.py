@@ -6,10 +6,9 @@ The formulas are those of `pricing.rival_policies`; policies of other packages a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import namedtuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...pricing import Policy, competitor
 from ...pricing.rival_policies import (
@@ -25,7 +24,7 @@ from ...pricing.rival_policies import (
     turned,
 )
 from ...scenarios import MarketSpec
-from ..jit.math import callable_formula, lean
+from ..jit.compiling import callable_formula, compiled
 
 for _formula in (reduced, bounded, cycled, turned):
     callable_formula(_formula)
@@ -55,7 +54,7 @@ def is_built_in(policy: Policy) -> bool:
     return isinstance(policy, Stay | Undercut | Match | TwoBound | Edgeworth | DerivativeFollower)
 
 
-class RivalRules(NamedTuple):
+class RivalRules(namedtuple("RivalRules", "kind parameters product floor ceiling regular cost within drawn")):
     """Rules by which rivals price their R offers.
 
     Attributes:
@@ -69,16 +68,6 @@ class RivalRules(NamedTuple):
         within: Whether rivals answer within the period.
         drawn: Whether their units are drawn, not expected.
     """
-
-    kind: NDArray[np.int64]
-    parameters: NDArray[np.float32]
-    product: NDArray[np.int64]
-    floor: NDArray[np.float32]
-    ceiling: NDArray[np.float32]
-    regular: NDArray[np.float32]
-    cost: NDArray[np.float32]
-    within: bool
-    drawn: bool
 
     @classmethod
     def of(cls, spec: MarketSpec, drawn: bool) -> RivalRules:
@@ -102,7 +91,7 @@ class RivalRules(NamedTuple):
         )
 
 
-@lean
+@compiled
 def price_offers(p, given, ours, memory, price):
     """Update the prices of the rival offers in place.
 
@@ -137,7 +126,7 @@ def price_offers(p, given, ours, memory, price):
                 own[e] = given[r, e] if np.isfinite(given[r, e]) else own[e]
 
 
-@lean
+@compiled
 def update_memory(p, price, units, memory):
     """Update the memory of learning rivals, (2 R, E), from the profit that they made."""
     for r in range(price.shape[0]):

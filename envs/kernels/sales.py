@@ -1,21 +1,23 @@
-"""Compiled sales: units drawn from their means and cut to stock, with revenue and profit.
+"""Compiled sales: units drawn from their means and cut to stock, with revenue and profit as drawn and as expected.
 
 Arrays lie (…, N, E).
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ..jit.blocks import BLOCK
-from ..jit.math import compiled, inlined, lean, merged
-from ..jit.rng import binomial_lanes, child, derive, gamma_lanes, mix, poisson_rows, uniform, uniform32
-from .demand_kernels import add
+from ..jit.compiling import compiled, inlined, merged
+from ..jit.math import BLOCK, add, add_multiple, exponential, load_block, logarithm, multiply, store_block
+from ..jit.rng import binomial_lanes, derive, gamma_lanes, poisson_rows, uniform, uniform32
 from .state import LOST, PROFIT, REVENUE, UNITS
 
 # Random streams of a product in a period; demand uses one per segment.
 GAMMA, RATION, RETURN, SPOIL, DEMAND = range(5)
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _ONE, _FOUR, _FIVE, _TWELVE = np.float32(0), np.float32(1), np.float32(4), np.float32(5), np.float32(12)
+_BLOCK_LIMIT, _NEGLIGIBLE, _TINY, _MOST_TERMS = np.float32(64.0), np.float32(1e-7), np.float32(1e-30), 2000
 
 
 @inlined
@@ -24,7 +26,7 @@ def counter(n, stream, segments):
     return n * (DEMAND + segments) + stream
 
 
-@lean
+@compiled
 def draw_poisson(m, keys, segments, mean, units, by_segment, demand):
     """Draw the demand of each product.
 
@@ -38,49 +40,31 @@ def draw_poisson(m, keys, segments, mean, units, by_segment, demand):
             segments together.
         demand: (N, E), filled with the units of all segments.
     """
-    if m.dispersed:
-        draw_mixed(m.overdispersion, keys, segments, mean, units, by_segment, demand)
-    else:
-        draw_plain(keys, segments, mean, units, by_segment, demand)
-    if by_segment.shape[0]:
-        demand[:] = _ZERO
+    multiplier = np.ones_like(units) if m.dispersed else units[:0]
+    for n in range(multiplier.shape[0]):
+        if m.overdispersion[n] > _ZERO:
+            gamma_lanes(m.overdispersion[n], keys, counter(n, GAMMA, segments), multiplier[n])
+    if not by_segment.shape[0]:
+        draw_scaled(units, multiplier, keys, DEMAND, segments, demand)
+        return
+    demand[:] = _ZERO
     for k in range(by_segment.shape[0]):
+        draw_scaled(mean[k], multiplier, keys, DEMAND + k, segments, by_segment[k])
         add(by_segment[k], demand)
 
 
-@lean
-def draw_plain(keys, segments, mean, units, by_segment, demand):
-    """As `draw_poisson`, without overdispersion."""
-    for k in range(by_segment.shape[0]):
-        poisson_rows(mean[k], keys, DEMAND + k, DEMAND + segments, by_segment[k])
-    if not by_segment.shape[0]:
-        poisson_rows(units, keys, DEMAND, DEMAND + segments, demand)
+@compiled
+def draw_scaled(mean, multiplier, keys, stream, segments, out):
+    """Poisson draws, (N, E), from the means times a multiplier, (N, E), or (0, E) for none."""
+    if multiplier.shape[0]:
+        scaled = np.empty_like(mean)
+        multiply(mean, multiplier, scaled)
+        poisson_rows(scaled, keys, stream, DEMAND + segments, out)
+    else:
+        poisson_rows(mean, keys, stream, DEMAND + segments, out)
 
 
 @compiled
-def draw_mixed(overdispersion, keys, segments, mean, units, by_segment, demand):
-    """As `draw_poisson`, with a gamma multiplier for each product."""
-    multiplier, scaled = np.ones_like(units), np.empty_like(units)
-    for n in range(units.shape[0]):
-        if overdispersion[n] > _ZERO:
-            gamma_lanes(overdispersion[n], keys, counter(n, GAMMA, segments), multiplier[n])
-    for k in range(by_segment.shape[0]):
-        multiply(mean[k], multiplier, scaled)
-        poisson_rows(scaled, keys, DEMAND + k, DEMAND + segments, by_segment[k])
-    if not by_segment.shape[0]:
-        multiply(units, multiplier, scaled)
-        poisson_rows(scaled, keys, DEMAND, DEMAND + segments, demand)
-
-
-@lean
-def multiply(left, right, out):
-    """out = left * right."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = left[n, e] * right[n, e]
-
-
-@lean
 def draw_single(categories, category, rival_category, keys, first, mean, rival_mean, by_segment, demand, rival_demand):
     """At most one customer in each category: add the unit that each one buys to the demand.
 
@@ -106,7 +90,7 @@ def draw_single(categories, category, rival_category, keys, first, mean, rival_m
                         rival_demand[r, e] += _ONE
 
 
-@inlined
+@compiled
 def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
     """Cut demand to stock and compute revenue and profit of the units drawn.
 
@@ -142,7 +126,7 @@ def settle(m, keys, segments, offered, wanted, paid, money, returned, closing):
     spend(m, ordered, promoted, profit)
 
 
-@lean
+@compiled
 def cut_to_stock(backlog, demand, stock, sold, lost, closing):
     """Fill units sold, units lost and units left, (N, E) each."""
     for n in range(sold.shape[0]):
@@ -154,7 +138,7 @@ def cut_to_stock(backlog, demand, stock, sold, lost, closing):
             closing[n, e] = stock[n, e] - sold[n, e]
 
 
-@lean
+@compiled
 def charge_rows(cost, units, profit):
     """profit -= cost * units, with one cost per product."""
     for n in range(units.shape[0]):
@@ -163,7 +147,7 @@ def charge_rows(cost, units, profit):
                 profit[n, e] -= cost[n] * units[n, e]
 
 
-@lean
+@compiled
 def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
     """Fill revenue, and profit after unit costs and lost-sale costs, from drawn or expected units."""
     for n in range(sold.shape[0]):
@@ -174,7 +158,7 @@ def earn(cost, lost_cost, sold, lost, paid, revenue, profit):
     charge_rows(lost_cost, lost, profit)
 
 
-@lean
+@compiled
 def draw_returns(probability, keys, segments, sold, returned):
     """Draw how many of the units sold are returned."""
     for n in range(sold.shape[0]):
@@ -182,12 +166,13 @@ def draw_returns(probability, keys, segments, sold, returned):
             binomial_lanes(sold[n], probability[n], keys, counter(n, RETURN, segments), returned[n])
 
 
-@lean
+@compiled
 def take_back(m, returned, paid, closing, revenue, profit):
     """Refund the units returned and add them to the stock."""
+    probability, cost, handling = m.return_probability, m.sold_cost, m.handling_cost
     for n in range(returned.shape[0]):
-        if m.return_probability[n] > _ZERO:
-            saved = m.sold_cost[n] - m.handling_cost[n]
+        if probability[n] > _ZERO:
+            saved = cost[n] - handling[n]
             for e in range(returned.shape[1]):
                 revenue[n, e] -= returned[n, e] * paid[n, e]
             for e in range(returned.shape[1]):
@@ -196,35 +181,37 @@ def take_back(m, returned, paid, closing, revenue, profit):
                 closing[n, e] += returned[n, e]
 
 
-@lean
+@compiled
 def keep(m, closing, season_ends, revenue, profit):
     """Book holding costs, backlog costs and the salvage value at the end of a season."""
+    holding, owed, worth = m.holding_cost, m.backlog_cost, m.salvage_value
     for n in range(closing.shape[0]):
-        if m.holding_cost[n] > _ZERO:
+        if holding[n] > _ZERO:
             for e in range(closing.shape[1]):
-                profit[n, e] -= m.holding_cost[n] * max(closing[n, e], _ZERO)
-        if m.backlog_cost[n] > _ZERO:
+                profit[n, e] -= holding[n] * max(closing[n, e], _ZERO)
+        if owed[n] > _ZERO:
             for e in range(closing.shape[1]):
-                profit[n, e] += m.backlog_cost[n] * min(closing[n, e], _ZERO)
-        if season_ends.size and m.salvage_value[n] != _ZERO:
+                profit[n, e] += owed[n] * min(closing[n, e], _ZERO)
+        if season_ends.size and worth[n] != _ZERO:
             for e in range(closing.shape[1]):
-                salvage = m.salvage_value[n] * max(closing[n, e], _ZERO) if season_ends[e] else _ZERO
+                salvage = worth[n] * max(closing[n, e], _ZERO) if season_ends[e] else _ZERO
                 revenue[n, e] += salvage
                 profit[n, e] += salvage
 
 
-@lean
+@compiled
 def spend(m, ordered, promoted, profit):
     """Subtract the costs of orders and promotions from the profit."""
     charge_rows(m.promotion_cost, promoted, profit)
     for s in range(ordered.shape[0]):
+        cost = m.order_cost[s]
         charge_rows(m.ordered_cost[s], ordered[s], profit)
-        for n in range(ordered.shape[1] if m.order_cost[s].max() > _ZERO else 0):
+        for n in range(cost.size if cost.max() > _ZERO else 0):
             for e in range(ordered.shape[2]):
-                profit[n, e] -= m.order_cost[s, n] if ordered[s, n, e] > _ZERO else _ZERO
+                profit[n, e] -= cost[n] if ordered[s, n, e] > _ZERO else _ZERO
 
 
-@lean
+@compiled
 def average_paid(paid, units, total, otherwise, out):
     """Fill (N, E) with the mean price paid over the segments; `otherwise` without units."""
     out[:] = _ZERO
@@ -239,74 +226,33 @@ def average_paid(paid, units, total, otherwise, out):
 
 @compiled
 def ration(keys, segments, demand, sold, by_segment):
-    """Ration in random order: the units sold are a random subset of the units demanded."""
-    short = np.empty(demand.shape[1], np.uint64)
-    left, key = np.empty((by_segment.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.uint64)
-    rows = np.empty((3, BLOCK), np.float32)
-    total, draws, ticket = rows[0], rows[1], rows[2]
+    """Ration in random order: the units sold are a random subset of the units demanded.
+
+    The fewer are drawn one by one: those sold, or those that stay without.
+    """
+    left = np.empty(by_segment.shape[0], np.float32)
     for n in range(demand.shape[0]):
-        count = find_short(demand, sold, n, short)
-        for first in range(0, count, BLOCK):
-            lanes = min(BLOCK, count - first)
-            for j in range(lanes):
-                e = short[first + j]
-                key[j] = derive(keys[e], counter(n, RATION, segments))
-                total[j] = demand[n, e]
-                draws[j] = min(sold[n, e], demand[n, e] - sold[n, e])
-            for j in range(lanes, BLOCK):
-                draws[j] = _ZERO
-            accumulate_segments(by_segment, n, short, first, lanes, left)
-            draw_units(int(draws.max()), key, total, draws, ticket, left)
-            keep_drawn(demand, sold, n, short, first, lanes, left, by_segment)
+        for e in range(demand.shape[1]):
+            without = demand[n, e] - sold[n, e]
+            if without <= _ZERO:
+                continue
+            key, total = derive(keys[e], counter(n, RATION, segments)), _ZERO
+            for k in range(left.size):
+                total += by_segment[k, n, e]
+                left[k] = total  # cumulative units of the segments
+            for attempt in range(int(min(sold[n, e], without))):
+                remaining = demand[n, e] - np.float32(attempt)
+                ticket = min(np.floor(uniform32(derive(key, attempt)) * remaining), remaining - _ONE)
+                for k in range(left.size):
+                    left[k] -= _ONE if ticket < left[k] else _ZERO
+            before = _ZERO
+            for k in range(left.size):
+                rest = left[k] - before
+                before = left[k]
+                by_segment[k, n, e] = by_segment[k, n, e] - rest if sold[n, e] <= without else rest
 
 
-@lean
-def find_short(demand, sold, n, short):
-    """Number of markets in which product n runs short; their indices go into `short`, (E,)."""
-    count = 0
-    for e in range(demand.shape[1]):
-        short[count] = e
-        count += np.int64(demand[n, e] > sold[n, e])
-    return count
-
-
-@merged
-def accumulate_segments(by_segment, n, short, first, lanes, left):
-    """Fill the cumulative units of the segments, (K, BLOCK), in a block of markets that run short."""
-    for j in range(lanes):
-        left[0, j] = by_segment[0, n, short[first + j]]
-    for k in range(1, left.shape[0]):
-        for j in range(lanes):
-            left[k, j] = left[k - 1, j] + by_segment[k, n, short[first + j]]
-
-
-@merged
-def draw_units(most, key, total, draws, ticket, left):
-    """Remove `draws` of the `total` units at random, one by one, in `most` steps of all lanes."""
-    for attempt in range(most):
-        drawn, offset = np.float32(attempt), child(attempt)
-        for j in range(BLOCK):
-            remaining = total[j] - drawn
-            unit = min(np.floor(uniform32(mix(key[j] + offset)) * remaining), remaining - _ONE)
-            # A lane that is finished draws beyond its last unit.
-            ticket[j] = unit if drawn < draws[j] else total[j]
-        for k in range(left.shape[0]):
-            for j in range(BLOCK):
-                left[k, j] -= _ONE if ticket[j] < left[k, j] else _ZERO
-
-
-@merged
-def keep_drawn(demand, sold, n, short, first, lanes, left, by_segment):
-    """Set the units that the segments keep: those drawn or those left, as `draws` counted."""
-    for k in range(left.shape[0]):
-        for j in range(lanes):
-            e = short[first + j]
-            rest = left[k, j] - left[k - 1, j] if k else left[k, j]
-            drawn = sold[n, e] <= demand[n, e] - sold[n, e]
-            by_segment[k, n, e] = by_segment[k, n, e] - rest if drawn else rest
-
-
-@compiled.entry
+@compiled
 def total_by_market(money, scale):
     """(E,) scaled sums over products of (N, E), in an order that does not depend on the batch."""
     out = np.empty(money.shape[1], np.float32)
@@ -317,3 +263,213 @@ def total_by_market(money, scale):
     for e in range(total.size):
         out[e] = total[e] * scale
     return out
+
+
+# Expected sales and money
+
+
+@compiled
+def expected_money(constants, period, price, stock, units, chances, ordered, promoted):
+    """Expected revenue and profit given action and state.
+
+    Args:
+        constants: `Constants`.
+        period: (E,) number of the period.
+        price: (N, E) mean price paid over the expected units.
+        stock: (N, E) stock on sale.
+        units: (N, E) mean units demanded.
+        chances: (H, N, E) purchase probabilities of single customers, or (0, N, E).
+        ordered: (S, N, E) units ordered, or (0, N, E).
+        promoted: (N, E) 1 for products on promotion, or (0, E).
+
+    Returns:
+        (2, N, E) revenue and profit, currency.
+    """
+    m = constants.money
+    out, scratch = np.empty((2, *units.shape), np.float32), np.empty((4, *units.shape), np.float32)
+    covered, closing, spare, kept = scratch[0], scratch[1], scratch[2], scratch[3]
+    ends = season_ends(constants.stock, period)
+    # Units returned serve the backlog: only the units that customers keep reduce the stock.
+    share = _ONE - m.return_probability * np.float32(m.backlog)
+    scale_rows(units, share, kept)
+    if chances.shape[0]:
+        few_sales(chances, share, stock, covered)
+    else:
+        expected_sales(kept, m.overdispersion, stock, covered)
+    bought = units if m.backlog else covered
+    add_multiple(stock, -_ONE, covered, closing)
+    add_multiple(units, -_ONE, bought, spare)
+    earn(m.sold_cost, m.lost_sale_cost, bought, spare, price, out[0], out[1])
+    if m.backlog:
+        # The expected units owed are the expected demand that stock does not cover.
+        add_multiple(kept, -_ONE, covered, spare)
+        charge_rows(m.backlog_cost, spare, out[1])
+    if m.return_probability.max() > _ZERO:
+        scale_rows(bought, m.return_probability, spare)
+        take_back(m, spare, price, kept if m.backlog else closing, out[0], out[1])
+    keep(m, closing, ends, out[0], out[1])
+    spend(m, ordered, promoted, out[1])
+    return out
+
+
+@compiled
+def season_ends(stock, period):
+    """(E,) whether a selling season ends with this period; (0,) if there are no seasons."""
+    ends = np.empty(period.size if stock.season or stock.last else 0, np.bool_)
+    for e in range(ends.size):
+        ends[e] = (period[e] + 1) % stock.season == 0 if stock.season else period[e] + 1 == stock.last
+    return ends
+
+
+@compiled
+def scale_rows(values, factor, out):
+    """out = values * factor, with one factor per product."""
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            out[n, e] = values[n, e] * factor[n]
+
+
+@compiled
+def few_sales(chances, share, stock, out):
+    """Fill E[min(demand, stock)] for H customers who buy at most one unit each.
+
+    Args:
+        chances: (H, N, E) purchase probabilities.
+        share: (N,) share of the purchases that counts.
+        stock: (N, E) units.
+        out: (N, E), filled.
+    """
+    for n in range(out.shape[0]):
+        for e in range(out.shape[1]):
+            no_purchase, mean = _ONE, _ZERO
+            for i in range(chances.shape[0]):
+                no_purchase *= _ONE - share[n] * chances[i, n, e]
+                mean += share[n] * chances[i, n, e]
+            scarce = _ONE - no_purchase if stock[n, e] > _ZERO else stock[n, e]
+            out[n, e] = mean if stock[n, e] > _ONE else scarce
+
+
+@compiled
+def expected_sales(mean, overdispersion, stock, out):
+    """Fill E[min(demand, stock)] of Poisson or, if overdispersed, negative binomial demand.
+
+    Args:
+        mean: (N, E) mean demand, units.
+        overdispersion: (N,) variance of the gamma multiplier.
+        stock: (N, E) units; negative for units owed.
+        out: (N, E), filled.
+    """
+    rows = np.empty((6, BLOCK), mean.dtype)
+    rate, limit, covered = rows[0], rows[1], rows[2]
+    scratch = (rate, limit, covered, rows[3], rows[4], rows[5])
+    for n in range(mean.shape[0]):
+        variance = overdispersion[n]
+        for first in range(0, mean.shape[1], BLOCK):
+            load_block(mean, n, first, rate)
+            load_block(stock, n, first, limit)
+            _expected_block(variance, scratch)
+            store_block(covered, n, first, out)
+
+
+@merged
+def _expected_block(variance, scratch):
+    """As `expected_sales` for a block; large means are computed lane by lane."""
+    rate, limit, covered = scratch[:3]
+    scarce, hard = np.int32(0), np.int32(0)
+    for j in range(BLOCK):
+        short = np.int32(limit[j] <= ample(rate[j], variance))
+        alone = short & np.int32(rate[j] > _BLOCK_LIMIT)
+        covered[j] = rate[j]
+        scarce = np.int32(scarce | (short ^ alone))
+        hard = np.int32(hard | alone)
+    if scarce:
+        _cover_block(variance, scratch)
+    if hard:
+        for j in range(BLOCK):
+            if rate[j] > _BLOCK_LIMIT:
+                covered[j] = _expected_sale(float(rate[j]), float(variance), float(limit[j]))
+
+
+@inlined
+def ample(rate, variance):
+    """Stock above which the shortfall is below the resolution of float32."""
+    return rate + (_FIVE + _TWELVE * variance) * np.sqrt(rate + variance * rate * rate) + _FOUR
+
+
+@merged
+def _cover_block(variance, scratch):
+    """The sum of P(demand > k) over k below the stock, for all lanes that may run short together.
+
+    P(k + 1) / P(k) is rate (1 + k variance) / ((1 + rate variance) (k + 1)): negative binomial,
+    Poisson for variance 0.
+    """
+    rate, stock, covered, mass, beyond, ratio = scratch
+    if variance > _ZERO:
+        for j in range(BLOCK):
+            mass[j] = exponential(-logarithm(_ONE + variance * rate[j]) / variance)
+    else:
+        for j in range(BLOCK):
+            mass[j] = exponential(-rate[j])
+    for j in range(BLOCK):
+        short = np.int32(stock[j] <= ample(rate[j], variance)) & np.int32(rate[j] <= _BLOCK_LIMIT)
+        # A lane with ample stock takes no part, so that its result does not depend on the other
+        # lanes.
+        beyond[j] = _ONE - mass[j] if short else _ZERO
+        covered[j] = min(stock[j], _ZERO) if short else rate[j]
+        ratio[j] = rate[j] / (_ONE + variance * rate[j])
+    for k in range(_MOST_TERMS):
+        now, step, going = np.float32(k), (_ONE + np.float32(k) * variance) / np.float32(k + 1), np.int32(0)
+        for j in range(BLOCK):
+            more = (stock[j] > now) & (beyond[j] > _NEGLIGIBLE)
+            covered[j] += beyond[j] if more else _ZERO
+            going = np.int32(going | np.int32(more))
+            # What cannot change `beyond` any more is zero rather than subnormal, see `rng.walk_poisson`.
+            mass[j] = mass[j] * (ratio[j] * step) if mass[j] > _TINY else _ZERO
+            beyond[j] -= mass[j]
+        if going == 0:
+            return
+
+
+@compiled
+def _expected_sale(rate, variance, stock):
+    """E[min(demand, stock)] of one lane, in double precision."""
+    if rate <= 0.0:
+        return min(0.0, stock)
+    if stock > rate + (5.0 + 12.0 * variance) * math.sqrt(rate + variance * rate * rate) + 4.0:
+        return rate
+    if stock <= 0.0:
+        return stock
+    if stock > rate:
+        return rate - _partial_moment(rate, variance, int(stock), 1)
+    return stock - _partial_moment(rate, variance, int(stock), -1)
+
+
+@compiled
+def _partial_moment(rate, variance, stock, side):
+    """E[(demand - stock)+] for side 1, E[(stock - demand)+] for side -1, summed from the stock
+    outwards.
+    """
+    shape, ratio = 0.0, 0.0
+    if variance > 0:
+        shape = 1.0 / variance
+        ratio = rate / (shape + rate)
+        mass = math.lgamma(stock + shape) - math.lgamma(shape) - math.lgamma(stock + 1.0)
+        mass = math.exp(mass + shape * math.log(shape / (shape + rate)) + stock * math.log(ratio))
+    else:
+        mass = math.exp(stock * math.log(rate) - rate - math.lgamma(stock + 1.0))
+    moment, k, negligible = 0.0, stock, 1e-10 * (rate + 1.0)
+    while True:
+        # The ratio of neighbouring masses is ratio * (k + shape) / (k + 1), and rate / (k + 1) for
+        # the Poisson.
+        if side > 0:
+            mass *= (ratio * (k + shape) if variance > 0 else rate) / (k + 1.0)
+            k += 1
+        else:
+            if k == 0:
+                return moment
+            mass *= k / (ratio * (k - 1.0 + shape) if variance > 0 else rate)
+            k -= 1
+        term = abs(k - stock) * mass
+        moment += term
+        if term < negligible and abs(k - stock) > 1:
+            return moment

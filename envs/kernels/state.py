@@ -1,4 +1,4 @@
-"""State of a batch of markets between two steps.
+"""State of a batch of markets between two steps, and the outcome of a step.
 
 E markets, N products, K segments.
 
@@ -8,27 +8,32 @@ The compiled loops need the markets last, (N, E); the properties show the arrays
 
 from __future__ import annotations
 
+import functools
+from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...scenarios import MarketSpec
-from ..jit.math import inlined
+from ..jit.compiling import inlined
 
 Floats = NDArray[np.float32]
 # Rows of `MarketState.clock` and of `MarketState.lanes`; orders on the way lie in the rows from
 # PIPELINE on.
 MARKET, EPISODE, PERIOD, REGIME = range(4)
 LIST_PRICE, REFERENCE_PRICE, ON_HAND, LAST_UNITS, PIPELINE = range(5)
-# Rows of `Outcome.money`.
+# Rows of `Results.money`.
 UNITS, LOST, REVENUE, PROFIT = range(4)
 
 
-@dataclass(frozen=True)
-class StateLayout:
-    """Rows of `MarketState.context`; a slice is empty if its section of the scenario is off.
+_PARTS = "loyalty shock waiting rival_price rival_units rival_memory past capacity"
+
+
+class StateLayout(namedtuple("StateLayout", _PARTS)):
+    """Rows of `MarketState.context`: slices, empty if the section of the scenario is off.
 
     Attributes:
         loyalty: K rows, multiplier of a segment's arrivals.
@@ -41,15 +46,6 @@ class StateLayout:
             first, for price rules that look back.
         capacity: H rows, units left of the shared resources.
     """
-
-    loyalty: slice
-    shock: slice
-    waiting: slice
-    rival_price: slice
-    rival_units: slice
-    rival_memory: slice
-    past: slice
-    capacity: slice
 
     @classmethod
     def of(cls, spec: MarketSpec) -> StateLayout:
@@ -69,95 +65,26 @@ class StateLayout:
         return cls(**{name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)})
 
     @property
-    def ends(self) -> tuple[int, int, int, int, int, int, int, int]:
-        """End of each part, in the order of the attributes."""
-        parts = (self.loyalty, self.shock, self.waiting, self.rival_price, self.rival_units, self.rival_memory)
-        return (*(part.stop for part in parts), self.past.stop, self.capacity.stop)
-
-    @property
     def rows(self) -> int:
         """Number of rows."""
         return self.capacity.stop
 
 
-class TableLayout(NamedTuple):
-    """End of each part of the table that a period fills, (rows, N, E).
-
-    Row 0 is the list price; parts may be empty.
-
-    After the last part there may be one more row, the charges of the difference rewards.
-
-    Attributes:
-        money: Units sold, units lost, revenue, profit.
-        wanted: Stock on sale, mean units demanded.
-        returned: Units returned.
-        perished: Units perished.
-        received: Units received.
-        ordered: Units ordered, a row a supplier.
-        segments: Units by segment, with personal prices.
-        paid: Mean price paid over the drawn and over the expected units, with personal prices.
-        chances: Purchase probability of each customer, where at most one comes at a time.
-        promoted: 1 for products on promotion.
-    """
-
-    money: int
-    wanted: int
-    returned: int
-    perished: int
-    received: int
-    ordered: int
-    segments: int
-    paid: int
-    chances: int
-    promoted: int
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        returned: bool,
-        perished: bool,
-        received: bool,
-        ordered: int,
-        personal: int,
-        customers: int,
-        promotions: bool,
-    ) -> TableLayout:
-        """The table for a market with these flows.
-
-        Args:
-            returned: Whether units may be returned.
-            perished: Whether units may perish.
-            received: Whether units may be received.
-            ordered: Number of suppliers from which units may be ordered, or 0.
-            personal: Number of segments with personal prices, or 0.
-            customers: Number of single customers in a period, or 0.
-            promotions: Whether there are promotions.
-        """
-        flows = (returned, perished, received, ordered)
-        counts = (1 + 4, 2, *flows, personal, 2 * bool(personal), customers, promotions)
-        return cls(*np.cumsum(counts).tolist())
-
-
-class Shared(NamedTuple):
-    """The parts of `MarketState.context` by name, see `StateLayout`."""
-
-    loyalty: Floats
-    shock: Floats
-    waiting: Floats
-    rival_price: Floats
-    rival_units: Floats
-    rival_memory: Floats
-    past: Floats
-    capacity: Floats
+Shared = namedtuple("Shared", _PARTS)
+"""The parts of `MarketState.context` by name, see `StateLayout`."""
 
 
 @inlined
-def shared_rows(sections, context):
-    """`Shared` views of the context, (rows, E)."""
-    a, b, c, d, e, f, g, h = sections.ends
+def shared_rows(ends, context):
+    """`Shared` views of the context, (rows, E); ends: of each part."""
+    a, b, c, d, e, f, g, h = ends
     rivals = (context[c:d], context[d:e], context[e:f])
     return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g], context[g:h])
+
+
+def _market_first(rows: Callable[[Any], NDArray], doc: str) -> Any:
+    """A property that shows rows, whose markets are last, market by market."""
+    return property(lambda own: rows(own).T, doc=doc)
 
 
 @dataclass(eq=False)
@@ -185,50 +112,20 @@ class MarketState:
     context: Floats
     layout: StateLayout = field(repr=False)
 
-    @property
-    def market(self) -> NDArray[np.int64]:
-        """(E,) number of each market."""
-        return self.clock[MARKET]
-
-    @property
-    def episode(self) -> NDArray[np.int64]:
-        """(E,) number of the episode, from 0."""
-        return self.clock[EPISODE]
-
-    @property
-    def period(self) -> NDArray[np.int64]:
-        """(E,) number of the period in its episode, from 0."""
-        return self.clock[PERIOD]
-
-    @property
-    def regime(self) -> NDArray[np.int64]:
-        """(E,) number of the current regime."""
-        return self.clock[REGIME]
-
-    @property
-    def list_price(self) -> Floats:
-        """(E, N) current list price, currency per unit."""
-        return self.lanes[LIST_PRICE].T
-
-    @property
-    def reference_price(self) -> Floats:
-        """(E, N) reference price of the customers, currency per unit."""
-        return self.lanes[REFERENCE_PRICE].T
-
-    @property
-    def on_hand(self) -> Floats:
-        """(E, N) units in stock; negative for units owed, where the scenario has a backlog."""
-        return self.lanes[ON_HAND].T
-
-    @property
-    def last_units(self) -> Floats:
-        """(E, N) units sold in the last period."""
-        return self.lanes[LAST_UNITS].T
-
-    @property
-    def on_order(self) -> Floats:
-        """(E, N) units ordered but not yet received."""
-        return self.lanes[PIPELINE:].sum(axis=0).T
+    market = _market_first(lambda own: own.clock[MARKET], "(E,) number of each market.")
+    episode = _market_first(lambda own: own.clock[EPISODE], "(E,) number of the episode, from 0.")
+    period = _market_first(lambda own: own.clock[PERIOD], "(E,) number of the period in its episode, from 0.")
+    regime = _market_first(lambda own: own.clock[REGIME], "(E,) number of the current regime.")
+    list_price = _market_first(lambda own: own.lanes[LIST_PRICE], "(E, N) current list price, currency per unit.")
+    reference_price = _market_first(
+        lambda own: own.lanes[REFERENCE_PRICE], "(E, N) reference price of the customers, currency per unit."
+    )
+    on_hand = _market_first(
+        lambda own: own.lanes[ON_HAND],
+        "(E, N) units in stock; negative for units owed, where the scenario has a backlog.",
+    )
+    last_units = _market_first(lambda own: own.lanes[LAST_UNITS], "(E, N) units sold in the last period.")
+    on_order = _market_first(lambda own: own.lanes[PIPELINE:].sum(axis=0), "(E, N) units ordered but not yet received.")
 
     @property
     def due(self) -> Floats:
@@ -237,25 +134,21 @@ class MarketState:
         ahead = (self.period + np.arange(1, len(slots))[:, None]) % len(slots)
         return np.take_along_axis(slots, ahead[:, None], axis=0).transpose(2, 1, 0)
 
-    @property
-    def loyalty(self) -> Floats:
-        """(E, K) multiplier of a segment's arrivals; (E, 0) in a market without loyalty."""
-        return self.context[self.layout.loyalty].T
-
-    @property
-    def waiting(self) -> Floats:
-        """(E, C * K) customers who wait, category by category; (E, 0) if none do."""
-        return self.context[self.layout.waiting].T
-
-    @property
-    def rival_price(self) -> Floats:
-        """(E, R) prices of the rival offers, currency per unit."""
-        return self.context[self.layout.rival_price].T
-
-    @property
-    def capacity(self) -> Floats:
-        """(E, H) units left of the resources that products share; (E, 0) if they share none."""
-        return self.context[self.layout.capacity].T
+    loyalty = _market_first(
+        lambda own: own.context[own.layout.loyalty],
+        "(E, K) multiplier of a segment's arrivals; (E, 0) in a market without loyalty.",
+    )
+    waiting = _market_first(
+        lambda own: own.context[own.layout.waiting],
+        "(E, C * K) customers who wait, category by category; (E, 0) if none do.",
+    )
+    rival_price = _market_first(
+        lambda own: own.context[own.layout.rival_price], "(E, R) prices of the rival offers, currency per unit."
+    )
+    capacity = _market_first(
+        lambda own: own.context[own.layout.capacity],
+        "(E, H) units left of the resources that products share; (E, 0) if they share none.",
+    )
 
     def latest_prices(self, periods: int) -> Floats:
         """(P, N, E) list prices of at most `periods` latest periods, the current price first."""
@@ -265,3 +158,155 @@ class MarketState:
     def arrays(self) -> dict[str, NDArray]:
         """Name to array, for saving; the last axis is the market."""
         return {"clock": self.clock, "lanes": self.lanes, "context": self.context}
+
+
+_RESULTS = """
+price money stock wanted returned perished received ordered by_segment paid chances promoted taken baseline
+trail shown runner_up rival_price rival_units
+"""
+
+
+class Results(namedtuple("Results", _RESULTS)):
+    """What a period fills; a part that the market does not have has no rows. S suppliers, R rival offers.
+
+    Attributes:
+        price: (N, E) list price, currency per unit.
+        money: (4, N, E) units sold, units lost, revenue, profit.
+        stock: (N, E) stock on sale, units.
+        wanted: (N, E) mean units demanded.
+        returned: (1, N, E) units returned.
+        perished: (1, N, E) units that perished or were left at the end of a season.
+        received: (1, N, E) units received.
+        ordered: (S, N, E) units ordered.
+        by_segment: (K, N, E) units by segment, with personal prices.
+        paid: (2, N, E) mean price paid over the drawn and over the expected units, with personal prices.
+        chances: (H, N, E) purchase probability of each customer, where at most one comes at a time.
+        promoted: (N, E) 1 for products on promotion.
+        taken: (N, E) charges of the difference rewards, where asked for.
+        baseline: (N, E) their baselines.
+        trail: (N, E) bit i is set where the i-th price rule changed the price or a discount.
+        shown: (K, E) product in each segment's slot, -1 for none.
+        runner_up: (K, E) the second best.
+        rival_price: (R, E) prices of the rival offers, currency per unit.
+        rival_units: (R, E) their units, expected, or drawn for rivals that learn.
+    """
+
+
+@dataclass(eq=False)
+class Outcome:
+    """Outcome of one period; the properties are (E, N) float32 unless stated otherwise.
+
+    Attributes:
+        period: (E,) its number.
+        results: What the period filled, markets last; the properties show it market by market.
+        rival_cost: (R, 1) unit costs of the rival offers.
+        stated: (N, E) the policy's propensity, or None.
+        expect: Computes the expected money, (2, N, E), on demand.
+
+    Example:
+        >>> from repricer.envs import Market
+        >>> from repricer.pricing import Action
+        >>> market = Market("stationary-logit", num_markets=2)
+        >>> outcome = market.step(Action(price=market.view.list_price))
+        >>> outcome.revenue.shape, outcome.expected_revenue.shape
+        ((2, 1), (2, 1))
+    """
+
+    period: NDArray[np.int64]
+    results: Results
+    rival_cost: Floats
+    stated: Floats | None
+    expect: Callable[[Outcome], Floats] = field(repr=False)
+
+    @functools.cached_property
+    def expected_money(self) -> Floats:
+        """(2, N, E) expected revenue and profit given action and state."""
+        return self.expect(self)
+
+    shown = _market_first(
+        lambda own: own.results.shown,
+        "(E, K) product in each segment's slot, -1 for none; (E, 0) in a market without slots.",
+    )
+
+    @property
+    def promoted(self) -> NDArray[np.bool_]:
+        """(E, N) whether the product was on promotion."""
+        return self._or_zero(self.results.promoted) > 0
+
+    @property
+    def segment_units(self) -> Floats | None:
+        """(E, N, K) units by segment, or None without personal discounts."""
+        units = self.results.by_segment
+        return units.transpose(2, 1, 0) if len(units) else None
+
+    trail = _market_first(
+        lambda own: own.results.trail, "(E, N) bit i is set where the i-th price rule changed the price or a discount."
+    )
+
+    @property
+    def propensity(self) -> Floats | None:
+        """(E, N) propensity that the policy stated, or None."""
+        return None if self.stated is None else self.stated.T
+
+    rival_price = _market_first(
+        lambda own: own.results.rival_price,
+        "(E, R) prices of the rival offers at the end of the period, currency per unit.",
+    )
+    rival_units = _market_first(lambda own: own.results.rival_units, "(E, R) units sold of the rival offers.")
+
+    @property
+    def rival_profit(self) -> Floats:
+        """(E, R) profit of the rival offers, currency."""
+        return ((self.results.rival_price - self.rival_cost) * self.results.rival_units).T
+
+    list_price = _market_first(
+        lambda own: own.results.price, "List price, before personal discount, currency per unit."
+    )
+
+    @property
+    def paid(self) -> Floats:
+        """Mean price paid, currency per unit."""
+        paid = self.results.paid
+        return (paid[0] if len(paid) else self.results.price).T
+
+    units = _market_first(lambda own: own.results.money[UNITS], "Units sold.")
+    lost = _market_first(lambda own: own.results.money[LOST], "Units demanded beyond stock.")
+    revenue = _market_first(lambda own: own.results.money[REVENUE], "Drawn revenue, currency.")
+    profit = _market_first(lambda own: own.results.money[PROFIT], "Drawn profit, currency.")
+    expected_revenue = _market_first(
+        lambda own: own.expected_money[0], "Expected revenue given action and state, currency."
+    )
+    expected_profit = _market_first(
+        lambda own: own.expected_money[1], "Expected profit given action and state, currency."
+    )
+
+    @property
+    def charge(self) -> Floats:
+        """Charge of the difference rewards, currency: what the product took from others, or 0.
+
+        See `kernels/difference_rewards.py`.
+        """
+        return self._or_zero(self.results.taken)
+
+    @property
+    def baseline(self) -> Floats:
+        """Baseline of the difference rewards, currency: what the product would have earned in its counterfactual, or 0."""
+        return self._or_zero(self.results.baseline)
+
+    returned = _market_first(lambda own: own.results.returned.sum(axis=0), "Units returned.")
+    perished = _market_first(
+        lambda own: own.results.perished.sum(axis=0), "Units that perished or were left at the end of a season."
+    )
+    received = _market_first(
+        lambda own: own.results.received.sum(axis=0),
+        "Units delivered: before the sales if the lead time is 0, else for the next period.",
+    )
+    ordered = _market_first(
+        lambda own: own.results.ordered.sum(axis=0), "Units ordered, from both suppliers where there are two."
+    )
+    express = _market_first(
+        lambda own: own.results.ordered[1:].sum(axis=0), "Units ordered from the supplier that delivers sooner."
+    )
+
+    def _or_zero(self, rows: Floats) -> Floats:
+        return rows.T if len(rows) else np.zeros_like(self.units)

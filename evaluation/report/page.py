@@ -144,15 +144,15 @@ def _results(data: ReportData) -> dict[str, Any]:
     comparison, market = data.comparison, data.comparison.spec.market
     learned = None if data.learned is None else row_of(comparison, data.learned)
     uncertain = comparison.uncertainty
-    said = {"verdict": verdict(comparison, data.learned), "explanations": [], "candidates": [], "price_rows": []}
+    fields = {"verdict": verdict(comparison, data.learned), "explanations": [], "candidates": [], "price_rows": []}
     if uncertain is not None:
-        said = {
+        fields = {
             "verdict": headline(comparison),
             "explanations": explanations(comparison, data.learned),
             "candidates": candidate_rows(comparison),
             "price_rows": price_rows(comparison),
         }
-    return said | {
+    return fields | {
         "standing": _standing(comparison, learned),
         "past": plan_beside_past(comparison.spec),
         "unfitted": data.fit is None and comparison.spec.posterior is not None,

@@ -164,19 +164,19 @@ def spread_plot(
     y = np.arange(len(names))[::-1]
     figure.set_size_inches(WIDTH, 0.75 + 0.21 * len(names))
     axis = figure.add_subplot()
-    said = []
+    phrases = []
     for name, values, place, accent in zip(names, draws, y, strong, strict=True):
         low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95], method="weibull")
         colour = ACCENT if accent else GREY
         axis.hlines(place, low, high, color=colour, linewidth=1.2)
         axis.hlines(place, lower, upper, color=colour, linewidth=4)
         axis.plot(values.mean(), place, "o", color=colour, markeredgecolor="white", markersize=5)
-        said.append(f"{name} {values.mean():+.2f} (90% interval {low:.2f} to {high:.2f})")
+        phrases.append(f"{name} {values.mean():+.2f} (90% interval {low:.2f} to {high:.2f})")
     axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
     axis.set(ylim=(-0.7, len(names) - 0.3))
     axis.set_yticks(y, [_short(name) for name in names])
     _style_rows(axis, label)
-    return f"{label}: " + "; ".join(said) + "."
+    return f"{label}: " + "; ".join(phrases) + "."
 
 
 def _second_dots(
@@ -481,10 +481,8 @@ def planned_plot(figure: Figure, prices: Mapping[str, Any], *, unit: str) -> str
     axis.plot(ahead, lines["year_ago"], color=INK, linewidth=1.2, linestyle="--")
     axis.set_title(f"average price{f' ({unit})' if unit else ''}: charged (grey), planned (blue)")
     _dates(axis)
-    said = {name: f"{np.nanmean(line):.2f}" for name, line in lines.items() if np.isfinite(line).any()}
-    return (
-        f"Average price, weighted by last year's units: {', '.join(f'{name} {mean}' for name, mean in said.items())}."
-    )
+    phrases = {name: f"{np.nanmean(line):.2f}" for name, line in lines.items() if np.isfinite(line).any()}
+    return f"Average price, weighted by last year's units: {', '.join(f'{name} {mean}' for name, mean in phrases.items())}."
 
 
 @plot

@@ -127,7 +127,7 @@ def headline(comparison: Comparison) -> str:
     if not chosen.change:
         return f"{found.doubt} No change recommended: keep your current prices. {_why_not(found)}".strip()
     gain = found.gain(chosen.policy)
-    said = [
+    sentences = [
         found.doubt,
         f"Recommended: {chosen.words}. Expected to earn {_more(comparison, gain)} {found.metric} than your current prices "
         f"in {_weeks(comparison, dates=True)} ({_interval(comparison, gain)}{found.chance(gain)}).",
@@ -135,35 +135,35 @@ def headline(comparison: Comparison) -> str:
     objective = comparison.spec.market.objective
     if objective != found.metric:
         other = found.gain(chosen.policy, objective=objective)
-        said.append(
+        sentences.append(
             f"The objective is {objective}: if the assumed unit costs hold, it is {_more(comparison, other, 'higher')} "
             f"({_interval(comparison, other)})."
         )
-    return " ".join(filter(None, (*said, *found.consequences())))
+    return " ".join(filter(None, (*sentences, *found.consequences())))
 
 
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:
     """What stands behind the headline: assumptions, chance, prices hardly ever charged, break-even points."""
     found = assessment_of(comparison)
     chosen = found.recommendation
-    said = [_plan_breaks_rules(comparison), _not_identified(comparison), _follows_demand(comparison)]
+    sentences = [_plan_breaks_rules(comparison), _not_identified(comparison), _follows_demand(comparison)]
     if chosen.change:
-        said += [_noise(comparison, found), _outside(found), *_break_even(found)]
+        sentences += [_noise(comparison, found), _outside(found), *_break_even(found)]
     if learned is not None and chosen.policy != learned:
         gain = found.gain(learned)
-        said.append(
+        sentences.append(
             f"The learned prices as they are would be expected to earn {_more(comparison, gain)} {found.metric} than "
             f"your current prices ({_interval(comparison, gain)}{found.chance(gain)})."
         )
     if chosen.change and costs_assumed(comparison.spec) and comparison.spec.market.objective == found.metric:
         profit = found.gain(chosen.policy, objective="profit")
-        said.append(
+        sentences.append(
             f"Profit rests on unit costs that were assumed: over the range assumed, it is "
             f"{_more(comparison, profit, 'higher')} ({_interval(comparison, profit)})."
         )
     if chosen.floor is not None:
-        said.append(f"Floor: {chosen.floor[0].lower()}{chosen.floor[1:]}")
-    return [text for text in said if text]
+        sentences.append(f"Floor: {chosen.floor[0].lower()}{chosen.floor[1:]}")
+    return [text for text in sentences if text]
 
 
 def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
@@ -183,7 +183,7 @@ def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
                     for name in ("revenue", "units", "profit")
                 },
                 "outside": percent(found.outside(standing.policy), 0),
-                "said": "recommended" if standing.policy == found.recommendation.policy else standing.refused,
+                "standing": "recommended" if standing.policy == found.recommendation.policy else standing.refused,
             }
         )
     return rows
@@ -300,7 +300,7 @@ def _not_identified(comparison: Comparison) -> str:
     silent, unidentified = ", because the sales do not tell how customers respond to other ones", history.unidentified
     if unidentified is None:
         return _kept(frozen, f"{silent}, or by your rule")
-    unknown, ruled = ([name for name in frozen if (name in unidentified) == said] for said in (True, False))
+    unknown, ruled = ([name for name in frozen if (name in unidentified) == wanted] for wanted in (True, False))
     return f"{_kept(unknown, silent)} {_kept(ruled, ' by your rule')}".strip()
 
 
@@ -326,12 +326,14 @@ def _outside(found: Assessment) -> str:
     share, joint = (ask(found.recommendation.policy) for ask in (found.outside, found.joint))
     if share is None:
         return ""
-    said = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
+    sentence = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
     if joint:
         together = percent(joint, 0)
         period = found.compared.spec.market.period
-        said += f"; by category and {period}, {together} are priced as a whole lower, or higher, than they usually were"
-    return f"{said}."
+        sentence += (
+            f"; by category and {period}, {together} are priced as a whole lower, or higher, than they usually were"
+        )
+    return f"{sentence}."
 
 
 def _break_even(found: Assessment) -> list[str]:
@@ -339,20 +341,20 @@ def _break_even(found: Assessment) -> list[str]:
     if points is None:
         return []
     elasticity, cost = points.elasticity, points.cost_share
-    said = [
+    sentences = [
         f"The gain in {points.objective} would be gone with price elasticities {elasticity.words('{:.2f}')} times those fitted."
     ]
     if elasticity.below is None and elasticity.above is None:
         low, high = elasticity.tried
-        said = [
+        sentences = [
             f"The gain in {points.objective} holds with price elasticities from {low:g} to {high:g} times those fitted."
         ]
     if cost is not None:
         gone = cost.below is not None or cost.above is not None
         where = f"would be gone with unit costs {cost.words('{:.0%}')} of the regular price"
         none = "does not change its sign with unit costs from {:.0%} to {:.0%} of the regular price".format(*cost.tried)
-        said.append(f"The gain in profit {where if gone else none} (the market has {cost.now:.0%}).")
-    return said
+        sentences.append(f"The gain in profit {where if gone else none} (the market has {cost.now:.0%}).")
+    return sentences
 
 
 def _weeks(comparison: Comparison, *, dates: bool = False) -> str:
@@ -391,7 +393,7 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
 
     On a market with a posterior: which prices are recommended, what they are expected to earn
     beyond the current prices with a 90% interval over the posterior draws, and what this rests on.
-    Otherwise the result for the learned prices with the paired 95% interval; they are said to earn
+    Otherwise the result for the learned prices with the paired 95% interval; they are reported to earn
     more or less than the best fixed prices only where the interval excludes zero.
 
     Args:
@@ -414,22 +416,22 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
     market, base = comparison.spec.market, comparison.row(BASELINE)
     if learned is None:
         earned = f"{number(base.objective.mean)}{currency_of(comparison)} {market.objective} per episode"
-        said = [f"No learned policy was evaluated; the best fixed prices earn {earned}."]
+        sentences = [f"No learned policy was evaluated; the best fixed prices earn {earned}."]
     else:
         row = row_of(comparison, learned)
         advice = "" if standing(row) == "more" else "; keep the fixed prices"
         if not row.holds_on_fresh:
             advice = "; but the gain does not hold on the second test set: keep the fixed prices"
-        said = [f"The learned prices {_earn(comparison, row)}{advice}."]
+        sentences = [f"The learned prices {_earn(comparison, row)}{advice}."]
         if row.constant:
-            said.append(_constant_sentence(comparison, row))
+            sentences.append(_constant_sentence(comparison, row))
         if row.share_of_optimum is not None:
-            said.append(f"They reach {percent(row.share_of_optimum)} of the exact optimum.")
+            sentences.append(f"They reach {percent(row.share_of_optimum)} of the exact optimum.")
     if HISTORICAL in comparison.episodes and learned != HISTORICAL:
-        said.append(f"The current prices {_earn(comparison, row_of(comparison, HISTORICAL))}.")
+        sentences.append(f"The current prices {_earn(comparison, row_of(comparison, HISTORICAL))}.")
     if comparison.spec.assumptions:
-        said.append(f"The {market.objective} depends on assumptions that the data do not test.")
-    return " ".join(said).replace("−", "-")  # a terminal may lack the sign
+        sentences.append(f"The {market.objective} depends on assumptions that the data do not test.")
+    return " ".join(sentences).replace("−", "-")  # a terminal may lack the sign
 
 
 def _earn(comparison: Comparison, row: Row) -> str:
@@ -455,18 +457,18 @@ def _constant_sentence(comparison: Comparison, row: Row) -> str:
 
 def warnings(comparison: Comparison, learned: str | None) -> list[str]:
     """Reasons to doubt a gain, one sentence per flag; a constant that was asked for is not mentioned."""
-    said = []
+    sentences = []
     for row in comparison.rows:
         name = "The learned prices" if row.policy == learned else row.policy
         if row.constant and row.policy == learned:
-            said.append(f"{name}: constant prices would do as well. {_constant_sentence(comparison, row)}")
+            sentences.append(f"{name}: constant prices would do as well. {_constant_sentence(comparison, row)}")
         if not row.holds_on_fresh:
             first, second = (" ".join(_gap(comparison, gap)) for gap in (row.vs_best_fixed, row.vs_best_fixed_fresh))
-            said.append(
+            sentences.append(
                 f"{name}: the gain is {first} on the first test set, but {second} on the second. The policy was tuned "
                 "on the first set or had information about its future."
             )
-    return said
+    return sentences
 
 
 def second_look(comparison: Comparison, learned: str) -> str:

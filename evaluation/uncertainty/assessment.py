@@ -209,14 +209,14 @@ class Assessment:
             return f"No change recommended ({chosen.reason})."
         gain = self.gain(chosen.policy)
         mean, interval = self._figures(gain)
-        said = (
+        sentence = (
             f"Recommended: {chosen.words}, {mean} {self.metric} against {self.candidates[0].words} "
             f"({interval}{self.chance(gain)})."
         )
         if objective == self.metric:
-            return said
+            return sentence
         mean, interval = self._figures(self.gain(chosen.policy, objective=objective))
-        return f"{said} The objective is {objective}: {mean} ({interval}) if the assumed unit costs hold."
+        return f"{sentence} The objective is {objective}: {mean} ({interval}) if the assumed unit costs hold."
 
     def _figures(self, gain: Gain) -> tuple[str, str]:
         """A gain and its interval in words: in percent where it has a base, else in money."""
@@ -508,7 +508,7 @@ def heterogeneity(gains: Mapping[str, tuple[float, float, float]]) -> Heterogene
 
 
 def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[str]:
-    """The test in words; zones for which no change is recommended are left out, and nothing is said of a single one.
+    """The test in words; zones for which no change is recommended are left out, and a single one has no test.
 
     Example:
         >>> zone_lines({"a": (0.05, 0.03, 0.07), "b": (0.06, 0.04, 0.08)})[0]

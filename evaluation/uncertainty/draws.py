@@ -379,7 +379,7 @@ def compare_draws(
     count = min(available, DRAWS) if draws is None else draws
     check_draws(spec, count)
     if episodes < 2:
-        raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be told from one")
+        raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be estimated from one")
     chosen = policies_of(spec, policies, seed)
     numbers = draw_numbers(spec, count)
     shape = (3, count, episodes)

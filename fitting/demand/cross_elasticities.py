@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...pricing import choice_shares
 from .category_model import CategoryModel
 from .fitted_demand import FittedDemand
 
@@ -74,8 +75,7 @@ def _pairs(model: CategoryModel, draws: Array, chosen: NDArray[np.intp]) -> Arra
 def _choice(model: CategoryModel, theta: Array) -> tuple[Array, Array, Array]:
     """(M, K, J) each: a product's buyers by segment, choice probabilities, and utility lost per log point of price."""
     now = model.at_regular(torch.as_tensor(theta))
-    total = torch.nn.functional.softplus(torch.logsumexp(now.utility, dim=-1, keepdim=True))
-    buying = (now.utility - total).exp().numpy()
+    buying = choice_shares(now.utility.numpy()).product
     bought = model.data.segment_share[:, None] * buying
     response = model.data.segment_response[:, None] * now.steepness.numpy()[:, None, :]
     return bought / bought.sum(axis=1, keepdims=True), buying, response

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...pricing import choice_shares, felt_price
-from ...pricing.choice_formulas import stocking_price
+from ...pricing.choice_formulas import gap_effect, stocking_price
 from .candidate_models import as_felt
 from .category_rows import CONTROL, PROMOTION, week_features
 from .estimation import CategoryPosterior
@@ -191,12 +191,10 @@ class FittedDemand:
             added = -response * now.steepness.numpy()[:, None, None, :] * change
             bought = np.zeros(1)
             if reference is not None:
-                gap = np.log(reference / price)[:, here]
                 deals = (self.deals if draws else self.deals.mean(axis=0)[None])[:, :, None, here]
-                added = added + (deals[:, 0] * np.maximum(gap, 0.0))[:, :, None]
-                met = stocking_price(price, reference, np.broadcast_to(self.regular_price, price.shape))
-                less = np.minimum(np.log(reference / met)[:, here], 0.0)
-                bought = deals[:, 1] * np.maximum(gap, 0.0) + deals[:, 2] * less
+                (drawn, more, fewer), asked, usual = np.moveaxis(deals, 1, 0), price[:, here], reference[:, here]
+                added = added + gap_effect(asked, usual, False, drawn, 0.0)[:, :, None]
+                bought = gap_effect(stocking_price(asked, usual, self.regular_price[here]), usual, False, more, fewer)
             for name, shown in ((PROMOTION, promotion), (CONTROL, control)):
                 if shown is not None and name in self.effects:
                     effect = theta[:, layout.effects][:, self.effects.index(name)]

@@ -186,7 +186,8 @@ class _Blocks:
     def category(self) -> Estimate:
         """The elasticity of a category's units in its regular prices, the depth of its deals held fixed."""
         known = np.isfinite(self.listed).all(axis=2) & (self.total > 0)
-        weight = np.where(known, np.nanmean(np.where(known, self.total, np.nan), axis=1, keepdims=True), 0.0)
+        sold = np.where(known, self.total, 0.0)
+        weight = np.where(known, sold.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1), 0.0)
         if len(weight) < 2:
             return Estimate()
         columns = [np.where(known, np.nan_to_num(v) @ self.share, 0.0) for v in (self.listed, self.depth)]

@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from ...data.weeks import periods_in_a_week
 from ...forecasting.models.lstm_network import reproducible_torch
-from ...forecasting.response.identification import WEAK_F
+from ...forecasting.price_response import WEAK_F
 from .candidate_models import CandidateModel, candidate_models, deal_draws, suspect_effects
 from .category_model import Layout
 from .category_rows import SegmentUnits, costs_hold_deals, effect_names, instrument_strength

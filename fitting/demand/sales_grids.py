@@ -144,6 +144,6 @@ def _moves(cost: Array) -> bool:
 
 
 def _told_apart(stores: xr.Dataset) -> bool:
-    """Whether there are a few stores, which sell enough to be told apart."""
+    """Whether there are a few stores, which sell enough to be kept apart."""
     cells = stores["units"].size / periods_in_a_week(stores["week"])
     return 1 < stores.sizes["store"] <= MOST_STORES and bool(stores["units"].sum() >= _LEAST_UNITS * cells)

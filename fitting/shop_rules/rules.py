@@ -123,13 +123,13 @@ class ShopRules:
         Args:
             key: A field of `ProductRules`.
             products: One row per product: `product`, `category` and, where known, `name`.
-            default: Value where nothing is said.
+            default: Value where no rule gives one.
         """
         if not (self.product or self.group or self.category):
-            said = getattr(self.shop, key)
-            return np.array([default if said is None else said] * len(products))
+            value = getattr(self.shop, key)
+            return np.array([default if value is None else value] * len(products))
         found = [
-            next((said for part in self._parts(row) if (said := getattr(part, key)) is not None), default)
+            next((value for part in self._parts(row) if (value := getattr(part, key)) is not None), default)
             for row in products.to_dict("records")
         ]
         return np.array(found)

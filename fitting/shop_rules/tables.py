@@ -12,7 +12,7 @@ from ...scenarios.fields import array, scalar, value
 
 @dataclass(frozen=True)
 class ProductRules:
-    """Rules for a product, the products of a category, or all: None where nothing is said.
+    """Rules for a product, the products of a category, or all: None where none is given.
 
     Example:
         >>> ProductRules(band=0.03).max_change is None

@@ -28,12 +28,12 @@ def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
         >>> rules_in_words(rules, pd.DataFrame({"product": ["1"], "category": "food"}))
         ("By the shop's rules for all products: band 0.2.",)
     """
-    said = [("all products", rules.shop, dict(rules.prices))]
-    said += [(f"category '{name}'", part, {}) for name, part in rules.category.items()]
-    said += [(f"'{name}'", part, {}) for name, part in (*rules.group.items(), *rules.product.items())]
+    named = [("all products", rules.shop, dict(rules.prices))]
+    named += [(f"category '{name}'", part, {}) for name, part in rules.category.items()]
+    named += [(f"'{name}'", part, {}) for name, part in (*rules.group.items(), *rules.product.items())]
     words = [
         f"By the shop's rules for {where}: {', '.join(given)}."
-        for where, part, more in said
+        for where, part, more in named
         if (given := [*_said(part), *(f"{_plain(key)} {_value(content)}" for key, content in more.items())])
     ]
     words += [

@@ -16,7 +16,7 @@ from .pooled import PooledRegression
 from .weekly_design import FOURIER_PAIRS, covariate_matrix, covariate_names
 
 LEAST_PRODUCTS = 5
-"""With fewer known products, nothing can be said about a new one."""
+"""With fewer known products, a new one cannot be forecast."""
 
 _MOST_FOLDS = 10
 """Up to as many products, each is left out alone."""

@@ -102,7 +102,7 @@ class PooledRegression(Forecaster):
             for step in range(1, min(STEPS, weeks - 1 - origin) + 1):
                 ahead = state.ahead(np.arange(products), weekly.planned(origin, step), np.array(step), self.damping)
                 centre[:, origin, step - 1], spread[:, origin, step - 1] = ahead
-        # Before its first sale nobody could forecast a product.
+        # Before its first sale no product could be forecast.
         unknown = weekly.seen.cumsum(axis=1) == 0
         centre[unknown], spread[unknown] = np.nan, np.nan
         self._past = weekly, centre, spread

@@ -23,8 +23,8 @@ class Common:
         mean: (K,) mean of the products' coefficients.
         between: (K, K) their covariance between products.
         noise: variance of a week's error in log(1 + units), a mean over products.
-        seasonal: whether the histories reach over a year, so that a season is told from a trend.
-        mean_over_median: units sold over units forecast, where the shops have said so.
+        seasonal: whether the histories reach over a year, so that a season is separated from a trend.
+        mean_over_median: units sold over units forecast, where the shops have reported it.
     """
 
     names: tuple[str, ...]

@@ -123,7 +123,7 @@ class _Tsb:
 
     def forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = max(self.mean, 1e-9)
-        # In so thin a series, a variance below Poisson's cannot be told from chance.
+        # In so thin a series, a variance below Poisson's cannot be distinguished from chance.
         variance = max(self.squared_error, 1.001 * mean)
         bands = stats.nbinom.ppf(levels, mean**2 / (variance - mean), mean / variance)
         return np.full(len(future), self.mean), np.tile(bands, (len(future), 1))

@@ -11,7 +11,7 @@ from ...data.weeks import WEEK, period_of
 from .covariates import OBSERVED, TRAFFIC_WEEKS, WEEKDAYS, fourier
 
 YEAR = 52
-"""Weeks of history from which on a season of the year can be told from a trend."""
+"""Weeks of history from which on a season of the year can be separated from a trend."""
 
 FOURIER_PAIRS = 2
 

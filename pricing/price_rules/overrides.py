@@ -240,11 +240,13 @@ def breach_line(
     """
     first = found[0]
     more = f" and {len(found) - 1} more" if found[1:] else ""
-    said = (
+    warning = (
         f"{first.price:g} for {product!r} in the week of {weeks[0]}{more} leaves the price rule "
         f"{', '.join(map(rule_words, first.rules))}; {first.allowed:g} is allowed"
     )
     if gains is None:
-        return f"{said}; what it would earn is not known"
+        return f"{warning}; what it would earn is not known"
     gain = sum(gains)
-    return f"{said}, and expected to earn {money_words(abs(gain), currency)} {'more' if gain >= 0 else 'less'} {money}"
+    return (
+        f"{warning}, and expected to earn {money_words(abs(gain), currency)} {'more' if gain >= 0 else 'less'} {money}"
+    )

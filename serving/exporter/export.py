@@ -260,7 +260,7 @@ def response_document(spec: MarketSpec) -> dict[str, Any] | None:
 def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any]:
     """The range over episodes of the policy and of regular prices, which a fallback may charge."""
     from ...envs import catalogue_of, rollout
-    from ...envs.kernels.outcome import Outcome
+    from ...envs.kernels.state import Outcome
 
     catalogue, lows, highs = catalogue_of(spec), [], []
 

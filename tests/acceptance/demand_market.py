@@ -33,10 +33,10 @@ def shop() -> tuple[Tables, pd.DataFrame]:
 
 @functools.cache
 def fitted() -> tuple[MarketSpec, dict[str, Any], pd.DataFrame, list[str]]:
-    """Market on weeks 2 to 40 for weeks 41 to 52, its proof, the panel of all, and the products in their order."""
+    """Market on weeks 2 to 40 for weeks 41 to 52, the fit's report, the panel of all, and the products in their order."""
     tables, products = shop()
     found = fit(tables, products, name="top-200", holdout_weeks=HELD_OUT)
-    return found.proof, found.report["proof"], product_weeks(tables, products=products), list(products["product"])
+    return found.proof, found.report, product_weeks(tables, products=products), list(products["product"])
 
 
 @functools.cache
@@ -97,7 +97,10 @@ def elasticity() -> float:
     spec, report, _, products = fitted()
     recorder = SalesRecorder(spec)
     rollout(spec, named_policy("historical", spec), episodes=1, seed=5, watch=recorder)
-    names, by_product = list(spec.products.names), {row["product"]: row["shrunk"] for row in report["price_response"]}
+    names, by_product = (
+        list(spec.products.names),
+        {row["product"]: row["elasticity"] for row in report["price_response"]},
+    )
     shop = pd.DataFrame({"product": names, "category": spec.products.category, "regular": spec.products.regular_price})
     shop["response"] = [by_product[product] for product in products]
     sold = product_weeks(recorder.sales(), products=shop).merge(shop[["product", "regular", "response"]], on="product")

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
-from repricer.tests.forecasting.response.recovery import Recovery, recover
+from repricer.tests.forecasting.price_response_recovery import Recovery, recover
 
 from .checks import check
 

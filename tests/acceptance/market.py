@@ -149,11 +149,6 @@ def first_step() -> float:
     return min(float(command()) for _ in range(3))
 
 
-@check("market", "bench-10, bytes a product and market at 10,240 markets over those at 1,024", "<=", 1.01, "times")
-def linear_memory() -> float:
-    return bench.bytes_per_product("bench-10", 10_240) / bench.bytes_per_product("bench-10", 1_024)
-
-
 @check("market", "tests of the compiled loops that fail with every index of the compiled loops checked", "==", 0)
 def out_of_bounds() -> float:
     tests = [str(path) for path in sorted((ROOT / "tests" / "envs" / "kernels").glob("test_*.py"))]

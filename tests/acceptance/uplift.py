@@ -185,7 +185,7 @@ for _truth in BLIND:
         f"of {FAMILY_SHOPS}",
     )
     def said(truth: str = _truth) -> float:
-        return float(figures(truth)["said"])
+        return float(figures(truth)["named"])
 
 
 @check(

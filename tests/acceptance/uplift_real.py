@@ -36,7 +36,7 @@ _CALIBRATED, _RANKS, _BINS = 200, 99, 10
 @functools.cache
 def changes() -> dict[str, Any]:
     """Predicted against realised price changes of the 200 best sellers, weeks 41 to 52."""
-    found = fitted()[1]["price_changes"]["pooled"]
+    found = fitted()[1]["proof"]["price_changes"]["pooled"]
     low, high = found["slope_interval90"]
     print(
         f"  slope {found['slope']:.3f}, 90% interval {low:.3f} to {high:.3f}, R2 {found['r2']:.2f}, coverage "

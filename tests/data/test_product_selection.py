@@ -114,6 +114,12 @@ def test_what_is_not_chosen_has_its_reason(parts):
     }
 
 
+def test_products_that_were_given_need_not_sell_every_week(parts):
+    tables = tables_of({**parts, "a4": product("a4", 6, units=90, weeks=15)})
+    chosen = pd.DataFrame({"product": ["a1", "a4"], "category": "a"})
+    assert "a2" in reasons_not_chosen(tables, chosen).index
+
+
 def test_each_reason_is_named_by_itself(parts):
     """A big pack, a flavour at the price of a1, a worse seller, and products of a category that is not taken."""
     flavour = parts["a1"].assign(product="a5", units=4.0)

@@ -25,7 +25,6 @@ PAGES = (
     "docs/evaluation.md",
     "docs/market.md",
     "docs/scenario_files.md",
-    "docs/starting_from_data.md",
     "docs/training.md",
     "docs/tuning.md",
     "docs/what_if.md",

@@ -42,6 +42,7 @@ def generate():
         ("docs/market.md", "rules"),
         ("docs/market.md", "scenarios"),
         ("docs/market.md", "stresses"),
+        ("docs/profiles.md", "features"),
         ("docs/scenario_files.md", "sections"),
         ("docs/serving.md", "state"),
         ("docs/serving.md", "outcome"),

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from repricer.envs import Market, MarketVectorEnv, catalogue_of, make_sb3_env, rollout
-from repricer.envs.draw_schedule import DrawSchedule
+from repricer.envs.seeds import DrawSchedule
 from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
 from repricer.scenarios.sections import Posterior

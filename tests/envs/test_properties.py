@@ -7,7 +7,7 @@ varies what it has drawn, repeats two of three and misses some pairs in 2,000.
 import numpy as np
 import pytest
 from repricer.envs import Market, expected_units
-from repricer.envs.kernels.expected.demand import choice_at
+from repricer.envs.kernels.expected_demand import choice_at
 from repricer.pricing import Action, PriceEndings, PriceLadder, product_features
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.sampler import PARTS, sample_catalogue

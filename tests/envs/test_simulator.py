@@ -34,9 +34,8 @@ def test_a_market_with_all_parts_is_the_same_bits_in_any_batch(name, markets):
         single = LearnerView(Market(spec, seed=9, numbers=np.array([e])))
         for raw, outcome in zip(raws, outcomes, strict=True):
             alone = single.step(raw[e : e + 1])
-            np.testing.assert_array_equal(outcome.table[..., e : e + 1], alone.table)
-            for part in ("segment_units", "shown", "promoted", "trail", "rival_price", "rival_units"):
-                np.testing.assert_array_equal(getattr(outcome, part)[e], getattr(alone, part)[0], err_msg=part)
+            for part, array in outcome.results._asdict().items():
+                np.testing.assert_array_equal(array[..., e : e + 1], getattr(alone.results, part), err_msg=part)
             np.testing.assert_array_equal(single.rewards(alone)[0], view.rewards(outcome)[e])
         for part, array in together.state.arrays().items():
             np.testing.assert_array_equal(array[..., e], single.market.state.arrays()[part][..., 0], err_msg=part)
@@ -50,7 +49,7 @@ def play(spec, seed: int) -> bytes:
     for _ in range(12):
         raw = generator.uniform(-1, 1, (70, view.action_space.shape[0])).astype(np.float32)
         outcome = view.step(raw)
-        parts += [outcome.money.tobytes(), view.observe().tobytes()]
+        parts += [outcome.results.money.tobytes(), view.observe().tobytes()]
     return b"".join(parts + [array.tobytes() for array in view.market.state.arrays().values()])
 
 
@@ -80,13 +79,13 @@ def test_market_view_and_environment_pickle_in_mid_episode():
         ours, theirs = view.step(raw), copy.step(raw)
         if isinstance(view, LearnerView):
             np.testing.assert_array_equal(copy.observe(), view.observe())
-            np.testing.assert_array_equal(theirs.money, ours.money)
+            np.testing.assert_array_equal(theirs.results.money, ours.results.money)
         else:
             np.testing.assert_array_equal(theirs[0], ours[0])
             assert theirs[1] == ours[1]
     action = Action(np.tile(np.float32(spec.products.regular_price), (3, 1)))
     copy = pickle.loads(pickle.dumps(market))
-    np.testing.assert_array_equal(copy.step(action).money, market.step(action).money)
+    np.testing.assert_array_equal(copy.step(action).results.money, market.step(action).results.money)
 
 
 def test_everything_that_moves_is_saved_and_restored_in_mid_episode():
@@ -104,7 +103,7 @@ def test_everything_that_moves_is_saved_and_restored_in_mid_episode():
     other.restore(saved)
     for raw, outcome in zip(raws[5:], first, strict=True):
         again = other.step(raw)
-        np.testing.assert_array_equal(again.money, outcome.money)
+        np.testing.assert_array_equal(again.results.money, outcome.results.money)
         np.testing.assert_array_equal(again.rival_profit, outcome.rival_profit)
     for part, array in other.market.state.arrays().items():
         np.testing.assert_array_equal(array, ended.arrays()[part], err_msg=part)

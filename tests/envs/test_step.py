@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from repricer.envs import Market, catalogue_of, expected_units, rollout
-from repricer.envs.draw_schedule import DrawSchedule
-from repricer.envs.kernels.expected.demand import choice_at
+from repricer.envs.kernels.expected_demand import choice_at
+from repricer.envs.seeds import DrawSchedule
 from repricer.pricing import Action, FixedPrice, PricePath
 from repricer.scenarios import load_scenario
 from repricer.scenarios.sections import Posterior

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.fitting import regression
 from repricer.fitting.regression import price_regression
 from repricer.forecasting import example_panel
 
@@ -42,12 +41,21 @@ def test_a_dear_product_that_comes_is_no_rise_of_the_other_prices():
     assert found.pooled_.coefficient == pytest.approx(-2.5, abs=0.1)
 
 
-def test_of_a_large_catalogue_the_categories_that_sell_most_are_estimated(monkeypatch):
-    panel = example_panel(n_products=8, n_weeks=60, elasticity=-2.0)
-    number = panel["product"].factorize()[0] // 4
-    panel = panel.assign(category=np.where(number == 0, "small", "large"), units=panel["units"] * (1 + number))
-    assert set(price_regression(panel).elasticity_["category"]) == {"small", "large"}
-    monkeypatch.setattr(regression, "_LARGEST", 4 * 60 * (60 + 2))
-    assert set(price_regression(panel).elasticity_["category"]) == {"large"}
-    monkeypatch.setattr(regression, "_LARGEST", 1)
-    assert set(price_regression(panel).elasticity_["category"]) == {"large"}
+def test_all_products_of_a_catalogue_of_thousands_are_estimated():
+    random, shape = np.random.default_rng(4), (2500, 52)
+    log_price = np.where(random.random(shape) < 0.3, np.log(0.75), 0.0)
+    log_price += np.tile(np.where(random.random((40, 52)) < 0.2, np.log(0.85), 0.0), (63, 1))[:2500]
+    panel = pd.DataFrame(
+        {
+            "product": np.repeat([f"p{i}" for i in range(shape[0])], shape[1]),
+            "category": np.repeat([f"c{i % 40}" for i in range(shape[0])], shape[1]),
+            "week": np.tile(pd.date_range("2023-01-02", periods=shape[1], freq="7D"), shape[0]),
+            "units": np.exp(3 - 2 * log_price + random.normal(0, 0.2, shape)).ravel(),
+            "price": np.exp(log_price).ravel(),
+            "traffic": 1000.0,
+        }
+    )
+    found = price_regression(panel)
+    score = (found.elasticity_["raw"] + 2) / found.elasticity_["raw_se"]
+    assert (score.abs() < 1.96).mean() == pytest.approx(0.95, abs=0.02)
+    assert found.category_elasticity_["raw"].notna().all()

@@ -7,10 +7,10 @@ import threading
 import pytest
 from repricer.agents import train
 from repricer.agents.ppo.update import update
-from repricer.envs.kernels.demand_kernels import choose
-from repricer.envs.kernels.expected.money import expected_money
-from repricer.envs.kernels.observe import observe
+from repricer.envs.kernels.choice import choose
+from repricer.envs.kernels.learner import observe
 from repricer.envs.kernels.period import run_period
+from repricer.envs.kernels.sales import expected_money
 from repricer.evaluation import evaluate
 from repricer.planning import compile_ahead as ahead
 from repricer.scenarios.sampler import sample_catalogue

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.envs import Market
-from repricer.envs.kernels.inventory import whole_orders
-from repricer.envs.kernels.slots import choose_promoted
+from repricer.envs.kernels.period import choose_promoted
+from repricer.envs.kernels.transitions import whole_orders
 from repricer.pricing import Action
 from repricer.serving.actions import ordered, promoted
 
@@ -18,7 +18,7 @@ def test_the_promoted_products_are_those_of_the_simulated_market(most: int) -> N
     scores = generator.integers(-2, 4, size=(8, 300)).astype(np.float32) / 4
     scores[generator.random(scores.shape) < 0.05] = np.nan
     wanted = np.zeros_like(scores)
-    choose_promoted.entry(scores, most, wanted)
+    choose_promoted(scores, most, wanted)
     got = np.stack([promoted(score, most) for score in scores.T], axis=1)
     np.testing.assert_array_equal(got, wanted > 0)
     assert 0 < got.sum(axis=0).max() <= most
@@ -28,7 +28,7 @@ def test_orders_are_those_of_the_simulated_market() -> None:
     catalogue = replace(Market("three-stocks").view.catalogue, max_order_units=np.array([0, 3, 50], np.float32))
     asked = np.array([[-1, 0.4, 2], [3.6, np.nan, 1.5], [60, 49.5, 12.5]], np.float32)
     whole = np.empty_like(asked)
-    whole_orders.entry(asked, catalogue.max_order_units, whole)
+    whole_orders(asked, catalogue.max_order_units, whole)
     order, express = ordered(Action(asked, order=asked.T, express=asked.T), catalogue)
     np.testing.assert_array_equal(order, whole.T)
     assert express is None

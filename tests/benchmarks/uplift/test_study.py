@@ -132,7 +132,7 @@ def test_figures_by_hand():
     assert found["share_of_best_gain"] == pytest.approx(0.02 / (sum(optimal) / 5 - 1))
     assert found["worst_realised"] == -0.15
     # A shop that keeps its current prices cannot lose by the recommendation.
-    assert (found["lose_to_regular"], found["lose_to_own"], found["refused"], found["said"]) == (2, 1, 1, 1)
+    assert (found["lose_to_regular"], found["lose_to_own"], found["refused"], found["named"]) == (2, 1, 1, 1)
     assert found["far_below_own"] == 2
 
 

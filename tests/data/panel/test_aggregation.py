@@ -78,8 +78,19 @@ def test_regular_prices_that_were_found_are_those_of_the_lines_and_given_ones_st
     assert with_regular_prices(given, sales_panel(Tables(given))) is given
 
 
+def test_reductions_of_single_days_are_deals_also_where_prices_move_from_week_to_week():
+    level = np.repeat(np.random.default_rng(0).uniform(1.0, 8.0, 12), 7)
+    paid = np.where(np.arange(84) % 7 < 2, 0.7 * level, level)
+    days = pd.date_range("2024-01-01", periods=84)
+    panel = with_prices(sales_panel(shop(lines("a", days, price_paid=paid, regular_price=paid))))
+    reduced = (panel["price"] < 0.98 * panel["regular_price"]).to_numpy().ravel()
+    assert reduced.all()
+
+
 def test_gaps_between_stores_are_those_of_regular_prices():
-    """A store that sells on deal is no cheaper store."""
+    """A store that sells on deal is no cheaper store; without regular prices, deals of all stores cancel out."""
     paid = np.where(np.arange(12) == 4, 1.5, 2.0)
-    sales = shop(lines("a", price_paid=paid, regular_price=paid), lines("b", price_paid=2.0, regular_price=2.0)).sales
-    np.testing.assert_allclose(store_price_gaps(sales), 0.0, atol=1e-12)
+    given = shop(lines("a", price_paid=paid, regular_price=2.0), lines("b", price_paid=2.0, regular_price=2.0)).sales
+    np.testing.assert_allclose(store_price_gaps(given), 0.0, atol=1e-12)
+    chain = [lines(store, price_paid=paid, regular_price=paid) for store in "ab"]
+    np.testing.assert_allclose(store_price_gaps(shop(*chain).sales), 0.0, atol=1e-12)

@@ -176,3 +176,12 @@ def test_what_happens_later_changes_no_earlier_row(sales):
     whole = product_weeks(Tables(sales, signals=signals, behaviour=events))
     early = product_weeks(Tables(sales, signals=signals[signals["date"] < cut], behaviour=events[events["date"] < cut]))
     assert whole[whole["week"] < cut].equals(early[early["week"] < cut])
+
+
+def test_context_by_store_keeps_the_order_of_the_products(sales):
+    shown = pd.DataFrame({"start_date": [DAY], "product": ["B"], "store": ["s2"]})
+    found = context_by_store(
+        Tables(sales, promotions=shown), sales_panel(Tables(sales)).sel(product=["B", "A"]), {"south": ["s2"]}
+    )
+    assert found.indexes["product"].tolist() == ["B", "A"]
+    assert found["promotion"].sel(store="south", product="B").to_numpy()[0] == 1.0

@@ -12,7 +12,7 @@ from repricer.envs import (
     SellerVecEnv,
     make_sb3_env,
 )
-from repricer.envs.adapters.view_options import checked_actions
+from repricer.envs.adapters.learner_view import checked_actions
 from repricer.pricing import Action
 
 WIDE = "bench-10"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from repricer.envs import LearnerView, Market
 from repricer.envs.adapters.next_draws import NextDraws
-from repricer.envs.draw_schedule import DrawSchedule
+from repricer.envs.seeds import DrawSchedule
 from repricer.pricing import feature_names
 from repricer.scenarios.sections import Posterior
 

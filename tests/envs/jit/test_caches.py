@@ -3,16 +3,16 @@
 import importlib.util
 
 import pytest
-from repricer.envs.jit import caches
+from repricer.envs.jit import compiling
 
 _SOURCE = """
-from repricer.envs.jit.math import compiled
+from repricer.envs.jit.compiling import compiled
 
 @compiled
 def inner(x):
     return x + 1
 
-@compiled.entry
+@compiled
 def twice(x):
     return 2 * inner(x)
 """
@@ -42,7 +42,7 @@ def kept(function):
 def test_a_new_process_compiles_nothing_and_a_change_elsewhere_compiles_again(load, monkeypatch):
     assert not kept(load())
     assert kept(load())
-    monkeypatch.setattr(caches, "sources", lambda: "changed")
+    monkeypatch.setattr(compiling, "sources", lambda: "changed")
     assert not kept(load())
     assert kept(load())
 
@@ -50,9 +50,9 @@ def test_a_new_process_compiles_nothing_and_a_change_elsewhere_compiles_again(lo
 def test_the_sources_are_the_formulas_and_the_kernels(tmp_path, monkeypatch):
     (tmp_path / "envs" / "kernels").mkdir(parents=True)
     file = tmp_path / "envs" / "kernels" / "a.py"
-    monkeypatch.setattr(caches, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(compiling, "_PACKAGE", tmp_path)
     seen = set()
     for text in ("x = 1", "x = 2"):
         file.write_text(text, encoding="utf-8")
-        seen.add(caches.sources.__wrapped__())
+        seen.add(compiling.sources.__wrapped__())
     assert len(seen) == 2

@@ -2,7 +2,7 @@ import logging
 
 from numba import njit
 from numba.core.event import register, unregister
-from repricer.envs.jit.compile_notice import CompilationNotice
+from repricer.envs.jit.compiling import CompilationNotice
 
 
 def compile_one(module):

@@ -1,9 +1,8 @@
 """Elementary functions of the compiled loops: their precision."""
 
 import numpy as np
-import pytest
 from numba import njit
-from repricer.envs.jit.math import lean, logarithm, multiply_add
+from repricer.envs.jit.math import logarithm, multiply_add
 
 
 @njit
@@ -29,13 +28,3 @@ def test_a_product_and_a_sum_are_rounded_once():
     x = np.float32(1 + 2**-12)
     exact = np.float32(np.float64(x) * np.float64(x) - 1)
     assert fused(x, x, np.float32(-1)) == exact != np.float32(x * x) - np.float32(1)
-
-
-def test_a_function_for_compiled_callers_refuses_python_instead_of_ending_the_process():
-    @lean
-    def double(x):
-        return x + x
-
-    with pytest.raises(TypeError, match="double is for compiled callers"):
-        double(1.0)
-    assert njit(lambda x: double(x))(1.0) == double.entry(1.0) == 2

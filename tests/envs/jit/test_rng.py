@@ -17,7 +17,7 @@ from repricer.envs.jit.rng import (
     normal,
     period_keys,
     poisson,
-    poisson_lanes,
+    poisson_rows,
     uniform,
     uniform32,
 )
@@ -58,7 +58,7 @@ def gammas(variance, keys):
 
 def binomials(count, probability, keys):
     out = np.empty(keys.size, np.float32)
-    binomial_lanes.entry(np.full(keys.size, count, np.float32), probability, keys, 0, out)
+    binomial_lanes(np.full(keys.size, count, np.float32), probability, keys, 0, out)
     return out
 
 
@@ -96,7 +96,7 @@ def exponentials(x):
 
 def lanes(mean, keys, counter=0) -> np.ndarray:
     out = np.empty(keys.size, np.float32)
-    poisson_lanes.entry(np.ascontiguousarray(np.broadcast_to(np.float32(mean), keys.shape)), keys, counter, out)
+    poisson_rows(np.full((1, keys.size), mean, np.float32), keys, counter, 1, out[None])
     return out
 
 
@@ -171,7 +171,7 @@ def test_gamma_is_gamma_with_mean_one(variance):
 @pytest.mark.parametrize("variance", [0.0005, 0.001, 0.02, 0.1, 0.3, 0.99, 1.0, 1.01, 3.0])
 def test_gamma_of_many_lanes_is_gamma_with_mean_one(variance):
     draws = np.empty(COUNT, np.float32)
-    gamma_lanes.entry(np.float32(variance), keys_of(14, COUNT), 2, draws)
+    gamma_lanes(np.float32(variance), keys_of(14, COUNT), 2, draws)
     assert stats.kstest(draws.astype(float), stats.gamma(1 / variance, scale=variance).cdf).pvalue > LEVEL
     assert abs(draws.var(dtype=float) / variance - 1) < 4 * np.sqrt((2 + 6 * variance) / COUNT)
 
@@ -181,8 +181,8 @@ def test_gamma_and_binomial_lanes_depend_on_neither_their_neighbours_nor_their_p
 
     def both(part):
         gamma, binomial = np.empty(part.size, np.float32), np.empty(part.size, np.float32)
-        gamma_lanes.entry(np.float32(0.1), keys[part], 1, gamma)
-        binomial_lanes.entry(size[part], 0.3, keys[part], 2, binomial)
+        gamma_lanes(np.float32(0.1), keys[part], 1, gamma)
+        binomial_lanes(size[part], 0.3, keys[part], 2, binomial)
         return np.stack([gamma, binomial])
 
     whole = both(np.arange(333))
@@ -245,9 +245,7 @@ def test_the_one_customer_chooses_with_the_given_probabilities():
     rival_mean = np.repeat(rival_share[:, None], markets, axis=1)
     by_segment, demand = np.zeros((2, 3, markets), np.float32), np.zeros((3, markets), np.float32)
     rivals = np.zeros((2, markets), np.float32)
-    draw_single.entry(
-        2, category, rival_category, keys_of(13, markets), 4, mean, rival_mean, by_segment, demand, rivals
-    )
+    draw_single(2, category, rival_category, keys_of(13, markets), 4, mean, rival_mean, by_segment, demand, rivals)
     np.testing.assert_array_equal(by_segment.sum(axis=0), demand)
     for c in range(2):
         own, theirs = by_segment[:, category == c].reshape(-1, markets), rivals[rival_category == c]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from repricer.envs.kernels.decode import Decoding, decode
+from repricer.envs.kernels.learner import Decoding, decode
 from repricer.pricing import ActionLayout
 
 

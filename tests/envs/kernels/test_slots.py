@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from repricer.envs import Market
-from repricer.envs.kernels.slots import choose_promoted
+from repricer.envs.kernels.period import choose_promoted
 from repricer.pricing import Action
 
 from .two_products import at, build
@@ -37,7 +37,7 @@ def test_the_promoted_are_the_highest_positive_scores_and_the_first_of_equals(pr
     score[:, 1] = 0.5
     score[0, 2] = np.nan
     promoted = np.empty_like(score)
-    choose_promoted.entry(score, most, promoted)
+    choose_promoted(score, most, promoted)
     for e in range(markets):
         best = np.argsort(-np.nan_to_num(score[:, e], nan=-1), kind="stable")[:most]
         assert set(np.flatnonzero(promoted[:, e])) == {n for n in best if score[n, e] > 0}

@@ -1,9 +1,12 @@
 """The category model means what its parameters say."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 from repricer.fitting.demand import CategoryData, CategoryModel, Priors
+from repricer.pricing import ChoiceModel
 
 
 def model(price=None, **more):
@@ -102,3 +105,47 @@ def test_jacobian_is_the_derivative_of_the_log_mean(own_units, cut):
     told = torch.tensor(missing) if cut else None
     derivative = torch.func.jacfwd(lambda given: at.log_mean(given, told))(theta)
     torch.testing.assert_close(at.jacobian(theta, told), derivative, rtol=1e-9, atol=1e-12)
+
+
+def market_model(model, theta):
+    """The numpy model with these parameters, in which deals move utility."""
+    now, data = model.at_regular(theta), model.data
+    (_, weeks, products), segments = data.sizes, len(data.segment_share)
+    steep = data.segment_response[:, None] * now.steepness.numpy()
+    arrays = {field.name: np.empty(0) for field in fields(ChoiceModel)} | {
+        "category": np.zeros(products, np.intp),
+        "quality": now.utility.numpy() + steep,
+        "sensitivity": steep,
+        "rate": np.full((1, weeks), now.log_arrivals.exp()),
+        "season": np.zeros((1, weeks)),
+        "path": np.ones((1, weeks)),
+        "share": data.segment_share[None],
+        "gain": np.full(products, theta[model.layout.effects].numpy()),
+        "loss": np.zeros(products),
+        "rival_category": np.empty(0, np.intp),
+        "rival_quality": np.empty((segments, 0)),
+        "rival_sensitivity": np.empty((segments, 0)),
+        "curvature": np.full(products, data.curvature),
+        "regular": np.ones(products),
+    }
+    return ChoiceModel(**arrays | {"family": "mnl", "linear_reference": False, "single": False})
+
+
+@pytest.mark.parametrize("curvature", [0.0, 0.4, 1.0])
+def test_the_likelihood_has_the_demand_of_the_choice_model(curvature):
+    random = np.random.default_rng(2)
+    price = random.uniform(0.6, 1.3, (1, 6, 3))
+    data = CategoryData(
+        units=random.uniform(5, 20, price.shape),
+        price=price,
+        effects=np.maximum(-np.log(price), 0.0)[None],
+        effect_mean=np.zeros(1),
+        effect_spread=np.ones(1),
+        segment_share=np.array([0.3, 0.7]),
+        segment_response=np.array([0.7, 1.2]),
+        curvature=curvature,
+    )
+    model = CategoryModel(data, Priors())
+    theta = torch.as_tensor(model.layout.mean + 0.3 * random.normal(size=model.layout.size))
+    units = market_model(model, theta).units(np.arange(6), price[0], reference=np.ones(3)).sum(axis=1)
+    np.testing.assert_allclose(model.log_mean(theta)[0].exp(), units, rtol=1e-10)

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ....pricing import Catalogue, own_elasticity
-from ....scenarios import MarketSpec
-from ..demand import Choice, ChoiceInputs, mean_demand
-from ..demand_arrays import ChoiceParameters, family_callback
+from ...pricing import Catalogue, own_elasticity
+from ...scenarios import MarketSpec
+from ..jit.compiling import Structure
+from .choice import choose, count_lost
+from .choice_parameters import Choice, ChoiceInputs, ChoiceParameters, choice_parameters, choice_scratch, empty_choice
 
 Array = NDArray[np.float64]
 # Draws that the standard error of the level is computed from, and the smallest number whose logarithm is taken.
@@ -53,9 +54,7 @@ def rival_units(
     period: int | NDArray[np.int64],
     price: ArrayLike,
     rival_price: ArrayLike,
-    *,
-    reference: ArrayLike | None = None,
-    regime: int | NDArray[np.int64] = 0,
+    **given: Any,
 ) -> Array:
     """Mean units of the rival offers, in a period or half of one as in `expected_units`.
 
@@ -64,8 +63,7 @@ def rival_units(
         period: Number of the period, or (B,) numbers.
         price: (B, N) our list prices, currency per unit.
         rival_price: (R,) or (B, R) prices of the rival offers.
-        reference: (N,) or (B, N) reference prices; by default the prices themselves, which customers are then used to.
-        regime: Number of the regime, or (B,) numbers.
+        **given: The rest, as for `choice_at`.
 
     Returns:
         (B, R) float64, units per period.
@@ -76,8 +74,7 @@ def rival_units(
         >>> rival_units(load_scenario("calvano-duopoly"), 0, [[1.5]], [1.5]).shape
         (1, 1)
     """
-    choice = choice_at(spec, period, price, reference=reference, regime=regime, rival_price=rival_price)
-    return choice.rival_units.T
+    return choice_at(spec, period, price, rival_price=rival_price, **given).rival_units.T
 
 
 def choice_at(
@@ -130,9 +127,18 @@ def choice_at(
         waiting=np.zeros((waits, rows)),
         scale=np.float64(1.0),
     )
-    choice, called = mean_demand(_parameters(spec), situation, lost), family_callback(spec)
-    if called is not None:
-        called.check()
+    choice = _chosen(spec, situation)
+    if lost and (situation.available <= 0).any():
+        full = _chosen(spec, situation._replace(available=np.ones_like(situation.available)))
+        count_lost(_parameters(spec)[0].category, situation.available, full, choice.units, choice.mean)
+    return choice
+
+
+def _chosen(spec: MarketSpec, now: ChoiceInputs) -> Choice:
+    p, compiled = _parameters(spec)
+    sizes = (now.price, len(now.rival_price), len(now.waiting))
+    choice = empty_choice(p, *sizes, slots=len(now.shown) > 0, by_segment=True, detail=True)
+    choose(compiled, now, choice, choice.units, choice_scratch(p, *sizes))
     return choice
 
 
@@ -153,8 +159,10 @@ def _personal_prices(price: Array, discount: NDArray | None) -> Array:
 
 
 @functools.lru_cache(maxsize=32)
-def _parameters(spec: MarketSpec) -> ChoiceParameters:
-    return ChoiceParameters.of(spec, np.float64)
+def _parameters(spec: MarketSpec) -> tuple[ChoiceParameters, Structure]:
+    """The parameters in double precision, and the same for compiled code."""
+    p = choice_parameters(spec, np.float64)
+    return p, Structure(p)
 
 
 @functools.lru_cache(maxsize=32)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from linearmodels.iv import IV2SLS
 from repricer.forecasting import PriceResponse
-from repricer.tests.forecasting.response.recovery import recover, simulate
+from repricer.tests.forecasting.price_response_recovery import recover, simulate
 
 pytestmark = pytest.mark.filterwarnings("error")
 

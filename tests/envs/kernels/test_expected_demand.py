@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from repricer.envs import catalogue_of, expected_units, rival_catalogue, rival_units, rollout
-from repricer.envs.kernels.demand_kernels import choose
-from repricer.envs.kernels.expected.demand import choice_at
+from repricer.envs.kernels.choice import choose
+from repricer.envs.kernels.expected_demand import choice_at
 from repricer.pricing import FixedPrice
 from repricer.scenarios import MarketSpec, choice_model, load_scenario, registered, sample_catalogue
 from repricer.scenarios.checks import BUILT_IN

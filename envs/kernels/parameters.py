@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
-from numba.experimental import structref
 from numpy.typing import NDArray
 
 from ...pricing import MOVING_FEATURES, Catalogue
-from ...pricing.features import FeatureConstants, feature_constants
+from ...pricing.features import feature_constants
 from ...scenarios import MarketSpec
 from ...scenarios.sections import Express
-from ..jit.math import compiled
-from ..jit.views import Held
-from .demand_arrays import ChoiceParameters
-from .expected.demand import catalogue_of
+from .choice_parameters import choice_parameters
+from .expected_demand import catalogue_of
 from .price_rules import PriceRules
 from .rival_rules import RivalRules
-from .state import StateLayout, TableLayout
+from .state import StateLayout
 from .transitions import TransitionRules
 
 _OFF = np.empty(0, np.float32)
@@ -30,7 +27,13 @@ def by_supplier(spec: MarketSpec, regular: NDArray, faster: Callable[[Express], 
     return np.stack([regular] if spec.express is None else [regular, faster(spec.express)])
 
 
-class MoneyParameters(NamedTuple):
+_MONEY_PARAMETERS = """
+backlog dispersed unit_cost sold_cost ordered_cost order_cost holding_cost lost_sale_cost backlog_cost
+promotion_cost salvage_value overdispersion return_probability handling_cost spoilage opening_units
+"""
+
+
+class MoneyParameters(namedtuple("MoneyParameters", _MONEY_PARAMETERS)):
     """Costs, and parameters of the flow of units; all arrays (N,) float32, or (S, N) for S suppliers.
 
     Most are as in the scenario.
@@ -53,23 +56,6 @@ class MoneyParameters(NamedTuple):
         spoilage: Probability that a unit left perishes.
         opening_units: Stock at the start of an episode or season, units.
     """
-
-    backlog: bool
-    dispersed: bool
-    unit_cost: NDArray
-    sold_cost: NDArray
-    ordered_cost: NDArray
-    order_cost: NDArray
-    holding_cost: NDArray
-    lost_sale_cost: NDArray
-    backlog_cost: NDArray
-    promotion_cost: NDArray
-    salvage_value: NDArray
-    overdispersion: NDArray
-    return_probability: NDArray
-    handling_cost: NDArray
-    spoilage: NDArray
-    opening_units: NDArray
 
     @classmethod
     def of(cls, spec: MarketSpec) -> MoneyParameters:
@@ -103,7 +89,7 @@ class MoneyParameters(NamedTuple):
         return self._replace(**costs)
 
 
-class StockRules(NamedTuple):
+class StockRules(namedtuple("StockRules", "level most orders immediate lead delay use added season last limited")):
     """Replenishment by S suppliers: one, and where there is one, the one that delivers sooner.
 
     Attributes:
@@ -119,18 +105,6 @@ class StockRules(NamedTuple):
         last: Number of periods after which the rest of the stock is salvaged; 0 for never.
         limited: Whether a product may be sold out.
     """
-
-    level: NDArray[np.float32]
-    most: NDArray[np.float32]
-    orders: bool
-    immediate: bool
-    lead: NDArray[np.int64]
-    delay: NDArray[np.float32]
-    use: NDArray[np.float32]
-    added: NDArray[np.float32]
-    season: int
-    last: int
-    limited: bool
 
     @classmethod
     def of(cls, spec: MarketSpec) -> StockRules:
@@ -159,7 +133,13 @@ class StockRules(NamedTuple):
         )
 
 
-class Sections(NamedTuple):
+_SECTIONS = """
+personal by_segment single slots promotions most candidates default_score profit returned perished received
+suppliers visits ends
+"""
+
+
+class Sections(namedtuple("Sections", _SECTIONS)):
     """Which sections of the scenario are on.
 
     Attributes:
@@ -172,21 +152,13 @@ class Sections(NamedTuple):
         candidates: (K, N) whether the recommender may show a product to a segment.
         default_score: (K, N) the recommender's scores.
         profit: Whether profit is the objective, not revenue.
+        returned: Whether units may be returned.
+        perished: Whether units may perish.
+        received: Whether units may be received.
+        suppliers: Number of suppliers from which units may be ordered.
+        visits: Number of single customers in a period, or 0.
         ends: End of each part of `MarketState.context`, in the order of `StateLayout`.
-        table: Rows that a period fills.
     """
-
-    personal: int
-    by_segment: bool
-    single: bool
-    slots: bool
-    promotions: bool
-    most: int
-    candidates: NDArray[np.bool_]
-    default_score: NDArray[np.float32]
-    profit: bool
-    ends: tuple[int, int, int, int, int, int, int, int]
-    table: TableLayout
 
     @classmethod
     def of(cls, spec: MarketSpec, stock: StockRules) -> Sections:
@@ -211,45 +183,23 @@ class Sections(NamedTuple):
             candidates=np.ascontiguousarray(candidates),
             default_score=np.ascontiguousarray(score),
             profit=spec.market.objective == "profit",
-            ends=StateLayout.of(spec).ends,
-            table=TableLayout.of(
-                returned=spec.returns is not None,
-                perished=bool(spec.stock.spoilage.any() or stock.season),
-                received=stock.orders or stock.season > 0,
-                ordered=stock.orders * len(stock.lead),
-                personal=personal,
-                customers=single * spec.visits,
-                promotions=promotion is not None,
-            ),
+            returned=spec.returns is not None,
+            perished=bool(spec.stock.spoilage.any() or stock.season),
+            received=stock.orders or stock.season > 0,
+            suppliers=stock.orders * len(stock.lead),
+            visits=single * spec.visits,
+            ends=tuple(part.stop for part in StateLayout.of(spec)),
         )
 
 
-class FeatureTables(NamedTuple):
-    """The arrays of `FeatureConstants`; share: (C,) one over the number of products of a category."""
-
-    time: NDArray[np.float32]
-    log_season: NDArray[np.float32]
-    log_outlook: NDArray[np.float32]
-    log_ahead: NDArray[np.float32]
-    log_now: NDArray[np.float32]
-    log_before: NDArray[np.float32]
-    log_regular: NDArray[np.float32]
-    category: NDArray[np.int64]
-    fixed: NDArray[np.float32]
-    share: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, constants: FeatureConstants) -> FeatureTables:
-        """From the constants of a catalogue."""
-        tables = {name: getattr(constants, name) for name in cls._fields if name != "share"}
-        return cls(**tables, share=(1 / constants.member.sum(axis=0)).astype(np.float32))
+_TABLES = "time log_season log_outlook log_ahead log_now log_before log_regular category fixed"
 
 
-class FeatureParameters(NamedTuple):
-    """Parameters of the features that policies observe.
+class FeatureParameters(namedtuple("FeatureParameters", f"{_TABLES} share rivals regimes loyal due window moving")):
+    """Parameters of the features that policies observe: the arrays of `FeatureConstants`, and these.
 
     Attributes:
-        tables: Constants of the catalogue.
+        share: (C,) one over the number of products of a category.
         rivals: Whether rival prices are observed.
         regimes: Number of regimes that are observed.
         loyal: Whether loyalty is observed.
@@ -258,35 +208,19 @@ class FeatureParameters(NamedTuple):
         moving: Number of features that change from period to period.
     """
 
-    tables: FeatureTables
-    rivals: bool
-    regimes: int
-    loyal: bool
-    due: int
-    window: int
-    moving: int
-
     @classmethod
     def of(cls, catalogue: Catalogue) -> FeatureParameters:
         """From the catalogue that policies see."""
         regimes, loyal, window = len(catalogue.regimes), catalogue.loyal, catalogue.change_window_periods
-        due = catalogue.due_periods
+        constants, due = feature_constants(catalogue), catalogue.due_periods
+        share = (1 / constants.member.sum(axis=0)).astype(np.float32)
         more = catalogue.rivals + regimes + loyal * catalogue.num_segments + due + (window > 0)
-        tables = FeatureTables.of(feature_constants(catalogue))
-        return cls(tables, catalogue.rivals, regimes, loyal, due, window, len(MOVING_FEATURES) + more)
+        kinds = (share, catalogue.rivals, regimes, loyal, due, window, len(MOVING_FEATURES) + more)
+        return cls._make([getattr(constants, name) for name in _TABLES.split()] + list(kinds))
 
 
-class Constants(NamedTuple):
+class Constants(namedtuple("Constants", "choice money rules stock rivals transition sections features")):
     """All groups of parameters."""
-
-    choice: ChoiceParameters
-    money: MoneyParameters
-    rules: PriceRules
-    stock: StockRules
-    rivals: RivalRules
-    transition: TransitionRules
-    sections: Sections
-    features: FeatureParameters
 
     @classmethod
     def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, believed: MarketSpec | None = None) -> Constants:
@@ -299,7 +233,7 @@ class Constants(NamedTuple):
         """
         stock = StockRules.of(spec)
         return cls(
-            ChoiceParameters.of(spec),
+            choice_parameters(spec),
             MoneyParameters.of(spec),
             PriceRules.of(spec),
             stock,
@@ -308,34 +242,3 @@ class Constants(NamedTuple):
             Sections.of(spec, stock),
             FeatureParameters.of(catalogue_of(believed or spec)),
         )
-
-
-@structref.register
-class _MarketArraysType(Held):
-    pass
-
-
-class MarketArrays(structref.StructRefProxy):
-    """`Constants` behind one pointer: Python passes one argument instead of a hundred arrays."""
-
-    def __new__(cls, constants: Constants) -> MarketArrays:
-        """Wrap these constants."""
-        return _market_arrays(constants)
-
-    def renew(self, choice: ChoiceParameters, money: MoneyParameters) -> None:
-        """Take other numbers, of the same shapes, for two of the groups."""
-        _renew(self, choice, money)
-
-
-structref.define_proxy(MarketArrays, _MarketArraysType, list(Constants._fields))
-
-
-@compiled.entry
-def _market_arrays(constants):
-    return MarketArrays(*constants)
-
-
-@compiled.entry
-def _renew(arrays, choice, money):
-    arrays.choice = choice
-    arrays.money = money

@@ -1,25 +1,11 @@
-"""Scratch: allocated once, counted, and released."""
+"""The structures of compiled code are released."""
 
 import os
 import subprocess
 import sys
 
-import numpy as np
-from repricer.envs import LearnerView, Market
-
-
-def test_scratch_is_allocated_once_and_counted():
-    view = LearnerView(Market("bench-10", num_markets=3))
-    raw = np.zeros((3, view.layout.size * 10), np.float32)
-    before = view.market.dynamics.nbytes
-    view.step(raw)
-    after = view.market.dynamics.nbytes
-    view.step(raw)
-    assert before < after == view.market.dynamics.nbytes
-
 
 def test_a_market_that_is_dropped_leaves_no_memory_behind():
-    """The loops release references explicitly: one too few would leak a market, one too many would crash."""
     code = (
         "import gc, numpy as np; from numba.core.runtime import rtsys; from repricer.envs import LearnerView, Market\n"
         "def run():\n"

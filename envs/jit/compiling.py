@@ -1,0 +1,136 @@
+"""How the market's loops are compiled: decorators, their cache on disk, and structures of many arrays."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import njit, types
+from numba.core.caching import FunctionCache
+from numba.core.event import Event, Listener, register
+from numba.experimental import structref
+from numba.extending import overload, register_jitable
+
+_log = logging.getLogger(__name__)
+_PACKAGE = Path(__file__).parents[2]
+_SOURCES = ("envs/jit", "envs/kernels", "pricing", "agents/ppo")
+
+
+@functools.cache
+def sources() -> str:
+    """A hash of the files that compiled functions call one another from."""
+    files = sorted(file for folder in _SOURCES for file in (_PACKAGE / folder).rglob("*.py"))
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+
+
+class SourceCache(FunctionCache):
+    """The cache on disk of a function, which is empty after a change of any of the sources.
+
+    Numba looks at the file of the function itself alone: its callees in other files would live on, changed or not.
+
+    Args:
+        function: The Python function.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, sources())
+
+
+def _decorator(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    def decorate(function: Callable[..., Any]) -> Any:
+        # Division by zero is as in numpy: Python's check would keep loops from SIMD.
+        dispatcher: Any = njit(error_model="numpy", no_cfunc_wrapper=True, **options)(function)  # pyright: ignore[reportCallIssue]
+        if hasattr(dispatcher, "_cache"):  # with NUMBA_DISABLE_JIT it is the function itself
+            dispatcher._cache = SourceCache(function)
+        return dispatcher
+
+    return decorate
+
+
+compiled = _decorator()
+# For small functions, functions that return views, and large ones with one caller.
+inlined = _decorator(inline="always")
+# For loops over the caller's scratch: inside the function that allocates it, the compiler knows
+# that the scratch overlaps with nothing, removes its checks and keeps lanes in registers.
+merged = _decorator(forceinline=True)
+# For functions of other rooms, such as `pricing`, that compiled code calls as they are.
+callable_formula = register_jitable(error_model="numpy")
+
+
+class CompilationNotice(Listener):
+    """Logs, once per process, that functions of `repricer.envs` are being compiled; those in the cache do not count."""
+
+    def __init__(self) -> None:
+        self._logged = False
+
+    def on_start(self, event: Event) -> None:
+        """Numba starts to compile a function."""
+        module = str(event.data["dispatcher"].py_func.__module__)  # pyright: ignore[reportOptionalSubscript]
+        if not self._logged and module.startswith(__name__.removesuffix(".jit.compiling")):
+            self._logged = True
+            _log.info("compiling the market's loops: a minute or two, once on this machine")
+
+    def on_end(self, event: Event) -> None:
+        """Numba has finished a function: nothing to log."""
+
+
+register("numba:compile", CompilationNotice())
+
+
+@structref.register
+class _StructureType(types.StructRef):
+    def __init__(self, fields: Any) -> None:
+        super().__init__(fields)
+        # It is part of the names of all functions that take the structure: not a thousand words.
+        self.name = f"Structure({hashlib.sha256(self.name.encode()).hexdigest()[:16]})"
+
+
+class Structure(structref.StructRefProxy):
+    """A named tuple behind one pointer, and so are the named tuples in it.
+
+    A tuple of a hundred arrays is a thousand words to the compiler, copied wherever it is named, and Python would take
+    longer to pass it than the period of a small market.
+
+    Args:
+        group: The named tuple.
+    """
+
+    def __new__(cls, group: Any) -> Any:
+        """Hold these values."""
+        return _structure(group)
+
+
+structref.define_boxing(_StructureType, Structure)
+
+
+def _kind(kind: Any) -> Any:
+    if not isinstance(kind, types.BaseNamedTuple):
+        return types.unliteral(kind)
+    of: Any = kind
+    return _StructureType([(name, _kind(part)) for name, part in zip(of.fields, of, strict=True)])
+
+
+def held(value):
+    """A value as a structure holds it."""
+    return value
+
+
+@overload(held)
+def _held(value):
+    if not isinstance(value, types.BaseNamedTuple):
+        return lambda value: value
+    names: Any = value.fields  # pyright: ignore[reportAttributeAccessIssue]
+    fields = "\n".join(f"    made.{name} = held(value.{name})" for name in names)
+    space: dict[str, Any] = {"new": structref.new, "held": held, "kind": _kind(value)}
+    exec(f"def make(value):\n    made = new(kind)\n{fields}\n    return made", space)
+    return space["make"]
+
+
+@compiled
+def _structure(group):
+    return held(group)
