@@ -16,11 +16,9 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
-from .networks import FeaturesExtractor, SparseAdam, schedule
+from .networks import FeaturesExtractor, schedule
 from .ordered_levels import OrderedDQN, OrderedQRDQN
 from .ppo.fused import FusedPPO
-from .ppo.on_device import DeviceRolloutBuffer
-from .ppo.side_by_side import SideBySidePolicy
 from .settings import Settings
 
 # Stable-Baselines3's defaults.
@@ -153,24 +151,18 @@ def make_model(algo: Algorithm, venv: BatchVecEnv, settings: Settings, seed: int
     if deviation is not None:
         columns = np.zeros(venv.action_space.shape or (1,))
         arguments["action_noise"] = NormalActionNoise(columns, np.full_like(columns, deviation))
-    network: str | type[BasePolicy] = "MlpPolicy" if not algo.recurrent else "MlpLstmPolicy"
-    policy_arguments = _policy_arguments(algo, settings)
-    if settings.networks > 1:
-        shared = {"networks": settings.networks, "rows_per_market": venv.learner_view.rows_per_market}
-        network, policy_arguments = SideBySidePolicy, policy_arguments | shared
-        arguments |= {"rollout_buffer_class": DeviceRolloutBuffer, "rollout_buffer_kwargs": shared}
     if "batch_size" in arguments and not algo.off_policy:
-        rows = venv.num_envs // settings.networks * arguments["n_steps"]
+        rows = venv.num_envs * arguments["n_steps"]
         # Equal batches, as close as possible to the size asked for: a small last batch would weigh
         # as much as a full one.
         arguments["batch_size"] = -(-rows // max(1, round(rows / arguments["batch_size"])))
     return algo.kind(
-        network,
+        _network(algo),
         venv,
         learning_rate=schedule(settings.schedule, settings.learning_rate),
         seed=seed,
         device=device,
-        policy_kwargs=policy_arguments,
+        policy_kwargs=_policy_arguments(algo, settings),
         **arguments,
     )
 
@@ -184,38 +176,30 @@ def make_policy(
         learner_view: Anything with the observation and action spaces.
         **more: Arguments of the policy class, which override the settings.
     """
-    kind = algo.kind.policy_aliases["MlpLstmPolicy" if algo.recurrent else "MlpPolicy"]
+    kind = algo.kind.policy_aliases[_network(algo)]
     arguments = _policy_arguments(algo, settings) | more
     return kind(learner_view.observation_space, learner_view.action_space, lambda _: 0.0, **arguments)
+
+
+def _network(algo: Algorithm) -> str:
+    """SB3's name of the policy class."""
+    return "MlpLstmPolicy" if algo.recurrent else "MlpPolicy"
 
 
 def _policy_arguments(algo: Algorithm, settings: Settings) -> dict[str, Any]:
     """Keyword arguments of the policy class; ReLU, as tanh takes thirty times as long on a CPU."""
     optimizer = {"weight_decay": settings.l2, "eps": _EPS_OFF_POLICY if algo.off_policy else _EPS_ON_POLICY}
     arguments: dict[str, Any] = {
-        "net_arch": _net_arch(algo, settings),
+        "net_arch": list(settings.net_arch),
         "activation_fn": torch.nn.ReLU,
         # One kernel per update instead of one per weight matrix.
-        "optimizer_class": SparseAdam if settings.l1 else torch.optim.Adam,
-        "optimizer_kwargs": optimizer | ({"l1": settings.l1} if settings.l1 else {"fused": True}),
+        "optimizer_class": torch.optim.Adam,
+        "optimizer_kwargs": optimizer | {"fused": True},
     }
-    if settings.normalise or settings.network == "rnn" or settings.dropout:
+    if settings.normalise:
         arguments["features_extractor_class"] = FeaturesExtractor
-        arguments["features_extractor_kwargs"] = {
-            "history": settings.history,
-            "rnn_size": settings.rnn_size if settings.network == "rnn" else 0,
-            "layers": tuple(settings.net_arch) if settings.dropout else (),
-            "dropout": settings.dropout,
-        }
+        arguments["features_extractor_kwargs"] = {"history": settings.history}
         if algo.decides != "discrete":
             # Actor and critic have separate feature extractors.
             arguments["share_features_extractor"] = False
     return arguments | {name: settings.algorithm[name] for name in algo.network if name in settings.algorithm}
-
-
-def _net_arch(algo: Algorithm, settings: Settings) -> Any:
-    """Hidden layers of the policy; with dropout only the critic's, which also reads the action."""
-    layers = list(settings.net_arch)
-    if not settings.dropout:
-        return layers
-    return {"pi": [], "qf": layers} if algo.off_policy and algo.decides == "continuous" else []

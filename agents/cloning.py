@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
@@ -20,8 +19,6 @@ from ..pricing import Policy
 from .actor import Actor, RecurrentActor, actor_of
 from .algorithms import Algorithm
 from .logged_data import LoggedData, record_policy, training_view
-from .ppo.fused import PlainPolicy, imitate_teacher, is_compiled
-from .ppo.update import Lesson
 from .settings import Settings
 
 DISTURBANCE = 0.3
@@ -96,13 +93,10 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
     actor = actor_of(policy, learner_view)
     whole = isinstance(actor, RecurrentActor)
     samples = Samples.of(log, learner_view, cast(Any, model).gamma, whole=whole, device=model.device)
-    if isinstance(policy, ActorCriticPolicy) and is_compiled(policy):
-        _imitate_compiled(policy, samples, log.decided, settings.clone_epochs, seed)
-    else:
-        policy.set_training_mode(True)
-        loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
-        minimise(loss, policy.parameters(), samples, settings.clone_epochs, seed)
-        policy.set_training_mode(False)
+    policy.set_training_mode(True)
+    loss = _loss(policy, actor, torch.from_numpy(np.flatnonzero(log.decided)))
+    minimise(loss, policy.parameters(), samples, settings.clone_epochs, seed)
+    policy.set_training_mode(False)
     align_targets(policy)
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None:
@@ -115,17 +109,6 @@ def align_targets(policy: Any) -> None:
         target = getattr(policy, f"{name}_target", None)
         if target is not None:
             target.load_state_dict(getattr(policy, name).state_dict())
-
-
-def _imitate_compiled(
-    policy: PlainPolicy, samples: Samples, decided: NDArray[np.bool_], epochs: int, seed: int
-) -> None:
-    """What `minimise` does with `_loss`, for the networks that have a compiled update."""
-    parts = list(shuffled_batches(samples.features, epochs, seed))
-    rates = _RATE * np.array([_share_of_rate(i, len(parts)) for i in range(len(parts))])
-    observations, advice, returns = (part.numpy() for part in (samples.features, samples.advice, samples.returns))
-    lesson = Lesson(observations, advice.astype(np.float32), decided, returns.astype(np.float32))
-    imitate_teacher(policy, lesson, torch.cat(parts).reshape(epochs, -1).numpy(), len(parts[0]), rates)
 
 
 def minimise(
@@ -141,22 +124,12 @@ def minimise(
     """
     optimiser = torch.optim.Adam(weights, lr=_RATE, fused=True)
     parts = list(shuffled_batches(samples[0], epochs, seed))
-    falling = falling_rate(optimiser, len(parts))
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, len(parts))
     for rows in parts:
         optimiser.zero_grad()
         loss(type(samples)(*(part[rows] for part in samples))).backward()
         optimiser.step()
         falling.step()
-
-
-def falling_rate(optimiser: torch.optim.Optimizer, updates: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """A schedule under which the learning rate falls to zero along a cosine."""
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: _share_of_rate(i, updates))
-
-
-def _share_of_rate(update: int, updates: int) -> float:
-    """Share of the first learning rate that is left."""
-    return 0.5 * (1 + math.cos(math.pi * update / updates))
 
 
 def shuffled_batches(rows: torch.Tensor, epochs: int, seed: int) -> Iterator[torch.Tensor]:

@@ -28,9 +28,8 @@ from ..envs import (
 )
 from ..envs.adapters.learner_view import Reward
 from ..envs.seeds import Purpose
-from ..pricing import RecurrentState, initial_recurrent_state, restarted_state
 from ..scenarios import MarketSpec, load_scenario
-from .actor import Actor, RecurrentActor, actor_from
+from .actor import Actor, actor_from
 from .algorithms import ALGORITHMS, algorithm, make_model
 from .classical import best_fixed
 from .networks import one_thread, schedule
@@ -53,7 +52,6 @@ _ONLY = {
     "price_reach": 0.0,
     "variants": 0,
     "normalise": False,
-    "networks": 1,
 }
 """Settings that are fixed in a league."""
 # Periods with a smaller weight in the discounted objective are not simulated.
@@ -94,10 +92,7 @@ class League:
         return tuple(self.actors)
 
     def profile(self) -> dict[str, SellerPolicy]:
-        """The final policy of every seller, to be played in a `MultiSellerMarket`.
-
-        The policies are new objects, because recurrent ones keep a state.
-        """
+        """The final policy of every seller, to be played in a `MultiSellerMarket`."""
         return {seller: FrozenPolicy(actor) for seller, actor in self.actors.items()}
 
 
@@ -119,7 +114,7 @@ def league(
 
     Args:
         scenario: A spec with competitors, a registered name or the path of a scenario file.
-        algo: A key of `ALGORITHMS` that supports continuous actions.
+        algo: A key of `ALGORITHMS` that supports continuous actions, without an LSTM.
         rounds: Number of rounds.
         steps: Market periods of a seller in a round.
         seed: Seed of weights, exploration and customers.
@@ -143,9 +138,9 @@ def league(
         if count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}; ask for more")
     spec = load_scenario(scenario)
-    if algorithm(algo).decides == "discrete":
-        able = ", ".join(name for name, each in ALGORITHMS.items() if each.decides != "discrete")
-        raise ValueError(f"algo must support continuous actions in a league: {able}; got {algo}; choose one of them")
+    if algorithm(algo).decides == "discrete" or algorithm(algo).recurrent:
+        able = (name for name, each in ALGORITHMS.items() if each.decides != "discrete" and not each.recurrent)
+        raise ValueError(f"algo must be one of {', '.join(able)} in a league; got {algo}; choose one of them")
     MultiSellerMarket(spec)  # rejects a market without rivals before anything is written
     own, folder = _settings(spec, algo, settings), None if out is None else Path(out)
     if folder is not None and (folder / RUN_FILE).exists():
@@ -300,7 +295,7 @@ class _Play:
         model.learn(rounds * self._rows(model), log_interval=cast(int, None))
         learned = FrozenPolicy(actor_from(model.policy, venv.multi_seller.columns[seller]))
         self._tell(rounds)
-        return best_response(self.game, seller, self._newest, learned)
+        return best_response(self.game, seller, self._newest(), learned)
 
 
 # Best responses: what a seller could gain by deviating from a profile of policies.
@@ -308,8 +303,6 @@ class _Play:
 
 class FrozenPolicy:
     """The network of a seller at one point of its training, without exploration.
-
-    A recurrent network keeps its state between calls: they must always concern the same markets.
 
     Example:
         >>> actor = Actor(torch.nn.Linear(3, 1), None, 1)
@@ -319,7 +312,6 @@ class FrozenPolicy:
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor.eval()
-        self._state: RecurrentState = ()
 
     def __call__(self, rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> NDArray[np.float32]:
         """The raw actions (E, A).
@@ -329,13 +321,7 @@ class FrozenPolicy:
             starts: (E,) whether the market is in the first period of an episode.
         """
         with torch.inference_mode():
-            if not isinstance(self._actor, RecurrentActor):
-                return self._actor(torch.from_numpy(rows)).numpy()
-            initial = initial_recurrent_state(rows, self._actor.state_shapes)
-            state = restarted_state(self._state or initial, starts, initial)
-            raw, *states = self._actor(torch.from_numpy(rows), *map(torch.from_numpy, state))
-            self._state = tuple(part.numpy() for part in states)
-            return raw.numpy()
+            return self._actor(torch.from_numpy(rows)).numpy()
 
 
 @dataclass(frozen=True)
@@ -443,21 +429,18 @@ class BestResponse:
         return asdict(self)
 
 
-def best_response(
-    game: Game, seller: str, profile: Callable[[], dict[str, SellerPolicy]], learned: SellerPolicy
-) -> BestResponse:
+def best_response(game: Game, seller: str, profile: Mapping[str, SellerPolicy], learned: SellerPolicy) -> BestResponse:
     """Compare a seller's policy with its best constant raw price and with a learned deviation.
 
     The constant is chosen on other customers than those of the comparison.
 
     Args:
-        profile: Makes the policies of all sellers anew, because they may keep a state.
+        profile: The policies of all sellers.
     """
     raw = _best_constant(game, seller, profile)
     sellers, own = game.sellers("validation", 3)
-    others = {name: policy for name, policy in profile().items() if name != seller}
-    tried: list[SellerPolicy] = [profile()[seller], _constant(sellers, seller, raw), learned]
-    money = seller_profits(sellers, others | {seller: MixedSellerPolicy(tried, own)})[seller].reshape(3, -1)
+    tried: list[SellerPolicy] = [profile[seller], _constant(sellers, seller, raw), learned]
+    money = seller_profits(sellers, {**profile, seller: MixedSellerPolicy(tried, own)})[seller].reshape(3, -1)
     gains = money[1:] - money[0]
     errors = gains.std(axis=1, ddof=1) / np.sqrt(gains.shape[1]) if gains.shape[1] > 1 else np.zeros(2)
     constant, learner = gains.mean(axis=1)
@@ -472,14 +455,14 @@ def best_response(
     )
 
 
-def _best_constant(game: Game, seller: str, profile: Callable[[], dict[str, SellerPolicy]]) -> float:
+def _best_constant(game: Game, seller: str, profile: Mapping[str, SellerPolicy]) -> float:
     """The best constant raw price, the same for all offers: from a grid, then from a finer one."""
     sellers, own = game.sellers("tuning", _GRID)
 
     def best(low: float, high: float) -> float:
         grid = np.linspace(low, high, _GRID)
         candidates: Sequence[SellerPolicy] = [_constant(sellers, seller, raw) for raw in grid]
-        money = seller_profits(sellers, profile() | {seller: MixedSellerPolicy(candidates, own)})[seller]
+        money = seller_profits(sellers, {**profile, seller: MixedSellerPolicy(candidates, own)})[seller]
         return float(grid[money.reshape(_GRID, -1).mean(axis=1).argmax()])
 
     coarse, step = best(-1.0, 1.0), 2.0 / (_GRID - 1)

@@ -41,8 +41,6 @@ class LoggedData:
         units: (T, R, P) units sold.
         money: (T, R) rewards.
         ends: Whether the last period is a real end, not a truncation.
-        propensity: (T, R, P) stated probability (density per currency) of the price, or None.
-        source: Name of the policy, or "history".
 
     Example:
         >>> from repricer import Market
@@ -59,8 +57,6 @@ class LoggedData:
     units: Floats
     money: Floats
     ends: bool
-    propensity: Floats | None
-    source: str
 
     @property
     def features(self) -> Floats:
@@ -170,7 +166,7 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
         done = _raw(learner_view, replace(action, price=outcome.list_price), base)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))
         seen.append(learner_view.observe())
-    return _log(learner_view, seen, steps, decided, policy.name)
+    return _log(learner_view, seen, steps, decided)
 
 
 def record_history(learner_view: LearnerView) -> LoggedData:
@@ -216,8 +212,6 @@ def record_history(learner_view: LearnerView) -> LoggedData:
         units=past.units.astype(np.float32).reshape(shape),
         money=(rows * learner_view.reward_scale).astype(np.float32),
         ends=learner_view.market.ends,
-        propensity=None,
-        source="history",
     )
 
 
@@ -295,11 +289,9 @@ def _log(
     seen: list[Floats],
     steps: list[tuple[Floats, Floats, Outcome, Floats]],
     decided: NDArray[np.bool_],
-    source: str,
 ) -> LoggedData:
     shape = (len(steps), learner_view.num_rows, -1)
     actions, advice, outcomes, money = zip(*steps, strict=True)
-    stated = [outcome.propensity for outcome in outcomes if outcome.propensity is not None]
     return LoggedData(
         observations=np.stack(seen),
         actions=np.stack(actions).reshape(shape),
@@ -308,6 +300,4 @@ def _log(
         units=np.stack([outcome.units for outcome in outcomes]).reshape(shape),
         money=np.stack(money),
         ends=learner_view.market.ends,
-        propensity=np.stack(stated).reshape(shape) if stated else None,
-        source=source,
     )

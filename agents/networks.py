@@ -1,4 +1,4 @@
-"""Network modules, optimiser and learning-rate schedules for Stable-Baselines3."""
+"""Normalised features and learning-rate schedules for Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  Numba calls it, and only a loaded library can be limited to one thread
@@ -21,46 +20,26 @@ Average = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 class FeaturesExtractor(BaseFeaturesExtractor):
-    """Normalises an observation and encodes its history before the policy's own layers.
+    """Normalises an observation before the policy's own layers.
 
     Args:
         observation_space: Box of a row of `history` periods of features.
         history: Number of periods in an observation.
-        rnn_size: Units of a GRU (Cho et al. 2014) that reads the periods in order; 0 to concatenate
-            them.
-        layers: Widths of ReLU layers with dropout after each; empty if the policy's own layers
-            follow.
     """
 
-    def __init__(
-        self,
-        observation_space: Box,
-        history: int = 1,
-        rnn_size: int = 0,
-        layers: tuple[int, ...] = (),
-        dropout: float = 0.0,
-    ) -> None:
+    def __init__(self, observation_space: Box, history: int = 1) -> None:
         width = observation_space.shape[0]
-        columns = width // history
-        read = rnn_size or width
-        super().__init__(observation_space, layers[-1] if layers else read)
+        super().__init__(observation_space, width)
         self.history = history
         self.mean: torch.Tensor
         self.scale: torch.Tensor
-        self.register_buffer("mean", torch.zeros(columns))
-        self.register_buffer("scale", torch.ones(columns))
-        self.rnn = torch.nn.GRU(columns, rnn_size, batch_first=True) if rnn_size else None
-        parts: list[torch.nn.Module] = []
-        for before, after in zip((read, *layers), layers, strict=False):
-            parts += [torch.nn.Linear(before, after), torch.nn.ReLU(), torch.nn.Dropout(dropout)]
-        self.layers = torch.nn.Sequential(*parts)
+        self.register_buffer("mean", torch.zeros(width // history))
+        self.register_buffer("scale", torch.ones(width // history))
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """Map (rows, history * F) to (rows, features_dim)."""
+        """Map (rows, history * F) to the same shape."""
         periods = observations.reshape(observations.shape[0], self.history, -1)
-        periods = (periods - self.mean) * self.scale
-        read = periods.flatten(1) if self.rnn is None else self.rnn(periods)[0][:, -1]
-        return self.layers(read)
+        return ((periods - self.mean) * self.scale).flatten(1)
 
     def normalise(self, mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> None:
         """Set mean and scale so that each column gets mean 0 and standard deviation 1.
@@ -91,26 +70,6 @@ def normalise_features(network: torch.nn.Module, features: NDArray[np.float32], 
     for module in network.modules():
         if isinstance(module, FeaturesExtractor):
             module.normalise(mean, deviation)
-
-
-class SparseAdam(torch.optim.Adam):
-    """Adam with an L1 penalty as a proximal step: weights within lr * l1 of zero become zero.
-
-    Parikh and Boyd (2014), Proximal Algorithms, section 6.5.2 (soft thresholding).
-    """
-
-    def __init__(self, params: Any, l1: float = 0.0, **arguments: Any) -> None:
-        super().__init__(params, **arguments)
-        self.l1 = l1
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update of Adam, followed by soft thresholding."""
-        loss = super().step(closure)
-        for group in self.param_groups:
-            for weight in group["params"]:
-                weight.copy_(torch.nn.functional.softshrink(weight, group["lr"] * self.l1))
-        return loss
 
 
 def schedule(kind: str, start: float) -> Callable[[float], float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..envs import LearnerView, Market
+from ..envs import Market
 from ..envs.adapters.learner_view import RewardFunction
 from ..pricing import Policy
 from ..scenarios import MarketSpec, floor_market, load_scenario
@@ -15,7 +15,7 @@ from .algorithms import algorithm, check_actions
 from .base_price import base_of
 from .cloning import clone_defaults
 from .presets import has_separate_periods
-from .run import learner_view_of
+from .run import learner_view_of, shape_of_rows
 from .settings import Settings, settings_for
 
 _SEEDS = 1 << 32  # torch, numpy and SB3 take no others
@@ -100,7 +100,6 @@ def plan_for(
     of_all = settings_for(spec, algo, chosen, options, preset, others)
     plan = TrainingPlan(spec, algo, steps, seed, of_all, teacher, others)
     _check_reward(plan)
-    _check_networks(plan)
     rows = plan.settings.num_envs * plan.settings.algorithm.get("n_steps", 2)
     if rows < 2 and not algorithm(algo).off_policy:
         raise ValueError(
@@ -137,17 +136,6 @@ def _check_reward(plan: TrainingPlan) -> None:
         )
 
 
-def _check_networks(plan: TrainingPlan) -> None:
-    """Networks side by side see the same products, and share what happens between rollouts."""
-    networks = plan.settings.networks
-    for what, found in (
-        ("markets of other assortments", bool(plan.assortments)),
-        ("a profit floor", floor_market(plan.spec) is not None),
-    ):
-        if networks > 1 and found:
-            raise ValueError(f"networks must be 1 with {what}; got {networks}; leave it out")
-
-
 def _check_assortments(plan: TrainingPlan) -> None:
     """Further markets need a network that prices product by product, and that sees the same in all of them."""
     if not plan.assortments:
@@ -168,9 +156,8 @@ def _check_assortments(plan: TrainingPlan) -> None:
 
 
 def _kind(spec: MarketSpec) -> tuple[Any, ...]:
-    """What a product-wise network must know of a market: its features, and the decisions."""
-    view = LearnerView(Market(spec), product_wise=True)
-    return view.observation_space.shape, view.layout.names, len(spec.arrivals.segments), floor_market(spec) is None
+    """What further markets must have in common with that of the run."""
+    return *shape_of_rows(spec), len(spec.arrivals.segments), floor_market(spec) is None
 
 
 def batches_of(spec: MarketSpec, settings: Settings, markets: int | None = None) -> int:

@@ -33,6 +33,8 @@ RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
 )
 FIT_FILE = "fit.json"
 """The fit report of the market, where it has one."""
+_SETTINGS_OF_0_1_0 = {"network": "mlp", "dropout": 0.0, "rnn_size": None, "l1": None}
+"""Settings that are gone, with the value that changed nothing in the networks; None for any."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,8 @@ class Run:
             ValueError: The network does not fit: it prices all products jointly, or the other
                 market has other segments or decisions.
         """
-        layout = spec.action_layout(spec.products.regular_price)
-        width = LearnerView(
-            Market(spec), product_wise=True, history=self.facts["settings"]["history"]
-        ).observation_space.shape
-        own = LearnerView(
-            Market(self.spec), product_wise=True, history=self.facts["settings"]["history"]
-        ).observation_space.shape
-        if not self.product_wise or (width, layout.names) != (own, self.layout.names):
+        history = self.facts["settings"]["history"]
+        if not self.product_wise or shape_of_rows(spec, history) != shape_of_rows(self.spec, history):
             raise ValueError(
                 f"another assortment needs a product-wise policy with the same segments and decisions; got {spec.name} "
                 f"for a policy of {self.spec.name}; train on it"
@@ -136,6 +132,12 @@ class Run:
             history=self.facts["settings"]["history"],
             base=base,
         )
+
+
+def shape_of_rows(spec: MarketSpec, history: int = 1) -> tuple[Any, ...]:
+    """What a product-wise network must know of a market: the shape of its features, and the decisions."""
+    view = LearnerView(Market(spec), product_wise=True, history=history)
+    return view.observation_space.shape, view.layout.names
 
 
 def learner_view_of(
@@ -249,7 +251,13 @@ def load_run(folder: str | Path) -> Run:
         )
     facts = document["facts"]
     algo = algorithm(facts.get("network", facts["algo"]))
-    settings = settings_from(facts["settings"], facts["settings"])
+    for name, plain in _SETTINGS_OF_0_1_0.items():
+        if plain is not None and (got := facts["settings"].get(name, plain)) != plain:
+            raise ValueError(
+                f"{folder} must hold a run of this version; got the setting {name} {got}; train again without it"
+            )
+    known = {name: value for name, value in facts["settings"].items() if name not in _SETTINGS_OF_0_1_0}
+    settings = settings_from(known, known)
     spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)
     base = None if settings.base_price in STEADY else base_of(spec, settings.base_price)[1]
     learner_view = learner_view_of(Market(spec), settings, base_price, base)

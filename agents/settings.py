@@ -22,7 +22,6 @@ PRODUCT_WISE_FROM, _MOST_JOINT = 3, 8
 """From this number of products on, learning is product-wise by default; up to the second, not where stock binds."""
 # Share of a stock from which on it binds, if the best fixed prices are expected to sell so much.
 _BINDING = 0.7
-NetworkKind = Literal["mlp", "rnn"]
 Schedule = Literal["constant", "linear", "cosine"]
 Opening = Literal["best-teacher", "base-price", "certainty-equivalent"]
 
@@ -33,8 +32,6 @@ class Settings:
 
     Attributes:
         num_envs: Number of markets side by side.
-        networks: Number of networks that learn side by side, each in `num_envs` markets of its own and from an even
-            share of the steps; the best in validation is kept. PPO without a GPU is faster with one after the other.
         reward: As in `LearnerView`, like actions, price_levels, price_reach and history.
         learning_rate: Initial learning rate.
         net_arch: Widths of the hidden layers.
@@ -48,18 +45,11 @@ class Settings:
         levels_around: What they are multiples of where base_price is a rule: its price (`base-price`), or, all but the
             rule's own price, the `regular` one. Each of these then means the same in every state.
         history: Number of periods in an observation.
-        network: "mlp", or "rnn" for a GRU in front that reads the history.
-        rnn_size: Units of the GRU.
         normalise: Whether features are scaled to mean 0 and standard deviation 1.
-        dropout: Share of dropped units.
-        l1: L1 penalty on the weights.
         l2: L2 penalty on the weights.
         schedule: Learning-rate schedule: constant, linear (falls to a tenth) or cosine (to zero).
         patience: Stop after so many validations without a significant gain; 0 for never.
         variants: Number of market variants to train on besides the scenario itself.
-        variant_elasticity: Largest relative error of the variants' elasticity.
-        variant_demand: Largest relative error of the variants' demand.
-        variant_rival: Probability that a variant has a new rival.
         draws: Where the market has a posterior, the number of batches that the training markets are
             split into, each following another draw in each of its episodes; 0 to train in the mean
             market. Without a posterior, or with variants, it has no effect.
@@ -87,25 +77,17 @@ class Settings:
     evaluations: int
     validation_episodes: int
     product_wise: bool
-    networks: int = 1
     base_price: str = "best-fixed"
     price_reach: float = 0.0
     actions: Actions = "continuous"
     price_levels: int = 21
     levels_around: LevelsAround = "base-price"
     history: int = 1
-    network: NetworkKind = "mlp"
-    rnn_size: int = 32
     normalise: bool = False
-    dropout: float = 0.0
-    l1: float = 0.0
     l2: float = 0.0
     schedule: Schedule = "linear"
     patience: int = 0
     variants: int = 0
-    variant_elasticity: float = 0.3
-    variant_demand: float = 0.5
-    variant_rival: float = 0.2
     draws: int = 16
     risk: str = "mean"
     opening: Opening = "best-teacher"
@@ -138,14 +120,6 @@ class Settings:
             if value is not None and not isinstance(value, str) and not value > 0:
                 raise ValueError(f"{name} must be above 0; got {value}; raise it")
         worst_share(self.risk)
-        if self.network == "rnn" and self.history == 1:
-            raise ValueError("network rnn needs earlier periods; got history 1; set history to 4 or more")
-        joint = self.algorithm.get("target_kl") is not None
-        if self.networks > 1 and (self.network != "mlp" or self.dropout or joint):
-            raise ValueError(
-                f"networks above 1 needs network mlp, dropout 0 and no target_kl; got networks {self.networks}, network "
-                f"{self.network}, dropout {self.dropout:g} and target_kl {self.algorithm.get('target_kl')}; change one"
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """A flat dict, as JSON and presets hold it."""
@@ -155,7 +129,7 @@ class Settings:
 
 
 _COUNTS = {
-    *("num_envs", "networks", "evaluations", "validation_episodes", "history", "rnn_size"),
+    *("num_envs", "evaluations", "validation_episodes", "history"),
     *("clone_episodes", "clone_epochs"),
     *("price_levels", "n_steps", "batch_size", "n_epochs", "buffer_size", "target_update_interval", "next_draws"),
 }
@@ -165,7 +139,6 @@ _CHOICES = {
     "reward": Reward,
     "actions": Actions,
     "levels_around": LevelsAround,
-    "network": NetworkKind,
     "schedule": Schedule,
     "opening": Opening,
 }
@@ -175,14 +148,9 @@ _SHARES = {
     "gamma": 1.0,
     "gae_lambda": 1.0,
     "tau": 1.0,
-    "dropout": 0.9,
-    "l1": 1.0,
     "l2": 1.0,
     "patience": 1e6,
     "variants": 1e3,
-    "variant_elasticity": 0.9,
-    "variant_demand": 0.9,
-    "variant_rival": 1.0,
     "draws": 1e3,
     "shaped_scale": 1e3,
     "next_draws": 1e3,
@@ -236,10 +204,7 @@ def settings_for(
             f"gamma must be below 1 where the market goes on for ever (ending truncated); got 1 for {spec.name}; leave it "
             f"out for {_gamma(spec, 1.0):g}, or set one"
         )
-    settings = settings_from(values | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
-    if settings.networks > 1 and algo != "ppo":
-        raise ValueError(f"networks must be 1 with {algo}; got {settings.networks}; leave it out, or use ppo")
-    return settings
+    return settings_from(values | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
 
 
 def rows_of(spec: MarketSpec) -> tuple[bool, str]:

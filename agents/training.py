@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import CallbackList
-from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from ..envs import LearnerView, Market, MarketVecEnv, expected_units, make_sb3_env, rollout, seed_for
 from ..envs.adapters.learner_view import RewardFunction
@@ -33,7 +32,6 @@ from .networks import Average, normalise_features, one_thread
 from .opening import open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import draw_pool, worst_share
-from .ppo.side_by_side import each_network
 from .run import (
     CHECKPOINT_FILE,
     Run,
@@ -63,6 +61,9 @@ _LONGEST_PATH = 26
 # Where stock is ordered, prices over the best fixed ones, safety stock in square roots of the mean demand until the
 # delivery, and by how much prices rise as the shelf empties: searched one after the other, twice.
 _PRICES, _SAFETY, _RISES = (0.88, 0.94, 1.0, 1.06), (-0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0), (0.0, 0.2, 0.4, 0.6)
+# How far variants of a market differ from it: largest relative errors of elasticity and demand, and the probability of a
+# new rival.
+_VARIED = {"elasticity": 0.3, "demand": 0.5, "rival": 0.2}
 TENSORBOARD_FOLDER = "tensorboard"
 
 
@@ -104,7 +105,6 @@ def train(
     settings: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
     progress: TrainingProgress | None = None,
-    wandb_project: str | None = None,
     teacher: Policy | None = None,
     risk: str | None = None,
     assortments: Sequence[MarketSpec | str | Path] = (),
@@ -129,7 +129,6 @@ def train(
         preset: A file of settings, as `tune` writes it. It overrides the installed preset, and
             `settings` override it.
         progress: Called with the steps done, all steps and the figures of the last validation.
-        wandb_project: Also log to this Weights & Biases project (extra `wandb`).
         teacher: A policy that is imitated before learning starts; see `cloning.clone`. Without one, the
             policy of `teachers.best_teacher` is imitated, where there is one and the setting `opening` asks for it, or
             the recommender's choices and the orders that belong to the base prices, where these are decided.
@@ -171,9 +170,8 @@ def train(
         teacher = teacher_of(plan)
         plan = plan if teacher is None else plan_for(spec, algo, steps, seed, settings, preset, teacher)
     plan = replace(plan, with_shops=shops is not None, reward=reward)
-    for name, alone in (("patience", 0), ("networks", 1)) if shops is not None else ():
-        if (got := getattr(plan.settings, name)) != alone:
-            raise ValueError(f"{name} must be {alone} to learn with other shops; got {got}; leave it out")
+    if shops is not None and (patience := plan.settings.patience):
+        raise ValueError(f"patience must be 0 to learn with other shops; got {patience}; leave it out")
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
@@ -185,7 +183,7 @@ def train(
     if folder is not None and not isinstance(scenario, MarketSpec):
         keep_fit_report(Path(scenario), folder)
     with one_thread():
-        logger = make_logger(folder, wandb_project, plan.identity)
+        logger = make_logger(folder)
         try:
             return _learn(plan, device, folder, state == "begun", progress, logger, shops)
         finally:
@@ -214,10 +212,10 @@ def _learn(
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     with joined(shops, plan.algo, plan.seed, model.policy, settings) as average:
-        for each in () if resume else each_network(model):
-            _prepare(plan, venv, each, fixed, average)
+        if not resume:
+            _prepare(plan, venv, model, fixed, average)
         _collect(plan, venv, model, validation, average, logged=folder is not None)
-    kept = _kept(plan, venv, next(each_network(model)), validation, fixed)
+    kept = _kept(plan, venv, model, validation, fixed)
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
     facts = plan.identity | {
@@ -280,7 +278,7 @@ def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlg
         model = make_model(algo, venv, plan.settings, plan.seed, where)
     # SB3 has seeded the markets with the run's seed, which may belong to another purpose.
     venv.seed(seed_for("training", plan.seed))
-    return model, {"device": f"{where} ({why})", "weights": weights // plan.settings.networks}
+    return model, {"device": f"{where} ({why})", "weights": weights}
 
 
 def _collect(
@@ -329,21 +327,14 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
     """The training markets, seen as the settings say, with rewards of order one."""
     settings, goal = plan.settings, goal_market(plan.spec)
     base_price, base = base_of(plan.spec, settings.base_price, plan.seed, settings.risk)
-    markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments))) * settings.networks
+    markets = max(1, settings.num_envs // (1 + settings.variants + len(plan.assortments)))
     draws, share = batches_of(plan.spec, settings, markets), worst_share(settings.risk)
     pool = None
     if draws and share < 1:
         best = settings.base_price == "best-fixed"
         fixed = base_price if best else base_of(plan.spec, "best-fixed", plan.seed, settings.risk)[0]
         pool = draw_pool(goal, fixed, share)
-    variants = sample_variants(
-        goal,
-        settings.variants,
-        seed=seed_for("training", plan.seed),
-        elasticity=settings.variant_elasticity,
-        demand=settings.variant_demand,
-        rival=settings.variant_rival,
-    )
+    variants = sample_variants(goal, settings.variants, seed=seed_for("training", plan.seed), **_VARIED)
     options: dict[str, Any] = {
         "num_envs": markets,
         "seed": seed_for("training", plan.seed),
@@ -533,46 +524,6 @@ def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
     return float(np.mean([run.objective.mean() for run in runs]))
 
 
-# Training logs: TensorBoard files in the run folder, and Weights & Biases on request.
-
-
-class WandbWriter(KVWriter):
-    """Sends all figures to one Weights & Biases run, which a resumed training continues.
-
-    Args:
-        folder: The run folder; the same folder continues the same run.
-    """
-
-    def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
-        import wandb  # pyright: ignore[reportMissingImports]  an extra
-
-        name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-        self._run = wandb.init(project=project, id=name, name=folder.name, config=dict(config), resume="allow")
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
-        """Send all numeric figures."""
-        figures = {key: value for key, value in key_values.items() if isinstance(value, int | float)}
-        self._run.log(figures, step=step)
-
-    def close(self) -> None:
-        """Finish the Weights & Biases run."""
-        self._run.finish()
-
-
-def make_logger(folder: Path | None, wandb_project: str | None, config: Mapping[str, Any]) -> Logger:
-    """A logger of Stable-Baselines3 for a run folder; without a folder, one that writes nothing.
-
-    Args:
-        wandb_project: Name of a Weights & Biases project, or None.
-
-    Raises:
-        ValueError: A Weights & Biases project without a folder.
-    """
-    if folder is None:
-        if wandb_project is not None:
-            raise ValueError("wandb_project needs a run folder, which identifies the run; got none; give out")
-        return Logger(None, [])
-    writers: list[KVWriter] = [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))]
-    if wandb_project is not None:
-        writers.append(WandbWriter(wandb_project, folder, config))
-    return Logger(str(folder), writers)
+def make_logger(folder: Path | None) -> Logger:
+    """Stable-Baselines3's logger of a run folder, as files for TensorBoard; without a folder, one that writes nothing."""
+    return Logger(None, [] if folder is None else [TensorBoardOutputFormat(str(folder / TENSORBOARD_FOLDER))])

@@ -24,7 +24,6 @@ from ..scenarios import MarketSpec, floor_market
 from .actor import RecurrentActor, learning_actor, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
 from .posterior import current_prices, risk_value, worst_share
-from .ppo.side_by_side import networks_of
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
 from .settings import Settings
 
@@ -251,19 +250,13 @@ class Validation(BaseCallback):
 
     def _validate(self) -> None:
         aim = "objective" if self._share == 1 else "worst_gain"
-        policies = networks_of(self.model.policy)
-        learned = [self._learned(policy) for policy in policies]
-        rows = [self._row(*each) for each in learned]
-        best = int(np.argmax([row[aim] for row in rows]))
-        row, (objective, profit) = rows[best], learned[best]
-        if len(rows) > 1:
-            objectives = [each["objective"] for each in rows]
-            row |= {"network": best, "mean_objective": float(np.mean(objectives)), "worst_objective": min(objectives)}
+        objective, profit = self._learned(self.model.policy)
+        row = self._row(objective, profit)
         self.history.append(row)
         self._log(row)
         self._watch_for_a_plateau(objective)
         if not self.best or row[aim] > self.best[aim]:
-            self._keep(policies[best], row)
+            self._keep(self.model.policy, row)
         if self._floor is not None:
             self._floor.follow(profit)
         self._charge()

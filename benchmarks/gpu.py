@@ -6,16 +6,13 @@ import time
 from typing import Any
 
 import torch
-from stable_baselines3 import PPO
 
 from ..agents.ppo.fused import FusedPPO
-from ..agents.ppo.on_device import DeviceRolloutBuffer
-from ..agents.ppo.side_by_side import SideBySidePolicy
 from ..envs import make_sb3_env
 from .learner import rate
 from .timing import SkippedError
 
-MARKETS, NETWORKS = 4096, 16
+MARKETS = 4096
 _WIDTHS = (64, 1024)
 
 
@@ -30,13 +27,8 @@ def table() -> list[dict[str, Any]]:
     card, rows = torch.cuda.get_device_name(), []
     for width in _WIDTHS:
         rates = {
-            f"{name}, 2 layers of {width}": _rate(kind, device, width, networks)
-            for name, kind, device, networks in (
-                ("the trainer's PPO on the CPU", FusedPPO, "cpu", 1),
-                (f"SB3's PPO on {card}", PPO, "cuda", 1),
-                (f"the trainer's PPO on {card}", FusedPPO, "cuda", 1),
-                (f"the same, {NETWORKS} networks that share the markets", FusedPPO, "cuda", NETWORKS),
-            )
+            f"the trainer's PPO on {name}, 2 layers of {width}": _rate(device, width)
+            for name, device in (("the CPU", "cpu"), (card, "cuda"))
         }
         slow = next(iter(rates.values()))
         rows += [
@@ -46,13 +38,10 @@ def table() -> list[dict[str, Any]]:
     return rows
 
 
-def _rate(kind: type[PPO], device: str, width: int, networks: int) -> float:
+def _rate(device: str, width: int) -> float:
     venv = make_sb3_env("bench-10", num_envs=MARKETS, reward="expected")
     arguments: dict[str, Any] = {"activation_fn": torch.nn.ReLU, "net_arch": [width, width]}
-    settings: dict[str, Any] = {"n_steps": 16, "batch_size": 16_384 // networks, "n_epochs": 4, "seed": 0}
-    policy: Any = "MlpPolicy"
-    if networks > 1:
-        policy, shared = SideBySidePolicy, {"networks": networks}
-        settings |= {"rollout_buffer_class": DeviceRolloutBuffer, "rollout_buffer_kwargs": shared}
-        arguments |= shared
-    return rate(kind(policy, venv, policy_kwargs=arguments, device=device, **settings), 400_000, time.perf_counter)
+    settings: dict[str, Any] = {"n_steps": 16, "batch_size": 16_384, "n_epochs": 4, "seed": 0}
+    return rate(
+        FusedPPO("MlpPolicy", venv, policy_kwargs=arguments, device=device, **settings), 400_000, time.perf_counter
+    )

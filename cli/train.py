@@ -83,7 +83,7 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
 @click.option(
     "--shops-key", metavar="SOURCE", help="Key that all have in common, as for `repricer federate`; with --shops."
 )
-@click.option("--wandb", "wandb_project", metavar="PROJECT", help="Also log to Weights & Biases.")
+@gone_option("--wandb", "`wandb sync RUN/tensorboard` sends a run's figures; leave it out", refused=True)
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
 @json_option
@@ -146,7 +146,6 @@ def _trained(
     shops_number: int | None,
     shop_name: str | None,
     shops_key: str | None,
-    wandb_project: str | None,
     values: tuple[str, ...],
     seed: int,
 ) -> tuple[Run, Path]:
@@ -160,7 +159,7 @@ def _trained(
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
     settings = dict(setting(v) for v in values)
     given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
-    more = {"settings": settings, "preset": preset, "wandb_project": wandb_project, "risk": risk}
+    more = {"settings": settings, "preset": preset, "risk": risk}
     more["assortments"] = [load_scenario(name) for name in assortments]
     more["shops"] = _joining(shops, shops_number, shop_name, shops_key)
     run = _from_simulation(spec, teacher, **given, **more)
@@ -190,9 +189,8 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         f"Trained {algo} on {spec.name} for {done:,} steps in {run.facts['seconds']:.0f} s "
         f"on {run.facts['device']}; {run.facts['weights']:,} weights."
     )
-    networks = run.facts["settings"].get("networks", 1)
     yield (
-        f"Kept the policy of step {best['steps']:,}{f', the best of {networks} networks' if networks > 1 else ''}: "
+        f"Kept the policy of step {best['steps']:,}: "
         f"{spec.market.objective} {best['objective']:.4g} an episode on the "
         f"validation customers, best fixed price {best['best_fixed']:.4g}."
     )

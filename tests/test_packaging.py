@@ -34,7 +34,7 @@ def test_files_that_are_no_code_are_listed_too():
 
 def test_extras_are_those_that_make_installs():
     # `make` installs the first three, `make docs` the fourth; the others are for those who ask for them.
-    extras = {"train", "serve", "dev", "docs", "postgres", "privacy", "scale", "text", "wandb"}
+    extras = {"train", "serve", "dev", "docs", "postgres", "privacy", "scale", "text"}
     assert set(CONFIG["project"]["optional-dependencies"]) == extras
     torch = next(d for d in CONFIG["project"]["optional-dependencies"]["train"] if d.startswith("torch"))
     assert "==" not in torch

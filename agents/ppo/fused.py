@@ -1,13 +1,12 @@
-"""PPO with Stable-Baselines3's arithmetic, much faster: by one compiled function, or on a GPU.
+"""PPO with Stable-Baselines3's arithmetic, much faster on small networks: its update is one compiled function.
 
-On small networks SB3's update spends most of its time dispatching tensor operations. On the CPU
-`update` replaces it for networks of ReLU layers trained by Adam, on a GPU `update_on_device` for
-all networks; what is left uses SB3's update.
+SB3's update spends most of its time dispatching tensor operations. `update` replaces it for networks of ReLU layers
+that Adam trains on the CPU; all others, and a GPU, use SB3's own.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,86 +21,21 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
-from torch.nn.functional import linear
 
 from ...envs import MarketVecEnv
 from ...envs.adapters.next_draws import NextDraws
-from .on_device import DeviceRolloutBuffer, update_on_device
-from .side_by_side import SideBySidePolicy
-from .update import FACTS, HALF_LOG_2PI, Adam, Lesson, MlpWeights, Rollout, UpdateSettings, imitate, update
+from .update import FACTS, Adam, MlpWeights, Rollout, UpdateSettings, update
 
 # States that the critic values in one call: many small calls take longer, larger ones need memory.
 _AT_ONCE = 16_384
 
 
-class PlainPolicy(ActorCriticPolicy):
-    """SB3's actor-critic policy, but during a rollout of plain networks, actions are sampled without a
-    distribution object, and values are left for its end.
+def _is_compiled(policy: ActorCriticPolicy) -> bool:
+    """Whether there are compiled functions for the networks: on the CPU, of ReLU layers on plain features, for Gaussian or
+    categorical actions.
     """
-
-    in_rollout = False
-    """Whether `FusedPPO` collects a rollout of plain networks."""
-
-    def forward(
-        self, obs: torch.Tensor, deterministic: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Sample actions for a rollout.
-
-        Args:
-            obs: (rows, F) features.
-            deterministic: Whether to take the most probable action instead.
-
-        Returns:
-            Actions, values (rows, 1), which are zero in a rollout, and log probabilities (rows,).
-        """
-        if not self.in_rollout or deterministic:
-            return super().forward(obs, deterministic)
-        out: torch.Tensor = obs.flatten(1)
-        # Without the modules' own calls, which take longer than the arithmetic of a small network.
-        for layer in cast(Any, self.mlp_extractor.policy_net)[::2]:
-            out = linear(out, layer.weight, layer.bias).relu_()
-        out = linear(out, self.action_net.weight, self.action_net.bias)  # pyright: ignore[reportArgumentType]
-        actions, log_prob = self._draw_choices(out) if _choices(self) else self._draw_gaussian(out)
-        return actions, torch.zeros(len(out), 1), log_prob
-
-    def _draw_gaussian(self, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        noise = torch.randn_like(mean)
-        log_prob = (-0.5 * noise.square() - self.log_std - HALF_LOG_2PI).sum(dim=1)
-        return torch.addcmul(mean, noise, self.log_std.exp()), log_prob
-
-    def _draw_choices(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        logs = [each.log_softmax(dim=1) for each in logits.split(_choices(self), dim=1)]
-        drawn = [each.exp().multinomial(1) for each in logs]
-        log_prob = torch.cat([each.gather(1, one) for each, one in zip(logs, drawn, strict=True)], dim=1).sum(dim=1)
-        return torch.cat(drawn, dim=1).reshape(-1, *self.action_space.shape), log_prob  # pyright: ignore[reportOptionalIterable, reportGeneralTypeIssues]
-
-
-def is_compiled(policy: ActorCriticPolicy) -> TypeGuard[PlainPolicy]:
-    """Whether `imitate_teacher` supports the policy."""
-    return isinstance(policy, PlainPolicy) and policy.device.type == "cpu" and _is_plain(policy)
-
-
-def imitate_teacher(
-    policy: PlainPolicy, lesson: Lesson, order: NDArray[np.int64], size: int, rates: NDArray[np.float64]
-) -> None:
-    """Fit the networks to a teacher by Adam, whose moments are forgotten.
-
-    Args:
-        policy: A policy for which `is_compiled` holds.
-        lesson: What the teacher did.
-        order: (epochs, rows) in the order in which batches take them.
-        size: Rows of a batch.
-        rates: (batches of all epochs,) learning rates.
-    """
-    weights = _Weights(policy)
-    fresh = {"first": np.zeros_like(weights.network.first), "second": np.zeros_like(weights.network.second)}
-    network = weights.network._replace(**fresh, updates=np.zeros(1, np.float32))
-    imitate(network, lesson, order, size, rates, Adam())
-    weights.restore()
-
-
-def _is_plain(policy: ActorCriticPolicy) -> bool:
-    """Whether actions are Gaussian or categorical and the networks plain ReLU layers."""
+    if type(policy) is not ActorCriticPolicy or policy.device.type != "cpu":
+        return False
     layers, seen = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net), policy.observation_space
     return (
         (isinstance(seen, Box) and seen.dtype == np.float32 and len(seen.shape) == 1)
@@ -122,13 +56,12 @@ def _choices(policy: ActorCriticPolicy) -> list[int]:
 
 
 class FusedPPO(PPO):
-    """SB3's PPO, with the compiled update if policy, optimiser and settings allow it, or on a GPU with
-    rollouts that stay there.
+    """SB3's PPO, with the compiled update if policy, optimiser and settings allow it.
 
     Args:
         args: Those of SB3's PPO, like the options.
         next_draws: Further draws of each period, over which the critic's value of what follows is averaged (see
-            `expected_values`); 0 for none. In markets of one learner; others do without.
+            `ExpectedValues`); 0 for none. In markets of one learner; others do without.
 
     Example:
         >>> from repricer import load_scenario, make_sb3_env
@@ -138,20 +71,16 @@ class FusedPPO(PPO):
         16
     """
 
-    policy_aliases = PPO.policy_aliases | {"MlpPolicy": PlainPolicy}
-
     def __init__(self, *args: Any, next_draws: int = 0, **options: Any) -> None:
         if not isinstance(next_draws, int) or next_draws < 0:
             raise ValueError(f"next_draws must be a whole number of at least 0; got {next_draws!r}; fix it")
-        self.next_draws, self._ahead = next_draws, None
+        self.next_draws = next_draws
         super().__init__(*args, **options)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
-        """Collect experience as SB3 does; values are computed at the end, for all rows at once.
-
-        Until then, those that a callback sees in each step of plain networks are zero.
+        """Collect experience as SB3 does; the values of what follows episodes that were cut are computed at the end, at once.
 
         Args:
             env: The environment.
@@ -159,68 +88,29 @@ class FusedPPO(PPO):
             rollout_buffer: The buffer, filled.
             n_rollout_steps: Number of steps.
         """
-        policy: Any = self.policy
-        plain = isinstance(policy, PlainPolicy) and _is_plain(policy)
-        late = plain and not isinstance(rollout_buffer, DeviceRolloutBuffer)
-        ahead = self._looking_ahead(env)
-        policy.in_rollout = late
-        try:
-            completing: Any = _Completing(callback, self, late, ahead)
-            return super().collect_rollouts(ahead or env, completing, rollout_buffer, n_rollout_steps)
-        finally:
-            policy.in_rollout = False
-
-    def _looking_ahead(self, env: VecEnv) -> ExpectedValues | None:
-        """The environment that also looks at what else could follow, if the setting asks for it."""
-        if not (self.next_draws and isinstance(env, MarketVecEnv)):
-            return None
-        if self._ahead is None or self._ahead.venv is not env:
-            self._ahead = ExpectedValues(env, self, self.next_draws)
-        self._ahead.forget()
-        return self._ahead
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_ahead": None}
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_ahead"]
-
-    def _setup_model(self) -> None:
-        if self.device.type != "cpu" and self.rollout_buffer_class is None:
-            self.rollout_buffer_class = DeviceRolloutBuffer
-        super()._setup_model()
+        ahead = None
+        if self.next_draws and isinstance(env, MarketVecEnv):
+            ahead = ExpectedValues(env, self, self.next_draws)
+        completing: Any = _Completing(callback, self, ahead)
+        return super().collect_rollouts(ahead or env, completing, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
         """Update the policy on the last rollout."""
-        policy, on_device = self.policy, isinstance(self.rollout_buffer, DeviceRolloutBuffer)
-        if self.clip_range_vf or not (on_device or (isinstance(policy, PlainPolicy) and self._is_fused(policy))):
+        policy = self.policy
+        if self.clip_range_vf or type(policy.optimizer) is not torch.optim.Adam or not _is_compiled(policy):
             return super().train()
         policy.set_training_mode(True)
         self._update_learning_rate(policy.optimizer)
         clip = float(self.clip_range(self._current_progress_remaining))  # pyright: ignore[reportCallIssue]
-        facts, epochs = (self._on_device if on_device else self._compiled)(policy, self._update_settings(clip))
-        self._n_updates += int(epochs)
-        self._record(facts, clip)
-
-    def _on_device(self, policy: Any, settings: UpdateSettings) -> tuple[dict[str, float], int]:
-        buffer: Any = self.rollout_buffer
-        size = self.batch_size or buffer.buffer_size * buffer.n_envs
-        return update_on_device(policy, buffer, self.n_epochs, size, settings)
-
-    def _compiled(self, policy: Any, settings: UpdateSettings) -> tuple[dict[str, float], int]:
         rollout = Rollout(*(_rows(getattr(self.rollout_buffer, name)) for name in Rollout._fields))
         size = len(rollout.observations)
         # From the same generator as SB3, in the same order.
         order = np.stack([np.random.permutation(size) for _ in range(self.n_epochs)])  # noqa: NPY002
         weights = _Weights(policy)
-        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, settings)
+        facts, epochs = update(weights.network, rollout, order, self.batch_size or size, self._update_settings(clip))
         weights.restore()
-        return dict(zip(FACTS, facts, strict=True)), epochs
-
-    def _is_fused(self, policy: PlainPolicy) -> bool:
-        """Whether the compiled update supports the policy, its optimiser and the settings."""
-        adam = type(policy.optimizer) is torch.optim.Adam
-        return adam and _is_plain(policy) and self.device.type == "cpu"
+        self._n_updates += int(epochs)
+        self._record(dict(zip(FACTS, facts, strict=True)), clip)
 
     def _update_settings(self, clip: float) -> UpdateSettings:
         group = self.policy.optimizer.param_groups[0]
@@ -238,8 +128,7 @@ class FusedPPO(PPO):
     def _record(self, facts: dict[str, float], clip: float) -> None:
         """Log the figures that SB3 logs."""
         buffer: Any = self.rollout_buffer
-        values, returns = (np.asarray(torch.as_tensor(part).cpu()).ravel() for part in (buffer.values, buffer.returns))
-        explained = explained_variance(values, returns)
+        explained = explained_variance(buffer.values.ravel(), buffer.returns.ravel())
         facts = facts | {"explained_variance": explained, "clip_range": clip}
         if hasattr(self.policy, "log_std"):
             facts["std"] = self.policy.log_std.exp().mean().item()  # pyright: ignore[reportCallIssue]
@@ -249,18 +138,17 @@ class FusedPPO(PPO):
 
 
 class _Completing:
-    """A callback that completes a rollout before the user's own callback sees its end: the values of its
-    states, those that follow episodes that were cut, and the noise of those that follow others.
+    """A callback that completes the rewards of a rollout before the user's own callback sees its end: by the values of what
+    follows episodes that were cut, and the noise of those that follow others.
 
     Args:
         callback: The user's own.
         model: The model.
-        late: Whether the values of the rollout's states are still to be computed.
         ahead: Knows the noise, or None.
     """
 
-    def __init__(self, callback: BaseCallback, model: FusedPPO, late: bool, ahead: ExpectedValues | None) -> None:
-        self._callback, self._model, self._late, self._ahead = callback, model, late, ahead
+    def __init__(self, callback: BaseCallback, model: FusedPPO, ahead: ExpectedValues | None) -> None:
+        self._callback, self._model, self._ahead = callback, model, ahead
         self._names: dict[str, Any] = {}
         self._cut: list[tuple[int, int]] = []
         self._last: list[NDArray[Any]] = []
@@ -284,35 +172,14 @@ class _Completing:
         return goes_on
 
     def on_rollout_end(self) -> None:
-        if self._late or self._cut or self._ahead is not None:
-            self._complete()
-        self._callback.on_rollout_end()
-
-    def _complete(self) -> None:
         model, buffer = self._model, cast(Any, self._model.rollout_buffer)
-        change = np.zeros(tuple(buffer.rewards.shape), np.float32)
         if self._ahead is not None:
-            change -= self._ahead.take_noise()
+            buffer.rewards -= self._ahead.take_noise()
         if self._cut:
-            at = tuple(np.array(self._cut).T)
-            change[at] += model.gamma * self._values_of_cut(at, cast(Any, change.shape))
-        buffer.rewards += (
-            change if isinstance(buffer.rewards, np.ndarray) else torch.from_numpy(change).to(model.device)
-        )
-        if self._late:
-            rows = buffer.observations.reshape(-1, *buffer.obs_shape)
-            buffer.values = values_of(model.policy, rows).reshape(change.shape)
-        buffer.compute_returns_and_advantage(self._names["values"], self._names["dones"])
-
-    def _values_of_cut(self, at: tuple[NDArray[np.int64], ...], shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Values of what follows the episodes that were cut, at these periods and rows."""
-        policy, last = self._model.policy, np.stack(self._last)
-        if not isinstance(policy, SideBySidePolicy):
-            return values_of(policy, last)
-        # Networks are told from one another by the place of a row.
-        whole = np.zeros((*shape, *last.shape[1:]), np.float32)
-        whole[at] = last
-        return values_of(policy, whole.reshape(-1, *last.shape[1:])).reshape(shape)[at]
+            buffer.rewards[tuple(np.array(self._cut).T)] += model.gamma * values_of(model.policy, np.stack(self._last))
+        if self._cut or self._ahead is not None:
+            buffer.compute_returns_and_advantage(self._names["values"], self._names["dones"])
+        self._callback.on_rollout_end()
 
 
 def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
@@ -324,7 +191,7 @@ def _rows(played: NDArray[Any]) -> NDArray[np.float32]:
 class _Weights:
     """Copies the weights and Adam moments of an SB3 policy to `MlpWeights` and back."""
 
-    def __init__(self, policy: PlainPolicy) -> None:
+    def __init__(self, policy: ActorCriticPolicy) -> None:
         extractor: Any = policy.mlp_extractor
         nets = [[*extractor.policy_net[::2], policy.action_net], [*extractor.value_net[::2], policy.value_net]]
         choices = _choices(policy)
@@ -373,7 +240,7 @@ def _flat(tensors: list[torch.Tensor]) -> NDArray[np.float32]:
 
 class ExpectedValues(VecEnvWrapper):
     """Markets that look at what else could have followed, to take the noise of the next state's value out of
-    the rewards of a rollout.
+    the rewards of one rollout.
 
     Args:
         venv: The markets.
@@ -417,17 +284,10 @@ class ExpectedValues(VecEnvWrapper):
             self._look_ahead()
         return observations, rewards, dones, infos
 
-    def forget(self) -> None:
-        """Start anew, after a rollout that did not end."""
-        self._reached, self._ended, self._noise = [], [], []
-        for ahead in self._next:
-            ahead.forget()
-
     def take_noise(self) -> NDArray[np.float32]:
-        """(T, rows) discounted noise in the rewards of the periods since the last call."""
+        """(T, rows) discounted noise in the rewards of the rollout."""
         self._look_ahead()
-        noise, self._noise = self._noise, []
-        return np.concatenate(noise)
+        return np.concatenate(self._noise)
 
     def _look_ahead(self) -> None:
         """Replace what the last periods reached by the noise in its value."""
@@ -445,7 +305,7 @@ class ExpectedValues(VecEnvWrapper):
             self._noise.append((self._model.gamma * noise).astype(np.float32))
 
 
-def values_of(policy: ActorCriticPolicy | SideBySidePolicy, rows: NDArray[Any]) -> NDArray[np.float32]:
+def values_of(policy: ActorCriticPolicy, rows: NDArray[Any]) -> NDArray[np.float32]:
     """(R,) what the critic expects from states, (R, …), on."""
     with torch.no_grad():
         return policy.predict_values(cast(torch.Tensor, policy.obs_to_tensor(rows)[0]))[:, 0].cpu().numpy()

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock, Timeout
 from optuna import Study, Trial, TrialPruned
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-from optuna.pruners import BasePruner, MedianPruner
+from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
-from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,14 +30,13 @@ from ..training import train
 from ..validation import TrainingProgress, write_csv
 from .search_space import SearchSpace
 
-STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.journal", "best.toml", "trials.csv", "trials.svg")
+STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.db", "best.toml", "trials.csv", "trials.svg")
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
 """How often a worker reports that it lives, and after which silence its trial is given to another."""
 _RETRIES = 3
 _WAIT_SECONDS = 1.0
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-LOCK_FILE = "study.lock"
+_FILE_OF_0_1_0 = "study.journal"
 
 
 @dataclass(frozen=True)
@@ -92,9 +89,9 @@ class _Job:
         settings = facts.pop("settings")
         return facts | settings | {"seeds_per_trial": self.seeds}
 
-    def home(self, number: int) -> Path:
-        """The folder of a trial's runs until it ends."""
-        return self.folder / "trials" / str(number)
+    def home(self, trial: FrozenTrial) -> Path:
+        """The folder of a trial's runs until it ends; a trial that is tried again goes on in the folder of the first try."""
+        return self.folder / "trials" / str(_first_try(trial))
 
 
 def tune(
@@ -117,9 +114,9 @@ def tune(
     training rejects its settings, its policy diverges or its buffers do not fit into memory; the
     reason is kept.
 
-    The same call on the same machine with the same versions gives the same trials, whether it is
-    interrupted or not, because each trial's draw depends only on its number and on the trials
-    before. An exception is a kill within the milliseconds in which settings are drawn.
+    The same call on the same machine with the same versions gives the same trials, whether it is interrupted or not,
+    because a trial's draw depends only on those before. An interrupted trial has failed; its settings are tried again,
+    from its last checkpoint. After a kill that happens once the trial has been silent for half a minute.
 
     Args:
         scenario: A spec, a registered name or the path of a scenario file.
@@ -131,13 +128,11 @@ def tune(
             `trials.csv` and `trials.svg` there.
         seeds_per_trial: Number of runs of a trial.
         storage: URL of a database that holds the study instead of the folder, so that several calls, on several
-            machines, work on it at once: each until there are as many trials as it asks for. A worker that is
-            silent for half a minute has died; its settings are tried again.
+            machines, work on it at once: each until there are as many trials as it asks for.
         progress: As for `train`, with steps over all trials and the best gain so far.
 
     Raises:
-        ValueError: Nothing can be tuned, `out` holds another study or is in use, or all trials
-            failed.
+        ValueError: Nothing can be tuned, `out` or the database holds another study, or all trials failed.
         OSError: The folder cannot be written.
     """
     for name, count in (("trials", trials), ("seeds_per_trial", seeds_per_trial)):
@@ -146,13 +141,9 @@ def tune(
     spec = load_scenario(scenario)
     job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out), storage)
     job.folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(job.folder) if storage is None else nullcontext(), _quiet():
+    with _quiet():
         study = _open_study(job)
-        if storage is not None:
-            _work(study, job, trials, progress)
-        while len(ended(study)) < trials:
-            _run_trial(study, job, _overall(study, job, trials, progress))
-            _write(study, job)
+        _work(study, job, trials, progress)
         found = replace(_result(study), importances=_importances(study))
         _plot(study, job.folder / PLOT_FILE)
     return found
@@ -169,28 +160,68 @@ def _plot(study: Study, path: Path) -> None:
 
 
 def _work(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> None:
-    """Take part in a shared study until it has its trials."""
-
-    def after() -> None:
-        _tidy(study, job)
+    """Run trials until as many have ended, whoever ran them."""
+    while len(over := ended(study)) < trials:
+        _try_again(study)
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if len(over) + len(running) >= trials:
+            time.sleep(_WAIT_SECONDS)
+            continue
+        # Workers on several machines must not draw alike.
+        place = [job.plan.seed, len(over) + len(running)] if job.storage is None else None
+        seed = None if place is None else int(np.random.SeedSequence(place).generate_state(1)[0])
+        # Running trials count as bad ones, so that others try something else.
+        study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        report = _overall(study, job, trials, progress)
+        study.optimize(partial(_objective, job=job, progress=report), n_trials=1, catch=(ValueError, MemoryError))
         _write(study, job)
+    _write(study, job)
 
-    work(study, trials, lambda trial: _objective(trial, job, _overall(study, job, trials, progress)), after)
-    after()
+
+def _try_again(study: Study) -> None:
+    """Queue the settings of trials whose worker died or was interrupted."""
+    optuna.storages.fail_stale_trials(study)
+    trials = study.get_trials(deepcopy=False)
+    queued = {number for trial in trials for number in RetryHeartbeatStaleTrialCallback.retry_history(trial)}
+    for trial in trials:
+        if died(trial) and trial.number not in queued:
+            _retry()(study, trial)
+
+
+def _retry() -> RetryHeartbeatStaleTrialCallback:
+    return RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES, inherit_intermediate_values=True)
+
+
+def _first_try(trial: FrozenTrial) -> int:
+    """The number of a trial, or of that whose settings it tries again."""
+    return trial.system_attrs.get("failed_trial", trial.number)
+
+
+def ended(study: Study) -> list[FrozenTrial]:
+    """The trials that count: without those whose worker died, which are tried again."""
+    return [trial for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)) if not died(trial)]
+
+
+def died(trial: FrozenTrial) -> bool:
+    """Whether a trial ended because its worker did."""
+    return trial.state is TrialState.FAIL and "reason" not in trial.user_attrs
 
 
 def _open_study(job: _Job) -> Study:
-    """The study of the folder or the database, new or resumed.
+    """The study of the folder or the database, new or as it was left.
 
     Raises:
-        ValueError: There is another study.
+        ValueError: There is another study, or none of Optuna's.
     """
-    pruner = MedianPruner(n_warmup_steps=max(1, job.plan.settings.evaluations // 4))
-    if job.storage is None:
-        study, where = open_journal(job.folder / STUDY_FILE, pruner), str(job.folder)
-    else:
-        name = f"{job.plan.spec.name}-{job.plan.algo}"
-        study, where = open_shared(job.storage, name, pruner), "the database"
+    if job.storage is None and (job.folder / _FILE_OF_0_1_0).exists():
+        raise ValueError(
+            f"{job.folder} must hold a study of this version; got {_FILE_OF_0_1_0}, which version 0.1.0 wrote; choose "
+            f"another --out, and keep {BEST_FILE} for `repricer train --preset`"
+        )
+    url, name, where = f"sqlite:///{job.folder / STUDY_FILE}", "tune", str(job.folder)
+    if job.storage is not None:
+        url, name, where = job.storage, f"{job.plan.spec.name}-{job.plan.algo}", "the database"
+    study = open_database(url, name, job.plan.settings.evaluations)
     held = study.user_attrs.get("identity")
     if held is None:
         study.set_user_attr("identity", job.identity)
@@ -202,27 +233,35 @@ def _open_study(job: _Job) -> Study:
             )
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(job.space.start, skip_if_exists=True)
-    _tidy(study, job)
     return study
 
 
-def _tidy(study: Study, job: _Job) -> None:
-    for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)):
-        shutil.rmtree(job.home(trial.number), ignore_errors=True)
+def open_database(url: str, name: str, evaluations: int) -> Study:
+    """The study of this name in a database, new or as others left it.
 
+    Args:
+        url: SQLAlchemy's URL, such as postgresql+psycopg://user@host/database.
+        evaluations: Validations of a run; hopeless trials are pruned from the second quarter on.
 
-def _run_trial(study: Study, job: _Job, progress: TrainingProgress) -> None:
-    """Run one trial to its end."""
-    trial = _next_trial(study, job)
+    Raises:
+        ValueError: The database cannot be reached or is none of Optuna's.
+    """
     try:
-        gain = _objective(trial, job, progress)
-    except TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
-    except (ValueError, MemoryError):
-        study.tell(trial, state=TrialState.FAIL)
-    else:
-        study.tell(trial, gain)
-    shutil.rmtree(job.home(trial.number), ignore_errors=True)
+        storage = RDBStorage(
+            url,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=_retry(),
+        )
+        pruner = MedianPruner(n_warmup_steps=max(1, evaluations // 4))
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+        )
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"--storage must be the URL of a database with studies; got {url}: {reason}; choose another --out or --storage"
+        ) from error
 
 
 def _objective(trial: Trial, job: _Job, progress: TrainingProgress) -> float:
@@ -238,31 +277,26 @@ def _objective(trial: Trial, job: _Job, progress: TrainingProgress) -> float:
     return figures["gain"]
 
 
-def _next_trial(study: Study, job: _Job) -> Trial:
-    """An interrupted trial, or a new one; its draws depend on its number and the trials before."""
-    left = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    number = left[0].number if left else len(ended(study))
-    words = np.random.SeedSequence([job.plan.seed, number]).generate_state(1)
-    study.sampler = TPESampler(seed=int(words[0]), multivariate=True, constant_liar=False)
-    return Trial(study, left[0]._trial_id) if left else study.ask()
-
-
 def _learn(trial: Trial, settings: Mapping[str, Any], job: _Job, progress: TrainingProgress) -> dict[str, float]:
     """Mean gain, mean best fixed objective and total seconds of a trial's runs."""
-    plan, kept = job.plan, []
+    plan, kept, home = job.plan, [], job.home(_stored(trial))
     for index in range(job.seeds):
         run = train(
             plan.spec,
             algo=plan.algo,
             steps=plan.steps,
             seed=plan.seed + index,
-            out=job.home(trial.number) / str(index),
+            out=home / str(index),
             settings=settings,
             progress=_watch(trial, job, [facts["best"]["gain"] for facts in kept], progress),
         )
         kept.append(run.facts)
     figures = {name: float(np.mean([facts["best"][name] for facts in kept])) for name in ("gain", "best_fixed")}
     return figures | {"seconds": float(sum(facts["seconds"] for facts in kept))}
+
+
+def _stored(trial: Trial) -> FrozenTrial:
+    return trial.study.get_trials(deepcopy=False)[trial.number]
 
 
 def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgress) -> TrainingProgress:
@@ -272,7 +306,7 @@ def _watch(trial: Trial, job: _Job, before: list[float], progress: TrainingProgr
         before: Gains of the trial's runs with other seeds, which enter the mean.
     """
     evaluations = job.plan.settings.evaluations
-    reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+    reported = set(_stored(trial).intermediate_values)
 
     def watch(done: int, total: int, figures: dict[str, float]) -> None:
         # By the share of the run, because trials with longer rollouts validate at other steps.
@@ -301,7 +335,9 @@ def _overall(study: Study, job: _Job, trials: int, progress: TrainingProgress | 
 
 
 def _write(study: Study, job: _Job) -> None:
-    """Write the table of trials and the best settings so far to the folder."""
+    """Write the table of trials and the best settings so far to the folder, and clear what only trials that run need."""
+    for trial in ended(study):
+        shutil.rmtree(job.home(trial), ignore_errors=True)
     rows = _rows(study)
     write_csv(job.folder / TRIALS_FILE, rows)
     if any(row["state"] == "complete" for row in rows):
@@ -326,7 +362,7 @@ def _result(study: Study) -> Tuning:
         settings=dict(best.user_attrs["settings"]),
         gain=best.user_attrs["figures"]["gain"],
         best_fixed=best.user_attrs["figures"]["best_fixed"],
-        preset_gain=rows[0]["gain"] if rows[0]["state"] == "complete" else None,
+        preset_gain=next((t.value for t in ended(study) if not _first_try(t) and t.state is TrialState.COMPLETE), None),
         trials=rows,
         importances={},
     )
@@ -385,115 +421,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
-
-
-# A study in a database, on which several workers work, on one machine or on many.
-
-
-def open_shared(url: str, name: str, pruner: BasePruner) -> Study:
-    """The study of this name in a database, new or as others left it.
-
-    Args:
-        url: SQLAlchemy's URL, such as postgresql+psycopg://user@host/database.
-        pruner: What ends hopeless trials.
-
-    Raises:
-        ValueError: The database cannot be reached or is none of Optuna's.
-    """
-    try:
-        storage = RDBStorage(
-            url,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES),
-        )
-        # Running trials count as bad ones, so that workers do not draw the same settings.
-        sampler = TPESampler(multivariate=True, constant_liar=True)
-        return optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", sampler=sampler, pruner=pruner, load_if_exists=True
-        )
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--storage must be the URL of a database; got: {reason}; fix the URL") from error
-
-
-def work(study: Study, trials: int, objective: Callable[[Trial], float], after: Callable[[], None]) -> None:
-    """Run trials until as many have ended, whoever ran them.
-
-    A trial whose worker is silent has failed; its settings are tried again, and the failure does not count.
-
-    Args:
-        study: The study.
-        trials: Number of trials to end with.
-        objective: Runs a trial; a ValueError or MemoryError is a failure, whose `reason` it has kept.
-        after: Called after each trial of this worker.
-    """
-    while (counted := len(ended(study))) < trials:
-        optuna.storages.fail_stale_trials(study)
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if counted + len(running) < trials:
-            study.optimize(objective, n_trials=1, catch=(ValueError, MemoryError))
-            after()
-        else:
-            time.sleep(_WAIT_SECONDS)
-
-
-def ended(study: Study) -> list[FrozenTrial]:
-    """The trials that count: without those whose worker died, which are tried again."""
-    return [trial for trial in study.get_trials(deepcopy=False, states=_ENDED) if not died(trial)]
-
-
-def died(trial: FrozenTrial) -> bool:
-    """Whether a trial ended because its worker did."""
-    return trial.state is TrialState.FAIL and "reason" not in trial.user_attrs
-
-
-# A study in a file of a folder, which one command at a time works on.
-
-
-def open_journal(path: Path, pruner: BasePruner) -> Study:
-    """The study of a file, new or as an interrupted command left it.
-
-    Raises:
-        ValueError: The file holds something else.
-    """
-    _drop_partial_line(path)
-    try:
-        storage = JournalStorage(JournalFileBackend(str(path), _NoLock(str(path))))
-        return optuna.create_study(
-            storage=storage, study_name="tune", direction="maximize", pruner=pruner, load_if_exists=True
-        )
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} must be a study; got: {error}; choose another --out") from error
-
-
-def _drop_partial_line(path: Path) -> None:
-    """Drop a last line that a kill or a full disk truncated: lines appended to it would be lost."""
-    if path.is_file():
-        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-
-
-class _NoLock(JournalFileOpenLock):
-    """No lock: that of the folder is held already, and Optuna's own would survive a kill."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder, which the operating system releases if the process is killed."""
-    lock = FileLock(folder / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(
-            f"{folder} must be tuned by one command at a time; got a second one; wait for the first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -53,7 +53,6 @@ class Case:
 CASES = [Case(algo) for algo in ALGORITHMS] + [
     Case("ppo", settings=(("actions", "discrete"),)),
     Case("ppo", settings=(("history", 4),)),
-    Case("ppo", settings=(("history", 4), ("network", "rnn"))),
     Case("ppo", "undercutter"),
     Case("ppo", "bench-10-full"),
 ]

@@ -1,5 +1,6 @@
 import json
 import resource
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -288,6 +289,22 @@ def test_a_run_that_ended_early_is_finished(tmp_path):
     again = train("scarce", out=tmp_path / "run", **options)
     assert again.facts["stopped_early"]
     assert [row["steps"] for row in again.history] == [row["steps"] for row in run.history]
+
+
+def test_a_run_of_version_0_1_0_loads_or_is_refused_with_the_setting_that_is_gone(written, tmp_path):
+    run, folder = written
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "run.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    gone = {"network": "mlp", "rnn_size": 32, "dropout": 0.0, "l1": 1e-4, "networks": 1, "variant_rival": 0.2}
+    for more, refused in (({}, None), ({"dropout": 0.1}, "dropout 0.1"), ({"network": "rnn"}, "network rnn")):
+        document["facts"]["settings"] |= gone | more
+        path.write_text(json.dumps(document), encoding="utf-8")
+        if refused is None:
+            np.testing.assert_array_equal(weights(load_run(tmp_path)), weights(run))
+            continue
+        with pytest.raises(ValueError, match=f"got the setting {refused}; train again without it"):
+            load_run(tmp_path)
 
 
 def test_another_run_in_the_folder_is_refused(written, tmp_path):

@@ -10,7 +10,7 @@ from repricer.scenarios import load_scenario
     ("scenario", "algo", "settings"),
     [
         ("scarce", "ppo", {"actions": "discrete"}),
-        ("stationary-logit", "ppo", {"history": 3, "network": "rnn"}),
+        ("stationary-logit", "ppo", {"history": 3}),
         ("undercutter", "ppo", {}),
         ("price-and-order", "sac", {}),
         ("stationary-logit", "recurrent-ppo", {}),

@@ -185,6 +185,10 @@ def test_simulated_sales_pass_the_import(tmp_path):
         ),
         (["train", "stationary-logit", "--clone", "best"], "policy must be a run folder, a bundle or one of"),
         (["train", "stationary-logit", "--log", "random"], "imitate a policy with --clone, or learn from a log alone"),
+        (
+            ["train", "stationary-logit", "--wandb", "prices"],
+            "--wandb is no longer there; `wandb sync RUN/tensorboard`",
+        ),
         (["train", "stationary-logit", "--algo", "cql"], "learn from it with d3rlpy (docs/use_it_with.md)"),
         (["train", "stationary-logit", "--set", "gamma"], "--set takes KEY=VALUE; got 'gamma'"),
         (["simulate", "stationary-logit", "--policy", "regular", "--out", "x.txt"], "--out must end in .csv"),
