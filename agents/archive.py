@@ -60,8 +60,8 @@ def load_archive(
     try:
         with zipfile.ZipFile(path) as archive:
             weights, data = (_read(archive, name) for name in (_WEIGHTS, _DATA))
-        said = json.loads(data)
-        stated = said.get("policy_kwargs") or {}
+        document = json.loads(data)
+        stated = document.get("policy_kwargs") or {}
         state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
     except (OSError, KeyError, AttributeError, ValueError, zipfile.BadZipFile, RuntimeError) as error:
         raise _refused(path, error) from error
@@ -84,8 +84,8 @@ def load_archive(
         "scenario": spec.name,
         "scenario_version": spec.version,
         "algo": algo,
-        "seed": said.get("seed"),
-        "steps": said.get("num_timesteps"),
+        "seed": document.get("seed"),
+        "steps": document.get("num_timesteps"),
         "settings": chosen.to_dict(),
         "base_price": base_price.tolist(),
         "archive_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -123,10 +123,10 @@ def _settings(spec: MarketSpec, kind: Algorithm, stated: Mapping[str, Any], give
 
 def _activation(path: Path, kind: Algorithm, stated: Mapping[str, Any]) -> type[torch.nn.Module]:
     default = torch.nn.ReLU if kind.off_policy else torch.nn.Tanh
-    said = stated.get("activation_fn")
-    if said is None:
+    activation = stated.get("activation_fn")
+    if activation is None:
         return default
-    name = str(said).rpartition(".")[2].strip("'>")
+    name = str(activation).rpartition(".")[2].strip("'>")
     if name not in _ACTIVATIONS:
         raise ValueError(f"{path} must have activation {' or '.join(_ACTIVATIONS)}; got {name[:40]}; train it with one")
     return _ACTIVATIONS[name]

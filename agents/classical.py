@@ -236,7 +236,7 @@ def _money_of(
     markets, products = len(numbers), len(spec.products.names)
     batch = len(paths) * markets
     market = Market(
-        truth, num_markets=batch, seed=seed_for("tuning", seed), numbers=np.tile(numbers, len(paths)), believed=spec
+        truth, num_markets=batch, seed=seed_for("tuning", seed), numbers=np.tile(numbers, len(paths)), assumed=spec
     )
     base_stock, express_stock = [*np.repeat(levels, markets, axis=1).astype(np.float32), None, None][:2]
     # Markets last, as they lie in the outcome.

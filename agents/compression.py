@@ -138,7 +138,7 @@ def states(run: Run, visitor: Run, rows: int, seed: int) -> torch.Tensor:
 def _validated(run: Run, seed: int) -> float:
     """Mean expected money of an episode on the validation seeds."""
     seed = seed_for("validation", seed)
-    found = rollout(run.goal, run.policy, episodes=_EPISODES, seed=seed, expected=True, believed=run.spec)
+    found = rollout(run.goal, run.policy, episodes=_EPISODES, seed=seed, expected=True, assumed=run.spec)
     return float(found.objective.mean())
 
 

@@ -247,7 +247,7 @@ class _Play:
         return actor_from(self.models[seller].policy, self.venv(seller).multi_seller.columns[seller])
 
     def _newest(self) -> dict[str, SellerPolicy]:
-        """The policy of each seller, the scenario's rule before its first turn; nobody else learns while it is in use."""
+        """The policy of each seller, the scenario's rule before its first turn; no other seller learns while it is in use."""
         rules = self.venv(OWN).multi_seller.by_rule
         return {
             seller: FrozenPolicy(self.actor(seller)) if model.num_timesteps else rules(seller)

@@ -125,7 +125,7 @@ class LoggedData:
 def training_view(learner_view: LearnerView, markets: int, seed: int) -> LearnerView:
     """The same learner view on other markets of the scenario, on the training seeds."""
     own, seed = learner_view.market, seed_for("training", seed)
-    return learner_view.on(Market(own.scenario, num_markets=markets, seed=seed, believed=own.believed))
+    return learner_view.on(Market(own.scenario, num_markets=markets, seed=seed, assumed=own.assumed))
 
 
 def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: float = 0.0, seed: int = 0) -> LoggedData:

@@ -309,7 +309,7 @@ def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMark
     """The markets that the policy is validated in, that of the run first."""
     markets = []
     for spec in (plan.spec, *plan.assortments):
-        view = next(view for view in venv.learner_views if view.market.believed is spec)
+        view = next(view for view in venv.learner_views if view.market.assumed is spec)
         truths = _truths(floor_market(spec) or goal_market(spec), plan.settings)
         markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed)))
     return markets
@@ -353,7 +353,7 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         variants=variants,
         draws=draws,
         draw_pool=pool or (),
-        believed=plan.spec,
+        assumed=plan.spec,
         reward_scale="auto",
         **options,
     )
@@ -372,7 +372,7 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
         own = {
             "base_price": base_price,
             "base": base,
-            "believed": other,
+            "assumed": other,
             "draws": batches_of(other, plan.settings, options["num_envs"]),
         }
         more += make_sb3_env(
@@ -518,7 +518,7 @@ def _earned(spec: MarketSpec, policy: Policy, seed: int) -> float:
     markets = truths_of(goal)
     episodes = -(-_EPISODES // len(markets))
     runs = [
-        rollout(market, policy, episodes=episodes, seed=seed_for("tuning", seed), expected=True, believed=goal)
+        rollout(market, policy, episodes=episodes, seed=seed_for("tuning", seed), expected=True, assumed=goal)
         for market in markets
     ]
     return float(np.mean([run.objective.mean() for run in runs]))

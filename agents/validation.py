@@ -52,9 +52,9 @@ class ValidationMarket(NamedTuple):
     fixed: FixedPrice
 
     @property
-    def believed(self) -> MarketSpec:
+    def assumed(self) -> MarketSpec:
         """The market that policies believe in."""
-        return self.view.market.believed or self.view.market.spec
+        return self.view.market.assumed or self.view.market.spec
 
 
 class Validation(BaseCallback):
@@ -103,9 +103,9 @@ class Validation(BaseCallback):
         # Of gains over current prices, where they decide.
         self._current = np.zeros_like(self._fixed)
         if self._share < 1:
-            self._current = self._play(lambda market: _following(current_prices(market.believed)))[0]
-        if floor_market(markets[0].believed) is not None:
-            own = markets[0].believed
+            self._current = self._play(lambda market: _following(current_prices(market.assumed)))[0]
+        if floor_market(markets[0].assumed) is not None:
+            own = markets[0].assumed
             self._floor = ProfitFloor.of(own, float(self._fixed.mean()), profit, settings.evaluations)
         self._teacher: float | None = None
         if teacher is not None and is_deterministic(teacher) and len(markets) == 1 and self._share == 1:
@@ -160,7 +160,7 @@ class Validation(BaseCallback):
         return [
             market.view.on(batch)
             for truth in market.truths
-            for batch in markets_of(truth, each, self._seed, market.believed)
+            for batch in markets_of(truth, each, self._seed, market.assumed)
         ]
 
     def _play_in(self, views: list[LearnerView], decide: Decide) -> tuple[NDArray[np.float64], float]:
@@ -194,7 +194,7 @@ class Validation(BaseCallback):
 
     @property
     def is_behind(self) -> bool:
-        """Whether all that was learned earns less than the best fixed prices; nobody asked for these where risk decides."""
+        """Whether all that was learned earns less than the best fixed prices; these were not asked for where risk decides."""
         return self._share == 1 and self.best["gain"] < 0
 
     @property

@@ -34,9 +34,9 @@ TRICKS: dict[str, dict[str, Any]] = {
 """Changed settings by their name in the table."""
 
 
-def share(market: MarketSpec, policy: Policy, believed: MarketSpec) -> float:
-    """Share of the optimum of `market`, for a policy that believes in `believed`."""
-    value, optimum = exact_value(market, policy, believed=believed), solve(market)
+def share(market: MarketSpec, policy: Policy, assumed: MarketSpec) -> float:
+    """Share of the optimum of `market`, for a policy that believes in `assumed`."""
+    value, optimum = exact_value(market, policy, assumed=assumed), solve(market)
     assert value is not None, "the policy is a function of the view"
     assert optimum is not None, "the instance has one"
     return value / optimum.value

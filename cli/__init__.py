@@ -89,9 +89,9 @@ class _Commands(click.Group):
         except OSError as error:
             if isinstance(error, BrokenPipeError) and _output_is_closed():
                 sys.exit(_CLOSED_OUTPUT)
-            said = str(error.strerror or error)
+            reason = str(error.strerror or error)
             advice = "make room there" if error.errno in FULL else "check the path and its permissions"
-            _fail(f"{error.filename}: {said}; {advice}" if error.filename else said, 1)
+            _fail(f"{error.filename}: {reason}; {advice}" if error.filename else reason, 1)
         except KeyboardInterrupt:
             _fail("interrupted; run the same command again to continue", 130)
 
@@ -112,17 +112,17 @@ def _silent_workers() -> Iterator[None]:
 _OF_LIBRARIES = ("A worker stopped while some jobs were given", "You have specified a mini-batch size")
 
 
-def _note(said: set[str], message: Warning | str, category: type[Warning], *_: object) -> None:
+def _note(printed: set[str], message: Warning | str, category: type[Warning], *_: object) -> None:
     """A warning as one line, once, without the line of code that gave it; those for developers are left out."""
     for_developers = DeprecationWarning | FutureWarning | PendingDeprecationWarning | ResourceWarning
     line = " ".join(str(message).split())
-    if not issubclass(category, for_developers) and not line.startswith(_OF_LIBRARIES) and line not in said:
-        said.add(line)
+    if not issubclass(category, for_developers) and not line.startswith(_OF_LIBRARIES) and line not in printed:
+        printed.add(line)
         click.echo(f"repricer: note: {line}", err=True)
 
 
 _CLOSED_OUTPUT = 141
-"""As shells report a program that wrote to a pipe which nobody reads any more."""
+"""As shells report a program that wrote to a pipe that is no longer read."""
 
 
 def _output_is_closed() -> bool:

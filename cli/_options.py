@@ -26,7 +26,7 @@ from ..serving.documents import Field, field_mistake, fields, typed
 
 
 class _Out(click.Path):
-    """A file or folder to write; what is in its way is said before the work is done."""
+    """A file or folder to write; what is in its way is reported before the work is done."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path."""

@@ -68,5 +68,5 @@ def command(
     if as_json:
         emit(facts)
         return
-    said = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
-    say(f"live: {len(live.rows):,} prices in {out} ({said}); {live.new:,} new decisions recorded in {log}")
+    by_status = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+    say(f"live: {len(live.rows):,} prices in {out} ({by_status}); {live.new:,} new decisions recorded in {log}")

@@ -228,7 +228,7 @@ def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run
     from ..agents.plan import plan_for
 
     imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])
-    # What is wrong is refused before anything is said of progress.
+    # What is wrong is refused before any progress is shown.
     settings = given["settings"] | ({} if given["risk"] is None else {"risk": given["risk"]})
     checked = (given["algo"], given["steps"], given["seed"], settings, given["preset"], imitated, given["assortments"])
     plan_for(spec, *checked)

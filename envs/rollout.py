@@ -84,7 +84,7 @@ def rollout(
     seed: int,
     expected: bool = False,
     watch: Watch | None = None,
-    believed: MarketSpec | None = None,
+    assumed: MarketSpec | None = None,
 ) -> Episodes:
     """Run one episode in each of many markets; a seed gives every policy the same customers.
 
@@ -99,7 +99,7 @@ def rollout(
         expected: Let `objective` hold the expected money of each period given the action, which has
             less noise.
         watch: Called with the view before and the outcome after each period, batch by batch.
-        believed: The market that the policy believes in, see `Market`.
+        assumed: The market that the policy believes in, see `Market`.
 
     Returns:
         Totals and mean paths.
@@ -118,7 +118,7 @@ def rollout(
     checked_policy(policy)
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
-    parts = [_run(market, policy, expected, watch) for market in markets_of(spec, episodes, seed, believed)]
+    parts = [_run(market, policy, expected, watch) for market in markets_of(spec, episodes, seed, assumed)]
     totals = {name: np.concatenate([part[name] for part in parts]) for name in _TOTALS}
     share = np.array([len(part["revenue"]) for part in parts]) / episodes
     means = {name: np.average([part[name] for part in parts], axis=0, weights=share) for name in _MEANS}
@@ -129,19 +129,19 @@ _TOTALS = ("revenue", "profit", "objective", "units", "lost", "price_changes", "
 _MEANS = ("price_path", "paid_path", "stock_path", "units_path", "shown")
 
 
-def markets_of(spec: MarketSpec, episodes: int, seed: int, believed: MarketSpec | None) -> Iterator[Market]:
+def markets_of(spec: MarketSpec, episodes: int, seed: int, assumed: MarketSpec | None) -> Iterator[Market]:
     """The markets of a rollout in batches; under the stress `posterior` a batch is one draw."""
     if spec.posterior is not None and spec.posterior.simulated:
         count = min(spec.num_draws, episodes, _MOST_DRAWS)
         for i, numbers in enumerate(np.array_split(np.arange(episodes), count)):
             schedule = DrawSchedule(i, count)
-            yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed, draws=schedule)
+            yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, assumed=assumed, draws=schedule)
         return
     # Batches that fit the processor's caches.
     size = max(1, _PRODUCTS_AT_ONCE // len(spec.products.names))
     for first in range(0, episodes, size):
         numbers = np.arange(first, min(first + size, episodes))
-        yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, believed=believed)
+        yield Market(spec, num_markets=len(numbers), seed=seed, numbers=numbers, assumed=assumed)
 
 
 def _run(market: Market, policy: Policy, expected: bool, watch: Watch | None) -> dict[str, NDArray[np.float64]]:

@@ -52,7 +52,7 @@ class Market:
         numbers: (E,) the number of each market, 0 to E - 1 by default. Markets with the same number
             have the same customers.
         draw_rivals: Draw the rivals' units as well, instead of using their expectation.
-        believed: The market that policies believe in. It has the same products, segments and price
+        assumed: The market that policies believe in. It has the same products, segments and price
             rules; policies see its forecasts and elasticities. The scenario itself by default.
         draws: Follow the posterior draws of the scenario, another one in each episode of the batch,
             as is the default under the stress `posterior` (`spec` is then the present draw,
@@ -60,7 +60,7 @@ class Market:
             itself.
 
     Raises:
-        ValueError: If num_markets is below 1, the believed market does not fit the scenario, or the
+        ValueError: If num_markets is below 1, the assumed market does not fit the scenario, or the
             scenario has no posterior whose draws could be followed.
 
     Example:
@@ -80,7 +80,7 @@ class Market:
         seed: int = 0,
         numbers: NDArray[np.int64] | None = None,
         draw_rivals: bool = False,
-        believed: MarketSpec | None = None,
+        assumed: MarketSpec | None = None,
         draws: DrawSchedule | None = None,
     ) -> None:
         if not isinstance(num_markets, int | np.integer) or num_markets < 1:
@@ -94,13 +94,13 @@ class Market:
                 raise ValueError(
                     f"draws need a market with a posterior; got {self.scenario.name} without; leave them out"
                 )
-            self.spec, believed = self.scenario.draw(0), believed or self.scenario
+            self.spec, assumed = self.scenario.draw(0), assumed or self.scenario
         self.num_markets = num_markets
-        if believed is not None:
-            _check_believed(self.spec, believed)
-        self.believed = believed
-        self.catalogue = catalogue_of(believed or self.spec)
-        self.dynamics = Dynamics(self.spec, num_markets, checked_seed(seed), draw_rivals, believed)
+        if assumed is not None:
+            _check_assumed(self.spec, assumed)
+        self.assumed = assumed
+        self.catalogue = catalogue_of(assumed or self.spec)
+        self.dynamics = Dynamics(self.spec, num_markets, checked_seed(seed), draw_rivals, assumed)
         self.rivals = Rivals(self.spec)
         self._layout: ActionLayout | None = None
         self.numbers = np.arange(num_markets) if numbers is None else numbers
@@ -302,21 +302,21 @@ class Market:
         return getattr(outcome, f"expected_{self.spec.market.objective}" if expected else self.spec.market.objective)
 
 
-def _check_believed(spec: MarketSpec, believed: MarketSpec) -> None:
-    """Check that the believed market has the same decisions and no state that the market lacks."""
-    actual, assumed = (
+def _check_assumed(spec: MarketSpec, assumed: MarketSpec) -> None:
+    """Check that the assumed market has the same decisions and no state that the market lacks."""
+    actual, wanted = (
         (s.products.names, s.arrivals.segments, s.market.horizon_periods, s.prices.change_window_periods)
-        for s in (spec, believed)
+        for s in (spec, assumed)
     )
-    if actual != assumed:
+    if actual != wanted:
         raise ValueError(
-            f"believed must have the products, segments, periods and price rules of {spec.name}; got {believed.name}, which differs; "
+            f"assumed must have the products, segments, periods and price rules of {spec.name}; got {assumed.name}, which differs; "
             "change demand, arrivals, stock or rivals only"
         )
     for part in ("competitors", "regimes", "loyalty"):
-        if getattr(believed, part) is not None and getattr(spec, part) is None:
+        if getattr(assumed, part) is not None and getattr(spec, part) is None:
             raise ValueError(
-                f"believed must have no [{part}] where the market has none; got {believed.name}, which has; leave them out"
+                f"assumed must have no [{part}] where the market has none; got {assumed.name}, which has; leave them out"
             )
 
 
@@ -334,7 +334,7 @@ class Dynamics:
         num_markets: E.
         seed: Key of all random numbers, with a market's number and episode.
         draw_rivals: Draw the rivals' units instead of using their expectation.
-        believed: The market that policies believe in, see `Market`.
+        assumed: The market that policies believe in, see `Market`.
     """
 
     def __init__(
@@ -343,19 +343,19 @@ class Dynamics:
         num_markets: int,
         seed: int,
         draw_rivals: bool = False,
-        believed: MarketSpec | None = None,
+        assumed: MarketSpec | None = None,
     ) -> None:
         self.spec, self.num_markets, self.seed = spec, num_markets, seed
-        self.draw_rivals, self.believed, self.cost_factor = draw_rivals, believed, 1.0
+        self.draw_rivals, self.assumed, self.cost_factor = draw_rivals, assumed, 1.0
         self.layout = StateLayout.of(spec)
-        self.constants = Constants.of(spec, draw_rivals=draw_rivals, believed=believed)
+        self.constants = Constants.of(spec, draw_rivals=draw_rivals, assumed=assumed)
         self.arrays = Structure(self.constants)
         self._workspaces: dict[Any, tuple[Structure, Structure]] = {}
         ordered = 0 if spec.stock.replenishment == "none" else max(spec.stock.pipeline_periods, 1)
         self._lanes = (PIPELINE + ordered, spec.sizes["N"], num_markets)
 
     def __reduce__(self) -> tuple:
-        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.believed)
+        return Dynamics, (self.spec, self.num_markets, self.seed, self.draw_rivals, self.assumed)
 
     def scale_costs(self, factor: float) -> None:
         """Charge this multiple of the unit costs from now on, as learning under a constraint does.

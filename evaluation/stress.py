@@ -190,13 +190,13 @@ class _Evaluation:
     def _earned(self, market: MarketSpec, policy: Policy) -> NDArray[np.float64]:
         """(E,) objective of each test episode, while the policy believes in the market as described."""
         seed = seed_for("test", self.seed)
-        return rollout(market, policy, episodes=self.episodes, seed=seed, believed=self.spec).objective
+        return rollout(market, policy, episodes=self.episodes, seed=seed, assumed=self.spec).objective
 
     def _share(self, market: MarketSpec, policy: Policy, earned: NDArray[np.float64], optimum: Optimum) -> float | None:
         """Share of the optimum, exact or simulated; None where a simulated episode misses the
         periods after it, or the optimum is not above 0.
         """
-        exact = exact_value(market, policy, believed=self.spec)
+        exact = exact_value(market, policy, assumed=self.spec)
         if (exact is None and market.market.ending == "truncated") or optimum.value <= 0:
             return None
         return (float(earned.mean()) if exact is None else exact) / optimum.value

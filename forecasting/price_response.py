@@ -33,7 +33,7 @@ _MAX_ROUNDS = 100
 _SHOWN = 4
 
 _ALIKE = (
-    "panel: prices must move differently from product to product and within a product; got prices that cannot be told "
+    "panel: prices must move differently from product to product and within a product; got prices that cannot be separated "
     "apart from the weeks; choose products that are not priced alike"
 )
 _A_SHARE = (
@@ -199,7 +199,7 @@ class PriceResponse(BaseEstimator):
 
         Raises:
             ValueError: the panel is faulty or has too few products with moving prices; all prices
-                move together, so that price and week cannot be told apart; or a named column varies
+                move together, so that price and week cannot be separated; or a named column varies
                 by week only.
         """
         rows = _sold_rows(panel, ["traffic"], (*(self.instruments or ()), *self.controls))

@@ -124,8 +124,8 @@ def linear_and_log(spec: MarketSpec, steep: Array) -> tuple[Array, Array, Array]
     """Felt prices times (…, N) price sensitivities, taken apart: a constant, and what multiplies the price and its
     logarithm.
     """
-    bent = steep * spec.demand.price_curvature * spec.products.regular_price
-    return bent * (1 - np.log(spec.products.regular_price)), steep * (1 - spec.demand.price_curvature), bent
+    curved = steep * spec.demand.price_curvature * spec.products.regular_price
+    return curved * (1 - np.log(spec.products.regular_price)), steep * (1 - spec.demand.price_curvature), curved
 
 
 def best_price(floor: Array, slope: Array, power: Array, low: Array, high: Array) -> Array:

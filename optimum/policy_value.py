@@ -61,7 +61,7 @@ def exact_value(
     policy: Policy,
     *,
     states: int = 200_000,
-    believed: MarketSpec | None = None,
+    assumed: MarketSpec | None = None,
     start: MarketView | None = None,
 ) -> float | None:
     """The expected money of a deterministic policy's episode, or None where it has no exact value.
@@ -73,7 +73,7 @@ def exact_value(
         spec: The market.
         policy: The policy.
         states: The most states that are followed.
-        believed: The market that the policy believes in, see `repricer.envs.Market`; by default the
+        assumed: The market that the policy believes in, see `repricer.envs.Market`; by default the
             market itself.
         start: The episode starts from the first market of this view; the value is that of the
             periods left, in money of the view's period.
@@ -92,7 +92,7 @@ def exact_value(
     """
     if not (covers(spec) and is_deterministic(policy)):
         return None
-    walk = _Walk(spec, policy, states, believed or spec, start)
+    walk = _Walk(spec, policy, states, assumed or spec, start)
     try:
         try:
             return walk.value(_ViewWithoutSales)
@@ -109,7 +109,7 @@ class _Walk:
     spec: MarketSpec
     policy: Policy
     states: int
-    believed: MarketSpec
+    assumed: MarketSpec
     start: MarketView | None
 
     def value(self, kind: type[MarketView]) -> float:
@@ -130,7 +130,7 @@ class _Walk:
                     then, left = met[state]
                     return then + (value - then) / (1 - factor / left)
                 met[state] = value, factor
-            choice = PolicyChoice.of(spec, self.policy, now.view(spec, number, kind, self.believed))
+            choice = PolicyChoice.of(spec, self.policy, now.view(spec, number, kind, self.assumed))
             money, now = Period(spec, costs, number, now, choice, keep_sales=kind is MarketView).run()
             if now.weight.size > self.states:
                 raise TooManyStates

@@ -102,11 +102,11 @@ class States:
         weight = np.bincount(code, self.weight).astype(np.float64)
         return States(*(part[first] for part in parts), regime=self.regime[first], weight=weight)
 
-    def view(self, spec: MarketSpec, period: int, kind: type[MarketView], believed: MarketSpec) -> MarketView:
-        """What a policy sees of them if it believes in the market `believed`."""
+    def view(self, spec: MarketSpec, period: int, kind: type[MarketView], assumed: MarketSpec) -> MarketView:
+        """What a policy sees of them if it believes in the market `assumed`."""
         rivals = None if spec.competitors is None else lowest_prices(spec, self.rival_price).astype(np.float32)
         return kind(
-            catalogue=catalogue_of(believed),
+            catalogue=catalogue_of(assumed),
             period=np.full(self.weight.size, period),
             list_price=self.list_price.astype(np.float32),
             reference_price=self.reference_price.astype(np.float32),

@@ -107,7 +107,7 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
-    """Whether prices follow demand: said where it may be so."""
+    """Whether prices follow demand: a line where they may."""
     from ..pricing.wording import likely_by_sales
     from ..scenarios.price_section import MENTIONED_FROM
 
@@ -124,15 +124,15 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
 def _estimation_lines(report: dict[str, Any]) -> list[str]:
     """What the likelihood could not use, or did not settle on, and what a regression says of the instruments."""
     warning = "Warning: "
-    said = [
+    doubts = [
         line.removeprefix(warning) for line in report.get("identification", "").splitlines() if line.startswith(warning)
     ]
     if report["costs_used"] is False:
-        said.append("unit costs hardly move the prices: they were not used as an instrument")
+        doubts.append("unit costs hardly move the prices: they were not used as an instrument")
     unsettled = [row["category"] for row in report["category_response"] if not row["converged"]]
     if unsettled:
-        said.append(f"the likelihood did not settle in {', '.join(unsettled)}: do not rely on these categories")
-    return said
+        doubts.append(f"the likelihood did not settle in {', '.join(unsettled)}: do not rely on these categories")
+    return doubts
 
 
 def _unidentified_lines(report: dict[str, Any]) -> list[str]:
@@ -248,7 +248,7 @@ def _quality_lines(report: dict[str, Any]) -> list[str]:
 
 
 def bias_lines(bias: float) -> list[str]:
-    """That the market cannot be relied on: said where its proof is far off."""
+    """That the market cannot be relied on: a line where its proof is far off."""
     from ..scenarios.price_section import MOST_BIAS
 
     if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:

@@ -505,13 +505,13 @@ def markdown_words(plan: MarkdownPlan, item: ProductPlan) -> str:
     calendar, target = plan.spec.calendar, plan.terms.sell_through
     assert calendar is not None, "the market has a calendar"
     mean, low, high = item.sell_through
-    said = (
+    sentence = (
         f"{mean:.0%} of {item.on_hand + item.sold:,} units are expected to be sold by {calendar.last_day} "
         f"(90% interval {low:.0%} to {high:.0%}); {target:.0%} or more with probability {item.probability:.0%}."
     )
     if item.can_meet:
-        return f"Markdown: {said}"
+        return f"Markdown: {sentence}"
     rules, held = plan.spec.guardrails, "at the prices that sell the most"
     if rules.frozen is not None and rules.frozen[plan.spec.products.names.index(item.product)]:
         held = "its price must not change, by the rules of the market, and"
-    return f"The target cannot be met with {plan.terms.confidence:.0%} confidence; {held} {said}"
+    return f"The target cannot be met with {plan.terms.confidence:.0%} confidence; {held} {sentence}"

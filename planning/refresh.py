@@ -191,16 +191,16 @@ def _changes(tables: Tables, record: dict[str, Any]) -> list[str]:
     units = recent.groupby("product")["units"].sum()
     name = priced["name"].fillna(priced["product"]) if "name" in priced else priced["product"]
     gone = name[~priced["product"].isin(units.index)].tolist()
-    said = [f"no sales in the last {_RECENT_WEEKS} weeks: {listed(gone)}"] if gone else []
+    missing = [f"no sales in the last {_RECENT_WEEKS} weeks: {listed(gone)}"] if gone else []
     if tables.products is None:
-        return said
+        return missing
     first = sales.groupby("product")["date"].min()
     new = first.index[first >= pd.Timestamp(record["first_day"])].intersection(units.index)
     least = priced.assign(units=priced["product"].map(units).fillna(0)).groupby("category")["units"].min()
     others = tables.products[tables.products["product"].isin(new)]
     rivals = others[others["product"].map(units) > others["category"].map(least)]
     came = (rivals["name"].fillna(rivals["product"]) if "name" in rivals else rivals["product"]).tolist()
-    return said + ([f"new products that sell more than some of the priced ones: {listed(came)}"] if came else [])
+    return missing + ([f"new products that sell more than some of the priced ones: {listed(came)}"] if came else [])
 
 
 def refresh_lines(found: Refreshed, out: Path, *, judged: bool = False) -> list[str]:

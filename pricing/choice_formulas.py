@@ -59,7 +59,7 @@ def gap_effect(price: Any, reference: Any, linear: bool, gain: Any, loss: Any) -
 
 def stocking_price(price: Any, reference: Any, regular: Any) -> Any:
     """The price that buyers compare with the reference when they stock up: no higher than the regular price or the
-    reference, as a price that rises for good leaves nobody with stocks to use up.
+    reference, as a price that rises for good leaves no customer with stocks to use up.
     """
     highest = where(reference > regular, reference, regular)
     return where(price < highest, price, highest)
@@ -135,7 +135,7 @@ def nested_shares(
     weight = exp(scaled - top[..., nest])
     inside = weight @ members(nest, count, utility)
     there = where(inside > 0, inside, 1.0)
-    # Nobody chooses a sold-out nest.
+    # No customer chooses a sold-out nest.
     value = where(inside > 0, steep * (top + log(there)), -np.inf)
     chosen = _shares(value, category, int(category.max()) + 1, 1.0, least=_LEAST)
     return ChoiceShares(weight * (chosen.product / there)[..., nest], chosen.outside)

@@ -362,7 +362,7 @@ def drawn_sections(spec: MarketDescription, m: int) -> dict[str, Any]:
 
 
 def _believed_margin(spec: MarketDescription) -> Prices:
-    """The price rules with the minimum margin over the believed unit costs written as a floor."""
+    """The price rules with the minimum margin over the assumed unit costs written as a floor."""
     prices = spec.prices
     if prices.minimum_margin is None:
         return prices

@@ -480,16 +480,16 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
     """The largest effects first; effects below a thousandth of the price are left out."""
     if parts is None:
         return ["The policy gave no number, so the price rules kept the current price."]
-    said = []
+    sentences = []
     for part in sorted(parts.inputs, key=lambda one: -abs(one.effect)):
         if abs(part.effect) > 1e-3 * parts.ordinary:
             verb = "raised" if part.effect > 0 else "lowered"
             cause = INPUT_GROUPS[part.cause].description
-            said.append(f"{cause[0].upper()}{cause[1:]} {verb} it by {money_words(abs(part.effect), money)}.")
-    if not said:
+            sentences.append(f"{cause[0].upper()}{cause[1:]} {verb} it by {money_words(abs(part.effect), money)}.")
+    if not sentences:
         return [f"The policy proposes {money_words(parts.proposed, money)}, as in an ordinary market."]
     ordinary = f"In an ordinary market it would have proposed {money_words(parts.ordinary, money)}."
-    return [ordinary, *said, f"So it proposed {money_words(parts.proposed, money)}."]
+    return [ordinary, *sentences, f"So it proposed {money_words(parts.proposed, money)}."]
 
 
 def _rule(change: Change, money: str) -> str:
@@ -517,7 +517,7 @@ def _demand(
     if bundle.response is None:
         return ["This bundle carries no price response, so no sales can be predicted."]
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
-    said = [
+    sentences = [
         f"At this price about {units_words(here.units.mean)} units are expected this period (95% of such periods: "
         f"{units_words(here.units.ci95[0])} to {units_words(here.units.ci95[1])}), for {money_words(here.revenue.mean, money)} of revenue and "
         f"{money_words(here.profit.mean, money)} of profit."
@@ -526,11 +526,11 @@ def _demand(
         goal = bundle.manifest["objective"]
         there, now = (getattr(point, goal).mean for point in (best, here))
         compare = "more" if there > now else "less"
-        said.append(
+        sentences.append(
             f"The best other allowed price for this period alone is {money_words(best.price, money)}, with "
             f"{money_words(abs(there - now), money)} {compare} {goal}; the policy also takes later periods into account."
         )
-    return said
+    return sentences
 
 
 def _alternative(curve: WhatIf, objective: str) -> Point | None:

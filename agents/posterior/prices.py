@@ -234,7 +234,7 @@ def best_fixed_prices(spec: MarketSpec, seed: int) -> tuple[Array, bool]:
     lost = units = 0.0
     policy = FixedPrice(price.astype(np.float32))
     for m in np.unique(np.linspace(0, spec.num_draws - 1, _CHECKED).astype(np.intp)):
-        run = rollout(spec.draw(int(m)), policy, episodes=_EPISODES, seed=seed_for("tuning", seed), believed=spec)
+        run = rollout(spec.draw(int(m)), policy, episodes=_EPISODES, seed=seed_for("tuning", seed), assumed=spec)
         lost, units = lost + run.lost.sum(), units + run.units.sum()
     return price, bool(lost <= _MOST_LOST * (lost + units))
 

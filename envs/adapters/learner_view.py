@@ -390,8 +390,8 @@ class LearnerView:
         return outcome
 
     def _money_per_customer(self, outcome: Outcome) -> NDArray[np.float64]:
-        """(E, N) expected money over the believed arrival rate."""
-        spec = self.market.believed or self.market.spec
+        """(E, N) expected money over the assumed arrival rate."""
+        spec = self.market.assumed or self.market.spec
         customers = spec.arrivals.rate[outcome.period][:, spec.category_index]
         money = self.market.money(outcome, expected=True)
         return np.divide(money, customers, out=np.zeros_like(customers), where=customers > 0)

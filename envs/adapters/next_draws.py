@@ -74,7 +74,7 @@ class NextDraws:
         """The copies in the posterior draw of the states noted."""
         real, market = self._view.market, self._copies.market
         if market is real or market.num_markets != size:
-            return Market(self._spec, num_markets=size, seed=real.dynamics.seed, believed=real.believed)
+            return Market(self._spec, num_markets=size, seed=real.dynamics.seed, assumed=real.assumed)
         market.dynamics.seed = real.dynamics.seed
         if market.spec is not self._spec:
             market.spec = self._spec

@@ -251,7 +251,7 @@ def make_sb3_env(
     variants: Sequence[MarketSpec] = (),
     draws: int = 0,
     draw_pool: Sequence[int] = (),
-    believed: MarketSpec | None = None,
+    assumed: MarketSpec | None = None,
     staggered: bool = False,
     **options: Unpack[ViewOptions],
 ) -> MarketVecEnv:
@@ -268,7 +268,7 @@ def make_sb3_env(
             posterior draw of the scenario, another one in each episode; 0 for the scenario itself.
         draw_pool: Numbers of the draws to go through, some of them repeated to come more often;
             each draw once by default.
-        believed: The market that policies believe in; `scenario` by default.
+        assumed: The market that policies believe in; `scenario` by default.
         staggered: As for `MarketVecEnv`.
         options: As for `LearnerView`; `reward_scale="auto"` is what PPO and its kin need.
 
@@ -299,13 +299,13 @@ def make_sb3_env(
     numbers, pool = np.arange(num_envs), tuple(draw_pool)
     if draws:
         batches = enumerate(np.array_split(numbers, draws))
-        turns = ({"believed": believed, "draws": DrawSchedule(i, draws, pool)} | {"numbers": own} for i, own in batches)
+        turns = ({"assumed": assumed, "draws": DrawSchedule(i, draws, pool)} | {"numbers": own} for i, own in batches)
         markets = [market(scenario, **turn) for turn in turns]
     else:
-        first = market(scenario, numbers, believed=believed)
-        believed = believed or first.spec
+        first = market(scenario, numbers, assumed=assumed)
+        assumed = assumed or first.spec
         others = enumerate(variants, start=1)
-        markets = [first, *(market(spec, i * num_envs + numbers, believed=believed) for i, spec in others)]
+        markets = [first, *(market(spec, i * num_envs + numbers, assumed=assumed) for i, spec in others)]
     view, *more = learner_views(markets, product_wise=product_wise, **options)
     return MarketVecEnv(view, more, staggered=staggered)
 

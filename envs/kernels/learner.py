@@ -122,7 +122,7 @@ def observe(constants, clock, lanes, context, fixed):
     on_order = np.zeros_like(price)
     for place in range(PIPELINE, lanes.shape[0]):
         add(lanes[place], on_order)
-    # The market may have rivals that the believed market does not have.
+    # The market may have rivals that the assumed market does not have.
     lowest = lowest_offers(constants.rivals.product, shared.rival_price, price[: products if features.rivals else 0])
     look_up(features.time, 0, period, same, rows[0])
     look_up(features.time, 1, period, same, rows[1])

@@ -223,13 +223,13 @@ class Constants(namedtuple("Constants", "choice money rules stock rivals transit
     """All groups of parameters."""
 
     @classmethod
-    def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, believed: MarketSpec | None = None) -> Constants:
+    def of(cls, spec: MarketSpec, *, draw_rivals: bool = False, assumed: MarketSpec | None = None) -> Constants:
         """All parameters of a scenario.
 
         Args:
             spec: The scenario.
             draw_rivals: Draw the rivals' units instead of using their expectation.
-            believed: The market that policies believe in, whose features they observe.
+            assumed: The market that policies believe in, whose features they observe.
         """
         stock = StockRules.of(spec)
         return cls(
@@ -240,5 +240,5 @@ class Constants(namedtuple("Constants", "choice money rules stock rivals transit
             RivalRules.of(spec, draw_rivals),
             TransitionRules.of(spec),
             Sections.of(spec, stock),
-            FeatureParameters.of(catalogue_of(believed or spec)),
+            FeatureParameters.of(catalogue_of(assumed or spec)),
         )

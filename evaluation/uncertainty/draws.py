@@ -344,7 +344,7 @@ def compare_draws(
     episodes: int = EPISODES,
     seed: int = 0,
     same_customers: bool = False,
-    believed: MarketSpec | None = None,
+    assumed: MarketSpec | None = None,
 ) -> DrawComparison:
     """Compare policies over posterior draws and customers.
 
@@ -357,7 +357,7 @@ def compare_draws(
         seed: Selects the test seeds.
         same_customers: Let all draws meet the same customers, for differences between draws. By
             default each draw has its own, which keeps the split of the variance unbiased.
-        believed: The market that policies believe in, standard errors included; `spec` by default.
+        assumed: The market that policies believe in, standard errors included; `spec` by default.
 
     Raises:
         ValueError: For a market without a posterior, numbers out of range, or two policies
@@ -390,7 +390,7 @@ def compare_draws(
         alike.setdefault(id(market), (market, []))[1].append(policy)
     found = {}
     for market, group in alike.values():
-        drawn = Drawn(market, episodes, seed_for("test", seed), same_customers, believed or spec)
+        drawn = Drawn(market, episodes, seed_for("test", seed), same_customers, assumed or spec)
         parts = drawn.each(_simulated, group, numbers)
         found |= {policy.name: [part[n] for part in parts] for n, policy in enumerate(group)}
     for policy in chosen:
@@ -442,14 +442,14 @@ class Drawn(NamedTuple):
         episodes: E, markets of each draw.
         seed: Their seed.
         same_customers: Whether all draws meet the same customers.
-        believed: The market that policies believe in.
+        assumed: The market that policies believe in.
     """
 
     spec: MarketSpec
     episodes: int
     seed: int
     same_customers: bool
-    believed: MarketSpec
+    assumed: MarketSpec
 
     def each(
         self,
@@ -482,7 +482,7 @@ class Drawn(NamedTuple):
                 num_markets=self.episodes,
                 seed=self.seed,
                 numbers=(0 if self.same_customers else place * self.episodes) + np.arange(self.episodes),
-                believed=self.believed,
+                assumed=self.assumed,
             )
             for place, m in batch
         ]

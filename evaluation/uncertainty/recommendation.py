@@ -362,7 +362,7 @@ def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candida
         draws=len(compared.draws),
         episodes=compared.count,
         seed=compared.seed,
-        believed=spec,
+        assumed=spec,
     )
     return dear.gain(candidate.name, current.name, objective="profit", part="choose").mean
 
@@ -466,7 +466,7 @@ def _gains(spec: MarketSpec, pair: tuple[Policy, Policy], objective: str, seed: 
     name, values = next(iter(factors.items()))
     by_product: dict[str, Any] = {name: np.repeat(values[:, None], len(spec.products.names), axis=1)}
     changed = replace(spec, posterior=Posterior(draws=values.size, **by_product))
-    compared = compare_draws(changed, pair, draws=values.size, seed=seed, same_customers=True, believed=spec)
+    compared = compare_draws(changed, pair, draws=values.size, seed=seed, same_customers=True, assumed=spec)
     earned, base = (compared.expected[policy.name] for policy in pair)
     return (earned - base)[("revenue", "profit").index(objective)].mean(axis=1)
 

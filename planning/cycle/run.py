@@ -100,7 +100,7 @@ def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: St
 
 
 def _facts(place: Place, job: Stages, done: Facts) -> Facts:
-    """What is said of one market."""
+    """The lines about one market."""
     files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
     return {
         "verdict": done["verdict"],
@@ -189,10 +189,10 @@ def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
     """Why a cycle trains; none where it refreshes."""
     if before is None:
         return ["there is no cycle before"]
-    said = ["asked for by --train"] if retrain else []
+    why = ["asked for by --train"] if retrain else []
     if before.settings != cycle.settings():
-        said.append("the configuration has changed")
-    return said + before.train_again
+        why.append("the configuration has changed")
+    return why + before.train_again
 
 
 def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job: Stages) -> list[Facts]:

@@ -204,8 +204,8 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     )
     lines = [f"report: {folder / REPORT}", *listed]
     lines += to_vary(found, tried)
-    said = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain}
-    return {"comparison": document, **said, "lines": lines}
+    gained = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain}
+    return {"comparison": document, **gained, "lines": lines}
 
 
 def signing_key(home: Path) -> Path:

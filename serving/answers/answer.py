@@ -52,7 +52,7 @@ _BUCKETS, _LETTERS, _WORDS, _WEIGHT = 4096, (3, 4), (1, 2), 3
 
 @dataclass(frozen=True)
 class Answer:
-    """What may be said to a question.
+    """What customer service may answer to a question.
 
     Attributes:
         question: The question.
@@ -105,7 +105,7 @@ class _Asked(NamedTuple):
         return money_words(value, self.predictor.bundle.manifest["scenario"]["currency"])
 
 
-class _Said(NamedTuple):
+class _Reply(NamedTuple):
     """Sentences, their figures and source; no source where they do not answer the question."""
 
     sentences: list[str]
@@ -143,139 +143,139 @@ def answer_question(
     intent, chance = intent_of(asked)
     named = products[found[0]] if len(found) == 1 else None
     if intent == NONE:
-        said = _Said(["I cannot answer this question.", _can()], {}, "")
+        reply = _Reply(["I cannot answer this question.", _can()], {}, "")
     elif named is None:
-        said = _which([products[n] for n in found], len(products))
+        reply = _which([products[n] for n in found], len(products))
     else:
         rows = None if history is None else history(decision.state.get("market", MARKET))
         log = None if rows is None else [row for row in rows if row["product"] == named]
-        said = _ANSWERS[intent][1](_Asked(predictor, seen, decision, found[0], find_prices(asked), log))
+        reply = _ANSWERS[intent][1](_Asked(predictor, seen, decision, found[0], find_prices(asked), log))
     return Answer(
-        question, intent, round(chance, 3), named, bool(said.source), said.sentences, said.figures, said.source
+        question, intent, round(chance, 3), named, bool(reply.source), reply.sentences, reply.figures, reply.source
     )
 
 
-def _which(found: list[str], known: int) -> _Said:
+def _which(found: list[str], known: int) -> _Reply:
     if not found:
-        return _Said([f"Which product is meant? The question names none of the catalogue's {known}."], {}, "")
+        return _Reply([f"Which product is meant? The question names none of the catalogue's {known}."], {}, "")
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return _Said([f"Which product is meant? It may be {', '.join(found[:_NAMED])}{more}."], {}, "")
+    return _Reply([f"Which product is meant? It may be {', '.join(found[:_NAMED])}{more}."], {}, "")
 
 
-def _why(a: _Asked) -> _Said:
+def _why(a: _Asked) -> _Reply:
     row, price = a.recorded, a.decision.answer.prices[a.n].price
     if row is None or row["price"] == price:
         policy = a.predictor.at_state(a.seen)
         reasons = price_reasons(a.predictor.bundle, policy, a.seen.view, a.decision, a.name)
-        return _Said(reasons, {"price": price}, "explanation")
+        return _Reply(reasons, {"price": price}, "explanation")
     steps = [f"The rule '{rule_words(step['rule'])}' changed it: {step['why']}." for step in row["trail"]]
-    said = [
+    text = [
         f"The price of {a.name} in this period is {a.money(row['price'])}, as the decision log holds it "
         f"({row['arm']}, {row['policy']}).",
         *(steps or ["No price rule changed what was proposed."]),
     ]
-    return _Said(said, {"price": row["price"]}, "decision log")
+    return _Reply(text, {"price": row["price"]}, "decision log")
 
 
-def _price(a: _Asked) -> _Said:
+def _price(a: _Asked) -> _Reply:
     row, answer = a.recorded, a.decision.answer
     price = answer.prices[a.n].price if row is None else row["price"]
     start = f" from {answer.date}" if answer.date else ""
-    said = f"The price of {a.name} is {a.money(price)}{start}, before personal discounts."
-    return _Said([said], {"price": price}, "policy" if row is None else "decision log")
+    text = f"The price of {a.name} is {a.money(price)}{start}, before personal discounts."
+    return _Reply([text], {"price": price}, "policy" if row is None else "decision log")
 
 
-def _stock(a: _Asked) -> _Said:
+def _stock(a: _Asked) -> _Reply:
     units, coming = a.state["on_hand"], a.state.get("on_order", 0.0)
     if units is None:
-        return _Said([f"No limit of the stock of {a.name} is known."], {}, "state")
-    said = [f"{a.name} is sold out." if units == 0 else f"{_count(units)} units of {a.name} are in stock."]
+        return _Reply([f"No limit of the stock of {a.name} is known."], {}, "state")
+    text = [f"{a.name} is sold out." if units == 0 else f"{_count(units)} units of {a.name} are in stock."]
     if coming:
-        said.append(f"{_count(coming)} more are on order; when they arrive is not known here.")
-    return _Said(said, {"on_hand": units, "on_order": coming}, "state")
+        text.append(f"{_count(coming)} more are on order; when they arrive is not known here.")
+    return _Reply(text, {"on_hand": units, "on_order": coming}, "state")
 
 
-def _lowest(a: _Asked) -> _Said:
+def _lowest(a: _Asked) -> _Reply:
     lowest = a.state.get("lowest_price_30_days")
     if lowest is None:
-        return _Said(
+        return _Reply(
             [f"The lowest price of {a.name} in the last 30 days is not known: the state does not say."], {}, ""
         )
-    said = [f"The lowest list price of {a.name} in the last 30 days was {a.money(lowest)}."]
+    text = [f"The lowest list price of {a.name} in the last 30 days was {a.money(lowest)}."]
     if a.decision.answer.prices[a.n].prior_lowest_price is not None:
-        said.append("The price is reduced: an announcement of the reduction must show it.")
-    return _Said(said, {"lowest_price_30_days": lowest}, "state")
+        text.append("The price is reduced: an announcement of the reduction must show it.")
+    return _Reply(text, {"lowest_price_30_days": lowest}, "state")
 
 
-def _rules(a: _Asked) -> _Said:
+def _rules(a: _Asked) -> _Reply:
     rules, n = a.predictor.bundle.guardrails, a.n
     low, high = (float(f"{bound[n]:.6g}") for bound in (rules.low, rules.high))
-    said, figures = (
+    text, figures = (
         [f"The price rules keep {a.name} from {a.money(low)} to {a.money(high)}."],
         {"low": low, "high": high},
     )
     if rules.frozen is not None and rules.frozen[n]:
-        said.append("Its price is frozen: it does not change.")
+        text.append("Its price is frozen: it does not change.")
     elif rules.max_change is not None:
         figures["max_change"] = change = float(np.broadcast_to(rules.max_change, rules.low.shape)[n])
         more = ", or as far as the planned prices do" if len(rules.planned_rows) else ""
-        said.append(f"It changes by at most {change:.1%} from one period to the next{more}.")
+        text.append(f"It changes by at most {change:.1%} from one period to the next{more}.")
     if rules.max_changes is not None and rules.change_window_periods is not None:
         figures |= {"max_changes": rules.max_changes, "change_window_periods": rules.change_window_periods}
-        said.append(f"It changes at most {rules.max_changes} times in {rules.change_window_periods} periods.")
+        text.append(f"It changes at most {rules.max_changes} times in {rules.change_window_periods} periods.")
     if rules.direction != "any":
-        said.append(f"It may only {'fall' if rules.direction == 'falling' else 'rise'}.")
-    return _Said(said, figures, "price rules")
+        text.append(f"It may only {'fall' if rules.direction == 'falling' else 'rise'}.")
+    return _Reply(text, figures, "price rules")
 
 
-def _what_if(a: _Asked) -> _Said:
+def _what_if(a: _Asked) -> _Reply:
     if len(a.prices) != 1:
-        return _Said([f"At which price? Name one price of {a.name}, such as 2.50."], {}, "")
+        return _Reply([f"At which price? Name one price of {a.name}, such as 2.50."], {}, "")
     try:
         curve = what_if(a.predictor.bundle, a.seen.view, a.decision.answer, a.name, a.prices)
     except NoResponseError:
-        return _Said(["This bundle carries no price response, so no sales can be predicted."], {}, "")
+        return _Reply(["This bundle carries no price response, so no sales can be predicted."], {}, "")
     point = curve.points[0]
     low, high = point.units.ci95
-    said = [
+    text = [
         f"At {a.money(point.price)}, about {units_words(point.units.mean)} units of {a.name} are expected this period (95% "
         f"of such periods: {units_words(low)} to {units_words(high)}).",
         *([] if point.allowed_now else ["The price rules do not allow this price now."]),
         COVERED,
     ]
     figures = {"price": point.price, "units": point.units.mean, "low": low, "high": high}
-    return _Said(said, figures, "what-if")
+    return _Reply(text, figures, "what-if")
 
 
-def _history(a: _Asked) -> _Said:
+def _history(a: _Asked) -> _Reply:
     if a.log is None:
-        return _Said(["Past prices are not known here: there is no decision log."], {}, "")
+        return _Reply(["Past prices are not known here: there is no decision log."], {}, "")
     figures: dict[str, float] = {}
     for row in a.log:
         if len(figures) < _LISTED:
             figures.setdefault(row["date"] or f"period {row['period']}", row["price"])
     if not figures:
-        return _Said([f"The decision log holds no price of {a.name} in this market."], {}, "")
+        return _Reply([f"The decision log holds no price of {a.name} in this market."], {}, "")
     listed = "; ".join(f"{when}: {a.money(price)}" for when, price in figures.items())
-    said = f"The last prices of {a.name} in the decision log, the latest first, by the start of their period: {listed}."
-    return _Said([said], figures, "decision log")
+    text = f"The last prices of {a.name} in the decision log, the latest first, by the start of their period: {listed}."
+    return _Reply([text], figures, "decision log")
 
 
-def _offer(a: _Asked) -> _Said:
+def _offer(a: _Asked) -> _Reply:
     row, rules = a.recorded, a.predictor.bundle.guardrails
     given = a.decision.answer.prices[a.n].discounts if row is None else row["discounts"]
     figures = {segment: share for segment, share in given.items() if share}
-    said = ["Personal discounts are given by rule only; none can be promised beside them."]
+    text = ["Personal discounts are given by rule only; none can be promised beside them."]
     if figures:
         shares = ", ".join(f"{segment} {share:.1%}" for segment, share in figures.items())
-        said.append(f"By customer segment, {a.name} has: {shares}; at most {rules.max_discount:.1%} is allowed.")
+        text.append(f"By customer segment, {a.name} has: {shares}; at most {rules.max_discount:.1%} is allowed.")
         figures["max_discount"] = rules.max_discount
     else:
-        said.append(f"{a.name} has none in this period.")
-    return _Said(said, figures, "policy" if row is None else "decision log")
+        text.append(f"{a.name} has none in this period.")
+    return _Reply(text, figures, "policy" if row is None else "decision log")
 
 
-_ANSWERS: dict[str, tuple[str, Callable[[_Asked], _Said]]] = {
+_ANSWERS: dict[str, tuple[str, Callable[[_Asked], _Reply]]] = {
     "why": ("why a price is what it is", _why),
     "price": ("what a product costs", _price),
     "stock": ("whether it is in stock", _stock),

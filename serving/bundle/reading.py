@@ -326,13 +326,13 @@ class TrainingRange:
             outside: (N, F) booleans, one market of `outside`.
             products: N names.
         """
-        said = []
+        lines = []
         for f in np.flatnonzero(outside.any(axis=0)):
             where = np.flatnonzero(outside[:, f])
             more = f" and {len(where) - 1} more" if len(where) > 1 else ""
             words = feature_words(self.names[f])
-            said.append(f"{words} ({products[where[0]]!r}{more}) lies outside the training range")
-        return said
+            lines.append(f"{words} ({products[where[0]]!r}{more}) lies outside the training range")
+        return lines
 
 
 def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:

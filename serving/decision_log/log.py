@@ -272,7 +272,7 @@ class DecisionLog(Storage):
             yield {key: value for key, value in act.items() if key != "erased"}
 
     def erased(self) -> int:
-        """The number of decisions that nobody can read any more. Raises LogError."""
+        """The number of decisions that can no longer be read. Raises LogError."""
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
         return next(self.rows(query))["n"]
 

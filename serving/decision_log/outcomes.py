@@ -94,19 +94,19 @@ class Report:
         self._look_up(look, {one.request_id for one in outcomes if one.request_id is not None})
         for outcome in outcomes:
             self._decision(look, outcome.request_id or self._last_request(look, outcome)).add(outcome)
-        told = [decision for decision in self._decisions.values() if decision.new]
-        self.new = sum(len(decision.new) for decision in told)
+        reported = [decision for decision in self._decisions.values() if decision.new]
+        self.new = sum(len(decision.new) for decision in reported)
         """How many outcomes are new."""
         blocks = defaultdict[str, list[_Decision]](list)
-        for decision in told:
+        for decision in reported:
             blocks[_block(decision.id)].append(decision)
         self._rows = [row for name, block in blocks.items() for row in _rows(name, block)]
 
     def __call__(self, writing: Writing) -> Report:
         """Write the rows; where others were written meanwhile that matter, look again."""
         since = writing.read(select(OUTCOMES).where(OUTCOMES.c.id > self._end.rows))
-        told = {own["number"] for one in since for own in parts_of(one)}
-        if self._maintained != end_of(MAINTENANCE, writing.read) or told & {one.id for one in self._decisions.values()}:
+        late = {own["number"] for one in since for own in parts_of(one)}
+        if self._maintained != end_of(MAINTENANCE, writing.read) or late & {one.id for one in self._decisions.values()}:
             return Report(writing.read, self._given)(writing)
         writing.append(OUTCOMES, self._rows)
         return self

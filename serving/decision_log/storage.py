@@ -144,7 +144,7 @@ class Storage:
                 version = _version(connection, self.name)
             if version is None:
                 with _locked(self.engine) as connection:
-                    if _version(connection, self.name) is None:  # nobody else has made them meanwhile
+                    if _version(connection, self.name) is None:  # no other process has made them meanwhile
                         METADATA.create_all(connection)
                         connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
         except SQLAlchemyError as error:
@@ -311,7 +311,7 @@ def _engine_of(url: URL) -> Engine:
 
 def _keep_to(engine: Engine, file: str) -> None:
     """Refuse to go on where a file was moved, deleted or replaced since the first connection: SQLite would
-    write on into the file that nobody finds any more.
+    write on into the file that is no longer found.
     """
     opened: list[tuple[int, int]] = []
 

@@ -119,7 +119,7 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
 def _kept(run: Run, three: tuple[Policy, Policy, Policy], episodes: int, seed: int) -> dict[str, Any]:
     from ...envs import rollout, seed_for
 
-    asked: Any = {"episodes": episodes, "seed": seed_for("test", seed), "expected": True, "believed": run.spec}
+    asked: Any = {"episodes": episodes, "seed": seed_for("test", seed), "expected": True, "assumed": run.spec}
     fixed, before, after = (rollout(run.goal, policy, **asked).objective for policy in three)
     gain, root = before - fixed, episodes**0.5
     clear = gain.mean() > _CLEAR * gain.std() / root

@@ -327,24 +327,26 @@ def reasons_to_train(
     """Why it is time to train again, a sentence each; none where it is not."""
     from ...evaluation.uncertainty import RULE
 
-    said = []
+    warnings_found = []
     if now is not None:
         risk = now["vs_own"]["loss_probability"]
         if risk > RULE.max_loss_probability:
-            said.append(
+            warnings_found.append(
                 f"the held prices have a {risk:.0%} chance of earning less than the current prices, more than the "
                 f"{RULE.max_loss_probability:.0%} allowed"
             )
     if learned and now is not None and before is not None:
         gain, low = (found["vs_best_fixed"]["relative"] for found in (now, before))
         if gain and low and gain["mean"] < low["interval90"][0]:
-            said.append(
+            warnings_found.append(
                 f"the learned prices earn {gain['mean']:+.1%} against the best fixed prices of these weeks; it was "
                 f"{low['mean']:+.1%} ({low['interval90'][0]:+.1%} to {low['interval90'][1]:+.1%}) at the export"
             )
     if learned and now is not None and now["vs_best_fixed"]["interval90"][1] < 0:
-        said.append("the best fixed prices of these weeks earn more than the learned ones")
+        warnings_found.append("the best fixed prices of these weeks earn more than the learned ones")
     if learned and outside:
         shares = ", ".join(f"{feature_words(name)} ({share:.0%})" for name, share in outside.items())
-        said.append(f"the network sees values that it never saw in training, in a share of product-periods: {shares}")
-    return said
+        warnings_found.append(
+            f"the network sees values that it never saw in training, in a share of product-periods: {shares}"
+        )
+    return warnings_found

@@ -41,7 +41,7 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
             None refuses them.
 
     Raises:
-        ListError: Rows are not decided, or it is not said who decides.
+        ListError: Rows are not decided, or who decides is not given.
 
     Example:
         >>> decided_rows("prices.csv", [], by="Ann")
@@ -241,8 +241,8 @@ class _ZoneDecisions:
         for same, gain in alike(self._breaches, gains):
             number, row = self._row(same[0])
             weeks = [str(self._row(one)[1].week) for one in same]
-            said = breach_line(same, gain if known else None, product=row.product, weeks=weeks, **terms)
-            lines.append(f"{self._source}, row {number}: {said}")
+            breach = breach_line(same, gain if known else None, product=row.product, weeks=weeks, **terms)
+            lines.append(f"{self._source}, row {number}: {breach}")
         others = int((self._wanted != self._proposed).sum())
         if others and known:
             less = self._money(self._proposed) - self._money(self._wanted)

@@ -236,22 +236,24 @@ def _wrong_cells(source: str, cells: Sequence[Sequence[Any]]) -> list[str]:
 
 def _contradictions(row: PriceRow) -> list[str]:
     """What does not fit together in a row."""
-    said = []
+    mistakes = []
     if row.check != row.checksum:
-        said.append(
+        mistakes.append(
             "column check: the columns before status must be as they were proposed; got an edited one; restore the row, "
             "and put other prices into decided_price"
         )
     decided, status = row.decided_price, row.status
     if status == "overridden" and decided is None:
-        said.append("column decided_price: must hold the price to charge where status is overridden; got none; fill it")
+        mistakes.append(
+            "column decided_price: must hold the price to charge where status is overridden; got none; fill it"
+        )
     if status != "overridden" and decided is not None and not (status == "approved" and decided == row.new_price):
-        said.append(
+        mistakes.append(
             f"column decided_price: must be empty where status is {status}; got {decided:g}; set status to overridden"
         )
     if status in ("overridden", "postponed") and not row.decision_reason.strip():
-        said.append(f"column decision_reason: must say why where status is {status}; got an empty cell; fill it")
-    return said
+        mistakes.append(f"column decision_reason: must say why where status is {status}; got an empty cell; fill it")
+    return mistakes
 
 
 def _repeated(source: str, rows: Sequence[PriceRow]) -> list[str]:

@@ -131,7 +131,7 @@ def slowest() -> float:
     return max(seconds for _, seconds in quick())
 
 
-@check("agents", "scarce: CPU time to 98% of the optimum, SB3's defaults over ours", ">=", 500, "times")
+@check("agents", "scarce: CPU time to 98% of the optimum, SB3's defaults over ours", ">=", 100, "times")
 def sooner() -> float:
     """Ours: the shortest of these runs whose policy is there, learning rate falling to its end, five seeds' median."""
     spec, stock, chunk = repricer.load_scenario("scarce"), Stock(repricer.load_scenario("scarce")), 20_480

@@ -1,4 +1,4 @@
-"""Can the demand model be believed: price changes of a real grocer, calibration, size and speed, Nevo's cereals.
+"""Can the demand model be assumed: price changes of a real grocer, calibration, size and speed, Nevo's cereals.
 
 Sizes: M posterior draws, T weeks, N products.
 """

@@ -40,7 +40,7 @@ def sold() -> float:
     number = {name: n for n, name in enumerate(spec.products.names)}
     within = [number[item.product] for item in plan.products if item.can_meet]
     for m in range(spec.num_draws):
-        market = Market(spec.draw(m), num_markets=_SEASONS, seed=seed_for("validation", m), believed=spec)
+        market = Market(spec.draw(m), num_markets=_SEASONS, seed=seed_for("validation", m), assumed=spec)
         units = sum(market.step(policy.act(market.view)).units for _ in plan.price)
         met.append((units >= np.ceil(0.95 * spec.stock.initial_units))[:, within].mean())
     return float(np.mean(met))

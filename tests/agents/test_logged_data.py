@@ -156,5 +156,5 @@ def test_a_log_has_the_layout_of_other_libraries(make_shop, ending):
 def test_lessons_show_what_training_shows():
     """Prices are learned less a shadow cost, while policies see the unit costs of the shop itself."""
     shop = load_scenario("three-stocks").with_changes(market={"objective": "revenue"}, products={"shadow_cost": 1.0})
-    learner_view = LearnerView(Market(goal_market(shop), believed=shop), product_wise=True)
+    learner_view = LearnerView(Market(goal_market(shop), assumed=shop), product_wise=True)
     np.testing.assert_array_equal(training_view(learner_view, 1, 3).observe(), learner_view.observe())

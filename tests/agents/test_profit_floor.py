@@ -55,7 +55,7 @@ def weights(run):
 def test_profit_above_the_floor_is_turned_into_revenue(held, spec, written):
     run, plain = written[0], train(held, steps=STEPS, settings=SETTINGS)
     # As validation does: policies believe in the market that they learned in, not in the unit costs of its floor.
-    asked = {"episodes": 64, "seed": seed_for("test"), "expected": True, "believed": spec}
+    asked = {"episodes": 64, "seed": seed_for("test"), "expected": True, "assumed": spec}
     learned, held_back, fixed = (
         rollout(floor_market(spec), policy, **asked) for policy in (run.policy, plain.policy, best_fixed(spec))
     )

@@ -44,7 +44,7 @@ def test_a_market_of_draws_is_the_market_of_each_draw_in_turn(uncertain):
     seen = []
     for episode in range(3):
         m = DrawSchedule(1, 2).draw_of(episode, 6, seed=3)
-        alone = Market(uncertain.draw(m), num_markets=4, seed=3, believed=uncertain)
+        alone = Market(uncertain.draw(m), num_markets=4, seed=3, assumed=uncertain)
         for _ in range(episode):
             alone.restart(np.ones(4, bool))
         np.testing.assert_array_equal(alone.state.clock, market.state.clock)
@@ -137,9 +137,9 @@ def test_without_draws_a_posterior_changes_nothing(uncertain):
 
 def test_the_stress_posterior_spreads_episodes_over_draws(uncertain):
     spec, price = stressed(uncertain, "posterior"), FixedPrice(uncertain.products.regular_price.astype(np.float32))
-    seen = rollout(spec, price, episodes=60, seed=1, expected=True, believed=uncertain)
+    seen = rollout(spec, price, episodes=60, seed=1, expected=True, assumed=uncertain)
     each = [
-        rollout(uncertain.draw(m), price, episodes=60, seed=1, expected=True, believed=uncertain).objective.mean()
+        rollout(uncertain.draw(m), price, episodes=60, seed=1, expected=True, assumed=uncertain).objective.mean()
         for m in range(6)
     ]
     assert seen.objective.mean() == pytest.approx(np.mean(each), rel=0.01)

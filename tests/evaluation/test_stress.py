@@ -193,7 +193,7 @@ def test_a_posterior_is_a_stress_over_its_draws():
     assert row.meaning.endswith("each episode follows a posterior draw")
     prices = named_policy("fixed:11", spec)
     each = [
-        rollout(spec.draw(m), prices, episodes=100, seed=seed_for("test"), believed=spec).objective.mean()
+        rollout(spec.draw(m), prices, episodes=100, seed=seed_for("test"), assumed=spec).objective.mean()
         for m in range(5)
     ]
     assert row.objective.mean == pytest.approx(np.mean(each), rel=0.06)

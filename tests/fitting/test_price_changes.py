@@ -18,13 +18,13 @@ PRODUCTS = pd.DataFrame({"product": [f"p{i}" for i in range(40)], "category": ["
 def shop(elasticity: float, level: float, seed: int = 0):
     """Sales at prices that move, of customers with this elasticity, and the demand model that believes in -2.5."""
     generator = np.random.default_rng(seed)
-    believed = known_demand(PRODUCTS, np.full(40, level), REGULAR, np.full(40, -2.5), [0.6, 0.4], draws=200)
+    assumed = known_demand(PRODUCTS, np.full(40, level), REGULAR, np.full(40, -2.5), [0.6, 0.4], draws=200)
     true = known_demand(PRODUCTS, np.full(40, level), REGULAR, np.full(40, elasticity), [0.6, 0.4])
     price = prices(generator, 30, 40) * REGULAR
     mean = level * np.exp(0.1 * generator.standard_normal((30, 1))) * true.lift(price)
-    believed = replace(believed, posteriors=tuple(replace(p, alpha=np.full(20, ALPHA)) for p in believed.posteriors))
+    assumed = replace(assumed, posteriors=tuple(replace(p, alpha=np.full(20, ALPHA)) for p in assumed.posteriors))
     units = generator.poisson(mean * generator.gamma(1 / ALPHA, ALPHA, mean.shape)).astype(float)
-    return grids_of(units[None], price[None], REGULAR), believed
+    return grids_of(units[None], price[None], REGULAR), assumed
 
 
 @pytest.mark.parametrize("level", [20.0, 0.8])

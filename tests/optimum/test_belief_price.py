@@ -33,7 +33,7 @@ def test_the_belief_is_right_on_average():
     policy, right, belief = solve(SPEC).policy, [], []
     for m in range(4):
         steep = SPEC.draw(m).demand.price_sensitivity[0, 0] > 0.05
-        rollout(SPEC.draw(m), policy, episodes=4000, seed=m, believed=SPEC)
+        rollout(SPEC.draw(m), policy, episodes=4000, seed=m, assumed=SPEC)
         right.append(np.full(4000, steep))
         belief.append(policy.belief[:, 1])
     right, belief = np.concatenate(right), np.concatenate(belief)

@@ -304,7 +304,7 @@ def test_with_a_posterior_it_is_the_mean_over_the_draws():
     assert bound.value == pytest.approx(np.mean([upper_bound(spec.draw(m)).value for m in range(6)]))
     assert bound.method == "fluid bound, mean over 6 of 6 posterior draws, each known"
     best = best_fixed(spec)
-    earned = [exact_value(spec.draw(m), best, believed=spec) for m in range(6)]
+    earned = [exact_value(spec.draw(m), best, assumed=spec) for m in range(6)]
     assert 0.8 * bound.value < np.mean(earned) < bound.value
     # Neither the exact optimum of the mean market nor the value of a policy in it is the one under uncertainty.
     assert solve(spec) is None

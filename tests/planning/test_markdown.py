@@ -126,7 +126,7 @@ def test_seasons_of_the_market_meet_the_target(spec: MarketSpec) -> None:
 
 def _season(spec: MarketSpec, m: int, price: np.ndarray) -> np.ndarray:
     """(E, N) units sold in seasons that the plan has not seen."""
-    market = Market(spec.draw(m), num_markets=100, seed=seed_for("validation", m), believed=spec)
+    market = Market(spec.draw(m), num_markets=100, seed=seed_for("validation", m), assumed=spec)
     policy = PricePath(price.astype(np.float32), as_charged=True)
     return np.sum([market.step(policy.act(market.view)).units for _ in price], axis=0)
 

@@ -25,7 +25,7 @@ function made(tag, properties, ...children) {
 }
 
 const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const say = (text) => { $("#said").textContent = text; };
+const say = (text) => { $("#status-line").textContent = text; };
 const key = (row) => ({ zone: row.zone, product: row.product, week: row.week });
 
 function expected(row, name, digits) {

@@ -66,7 +66,7 @@ def test_it_is_the_mean_of_simulations_of_the_draws(make_shop, changes):
     money = PosteriorMoney(spec, draws_of(spec)).value(price.astype(np.float64)).sum()
     episodes = 4000 if spec.regimes else 400
     simulated = [
-        rollout(spec.draw(m), FixedPrice(price), episodes=episodes, seed=1, expected=True, believed=spec).objective
+        rollout(spec.draw(m), FixedPrice(price), episodes=episodes, seed=1, expected=True, assumed=spec).objective
         for m in range(3)
     ]
     mean, error = np.mean(simulated), np.std(simulated, axis=1).max() / np.sqrt(episodes * 3)
@@ -85,7 +85,7 @@ def test_prices_rise_and_fall_as_far_as_is_planned(make_shop):
     np.testing.assert_allclose(path[:4, 0], [4.0, 3.88, 3.6, 3.6], rtol=1e-5)
     market = market_under(spec, FixedPrice(price), path)
     simulated = [
-        rollout(market.draw(m), FixedPrice(price), episodes=2, seed=1, expected=True, believed=spec) for m in range(3)
+        rollout(market.draw(m), FixedPrice(price), episodes=2, seed=1, expected=True, assumed=spec) for m in range(3)
     ]
     assert np.diff(money) == pytest.approx(np.diff([run.objective.mean() for run in simulated]), rel=1e-4)
 

@@ -79,7 +79,7 @@ def test_prices_on_a_grid_are_the_optimum_of_all_pairs(prices, line):
     if line:
         assert found[0] >= found[1]
     # The market charges exactly these prices.
-    run = rollout(spec.draw(0), FixedPrice(found), episodes=1, seed=0, believed=spec)
+    run = rollout(spec.draw(0), FixedPrice(found), episodes=1, seed=0, assumed=spec)
     np.testing.assert_allclose(run.price_path[-1], found, rtol=1e-6)
 
 
@@ -107,7 +107,7 @@ def test_scarce_stock_is_searched_in_simulations_of_draws():
     found = best_fixed(spec)
 
     def value(price):
-        runs = [rollout(spec.draw(m), FixedPrice(price), episodes=400, seed=5, believed=spec) for m in range(5)]
+        runs = [rollout(spec.draw(m), FixedPrice(price), episodes=400, seed=5, assumed=spec) for m in range(5)]
         return np.mean([run.objective.mean() for run in runs])
 
     best = value(found.price)

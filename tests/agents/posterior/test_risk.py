@@ -125,7 +125,7 @@ def test_training_over_draws_keeps_the_best_over_a_fixed_set_of_them(market, run
     assert learned.spec.num_draws == 12
     truths = [market.draw(m) for m in range(12)]
     seen = [
-        rollout(truth, learned.policy, episodes=2, seed=seed_for("validation", 0), expected=True, believed=market)
+        rollout(truth, learned.policy, episodes=2, seed=seed_for("validation", 0), expected=True, assumed=market)
         for truth in truths
     ]
     best = max(learned.history, key=lambda row: row["objective"])
@@ -165,7 +165,7 @@ def test_cvar_keeps_the_policy_by_its_worst_draws(market):
     gains = []
     for m in range(12):
         learned, current = (
-            rollout(market.draw(m), policy, episodes=2, seed=seed, expected=True, believed=market).objective
+            rollout(market.draw(m), policy, episodes=2, seed=seed, expected=True, assumed=market).objective
             for policy in (run.policy, current_prices(market))
         )
         gains.append((learned - current).mean())

@@ -102,8 +102,8 @@ def test_when_a_rival_answers_is_nothing_to_customers_if_it_never_moves(parts):
 
 def test_a_policy_that_believes_in_no_rival_sees_none():
     """What training in variants does: the market has a rival more than the catalogue says."""
-    believed, there = build(), build(competitors=RIVAL)
-    market = Market(there, num_markets=130, seed=1, believed=believed)
+    assumed, there = build(), build(competitors=RIVAL)
+    market = Market(there, num_markets=130, seed=1, assumed=assumed)
     for price in ([4.0, 5.0], [3.0, 6.0]):
         market.step(at(price, 130))
         np.testing.assert_allclose(market.features(), product_features(market.view), atol=1e-5)

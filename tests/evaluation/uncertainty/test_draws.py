@@ -54,7 +54,7 @@ def test_a_draw_is_the_rollout_of_its_market_believing_in_the_mean(spec):
         episodes=5,
         seed=seed_for("test"),
         expected=True,
-        believed=scarce,
+        assumed=scarce,
     )
     assert compared.expected["forecaster"][0, 0] == pytest.approx(alone.objective, rel=1e-6)
     came = np.array([alone.revenue, alone.profit, alone.units])
@@ -131,7 +131,7 @@ def test_policies_see_how_uncertain_the_believed_market_is(spec):
             return FixedPrice(2.0).act(view)
 
     catalogue = catalogue_of(spec)
-    compare_draws(replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.5]], [[2.0]]])), [Reader()], believed=spec)
+    compare_draws(replace(spec, posterior=Posterior(draws=2, arrivals=[[[0.5]], [[2.0]]])), [Reader()], assumed=spec)
     assert all(np.array_equal(errors, catalogue.elasticity_error) for errors in seen)
     assert seen[0].max() > 0
 

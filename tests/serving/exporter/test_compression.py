@@ -81,7 +81,7 @@ def test_policies_are_judged_by_what_they_see_of_the_shop_itself(spec: MarketSpe
     run = make_run(
         spec.with_changes(market={"objective": "revenue"}, products={"shadow_cost": shadow}), product_wise=True
     )
-    seen = {"expected": True, "believed": run.spec}
+    seen = {"expected": True, "assumed": run.spec}
     before = rollout(run.goal, run.policy, episodes=16, seed=seed_for("test"), **seen).objective.mean()
     assert kept(run, run.policy, 16)["money"]["before"] == before
     chosen = rollout(run.goal, run.policy, episodes=4, seed=seed_for("validation"), **seen).objective.mean()

@@ -33,7 +33,7 @@ def page(browser: Any, dated_bundle: Path, listed: Path, request: pytest.Fixture
 
 
 def said(page: Any, text: str) -> None:
-    page.locator("#said", has_text=text).wait_for()
+    page.locator("#status-line", has_text=text).wait_for()
 
 
 def press(page: Any, *keys: str) -> None:
