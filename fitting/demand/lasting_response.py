@@ -27,6 +27,8 @@ _LEAST_WEEKS, _STILL = 2, 0.01
 _BIAS_STORES, _BIAS_WEEKS = 0.3, 0.7
 # With fewer stores, clusters of them tell no standard error.
 _FEW = 8
+# Observations beside the means that are removed, without which a response is not estimated.
+_LEAST_FREE = 5
 _ROUNDS, _CLOSE = 200, 1e-8
 _PRIOR_DRAWS = 2_000
 _GRID = np.geomspace(0.02, 12.0, 600)
@@ -85,7 +87,8 @@ class LastingResponse:
         found = []
         known = (self.relative, (self.category,) * len(self.relative))
         for estimates, prior, at in zip(known, _log_priors(priors), uniform, strict=True):
-            density = np.array([np.exp(prior + each.log_likelihood(_GRID)) * _GRID for each in estimates])
+            logs = np.array([prior + each.log_likelihood(_GRID) for each in estimates])
+            density = np.exp(logs - logs.max(axis=1, keepdims=True)) * _GRID
             ends = np.cumsum(density / density.sum(axis=1, keepdims=True), axis=1)
             found.append(np.array([np.interp(p, ends[way], _GRID) for p, way in zip(at, chosen, strict=True)]))
         relative, category = found
@@ -172,13 +175,16 @@ class _Blocks:
         """The elasticity of a product's share in its own price, between stores, or over time where there is one."""
         if by_store:
             # Of store and block, block and product, store and product.
-            x, y = (_within(v, self.weight, ((2,), (0,), (1,))) for v in (self.log_price, self.log_units))
-            return _slope([x], y, self.weight, _BIAS_STORES) if len(x) > 1 else Estimate()
+            axes = ((2,), (0,), (1,))
+            x, y = (_within(v, self.weight, axes) for v in (self.log_price, self.log_units))
+            return _slope([x], y, self.weight, _BIAS_STORES) if _enough(self.weight, axes) else Estimate()
         whole = self.weight.sum(axis=0, keepdims=True)
         x, y = (
             (self.weight * v).sum(axis=0, keepdims=True) / np.where(whole > 0, whole, 1.0)
             for v in (self.log_price, self.log_units)
         )
+        if not _enough(whole, ((2,), (1,))):
+            return Estimate()
         x, y = (_within(v, whole, ((2,), (1,))) for v in (x, y))
         # The steps of a regular price over time are few and alike in all stores: one product is one observation.
         return _slope([x.T], y.T, whole.T, _BIAS_WEEKS)
@@ -188,12 +194,18 @@ class _Blocks:
         known = np.isfinite(self.listed).all(axis=2) & (self.total > 0)
         sold = np.where(known, self.total, 0.0)
         weight = np.where(known, sold.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1), 0.0)
-        if len(weight) < 2:
+        if not _enough(weight, ((0,), (1,))):
             return Estimate()
         columns = [np.where(known, np.nan_to_num(v) @ self.share, 0.0) for v in (self.listed, self.depth)]
         values = [*columns, np.log(np.where(known, self.total, 1.0))]
         *columns, y = (_within(v, weight, ((0,), (1,))) for v in values)
         return _slope(columns, y, weight, _BIAS_STORES)
+
+
+def _enough(weight: Array, axes: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether enough observations are left beside the means over some axes: of a few, an error cannot be estimated."""
+    means = sum(int((weight.sum(axis=axis) > 0).sum()) for axis in axes)
+    return int((weight > 0).sum()) - means >= _LEAST_FREE
 
 
 def _within(values: Array, weight: Array, axes: tuple[tuple[int, ...], ...]) -> Array:

@@ -81,3 +81,21 @@ def test_estimates_are_put_together_by_precision():
     assert both.value == pytest.approx(-1.2)
     assert both.error == pytest.approx((0.3**-2 + 0.6**-2) ** -0.5)
     assert Estimate() & Estimate() == Estimate()
+
+
+def test_a_response_far_from_all_priors_still_has_draws():
+    sure = LastingResponse(relative=(Estimate(-80.0, 0.5),), category=Estimate(-80.0, 0.5))
+    relative, category = sure.draws(Priors(), 50, seed=0)
+    assert np.isfinite(relative).all()
+    assert np.isfinite(category).all()
+
+
+def test_a_few_blocks_of_a_few_products_tell_nothing():
+    rng = np.random.default_rng(0)
+    price = np.repeat(rng.uniform(1.0, 2.0, (1, 2, 3)), 8, axis=1)
+    axes = ("store", "week", "product")
+    panel = xr.Dataset(
+        {"units": (axes, 50 * price**-30), "price": (axes, price), "regular_price": (axes, price)},
+        {"store": ["a"], "week": pd.date_range("2024-01-01", periods=16, freq="7D"), "product": ["x", "y", "z"]},
+    )
+    assert not np.isfinite(lasting_response(panel, ["x", "y", "z"]).relative[0].error)
