@@ -27,8 +27,7 @@ from .demand import FittedDemand, Priors, Problem, SalesGrids, SegmentUnits
 from .fitted_models import ChargedPrices, FittedModels
 from .identification import identified
 from .market_builder import build_market
-from .price_range import narrowest
-from .profit_floor import with_profit_floor
+from .price_search import narrowest, with_profit_floor
 from .regression import PROMOTION, price_regression
 from .split import Split, grid_of, regular_price
 

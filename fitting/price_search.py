@@ -1,7 +1,15 @@
-"""The best constant prices of a fitted market's mean, in closed form with ample stock."""
+"""The best constant prices of a fitted market, and what follows from them: how far prices may leave what the shop charged,
+and the profit below which an objective of revenue must not push them.
+
+Where demand is elastic, revenue alone asks for the lowest prices everywhere. The market therefore
+charges each unit a shadow cost: the share of the dearest cost that was assumed, at which the prices
+with the highest revenue less shadow cost earn as much profit as the current prices. It is the
+Lagrange multiplier of that floor for fixed prices; training adjusts it to what is learned.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
 from ..forecasting.models.lstm_network import reproducible_torch
-from ..scenarios import MarketSpec, choice_model
+from ..scenarios import MarketSpec, choice_model, goal_market
+from ..scenarios.fields import ScenarioError
+from .assumptions import Assumptions, percent, unit_costs
+from .fitted_models import FittedModels
+from .market_builder import check_rules, held_prices, price_range, remembered_prices
 
 Array = NDArray[np.float64]
 
@@ -75,3 +87,112 @@ class PriceSearch:
         periods = np.arange(self.spec.market.horizon_periods)
         rows = price.expand(len(periods), -1)
         return choice_model(self.spec).units(periods, rows, reference=rows).sum(dim=(0, 1))
+
+
+# How far prices may leave what the shop charged: no further than it pays.
+
+# Share of the best prices' money that a narrower range may cost.
+_WORTH = 0.02
+_PARTS = (0.0, 0.5)
+
+
+def narrowest(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) -> Assumptions:
+    """The assumptions with the narrowest range of prices that costs next to nothing.
+
+    Tried are what was charged, half the widening that is allowed, and all of it.
+
+    Args:
+        spec: The fitted market, with all of the widening.
+        models: The models that it was built from.
+        assumptions: How far prices may leave what was charged.
+    """
+    widest = assumptions.price_widening
+    if not widest:
+        return assumptions
+    goal = goal_market(spec)
+    cost = goal.products.unit_cost if goal.market.objective == "profit" else np.zeros(len(goal.products.names))
+    search = PriceSearch(spec)
+    most = search.money(search.best(cost, *price_range(models, assumptions)), cost)
+    for part in _PARTS:
+        tried = replace(assumptions, price_widening=part * widest)
+        if not _allows(models, tried):
+            continue
+        if search.money(search.best(cost, *price_range(models, tried)), cost) >= most - _WORTH * abs(most):
+            return tried
+    return assumptions
+
+
+def _allows(models: FittedModels, assumptions: Assumptions) -> bool:
+    """Whether every product has an allowed price: price endings may lie beyond a narrow range."""
+    try:
+        check_rules(assumptions, models)
+    except ScenarioError:
+        return False
+    return True
+
+
+# The profit floor.
+
+_HALVINGS = 8
+# Share of the shop's own revenue by which the floor is kept with certainty.
+_SLACK = 0.01
+
+
+def shadow_cost(spec: MarketSpec, dearest: Array, own_profit: float) -> Array:
+    """(N,) shadow cost of a unit, currency; zeros where the highest revenue keeps the floor anyway.
+
+    Args:
+        spec: The market, with an objective of revenue.
+        dearest: (N,) highest assumed unit cost, currency per unit.
+        own_profit: Profit of the current prices over the horizon at that cost, currency.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> spec = load_scenario("stationary-logit")
+        >>> shadow_cost(spec, np.array([4.0]), own_profit=-1e9).tolist()
+        [0.0]
+    """
+    search, bounds = PriceSearch(spec), spec.price_bounds
+
+    def profit(share: float) -> float:
+        return search.money(search.best(share * dearest, *bounds), dearest)
+
+    if profit(0.0) >= own_profit:
+        return np.zeros_like(dearest)
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if profit(middle) >= own_profit else (middle, high)
+    return high * dearest
+
+
+def with_profit_floor(spec: MarketSpec, models: FittedModels, assumptions: Assumptions) -> MarketSpec:
+    """The market with the shadow cost that keeps the profit of the current prices.
+
+    Args:
+        spec: The fitted market; one with another objective than revenue is returned as it is.
+        models: The models that it was built from.
+        assumptions: What was assumed of unit costs.
+    """
+    if spec.market.objective != "revenue":
+        return spec
+    known, share = unit_costs(models.products).notna().to_numpy(), assumptions.cost_range(models.products)[:, 1]
+    dearest = np.where(known, spec.products.unit_cost, share * models.regular_price)
+    charged = np.where(held_prices(models, assumptions), models.regular_price, models.current_price)
+    # Displays and mailers that are a decision come with no prices, neither with the shop's nor with those searched.
+    periods = np.arange(spec.market.horizon_periods)
+    units = choice_model(spec).units(periods, charged, reference=remembered_prices(models, charged)).sum(axis=1)
+    own = float(((charged - dearest) * units).sum())
+    slack = _SLACK * float((charged * units).sum())
+    cost = shadow_cost(spec, dearest, own + slack)
+    note = (f"Revenue is maximised; at {_costs(known, share)}, profit must not fall below that of the current prices.",)
+    floor = {"shadow_cost": cost, "floor_cost": dearest}
+    return replace(spec.with_changes(products=floor), assumptions=(*spec.assumptions, *note))
+
+
+def _costs(known: NDArray[np.bool_], share: Array) -> str:
+    """The unit costs that the floor is held at."""
+    if known.all():
+        return "the known unit costs"
+    assumed = f"the dearest assumed unit costs ({percent(share[~known])} of the regular price)"
+    return f"known unit costs and {assumed}" if known.any() else assumed

@@ -1,5 +1,6 @@
 """Demand by likelihood: the market's own choice model, with a posterior."""
 
+from .candidate_models import RememberedPrice
 from .category_model import CategoryData, CategoryModel
 from .category_rows import CONTROL, PROMOTION, SegmentUnits
 from .cross_elasticities import cross_elasticities
@@ -8,7 +9,6 @@ from .fitted_demand import DemandAtRegular, FittedDemand
 from .lasting_response import LastingResponse, lasting_response
 from .priors import Priors
 from .problem import Problem
-from .remembered_price import RememberedPrice
 from .sales_grids import SalesGrids
 
 __all__ = [

@@ -17,10 +17,39 @@ from .category_model import CategoryData
 from .category_rows import SegmentUnits, category_data, demeaned
 from .lasting_response import LastingResponse
 from .priors import Priors
-from .remembered_price import RememberedPrice
 from .sales_grids import SalesGrids
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RememberedPrice:
+    """The shape of a reference price.
+
+    Attributes:
+        memory: Weight of the past after a period, in [0, 1).
+
+    Example:
+        >>> RememberedPrice(0.5).gap(np.array([[4.0], [2.0], [4.0]])).ravel().round(2).tolist()
+        [0.0, 0.69, -0.29]
+    """
+
+    memory: float
+
+    def price(self, charged: Array) -> Array:
+        """(..., W, N) what customers remember of the prices charged (..., W, N) before each week."""
+        remembered = np.empty_like(charged)
+        remembered[..., 0, :] = charged[..., 0, :]
+        for t in range(1, charged.shape[-2]):
+            remembered[..., t, :] = self.memory * remembered[..., t - 1, :] + (1 - self.memory) * charged[..., t - 1, :]
+        return remembered
+
+    def gap(self, charged: Array, remembered: Array | None = None) -> Array:
+        """(..., W, N) log(reference / price); the reference follows from the prices if not given."""
+        reference = self.price(charged) if remembered is None else remembered
+        return np.log(reference / charged)
+
+
 MEMORIES = (0.4, 0.7, 0.9)
 """Weights of the old reference price after a week that are tried for deals."""
 SUSPECT, REDUCED = "regular price", "reduced weeks"

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from ...pricing import choice_shares, felt_price
 from ...pricing.choice_formulas import gap_effect, stocking_price
-from .candidate_models import as_felt
+from .candidate_models import RememberedPrice, as_felt
 from .category_rows import CONTROL, PROMOTION, week_features
 from .estimation import CategoryPosterior
 from .lasting_response import LastingResponse
-from .remembered_price import RememberedPrice
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import pytest
 from repricer.agents import best_fixed, load_run, train
 from repricer.agents.validation import ProfitFloor
 from repricer.envs import Market, make_sb3_env, rollout, seed_for
-from repricer.fitting.profit_floor import shadow_cost
+from repricer.fitting.price_search import shadow_cost
 from repricer.pricing import Action
 from repricer.scenarios import floor_market, load_scenario, spec_from_table
 from repricer.scenarios.sections import Posterior

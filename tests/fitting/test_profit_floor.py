@@ -8,7 +8,7 @@ from repricer.agents import best_fixed
 from repricer.envs import expected_units
 from repricer.fitting import Assumptions, build_market
 from repricer.fitting.demand import PROMOTION
-from repricer.fitting.profit_floor import shadow_cost, with_profit_floor
+from repricer.fitting.price_search import shadow_cost, with_profit_floor
 from repricer.scenarios import goal_market, spec_from_table
 from repricer.tests.fitting.test_market_builder import models
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 from repricer.fitting import Assumptions, ShopRules, build_market
-from repricer.fitting.price_range import narrowest
-from repricer.fitting.price_search import PriceSearch
+from repricer.fitting.price_search import PriceSearch, narrowest
 from repricer.tests.fitting.test_market_builder import models
 
 
