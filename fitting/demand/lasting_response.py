@@ -27,8 +27,8 @@ _LEAST_WEEKS, _STILL = 2, 0.01
 _BIAS_STORES, _BIAS_WEEKS = 0.3, 0.7
 # With fewer stores, clusters of them tell no standard error.
 _FEW = 8
-# Observations beside the means that are removed, without which a response is not estimated.
-_LEAST_FREE = 5
+# Observations over time, beside the means that are removed, without which their response is not estimated.
+_LEAST_FREE = 2
 _ROUNDS, _CLOSE = 200, 1e-8
 _PRIOR_DRAWS = 2_000
 _GRID = np.geomspace(0.02, 12.0, 600)
@@ -175,17 +175,18 @@ class _Blocks:
         """The elasticity of a product's share in its own price, between stores, or over time where there is one."""
         if by_store:
             # Of store and block, block and product, store and product.
-            axes = ((2,), (0,), (1,))
-            x, y = (_within(v, self.weight, axes) for v in (self.log_price, self.log_units))
-            return _slope([x], y, self.weight, _BIAS_STORES) if _enough(self.weight, axes) else Estimate()
+            x, y = (_within(v, self.weight, ((2,), (0,), (1,))) for v in (self.log_price, self.log_units))
+            return _slope([x], y, self.weight, _BIAS_STORES) if len(x) > 1 else Estimate()
         whole = self.weight.sum(axis=0, keepdims=True)
         x, y = (
             (self.weight * v).sum(axis=0, keepdims=True) / np.where(whole > 0, whole, 1.0)
             for v in (self.log_price, self.log_units)
         )
-        if not _enough(whole, ((2,), (1,))):
+        axes = ((2,), (1,))
+        free = (whole > 0).sum() - sum((whole.sum(axis=axis) > 0).sum() for axis in axes)
+        if free < _LEAST_FREE:
             return Estimate()
-        x, y = (_within(v, whole, ((2,), (1,))) for v in (x, y))
+        x, y = (_within(v, whole, axes) for v in (x, y))
         # The steps of a regular price over time are few and alike in all stores: one product is one observation.
         return _slope([x.T], y.T, whole.T, _BIAS_WEEKS)
 
@@ -194,18 +195,12 @@ class _Blocks:
         known = np.isfinite(self.listed).all(axis=2) & (self.total > 0)
         sold = np.where(known, self.total, 0.0)
         weight = np.where(known, sold.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1), 0.0)
-        if not _enough(weight, ((0,), (1,))):
+        if len(weight) < 2:
             return Estimate()
         columns = [np.where(known, np.nan_to_num(v) @ self.share, 0.0) for v in (self.listed, self.depth)]
         values = [*columns, np.log(np.where(known, self.total, 1.0))]
         *columns, y = (_within(v, weight, ((0,), (1,))) for v in values)
         return _slope(columns, y, weight, _BIAS_STORES)
-
-
-def _enough(weight: Array, axes: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether enough observations are left beside the means over some axes: of a few, an error cannot be estimated."""
-    means = sum(int((weight.sum(axis=axis) > 0).sum()) for axis in axes)
-    return int((weight > 0).sum()) - means >= _LEAST_FREE
 
 
 def _within(values: Array, weight: Array, axes: tuple[tuple[int, ...], ...]) -> Array:
