@@ -59,6 +59,6 @@ def test_what_cannot_be_protected_or_paid_is_refused_unpaid(ledger):
 
 
 def test_the_option_knows_every_release():
-    (option,) = (one for one in command.params if one.name == "shares")
+    (option,) = (one for one in command.params if one.name == "epsilon_shares")
     assert isinstance(option.type, click.Tuple)
     assert list(option.type.types[0].choices) == list(SHARES)

@@ -106,7 +106,7 @@ def test_fewer_draws_are_evenly_spaced_and_the_halves_are_disjoint(spec):
     ("given", "message"),
     [
         ({"draws": 61}, "draws must lie in 1 to 60, those of uncertain-shop; got 61; ask for fewer"),
-        ({"episodes": 1}, "episodes must be at least 2 per draw; got 1; noise cannot be told from one"),
+        ({"episodes": 1}, "episodes must be at least 2 per draw; got 1; noise cannot be estimated from one"),
     ],
 )
 def test_mistakes_are_one_line(spec, given, message):

@@ -279,7 +279,7 @@ class TestSelected:
         history, future = split(panel, 3)
         model = Selected(self.CANDIDATES, combine=2, horizon=3).fit(history)
         errors = model.selection_.set_index("product")[list(self.CANDIDATES)]
-        weight = (errors**-8.0).where(errors.rank(axis=1) <= 2, 0.0)
+        weight = (errors**-12.0).where(errors.rank(axis=1) <= 2, 0.0)
         weight = weight.div(weight.sum(axis=1), axis=0)
         pd.testing.assert_frame_equal(model.weights_, weight, check_names=False)
         parts = {name: model.fit(history).predict(future)["mean"] for name, model in self.CANDIDATES.items()}
