@@ -23,8 +23,6 @@ for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_sur
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)
-# Markets whose features are transposed together: a line of the cache.
-_LINE = 16
 
 
 class Decoding(NamedTuple):
@@ -124,12 +122,15 @@ def observe(constants, clock, lanes, context, fixed):
         add(lanes[place], on_order)
     # The market may have rivals that the assumed market does not have.
     lowest = lowest_offers(constants.rivals.product, shared.rival_price, price[: products if features.rivals else 0])
+    # Nothing has sold before the first period.
+    started = np.empty(markets, np.float32)
+    look_up(features.time, 2, period, same, started)
     look_up(features.time, 0, period, same, rows[0])
     look_up(features.time, 1, period, same, rows[1])
     observe_market(features, clock[REGIME], shared.loyalty, rows[_MOVING + int(features.rivals) :])
     for n in range(products):
         observe_prices(price[n], lanes[REFERENCE_PRICE, n], log_price[n], mean[features.category[n]], rows)
-        observe_stock(features, n, period, same, lanes[ON_HAND, n], on_order[n], lanes[LAST_UNITS, n], rows)
+        observe_stock(features, n, period, same, lanes[ON_HAND, n], on_order[n], lanes[LAST_UNITS, n], started, rows)
         for e in range(markets if features.rivals else 0):
             rows[_MOVING, e] = log_competitor(lowest[n, e], price[n, e])
         if features.due:
@@ -139,10 +140,9 @@ def observe(constants, clock, lanes, context, fixed):
             rows[features.moving - 1, e] = np.float32(changed) / np.float32(features.window - 1)
         for i in range(features.moving, rows.shape[0]):
             rows[i] = features.fixed[n, i - features.moving]
-        for first in range(0, markets, _LINE):
+        for e in range(markets):
             for i in range(rows.shape[0]):
-                for e in range(first, min(first + _LINE, markets)):
-                    out[e, n, i] = rows[i, e]
+                out[e, n, i] = rows[i, e]
     return out
 
 
@@ -203,25 +203,17 @@ def observe_prices(price, reference, log_price, mean, rows):
 
 
 @compiled
-def observe_stock(features, n, period, same, on_hand, on_order, last_units, rows):
+def observe_stock(features, n, period, same, on_hand, on_order, last_units, started, rows):
     """Fill the features of stock, season and sales."""
-    for table, row in (
-        (features.log_ahead, 5),
-        (features.log_now, 6),
-        (features.log_season, 7),
-        (features.log_outlook, 8),
-    ):
-        look_up(table, n, period, same, rows[row])
+    look_up(features.log_ahead, n, period, same, rows[5])
+    look_up(features.log_now, n, period, same, rows[6])
+    look_up(features.log_season, n, period, same, rows[7])
+    look_up(features.log_outlook, n, period, same, rows[8])
     look_up(features.log_before, n, period, same, rows[9])
     for e in range(period.size):
         rows[5, e] = log_cover(log_units(on_hand[e]), rows[5, e])
         rows[6, e] = log_cover(log_units(on_hand[e] + on_order[e]), rows[6, e])
-        rows[9, e] = within_limit(log_units(last_units[e]) - rows[9, e])
-    # Nothing has sold before the first period.
-    sold = np.empty_like(on_hand)
-    look_up(features.time, 2, period, same, sold)
-    for e in range(period.size):
-        rows[9, e] = log_surprise(rows[9, e], _ZERO, sold[e])
+        rows[9, e] = log_surprise(within_limit(log_units(last_units[e]) - rows[9, e]), _ZERO, started[e])
 
 
 @compiled
