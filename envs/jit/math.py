@@ -7,6 +7,7 @@ defines the compiled form of the functions in `pricing/backend.py`, so that the 
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -15,7 +16,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 
 from ...pricing import backend
-from .compiling import compiled, inlined, merged
+from .compiling import inlined, merged
 
 BLOCK = 64
 _LOG2E = np.float32(1.44269504)
@@ -111,31 +112,6 @@ def _logarithm(x):
     return lambda x: math.log(x)
 
 
-@overload(backend.where)
-def _where(condition, then, otherwise):
-    return lambda condition, then, otherwise: then if condition else otherwise
-
-
-@overload(backend.clip)
-def _clip(x, low, high):
-    return lambda x, low, high: min(max(x, low), high)
-
-
-@overload(backend.larger)
-def _larger(x, y):
-    return lambda x, y: x if x > y else y
-
-
-@overload(backend.smaller)
-def _smaller(x, y):
-    return lambda x, y: x if x < y else y
-
-
-@overload(backend.floor)
-def _floor(x):
-    return lambda x: np.floor(x)
-
-
 # Numba's own searchsorted takes seconds to compile, for each type of its arguments.
 @inlined
 def _count(values, x, ties):
@@ -149,61 +125,19 @@ def _count(values, x, ties):
     return low
 
 
-@overload(backend.count_below)
-def _count_below(values, x):
-    return lambda values, x: _count(values, x, False)
-
-
-@overload(backend.count_up_to)
-def _count_up_to(values, x):
-    return lambda values, x: _count(values, x, True)
-
-
-@overload(backend.integer)
-def _integer(x):
-    return lambda x: np.int64(x)
-
-
-@overload(backend.single)
-def _single(x):
-    return lambda x: np.float32(x)
-
-
-@overload(backend.double)
-def _double(x):
-    return lambda x: np.float64(x)
-
-
-@compiled
-def copy(values, out):
-    """out = values, rows of lanes."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = values[n, e]
-
-
-@compiled
-def add(values, out):
-    """out += values."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] += values[n, e]
-
-
-@compiled
-def add_multiple(left, factor, right, out):
-    """out = left + factor * right."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = left[n, e] + factor * right[n, e]
-
-
-@compiled
-def multiply(left, right, out):
-    """out = left * right."""
-    for n in range(out.shape[0]):
-        for e in range(out.shape[1]):
-            out[n, e] = left[n, e] * right[n, e]
+for _function, _form in {
+    backend.where: lambda condition, then, otherwise: then if condition else otherwise,
+    backend.clip: lambda x, low, high: min(max(x, low), high),
+    backend.larger: lambda x, y: x if x > y else y,
+    backend.smaller: lambda x, y: x if x < y else y,
+    backend.floor: lambda x: np.floor(x),
+    backend.count_below: lambda values, x: _count(values, x, False),
+    backend.count_up_to: lambda values, x: _count(values, x, True),
+    backend.integer: lambda x: np.int64(x),
+    backend.single: lambda x: np.float32(x),
+    backend.double: lambda x: np.float64(x),
+}.items():
+    overload(_function, strict=False)(functools.partial(lambda form, *types: form, _form))
 
 
 @merged

@@ -15,7 +15,7 @@ from numba import objmode
 from ...pricing import felt_price
 from ...pricing.choice_formulas import stocking_price
 from ..jit.compiling import callable_formula, compiled, inlined
-from ..jit.math import add, exponential, logarithm, multiply, multiply_add
+from ..jit.math import exponential, logarithm, multiply_add
 from .choice_parameters import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, JOINT, LINEAR, MNL, NESTED, NEVER, replace_by
 
 callable_formula(felt_price)
@@ -51,9 +51,9 @@ def choose(p, now, out, units, work):
         choose_by_segment(p, now, out, units, work)
     if p.units_gain.size:
         units_factor(p, now.price, now.reference, work.spare)
-        multiply(units, work.spare, units)
+        np.multiply(units, work.spare, units)
         for k in range(out.mean.shape[0]):
-            multiply(out.mean[k], work.spare, out.mean[k])
+            np.multiply(out.mean[k], work.spare, out.mean[k])
 
 
 @inlined
@@ -320,7 +320,7 @@ def share(category, weight, factor, mean, units):
         c = category[n]
         for e in range(weight.shape[1]):
             mean[n, e] = weight[n, e] * factor[c, e]
-    add(mean, units)
+    np.add(units, mean, units)
 
 
 # Other families

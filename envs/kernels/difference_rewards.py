@@ -17,7 +17,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit.compiling import compiled, inlined
-from ..jit.math import copy, multiply
 from .choice import (
     add_by_category,
     add_reference_effect,
@@ -71,7 +70,7 @@ def charge_products(constants, now, choice, credit_price, runner_up, next_promot
     for k in range(p.quality.shape[0]):
         segment_customers(p.share, k, choice.arrivals, now.multiplier, customers)
         logit_weights(p, k, felt, effect, felt[:0], now.available, base)  # without promotion
-        copy(base, plain)
+        plain[:] = base
         for n in range(price.shape[0]):
             # Costs count only if profit is the objective; the money of a purchase is that of all its units.
             cost = costs.unit_cost[n] if profit else _ZERO
@@ -103,7 +102,7 @@ def sum_nests(p, weight, margin, total):
         np.zeros_like(total),
     )
     money = np.empty_like(weight)
-    multiply(weight, margin, money)
+    np.multiply(weight, margin, money)
     add_by_category(p.nest, weight, inside)
     add_by_category(p.nest, money, value)
     if p.family == NESTED:

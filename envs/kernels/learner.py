@@ -14,7 +14,7 @@ from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ...pricing.action_layout import ActionLayout, price_multiplier
 from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
 from ..jit.compiling import callable_formula, compiled, inlined, merged
-from ..jit.math import BLOCK, add, load_block, logarithm, store_block
+from ..jit.math import BLOCK, load_block, logarithm, store_block
 from .price_rules import changes
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
 
@@ -119,7 +119,7 @@ def observe(constants, clock, lanes, context, fixed):
     log_price, mean = compare_to_regular(price, features)
     on_order = np.zeros_like(price)
     for place in range(PIPELINE, lanes.shape[0]):
-        add(lanes[place], on_order)
+        np.add(on_order, lanes[place], on_order)
     # The market may have rivals that the assumed market does not have.
     lowest = lowest_offers(constants.rivals.product, shared.rival_price, price[: products if features.rivals else 0])
     # Nothing has sold before the first period.

@@ -10,7 +10,6 @@ from collections import namedtuple
 import numpy as np
 
 from ..jit.compiling import compiled, inlined
-from ..jit.math import add_multiple, copy
 from ..jit.rng import period_keys, poisson_rows
 from . import rival_rules, sales, transitions
 from .choice import choose, count_lost
@@ -206,7 +205,7 @@ def open_period(constants, before, lanes, clock, shared, parts, given, scratch, 
     guard_prices(parts.price, current, shared.past, shared.rival_price, period, constants.rules, out.price, out.trail)
     if scratch.by_price.shape[0] or parts.discount.shape[0]:
         pay(constants.rules, parts.discount, out.price, scratch.by_price, out.trail)
-    copy(shared.rival_price, out.rival_price)
+    out.rival_price[:] = shared.rival_price
     ours = out.price if rivals.within else current
     rival_rules.price_offers(rivals, given, ours, shared.rival_memory, out.rival_price)
     open_stock(constants.stock, before, lanes, period, parts.order, scratch.place, out)
@@ -228,7 +227,7 @@ def open_stock(stock, before, lanes, period, proposed, place, out):
     """Place orders, and fill the stock on sale and the units received at once."""
     for flow in (out.returned, out.perished, out.received):
         flow[:] = _ZERO
-    copy(before[ON_HAND], out.stock)
+    out.stock[:] = before[ON_HAND]
     if out.ordered.shape[0]:
         transitions.find_place(period, max(lanes.shape[0] - transitions.PIPELINE, 1), place)
     for supplier in range(out.ordered.shape[0]):
@@ -275,14 +274,14 @@ def choose_halves(constants, now, rival_price, out, scratch):
         if short:
             count_lost(constants.choice.category, now.available, scratch.full, units[i], halves[i].mean)
         if out.chances.shape[0]:
-            copy(units[i], out.chances[i])
+            out.chances[i][:] = units[i]
     if within:
         first, second, whole = scratch.first, scratch.second, scratch.whole
         for k in range(whole.mean.shape[0]):
-            add_multiple(first.mean[k], _ONE, second.mean[k], whole.mean[k])
-        add_multiple(first.units, _ONE, second.units, out.wanted)
-        add_multiple(first.rival_units, _ONE, second.rival_units, whole.rival_units)
-        add_multiple(first.waiting, _ONE, second.waiting, whole.waiting)
+            np.add(first.mean[k], second.mean[k], whole.mean[k])
+        np.add(first.units, second.units, out.wanted)
+        np.add(first.rival_units, second.rival_units, whole.rival_units)
+        np.add(first.waiting, second.waiting, whole.waiting)
 
 
 @compiled
@@ -304,7 +303,7 @@ def draw(constants, scratch, out):
     if constants.rivals.drawn:
         poisson_rows(whole.rival_units, keys, customers + 2 * categories, 1, out.rival_units)
     else:
-        copy(whole.rival_units, out.rival_units)
+        out.rival_units[:] = whole.rival_units
 
 
 @inlined
@@ -344,17 +343,17 @@ def advance(constants, keys, clock, before, lanes, shared, now, ends, scratch, o
     first = transitions.first_common(*constants.choice.quality.shape)
     if stock.delay.size:
         transitions.postpone(stock.delay, keys, first + transitions.LATE, clock[PERIOD], lanes)
-    copy(out.price, lanes[LIST_PRICE])
-    copy(out.money[UNITS], lanes[LAST_UNITS])
+    lanes[LIST_PRICE][:] = out.price
+    lanes[LAST_UNITS][:] = out.money[UNITS]
     transitions.move_reference(transition.memory, out.price, now.reference, lanes[REFERENCE_PRICE])
     delivers, restart = stock.orders and not stock.immediate, ends if stock.season else ends[:0]
     transitions.close_period(constants.money, keys, segments, delivers, restart, out, lanes, scratch.place)
     if stock.use.shape[0]:
         sold, capacity = out.money[UNITS], shared.capacity
         transitions.use_capacity(stock.use, stock.added, clock[PERIOD], sold, capacity, lanes[ON_HAND])
-    copy(scratch.whole.waiting, shared.waiting)
-    copy(out.rival_price, shared.rival_price)
-    copy(out.rival_units, shared.rival_units)
+    shared.waiting[:] = scratch.whole.waiting
+    shared.rival_price[:] = out.rival_price
+    shared.rival_units[:] = out.rival_units
     rival_rules.update_memory(constants.rivals, out.rival_price, out.rival_units, shared.rival_memory)
     if transition.loyal:
         paid = (now.paid, now.price, scratch.whole.mean, scratch.work.felt, out.money[LOST])

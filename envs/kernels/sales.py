@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..jit.compiling import compiled, inlined, merged
-from ..jit.math import BLOCK, add, add_multiple, exponential, load_block, logarithm, multiply, store_block
+from ..jit.math import BLOCK, exponential, load_block, logarithm, store_block
 from ..jit.rng import binomial_lanes, derive, gamma_lanes, poisson_rows, uniform, uniform32
 from .state import LOST, PROFIT, REVENUE, UNITS
 
@@ -50,7 +50,7 @@ def draw_poisson(m, keys, segments, mean, units, by_segment, demand):
     demand[:] = _ZERO
     for k in range(by_segment.shape[0]):
         draw_scaled(mean[k], multiplier, keys, DEMAND + k, segments, by_segment[k])
-        add(by_segment[k], demand)
+        np.add(demand, by_segment[k], demand)
 
 
 @compiled
@@ -58,7 +58,7 @@ def draw_scaled(mean, multiplier, keys, stream, segments, out):
     """Poisson draws, (N, E), from the means times a multiplier, (N, E), or (0, E) for none."""
     if multiplier.shape[0]:
         scaled = np.empty_like(mean)
-        multiply(mean, multiplier, scaled)
+        np.multiply(mean, multiplier, scaled)
         poisson_rows(scaled, keys, stream, DEMAND + segments, out)
     else:
         poisson_rows(mean, keys, stream, DEMAND + segments, out)
@@ -297,12 +297,12 @@ def expected_money(constants, period, price, stock, units, chances, ordered, pro
     else:
         expected_sales(kept, m.overdispersion, stock, covered)
     bought = units if m.backlog else covered
-    add_multiple(stock, -_ONE, covered, closing)
-    add_multiple(units, -_ONE, bought, spare)
+    np.subtract(stock, covered, closing)
+    np.subtract(units, bought, spare)
     earn(m.sold_cost, m.lost_sale_cost, bought, spare, price, out[0], out[1])
     if m.backlog:
         # The expected units owed are the expected demand that stock does not cover.
-        add_multiple(kept, -_ONE, covered, spare)
+        np.subtract(kept, covered, spare)
         charge_rows(m.backlog_cost, spare, out[1])
     if m.return_probability.max() > _ZERO:
         scale_rows(bought, m.return_probability, spare)
