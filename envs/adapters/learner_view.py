@@ -116,10 +116,8 @@ def price_per_product(base_price: ArrayLike, shape: tuple[int, ...]) -> NDArray[
 
 
 _TRIAL_PERIODS = 64
-_INFO = (
-    *("list_price", "paid", "units", "lost", "trail", "shown", "revenue", "profit"),
-    *("expected_revenue", "expected_profit", "expected_reward", "propensity"),
-)
+_OF_OUTCOME = ("list_price", "paid", "units", "lost", "trail", "shown", "revenue", "profit")
+_INFO = (*_OF_OUTCOME, "expected_revenue", "expected_profit", "expected_reward", "propensity")
 """The keys of `info`, in their order."""
 
 
@@ -462,15 +460,8 @@ class LearnerView:
         """
         stated, money = outcome.propensity, outcome.expected_money
         expected = money[int(self.market.spec.market.objective == "profit")]
-        return {
-            "list_price": outcome.list_price,
-            "paid": outcome.paid,
-            "units": outcome.units,
-            "lost": outcome.lost,
+        return {name: getattr(outcome, name) for name in _OF_OUTCOME} | {
             "trail": outcome.trail.astype(np.int32),
-            "shown": outcome.shown,
-            "revenue": outcome.revenue,
-            "profit": outcome.profit,
             "expected_revenue": money[0].T,
             "expected_profit": money[1].T,
             "expected_reward": expected[0] if len(expected) == 1 else total_by_market(expected, 1.0),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from numba import njit, types
@@ -58,8 +60,18 @@ inlined = _decorator(inline="always")
 # For loops over the caller's scratch: inside the function that allocates it, the compiler knows
 # that the scratch overlaps with nothing, removes its checks and keeps lanes in registers.
 merged = _decorator(forceinline=True)
-# For functions of other rooms, such as `pricing`, that compiled code calls as they are.
-callable_formula = register_jitable(error_model="numpy")
+
+
+def callable_formulas(*modules: ModuleType) -> None:
+    """Let compiled code call the functions of these modules as they are.
+
+    Args:
+        modules: Modules of other rooms, such as `pricing`.
+    """
+    for module in modules:
+        for function in vars(module).values():
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                register_jitable(error_model="numpy")(function)
 
 
 class CompilationNotice(Listener):

@@ -15,8 +15,9 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 
-from ...pricing import backend
-from .compiling import inlined, merged
+from ...pricing import action_layout, backend, choice_formulas, features, rival_policies
+from ...pricing.price_rules import grids, rule_formulas
+from .compiling import callable_formulas, inlined, merged
 
 BLOCK = 64
 _LOG2E = np.float32(1.44269504)
@@ -138,6 +139,8 @@ for _function, _form in {
     backend.double: lambda x: np.float64(x),
 }.items():
     overload(_function, strict=False)(functools.partial(lambda form, *types: form, _form))
+
+callable_formulas(action_layout, choice_formulas, features, grids, rival_policies, rule_formulas)
 
 
 @merged

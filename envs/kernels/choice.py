@@ -14,12 +14,9 @@ from numba import objmode
 
 from ...pricing import felt_price
 from ...pricing.choice_formulas import stocking_price
-from ..jit.compiling import callable_formula, compiled, inlined
+from ..jit.compiling import compiled, inlined
 from ..jit.math import exponential, logarithm, multiply_add
 from .choice_parameters import CHEAPEST, CONSTANT_ELASTICITY, EXTENSION, JOINT, LINEAR, MNL, NESTED, NEVER, replace_by
-
-callable_formula(felt_price)
-callable_formula(stocking_price)
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 

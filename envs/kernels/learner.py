@@ -13,13 +13,10 @@ import numpy as np
 from ...pricing import FEATURE_LIMIT, MOVING_FEATURES
 from ...pricing.action_layout import ActionLayout, price_multiplier
 from ...pricing.features import log_competitor, log_cover, log_surprise, log_units
-from ..jit.compiling import callable_formula, compiled, inlined, merged
+from ..jit.compiling import compiled, inlined, merged
 from ..jit.math import BLOCK, load_block, logarithm, store_block
 from .price_rules import changes
 from .state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME, shared_rows
-
-for _formula in (price_multiplier, log_units, log_competitor, log_cover, log_surprise):
-    callable_formula(_formula)
 
 _ZERO, _HALF, _ONE, _LIMIT = np.float32(0), np.float32(0.5), np.float32(1), np.float32(FEATURE_LIMIT)
 _MOVING = len(MOVING_FEATURES)

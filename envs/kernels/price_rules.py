@@ -12,7 +12,6 @@ from collections import namedtuple
 import numpy as np
 
 from ...pricing.backend import clip
-from ...pricing.price_rules import grids
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.price_rules.guardrails import Guardrails
 from ...pricing.price_rules.rule_formulas import (
@@ -26,35 +25,12 @@ from ...pricing.price_rules.rule_formulas import (
     held_price,
     lowered_cap,
     near_rival,
-    on_grid,
     price_steps,
     raised_price,
     turns_back,
 )
 from ...scenarios import MarketSpec
-from ..jit.compiling import callable_formula, compiled, merged
-
-for _formula in (
-    grids.ranked_price,
-    grids.rank_above,
-    grids.rank_below,
-    grids.nearest_rank,
-    grids.nearest_step,
-    grids.on_ladder,
-    grids.on_tick,
-    grids.on_ending,
-    on_grid,
-    near_rival,
-    turns_back,
-    price_steps,
-    held_price,
-    lowered_cap,
-    capped_price,
-    raised_price,
-    capped_discount,
-    discount_steps,
-):
-    callable_formula(_formula)
+from ..jit.compiling import compiled, merged
 
 _INFINITE, _UNPLANNED, _NONE = np.float32(np.inf), np.float32(np.nan), np.int32(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)

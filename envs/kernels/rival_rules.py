@@ -24,10 +24,7 @@ from ...pricing.rival_policies import (
     turned,
 )
 from ...scenarios import MarketSpec
-from ..jit.compiling import callable_formula, compiled
-
-for _formula in (reduced, bounded, cycled, turned):
-    callable_formula(_formula)
+from ..jit.compiling import compiled
 
 STAY, REDUCE, BOUND, CYCLE, FOLLOW = range(5)
 
