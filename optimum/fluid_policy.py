@@ -12,15 +12,15 @@ round them.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import expected_units
-from ..pricing import Action, MarketView, Policy, StockTimePrice
+from ..pricing import Policy, StockTimePrice
 from ..scenarios import MarketSpec
 from . import several_stocks
+from .logit import LogitCustomer
 from .problem import (
     Array,
     Costs,
@@ -32,6 +32,7 @@ from .problem import (
     sections_on,
     stock_settings,
 )
+from .several_stocks import StocksPrice
 
 _NAME = "certainty-equivalent"
 _PRICES = 2001
@@ -40,9 +41,8 @@ _TOLERANCE = 1e-9
 # Rounds of a search for the dual values of several products, and the first ones of them with whole steps.
 _MOST_ROUNDS, _WHOLE_STEPS = 200, 20
 _LEAST = 1e-12
-# Solved states that are kept.
-_MOST_KEPT = 200_000
-_MOST_UNITS = 2000
+# States of several stocks, over all periods, and units of one.
+_MOST_STATES, _MOST_UNITS = 1_000_000, 2000
 
 
 @functools.lru_cache(maxsize=16)
@@ -63,13 +63,13 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     if has_one_stock(spec):
         return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
     if (
-        spec.arrivals.process == "single"
-        and several_stocks.covers(spec)
+        several_stocks.covers(spec)
         and spec.capacity is None
         and is_stationary(spec)
         and spec.market.discount_factor == 1
+        and np.prod(spec.stock.initial_units + 1) * spec.market.horizon_periods <= _MOST_STATES
     ):
-        return FluidPrices(spec)
+        return _table_of_several(spec)
     return None
 
 
@@ -85,11 +85,6 @@ def has_one_stock(spec: MarketSpec) -> bool:
         and prices_are_free(spec)
         and has_horizon(spec)
     )
-
-
-def initial_path(spec: MarketSpec) -> Array:
-    """(T,) fluid prices from the initial state of a market with one stock; they ignore the regime."""
-    return _OneProduct(spec).initial_path()
 
 
 class _OneProduct:
@@ -153,66 +148,33 @@ class _OneProduct:
                 prices[t, z] = self.price[self.best(units, value[t, z])]
         return prices
 
-    def initial_path(self) -> Array:
-        """See the function of this name."""
-        value = float(self.initial @ self.value_of_stock()[0, :, -1])
-        path = np.empty(self.periods)
-        for t, chance in enumerate(self.spec.regime_probabilities(self.periods)):
-            path[t] = self.price[self.best(chance @ self.units[self._kind(t)], np.array([value]))[0]]
-            value = (value + self.holding) / self.spec.market.discount_factor
-        return path
+
+def _table_of_several(spec: MarketSpec) -> StocksPrice:
+    """The fluid prices of several products that share their customers, by the periods and the stock left."""
+    shape = tuple((np.floor(spec.stock.initial_units) + 1).astype(int).tolist())
+    units = np.indices(shape).reshape(len(shape), -1).T.astype(np.float64)
+    customers = spec.arrivals.rate[0, 0] * np.arange(spec.market.horizon_periods, 0, -1)
+    table = [fluid_prices(spec, units, np.full(len(units), count)) for count in customers]
+    return StocksPrice(np.array(table, np.float32), shape, _NAME)
 
 
-@dataclass(frozen=True)
-class FluidPrices:
-    """The fluid prices of several products that share their customers, for the stock and the time left."""
+def fluid_prices(spec: MarketSpec, units: Array, customers: Array) -> Array:
+    """Prices (B, N) for units left (B, N) and customers still expected (B,).
 
-    spec: MarketSpec
-    name: str = _NAME
-    _solved: dict[tuple[float, ...], NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
-
-    def act(self, view: MarketView) -> Action:
-        """Solve once for every distinct state."""
-        periods_left = np.maximum(self.spec.market.horizon_periods - view.period, 1)
-        states = np.column_stack([periods_left, np.maximum(view.on_hand, 0)]).astype(np.float64)
-        states, index = np.unique(states, axis=0, return_inverse=True)
-        rows = [tuple(row) for row in states.tolist()]
-        if new := [row for row in rows if row not in self._solved]:
-            if len(self._solved) > _MOST_KEPT:
-                self._solved.clear()
-                new = rows
-            left = np.array(new)
-            prices = self.solve(left[:, 1:], self.spec.arrivals.rate[0, 0] * left[:, 0])
-            self._solved.update(zip(new, prices.astype(np.float32), strict=True))
-        return Action(np.stack([self._solved[row] for row in rows])[index.reshape(-1)])
-
-    def solve(self, units: Array, customers: Array) -> Array:
-        """Prices (B, N) for units left (B, N) and customers still expected (B,).
-
-        The dual value of each product rises while its demand exceeds its stock, and falls, down to
-        its salvage value, while demand is below; the step is the gap in logarithms over the
-        sensitivity, which is Newton's step for one product of a plain logit. Where it overshoots, as
-        from one step of a ladder to the next, steps become shorter round by round.
-        """
-        spec, there = self.spec, units > 0
-        customer = several_stocks.customer_of(spec, 0)
-        sensitivity = (spec.arrivals.segment_share[0][:, None] * spec.demand.price_sensitivity).sum(axis=0)
-        cost, least = Costs.of(spec).sold, spec.stock.salvage_value
-        value = np.broadcast_to(least, units.shape)
-        for turn in range(_MOST_ROUNDS):
-            prices, money = customer.best_prices(cost + value, there)
-            wanted = customers[:, None] * self._bought(prices, there)
-            gap = np.log(np.where(there, np.maximum(wanted, _LEAST), 1.0) / np.where(there, units, 1.0)) / sensitivity
-            before, value = value, np.maximum(value + gap * min(1.0, _WHOLE_STEPS / (turn + 1)), least)
-            if np.abs(value - before).max() <= _TOLERANCE * (1 + money.max()):
-                break
-        return customer.best_prices(cost + value, there)[0]
-
-    def _bought(self, prices: Array, there: NDArray[np.bool_]) -> Array:
-        """(B, N) purchase probabilities of a customer at the prices of the products that are there."""
-        bought = np.zeros(prices.shape)
-        for products in np.unique(there, axis=0):
-            rows = np.flatnonzero((there == products).all(axis=1))
-            units = expected_units(self.spec, 0, prices[rows], in_stock=products.astype(float))
-            bought[rows] = units.sum(axis=1) / self.spec.arrivals.rate[0, 0]
-        return bought
+    The dual value of each product rises while its demand exceeds its stock, and falls, down to
+    its salvage value, while demand is below; the step is the gap in logarithms over the
+    sensitivity, which is Newton's step for one product. Where it overshoots, as
+    from one step of a ladder to the next, steps become shorter round by round.
+    """
+    there, customer = units > 0, LogitCustomer.of(spec, 0, np.arange(units.shape[1]))
+    sensitivity = spec.demand.price_sensitivity[0]
+    cost, least = Costs.of(spec).sold, spec.stock.salvage_value
+    value = np.broadcast_to(least, units.shape)
+    for turn in range(_MOST_ROUNDS):
+        prices, money = customer.best_prices(cost + value, there)
+        wanted = customers[:, None] * customer.shares(prices, there).product
+        gap = np.log(np.where(there, np.maximum(wanted, _LEAST), 1.0) / np.where(there, units, 1.0)) / sensitivity
+        before, value = value, np.maximum(value + gap * min(1.0, _WHOLE_STEPS / (turn + 1)), least)
+        if np.abs(value - before).max() <= _TOLERANCE * (1 + money.max()):
+            break
+    return customer.best_prices(cost + value, there)[0]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from ..envs import expected_units
 from ..pricing import Action, MarketView, StockTable
@@ -24,7 +23,8 @@ from .nested_logit import NestedCustomer
 from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings, table_periods
 from .rival_replies import all_stay, initial_prices
 
-_MOST_PRICES = 2000
+# Prices of a grid, how often it becomes finer around its best, and the prices of a finer one.
+_MOST_PRICES, _FINER, _NEAR = 2000, 2, 201
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -143,8 +143,7 @@ class _OneProduct:
         self.reach = min(spec.prices.max_discount, spec.prices.max_segment_spread)
         self.common = spec.prices.max_discount - self.reach
         self.segments = range(len(spec.arrivals.segments))
-        if self.reach > 0:
-            self.own_price = np.array([self._peak(lambda p, k=k: self._money(p)[:, k]) for k in self.segments])
+        self.own_price = np.array([self._peak(lambda p, k=k: self._money(p)[:, k]) for k in self.segments])
 
     def best(self) -> tuple[Array, Array]:
         """The best list price (1,) and discounts (1, K)."""
@@ -168,8 +167,6 @@ class _OneProduct:
         A segment's money rises up to its own best price and falls beyond it, as demand is
         log-concave or has constant elasticity.
         """
-        if self.reach == 0:
-            return np.tile(price[:, None], len(self.segments))
         least = np.maximum(self.low, price * (1 - self.reach / (1 - self._discount_of_all(price))))
         return np.clip(self.own_price, least[:, None], price[:, None])
 
@@ -189,11 +186,8 @@ class _OneProduct:
     def _peak(self, money: Callable[[Array], Array], grid: Array | None = None, *, refine: bool = True) -> float:
         """The price with the most money: the best of a grid, refined between its neighbours."""
         grid = np.linspace(self.low, self.high, _MOST_PRICES + 1) if grid is None else grid
-        best = int(money(grid).argmax())
-        if not refine:
-            return float(grid[best])
-        around = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-        found = minimize_scalar(
-            lambda p: -money(np.array([p]))[0], bounds=around, method="bounded", options={"xatol": 1e-9 * around[1]}
-        )
-        return float(found.x if -found.fun > money(grid[best : best + 1])[0] else grid[best])
+        for _ in range(_FINER if refine else 0):
+            best = int(money(grid).argmax())
+            near = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)], _NEAR)
+            grid = np.union1d(near, grid[best])
+        return float(grid[money(grid).argmax()])
