@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
@@ -284,7 +283,7 @@ class Validation(BaseCallback):
     def _checkpoint(self) -> None:
         if self._folder is None:
             return
-        write_csv(self._folder / PROGRESS_FILE, self.history)
+        write_whole(self._folder / PROGRESS_FILE, pd.DataFrame(self.history, dtype=object).to_csv(index=False))
         facts = {
             "history": self.history,
             "best": self.best,
@@ -335,19 +334,6 @@ def _deciding(policy: BasePolicy, view: LearnerView) -> Decide:
 
 def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a CSV file completely or not at all.
-
-    Args:
-        rows: One dict for each row, all with the same keys.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue())
 
 
 # Learning revenue at no less profit than the best fixed prices: a step of the dual problem.

@@ -139,7 +139,7 @@ def solve(spec: MarketSpec) -> Optimum | None:
         _, first, index = np.unique(flat.round(_DECIMALS), axis=0, return_index=True, return_inverse=True)
         stages.append((chance, index.reshape(chance.shape)))
         beliefs.append(flat[first])
-    later: Array | float = 0.0
+    value = later = np.zeros(1)
     table: list[tuple[KDTree, Units]] = []
     for now in beliefs[::-1]:
         total = now @ money + later
