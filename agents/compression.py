@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,7 +16,7 @@ from torch.nn.utils import prune
 from ..envs import LearnerView, Market, catalogue_of, rollout, seed_for
 from ..pricing import feature_names
 from ..pricing.wording import feature_words
-from .actor import Actor, RecurrentActor, with_folded_quantiles
+from .actor import Actor, RecurrentActor
 from .cloning import minimise
 from .logged_data import record_policy
 from .networks import one_thread
@@ -189,7 +190,7 @@ def _tree(run: Run, known: _Rows, leaves: int, seed: int) -> tuple[Actor, Decisi
 
 def _pruned(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]:
     """The network without the units of the least weight (L2 norm), trained further."""
-    actor = with_folded_quantiles(run.actor)
+    actor = copy.deepcopy(run.actor)
     linear = _chain(actor)
     widths = [linear[0].in_features, *(layer.out_features for layer in linear)]
     shares = np.linspace(1.0, 0.0, 101)

@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 from ..envs import LearnerView, Market, seed_for
 from ..envs.adapters.sb3_env import Shaping
 from ..envs.kernels.state import Floats
-from ..pricing import (
-    Action,
-    ActionLayout,
-    ActionParts,
-    Policy,
-    action_from_parts,
-    parts_from_action,
-)
+from ..pricing import Action, ActionLayout, ActionParts, Policy, action_from_parts, parts_from_action
 from ..pricing.action_layout import BESIDE_RULE
 
 

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from threadpoolctl import ThreadpoolController
 
-Average = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From (n,) numbers of this shop to their mean over all shops; called as often by each, with as many numbers."""
-
 
 class FeaturesExtractor(BaseFeaturesExtractor):
     """Normalises an observation before the policy's own layers.
@@ -52,24 +49,19 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-4, 1 / np.maximum(deviation, 1e-4), 1.0)))
 
 
-def normalise_features(network: torch.nn.Module, features: NDArray[np.float32], average: Average | None = None) -> None:
+def normalise_features(network: torch.nn.Module, features: NDArray[np.float32]) -> None:
     """Set the normalisation of all feature extractors of a network.
 
     Args:
         features: (…, history * F) features that it may see.
-        average: From (n,) numbers to their mean over several shops, whose features count together; None for this one.
     """
     columns = [module.mean.numel() for module in network.modules() if isinstance(module, FeaturesExtractor)]
     if not columns:
         return
     rows = features.reshape(-1, columns[0])
-    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
-    if average is not None:
-        mean, square = np.split(average(np.concatenate([mean, mean**2 + deviation**2])), 2)
-        deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
     for module in network.modules():
         if isinstance(module, FeaturesExtractor):
-            module.normalise(mean, deviation)
+            module.normalise(rows.mean(axis=0), rows.std(axis=0))
 
 
 def schedule(kind: str, start: float) -> Callable[[float], float]:

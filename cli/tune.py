@@ -44,14 +44,7 @@ if TYPE_CHECKING:
 @seed_option
 @json_option
 def command(
-    scenario: str,
-    algo: str,
-    trials: int,
-    steps: int,
-    seeds: int,
-    folder: Path | None,
-    seed: int,
-    as_json: bool,
+    scenario: str, algo: str, trials: int, steps: int, seeds: int, folder: Path | None, seed: int, as_json: bool
 ) -> None:
     """Search for the settings of an algorithm with the largest gain over the best fixed price.
 
@@ -64,14 +57,7 @@ def command(
     folder = folder or Path("runs") / f"tune-{spec.name}-{algo}"
     with training_bar(f"tuning {spec.name}", spec.market.objective) as progress:
         found = tune(
-            spec,
-            algo=algo,
-            trials=trials,
-            steps=steps,
-            seed=seed,
-            out=folder,
-            seeds_per_trial=seeds,
-            progress=progress,
+            spec, algo=algo, trials=trials, steps=steps, seed=seed, out=folder, seeds_per_trial=seeds, progress=progress
         )
     files = {
         name: str(folder / file) for name, file in (("best", BEST_FILE), ("table", TRIALS_FILE), ("plot", PLOT_FILE))

@@ -26,15 +26,7 @@ from .policy_value import exact_value
 from .problem import Optimum
 from .time_only import best_path
 
-__all__ = [
-    "Bound",
-    "Optimum",
-    "best_path",
-    "certainty_equivalent",
-    "exact_value",
-    "solve",
-    "upper_bound",
-]
+__all__ = ["Bound", "Optimum", "best_path", "certainty_equivalent", "exact_value", "solve", "upper_bound"]
 
 _SOLVERS = (several_stocks, separate_periods, dynamic_program, beliefs)
 

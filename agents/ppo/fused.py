@@ -193,7 +193,9 @@ class _Weights:
         self._moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
         self._counts = [state["step"] for state in states]
         actor, critic = (np.array([net[0].in_features, *(layer.out_features for layer in net)]) for net in nets)
-        weights, first, second = (parameters_to_vector(part).detach().numpy() for part in (self._tensors, *self._moments))
+        weights, first, second = (
+            parameters_to_vector(part).detach().numpy() for part in (self._tensors, *self._moments)
+        )
         updates = np.array([float(self._counts[0])], dtype=np.float32)
         self.network = MlpWeights(weights, first, second, updates, actor, critic)
 

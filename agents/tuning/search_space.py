@@ -116,12 +116,6 @@ _REPLAY: Mapping[str, SearchRange] = {
     "gradient_steps": doublings(0, 2),
 }
 _ENTROPY = one_of("auto_0.01", "auto_0.05", "auto_0.2", "auto_1.0")
-_QUALITIES: Mapping[str, SearchRange] = {
-    **_REPLAY,
-    "price_levels": one_of(11, 21, 41),
-    "target_update_interval": doublings(0, 2),
-    "exploration_final_eps": times(2),
-}
 SPACES: Mapping[str, Mapping[str, SearchRange]] = {
     "ppo": _PROXIMAL,
     "a2c": _ROLLOUTS,
@@ -129,8 +123,12 @@ SPACES: Mapping[str, Mapping[str, SearchRange]] = {
     "sac": {**_REPLAY, "tau": times(5), "ent_coef": _ENTROPY},
     "td3": {**_REPLAY, "tau": times(5), "action_noise": times(4)},
     "tqc": {**_REPLAY, "tau": times(5), "ent_coef": _ENTROPY, "top_quantiles_to_drop_per_net": shift(2)},
-    "dqn": _QUALITIES,
-    "qr-dqn": {**_QUALITIES, "n_quantiles": doublings(-1, 1)},
+    "dqn": {
+        **_REPLAY,
+        "price_levels": one_of(11, 21, 41),
+        "target_update_interval": doublings(0, 2),
+        "exploration_final_eps": times(2),
+    },
 }
 """What is tuned, by algorithm."""
 
