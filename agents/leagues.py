@@ -145,15 +145,8 @@ def league(
     own, folder = _settings(spec, algo, settings), None if out is None else Path(out)
     if folder is not None and (folder / RUN_FILE).exists():
         raise ValueError(f"the folder of a league must be new; got {folder}, which holds a run; choose another --out")
-    identity = {
-        "scenario": spec.name,
-        "scenario_version": spec.version,
-        "algo": algo,
-        "rounds": rounds,
-        "steps": steps,
-        "seed": seed,
-        "settings": own.to_dict(),
-    }
+    identity = {"scenario": spec.name, "scenario_version": spec.version, "algo": algo, "settings": own.to_dict()}
+    identity |= {"rounds": rounds, "steps": steps, "seed": seed}
     started = time.perf_counter()
     with one_thread():
         play = _Play(spec, own, identity, progress)

@@ -314,17 +314,8 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         fixed = base_price if best else base_of(plan.spec, "best-fixed", plan.seed, settings.risk)[0]
         pool = draw_pool(goal, fixed, share)
     variants = sample_variants(goal, settings.variants, seed=seed_for("training", plan.seed), **_VARIED)
-    options: dict[str, Any] = {
-        "num_envs": markets,
-        "seed": seed_for("training", plan.seed),
-        "product_wise": settings.product_wise,
-        "reward": plan.reward or settings.reward,
-        "history": settings.history,
-        "actions": settings.actions,
-        "price_levels": settings.price_levels,
-        "price_reach": settings.price_reach,
-        "levels_around": settings.levels_around,
-    }
+    options: dict[str, Any] = settings.view_options | {"num_envs": markets, "seed": seed_for("training", plan.seed)}
+    options["reward"] = plan.reward or settings.reward
     venv = make_sb3_env(
         goal,
         base_price=base_price,
@@ -348,15 +339,10 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
     first, more = venv.learner_view, []
     for other in plan.assortments:
         base_price, base = base_of(other, plan.settings.base_price, plan.seed)
-        own = {
-            "base_price": base_price,
-            "base": base,
-            "assumed": other,
-            "draws": batches_of(other, plan.settings, options["num_envs"]),
-        }
-        more += make_sb3_env(
-            goal_market(other), **own, layout=first.layout, reward_scale="auto", **options
-        ).learner_views
+        draws = batches_of(other, plan.settings, options["num_envs"])
+        own: dict[str, Any] = {"base_price": base_price, "base": base, "assumed": other, "draws": draws}
+        own |= {"layout": first.layout, "reward_scale": "auto"}
+        more += make_sb3_env(goal_market(other), **own, **options).learner_views
     return MarketVecEnv(first, [*venv.learner_views[1:], *more])
 
 

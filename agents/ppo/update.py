@@ -111,13 +111,8 @@ def _batch(rollout, chosen, normalize):
         deviation = np.sqrt(squares / (chosen.size - 1)) + 1e-8
         for i in range(chosen.size):
             advantages[i] = (advantages[i] - mean) / deviation
-    return Rollout(
-        rollout.observations[chosen],
-        rollout.actions[chosen],
-        rollout.log_probs[chosen],
-        advantages,
-        rollout.returns[chosen],
-    )
+    observations, actions = rollout.observations[chosen], rollout.actions[chosen]
+    return Rollout(observations, actions, rollout.log_probs[chosen], advantages, rollout.returns[chosen])
 
 
 @compiled
@@ -284,8 +279,7 @@ def clip_norm(gradient, most):
     for g in gradient:
         squares += g * g
     scale = np.float32(min(1.0, most / (np.sqrt(squares) + 1e-6)))
-    for i in range(gradient.size):
-        gradient[i] *= scale
+    gradient *= scale
 
 
 @compiled

@@ -329,17 +329,14 @@ def _result(study: Study) -> Tuning:
 
 
 def _rows(study: Study) -> list[dict[str, Any]]:
-    """One row per trial that is over, those included that were interrupted."""
-    return [_row(trial) for trial in study.get_trials(deepcopy=False, states=tuple(_STATES))]
-
-
-def _row(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial as a row of the table; a pruned trial has the gain of its last validation."""
-    facts = trial.user_attrs
-    figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
-    head = {"trial": trial.number, "state": _STATES[trial.state]}
-    reason = "it was interrupted" if died(trial) else facts.get("reason", "")
-    return head | figures | {"reason": reason} | facts.get("settings", {})
+    """One row per trial that is over, also of those that were interrupted; a pruned one has the gain of its last validation."""
+    rows = []
+    for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)):
+        facts, head = trial.user_attrs, {"trial": trial.number, "state": _STATES[trial.state]}
+        figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
+        reason = "it was interrupted" if died(trial) else facts.get("reason", "")
+        rows.append(head | figures | {"reason": reason} | facts.get("settings", {}))
+    return rows
 
 
 def _importances(study: Study) -> dict[str, float]:

@@ -65,7 +65,7 @@ def test_ranges_are_what_the_table_says():
     discounts = [search_space.complement(5).draw(t, "gamma", 0.9) for t in trials]
     assert 0.5 <= min(discounts) < 0.6
     assert 0.97 < max(discounts) <= 0.98
-    assert {search_space.shift(2).draw(t, "drop", 1) for t in trials} == {0, 1, 2, 3}
+    assert {search_space.between(0, 3).draw(t, "drop", 1) for t in trials} == {0, 1, 2, 3}
     assert max(search_space.between(0.0, 0.01).draw(t, "entropy", 0.02) for t in trials) > 0.015
     nets = [search_space.one_of([32], [64]).draw(t, "net", [8]) for t in trials]
     assert sorted({tuple(net) for net in nets}) == [(8,), (32,), (64,)]
