@@ -61,7 +61,7 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     if is_infinite_horizon(spec):
         return None
     if has_one_stock(spec):
-        return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
+        return StockTimePrice(_table_of_one(spec), name=_NAME)
     if (
         several_stocks.covers(spec)
         and spec.capacity is None
@@ -87,66 +87,36 @@ def has_one_stock(spec: MarketSpec) -> bool:
     )
 
 
-class _OneProduct:
-    """Mean demand and best price by the dual value of a unit."""
+def _table_of_one(spec: MarketSpec) -> Array:
+    """(T, Z, S + 1) fluid prices of one product, by period, regime and units left."""
+    costs, discount, periods = Costs.of(spec), spec.market.discount_factor, int(spec.market.horizon_periods)
+    cost, holding, ages = costs.sold[0], costs.holding[0], np.arange(periods)[::-1]
+    price = np.linspace(float(spec.guardrails.low[0]), float(spec.guardrails.high[0]), _PRICES)
+    # By period, what a unit is worth that is never sold: its salvage value less the cost of holding it.
+    unsold = spec.stock.salvage_value[0] * discount**ages - holding * np.cumsum(discount ** np.arange(periods))[ages]
+    values = np.linspace(min(unsold.min(), 0.0), max(price[-1], unsold.max()), _VALUES)
+    transition, initial = chain(spec)
+    stock, regimes = np.arange(int(spec.stock.initial_units[0]) + 1), range(initial.size)
+    table = np.empty((periods, initial.size, stock.size))
 
-    def __init__(self, spec: MarketSpec) -> None:
-        self.spec, self.periods = spec, int(spec.market.horizon_periods)
-        self.low, self.high = float(spec.guardrails.low[0]), float(spec.guardrails.high[0])
-        self.price, self.cost = np.linspace(self.low, self.high, _PRICES), Costs.of(spec).sold[0]
-        self.holding = Costs.of(spec).holding[0]
-        self.least = self._unsold()
-        self.values = np.linspace(min(self.least.min(), 0.0), max(self.high, self.least.max()), _VALUES)
-        self.transition, self.initial = chain(spec)
-        kinds = 1 if is_stationary(spec) else self.periods
-        self.units = np.stack([self._units_of(t) for t in range(kinds)])  # (kinds, Z, P)
-
-    def _unsold(self) -> Array:
-        """(T,) value in each period of a unit that is never sold: its salvage value less the cost of holding it."""
-        value = np.empty(self.periods)
-        value[-1] = self.spec.stock.salvage_value[0] - self.holding
-        for t in reversed(range(self.periods - 1)):
-            value[t] = self.spec.market.discount_factor * value[t + 1] - self.holding
-        return value
-
-    def _units_of(self, period: int) -> Array:
-        rows, regimes = self.price[:, None], range(self.initial.size)
-        return np.stack([expected_units(self.spec, period, rows, regime=z).sum(axis=(1, 2)) for z in regimes])
-
-    def _kind(self, period: int) -> int:
-        return period if len(self.units) > 1 else 0
-
-    def best(self, units: Array, value: Array) -> NDArray[np.intp]:
+    def best(units: Array, value: Array) -> NDArray[np.intp]:
         """(W,) index of the best price for each dual value (W,), given mean units (P,) at each price."""
-        return ((self.price - self.cost - value[:, None]) * units).argmax(axis=1)
+        return ((price - cost - value[:, None]) * units).argmax(axis=1)
 
-    def value_of_stock(self) -> Array:
-        """(T, Z, S + 1) dual value of a unit, in money of the period."""
-        stock_units, discount = np.arange(int(self.spec.stock.initial_units[0]) + 1), self.spec.market.discount_factor
-        # Mean units at the best price for each dual value: (kinds, Z, W).
-        now = np.stack([np.stack([row[self.best(row, self.values)] for row in kind]) for kind in self.units])
-        regimes = range(self.initial.size)
-        table = np.empty((self.periods, self.initial.size, stock_units.size))
-        left = np.zeros((self.initial.size, self.values.size))
-        for t in reversed(range(self.periods)):
-            # A unit of this value now has a higher value later: it was held, and money is
-            # discounted.
-            later = np.stack([np.interp((self.values + self.holding) / discount, self.values, row) for row in left])
-            left = now[self._kind(t)] + self.transition @ later
-            for z in regimes:
-                # Demand falls as the dual value rises.
-                found = np.interp(stock_units, left[z, ::-1], self.values[::-1])
-                table[t, z] = np.maximum(found, self.least[t])
-        return table
-
-    def table(self) -> Array:
-        """(T, Z, S + 1) prices."""
-        value = self.value_of_stock()
-        prices = np.empty_like(value)
-        for t in range(self.periods):
-            for z, units in enumerate(self.units[self._kind(t)]):
-                prices[t, z] = self.price[self.best(units, value[t, z])]
-        return prices
+    # By regime, mean units at each price, and those at the best price for each dual value, now and in all periods left.
+    units, now, left, stationary = [], np.empty(0), np.zeros((initial.size, values.size)), is_stationary(spec)
+    for t in reversed(range(periods)):
+        if not (units and stationary):
+            units = [expected_units(spec, t, price[:, None], regime=z).sum(axis=(1, 2)) for z in regimes]
+            now = np.stack([row[best(row, values)] for row in units])
+        # A unit of this value now has a higher value later: it was held, and money is discounted.
+        later = np.stack([np.interp((values + holding) / discount, values, row) for row in left])
+        left = now + transition @ later
+        for z in regimes:
+            # Demand falls as the dual value rises.
+            dual = np.maximum(np.interp(stock, left[z, ::-1], values[::-1]), unsold[t])
+            table[t, z] = price[best(units[z], dual)]
+    return table
 
 
 def _table_of_several(spec: MarketSpec) -> StocksPrice:

@@ -70,14 +70,9 @@ class NestedCustomer:
         """
         level, steep = choice_model(spec).linear_utility(period)
         nests, nest = np.unique(spec.nest_index[products], return_inverse=True)
-        return cls(
-            quality=level[segment, products],
-            sensitivity=steep[segment, products],
-            nesting=spec.demand.nesting[nests],
-            nest=nest,
-            low=low[products].astype(np.float64),
-            high=spec.guardrails.high[products].astype(np.float64),
-        )
+        low, high = (bound[products].astype(np.float64) for bound in (low, spec.guardrails.high))
+        own = segment, products
+        return cls(level[own], steep[own], spec.demand.nesting[nests], nest, low, high)
 
     def _at(self, markup: Array, cost: Array, offered: NDArray[np.bool_] | None) -> tuple[Array, Array, ChoiceShares]:
         """Prices (B, n), expected money (B,) and shares at B rows of the nests' mark-ups (B, J)."""

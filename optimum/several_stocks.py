@@ -50,36 +50,24 @@ def covers(spec: MarketSpec) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class _Resources:
-    """What sales use: the stock of each product, or shared resources.
-
-    Attributes:
-        initial: (H,) units before the first period.
-        use: (H, N) units that a unit of a product uses.
-        added: (T, H) units added at the start of each period.
+def _resources(spec: MarketSpec) -> tuple[Array, Array, Array]:
+    """What sales use, the stock of each product or shared resources: units before the first period (H,), units that a unit
+    of a product uses (H, N), and units added at the start of each period (T, H).
     """
+    if spec.capacity is not None:
+        return spec.capacity.units, spec.capacity.use, spec.capacity.added
+    stock = np.floor(spec.stock.initial_units)
+    return stock, np.eye(stock.size), np.zeros((1, stock.size))
 
-    initial: Array
-    use: Array
-    added: Array
 
-    @classmethod
-    def of(cls, spec: MarketSpec) -> _Resources:
-        """The resources of a market."""
-        if spec.capacity is not None:
-            return cls(spec.capacity.units, spec.capacity.use, spec.capacity.added)
-        stock = np.floor(spec.stock.initial_units)
-        return cls(stock, np.eye(stock.size), np.zeros((1, stock.size)))
-
-    @property
-    def shape(self) -> Array:
-        """(H,) number of levels of each resource: the most units that can be left, and one."""
-        return self.initial + np.maximum(self.added, 0).sum(axis=0) + 1
+def _levels(initial: Array, added: Array) -> Array:
+    """(H,) number of levels of each resource: the most units that can be left, and one."""
+    return initial + np.maximum(added, 0).sum(axis=0) + 1
 
 
 def _is_small(spec: MarketSpec) -> bool:
-    states = float(np.prod(_Resources.of(spec).shape))
+    initial, _, added = _resources(spec)
+    states = float(np.prod(_levels(initial, added)))
     return states <= _MOST_STATES and states * table_periods(spec) * len(spec.products.names) <= _MOST_ENTRIES
 
 
@@ -116,11 +104,11 @@ def solve(spec: MarketSpec) -> Optimum | None:
     """The optimum of a market that `covers` admits, else None. Prices may be continuous or on a ladder."""
     if not covers(spec):
         return None
-    resources = _Resources.of(spec)
-    shape = tuple(resources.shape.astype(int).tolist())
+    initial, use, added = _resources(spec)
+    shape = tuple(_levels(initial, added).astype(int).tolist())
     units = np.indices(shape).reshape(len(shape), -1).T
     # (S, N, H) units after a sale of each product; one that is sold out is never sold.
-    after = units[:, None] - resources.use.T
+    after = units[:, None] - use.T
     available = np.asarray((after >= 0).all(axis=2))
 
     def state(left: Array) -> NDArray[np.intp]:
@@ -132,13 +120,13 @@ def solve(spec: MarketSpec) -> Optimum | None:
 
     def step(period: int, future: Array) -> tuple[Array, NDArray[np.float32]]:
         """Best value (S,) and prices (S, N) of every state."""
-        if period + 1 < len(resources.added):
-            future = future[state(units + resources.added[period + 1])]
+        if period + 1 < len(added):
+            future = future[state(units + added[period + 1])]
         customer = LogitCustomer.of(spec, period, products)
         prices, money = customer.best_prices(cost + future[:, None] - future[sold], available)
         return future + spec.arrivals.rate[period, 0] * money, prices.astype(np.float32)
 
     last = np.zeros(len(units)) if spec.capacity is not None else units @ spec.stock.salvage_value
     values, table = optimise(spec, step, last)
-    start = state(resources.initial + resources.added[0])
+    start = state(initial + added[0])
     return Optimum(float(values[start]), method_of(spec), StocksPrice(np.array(table), shape))
