@@ -5,10 +5,9 @@
 
 from .agent_policy import policy_from
 from .algorithms import ALGORITHMS
-from .archive import load_archive
 from .classical import best_fixed, myopic, time_only
 from .leagues import League, league
-from .logged_data import LoggedData, record_history, record_policy
+from .logged_data import LoggedData, record_policy
 from .run import Run, load_run
 from .settings import Settings, settings_for
 from .training import train
@@ -21,11 +20,9 @@ __all__ = [
     "Settings",
     "best_fixed",
     "league",
-    "load_archive",
     "load_run",
     "myopic",
     "policy_from",
-    "record_history",
     "record_policy",
     "settings_for",
     "time_only",

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
-from sb3_contrib.qrdqn.policies import QRDQNPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.td3.policies import TD3Policy
@@ -117,36 +116,6 @@ class RecurrentActor(Actor):
         return self.choose(self.layers(hidden[-1])), hidden, cell
 
 
-class _MeanQuantile(torch.nn.Module):
-    """Mean over quantiles: (rows, quantiles * choices) to the choices' values, (rows, choices)."""
-
-    def __init__(self, quantiles: int) -> None:
-        super().__init__()
-        self.quantiles = quantiles
-
-    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
-        return numbers.reshape(numbers.shape[0], self.quantiles, -1).mean(dim=1)
-
-
-def with_folded_quantiles(actor: Actor) -> Actor:
-    """A copy of the actor with the mean over quantiles, if it has one, folded into its last layer.
-
-    The outputs stay the same up to rounding and are computed faster.
-    """
-    actor = copy.deepcopy(actor)
-    if not (isinstance(actor.layers, torch.nn.Sequential) and isinstance(actor.layers[-1], _MeanQuantile)):
-        return actor
-    parts: list[Any] = list(actor.layers)
-    *before, values, mean = parts
-    *hidden, last = values
-    folded = torch.nn.Linear(last.in_features, last.out_features // mean.quantiles)
-    with torch.no_grad():
-        for part, whole in ((folded.weight, last.weight), (folded.bias, last.bias)):
-            part.copy_(whole.reshape(mean.quantiles, *part.shape).mean(dim=0))
-    actor.layers = torch.nn.Sequential(*before, *hidden, folded)
-    return actor
-
-
 class _Scaled(torch.nn.Module):
     """Raw actions, cut to [-1, 1], times a factor for each column."""
 
@@ -193,9 +162,7 @@ def hold_base_price(policy: BasePolicy, learner_view: LearnerView) -> None:
         head.bias.zero_()
         if learner_view.levels is not None:
             product = np.concatenate([np.eye(len(each))[np.abs(each).argmin()] for each in learner_view.levels])
-            scores = np.tile(product, actor.columns // actor.kinds)
-            # A network of quantiles has as many scores for each choice.
-            head.bias.copy_(torch.from_numpy(np.tile(scores, head.out_features // scores.size)))
+            head.bias.copy_(torch.from_numpy(np.tile(product, actor.columns // actor.kinds)))
 
 
 def actor_of(policy: BasePolicy, learner_view: LearnerView) -> Actor:
@@ -214,9 +181,6 @@ def actor_from(policy: BasePolicy, columns: int, levels: tuple[NDArray[np.float3
         parts = [any_policy.pi_features_extractor, policy.mlp_extractor.policy_net, policy.action_net]
     elif isinstance(policy, DQNPolicy):
         parts = [any_policy.q_net.features_extractor, policy.q_net.q_net]
-    elif isinstance(policy, QRDQNPolicy):
-        network = any_policy.quantile_net
-        parts = [network.features_extractor, network.quantile_net, _MeanQuantile(network.n_quantiles)]
     elif isinstance(policy, TD3Policy):
         parts = [any_policy.actor.features_extractor, any_policy.actor.mu]
     else:

@@ -103,7 +103,7 @@ def _actor(agent: Any, view: LearnerView) -> Actor:
                     f"the agent's {kind} must be that of its market; got {getattr(agent, kind)} for {getattr(view, kind)}; "
                     "train it without wrappers that change spaces"
                 )
-        return _of_sb3(agent, view)
+        return _of_sb3(agent, view, columns)
     if isinstance(agent, torch.nn.Module):
         actor = Actor(agent, view.levels, columns)
     else:
@@ -123,7 +123,7 @@ def _actor(agent: Any, view: LearnerView) -> Actor:
     return actor
 
 
-def _of_sb3(model: BaseAlgorithm, view: LearnerView) -> Actor:
+def _of_sb3(model: BaseAlgorithm, view: LearnerView, columns: int) -> Actor:
     """The network of an SB3 model, checked against its own `predict`; else `predict` itself."""
     normalise = model.get_vec_normalize_env()
 
@@ -131,7 +131,6 @@ def _of_sb3(model: BaseAlgorithm, view: LearnerView) -> Actor:
         seen = rows if normalise is None else normalise.normalize_obs(rows)
         return model.predict(seen, deterministic=True)[0]
 
-    columns = view.layout.size * (1 if view.product_wise else view.base_price.size)
     function = Actor(_Function(predict, view), None, columns)
     try:
         model.policy.set_training_mode(False)
@@ -139,13 +138,11 @@ def _of_sb3(model: BaseAlgorithm, view: LearnerView) -> Actor:
     except AttributeError:
         return function
     if isinstance(normalise, VecNormalize) and normalise.norm_obs:
-        front = actor.features if isinstance(actor, RecurrentActor) else actor.layers
-        front = torch.nn.Sequential(_Normalised(normalise), front)
-        setattr(actor, "features" if isinstance(actor, RecurrentActor) else "layers", front)
+        front = "features" if isinstance(actor, RecurrentActor) else "layers"
+        setattr(actor, front, torch.nn.Sequential(_Normalised(normalise), getattr(actor, front)))
     if isinstance(actor, RecurrentActor):
         return actor
-    low, high = -3.0, 3.0
-    rows = np.random.default_rng(0).uniform(low, high, (_EXAMPLES, *view.observation_space.shape)).astype(np.float32)
+    rows = np.random.default_rng(0).uniform(-3.0, 3.0, (_EXAMPLES, *view.observation_space.shape)).astype(np.float32)
     with one_thread(), torch.inference_mode():
         own = actor(torch.from_numpy(rows).to(model.device)).cpu().clip(-1, 1).numpy()
     same = np.allclose(own, np.clip(function(torch.from_numpy(rows)).numpy(), -1, 1), atol=1e-5)

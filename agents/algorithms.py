@@ -17,34 +17,29 @@ from stable_baselines3.common.policies import BasePolicy
 
 from ..envs import BatchVecEnv, LearnerView
 from .networks import FeaturesExtractor, schedule
-from .ordered_levels import OrderedDQN, OrderedQRDQN
+from .ordered_levels import OrderedDQN
 from .ppo.fused import FusedPPO
 from .settings import Settings
 
 # Stable-Baselines3's defaults.
 _EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
 _MANAGED = {
-    "self",
-    "options",
-    "policy",
-    "env",
-    "learning_rate",
-    "policy_kwargs",
-    "seed",
-    "device",
-    "verbose",
-    "tensorboard_log",
-    "stats_window_size",
-    "_init_setup_model",
-    "rollout_buffer_class",
-    "rollout_buffer_kwargs",
-    "replay_buffer_class",
-    "replay_buffer_kwargs",
-    "optimize_memory_usage",
+    *(
+        "self",
+        "options",
+        "policy",
+        "env",
+        "learning_rate",
+        "policy_kwargs",
+        "seed",
+        "device",
+        "verbose",
+        "tensorboard_log",
+    ),
+    *("stats_window_size", "_init_setup_model", "rollout_buffer_class", "rollout_buffer_kwargs", "replay_buffer_class"),
+    *("replay_buffer_kwargs", "optimize_memory_usage"),
     # Noise that depends on the state: exploration of prices needs none, and exported policies have none.
-    "use_sde",
-    "sde_sample_freq",
-    "use_sde_at_warmup",
+    *("use_sde", "sde_sample_freq", "use_sde_at_warmup"),
 }
 
 
@@ -97,12 +92,12 @@ ALGORITHMS = {
         Algorithm("td3", TD3, "continuous", off_policy=True, network=("n_critics",)),
         Algorithm("tqc", TQC, "continuous", off_policy=True, network=("n_critics", "n_quantiles")),
         Algorithm("dqn", OrderedDQN, "discrete", off_policy=True, network=("price_degree",)),
-        Algorithm("qr-dqn", OrderedQRDQN, "discrete", off_policy=True, network=("price_degree", "n_quantiles")),
     )
 }
 
-_FROM_A_LOG = ("deep-pricing", "td3-bc", "cql")
-"""Algorithms of version 0.1.0."""
+_LOG = "it learned from a log alone: record the log and learn from it with d3rlpy (docs/use_it_with.md)"
+_GONE = {"deep-pricing": _LOG, "td3-bc": _LOG, "cql": _LOG, "qr-dqn": "train again with dqn"}
+"""Algorithms of earlier versions, and what to do."""
 
 
 def algorithm(name: str) -> Algorithm:
@@ -115,11 +110,8 @@ def algorithm(name: str) -> Algorithm:
         >>> algorithm("sac").decides
         'continuous'
     """
-    if name in _FROM_A_LOG:
-        raise ValueError(
-            f"algo {name} learned from a log alone and is no longer here; got {name!r}; record the log and learn from it with "
-            "d3rlpy (docs/use_it_with.md)"
-        )
+    if name in _GONE:
+        raise ValueError(f"algo {name} is no longer here; got {name!r}; {_GONE[name]}")
     if name not in ALGORITHMS:
         raise ValueError(f"algo must be one of {', '.join(ALGORITHMS)}; got {name!r}; choose one of them")
     return ALGORITHMS[name]

@@ -105,7 +105,7 @@ def clone(model: BaseAlgorithm, venv: MarketVecEnv, teacher: Policy, settings: S
 
 def align_targets(policy: Any) -> None:
     """Give the target networks of a policy the weights of those that they follow."""
-    for name in ("actor", "critic", "q_net", "quantile_net"):
+    for name in ("actor", "critic", "q_net"):
         target = getattr(policy, f"{name}_target", None)
         if target is not None:
             target.load_state_dict(getattr(policy, name).state_dict())
@@ -157,7 +157,7 @@ def fill(buffer: ReplayBuffer, log: LoggedData, learner_view: LearnerView) -> No
 
 def _loss(policy: BasePolicy, actor: Actor, decided: torch.Tensor) -> Callable[[Samples], torch.Tensor]:
     """The imitation loss. Actor and critic share no weights, so their losses can be added."""
-    if hasattr(policy, "q_net") or hasattr(policy, "quantile_net"):
+    if hasattr(policy, "q_net"):
         return lambda s: _of_choices(policy, s)
     critic = _of_value if isinstance(policy, ActorCriticPolicy) else _of_critic
     return lambda s: _of_actor(actor, decided, s) + critic(policy, s)
@@ -203,17 +203,9 @@ def _of_critic(policy: Any, samples: Samples) -> torch.Tensor:
 
 def _of_choices(policy: Any, samples: Samples) -> torch.Tensor:
     """Q of the teacher's choice against its return, and all others a margin below."""
-    if hasattr(policy, "quantile_net"):
-        quantiles = policy.quantile_net(samples.features)
-    else:
-        quantiles = policy.q_net(samples.features)[:, None]
-    values = quantiles.mean(dim=1)
+    values = policy.q_net(samples.features)
     own = values.gather(1, samples.advice)
     margin = torch.full_like(values, _MARGIN).scatter(1, samples.advice, 0.0)
     below = ((values + margin).amax(dim=1, keepdim=True) - own).mean()
     followed = (samples.actions == samples.advice).flatten()
-    of_own = quantiles.gather(2, samples.advice[:, None].expand(-1, quantiles.shape[1], -1))[followed, :, 0]
-    returns = samples.returns[followed, None]
-    if not len(returns):
-        return below
-    return below + (quantile_huber_loss(of_own, returns) if quantiles.shape[1] > 1 else mse_loss(of_own, returns))
+    return below + (mse_loss(own[followed, 0], samples.returns[followed]) if followed.any() else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -10,12 +11,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import torch
 from sklearn.tree import DecisionTreeRegressor, export_text
-from torch.nn.utils import prune
 
 from ..envs import LearnerView, Market, catalogue_of, rollout, seed_for
 from ..pricing import feature_names
 from ..pricing.wording import feature_words
-from .actor import Actor, RecurrentActor, with_folded_quantiles
+from .actor import Actor, RecurrentActor
 from .cloning import minimise
 from .logged_data import record_policy
 from .networks import one_thread
@@ -147,16 +147,12 @@ def _small(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]
     inputs, columns = known.features.shape[1], known.raw.shape[1]
     most = size * parameters(run.actor)
     width = max(w for w in range(1, 513) if w == 1 or _count([inputs, w, w, columns]) <= most)
-    layers: list[torch.nn.Module] = [torch.nn.Linear(inputs, width), torch.nn.ReLU()]
-    layers += [torch.nn.Linear(width, width), torch.nn.ReLU(), torch.nn.Linear(width, columns)]
-    net = torch.nn.Sequential(*layers)
+    first, middle, last = (torch.nn.Linear(*shape) for shape in ((inputs, width), (width, width), (width, columns)))
+    net = torch.nn.Sequential(first, torch.nn.ReLU(), middle, torch.nn.ReLU(), last)
     x, y = (_scale(part) for part in known)
     scaled = _Rows((known.features - x[0]) / x[1], (known.raw - y[0]) / y[1])
     _imitate(net, scaled, torch.ones(columns), seed)
     with torch.no_grad():  # the scaling becomes part of the outer layers
-        first, last = net[0], net[-1]
-        assert isinstance(first, torch.nn.Linear)
-        assert isinstance(last, torch.nn.Linear)
         first.weight.div_(x[1])
         first.bias.sub_(first.weight @ x[0])
         last.weight.mul_(y[1][:, None])
@@ -189,21 +185,18 @@ def _tree(run: Run, known: _Rows, leaves: int, seed: int) -> tuple[Actor, Decisi
 
 def _pruned(run: Run, known: _Rows, size: float, seed: int) -> tuple[Actor, None]:
     """The network without the units of the least weight (L2 norm), trained further."""
-    actor = with_folded_quantiles(run.actor)
+    actor = copy.deepcopy(run.actor)
     linear = _chain(actor)
     widths = [linear[0].in_features, *(layer.out_features for layer in linear)]
     shares = np.linspace(1.0, 0.0, 101)
     cut = [[widths[0], *(max(1, round(s * w)) for w in widths[1:-1]), widths[-1]] for s in shares]
     allowed = [plan for plan in cut if _count(plan) <= size * parameters(run.actor)]
-    for i, (layer, following) in enumerate(pairwise(linear)):
-        gone = layer.out_features - (allowed or cut[-1:])[0][i + 1]
-        if not gone:
-            continue
-        prune.ln_structured(layer, "weight", amount=gone, n=2, dim=0)
-        stays = torch.as_tensor(layer.weight_mask).any(dim=1)
-        prune.remove(layer, "weight")
-        _keep(layer, rows=stays)
-        _keep(following, columns=stays)
+    with torch.no_grad():
+        for (layer, following), width in zip(pairwise(linear), (allowed or cut[-1:])[0][1:-1], strict=True):
+            stays = layer.weight.norm(dim=1).topk(width).indices.sort().values
+            layer.weight, layer.bias = (torch.nn.Parameter(part[stays].clone()) for part in (layer.weight, layer.bias))
+            following.weight = torch.nn.Parameter(following.weight[:, stays].clone())
+            layer.out_features = following.in_features = width
     actor.train()
     _imitate(actor, known, _scale(known.raw)[1], seed)
     return actor, None
@@ -221,17 +214,6 @@ def _chain(actor: Actor) -> list[torch.nn.Linear]:
             f"prune needs a chain of linear layers with continuous actions; got {got}; use the method small or tree"
         )
     return [module for module in leaves if isinstance(module, torch.nn.Linear)]
-
-
-def _keep(layer: torch.nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.Tensor | None = None) -> None:
-    """Cut a layer to some of its units or of its inputs."""
-    with torch.no_grad():
-        if rows is not None:
-            layer.weight = torch.nn.Parameter(layer.weight[rows].clone())
-            layer.bias = torch.nn.Parameter(layer.bias[rows].clone())
-        if columns is not None:
-            layer.weight = torch.nn.Parameter(layer.weight[:, columns].clone())
-    layer.out_features, layer.in_features = layer.weight.shape
 
 
 def _count(widths: Sequence[int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -93,7 +93,7 @@ class League:
 
     def profile(self) -> dict[str, SellerPolicy]:
         """The final policy of every seller, to be played in a `MultiSellerMarket`."""
-        return {seller: FrozenPolicy(actor) for seller, actor in self.actors.items()}
+        return {seller: frozen(actor) for seller, actor in self.actors.items()}
 
 
 def league(
@@ -145,15 +145,8 @@ def league(
     own, folder = _settings(spec, algo, settings), None if out is None else Path(out)
     if folder is not None and (folder / RUN_FILE).exists():
         raise ValueError(f"the folder of a league must be new; got {folder}, which holds a run; choose another --out")
-    identity = {
-        "scenario": spec.name,
-        "scenario_version": spec.version,
-        "algo": algo,
-        "rounds": rounds,
-        "steps": steps,
-        "seed": seed,
-        "settings": own.to_dict(),
-    }
+    identity = {"scenario": spec.name, "scenario_version": spec.version, "algo": algo, "settings": own.to_dict()}
+    identity |= {"rounds": rounds, "steps": steps, "seed": seed}
     started = time.perf_counter()
     with one_thread():
         play = _Play(spec, own, identity, progress)
@@ -198,9 +191,8 @@ class _Play:
         base = spec.products.regular_price
         if settings.base_price == "best-fixed":
             base = best_fixed(spec, seed=facts["seed"]).price
-        self.game = Game(
-            spec, settings.reward, np.asarray(base, dtype=np.float32), facts["seed"], settings.validation_episodes
-        )
+        base = np.asarray(base, dtype=np.float32)
+        self.game = Game(spec, settings.reward, base, facts["seed"], settings.validation_episodes)
         self.sellers, self.scale = self._markets().names, reward_scales(self.game)
         self.models = {
             seller: self._model(SellerVecEnv(self._markets(), seller, reward_scale=self.scale[seller]), seller)
@@ -250,7 +242,7 @@ class _Play:
         """The policy of each seller, the scenario's rule before its first turn; no other seller learns while it is in use."""
         rules = self.venv(OWN).multi_seller.by_rule
         return {
-            seller: FrozenPolicy(self.actor(seller)) if model.num_timesteps else rules(seller)
+            seller: frozen(self.actor(seller)) if model.num_timesteps else rules(seller)
             for seller, model in self.models.items()
         }
 
@@ -263,17 +255,14 @@ class _Play:
                 cast(torch.nn.Parameter, model.policy.log_std).data.clamp_(min=_LEAST_DEVIATION)
             model.learn(self._rows(model), reset_num_timesteps=False, log_interval=cast(int, None))
             self._tell(1)
-        prices: list[NDArray] = []
-
-        def watch(outcome: Outcome) -> None:
-            prices.append(np.concatenate([outcome.list_price.mean(axis=0), outcome.rival_price.mean(axis=0)]))
-
-        money = seller_profits(self.game.sellers("validation")[0], self._newest(), watch=watch)
+        seen: list[Outcome] = []
+        money = seller_profits(self.game.sellers("validation")[0], self._newest(), watch=seen.append)
         self.profit = {seller: float(values.mean()) for seller, values in money.items()}
         rivals = self.spec.competitors
         assert rivals is not None, "a market of several sellers has some"
-        mean = np.stack(prices).mean(axis=0, dtype=np.float64).tolist()
+        prices = [np.concatenate([each.list_price.mean(axis=0), each.rival_price.mean(axis=0)]) for each in seen]
         offers = (*self.spec.products.names, *rivals.names)
+        mean = np.stack(prices).mean(axis=0, dtype=np.float64).tolist()
         return {"round": turn + 1, "profit": self.profit, "price": dict(zip(offers, mean, strict=True))}
 
     def _tell(self, turns: int) -> None:
@@ -293,7 +282,7 @@ class _Play:
         venv = SellerVecEnv(self._markets(), seller, others, reward_scale=self.scale[seller])
         model = self._model(venv, seller, rounds)
         model.learn(rounds * self._rows(model), log_interval=cast(int, None))
-        learned = FrozenPolicy(actor_from(model.policy, venv.multi_seller.columns[seller]))
+        learned = frozen(actor_from(model.policy, venv.multi_seller.columns[seller]))
         self._tell(rounds)
         return best_response(self.game, seller, self._newest(), learned)
 
@@ -301,27 +290,22 @@ class _Play:
 # Best responses: what a seller could gain by deviating from a profile of policies.
 
 
-class FrozenPolicy:
-    """The network of a seller at one point of its training, without exploration.
+def frozen(actor: Actor) -> SellerPolicy:
+    """The network of a seller at one point of its training, without exploration: from its observations (E, F), and whether a
+    market is in the first period of an episode (E,), to raw actions (E, A).
 
     Example:
         >>> actor = Actor(torch.nn.Linear(3, 1), None, 1)
-        >>> FrozenPolicy(actor)(np.ones((2, 3), np.float32), np.ones(2, bool)).shape
+        >>> frozen(actor)(np.ones((2, 3), np.float32), np.ones(2, bool)).shape
         (2, 1)
     """
+    actor.eval()
 
-    def __init__(self, actor: Actor) -> None:
-        self._actor = actor.eval()
-
-    def __call__(self, rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """The raw actions (E, A).
-
-        Args:
-            rows: (E, F) observations of the seller.
-            starts: (E,) whether the market is in the first period of an episode.
-        """
+    def act(rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return self._actor(torch.from_numpy(rows)).numpy()
+            return actor(torch.from_numpy(rows)).numpy()
+
+    return act
 
 
 @dataclass(frozen=True)
@@ -397,9 +381,8 @@ def reward_scales(game: Game) -> dict[str, float]:
     """
     sellers, _ = game.sellers("training")
     middle = {seller: ConstantSellerPolicy(np.zeros(count, np.float32)) for seller, count in sellers.columns.items()}
-    return {
-        seller: float(1 / max(abs(money.mean()), 1e-9)) for seller, money in seller_profits(sellers, middle).items()
-    }
+    earned = seller_profits(sellers, middle)
+    return {seller: float(1 / max(abs(money.mean()), 1e-9)) for seller, money in earned.items()}
 
 
 @dataclass(frozen=True)
@@ -410,19 +393,13 @@ class BestResponse:
         profit: Profit of the seller's own final policy, currency per period.
         gain: Gain of the better deviation over it, at least zero.
         constant_gain: Gain of the best constant price.
-        constant_gain_se: Its paired standard error.
-        constant_raw: That price as a raw action.
         learner_gain: Gain of a policy that was learned against the others.
-        learner_gain_se: Its paired standard error.
     """
 
     profit: float
     gain: float
     constant_gain: float
-    constant_gain_se: float
-    constant_raw: float
     learner_gain: float
-    learner_gain_se: float
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -437,22 +414,13 @@ def best_response(game: Game, seller: str, profile: Mapping[str, SellerPolicy], 
     Args:
         profile: The policies of all sellers.
     """
-    raw = _best_constant(game, seller, profile)
+    constant = _best_constant(game, seller, profile)
     sellers, own = game.sellers("validation", 3)
-    tried: list[SellerPolicy] = [profile[seller], _constant(sellers, seller, raw), learned]
-    money = seller_profits(sellers, {**profile, seller: MixedSellerPolicy(tried, own)})[seller].reshape(3, -1)
-    gains = money[1:] - money[0]
-    errors = gains.std(axis=1, ddof=1) / np.sqrt(gains.shape[1]) if gains.shape[1] > 1 else np.zeros(2)
-    constant, learner = gains.mean(axis=1)
-    return BestResponse(
-        profit=float(money[0].mean()),
-        gain=float(max(constant, learner, 0.0)),
-        constant_gain=float(constant),
-        constant_gain_se=float(errors[0]),
-        constant_raw=float(raw),
-        learner_gain=float(learner),
-        learner_gain_se=float(errors[1]),
-    )
+    tried: list[SellerPolicy] = [profile[seller], _constant(sellers, seller, constant), learned]
+    money = seller_profits(sellers, {**profile, seller: MixedSellerPolicy(tried, own)})[seller]
+    profit, *others = money.reshape(3, -1).mean(axis=1).tolist()
+    gains = [other - profit for other in others]
+    return BestResponse(profit, max(*gains, 0.0), *gains)
 
 
 def _best_constant(game: Game, seller: str, profile: Mapping[str, SellerPolicy]) -> float:
@@ -461,7 +429,7 @@ def _best_constant(game: Game, seller: str, profile: Mapping[str, SellerPolicy])
 
     def best(low: float, high: float) -> float:
         grid = np.linspace(low, high, _GRID)
-        candidates: Sequence[SellerPolicy] = [_constant(sellers, seller, raw) for raw in grid]
+        candidates = [_constant(sellers, seller, raw) for raw in grid]
         money = seller_profits(sellers, {**profile, seller: MixedSellerPolicy(candidates, own)})[seller]
         return float(grid[money.reshape(_GRID, -1).mean(axis=1).argmax()])
 

@@ -1,4 +1,4 @@
-"""Logged data: what happened under a policy, or in the shop's own history, as a learner sees it."""
+"""Logged data: what happened under a policy, as a learner sees it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs import LearnerView, Market, Outcome, seed_for
+from ..envs import LearnerView, Market, seed_for
 from ..envs.adapters.sb3_env import Shaping
 from ..envs.kernels.state import Floats
-from ..pricing import (
-    Action,
-    ActionLayout,
-    ActionParts,
-    MarketView,
-    Policy,
-    action_from_parts,
-    feature_rows,
-    parts_from_action,
-)
+from ..pricing import Action, ActionLayout, ActionParts, Policy, action_from_parts, parts_from_action
 from ..pricing.action_layout import BESIDE_RULE
-from ..scenarios import MarketSpec
 
 
 @dataclass(frozen=True)
@@ -166,89 +156,17 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
         done = _raw(learner_view, replace(action, price=outcome.list_price), base)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))
         seen.append(learner_view.observe())
-    return _log(learner_view, seen, steps, decided)
-
-
-def record_history(learner_view: LearnerView) -> LoggedData:
-    """The shop's own history, from the spec of a fitted market, as one episode of one market.
-
-    The history holds neither stock nor rivals: both are as in the simulated market at these prices.
-    The money is drawn, not expected; product-wise rewards do not deduct the sales taken from other
-    products.
-
-    Args:
-        learner_view: The view to record through.
-
-    Raises:
-        ValueError: The scenario holds no past sales, or the reward is a conversion difference.
-
-    Example:
-        >>> log = record_history(LearnerView(Market("market/proof")))  # doctest: +SKIP
-    """
-    spec, past = learner_view.market.scenario, learner_view.market.scenario.history
-    if past is None or past.units is None:
-        raise ValueError(
-            f"the shop's own history needs a scenario with past sales (the proof of a fitted market); got {spec.name}; "
-            "log a policy in it"
-        )
-    if learner_view.reward not in ("drawn", "expected"):
-        raise ValueError(
-            f"the shop's own history contains only money; got reward {learner_view.reward}; set reward to drawn or expected"
-        )
-    cost = spec.products.unit_cost if spec.market.objective == "profit" else 0.0
-    money = ((past.price - cost) * past.units).astype(np.float64)
-    rows = money if learner_view.product_wise else money.sum(axis=1, keepdims=True)
-    views = _views_of_the_past(spec, training_view(learner_view, 1, 0).market)
-    present = [feature_rows(view, product_wise=learner_view.product_wise) for view in views]
-    raw = np.concatenate(
-        [_raw(learner_view, _charged(spec, t), learner_view.base_price)[None] for t in range(len(past.price))]
-    )
-    shape = (len(rows), rows.shape[1], -1)
+    shape = (len(steps), learner_view.num_rows, -1)
+    actions, advice, outcomes, money = zip(*steps, strict=True)
     return LoggedData(
-        observations=_windows(present, learner_view.history),
-        actions=raw.reshape(shape),
-        advice=raw.reshape(shape),
-        decided=_row_of(learner_view, _decided(learner_view.layout, _charged(spec, 0))),
-        units=past.units.astype(np.float32).reshape(shape),
-        money=(rows * learner_view.reward_scale).astype(np.float32),
-        ends=learner_view.market.ends,
+        observations=np.stack(seen),
+        actions=np.stack(actions).reshape(shape),
+        advice=np.stack(advice).reshape(shape),
+        decided=decided if learner_view.product_wise else np.tile(decided, learner_view.base_price.size),
+        units=np.stack([outcome.units for outcome in outcomes]).reshape(shape),
+        money=np.stack(money),
+        ends=market.ends,
     )
-
-
-def _charged(spec: MarketSpec, period: int) -> Action:
-    """The shop's action in a period, (1, N)."""
-    past = spec.history
-    assert past is not None, "the caller has checked that there is a history"
-    promotion = None if spec.promotion is None else past.promotion[period][None].astype(np.float32) - np.float32(0.5)
-    return Action(past.price[period][None].astype(np.float32), promotion=promotion)
-
-
-def _views_of_the_past(spec: MarketSpec, market: Market) -> list[MarketView]:
-    """T + 1 views of the market with the recorded prices and units."""
-    past = spec.history
-    assert past is not None, "the caller has checked that there is a history"
-    assert past.units is not None, "the caller has checked that there are sales"
-    views = [market.view]
-    memory = 0.0 if spec.reference_price is None else spec.reference_price.memory
-    reference = market.view.reference_price
-    for t in range(len(past.price)):
-        action = _charged(spec, t)
-        market.step(action)
-        if spec.reference_price is not None:
-            reference = memory * reference + (1 - memory) * action.price
-        known = {
-            "list_price": action.price,
-            "last_units": past.units[t][None].astype(np.float32),
-            "reference_price": np.asarray(reference, dtype=np.float32),
-        }
-        views.append(replace(market.view, **known))
-    return views
-
-
-def _windows(present: list[Floats], history: int) -> Floats:
-    """(T + 1, R, history * F) from the rows of each period; the first row is repeated before it."""
-    rows = np.stack([present[0]] * (history - 1) + present)
-    return np.concatenate([rows[i : i + len(present)] for i in range(history)], axis=-1)
 
 
 def _raw(learner_view: LearnerView, action: Action, base: Floats) -> Floats:
@@ -278,26 +196,3 @@ def _asked_parts(asked: Action, decoded: Action) -> Action:
     parts = ("discount", "recommendation", "promotion", "order", "express")
     silent = {name: None for name in parts if getattr(asked, name) is None}
     return replace(decoded, **silent)
-
-
-def _row_of(learner_view: LearnerView, decided: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return decided if learner_view.product_wise else np.tile(decided, learner_view.base_price.size)
-
-
-def _log(
-    learner_view: LearnerView,
-    seen: list[Floats],
-    steps: list[tuple[Floats, Floats, Outcome, Floats]],
-    decided: NDArray[np.bool_],
-) -> LoggedData:
-    shape = (len(steps), learner_view.num_rows, -1)
-    actions, advice, outcomes, money = zip(*steps, strict=True)
-    return LoggedData(
-        observations=np.stack(seen),
-        actions=np.stack(actions).reshape(shape),
-        advice=np.stack(advice).reshape(shape),
-        decided=_row_of(learner_view, decided),
-        units=np.stack([outcome.units for outcome in outcomes]).reshape(shape),
-        money=np.stack(money),
-        ends=learner_view.market.ends,
-    )

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from threadpoolctl import ThreadpoolController
 
-Average = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From (n,) numbers of this shop to their mean over all shops; called as often by each, with as many numbers."""
-
 
 class FeaturesExtractor(BaseFeaturesExtractor):
     """Normalises an observation before the policy's own layers.
@@ -41,35 +38,19 @@ class FeaturesExtractor(BaseFeaturesExtractor):
         periods = observations.reshape(observations.shape[0], self.history, -1)
         return ((periods - self.mean) * self.scale).flatten(1)
 
-    def normalise(self, mean: NDArray[np.floating], deviation: NDArray[np.floating]) -> None:
-        """Set mean and scale so that each column gets mean 0 and standard deviation 1.
 
-        Args:
-            mean: (F,) mean of each column.
-            deviation: (F,) its standard deviation. Columns that are constant keep their scale.
-        """
-        self.mean.copy_(torch.from_numpy(mean))
-        self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-4, 1 / np.maximum(deviation, 1e-4), 1.0)))
-
-
-def normalise_features(network: torch.nn.Module, features: NDArray[np.float32], average: Average | None = None) -> None:
-    """Set the normalisation of all feature extractors of a network.
+def normalise_features(network: torch.nn.Module, features: NDArray[np.float32]) -> None:
+    """Let all feature extractors of a network give each column a mean of 0 and a standard deviation of 1.
 
     Args:
-        features: (…, history * F) features that it may see.
-        average: From (n,) numbers to their mean over several shops, whose features count together; None for this one.
+        features: (…, history * F) features that it may see. Columns that are constant keep their scale.
     """
-    columns = [module.mean.numel() for module in network.modules() if isinstance(module, FeaturesExtractor)]
-    if not columns:
-        return
-    rows = features.reshape(-1, columns[0])
-    mean, deviation = rows.mean(axis=0), rows.std(axis=0)
-    if average is not None:
-        mean, square = np.split(average(np.concatenate([mean, mean**2 + deviation**2])), 2)
-        deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
     for module in network.modules():
         if isinstance(module, FeaturesExtractor):
-            module.normalise(mean, deviation)
+            rows = features.reshape(-1, module.mean.numel())
+            module.mean.copy_(torch.from_numpy(rows.mean(axis=0)))
+            deviation = rows.std(axis=0)
+            module.scale.copy_(torch.from_numpy(np.where(deviation > 1e-4, 1 / np.maximum(deviation, 1e-4), 1.0)))
 
 
 def schedule(kind: str, start: float) -> Callable[[float], float]:

@@ -81,8 +81,6 @@ def _start_at_base(policy: Any, view: LearnerView) -> None:
             with torch.no_grad():
                 head.weight.mul_(_FLAT)
                 head.bias.mul_(_FLAT)
-    for name in ("q_net", "quantile_net"):
-        network = getattr(getattr(policy, name, None), name, None)
-        if network is not None and view.levels is not None:
-            flatten_values(network, int(np.abs(view.levels[0]).argmin()), len(view.levels[0]), _FLAT)
+    if hasattr(policy, "q_net") and view.levels is not None:
+        flatten_values(policy.q_net.q_net, int(np.abs(view.levels[0]).argmin()), len(view.levels[0]), _FLAT)
     align_targets(policy)

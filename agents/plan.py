@@ -34,7 +34,6 @@ class TrainingPlan:
         teacher: A policy to imitate first, or None.
         assortments: Further markets to train in.
         reward: A function of `info` that is maximised in place of money, or None.
-        with_shops: Whether weights are averaged with those of other shops.
     """
 
     spec: MarketSpec
@@ -44,7 +43,6 @@ class TrainingPlan:
     settings: Settings
     teacher: Policy | None = None
     assortments: tuple[MarketSpec, ...] = ()
-    with_shops: bool = False
     reward: RewardFunction | None = None
 
     @property
@@ -53,7 +51,6 @@ class TrainingPlan:
         more = {"assortments": [f"{other.name} {other.version}" for other in self.assortments]}
         # None where it is not so: folders of earlier versions lack it.
         return (more if self.assortments else {}) | {
-            "with_shops": self.with_shops or None,
             "reward": None if self.reward is None else getattr(self.reward, "__qualname__", type(self.reward).__name__),
             "scenario": self.spec.name,
             "scenario_version": self.spec.version,

@@ -25,12 +25,8 @@ from .base_price import STEADY, base_of
 from .checkpoint import read_tensors, write_tensors
 from .settings import Settings, settings_from
 
-RUN_FILE, POLICY_FILE, CHECKPOINT_FILE, PROGRESS_FILE = (
-    "run.json",
-    "policy.safetensors",
-    "checkpoint.safetensors",
-    "progress.csv",
-)
+RUN_FILE, PROGRESS_FILE = "run.json", "progress.csv"
+POLICY_FILE, CHECKPOINT_FILE = "policy.safetensors", "checkpoint.safetensors"
 FIT_FILE = "fit.json"
 """The fit report of the market, where it has one."""
 _SETTINGS_OF_0_1_0 = {"network": "mlp", "dropout": 0.0, "rnn_size": None, "l1": None}
@@ -150,18 +146,7 @@ def learner_view_of(
         base_price: (N,) currency per unit.
         base: A policy whose price is multiplied in place of `base_price`, or None.
     """
-    return LearnerView(
-        market,
-        product_wise=settings.product_wise,
-        reward=settings.reward,
-        base_price=base_price,
-        base=base,
-        history=settings.history,
-        actions=settings.actions,
-        price_levels=settings.price_levels,
-        price_reach=settings.price_reach,
-        levels_around=settings.levels_around,
-    )
+    return LearnerView(market, base_price=base_price, base=base, **settings.view_options)
 
 
 def save_policy(folder: Path, policy: BasePolicy, facts: dict[str, Any]) -> None:

@@ -121,6 +121,11 @@ class Settings:
                 raise ValueError(f"{name} must be above 0; got {value}; raise it")
         worst_share(self.risk)
 
+    @property
+    def view_options(self) -> dict[str, Any]:
+        """How a learner sees the markets: options of `LearnerView` and `make_sb3_env`."""
+        return {name: getattr(self, name) for name in _VIEW}
+
     def to_dict(self) -> dict[str, Any]:
         """A flat dict, as JSON and presets hold it."""
         values: dict[str, Any] = asdict(self)
@@ -128,6 +133,7 @@ class Settings:
         return values | {"net_arch": list(self.net_arch)} | own
 
 
+_VIEW = ("product_wise", "reward", "history", "actions", "price_levels", "price_reach", "levels_around")
 _COUNTS = {
     *("num_envs", "evaluations", "validation_episodes", "history"),
     *("clone_episodes", "clone_epochs"),
@@ -144,17 +150,8 @@ _CHOICES = {
 }
 _TEXTS = {*_CHOICES, "base_price", "risk"}
 _POSITIVE = ("learning_rate", "max_grad_norm", "clip_range", "target_kl")
-_SHARES = {
-    "gamma": 1.0,
-    "gae_lambda": 1.0,
-    "tau": 1.0,
-    "l2": 1.0,
-    "patience": 1e6,
-    "variants": 1e3,
-    "draws": 1e3,
-    "shaped_scale": 1e3,
-    "next_draws": 1e3,
-}
+_SHARES = dict.fromkeys(("gamma", "gae_lambda", "tau", "l2"), 1.0) | {"patience": 1e6}
+_SHARES |= dict.fromkeys(("variants", "draws", "shaped_scale", "next_draws"), 1e3)
 
 
 def settings_for(

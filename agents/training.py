@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from ..envs import LearnerView, Market, MarketVecEnv, expected_units, make_sb3_env, rollout, seed_for
@@ -23,12 +22,11 @@ from ..pricing import Action, FixedPrice, MarketView, Policy, RandomPrice, check
 from ..scenarios import MarketSpec, floor_market, goal_market, load_scenario, sample_variants
 from .actor import hold_base_price
 from .algorithms import algorithm, make_model, make_policy
-from .averaging import Averaging, Joining, joined
 from .base_price import STEADY, base_of, imitate_opening, longer, recommended
 from .checkpoint import restore_checkpoint
 from .classical import best_fixed, myopic, time_only, truths_of
 from .cloning import clone
-from .networks import Average, normalise_features, one_thread
+from .networks import normalise_features, one_thread
 from .opening import open_relative
 from .plan import TrainingPlan, batches_of, plan_for
 from .posterior import draw_pool, worst_share
@@ -108,7 +106,6 @@ def train(
     teacher: Policy | None = None,
     risk: str | None = None,
     assortments: Sequence[MarketSpec | str | Path] = (),
-    shops: Joining | None = None,
     reward: RewardFunction | None = None,
 ) -> Run:
     """Train a pricing policy in a scenario's simulated market.
@@ -141,9 +138,6 @@ def train(
             shop, each around its own base prices. The training markets are split evenly between
             the scenario and these. Product-wise policies only; `Run.policy_for` gives the policy
             for any of them, and for assortments that it has never seen.
-        shops: Learn with other shops that share no rows: a `SharedFolder` with all arguments but `about`, as by
-            `functools.partial`. Each shop keeps the best of the common policies in its own market. Such a run is not resumed.
-
         reward: What to maximise in place of money: a function of `info`, see `LearnerView.info`, that gives the reward
             of each market, (E,), or of each product, (E, N). The kept policy is the best by it.
 
@@ -169,23 +163,17 @@ def train(
     if teacher is None and reward is None:  # teachers are after money
         teacher = teacher_of(plan)
         plan = plan if teacher is None else plan_for(spec, algo, steps, seed, settings, preset, teacher)
-    plan = replace(plan, with_shops=shops is not None, reward=reward)
-    if shops is not None and (patience := plan.settings.patience):
-        raise ValueError(f"patience must be 0 to learn with other shops; got {patience}; leave it out")
+    plan = replace(plan, reward=reward)
     folder = None if out is None else Path(out)
     state = "new" if folder is None else open_folder(folder, spec, plan.identity)
     if folder is not None and state == "finished":
         return load_run(folder)
-    if state == "begun" and shops is not None:
-        raise ValueError(
-            f"a run with other shops cannot be resumed; got {folder}, which was begun; train in another folder"
-        )
     if folder is not None and not isinstance(scenario, MarketSpec):
         keep_fit_report(Path(scenario), folder)
     with one_thread():
         logger = make_logger(folder)
         try:
-            return _learn(plan, device, folder, state == "begun", progress, logger, shops)
+            return _learn(plan, device, folder, state == "begun", progress, logger)
         finally:
             logger.close()
 
@@ -197,7 +185,6 @@ def _learn(
     resume: bool,
     progress: TrainingProgress | None,
     logger: Logger,
-    shops: Joining | None,
 ) -> Run:
     started, spec, settings = time.perf_counter(), plan.spec, plan.settings
     fixed = best_fixed(spec, seed=plan.seed)
@@ -211,10 +198,9 @@ def _learn(
         open_relative(model, venv, settings, plan.seed, plan.teacher)
     if resume and folder is not None:
         validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
-    with joined(shops, plan.algo, plan.seed, model.policy, settings) as average:
-        if not resume:
-            _prepare(plan, venv, model, fixed, average)
-        _collect(plan, venv, model, validation, average, logged=folder is not None)
+    else:
+        _prepare(plan, venv, model, fixed)
+    _collect(plan, venv, model, validation, logged=folder is not None)
     kept = _kept(plan, venv, model, validation, fixed)
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
@@ -238,13 +224,11 @@ def _learn(
     return run
 
 
-def _prepare(
-    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, fixed: FixedPrice, average: Average | None
-) -> None:
+def _prepare(plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, fixed: FixedPrice) -> None:
     """Set the networks' normalisation, and imitate what learning opens with."""
     settings, view = plan.settings, venv.learner_view
     if settings.normalise:
-        normalise_features(model.policy, _features(view, plan), average)
+        normalise_features(model.policy, _features(view, plan))
     if plan.teacher is not None:
         clone(model, venv, plan.teacher, settings, plan.seed)
     else:
@@ -286,7 +270,6 @@ def _collect(
     venv: MarketVecEnv,
     model: BaseAlgorithm,
     validation: Validation,
-    average: Average | None,
     *,
     logged: bool,
 ) -> None:
@@ -297,11 +280,7 @@ def _collect(
     left = max(1, round(plan.steps / rows)) * rows - model.num_timesteps
     if left > 0:
         interval = 1 if logged and not off_policy else None
-        averaging = None if average is None else Averaging(average, plan.steps)
-        callbacks = CallbackList([part for part in (averaging, validation) if part is not None])
-        model.learn(left, callback=callbacks, reset_num_timesteps=False, log_interval=cast(int, interval))
-        if averaging is not None:
-            averaging.finish()
+        model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
         validation.finish()
 
 
@@ -335,17 +314,8 @@ def _markets(plan: TrainingPlan) -> MarketVecEnv:
         fixed = base_price if best else base_of(plan.spec, "best-fixed", plan.seed, settings.risk)[0]
         pool = draw_pool(goal, fixed, share)
     variants = sample_variants(goal, settings.variants, seed=seed_for("training", plan.seed), **_VARIED)
-    options: dict[str, Any] = {
-        "num_envs": markets,
-        "seed": seed_for("training", plan.seed),
-        "product_wise": settings.product_wise,
-        "reward": plan.reward or settings.reward,
-        "history": settings.history,
-        "actions": settings.actions,
-        "price_levels": settings.price_levels,
-        "price_reach": settings.price_reach,
-        "levels_around": settings.levels_around,
-    }
+    options: dict[str, Any] = settings.view_options | {"num_envs": markets, "seed": seed_for("training", plan.seed)}
+    options["reward"] = plan.reward or settings.reward
     venv = make_sb3_env(
         goal,
         base_price=base_price,
@@ -369,15 +339,10 @@ def _with_assortments(venv: MarketVecEnv, plan: TrainingPlan, options: dict[str,
     first, more = venv.learner_view, []
     for other in plan.assortments:
         base_price, base = base_of(other, plan.settings.base_price, plan.seed)
-        own = {
-            "base_price": base_price,
-            "base": base,
-            "assumed": other,
-            "draws": batches_of(other, plan.settings, options["num_envs"]),
-        }
-        more += make_sb3_env(
-            goal_market(other), **own, layout=first.layout, reward_scale="auto", **options
-        ).learner_views
+        draws = batches_of(other, plan.settings, options["num_envs"])
+        own: dict[str, Any] = {"base_price": base_price, "base": base, "assumed": other, "draws": draws}
+        own |= {"layout": first.layout, "reward_scale": "auto"}
+        more += make_sb3_env(goal_market(other), **own, **options).learner_views
     return MarketVecEnv(first, [*venv.learner_views[1:], *more])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
@@ -182,16 +181,6 @@ class Validation(BaseCallback):
         objective, profit = self._play(lambda market: _deciding(policy, market.view))
         return objective if self._floor is None else self._floor.value(objective, profit), profit
 
-    def _learned(self, policy: BasePolicy) -> tuple[NDArray[np.float64], float]:
-        """`_value` of a present policy."""
-        # The price rules would replace the NaN prices of such a policy by base prices.
-        if not all(bool(torch.isfinite(weight).all()) for weight in policy.parameters()):
-            raise ValueError(
-                f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
-                "diverged; lower learning_rate"
-            )
-        return self._value(policy)
-
     @property
     def is_behind(self) -> bool:
         """Whether all that was learned earns less than the best fixed prices; these were not asked for where risk decides."""
@@ -250,10 +239,18 @@ class Validation(BaseCallback):
 
     def _validate(self) -> None:
         aim = "objective" if self._share == 1 else "worst_gain"
-        objective, profit = self._learned(self.model.policy)
+        # The price rules would replace the NaN prices of such a policy by base prices.
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.model.policy.parameters()):
+            raise ValueError(
+                f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
+                "diverged; lower learning_rate"
+            )
+        objective, profit = self._value(self.model.policy)
         row = self._row(objective, profit)
         self.history.append(row)
-        self._log(row)
+        for name in ("objective", "gain", "gain_se"):
+            self.logger.record(f"validation/{name}", row[name])
+        self.logger.dump(self.num_timesteps)
         self._watch_for_a_plateau(objective)
         if not self.best or row[aim] > self.best[aim]:
             self._keep(self.model.policy, row)
@@ -273,18 +270,13 @@ class Validation(BaseCallback):
     def _on_a_plateau(self) -> bool:
         return 0 < self._settings.patience <= self._flat
 
-    def _log(self, row: dict[str, float]) -> None:
-        for name in ("objective", "gain", "gain_se"):
-            self.logger.record(f"validation/{name}", row[name])
-        self.logger.dump(self.num_timesteps)
-
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self._started
 
     def _checkpoint(self) -> None:
         if self._folder is None:
             return
-        write_csv(self._folder / PROGRESS_FILE, self.history)
+        write_whole(self._folder / PROGRESS_FILE, pd.DataFrame(self.history, dtype=object).to_csv(index=False))
         facts = {
             "history": self.history,
             "best": self.best,
@@ -335,19 +327,6 @@ def _deciding(policy: BasePolicy, view: LearnerView) -> Decide:
 
 def _standard_error(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else 0.0
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a CSV file completely or not at all.
-
-    Args:
-        rows: One dict for each row, all with the same keys.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue())
 
 
 # Learning revenue at no less profit than the best fixed prices: a step of the dual problem.

@@ -20,7 +20,7 @@ from ..pricing import Policy
 from ..scenarios import MarketSpec, load_scenario
 
 SCENARIOS = ("stationary-logit", "gallego-van-ryzin", "low-before-high", "regimes")
-ALGORITHMS = ("ppo", "sac", "tqc", "dqn", "a2c", "td3", "qr-dqn", "recurrent-ppo")
+ALGORITHMS = ("ppo", "sac", "tqc", "dqn", "a2c", "td3", "recurrent-ppo")
 STEPS = 100_000
 SEEDS, EPISODES = 3, 4_000
 

@@ -10,7 +10,7 @@ import click
 
 from ..atomic import write_whole
 from ..planning.progress import progress_bar
-from ._options import FILE, OUT, Number, emit, episodes_option, json_option, key_option, say, seed_option, setting
+from ._options import FILE, OUT, Number, emit, episodes_option, gone_option, json_option, key_option, say, seed_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _NO_POSTERIOR = (
     "--policy recommended needs a market with a posterior, as fit writes it; got one without; give --policy learned"
+)
+_ARCHIVE = (
+    "of a model that Stable-Baselines3 saved, load it with its class and export `repricer.policy_from(model, SCENARIO)`"
 )
 
 
@@ -36,17 +39,10 @@ _NO_POSTERIOR = (
 )
 @click.option(
     "--scenario",
-    help="Another market of the shop, such as a part of its catalogue, whose products the policy of RUN prices; of RUN.zip, "
-    "the scenario that it was trained on.",
+    help="Another market of the shop, such as a part of its catalogue, whose products the policy of RUN prices.",
 )
-@click.option("--algo", help="Algorithm that it was trained with; only for RUN.zip.")
-@click.option(
-    "--set",
-    "values",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Training setting, such as product_wise=true; only for RUN.zip.",
-)
+@gone_option("--algo", _ARCHIVE, refused=True)
+@gone_option("--set", _ARCHIVE, refused=True, multiple=True)
 @click.option(
     "--compress",
     "method",
@@ -81,8 +77,6 @@ def command(
     key: Path | None,
     prices: str | None,
     scenario: str | None,
-    algo: str | None,
-    values: tuple[str, ...],
     encrypt: bool,
     method: str | None,
     episodes: int,
@@ -93,9 +87,7 @@ def command(
     """Write the recommended prices, or the policy that RUN learned, as a bundle: ONNX, price rules,
     catalogue, golden vectors, signature.
 
-    RUN is a run folder, or an archive written by Stable-Baselines3's model.save, of which only
-    tensors and plain JSON are read: its pickles are never executed. The policy is evaluated first,
-    and the figures go into the manifest. Where the market has a posterior, the evaluation also
+    RUN is a run folder. The policy is evaluated first, and the figures go into the manifest. Where the market has a posterior, the evaluation also
     recommends prices: the learned ones, the best fixed ones, a blend of either with the current
     prices, or no change, which makes a bundle of the current prices.
     """
@@ -104,7 +96,7 @@ def command(
     from ..serving.bundle.files import own_key_paths
     from ..serving.exporter.holding import holds_line
 
-    learned, rules = _run(run, scenario, algo, values, seed), None
+    learned, rules = _run(run, scenario, seed), None
     _check_asked(learned.spec, prices, out, key)
     if method is not None:
         _check_compressed(method, prices, encrypt=encrypt)
@@ -189,17 +181,13 @@ def _compressed(run: Run, method: str, given: dict[str, Any], tell: Callable[[st
     return done.run, done.rules
 
 
-def _run(path: Path, scenario: str | None, algo: str | None, values: tuple[str, ...], seed: int) -> Run:
-    from ..agents import load_archive, load_run
+def _run(path: Path, scenario: str | None, seed: int) -> Run:
+    from ..agents import load_run
     from ..agents.run import kept_fit_record
     from ..scenarios import load_scenario
 
     if path.suffix == ".zip":
-        if scenario is None or algo is None:
-            raise click.UsageError("an archive does not safely tell what it was trained on: give --scenario and --algo")
-        return load_archive(path, scenario, algo=algo, settings=dict(setting(value) for value in values))
-    if algo is not None or values:
-        raise click.UsageError("a run folder has its own algorithm and settings: --algo and --set are for RUN.zip")
+        raise ValueError(f"RUN must be a run folder; got {path}; {_ARCHIVE}")
     run = load_run(path)
     if scenario is None:
         return run

@@ -18,7 +18,7 @@ def command() -> None:
 
     Each shop joins on its own tables, in a new folder that all reach. The sums over all shops give the fit that all rows in
     one place would give; a shop writes its part only under masks that cancel in the total. `repricer fit --shared FILE` then
-    forecasts with it. For a policy, each shop runs `repricer train --shops FOLDER`.
+    forecasts with it.
     """
 
 
@@ -72,9 +72,7 @@ def join(dataset: Path, period: str, shops_key: str, out: Path, as_json: bool, *
 @command.command("serve", hidden=True, context_settings={"ignore_unknown_options": True})
 @click.argument("_words", nargs=-1)
 def _serve(_words: tuple[str, ...]) -> None:
-    raise ValueError(
-        "federate serve and average are no longer there; no machine adds up: see federate join and train --shops"
-    )
+    raise ValueError("federate serve and average are no longer there; no machine adds up: see federate join")
 
 
 command.add_command(_serve, "average")

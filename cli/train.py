@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import click
 
 from ..planning.market_folder import in_zone, part_folders, spread, zone_folders
 from ..planning.progress import training_bar
-from ..privacy.encryption import secret
 from ._options import (
     FILE,
     OUT,
@@ -20,7 +18,6 @@ from ._options import (
     gone_option,
     json_option,
     say,
-    say_aside,
     seed_option,
     setting,
     show,
@@ -31,8 +28,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..agents import Run
-    from ..agents.averaging import Joining
     from ..scenarios import MarketSpec
+
+
+_ALONE = "shops fit demand together with `repricer federate`, and each trains a policy of its own; leave it out"
 
 
 def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
@@ -49,7 +48,7 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
     default="ppo",
     show_default=True,
     callback=_known,
-    help="ppo, a2c, recurrent-ppo, sac, td3, tqc, dqn or qr-dqn.",
+    help="ppo, a2c, recurrent-ppo, sac, td3, tqc or dqn.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps in the simulated market.  [default: 300000]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda; small networks stay on the CPU.")
@@ -57,9 +56,7 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
 @click.option("--preset", type=FILE, help="File of settings, such as the best.toml of `repricer tune`.")
 @click.option("--clone", "teacher", metavar="P", help="Imitate this policy first: a run folder, a bundle or a rule.")
 @gone_option(
-    "--log",
-    "imitate a policy with --clone, or learn from a log alone with d3rlpy (docs/use_it_with.md)",
-    refused=True,
+    "--log", "imitate a policy with --clone, or learn from a log alone with d3rlpy (docs/use_it_with.md)", refused=True
 )
 @click.option(
     "--risk",
@@ -73,16 +70,10 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
     metavar="SCENARIO",
     help="Learn in this market too, say another assortment or store of the shop; repeatable.",
 )
-@click.option(
-    "--shops",
-    metavar="FOLDER",
-    help="Learn with other shops that share no rows: a folder that all reach, new for each training.",
-)
-@click.option("--shops-number", type=click.IntRange(min=3), help="Number of shops, this one included; with --shops.")
-@click.option("--shop-name", metavar="NAME", help="This shop's name for the others; with --shops.")
-@click.option(
-    "--shops-key", metavar="SOURCE", help="Key that all have in common, as for `repricer federate`; with --shops."
-)
+@gone_option("--shops", _ALONE, refused=True)
+@gone_option("--shops-number", _ALONE, refused=True)
+@gone_option("--shop-name", _ALONE, refused=True)
+@gone_option("--shops-key", _ALONE, refused=True)
 @gone_option("--wandb", "`wandb sync RUN/tensorboard` sends a run's figures; leave it out", refused=True)
 @click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
 @seed_option
@@ -142,10 +133,6 @@ def _trained(
     teacher: str | None,
     risk: str | None,
     assortments: tuple[str, ...],
-    shops: str | None,
-    shops_number: int | None,
-    shop_name: str | None,
-    shops_key: str | None,
     values: tuple[str, ...],
     seed: int,
 ) -> tuple[Run, Path]:
@@ -161,23 +148,9 @@ def _trained(
     given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
     more = {"settings": settings, "preset": preset, "risk": risk}
     more["assortments"] = [load_scenario(name) for name in assortments]
-    more["shops"] = _joining(shops, shops_number, shop_name, shops_key)
     run = _from_simulation(spec, teacher, **given, **more)
     keep_fit_report(Path(scenario), folder)
     return run, folder
-
-
-def _joining(folder: str | None, number: int | None, name: str | None, key: str | None) -> Joining | None:
-    """How to learn with other shops, if asked for."""
-    from ..privacy.shared_sums import SharedFolder
-
-    given = {"--shops": folder, "--shops-number": number, "--shop-name": name, "--shops-key": key}
-    missing = [option for option, value in given.items() if value is None]
-    if len(missing) == len(given):
-        return None
-    if folder is None or number is None or name is None or key is None:
-        raise ValueError(f"{', '.join(given)} go together; got none of {', '.join(missing)}; add them")
-    return partial(SharedFolder, Path(folder), secret(key), name=name, shops=number, say=say_aside)
 
 
 def _lines(run: Run, algo: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..planning.progress import training_bar
-from ._options import OUT, emit, figures_table, json_option, say, seed_option, show
+from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
     from ..agents.tuning.study import Tuning
@@ -38,24 +38,13 @@ if TYPE_CHECKING:
     help="Training runs averaged in a trial.",
 )
 @click.option("--out", "folder", type=OUT, help="Study folder; the same call resumes it.")
-@click.option(
-    "--storage",
-    metavar="URL",
-    help="Database of the study, such as postgresql+psycopg://HOST/NAME: the same call on several machines then works on "
-    "one study, and the trial of a worker that dies is tried again.",
+@gone_option(
+    "--storage", "a study has one worker; many trainings on several machines are a `repricer sweep`", refused=True
 )
 @seed_option
 @json_option
 def command(
-    scenario: str,
-    algo: str,
-    trials: int,
-    steps: int,
-    seeds: int,
-    folder: Path | None,
-    storage: str | None,
-    seed: int,
-    as_json: bool,
+    scenario: str, algo: str, trials: int, steps: int, seeds: int, folder: Path | None, seed: int, as_json: bool
 ) -> None:
     """Search for the settings of an algorithm with the largest gain over the best fixed price.
 
@@ -68,15 +57,7 @@ def command(
     folder = folder or Path("runs") / f"tune-{spec.name}-{algo}"
     with training_bar(f"tuning {spec.name}", spec.market.objective) as progress:
         found = tune(
-            spec,
-            algo=algo,
-            trials=trials,
-            steps=steps,
-            seed=seed,
-            out=folder,
-            seeds_per_trial=seeds,
-            storage=storage,
-            progress=progress,
+            spec, algo=algo, trials=trials, steps=steps, seed=seed, out=folder, seeds_per_trial=seeds, progress=progress
         )
     files = {
         name: str(folder / file) for name, file in (("best", BEST_FILE), ("table", TRIALS_FILE), ("plot", PLOT_FILE))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..agents import Run, best_fixed, myopic, time_only
 from ..agents.posterior import current_prices
-from ..optimum import best_path, certainty_equivalent, myopic_bayesian, solve
+from ..optimum import best_path, certainty_equivalent, solve
 from ..pricing import (
     CostPlus,
     EpsilonGreedy,
@@ -35,7 +35,6 @@ POLICY_NAMES = {
     "myopic": "the best prices of each period alone, with demand known and stock ignored",
     "time-only": "the best prices that depend on the period alone: searched exactly, or tuned on seeds of their own",
     "certainty-equivalent": "the deterministic problem, solved again each period for the stock left; demand known",
-    "myopic-bayesian": "the best price of each period for the belief so far, where each episode follows an unknown draw",
     "thompson": "learns demand price by price within the episode, given the stock left (Thompson sampling)",
     "thompson-no-stock": "the same, ignoring the stock",
     "epsilon-greedy:EPSILON": "best-fixed, but a random step with this probability; a log of it can evaluate others",
@@ -127,14 +126,6 @@ def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:
             raise ValueError(
                 f"policy {name} needs stock that is never replenished, of one product or of several with one logit "
                 f"segment; got {spec.name}; take myopic"
-            )
-        return policy
-    if name == "myopic-bayesian":
-        policy = myopic_bayesian(spec)
-        if policy is None:
-            raise ValueError(
-                f"policy {name} needs one product, never out of stock, a price ladder and episodes that each follow one of few draws of a "
-                f"posterior; got {spec.name}; take myopic"
             )
         return policy
     if name in ("thompson", "thompson-no-stock"):

@@ -3,8 +3,8 @@ are solved for.
 
 One solver per family of markets; the `covers` of each says which markets it admits:
 
-- `several_stocks`: several products among which customers choose, each with a stock that is never replenished, or all
-  with shares in common resources.
+- `several_stocks`: several products among which one customer a period chooses, each with a stock that is never
+  replenished, or all with shares in common resources.
 - `separate_periods`: unlimited stock and no link between periods.
 - `dynamic_program`: products that are priced and ordered each for itself. The state is what is left of the stock and on
   order, the regime, the current price under price rules, the reference price, and the last price of a competitor.
@@ -19,36 +19,16 @@ from __future__ import annotations
 import functools
 
 from ..scenarios import MarketSpec
-from . import (
-    beliefs,
-    dynamic_program,
-    separate_periods,
-    several_stocks,
-)
-from .beliefs import myopic_bayesian
+from . import beliefs, dynamic_program, separate_periods, several_stocks
 from .fluid_bound import Bound, upper_bound
 from .fluid_policy import certainty_equivalent
 from .policy_value import exact_value
 from .problem import Optimum
 from .time_only import best_path
 
-__all__ = [
-    "Bound",
-    "Optimum",
-    "best_path",
-    "certainty_equivalent",
-    "exact_value",
-    "myopic_bayesian",
-    "solve",
-    "upper_bound",
-]
+__all__ = ["Bound", "Optimum", "best_path", "certainty_equivalent", "exact_value", "solve", "upper_bound"]
 
-_SOLVERS = (
-    several_stocks,
-    separate_periods,
-    dynamic_program,
-    beliefs,
-)
+_SOLVERS = (several_stocks, separate_periods, dynamic_program, beliefs)
 
 
 @functools.lru_cache(maxsize=16)

@@ -237,8 +237,7 @@ class _Product:
         there are too many states.
         """
         product = cls(spec, n, reach)
-        found = product._prepare()
-        return product._solve() if found else None
+        return product._solve() if product._prepare() else None
 
     def _prepare(self) -> bool:
         """Fill prices and links; whether states are few enough."""
@@ -262,24 +261,25 @@ class _Product:
 
     def _cost_at_once(self, most: int) -> Array:
         """(X,) cost of each order that arrives at once: the regular one without a lead time, or the express order."""
-        express, counts = self.spec.express, float(self.spec.market.objective == "profit")
-        if express is None:
-            units = np.arange(most + 1)
-            return self.costs.ordered[0] * units + self.costs.order[0] * (units > 0)
-        units = np.arange(int(express.max_order_units[self.n]) + 1)
-        each = self.costs.ordered[0] + counts * express.extra_cost[self.n]
-        return each * units + counts * express.order_cost[self.n] * (units > 0)
+        express, counts, each, fixed = (
+            self.spec.express,
+            float(self.spec.market.objective == "profit"),
+            0.0,
+            self.costs.order[0],
+        )
+        if express is not None:
+            most, each = int(express.max_order_units[self.n]), counts * express.extra_cost[self.n]
+            fixed = counts * express.order_cost[self.n]
+        units = np.arange(most + 1)
+        return (self.costs.ordered[0] + each) * units + fixed * (units > 0)
 
     def _means(self, period: int) -> Array:
         """(H, Z, Y, P) mean demand in each part of a period."""
         pairs, given = self.links.parts()
         rows = np.tile(self.spec.products.regular_price, (pairs.size, 1))
         rows[:, self.n] = pairs
-        parts = []
-        for more in given:
-            for z in range(self.initial.size):
-                units = expected_units(self.spec, period, rows, regime=z, **more)
-                parts.append(units.sum(axis=1)[:, self.n])
+        cases = [{"regime": z, **more} for more in given for z in range(self.initial.size)]
+        parts = [expected_units(self.spec, period, rows, **case).sum(axis=1)[:, self.n] for case in cases]
         shape = (len(given), self.initial.size, self.links.size, self.prices.size)
         halves = len(given) if self.spec.arrivals.process != "single" else 1
         return np.array(parts).reshape(shape) / halves
@@ -326,9 +326,9 @@ class _Product:
                 soon[z], order[z] = 0, 0
                 continue
             for y in range(self.links.size):
-                money = self._money(demand[z, y], self.links.ahead_of(y, later))
-                place = (z, y)
-                values[place], soon[place], price[place], order[place] = self._choose(money, pairs)
+                ahead_of = self.links.ahead_of(y, later)
+                money = period_money(self.costs, demand[z, y], self.prices, self.units, ahead_of, backlog=self.backlog)
+                values[z, y], soon[z, y], price[z, y], order[z, y] = self._choose(money, pairs)
         return values, (soon, price, order)
 
     def _best_price(self, money: Array) -> tuple[Array, Array]:
@@ -358,10 +358,6 @@ class _Product:
         choice = sliding_window_view(padded, self.soon.size, axis=0) - self.soon
         order = self.orders[best[:, :, 0]]
         return choice.max(axis=2), choice.argmax(axis=2), np.take_along_axis(price, best, 2)[:, :, 0], order
-
-    def _money(self, mass: Array, future: Array) -> Array:
-        """(P, S, F) money of a period and all later ones, by price and units on sale; future: (S, F) or (P, S, F)."""
-        return period_money(self.costs, mass, self.prices, self.units, future, backlog=self.backlog)
 
     def _solve(self) -> tuple[float, ProductTables]:
         left = np.zeros(1) if self.ample else np.maximum(self.units, 0)

@@ -93,52 +93,35 @@ def _stock_paid_for(spec: MarketSpec) -> float:
     return float(Costs.of(spec).ordered @ np.floor(spec.stock.initial_units)) if replenished else 0.0
 
 
-def _shared(spec: MarketSpec, demand: FluidDemand) -> float:
-    """The bound where products share resources: one dual value for a unit of each resource.
-
-    All units that are ever added are taken to be there from the start, and none to be withdrawn.
-    """
-    capacity = spec.capacity
-    assert capacity is not None, "called for shared capacity"
-    use, left = capacity.use, capacity.units + np.maximum(capacity.added, 0).sum(axis=0)
-    periods = spec.market.horizon_periods
-
-    def dual(value: Array) -> tuple[float, Array]:
-        money, units = demand.money(np.tile(value @ use, (periods, 1)), 0)
-        return money + float(value @ left), left - use @ units
-
-    # Above a product's highest price per unit that it uses, nothing is sold that uses the resource.
-    most = (spec.guardrails.high / np.where(use > 0, use, np.inf)).max(axis=1)
-    found = minimize(dual, 0 * most, jac=True, method="L-BFGS-B", bounds=[(0.0, float(high)) for high in most])
-    return float(found.fun)
-
-
 def _season(spec: MarketSpec, demand: FluidDemand, first: int, last: int) -> float:
-    """The bound of one selling season, periods [first, last), discounted to the episode's start."""
-    if spec.capacity is not None:
-        return _shared(spec, demand)
-    stock = np.floor(spec.stock.initial_units)
+    """The bound of one selling season, periods [first, last), discounted to the episode's start.
+
+    All units of shared resources that are ever added are taken to be there from the start, and none to be withdrawn.
+    """
+    stock, capacity = np.floor(spec.stock.initial_units), spec.capacity
     limited = np.isfinite(stock) & (spec.stock.replenishment == "none") & (spec.stock.shortage == "lost")
-    nothing = np.zeros((last - first, stock.size))
-    if not limited.any():
-        return demand.money(nothing, first)[0]
+    high, use = spec.guardrails.high.astype(np.float64), np.eye(stock.size)[limited]
     factors = spec.market.discount_factor ** np.arange(first, last)
     ends = spec.market.ending == "terminated" or spec.stock.season_periods is not None
     salvage, stock = (ends * factors[-1] * spec.stock.salvage_value)[limited], stock[limited]
     held = np.zeros((last - first, stock.size))
-    if spec.stock.spoilage.any() or spec.returns is not None or last < first + (spec.stock.season_periods or 0):
+    if capacity is not None:
+        use, stock = capacity.use, capacity.units + np.maximum(capacity.added, 0).sum(axis=0)
+        salvage, held = 0 * stock, np.zeros((last - first, stock.size))
+    elif spec.stock.spoilage.any() or spec.returns is not None or last < first + (spec.stock.season_periods or 0):
         # Stock that perishes or leaves is not held, and need not be disposed of.
         salvage = np.maximum(salvage, 0)
     else:
         # A unit that is sold is not held from then on.
         held = np.cumsum((factors[:, None] * Costs.of(spec).holding[limited])[::-1], axis=0)[::-1]
-    most = np.maximum(spec.guardrails.high.astype(np.float64)[limited] + held[0], salvage)
+    if not stock.size:
+        return demand.money(np.zeros((last - first, high.size)), first)[0]
+    # Above a product's highest price per unit that it uses, nothing is sold that uses the resource.
+    most = np.maximum((high / np.where(use > 0, use, np.inf)).max(axis=1) + held[0], salvage)
 
     def dual(value: Array) -> tuple[float, Array]:
-        everything = nothing.copy()
-        everything[:, limited] = value - held
-        money, units = demand.money(everything, first)
-        return money + float((value - held[0]) @ stock), stock - units[limited]
+        money, units = demand.money((value - held) @ use, first)
+        return money + float((value - held[0]) @ stock), stock - use @ units
 
     if stock.size == 1:
         bounds = (float(salvage[0]), float(most[0]))

@@ -11,7 +11,6 @@ mean of one and do not matter. Each logit segment has prices of its own.
 from __future__ import annotations
 
 import functools
-from typing import Protocol
 
 import numpy as np
 
@@ -33,22 +32,6 @@ _LEAST = 1e-200
 _HIGHEST_UTILITY = 500.0
 
 
-class FluidDemand(Protocol):
-    """The demand of a market in the fluid problem."""
-
-    def money(self, value: Array, first: int) -> tuple[float, Array]:
-        """The most money, less the dual value of the units sold, that P periods can bring.
-
-        Args:
-            value: (P, N) dual value of a unit sold in each period, discounted to
-                the episode's start.
-
-        Returns:
-            The money, discounted to the episode's start, and the units sold (N,).
-        """
-        ...
-
-
 def demand_of(spec: MarketSpec) -> FluidDemand | None:
     """The fluid demand, or None for a demand family that it does not cover."""
     logit = spec.demand.family == "mnl"
@@ -64,8 +47,10 @@ def demand_of(spec: MarketSpec) -> FluidDemand | None:
     return _Logit(spec) if logit else None
 
 
-class _Calendar:
-    """What both kinds share: discounting, costs, regimes, returns, and reference prices at their maximum."""
+class FluidDemand:
+    """The demand of a market in the fluid problem. What all kinds share: discounting, costs, regimes, returns, and
+    reference prices at their maximum.
+    """
 
     def __init__(self, spec: MarketSpec) -> None:
         self.spec, self.periods = spec, int(spec.market.horizon_periods)
@@ -108,8 +93,35 @@ class _Calendar:
             return None
         return initial_prices(self.spec) if all_stay(self.spec) else self.spec.competitors.ceiling
 
+    def money(self, value: Array, first: int) -> tuple[float, Array]:
+        """The most money, less the dual value of the units sold, that P periods can bring.
 
-class _Priced(_Calendar):
+        Args:
+            value: (P, N) dual value of a unit sold in each period, discounted to
+                the episode's start.
+            first: The first of the periods.
+
+        Returns:
+            The money, discounted to the episode's start, and the units sold (N,).
+        """
+        total, sold, known, stationary = 0.0, np.zeros(value.shape[1]), {}, is_stationary(self.spec)
+        for t, row in enumerate(value, start=first):
+            factor, times = self.discounting(t)
+            kind = (0 if stationary else t, (row / factor).tobytes())
+            if kind not in known:
+                known[kind] = self.best(kind[0], row / factor)
+            money, units = known[kind]
+            weight = self.chances[t] * times
+            total += factor * float(weight @ money)
+            sold += weight @ units
+        return total, sold
+
+    def best(self, period: int, value: Array) -> tuple[Array, Array]:
+        """By regime, the most money of a period (Z,) and the units sold for it (Z, N)."""
+        raise NotImplementedError
+
+
+class _Priced(FluidDemand):
     """Categories of one product: every price is tried, one for all segments unless there
     are personal prices.
 
@@ -122,7 +134,6 @@ class _Priced(_Calendar):
         super().__init__(spec)
         self.continuous = spec.prices.max_discount > 0 or spec.guardrails.allowed_prices() is None
         self.convex = spec.demand.family in _CONVEX and not spec.stocks_up
-        self.stationary = is_stationary(spec)
         if self.continuous:
             self.price = np.geomspace(self.low, self.high, _MOST_PRICES)
             return
@@ -156,22 +167,8 @@ class _Priced(_Calendar):
             low, high = np.where(all_buy, middle, low), np.where(all_buy, high, middle)
         return low
 
-    def money(self, value: Array, first: int) -> tuple[float, Array]:
+    def best(self, period: int, value: Array) -> tuple[Array, Array]:
         """See `FluidDemand`."""
-        total, sold, known = 0.0, np.zeros(value.shape[1]), {}
-        for t, row in enumerate(value, start=first):
-            factor, times = self.discounting(t)
-            kind = (0 if self.stationary else t, (row / factor).tobytes())
-            if kind not in known:
-                known[kind] = self._best(kind[0], row / factor)
-            money, units = known[kind]
-            weight = self.chances[t] * times
-            total += factor * float(weight @ money)
-            sold += weight @ units
-        return total, sold
-
-    def _best(self, period: int, value: Array) -> tuple[Array, Array]:
-        """By regime, the most money of a period (Z,) and the units sold for it (Z, N)."""
         money, sold = np.zeros(self.regimes), np.zeros((self.regimes, value.size))
         for z in range(self.regimes):
             price, units = self._units(period, z)
@@ -197,29 +194,22 @@ class _Priced(_Calendar):
         return price[:-1] + further, left - fall * further
 
 
-class _Nested(_Calendar):
+class _Nested(FluidDemand):
     """Nested logit in a market without further sections: each segment's best prices."""
 
-    def money(self, value: Array, first: int) -> tuple[float, Array]:
+    def best(self, period: int, value: Array) -> tuple[Array, Array]:
         """See `FluidDemand`."""
-        total, sold, arrivals, known = 0.0, np.zeros(value.shape[1]), self.spec.arrivals, {}
-        stationary = is_stationary(self.spec)
-        for t, row in enumerate(value, start=first):
-            factor, times = self.discounting(t)
-            for c, k in np.ndindex(self.spec.sizes["C"], self.spec.sizes["K"]):
-                own = np.flatnonzero(self.spec.category_index == c)
-                kind = (c, k, 0 if stationary else t, (row / factor)[own].tobytes())
-                if kind not in known:
-                    customer = NestedCustomer.of(self.spec, t, k, own, self.low)
-                    known[kind] = customer.best((self.cost + row / factor)[own])
-                _, money, share = known[kind]
-                mean = times * arrivals.rate[t, c] * arrivals.segment_share[c, k]
-                total += factor * mean * money
-                sold[own] += mean * share
-        return total, sold
+        arrivals, total, sold = self.spec.arrivals, 0.0, np.zeros(value.size)
+        for c, k in np.ndindex(self.spec.sizes["C"], self.spec.sizes["K"]):
+            own = np.flatnonzero(self.spec.category_index == c)
+            _, money, share = NestedCustomer.of(self.spec, period, k, own, self.low).best((self.cost + value)[own])
+            mean = arrivals.rate[period, c] * arrivals.segment_share[c, k]
+            total += mean * money
+            sold[own] += mean * share
+        return np.array([total]), sold[None]
 
 
-class _Logit(_Calendar):
+class _Logit(FluidDemand):
     """Multinomial logit: each segment's best prices by Newton's method on the expected money
     of a customer.
 

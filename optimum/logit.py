@@ -64,15 +64,8 @@ class LogitCustomer:
         level, steep = choice_model(spec).linear_utility(period)
         allowed = [steps for n in products if (steps := spec.guardrails.allowed_prices(int(n))) is not None]
         fixed, slope, power = (rows[0, products] for rows in linear_and_log(spec, steep))
-        return cls(
-            quality=level[0, products] - fixed,
-            sensitivity=slope,
-            power=power,
-            low=spec.guardrails.low[products].astype(np.float64),
-            high=spec.guardrails.high[products].astype(np.float64),
-            allowed=allowed or None,
-            outside=outside,
-        )
+        low, high = (bound[products].astype(np.float64) for bound in (spec.guardrails.low, spec.guardrails.high))
+        return cls(level[0, products] - fixed, slope, power, low, high, allowed or None, outside)
 
     def shares(self, price: Array, available: NDArray[np.bool_]) -> ChoiceShares:
         """Choice probabilities at prices (B, N), among the products that are available (B, N)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,22 +20,18 @@ def covers(spec: MarketSpec) -> bool:
     """Whether the states that a policy reaches can be listed, or unlimited stock makes them independent of sales."""
     costs = {"cost_due", "order_cost", "holding_cost", "lost_sale_cost", "backlog_cost", "salvage_value"}
     ordering = {"replenishment", "max_order_units"} if spec.stock.replenishment == "action" else set()
+    # A competitor that answers in mid-period meets a single customer in each half.
+    rivals, single = spec.competitors, spec.arrivals.process == "single"
     return (
         sections_on(spec) <= {"regimes", "reference_price", "competitors"}
         and stock_settings(spec) <= {"initial_units", "lead_time_periods", "shortage"} | costs | ordering
         and (not ordering or not spec.stock.lead_time_periods.any())
         and (is_unlimited(spec) or sales_are_few(spec))
-        and (spec.competitors is None or all_stay(spec) or (one_answers(spec) and _halves_are_known(spec)))
+        and (rivals is None or all_stay(spec) or (one_answers(spec) and (single or not rivals.answers_within_period)))
         and (spec.market.ending == "terminated" or not spec.stock.salvage_value.any())
         # Prices before the current one are no part of these states.
         and spec.prices.max_changes is None
     )
-
-
-def _halves_are_known(spec: MarketSpec) -> bool:
-    """Whether a competitor that answers in mid-period meets a single customer in each half."""
-    assert spec.competitors is not None, "called for a market with a competitor"
-    return spec.arrivals.process == "single" or not spec.competitors.answers_within_period
 
 
 class _LooksAtSales(Exception):
@@ -92,51 +87,41 @@ def exact_value(
     """
     if not (covers(spec) and is_deterministic(policy)):
         return None
-    walk = _Walk(spec, policy, states, assumed or spec, start)
     try:
         try:
-            return walk.value(_ViewWithoutSales)
+            return _value(spec, policy, states, assumed or spec, start, _ViewWithoutSales)
         except _LooksAtSales:
-            return walk.value(MarketView) if sales_are_few(spec) else None
+            return _value(spec, policy, states, assumed or spec, start, MarketView) if sales_are_few(spec) else None
     except TooManyStates:
         return None
 
 
-@dataclass(frozen=True)
-class _Walk:
-    """The arguments of `exact_value`."""
-
-    spec: MarketSpec
-    policy: Policy
-    states: int
-    assumed: MarketSpec
-    start: MarketView | None
-
-    def value(self, kind: type[MarketView]) -> float:
-        """The expected money if the policy sees views of this kind."""
-        spec, start = self.spec, self.start
-        now, first = (States.initial(spec), 0) if start is None else (States.seen(spec, start), int(start.period[0]))
-        horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
-        costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
-        met: dict[bytes, tuple[float, float]] = {}
-        cycle = cycle_periods(spec)
-        while factor > _NEGLIGIBLE if infinite else period < horizon:
-            # Beyond the episode an infinite-horizon market looks as in the last cycle of its calendar.
-            number = period if period < horizon else horizon - cycle + (period - horizon) % cycle
-            if infinite and period >= horizon and now.weight.size == 1:
-                # A state that was met before is met again and again: the rest is a geometric series.
-                state = b"".join(part.tobytes() for part in (np.intp(number), *vars(now).values()))
-                if state in met:
-                    then, left = met[state]
-                    return then + (value - then) / (1 - factor / left)
-                met[state] = value, factor
-            choice = PolicyChoice.of(spec, self.policy, now.view(spec, number, kind, self.assumed))
-            money, now = Period(spec, costs, number, now, choice, keep_sales=kind is MarketView).run()
-            if now.weight.size > self.states:
-                raise TooManyStates
-            value += factor * money
-            period, factor = period + 1, factor * spec.market.discount_factor
-        if spec.stock.salvage_value.any():
-            left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
-            value += spec.market.discount_factor ** (horizon - 1 - first) * left
-        return value
+def _value(
+    spec: MarketSpec, policy: Policy, states: int, assumed: MarketSpec, start: MarketView | None, kind: type[MarketView]
+) -> float:
+    """The expected money if the policy sees views of this kind."""
+    now, first = (States.initial(spec), 0) if start is None else (States.seen(spec, start), int(start.period[0]))
+    horizon, infinite = int(spec.market.horizon_periods), is_infinite_horizon(spec)
+    costs, value, period, factor = Costs.of(spec), 0.0, first, 1.0
+    met: dict[bytes, tuple[float, float]] = {}
+    cycle = cycle_periods(spec)
+    while factor > _NEGLIGIBLE if infinite else period < horizon:
+        # Beyond the episode an infinite-horizon market looks as in the last cycle of its calendar.
+        number = period if period < horizon else horizon - cycle + (period - horizon) % cycle
+        if infinite and period >= horizon and now.weight.size == 1:
+            # A state that was met before is met again and again: the rest is a geometric series.
+            state = b"".join(part.tobytes() for part in (np.intp(number), *vars(now).values()))
+            if state in met:
+                then, left = met[state]
+                return then + (value - then) / (1 - factor / left)
+            met[state] = value, factor
+        choice = PolicyChoice.of(spec, policy, now.view(spec, number, kind, assumed))
+        money, now = Period(spec, costs, number, now, choice, keep_sales=kind is MarketView).run()
+        if now.weight.size > states:
+            raise TooManyStates
+        value += factor * money
+        period, factor = period + 1, factor * spec.market.discount_factor
+    if spec.stock.salvage_value.any():
+        left = float(now.weight @ (np.maximum(now.on_hand, 0) @ spec.stock.salvage_value))
+        value += spec.market.discount_factor ** (horizon - 1 - first) * left
+    return value

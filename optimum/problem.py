@@ -142,16 +142,9 @@ class Costs:
     def of(cls, spec: MarketSpec) -> Costs:
         """The costs of a market."""
         stock, counts = spec.stock, float(spec.market.objective == "profit")
-        unit = counts * spec.products.unit_cost
-        none = np.zeros_like(unit)
-        return cls(
-            sold=unit if stock.cost_due == "sold" else none,
-            ordered=unit if stock.cost_due == "ordered" else none,
-            order=counts * stock.order_cost,
-            holding=counts * stock.holding_cost,
-            lost=counts * stock.lost_sale_cost,
-            backlog=counts * stock.backlog_cost,
-        )
+        sold = float(stock.cost_due == "sold") * spec.products.unit_cost
+        parts = (sold, spec.products.unit_cost - sold, stock.order_cost, stock.holding_cost)
+        return cls(*(counts * part for part in (*parts, stock.lost_sale_cost, stock.backlog_cost)))
 
 
 def chain(spec: MarketSpec) -> tuple[Array, Array]:

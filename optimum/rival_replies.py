@@ -64,19 +64,11 @@ def prices_in_period(spec: MarketSpec, price: Array, last: Array, rival_price: A
 
 def answer(spec: MarketSpec, price: Array, rival_price: Array) -> Array:
     """(S,) price of the one competitor once it sees the shop's price (S,); rival_price: (S,) its price before."""
-    rivals, nothing = spec.competitors, np.zeros((price.size, 1), np.float32)
+    rivals, nothing, period = spec.competitors, np.zeros((price.size, 1), np.float32), np.zeros(price.size, np.intp)
     assert rivals is not None
-    own = rival_price[:, None].astype(np.float32)
-    view = MarketView(
-        catalogue=_rival_catalogue(spec),
-        period=np.zeros(price.size, np.intp),
-        list_price=own,
-        reference_price=own,
-        on_hand=nothing + np.inf,
-        on_order=nothing,
-        last_units=nothing,
-        competitor_price=price[:, None].astype(np.float32),
-    )
+    own, seen = (rows[:, None].astype(np.float32) for rows in (rival_price, price))
+    known = (own, own, nothing + np.inf, nothing, nothing)
+    view = MarketView(_rival_catalogue(spec), period, *known, competitor_price=seen)
     proposed = competitor(rivals.rule[0]).act(view).price[:, 0]
     return charged(np.clip(proposed, rivals.floor[0], rivals.ceiling[0]))
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from ..envs import expected_units
 from ..pricing import Action, MarketView, StockTable
@@ -24,7 +23,8 @@ from .nested_logit import NestedCustomer
 from .problem import Array, Costs, Optimum, is_infinite_horizon, price_grid, sections_on, stock_settings, table_periods
 from .rival_replies import all_stay, initial_prices
 
-_MOST_PRICES = 2000
+# Prices of a grid, how often it becomes finer around its best, and the prices of a finer one.
+_MOST_PRICES, _FINER, _NEAR = 2000, 2, 201
 
 
 def covers(spec: MarketSpec) -> bool:
@@ -125,7 +125,7 @@ def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Ar
         best = nested.best(Costs.of(spec).sold[products], np.ones(products.size, bool))
         return best[0], np.zeros((products.size, 1))
     if not _is_logit(spec):
-        return _OneProduct(spec, period, int(products[0])).best()
+        return _best_alone(spec, period, int(products[0]))
     rival_price = None if spec.competitors is None else initial_prices(spec)
     outside = choice_model(spec).outside_weight(period, rival_price=rival_price)[0, spec.category_index[products[0]]]
     customer = LogitCustomer.of(spec, period, products, outside=float(outside))
@@ -133,67 +133,52 @@ def _best(spec: MarketSpec, period: int, products: NDArray[np.intp]) -> tuple[Ar
     return prices[0], np.zeros((products.size, 1))
 
 
-class _OneProduct:
-    """The only product of its category in a period, and the money from each segment at each price that it may pay."""
+def _best_alone(spec: MarketSpec, period: int, product: int) -> tuple[Array, Array]:
+    """The best list price (1,) and discounts (1, K) of the only product of its category in a period."""
+    cost, segments = Costs.of(spec).sold[product], range(len(spec.arrivals.segments))
+    low, high = (float(bound[product]) for bound in (spec.guardrails.low, spec.guardrails.high))
+    reach = min(spec.prices.max_discount, spec.prices.max_segment_spread)
 
-    def __init__(self, spec: MarketSpec, period: int, product: int) -> None:
-        self.spec, self.period, self.product = spec, period, product
-        self.cost = Costs.of(spec).sold[product]
-        self.low, self.high = (float(bound[product]) for bound in (spec.guardrails.low, spec.guardrails.high))
-        self.reach = min(spec.prices.max_discount, spec.prices.max_segment_spread)
-        self.common = spec.prices.max_discount - self.reach
-        self.segments = range(len(spec.arrivals.segments))
-        if self.reach > 0:
-            self.own_price = np.array([self._peak(lambda p, k=k: self._money(p)[:, k]) for k in self.segments])
+    def for_all(price: Array) -> Array:
+        """(B,) discount that all segments get, so that the list price is as high as it may be: a spread of
+        discounts is then wider as a spread of prices.
+        """
+        return np.clip(1 - price / high, 0, spec.prices.max_discount - reach)
 
-    def best(self) -> tuple[Array, Array]:
-        """The best list price (1,) and discounts (1, K)."""
-        grid = price_grid(self.spec, self.product, most=_MOST_PRICES)
-        continuous = self.spec.guardrails.allowed_prices(self.product) is None
-        price = np.array([self._peak(self._total, grid, refine=continuous)])
-        listed = price / (1 - self._discount_of_all(price))
-        return listed, 1 - self._paid(price) / listed
+    def money(paid: Array) -> Array:
+        """(B, K) money of the period by segment if it pays these prices (B,)."""
+        rows = np.tile(spec.products.regular_price, (paid.size, 1))
+        rows[:, product] = paid
+        units = expected_units(spec, period, rows, rival_price=_rival_prices(spec, paid.size))
+        return (paid[:, None] - cost) * units[:, :, product]
 
-    def _total(self, price: Array) -> Array:
-        """(B,) money of the period where the highest price paid is (B,), with the best discount for each segment."""
-        paid, money = self._paid(price), np.zeros(price.size)
-        for k in self.segments:
-            money += self._money(paid[:, k])[:, k]
-        return money
+    every = np.linspace(low, high, _MOST_PRICES + 1)
+    own = np.array([_peak(lambda p, k=k: money(p)[:, k], every) for k in segments])
 
-    def _paid(self, price: Array) -> Array:
+    def paid_by(price: Array) -> Array:
         """(B, K) price that each segment pays where the highest is (B,): its own best price, or the
         nearest within discounts.
 
         A segment's money rises up to its own best price and falls beyond it, as demand is
         log-concave or has constant elasticity.
         """
-        if self.reach == 0:
-            return np.tile(price[:, None], len(self.segments))
-        least = np.maximum(self.low, price * (1 - self.reach / (1 - self._discount_of_all(price))))
-        return np.clip(self.own_price, least[:, None], price[:, None])
+        least = np.maximum(low, price * (1 - reach / (1 - for_all(price))))
+        return np.clip(own, least[:, None], price[:, None])
 
-    def _discount_of_all(self, price: Array) -> Array:
-        """(B,) discount that all segments get, so that the list price is as high as it may be: a spread of
-        discounts is then wider as a spread of prices.
-        """
-        return np.clip(1 - price / self.high, 0, self.common)
+    def total(price: Array) -> Array:
+        """(B,) money of the period where the highest price paid is (B,), with the best discount for each segment."""
+        return np.sum([money(paid)[:, k] for k, paid in enumerate(paid_by(price).T)], axis=0)
 
-    def _money(self, paid: Array) -> Array:
-        """(B, K) money of the period by segment if it pays these prices (B,)."""
-        rows = np.tile(self.spec.products.regular_price, (paid.size, 1))
-        rows[:, self.product] = paid
-        units = expected_units(self.spec, self.period, rows, rival_price=_rival_prices(self.spec, paid.size))
-        return (paid[:, None] - self.cost) * units[:, :, self.product]
+    continuous = spec.guardrails.allowed_prices(product) is None
+    price = np.array([_peak(total, price_grid(spec, product, most=_MOST_PRICES), refine=continuous)])
+    listed = price / (1 - for_all(price))
+    return listed, 1 - paid_by(price) / listed
 
-    def _peak(self, money: Callable[[Array], Array], grid: Array | None = None, *, refine: bool = True) -> float:
-        """The price with the most money: the best of a grid, refined between its neighbours."""
-        grid = np.linspace(self.low, self.high, _MOST_PRICES + 1) if grid is None else grid
+
+def _peak(money: Callable[[Array], Array], grid: Array, *, refine: bool = True) -> float:
+    """The price with the most money: the best of a grid, refined between its neighbours."""
+    for _ in range(_FINER if refine else 0):
         best = int(money(grid).argmax())
-        if not refine:
-            return float(grid[best])
-        around = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-        found = minimize_scalar(
-            lambda p: -money(np.array([p]))[0], bounds=around, method="bounded", options={"xatol": 1e-9 * around[1]}
-        )
-        return float(found.x if -found.fun > money(grid[best : best + 1])[0] else grid[best])
+        near = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)], _NEAR)
+        grid = np.union1d(near, grid[best])
+    return float(grid[money(grid).argmax()])

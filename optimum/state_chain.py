@@ -64,16 +64,9 @@ class States:
     @classmethod
     def initial(cls, spec: MarketSpec) -> States:
         """The first period: the prices before it, initial stock, and each possible regime."""
-        first = spec.regime_probabilities(1)[0]
-        regime, regular = np.flatnonzero(first), spec.products.regular_price
-        rows = (
-            spec.initial_price,
-            spec.initial_reference,
-            np.floor(spec.stock.initial_units),
-            0 * regular,
-            initial_prices(spec),
-        )
-        return cls(*(np.tile(row, (regime.size, 1)) for row in rows), regime=regime, weight=first[regime])
+        units, rivals = np.floor(spec.stock.initial_units), initial_prices(spec)
+        rows = (spec.initial_price, spec.initial_reference, units, 0 * spec.products.regular_price, rivals)
+        return cls._of(rows, spec.regime_probabilities(1)[0])
 
     @classmethod
     def seen(cls, spec: MarketSpec, view: MarketView) -> States:
@@ -82,11 +75,16 @@ class States:
         chance = spec.regime_probabilities(period + 1)[-1]
         if view.regime is not None:
             chance = np.eye(chance.size)[view.regime[0]]
-        regime = np.flatnonzero(chance)
         prices = np.zeros(0)
         if view.competitor_price is not None:
             prices = view.competitor_price[0, spec.competitor_product]
         rows = (view.list_price[0], view.reference_price[0], view.on_hand[0], view.last_units[0], prices)
+        return cls._of(rows, chance)
+
+    @classmethod
+    def _of(cls, rows: tuple[NDArray, ...], chance: Array) -> States:
+        """The same in each possible regime."""
+        regime = np.flatnonzero(chance)
         tiled = (np.tile(row.astype(np.float64), (regime.size, 1)) for row in rows)
         return cls(*tiled, regime=regime, weight=chance[regime])
 
@@ -105,16 +103,12 @@ class States:
     def view(self, spec: MarketSpec, period: int, kind: type[MarketView], assumed: MarketSpec) -> MarketView:
         """What a policy sees of them if it believes in the market `assumed`."""
         rivals = None if spec.competitors is None else lowest_prices(spec, self.rival_price).astype(np.float32)
+        regime = self.regime if spec.regimes is not None and spec.regimes.observed else None
+        none_ordered = np.zeros(self.on_hand.shape)
+        parts = (self.list_price, self.reference_price, self.on_hand, none_ordered, self.last_units)
+        rows = (part.astype(np.float32) for part in parts)
         return kind(
-            catalogue=catalogue_of(assumed),
-            period=np.full(self.weight.size, period),
-            list_price=self.list_price.astype(np.float32),
-            reference_price=self.reference_price.astype(np.float32),
-            on_hand=self.on_hand.astype(np.float32),
-            on_order=np.zeros(self.on_hand.shape, np.float32),
-            last_units=self.last_units.astype(np.float32),
-            competitor_price=rivals,
-            regime=self.regime if spec.regimes is not None and spec.regimes.observed else None,
+            catalogue_of(assumed), np.full(self.weight.size, period), *rows, competitor_price=rivals, regime=regime
         )
 
 
@@ -219,17 +213,9 @@ class Period:
         """
         spec, o, price = self.spec, branches.origin, self.choice.price
         discount = None if self.choice.discount is None else self.choice.discount[o]
-        units = expected_units(
-            spec,
-            self.number,
-            price[o],
-            reference=self.now.reference_price[o],
-            discount=discount,
-            regime=self.now.regime[o],
-            rival_price=None if spec.competitors is None else rival_price[o],
-            in_stock=available,
-            lost=True,
-        )
+        given = {"reference": self.now.reference_price[o], "regime": self.now.regime[o], "discount": discount}
+        rivals = None if spec.competitors is None else rival_price[o]
+        units = expected_units(spec, self.number, price[o], rival_price=rivals, in_stock=available, lost=True, **given)
         mean = units.sum(axis=1)
         if discount is None:
             return mean, price[o]

@@ -10,8 +10,6 @@ price of the path that it returns can be improved.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,8 +44,6 @@ def best_path(spec: MarketSpec) -> PricePath | None:
         return None
     season = _Season(spec)
     starts = [np.full(season.periods, i) for i in np.linspace(0, season.prices.size - 1, _STARTS).astype(int)]
-    fluid_prices = fluid_policy.initial_path(spec)
-    starts.append(np.abs(season.prices - fluid_prices[:, None]).argmin(axis=1))
     found = [season.ascend(start) for start in starts]
     _, path = max(found, key=lambda pair: pair[0])
     return PricePath(season.prices[path].astype(np.float32)[:, None], name="time-only")
@@ -61,15 +57,15 @@ class _Season:
         self.prices = price_grid(spec, most=_MOST_PRICES)
         self.units = np.arange(int(spec.stock.initial_units[0]) + 1)
         self.transition, self.initial = chain(spec)
-        self.stationary = is_stationary(spec)
+        # By period and regime, (P, D + 1) probability of each demand at each price; one object where all are alike.
+        kinds = 1 if is_stationary(spec) else self.periods
+        self.demand = [[self._mass(t, z) for z in range(self.initial.size)] for t in range(kinds)] * (
+            self.periods // kinds
+        )
 
-    @functools.lru_cache(maxsize=128)  # noqa: B019  as many as a season has different periods, for a short-lived object
-    def _demand_of(self, period: int) -> list[Array]:
-        return [_demand_at(self.spec, period, self.prices, z) for z in range(self.initial.size)]
-
-    def demand(self, period: int) -> list[Array]:
-        """By regime, (P, D + 1) probability of each demand at each price."""
-        return self._demand_of(0 if self.stationary else period)
+    def _mass(self, period: int, regime: int) -> Array:
+        units = expected_units(self.spec, period, self.prices[:, None], regime=np.full(self.prices.size, regime))
+        return demand_mass(self.spec, units.sum(axis=(1, 2)))
 
     def ascend(self, path: NDArray[np.intp]) -> tuple[float, NDArray[np.intp]]:
         """Improve a path until no single price can be improved: its value and price indices (T,)."""
@@ -81,7 +77,7 @@ class _Season:
                 ahead = self.transition @ (values * (discount if t < self.periods - 1 else 1.0))
                 money = [
                     dynamic_program.period_money(self.costs, mass, self.prices, self.units, row[:, None])[..., 0]
-                    for mass, row in zip(self.demand(t), ahead, strict=True)
+                    for mass, row in zip(self.demand[t], ahead, strict=True)
                 ]
                 total = sum(table @ weight for table, weight in zip(money, reached[t], strict=True))
                 path[t] = np.argmax(total)
@@ -98,17 +94,11 @@ class _Season:
         reached = []
         for t, price in enumerate(path):
             reached.append(now)
-            after = np.stack([self._sell(mass[price], row) for mass, row in zip(self.demand(t), now, strict=True)])
-            now = self.transition.T @ after
+            after = [self._sell(mass[price], row) for mass, row in zip(self.demand[t], now, strict=True)]
+            now = self.transition.T @ np.stack(after)
         return reached
 
     def _sell(self, mass: Array, weight: Array) -> Array:
         """(S + 1,) probability of each number of units left, given the probabilities before and those of demand."""
         left = np.maximum(self.units - np.arange(mass.size)[:, None], 0)
         return np.bincount(left.ravel(), (mass[:, None] * weight).ravel(), self.units.size).astype(np.float64)
-
-
-def _demand_at(spec: MarketSpec, period: int, prices: Array, regime: int) -> Array:
-    """(P, D + 1) probability of each demand at each price."""
-    units = expected_units(spec, period, prices[:, None], regime=np.full(prices.size, regime))
-    return demand_mass(spec, units.sum(axis=(1, 2)))

@@ -50,28 +50,20 @@ class Draws(NamedTuple):
     @classmethod
     def of(cls, spec: MarketSpec) -> Draws:
         """All draws of a market; the market itself as the only one where it has no posterior."""
-        specs = [spec.draw(m) for m in range(spec.num_draws)] or [spec]
-        none, slots = np.zeros(spec.sizes["N"]), spec.recommendation is not None
-        no_slot = np.zeros(spec.sizes["K"])
-        counts = float(spec.market.objective == "profit")
-        columns = zip(
-            *(
-                (
-                    each.demand.quality,
-                    each.demand.price_sensitivity,
-                    each.arrivals.rate,
-                    counts * each.products.unit_cost,
-                    each.recommendation.lift if slots and each.recommendation else no_slot,
-                    *(
-                        getattr(each.reference_price, key) if each.reference_price else none
-                        for key in ("gain", "loss", "units_gain", "units_loss")
-                    ),
-                )
-                for each in specs
-            ),
-            strict=True,
-        )
-        return cls(*(torch.from_numpy(np.stack(column).astype(np.float64)) for column in columns))
+        none, no_slot = np.zeros(spec.sizes["N"]), np.zeros(spec.sizes["K"])
+        effects, counts = ("gain", "loss", "units_gain", "units_loss"), float(spec.market.objective == "profit")
+        rows = [
+            (
+                each.demand.quality,
+                each.demand.price_sensitivity,
+                each.arrivals.rate,
+                counts * each.products.unit_cost,
+                no_slot if each.recommendation is None else each.recommendation.lift,
+                *(getattr(each.reference_price, name, none) for name in effects),
+            )
+            for each in [spec.draw(m) for m in range(spec.num_draws)] or [spec]
+        ]
+        return cls(*(_tensor(np.stack(column)) for column in zip(*rows, strict=True)))
 
 
 @functools.lru_cache(maxsize=4)
@@ -134,20 +126,10 @@ class _Situations:
         if spec.market.objective == "profit" and stock.replenishment == "order-up-to":
             # Stock is restored a lead time later, at the latest when the episode ends.
             saved = np.minimum(stock.lead_time_periods + 1, (last - period)[:, None]) * stock.holding_cost
-        return cls(
-            period,
-            *map(
-                _tensor,
-                (
-                    demand.season[period] + added[:, None],
-                    demand.sensitivity_path[period] * factor[:, None],
-                    arrivals * spec.market.discount_factor ** period.astype(np.float64),
-                    np.stack(outside),
-                    demand.quality_path[period],
-                    saved,
-                ),
-            ),
-        )
+        utility, sensitivity = demand.season[period] + added[:, None], demand.sensitivity_path[period] * factor[:, None]
+        weight = arrivals * spec.market.discount_factor ** period.astype(np.float64)
+        columns = (utility, sensitivity, weight, np.stack(outside), demand.quality_path[period], saved)
+        return cls(period, *map(_tensor, columns))
 
 
 def _tensor(values: ArrayLike) -> Tensor:

@@ -15,8 +15,6 @@ from ...scenarios.periods import simulated_prices
 from ...scenarios.sections import Array
 from .money import PosteriorMoney, draws_of
 
-# Share of the training episodes that follow the worst draws.
-_BAD_EPISODES = 0.5
 # Widths of the smoothing, in standard deviations of the gain over the draws.
 _CAUTIOUS_WIDTHS = (0.3, 0.1, 0.03, 0.01)
 _STARTS, _POINTS, _SWEEPS, _COARSE = 15, 21, 2, 48
@@ -201,7 +199,7 @@ def draw_pool(spec: MarketSpec, price: NDArray[np.floating], share: float) -> tu
     number = max(1, round(share * gain.size))
     order = np.argsort(gain, kind="stable")
     bad, others = order[:number], order[number:]
-    times = max(1, round(_BAD_EPISODES / (1 - _BAD_EPISODES) * others.size / number))
+    times = max(1, round(others.size / number))
     return tuple(np.concatenate([np.tile(bad, times), others]).tolist())
 
 

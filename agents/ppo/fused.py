@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -21,6 +21,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from ...envs import MarketVecEnv
 from ...envs.adapters.next_draws import NextDraws
@@ -31,28 +32,20 @@ _AT_ONCE = 16_384
 
 
 def _is_compiled(policy: ActorCriticPolicy) -> bool:
-    """Whether there are compiled functions for the networks: on the CPU, of ReLU layers on plain features, for Gaussian or
-    categorical actions.
+    """Whether there are compiled functions for the networks: on the CPU, of ReLU layers on plain features, for Gaussian
+    actions.
     """
     if type(policy) is not ActorCriticPolicy or policy.device.type != "cpu":
         return False
     layers, seen = (*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net), policy.observation_space
     return (
         (isinstance(seen, Box) and seen.dtype == np.float32 and len(seen.shape) == 1)
-        and isinstance(policy.action_space, Box | Discrete | MultiDiscrete)
+        and isinstance(policy.action_space, Box)
         and not (policy.use_sde or policy.squash_output)
         and type(policy.features_extractor) is FlattenExtractor
         and all(isinstance(layer, torch.nn.Linear | torch.nn.ReLU) for layer in layers)
         and layers[1::2] == tuple(layer for layer in layers if isinstance(layer, torch.nn.ReLU))
     )
-
-
-def _choices(policy: ActorCriticPolicy) -> list[int]:
-    """Number of choices of each action; empty for continuous actions."""
-    space = policy.action_space
-    if isinstance(space, MultiDiscrete):
-        return space.nvec.tolist()
-    return [int(space.n)] if isinstance(space, Discrete) else []
 
 
 class FusedPPO(PPO):
@@ -130,8 +123,7 @@ class FusedPPO(PPO):
         buffer: Any = self.rollout_buffer
         explained = explained_variance(buffer.values.ravel(), buffer.returns.ravel())
         facts = facts | {"explained_variance": explained, "clip_range": clip}
-        if hasattr(self.policy, "log_std"):
-            facts["std"] = self.policy.log_std.exp().mean().item()  # pyright: ignore[reportCallIssue]
+        facts["std"] = cast(torch.Tensor, self.policy.log_std).exp().mean().item()
         for name, value in facts.items():
             self.logger.record(f"train/{name}", value)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
@@ -194,25 +186,23 @@ class _Weights:
     def __init__(self, policy: ActorCriticPolicy) -> None:
         extractor: Any = policy.mlp_extractor
         nets = [[*extractor.policy_net[::2], policy.action_net], [*extractor.value_net[::2], policy.value_net]]
-        choices = _choices(policy)
-        self._tensors: list[torch.Tensor] = [] if choices else [policy.log_std]
+        self._tensors: list[torch.Tensor] = [cast(torch.Tensor, policy.log_std)]
         for layer in (each for net in nets for each in net):
             self._tensors += [layer.weight, layer.bias]
         states = [_moments(policy.optimizer, tensor) for tensor in self._tensors]
         self._moments = [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")]
         self._counts = [state["step"] for state in states]
         actor, critic = (np.array([net[0].in_features, *(layer.out_features for layer in net)]) for net in nets)
-        weights, first, second = (_flat(part) for part in (self._tensors, *self._moments))
+        weights, first, second = (
+            parameters_to_vector(part).detach().numpy() for part in (self._tensors, *self._moments)
+        )
         updates = np.array([float(self._counts[0])], dtype=np.float32)
-        self.network = MlpWeights(weights, first, second, updates, actor, critic, np.array(choices, np.int64))
+        self.network = MlpWeights(weights, first, second, updates, actor, critic)
 
     def restore(self) -> None:
         """Copy the updated weights and moments back to the policy and its optimiser."""
         for whole, parts in zip(self.network[:3], (self._tensors, *self._moments), strict=True):
-            pieces = torch.from_numpy(whole).split([part.numel() for part in parts])
-            with torch.no_grad():
-                for part, piece in zip(parts, pieces, strict=True):
-                    part.copy_(piece.view_as(part))
+            vector_to_parameters(torch.from_numpy(whole), parts)
         for count in self._counts:
             count.fill_(float(self.network.updates[0]))
 
@@ -223,10 +213,6 @@ def _moments(optimizer: torch.optim.Optimizer, tensor: torch.Tensor) -> dict[str
     if not state:
         state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(tensor), "exp_avg_sq": torch.zeros_like(tensor)}
     return state
-
-
-def _flat(tensors: list[torch.Tensor]) -> NDArray[np.float32]:
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors]).numpy()
 
 
 # Rewards in which the critic's value of what follows is its mean over several draws.

@@ -1,7 +1,7 @@
 """PPO's update in one compiled function: objective, gradient, gradient clipping and Adam.
 
 The objective is the clipped one of Schulman et al. (2017, Proximal Policy Optimization Algorithms,
-equations 7 and 9), for an actor and a critic of ReLU layers with Gaussian or categorical actions.
+equations 7 and 9), for an actor and a critic of ReLU layers with Gaussian actions.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.jit.compiling import compiled
-from ...envs.jit.math import exponential, logarithm
+from ...envs.jit.math import exponential
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 FACTS = ("entropy_loss", "policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction", "loss")
-_TINY = np.float32(np.finfo(np.float32).tiny)
 
 
 class Rollout(NamedTuple):
@@ -76,7 +75,7 @@ def update(network, rollout, order, batch_size, settings):
     Returns:
         The means of `FACTS` over the batches, and the number of epochs begun.
     """
-    rows, columns = rollout.actions.shape[0], 0 if network.choices.size else rollout.actions.shape[1]
+    rows, columns = rollout.actions.shape
     size = min(batch_size, rows)
     actor_work, critic_work = scratch_for(network.actor, size), scratch_for(network.critic, size)
     gradient, totals, batches = np.empty_like(network.weights), np.zeros(len(FACTS)), 0
@@ -89,7 +88,7 @@ def update(network, rollout, order, batch_size, settings):
             value = forward(b.observations, network.weights, critic_at, network.critic, critic_work)
             gradient[:columns] = 0
             log_std, d_log_std = network.weights[:columns], gradient[:columns]
-            facts, d_out, d_value = _objective(b, out, value, network.choices, log_std, d_log_std, settings)
+            facts, d_out, d_value = _objective(b, out, value, log_std, d_log_std, settings)
             totals += facts
             batches += 1
             if facts[3] > settings.kl_limit:
@@ -112,17 +111,12 @@ def _batch(rollout, chosen, normalize):
         deviation = np.sqrt(squares / (chosen.size - 1)) + 1e-8
         for i in range(chosen.size):
             advantages[i] = (advantages[i] - mean) / deviation
-    return Rollout(
-        rollout.observations[chosen],
-        rollout.actions[chosen],
-        rollout.log_probs[chosen],
-        advantages,
-        rollout.returns[chosen],
-    )
+    observations, actions = rollout.observations[chosen], rollout.actions[chosen]
+    return Rollout(observations, actions, rollout.log_probs[chosen], advantages, rollout.returns[chosen])
 
 
 @compiled
-def _objective(batch, out, value, choices, log_std, d_log_std, settings):
+def _objective(batch, out, value, log_std, d_log_std, settings):
     """`FACTS` of the batch, and the loss gradients in the outputs of actor and critic.
 
     Adds the gradient in `log_std` to `d_log_std`.
@@ -131,12 +125,7 @@ def _objective(batch, out, value, choices, log_std, d_log_std, settings):
     d_out, d_value = np.empty_like(out), np.empty_like(value)
     gain = squares = divergence = clipped = entropy = 0.0
     for i in range(size):
-        if choices.size:
-            log_prob, disorder = categorical(out[i], batch.actions[i], choices, d_out[i])
-            log_ratio = log_prob - batch.log_probs[i]
-            entropy += disorder
-        else:
-            log_ratio = _gaussian(-batch.log_probs[i], out[i], batch.actions[i], log_std)
+        log_ratio = _gaussian(-batch.log_probs[i], out[i], batch.actions[i], log_std)
         ratio, advantage = exponential(log_ratio), batch.advantages[i]
         outside = abs(ratio - 1) > settings.clip
         bound = min(max(ratio, 1 - settings.clip), 1 + settings.clip)
@@ -146,14 +135,10 @@ def _objective(batch, out, value, choices, log_std, d_log_std, settings):
         slope = np.float32(0.0)
         if not outside or ratio * advantage < bound * advantage:
             slope = np.float32(-ratio * advantage / size)
-        if choices.size:
-            _categorical_slope(slope, np.float32(settings.ent_coef / size), batch.actions[i], choices, d_out[i])
-        else:
-            _gaussian_slope(slope, out[i], batch.actions[i], log_std, d_out[i], d_log_std)
+        _gaussian_slope(slope, out[i], batch.actions[i], log_std, d_out[i], d_log_std)
         error = value[i, 0] - batch.returns[i]
         squares += error * error
         d_value[i, 0] = np.float32(settings.vf_coef * 2 / size) * error
-    entropy /= size
     for j in range(log_std.size):
         entropy += 0.5 + HALF_LOG_2PI + log_std[j]
         d_log_std[j] -= np.float32(settings.ent_coef)
@@ -182,21 +167,6 @@ def _gaussian_slope(slope, mean, actions, log_std, d_mean, d_log_std):
         d_log_std[j] += slope * (z * z - 1)
 
 
-@compiled
-def _categorical_slope(slope, ent_coef, actions, choices, shares):
-    """Replace the probabilities by the gradient in the logits; `slope` as in `_gaussian_slope`."""
-    start = 0
-    for j in range(choices.size):
-        end, disorder = start + choices[j], np.float32(0)
-        for k in range(start, end):
-            disorder -= shares[k] * logarithm(max(shares[k], _TINY))
-        taken = start + np.int64(actions[j])
-        for k in range(start, end):
-            by_entropy = shares[k] * (logarithm(max(shares[k], _TINY)) + disorder)
-            shares[k] = slope * ((k == taken) - shares[k]) + ent_coef * by_entropy
-        start = end
-
-
 # Actor and critic of ReLU layers in compiled code: outputs, gradients, and steps of Adam (Kingma and Ba 2015,
 # algorithm 1).
 
@@ -221,14 +191,13 @@ class MlpWeights(NamedTuple):
     """The weights of actor and critic in one vector, with Adam's state.
 
     Attributes:
-        weights: (W,) log standard deviations (A,) of Gaussian actions, then the layers of the
+        weights: (W,) log standard deviations (A,) of the actions, then the layers of the
             actor, then those of the critic; each layer is a matrix (out, in) and a bias.
         first: (W,) Adam's first moment.
         second: (W,) Adam's second moment.
         updates: (1,) number of Adam's updates so far.
         actor: Layer widths of the actor, from the features to the output.
         critic: Layer widths of the critic.
-        choices: (A,) number of choices of each action; empty for Gaussian actions.
     """
 
     weights: NDArray[np.float32]
@@ -237,7 +206,6 @@ class MlpWeights(NamedTuple):
     updates: NDArray[np.float32]
     actor: NDArray[np.int64]
     critic: NDArray[np.int64]
-    choices: NDArray[np.int64]
 
 
 @compiled
@@ -311,8 +279,7 @@ def clip_norm(gradient, most):
     for g in gradient:
         squares += g * g
     scale = np.float32(min(1.0, most / (np.sqrt(squares) + 1e-6)))
-    for i in range(gradient.size):
-        gradient[i] *= scale
+    gradient *= scale
 
 
 @compiled
@@ -330,23 +297,3 @@ def adam_step(network, gradient, rate, adam):
         first[i] = beta1 * first[i] + (one - beta1) * g
         second[i] = beta2 * second[i] + (one - beta2) * g * g
         weights[i] -= step * first[i] / (np.sqrt(second[i]) * scale + eps)
-
-
-@compiled
-def categorical(logits, actions, choices, shares):
-    """Log probability of the actions, and the entropy; writes all probabilities to `shares`."""
-    log_prob = entropy = np.float32(0)
-    start = 0
-    for j in range(choices.size):
-        end, total = start + choices[j], np.float32(0)
-        highest = logits[start:end].max()
-        for k in range(start, end):
-            shares[k] = exponential(logits[k] - highest)
-            total += shares[k]
-        shift = highest + logarithm(total)
-        for k in range(start, end):
-            shares[k] /= total
-            entropy -= shares[k] * (logits[k] - shift)
-        log_prob += logits[start + np.int64(actions[j])] - shift
-        start = end
-    return log_prob, entropy

@@ -44,9 +44,7 @@ def _is_unknown(spec: MarketSpec) -> bool:
     return spec.posterior is not None and spec.posterior.simulated
 
 
-_BY_PRODUCT: dict[str, Callable[[MarketSpec], bool]] = {
-    "separate-periods": has_separate_periods,
-}
+_BY_PRODUCT: dict[str, Callable[[MarketSpec], bool]] = {"separate-periods": has_separate_periods}
 _BY_MARKET: dict[str, Callable[[MarketSpec], bool]] = {
     "orders": lambda spec: spec.stock.replenishment == "action",
     "rivals-that-answer": _rivals_answer,

@@ -57,21 +57,12 @@ def complement(factor: float) -> SearchRange:
     return SearchRange(draw, start=lambda value: None if value == 1 else 1 - value)
 
 
-def shift(by: int) -> SearchRange:
-    """Uniform between `value - by` and `value + by`; integers stay integers and at least 0."""
+def between(low: float, high: float) -> SearchRange:
+    """Uniform between two bounds, which are extended to include the preset's value; integers stay integers."""
 
     def draw(trial: Trial, name: str, value: Any) -> Any:
         if isinstance(value, int):
-            return trial.suggest_int(name, max(0, value - by), value + by)
-        return _short(trial.suggest_float(name, value - by, value + by), value)
-
-    return SearchRange(draw)
-
-
-def between(low: float, high: float) -> SearchRange:
-    """Uniform between two bounds, which are extended to include the preset's value."""
-
-    def draw(trial: Trial, name: str, value: Any) -> Any:
+            return trial.suggest_int(name, int(min(low, value)), int(max(high, value)))
         return _short(trial.suggest_float(name, min(low, value), max(high, value)), value)
 
     return SearchRange(draw)
@@ -101,7 +92,7 @@ _ROLLOUTS: Mapping[str, SearchRange] = {
     "n_steps": doublings(-1, 2),
     "gae_lambda": complement(5),
     "ent_coef": between(0.0, 0.01),
-    "log_std_init": shift(1),
+    "log_std_init": between(-2.5, 0.3),
 }
 _PROXIMAL: Mapping[str, SearchRange] = {
     **_ROLLOUTS,
@@ -116,21 +107,19 @@ _REPLAY: Mapping[str, SearchRange] = {
     "gradient_steps": doublings(0, 2),
 }
 _ENTROPY = one_of("auto_0.01", "auto_0.05", "auto_0.2", "auto_1.0")
-_QUALITIES: Mapping[str, SearchRange] = {
-    **_REPLAY,
-    "price_levels": one_of(11, 21, 41),
-    "target_update_interval": doublings(0, 2),
-    "exploration_final_eps": times(2),
-}
 SPACES: Mapping[str, Mapping[str, SearchRange]] = {
     "ppo": _PROXIMAL,
     "a2c": _ROLLOUTS,
     "recurrent-ppo": {**_PROXIMAL, "lstm_hidden_size": doublings(-1, 1)},
     "sac": {**_REPLAY, "tau": times(5), "ent_coef": _ENTROPY},
     "td3": {**_REPLAY, "tau": times(5), "action_noise": times(4)},
-    "tqc": {**_REPLAY, "tau": times(5), "ent_coef": _ENTROPY, "top_quantiles_to_drop_per_net": shift(2)},
-    "dqn": _QUALITIES,
-    "qr-dqn": {**_QUALITIES, "n_quantiles": doublings(-1, 1)},
+    "tqc": {**_REPLAY, "tau": times(5), "ent_coef": _ENTROPY, "top_quantiles_to_drop_per_net": between(0, 2)},
+    "dqn": {
+        **_REPLAY,
+        "price_levels": one_of(11, 21, 41),
+        "target_update_interval": doublings(0, 2),
+        "exploration_final_eps": times(2),
+    },
 }
 """What is tuned, by algorithm."""
 

@@ -22,7 +22,7 @@ def main() -> None:
         + "|---" * 6
         + "|"
     )
-    for algo in ("ppo", "a2c", "sac", "td3", "tqc", "dqn", "qr-dqn", "recurrent-ppo"):
+    for algo in ("ppo", "a2c", "sac", "td3", "tqc", "dqn", "recurrent-ppo"):
         cells = [f"{learned(scarce, algo, None)[1]:.1%}"]
         for teacher in (best_fixed(scarce), solve(scarce).policy):
             first, best = learned(scarce, algo, teacher)

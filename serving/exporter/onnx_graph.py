@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...agents.actor import Actor, RecurrentActor, with_folded_quantiles
+from ...agents.actor import Actor, RecurrentActor
 from ...pricing import FEATURE_LIMIT, ActionParts, RecurrentState, row_width
 from ..bundle.codec import FEATURES, PolicySetup
 from ..recurrent_state import WINDOW
@@ -79,7 +79,7 @@ class PolicyGraph(torch.nn.Module):
 
     def __init__(self, actor: Actor, setup: PolicySetup) -> None:
         super().__init__()
-        self.actor = with_folded_quantiles(actor).cpu().eval()
+        self.actor = copy.deepcopy(actor).cpu().eval()
         self.layout, self.memory = setup.layout, setup.memory
         self.columns = row_width(setup.catalogue, product_wise=setup.product_wise)
         products = [] if setup.product_wise else [setup.catalogue.num_products]

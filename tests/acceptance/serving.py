@@ -191,7 +191,7 @@ def speed(case: Case) -> None:
         return sb3 / own
 
 
-for _case in (Case("ppo"), Case("qr-dqn"), Case("recurrent-ppo")):
+for _case in (Case("ppo"), Case("dqn"), Case("recurrent-ppo")):
     speed(_case)
 
 _EVERY_BYTE_UP_TO = 4_096

@@ -11,7 +11,7 @@ from repricer import evaluate, export, load_bundle, load_scenario, policy_from
 from repricer.agents.agent_policy import _Function
 from repricer.envs import LearnerView, Market, MarketEnv, make_sb3_env
 from repricer.serving import Predictor
-from sb3_contrib import QRDQN, RecurrentPPO
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
@@ -28,7 +28,6 @@ SMALL = {"device": "cpu", "seed": 0}
         (TD3, {"buffer_size": 100}),
         (PPO, {"actions": "discrete"}),
         (DQN, {"actions": "discrete", "buffer_size": 100}),
-        (QRDQN, {"actions": "discrete", "buffer_size": 100}),
     ],
 )
 def test_an_sb3_model_prices_as_its_predict_does(kind, options):

@@ -1,14 +1,9 @@
 import numpy as np
 import pytest
-from repricer.agents.logged_data import record_history, record_policy, training_view
+from repricer.agents.logged_data import record_policy, training_view
 from repricer.envs import LearnerView, Market, seed_for
-from repricer.pricing import Action, CostPlus, FixedPrice, competitor, feature_names
+from repricer.pricing import Action, CostPlus, FixedPrice, competitor
 from repricer.scenarios import goal_market, load_scenario
-
-PAST = {
-    "price": [[4.0, 5.0, 3.0], [3.2, 5.0, 3.0], [3.2, 4.0, 2.4], *[[4.0, 5.0, 3.0]] * 5],
-    "units": [[8.0, 6.0, 5.0], [12.0, 4.0, 5.0], [11.0, 9.0, 8.0], *[[8.0, 6.0, 5.0]] * 5],
-}
 
 
 class Everything:
@@ -92,37 +87,6 @@ def test_a_disturbance_moves_what_is_done_in_every_second_market_and_the_advice_
     assert 0.15 < low < 0.35 < high < 0.8
     np.testing.assert_array_equal(moved.advice, calm.advice)  # cost plus looks at nothing that moved
     assert not np.array_equal(moved.observations[:, 1], calm.observations[:, 1])
-
-
-@pytest.mark.parametrize("product_wise", [False, True])
-def test_the_shops_own_record(make_shop, product_wise):
-    shop = make_shop(history=PAST)
-    learner_view = LearnerView(Market(shop), product_wise=product_wise, history=2)
-    log = record_history(learner_view)
-    price, units = np.array(PAST["price"]), np.array(PAST["units"])
-    money = (price - [2.0, 3.0, 1.0]) * units
-    np.testing.assert_allclose(log.money, money if product_wise else money.sum(axis=1, keepdims=True), rtol=1e-6)
-    np.testing.assert_array_equal(log.units.reshape(8, 3), units)
-    names = feature_names(learner_view.market.catalogue, fixed=product_wise)
-    seen = (
-        log.observations.reshape(9, 3, 2, -1) if product_wise else log.observations.reshape(9, 2, 3, -1).swapaxes(1, 2)
-    )
-    own = seen[..., names.index("log_price")]
-    before = np.vstack([[4.0, 5.0, 3.0], price])
-    np.testing.assert_allclose(own[:, :, 1], np.log(before / [4.0, 5.0, 3.0]), atol=1e-6)
-    np.testing.assert_array_equal(own[1:, :, 0], own[:-1, :, 1])
-    column = seen[2, :, 1, names.index("log_reference")]
-    reference = 0.7 * np.array([4.0, 5.0, 3.0]) + 0.3 * price[1]
-    np.testing.assert_allclose(column, np.log(reference / price[1]), atol=1e-6)
-    charged = learner_view.base_price * learner_view.layout.decode(log.actions.reshape(8, 3, 5)).price_multiplier
-    np.testing.assert_allclose(charged, price, rtol=1e-5)
-
-
-def test_a_market_without_a_record_says_so(shop, make_shop):
-    with pytest.raises(ValueError, match="needs a scenario with past sales"):
-        record_history(LearnerView(Market(shop)))
-    with pytest.raises(ValueError, match="got reward conversion-difference"):
-        record_history(LearnerView(Market(make_shop(history=PAST)), reward="conversion-difference"))
 
 
 def test_returns_by_hand(make_shop):

@@ -204,7 +204,7 @@ def test_a_market_that_goes_on_for_ever_needs_a_discount():
         train(spec, steps=100, settings={"gamma": 1})
 
 
-@pytest.mark.parametrize("algo", ["ppo", "a2c", "sac", "td3", "tqc", "dqn", "qr-dqn", "recurrent-ppo"])
+@pytest.mark.parametrize("algo", ["ppo", "a2c", "sac", "td3", "tqc", "dqn", "recurrent-ppo"])
 def test_a_policy_that_fell_behind_the_best_fixed_prices_is_not_kept(algo, tmp_path):
     """Nothing is learned here, and an untrained network that does not open at them has prices somewhat off."""
     settings = {"learning_rate": 1e-9, "evaluations": 1, "validation_episodes": 64, "num_envs": 4}

@@ -49,8 +49,8 @@ def test_shops_write_the_same_coefficients(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("serve", "--shops", "5", "--port", "8790"), "no machine adds up: see federate join and train --shops"),
-        (("average", "--shops", "5"), "no machine adds up: see federate join and train --shops"),
+        (("serve", "--shops", "5", "--port", "8790"), "no machine adds up: see federate join"),
+        (("average", "--shops", "5"), "no machine adds up: see federate join"),
         (
             ("join", ".", "--to", "10.0.0.5:8790"),
             "--to is no longer there; shops meet in a folder that all reach: --folder",

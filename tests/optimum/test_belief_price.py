@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from repricer.envs import Market, rollout
-from repricer.evaluation import exact_value, explain, named_policy, solve
+from repricer.evaluation import exact_value, explain, solve
 from repricer.pricing import Action, FixedPrice
 from repricer.scenarios import load_scenario
 
@@ -19,7 +19,7 @@ def followed(spec, policy, prices):
 
 
 def test_the_belief_follows_the_sales_at_the_prices_that_were_charged():
-    policy = named_policy("myopic-bayesian", SPEC)
+    policy = solve(SPEC).policy
     market, beliefs = followed(SPEC, policy, [10.0, 8.0, 12.0])
     np.testing.assert_allclose(beliefs[1], beliefs[0])  # both demand curves sell alike at 10
     policy.act(market.view)
@@ -54,5 +54,3 @@ def test_one_batch_at_a_time_from_the_first_period_on():
 def test_who_learns_has_no_exact_value_and_no_optimum_to_be_explained_by():
     assert exact_value(SPEC, solve(SPEC).policy) is None
     assert explain(SPEC, FixedPrice(12.0, name="fixed"), period=3).ahead is None
-    with pytest.raises(ValueError, match=r"myopic-bayesian needs one product, .*; got scarce; take myopic"):
-        named_policy("myopic-bayesian", load_scenario("scarce"))

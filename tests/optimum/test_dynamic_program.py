@@ -8,7 +8,6 @@ import pytest
 from repricer.envs import rollout
 from repricer.optimum import exact_value, solve, upper_bound
 from repricer.pricing import FixedPrice
-from scipy.optimize import minimize
 from scipy.stats import nbinom, poisson
 
 SIX_DIGITS = 1e-6
@@ -249,63 +248,6 @@ def shares(utility, there):
     weight = np.array([x ** (1 - m) if x else 0.0 for x, m in zip(inside, nesting, strict=True)])
     nest = np.array([0, 0, 1])
     return weight[nest] / (1 + weight.sum()) * np.divide(pull, inside[nest], out=np.zeros(3), where=inside[nest] > 0)
-
-
-def test_nests_with_stock(make):
-    quality, steep = np.array([2.0, 1.5, 1.8]), np.array([0.4, 0.3, 0.35])
-    demand = NESTS | {"quality": quality.tolist(), "price_sensitivity": steep.tolist()}
-    spec = make(None, **SHELF, products=THREE, demand=demand, prices={"floor": 0.5, "ceiling": 40})
-
-    @cache
-    def value(t, left):
-        if t == 4 or not any(left):
-            return 0.0
-        later = value(t + 1, left)
-        there = np.array(left) > 0
-        cost = np.array(
-            [later - value(t + 1, tuple(u - (i == n) for i, u in enumerate(left))) if there[n] else 0 for n in range(3)]
-        )
-        starts = [cost + 3, cost + 6] if there.sum() > 1 else [cost + 3]
-        found = [
-            minimize(
-                lambda p: -0.8 * shares(quality - steep * p, there) @ (p - cost),
-                start,
-                tol=1e-12,
-                bounds=[(0.5, 40)] * 3,
-            ).fun
-            for start in starts
-        ]
-        return later - min(found)
-
-    agree(solve(spec), spec, value(0, (1, 2, 1)))
-
-
-def test_two_segments_with_stock_on_a_ladder(make):
-    steps = (2.0, 3.0, 5.0, 8.0)
-    quality, steep = np.array([[1.5, 1.0], [2.5, 2.0]]), np.array([[0.6, 0.5], [0.2, 0.25]])
-    spec = make(
-        None,
-        market={"horizon_periods": 5},
-        products={"names": ["a", "b"], "regular_price": 3.0},
-        arrivals={"rate": 0.9, "process": "single", "segments": ["s", "t"], "segment_share": [[0.4, 0.6]]},
-        demand={"family": "mnl", "quality": quality.tolist(), "price_sensitivity": steep.tolist()},
-        stock={"initial_units": [2, 1]},
-        prices={"price_ladder": list(steps)},
-    )
-
-    @cache
-    def value(t, left):
-        if t == 5:
-            return 0.0
-        there, best = np.array(left) > 0, -np.inf
-        for price in product(steps, repeat=2):
-            weight = np.exp(quality - steep * np.array(price)) * there
-            bought = np.array([0.4, 0.6]) @ (weight / (1 + weight.sum(axis=1, keepdims=True))) * 0.9
-            after = [value(t + 1, tuple(u - (i == n) for i, u in enumerate(left))) if there[n] else 0 for n in range(2)]
-            best = max(best, bought @ (np.array(price) + after) + (1 - bought.sum()) * value(t + 1, left))
-        return best
-
-    agree(solve(spec), spec, value(0, (2, 1)))
 
 
 def test_stock_and_reference_prices_together(make):

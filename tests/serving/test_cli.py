@@ -13,11 +13,9 @@ from repricer.cli import main
 from repricer.cli.export import command as export_command
 from repricer.cli.price import command as price_command
 from repricer.cli.serve import command as serve_command
-from repricer.envs import make_sb3_env
 from repricer.serving import Bundle, Predictor, StateError, example_state, load_bundle
 from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.http.api_keys import add_key
-from stable_baselines3 import PPO
 
 
 def call(command: Any, *arguments: Any, **options: Any) -> Result:
@@ -212,17 +210,9 @@ def test_export_writes_a_bundle_and_says_which_key_signed(agents: None, tmp_path
     assert manifest["data"] == {"tables_sha256": None}
 
 
-def test_an_archive_of_stable_baselines_is_exported_with_its_scenario_and_algorithm(tmp_path: Path) -> None:
-    model = PPO("MlpPolicy", make_sb3_env("stationary-logit", num_envs=2), seed=7, policy_kwargs={"net_arch": [8]})
-    model.save(tmp_path / "model.zip")
-    arguments = (tmp_path / "model.zip", "--out", tmp_path / "b", "--episodes", 5, "--json")
-    assert call(export_command, *arguments).exit_code == 2
-    assert call(export_command, tmp_path, *arguments[1:], "--algo", "ppo").exit_code == 2
-    result = call(export_command, *arguments, "--algo", "ppo", "--scenario", "stationary-logit")
-    assert result.exit_code == 0, result.exception
-    bundle = load_bundle(tmp_path / "b")
-    assert (bundle.policy.name, bundle.scenario) == ("ppo:7", "stationary-logit:1")
-    row = np.random.default_rng(0).normal(size=(1, 10)).astype(np.float32)
-    raw = model.predict(row, deterministic=True)[0]
-    wanted = bundle.policy.layout.decode(raw).price_multiplier
-    np.testing.assert_allclose(bundle.policy.forward(row).price_multiplier[0], wanted, rtol=1e-5)
+def test_an_archive_of_stable_baselines_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    arguments = (tmp_path / "model.zip", "--out", tmp_path / "b")
+    for more in ((), ("--algo", "ppo"), ("--set", "product_wise=true")):
+        result = call(export_command, *arguments, *more)
+        assert isinstance(result.exception, ValueError)
+        assert "export `repricer.policy_from(model, SCENARIO)`" in str(result.exception)

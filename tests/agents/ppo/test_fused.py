@@ -53,9 +53,6 @@ def played(kind: type[PPO], rollout_of: PPO | None = None, scenario: Any = "benc
         {"max_grad_norm": 1e-3, "normalize_advantage": False},
         {"batch_size": 160, "network": {"net_arch": {"pi": [8], "vf": [24, 8, 8]}}},
         {"network": {"optimizer_kwargs": {"eps": EPS, "weight_decay": 0.1, "betas": (0.5, 0.9)}}},
-        {"learner_view": {"actions": "discrete"}},
-        {"learner_view": {"actions": "discrete"}, "ent_coef": 0.1, "clip_range": 0.02},
-        {"learner_view": {"actions": "discrete"}, "scenario": "scarce", "ent_coef": 0.1, "learning_rate": 0.01},
     ],
     ids=[
         "default",
@@ -63,9 +60,6 @@ def played(kind: type[PPO], rollout_of: PPO | None = None, scenario: Any = "benc
         "short steps",
         "other layers",
         "other Adam",
-        "choices",
-        "choices, clipped, with entropy",
-        "one choice",
     ],
 )
 def test_an_update_is_that_of_stable_baselines(settings: dict[str, Any]) -> None:
@@ -97,7 +91,7 @@ def test_a_divergence_past_the_limit_ends_the_update() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"normalise": True}, {"clip_range_vf": 0.2}],
+    [{"normalise": True}, {"clip_range_vf": 0.2}, {"actions": "discrete"}],
     ids=lambda settings: next(iter(settings)),
 )
 def test_what_is_not_plain_is_left_to_stable_baselines(
