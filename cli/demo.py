@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_whole
-from ..planning.compile_ahead import CompileAhead
 from ..planning.cycle.config import Cycle
 from ..planning.cycle.register import MARKET, RUN, Place
 from ..planning.cycle.stages import (
@@ -54,13 +53,11 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
     """
     tell = (lambda _: None) if as_json else say
     stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
-    with CompileAhead() as compiler:
-        cycle, place = _cycle(out, steps, episodes, seed), Place(out)
-        key_file = out / "tables.key"
-        stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
-        title = "Fit demand, price response, trend, segments and recommender"
-        fit = stages.run("fit", title, lambda: fit_stage(cycle, place, compiler))
-        compiler.wait()
+    cycle, place = _cycle(out, steps, episodes, seed), Place(out)
+    key_file = out / "tables.key"
+    stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
+    title = "Fit demand, price response, trend, segments and recommender"
+    fit = stages.run("fit", title, lambda: fit_stage(cycle, place))
     stages.run("train", "Learn prices, discounts and recommendations", lambda: train_stage(cycle, place))
     title = "Compare on test customers, and write the price list"
     judged = stages.run("compare", title, lambda: compare_stage(cycle, place, stages.timings, fit["try"]))

@@ -57,9 +57,7 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
 @click.option("--preset", type=FILE, help="File of settings, such as the best.toml of `repricer tune`.")
 @click.option("--clone", "teacher", metavar="P", help="Imitate this policy first: a run folder, a bundle or a rule.")
 @gone_option(
-    "--log",
-    "imitate a policy with --clone, or learn from a log alone with d3rlpy (docs/use_it_with.md)",
-    refused=True,
+    "--log", "imitate a policy with --clone, or learn from a log alone with d3rlpy (docs/use_it_with.md)", refused=True
 )
 @click.option(
     "--risk",
@@ -232,5 +230,5 @@ def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run
     settings = given["settings"] | ({} if given["risk"] is None else {"risk": given["risk"]})
     checked = (given["algo"], given["steps"], given["seed"], settings, given["preset"], imitated, given["assortments"])
     plan_for(spec, *checked)
-    with training_bar(f"training {spec.name}", spec.market.objective, lines=True) as progress:
+    with training_bar(f"training {spec.name}", spec.market.objective) as progress:
         return train(spec, teacher=imitated, progress=progress, **given)
