@@ -223,5 +223,8 @@ def plan_cycle(cycle: Cycle, retrain: bool) -> Facts:
         steps += [f"account for {before.folder}"] if before else []
         fit = f"fit, train, compare, export: {'; '.join(why)}"
         steps += [fit if why else f"refresh the bundle of {given(before).folder}"]
+        if before and (earlier := register.before(before.first_day)):  # which it is, only the import tells
+            again = "if the tables end in the same week as those of that cycle"
+            steps.append(f"take {earlier.folder} for {before.folder} {again}")
         steps.append(f"write the price list into a new folder of {cycle.out}")
     return {"would": would, "lines": [*lines, *(f"would {step}" for step in steps)]}

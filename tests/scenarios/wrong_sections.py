@@ -100,7 +100,7 @@ WRONG = [
     (
         "arrivals",
         {"segment_share": [[0.6, 0.5], [0.3, 0.7]]},
-        "segment_share must sum to one over the segments; got 1.1",
+        "segment_share must sum to one; got 1.1",
     ),
     (
         "arrivals",
@@ -281,7 +281,7 @@ WRONG = [
     (
         "competitors",
         {**RIVAL, "rule": ["fixed", "match"]},
-        "competitors.rule must be one rule, or one for each of 1 offers",
+        "competitors.rule must name one rule for each of 1 offers",
     ),
     ("competitors", {**RIVAL, "rule": 3}, "competitors.rule must be a list of names; got 3"),
     (
