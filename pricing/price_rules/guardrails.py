@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any, NamedTuple
 
@@ -50,9 +49,8 @@ class TrailStep:
         after: the same after it.
 
     Example:
-        >>> step = TrailStep("ceiling", 12.0, 10.0)
-        >>> step.moved, step.why
-        (True, 'the price is at most the ceiling')
+        >>> TrailStep("ceiling", 12.0, 10.0).why
+        'the price is at most the ceiling'
     """
 
     rule: str
@@ -63,14 +61,6 @@ class TrailStep:
     def why(self) -> str:
         """What the rule says."""
         return RULES[self.rule]
-
-    @property
-    def moved(self) -> bool:
-        """Whether the rule changed more than the last bits, which rounding to a ladder may do."""
-        if isinstance(self.before, float):
-            return not math.isclose(self.before, self.after, rel_tol=SAME)
-        pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
-        return not all(math.isclose(before, after, rel_tol=SAME) for before, after in pairs)
 
 
 @dataclass(frozen=True)
@@ -464,18 +454,10 @@ class Guardrails:
         Raises:
             ValueError: price changes are limited, but the view does not count them.
         """
-        return self._applied(action, view, self.rule_steps(action, view))
-
-    def apply_traced(self, action: Action, view: MarketView) -> tuple[GuardedAction, list[list[list[TrailStep]]]]:
-        """The results of `apply` and `traces`, from one pass through the rules."""
-        steps = list(self.rule_steps(action, view))
-        return self._applied(action, view, steps), self._traced(action, steps)
-
-    def _applied(self, action: Action, view: MarketView, steps: Iterable[tuple[str, Prices]]) -> GuardedAction:
         price = np.asarray(action.price, dtype=np.float32)
         discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
         trail = np.zeros(price.shape, dtype=np.uint16)
-        for rule, after in steps:
+        for rule, after in self.rule_steps(action, view):
             if discount is not None and rule in DISCOUNT_RULES:
                 trail |= np.where(changed(discount, after).any(axis=-1), BITS[rule], np.uint16(0))
                 discount = after
@@ -483,24 +465,6 @@ class Guardrails:
                 trail |= np.where(changed(price, after), BITS[rule], np.uint16(0))
                 price = after
         return GuardedAction(price, discount, trail, prior_price(price, view))
-
-    def traces(self, action: Action, view: MarketView) -> list[list[list[TrailStep]]]:
-        """The changes that the rules made, in order, for each product (N) of each market (E)."""
-        return self._traced(action, self.rule_steps(action, view))
-
-    def _traced(self, action: Action, steps: Iterable[tuple[str, Prices]]) -> list[list[list[TrailStep]]]:
-        value = [np.asarray(action.price), action.discount]
-        trails: list[list[list[TrailStep]]] = [[[] for _ in market] for market in action.price]
-        for rule, after in steps:
-            kind = int(rule in DISCOUNT_RULES)
-            before, value[kind] = np.asarray(value[kind]), after
-            if (before == after).all():
-                continue  # the usual case, kept short for the latency of the service
-            old, new = before.tolist(), after.tolist()
-            where = changed(before, after).reshape(*after.shape[:2], -1).any(axis=2)
-            for e, n in np.argwhere(where).tolist():
-                trails[e][n].append(TrailStep(rule, old[e][n], new[e][n]))
-        return trails
 
     def rule_steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule in turn, with the price or the discount after it."""
@@ -591,9 +555,19 @@ class StepwisePrices(NamedTuple):
     prior_price: Prices | None
     steps: list[RuleStep]
 
+    @property
+    def trails(self) -> list[list[TrailStep]]:
+        """The changes that the rules made, in order, by market and product in turn."""
+        found: list[list[TrailStep]] = [[] for _ in range(self.price.size)]
+        for step in self.steps:
+            sides = step.before.tolist(), step.after.tolist()
+            for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *sides, strict=True):
+                found[k].append(TrailStep(step.rule, before, after))
+        return found
+
 
 def applied_stepwise(rules: Guardrails, action: Action, view: MarketView) -> StepwisePrices:
-    """What `Guardrails.apply_traced` gives, without an object for every change.
+    """What `Guardrails.apply` gives, with every change of more than the last bits.
 
     Example:
         >>> import repricer

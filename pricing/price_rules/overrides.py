@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..catalogue import Catalogue, MarketView
 from ..protocol import Action
 from ..wording import money_words, rule_words
-from .guardrails import SAME, Guardrails, TrailStep
+from .guardrails import SAME, Guardrails, TrailStep, applied_stepwise
 
 
 def allowed_path(
@@ -60,12 +60,12 @@ def allowed_path(
     for t, asked in enumerate(wanted):
         in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
         action = Action(asked[None].astype(np.float32))
-        made, traces = rules.apply_traced(action, _view(rules, catalogue, t, in_force, np.array(past)))
+        made = applied_stepwise(rules, action, _view(rules, catalogue, t, in_force, np.array(past)))
         # Seven digits: all that single precision holds.
         rounded = [float(f"{price:.7g}") for price in made.price[0].tolist()]
         kept = asked == current[t]
         allowed[t] = np.where(kept, asked, rounded)
-        steps.append([[step for step in traces[0][n] if step.moved and not kept[n]] for n in range(kept.size)])
+        steps.append([[] if stays else trail for trail, stays in zip(made.trails, kept, strict=True)])
         past = [*past[1:], asked if charged else allowed[t]]
     return allowed, steps
 
