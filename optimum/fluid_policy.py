@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import expected_units
-from ..pricing import Action, MarketView, Policy, StockTimePrice
+from ..pricing import Action, MarketView, Policy, StockTable
 from ..scenarios import MarketSpec
 from . import several_stocks
 from .problem import (
@@ -61,7 +61,8 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     if is_infinite_horizon(spec):
         return None
     if has_one_stock(spec):
-        return StockTimePrice(_OneProduct(spec).table(), name=_NAME)
+        table = _OneProduct(spec).table().astype(np.float32)
+        return StockTable((table.reshape(len(table), -1, table.shape[-1], 1),), ((0,),), _NAME)
     if (
         spec.arrivals.process == "single"
         and several_stocks.covers(spec)

@@ -142,58 +142,38 @@ class FeatureConstants:
         mean = forecast.mean(axis=0)
         before = np.vstack([forecast[:1], forecast[:-1]])
         time = np.column_stack([share, np.log(left) / 4, np.arange(horizon) > 0])
-        by_period = {
-            "time": time,
-            "log_ahead": np.log1p(ahead),
-            "log_now": np.log1p(forecast),
-            "log_before": np.log1p(before),
-            "log_season": np.clip(np.log(forecast / mean), -FEATURE_LIMIT, FEATURE_LIMIT),
-            "log_outlook": np.clip(np.log(ahead / left[:, None] / forecast), -FEATURE_LIMIT, FEATURE_LIMIT),
-        }
-        tables = {name: np.vstack([table, table[-1:]]) for name, table in by_period.items()}
         if not catalogue.endless:
-            tables["time"][-1, 0] = 0
-        tables |= {
-            "log_regular": np.log(catalogue.regular_price),
-            "member": np.eye(catalogue.category.max() + 1)[catalogue.category],
-        }
-        for name, table in tables.items():
-            setattr(self, name, np.ascontiguousarray(table, dtype=np.float32))
+            time = np.vstack([time, [0.0, *time[-1, 1:]]])
+        limit = FEATURE_LIMIT
+        self.time = _by_period(time, horizon)
+        self.log_ahead = _by_period(np.log1p(ahead), horizon)
+        self.log_now = _by_period(np.log1p(forecast), horizon)
+        self.log_before = _by_period(np.log1p(before), horizon)
+        self.log_season = _by_period(np.clip(np.log(forecast / mean), -limit, limit), horizon)
+        self.log_outlook = _by_period(np.clip(np.log(ahead / left[:, None] / forecast), -limit, limit), horizon)
+        self.log_regular = np.log(catalogue.regular_price).astype(np.float32)
+        self.member = np.eye(catalogue.category.max() + 1, dtype=np.float32)[catalogue.category]
         self.category = catalogue.category.astype(np.int64)
         self.fixed = self._fixed(catalogue, mean)
-
-    time: NDArray[np.float32]
-    log_ahead: NDArray[np.float32]
-    log_now: NDArray[np.float32]
-    log_before: NDArray[np.float32]
-    log_season: NDArray[np.float32]
-    log_outlook: NDArray[np.float32]
-    log_regular: NDArray[np.float32]
-    member: NDArray[np.float32]
 
     def _fixed(self, catalogue: Catalogue, mean: NDArray) -> NDArray[np.float32]:
         regular = catalogue.regular_price
         in_category = self.member @ ((self.member.T @ regular) / self.member.sum(axis=0))
-        own = np.column_stack(
-            [
-                np.log(np.maximum(catalogue.unit_cost / regular, np.exp(-3))),
-                self.log_regular - np.log(in_category),
-                np.log1p(mean) / 4,
-            ]
-        )
+        cost = np.log(np.maximum(catalogue.unit_cost / regular, np.exp(-3)))
+        own = np.column_stack([cost, self.log_regular - np.log(in_category), np.log1p(mean) / 4])
         units = np.maximum(catalogue.segment_units, _TINY)
-        segment = np.stack(
-            [
-                catalogue.segment_elasticity + 2,
-                np.log(units / units.mean(axis=1, keepdims=True)),
-                np.log(units / units.mean(axis=0)),
-            ]
-        )
+        shares = np.log(units / units.mean(axis=1, keepdims=True)), np.log(units / units.mean(axis=0))
+        segment = np.stack([catalogue.segment_elasticity + 2, *shares])
         # (3, K, N) to (N, K * 3), in the order of `feature_names`.
         segment = np.clip(segment, -3, 3).transpose(2, 1, 0).reshape(catalogue.num_products, -1)
         errors = [getattr(catalogue, name) for name in UNCERTAINTY_FEATURES]
         errors = [np.minimum(error, 3) for error in errors if error is not None]
         return np.clip(np.column_stack([own, segment, *errors]), -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
+
+
+def _by_period(table: NDArray, horizon: int) -> NDArray[np.float32]:
+    """A row for each period, and one for the end of the episode: the last one again, if the table has none."""
+    return np.ascontiguousarray(table[np.minimum(np.arange(horizon + 1), len(table) - 1)], dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=32)
