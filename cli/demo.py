@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,7 +28,6 @@ from ._options import OUT, comparison_table, emit, episodes_option, json_option,
 
 if TYPE_CHECKING:
     from ..serving import PriceAnswer
-    from ..serving.product_prices import Change
 
 _STEPS, _DRAWS, _SHOWN = 1_200_000, 100, 3
 
@@ -79,16 +78,8 @@ def command(out: Path, steps: int, episodes: int, seed: int, verbose: bool, as_j
     tell(f"All stages took {took:.0f} s. Open {out / REPORT} and {out / LISTS[-1]}; --verbose shows the rest.")
 
 
-_PATHS = {
-    "tables": TABLES,
-    "market": MARKET,
-    "fit": f"{MARKET}/fit.json",
-    "run": RUN,
-    "comparison": COMPARISON,
-    "report": REPORT,
-    "prices": LISTS[-1],
-    "bundle": BUNDLE,
-}
+_PATHS = {"tables": TABLES, "market": MARKET, "fit": f"{MARKET}/fit.json", "run": RUN, "comparison": COMPARISON}
+_PATHS |= {"report": REPORT, "prices": LISTS[-1], "bundle": BUNDLE}
 _CONFIG = """\
 # `repricer cycle cycle.toml` does the same week after week, each time in a new folder.
 name = "complete-journey"
@@ -135,17 +126,6 @@ def _answer_lines(answer: PriceAnswer) -> list[str]:
         discounts = ", ".join(f"{name} {share:.0%} off" for name, share in item.discounts.items() if share >= 0.005)
         lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
         # Every trail contains the rounding to the tick.
-        lines += [f"    {_change(step)}" for step in item.trail if step.rule != "price_ladder"]
+        lines += [f"    {step.rule}: {step.why}" for step in item.trail if step.rule != "price_ladder"]
     shown = answer.recommendations.items()
     return lines + [f"  shown to {segment}: {product or 'nothing'}" for segment, product in shown]
-
-
-def _change(step: Change) -> str:
-    """One line of a trail; a mark changes nothing."""
-    moved = f"{step.rule}: {_text(step.before)} to {_text(step.after)}, " if step.before != step.after else ""
-    return f"{moved}{step.why}"
-
-
-def _text(value: Any) -> str:
-    """A price, or the discounts of every segment."""
-    return " / ".join(f"{x:.1%}" for x in value) if isinstance(value, list) else f"{value:.3f}"

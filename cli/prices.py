@@ -10,7 +10,7 @@ import click
 
 from ..planning.market_folder import in_zone, part_folders, zone_folders, zone_of
 from ..planning.progress import progress_console
-from ._options import OUT, emit, json_option, risk_option, say, seed_option
+from ._options import OUT, draws_option, emit, json_option, risk_option, say, seed_option, zone_option
 from ._policies import holds_learned, policy_of
 
 if TYPE_CHECKING:
@@ -28,24 +28,13 @@ if TYPE_CHECKING:
     help="Run folder or bundle that may be recommended, or a folder of them by zone.",
 )
 @click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
-@click.option(
-    "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
-)
-@click.option(
-    "--draws", type=click.IntRange(min=1), help="Posterior draws to compare over.  [default: 200, or all of fewer]"
-)
+@zone_option
+@draws_option
 @risk_option
 @seed_option
 @json_option
 def command(
-    scenario: str,
-    policies: tuple[str, ...],
-    out: Path,
-    zone: str | None,
-    draws: int | None,
-    risk: str,
-    seed: int,
-    as_json: bool,
+    scenario: str, policies: tuple[str, ...], out: Path, zone: str | None, seed: int, as_json: bool, **options: Any
 ) -> None:
     """Write the price list of the recommended prices: one row per product and week of the market.
 
@@ -69,7 +58,7 @@ def command(
     for label, (stores, market) in markets.items():
         with progress_console.status(f"comparing prices, {label}"):
             own = dict.fromkeys(in_zone(policy, stores) for policy in policies)
-            judged = found[label] = _assessed(market, own, draws=draws, risk=risk, seed=seed)
+            judged = found[label] = _assessed(market, own, seed=seed, **options)
             spec, listed = judged.compared.spec, proposed_rows(judged, zone=stores, seed=seed)
             if out.suffix.lower() == ".xlsx":
                 responses |= price_responses(spec, listed)

@@ -22,6 +22,7 @@ from ._options import (
     say,
     say_aside,
     seed_option,
+    set_option,
     setting,
     show,
 )
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from ..agents import Run
     from ..agents.averaging import Joining
-    from ..scenarios import MarketSpec
 
 
 def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
@@ -82,7 +82,7 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
     "--shops-key", metavar="SOURCE", help="Key that all have in common, as for `repricer federate`; with --shops."
 )
 @gone_option("--wandb", "`wandb sync RUN/tensorboard` sends a run's figures; leave it out", refused=True)
-@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
+@set_option
 @seed_option
 @json_option
 def command(
@@ -123,9 +123,8 @@ def _zones_table(runs: dict[str, Run]) -> Table:
         best = run.facts["best"]
         earned, fixed = best["objective"], best["best_fixed"]
         gain = f"{earned / fixed - 1:+.2%}" if fixed > 0 else f"{best['gain']:+.4g}"
-        table.add_row(
-            zone, f"{best['steps']:,}", f"{run.facts['seconds']:.0f}", f"{earned:,.4g}", f"{fixed:,.4g}", gain
-        )
+        cells = f"{best['steps']:,}", f"{run.facts['seconds']:.0f}", f"{earned:,.4g}", f"{fixed:,.4g}"
+        table.add_row(zone, *cells, gain)
     return table
 
 
@@ -135,45 +134,45 @@ def _trained(
     folder: Path | None,
     *,
     steps: int | None,
-    device: str,
-    preset: Path | None,
-    teacher: str | None,
-    risk: str | None,
     assortments: tuple[str, ...],
-    shops: str | None,
-    shops_number: int | None,
-    shop_name: str | None,
-    shops_key: str | None,
     values: tuple[str, ...],
-    seed: int,
+    teacher: str | None,
+    **options: Any,
 ) -> tuple[Run, Path]:
     """The run of one market, and its folder."""
+    from ..agents import train
+    from ..agents.plan import plan_for
     from ..agents.run import keep_fit_report
     from ..scenarios import load_scenario
 
     scenario, *others = map(str, spread(part_folders(Path(scenario))))
-    assortments = (*assortments, *others)
-    spec = load_scenario(scenario)
+    spec, seed = load_scenario(scenario), options["seed"]
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
-    settings = dict(setting(v) for v in values)
-    given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
-    more = {"settings": settings, "preset": preset, "risk": risk}
-    more["assortments"] = [load_scenario(name) for name in assortments]
-    more["shops"] = _joining(shops, shops_number, shop_name, shops_key)
-    run = _from_simulation(spec, teacher, **given, **more)
+    markets, given = [load_scenario(name) for name in (*assortments, *others)], dict(setting(v) for v in values)
+    shops = _joining({f"--{name.replace('_', '-')}": options.pop(name) for name in _SHOPS})
+    imitated = None if teacher is None else policy_of(teacher, spec, seed=seed)
+    # What is wrong is refused before any progress is shown.
+    risk, preset, steps = options["risk"], options["preset"], steps or 300_000
+    plan_for(spec, algo, steps, seed, given | ({} if risk is None else {"risk": risk}), preset, imitated, markets)
+    how = {"algo": algo, "steps": steps, "out": folder, "settings": given, "assortments": markets, "shops": shops}
+    with training_bar(f"training {spec.name}", spec.market.objective) as progress:
+        run = train(spec, teacher=imitated, progress=progress, **how, **options)
     keep_fit_report(Path(scenario), folder)
     return run, folder
 
 
-def _joining(folder: str | None, number: int | None, name: str | None, key: str | None) -> Joining | None:
+_SHOPS = ("shops", "shops_number", "shop_name", "shops_key")
+
+
+def _joining(given: dict[str, Any]) -> Joining | None:
     """How to learn with other shops, if asked for."""
     from ..privacy.shared_sums import SharedFolder
 
-    given = {"--shops": folder, "--shops-number": number, "--shop-name": name, "--shops-key": key}
+    folder, number, name, key = given.values()
     missing = [option for option, value in given.items() if value is None]
     if len(missing) == len(given):
         return None
-    if folder is None or number is None or name is None or key is None:
+    if missing:
         raise ValueError(f"{', '.join(given)} go together; got none of {', '.join(missing)}; add them")
     return partial(SharedFolder, Path(folder), secret(key), name=name, shops=number, say=say_aside)
 
@@ -216,19 +215,5 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         )
     if "worst_gain" in best:
         share = run.facts["settings"]["risk"].removeprefix("cvar:")
-        yield (
-            f"In the worst draws (share {share}) it earns {best['worst_gain']:.4g} more than current prices on average."
-        )
-
-
-def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
-    from ..agents import train
-    from ..agents.plan import plan_for
-
-    imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])
-    # What is wrong is refused before any progress is shown.
-    settings = given["settings"] | ({} if given["risk"] is None else {"risk": given["risk"]})
-    checked = (given["algo"], given["steps"], given["seed"], settings, given["preset"], imitated, given["assortments"])
-    plan_for(spec, *checked)
-    with training_bar(f"training {spec.name}", spec.market.objective) as progress:
-        return train(spec, teacher=imitated, progress=progress, **given)
+        gain = f"{best['worst_gain']:.4g} more than current prices on average"
+        yield f"In the worst draws (share {share}) it earns {gain}."
