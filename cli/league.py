@@ -66,7 +66,7 @@ def command(
         emit(document)
         return
     show(_table(verdict, spec.market.currency))
-    say(_summary(verdict))
+    say(f"No audit: {verdict.no_audit}" if verdict.audit is None else str(verdict.audit).partition("\n")[0])
     say(f"League folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
 
 
@@ -103,10 +103,3 @@ def _table(verdict: LeagueVerdict, currency: str) -> Table:
             cells = [cells[0], *prices, cells[3], *profits, "-" if np.isnan(gain) else f"{gain:.3f}"]
         table.add_row(escape(seller), *cells, f"{verdict.exploitability[s]:+.2%}")
     return table
-
-
-def _summary(verdict: LeagueVerdict) -> str:
-    """The first line of the audit, or why there is none."""
-    if verdict.audit is None:
-        return f"No audit: {verdict.no_audit}"
-    return str(verdict.audit).partition("\n")[0]

@@ -39,10 +39,8 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
     with progress_console.status("evaluating"):
         comparison = _compare(learned, episodes, seed)
         beyond = beyond_the_comparison(learned.policy, comparison, seed, price_list(comparison, seed))
-    timings = [
-        {"stage": "training", "seconds": learned.facts["seconds"]},
-        {"stage": "evaluation", "seconds": time.perf_counter() - started},
-    ]
+    seconds = {"training": learned.facts["seconds"], "evaluation": time.perf_counter() - started}
+    timings = [{"stage": stage, "seconds": took} for stage, took in seconds.items()]
     name = learned.policy.name
     path = write_report(out, ReportData(comparison, run=learned, learned=name, fit=fitted, timings=timings, **beyond))
     sentence = verdict(comparison, name)

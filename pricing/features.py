@@ -24,23 +24,23 @@ MOVING_FEATURES = {
     "log_price": "the current price against the regular price: log(current list price / regular price)",
     "log_reference": "the reference price against the current price: log(reference price / current list price)",
     "log_category_price": "the prices of the category against the regular ones: mean of log_price over the category",
-    "log_stock_cover": "the stock against the forecast of the periods left: log((on hand + 1) / (units + 1)), within [-3, 3]",
+    "log_stock_cover": "the stock against the forecast of the periods left: log((on hand + 1) / (forecast + 1)), in [-3, 3]",
     "log_position_cover": "the stock on hand and on order against the period's forecast: likewise",
     "log_season": "the period's forecast against the mean: log(units forecast for this period / mean of the product)",
     "log_outlook": "the forecast of later periods against the period's: log(mean of the periods left / this period)",
     "log_surprise": "the sales of the last period against their forecast: log((units sold + 1) / (units forecast + 1))",
 }
 MARKET_FEATURES = {
-    "log_competitor": "the lowest rival price against the current price: log of the ratio, within [-3, 3]; with rivals only",
+    "log_competitor": "the lowest rival price against the current price: log of the ratio, in [-3, 3]; with rivals only",
     "regime": "the market regime: 1 in this regime, else 0; one per regime, only where regimes are observed",
     "log_loyalty": "the loyalty of the segment: log of it; one per segment, only where loyalty varies",
-    "log_cover": "the stock on hand and due within so many periods against the period's forecast: as log_position_cover; "
+    "log_cover": "the stock on hand and due within so many periods against the period's forecast: likewise; "
     "one per period until the last but one, only where orders take three periods or more",
-    "recent_changes": "the number of recent price changes: share of the window's earlier periods; only with max_changes",
+    "recent_changes": "the number of recent price changes: share of the window's periods; only with max_changes",
 }
 FIXED_FEATURES = {
     "log_cost": "the unit cost against the regular price: log(unit cost / regular price), at least -3",
-    "log_price_rank": "the regular price against the category's: log(regular price / mean regular price of the category)",
+    "log_price_rank": "the regular price against the category's: log(regular price / mean of the category)",
     "log_volume": "the mean forecast of the product: log(mean forecast of the product + 1) over 4",
 }
 SEGMENT_FEATURES = {
@@ -49,8 +49,8 @@ SEGMENT_FEATURES = {
     "log_segment_share": "the segment's share of the sales: log(share of the product's units times K), within [-3, 3]",
 }
 UNCERTAINTY_FEATURES = {
-    "elasticity_error": "the uncertainty of the elasticity: posterior standard deviation of its logarithm, at most 3; with a "
-    "posterior only",
+    "elasticity_error": "the uncertainty of the elasticity: posterior standard deviation of its logarithm, at most 3; with "
+    "a posterior only",
     "level_error": "the uncertainty of the level of demand: the same of units at regular prices",
 }
 FEATURE_LIMIT = 10.0
