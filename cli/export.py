@@ -94,12 +94,15 @@ def command(
     from ..evaluation import evaluate
     from ..serving import export, load_bundle
     from ..serving.bundle.files import own_key_paths
-    from ..serving.exporter.holding import holds_line
+    from ..serving.exporter.holding import Holding, holds_line
 
     learned, rules = _run(run, scenario, seed), None
     _check_asked(learned.spec, prices, out, key)
+    if method == "tree" and encrypt:
+        raise ValueError("--compress tree writes its rules as plain text; got --encrypt; give --compress small")
     if method is not None:
-        _check_compressed(method, prices, encrypt=encrypt)
+        if prices not in (None, "recommended"):
+            _check_learned(Holding(prices))
         learned, rules = _compressed(learned, method, limits | {"seed": seed}, (lambda _: None) if as_json else say)
     comparison = evaluate(learned.spec, [learned.policy], episodes=episodes, seed=seed).to_dict()
     holding = holding_of(prices, comparison)
@@ -112,8 +115,7 @@ def command(
         write_whole(out.with_name(f"{out.name}.rules.txt"), rules)
     if as_json:
         facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
-        facts["holds"] = bundle.manifest["holds"]
-        emit(facts | {"public_key": None if public is None else str(public)})
+        emit(facts | {"holds": bundle.manifest["holds"], "public_key": public and str(public)})
         return
     say(holds_line(bundle.manifest))
     say(f"written to {out}: {bundle.policy.name} for {bundle.scenario}, {bundle.digest[:12]}; signed by {private}")
@@ -159,15 +161,6 @@ def _check_learned(holding: Holding) -> None:
     if not holding.learned:
         which = ", which are recommended" * bool(holding.recommended)
         raise ValueError(f"--compress is for learned prices; got {holding.words}{which}; give --policy learned")
-
-
-def _check_compressed(method: str, prices: str | None, *, encrypt: bool) -> None:
-    from ..serving.exporter.holding import Holding
-
-    if prices not in (None, "recommended"):
-        _check_learned(Holding(prices))
-    if method == "tree" and encrypt:
-        raise ValueError("--compress tree writes its rules as plain text; got --encrypt; give --compress small")
 
 
 def _compressed(run: Run, method: str, given: dict[str, Any], tell: Callable[[str], None]) -> tuple[Run, str | None]:

@@ -9,7 +9,7 @@ import click
 
 from ..atomic import write_json
 from ..privacy.encryption import secret
-from ._options import FILE, OUT, Number, emit, gone_option, json_option, say, say_aside, tables_options
+from ._options import FILE, OUT, Number, emit, json_option, say, say_aside, tables_options
 
 
 @click.group("federate")
@@ -45,7 +45,6 @@ def command() -> None:
     "-hex 32` makes them.",
 )
 @click.option("--out", type=OUT, required=True, help="File for what all products have in common (.json).")
-@gone_option("--to", "shops meet in a folder that all reach: --folder", refused=True, is_eager=True)
 @tables_options
 @json_option
 def join(dataset: Path, period: str, shops_key: str, out: Path, as_json: bool, **options: Any) -> None:
@@ -67,12 +66,3 @@ def join(dataset: Path, period: str, shops_key: str, out: Path, as_json: bool, *
         "average"
     )
     say(f"Written to {out}. Next: repricer fit TABLES --shared {out}")
-
-
-@command.command("serve", hidden=True, context_settings={"ignore_unknown_options": True})
-@click.argument("_words", nargs=-1)
-def _serve(_words: tuple[str, ...]) -> None:
-    raise ValueError("federate serve and average are no longer there; no machine adds up: see federate join")
-
-
-command.add_command(_serve, "average")

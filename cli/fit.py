@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_json
-from ..planning.compile_ahead import CompileAhead
 from ..planning.cycle.config import FitSection, Release
 from ..planning.fit_lines import bias_lines, cost_lines, fit_lines, not_priced_lines
 from ..planning.market_folder import ZONES, fit_parts, privacy_of, tables_of
@@ -25,7 +24,6 @@ from ._options import (
     figures_table,
     gone_option,
     json_option,
-    place_option,
     say,
     seed_option,
     setting,
@@ -52,7 +50,7 @@ _GONE = {
 def _gone_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option, rule in _GONE.items():
         command = gone_option(option, f"give {rule}, or the file of --rules", refused=True)(command)
-    return command
+    return gone_option("--on", "parts are fitted here, one after the other; leave it out", refused=True)(command)
 
 
 @click.command(name="fit")
@@ -95,7 +93,6 @@ def _gone_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--verbose", is_flag=True, help="Show the whole report of each zone and part, not a row of a table.")
 @_gone_options
-@place_option
 @tables_options
 @seed_option
 @json_option
@@ -105,7 +102,6 @@ def command(
     plan: Path | None,
     changes: tuple[str, ...],
     asked: FitSection,
-    on: str,
     verbose: bool,
     as_json: bool,
     **options: Any,
@@ -117,28 +113,25 @@ def command(
     was really sold. Fitted on all weeks, they make the market of the weeks to come, in OUT. Markets of several
     price zones, or of parts of a catalogue, are in folders of OUT; the same command fits those that are missing.
     """
-    with CompileAhead() as compiler:
-        from ..fitting.split import check_period
-        from ..jobs import Place
-        from ..scenarios import scenario_name
+    from ..fitting.split import check_period
+    from ..scenarios import scenario_name
 
-        check_period(asked.period, zones=asked.by != "chain")
-        rules = _rules(asked.rules, changes)
-        options |= asked.arguments(rules, None if asked.priors is None else Path(asked.priors))
-        tables = tables_of(dataset, plan)
-        zones = _zones(tables, asked.by)
-        first = next(iter(zones.values()))
-        parts = asked.parts(tables, rules, first)
-        count = len(zones) * len(parts)
-        options["privacy"] = privacy_of(dataset, asked.epsilon, asked.epsilon_shares, zones=count)
-        options |= {"compiler": compiler, "place": Place(on), "source": {"dataset": dataset, "plan": plan}}
-        reports = {}
-        for number, (zone_name, zone) in enumerate(zones.items(), start=1):
-            if zone is not None:
-                count = len(zone.stores[zone_name])
-                show_line(f"{zone_name}: {number} of {len(zones)} zones, {count} store{'s' * (count != 1)}")
-            own_name = scenario_name(" ".join(filter(None, [out.resolve().name, zone_name])))
-            reports[zone_name] = fit_parts(tables, parts, out / zone_name, name=own_name, zone=zone, **options)
+    check_period(asked.period, zones=asked.by != "chain")
+    rules = _rules(asked.rules, changes)
+    options |= asked.arguments(rules, None if asked.priors is None else Path(asked.priors))
+    tables = tables_of(dataset, plan)
+    zones = _zones(tables, asked.by)
+    first = next(iter(zones.values()))
+    parts = asked.parts(tables, rules, first)
+    count = len(zones) * len(parts)
+    options["privacy"] = privacy_of(dataset, asked.epsilon, asked.epsilon_shares, zones=count)
+    reports = {}
+    for number, (zone_name, zone) in enumerate(zones.items(), start=1):
+        if zone is not None:
+            count = len(zone.stores[zone_name])
+            show_line(f"{zone_name}: {number} of {len(zones)} zones, {count} store{'s' * (count != 1)}")
+        own_name = scenario_name(" ".join(filter(None, [out.resolve().name, zone_name])))
+        reports[zone_name] = fit_parts(tables, parts, out / zone_name, name=own_name, zone=zone, **options)
     _tell(reports, out, first, verbose=verbose, as_json=as_json)
 
 
@@ -208,12 +201,7 @@ def show_markets(reports: dict[str, dict[str, Any]], folder: Path) -> None:
         cells = [f"{len(report['price_response']):,}", f"{s['forecast_wape']:.1%}", f"{bias:+.1%}"]
         cells += [f"{s['moving_average_wape']:.1%}", f"{s['log_log_wape']:.1%}", f"{s['median_elasticity']:.2f}"]
         table.add_row(name, *cells, f"{s['simulated_bias']:+.1%}", f"{s['simulated_cover80']:.0%}")
-        for line in (
-            *report["plan"],
-            *not_priced_lines(report),
-            *cost_lines(report),
-            *bias_lines(s["simulated_bias"]),
-        ):
+        for line in (*report["plan"], *not_priced_lines(report), *cost_lines(report), *bias_lines(s["simulated_bias"])):
             lines.setdefault(line, []).append(name)
     show(table)
     for line, names in lines.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..atomic import write_json
 from ..planning.progress import progress_bar
-from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, setting, show
+from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, set_option, setting, show
 
 if TYPE_CHECKING:
     from ..agents.leagues import LeagueProgress
@@ -33,19 +33,18 @@ RESULT_FILE = "league.json"
 @gone_option("--shared", "each seller has a network of its own; leave it out", refused=True, is_flag=True)
 @click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Test episodes.")
 @click.option("--out", "folder", type=OUT, help="Folder, which must be new.")
-@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
+@set_option
 @seed_option
 @json_option
 def command(
     scenario: str,
     algo: str,
-    rounds: int,
-    steps: int,
     episodes: int,
     folder: Path | None,
     values: tuple[str, ...],
     seed: int,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Let every seller of SCENARIO learn its prices against the others, and audit the final prices.
 
@@ -58,16 +57,8 @@ def command(
     spec = load_scenario(scenario)
     folder = folder or Path("runs") / f"{spec.name}-league-{algo}-{seed}"
     with _bar(f"league on {spec.name}") as progress:
-        result = league(
-            spec,
-            algo=algo,
-            rounds=rounds,
-            steps=steps,
-            seed=seed,
-            out=folder,
-            settings=dict(setting(value) for value in values),
-            progress=progress,
-        )
+        settings = dict(setting(value) for value in values)
+        result = league(spec, algo=algo, seed=seed, out=folder, settings=settings, progress=progress, **how)
     verdict = judge_league(result, episodes=episodes, seed=seed)
     document = {"league": str(folder), "scenario": spec.name, "facts": result.run.facts, **verdict.to_dict()}
     write_json(folder / RESULT_FILE, document)
@@ -75,7 +66,7 @@ def command(
         emit(document)
         return
     show(_table(verdict, spec.market.currency))
-    say(_summary(verdict))
+    say(f"No audit: {verdict.no_audit}" if verdict.audit is None else str(verdict.audit).partition("\n")[0])
     say(f"League folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
 
 
@@ -112,10 +103,3 @@ def _table(verdict: LeagueVerdict, currency: str) -> Table:
             cells = [cells[0], *prices, cells[3], *profits, "-" if np.isnan(gain) else f"{gain:.3f}"]
         table.add_row(escape(seller), *cells, f"{verdict.exploitability[s]:+.2%}")
     return table
-
-
-def _summary(verdict: LeagueVerdict) -> str:
-    """The first line of the audit, or why there is none."""
-    if verdict.audit is None:
-        return f"No audit: {verdict.no_audit}"
-    return str(verdict.audit).partition("\n")[0]

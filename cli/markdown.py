@@ -15,10 +15,11 @@ from rich.table import Table
 from ..planning.markdown_inputs import Terms, read_stock
 from ..planning.market_folder import zone_of
 from ..planning.progress import progress_console
-from ._options import FILE, OUT, declared_options, emit, json_option, say, seed_option, show
+from ._options import FILE, OUT, declared_options, emit, json_option, say, seed_option, show, zone_option
 
 if TYPE_CHECKING:
     from ..planning.markdown import MarkdownPlan, ProductPlan
+    from ..pricing import Calendar
 
 
 @click.command("markdown")
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 @click.option("--from", "start", metavar="DATE", help="A day of the first week.  [default: the market's first]")
 @declared_options(Terms, "terms")
 @click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
-@click.option(
-    "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
-)
+@zone_option
 @seed_option
 @json_option
 def command(
@@ -67,61 +66,43 @@ def command(
 
         plan = plan_markdown(spec, rows, until, start=start, terms=terms, seed=seed, on_step=step)
         step("price list")
-        write_list(
-            out,
-            markdown_rows(plan, zone=zone or zone_of(Path(market)) or ALL_STORES, seed=seed),
-            currency=spec.market.currency,
-        )
-    if as_json:
-        emit(_document(plan, out))
-        return
-    _say(plan, out)
-
-
-def _path(plan: MarkdownPlan, item: ProductPlan) -> list[dict[str, Any]]:
-    """The prices of a schedule, each with the first day that it is charged."""
+        listed = markdown_rows(plan, zone=zone or zone_of(Path(market)) or ALL_STORES, seed=seed)
+        write_list(out, listed, currency=spec.market.currency)
     calendar = plan.spec.calendar
     assert calendar is not None, "the market has a calendar"
+    if as_json:
+        emit(_document(plan, calendar, out))
+        return
+    _say(plan, calendar, out)
+
+
+def _path(calendar: Calendar, item: ProductPlan) -> list[dict[str, Any]]:
+    """The prices of a schedule, each with the first day that it is charged."""
     runs = groupby(enumerate(item.price), key=lambda pair: pair[1])
     return [{"from": calendar.label(next(run)[0]), "price": price} for price, run in runs]
 
 
-def _document(plan: MarkdownPlan, out: Path) -> dict[str, Any]:
-    calendar = plan.spec.calendar
-    assert calendar is not None, "the market has a calendar"
+def _document(plan: MarkdownPlan, calendar: Calendar, out: Path) -> dict[str, Any]:
     products = []
     for item in plan.products:
         mean, *interval = item.sell_through
-        facts = asdict(item) | {"path": _path(plan, item), "sell_through": {"mean": mean, "interval90": interval}}
+        facts = asdict(item) | {"path": _path(calendar, item), "sell_through": {"mean": mean, "interval90": interval}}
         del facts["price"]
         products.append(facts)
-    return {
-        "out": str(out),
-        "season": {"first_day": str(calendar.first_day), "last_day": str(calendar.last_day)},
-        "terms": structs.asdict(plan.terms),
-        "met": sum(item.met for item in plan.products),
-        "products": products,
-    }
+    season = {"first_day": str(calendar.first_day), "last_day": str(calendar.last_day)}
+    met = sum(item.met for item in plan.products)
+    return {"out": str(out), "season": season, "terms": structs.asdict(plan.terms), "met": met, "products": products}
 
 
-def _say(plan: MarkdownPlan, out: Path) -> None:
+def _say(plan: MarkdownPlan, calendar: Calendar, out: Path) -> None:
     from ..planning.markdown import markdown_words
 
-    calendar, terms = plan.spec.calendar, plan.terms
-    assert calendar is not None, "the market has a calendar"
-    headings = (
-        "product",
-        "stock",
-        "price now",
-        "prices",
-        "changes",
-        "sold (90% interval)",
-        f"{terms.sell_through:.0%}+",
-    )
+    headings = ("product", "stock", "price now", "prices", "changes", "sold (90% interval)")
+    headings += (f"{plan.terms.sell_through:.0%}+",)
     table = Table(*headings, title=f"Markdown from {calendar.first_day} to {calendar.last_day}")
     for item in plan.products:
         mean, low, high = item.sell_through
-        prices = ", ".join(f"{cut['price']:g} from {cut['from']}" for cut in _path(plan, item))
+        prices = ", ".join(f"{cut['price']:g} from {cut['from']}" for cut in _path(calendar, item))
         cells = (f"{item.on_hand:,}", f"{item.price_now:g}", prices, str(item.changes))
         table.add_row(escape(item.product), *cells, f"{mean:.0%} ({low:.0%} to {high:.0%})", f"{item.probability:.1%}")
     show(table)

@@ -65,18 +65,15 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
     for row in rows.to_dict("records"):
         nearest = (str(value) for key, value in row.items() if str(key).startswith("nearest_"))
         names = "\n".join(f"{one} {named.get(one, '')}".strip() for one in nearest)
-        shown.add_row(
-            escape(row["product"]), f"{row['mean']:,.1f}", f"{row['low']:,.0f} to {row['high']:,.0f}", escape(names)
-        )
+        units = f"{row['mean']:,.1f}", f"{row['low']:,.0f} to {row['high']:,.0f}"
+        shown.add_row(escape(row["product"]), *units, escape(names))
     show(shown)
     say(f"learned from {len(found.known):,} products that came 12 weeks ago or more and sell in half of the weeks")
     for name, weight in found.weights.items():
-        say(
-            f"{name}: "
-            + (f"used, weight {weight:g}" if weight else "not used; they tell nothing beside category and price")
-        )
+        use = f"used, weight {weight:g}" if weight else "not used; they tell nothing beside category and price"
+        say(f"{name}: {use}")
     if text == "words" and found.weights[text] and found.unseen:
-        some = ", ".join(f"{product} ({' '.join(words)})" for product, words in list(found.unseen.items())[:_SHOWN])
+        some = ", ".join(f"{product} ({' '.join(words)})" for product, words in [*found.unseen.items()][:_SHOWN])
         say(f"words that none of them has tell nothing, and the interval is too narrow: {some}; try --text meaning")
     if strange:
         say(f"none of them is in {', '.join(strange)}: such a forecast is of an average category")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ import click
 
 from ..planning.market_folder import in_zone, part_folders, zone_folders, zone_of
 from ..planning.progress import progress_console
-from ._options import OUT, emit, json_option, risk_option, say, say_aside, seed_option
+from ._options import OUT, draws_option, emit, json_option, risk_option, say, seed_option, zone_option
 from ._policies import holds_learned, policy_of
 
 if TYPE_CHECKING:
-    from ..planning.kept_list import KeptList, Origin
+    from ..evaluation.uncertainty import Assessment
+    from ..serving.price_list.rows import PriceRow
 
 
 @click.command("prices")
@@ -26,24 +28,13 @@ if TYPE_CHECKING:
     help="Run folder or bundle that may be recommended, or a folder of them by zone.",
 )
 @click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
-@click.option(
-    "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
-)
-@click.option(
-    "--draws", type=click.IntRange(min=1), help="Posterior draws to compare over.  [default: 200, or all of fewer]"
-)
+@zone_option
+@draws_option
 @risk_option
 @seed_option
 @json_option
 def command(
-    scenario: str,
-    policies: tuple[str, ...],
-    out: Path,
-    zone: str | None,
-    draws: int | None,
-    risk: str,
-    seed: int,
-    as_json: bool,
+    scenario: str, policies: tuple[str, ...], out: Path, zone: str | None, seed: int, as_json: bool, **options: Any
 ) -> None:
     """Write the price list of the recommended prices: one row per product and week of the market.
 
@@ -51,96 +42,55 @@ def command(
     prices, and the current prices themselves. Each row has the current and the new price, why, what is expected at it
     with a 90% interval, and columns for the decision. Edit these, then `repricer approve` makes
     the list live. Of a MARKET with price zones (`repricer fit --by zone`) the list holds all zones, or the one that
-    --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts. The folder of the market
-    or run keeps the list; it is written again, without a comparison, as long as market, policies, draws, risk and seed
-    are the same.
+    --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts.
     """
-    from ..planning.kept_list import list_line, summary
+    from ..evaluation.uncertainty import past_lines, plan_beside_past, zone_lines
+    from ..planning.price_list import list_line, price_responses, proposed_rows, summary
     from ..serving.price_list.files import check_list_path, write_list
 
     check_list_path("--out", out)
     if (Path(scenario) / "run.json").is_file():
         policies = (scenario, *policies)
-    options: dict[str, Any] = {"draws": draws, "risk": risk, "seed": seed}
-    chosen, found, notes = tuple(dict.fromkeys(policies)), {}, list[str]()
     markets = markets_of(scenario, zone)
+    found: dict[str, Assessment] = {}
+    rows: list[PriceRow] = []
+    past, responses, lines = list[str](), dict[Any, Any](), list[str]()
     for label, (stores, market) in markets.items():
-        own = tuple(in_zone(policy, stores) for policy in chosen)
-        found[label] = (stores, _list_of(label, stores, market, own, notes, **options))
-    if notes:
-        say_aside(f"note: {notes[0]}" + (f" and {len(notes) - 1} more" if notes[1:] else ""))
-    rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
-    any_of_them = next(part for _, part in found.values())
-    past = [line for _, part in found.values() for line in part.past]
-    responses = _responses(markets, found) if out.suffix.lower() == ".xlsx" else {}
-    write_list(out, rows, currency=any_of_them.currency, notes=past, responses=responses)
-    words = {label: part.recommended for label, (_, part) in found.items()}
+        with progress_console.status(f"comparing prices, {label}"):
+            own = dict.fromkeys(in_zone(policy, stores) for policy in policies)
+            judged = found[label] = _assessed(market, own, seed=seed, **options)
+            spec, listed = judged.compared.spec, proposed_rows(judged, zone=stores, seed=seed)
+            if out.suffix.lower() == ".xlsx":
+                responses |= price_responses(spec, listed)
+        plan = past_lines(plan_beside_past(spec), spec.market.currency)
+        lines += [*[label] * (len(markets) > 1), *plan, str(judged)]
+        rows, past = rows + listed, past + plan
+    spec = next(iter(found.values())).compared.spec
+    assert spec.calendar is not None, "a price list needs a market with dates"
+    write_list(out, rows, currency=spec.market.currency, notes=past, responses=responses)
+    words = {label: judged.recommendation.words for label, judged in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
-    facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, any_of_them.unit)
+    facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, spec.calendar.unit)
     if as_json:
         emit(facts)
         return
-    for label, (_, part) in found.items():
-        for line in ([label] if len(found) > 1 else []) + part.past + [part.verdict]:
-            say(line)
     if len(found) > 1:
-        from ..evaluation.uncertainty import zone_lines
-
-        for line in zone_lines({label: part.gain for label, (_, part) in found.items()}):
-            say(line)
-    say(list_line(facts, out))
+        lines += zone_lines({label: judged.relative_gain for label, judged in found.items()})
+    lines.append(list_line(facts, out))
     if len(found) > 1:
         each = ", ".join(market for _, market in markets.values())
-        say(f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}")
-        return
-    say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
+        lines.append(f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}")
+    else:
+        lines.append(
+            f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG"
+        )
+    for line in lines:
+        say(line)
 
 
-def _responses(markets: dict[str, tuple[str, str]], found: dict[str, tuple[str, KeptList]]) -> dict[Any, Any]:
-    """What a spreadsheet needs to show the effect of other prices, of all markets."""
-    from ..planning.price_list import price_responses
-    from ..scenarios import load_scenario
-
-    responses = {}
-    for label, (stores, part) in found.items():
-        responses |= price_responses(load_scenario(markets[label][1]), part.in_zone(stores))
-    return responses
-
-
-def _list_of(
-    label: str, zone: str, market: str, policies: tuple[str, ...], notes: list[str], **options: Any
-) -> KeptList:
-    """The price list of one market: the one that its folder keeps, if nothing has changed since, or a new one.
-
-    A line about a kept one that is used is added to `notes`.
-    """
-    from ..planning.kept_list import keep, kept_list, origin_of
-
-    folder, origin = Path(market), origin_of(Path(market), policies, **options)
-    kept, line = kept_list(folder, origin)
-    if kept is not None:
-        notes.append(line)
-    elif line:
-        say_aside(f"note: {line}")
-    if kept is None:
-        with progress_console.status(f"comparing prices, {label}"):
-            kept = _compared(zone, market, policies, origin, **options)
-        try:
-            keep(folder, kept)
-        except OSError as error:
-            say_aside(
-                f"note: the list is not kept for the next time, as {folder} cannot be written to: {error.strerror}"
-            )
-    return kept
-
-
-def _compared(
-    zone: str, market: str, policies: tuple[str, ...], origin: Origin, *, seed: int, **options: Any
-) -> KeptList:
-    """The price list of one market, from a comparison over posterior draws."""
+def _assessed(market: str, policies: Iterable[str], *, seed: int, **options: Any) -> Assessment:
+    """The policies of one market, compared over posterior draws."""
     from ..evaluation.uncertainty import assess
-    from ..planning.kept_list import KeptList
-    from ..planning.price_list import proposed_rows
     from ..scenarios import load_scenario
 
     spec = load_scenario(market)
@@ -151,8 +101,7 @@ def _compared(
     if rules:
         raise ValueError(f"--policy must be a run folder or a bundle; got {rules[0]}, a rule; leave it out")
     learned = [policy for text, policy in chosen.items() if holds_learned(text)]
-    found = assess(spec, learned, learned=learned, seed=seed, **options)
-    return KeptList.of(origin, found, proposed_rows(found, zone=zone, seed=seed))
+    return assess(spec, learned, learned=learned, seed=seed, **options)
 
 
 def markets_of(scenario: str, zone: str | None) -> dict[str, tuple[str, str]]:

@@ -29,16 +29,7 @@ if TYPE_CHECKING:
 @seed_option
 @json_option
 def command(
-    bundle: Path,
-    tables: Path,
-    out: Path | None,
-    weeks: int | None,
-    plan: Path | None,
-    market: Path | None,
-    key: Path | None,
-    public_key: Path | None,
-    seed: int,
-    as_json: bool,
+    bundle: Path, tables: Path, out: Path | None, plan: Path | None, market: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Take new forecasts, price responses and stock from TABLES into BUNDLE, under the same policy.
 
@@ -51,7 +42,7 @@ def command(
 
     show_step("tables")
     loaded = tables_of(tables, plan)
-    found = refresh(bundle, loaded, out=out, key=key, public_key=public_key, weeks=weeks, seed=seed, on_step=show_step)
+    found = refresh(bundle, loaded, out=out, on_step=show_step, **options)
     if market is not None:
         save_scenario(found.spec, market)
         write_json(market / "fit.json", {"refit": found.bundle.manifest["refit"]})
@@ -64,15 +55,12 @@ def command(
 
 def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any]:
     bundle, calendar = found.bundle, found.spec.calendar
-    return {
+    facts = {
         "bundle": str(out),
         "digest": bundle.digest,
         "policy": bundle.policy.name,
         "holds": bundle.manifest["holds"],
-        "calendar": None if calendar is None else calendar.to_dict() | {"last_day": str(calendar.last_day)},
-        "check": found.check,
-        "before": found.before,
-        "train_again": found.train_again,
-        "notes": found.notes,
-        "market": None if market is None else str(market),
     }
+    facts["calendar"] = calendar and calendar.to_dict() | {"last_day": str(calendar.last_day)}
+    names = ("check", "before", "train_again", "notes")
+    return facts | {name: getattr(found, name) for name in names} | {"market": market and str(market)}

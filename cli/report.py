@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from ..planning.progress import progress_console
 from ._options import FILE, OUT, emit, episodes_option, json_option, say, say_aside, seed_option
@@ -39,10 +39,8 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
     with progress_console.status("evaluating"):
         comparison = _compare(learned, episodes, seed)
         beyond = beyond_the_comparison(learned.policy, comparison, seed, price_list(comparison, seed))
-    timings = [
-        {"stage": "training", "seconds": learned.facts["seconds"]},
-        {"stage": "evaluation", "seconds": time.perf_counter() - started},
-    ]
+    seconds = {"training": learned.facts["seconds"], "evaluation": time.perf_counter() - started}
+    timings = [{"stage": stage, "seconds": took} for stage, took in seconds.items()]
     name = learned.policy.name
     path = write_report(out, ReportData(comparison, run=learned, learned=name, fit=fitted, timings=timings, **beyond))
     sentence = verdict(comparison, name)
@@ -70,16 +68,10 @@ def _compare(run: Run, episodes: int, seed: int) -> Comparison:
 
 def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
     """The fit report at `path`, or the one in the run's folder, or None."""
-    if path is None:
-        path = run / "fit.json"
-        if not path.is_file():
-            return None
-    if not path.is_file():
-        raise ValueError(f"--fit must be a JSON file; got {path}, which is not there; `repricer fit` writes one")
+    if path is None and not (run / "fit.json").is_file():
+        return None
+    path = path or run / "fit.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except ValueError as error:
-        raise ValueError(f"{path} must be a JSON document; got a syntax error: {error}; fix it") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} must hold a JSON object; got {type(document).__name__}; `repricer fit` writes one")
-    return document
+        raise ValueError(f"{path} must hold a JSON object; got: {error}; `repricer fit` writes one") from error

@@ -50,16 +50,9 @@ def _rows() -> list[dict[str, Any]]:
     rows = []
     for name, source in registered().items():
         spec = load_scenario(name)
-        rows.append(
-            {
-                "name": name,
-                "group": group(spec) if isinstance(source, Path) else _OTHERS,
-                "version": spec.version,
-                "products": len(spec.products.names),
-                "periods": spec.market.horizon_periods,
-                "summary": spec.summary,
-            }
-        )
+        facts = {"name": name, "group": group(spec) if isinstance(source, Path) else _OTHERS, "version": spec.version}
+        size = {"products": len(spec.products.names), "periods": spec.market.horizon_periods}
+        rows.append(facts | size | {"summary": spec.summary})
     return rows
 
 
@@ -75,8 +68,7 @@ def _say_list(rows: list[dict[str, Any]]) -> None:
             continue
         say(f"{group}: {meaning}")
         for row in chosen:
-            size = f"{row['products']:>3} x {row['periods']:<5}"
-            _say_row(row["name"], width, f"{size} {row['summary']}", columns)
+            _say_row(row["name"], width, f"{row['products']:>3} x {row['periods']:<5} {row['summary']}", columns)
         say("")
     say("stress tests, for any scenario or file: NAME@STRESS")
     for name, stress in STRESSES.items():
@@ -94,10 +86,8 @@ def _card(spec: MarketSpec, seed: int) -> dict[str, Any]:
     from ..scenarios.card import describe
 
     optimum = solve(spec)
-    return {
-        "name": spec.name,
-        "version": spec.version,
-        "summary": spec.summary,
+    facts = {name: getattr(spec, name) for name in ("name", "version", "summary", "sources", "traps", "assumptions")}
+    return facts | {
         "market": {
             "horizon": f"{spec.market.horizon_periods} {spec.market.period}s",
             "objective": spec.market.objective,
@@ -109,9 +99,6 @@ def _card(spec: MarketSpec, seed: int) -> dict[str, Any]:
         "parts": describe(spec),
         "optimum": None if optimum is None else {"value": optimum.value, "method": optimum.method},
         "best_fixed": None if optimum is None else _best_fixed(spec, optimum, seed),
-        "sources": list(spec.sources),
-        "traps": list(spec.traps),
-        "assumptions": list(spec.assumptions),
     }
 
 

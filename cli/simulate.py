@@ -39,11 +39,11 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
             check_table_path(option, file)
     spec = load_scenario(scenario)
     recorder, decisions = SalesRecorder(spec), LogRecorder(spec)
+    recorders = [recorder] if log is None else [recorder, decisions]
 
     def watch(view: MarketView, outcome: Outcome) -> None:
-        recorder(view, outcome)
-        if log is not None:
-            decisions(view, outcome)
+        for record in recorders:
+            record(view, outcome)
 
     chosen = policy_of(policy, spec, seed=seed)
     run = rollout(spec, chosen, episodes=episodes, seed=seed_for("test", seed), watch=watch)
@@ -51,17 +51,9 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
     write_table(sales, path)
     if log is not None:
         write_table(decisions.log().to_table(), log)
-    figures: dict[str, Any] = {
-        "scenario": spec.name,
-        "policy": policy,
-        "episodes": episodes,
-        "rows": len(sales),
-        "units": float(run.units.mean()),
-        "revenue": float(run.revenue.mean()),
-        "average_transaction_price": run.average_transaction_price,
-        "sales": str(path),
-        "log": None if log is None else str(log),
-    }
+    figures: dict[str, Any] = {"scenario": spec.name, "policy": policy, "episodes": episodes, "rows": len(sales)}
+    figures |= {"units": float(run.units.mean()), "revenue": float(run.revenue.mean())}
+    figures |= {"average_transaction_price": run.average_transaction_price, "sales": str(path), "log": log and str(log)}
     if as_json:
         emit(figures)
         return

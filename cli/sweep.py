@@ -41,10 +41,8 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
     found, files = summarise(table), {"table": folder / TABLE_FILE, "chart": folder / CHART_FILE}
     plot_summary(found, files["chart"], f"{plan.name}: {len(plan.scenarios)} markets, {len(plan.seed_list)} seeds")
     if as_json:
-        rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        emit(
-            {"summary": [one.to_dict() for one in found], "rows": rows, "files": {k: str(v) for k, v in files.items()}}
-        )
+        document = {"summary": [one.to_dict() for one in found], "files": {k: str(v) for k, v in files.items()}}
+        emit(document | {"rows": table.astype(object).where(table.notna(), None).to_dict("records")})
         return
     _print(found)
     for (state, reason), rows in table[table["state"] != "done"].groupby(["state", "reason"]):

@@ -19,6 +19,7 @@ from ._options import (
     json_option,
     say,
     seed_option,
+    set_option,
     setting,
     show,
 )
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..agents import Run
-    from ..scenarios import MarketSpec
 
 
 _ALONE = "shops fit demand together with `repricer federate`, and each trains a policy of its own; leave it out"
@@ -75,7 +75,7 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
 @gone_option("--shop-name", _ALONE, refused=True)
 @gone_option("--shops-key", _ALONE, refused=True)
 @gone_option("--wandb", "`wandb sync RUN/tensorboard` sends a run's figures; leave it out", refused=True)
-@click.option("--set", "values", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset; repeatable.")
+@set_option
 @seed_option
 @json_option
 def command(
@@ -116,9 +116,8 @@ def _zones_table(runs: dict[str, Run]) -> Table:
         best = run.facts["best"]
         earned, fixed = best["objective"], best["best_fixed"]
         gain = f"{earned / fixed - 1:+.2%}" if fixed > 0 else f"{best['gain']:+.4g}"
-        table.add_row(
-            zone, f"{best['steps']:,}", f"{run.facts['seconds']:.0f}", f"{earned:,.4g}", f"{fixed:,.4g}", gain
-        )
+        cells = f"{best['steps']:,}", f"{run.facts['seconds']:.0f}", f"{earned:,.4g}", f"{fixed:,.4g}"
+        table.add_row(zone, *cells, gain)
     return table
 
 
@@ -128,27 +127,28 @@ def _trained(
     folder: Path | None,
     *,
     steps: int | None,
-    device: str,
-    preset: Path | None,
-    teacher: str | None,
-    risk: str | None,
     assortments: tuple[str, ...],
     values: tuple[str, ...],
-    seed: int,
+    teacher: str | None,
+    **options: Any,
 ) -> tuple[Run, Path]:
     """The run of one market, and its folder."""
+    from ..agents import train
+    from ..agents.plan import plan_for
     from ..agents.run import keep_fit_report
     from ..scenarios import load_scenario
 
     scenario, *others = map(str, spread(part_folders(Path(scenario))))
-    assortments = (*assortments, *others)
-    spec = load_scenario(scenario)
+    spec, seed = load_scenario(scenario), options["seed"]
     folder = folder or Path("runs") / f"{spec.name}-{algo}-{seed}"
-    settings = dict(setting(v) for v in values)
-    given = {"algo": algo, "steps": steps or 300_000, "seed": seed, "device": device, "out": folder}
-    more = {"settings": settings, "preset": preset, "risk": risk}
-    more["assortments"] = [load_scenario(name) for name in assortments]
-    run = _from_simulation(spec, teacher, **given, **more)
+    markets, given = [load_scenario(name) for name in (*assortments, *others)], dict(setting(v) for v in values)
+    imitated = None if teacher is None else policy_of(teacher, spec, seed=seed)
+    # What is wrong is refused before any progress is shown.
+    risk, preset, steps = options["risk"], options["preset"], steps or 300_000
+    plan_for(spec, algo, steps, seed, given | ({} if risk is None else {"risk": risk}), preset, imitated, markets)
+    how = {"algo": algo, "steps": steps, "out": folder, "settings": given, "assortments": markets}
+    with training_bar(f"training {spec.name}", spec.market.objective) as progress:
+        run = train(spec, teacher=imitated, progress=progress, **how, **options)
     keep_fit_report(Path(scenario), folder)
     return run, folder
 
@@ -191,19 +191,5 @@ def _lines(run: Run, algo: str) -> Iterator[str]:
         )
     if "worst_gain" in best:
         share = run.facts["settings"]["risk"].removeprefix("cvar:")
-        yield (
-            f"In the worst draws (share {share}) it earns {best['worst_gain']:.4g} more than current prices on average."
-        )
-
-
-def _from_simulation(spec: MarketSpec, teacher: str | None, **given: Any) -> Run:
-    from ..agents import train
-    from ..agents.plan import plan_for
-
-    imitated = None if teacher is None else policy_of(teacher, spec, seed=given["seed"])
-    # What is wrong is refused before any progress is shown.
-    settings = given["settings"] | ({} if given["risk"] is None else {"risk": given["risk"]})
-    checked = (given["algo"], given["steps"], given["seed"], settings, given["preset"], imitated, given["assortments"])
-    plan_for(spec, *checked)
-    with training_bar(f"training {spec.name}", spec.market.objective, lines=True) as progress:
-        return train(spec, teacher=imitated, progress=progress, **given)
+        gain = f"{best['worst_gain']:.4g} more than current prices on average"
+        yield f"In the worst draws (share {share}) it earns {gain}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Training steps per run.")
 @click.option(
     "--seeds-per-trial",
-    "seeds",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
@@ -43,9 +42,7 @@ if TYPE_CHECKING:
 )
 @seed_option
 @json_option
-def command(
-    scenario: str, algo: str, trials: int, steps: int, seeds: int, folder: Path | None, seed: int, as_json: bool
-) -> None:
+def command(scenario: str, algo: str, folder: Path | None, as_json: bool, **options: Any) -> None:
     """Search for the settings of an algorithm with the largest gain over the best fixed price.
 
     Trials are compared on the validation customers, never on those that `repricer evaluate` uses.
@@ -56,16 +53,12 @@ def command(
     spec = load_scenario(scenario)
     folder = folder or Path("runs") / f"tune-{spec.name}-{algo}"
     with training_bar(f"tuning {spec.name}", spec.market.objective) as progress:
-        found = tune(
-            spec, algo=algo, trials=trials, steps=steps, seed=seed, out=folder, seeds_per_trial=seeds, progress=progress
-        )
-    files = {
-        name: str(folder / file) for name, file in (("best", BEST_FILE), ("table", TRIALS_FILE), ("plot", PLOT_FILE))
-    }
+        found = tune(spec, algo=algo, out=folder, progress=progress, **options)
+    names = {"best": BEST_FILE, "table": TRIALS_FILE, "plot": PLOT_FILE}
+    files = {name: str(folder / file) for name, file in names.items()}
     if as_json:
-        emit(
-            {"study": str(folder), "scenario": spec.name, "algo": algo, **asdict(found), **found.counts, "files": files}
-        )
+        facts = {"study": str(folder), "scenario": spec.name, "algo": algo}
+        emit({**facts, **asdict(found), **found.counts, "files": files})
         return
     show(_table(found))
     for line in _lines(found, spec.market.objective):

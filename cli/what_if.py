@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_table
-from ._options import FILE, OUT, check_table_path, emit, figures_table, json_option, say, say_aside, show
+from ._options import FILE, OUT, check_table_path, draws_option, emit, figures_table, json_option, say, say_aside, show
 from ._tables import read_frame
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MEASURES = ("units", "revenue", "profit")
     "--products", type=FILE, help="The product table, .csv, .xlsx or .parquet, whose column brand --by brand reads."
 )
 @click.option("--zone", help="The price zone to try them in, of a market with zones.  [default: all]")
-@click.option("--draws", type=click.IntRange(min=1), help="Posterior draws.  [default: 200, or all of fewer]")
+@draws_option
 @click.option("--out", type=OUT, help="Table by zone, product and week to write, .csv or .parquet.")
 @json_option
 def command(
@@ -62,10 +62,8 @@ def command(
     if out is not None:
         write_table(found.table(), out)
     if as_json:
-        rows = found.table(by).to_dict("records")
-        emit(
-            {"by": by, "currency": found.currency, "total": found.total, "rows": rows, "warnings": list(found.warnings)}
-        )
+        facts = {"by": by, "currency": found.currency, "total": found.total}
+        emit(facts | {"rows": found.table(by).to_dict("records"), "warnings": list(found.warnings)})
         return
     _show(found, by)
     for line in found.warnings[:_SHOWN]:
@@ -85,21 +83,15 @@ def _brands(path: Path | None) -> dict[str, str]:
         if name not in table:
             raise ValueError(f"{path.name}, row 1: must have the columns product and brand; got no {name}; add it")
     known = table[table["brand"].notna()]
-    return {
-        key: brand
-        for name in ("name", "product")
-        if name in known
-        for key, brand in zip(known[name], known["brand"], strict=True)
-    }
+    named = [known.set_index(name)["brand"].to_dict() for name in ("name", "product") if name in known]
+    return {key: brand for brands in named for key, brand in brands.items()}
 
 
 def _show(found: WhatIf, by: str) -> None:
     from rich.markup import escape
 
-    figures = [f"{name}{part}" for name in _MEASURES for part in ("", " change")]
-    table = figures_table(
-        [by], [*figures, "from other prices"], title=f"What if, money in {found.currency}", caption=_CAPTION
-    )
+    figures = [*(f"{name}{part}" for name in _MEASURES for part in ("", " change")), "from other prices"]
+    table = figures_table([by], figures, title=f"What if, money in {found.currency}", caption=_CAPTION)
     rows = found.table(by).to_dict("records")
     for row in rows:
         table.add_row(escape(str(row[by])), *_cells(row))

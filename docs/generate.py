@@ -19,19 +19,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.inspect import StructType
 from repricer.data import data_dictionary
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
 from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, GroupRules, ProductRules, ShopWide
-from repricer.planning.cycle.config import (
-    AccountSection,
-    EvaluateSection,
-    FitSection,
-    ListSection,
-    ShopSection,
-    TablesSection,
-    TrainSection,
-)
+from repricer.planning.cycle.config import Config
 from repricer.pricing import (
     FIXED_FEATURES,
     MARKET_FEATURES,
@@ -203,16 +196,16 @@ def cycle_text() -> str:
     def rows(kind: Any) -> Iterator[tuple[str, ...]]:
         default = {item.name: item.default for item in msgspec.structs.fields(kind)}
         for name, field in documents.fields(kind).items():
-            usual = "" if default[name] in (None, msgspec.NODEFAULT) else f"`{json.dumps(default[name])}`"
-            yield f"`{name}`", field.description, field.allowed.replace(", or null", ""), usual
+            if not isinstance(field.type, StructType):
+                usual = "" if default[name] in (None, msgspec.NODEFAULT) else f"`{json.dumps(default[name])}`"
+                yield f"`{name}`", field.description, field.allowed.replace(", or null", ""), usual
 
-    parts = {"": ShopSection, "[tables]": TablesSection, "[fit]": FitSection, "[train]": TrainSection}
-    parts |= {"[evaluate]": EvaluateSection, "[price_list]": ListSection, "[account]": AccountSection}
-    return "\n".join(
-        (f"In `{name}`:" if name else "Outside any table:")
-        + f"\n\n{table(('key', 'meaning', 'allowed', 'default'), rows(kind))}"
-        for name, kind in parts.items()
-    )
+    parts: dict[str, Any] = {"Outside any table:": Config}
+    for name, field in documents.fields(Config).items():
+        if isinstance(field.type, StructType):
+            parts[f"In `[{name}]`:"] = field.type.cls
+    heads = ("key", "meaning", "allowed", "default")
+    return "\n".join(f"{where}\n\n{table(heads, rows(kind))}" for where, kind in parts.items())
 
 
 def shop_rules_text() -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import expected_units
-from ..pricing import Policy, StockTimePrice
+from ..pricing import Policy, StockTable
 from ..scenarios import MarketSpec
 from . import several_stocks
 from .logit import LogitCustomer
@@ -61,7 +61,8 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
     if is_infinite_horizon(spec):
         return None
     if has_one_stock(spec):
-        return StockTimePrice(_table_of_one(spec), name=_NAME)
+        table = _table_of_one(spec).astype(np.float32)
+        return StockTable((table.reshape(len(table), -1, table.shape[-1], 1),), ((0,),), _NAME)
     if (
         several_stocks.covers(spec)
         and spec.capacity is None

@@ -15,10 +15,9 @@ from ..evaluation.uncertainty.by_product import simulated_products
 from ..evaluation.uncertainty.draws import Z90, Floats, quantiles
 from ..pricing.policies import EmptySlots, PricePath
 from ..scenarios import MarketSpec
+from ..scenarios.fields import listed
 from ..scenarios.periods import simulated_prices
 
-_NAMED = 5
-_TOTAL = "all categories"
 HELD = "fallback"
 """The arm of a decision at the prices of the holdout."""
 _LEVEL = 0.9
@@ -83,7 +82,7 @@ def account(
     kept: list[int] = np.flatnonzero(np.isfinite(units).all(axis=1)).tolist()
     sold = simulated[0, :, :, :weeks].reshape(-1, weeks, price.shape[1])[:, kept].astype(np.float64)
     price, units = price[kept], units[kept]
-    parts = {_TOTAL: np.ones(price.shape[1], dtype=bool)}
+    parts = {"all categories": np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
     return {
         "weeks": [calendar.label(t) for t in kept],
@@ -164,11 +163,9 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Float
         raise ValueError(
             f"sales are compared by week or day; got {spec.name}, whose periods are neither, with dates; fit again"
         )
-    listed = pd.DataFrame({"product": ids, "category": ""})
-    panel = product_weeks(tables, products=listed, days=calendar.period_days, first=calendar.first_day)
-    panel = panel[
-        (panel["week"] >= pd.Timestamp(calendar.first_day)) & (panel["week"] <= pd.Timestamp(calendar.last_day))
-    ]
+    priced = pd.DataFrame({"product": ids, "category": ""})
+    panel = product_weeks(tables, products=priced, days=calendar.period_days, first=calendar.first_day)
+    panel = panel[panel["week"].between(pd.Timestamp(calendar.first_day), pd.Timestamp(calendar.last_day))]
 
     def grid(column: str) -> Floats:
         return panel.pivot(index="week", columns="product", values=column).reindex(columns=list(ids)).to_numpy(float)
@@ -190,25 +187,22 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         >>> account_lines({"weeks": ["2018-01-01"], "closed": [], "unit": "weeks", "wape": 0.1, "rows": [], "unsold": []}, "")
         ['weeks of 2018-01-01, at the prices really charged: units by product and week 10.0% off (WAPE)']
     """
-    weeks, rows = found["weeks"], [(row["category"], row["revenue"]) for row in found["rows"]]
+    weeks, unit, closed, none = found["weeks"], found["unit"], found["closed"], found["unsold"]
     span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
-    none = found["unsold"]
-    more = f" and {len(none) - _NAMED} more" if len(none) > _NAMED else ""
-    return [
-        f"{found['unit']} of {span}, at the prices really charged: units by product and {found['unit'][:-1]} {found['wape']:.1%} off (WAPE)",
-        *(
-            [f"  nothing at all was sold in {', '.join(found['closed'])}: taken as closed, and left out"]
-            if found["closed"]
-            else []
-        ),
-        *(
-            f"  {name}: revenue {row['realised']:,.0f} {currency}, predicted {row['predicted']:,.0f} "
-            f"({row['interval90'][0]:,.0f} to {row['interval90'][1]:,.0f})"
-            + ("" if row["inside"] else ", outside the interval")
-            for name, row in rows
-        ),
-        *([f"  sold nothing: {', '.join(none[:_NAMED])}{more}; the last known price counts"] if none else []),
+    lines = [
+        f"{unit} of {span}, at the prices really charged: units by product and {unit[:-1]} {found['wape']:.1%} off (WAPE)"
     ]
+    if closed:
+        lines.append(f"  nothing at all was sold in {', '.join(closed)}: taken as closed, and left out")
+    for row in found["rows"]:
+        revenue, (low, high) = row["revenue"], row["revenue"]["interval90"]
+        lines.append(
+            f"  {row['category']}: revenue {revenue['realised']:,.0f} {currency}, predicted {revenue['predicted']:,.0f} "
+            f"({low:,.0f} to {high:,.0f}){'' if revenue['inside'] else ', outside the interval'}"
+        )
+    if none:
+        lines.append(f"  sold nothing: {listed(none)}; the last known price counts")
+    return lines
 
 
 def _compared(drawn: Floats, realised: float) -> dict[str, Any]:
@@ -292,10 +286,8 @@ def holdout_line(found: dict[str, Any] | None) -> str:
     """
     if found is None:
         return "no comparison with the holdout arm: one of the arms sold nothing in these weeks or before them"
-    interval = found["interval90"]
-    reach = (
-        "no interval: an arm has a single store" if interval is None else " to ".join(f"{end:+.1%}" for end in interval)
-    )
+    ends = found["interval90"]
+    reach = " to ".join(f"{end:+.1%}" for end in ends) if ends else "no interval: an arm has a single store"
     return (
         f"against the holdout arm ({found['held_out']} stores, {found['others']} with the recommended prices): "
         f"{found['money']} {found['gain']:+.1%} ({reach})"

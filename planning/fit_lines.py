@@ -1,4 +1,4 @@
-"""The fit report in lines."""
+"""The fit report in lines; details are indented."""
 
 from __future__ import annotations
 
@@ -11,32 +11,21 @@ _MOSTLY = 0.7
 
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
-    """The fit report in about a dozen lines."""
-    s, trend = report["scores"], report["trend"]
-    proof, period = report["proof"], report["period"]
+    """The fit report in about a dozen lines, and in as many again that are indented."""
+    s, proof, period = report["scores"], report["proof"], report["period"]
     return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
-        *report["plan"],
-        *_past_lines(report),
+        *_plan_lines(report),
         *not_priced_lines(report),
         *cost_lines(report),
         f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
         f"(moving average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%})",
         f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
-        *(
-            f"  {quiet(row['category'])}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
-            f"outside share {row['outside_share']:.0%} (s.e. {row['outside_share_se']:.0%})"
-            for row in report["category_response"]
-        ),
+        *_response_lines(report),
         *_doubt_lines(report),
         *_estimation_lines(report),
-        *_unidentified_lines(report),
-        *_placebo_lines(report),
         *_change_lines(report),
-        *_exposure_lines(report),
-        *_response_lines(report),
-        f"customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely",
-        _trend_line(trend, period),
+        _trend_line(report["trend"], period),
         *_customer_lines(report),
         f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and {period}, bias "
         f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
@@ -44,12 +33,54 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
+def _plan_lines(report: dict[str, Any]) -> list[str]:
+    """What the shop plans, beside the past."""
+    from ..evaluation.uncertainty import past_lines
+    from ..evaluation.uncertainty.assessment import unlike_past
+
+    rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
+    details = [*report["plan"], *past_lines(rows, report["refit"]["currency"])]
+    unlike = unlike_past(rows)
+    return [*(f"  {line}" for line in details), *([f"check the plan first: {unlike}"] if unlike else [])]
+
+
 def _response_lines(report: dict[str, Any]) -> list[str]:
+    """How customers respond to prices and displays, what is mostly the prior's, and what would be 0 if all is well."""
+    lines = [
+        f"  {quiet(row['category'])}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
+        f"outside share {row['outside_share']:.0%} (s.e. {row['outside_share_se']:.0%})"
+        for row in report["category_response"]
+    ]
+    lines += _long_run_lines(report)
+    checks = report["identification_checks"]
+    placebos = {f"next {report['period']}'s price": "lead_price", "a price of another category": "negative_control"}
+    found = [
+        f"{name} {row['effect']:+.2f} (s.e. {row['se']:.2f}, p = {row['p_value']:.2f})"
+        for name, key in placebos.items()
+        if checks[key] is not None and (row := checks[key]["pooled"])["effect"] is not None
+    ]
+    if found:
+        lines.append(f"  placebos, elasticities that should be 0: {'; '.join(found)}")
+    needed = checks["robustness"]["pooled"]["robustness_value"]
+    if needed is not None:
+        lines.append(
+            f"  a hidden cause would have to explain {needed:.0%} of what is left of both prices and units to halve the "
+            "elasticities"
+        )
+    if effect := report.get("exposure_effect"):
+        lines.append(
+            f"  displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
+            f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
+        )
+    return [*lines, f"  customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely"]
+
+
+def _long_run_lines(report: dict[str, Any]) -> list[str]:
     """How customers answer to regular prices and to deals, and where the former is mostly the prior's."""
     lines, deals = [], report["deals"]
     if deals is not None:
         lines.append(
-            f"deals and regular prices have responses of their own: {deals['probability']:.0%} likely; per 10% off, buyers "
+            f"  deals and regular prices have responses of their own: {deals['probability']:.0%} likely; per 10% off, buyers "
             f"take {math.expm1(deals['units']['mean'] * 0.1):+.0%} units, and "
             f"{math.expm1(-deals['dip']['mean'] * 0.1):+.0%} per 10% above the price they remember"
         )
@@ -61,16 +92,6 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
             f"from {row['moves']:,} moves in {row['stores']} stores{mostly}"
         )
     return lines
-
-
-def _past_lines(report: dict[str, Any]) -> list[str]:
-    """The plan beside the past, and what the sales tell of lasting prices."""
-    from ..evaluation.uncertainty import past_lines
-    from ..evaluation.uncertainty.assessment import unlike_past
-
-    rows = report.get("plan_beside_past", [])  # not in a fit of an earlier version
-    unlike = unlike_past(rows)
-    return [*past_lines(rows, report["refit"]["currency"]), *([f"check the plan first: {unlike}"] if unlike else [])]
 
 
 def quiet(name: str) -> str:
@@ -123,78 +144,38 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
 
 def _estimation_lines(report: dict[str, Any]) -> list[str]:
     """What the likelihood could not use, or did not settle on, and what a regression says of the instruments."""
-    warning = "Warning: "
-    doubts = [
-        line.removeprefix(warning) for line in report.get("identification", "").splitlines() if line.startswith(warning)
-    ]
+    from ..scenarios.fields import listed
+
+    warnings = report.get("identification", "").splitlines()
+    doubts = [line.removeprefix("Warning: ") for line in warnings if line.startswith("Warning: ")]
     if report["costs_used"] is False:
         doubts.append("unit costs hardly move the prices: they were not used as an instrument")
     unsettled = [row["category"] for row in report["category_response"] if not row["converged"]]
     if unsettled:
         doubts.append(f"the likelihood did not settle in {', '.join(unsettled)}: do not rely on these categories")
+    if names := report["unidentified"]:
+        count = f"{len(names)} product{'s' * (len(names) > 1)}"
+        doubts.append(f"not identified by the sales, current prices stay: {count} ({listed(names)})")
     return doubts
-
-
-def _unidentified_lines(report: dict[str, Any]) -> list[str]:
-    """The products whose answer to their prices the sales do not identify."""
-    from ..scenarios.fields import listed
-
-    names = report["unidentified"]
-    if not names:
-        return []
-    count = f"{len(names)} product{'s' * (len(names) > 1)}"
-    return [f"not identified by the sales, current prices stay: {count} ({listed(names)})"]
-
-
-def _placebo_lines(report: dict[str, Any]) -> list[str]:
-    """Placebos that should be 0, and the strength of a hidden cause that would halve the elasticities."""
-    checks = report["identification_checks"]
-    placebos = {
-        f"next {report['period']}'s price": checks["lead_price"],
-        "a price of another category": checks["negative_control"],
-    }
-    found = [
-        f"{name} {row['pooled']['effect']:+.2f} (s.e. {row['pooled']['se']:.2f}, p = {row['pooled']['p_value']:.2f})"
-        for name, row in placebos.items()
-        if row is not None and row["pooled"]["effect"] is not None
-    ]
-    lines = [f"placebos, elasticities that should be 0: {'; '.join(found)}"] if found else []
-    needed = checks["robustness"]["pooled"]["robustness_value"]
-    if needed is not None:
-        lines.append(
-            f"a hidden cause would have to explain {needed:.0%} of what is left of both prices and units to halve the "
-            "elasticities"
-        )
-    return lines
 
 
 def _change_lines(report: dict[str, Any]) -> list[str]:
     """Price changes in the held-out weeks, deals and regular moves apart: predicted against realised changes in units."""
-    changes, lines = report["proof"]["price_changes"], []
-    for name, words in {"deals": "deals", "regular_moves": "moves of regular prices"}.items():
-        row = changes[name]
-        if row["slope"] is not None:
-            low, high = row["slope_interval90"]
-            lines.append(
-                f"{row['changes']} {words} in the held-out weeks: units changed by {row['slope']:.2f} times the prediction "
-                f"(90% interval {low:.2f} to {high:.2f}); {row['coverage90']:.0%} inside their 90% intervals"
-            )
-    if changes["regular_moves"]["changes"] < changes["regular_moves"]["enough"]:
+    changes = report["proof"]["price_changes"]
+    moves, known = changes["regular_moves"], {"deals": "deals", "regular_moves": "moves of regular prices"}
+    lines = [
+        f"{row['changes']} {words} in the held-out weeks: units changed by {row['slope']:.2f} times the prediction (90% "
+        "interval {:.2f} to {:.2f}); ".format(*row["slope_interval90"])
+        + f"{row['coverage90']:.0%} inside their 90% intervals"
+        for name, words in known.items()
+        if (row := changes[name])["slope"] is not None
+    ]
+    if moves["changes"] < moves["enough"]:
         lines.append(
-            f"only {changes['regular_moves']['changes']} regular prices moved in the held-out weeks: too few to check the "
-            "response to them, which rests on earlier weeks and on the prior"
+            f"only {moves['changes']} regular prices moved in the held-out weeks: too few to check the response to them, which "
+            "rests on earlier weeks and on the prior"
         )
     return lines
-
-
-def _exposure_lines(report: dict[str, Any]) -> list[str]:
-    if "exposure_effect" not in report:
-        return []
-    effect = report["exposure_effect"]
-    return [
-        f"displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
-        f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
-    ]
 
 
 def _trend_line(trend: dict[str, Any], period: str) -> str:
@@ -214,37 +195,26 @@ def _trend_error(row: dict[str, Any]) -> str:
 
 
 def _customer_lines(report: dict[str, Any]) -> list[str]:
-    private = _privacy_lines(report.get("privacy"))
-    if "segments" not in report:
-        return ["the sales name no customers: one segment, no personal discounts, no recommendations", *private]
-    return [
-        *(
-            f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
-            f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
-            for row in report["segments"]
-        ),
-        *(private or _quality_lines(report)),
-    ]
-
-
-def _privacy_lines(privacy: dict[str, Any] | None) -> list[str]:
-    if privacy is None:
-        return []
-    most = ", ".join(f"{share:.1%} for a {unit}" for unit, share in privacy["most_advantage"].items())
-    return [
-        f"differential privacy: epsilon {privacy['epsilon']:g}, delta {privacy['delta']:.1g}, for {privacy['unit']}",
-        f"whether one was in the data, an attacker who knows all others tells better than by guessing by at most: {most}",
-    ]
-
-
-def _quality_lines(report: dict[str, Any]) -> list[str]:
-    scores = report["scores"]
-    return [
-        f"{len(report['segments'])} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
-        f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
-        f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
-        f"{scores['popularity_recall_at_20']:.3f}",
-    ]
+    privacy, scores, segments = report.get("privacy"), report["scores"], report.get("segments", [])
+    lines = [
+        f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
+        f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
+        for row in segments
+    ] or ["the sales name no customers: one segment, no personal discounts, no recommendations"]
+    if privacy is not None:
+        most = ", ".join(f"{share:.1%} for a {unit}" for unit, share in privacy["most_advantage"].items())
+        lines += [
+            f"differential privacy: epsilon {privacy['epsilon']:g}, delta {privacy['delta']:.1g}, for {privacy['unit']}",
+            f"whether one was in the data, an attacker who knows all others tells better than by guessing by at most: {most}",
+        ]
+    elif segments:
+        lines += [
+            f"{len(segments)} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
+            f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
+            f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
+            f"{scores['popularity_recall_at_20']:.3f}",
+        ]
+    return lines
 
 
 def bias_lines(bias: float) -> list[str]:

@@ -145,8 +145,9 @@ def plan_markdown(
         (True, True)
     """
     terms = terms or Terms()
-    season, items = _season(spec, stock, until, start, terms)
-    planner = _Planner(season, items, terms, seed, on_step or (lambda _: None))
+    season = _season(spec, until, start)
+    items = leftovers(spec, stock, terms)
+    planner = _Planner(_stocked(season, items), items, terms, seed, on_step or (lambda _: None))
     for _ in range(_ROUNDS):
         planner.sweep()
         if not planner.fell_short():
@@ -154,14 +155,8 @@ def plan_markdown(
     return planner.plan()
 
 
-def _season(
-    spec: MarketSpec,
-    stock: Sequence[StockRow],
-    until: datetime.date | str,
-    start: datetime.date | str | None,
-    terms: Terms,
-) -> tuple[MarketSpec, list[Leftover]]:
-    """The market of the season with the stock that is to be sold, which is not replenished."""
+def _season(spec: MarketSpec, until: datetime.date | str, start: datetime.date | str | None) -> MarketSpec:
+    """The market of the whole periods from a day on, by default the first, until another."""
     calendar = spec.calendar
     if calendar is None or not spec.num_draws:
         lacks = "dates (market.first_day)" if calendar is None else "a posterior"
@@ -173,33 +168,49 @@ def _season(
         raise ValueError(
             f"until must leave a whole period from {calendar.label(first)} on; got {until}; give a later date"
         )
-    items = leftovers(spec, stock, changes=terms.changes, salvage=terms.salvage)
-    if not items:
-        raise ValueError("stock must have a row for each product to mark down; got none; add them")
+    return periods_of(spec, first, last - first + 1)
+
+
+def _stocked(spec: MarketSpec, items: Sequence[Leftover]) -> MarketSpec:
+    """The season with the stock that is to be sold, which is not replenished."""
     names = ("initial_units", "order_up_to_units", "max_order_units", "salvage_value")
     section, floor = {name: getattr(spec.stock, name).copy() for name in names}, spec.price_bounds[0].copy()
     for item in items:
         floor[item.product] = min(floor[item.product], item.lowest_price)
         # What is left over is counted beside the market's revenue, not in it.
-        values = (item.on_hand, 0, 0, 0)
-        for name, value in zip(names, values, strict=True):
+        for name, value in zip(names, (item.on_hand, 0, 0, 0), strict=True):
             section[name][item.product] = value
-    season = periods_of(spec, first, last - first + 1)
-    return season.with_changes(
+    return spec.with_changes(
         stock=section | {"season_periods": None}, market={"ending": "terminated"}, prices={"floor": floor}
-    ), items
+    )
 
 
 def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> Array:
     """(2, E, N) units sold and revenue of one season in every market."""
     (policy,), totals = policies, []
     for market in markets:
-        total = np.zeros((2, market.num_markets, len(spec.products.names)))
-        for _ in range(spec.market.horizon_periods):
-            outcome = market.step(policy.act(market.view))
-            total += (outcome.units, outcome.revenue)
-        totals.append(total)
+        outcomes = (market.step(policy.act(market.view)) for _ in range(spec.market.horizon_periods))
+        totals.append(sum(np.array((one.units, one.revenue), np.float64) for one in outcomes))
     return np.concatenate(totals, axis=1)
+
+
+@dataclass
+class _Schedule:
+    """The schedule of one product while it is planned.
+
+    Attributes:
+        item: What is to be sold.
+        levels: (L,) the prices that it may have.
+        aim: Confidence that it is planned with.
+        can_meet: Whether the best path meets the target with that confidence.
+        given: The prices and the aim that it was last planned under.
+    """
+
+    item: Leftover
+    levels: Array
+    aim: float
+    can_meet: bool = False
+    given: bytes = b""
 
 
 class _Planner:
@@ -208,34 +219,32 @@ class _Planner:
     def __init__(
         self, spec: MarketSpec, items: list[Leftover], terms: Terms, seed: int, on_step: Callable[[str], None]
     ) -> None:
-        self._spec, self._items, self._terms, self._seed, self._say = spec, items, terms, seed, on_step
+        self._spec, self._terms, self._seed, self._say = spec, terms, seed, on_step
         self._demand, self._catalogue = SeasonDemand(spec, seed=seed), catalogue_of(spec)
+        aim = min(terms.confidence + _MARGIN, (1 + terms.confidence) / 2)
+        self._schedules = [_Schedule(item, allowed_levels(spec, item), aim) for item in items]
         self._current = planned_prices(spec)
         for item in items:
             self._current[:, item.product] = item.price
-        self._levels = [allowed_levels(spec, item) for item in items]
         self._price = self._allowed(self._current)
-        for item, levels in zip(items, self._levels, strict=True):
-            self._price[:, item.product] = levels[0]
-        self._aim = [min(terms.confidence + _MARGIN, (1 + terms.confidence) / 2)] * len(items)
-        self._can = [False] * len(items)
-        self._planned: list[bytes] = [b""] * len(items)
+        for one in self._schedules:
+            self._price[:, one.item.product] = one.levels[0]
 
     def sweep(self) -> None:
         """Plan each product given the others, where something changed for it."""
         for turn in range(_SWEEPS):
-            for place, item in enumerate(self._items):
-                same = self._spec.category_index == self._spec.category_index[item.product]
-                same[item.product] = False
-                given = self._price[:, same].tobytes() + np.float64(self._aim[place]).tobytes()
-                if given != self._planned[place]:
-                    self._say(f"{self._spec.products.names[item.product]} ({turn + 1} of {_SWEEPS} passes)")
-                    self._plan(place)
-                    self._planned[place] = given
+            for one in self._schedules:
+                same = self._spec.category_index == self._spec.category_index[one.item.product]
+                same[one.item.product] = False
+                given = self._price[:, same].tobytes() + np.float64(one.aim).tobytes()
+                if given != one.given:
+                    self._say(f"{self._spec.products.names[one.item.product]} ({turn + 1} of {_SWEEPS} passes)")
+                    self._plan(one)
+                    one.given = given
 
-    def _plan(self, place: int) -> None:
+    def _plan(self, one: _Schedule) -> None:
         """The best path along the levels, and then along finer ones around those that it takes."""
-        item, levels, path = self._items[place], self._levels[place], None
+        item, levels, path = one.item, one.levels, None
         for near in (False, True):
             if near:
                 taken, levels = levels[path], allowed_levels(self._spec, item, np.unique(levels[path]))
@@ -246,33 +255,28 @@ class _Planner:
                 price=levels,
                 wanted=np.add.reduceat(wanted, starts, axis=0),
                 stock=item.on_hand,
-                need=self._need(item),
-                confidence=self._aim[place],
+                need=item.need,
+                confidence=one.aim,
                 salvage=item.salvage_value,
                 allowed=functools.partial(keeps_rules, self._spec, item, levels, starts, self._price),
             )
-            path, self._can[place] = best_path(season, path)
+            path, one.can_meet = best_path(season, path)
         self._price[:, item.product] = np.repeat(levels[path], np.diff(starts, append=len(wanted)))
-
-    def _need(self, item: Leftover) -> int:
-        """Units still to be sold."""
-        return max(math.ceil(self._terms.sell_through * (item.on_hand + item.sold) - 1e-9) - item.sold, 0)
 
     def fell_short(self) -> bool:
         """Whether a schedule that could meet its target does not in the simulated market; its aim is then raised."""
         self._say("simulated seasons")
         sold, _ = self._simulated(self._allowed(self._price), seed_for("tuning", self._seed))
         short = False
-        for place, item in enumerate(self._items):
-            gap = self._terms.confidence - (sold[:, item.product] >= self._need(item)).mean()
-            if self._can[place] and gap > 0:
-                self._aim[place] = min(self._aim[place] + gap + _MARGIN / 2, (1 + self._aim[place]) / 2)
+        for one in self._schedules:
+            gap = self._terms.confidence - (sold[:, one.item.product] >= one.item.need).mean()
+            if one.can_meet and gap > 0:
+                one.aim = min(one.aim + gap + _MARGIN / 2, (1 + one.aim) / 2)
                 short = True
         return short
 
     def _allowed(self, price: Array) -> Array:
-        rules, current = self._spec.guardrails, self._current
-        return allowed_path(rules, self._catalogue, price, current, current[:1])[0]
+        return allowed_path(self._spec.guardrails, self._catalogue, price, self._current, self._current[:1])[0]
 
     def _simulated(self, price: Array, seed: int) -> tuple[Array, Array]:
         """(S, N) units sold and revenue of simulated seasons at these prices."""
@@ -280,37 +284,35 @@ class _Planner:
         planned = None if spec.promotion is None or spec.history is None else spec.history.promotion.astype(np.float32)
         drawn = Drawn(spec, -(-SEASONS // len(numbers)), seed, False, spec)
         charged = PricePath(simulated_prices(spec, price).astype(np.float32), planned, as_charged=True)
-        parts = drawn.each(_season_sales, [charged], numbers)
-        sold, revenue = np.concatenate(parts, axis=1)
+        sold, revenue = np.concatenate(drawn.each(_season_sales, [charged], numbers), axis=1)
         return sold, revenue
 
     def plan(self) -> MarkdownPlan:
         """The schedules with what they bring in simulated seasons that they were not planned on."""
         price = self._allowed(self._price)
         found = self._simulated(price, seed_for("test", self._seed))
-        products = [self._product(place, price, *found) for place in range(len(self._items))]
+        products = [self._product(one, price, *found) for one in self._schedules]
         return MarkdownPlan(self._spec, self._terms, price, self._current, tuple(products))
 
-    def _product(self, place: int, price: Array, sold: Array, revenue: Array) -> ProductPlan:
-        item, products = self._items[place], self._spec.products
-        n = item.product
+    def _product(self, one: _Schedule, price: Array, sold: Array, revenue: Array) -> ProductPlan:
+        item, products, n = one.item, self._spec.products, one.item.product
         share, path = (sold[:, n] + item.sold) / (item.on_hand + item.sold), price[:, n]
-        low, high = quantiles(share)
-        met = float((sold[:, n] >= self._need(item)).mean())
+        probability = float((sold[:, n] >= item.need).mean())
+        met = probability >= self._terms.confidence
         return ProductPlan(
             product=products.names[n],
-            product_id=products.names[n] if products.ids is None else products.ids[n],
+            product_id=(products.ids or products.names)[n],
             on_hand=item.on_hand,
             sold=item.sold,
             price_now=item.price,
             price=tuple(path.tolist()),
-            changes=changes_of(path, item.price),
-            sell_through=(float(share.mean()), low, high),
-            probability=met,
-            met=met >= self._terms.confidence,
+            changes=int(_changed(path[None], item.price).sum()),
+            sell_through=(float(share.mean()), *quantiles(share)),
+            probability=probability,
+            met=met,
             revenue=float(revenue[:, n].mean()),
             salvage=item.salvage_value * float(item.on_hand - sold[:, n].mean()),
-            can_meet=self._can[place] or met >= self._terms.confidence,
+            can_meet=one.can_meet or met,
         )
 
 
@@ -319,7 +321,9 @@ class _Planner:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A row of the stock table with everything filled in: `product` is the number of the product."""
+    """A row of the stock table with everything filled in: `product` is the number of the product, `need` the units that are
+    still to be sold.
+    """
 
     product: int
     on_hand: int
@@ -328,21 +332,18 @@ class Leftover:
     salvage_value: float
     changes: int
     sold: int
+    need: int
 
 
-def leftovers(spec: MarketSpec, rows: Sequence[StockRow], *, changes: int, salvage: float) -> list[Leftover]:
+def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[Leftover]:
     """The rows, checked against the market and filled in.
-
-    Args:
-        changes: Number of price changes where a row does not say.
-        salvage: Value of a unit left over as a share of the regular price where a row does not say.
 
     Raises:
         ValueError: A row does not fit the market; one line names the product.
 
     Example:
         >>> from repricer import load_scenario
-        >>> leftovers(load_scenario("three-stocks"), [StockRow("coffee", 3)], changes=3, salvage=0.1)
+        >>> leftovers(load_scenario("three-stocks"), [StockRow("coffee", 3)], Terms())
         Traceback (most recent call last):
         ValueError: stock: product must be an id or name of the market three-stocks; got 'coffee'; known are good, better, best
     """
@@ -358,11 +359,13 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], *, changes: int, salva
         n = number[row.product]
         if n in found:
             raise ValueError(f"stock: a product must have one row; got {row.product!r} again; add the stocks up")
-        found[n] = _filled(spec, n, row, changes, salvage)
+        found[n] = _filled(spec, n, row, terms)
+    if not found:
+        raise ValueError("stock must have a row for each product to mark down; got none; add them")
     return [found[n] for n in sorted(found)]
 
 
-def _filled(spec: MarketSpec, n: int, row: StockRow, changes: int, salvage: float) -> Leftover:
+def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
     rules, regular = spec.guardrails, float(spec.products.regular_price[n])
     what = f"of {row.product!r} must be"
     usual = float(rules.low[n])
@@ -381,15 +384,10 @@ def _filled(spec: MarketSpec, n: int, row: StockRow, changes: int, salvage: floa
             f"stock: lowest_price {what} {least:g}, the lowest that the price rules allow, to {now:g}, its price now; "
             f"got {lowest:g}; fix it"
         )
-    return Leftover(
-        product=n,
-        on_hand=row.on_hand,
-        price=now,
-        lowest_price=lowest,
-        salvage_value=salvage * regular if row.salvage_value is None else row.salvage_value,
-        changes=changes if row.changes is None else row.changes,
-        sold=row.sold or 0,
-    )
+    salvage = terms.salvage * regular if row.salvage_value is None else row.salvage_value
+    changes, sold = terms.changes if row.changes is None else row.changes, row.sold or 0
+    need = max(math.ceil(terms.sell_through * (row.on_hand + sold) - 1e-9) - sold, 0)
+    return Leftover(n, row.on_hand, now, lowest, salvage, changes, sold, need)
 
 
 # What the shop's rules and the markdown allow: the levels of a price, and the paths along them.
@@ -426,11 +424,6 @@ def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) 
     return np.array(sorted({float(f"{level:.7g}") for level in levels}, reverse=True))
 
 
-def changes_of(price: Array, now: float) -> int:
-    """How often a price changes along its periods, from the price now on."""
-    return int(_changed(price[None], now).sum())
-
-
 def keeps_rules(
     spec: MarketSpec, item: Leftover, levels: Array, starts: NDArray[np.intp], price: Array, paths: Paths
 ) -> NDArray[np.bool_]:
@@ -453,8 +446,11 @@ def keeps_rules(
         for start in starts:
             within = (starts > start - rules.change_window_periods + 1) & (starts <= start)
             kept &= changed[:, within].sum(axis=1) <= rules.max_changes
-    if len(rules.links):
-        kept &= _keeps_links(spec, item, np.repeat(asked, np.diff(starts, append=len(price)), axis=1), price)
+    for small, large, share in rules.links:
+        if item.product == large:  # a smaller product may always get cheaper
+            least = np.minimum(price[:, small] / share, item.price)
+            by_period = np.repeat(asked, np.diff(starts, append=len(price)), axis=1)
+            kept &= (by_period >= least * (1 - _CLOSE)).all(axis=1)
     return kept
 
 
@@ -462,18 +458,6 @@ def _changed(price: Array, now: float) -> NDArray[np.bool_]:
     """(P, B) where prices differ from those before."""
     before = np.column_stack([np.full(len(price), now), price[:, :-1]])
     return abs(price - before) > _CLOSE * before
-
-
-def _keeps_links(spec: MarketSpec, item: Leftover, asked: Array, price: Array) -> NDArray[np.bool_]:
-    """Which (P, T) prices break no link to another product that the price now keeps."""
-    kept = np.ones(len(asked), np.bool_)
-    for small, large, share in spec.guardrails.links:
-        if item.product == small:
-            continue  # a smaller product may always get cheaper
-        if item.product == large:
-            least = np.minimum(price[:, small] / share, item.price)
-            kept &= (asked >= least * (1 - _CLOSE)).all(axis=1)
-    return kept
 
 
 # From a markdown plan to the rows of a price list. Needs the `train` extra.

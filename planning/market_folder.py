@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from ..atomic import without_nan, write_json
-from .progress import progress_console, show_step
+from .progress import show_line, show_step
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..data import Tables
-    from ..fitting import Privacy, ShopRules, Zone
+    from ..fitting import Privacy
     from ..forecasting import Forecaster
     from ..forecasting.models.random_coefficients import Common
-    from ..jobs import Job, Place
-    from .compile_ahead import CompileAhead
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
@@ -42,8 +40,6 @@ PARTS = "parts.json"
 ZONES = "zones.json"
 """File of the stores of each price zone, in the folder of their markets."""
 _KEY = "part.json"
-_FOR_OTHERS = ("dataset", "plan", "products", "tables", "out", "epsilon", "shares", "in_common")
-_ASSUMED = ("assumptions", "rules", "priors")
 _MOST_LEARNED = 8
 """Parts in which one policy learns; in more it would only learn less often in each."""
 _CODE = ("planning", "data", "fitting", "forecasting", "profiles", "scenarios")
@@ -67,7 +63,6 @@ def fit_to_folder(
     *,
     forecaster: str = FORECASTERS[0],
     shared: Path | None = None,
-    compiler: CompileAhead | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Fit, prove the fit on held-out weeks, write both markets and the report; return the report.
@@ -90,8 +85,6 @@ def fit_to_folder(
     report, proof = fitted.report, fitted.report["proof"]
     report["trend"]["counted"] = traffic_unit(tables)
     held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
-    if compiler is not None:
-        compiler.wait()
     proof["fidelity"] = fidelity(fitted.proof, seed=seed) | {"benchmark_wape": held_out["moving-average"]}
     report["scores"] = _scores(report)
     held = {"proof_bias": proof["fidelity"]["bias"], "proof_spread": proof_spread(fitted.proof, seed)}
@@ -130,22 +123,20 @@ def _shared(path: Path) -> Common:
 def _scores(report: dict[str, Any]) -> dict[str, Any]:
     """How well each model fits, in a few numbers."""
     proof, response = report["proof"], report["price_response"]
-    held_out = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
+    wape = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
+    market, chosen = proof["fidelity"], report["chosen_forecaster"]
+    names = ("segment_stability", "segment_fidelity")
     return {
-        "forecaster": report["chosen_forecaster"],
-        "forecast_wape": held_out[report["chosen_forecaster"]],
-        "moving_average_wape": held_out["moving-average"],
-        "log_log_wape": held_out["log-log-regression"],
-        "simulated_wape": proof["fidelity"]["wape"],
-        "simulated_bias": proof["fidelity"]["bias"],
-        "simulated_cover80": proof["fidelity"]["calibration"]["cover80"],
-        "simulated_cover95": proof["fidelity"]["calibration"]["cover95"],
-        "simulated_p_value": proof["fidelity"]["calibration"]["p_value"],
+        "forecaster": chosen,
+        "forecast_wape": wape[chosen],
+        "moving_average_wape": wape["moving-average"],
+        "log_log_wape": wape["log-log-regression"],
+        "simulated_wape": market["wape"],
+        "simulated_bias": market["bias"],
+        "simulated_cover80": market["calibration"]["cover80"],
+        "simulated_p_value": market["calibration"]["p_value"],
         "median_elasticity": sorted(row["elasticity"] for row in response)[len(response) // 2],
-        "implausible_elasticities": sum(bool(row["implausible"]) for row in response),
-        "trend_error": report["trend"]["score"],
-        "trend_error_naive": report["trend"]["naive"],
-        **{name: report[name] for name in ("segment_stability", "segment_fidelity") if name in report},
+        **{name: report[name] for name in names if name in report},
         **report.get("recommender", {}),
     }
 
@@ -162,94 +153,55 @@ def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[Any, float]
     return Privacy(epsilon / zones, PrivacyLedger(dataset), shares)
 
 
-def chosen_parts(
-    tables: Tables,
-    rules: ShopRules,
-    zone: Zone | None,
-    *,
-    categories: int,
-    per_category: int,
-    at_once: int | None,
-    period: str,
-) -> dict[str, pd.DataFrame]:
-    """The products to price, part by part; one without a name is the whole catalogue. Options as of `repricer fit`."""
-    from ..fitting import catalogue_parts, priced_products
-    from ..fitting.catalogue_parts import MOST_PRODUCTS
-
-    categories = max(categories, len(rules.shop.categories))
-    products = priced_products(tables, rules, zone, n_categories=categories, per_category=per_category)
-    return catalogue_parts(products, at_once or MOST_PRODUCTS[period], rules.links_by_name)
-
-
 def fit_parts(
-    tables: Tables,
-    parts: dict[str, pd.DataFrame],
-    out: Path,
-    *,
-    name: str,
-    place: Place,
-    source: dict[str, Any],
-    **options: Any,
+    tables: Tables, parts: dict[str, pd.DataFrame], out: Path, *, name: str, **options: Any
 ) -> dict[str, Any]:
     """Fit a market of each part into a folder of its own, those that are missing; return their reports.
 
     Args:
         parts: The products of each part; one without a name is the whole catalogue, whose market is that of `out`.
-        place: Where the parts are fitted.
-        source: What gives another process the same tables: `dataset` and `plan`.
         options: As for `fit_to_folder`.
     """
+    from ..scenarios import scenario_name
 
     # Until all parts of this call are there, those of an earlier one are no catalogue.
     (out / PARTS).unlink(missing_ok=True)
-    if list(parts) == [""] and place.on == "local" and options.get("zone") is None:
+    if list(parts) == [""] and options.get("zone") is None:
         (out / _KEY).unlink(missing_ok=True)
         return fit_to_folder(tables, parts[""], out, name=name, **options)
-    if place.on != "local" and options.get("privacy") is not None:
-        raise ValueError(
-            f"a private fit pays from the budget in its dataset on this machine; got --on {place.on}; leave it out"
-        )
-    jobs = {part: _job(tables, part, products, out, name, source | options) for part, products in parts.items()}
-    left = {part: job for part, job in jobs.items() if not _is_fitted(out / part, job)}
-    for part in jobs:
-        if part in left:
-            # An interrupted fit leaves neither the old market nor the new one.
-            (out / part / _KEY).unlink(missing_ok=True)
-        else:
-            progress_console.print(f"{part or name}: fitted before", soft_wrap=True)
-    started = time.perf_counter()
-    for part in _fitted_elsewhere(left, place, out) if place.on != "local" else left:
-        if place.on == "local":
-            fit_to_folder(tables, parts[part], out / part, name=left[part].inputs["name"], **options)
-        write_json(out / part / _KEY, {"key": left[part].key})
-        took = f"{len(parts[part]):,} products, {time.perf_counter() - started:.0f} s after the start"
-        progress_console.print(f"{part or name}: {took}", soft_wrap=True)
+    for part, products in parts.items():
+        folder, own, started = out / part, scenario_name(f"{name} {part}".strip()), time.perf_counter()
+        file, key = folder / _KEY, {"key": fit_key(tables, products, own, options)}
+        if file.is_file() and json.loads(file.read_text(encoding="utf-8")) == key:
+            show_line(f"{part or name}: fitted before")
+            continue
+        # An interrupted fit leaves neither the old market nor the new one.
+        file.unlink(missing_ok=True)
+        fit_to_folder(tables, products, folder, name=own, **options)
+        write_json(file, key)
+        show_line(f"{part or name}: {len(products):,} products, {time.perf_counter() - started:.0f} s")
     if list(parts) == [""]:
         return fit_report(out)
     write_json(out / PARTS, {part: list(dict.fromkeys(products["category"])) for part, products in parts.items()})
     return {"parts": {part: fit_report(out / part) for part in parts}}
 
 
-def fit_part(inputs: dict[str, Any], scratch: Path) -> None:
-    """Fit a part in a process of a cluster whose nodes share the folders of the tables and of the market.
+def fit_key(tables: Tables, products: pd.DataFrame, name: str, options: Mapping[str, Any]) -> str:
+    """Hash of all that a fitted market depends on, the code included."""
+    from ..fitting import Assumptions, Priors
+    from ..fitting.customers import records
+    from ..fitting.refit import assumed
+    from ..jobs import Job, code_fingerprint
 
-    Args:
-        inputs: As `fit_parts` makes them.
-        scratch: Not used: a fit is done at once.
-    """
-    import pandas as pd
-
-    from ..fitting import Zone
-    from ..fitting.refit import assumed_in
-
-    given = {name: value for name, value in inputs.items() if name not in (*_FOR_OTHERS, *_ASSUMED)}
-    given["assumptions"], given["priors"] = assumed_in(inputs)
-    given["shared"] = inputs["shared"] and Path(inputs["shared"])
-    given["zone"] = inputs["zone"] and Zone(**inputs["zone"])
-    tables = tables_of(Path(inputs["dataset"]), inputs["plan"] and Path(inputs["plan"]))
-    if tables.fingerprint() != inputs["tables"]:
-        raise ValueError(f"{inputs['dataset']} must hold the same tables on every node; got others; share the folder")
-    fit_to_folder(tables, pd.DataFrame(inputs["products"]), Path(inputs["out"]), **given)
+    own = dict(options)
+    plain = assumed(own.pop("assumptions", Assumptions()), own.pop("priors", None) or Priors())
+    zone, privacy, shared = (own.pop(key, None) for key in ("zone", "privacy", "shared"))
+    plain |= own | {"name": name, "products": records(products), "tables": tables.fingerprint()}
+    plain["zone"] = zone and [zone.name, {store: list(stores) for store, stores in zone.stores.items()}]
+    plain["private"] = privacy and [privacy.epsilon, dict(privacy.shares)]
+    # The file's content, as its path says nothing of a later round of the shops.
+    plain["shared"] = shared and Path(shared).read_text(encoding="utf-8")
+    return Job("repricer.planning.market_folder:fit_to_folder", plain, code_fingerprint(*_CODE)).key
 
 
 def part_folders(folder: Path) -> list[Path]:
@@ -279,46 +231,6 @@ def spread(parts: Sequence[T]) -> list[T]:
     """
     last = len(parts) - 1
     return [parts[i] for i in sorted({round(n * last / (_MOST_LEARNED - 1)) for n in range(_MOST_LEARNED)})]
-
-
-def _job(tables: Tables, part: str, products: pd.DataFrame, out: Path, name: str, options: dict[str, Any]) -> Job:
-    """A part as a job: all that its market depends on, as plain data."""
-    from ..fitting import Assumptions, Priors
-    from ..fitting.customers import records
-    from ..fitting.refit import assumed
-    from ..jobs import Job, code_fingerprint
-    from ..scenarios import scenario_name
-
-    zone, privacy = options.get("zone"), options.get("privacy")
-    plain = {
-        key: value for key, value in options.items() if key not in ("compiler", "privacy", "assumptions", "priors")
-    }
-    plain |= {key: str(Path(value).resolve()) for key in ("dataset", "plan", "shared") if (value := options.get(key))}
-    plain |= assumed(options.get("assumptions") or Assumptions(), options.get("priors") or Priors())
-    plain["zone"] = zone and {"name": zone.name, "stores": {key: list(value) for key, value in zone.stores.items()}}
-    plain |= {"epsilon": privacy and privacy.epsilon, "shares": privacy and dict(privacy.shares)}
-    # The file's content, as its path says nothing of a later round of the shops.
-    plain["in_common"] = plain["shared"] and Path(plain["shared"]).read_text(encoding="utf-8")
-    plain |= {"products": records(products), "tables": tables.fingerprint(), "out": str((out / part).resolve())}
-    plain["name"] = scenario_name(f"{name} {part}".strip())
-    return Job("repricer.planning.market_folder:fit_part", plain, code_fingerprint(*_CODE))
-
-
-def _fitted_elsewhere(left: dict[str, Job], place: Place, out: Path) -> Iterator[str]:
-    """The parts in the order in which a cluster has fitted them."""
-    from ..jobs import Failure, results
-
-    part_of = {job.key: part for part, job in left.items()}
-    for job, failed in results(left.values(), place, out):
-        if isinstance(failed, Failure):
-            raise ValueError(f"{part_of[job.key] or 'the market'} could not be fitted on {place.on}: {failed.reason}")
-        yield part_of[job.key]
-
-
-def _is_fitted(folder: Path, job: Job) -> bool:
-    """Whether an earlier call fitted a part from the same inputs."""
-    file = folder / _KEY
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8"))["key"] == job.key
 
 
 def fit_report(folder: Path) -> dict[str, Any]:

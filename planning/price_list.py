@@ -1,16 +1,19 @@
-"""The price list of a market: its rows from the recommended prices, and the list that a run or a market keeps.
+"""The price list of a market: its rows from the recommended prices.
 
 Needs the `train` extra.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..agents.posterior.deals import DEAL, Plan, own_plan
@@ -73,8 +76,8 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
     rules, regular = spec.guardrails, spec.products.regular_price
     price, steps = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
-    bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
+    bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
     bits = bits | np.array(in_list, np.uint16)
     reason = _Reasons(spec, chosen.change)
     return priced_rows(spec, found.policy, price, current, reason, rules=bits, zone=zone, seed=seed)
@@ -103,22 +106,56 @@ def priced_rows(
         zone: Name of the stores that the market stands for.
         seed: Selects the test seeds of the expected figures.
     """
-    calendar, catalogue = spec.calendar, catalogue_of(spec)
+    calendar, products = spec.calendar, spec.products
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
     listed = _Charged(policy, simulated, spec.guardrails.paid_low)
     figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
-    lowest = _lowest(price, -(-_PRIOR_DAYS // calendar.period_days))
+    lowest = pd.DataFrame(price).rolling(-(-_PRIOR_DAYS // calendar.period_days)).min().shift(1).to_numpy()
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
-    marks = [] if charged is None else [charged.words(n) for n in range(catalogue.num_products)]
-    trail = np.zeros(price.shape, np.uint16) if rules is None else rules
-    write = _Writer(spec, reason, figures, trail, lowest, outside, marks, zone)
-    return [
-        write.row(t, n, float(current[t, n]), float(price[t, n]))
-        for n in range(catalogue.num_products)
-        for t in range(len(price))
-    ]
+    marks = [] if charged is None else [charged.words(n) for n in range(len(products.names))]
+    change = price / current - 1
+
+    def row(t: int, n: int) -> PriceRow:
+        share, low = figures.parameter_share[t, n], lowest[t, n]
+        return sealed(
+            PriceRow(
+                zone=zone,
+                product_id=(products.ids or products.names)[n],
+                product=products.names[n],
+                category=spec.category_names[spec.category_index[n]],
+                week=calendar.day(t),
+                current_price=float(current[t, n]),
+                new_price=float(price[t, n]),
+                change=round(float(change[t, n]), 6),
+                reason=reason(t, n, float(change[t, n])) + (_PROMOTED if figures.promoted[t, n] else ""),
+                **_money(figures, t, n),
+                parameter_share=None if np.isnan(share) else round(float(share), 4),
+                outside_charged=marks[n] if outside[t, n] else "",
+                rules="" if rules is None else _rules(spec, int(rules[t, n])),
+                lowest_price_30_days=None if np.isnan(low) else float(low),
+                check="",
+            )
+        )
+
+    return [row(t, n) for n in range(len(products.names)) for t in range(len(price))]
+
+
+def _money(figures: ProductFigures, t: int, n: int) -> dict[str, Any]:
+    """Expected units, revenue and profit, with both ends of their intervals, as a row has them."""
+    money: dict[str, Any] = {}
+    for name in ("units", "revenue", "profit"):
+        mean, low, high = (round(float(part[t, n]), 2) for part in getattr(figures, name))
+        money |= {f"expected_{name}": mean, f"{name}_low": low, f"{name}_high": high}
+    return money
+
+
+def _rules(spec: MarketSpec, bits: int) -> str:
+    """The rules in words; that a price is a whole number of cents is not worth one."""
+    cents = spec.prices.tick is not None
+    named = [rule for rule, bit in BITS.items() if bits & int(bit) and not (cents and rule == "price_ladder")]
+    return ", ".join(map(rule_words, named))
 
 
 def _held(spec: MarketSpec) -> NDArray[np.bool_]:
@@ -155,64 +192,6 @@ class _Charged:
         return replace(action, price=price, discount=discount, as_charged=True)
 
 
-def _lowest(price: Floats, periods: int) -> Floats:
-    """(T, N) lowest price of the periods before; NaN where they reach back beyond the list."""
-    lowest = np.full_like(price, np.nan)
-    for t in range(periods, len(price)):
-        lowest[t] = price[t - periods : t].min(axis=0)
-    return lowest
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """What all rows of a list share."""
-
-    spec: MarketSpec
-    reason: Callable[[int, int, float], str]
-    figures: ProductFigures
-    rules: NDArray[np.uint16]
-    lowest: Floats
-    outside: NDArray[np.bool_]
-    marks: list[str]
-    zone: str
-
-    def row(self, t: int, n: int, current: float, price: float) -> PriceRow:
-        """The row of product n in period t."""
-        spec, found = self.spec, self.figures
-        calendar = spec.calendar
-        assert calendar is not None, "the market has a calendar"
-        products, share, lowest = spec.products, found.parameter_share[t, n], self.lowest[t, n]
-        money = {}
-        for name in ("units", "revenue", "profit"):
-            mean, low, high = (round(float(part[t, n]), 2) for part in getattr(found, name))
-            money |= {f"expected_{name}": mean, f"{name}_low": low, f"{name}_high": high}
-        return sealed(
-            PriceRow(
-                zone=self.zone,
-                product_id=products.names[n] if products.ids is None else products.ids[n],
-                product=products.names[n],
-                category=spec.category_names[spec.category_index[n]],
-                week=calendar.day(t),
-                current_price=current,
-                new_price=price,
-                change=round(price / current - 1, 6),
-                reason=self.reason(t, n, price / current - 1) + (_PROMOTED if found.promoted[t, n] else ""),
-                **money,
-                parameter_share=None if np.isnan(share) else round(float(share), 4),
-                outside_charged=self.marks[n] if self.outside[t, n] else "",
-                rules=self._rules(int(self.rules[t, n])),
-                lowest_price_30_days=None if np.isnan(lowest) else float(lowest),
-                check="",
-            )
-        )
-
-    def _rules(self, bits: int) -> str:
-        """The rules in words; that a price is a whole number of cents is not worth one."""
-        cents = self.spec.prices.tick is not None
-        named = [rule for rule, bit in BITS.items() if bits & int(bit) and not (cents and rule == "price_ladder")]
-        return ", ".join(map(rule_words, named))
-
-
 @dataclass(frozen=True)
 class _Reasons:
     """Why a recommended price is what it is."""
@@ -223,13 +202,15 @@ class _Reasons:
     def __call__(self, t: int, n: int, change: float) -> str:
         """The sentence for product n, whose price changes by this share."""
         if _held(self.spec)[n]:
-            return f"Stays: {self._why_held(n)}."
+            history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
+            unknown = history and history.unidentified
+            ruled = f"{silent}, or by your rule" if unknown is None else "by your rule"
+            return f"Stays: {silent if unknown and self.spec.products.names[n] in unknown else ruled}."
         if not self.change:
             return "Stays: no change of the current prices is recommended."
         if abs(change) < _SAME:
             return "Stays: the recommended price is the current one."
-        fewer, more = self.answers[:, n]
-        plan, money = self.plan, self.spec.market.objective
+        (fewer, more), plan, money = self.answers[:, n], self.plan, self.spec.market.objective
         if change > 0 and plan.deal[t, n]:
             whole = plan.price[t, n] * (1 + change) >= DEAL * self.spec.products.regular_price[n]
             return f"Raised {change:.1%}: the deal planned for this {self.spec.market.period} is {'dropped' if whole else 'smaller'}."
@@ -252,12 +233,6 @@ class _Reasons:
         """(N,) unit costs that count in the objective."""
         goal = goal_market(self.spec)
         return goal.products.unit_cost * (goal.market.objective == "profit")
-
-    def _why_held(self, n: int) -> str:
-        history, silent = self.spec.history, "the sales do not tell how customers respond to other prices"
-        if history is None or history.unidentified is None:
-            return f"{silent}, or by your rule"
-        return silent if self.spec.products.names[n] in history.unidentified else "by your rule"
 
     @cached_property
     def answers(self) -> Floats:
@@ -323,22 +298,50 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, row
     from msgspec.structs import asdict
 
     from ..evaluation import stress_table, surrogate_tree
-    from ..evaluation.uncertainty.by_product import product_figures
 
     spec = comparison.spec
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
-    listed = [asdict(row) for row in rows]
-    found, current = comparison.uncertainty, None
-    if rows and found is not None:
-        current = product_figures(spec, found.candidates[0].policy, seed=seed)
-    tree = {"tree": rules.text, "tree_fidelity": rules.fidelity}
-    return {"stress": stress, "price_list": listed, "current": current} | tree
+    found = comparison.uncertainty
+    return {
+        "stress": stress,
+        "price_list": [asdict(row) for row in rows],
+        "current": product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None,
+        "tree": rules.text,
+        "tree_fidelity": rules.fidelity,
+    }
 
 
 def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:
     """The rows of the recommended prices; none in a market without dates or posterior."""
-
     if comparison.uncertainty is None or comparison.spec.calendar is None:
         return []
     return proposed_rows(comparison.uncertainty, seed=seed)
+
+
+def list_line(facts: dict[str, Any], out: Path) -> str:
+    """What a price list holds, in one line."""
+    moved = f"{facts['raised']:,} prices raised, {facts['lowered']:,} lowered"
+    if not facts["raised"] and not facts["lowered"]:
+        moved = "all prices stay as planned"
+    return (
+        f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
+        f"to {facts['last']}; {moved}; {facts['outside_charged']:,} prices outside what was mostly charged; expected: revenue "
+        f"{facts['revenue']:,.0f}, units {facts['units']:,.0f}, profit {facts['profit']:,.0f}"
+    )
+
+
+def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
+    """How many rows, products and weeks a price list has, and which way its prices go.
+
+    Args:
+        unit: What its periods are called, weeks or days.
+    """
+    weeks = sorted({row.week for row in rows})
+    moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
+    money = {
+        name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in ("revenue", "units", "profit")
+    }
+    counts = {"rows": len(rows), "products": len({row.product for row in rows}), "weeks": len(weeks), "unit": unit}
+    counts |= {"first": str(weeks[0]), "last": str(weeks[-1]), **money, "raised": moves[1], "lowered": moves[-1]}
+    return counts | {"outside_charged": sum(bool(row.outside_charged) for row in rows)}

@@ -38,18 +38,16 @@ def progress_bar(
 
 
 @contextmanager
-def training_bar(
-    label: str, money: str, *, lines: bool = False
-) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
-    """A progress bar on stderr that shows the gain over the best fixed price.
+def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A progress bar on stderr that shows the gain over the best fixed price; without a terminal, lines at the start and each
+    tenth.
 
     Args:
         label: What is done.
         money: Name of the objective.
-        lines: Whether to print a line at the start and each tenth where there is no terminal.
     """
     preparing = f"{label}: compiling the market and searching the best fixed prices"
-    lines, last = lines and not progress_console.is_terminal, 0
+    lines, last = not progress_console.is_terminal, 0
     if lines:
         progress_console.print(preparing, soft_wrap=True)
     with progress_bar(done="{task.percentage:>3.0f}% {task.fields[gain]}") as bar:
@@ -80,13 +78,16 @@ class Stages:
         folder: The folder of the job, created by the first stage.
         settings: What the results depend on; a folder of a job with other settings is refused.
         tell: Called with each line of the job's output.
+        details: Whether to tell the lines that are indented too.
 
     Raises:
         ValueError: The folder holds a job with other settings.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], tell: Callable[[str], None]) -> None:
-        self.folder, self.tell = folder, tell
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], tell: Callable[[str], None], *, details: bool = True
+    ) -> None:
+        self.folder, self.tell, self._details = folder, tell, details
         self._path = folder / _FILE
         self._state: Facts = {"settings": dict(settings), "done": {}}
         if self._path.is_file():
@@ -118,5 +119,6 @@ class Stages:
         self.tell("")
         self.tell(f"== {title}: {facts['seconds']:.1f} s{' (already done)' if before else ''}")
         for line in facts["lines"]:
-            self.tell(f"   {line}")
+            if self._details or not line.startswith(" "):
+                self.tell(f"   {line}")
         return facts

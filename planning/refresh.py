@@ -115,7 +115,13 @@ def refresh(
     out = path if out is None else Path(out)
     check_target(out)
     signer = None if key is None else read_private_key(Path(key))
-    old, record = _read(path, public_key)
+    old = load_bundle(path, public_key=public_key)
+    record = old.manifest.get("refit")
+    if record is None:
+        raise BundleError(
+            f"{path} must hold the record of its fit to be refreshed; got none; export it from a run that was trained on "
+            "a folder of repricer fit"
+        )
     structure = _changes(tables, record)
     spec, response, notes = refit(tables, record, weeks=weeks, on_step=on_step)
     on_step("prices of the new weeks")
@@ -134,18 +140,6 @@ def refresh(
     facts["refreshed"] = {"from": old.digest, "check": now, "train_again": again}
     write_bundle(out, spec, setup, network, files, facts, key=signer, seed=seed, encrypt=is_encrypted(path))
     return Refreshed(load_bundle(out), spec, now, before, again, response, notes)
-
-
-def _read(path: Path, public_key: str | os.PathLike[str] | None) -> tuple[Bundle, dict[str, Any]]:
-    """The bundle, and the record of the fit that it came from."""
-    old = load_bundle(path, public_key=public_key)
-    record = old.manifest.get("refit")
-    if record is None:
-        raise BundleError(
-            f"{path} must hold the record of its fit to be refreshed; got none; export it from a run that was trained on "
-            "a folder of repricer fit"
-        )
-    return old, record
 
 
 def _setup(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> PolicySetup:
@@ -209,23 +203,18 @@ def refresh_lines(found: Refreshed, out: Path, *, judged: bool = False) -> list[
     Args:
         judged: Whether a verdict follows, which alone then says what is gained over the current prices.
     """
-    bundle, calendar = found.bundle, found.spec.calendar
+    bundle, calendar, now, money = found.bundle, found.spec.calendar, found.check or {}, found.spec.market.objective
     span = "" if calendar is None else f" for {calendar.first_day} to {calendar.last_day}"
     lines = [f"written to {out}: {bundle.manifest['holds']['words']}{span}, {bundle.digest[:12]}"]
-    if found.check is not None:
-        names = {"vs_own": "your current prices", "vs_best_fixed": "the best fixed prices"}
-        if bundle.manifest["holds"]["prices"] != "learned":
-            del names["vs_best_fixed"]
-        if judged:
-            del names["vs_own"]
-        check = found.check
-        lines += [
-            f"expected {found.spec.market.objective} against {name}, over {check['draws']} posterior draws: {_gain(check[key])}"
-            + (f"; at the export {_gain(found.before[key])}" if found.before else "")
-            for key, name in names.items()
-        ]
-    lines += found.notes
-    return lines + ([f"time to train again: {why}" for why in found.train_again] or ["no need to train again"])
+    names = {} if judged else {"vs_own": "your current prices"}
+    if bundle.manifest["holds"]["prices"] == "learned":
+        names["vs_best_fixed"] = "the best fixed prices"
+    for key, name in names.items() if now else ():
+        before = f"; at the export {_gain(found.before[key])}" if found.before else ""
+        gain = _gain(now[key])
+        lines.append(f"expected {money} against {name}, over {now['draws']} posterior draws: {gain}{before}")
+    lines += [*found.notes, *(f"time to train again: {why}" for why in found.train_again)]
+    return lines if found.train_again else [*lines, "no need to train again"]
 
 
 def _gain(gain: dict[str, Any]) -> str:

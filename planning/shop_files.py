@@ -77,15 +77,8 @@ def import_files(
     layouts = mapping.mappings(paths) if mapping else {}
     with _bar() as progress:
         if hidden is None:
-            return data.import_folder(
-                paths,
-                folder,
-                key=key,
-                mapping=layouts,
-                progress=progress,
-                update=update,
-                without_flagged=without_flagged,
-            )
+            kept = {"update": update, "without_flagged": without_flagged}
+            return data.import_folder(paths, folder, key=key, mapping=layouts, progress=progress, **kept)
         tables, report = data.import_tables(paths, key=key, mapping=layouts, progress=progress)
     tables, report = data.without_flagged(tables, report) if without_flagged else (tables, report)
     data.save_tables(tables, report, folder, key=hidden)

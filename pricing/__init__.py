@@ -39,7 +39,6 @@ from .network_policy import (
     action_from_parts,
     initial_recurrent_state,
     parts_from_action,
-    restarted_state,
 )
 from .policies import (
     BlendedPrice,
@@ -49,7 +48,6 @@ from .policies import (
     PricePath,
     RandomPrice,
     StockTable,
-    StockTimePrice,
     ThompsonPrice,
     orders_up_to,
 )
@@ -57,7 +55,6 @@ from .price_rules.grids import PriceEndings, PriceLadder
 from .price_rules.guardrails import (
     OUTSIDE_CHARGED,
     ChargedRange,
-    GuardedAction,
     Guardrails,
     StepwisePrices,
     TrailStep,
@@ -66,7 +63,7 @@ from .price_rules.guardrails import (
 from .price_rules.rule_formulas import DIRECTIONS, RULES
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
-from .shapley import INPUT_GROUPS, InputGroup, PriceContributions, ordinary_view, price_contributions
+from .shapley import INPUT_GROUPS, PriceContributions, ordinary_view, price_contributions
 
 __all__ = [
     "DIRECTIONS",
@@ -91,9 +88,7 @@ __all__ = [
     "CostPlus",
     "EpsilonGreedy",
     "FixedPrice",
-    "GuardedAction",
     "Guardrails",
-    "InputGroup",
     "LearningPolicy",
     "MarketView",
     "NetworkPolicy",
@@ -108,7 +103,6 @@ __all__ = [
     "RecurrentState",
     "StepwisePrices",
     "StockTable",
-    "StockTimePrice",
     "ThompsonPrice",
     "TrailStep",
     "action_from_parts",
@@ -132,6 +126,5 @@ __all__ = [
     "parts_from_action",
     "price_contributions",
     "product_features",
-    "restarted_state",
     "row_width",
 ]

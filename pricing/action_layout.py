@@ -36,6 +36,7 @@ class ActionParts(NamedTuple):
     express: Any = None
 
 
+_BY_SEGMENT, _FROM_ZERO = ("discount", "recommendation"), ("discount", "order", "express")
 BESIDE_RULE = np.float32(1e-5)
 """The raw price of the constant base price where that of zero means a rule's: the least that float32 tells apart from 0
 after `price_multiplier`, for ranges from a factor of 1.02.
@@ -181,20 +182,12 @@ class ActionLayout:
         """
         raw = clip(raw, -1.0, 1.0)
         parts, column = {"price_multiplier": price_multiplier(raw[..., 0], *self.slopes)}, 1
-        if self.discounts:
-            parts["discount"] = clip(raw[..., column : column + self.num_segments], 0.0, 1.0) * self.max_discount
-            column += self.num_segments
-        if self.recommend:
-            parts["recommendation"] = raw[..., column : column + self.num_segments]
-            column += self.num_segments
-        if self.promote:
-            parts["promotion"] = raw[..., column]
-            column += 1
-        if self.order:
-            parts["order"] = clip(raw[..., column], 0.0, 1.0)
-            column += 1
-        if self.express:
-            parts["express"] = clip(raw[..., column], 0.0, 1.0)
+        for name in self.names[1:]:
+            width = self.num_segments if name in _BY_SEGMENT else 1
+            part = raw[..., column : column + width] if name in _BY_SEGMENT else raw[..., column]
+            part = clip(part, 0.0, 1.0) if name in _FROM_ZERO else part
+            parts[name] = part * self.max_discount if name == "discount" else part
+            column += width
         return ActionParts(**parts)
 
     def encode(self, parts: ActionParts) -> Any:
@@ -207,16 +200,11 @@ class ActionLayout:
             (…, A) float32, the targets of a network that imitates a teacher.
         """
         columns = [raw_price(parts.price_multiplier, *self.slopes)[..., None]]
-        segments = (*columns[0].shape[:-1], self.num_segments)
-        none = np.zeros_like(columns[0])
-        if self.discounts:
-            columns.append(np.zeros(segments) if parts.discount is None else parts.discount / self.max_discount)
-        if self.recommend:
-            columns.append(np.zeros(segments) if parts.recommendation is None else parts.recommendation)
-        if self.promote:
-            columns.append(none if parts.promotion is None else parts.promotion[..., None])
-        if self.order:
-            columns.append(none if parts.order is None else parts.order[..., None])
-        if self.express:
-            columns.append(none if parts.express is None else parts.express[..., None])
+        for name in self.names[1:]:
+            part, width = getattr(parts, name), self.num_segments if name in _BY_SEGMENT else 1
+            if part is None:
+                part = np.zeros((*columns[0].shape[:-1], width))
+            elif name not in _BY_SEGMENT:
+                part = part[..., None]
+            columns.append(part / self.max_discount if name == "discount" else part)
         return np.clip(np.concatenate(columns, axis=-1), -1.0, 1.0).astype(np.float32)

@@ -164,13 +164,8 @@ class ChoiceModel:
         price: Array,
         *,
         reference: Array,
-        discount: Array | None = None,
-        shown: NDArray[np.intp] | None = None,
-        promoted: Array | None = None,
         regime: int | None = None,
-        rival_price: Array | None = None,
-        loyalty: Array | None = None,
-        in_stock: Array | None = None,
+        **situation: Any,
     ) -> Array:
         """Mean units by segment with ample stock in one period.
 
@@ -178,19 +173,16 @@ class ChoiceModel:
             period: counted from 0; (B,) with one for each row of prices.
             price: (B, N) or (N,) list prices, currency per unit; an array or a tensor.
             reference: (N,) or (B, N) reference prices, currency per unit.
-            discount: (N, K) or (B, N, K) personal discounts, fractions of the list price.
-            shown: (K,) index of the product in each segment's recommendation slot, -1 for none.
-            promoted: (N,) whether a product is on promotion.
             regime: index of the regime; None for the mean over the regimes that the period may be in.
-            rival_price: (R,) currency per unit; the initial prices where left out.
-            loyalty: (K,) factor of a segment's arrivals; 1 where left out.
-            in_stock: (N,) whether a product can be bought; all where left out.
+            **situation: `discount`: (N, K) or (B, N, K) personal discounts, fractions of the list price; `shown`: (K,) index
+                of the product in each segment's recommendation slot, -1 for none; `promoted`: (N,) whether a product is on
+                promotion; `rival_price`: (R,) currency per unit, by default the initial prices; `loyalty`: (K,) factor of a
+                segment's arrivals, by default 1; `in_stock`: (N,) whether a product can be bought, by default all.
 
         Returns:
             (B, K, N), in the array library of `price`.
         """
-        given = (discount, shown, promoted, rival_price, loyalty, in_stock)
-        model, now = self._in_library_of(price), self._situation(period, price, reference, *given)
+        model, now = self._in_library_of(price), self._situation(period, price, reference, **situation)
         units: Array = sum(group.units for group in model._groups(now, regime))
         if not _is_on(self.units_gain):
             return units
@@ -199,7 +191,14 @@ class ChoiceModel:
         return units * exp(of_gap)[:, None]
 
     def elasticities(
-        self, period: Periods, price: Array, *, reference: Array, by_segment: bool = False, **situation: Any
+        self,
+        period: Periods,
+        price: Array,
+        *,
+        reference: Array,
+        regime: int | None = None,
+        by_segment: bool = False,
+        **situation: Any,
     ) -> Array:
         """Own- and cross-price elasticities of mean units, in closed form: of the row's units to the column's price.
 
@@ -210,17 +209,14 @@ class ChoiceModel:
             period: as in `units`.
             price: as in `units`.
             reference: as in `units`.
+            regime: as in `units`.
             by_segment: whether each segment stands alone.
-            **situation: the other arguments of `units`.
+            **situation: as in `units`.
 
         Returns:
             (B, N, N), or (B, K, N, N) by segment; 0 where nothing is sold.
         """
-        regime = situation.pop("regime", None)
-        names = ("discount", "shown", "promoted", "rival_price", "loyalty", "in_stock")
-        if unknown := set(situation) - set(names):
-            raise TypeError(f"elasticities takes the arguments of units; got {sorted(unknown)[0]!r}; leave it out")
-        now, model = self._situation(period, price, reference, *map(situation.get, names)), self._in_library_of(price)
+        model, now = self._in_library_of(price), self._situation(period, price, reference, **situation)
         groups = list(model._groups(now, regime))
         units: Array = sum(group.units for group in groups)
         nesting = self.nesting[self.product_nest] if _is_on(self.nesting) else 0.0
@@ -273,12 +269,13 @@ class ChoiceModel:
         period: Periods,
         price: Array,
         reference: Array,
-        discount: Array | None,
-        shown: NDArray[np.intp] | None,
-        promoted: Array | None,
-        rival_price: Array | None,
-        loyalty: Array | None,
-        in_stock: Array | None,
+        *,
+        discount: Array | None = None,
+        shown: NDArray[np.intp] | None = None,
+        promoted: Array | None = None,
+        rival_price: Array | None = None,
+        loyalty: Array | None = None,
+        in_stock: Array | None = None,
     ) -> _Situation:
         rows = like(price, price)
         rows = rows if rows.ndim == 2 else rows[None]

@@ -17,39 +17,41 @@ from .catalogue import Catalogue, MarketView
 
 MOST_COVER = float(THREE)
 """Top of the scale of `log_cover`, where stock is unlimited."""
+# What a reader calls the feature, and after the colon how it is computed.
 MOVING_FEATURES = {
-    "time_left": "share of the episode that is left (1 with an infinite horizon)",
-    "log_periods_left": "log of the number of periods left, this one included, over 4",
-    "log_price": "log(current list price / regular price)",
-    "log_reference": "log(reference price / current list price)",
-    "log_category_price": "mean of log_price over the category",
-    "log_stock_cover": "log((on hand + 1) / (units forecast for the periods left + 1)), within [-3, 3]",
-    "log_position_cover": "log((on hand + on order + 1) / (units forecast for this period + 1)), within [-3, 3]",
-    "log_season": "log(units forecast for this period / mean forecast of the product)",
-    "log_outlook": "log(mean units forecast for the periods left / units forecast for this period)",
-    "log_surprise": "log((units sold last period + 1) / (units forecast for it + 1))",
+    "time_left": "the time left: share of the episode that is left (1 with an infinite horizon)",
+    "log_periods_left": "the number of periods left: log of the number of periods left, this one included, over 4",
+    "log_price": "the current price against the regular price: log(current list price / regular price)",
+    "log_reference": "the reference price against the current price: log(reference price / current list price)",
+    "log_category_price": "the prices of the category against the regular ones: mean of log_price over the category",
+    "log_stock_cover": "the stock against the forecast of the periods left: log((on hand + 1) / (forecast + 1)), in [-3, 3]",
+    "log_position_cover": "the stock on hand and on order against the period's forecast: likewise",
+    "log_season": "the period's forecast against the mean: log(units forecast for this period / mean of the product)",
+    "log_outlook": "the forecast of later periods against the period's: log(mean of the periods left / this period)",
+    "log_surprise": "the sales of the last period against their forecast: log((units sold + 1) / (units forecast + 1))",
 }
 MARKET_FEATURES = {
-    "log_competitor": "log(lowest rival price / current list price), within [-3, 3]; only where there are rivals",
-    "regime": "1 in this regime, else 0; one per regime, only where regimes are observed",
-    "log_loyalty": "log of the loyalty of the segment; one per segment, only where loyalty varies",
-    "log_cover": "log((on hand + on order and due within so many periods + 1) / (units forecast for this period + 1)), "
-    "within [-3, 3]; one per period until the last but one, only where orders take three periods or more",
-    "recent_changes": "share of the earlier periods of the window that changed the price; only with max_changes",
+    "log_competitor": "the lowest rival price against the current price: log of the ratio, in [-3, 3]; with rivals only",
+    "regime": "the market regime: 1 in this regime, else 0; one per regime, only where regimes are observed",
+    "log_loyalty": "the loyalty of the segment: log of it; one per segment, only where loyalty varies",
+    "log_cover": "the stock on hand and due within so many periods against the period's forecast: likewise; "
+    "one per period until the last but one, only where orders take three periods or more",
+    "recent_changes": "the number of recent price changes: share of the window's periods; only with max_changes",
 }
 FIXED_FEATURES = {
-    "log_cost": "log(unit cost / regular price), at least -3",
-    "log_price_rank": "log(regular price / mean regular price of the category)",
-    "log_volume": "log(mean forecast of the product + 1) over 4",
+    "log_cost": "the unit cost against the regular price: log(unit cost / regular price), at least -3",
+    "log_price_rank": "the regular price against the category's: log(regular price / mean of the category)",
+    "log_volume": "the mean forecast of the product: log(mean forecast of the product + 1) over 4",
 }
 SEGMENT_FEATURES = {
-    "elasticity": "own-price elasticity of the segment at the regular price, plus 2",
-    "log_affinity": "log(units the segment buys / mean over products), within [-3, 3]",
-    "log_segment_share": "log(segment's share of the product's units times K), within [-3, 3]",
+    "elasticity": "the price elasticity of the segment: own-price elasticity at the regular price, plus 2",
+    "log_affinity": "what the segment buys of the product: log(units / mean over products), within [-3, 3]",
+    "log_segment_share": "the segment's share of the sales: log(share of the product's units times K), within [-3, 3]",
 }
 UNCERTAINTY_FEATURES = {
-    "elasticity_error": "posterior standard deviation of log(elasticity), at most 3; only where there is a posterior",
-    "level_error": "posterior standard deviation of log(units at regular prices), at most 3; likewise",
+    "elasticity_error": "the uncertainty of the elasticity: posterior standard deviation of its logarithm, at most 3; with "
+    "a posterior only",
+    "level_error": "the uncertainty of the level of demand: the same of units at regular prices",
 }
 FEATURE_LIMIT = 10.0
 """Every feature lies in [-FEATURE_LIMIT, FEATURE_LIMIT]."""
@@ -140,58 +142,38 @@ class FeatureConstants:
         mean = forecast.mean(axis=0)
         before = np.vstack([forecast[:1], forecast[:-1]])
         time = np.column_stack([share, np.log(left) / 4, np.arange(horizon) > 0])
-        by_period = {
-            "time": time,
-            "log_ahead": np.log1p(ahead),
-            "log_now": np.log1p(forecast),
-            "log_before": np.log1p(before),
-            "log_season": np.clip(np.log(forecast / mean), -FEATURE_LIMIT, FEATURE_LIMIT),
-            "log_outlook": np.clip(np.log(ahead / left[:, None] / forecast), -FEATURE_LIMIT, FEATURE_LIMIT),
-        }
-        tables = {name: np.vstack([table, table[-1:]]) for name, table in by_period.items()}
         if not catalogue.endless:
-            tables["time"][-1, 0] = 0
-        tables |= {
-            "log_regular": np.log(catalogue.regular_price),
-            "member": np.eye(catalogue.category.max() + 1)[catalogue.category],
-        }
-        for name, table in tables.items():
-            setattr(self, name, np.ascontiguousarray(table, dtype=np.float32))
+            time = np.vstack([time, [0.0, *time[-1, 1:]]])
+        limit = FEATURE_LIMIT
+        self.time = _by_period(time, horizon)
+        self.log_ahead = _by_period(np.log1p(ahead), horizon)
+        self.log_now = _by_period(np.log1p(forecast), horizon)
+        self.log_before = _by_period(np.log1p(before), horizon)
+        self.log_season = _by_period(np.clip(np.log(forecast / mean), -limit, limit), horizon)
+        self.log_outlook = _by_period(np.clip(np.log(ahead / left[:, None] / forecast), -limit, limit), horizon)
+        self.log_regular = np.log(catalogue.regular_price).astype(np.float32)
+        self.member = np.eye(catalogue.category.max() + 1, dtype=np.float32)[catalogue.category]
         self.category = catalogue.category.astype(np.int64)
         self.fixed = self._fixed(catalogue, mean)
-
-    time: NDArray[np.float32]
-    log_ahead: NDArray[np.float32]
-    log_now: NDArray[np.float32]
-    log_before: NDArray[np.float32]
-    log_season: NDArray[np.float32]
-    log_outlook: NDArray[np.float32]
-    log_regular: NDArray[np.float32]
-    member: NDArray[np.float32]
 
     def _fixed(self, catalogue: Catalogue, mean: NDArray) -> NDArray[np.float32]:
         regular = catalogue.regular_price
         in_category = self.member @ ((self.member.T @ regular) / self.member.sum(axis=0))
-        own = np.column_stack(
-            [
-                np.log(np.maximum(catalogue.unit_cost / regular, np.exp(-3))),
-                self.log_regular - np.log(in_category),
-                np.log1p(mean) / 4,
-            ]
-        )
+        cost = np.log(np.maximum(catalogue.unit_cost / regular, np.exp(-3)))
+        own = np.column_stack([cost, self.log_regular - np.log(in_category), np.log1p(mean) / 4])
         units = np.maximum(catalogue.segment_units, _TINY)
-        segment = np.stack(
-            [
-                catalogue.segment_elasticity + 2,
-                np.log(units / units.mean(axis=1, keepdims=True)),
-                np.log(units / units.mean(axis=0)),
-            ]
-        )
+        shares = np.log(units / units.mean(axis=1, keepdims=True)), np.log(units / units.mean(axis=0))
+        segment = np.stack([catalogue.segment_elasticity + 2, *shares])
         # (3, K, N) to (N, K * 3), in the order of `feature_names`.
         segment = np.clip(segment, -3, 3).transpose(2, 1, 0).reshape(catalogue.num_products, -1)
         errors = [getattr(catalogue, name) for name in UNCERTAINTY_FEATURES]
         errors = [np.minimum(error, 3) for error in errors if error is not None]
         return np.clip(np.column_stack([own, segment, *errors]), -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float32)
+
+
+def _by_period(table: NDArray, horizon: int) -> NDArray[np.float32]:
+    """A row for each period, and one for the end of the episode: the last one again, if the table has none."""
+    return np.ascontiguousarray(table[np.minimum(np.arange(horizon + 1), len(table) - 1)], dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=32)

@@ -232,9 +232,7 @@ class RecurrentPolicy:
         Raises:
             ValueError: the periods do not come in order, or the markets changed.
         """
-        rows = feature_rows(view, product_wise=self.product_wise)
-        starts = np.repeat(view.period == 0, len(rows) // view.num_markets)
-        action, state = self._answer(view, rows, self._state_for(rows, starts))
+        action, state = self.answer(view, *self._seen(view))
         self._states[:] = [state]
         return action
 
@@ -251,7 +249,8 @@ class RecurrentPolicy:
         """
         if rows is None:
             rows = feature_rows(view, product_wise=self.product_wise)
-        return self._answer(view, rows, self.initial_state(rows) if state is None else state)
+        parts, state = self.step(rows, self.initial_state(rows) if state is None else state)
+        return _around(self, parts, view), state
 
     def at_state(self, view: MarketView) -> PolicyAtState:
         """This policy with its present state fixed.
@@ -262,25 +261,20 @@ class RecurrentPolicy:
         Raises:
             ValueError: as `act` does.
         """
+        return PolicyAtState(self, self._seen(view)[0])
+
+    def _seen(self, view: MarketView) -> tuple[RecurrentState, NDArray[np.float32]]:
+        """The state in which the markets of a view are, and their rows of features."""
         rows = feature_rows(view, product_wise=self.product_wise)
         starts = np.repeat(view.period == 0, len(rows) // view.num_markets)
-        return PolicyAtState(self, self._state_for(rows, starts))
-
-    def _answer(
-        self, view: MarketView, rows: NDArray[np.float32], state: RecurrentState
-    ) -> tuple[Action, RecurrentState]:
-        parts, state = self.step(rows, state)
-        return _around(self, parts, view), state
-
-    def _state_for(self, rows: NDArray[np.float32], starts: NDArray[np.bool_]) -> RecurrentState:
         if starts.all():
-            return self.initial_state(rows)
+            return self.initial_state(rows), rows
         if not self._states or len(self._states[0][0]) != len(rows):
             raise ValueError(
                 f"{self.name} is recurrent and must see every period from the first on, always for the same markets; "
                 f"got {len(rows)} rows in mid-episode; begin at period 0"
             )
-        return restarted_state(self._states[0], starts, self.initial_state(rows))
+        return restarted_state(self._states[0], starts, self.initial_state(rows)), rows
 
 
 @dataclass(frozen=True)

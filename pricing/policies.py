@@ -223,11 +223,8 @@ class BlendedPrice:
 
     def _discount(self, one: Action, two: Action) -> NDArray[np.float32] | None:
         weight = np.float32(self.share)
-        parts = [
-            share * action.discount
-            for share, action in ((1 - weight, one), (weight, two))
-            if action.discount is not None
-        ]
+        shares = ((1 - weight, one), (weight, two))
+        parts = [share * action.discount for share, action in shares if action.discount is not None]
         return sum(parts[1:], parts[0]) if parts else None
 
 
@@ -312,41 +309,6 @@ class EpsilonGreedy:
         return Action(price[..., 0], propensity=chance.astype(np.float32))
 
 
-@dataclass(frozen=True)
-class StockTimePrice:
-    """A table of prices of one product by period, regime and units on hand, as dynamic
-    programming finds it.
-
-    Args:
-        table: (T, S + 1), or (T, Z, S + 1) with observed regimes; currency per unit. Column s is
-            for s units on hand; more than S units read the last column, and periods beyond T the
-            last row.
-        name: how tables and logs call the policy.
-
-    Example:
-        >>> import repricer
-        >>> view = repricer.Market("stationary-logit").view
-        >>> StockTimePrice(np.array([[5.0, 4.0, 3.0]])).act(view).price.tolist()
-        [[3.0]]
-    """
-
-    table: NDArray[np.float64]
-    name: str = "optimum"
-
-    def act(self, view: MarketView) -> Action:
-        """Propose the price of each market's period, regime and stock."""
-        units = np.minimum(view.on_hand[:, 0], self.table.shape[-1] - 1).astype(np.intp)
-        period = np.minimum(view.period, len(self.table) - 1)
-        regime = 0 if self.table.ndim == 2 or view.regime is None else view.regime
-        table = self.table.reshape(len(self.table), -1, self.table.shape[-1])
-        return Action(table[period, regime, units].astype(np.float32)[:, None])
-
-    def stock_table(self) -> StockTable:
-        """The same prices, as a bundle holds them."""
-        table = self.table.reshape(len(self.table), -1, self.table.shape[-1], 1)
-        return StockTable((table.astype(np.float32),), ((0,),), self.name)
-
-
 # Prices that are looked up by period, regime and units on hand: what a solver found, as a bundle holds it.
 
 
@@ -426,12 +388,8 @@ class ThompsonPrice:
         seed: int = 0,
         name: str = "thompson",
     ) -> None:
-        self.ladder, self.one_customer, self.mind_stock, self.name = (
-            np.asarray(ladder).T,
-            one_customer,
-            mind_stock,
-            name,
-        )
+        self.ladder, self.one_customer, self.mind_stock = np.asarray(ladder).T, one_customer, mind_stock
+        self.name = name
         self._generator = np.random.default_rng(seed)
         self._next_period = 0
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.metadata import entry_points
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,17 +115,25 @@ class Match:
 
 
 @dataclass(frozen=True)
-class TwoBound:
-    """Undercuts while the rival's price lies in (low, high], else charges `high`; all in currency per unit."""
+class _Rule:
+    """A rule that is named by its kind and its numbers."""
 
-    low: float
-    high: float
-    step: float
+    kind: ClassVar[str]
 
     @property
     def name(self) -> str:
-        """`two-bound:LOW:HIGH:STEP`."""
-        return f"two-bound:{self.low:g}:{self.high:g}:{self.step:g}"
+        """`KIND:NUMBER:…`."""
+        return ":".join([self.kind, *(f"{number:g}" for number in astuple(self))])
+
+
+@dataclass(frozen=True)
+class TwoBound(_Rule):
+    """Undercuts while the rival's price lies in (low, high], else charges `high`; all in currency per unit."""
+
+    kind: ClassVar[str] = "two-bound"
+    low: float
+    high: float
+    step: float
 
     def act(self, view: MarketView) -> Action:
         """Propose an undercut or the high price."""
@@ -134,20 +142,16 @@ class TwoBound:
 
 
 @dataclass(frozen=True)
-class Cycle:
+class Cycle(_Rule):
     """Lowers its own last price by a step while that lies in (low, high], else charges `high`; all in currency per unit.
 
     A rival that answers the last period's price charges what follows from one's own last price: this undercuts it.
     """
 
+    kind: ClassVar[str] = "cycle"
     low: float
     high: float
     step: float
-
-    @property
-    def name(self) -> str:
-        """`cycle:LOW:HIGH:STEP`."""
-        return f"cycle:{self.low:g}:{self.high:g}:{self.step:g}"
 
     def act(self, view: MarketView) -> Action:
         """Propose a step down or the high price."""
@@ -156,19 +160,15 @@ class Cycle:
 
 
 @dataclass(frozen=True)
-class Edgeworth:
+class Edgeworth(_Rule):
     """Undercuts step by step down to the unit cost, then returns to the regular price.
 
     Maskin and Tirole (1988), A Theory of Dynamic Oligopoly II, Econometrica
     56(3): Edgeworth cycles.
     """
 
+    kind: ClassVar[str] = "edgeworth"
     step: float
-
-    @property
-    def name(self) -> str:
-        """`edgeworth:STEP`."""
-        return f"edgeworth:{self.step:g}"
 
     def act(self, view: MarketView) -> Action:
         """Propose an undercut, or the regular price where the undercut would not cover the unit cost."""
@@ -177,7 +177,7 @@ class Edgeworth:
 
 
 @dataclass(frozen=True)
-class DerivativeFollower:
+class DerivativeFollower(_Rule):
     """Moves its price by a step in the direction that last raised profit, and reverses
     when profit falls.
 
@@ -185,12 +185,8 @@ class DerivativeFollower:
     Memory: the direction (-1 or 1; 0 before the first move) and the profit of the last period.
     """
 
+    kind: ClassVar[str] = "learning"
     step: float
-
-    @property
-    def name(self) -> str:
-        """`learning:STEP`."""
-        return f"learning:{self.step:g}"
 
     def act(self, view: MarketView) -> Action:
         """Propose the next step."""

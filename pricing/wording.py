@@ -4,34 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .features import FIXED_FEATURES, MARKET_FEATURES, MOVING_FEATURES, SEGMENT_FEATURES, UNCERTAINTY_FEATURES
+
 _RULES = {"price_ladder": "rounding to the price grid"}
 _SHOWN_FROM = 20.0
 _LEARNED = {"ppo", "a2c", "recurrent-ppo", "sac", "td3", "tqc", "dqn", "qr-dqn", "deep-pricing", "td3-bc", "cql"}
-_FEATURES = {
-    "time_left": "the time left",
-    "log_periods_left": "the number of periods left",
-    "log_price": "the current price against the regular price",
-    "log_reference": "the reference price against the current price",
-    "log_category_price": "the prices of the category against the regular ones",
-    "log_stock_cover": "the stock against the forecast of the periods left",
-    "log_position_cover": "the stock on hand and on order against the period's forecast",
-    "log_cover": "the stock on hand and due within so many periods against the period's forecast",
-    "log_season": "the period's forecast against the mean",
-    "log_outlook": "the forecast of later periods against the period's",
-    "log_surprise": "the sales of the last period against their forecast",
-    "log_competitor": "the lowest rival price against the current price",
-    "regime": "the market regime",
-    "log_loyalty": "the loyalty of the segment",
-    "recent_changes": "the number of recent price changes",
-    "log_cost": "the unit cost against the regular price",
-    "log_price_rank": "the regular price against the category's",
-    "log_volume": "the mean forecast of the product",
-    "elasticity": "the price elasticity of the segment",
-    "log_affinity": "what the segment buys of the product",
-    "log_segment_share": "the segment's share of the sales",
-    "elasticity_error": "the uncertainty of the elasticity",
-    "level_error": "the uncertainty of the level of demand",
-}
+_FEATURES = MOVING_FEATURES | MARKET_FEATURES | FIXED_FEATURES | SEGMENT_FEATURES | UNCERTAINTY_FEATURES
 
 
 def rule_words(rule: str) -> str:
@@ -52,7 +30,7 @@ def feature_words(name: str) -> str:
         'the loyalty of the segment (keen)'
     """
     base, _, part = name.partition("[")
-    words = _FEATURES.get(base, base.replace("_", " "))
+    words = _FEATURES.get(base, base.replace("_", " ")).partition(": ")[0]
     return f"{words} ({part.removesuffix(']')})" if part else words
 
 

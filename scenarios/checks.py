@@ -55,27 +55,6 @@ def check_names(spec: MarketDescription) -> None:
         part = getattr(spec, section.name)
         if is_dataclass(part):
             check_words(part, f"{section.name}.")
-    _check_identity(spec)
-    lists = {"products.names": spec.products.names, "arrivals.segments": spec.arrivals.segments}
-    if spec.competitors is not None:
-        lists["competitors.names"] = spec.competitors.names
-    if spec.capacity is not None:
-        lists["capacity.names"] = spec.capacity.names
-    if spec.regimes is not None:
-        lists["regimes.names"] = spec.regimes.names
-    for key, listed in lists.items():
-        _check_list(key, listed)
-    _one_line("products.ids", spec.products.ids)
-    _same_length("products.ids", "id", spec.products.ids, "product", len(spec.products.names))
-    _one_line("products.category", spec.products.category)
-    _same_length("products.category", "category", spec.products.category, "product", len(spec.products.names))
-    _one_line("demand.nest", spec.demand.nest)
-    _same_length("demand.nest", "nest", spec.demand.nest, "product", len(spec.products.names))
-    if spec.competitors is not None:
-        _check_competitor_names(spec)
-
-
-def _check_identity(spec: MarketDescription) -> None:
     if not is_name(spec.name):
         raise ScenarioError(
             f"name must be lower-case words joined by dashes; got {shown(spec.name)}; "
@@ -83,45 +62,46 @@ def _check_identity(spec: MarketDescription) -> None:
         )
     if isinstance(spec.version, bool) or not isinstance(spec.version, int) or spec.version < 1:
         raise ScenarioError(f"version must be a whole number from 1; got {shown(spec.version)}; fix it")
-
-
-def _check_list(key: str, listed: tuple[str, ...]) -> None:
-    if not listed:
-        raise ScenarioError(f"{key} must hold at least one name; got an empty list; add one")
-    _one_line(key, listed)
-    twice = next((name for i, name in enumerate(listed) if name in listed[:i]), None)
-    if twice is not None:
-        raise ScenarioError(f"{key} must differ; got '{twice}' twice; rename one")
-
-
-def _one_line(key: str, listed: tuple[str, ...] | None) -> None:
-    for name in listed or ():
-        if name.splitlines() != [name]:
-            raise ScenarioError(f"{key} must be names of one line; got {shown(name)}; fix the name")
-
-
-def _same_length(key: str, what: str, listed: tuple[str, ...] | None, of: str, count: int) -> None:
-    if listed is not None and len(listed) != count:
-        raise ScenarioError(
-            f"{key} must name one {what} for each of {count} {of}s; got {len(listed)}; complete the list"
-        )
-
-
-def _check_competitor_names(spec: MarketDescription) -> None:
-    rivals = spec.competitors
-    assert rivals is not None
+    named = ("products", "competitors", "capacity", "regimes")
+    lists = {f"{key}.names": part.names for key in named if (part := getattr(spec, key)) is not None}
+    for key, names in (lists | {"arrivals.segments": spec.arrivals.segments}).items():
+        if not names:
+            raise ScenarioError(f"{key} must hold at least one name; got an empty list; add one")
+        _check_list(key, names, len(names), "names")
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            raise ScenarioError(f"{key} must differ; got '{twice}' twice; rename one")
+    products, rivals = spec.products, spec.competitors
+    of_products = {
+        "products.ids": products.ids,
+        "products.category": products.category,
+        "demand.nest": spec.demand.nest,
+    }
+    for key, names in of_products.items():
+        _check_list(key, names, len(products.names), "products")
+    if rivals is None:
+        return
     count = len(rivals.names)
-    _one_line("competitors.seller", rivals.seller)
-    _one_line("competitors.rule", rivals.rule)
-    _same_length("competitors.seller", "seller", rivals.seller, "offer", count)
-    _same_length("competitors.product", "product", rivals.product, "offer", count)
-    if rivals.product is None and count > len(spec.products.names):
+    _check_list("competitors.rule", rivals.rule, count if len(rivals.rule) > 1 else 1, "offers")
+    _check_list("competitors.seller", rivals.seller, count, "offers")
+    _check_list("competitors.product", rivals.product, count, "offers")
+    if rivals.product is None and count > len(products.names):
         raise ScenarioError(
             f"competitors.product must say what each of {count} offers competes with, as there are only "
-            f"{len(spec.products.names)} products; got nothing; add it"
+            f"{len(products.names)} products; got nothing; add it"
         )
     for name in rivals.product or ():
         _is_product("competitors.product", name, spec)
+
+
+def _check_list(key: str, names: tuple[str, ...] | None, count: int, of: str) -> None:
+    """Check that names are of one line, and as many as there must be."""
+    for name in names or ():
+        if name.splitlines() != [name]:
+            raise ScenarioError(f"{key} must be names of one line; got {shown(name)}; fix the name")
+    if names is not None and len(names) != count:
+        what = key.rpartition(".")[2].removesuffix("s")
+        raise ScenarioError(f"{key} must name one {what} for each of {count} {of}; got {len(names)}; complete the list")
 
 
 def _is_product(key: str, name: str, spec: MarketDescription) -> None:
@@ -188,13 +168,9 @@ def _check_capacity(spec: MarketDescription) -> None:
 
 
 def _check_posterior(spec: MarketDescription) -> None:
-    for key, section in (
-        ("recommendation", "recommendation"),
-        ("promotion", "promotion"),
-        ("reference", "reference_price"),
-        ("reference_gain", "reference_price"),
-        ("reference_units", "reference_price"),
-    ):
+    lifts = {"recommendation": "recommendation", "promotion": "promotion"}
+    lifts |= dict.fromkeys(("reference", "reference_gain", "reference_units"), "reference_price")
+    for key, section in lifts.items():
         neutral = 0 if key == "reference_gain" else 1
         if getattr(spec, section) is None and (getattr(spec.posterior, key) != neutral).any():
             raise ScenarioError(
@@ -212,13 +188,7 @@ def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:
 
 
 def _check_arrivals(spec: MarketDescription) -> None:
-    share = spec.arrivals.segment_share.sum(axis=1)
-    bad = np.flatnonzero(np.abs(share - 1) > _TOLERANCE)
-    if bad.size:
-        raise ScenarioError(
-            f"arrivals.segment_share must sum to one over the segments; got {share[bad[0]]:g} "
-            f"for category '{spec.category_names[bad[0]]}'; rescale the shares"
-        )
+    _sum_to_one("arrivals.segment_share", spec.arrivals.segment_share, spec.category_names)
     if spec.arrivals.process == "poisson":
         return
     if spec.stocks_up:
@@ -281,14 +251,11 @@ def _check_demand(spec: MarketDescription) -> None:
 def _check_stock(spec: MarketDescription) -> None:
     stock = spec.stock
     unlimited = np.isinf(stock.initial_units)
-    for key in ("holding_cost", "spoilage", "salvage_value"):
-        if (unlimited & (getattr(stock, key) != 0)).any():
-            raise ScenarioError(f"stock.{key} needs finite stock; got initial_units inf; give a number of units")
-    for key, on in (
-        ("shortage = 'backlog'", stock.shortage == "backlog"),
-        (f"replenishment = '{stock.replenishment}'", stock.replenishment != "none"),
-    ):
-        if on and unlimited.any():
+    needs = {key: getattr(stock, key) != 0 for key in ("holding_cost", "spoilage", "salvage_value")}
+    needs["shortage = 'backlog'"] = np.array(stock.shortage == "backlog")
+    needs[f"replenishment = '{stock.replenishment}'"] = np.array(stock.replenishment != "none")
+    for key, on in needs.items():
+        if (unlimited & on).any():
             raise ScenarioError(f"stock.{key} needs finite stock; got initial_units inf; give a number of units")
     if stock.replenishment == "action" and not stock.max_order_units.any():
         raise ScenarioError(
@@ -300,22 +267,18 @@ def _check_stock(spec: MarketDescription) -> None:
         raise ScenarioError(
             f"stock.lead_time_periods must be a whole number; got {lead[lead != np.floor(lead)][0]:g}; round it"
         )
-    if lead.max() > spec.market.horizon_periods:
-        raise ScenarioError(
-            f"stock.lead_time_periods must be at most market.horizon_periods ({spec.market.horizon_periods}); "
-            f"got {lead.max():g}; shorten it, or no order ever arrives"
-        )
+    for key, longest in (("lead_time_periods", lead.max()), ("season_periods", stock.season_periods or 0)):
+        if longest > spec.market.horizon_periods:
+            raise ScenarioError(
+                f"stock.{key} must be at most market.horizon_periods ({spec.market.horizon_periods}); got {longest:g}; "
+                "shorten it"
+            )
     if ((delay > 0) & (lead == 0)).any():
         raise ScenarioError(
             "stock.delay_probability needs a lead time of at least one period; got lead_time_periods 0; lengthen it"
         )
     if spec.express is not None:
         _check_express(spec.express, stock)
-    if stock.season_periods is not None and stock.season_periods > spec.market.horizon_periods:
-        raise ScenarioError(
-            f"stock.season_periods must be at most market.horizon_periods ({spec.market.horizon_periods}); "
-            f"got {stock.season_periods}; shorten the season"
-        )
 
 
 def _check_largest_orders(section: str, largest: NDArray[np.float64]) -> None:
@@ -347,23 +310,19 @@ def _check_express(express: Express, stock: Stock) -> None:
 
 
 def _check_prices(spec: MarketDescription) -> None:
-    floor, ceiling = spec.prices.floor, spec.prices.ceiling
-    if floor is not None and ceiling is not None:
-        _in_order("prices.floor", floor, "prices.ceiling", ceiling, spec.products.names)
-    for key in ("frozen", "bounds_from_sales"):
-        for name in getattr(spec.prices, key):
-            _is_product(f"prices.{key}", name, spec)
-    for line in spec.prices.line_order:
-        for name in line:
-            _is_product("prices.line_order", name, spec)
-    for key in ("rival_at_least", "rival_at_most"):
-        if getattr(spec.prices, key) is not None and spec.competitors is None:
-            raise ScenarioError(f"prices.{key} needs a section [competitors]; got none; add it or leave the key out")
-    for pair in spec.prices.price_gaps:
+    prices = spec.prices
+    if prices.floor is not None and prices.ceiling is not None:
+        _in_order("prices.floor", prices.floor, "prices.ceiling", prices.ceiling, spec.products.names)
+    named = {"frozen": (prices.frozen,), "bounds_from_sales": (prices.bounds_from_sales,)}
+    for pair in prices.price_gaps:
         if len(pair) != 2:
             raise ScenarioError(f"prices.price_gaps must hold pairs of products; got {shown(pair)}; fix it")
-        for name in pair:
-            _is_product("prices.price_gaps", name, spec)
+    for key, lists in (named | {"line_order": prices.line_order, "price_gaps": prices.price_gaps}).items():
+        for name in (name for names in lists for name in names):
+            _is_product(f"prices.{key}", name, spec)
+    for key in ("rival_at_least", "rival_at_most"):
+        if getattr(prices, key) is not None and spec.competitors is None:
+            raise ScenarioError(f"prices.{key} needs a section [competitors]; got none; add it or leave the key out")
 
 
 def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, names: tuple[str, ...]) -> None:
@@ -378,11 +337,6 @@ def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, na
 def _check_competitors(spec: MarketDescription) -> None:
     rivals = spec.competitors
     assert rivals is not None
-    if len(rivals.rule) not in (1, len(rivals.names)):
-        raise ScenarioError(
-            f"competitors.rule must be one rule, or one for each of {len(rivals.names)} offers; got {len(rivals.rule)}; "
-            "complete the list"
-        )
     _in_order("competitors.floor", rivals.floor, "competitors.ceiling", rivals.ceiling, rivals.names)
     for rule in rivals.rule:
         try:

@@ -51,9 +51,9 @@ def listed(names: Sequence[object], most: int = 5) -> str:
 def array(
     shape: str,
     doc: str,
-    *,
     low: float = -np.inf,
     high: float = np.inf,
+    *,
     default: Any = None,
     optional: bool = False,
     single: bool = False,
@@ -77,9 +77,9 @@ def array(
     return field(default=default, metadata=metadata)
 
 
-def scalar(doc: str, *, low: float = -np.inf, high: float = np.inf, **kwargs: Any) -> Any:
+def scalar(doc: str, low: float = -np.inf, high: float = np.inf, **kwargs: Any) -> Any:
     """A field of one number."""
-    return array("", doc, low=low, high=high, **kwargs)
+    return array("", doc, low, high, **kwargs)
 
 
 def value(doc: str, **kwargs: Any) -> Any:
@@ -113,13 +113,14 @@ def check_words(part: Any, prefix: str) -> None:
         if kind == "str" and not isinstance(current, str):
             raise ScenarioError(f"{key} must be text; got {shown(current)}; put it in quotes")
         if kind.startswith("tuple[tuple"):
-            if not (isinstance(current, tuple | list) and all(map(_is_names, current))):
+            if not (isinstance(current, tuple | list) and all(map(is_names, current))):
                 raise ScenarioError(f'{key} must be lists of names; got {shown(current)}; write them as [["…", "…"]]')
-        elif kind.startswith("tuple") and not _is_names(current):
+        elif kind.startswith("tuple") and not is_names(current):
             raise ScenarioError(f'{key} must be a list of names; got {shown(current)}; write it as ["…", "…"]')
 
 
-def _is_names(current: Any) -> bool:
+def is_names(current: Any) -> bool:
+    """Whether it is a list of names."""
     return isinstance(current, tuple | list) and all(isinstance(name, str) for name in current)
 
 

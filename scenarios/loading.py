@@ -22,7 +22,7 @@ from ..atomic import whole_file, write_whole
 from ..pricing import PriceEndings, PriceLadder
 from . import description
 from .checks import is_name
-from .fields import ScenarioError, as_numbers, listed, nearest, shown
+from .fields import ScenarioError, as_numbers, is_names, listed, nearest, shown
 from .price_section import ladder_of
 from .sampler import sample_by_name
 from .spec import MarketSpec
@@ -271,7 +271,7 @@ def _keywords(section: type, content: Mapping[str, Any], prefix: str) -> dict[st
         if key not in known:
             line = " ".join(key.split())
             raise ScenarioError(f"{prefix}{line} is no known key; {_hint(key, content[key], list(known), prefix)}")
-    return {key: tuple(v) if known[key].startswith("tuple") and _is_names(v) else v for key, v in content.items()}
+    return {key: tuple(v) if known[key].startswith("tuple") and is_names(v) else v for key, v in content.items()}
 
 
 def _hint(key: str, value: Any, known: list[str], prefix: str) -> str:
@@ -282,10 +282,6 @@ def _hint(key: str, value: Any, known: list[str], prefix: str) -> str:
     if home is not None:
         return f"did you mean '{home}.{key}'?"
     return nearest(key, known, prefix)
-
-
-def _is_names(content: Any) -> bool:
-    return isinstance(content, list) and all(isinstance(item, str) for item in content)
 
 
 def _require(section: type, values: Mapping[str, Any], prefix: str) -> None:

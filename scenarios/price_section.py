@@ -24,41 +24,41 @@ class Prices:
     floor: Array | None = array(
         "N",
         "lowest price, currency per unit; by default the ladder's first step, or a quarter of the regular price",
-        low=1e-9,
-        high=1e9,
+        1e-9,
+        1e9,
         optional=True,
     )
     ceiling: Array | None = array(
         "N",
         "highest price, currency per unit; by default the ladder's last step, or four times the regular price",
-        low=1e-9,
-        high=1e9,
+        1e-9,
+        1e9,
         optional=True,
     )
-    tick: float | None = scalar("prices are multiples of this, in currency per unit", low=1e-6, high=1e6, optional=True)
+    tick: float | None = scalar("prices are multiples of this, in currency per unit", 1e-6, 1e6, optional=True)
     price_endings: PriceEndings | None = value(
         "fractions that prices may end in, for example [0.49, 0.99]", default=None
     )
-    minimum_margin: float | None = scalar("smallest (price - cost) / price", low=0, high=0.999, optional=True)
+    minimum_margin: float | None = scalar("smallest (price - cost) / price", 0, 0.999, optional=True)
     minimum_advertised_price: Array | None = array(
         "N",
         "lowest list price, currency per unit, which personal discounts may undercut; 0 is none",
-        low=0,
-        high=1e9,
+        0,
+        1e9,
         optional=True,
     )
-    max_change: Array | None = array("N", "largest relative price change per period", low=0, high=1e3, optional=True)
+    max_change: Array | None = array("N", "largest relative price change per period", 0, 1e3, optional=True)
     direction: str = choice(
         "in which direction list prices may move, from the regular prices on", *DIRECTIONS, default="any"
     )
     max_changes: int | None = scalar(
         "largest number of changes of a product's price within the window; needs change_window_periods",
-        low=1,
-        high=1e3,
+        1,
+        1e3,
         optional=True,
     )
     change_window_periods: int | None = scalar(
-        "length of the window in periods, the current one included", low=2, high=1e3, optional=True
+        "length of the window in periods, the current one included", 2, 1e3, optional=True
     )
     frozen: tuple[str, ...] = value("products whose price must not change", default=())
     bounds_from_sales: tuple[str, ...] = value(
@@ -76,28 +76,24 @@ class Prices:
     gap_shares: Array = array(
         "G",
         "that share of each pair: 0.9 for a private label at least 10% below the brand, 3 for a pack three times as large",
-        low=1e-3,
-        high=1e3,
+        1e-3,
+        1e3,
         default=1.0,
     )
     rival_at_least: Array | None = array(
         "N",
         "least share of the lowest competing price of the product that was last seen; 0 is none; needs [competitors]",
-        low=0,
-        high=1e9,
+        0,
+        1e9,
         optional=True,
     )
     rival_at_most: Array | None = array(
-        "N",
-        "largest share of it: 0.98 stays 2% below the competitor; other rules come first",
-        low=1e-3,
-        high=1e9,
-        optional=True,
+        "N", "largest share of it: 0.98 stays 2% below the competitor; other rules come first", 1e-3, 1e9, optional=True
     )
-    max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", low=0, high=0.95, default=0.0)
-    max_segment_spread: float = scalar("largest difference between two segments' discounts", low=0, high=1, default=1.0)
+    max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", 0, 0.95, default=0.0)
+    max_segment_spread: float = scalar("largest difference between two segments' discounts", 0, 1, default=1.0)
     prior_price_periods: int | None = scalar(
-        "number of periods in 30 days: a price reduction must state their lowest price", low=1, high=1e3, optional=True
+        "number of periods in 30 days: a price reduction must state their lowest price", 1, 1e3, optional=True
     )
 
 
@@ -111,69 +107,65 @@ MOST_BIAS = 1.5
 class HistorySection:
     """What the shop itself does in the simulated periods: a benchmark, and in past periods a check of the fit."""
 
-    price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", low=1e-9, high=1e9)
-    units: Array | None = array(
-        "TN", "units sold; none in periods that are still to come", low=0, high=1e12, optional=True
-    )
-    promotion: Array = array(
-        "TN", "share of stores with the product on display or in the mailer", low=0, high=1, default=0.0
-    )
+    price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", 1e-9, 1e9)
+    units: Array | None = array("TN", "units sold; none in periods that are still to come", 0, 1e12, optional=True)
+    promotion: Array = array("TN", "share of stores with the product on display or in the mailer", 0, 1, default=0.0)
     feature_lift: Array = array(
         "N",
         "utility that a display or mailer in all stores adds, which a dropped deal takes with it, where they are no decision",
-        low=0,
-        high=20,
+        0,
+        20,
         default=0.0,
     )
     funding: Array = array(
-        "TN", "what the supplier pays for a unit sold on the planned deal, currency", low=0, high=1e9, default=0.0
+        "TN", "what the supplier pays for a unit sold on the planned deal, currency", 0, 1e9, default=0.0
     )
     past_units: Array | None = array(
         "YN",
         "units sold in as many periods: the last ones; in those of the plan a year ago; in the last ones a year before",
-        low=0,
+        0,
         optional=True,
     )
-    past_revenue: Array | None = array("YN", "revenue of the same, currency", low=0, optional=True)
-    past_deals: Array | None = array("YN", "share of the periods on deal", low=0, high=1, optional=True)
+    past_revenue: Array | None = array("YN", "revenue of the same, currency", 0, optional=True)
+    past_deals: Array | None = array("YN", "share of the periods on deal", 0, 1, optional=True)
     regular_moves: int | None = scalar(
-        "times that a regular price moved in the sales, by product, store and eight weeks", low=0, optional=True
+        "times that a regular price moved in the sales, by product, store and eight weeks", 0, optional=True
     )
-    prior_share: float = scalar("share of the prior in the response to regular prices", low=0, high=1, default=0.0)
-    zones: int = scalar("price zones fitted together, of which this is one", low=1, default=1)
+    prior_share: float = scalar("share of the prior in the response to regular prices", 0, 1, default=0.0)
+    zones: int = scalar("price zones fitted together, of which this is one", 1, default=1)
     account_error: float | None = scalar(
         "logarithm of realised over predicted revenue in the last account", optional=True
     )
-    account_spread: float = scalar("standard error of that prediction", low=0, default=0.0)
+    account_spread: float = scalar("standard error of that prediction", 0, default=0.0)
     past_price: Array | None = array(
         "BN",
         "the prices charged in the B periods before the first, oldest first, currency per unit",
-        low=1e-9,
-        high=1e9,
+        1e-9,
+        1e9,
         optional=True,
     )
     charged_low: Array | None = array(
-        "N", "low end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True
+        "N", "low end of the prices mostly charged before, currency per unit", 0, 1e9, optional=True
     )
     charged_high: Array | None = array(
-        "N", "high end of the prices mostly charged before, currency per unit", low=0, high=1e9, optional=True
+        "N", "high end of the prices mostly charged before, currency per unit", 0, 1e9, optional=True
     )
     level_low: Array | None = array(
         "C",
         "low end of the mean price of a category over its regular prices, as it mostly was before",
-        low=0,
-        high=1e9,
+        0,
+        1e9,
         optional=True,
     )
-    level_high: Array | None = array("C", "high end of the same", low=0, high=1e9, optional=True)
+    level_high: Array | None = array("C", "high end of the same", 0, 1e9, optional=True)
     follows_demand: float | None = scalar(
-        "probability, by the sales, that prices were set by the demand of the same week", low=0, high=1, optional=True
+        "probability, by the sales, that prices were set by the demand of the same week", 0, 1, optional=True
     )
-    follows_demand_before: float | None = scalar("the same before the sales were seen", low=0, high=1, optional=True)
+    follows_demand_before: float | None = scalar("the same before the sales were seen", 0, 1, optional=True)
     proof_bias: float | None = scalar(
-        "units simulated over units sold in the held-out weeks, less 1", low=-1, optional=True
+        "units simulated over units sold in the held-out weeks, less 1", -1, optional=True
     )
-    proof_spread: float = scalar("standard error, in logs, of the units predicted for them", low=0, default=0.0)
+    proof_spread: float = scalar("standard error, in logs, of the units predicted for them", 0, default=0.0)
     unidentified: tuple[str, ...] | None = value(
         "products that keep their price because the sales do not tell how customers respond to other ones, others do by a "
         "rule; none where this is not known",

@@ -21,18 +21,15 @@ Array = NDArray[np.float64]
 class MarketSection:
     """The horizon, the reward and the units of the market."""
 
-    horizon_periods: int = scalar("T, periods per episode", low=1, high=100_000)
+    horizon_periods: int = scalar("T, periods per episode", 1, 100_000)
     period: str = value("what a period is called", default="period")
     period_days: int | None = scalar(
-        "length of a period in days; by default 7 where `period` is week, and 1 where it is day",
-        low=1,
-        high=366,
-        optional=True,
+        "length of a period in days; by default 7 where `period` is week, and 1 where it is day", 1, 366, optional=True
     )
     first_day: str = value("first day of the first period, YYYY-MM-DD; empty: the market has no calendar", default="")
     currency: str = value("unit of money", default="currency")
     objective: str = choice("what the reward measures", "revenue", "profit", default="revenue")
-    discount_factor: float = scalar("discount factor per period", low=0.0, high=1.0, default=1.0)
+    discount_factor: float = scalar("discount factor per period", 0.0, 1.0, default=1.0)
     ending: str = choice(
         "terminated: the season ends with the episode; truncated: the market continues, only the episode ends",
         "terminated",
@@ -46,24 +43,24 @@ class Products:
     """The products on sale."""
 
     names: tuple[str, ...] = value("N names")
-    regular_price: Array = array("N", "currency per unit", low=1e-9, high=1e9)
+    regular_price: Array = array("N", "currency per unit", 1e-9, 1e9)
     ids: tuple[str, ...] | None = value("id of each product in the shop's tables; by default its name", default=None)
     category: tuple[str, ...] | None = value("category of each product; by default one for all", default=None)
-    unit_cost: Array = array("N", "currency per unit", low=0, high=1e9, default=0.0)
+    unit_cost: Array = array("N", "currency per unit", 0, 1e9, default=0.0)
     shadow_cost: Array = array(
         "N",
         "what a unit must cover while an objective of revenue is maximised, currency per unit; it keeps profit from "
         "falling and is in no figure",
-        low=0,
-        high=1e9,
+        0,
+        1e9,
         default=0.0,
     )
     floor_cost: Array = array(
         "N",
         "unit cost at which profit must not fall below that of the best fixed prices while revenue is maximised, currency "
         "per unit; training then adjusts the shadow cost, without which it has no effect",
-        low=0,
-        high=1e9,
+        0,
+        1e9,
         default=0.0,
     )
 
@@ -72,17 +69,11 @@ class Products:
 class Arrivals:
     """How many customers arrive in each category and period."""
 
-    rate: Array = array("TC", "mean number of customers per period and category", low=0, high=1e9)
+    rate: Array = array("TC", "mean number of customers per period and category", 0, 1e9)
     segments: tuple[str, ...] = value("K segment names", default=("everyone",))
-    segment_share: Array = array(
-        "CK", "share of each segment among them; the shares sum to one", low=0, high=1, default=1.0
-    )
+    segment_share: Array = array("CK", "share of each segment among them; the shares sum to one", 0, 1, default=1.0)
     overdispersion: Array = array(
-        "N",
-        "variance of the gamma multiplier (mean 1) of a product's demand; 0 is Poisson",
-        low=0,
-        high=100,
-        default=0.0,
+        "N", "variance of the gamma multiplier (mean 1) of a product's demand; 0 is Poisson", 0, 100, default=0.0
     )
     process: str = choice(
         "poisson, or single: at most one customer per period and category, or one in each half of it where competitors "
@@ -112,10 +103,8 @@ class DemandSection:
     point `repricer.demand_families`) are named in the same way.
     """
 
-    quality: Array = array(
-        "KN", "utility at a price of zero (at a price of one for constant-elasticity)", low=-1e3, high=1e3
-    )
-    price_sensitivity: Array = array("KN", "utility lost per unit of currency", low=0, high=1e6)
+    quality: Array = array("KN", "utility at a price of zero (at a price of one for constant-elasticity)", -1e3, 1e3)
+    price_sensitivity: Array = array("KN", "utility lost per unit of currency", 0, 1e6)
     family: str = value(
         "choice model: mnl, nested-logit, cheapest, exponential, linear, constant-elasticity, or one of another package",
         default="mnl",
@@ -127,21 +116,19 @@ class DemandSection:
         "J",
         "how alike a nest's products are to a customer: 0 as different as other nests and leaving, towards 1 the "
         "same; with nested-logit only; several nests in the order in which they first appear",
-        low=0,
-        high=0.95,
+        0,
+        0.95,
         default=0.0,
     )
-    season: Array = array(
-        "TC", "utility added in each period, to competing offers too", low=-1e2, high=1e2, default=0.0
-    )
-    quality_path: Array = array("TN", "utility added to a product in each period", low=-1e2, high=1e2, default=0.0)
-    sensitivity_path: Array = array("TC", "factor on price_sensitivity in each period", low=0, high=1e3, default=1.0)
+    season: Array = array("TC", "utility added in each period, to competing offers too", -1e2, 1e2, default=0.0)
+    quality_path: Array = array("TN", "utility added to a product in each period", -1e2, 1e2, default=0.0)
+    sensitivity_path: Array = array("TC", "factor on price_sensitivity in each period", 0, 1e3, default=1.0)
     price_curvature: Array = array(
         "N",
         "0 where utility is linear in the product's price, 1 where in its logarithm, with the same slope at the regular "
         "price; with mnl only",
-        low=0,
-        high=1,
+        0,
+        1,
         default=0.0,
     )
 
@@ -155,17 +142,17 @@ class Competitors:
     """
 
     names: tuple[str, ...] = value("R names of the offers")
-    regular_price: Array = array("R", "initial price, currency per unit", low=1e-9, high=1e9)
-    quality: Array = array("KR", "utility at a price of zero", low=-1e3, high=1e3)
-    price_sensitivity: Array = array("KR", "utility lost per unit of currency", low=0, high=1e6)
-    unit_cost: Array = array("R", "currency per unit", low=0, high=1e9, default=0.0)
+    regular_price: Array = array("R", "initial price, currency per unit", 1e-9, 1e9)
+    quality: Array = array("KR", "utility at a price of zero", -1e3, 1e3)
+    price_sensitivity: Array = array("KR", "utility lost per unit of currency", 0, 1e6)
+    unit_cost: Array = array("R", "currency per unit", 0, 1e9, default=0.0)
     seller: tuple[str, ...] | None = value("seller of each offer; by default one seller per offer", default=None)
     product: tuple[str, ...] | None = value(
         "product that each competes with; by default the first R products", default=None
     )
     rule: tuple[str, ...] = value("pricing rule of each offer; one for all, or R", default=("fixed",))
-    floor: Array = array("R", "lowest price, currency per unit", low=1e-9, high=1e9, default=1e-9)
-    ceiling: Array = array("R", "highest price, currency per unit", low=1e-9, high=1e9, default=1e9)
+    floor: Array = array("R", "lowest price, currency per unit", 1e-9, 1e9, default=1e-9)
+    ceiling: Array = array("R", "highest price, currency per unit", 1e-9, 1e9, default=1e9)
     answers_within_period: bool = flag(
         "whether competitors see this period's prices and respond in mid-period; otherwise they respond to the last period's",
         default=False,
@@ -176,9 +163,9 @@ class Competitors:
 class Promotion:
     """The effect of promotions (display, mailer), which the action's promotion scores select."""
 
-    lift: Array = array("KN", "utility added while on promotion", low=0, high=20)
-    cost: Array = array("N", "currency per product and period on promotion", low=0, high=1e9, default=0.0)
-    max_products: int = scalar("largest number of products on promotion at once", low=1, high=1e6, default=1e6)
+    lift: Array = array("KN", "utility added while on promotion", 0, 20)
+    cost: Array = array("N", "currency per product and period on promotion", 0, 1e9, default=0.0)
+    max_products: int = scalar("largest number of products on promotion at once", 1, 1e6, default=1e6)
 
 
 @dataclass(frozen=True)
@@ -189,26 +176,26 @@ class ReferencePrice:
     the units that buyers take, but not which product they choose: they stock up at a low price, and buy less afterwards.
     """
 
-    memory: float = scalar("weight of the old reference price", low=0, high=1)
+    memory: float = scalar("weight of the old reference price", 0, 1)
     gain: Array = array(
         "N",
         "utility per log point (or unit of currency) that the price is below the reference, beyond that of the price itself",
-        low=-1e3,
-        high=1e3,
+        -1e3,
+        1e3,
     )
-    loss: Array = array("N", "utility lost per log point (or unit of currency) above it", low=0, high=1e3)
+    loss: Array = array("N", "utility lost per log point (or unit of currency) above it", 0, 1e3)
     units_gain: Array = array(
-        "N", "log units bought more per log point (or unit of currency) below it", low=0, high=100, default=0.0
+        "N", "log units bought more per log point (or unit of currency) below it", 0, 100, default=0.0
     )
     units_loss: Array = array(
-        "N", "log units bought less for the same above it, up to the regular price", low=0, high=100, default=0.0
+        "N", "log units bought less for the same above it, up to the regular price", 0, 100, default=0.0
     )
     scale: str = choice("scale of the difference between price and reference", "log", "linear", default="log")
     start: Array | None = array(
         "N",
         "reference price before the first period, currency per unit; by default the regular price",
-        low=1e-9,
-        high=1e9,
+        1e-9,
+        1e9,
         optional=True,
     )
 
@@ -217,14 +204,10 @@ class ReferencePrice:
 class RecommendationSection:
     """One recommendation slot per segment: the product shown gains utility in that segment."""
 
-    lift: Array = array("K", "utility added to the product shown", low=0, high=20)
-    candidates: Array = array("KN", "1 where the product may be shown to the segment", low=0, high=1)
+    lift: Array = array("K", "utility added to the product shown", 0, 20)
+    candidates: Array = array("KN", "1 where the product may be shown to the segment", 0, 1)
     affinity: Array = array(
-        "KN",
-        "the recommender's score; by itself it shows the candidate with the highest",
-        low=-1e9,
-        high=1e9,
-        default=0.0,
+        "KN", "the recommender's score; by itself it shows the candidate with the highest", -1e9, 1e9, default=0.0
     )
 
 
@@ -237,11 +220,11 @@ class Loyalty:
     to [low, high]; the price term is a mean over the segment's demand.
     """
 
-    memory: float = scalar("weight of the old loyalty", low=0, high=1)
-    price_effect: Array = array("K", "log loyalty gained per log point below the regular price", low=0, high=20)
-    stockout_effect: Array = array("K", "log loyalty lost when all demand is lost", low=0, high=20)
-    low: float = scalar("lower bound of loyalty", low=0, high=1, default=0.2)
-    high: float = scalar("upper bound of loyalty", low=1, high=10, default=2.0)
+    memory: float = scalar("weight of the old loyalty", 0, 1)
+    price_effect: Array = array("K", "log loyalty gained per log point below the regular price", 0, 20)
+    stockout_effect: Array = array("K", "log loyalty lost when all demand is lost", 0, 20)
+    low: float = scalar("lower bound of loyalty", 0, 1, default=0.2)
+    high: float = scalar("upper bound of loyalty", 1, 10, default=2.0)
 
 
 @dataclass(frozen=True)
@@ -252,8 +235,8 @@ class Strategic:
     prices). Those who wait return in the next period.
     """
 
-    share: Array = array("K", "share of a segment's customers who may wait", low=0, high=1)
-    patience: Array = array("K", "weight of buying in the next period relative to buying now", low=0, high=1)
+    share: Array = array("K", "share of a segment's customers who may wait", 0, 1)
+    patience: Array = array("K", "weight of buying in the next period relative to buying now", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -261,11 +244,11 @@ class Regimes:
     """A Markov chain of market states, which change utility, price sensitivity and arrivals."""
 
     names: tuple[str, ...] = value("Z names")
-    transition: Array = array("ZZ", "probability of the next regime (column) given this one (row)", low=0, high=1)
-    initial: Array = array("Z", "probability of the first regime", low=0, high=1)
-    utility: Array = array("Z", "utility added to every offer, competitors included", low=-1e2, high=1e2, default=0.0)
-    sensitivity: Array = array("Z", "factor on price_sensitivity", low=0, high=1e3, default=1.0)
-    arrivals: Array = array("Z", "factor on the arrival rate", low=0, high=1e3, default=1.0)
+    transition: Array = array("ZZ", "probability of the next regime (column) given this one (row)", 0, 1)
+    initial: Array = array("Z", "probability of the first regime", 0, 1)
+    utility: Array = array("Z", "utility added to every offer, competitors included", -1e2, 1e2, default=0.0)
+    sensitivity: Array = array("Z", "factor on price_sensitivity", 0, 1e3, default=1.0)
+    arrivals: Array = array("Z", "factor on the arrival rate", 0, 1e3, default=1.0)
     observed: bool = flag("whether policies observe the regime", default=True)
 
 
@@ -273,16 +256,16 @@ class Regimes:
 class Shocks:
     """A lognormal factor (mean one) on arrivals, autoregressive in logs and not observed."""
 
-    volatility: float = scalar("stationary standard deviation of the logarithm", low=0, high=3)
-    persistence: float = scalar("autocorrelation of the logarithm", low=0, high=0.999, default=0.0)
+    volatility: float = scalar("stationary standard deviation of the logarithm", 0, 3)
+    persistence: float = scalar("autocorrelation of the logarithm", 0, 0.999, default=0.0)
 
 
 @dataclass(frozen=True)
 class Returns:
     """Units returned in the period of their sale: refunded, and for sale in the next period."""
 
-    probability: Array = array("N", "probability that a sold unit is returned", low=0, high=1)
-    handling_cost: Array = array("N", "currency per returned unit", low=0, high=1e9, default=0.0)
+    probability: Array = array("N", "probability that a sold unit is returned", 0, 1)
+    handling_cost: Array = array("N", "currency per returned unit", 0, 1e9, default=0.0)
 
 
 @dataclass(frozen=True)
@@ -293,30 +276,28 @@ class Posterior:
     of the whole market is `MarketSpec.draw(m)`. Draws differ in numbers, never in structure.
     """
 
-    draws: int = scalar("M, number of draws", low=1, high=10_000)
-    arrivals: Array = array("MTC", "factor on arrivals.rate", low=0, high=1e3, default=1.0, single=True)
+    draws: int = scalar("M, number of draws", 1, 10_000)
+    arrivals: Array = array("MTC", "factor on arrivals.rate", 0, 1e3, default=1.0, single=True)
     utility: Array = array(
-        "MN", "utility added to the product at its regular price", low=-1e2, high=1e2, default=0.0, single=True
+        "MN", "utility added to the product at its regular price", -1e2, 1e2, default=0.0, single=True
     )
     sensitivity: Array = array(
         "MN",
         "factor on price_sensitivity; utilities at the regular price stay where no sensitivity_path or regime changes it",
-        low=0,
-        high=1e3,
+        0,
+        1e3,
         default=1.0,
         single=True,
     )
-    unit_cost: Array = array("MN", "factor on the unit cost", low=0, high=1e3, default=1.0, single=True)
-    recommendation: Array = array("MK", "factor on recommendation.lift", low=0, high=1e3, default=1.0, single=True)
-    promotion: Array = array("MN", "factor on promotion.lift", low=0, high=1e3, default=1.0, single=True)
+    unit_cost: Array = array("MN", "factor on the unit cost", 0, 1e3, default=1.0, single=True)
+    recommendation: Array = array("MK", "factor on recommendation.lift", 0, 1e3, default=1.0, single=True)
+    promotion: Array = array("MN", "factor on promotion.lift", 0, 1e3, default=1.0, single=True)
     reference: Array = array(
-        "MN", "factor on reference_price.gain and reference_price.loss", low=0, high=1e3, default=1.0, single=True
+        "MN", "factor on reference_price.gain and reference_price.loss", 0, 1e3, default=1.0, single=True
     )
-    reference_gain: Array = array(
-        "MN", "utility added to reference_price.gain", low=-1e3, high=1e3, default=0.0, single=True
-    )
+    reference_gain: Array = array("MN", "utility added to reference_price.gain", -1e3, 1e3, default=0.0, single=True)
     reference_units: Array = array(
-        "MN", "factor on reference_price.units_gain and units_loss", low=0, high=1e3, default=1.0, single=True
+        "MN", "factor on reference_price.units_gain and units_loss", 0, 1e3, default=1.0, single=True
     )
     simulated: bool = flag(
         "whether each simulated episode follows a draw, as the stress `posterior` has it; otherwise the means are simulated",
@@ -337,44 +318,42 @@ class Stock:
     sold or on units ordered.
     """
 
-    initial_units: Array = array("N", "units on hand at the start; inf is unlimited", low=0, default=np.inf)
+    initial_units: Array = array("N", "units on hand at the start; inf is unlimited", 0, default=np.inf)
     replenishment: str = choice("how stock is replenished", "none", "order-up-to", "action", default="none")
-    order_up_to_units: Array = array("N", "units on hand and on order after an order", low=0, high=1e9, default=0.0)
-    max_order_units: Array = array("N", "largest order of the policy", low=0, high=1e9, default=0.0)
-    lead_time_periods: Array = array("N", "periods from order to delivery", low=0, high=1000, default=1.0)
+    order_up_to_units: Array = array("N", "units on hand and on order after an order", 0, 1e9, default=0.0)
+    max_order_units: Array = array("N", "largest order of the policy", 0, 1e9, default=0.0)
+    lead_time_periods: Array = array("N", "periods from order to delivery", 0, 1000, default=1.0)
     delay_probability: Array = array(
         "N",
         "probability that a delivery that is due comes a period later, each period anew, together with what is due then",
-        low=0,
-        high=0.99,
+        0,
+        0.99,
         default=0.0,
     )
     shortage: str = choice("what happens to demand beyond stock", "lost", "backlog", default="lost")
     cost_due: str = choice("when unit costs are charged", "sold", "ordered", default="sold")
-    order_cost: Array = array("N", "currency per order placed", low=0, high=1e9, default=0.0)
-    holding_cost: Array = array("N", "currency per unit on hand at the end of a period", low=0, high=1e9, default=0.0)
+    order_cost: Array = array("N", "currency per order placed", 0, 1e9, default=0.0)
+    holding_cost: Array = array("N", "currency per unit on hand at the end of a period", 0, 1e9, default=0.0)
     lost_sale_cost: Array = array(
         "N",
         "currency per unit of lost sales: demand beyond stock, also of a sold-out product, less customers who buy another",
-        low=0,
-        high=1e9,
+        0,
+        1e9,
         default=0.0,
     )
-    backlog_cost: Array = array(
-        "N", "currency per backlogged unit at the end of a period", low=0, high=1e9, default=0.0
-    )
-    spoilage: Array = array("N", "probability that a unit on hand perishes in a period", low=0, high=0.99, default=0.0)
+    backlog_cost: Array = array("N", "currency per backlogged unit at the end of a period", 0, 1e9, default=0.0)
+    spoilage: Array = array("N", "probability that a unit on hand perishes in a period", 0, 0.99, default=0.0)
     season_periods: int | None = scalar(
         "periods in a selling season: leftovers perish at its end, and the next starts with `initial_units`; by default the episode",
-        low=1,
-        high=100_000,
+        1,
+        100_000,
         optional=True,
     )
     salvage_value: Array = array(
         "N",
         "currency per unit left at the end of a season, or of an episode that is terminated; negative for disposal",
-        low=-1e9,
-        high=1e9,
+        -1e9,
+        1e9,
         default=0.0,
     )
 
@@ -392,12 +371,12 @@ class Express:
     supplier of `stock` and this one deliver at the same time may be late together.
     """
 
-    max_order_units: Array = array("N", "largest order of the policy", low=0, high=1e9)
+    max_order_units: Array = array("N", "largest order of the policy", 0, 1e9)
     lead_time_periods: Array = array(
-        "N", "periods from order to delivery, fewer than `stock.lead_time_periods`", low=0, high=1000, default=0.0
+        "N", "periods from order to delivery, fewer than `stock.lead_time_periods`", 0, 1000, default=0.0
     )
-    extra_cost: Array = array("N", "currency per unit ordered, beside its unit cost", low=0, high=1e9, default=0.0)
-    order_cost: Array = array("N", "currency per order placed", low=0, high=1e9, default=0.0)
+    extra_cost: Array = array("N", "currency per unit ordered, beside its unit cost", 0, 1e9, default=0.0)
+    order_cost: Array = array("N", "currency per order placed", 0, 1e9, default=0.0)
 
 
 @dataclass(frozen=True)
@@ -409,12 +388,12 @@ class Capacity:
     """
 
     names: tuple[str, ...] = value("H names of the resources")
-    units: Array = array("H", "units before the first period", low=0, high=1e6)
-    use: Array = array("HN", "units that one unit of a product uses", low=0, high=1e6)
+    units: Array = array("H", "units before the first period", 0, 1e6)
+    use: Array = array("HN", "units that one unit of a product uses", 0, 1e6)
     added: Array = array(
         "TH",
         "units added at the start of a period; below 0 they are withdrawn, as far as they are left",
-        low=-1e6,
-        high=1e6,
+        -1e6,
+        1e6,
         default=0.0,
     )

@@ -234,6 +234,8 @@ def field_mistake(kind: type[Struct], key: str, value: Any, name: str) -> str | 
 def _field_mistake(field: Field, value: Any, name: str, of: str, place: str) -> str | None:
     if _accepts(field, value):
         return None
+    if isinstance(field.type, inspect.StructType):
+        return mistake(field.type.cls, value, f"{name} [{field.name}]")
     if isinstance(field.type, inspect.DictType):
         return _dict_mistake(field, value, name)
     listed = isinstance(field.type, inspect.ListType) and isinstance(value, Sequence)

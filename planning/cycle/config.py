@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +12,7 @@ from msgspec import Meta, Struct
 
 from ...privacy.encryption import kept_file
 from ...serving.documents import Name, read, toml_table
-from ..market_folder import ForecasterName, chosen_parts
+from ..market_folder import ForecasterName
 from ..shop_files import TABLES
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ _Files = msgspec.defstruct(
     "_Files",
     [(name, Annotated[str | None, Meta(description=f"file with {content}")], None) for name, content in TABLES.items()],
     bases=(_Section,),
-    frozen=True,
     kw_only=True,
-    forbid_unknown_fields=True,
 )
 
 
@@ -51,50 +48,29 @@ class TablesSection(_Files, frozen=True):
     """Where the shop's tables are: files, or a folder of `repricer data import`. Paths are relative to the file."""
 
     mapping: Annotated[str | None, Meta(description="TOML file that declares how the files are laid out")] = None
-    key_file: Annotated[
-        str | None, Meta(description="secret of the pseudonyms; by default tables.key in the folder of the results")
-    ] = None
+    key_file: Annotated[str | None, Meta(description="secret of the pseudonyms; by default tables.key in out")] = None
     dataset: Annotated[str | None, Meta(description="folder made by `repricer data import`, instead of files")] = None
-    example: Annotated[
-        Literal["complete-journey"] | None, Meta(description="the example data set, instead of files")
-    ] = None
-    encrypt: Annotated[
-        bool, Meta(description="whether the imported tables and the bundles are encrypted, see [privacy](privacy.md)")
-    ] = False
+    example: Annotated[Literal["complete-journey"] | None, Meta(description="example data, instead of files")] = None
+    encrypt: Annotated[bool, Meta(description="whether tables and bundles are [encrypted](privacy.md)")] = False
 
 
 class FitSection(_Section, frozen=True):
     """How a market is fitted: the options of `repricer fit`, and the section `[fit]` of a cycle."""
 
-    rules: Annotated[
-        str | None,
-        Meta(description="TOML file of the shop's own rules, by product, category or for all, see [rules](rules.md)"),
-    ] = None
-    period: Annotated[
-        Literal["week", "day"],
-        Meta(description="how long a price stays; day needs sales of each day, and knows the weekdays"),
-    ] = "week"
-    weeks: Annotated[Count | None, Meta(description="weeks of the market, after the data; by default 12, by day 4")] = (
-        None
-    )
-    holdout: Annotated[
-        Count | None, Meta(description="last weeks of the data, held out as a proof; by default 12, by day 4")
-    ] = None
+    rules: Annotated[str | None, Meta(description="TOML file of the shop's own [rules](rules.md)")] = None
+    period: Annotated[Literal["week", "day"], Meta(description="period of a price; day needs daily sales")] = "week"
+    weeks: Annotated[Count | None, Meta(description="weeks to price, after the data; by default 12, by day 4")] = None
+    holdout: Annotated[Count | None, Meta(description="last weeks, held out as proof; by default 12, by day 4")] = None
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[AtLeastTwo, Meta(description="products in each")] = 6
     at_once: Annotated[
         AtLeastTwo | None,
-        Meta(
-            description="products of one market; of more, whole categories become parts, each a market in a folder of its "
-            "own, see [a whole catalogue](scale.md#a-whole-catalogue); by default 1000, by day 140"
-        ),
+        Meta(description="products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"),
     ] = None
     forecaster: Annotated[
         ForecasterName, Meta(description="one model for all products; selected: the best for each, by backtest")
     ] = "selected"
-    promotions: Annotated[
-        bool, Meta(description="make displays and mailers a decision of the policy; the tables must record them")
-    ] = False
+    promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
     objective: Annotated[
         Literal["revenue", "profit"] | None,
         Meta(description="what prices maximise; by default profit where the tables give every unit cost, else revenue"),
@@ -108,26 +84,17 @@ class FitSection(_Section, frozen=True):
     ] = None
     priors: Annotated[
         str | None,
-        Meta(
-            description="TOML file of what is assumed about demand before the sales are seen, see "
-            "[priors](can_i_believe_it.md)"
-        ),
+        Meta(description="TOML file of [priors](can_i_believe_it.md): what is assumed before the sales are seen"),
     ] = None
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
     by: Annotated[
         Literal["chain", "zone", "store"],
-        Meta(
-            description="stores of one market: all; those whose regular prices agree, which share their response to prices; "
-            "or each by itself"
-        ),
+        Meta(description="stores of one market: all; those whose regular prices agree; or each by itself"),
     ] = "chain"
     currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
     epsilon: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)] | None,
-        Meta(
-            description="make what is published of segments, and a network's weights, differentially private at this cost of "
-            "the budget, see [privacy](privacy_learning.md); by default exact"
-        ),
+        Meta(description="cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"),
     ] = None
     epsilon_shares: Annotated[
         dict[Release, Annotated[float, Meta(ge=0)]],
@@ -166,8 +133,12 @@ class FitSection(_Section, frozen=True):
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:
         """The products to price, part by part; one without a name is the whole catalogue."""
-        size = {"categories": self.categories, "per_category": self.per_category, "at_once": self.at_once}
-        return chosen_parts(tables, rules, zone, **size, period=self.period)
+        from ...fitting import catalogue_parts, priced_products
+        from ...fitting.catalogue_parts import MOST_PRODUCTS
+
+        categories = max(self.categories, len(rules.shop.categories))
+        products = priced_products(tables, rules, zone, n_categories=categories, per_category=self.per_category)
+        return catalogue_parts(products, self.at_once or MOST_PRODUCTS[self.period], rules.links_by_name)
 
 
 class TrainSection(_Section, frozen=True):
@@ -184,67 +155,27 @@ class EvaluateSection(_Section, frozen=True):
     draws: Annotated[Count, Meta(description="posterior draws to compare over")] = 200
 
 
-class ListSection(_Section, frozen=True):
-    """The price list."""
-
-    zone: Annotated[Name, Meta(description="name of the stores that the list is for")] = "all stores"
-
-
 class AccountSection(_Section, frozen=True):
     """A holdout arm, against which the account compares; a column `arm` of the sales is one too."""
 
     holdout: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="stores that keep the current prices while the others have the list's",
-            extra={"allowed": "a list of stores"},
-        ),
+        tuple[str, ...], Meta(description="stores that keep the current prices", extra={"allowed": "a list of stores"})
     ] = ()
-    log: Annotated[
-        str | None, Meta(description="decision log (file or URL), whose markets are the stores of the sales")
-    ] = None
 
 
-class ShopSection(_Section, frozen=True):
-    """The keys outside any table."""
+class Config(_Section, frozen=True):
+    """All that a cycle needs to know: the keys outside any table, and the tables."""
 
     name: Annotated[Name, Meta(description="name of the shop")]
     out: Annotated[str, Meta(description="folder of the results, one folder per cycle in it")] = "cycles"
     seed: Annotated[
         int, Meta(ge=0, le=2**31, description="seed of all random draws", extra={"allowed": "a whole number from 0 on"})
     ] = 0
-
-
-@dataclass(frozen=True)
-class Config:
-    """All that a cycle needs to know, section by section."""
-
-    shop: ShopSection
-    tables: TablesSection
-    fit: FitSection
-    train: TrainSection
-    evaluate: EvaluateSection
-    price_list: ListSection
-    account: AccountSection
-
-    @classmethod
-    def of(cls, table: dict[str, Any], path: Path) -> Config:
-        """Check a table as TOML gives it; errors name `path`."""
-        parts = {
-            "tables": TablesSection,
-            "fit": FitSection,
-            "train": TrainSection,
-            "evaluate": EvaluateSection,
-            "price_list": ListSection,
-            "account": AccountSection,
-        }
-        shop = {key: value for key, value in table.items() if key not in parts}
-        read_parts = {key: read(kind, table.get(key, {}), f"{path} [{key}]", CycleError) for key, kind in parts.items()}
-        return cls(read(ShopSection, shop, str(path), CycleError), **read_parts)  # pyright: ignore[reportArgumentType]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {key: msgspec.to_builtins(part) for key, part in vars(self).items()}
+    tables: TablesSection = TablesSection()
+    fit: FitSection = FitSection()
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    account: AccountSection = AccountSection()
 
 
 class Cycle:
@@ -255,11 +186,12 @@ class Cycle:
     """
 
     def __init__(self, path: Path) -> None:
-        self.config = Config.of(toml_table(path, CycleError), path)
+        self.config = read(Config, toml_table(path, CycleError), str(path), CycleError)
         self._base = path.parent
-        self.out = self._base / self.config.shop.out
-        self._check(path)
-        self._check_settings(path)
+        self.out = self._base / self.config.out
+        if wrong := next(filter(None, self._mistakes()), None):
+            raise CycleError(f"{path}{wrong}")
+        self._check_settings()
 
     def file(self, name: str | None) -> Path | None:
         """A path that the file names, relative to it."""
@@ -276,15 +208,9 @@ class Cycle:
         """The folder beside which the privacy budget is: all cycles have one, as their customers are the same."""
         return self.file(self.config.tables.dataset) or self.out
 
-    @property
-    def log(self) -> str:
-        """The place of the decision log."""
-        name = str(self.config.account.log)
-        return name if "://" in name else str(self._base / name)
-
     def fingerprint(self) -> str:
         """Hash of the configuration and of every file that it reads."""
-        digest = hashlib.sha256(json.dumps(self.config.to_dict(), sort_keys=True).encode())
+        digest = hashlib.sha256(msgspec.json.encode(self.config))
         for path in self._inputs():
             for part in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
                 with part.open("rb") as file:
@@ -293,9 +219,9 @@ class Cycle:
 
     def settings(self) -> str:
         """Hash of what a policy depends on beside the tables: with other settings it is trained again."""
-        kept = {key: self.config.to_dict()[key] for key in ("shop", "fit", "train")}
-        digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
-        for path in map(self.file, (self.config.fit.rules, self.config.fit.priors)):
+        asked = self.config
+        digest = hashlib.sha256(msgspec.json.encode((asked.name, asked.out, asked.seed, asked.fit, asked.train)))
+        for path in map(self.file, (asked.fit.rules, asked.fit.priors)):
             digest.update(b"" if path is None else path.read_bytes())
         return digest.hexdigest()
 
@@ -304,32 +230,35 @@ class Cycle:
         named = [self.file(name) for name in (tables.mapping, tables.dataset, fit.rules, fit.priors)]
         return [*self.files.values(), *(path for path in named if path is not None)]
 
-    def _check(self, path: Path) -> None:
-        tables = self.config.tables
-        given = [bool(self.files), tables.dataset is not None, tables.example is not None]
-        if sum(given) != 1 or (given[0] and not {"sales", "products"} <= self.files.keys()):
-            raise CycleError(
-                f"{path}: [tables] must name sales, products and other files, or dataset, or example; got {self._got()}; "
-                "add what is missing, or leave one out"
+    def _mistakes(self) -> Iterator[str | None]:
+        """What is wrong with the files that are named, and beside each other; errors follow the path of the configuration."""
+        tables, by = self.config.tables, self.config.fit.by
+        named = [name for name, value in msgspec.to_builtins(tables).items() if value]
+        got, files = ", ".join(named) or "none of them", self.files
+        dataset = self.file(tables.dataset)
+        if (bool(files) + bool(dataset) + bool(tables.example)) != 1 or (
+            files and not {"sales", "products"} <= {*files}
+        ):
+            yield (
+                f": [tables] must name sales, products and other files, or dataset, or example; got {got}; add what is missing, "
+                "or leave one out"
             )
-        unread = {"mapping": not given[0], "key_file": given[1]}
-        for name in (name for name, unused in unread.items() if unused and getattr(tables, name) is not None):
-            raise CycleError(f"{path}: [tables] {name} is for files; got it beside {self._got()}; leave it out")
+        for name, unused in (("mapping", not files), ("key_file", dataset)):
+            if unused and name in named:
+                yield f": [tables] {name} is for files; got it beside {got}; leave it out"
         if self.out.exists() and not self.out.is_dir():
-            raise CycleError(f"{path}: out must be a folder; got {self.out}, which is a file; name another")
+            yield f": out must be a folder; got {self.out}, which is a file; name another"
         for one in self._inputs():
             if not one.exists():
-                raise CycleError(
-                    f"{path} must name files that exist; got {one}, which is not there; write it or fix the path"
-                )
-        dataset = self.file(tables.dataset)
+                yield f" must name files that exist; got {one}, which is not there; write it or fix the path"
         if dataset and kept_file(dataset, "sales.parquet") and not kept_file(dataset, "products.parquet"):
-            raise CycleError(
-                f"{path}: [tables] dataset must hold a product table; got {dataset} without one; "
-                "import it with --products"
+            yield (
+                f": [tables] dataset must hold a product table; got {dataset} without one; import it with --products"
             )
+        if by != "chain" and "plan" in named:
+            yield f' [tables]: plan is for all stores; got it beside by = "{by}"; leave one of them out'
 
-    def _check_settings(self, path: Path) -> None:
+    def _check_settings(self) -> None:
         """What would otherwise fail after minutes of work."""
         from ...evaluation.uncertainty.recommendation import tail_of
         from ...fitting import Priors, ShopRules
@@ -337,25 +266,7 @@ class Cycle:
 
         fit = self.config.fit
         check_period(fit.period, zones=fit.by != "chain")
-        for section, key in (("price_list", "zone"), ("tables", "plan")):
-            if fit.by != "chain" and getattr(getattr(self.config, section), key) not in (ListSection().zone, None):
-                raise CycleError(
-                    f'{path} [{section}]: {key} is for all stores; got it beside by = "{fit.by}"; leave one of them out'
-                )
-        asked = self.config.account
-        if asked.holdout and asked.log:
-            raise CycleError(
-                f"{path} [account]: the arm must be given by holdout or log; got both; leave one of them out"
-            )
-        if asked.log and "://" not in asked.log and not Path(self.log).is_file():
-            raise CycleError(
-                f"{path} [account]: log must be a decision log; got {self.log}, which is no file; fix the path"
-            )
         tail_of(self.config.train.risk)
         ShopRules.load(self.file(fit.rules))
         if fit.priors is not None:
             Priors.load(self._base / fit.priors)
-
-    def _got(self) -> str:
-        named: dict[str, Any] = msgspec.to_builtins(self.config.tables)
-        return ", ".join(name for name, value in named.items() if value) or "none of them"

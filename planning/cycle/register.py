@@ -131,35 +131,29 @@ def alone(out: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock", timeout=0)
     try:
-        lock.acquire()
+        with FileLock(out / ".lock", timeout=0):
+            yield
     except Timeout:
         raise CycleError(
             f"out must be a folder in which no cycle is at work; got {out}, where one is; wait for it, or name another"
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Register:
-    """The cycles in one folder, oldest first."""
+    """The cycles of a shop in one folder, oldest first.
 
-    def __init__(self, out: Path) -> None:
+    Raises:
+        CycleError: The folder holds another shop's.
+    """
+
+    def __init__(self, out: Path, shop: str | None = None) -> None:
         self.out, self._path = out, out / CYCLES
         rows = json.loads(self._path.read_text(encoding="utf-8")) if self._path.is_file() else []
         self.entries = [Entry(**row) for row in rows]
-
-    def check(self, shop: str) -> None:
-        """Check that the folder holds no other shop's cycles, which would be taken for those before.
-
-        Raises:
-            CycleError: It does.
-        """
+        # Another shop's cycles would be taken for those before.
         others = [entry.shop for entry in self.entries if entry.shop not in ("", shop)]
-        if others:
+        if shop is not None and others:
             raise CycleError(
                 f"out must be a folder of the shop's own; got {self.out}, with the cycles of {others[-1]!r}; name another, "
                 "or keep the name of the shop"

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..compile_ahead import CompileAhead
 from ..market_folder import fit_report
 from ..progress import Facts, Stages
 from . import stages
@@ -28,22 +28,27 @@ def run_cycle(cycle: Cycle, retrain: bool, tell: Callable[[str], None]) -> Facts
         tell: Called with each line of output.
     """
     with alone(cycle.out):
-        return _run(cycle, _register(cycle), retrain, tell)
+        register = Register(cycle.out, cycle.config.name)
+        entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
+        before = register.refreshed(entry.first_day, entry.folder)
+        job = _stages(entry, cycle.out / entry.folder, tell)
+        accounts = {} if before is None else _accounts(cycle, register, before, job)
+        found: dict[str, Facts] = {}
+        for place in entry.places(cycle.out):
+            found |= _zone(cycle, entry, place, before, job)
+        again = [" ".join(filter(None, [name, why])) for name, part in found.items() for why in part["train_again"]]
+        if not entry.complete:
+            register.complete(entry, again)
+    _tell_result(entry, found, again, tell)
+    facts = {"first_day": entry.first_day, "trained": entry.trained, "train_again": again}
+    if entry.zones or entry.parts:
+        return facts | {"accounts": accounts, "zones" if entry.zones else "parts": found}
+    return facts | {"account": accounts.get("")} | found[""]
 
 
-def _run(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Facts:
+def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: Any) -> None:
     from ...evaluation.uncertainty import zone_lines
 
-    entry = _known(cycle, register, retrain) or _begin(cycle, register, retrain, tell)
-    before = register.refreshed(entry.first_day, entry.folder)
-    job = _stages(entry, cycle.out / entry.folder, tell)
-    accounts = {} if before is None else _accounts(cycle, register, before, job)
-    found: dict[str, Facts] = {}
-    for place in entry.places(cycle.out):
-        found |= _zone(cycle, entry, place, before, job)
-    again = [" ".join(filter(None, [name, why])) for name, part in found.items() for why in part["train_again"]]
-    if not entry.complete:
-        register.complete(entry, again)
     tell("")
     for name, part in found.items():
         listed, bundle = part["paths"][stages.LISTS[-1]], part["paths"][stages.BUNDLE]
@@ -51,20 +56,10 @@ def _run(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Facts:
         tell(
             f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
         )
-    for line in zone_lines({name: part["gain"] for name, part in found.items()} if entry.zones else {}):
+    for line in zone_lines({name: part["gain"] for name, part in found.items()}) if entry.zones else ():
         tell(line)
     if again:
         tell("The next cycle will train again.")
-    facts = {"first_day": entry.first_day, "trained": entry.trained, "train_again": again}
-    if entry.zones or entry.parts:
-        return facts | {"accounts": accounts, "zones" if entry.zones else "parts": found}
-    return facts | {"account": accounts.get("")} | found[""]
-
-
-def _register(cycle: Cycle) -> Register:
-    register = Register(cycle.out)
-    register.check(cycle.config.shop.name)
-    return register
 
 
 def _stages(entry: Entry, folder: Path, tell: Any) -> Stages:
@@ -134,7 +129,7 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         raise
     why = _reasons(cycle, before, retrain)
     if before is not None:
-        why += ["the stores have changed"] * (_stores(zones) != _stores(before.zones))
+        why += ["the stores have changed"] * ({*chain(*zones.values())} != {*chain(*before.zones.values())})
         why += _gone(cycle, importing, before)
         tell("")
         tell(f"trains again: {'; '.join(why)}" if why else f"refreshes {cycle.out / before.folder}, and trains nothing")
@@ -149,7 +144,7 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
         trained=bool(why),
         zones=zones if why else given(before).zones,
         parts=found["parts"] if why else given(before).parts,
-        shop=cycle.config.shop.name,
+        shop=cycle.config.name,
     )
     importing.rename(cycle.out / entry.folder)
     register.add(entry)
@@ -181,10 +176,6 @@ def _check_weekday(before: str, first_day: str) -> None:
         )
 
 
-def _stores(zones: dict[str, list[str]]) -> set[str]:
-    return {store for stores in zones.values() for store in stores}
-
-
 def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
     """Why a cycle trains; none where it refreshes."""
     if before is None:
@@ -198,11 +189,9 @@ def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
 def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job: Stages) -> list[Facts]:
     """Fit all markets of a zone, train one policy, and compare and export it in each."""
     fits = []
-    with CompileAhead() as compiler:
-        for each, own in markets:
-            title = _title("Fit the market of the weeks to come", each)
-            fits.append(own.run("fit", title, partial(stages.fit_stage, cycle, each, compiler)))
-        compiler.wait()
+    for each, own in markets:
+        title = _title("Fit the market of the weeks to come", each)
+        fits.append(own.run("fit", title, partial(stages.fit_stage, cycle, each)))
     job.run("train", "Learn prices", lambda: stages.train_stage(cycle, zone))
     key, done = stages.signing_key(cycle.out), []
     for (each, own), fit in zip(markets, fits, strict=True):
@@ -220,27 +209,22 @@ def _title(what: str, place: Place) -> str:
 
 def plan_cycle(cycle: Cycle, retrain: bool) -> Facts:
     """What `run_cycle` would do, and why, in lines; nothing is written."""
-    register = _register(cycle)
-    entry = _known(cycle, register, retrain)
+    register = Register(cycle.out, cycle.config.name)
+    entry, before = _known(cycle, register, retrain), register.before()
     if entry is not None and entry.complete:
-        return {
-            "would": "nothing",
-            "lines": [f"nothing to do: {cycle.out / entry.folder} is complete for these tables"],
-        }
-    if entry is not None:
-        return {"would": "resume", "lines": [f"would resume {cycle.out / entry.folder}"]}
-    before = register.before()
-    earlier = None if before is None else register.before(before.first_day)
-    why = _reasons(cycle, before, retrain)
-    steps = ["import the tables of " + ", ".join(map(str, cycle.files.values()))] if cycle.files else []
-    steps += [f"drop {folder}, which was left half made" for folder in register.left]
-    steps += [f"account for {before.folder}"] if before else []
-    steps += (
-        [f"fit, train, compare, export: {'; '.join(why)}"] if why else [f"refresh the bundle of {given(before).folder}"]
-    )
-    if before and earlier:  # which it is, only the import tells
-        steps.append(
-            f"take {earlier.folder} for {before.folder} if the tables end in the same week as those of that cycle"
-        )
-    steps.append(f"write the price list into a new folder of {cycle.out}")
-    return {"would": "train" if why else "refresh", "lines": [f"would {step}" for step in steps]}
+        would, steps = "nothing", []
+        lines = [f"nothing to do: {cycle.out / entry.folder} is complete for these tables"]
+    elif entry is not None:
+        would, steps, lines = "resume", [f"resume {cycle.out / entry.folder}"], []
+    else:
+        why = _reasons(cycle, before, retrain)
+        would, lines = "train" if why else "refresh", []
+        steps = [f"drop {folder}, which was left half made" for folder in register.left]
+        steps += [f"account for {before.folder}"] if before else []
+        fit = f"fit, train, compare, export: {'; '.join(why)}"
+        steps += [fit if why else f"refresh the bundle of {given(before).folder}"]
+        if before and (earlier := register.before(before.first_day)):  # which it is, only the import tells
+            again = "if the tables end in the same week as those of that cycle"
+            steps.append(f"take {earlier.folder} for {before.folder} {again}")
+        steps.append(f"write the price list into a new folder of {cycle.out}")
+    return {"would": would, "lines": [*lines, *(f"would {step}" for step in steps)]}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ...atomic import write_json, write_new, write_table
 from ...privacy.encryption import secret
-from ..compile_ahead import CompileAhead
 from ..market_folder import fit_report, spread
 from ..progress import Facts, show_step, training_bar
 from .config import Cycle, CycleError
@@ -45,7 +45,7 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     from ..shop_files import Layout, import_files
 
     if cycle.config.tables.dataset is not None:
-        tables, lines = load_tables(given(cycle.file(cycle.config.tables.dataset))), []
+        tables, lines = tables_of(cycle, folder), []
     else:
         key_file.parent.mkdir(parents=True, exist_ok=True)
         if not key_file.is_file():
@@ -101,46 +101,32 @@ def tables_of(cycle: Cycle, home: Path) -> Tables:
     return load_tables(home / TABLES if dataset is None else dataset)
 
 
-def fit_stage(cycle: Cycle, place: Place, compiler: CompileAhead) -> Facts:
+def fit_stage(cycle: Cycle, place: Place) -> Facts:
     """Choose the products and fit the market of the weeks to come."""
     import pandas as pd
 
     from ...fitting import ShopRules, not_priced
-    from ...scenarios import scenario_name
+    from ...scenarios import load_scenario, save_scenario, scenario_name
     from ..fit_lines import fit_lines, quiet
     from ..market_folder import fit_to_folder, privacy_of
 
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
     rules, products = ShopRules.load(cycle.file(asked.rules)), (parts := _parts(cycle, tables, zone))[place.part]
     write_table(pd.concat(parts.values()), place.home / PRODUCTS)
-    report = fit_to_folder(
-        tables,
-        products,
-        place.folder / MARKET,
-        name=scenario_name(" ".join(filter(None, [cycle.config.shop.name, place.name]))),
-        seed=cycle.config.shop.seed,
-        zone=zone,
-        privacy=privacy_of(
-            cycle.budget,
-            asked.epsilon,
-            asked.epsilon_shares,
-            zones=len(parts) * (1 if zone is None else len(zone.stores)),
-        ),
-        compiler=compiler,
-        **asked.arguments(rules, cycle.file(asked.priors)),
-    )
-    _account_for(place.folder)
+    name, market = scenario_name(" ".join(filter(None, [cycle.config.name, place.name]))), place.folder / MARKET
+    zones = len(parts) * (1 if zone is None else len(zone.stores))
+    how = asked.arguments(rules, cycle.file(asked.priors)) | {"name": name, "seed": cycle.config.seed, "zone": zone}
+    how["privacy"] = privacy_of(cycle.budget, asked.epsilon, asked.epsilon_shares, zones=zones)
+    report = fit_to_folder(tables, products, market, **how)
+    save_scenario(_accounted(load_scenario(market), place.folder), market)
     if place.part:  # beside which the other parts are priced
         first = place.part == next(iter(parts))
         report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
     counts = products["category"].value_counts()
     chosen = [f"{len(products)} products to price, in {len(counts)} categories of substitutes:"]
     chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts.items()]
-    return {
-        "lines": [*chosen, *fit_lines(report)],
-        "scores": report["scores"],
-        "try": what_to_try(report["price_response"]),
-    }
+    lines = [*chosen, *fit_lines(report)]
+    return {"lines": lines, "scores": report["scores"], "try": what_to_try(report["price_response"])}
 
 
 def train_stage(cycle: Cycle, place: Place) -> Facts:
@@ -148,31 +134,23 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
     from ...agents import train
     from ...scenarios import floor_market
 
-    asked, (market, *others) = cycle.config.train, [each.folder / MARKET for each in spread(place.markets)]
-    with training_bar("learning", "objective", lines=True) as progress:
-        run = train(
-            market,
-            steps=asked.steps,
-            seed=cycle.config.shop.seed,
-            risk=asked.risk,
-            out=place.run_folder,
-            progress=progress,
-            assortments=others,
-        )
+    market, *others = [each.folder / MARKET for each in spread(place.markets)]
+    asked = msgspec.structs.asdict(cycle.config.train) | {"seed": cycle.config.seed, "out": place.run_folder}
+    with training_bar("learning", "objective") as progress:
+        run = train(market, assortments=others, progress=progress, **asked)
     # With its market, whose best fixed prices the search of `compare_stage` then finds already done.
     vars(place)["run"] = run
     priced = f"the products of all {len(place.parts)} parts" if others else f"all {len(run.base_price)} products"
     floor = " at no less profit" * (floor_market(run.spec) is not None)
-    best, settings = run.facts["best"], run.facts["settings"]
+    facts, best = run.facts, run.facts["best"]
     gain = best["gain"] / best["best_fixed"]
-    return {
-        "lines": [
-            f"PPO, product-wise: one network with {run.facts['weights']:,} weights prices {priced} ({run.facts['device']})",
-            f"{run.facts['steps']:,} steps in {settings['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-            f"{run.spec.market.objective} {abs(gain):.2%} {'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, "
-            "on validation customers",
-        ]
-    }
+    side = f"{abs(gain):.2%} {'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, on validation customers"
+    lines = [
+        f"PPO, product-wise: one network with {facts['weights']:,} weights prices {priced} ({facts['device']})",
+        f"{facts['steps']:,} steps in {facts['settings']['num_envs']} markets; kept the policy of step {best['steps']:,}: "
+        f"{run.spec.market.objective} {side}",
+    ]
+    return {"lines": lines}
 
 
 def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
@@ -182,28 +160,22 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     from ..price_list import beyond_the_comparison
 
     folder = place.folder
-    run, asked, seed = place.run, cycle.config.evaluate, cycle.config.shop.seed
+    run, asked, seed = place.run, cycle.config.evaluate, cycle.config.seed
     learned = replace(run.policy, name=run.facts["algo"])
-    policies = [learned]
+    policies: list[Any] = [learned]
     policies += [Without(learned, "discount")] * (run.spec.prices.max_discount > 0)
     policies += [Without(learned, "recommendation")] * (run.spec.recommendation is not None)
     draws = min(asked.draws, run.spec.num_draws) or None
-    rules = ["historical", "regular", "myopic"]
-    comparison = evaluate(
-        run.spec, [*policies, *rules], episodes=asked.episodes, seed=seed, draws=draws, risk=cycle.config.train.risk
-    )
-    document = comparison.to_dict()
+    policies += ["historical", "regular", "myopic"]
+    how = {"episodes": asked.episodes, "seed": seed, "draws": draws, "risk": cycle.config.train.risk}
+    comparison = evaluate(run.spec, policies, **how)
+    document, found = comparison.to_dict(), given(comparison.uncertainty)
     write_json(folder / COMPARISON, document)
-    fit = fit_report(folder / MARKET)
-    found = given(comparison.uncertainty)
-    keeper = folder / MARKET if place.part else place.run_folder
-    rows, listed = write_lists(cycle, folder, place.stores, found, keeper=keeper, policy=place.run_folder)
-    beyond = beyond_the_comparison(learned, comparison, seed, rows)
-    write_report(
-        folder / REPORT, ReportData(comparison, run=run, learned=learned.name, fit=fit, timings=timings, **beyond)
-    )
-    lines = [f"report: {folder / REPORT}", *listed]
-    lines += to_vary(found, tried)
+    rows, listed = write_lists(cycle, place, found)
+    shown = beyond_the_comparison(learned, comparison, seed, rows)
+    shown["fit"] = fit_report(folder / MARKET)
+    write_report(folder / REPORT, ReportData(comparison, run=run, learned=learned.name, timings=timings, **shown))
+    lines = [f"report: {folder / REPORT}", listed, *to_vary(found, tried)]
     gained = {"verdict": verdict(comparison, learned.name), "gain": found.relative_gain}
     return {"comparison": document, **gained, "lines": lines}
 
@@ -221,13 +193,11 @@ def export_stage(cycle: Cycle, place: Place, key: Path) -> Facts:
     from ...serving import export, load_bundle
     from ...serving.exporter.holding import holds_line
 
-    folder = place.folder
-    judged = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
-    run = replace(place.run, evaluation=judged)
-    asked = {"seed": cycle.config.shop.seed, "encrypt": cycle.config.tables.encrypt}
-    bundle = load_bundle(export(run, folder / BUNDLE, key=key, **asked))
-    lines = [f"{folder / BUNDLE}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"]
-    return {"lines": [*lines, holds_line(bundle.manifest)]}
+    out, encrypt = place.folder / BUNDLE, cycle.config.tables.encrypt
+    run = replace(place.run, evaluation=json.loads((place.folder / COMPARISON).read_text(encoding="utf-8")))
+    bundle = load_bundle(export(run, out, key=key, seed=cycle.config.seed, encrypt=encrypt))
+    line = f"{out}: {bundle.digest[:12]}, ONNX, signed with Ed25519 and verified"
+    return {"lines": [line, holds_line(bundle.manifest)]}
 
 
 def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
@@ -250,28 +220,25 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     price, units, promotion = sales_since(spec, own)
     if not (units >= 0).any():
         return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
-    record = fit_report(before.folder / MARKET)["refit"]
-    calendar = given(spec.calendar)
+    record, calendar = fit_report(before.folder / MARKET)["refit"], given(spec.calendar)
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
     held, others = _holdout(cycle, spec, tables.sales, own.sales, len(price)) or (None, set())
     listed = replace(own, sales=own.sales[own.sales["store"].isin(others)]) if others else own
-    found = account(spec, price, units, promotion, seed=cycle.config.shop.seed) | {
-        "wape_one_week_ahead": wape(ahead["units"], ahead["mean"]),
-        "followed": _followed(before.folder, spec, sales_since(spec, listed)[0]),
-    }
+    error = wape(ahead["units"], ahead["mean"])
+    followed = _followed(before.folder, spec, sales_since(spec, listed)[0])
+    found = account(spec, price, units, promotion, seed=cycle.config.seed)
+    found |= {"wape_one_week_ahead": error, "followed": followed}
     lines = [
         *account_lines(found, spec.market.currency),
-        f"forecasts one {calendar.unit[:-1]} ahead, which know prices and displays: {found['wape_one_week_ahead']:.1%} off",
-        f"{found['followed']:.0%} of {'the prices outside the holdout arm' if others else 'these prices'} are those of the "
-        "price list",
+        f"forecasts one {calendar.unit[:-1]} ahead, which know prices and displays: {error:.1%} off",
+        f"{followed:.0%} of {'the prices outside the holdout arm' if others else 'these prices'} are those of the price list",
     ]
     if held is not None:
         begun = pd.Timestamp(since)
         found["holdout"] = against_holdout(spec, own.sales, held, others, weeks=len(price), since=begun)
         lines.append(holdout_line(found["holdout"]))
-    folder = home / before.name
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / ACCOUNT, found)
+    (home / before.name).mkdir(parents=True, exist_ok=True)
+    write_json(home / before.name / ACCOUNT, found)
     return {"lines": lines, "account": found}
 
 
@@ -295,53 +262,40 @@ def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
     from ...serving.price_list.files import read_list, read_live
 
     at = {name: n for n, name in enumerate(spec.products.ids or spec.products.names)}
-    calendar, same = given(spec.calendar), []
-    live = before / "live.csv"
-    for row in read_live(live) if live.is_file() else read_list(before / LISTS[0]):
-        week = calendar.period(row.week)
-        if week < len(price):
-            same.append(abs(price[week, at[row.product_id]] / row.price - 1) <= _SAME_PRICE)
+    live, calendar = before / "live.csv", given(spec.calendar)
+    rows = read_live(live) if live.is_file() else read_list(before / LISTS[0])
+    charged = [(row, week) for row in rows if (week := calendar.period(row.week)) < len(price)]
+    same = [abs(price[week, at[row.product_id]] / row.price - 1) <= _SAME_PRICE for row, week in charged]
     return sum(same) / max(len(same), 1)
 
 
 def refresh_stage(cycle: Cycle, place: Place, before: Path) -> Facts:
     """The bundle of the cycle before for the weeks to come, without training, and its price list."""
-    from ...evaluation.uncertainty import assess
+    from ...evaluation.uncertainty import assess, past_lines, plan_beside_past
     from ...evaluation.uncertainty.assessment import missed
     from ...scenarios import save_scenario
     from ...serving.exporter.holding import Holding
     from ..refresh import refresh, refresh_lines
 
     key, folder, tables = signing_key(cycle.out), place.folder, tables_of(cycle, place.home)
-    found = refresh(
-        before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.shop.seed, on_step=show_step
-    )
+    found = refresh(before / BUNDLE, tables, out=folder / BUNDLE, key=key, seed=cycle.config.seed, on_step=show_step)
     found = replace(found, spec=_accounted(found.spec, folder))
-    history = given(found.spec.history)
-    if missed(history):
-        again = "the account of the cycle before missed its 90% interval"
-        found = replace(found, train_again=[*found.train_again, again])
+    if missed(given(found.spec.history)):
+        found.train_again.append("the account of the cycle before missed its 90% interval")
     save_scenario(found.spec, folder / MARKET)
     write_json(folder / MARKET / "fit.json", {"refit": found.bundle.manifest["refit"]})
     # Prices that were not learned are among the candidates as they are.
     learned = Holding.of(found.bundle.manifest).learned
     held = [replace(found.bundle.policy, name="held")] * learned  # pyright: ignore[reportArgumentType, reportCallIssue]
-    draws = min(cycle.config.evaluate.draws, found.spec.num_draws)
     show_step("price list")
-    seed, risk = cycle.config.shop.seed, cycle.config.train.risk
-    judged = assess(found.spec, held, learned=held, draws=draws, seed=seed, risk=risk)
+    how = {"draws": min(cycle.config.evaluate.draws, found.spec.num_draws), "risk": cycle.config.train.risk}
+    judged = assess(found.spec, held, learned=held, seed=cycle.config.seed, **how)
     write_json(folder / COMPARISON, {"uncertainty": judged.to_dict()})
-    _, listed = write_lists(cycle, folder, place.stores, judged, keeper=folder / MARKET, policy=folder / BUNDLE)
-    lines = [*refresh_lines(found, folder / BUNDLE, judged=True), *listed]
+    lines = refresh_lines(found, folder / BUNDLE, judged=True)
+    lines += past_lines(plan_beside_past(found.spec), found.spec.market.currency)
+    lines.append(write_lists(cycle, place, judged)[1])
     lines += _left_out(cycle, place, tables, found.spec) + to_vary(judged, what_to_try(found.price_response))
     return {"lines": lines, "verdict": str(judged), "gain": judged.relative_gain, "train_again": found.train_again}
-
-
-def _account_for(folder: Path) -> None:
-    """Note in the market of a folder what the account of the cycle before says."""
-    from ...scenarios import load_scenario, save_scenario
-
-    save_scenario(_accounted(load_scenario(folder / MARKET), folder), folder / MARKET)
 
 
 def _accounted(spec: MarketSpec, folder: Path) -> MarketSpec:
@@ -377,34 +331,20 @@ def given(value: Any) -> Any:
 # The price list of a cycle, and which prices would teach most.
 
 
-def write_lists(
-    cycle: Cycle, folder: Path, zone: str, found: Assessment, *, keeper: Path, policy: Path
-) -> tuple[list[PriceRow], list[str]]:
-    """Write the price list of the recommended prices, and keep it for `repricer prices`.
-
-    Args:
-        folder: Where the list goes.
-        zone: Name of the price zone; empty for all stores.
-        keeper: The folder that keeps the list, that of the market or of the run.
-        policy: The folder of the policy that may be recommended.
-
-    Returns:
-        The rows, and lines: the plan beside the past, and what the rows are.
-    """
+def write_lists(cycle: Cycle, place: Place, found: Assessment) -> tuple[list[PriceRow], str]:
+    """Write the price list of the recommended prices; the rows, and what they are in a line."""
+    from ...evaluation.uncertainty import past_lines, plan_beside_past
     from ...serving.price_list.files import write_list
-    from ..kept_list import KeptList, keep, list_line, origin_of, summary
-    from ..price_list import price_responses, proposed_rows
+    from ...serving.price_list.rows import ALL_STORES
+    from ..price_list import list_line, price_responses, proposed_rows, summary
 
-    seed, risk = cycle.config.shop.seed, cycle.config.train.risk
-    rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
     spec = found.compared.spec
-    kept = KeptList.of(origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed), found, rows)
+    rows = proposed_rows(found, zone=place.stores or ALL_STORES, seed=cycle.config.seed)
+    past, currency = past_lines(plan_beside_past(spec), spec.market.currency), spec.market.currency
     responses = price_responses(spec, rows)
     for name in LISTS:
-        write_list(folder / name, rows, currency=spec.market.currency, notes=kept.past, responses=responses)
-    keep(keeper, kept)
-    listed = f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
-    return rows, [*kept.past, listed]
+        write_list(place.folder / name, rows, currency=currency, notes=past, responses=responses)
+    return rows, f"price list: {list_line(summary(rows, given(spec.calendar).unit), place.folder / LISTS[-1])}"
 
 
 def to_vary(found: Assessment, tried: list[str]) -> list[str]:
@@ -423,15 +363,11 @@ def what_to_try(rows: list[dict[str, Any]]) -> list[str]:
     unknown = [row for row in rows if not row["identified"]]
     wide = sorted(rows, key=lambda row: row["elasticity_interval90"][0] - row["elasticity_interval90"][1])
     chosen = [*unknown, *(row for row in wide if row["identified"])][:_TRIED]
-    return [
-        f"{row['name']}: {row['reason']}"
-        if row["reason"]
-        else f"{row['name']}: elasticity {row['elasticity_interval90'][0]:.1f} to {row['elasticity_interval90'][1]:.1f}"
-        for row in chosen
-    ]
+    ranges = ["elasticity {:.1f} to {:.1f}".format(*row["elasticity_interval90"]) for row in chosen]
+    return [f"{row['name']}: {row['reason'] or reach}" for row, reach in zip(chosen, ranges, strict=True)]
 
 
-# Which stores a cycle's prices were held out of: as the configuration, the decision log or the sales say.
+# Which stores a cycle's prices were held out of: as the configuration or the sales say.
 
 
 def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame | None:
@@ -448,27 +384,14 @@ def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, end: pd
 
     from ..account import HELD
 
-    asked = cycle.config.account
-    if not (asked.holdout or asked.log or "arm" in sales):
-        return None
+    held = cycle.config.account.holdout
+    if not held:
+        here = sales["date"].between(first, end, inclusive="left")
+        return sales.loc[here, ["store", "arm"]] if {"store", "arm"} <= {*sales} else None
     stores = sales["store"].dropna().unique().tolist() if "store" in sales else []
-    if unknown := sorted({*asked.holdout} - {*stores}) or (not stores and ["no stores"]):
+    if unknown := sorted({*held} - {*stores}):
         raise CycleError(
             f"a holdout must be of stores that the sales name, such as {', '.join(map(str, stores[:3])) or 'none'}; got "
             f"{', '.join(unknown)}; fix [account], or import the column store"
         )
-    if asked.holdout:
-        arms = [HELD if store in asked.holdout else "policy" for store in stores]
-        return pd.DataFrame({"store": stores, "arm": arms})
-    if asked.log:
-        return pd.DataFrame(_logged(cycle, str(first)[:10], str(end)[:10]), columns=["store", "arm"])
-    return sales.loc[sales["date"].between(first, end, inclusive="left"), ["store", "arm"]]
-
-
-def _logged(cycle: Cycle, first: str, end: str) -> list[tuple[Any, Any]]:
-    """Market and arm of the decisions for these days."""
-    from ...serving import DecisionLog
-
-    with closing(DecisionLog(cycle.log)) as log:
-        rows = ((row, row["date"] or row["time"]) for row in log.export())
-        return [(row["market"], row["arm"]) for row, day in rows if first <= day[:10] < end]
+    return pd.DataFrame({"store": stores, "arm": [HELD if store in held else "policy" for store in stores]})

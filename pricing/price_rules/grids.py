@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,13 +31,10 @@ class PriceLadder:
     steps: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        steps = number_list(self.steps, "price_ladder", "prices", "list the allowed prices")
-        bad = np.flatnonzero(~np.isfinite(steps) | (steps <= 0))
-        if bad.size:
-            raise ValueError(
-                f"price_ladder must hold positive prices; got {steps[bad[0]]} (item {bad[0] + 1}); remove it"
-            )
-        object.__setattr__(self, "steps", rising(steps, "price_ladder", "sort the prices"))
+        steps = rising_numbers(
+            self.steps, "price_ladder", "positive prices", lambda price: (price > 0) & np.isfinite(price)
+        )
+        object.__setattr__(self, "steps", steps)
 
     @classmethod
     def from_range(cls, start: float, stop: float, step: float) -> PriceLadder:
@@ -61,22 +59,21 @@ class PriceLadder:
         return np.searchsorted(middles, np.asarray(price, dtype=np.float64), side="left")
 
 
-def number_list(values: ArrayLike, name: str, what: str, remedy: str) -> NDArray[np.float64]:
-    """A copy of a non-empty list of numbers; ValueError for anything else."""
-    array = np.array(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"{name} must be a non-empty list of {what}; got shape {array.shape}; {remedy}")
-    return array
-
-
-def rising(values: NDArray[np.float64], name: str, remedy: str) -> NDArray[np.float64]:
-    """The values, read-only; ValueError unless they rise strictly."""
-    falls = np.flatnonzero(np.diff(values) <= 0)
+def rising_numbers(
+    values: ArrayLike, name: str, what: str, allowed: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+) -> NDArray[np.float64]:
+    """A read-only copy of a non-empty list of numbers that rise strictly; ValueError for anything else."""
+    found = np.array(values, dtype=np.float64)
+    if found.ndim != 1 or found.size == 0:
+        raise ValueError(f"{name} must be a non-empty list of {what}; got shape {found.shape}; list them")
+    bad, falls = np.flatnonzero(~allowed(found)), np.flatnonzero(np.diff(found) <= 0)
+    if bad.size:
+        raise ValueError(f"{name} must hold {what}; got {found[bad[0]]} (item {bad[0] + 1}); remove it")
     if falls.size:
         i = int(falls[0]) + 1
-        raise ValueError(f"{name} must rise strictly; got {values[i]} after {values[i - 1]} (item {i + 1}); {remedy}")
-    values.setflags(write=False)
-    return values
+        raise ValueError(f"{name} must rise strictly; got {found[i]} after {found[i - 1]} (item {i + 1}); sort them")
+    found.setflags(write=False)
+    return found
 
 
 _MOST = 1e12
@@ -102,13 +99,8 @@ class PriceEndings:
     fractions: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        fractions = number_list(self.fractions, "price_endings", "fractions", "list the endings")
-        bad = np.flatnonzero(~((fractions >= 0) & (fractions < 1)))
-        if bad.size:
-            raise ValueError(
-                f"price_endings must lie in [0, 1); got {fractions[bad[0]]} (item {bad[0] + 1}); write 1.99 as 0.99"
-            )
-        object.__setattr__(self, "fractions", rising(fractions, "price_endings", "sort them"))
+        what, inside = "fractions in [0, 1), such as 0.99", lambda part: (part >= 0) & (part < 1)
+        object.__setattr__(self, "fractions", rising_numbers(self.fractions, "price_endings", what, inside))
 
 
 def on_ending(price, soft_low, soft_high, current, endings):

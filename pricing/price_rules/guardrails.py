@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from .rule_formulas import (
     turns_back,
 )
 
+Array = NDArray[np.float64]
 SAME = 1e-6
 """Prices whose relative difference is no larger are the same price: they differ in their last bits."""
 OUTSIDE_CHARGED = "outside_charged"
@@ -50,9 +50,8 @@ class TrailStep:
         after: the same after it.
 
     Example:
-        >>> step = TrailStep("ceiling", 12.0, 10.0)
-        >>> step.moved, step.why
-        (True, 'the price is at most the ceiling')
+        >>> TrailStep("ceiling", 12.0, 10.0).why
+        'the price is at most the ceiling'
     """
 
     rule: str
@@ -63,14 +62,6 @@ class TrailStep:
     def why(self) -> str:
         """What the rule says."""
         return RULES[self.rule]
-
-    @property
-    def moved(self) -> bool:
-        """Whether the rule changed more than the last bits, which rounding to a ladder may do."""
-        if isinstance(self.before, float):
-            return not math.isclose(self.before, self.after, rel_tol=SAME)
-        pairs = zip(np.ravel(self.before).tolist(), np.ravel(self.after).tolist(), strict=True)
-        return not all(math.isclose(before, after, rel_tol=SAME) for before, after in pairs)
 
 
 @dataclass(frozen=True)
@@ -109,10 +100,8 @@ def changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
 
 def prior_price(price: Prices, view: MarketView) -> Prices | None:
     """The `GuardedAction.prior_price` of allowed prices, (E, N)."""
-    prior = view.lowest_price_30_days
-    return (
-        None if prior is None else np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
-    )
+    prior, same = view.lowest_price_30_days, np.float32(SAME)
+    return None if prior is None else np.where(price < view.list_price * (1 - same), prior, np.float32(np.nan))
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -137,14 +126,11 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     direction = settings["direction"]
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}; got {direction!r}; choose one of them")
-    _check_window(settings["max_changes"], settings["change_window_periods"])
-
-
-def _check_window(most: int | None, window: int | None) -> None:
+    most, window = settings["max_changes"], settings["change_window_periods"]
     if (most is None) != (window is None):
         given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
         raise ValueError(f"{given} needs {lacking}; got no {lacking}; give both or neither")
-    if most is not None and window is not None and most >= window:
+    if most is not None and most >= window:
         raise ValueError(
             f"max_changes must be below change_window_periods ({window}), or it forbids nothing; got {most}; "
             "lower it or leave both out"
@@ -168,8 +154,8 @@ class ChargedRange:
         ([[True], [False]], 'outside what was mostly charged: 1.50 to 2.30')
     """
 
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    low: Array
+    high: Array
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
@@ -255,28 +241,28 @@ class Guardrails:
         (True, ['max_change'])
     """
 
-    floor: NDArray[np.float64]
-    ceiling: NDArray[np.float64]
-    unit_cost: NDArray[np.float64]
+    floor: Array
+    ceiling: Array
+    unit_cost: Array
     minimum_margin: float | None = None
-    max_change: NDArray[np.float64] | float | None = None
+    max_change: Array | float | None = None
     ladder: PriceLadder | None = None
     tick: float | None = None
     max_discount: float = 0.0
     max_segment_spread: float = 1.0
     endings: PriceEndings | None = None
-    minimum_advertised_price: NDArray[np.float64] | None = None
+    minimum_advertised_price: Array | None = None
     frozen: NDArray[np.bool_] | None = None
     max_changes: int | None = None
     change_window_periods: int | None = None
     lines: tuple[tuple[int, ...], ...] = ()
     prior_price_periods: int | None = None
     gaps: tuple[tuple[int, int, float], ...] = ()
-    rival_at_least: NDArray[np.float64] | None = None
-    rival_at_most: NDArray[np.float64] | None = None
+    rival_at_least: Array | None = None
+    rival_at_most: Array | None = None
     direction: str = "any"
-    past_price: NDArray[np.float64] | None = None
-    planned_price: NDArray[np.float64] | None = None
+    past_price: Array | None = None
+    planned_price: Array | None = None
     bounds_from_sales: NDArray[np.bool_] | None = None
     names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
@@ -304,6 +290,7 @@ class Guardrails:
         object.__setattr__(self, "links", PriceLinks.of(self.lines, self.gaps))
         self._check_rival_shares(called)
         grid = PriceGrid.of(self.ladder, self.tick, self.endings)
+        object.__setattr__(self, "grid", grid)
         margin_low = advertised = np.zeros_like(self.floor)
         if self.minimum_margin is not None:
             margin_low = self.unit_cost / (1.0 - self.minimum_margin)
@@ -312,7 +299,7 @@ class Guardrails:
         paid_low = np.maximum(self.floor, margin_low)
         low = grid.rounded(np.maximum(paid_low, advertised), up=True)
         high = grid.rounded(self.ceiling, up=False)
-        self._check_range(low, high, margin_low, grid, called)
+        self._check_range(low, high, margin_low, called)
         self._check_line_bounds(low, high, called)
         limited = self.max_change is not None or self.max_changes is not None
         matters = self.planned_price is not None and limited and self.direction == "any"
@@ -322,13 +309,11 @@ class Guardrails:
         moves = (0 * self.floor if self.direction == only else change for only in ("rising", "falling"))
         lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
         bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
-        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, grid, called), strict=True))
+        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, called), strict=True))
         for name, bound in bounds.items():
             object.__setattr__(self, name, bound.astype(np.float32))
-        object.__setattr__(self, "grid", grid)
-        object.__setattr__(
-            self, "constants", StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
-        )
+        constants = StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
+        object.__setattr__(self, "constants", constants)
 
     def _check_rival_shares(self, called: list[str]) -> None:
         if self.rival_at_least is None and self.rival_at_most is None:
@@ -350,25 +335,18 @@ class Guardrails:
             return np.empty(0, np.float32), np.empty(0, np.float32)
         return self.rival_at_least.astype(np.float32), self.rival_at_most.astype(np.float32)
 
-    def _check_range(
-        self,
-        low: NDArray[np.float64],
-        high: NDArray[np.float64],
-        margin_low: NDArray[np.float64],
-        grid: PriceGrid,
-        called: list[str],
-    ) -> None:
+    def _check_range(self, low: Array, high: Array, margin_low: Array, called: list[str]) -> None:
         empty = np.flatnonzero(~(low <= high))
         if empty.size:
             i, advertised = int(empty[0]), self.minimum_advertised_price
             also = "" if advertised is None else f"minimum advertised price {advertised[i]:g}, "
             raise ValueError(
-                f"guardrails must leave at least one allowed price{grid.words}; {called[i]} got floor "
+                f"guardrails must leave at least one allowed price{self.grid.words}; {called[i]} got floor "
                 f"{self.floor[i]:g}, minimum margin price {margin_low[i]:g}, {also}ceiling {self.ceiling[i]:g}; "
                 "widen the range"
             )
 
-    def _check_line_bounds(self, low: NDArray[np.float64], high: NDArray[np.float64], called: list[str]) -> None:
+    def _check_line_bounds(self, low: Array, high: Array, called: list[str]) -> None:
         for line in self.lines:
             for i, small in enumerate(line):
                 large = min(line[i:], key=high.__getitem__)
@@ -378,21 +356,19 @@ class Guardrails:
                         f"{low[small]:g}, the larger {called[large]} at most {high[large]:g}; fix the bounds or the line"
                     )
 
-    def _link_bounds(
-        self, low: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid, called: list[str]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _link_bounds(self, low: Array, high: Array, called: list[str]) -> tuple[Array, Array]:
         """Bounds that the product lines and price gaps leave."""
-        low, high = self.links.bounds(low, high, grid)
+        low, high = self.links.bounds(low, high, self.grid)
         empty = np.flatnonzero(low > high)
         if empty.size:
             n = int(empty[0])
             raise ValueError(
-                f"price gaps must leave at least one allowed price{grid.words}; {called[n]} got at least {low[n]:g} "
+                f"price gaps must leave at least one allowed price{self.grid.words}; {called[n]} got at least {low[n]:g} "
                 f"and at most {max(high[n], 0):g}; fix its bounds, or gaps that contradict each other"
             )
         return low, high
 
-    def prices_before(self, regular_price: NDArray[np.floating]) -> NDArray[np.float64]:
+    def prices_before(self, regular_price: NDArray[np.floating]) -> Array:
         """(P, N) the list prices before the first period that the rules look at, oldest first, within the bounds.
 
         They are those charged last, else regular ones. A product whose price must not change has its regular price
@@ -418,9 +394,7 @@ class Guardrails:
         apart = all(rule is None for rule in depends) and self.direction == "any"
         return apart and not (len(self.links) or self.rival_shares[0].size)
 
-    def allowed_prices(
-        self, product: int = 0, low: float | None = None, high: float | None = None
-    ) -> NDArray[np.float64] | None:
+    def allowed_prices(self, product: int = 0, low: float | None = None, high: float | None = None) -> Array | None:
         """The finite set of prices that bounds and grid allow a product, the line order apart.
 
         A bound that is a grid price belongs to the set, although bounds are single and grid prices double precision.
@@ -444,7 +418,7 @@ class Guardrails:
         high = float(self.high[product]) if high is None else high
         return self.grid.between(low, high)
 
-    def nearest(self, price: ArrayLike) -> NDArray[np.float64]:
+    def nearest(self, price: ArrayLike) -> Array:
         """The nearest prices that grid and bounds allow, the line order apart; price: (…, N) currency per unit."""
         low, high = self.own_low.astype(np.float64), self.own_high.astype(np.float64)
         price = np.clip(np.asarray(price, dtype=np.float64), low, high)
@@ -464,18 +438,10 @@ class Guardrails:
         Raises:
             ValueError: price changes are limited, but the view does not count them.
         """
-        return self._applied(action, view, self.rule_steps(action, view))
-
-    def apply_traced(self, action: Action, view: MarketView) -> tuple[GuardedAction, list[list[list[TrailStep]]]]:
-        """The results of `apply` and `traces`, from one pass through the rules."""
-        steps = list(self.rule_steps(action, view))
-        return self._applied(action, view, steps), self._traced(action, steps)
-
-    def _applied(self, action: Action, view: MarketView, steps: Iterable[tuple[str, Prices]]) -> GuardedAction:
         price = np.asarray(action.price, dtype=np.float32)
         discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
         trail = np.zeros(price.shape, dtype=np.uint16)
-        for rule, after in steps:
+        for rule, after in self.rule_steps(action, view):
             if discount is not None and rule in DISCOUNT_RULES:
                 trail |= np.where(changed(discount, after).any(axis=-1), BITS[rule], np.uint16(0))
                 discount = after
@@ -483,24 +449,6 @@ class Guardrails:
                 trail |= np.where(changed(price, after), BITS[rule], np.uint16(0))
                 price = after
         return GuardedAction(price, discount, trail, prior_price(price, view))
-
-    def traces(self, action: Action, view: MarketView) -> list[list[list[TrailStep]]]:
-        """The changes that the rules made, in order, for each product (N) of each market (E)."""
-        return self._traced(action, self.rule_steps(action, view))
-
-    def _traced(self, action: Action, steps: Iterable[tuple[str, Prices]]) -> list[list[list[TrailStep]]]:
-        value = [np.asarray(action.price), action.discount]
-        trails: list[list[list[TrailStep]]] = [[[] for _ in market] for market in action.price]
-        for rule, after in steps:
-            kind = int(rule in DISCOUNT_RULES)
-            before, value[kind] = np.asarray(value[kind]), after
-            if (before == after).all():
-                continue  # the usual case, kept short for the latency of the service
-            old, new = before.tolist(), after.tolist()
-            where = changed(before, after).reshape(*after.shape[:2], -1).any(axis=2)
-            for e, n in np.argwhere(where).tolist():
-                trails[e][n].append(TrailStep(rule, old[e][n], new[e][n]))
-        return trails
 
     def rule_steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule in turn, with the price or the discount after it."""
@@ -591,9 +539,19 @@ class StepwisePrices(NamedTuple):
     prior_price: Prices | None
     steps: list[RuleStep]
 
+    @property
+    def trails(self) -> list[list[TrailStep]]:
+        """The changes that the rules made, in order, by market and product in turn."""
+        found: list[list[TrailStep]] = [[] for _ in range(self.price.size)]
+        for step in self.steps:
+            sides = step.before.tolist(), step.after.tolist()
+            for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *sides, strict=True):
+                found[k].append(TrailStep(step.rule, before, after))
+        return found
+
 
 def applied_stepwise(rules: Guardrails, action: Action, view: MarketView) -> StepwisePrices:
-    """What `Guardrails.apply_traced` gives, without an object for every change.
+    """What `Guardrails.apply` gives, with every change of more than the last bits.
 
     Example:
         >>> import repricer

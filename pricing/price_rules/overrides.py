@@ -18,18 +18,15 @@ from numpy.typing import NDArray
 from ..catalogue import Catalogue, MarketView
 from ..protocol import Action
 from ..wording import money_words, rule_words
-from .guardrails import SAME, Guardrails, TrailStep
+from .guardrails import SAME, Guardrails, TrailStep, applied_stepwise
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 def allowed_path(
-    rules: Guardrails,
-    catalogue: Catalogue,
-    wanted: NDArray[np.float64],
-    current: NDArray[np.float64],
-    before: NDArray[np.float64],
-    *,
-    charged: bool = False,
-) -> tuple[NDArray[np.float64], list[list[list[TrailStep]]]]:
+    rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Array, before: Array, *, charged: bool = False
+) -> tuple[Array, list[list[list[TrailStep]]]]:
     """What the price rules make of prices over several periods.
 
     Args:
@@ -60,19 +57,17 @@ def allowed_path(
     for t, asked in enumerate(wanted):
         in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
         action = Action(asked[None].astype(np.float32))
-        made, traces = rules.apply_traced(action, _view(rules, catalogue, t, in_force, np.array(past)))
+        made = applied_stepwise(rules, action, _view(rules, catalogue, t, in_force, np.array(past)))
         # Seven digits: all that single precision holds.
         rounded = [float(f"{price:.7g}") for price in made.price[0].tolist()]
         kept = asked == current[t]
         allowed[t] = np.where(kept, asked, rounded)
-        steps.append([[step for step in traces[0][n] if step.moved and not kept[n]] for n in range(kept.size)])
+        steps.append([[] if stays else trail for trail, stays in zip(made.trails, kept, strict=True)])
         past = [*past[1:], asked if charged else allowed[t]]
     return allowed, steps
 
 
-def _view(
-    rules: Guardrails, catalogue: Catalogue, t: int, in_force: NDArray[np.float64], past: NDArray[np.float64]
-) -> MarketView:
+def _view(rules: Guardrails, catalogue: Catalogue, t: int, in_force: Array, past: Array) -> MarketView:
     price, nothing = in_force[None].astype(np.float32), np.zeros((1, in_force.size), np.float32)
     window = rules.change_window_periods
     # In single precision, in which the bounds are that some of these prices were brought within.
@@ -80,8 +75,6 @@ def _view(
     return MarketView(catalogue, np.array([t]), price, price, nothing, nothing, nothing, changes=changes)
 
 
-Array = NDArray[np.float64]
-Floats = NDArray[np.floating]
 Units = Callable[[NDArray[np.intp], Array, Floats], Array]
 """Expected units (B, N) of B rows: their periods (B,), prices (B, N) and reference prices (B, N)."""
 

@@ -59,6 +59,7 @@ DIRECTIONS = {"any": np.float32(0), "falling": np.float32(-1), "rising": np.floa
 _LARGEST = np.float32(1e30)
 SLACK = np.float32(1e-6)
 """A price that misses a gap by this share, which is rounding, keeps it."""
+Array = NDArray[np.float64]
 Prices = NDArray[np.float32]
 
 
@@ -184,6 +185,10 @@ def discount_steps(capped, least, price, low, spread):
 # A product line is a chain of links with share 1; a price gap is a link with another share.
 
 
+Line = tuple[int, ...]
+Gap = tuple[int, int, float]
+
+
 @dataclass(frozen=True)
 class PriceLinks:
     """L links: price[small] <= share * price[large].
@@ -206,7 +211,7 @@ class PriceLinks:
     chained: bool
 
     @classmethod
-    def of(cls, lines: Iterable[tuple[int, ...]], gaps: Iterable[tuple[int, int, float]]) -> PriceLinks:
+    def of(cls, lines: Iterable[Line], gaps: Iterable[Gap]) -> PriceLinks:
         """The links of product lines, each from small to large, and of price gaps."""
         gaps = list(gaps)
         links = [(*pair, 1.0) for line in lines for pair in itertools.pairwise(line)] + gaps
@@ -224,9 +229,7 @@ class PriceLinks:
         """The products that are linked."""
         return np.unique(np.concatenate([self.small, self.large]))
 
-    def bounds(
-        self, low: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def bounds(self, low: Array, high: Array, grid: PriceGrid) -> tuple[Array, Array]:
         """(N,) bounds with the links: where no lower one exceeds its upper one, all links
         can be kept.
 
@@ -249,7 +252,7 @@ class PriceLinks:
             changed = any((a * (1 + SLACK) < b).any() for a, b in ((before[0], low), (high, before[1])))
         return low, high
 
-    def ordered(self, price: NDArray[np.float64], high: NDArray[np.float64], grid: PriceGrid) -> NDArray[np.float64]:
+    def ordered(self, price: Array, high: Array, grid: PriceGrid) -> Array:
         """(N,) prices that keep all links: larger products are raised, within upper bounds that `bounds` made."""
         price = price.copy()
         while True:
@@ -302,9 +305,7 @@ class PriceLinks:
                 return kept
 
 
-def check_links(
-    lines: Iterable[tuple[int, ...]], gaps: Iterable[tuple[int, int, float]], called: Sequence[str]
-) -> None:
+def check_links(lines: Iterable[Line], gaps: Iterable[Gap], called: Sequence[str]) -> None:
     """Check product lines and price gaps before they become links.
 
     Args:

@@ -11,8 +11,7 @@ from repricer.benchmarks.uplift.shop import write_files
 from repricer.cli import main
 from repricer.data import load_tables
 from repricer.fitting import Privacy
-from repricer.jobs import Job
-from repricer.planning.market_folder import _job
+from repricer.planning.market_folder import fit_key
 from repricer.privacy.ledger import PrivacyLedger
 from repricer.scenarios import load_scenario
 from repricer.serving import load_bundle
@@ -80,31 +79,10 @@ def test_a_part_is_fitted_again_under_other_shares_of_epsilon_and_another_round_
     def key(shares, common):
         shared.write_text(common)
         options = {"shared": shared, "privacy": Privacy(1.0, PrivacyLedger(tmp_path), shares)}
-        return _job(tables, "part-1", tables.products, tmp_path, "market", options).key
+        return fit_key(tables, tables.products, "market", options)
 
     assert key({}, "{}") == key({}, "{}")
     assert len({key({}, "{}"), key({"counts": 0.5}, "{}"), key({}, '{"shops": 4}')}) == 3
-
-
-def test_on_a_cluster_a_part_is_a_job_that_fits_the_same_market(folder, monkeypatch):
-    def as_on_a_cluster(jobs, place, scratch):
-        assert place.on == "ray"
-        for job in jobs:
-            yield job, Job(job.work, json.loads(json.dumps(job.inputs)), job.code).run(scratch)
-
-    monkeypatch.setattr("repricer.jobs.results", as_on_a_cluster)
-    words = ["fit", folder / "tables", "--out", folder / "market", "--at-once", "6", *FIT]
-    names = [(part, name) for part in ("part-1", "part-2") for name in ("scenario.npz", "scenario.toml", "fit.json")]
-    fitted = {name: (folder / "market").joinpath(*name).read_bytes() for name in names}
-    for part in ("part-1", "part-2"):
-        (folder / "market" / part / "part.json").unlink()
-    run(*words, "--on", "ray")
-    for name in set(names) - {("part-1", "fit.json"), ("part-2", "fit.json")}:
-        assert (folder / "market").joinpath(*name).read_bytes() == fitted[name]
-    monkeypatch.undo()
-    shutil.rmtree(folder / "market" / "part-1" / "proof")
-    run(*words)  # nothing is left to fit, wherever it was fitted
-    assert not (folder / "market" / "part-1" / "proof").exists()
 
 
 def test_one_policy_learns_in_the_parts_and_one_list_prices_all_products(folder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 from repricer.cli.price import command as price_command
 from repricer.cli.prices import command
-from repricer.evaluation import evaluate, uncertainty
-from repricer.planning.kept_list import KEPT
+from repricer.evaluation import evaluate
 from repricer.planning.price_list import price_list
 from repricer.scenarios import load_scenario
 from repricer.scenarios.loading import save_scenario
@@ -45,56 +43,6 @@ def test_the_report_has_the_same_list(market: Path, tmp_path: Path) -> None:
     listed = price_list(evaluate(load_scenario(market), ["best-fixed"], episodes=5), seed=0)
     assert [row.new_price for row in listed] == [row.new_price for row in read_list(tmp_path / "prices.csv")]
     assert price_list(evaluate("stationary-logit", ["regular"], episodes=5), seed=0) == []
-
-
-def test_a_list_is_kept_and_not_compared_again(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def listed(name: str, *options: str) -> tuple[bytes, str]:
-        done = CliRunner().invoke(command, [str(market.parent), "--out", str(tmp_path / name), *options])
-        assert done.exit_code == 0, done.output
-        return (tmp_path / name).read_bytes(), done.stderr
-
-    first, said = listed("first.csv")
-    assert said == ""
-    with monkeypatch.context() as patch:
-        patch.setattr(uncertainty, "assess", None)
-        for options in ((), ("--draws", "2")):
-            again, said = listed("again.csv", *options)
-            assert again == first
-            assert "compared before" in said
-        listed("north.csv", "--zone", "north")
-        assert {row.zone for row in read_list(tmp_path / "north.csv")} == {"north"}
-    for option, changed in (("--seed=1", "seed"), ("--draws=1", "draws, seed"), ("--risk=cvar:0.5", "draws, risk")):
-        assert f"is not used, as other inputs made it ({changed})" in listed("other.csv", option)[1]
-    listed("again.csv")
-    market.write_text(market.read_text("utf-8").replace("stationary-logit", "edited"), "utf-8")
-    assert "is not used, as other inputs made it (market)" in listed("again.csv")[1]
-
-
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [(lambda text: text[:-9], "it cannot be read"), (lambda text: text.replace(b"11.", b"10."), "rows were edited")],
-)
-def test_a_kept_list_that_was_damaged_is_not_used(
-    market: Path, tmp_path: Path, edit: Callable[[bytes], bytes], said: str
-) -> None:
-    asked = [str(market.parent), "--out", str(tmp_path / "prices.csv")]
-    CliRunner().invoke(command, asked)
-    kept, wanted = market.parent / KEPT, (tmp_path / "prices.csv").read_bytes()
-    kept.write_bytes(edit(kept.read_bytes()))
-    assert said in CliRunner().invoke(command, asked).stderr
-    assert (tmp_path / "prices.csv").read_bytes() == wanted
-
-
-def test_a_folder_that_cannot_keep_the_list_is_said(
-    market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("repricer.planning.kept_list.write_whole", refused)
-    done = CliRunner().invoke(command, [str(market.parent), "--out", str(tmp_path / "prices.csv")])
-    assert "is not kept for the next time" in done.stderr
-    assert read_list(tmp_path / "prices.csv")
 
 
 def test_what_cannot_be_a_list_is_refused(market: Path, tmp_path: Path) -> None:

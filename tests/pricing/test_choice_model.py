@@ -97,7 +97,7 @@ def test_own_elasticities_are_those_of_the_catalogue(name):
 def test_arguments_of_units_are_those_of_elasticities():
     spec = load_scenario("stationary-logit")
     regular = spec.products.regular_price
-    with pytest.raises(TypeError, match="got 'rivals'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'rivals'"):
         choice_model(spec).elasticities(0, regular, reference=regular, rivals=3)
 
 

@@ -15,7 +15,7 @@ from repricer.pricing import (
     PriceLadder,
     PricePath,
     RandomPrice,
-    StockTimePrice,
+    StockTable,
     feature_names,
     product_features,
 )
@@ -51,7 +51,7 @@ def test_wrong_ladders_are_refused(steps, words):
         CostPlus(0.5),
         PricePath(np.full((30, 1), 8.0)),
         RandomPrice(5.0, 20.0, seed=1),
-        StockTimePrice(np.full((30, 41), 9.0)),
+        StockTable((np.full((30, 1, 41, 1), 9.0, np.float32),), ((0,),)),
     ],
 )
 def test_rules_are_policies_with_one_price_a_market_and_product(policy, market):
@@ -63,8 +63,8 @@ def test_rules_are_policies_with_one_price_a_market_and_product(policy, market):
 
 def test_rule_prices(market):
     assert PricePath(np.arange(30.0)[:, None] + 5).act(market.view).price.tolist() == [[5.0]] * 3
-    table = np.tile(np.arange(41.0), (30, 1))
-    assert StockTimePrice(table).act(market.view).price.tolist() == [[40.0]] * 3
+    table = np.tile(np.arange(41.0), (30, 1)).reshape(30, 1, 41, 1)
+    assert StockTable((table,), ((0,),)).act(market.view).price.tolist() == [[40.0]] * 3
     draws = RandomPrice(5.0, 20.0).act(market.view).price
     assert len(np.unique(draws)) == 3
     assert draws.min() >= 5 - 1e-5

@@ -100,7 +100,7 @@ WRONG = [
     (
         "arrivals",
         {"segment_share": [[0.6, 0.5], [0.3, 0.7]]},
-        "segment_share must sum to one over the segments; got 1.1",
+        "segment_share must sum to one; got 1.1",
     ),
     (
         "arrivals",
@@ -146,7 +146,7 @@ WRONG = [
     ("prices", {"price_ladder": [1.0, 3.0, 2.0]}, "prices.price_ladder must rise strictly; got 2.0 after 3.0 (item 3)"),
     ("prices", {"price_ladder": ["1", "2"]}, "prices.price_ladder must be numbers; got '1'"),
     ("prices", {"price_ladder": [0.0, 1.0]}, "prices.price_ladder must hold positive prices; got 0.0 (item 1)"),
-    ("prices", {"price_ladder": []}, "prices.price_ladder must be a non-empty list of prices; got shape (0,)"),
+    ("prices", {"price_ladder": []}, "prices.price_ladder must be a non-empty list of positive prices; got shape (0,)"),
     (
         "prices",
         {"price_ladder": {"start": 1, "stop": 2}},
@@ -182,8 +182,16 @@ WRONG = [
         {"price_endings": [0.99, 0.49]},
         "prices.price_endings must rise strictly; got 0.49 after 0.99 (item 2)",
     ),
-    ("prices", {"price_endings": [1.99]}, "prices.price_endings must lie in [0, 1); got 1.99 (item 1)"),
-    ("prices", {"price_endings": []}, "prices.price_endings must be a non-empty list of fractions; got shape (0,)"),
+    (
+        "prices",
+        {"price_endings": [1.99]},
+        "prices.price_endings must hold fractions in [0, 1), such as 0.99; got 1.99 (item 1)",
+    ),
+    (
+        "prices",
+        {"price_endings": []},
+        "prices.price_endings must be a non-empty list of fractions in [0, 1), such as 0.99; got shape (0,)",
+    ),
     ("prices", {"price_endings": ["x"]}, "prices.price_endings must be numbers; got 'x'"),
     (
         "prices",
@@ -281,7 +289,7 @@ WRONG = [
     (
         "competitors",
         {**RIVAL, "rule": ["fixed", "match"]},
-        "competitors.rule must be one rule, or one for each of 1 offers",
+        "competitors.rule must name one rule for each of 1 offers",
     ),
     ("competitors", {**RIVAL, "rule": 3}, "competitors.rule must be a list of names; got 3"),
     (

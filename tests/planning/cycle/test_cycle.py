@@ -11,7 +11,6 @@ from repricer.cli import main
 from repricer.planning.cycle import stages
 from repricer.planning.cycle.config import Cycle
 from repricer.planning.cycle.register import Entry, Register
-from repricer.planning.kept_list import KEPT
 from repricer.serving.price_list.files import read_list
 
 from ...cli.calls import document, run
@@ -74,7 +73,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
     assert (first["first_day"], first["trained"]) == ("2022-11-07", True)
     assert first["account"] is None
     _report_and_list_hold_the_month(first["paths"])
-    _kept_list_is_what_prices_finds(shop, "cycles/2022-11-07/run")
+    _the_list_is_what_prices_finds(shop, "cycles/2022-11-07/run")
 
     # The same tables again: nothing is done.
     assert document("cycle", config, "--dry-run")["would"] == "nothing"
@@ -99,7 +98,7 @@ def test_weeks_in_a_row(shop, monkeypatch):
         rows = read_list(Path(later["paths"]["prices.csv"]))
         assert min(row.week for row in rows).isoformat() == first_day
         if not later["trained"]:
-            _kept_list_is_what_prices_finds(shop, f"cycles/{first_day}/market", later["paths"]["bundle"])
+            _the_list_is_what_prices_finds(shop, f"cycles/{first_day}/market", later["paths"]["bundle"])
             assert document("cycle", config, "--train", "--dry-run")["would"] == "train"
             _said_of_a_refresh(shop / f"cycles/{first_day}", later["verdict"])
         key = str(shop / "cycles/bundle.pub.pem")
@@ -236,20 +235,12 @@ def _said_of_a_refresh(folder: Path, verdict: str) -> None:
     assert "  1 as they do not sell nearly every week, are too new or gone: g" in said
 
 
-def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> None:
-    """The list that a cycle keeps is used, and is that of a new comparison to the last digit."""
-    out, listed = shop / "again.csv", (shop / keeper).parent / "prices.csv"
+def _the_list_is_what_prices_finds(shop: Path, home: str, *policies: str) -> None:
+    """The list of a cycle is that of `repricer prices` to the last digit."""
+    out, listed = shop / "again.csv", (shop / home).parent / "prices.csv"
     options = [word for policy in policies for word in ("--policy", policy)]
-    asked = ["prices", str(shop / keeper), *options, "--out", str(out)]
-    kept = shop / keeper / KEPT
-    made = CliRunner().invoke(main, asked)
-    assert f"compared before, from the same market, policies, draws and seed: {kept}" in made.stderr
+    document("prices", str(shop / home), *options, "--out", str(out))
     assert out.read_bytes() == listed.read_bytes()
-    before = json.loads(kept.read_bytes())
-    kept.unlink()
-    document(*asked)
-    assert out.read_bytes() == listed.read_bytes()
-    assert json.loads(kept.read_bytes())["origin"] == before["origin"]
 
 
 @pytest.mark.parametrize(
@@ -283,10 +274,6 @@ def _kept_list_is_what_prices_finds(shop: Path, keeper: str, *policies: str) -> 
         (
             'name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\nplan = "products.csv"\n[fit]\nby = "zone"',
             '[tables]: plan is for all stores; got it beside by = "zone"',
-        ),
-        (
-            'name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[fit]\nby = "store"\n[price_list]\nzone = "north"',
-            "[price_list]: zone is for all stores",
         ),
         ('name = "a"\n[tables]\nsales = "sales.csv"\nproducts = "products.csv"\n[fit]\nby = "shop"', "by must be"),
         ('name = "a"\n[tables]\nexample = "complete-journey"\nmapping = "sales.csv"', "mapping is for files"),

@@ -1,11 +1,10 @@
-"""Who was held out of a cycle's prices: the configuration, the decision log or the sales say it, or it is refused."""
+"""Who was held out of a cycle's prices: the configuration or the sales say it, or it is refused."""
 
 import pandas as pd
 import pytest
 from repricer.planning.account import holdout_stores
 from repricer.planning.cycle.config import Cycle, CycleError
 from repricer.planning.cycle.stages import holdout_arms
-from repricer.serving import DecisionLog
 
 FIRST, END = pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-15")
 SALES = pd.DataFrame({"date": FIRST + pd.to_timedelta([-9, 0, 6, 14], unit="D"), "store": list("abac")})
@@ -38,26 +37,6 @@ def test_the_sales_name_the_arm_of_these_weeks(tmp_path):
     assert stores(cycle(tmp_path), sales) == ({"b"}, {"a"})
 
 
-def test_the_decision_log_names_the_arm_of_each_market(tmp_path, monkeypatch):
-    def row(market, arm, day="2024-01-08"):
-        return {"market": market, "arm": arm, "date": day, "time": "2020-01-01T00:00:00.000+00:00"}
-
-    rows = [row("a", "fallback"), row("b", "policy"), row("c", "policy"), row("c", "fallback")]
-    rows += [row("b", "fallback", "2023-12-31"), row("a", "policy", "2024-01-15")]
-    rows += [row("d", "policy") | {"date": None, "time": "2024-01-14T23:00:00.000+00:00"}]
-    DecisionLog(tmp_path / "log.db").close()
-    monkeypatch.setattr(DecisionLog, "export", lambda _: iter(rows))
-    assert stores(cycle(tmp_path, 'log = "log.db"')) == ({"a"}, {"b", "d"})
-
-
-@pytest.mark.parametrize(
-    ("account", "said"),
-    [
-        ('holdout = ["a"]\nlog = "sales.csv"', "by holdout or log; got both"),
-        ('log = "none.db"', "none.db, which is no file"),
-        ('holdout = "a"', "holdout must be"),
-    ],
-)
-def test_wrong_settings_are_refused(tmp_path, account, said):
-    with pytest.raises(CycleError, match=said):
-        cycle(tmp_path, account)
+def test_a_wrong_setting_is_refused(tmp_path):
+    with pytest.raises(CycleError, match="holdout must be"):
+        cycle(tmp_path, 'holdout = "a"')

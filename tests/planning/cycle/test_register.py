@@ -27,17 +27,15 @@ def test_a_folder_that_no_cycle_is_known_of_is_left_alone(tmp_path):
 
 
 def test_a_folder_holds_the_cycles_of_one_shop(tmp_path):
-    register = Register(tmp_path)
-    register.check("corner-shop")
+    register = Register(tmp_path, "corner-shop")
     register.add(Entry("2024-01-08", "2024-01-08", "a", "old", trained=True))  # as earlier versions wrote it
-    register.check("corner-shop")
+    register = Register(tmp_path, "corner-shop")
     register.add(Entry("2024-01-15", "2024-01-15", "a", "old", trained=False, shop="corner-shop"))
-    register = Register(tmp_path)
-    register.check("corner-shop")
+    assert len(Register(tmp_path, "corner-shop").entries) == 2
     with pytest.raises(
         CycleError, match=r"out must be a folder of the shop's own; got .*, with the cycles of 'corner-shop'"
     ):
-        register.check("other shop")
+        Register(tmp_path, "other shop")
 
 
 def test_two_cycles_are_never_at_work_in_one_folder(tmp_path):
