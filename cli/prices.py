@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     metavar="P",
     help="Run folder or bundle that may be recommended, or a folder of them by zone.",
 )
-@click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
+@click.option("--out", type=OUT, required=True, help="Price list to write, .csv or .xlsx.")
 @click.option(
     "--zone", help="Name of the stores that the market stands for.  [default: its price zone, else all stores]"
 )
@@ -72,8 +72,7 @@ def command(
     rows = [row for stores, part in found.values() for row in part.in_zone(stores)]
     any_of_them = next(part for _, part in found.values())
     past = [line for _, part in found.values() for line in part.past]
-    responses = _responses(markets, found) if out.suffix.lower() == ".xlsx" else {}
-    write_list(out, rows, currency=any_of_them.currency, notes=past, responses=responses)
+    write_list(out, rows, currency=any_of_them.currency, notes=past)
     words = {label: part.recommended for label, (_, part) in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, any_of_them.unit)
@@ -94,17 +93,6 @@ def command(
         say(f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}")
         return
     say(f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG")
-
-
-def _responses(markets: dict[str, tuple[str, str]], found: dict[str, tuple[str, KeptList]]) -> dict[Any, Any]:
-    """What a spreadsheet needs to show the effect of other prices, of all markets."""
-    from ..planning.price_list import price_responses
-    from ..scenarios import load_scenario
-
-    responses = {}
-    for label, (stores, part) in found.items():
-        responses |= price_responses(load_scenario(markets[label][1]), part.in_zone(stores))
-    return responses
 
 
 def _list_of(

@@ -150,13 +150,7 @@ def _serve(app: Any, host: str, port: int, drain: float, log_config: dict[str, A
     # What is computed beside prices must let them have the interpreter soon.
     sys.setswitchinterval(_TURN_SECONDS)
     serve(
-        app,
-        host,
-        port,
-        drain=drain,
-        log_config=log_config,
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        app, host, port, drain=drain, log_config=log_config, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
     )
 
 

@@ -393,15 +393,14 @@ def write_lists(
     """
     from ...serving.price_list.files import write_list
     from ..kept_list import KeptList, keep, list_line, origin_of, summary
-    from ..price_list import price_responses, proposed_rows
+    from ..price_list import proposed_rows
 
     seed, risk = cycle.config.shop.seed, cycle.config.train.risk
     rows = proposed_rows(found, zone=zone or cycle.config.price_list.zone, seed=seed)
     spec = found.compared.spec
     kept = KeptList.of(origin_of(keeper, [str(policy)], draws=None, risk=risk, seed=seed), found, rows)
-    responses = price_responses(spec, rows)
     for name in LISTS:
-        write_list(folder / name, rows, currency=spec.market.currency, notes=kept.past, responses=responses)
+        write_list(folder / name, rows, currency=spec.market.currency, notes=kept.past)
     keep(keeper, kept)
     listed = f"price list: {list_line(summary(rows, kept.unit), folder / LISTS[-1])}"
     return rows, [*kept.past, listed]
