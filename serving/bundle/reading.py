@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,7 @@ from ..actions import ordered, promoted
 from ..market_state import State, market_view
 from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import example_state, random_states
-from .codec import FEATURES, MOST, NetworkFunction, PolicySetup, numbers, setup_from
+from .codec import FEATURES, MOST, NetworkFunction, PolicySetup, arrays, refusal, setup_from
 from .files import (
     CATALOGUE,
     GOLDEN,
@@ -210,31 +210,19 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """
     if document is None:
         return None
-    names = [item.name for item in fields(ChoiceModel)]
     flags = {name: document[name] for name in ("linear_reference", "single")}
-    if (
-        set(document) != set(names)
-        or document["family"] not in FAMILIES
-        or not all(type(f) is bool for f in flags.values())
-    ):
-        raise BundleError(
-            f"{RESPONSE} must have the keys {', '.join(names)}; got others or a family unknown; export it again"
-        )
+    if document["family"] not in FAMILIES or not all(type(flag) is bool for flag in flags.values()):
+        raise refusal(RESPONSE, "must be a choice model that is known; got another")
     sizes = {"N": catalogue.num_products, "K": catalogue.num_segments, "T": catalogue.horizon}
     sizes |= {"C": len(document["rate"]), "R": len(document["rivals_regular"]), "Z": len(document["regime_utility"])}
     sizes["J"] = len(document["nesting"]) if np.size(document["nest"]) else sizes["C"]
-    arrays: dict[str, Any] = {}
-    for name, letters in _SHAPES.items():
-        off = name in _OPTIONAL and np.size(document[name]) == 0
-        shape = np.shape(document[name]) if off else tuple(sizes[letter] for letter in letters)
-        arrays[name] = numbers(RESPONSE, document, name, shape, least=-MOST, kind=np.float64)
+    least = dict.fromkeys(_SHAPES, -MOST)
+    found = arrays(RESPONSE, document, _SHAPES, sizes, np.float64, least=least, empty=_OPTIONAL)
     for name, letter in (("category", "C"), ("nest", "J"), ("rival_category", "C"), ("rivals_product", "N")):
-        arrays[name] = arrays[name].astype(np.intp)
-        if not ((arrays[name] >= 0) & (arrays[name] < sizes[letter])).all():
-            raise BundleError(
-                f"{RESPONSE}: {name} must hold numbers below {sizes[letter]}; got others; export it again"
-            )
-    return ChoiceModel(family=document["family"], **flags, **arrays)
+        found[name] = found[name].astype(np.intp)
+        if not ((found[name] >= 0) & (found[name] < sizes[letter])).all():
+            raise refusal(RESPONSE, f"{name} must hold numbers below {sizes[letter]}; got others")
+    return ChoiceModel(**{**document, **found})
 
 
 _OPTIONAL = (
@@ -243,36 +231,15 @@ _OPTIONAL = (
 )
 """Arrays that are empty where their section is off."""
 _SHAPES = {
-    "category": "N",
-    "quality": "KN",
-    "sensitivity": "KN",
-    "curvature": "N",
-    "regular": "N",
-    "quality_path": "NT",
-    "rate": "CT",
-    "season": "CT",
-    "path": "CT",
-    "share": "CK",
-    "gain": "N",
-    "loss": "N",
-    "units_gain": "N",
-    "units_loss": "N",
-    "promotion": "KN",
-    "lift": "K",
-    "rival_category": "R",
-    "rival_quality": "KR",
-    "rival_sensitivity": "KR",
-    "regime_utility": "Z",
-    "regime_sensitivity": "Z",
-    "regime_arrivals": "Z",
-    "strategic_share": "K",
-    "patience": "K",
-    "rivals_product": "R",
-    "rivals_regular": "R",
-    "regime_share": "TZ",
-    "overdispersion": "N",
-    "nesting": "J",
-    "nest": "N",
+    **dict.fromkeys(("category", "curvature", "regular", "gain", "loss", "units_gain", "units_loss"), "N"),
+    **dict.fromkeys(("overdispersion", "nest"), "N"),
+    **dict.fromkeys(("quality", "sensitivity", "promotion"), "KN"),
+    **dict.fromkeys(("rate", "season", "path"), "CT"),
+    **dict.fromkeys(("lift", "strategic_share", "patience"), "K"),
+    **dict.fromkeys(("rival_category", "rivals_product", "rivals_regular"), "R"),
+    **dict.fromkeys(("rival_quality", "rival_sensitivity"), "KR"),
+    **dict.fromkeys(("regime_utility", "regime_sensitivity", "regime_arrivals"), "Z"),
+    **{"quality_path": "NT", "share": "CK", "regime_share": "TZ", "nesting": "J"},
 }
 
 
