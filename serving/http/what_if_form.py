@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 
 from ...pricing.price_rules.overrides import alike, allowed_gains, breach_line, breaches
-from ..decision import preview
+from ..decision import Decision
 from ..explanation import expected, product_index, response_of, sales_range, stock_on_sale
-from ..market_state import State, StateError
-from ..predictor import Predictor
+from ..market_state import StateError
+from ..predictor import ObservedMarkets, Predictor
 
 _NOTE = "This period at the mean of the fitted market, against the new prices. Profit is before stock costs. "
 _NOTE += "`repricer what-if` has 90% intervals, and all weeks."
 
 
-def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> dict[str, Any]:
+def tried_prices(predictor: Predictor, seen: ObservedMarkets, decision: Decision, prices: Any) -> dict[str, Any]:
     """What all products would sell and earn in the period of a state, with some at other prices than the policy gives.
 
     Args:
         predictor: Who answers the state.
-        arm: Its arm.
-        state: The market's state.
+        seen: The market as it observes it.
+        decision: Its answer.
         prices: Price by product, currency per unit.
 
     Returns:
@@ -31,10 +31,9 @@ def tried_prices(predictor: Predictor, arm: str, state: State, prices: Any) -> d
         their changes against the policy's, `warnings` and a `note`.
 
     Raises:
-        StateError: The state is wrong, or a product, a price, or a price that leaves a firm rule.
+        StateError: A product is wrong, a price, or a price that leaves a firm rule.
         NoResponseError: The bundle has no price response.
     """
-    seen, decision = preview(predictor, arm, state)
     bundle, view, answer = predictor.bundle, seen.view, decision.answer
     response, rules, catalogue = response_of(bundle), bundle.guardrails, bundle.catalogue
     given = np.array([item.price for item in answer.prices])
