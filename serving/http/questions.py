@@ -1,4 +1,4 @@
-"""`POST /v1/explain`, `/v1/what-if`, `/v1/try-prices` and `/v1/answer`: questions about prices; nothing is recorded."""
+"""`POST /v1/explain`, `/v1/what-if` and `/v1/answer`: questions about prices; nothing is recorded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from ..explanation import explain_decision, what_if
 from .bodies import BodyError, parsed
 from .deployment import Deployment
 from .gate import Call, Routes
-from .what_if_form import tried_prices
 
 
 def question_routes(deployment: Deployment, log: DecisionLog | None, aside: ThreadPoolExecutor) -> Routes:
@@ -39,9 +38,6 @@ def question_routes(deployment: Deployment, log: DecisionLog | None, aside: Thre
         predictor, seen, decision = deployment.preview(state)
         return what_if(predictor.bundle, seen.view, decision.answer, product, prices)
 
-    def try_prices(state: Any, prices: Any) -> Any:
-        return tried_prices(*deployment.preview(state), prices)
-
     def answer(question: Any, state: Any, product: Any) -> Any:
         return answer_question(question, *deployment.preview(state), history=history, product=product)
 
@@ -55,7 +51,6 @@ def question_routes(deployment: Deployment, log: DecisionLog | None, aside: Thre
     return {
         "POST /v1/explain": partial(answered, explain, ("state", "product"), ()),
         "POST /v1/what-if": partial(answered, curve, ("state", "product"), ("prices",)),
-        "POST /v1/try-prices": partial(answered, try_prices, ("state", "prices"), ()),
         "POST /v1/answer": partial(answered, answer, ("question", "state"), ("product",)),
     }
 
