@@ -370,6 +370,17 @@ def nearest(word: Any, known: Collection[str]) -> str:
     return f"known are {first}{', …' if len(known) > 6 else ''}"
 
 
+def some_of(names: Sequence[Any], most: int = 1) -> str:
+    """The first names of a list and how many more there are, as messages name them.
+
+    Example:
+        >>> some_of(["tea", "milk", "rye"], most=2)
+        'tea, milk and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
+
+
 def shown(value: Any) -> str:
     """A value, shortened, as error messages quote it."""
     return _short.repr(value)

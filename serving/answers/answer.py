@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ...pricing.wording import money_words, rule_words, units_words
 from ..decision import Decision
+from ..documents import some_of
 from ..explanation import COVERED, NoResponseError, attribution, price_reasons, product_index, what_if
 from ..market_state import MARKET, StateError
 from ..predictor import ObservedMarkets, Predictor
@@ -157,10 +158,8 @@ def answer_question(
 
 
 def _which(found: list[str], known: int) -> _Reply:
-    if not found:
-        return _Reply([f"Which product is meant? The question names none of the catalogue's {known}."])
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return _Reply([f"Which product is meant? It may be {', '.join(found[:_NAMED])}{more}."])
+    may = f"It may be {some_of(found, _NAMED)}." if found else f"The question names none of the catalogue's {known}."
+    return _Reply([f"Which product is meant? {may}"])
 
 
 def _why(a: _Asked) -> _Reply:

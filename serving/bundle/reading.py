@@ -32,6 +32,7 @@ from ...pricing.choice_model import FAMILIES
 from ...pricing.features import MOST_COVER, feature_constants
 from ...pricing.wording import feature_words
 from ..actions import ordered, promoted
+from ..documents import some_of
 from ..market_state import State, market_view
 from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import example_state, random_states
@@ -293,13 +294,12 @@ class TrainingRange:
             outside: (N, F) booleans, one market of `outside`.
             products: N names.
         """
-        lines = []
-        for f in np.flatnonzero(outside.any(axis=0)):
-            where = np.flatnonzero(outside[:, f])
-            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
-            words = feature_words(self.names[f])
-            lines.append(f"{words} ({products[where[0]]!r}{more}) lies outside the training range")
-        return lines
+        found = {
+            f: [repr(products[n]) for n in np.flatnonzero(outside[:, f]).tolist()]
+            for f in np.flatnonzero(outside.any(axis=0))
+        }
+        lies = "lies outside the training range"
+        return [f"{feature_words(self.names[f])} ({some_of(names)}) {lies}" for f, names in found.items()]
 
 
 def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
@@ -325,18 +325,10 @@ class DriftAlarm:
     def add(self, outside: NDArray[np.bool_]) -> None:
         """Add markets of products, (E, N, F) booleans."""
         flat = outside.reshape(-1, len(self._names))
-        self.count(len(flat), flat.sum(axis=0))
-
-    def count(self, products: int, outside: NDArray[np.int64]) -> None:
-        """Add products, and how many of them are outside, (F,)."""
         with self._lock:
-            kept = (1 - 1 / _WINDOW) ** products
-            self._rows = kept * self._rows + products
-            self._outside = kept * self._outside + outside
-
-    def __reduce__(self) -> tuple[type[DriftAlarm], tuple[tuple[str, ...]]]:
-        """Another process counts for itself."""
-        return DriftAlarm, (self._names,)
+            kept = (1 - 1 / _WINDOW) ** len(flat)
+            self._rows = kept * self._rows + len(flat)
+            self._outside = kept * self._outside + flat.sum(axis=0)
 
     @property
     def shares(self) -> dict[str, float]:
