@@ -134,20 +134,16 @@ def what_if(
 def response_of(bundle: Bundle) -> ChoiceModel:
     """The price response. Raises NoResponseError for a bundle without one."""
     if bundle.response is None:
-        raise NoResponseError(
-            "what-if needs a price response; got a bundle without, as its demand family comes from an extension; "
-            "use a built-in demand family"
-        )
+        got = "got a bundle without, as its demand family comes from an extension"
+        raise NoResponseError(f"what-if needs a price response; {got}; use a built-in demand family")
     return bundle.response
 
 
 def product_index(bundle: Bundle, product: Any) -> int:
     """The product's number. Raises StateError for an unknown name."""
     if not isinstance(product, str) or product not in bundle.catalogue.products:
-        raise StateError(
-            f"product must be one of the catalogue's {bundle.catalogue.num_products}; got {str(product)[:80]!r}; "
-            "name one of them"
-        )
+        must = f"product must be one of the catalogue's {bundle.catalogue.num_products}"
+        raise StateError(f"{must}; got {str(product)[:80]!r}; name one of them")
     return bundle.catalogue.products.index(product)
 
 

@@ -23,7 +23,6 @@ from ...pricing import (
     PricePath,
     RecurrentPolicy,
     RecurrentState,
-    StockTable,
     built_in_rule,
 )
 from ..recurrent_state import RecurrentLayout, RecurrentText
@@ -37,7 +36,7 @@ new state.
 MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
-_PATH, _TABLE = "base_path", "base_table"
+_PATH = "base_path"
 _BY_PRODUCT = ("category", "regular_price", "unit_cost", "max_order_units", "max_express_units", "express_periods")
 _COLUMNS = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
 _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
@@ -45,7 +44,7 @@ _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units"
 _RULES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
 _RULES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
 _RULES |= {"past_price": "BN", "planned_price": "TN"}
-_PRICES = ("regular_price", "base_price", "price", "tables")
+_PRICES = ("regular_price", "base_price", "price")
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=0)]
 
@@ -96,7 +95,7 @@ class PolicySetup:
         candidates: (K, N) whether the product may fill the segment's slot; None without slots.
         base: The rule whose price is multiplied instead of `base_price`, or None.
         path: The prices by period that are multiplied instead, with the promotions
-            planned, or those by period, regime and units on hand, or None.
+            planned, or None.
         most_promoted: How many products may be on promotion at once; None where the policy promotes
             none.
         memory: Layout of the recurrent state; None without one.
@@ -109,18 +108,17 @@ class PolicySetup:
     product_wise: bool
     candidates: NDArray[np.bool_] | None
     base: str | None = None
-    path: PricePath | StockTable | None = None
+    path: PricePath | None = None
     most_promoted: int | None = None
     memory: RecurrentLayout | None = None
 
     def policy(self, name: str, network: NetworkFunction) -> NetworkPolicy | RecurrentPolicy:
         """The policy with this name and this network."""
         base = self.path if self.base is None else built_in_rule(self.base)
+        own = (self.layout, self.base_price, self.product_wise, base)
         if self.memory is not None:
-            return RecurrentPolicy(
-                name, network, self.memory.initial_state, self.layout, self.base_price, self.product_wise, base
-            )
-        return NetworkPolicy(name, _WithoutMemory(network), self.layout, self.base_price, self.product_wise, base)
+            return RecurrentPolicy(name, network, self.memory.initial_state, *own)
+        return NetworkPolicy(name, _WithoutMemory(network), *own)
 
     def memory_text(self, digest: str) -> RecurrentText:
         """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns it."""
@@ -160,7 +158,9 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         links = structs.asdict(convert(document, _Links))
     except ValidationError as error:
         raise refusal(GUARDRAILS, f"lines must hold indices of products, as gaps do; got: {error}") from None
-    return Guardrails(**{**document, **arrays(GUARDRAILS, document, _RULES, sizes, np.float64), **grids, **links})
+    null = [name for name in _RULES if name not in ("floor", "ceiling", "unit_cost")]
+    found = arrays(GUARDRAILS, document, _RULES, sizes, np.float64, null=null)
+    return Guardrails(**{**document, **found, **grids, **links})
 
 
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
@@ -168,13 +168,14 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
     document = {item.name: _plain(getattr(setup.catalogue, item.name)) for item in fields(Catalogue)}
     document["calendar"] = None if setup.catalogue.calendar is None else setup.catalogue.calendar.to_dict()
     document = {name: value for name, value in document.items() if name not in _OPTIONAL or value is not None}
+    if setup.path is not None:
+        document[_PATH] = {"price": _plain(setup.path.path), "promotion": _plain(setup.path.promotion)}
     return document | {
         "layout": asdict(setup.layout),
         "base_price": _plain(setup.base_price),
         "product_wise": setup.product_wise,
         "candidates": _plain(setup.candidates),
         "base": setup.base,
-        **_path_document(setup.path),
         "most_promoted": setup.most_promoted,
         "memory": None if setup.memory is None else setup.memory.shapes,
     }
@@ -183,29 +184,25 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
     own = convert(document, _Policy)
-    parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH, _TABLE)}
+    parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH)}
     catalogue, layout = _catalogue(parts), ActionLayout(**own.layout)
     rules = guardrails_from(guardrails, catalogue.num_products)
     sizes = {"K": catalogue.num_segments, "N": catalogue.num_products, "T": catalogue.horizon}
     if layout.num_segments != sizes["K"] or catalogue.horizon < 1:
         raise refusal(CATALOGUE, "must agree with its own segments and periods; got other sizes")
     if rules.planned_price is not None and len(rules.planned_price) != catalogue.horizon:
-        raise refusal(
-            GUARDRAILS, f"planned_price must have the {catalogue.horizon} periods of the forecast; got others"
-        )
+        raise refusal(GUARDRAILS, f"planned_price must have the forecast's {catalogue.horizon} periods; got others")
     path, promotes = None, layout.promote
     if _PATH in document:
-        prices = arrays(CATALOGUE, document[_PATH], {"price": "TN", "promotion": "TN"}, sizes)
+        prices = arrays(CATALOGUE, document[_PATH], {"price": "TN", "promotion": "TN"}, sizes, null=("promotion",))
         path = PricePath(prices["price"], prices.get("promotion"))
         promotes = promotes or path.promotion is not None
-    if _TABLE in document:
-        path = _table(document[_TABLE], sizes["N"], max(1, len(catalogue.regimes)))
     if (own.most_promoted is not None) != promotes:
         raise refusal(CATALOGUE, f"most_promoted must be a number if the policy promotes; got {own.most_promoted!r}")
     for name, orders in (("max_order_units", layout.order), ("max_express_units", layout.express)):
         if orders and getattr(catalogue, name) is None:
             raise refusal(CATALOGUE, f"a policy that orders must have {name}; got none")
-    found = arrays(CATALOGUE, document, {"base_price": "N", "candidates": "KN"}, sizes)
+    found = arrays(CATALOGUE, document, {"base_price": "N", "candidates": "KN"}, sizes, null=("candidates",))
     return PolicySetup(
         catalogue=catalogue,
         guardrails=rules,
@@ -226,36 +223,15 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
     for names in (facts.products, facts.segments):
         if len(set(names)) < len(names):
             raise refusal(CATALOGUE, "products and segments must be unique names; got one again")
-    columns = arrays(CATALOGUE, document, _COLUMNS, sizes, least={"segment_elasticity": -MOST})
+    least, null = {"segment_elasticity": -MOST}, (*_OPTIONAL, "max_order_units")
+    columns = arrays(CATALOGUE, document, _COLUMNS, sizes, least=least, null=null)
     columns["category"] = columns["category"].astype(np.intp)
     given = {**document, **columns, **structs.asdict(facts)}
     if "calendar" in document:
         given["calendar"] = calendar = Calendar.from_dict(document["calendar"])
         if calendar.periods != sizes["T"]:
-            raise refusal(
-                CATALOGUE, f"calendar must have the {sizes['T']} periods of the forecast; got {calendar.periods}"
-            )
+            raise refusal(CATALOGUE, f"calendar must have the forecast's {sizes['T']} periods; got {calendar.periods}")
     return Catalogue(**given)
-
-
-def _path_document(path: PricePath | StockTable | None) -> dict[str, Any]:
-    if isinstance(path, StockTable):
-        return {_TABLE: {"tables": [table.tolist() for table in path.tables], "groups": path.groups}}
-    return {} if path is None else {_PATH: {"price": _plain(path.path), "promotion": _plain(path.promotion)}}
-
-
-def _table(given: dict[str, Any], products: int, regimes: int) -> StockTable:
-    file, groups = f"{CATALOGUE}, {_TABLE}", tuple(map(tuple, given["groups"]))
-    if sorted(n for group in groups for n in group) != list(range(products)):
-        raise refusal(file, f"groups must hold each product once; got {groups!r:.80}")
-    tables = []
-    for rows, group in zip(given["tables"], groups, strict=True):
-        shape = np.shape(rows)
-        if len(shape) != 3 + len(group) or shape[1] != regimes or shape[-1] != len(group) or 0 in shape:
-            raise refusal(file, f"tables must have periods, regimes, stocks, products; got {shape}")
-        sizes = dict(enumerate(shape))
-        tables.append(arrays(file, {"tables": rows}, {"tables": tuple(sizes)}, sizes)["tables"])
-    return StockTable(tuple(tables), groups)
 
 
 def _plain(value: Any) -> Any:
@@ -275,14 +251,16 @@ def arrays(
     kind: type = np.float32,
     *,
     least: Mapping[str, float] = MappingProxyType({}),
+    null: Collection[str] = (),
     empty: Collection[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of a document that are not null, with every number in [least, 1e12]; NaN and infinity are refused.
+    """The arrays of a document, with every number in [least, 1e12]; NaN and infinity are refused.
 
     Args:
         shapes: A letter for each axis of an array.
         sizes: Sizes by letter.
         least: Least number where it is not 0, or above 0 for a price.
+        null: Those that may be null, and are then left out.
         empty: Those that may be empty.
 
     Raises:
@@ -290,7 +268,7 @@ def arrays(
     """
     found = {}
     for name, axes in shapes.items():
-        if document.get(name) is not None:
+        if document.get(name) is not None or name not in null:
             values = np.array(document[name], dtype=np.float64)
             shape, low = tuple(sizes[axis] for axis in axes), least.get(name, 1e-9 if name in _PRICES else 0.0)
             fits = values.shape == shape or (name in empty and not values.size)

@@ -52,7 +52,7 @@ from .files import (
     read_public_key,
     sha256,
 )
-from .onnx_session import open_network
+from .onnx_session import OnnxNetwork
 
 SCHEMA_VERSION = 4
 Array = NDArray[np.float64]
@@ -139,14 +139,12 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
     try:
         manifest = open_seal(files, pinned)
         if manifest["schema_version"] != SCHEMA_VERSION:
-            raise BundleError(
-                f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; got {manifest['schema_version']!r}; "
-                "export it again from its run"
-            )
+            got = f"got {manifest['schema_version']!r}; export it again from its run"
+            raise BundleError(f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; {got}")
         if datetime.fromisoformat(manifest["created"]).tzinfo is None:
             raise BundleError(f"{MANIFEST}: created must have a time zone; got {manifest['created']}; export it again")
         setup = setup_from(read_json(files[CATALOGUE]), read_json(files[GUARDRAILS]))
-        network, memory = open_network(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
+        network, memory = OnnxNetwork(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
         scenario = "{name}:{version}".format_map(manifest["scenario"])
         response = read_response(read_json(files[RESPONSE]), setup.catalogue)
         seen = read_range(read_json(files[RANGE]), setup.catalogue)
@@ -158,9 +156,8 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         # Any error here comes from the content of the files; ONNX Runtime's errors, for one, share
         # no base class.
         first = (str(error).splitlines() or [""])[0][:200]
-        raise BundleError(
-            f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"
-        ) from error
+        got = f"got {type(error).__name__}: {first}"
+        raise BundleError(f"{folder} must be a bundle that repricer wrote; {got}; export it again") from error
     return Bundle(
         policy=setup.policy(str(manifest["policy"]), network),
         guardrails=setup.guardrails,
@@ -185,9 +182,7 @@ def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
         return None
     low, high = (np.array(document[name], dtype=np.float64) for name in ("low", "high"))
     if low.shape != (products,) or high.shape != (products,):
-        raise BundleError(
-            f"{MANIFEST}: charged must hold one price per product; got {low.size} and {high.size}; export it again"
-        )
+        raise refusal(MANIFEST, f"charged must hold one price per product; got {low.size} and {high.size}")
     return ChargedRange(low, high)
 
 

@@ -42,10 +42,8 @@ class Compression:
     def words(self) -> str:
         """What was kept, in one line."""
         facts, size = self.facts, self.facts["parameters"]
-        return (
-            f"{facts['method']}: {size['after']:,} parameters instead of {size['before']:,}; keeps {facts['kept']:.1%} of "
-            f"{facts['kept_of']} on {facts['episodes']} test episodes"
-        )
+        kept = f"{facts['kept']:.1%} of {facts['kept_of']} on {facts['episodes']} test episodes"
+        return f"{facts['method']}: {size['after']:,} parameters instead of {size['before']:,}; keeps {kept}"
 
 
 def compress(
@@ -87,9 +85,9 @@ def compress(
     facts = {"method": method, "least": least, **kept(run, student.policy, episodes, seed)}
     facts["parameters"] = {"before": parameters(run.actor), "after": parameters(student.actor)}
     if facts["kept"] < least:
+        fix = f"allow it a larger {'number of leaves' if method == 'tree' else 'size'}, or less with --least-kept"
         raise BundleError(
-            f"a {method} policy must keep {least:.0%} of {facts['kept_of']}; got {facts['kept']:.1%}; allow it a larger "
-            f"{'number of leaves' if method == 'tree' else 'size'}, or less with --least-kept"
+            f"a {method} policy must keep {least:.0%} of {facts['kept_of']}; got {facts['kept']:.1%}; {fix}"
         )
     more = {"weights": facts["parameters"]["after"], "compression": facts}
     return Compression(replace(student, facts=student.facts | more), rules)
