@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable, Table, create_engine, delete, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
@@ -69,11 +69,6 @@ class Writing:
     def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add complete rows."""
         self._waiting.setdefault(table, []).extend(rows)
-
-    def replace(self, table: Table, own: Mapping[str, Any]) -> None:
-        """Write one row of a table without a chain in place of the one with its `id`."""
-        self.do(delete(table).where(table.c.id == own["id"]))
-        self.do(insert(table).values(own))
 
     def do(self, statement: Executable) -> None:
         """Change rows."""

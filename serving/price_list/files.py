@@ -108,13 +108,10 @@ def _check_header(source: str, header: list[str], lines: list[list[Any]]) -> Non
         raise ListError([f"{source} must have commas between its fields; got {found[0]!r}; {fix}"])
     if problem := columns_mistake(header, COLUMNS, COLUMNS):
         raise ListError([f"{source}, row 1: must have {problem}"])
-    wrong = [
-        f"{source}, row {number}: must have {len(header)} cells, as the header; got {len(line)}; fix the row"
-        for number, line in enumerate(lines, start=1)
-        if len(line) != len(header)
-    ]
-    if wrong:
-        raise ListError(wrong)
+    must = f"must have {len(header)} cells, as the header"
+    counts = {number: len(line) for number, line in enumerate(lines, start=1) if len(line) != len(header)}
+    if counts:
+        raise ListError([f"{source}, row {n}: {must}; got {count}; fix the row" for n, count in counts.items()])
 
 
 def _texts(column: Sequence[Any]) -> list[Any]:
@@ -136,14 +133,7 @@ def _number(cell: Any) -> Any:
 
 
 def _date(cell: Any) -> Any:
-    if isinstance(cell, dt.datetime):
-        return cell.date()
-    if isinstance(cell, str):
-        try:
-            return dt.date.fromisoformat(cell.strip())
-        except ValueError:
-            return cell
-    return cell
+    return cell.date() if isinstance(cell, dt.datetime) else cell.strip() if isinstance(cell, str) else cell
 
 
 _READERS = {"text": _texts, "number": _numbers, "date": lambda column: list(map(_date, column))}
