@@ -22,9 +22,8 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from ..sample_states import example_state
 from .admin import Status, switch_routes
-from .api_keys import KeyRing
 from .deployment import Deployment
-from .gate import MAX_BODY, Gate, RateLimit
+from .gate import MAX_BODY, Gate
 from .page import page_routes
 from .prices import Prices, Recent
 from .questions import question_routes
@@ -77,16 +76,9 @@ def create_app(
     routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes(), **switch_routes(deployment)}
     routes |= question_routes(deployment, decisions, aside)
     routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})
-    app = Gate(
-        routes,
-        keys=None if settings.keys is None else KeyRing(settings.keys),
-        hosts=settings.hosts,
-        limit=RateLimit(settings.rate, settings.burst),
-        # With all fields and spaces, a state is longer than the example.
-        state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
-        metrics=deployment.metrics,
-        lifespan=lifespan,
-    )
+    # With all fields and spaces, a state is longer than the example.
+    state_bytes = 2 * len(orjson.dumps(example_state(deployment.bundle.catalogue)))
+    app = Gate(routes, settings, state_bytes, deployment.metrics, lifespan)
     app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
     app.state.reload = lambda by: reload_quietly(deployment, by)
     return app

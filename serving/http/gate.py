@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ from ..market_state import StateError
 from .api_keys import KeyRing
 from .bodies import BodyError
 from .metrics import Metrics
+from .settings import ServiceSettings
 from .switchboard import DeploymentError
 
 MAX_BODY = 4 << 20
@@ -120,32 +121,23 @@ class Gate(Starlette):
 
     Args:
         routes: What answers.
-        keys: The API keys; None accepts every request.
-        hosts: Names that a request may give as its Host; any where there are none.
-        limit: The rate limit of each caller.
+        settings: Say which API keys there are, which hosts may be named, and how often a caller may ask.
         state_bytes: Size of a body with one state; a larger body counts as several requests.
         metrics: Counters to update.
         lifespan: What runs beside requests.
     """
 
     def __init__(
-        self,
-        routes: Routes,
-        *,
-        keys: KeyRing | None,
-        hosts: Collection[str],
-        limit: RateLimit,
-        state_bytes: int,
-        metrics: Metrics,
-        lifespan: Lifespan[Any],
+        self, routes: Routes, settings: ServiceSettings, state_bytes: int, metrics: Metrics, lifespan: Lifespan[Any]
     ) -> None:
         super().__init__(lifespan=lifespan)
         self._routes: dict[str, dict[str, Any]] = {}
         for name, answer in routes.items():
             method, _, path = name.partition(" ")
             self._routes.setdefault(path, {}).update({method: answer} | ({"HEAD": answer} if method == "GET" else {}))
-        self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in hosts), state_bytes
-        self._keys, self._limit, self._metrics = keys, limit, metrics
+        self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in settings.hosts), state_bytes
+        self._keys = None if settings.keys is None else KeyRing(settings.keys)
+        self._limit, self._metrics = RateLimit(settings.rate, settings.burst), metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it; count it in the metrics, and log it."""
