@@ -37,7 +37,7 @@ def command(
     """Make the decisions in LIST live: check them, record them in the decision log, write
     the live prices.
 
-    LIST is a price list of `repricer prices` (.csv, .xlsx or .parquet) with edited columns from status on.
+    LIST is a price list of `repricer prices` (.csv or .xlsx) with edited columns from status on.
     Every decision is checked against the price rules. A price that leaves one is named with what that is expected to
     cost, and stands; one that leaves a freeze, floor or ceiling that the shop set, the minimum margin or the minimum
     advertised price is refused with the price that would be allowed, and nothing is live unless all rows are right.

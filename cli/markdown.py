@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--until", required=True, metavar="DATE", help="Day by which the stock is to be sold, YYYY-MM-DD.")
 @click.option("--from", "start", metavar="DATE", help="A day of the first week.  [default: the market's first]")
 @declared_options(Terms, "terms")
-@click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
+@click.option("--out", type=OUT, required=True, help="Price list to write, .csv or .xlsx.")
 @zone_option
 @seed_option
 @json_option

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     metavar="P",
     help="Run folder or bundle that may be recommended, or a folder of them by zone.",
 )
-@click.option("--out", type=OUT, required=True, help="Price list to write, .csv, .xlsx or .parquet.")
+@click.option("--out", type=OUT, required=True, help="Price list to write, .csv or .xlsx.")
 @zone_option
 @draws_option
 @risk_option
@@ -45,7 +45,7 @@ def command(
     --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts.
     """
     from ..evaluation.uncertainty import past_lines, plan_beside_past, zone_lines
-    from ..planning.price_list import list_line, price_responses, proposed_rows, summary
+    from ..planning.price_list import list_line, proposed_rows, summary
     from ..serving.price_list.files import check_list_path, write_list
 
     check_list_path("--out", out)
@@ -54,20 +54,18 @@ def command(
     markets = markets_of(scenario, zone)
     found: dict[str, Assessment] = {}
     rows: list[PriceRow] = []
-    past, responses, lines = list[str](), dict[Any, Any](), list[str]()
+    past, lines = list[str](), list[str]()
     for label, (stores, market) in markets.items():
         with progress_console.status(f"comparing prices, {label}"):
             own = dict.fromkeys(in_zone(policy, stores) for policy in policies)
             judged = found[label] = _assessed(market, own, seed=seed, **options)
             spec, listed = judged.compared.spec, proposed_rows(judged, zone=stores, seed=seed)
-            if out.suffix.lower() == ".xlsx":
-                responses |= price_responses(spec, listed)
         plan = past_lines(plan_beside_past(spec), spec.market.currency)
         lines += [*[label] * (len(markets) > 1), *plan, str(judged)]
         rows, past = rows + listed, past + plan
     spec = next(iter(found.values())).compared.spec
     assert spec.calendar is not None, "a price list needs a market with dates"
-    write_list(out, rows, currency=spec.market.currency, notes=past, responses=responses)
+    write_list(out, rows, currency=spec.market.currency, notes=past)
     words = {label: judged.recommendation.words for label, judged in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, spec.calendar.unit)

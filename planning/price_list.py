@@ -6,7 +6,7 @@ Needs the `train` extra.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,6 @@ from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.periods import planned_prices, simulated_prices
 from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
-from ..serving.price_list.workbook import Response, Responses
 
 if TYPE_CHECKING:
     from ..evaluation import Comparison
@@ -246,45 +245,6 @@ class _Reasons:
             for step in (_STEP, -_STEP)
         ]
         return np.divide(changed, usual, out=np.ones((2, len(usual))), where=usual > 0) - 1
-
-
-# Of the responses of a workbook: the step of a price, and the least units.
-_MOVED, _DRAWS, _FEW = 0.05, 50, 1e-9
-
-
-def price_responses(spec: MarketSpec, rows: Sequence[PriceRow]) -> Responses:
-    """The responses of a market at the prices of a list. Needs the `train` extra.
-
-    Args:
-        spec: The market that the list was made from.
-        rows: Its rows of one zone, product by product.
-
-    Example:
-        >>> price_responses(spec, rows)["all stores", "tea"].elasticity  # doctest: +SKIP
-        -2.1
-    """
-    from ..evaluation import what_if
-    from ..scenarios.price_section import HistorySection, Prices
-
-    names = spec.products.names
-    listed = np.array([row.new_price for row in rows]).reshape(len(names), -1).T
-    # At the listed prices as the plan, and without price rules, all products can be moved a step.
-    history = HistorySection(price=listed) if spec.history is None else replace(spec.history, price=listed)
-    free = replace(spec, prices=Prices(bounds_from_sales=names), history=history)
-    own, others, units = np.zeros((3, 2, len(names)))
-    for i, step in enumerate((_MOVED, -_MOVED)):
-        table = what_if(free, listed * (1 + step), draws=min(_DRAWS, spec.num_draws)).table("product")
-        own[i], others[i], units[i] = (
-            table[name].to_numpy() for name in ("units_change", "units_from_others", "planned_units")
-        )
-    own = own - others
-    moved = np.log1p(own / np.maximum(units, _FEW))
-    elasticity = (moved[0] - moved[1]) / np.log((1 + _MOVED) / (1 - _MOVED))
-    category = np.eye(len(spec.category_names))[spec.category_index]
-    won, lost = ((part[1] - part[0]) @ category for part in (own, others))
-    taken = np.clip(-lost / np.maximum(won, _FEW), 0, 1)[spec.category_index]
-    found = zip(elasticity.tolist(), taken.tolist(), strict=True)
-    return {(rows[0].zone, name): Response(*pair) for name, pair in zip(names, found, strict=True)}
 
 
 # Stresses take many markets and show losses of whole percents; deeper trees are hard to read.

@@ -23,7 +23,7 @@ from ..serving.bundle.files import (
     read_private_key,
     to_json,
 )
-from ..serving.bundle.onnx_session import open_network
+from ..serving.bundle.onnx_session import OnnxNetwork
 from ..serving.bundle.reading import Bundle, load_bundle
 from ..serving.exporter.export import (
     check,
@@ -127,7 +127,7 @@ def refresh(
     on_step("prices of the new weeks")
     holding, files = Holding.of(old.manifest), read_files(path)
     setup = _setup(old, holding, spec, seed)
-    network = open_network(files[POLICY], setup)
+    network = OnnxNetwork(files[POLICY], setup)
     policy = setup.policy(old.policy.name, network)
     on_step("check")
     now, before = check(spec, policy, seed), old.manifest.get("check")

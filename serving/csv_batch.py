@@ -13,7 +13,6 @@ from ..pricing import OUTSIDE_CHARGED, Catalogue
 from .documents import as_number, csv_rows, fields, typed
 from .market_state import MARKET, StateDocument, StateError, product_type
 from .predictor import Predictor, PriceAnswer
-from .product_prices import ProductPrice
 from .recurrent_state import MEMORY
 
 REQUIRED = ("product", "list_price", "on_hand")
@@ -24,9 +23,6 @@ _FACTS = ("market", *WHEN, "regime", MEMORY)
 _LOYALTY = "loyalty:"
 _AT_ONCE = 500
 _DECIDED = ("promotion", "order_units", "express_units", "prior_lowest_price")
-_MORE = (*_DECIDED, "mark", MEMORY)
-"""Columns that are empty where the policy decides no such thing, or no price lies outside what the shop charged."""
-_FIRST = ("product", "list_price", "proposed", "price")
 
 # What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
 _RISKY = tuple("=+-@\t\r\n＝＋－＠")
@@ -53,18 +49,12 @@ def price_file(predictor: Predictor, source: Path, out: Path) -> tuple[int, int]
     catalogue = predictor.bundle.catalogue
     states = _states(source, catalogue)
     answers = list(_answers(predictor, source, states))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    segments = [f"discount:{segment}" for segment in catalogue.segments if answers[0].prices[0].discounts]
-    when = WHEN[catalogue.calendar is None :]
-    writer.writerow(["market", *when, *_FIRST, *segments, "shown_to", "rules", "bundle", *_MORE])
-    count = 0
-    for state, answer in zip(states, answers, strict=True):
-        for row in _rows(state, answer, [getattr(answer, name) for name in when]):
-            writer.writerow(row)
-            count += 1
+    text, rows = io.StringIO(), [row for pair in zip(states, answers, strict=True) for row in _rows(*pair, catalogue)]
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     write_whole(out, text.getvalue())
-    return len(states), count
+    return len(states), len(rows)
 
 
 def safe_text(text: str) -> str:
@@ -77,29 +67,23 @@ def safe_text(text: str) -> str:
     return QUOTE + text if text.startswith((*_RISKY, QUOTE)) else text
 
 
-def _rows(state: dict[str, Any], answer: PriceAnswer, when: list[Any]) -> Iterator[list[Any]]:
+def _rows(state: dict[str, Any], answer: PriceAnswer, catalogue: Catalogue) -> Iterator[dict[str, Any]]:
+    """The cells of each product by column; empty where the policy decides no such thing, or nothing is to be marked."""
     before = {item["product"]: item["list_price"] for item in state["products"]}
     for price in answer.prices:
         shown = [segment for segment, product in answer.recommendations.items() if product == price.product]
-        rules = [change.rule for change in price.trail]
-        start = [safe_text(state.get("market", MARKET)), *when, safe_text(price.product), before[price.product]]
-        proposed = "" if price.proposed is None else price.proposed
-        yield [
-            *start,
-            proposed,
-            price.price,
-            *price.discounts.values(),
-            safe_text("; ".join(shown)),
-            " ".join(rules),
-            answer.bundle[:12],
-            *_decided(answer, price),
-        ]
-
-
-def _decided(answer: PriceAnswer, price: ProductPrice) -> list[Any]:
-    """The cells of `_MORE`."""
-    marks = [change.why for change in price.trail if change.rule == OUTSIDE_CHARGED]
-    return [*(getattr(price, name) for name in _DECIDED), " ".join(marks), answer.memory]
+        marks = [change.why for change in price.trail if change.rule == OUTSIDE_CHARGED]
+        yield {
+            "market": safe_text(state.get("market", MARKET)),
+            **{name: getattr(answer, name) for name in WHEN[catalogue.calendar is None :]},
+            **{"product": safe_text(price.product), "list_price": before[price.product]},
+            **{"proposed": price.proposed, "price": price.price},
+            **{f"discount:{segment}": share for segment, share in price.discounts.items()},
+            **{"shown_to": safe_text("; ".join(shown)), "rules": " ".join(change.rule for change in price.trail)},
+            "bundle": answer.bundle[:12],
+            **{name: getattr(price, name) for name in _DECIDED},
+            **{"mark": " ".join(marks), MEMORY: answer.memory},
+        }
 
 
 def _answers(predictor: Predictor, source: Path, states: list[dict[str, Any]]) -> Iterator[PriceAnswer]:
@@ -126,9 +110,8 @@ def _states(source: Path, catalogue: Catalogue) -> list[dict[str, Any]]:
             facts["loyalty"] = {name.removeprefix(_LOYALTY): level for name, level in loyalty.items()}
         state = found.setdefault(tuple(facts.get(name) for name in ("market", *WHEN)), {**facts, "products": []})
         if facts != {name: state[name] for name in state if name != "products"}:
-            raise BatchError(
-                f"{source}, row {number}: must say of its market what its other rows say; got else; fix it"
-            )
+            must = "must say of its market what its other rows say"
+            raise BatchError(f"{source}, row {number}: {must}; got else; fix it")
         item = typed(own, {name: cell for name, cell in row.items() if name in fields(own)})
         state["products"].append({"on_hand": None} | item)
     if not found:

@@ -28,6 +28,7 @@ from msgspec import Meta, Struct, inspect
 T = TypeVar("T", bound=Struct)
 Name = Annotated[str, Meta(min_length=1, max_length=200, extra={"printable": True})]
 """A name that every database can hold."""
+Text = Annotated[str, Meta(max_length=2000, extra={"allowed": "text of at most 2,000 characters"})]
 _REFUSED = (msgspec.ValidationError, UnicodeEncodeError, ValueError, TypeError)
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -369,6 +370,17 @@ def nearest(word: Any, known: Collection[str]) -> str:
         return f"did you mean {near[0]!r}?"
     first = ", ".join(list(known)[:6])
     return f"known are {first}{', …' if len(known) > 6 else ''}"
+
+
+def some_of(names: Sequence[Any], most: int = 1) -> str:
+    """The first names of a list and how many more there are, as messages name them.
+
+    Example:
+        >>> some_of(["tea", "milk", "rye"], most=2)
+        'tea, milk and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def shown(value: Any) -> str:

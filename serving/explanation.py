@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,6 @@ from ..pricing import (
     OUTSIDE_CHARGED,
     Action,
     ChoiceModel,
-    Guardrails,
     MarketView,
     Policy,
     price_contributions,
@@ -25,9 +25,9 @@ from ..pricing import (
 from ..pricing.wording import money_words, policy_words, rule_words, units_words
 from .actions import on_sale
 from .bundle.reading import Bundle
-from .decision import Decision, preview
-from .market_state import State, StateError
-from .predictor import Predictor, PriceAnswer
+from .decision import Decision
+from .market_state import StateError
+from .predictor import PriceAnswer
 from .product_prices import Change, ProductPrice
 
 Array = NDArray[np.float64]
@@ -118,9 +118,10 @@ def what_if(
         StateError: For an unknown product, or prices that are no numbers.
         NoResponseError: For a bundle without a price response.
     """
-    response, n = response_of(bundle), product_index(bundle, product)
+    response_of(bundle)
+    n = product_index(bundle, product)
     grid = _grid(bundle, n) if prices is None else _asked(prices)
-    points = _points(bundle, response, view, answer, n, grid)
+    points = _points(bundle, view, answer, n, grid)
     allowed = [point for point in points if point.allowed_now]
     best = {
         name: max(allowed, key=lambda point: getattr(point, name).mean).price if allowed else None
@@ -133,20 +134,16 @@ def what_if(
 def response_of(bundle: Bundle) -> ChoiceModel:
     """The price response. Raises NoResponseError for a bundle without one."""
     if bundle.response is None:
-        raise NoResponseError(
-            "what-if needs a price response; got a bundle without, as its demand family comes from an extension; "
-            "use a built-in demand family"
-        )
+        got = "got a bundle without, as its demand family comes from an extension"
+        raise NoResponseError(f"what-if needs a price response; {got}; use a built-in demand family")
     return bundle.response
 
 
 def product_index(bundle: Bundle, product: Any) -> int:
     """The product's number. Raises StateError for an unknown name."""
     if not isinstance(product, str) or product not in bundle.catalogue.products:
-        raise StateError(
-            f"product must be one of the catalogue's {bundle.catalogue.num_products}; got {str(product)[:80]!r}; "
-            "name one of them"
-        )
+        must = f"product must be one of the catalogue's {bundle.catalogue.num_products}"
+        raise StateError(f"{must}; got {str(product)[:80]!r}; name one of them")
     return bundle.catalogue.products.index(product)
 
 
@@ -163,12 +160,6 @@ def _grid(bundle: Bundle, n: int) -> Array:
     return np.unique(rules.nearest(np.linspace(rules.low, rules.high, GRID))[:, n].round(6))
 
 
-def _guarded(rules: Guardrails, view: MarketView, answer: PriceAnswer, n: int, prices: Array) -> Array:
-    """(B,) prices of one product after the price rules, the other products at the prices of the answer."""
-    asked = _prices(answer, n, prices).astype(np.float32)
-    return rules.apply(Action(asked), view.take(np.zeros(len(prices), np.intp))).price[:, n].astype(np.float64)
-
-
 def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
     """(B, N) prices with product n at each of these (B,), the others at the prices of the answer."""
     asked = np.tile(np.array([item.price for item in answer.prices]), (len(prices), 1))
@@ -176,23 +167,24 @@ def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
     return asked
 
 
-def _points(
-    bundle: Bundle, response: ChoiceModel, view: MarketView, answer: PriceAnswer, n: int, grid: Array
-) -> list[Point]:
+def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> list[Point]:
+    response = response_of(bundle)
     own = np.flatnonzero(response.category == response.category[n])
     at = int(np.flatnonzero(own == n)[0])
-    mean, paid = expected(response, view, answer, _prices(answer, n, grid), bundle.guardrails.paid_low)
+    rules, prices = bundle.guardrails, _prices(answer, n, grid)
+    mean, paid = expected(response, view, answer, prices, rules.paid_low)
     mean, paid = mean[..., own], paid[..., own]
     stock, units = stock_on_sale(view, answer)[own], mean.sum(axis=1)
     sold = sales_range(units, response.overdispersion[own], stock, single=response.single)
     average = np.where(units > 0, (mean * paid).sum(axis=1) / np.where(units > 0, units, 1), paid.mean(axis=1))
-    cost = bundle.guardrails.unit_cost[own]
+    cost = rules.unit_cost[own]
     revenue, profit = (average * sold.mean).sum(axis=1), ((average - cost) * sold.mean).sum(axis=1)
-    guarded = _guarded(bundle.guardrails, view, answer, n, grid)
+    asked, views = Action(prices.astype(np.float32)), view.take(np.zeros(len(grid), np.intp))
+    allowed = np.isclose(grid, rules.apply(asked, views).price[:, n], rtol=1e-5)
     return [
         Point(
             price=_short(price),
-            allowed_now=bool(np.isclose(price, guarded[b], rtol=1e-5)),
+            allowed_now=bool(allowed[b]),
             units=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], 1.0),
             revenue=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at]),
             profit=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at] - cost[at]),
@@ -326,14 +318,11 @@ def _one(mean: float, variance: float, stock: float) -> tuple[float, float, floa
 
 
 def _normal(mean: float, deviation: float, stock: float) -> tuple[float, float, float]:
-    if math.isinf(stock):
-        sold = mean
-    else:
-        z = (stock - mean) / deviation
-        density, below = math.exp(-z * z / 2) / math.sqrt(2 * math.pi), (1 + math.erf(z / math.sqrt(2))) / 2
-        sold = stock - deviation * (z * below + density)
-    low, high = (max(mean + side * 1.959964 * deviation, 0.0) for side in (-1, 1))
-    return max(sold, 0.0), min(low, stock), min(high, stock)
+    demand = NormalDist(mean, deviation)
+    low, high = (max(demand.inv_cdf(q), 0.0) for q in (_LOW, _HIGH))
+    # E[max(D - s, 0)]
+    lost = 0.0 if math.isinf(stock) else (mean - stock) * (1 - demand.cdf(stock)) + deviation**2 * demand.pdf(stock)
+    return max(mean - lost, 0.0), min(low, stock), min(high, stock)
 
 
 # Why this price: sentences for customer service, and the figures behind them.
@@ -407,44 +396,34 @@ def explain_decision(bundle: Bundle, policy: Policy, view: MarketView, decision:
     """
     n = product_index(bundle, product)
     item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
-    parts = _parts(policy, view, item, n)
+    parts = attribution(policy, view, item, n)
     curve = None if bundle.response is None else what_if(bundle, view, decision.answer, product)
     best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
     sentences = [
-        *_reasons(bundle, view, decision, n, parts),
+        *price_reasons(bundle, view, decision, n, parts),
         *_demand(bundle, view, decision, item, best, money),
         *(f"Caution: {line}." for line in decision.warnings),
     ]
     return Explanation(item.product, item.price, decision.answer.policy, sentences, parts, curve, best)
 
 
-def price_reasons(bundle: Bundle, policy: Policy, view: MarketView, decision: Decision, product: Any) -> list[str]:
-    """The sentences of `explain_decision` that a customer may hear: why the price is what it is, without what the shop
-    expects to sell and earn.
-
-    Args:
-        policy: What gave the answer, with its recurrent state held fixed.
-        decision: The answer, with its arm and warnings.
-
-    Raises:
-        StateError: For a product that the catalogue does not have.
+def price_reasons(bundle: Bundle, view: MarketView, decision: Decision, n: int, parts: Attribution | None) -> list[str]:
+    """The sentences of `explain_decision` that a customer may hear: why the price of product n is what it is, without
+    what the shop expects to sell and earn.
     """
-    n = product_index(bundle, product)
-    return _reasons(bundle, view, decision, n, _parts(policy, view, decision.answer.prices[n], n))
-
-
-def _reasons(bundle: Bundle, view: MarketView, decision: Decision, n: int, parts: Attribution | None) -> list[str]:
     item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
+    given = ", ".join(f"{segment} {share:.1%}" for segment, share in item.discounts.items() if share)
     return [
         _headline(bundle, view, decision.answer, n, money),
         _source(bundle, decision),
         *_inputs(parts, money),
         *(_rule(change, money) for change in item.trail),
-        *_discounts(item),
+        *([f"Personal discounts: {given}."] if given else []),
     ]
 
 
-def _parts(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attribution | None:
+def attribution(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attribution | None:
+    """The price of product n as a sum of contributions; None where the policy gave no number."""
     if item.proposed is None:
         return None
     found = price_contributions(policy, view, n)
@@ -495,20 +474,16 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
 def _rule(change: Change, money: str) -> str:
     if change.rule == OUTSIDE_CHARGED:
         return f"It is {change.why}; hardly any data say how customers respond to it."
-    name = rule_words(change.rule)
+    start = f"The rule '{rule_words(change.rule)}'"
     if isinstance(change.before, list):
-        return f"The rule '{name}' cut the personal discounts: {change.why}."
+        return f"{start} cut the personal discounts: {change.why}."
+    after = money_words(change.after, money)
     if change.before is None:
-        return f"The rule '{name}' set the price to {money_words(change.after, money)}: {change.why}."
-    if money_words(change.before, money) == money_words(change.after, money):
-        return f"The rule '{name}' moved it by less than is shown, to {money_words(change.after, money)}: {change.why}."
-    verb = "raised" if change.after > change.before else "lowered"
-    return f"The rule '{name}' {verb} it from {money_words(change.before, money)} to {money_words(change.after, money)}: {change.why}."
-
-
-def _discounts(item: ProductPrice) -> list[str]:
-    given = [f"{segment} {share:.1%}" for segment, share in item.discounts.items() if share]
-    return [f"Personal discounts: {', '.join(given)}."] if given else []
+        return f"{start} set the price to {after}: {change.why}."
+    before, verb = money_words(change.before, money), "raised" if change.after > change.before else "lowered"
+    if before == after:
+        return f"{start} moved it by less than is shown, to {after}: {change.why}."
+    return f"{start} {verb} it from {before} to {after}: {change.why}."
 
 
 def _demand(
@@ -517,10 +492,11 @@ def _demand(
     if bundle.response is None:
         return ["This bundle carries no price response, so no sales can be predicted."]
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
+    units, low, high = map(units_words, (here.units.mean, *here.units.ci95))
+    revenue, profit = money_words(here.revenue.mean, money), money_words(here.profit.mean, money)
     sentences = [
-        f"At this price about {units_words(here.units.mean)} units are expected this period (95% of such periods: "
-        f"{units_words(here.units.ci95[0])} to {units_words(here.units.ci95[1])}), for {money_words(here.revenue.mean, money)} of revenue and "
-        f"{money_words(here.profit.mean, money)} of profit."
+        f"At this price about {units} units are expected this period (95% of such periods: {low} to {high}), for {revenue} of "
+        f"revenue and {profit} of profit."
     ]
     if best is not None:
         goal = bundle.manifest["objective"]
@@ -540,22 +516,3 @@ def _alternative(curve: WhatIf, objective: str) -> Point | None:
 
 def _same(one: float, other: float) -> bool:
     return abs(one - other) <= 1e-5 * max(one, other)
-
-
-# Questions about what a market state would be answered; functions that another process can be given.
-
-
-def explained(predictor: Predictor, arm: str, state: State, product: Any) -> bytes:
-    """`explain_decision` of the price of a product, as JSON; another process can be given it. Raises StateError."""
-    import orjson
-
-    seen, decision = preview(predictor, arm, state)
-    return orjson.dumps(explain_decision(predictor.bundle, predictor.at_state(seen), seen.view, decision, product))
-
-
-def at_other_prices(predictor: Predictor, arm: str, state: State, product: Any, prices: Any) -> bytes:
-    """`what_if` a product had other prices, as JSON; another process can be given it. Raises StateError, NoResponseError."""
-    import orjson
-
-    seen, decision = preview(predictor, arm, state)
-    return orjson.dumps(what_if(predictor.bundle, seen.view, decision.answer, product, prices))

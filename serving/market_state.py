@@ -33,96 +33,53 @@ class StateError(ValueError):
     """
 
 
+_LIST_PRICE = "the current list price, before personal discounts, currency per unit"
+_ON_HAND = "units in stock; `null` for unlimited stock; where customers wait (backlog), below 0 for what they are owed"
+_DUE = "those of the units on the way that arrive one period from now, two, ...; "
+_DUE += "required by a policy whose orders take three periods or more"
+_REFERENCE = "the price that customers remember, currency per unit; the list price if left out"
+_LAST = "units sold in the period before; the forecast if left out"
+_COMPETITOR = "lowest price of a competitor for the product, currency per unit; `null` or left out for none"
+_CHANGES = "how often its price changed in the window of the price rules before this period; "
+_CHANGES += "required where `max_changes` is set"
+_LOWEST = (
+    "its lowest list price of the last 30 days, the current one included; `null` or left out where it is not known"
+)
+_MARKET = f"name of the market, such as a store; `{MARKET}` if left out. For the log, the page and the holdout"
+_DATE = "any day of the period, YYYY-MM-DD; or give `period`, as markets without a calendar need"
+_PERIOD = "number of the period, from 0 to the last of the scenario's horizon"
+_PRODUCTS = "one object per product of the catalogue, all of them, in any order"
+_REGIME = "name of the current market regime; required by a policy that observes it"
+_LOYALTY = "multiplier of each segment's arrivals, by segment; 1 where left out"
+_MEMORY = "the text `memory` of the answer to the period before, unchanged; required after period 0 by a "
+_MEMORY += "policy with recurrent state, otherwise `null` or left out"
+
+
 class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
     """One product before the prices of the period are set."""
 
     product: Annotated[str, Meta(description="its name in the catalogue")]
-    list_price: Annotated[
-        Price, Meta(description="the current list price, before personal discounts, currency per unit")
-    ]
-    on_hand: Annotated[
-        Units | None,
-        Meta(
-            description="units in stock; `null` for unlimited stock; where customers wait (backlog), below 0 for what they are owed",
-            extra={"null": "for unlimited"},
-        ),
-    ]
+    list_price: Annotated[Price, Meta(description=_LIST_PRICE)]
+    on_hand: Annotated[Units | None, Meta(description=_ON_HAND, extra={"null": "for unlimited"})]
     on_order: Annotated[Units, Meta(description="units on the way")] = 0.0
-    due: Annotated[
-        list[Units],
-        Meta(
-            description="those of the units on the way that arrive one period from now, two, ...; "
-            "required by a policy whose orders take three periods or more"
-        ),
-    ] = []
-    reference_price: Annotated[
-        Price | UnsetType,
-        Meta(description="the price that customers remember, currency per unit; the list price if left out"),
-    ] = UNSET
-    last_units: Annotated[
-        Units | UnsetType, Meta(description="units sold in the period before; the forecast if left out")
-    ] = UNSET
-    competitor_price: Annotated[
-        Price | None,
-        Meta(
-            description="lowest price of a competitor for the product, currency per unit; `null` or left out for none",
-            extra={"null": "for none"},
-        ),
-    ] = None
-    changes: Annotated[
-        Count,
-        Meta(
-            description="how often its price changed in the window of the price rules before this period; "
-            "required where `max_changes` is set"
-        ),
-    ] = 0
-    lowest_price_30_days: Annotated[
-        Price | None,
-        Meta(
-            description="its lowest list price of the last 30 days, the current one included; `null` or left out "
-            "where it is not known",
-            extra={"null": "where unknown"},
-        ),
-    ] = None
+    due: Annotated[list[Units], Meta(description=_DUE)] = []
+    reference_price: Annotated[Price | UnsetType, Meta(description=_REFERENCE)] = UNSET
+    last_units: Annotated[Units | UnsetType, Meta(description=_LAST)] = UNSET
+    competitor_price: Annotated[Price | None, Meta(description=_COMPETITOR, extra={"null": "for none"})] = None
+    changes: Annotated[Count, Meta(description=_CHANGES)] = 0
+    lowest_price_30_days: Annotated[Price | None, Meta(description=_LOWEST, extra={"null": "where unknown"})] = None
 
 
 class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The state of one market before the prices of the period are set."""
 
-    market: Annotated[
-        Name,
-        Meta(
-            description=f"name of the market, such as a store; `{MARKET}` if left out. "
-            "For the log, the page and the holdout"
-        ),
-    ] = MARKET
-    date: Annotated[
-        dt.date | UnsetType,
-        Meta(description="any day of the period, YYYY-MM-DD; or give `period`, as markets without a calendar need"),
-    ] = UNSET
-    period: Annotated[
-        int | UnsetType, Meta(description="number of the period, from 0 to the last of the scenario's horizon")
-    ] = UNSET
-    products: Annotated[
-        list[ProductDocument],
-        Meta(
-            description="one object per product of the catalogue, all of them, in any order",
-            extra={"fix": "list the products"},
-        ),
-    ]
-    regime: Annotated[
-        Name | UnsetType, Meta(description="name of the current market regime; required by a policy that observes it")
-    ] = UNSET
-    loyalty: Annotated[
-        dict[str, Multiplier], Meta(description="multiplier of each segment's arrivals, by segment; 1 where left out")
-    ] = {}  # noqa: RUF012  msgspec copies it
-    memory: Annotated[
-        str | None,
-        Meta(
-            description="the text `memory` of the answer to the period before, unchanged; required after period 0 by a "
-            "policy with recurrent state, otherwise `null` or left out"
-        ),
-    ] = None
+    market: Annotated[Name, Meta(description=_MARKET)] = MARKET
+    date: Annotated[dt.date | UnsetType, Meta(description=_DATE)] = UNSET
+    period: Annotated[int | UnsetType, Meta(description=_PERIOD)] = UNSET
+    products: Annotated[list[ProductDocument], Meta(description=_PRODUCTS, extra={"fix": "list the products"})]
+    regime: Annotated[Name | UnsetType, Meta(description=_REGIME)] = UNSET
+    loyalty: Annotated[dict[str, Multiplier], Meta(description=_LOYALTY)] = {}  # noqa: RUF012  msgspec copies it
+    memory: Annotated[str | None, Meta(description=_MEMORY)] = None
 
 
 @functools.lru_cache(maxsize=8)
@@ -148,15 +105,11 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
         A struct named `MarketState`, whose products are structs named `ProductState`.
     """
     count, last, calendar = catalogue.num_products, catalogue.horizon - 1, catalogue.calendar
-    words = {
-        "allowed": f"a whole number from 0 to {last} (the policy's horizon)",
-        "fix": "give the number of the current period",
-    }
+    span, fix = "the policy's horizon", "give the number of the current period"
     if calendar is not None:
-        words = {
-            "allowed": f"a whole number from 0 to {last} ({calendar.first_day} to {calendar.last_day})",
-            "fix": "give the date, or refresh the bundle with newer tables: repricer refresh",
-        }
+        span = f"{calendar.first_day} to {calendar.last_day}"
+        fix = "give the date, or refresh the bundle with newer tables: repricer refresh"
+    words = {"allowed": f"a whole number from 0 to {last} ({span})", "fix": fix}
     number = Annotated[int, Meta(ge=0, le=last, extra=words)]
     own: dict[str, Any] = {
         "period": number if calendar is None else number | UnsetType,
@@ -232,21 +185,15 @@ def _in_order(catalogue: Catalogue, products: list[ProductDocument]) -> list[Pro
     """The products in the catalogue's order: each of them, once."""
     if [item.product for item in products] == list(catalogue.products):
         return products
-    items = {item.product: item for item in products}
-    if len(items) < len(products):
-        seen: set[str] = set()
-        for number, item in enumerate(products, start=1):
-            if item.product in seen:
-                raise StateError(
-                    f"state: a product must be unique; got {item.product!r} again (item {number}); remove one"
-                )
-            seen.add(item.product)
+    items: dict[str, ProductDocument] = {}
+    for number, item in enumerate(products, start=1):
+        if items.setdefault(item.product, item) is not item:
+            raise StateError(f"state: a product must be unique; got {item.product!r} again (item {number}); remove one")
     missing = [name for name in catalogue.products if name not in items]
     if missing:
-        raise StateError(
-            f"state: products must hold all {catalogue.num_products} of the catalogue; got {len(items)}, without "
-            f"{shown(missing[0])}; add {'it' if len(missing) == 1 else f'the {len(missing)} that are missing'}"
-        )
+        got = f"got {len(items)}, without {shown(missing[0])}"
+        fix = f"add {'it' if len(missing) == 1 else f'the {len(missing)} that are missing'}"
+        raise StateError(f"state: products must hold all {catalogue.num_products} of the catalogue; {got}; {fix}")
     return [items[name] for name in catalogue.products]
 
 
@@ -254,16 +201,12 @@ def _check_product(item: ProductDocument) -> None:
     """Check that the fields of a product agree."""
     # Units may be fractions, whose sum is rounded.
     if item.due and sum(item.due) > item.on_order * (1 + 1e-9):
-        raise StateError(
-            f"state: due of {item.product!r} must add up to at most its on_order ({item.on_order:g}); "
-            f"got {sum(item.due):g}; fix it"
-        )
+        must = f"due of {item.product!r} must add up to at most its on_order ({item.on_order:g})"
+        raise StateError(f"state: {must}; got {sum(item.due):g}; fix it")
     lowest = item.lowest_price_30_days
     if lowest is not None and lowest > item.list_price:
-        raise StateError(
-            f"state: lowest_price_30_days of {item.product!r} must be at most its list_price, which is one of "
-            f"them; got {lowest!r}; fix it"
-        )
+        must = f"lowest_price_30_days of {item.product!r} must be at most its list_price, which is one of them"
+        raise StateError(f"state: {must}; got {lowest!r}; fix it")
 
 
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:

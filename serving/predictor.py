@@ -161,19 +161,11 @@ class Predictor:
 
     def price_all(self, asked: Sequence[PriceRequest]) -> list[PriceAnswer]:
         """Prices for each of several market states, computed together."""
-        started = time.perf_counter()
-        return self.price_observed(self.observe(asked), started)
+        return self.price_observed(self.observe(asked))
 
-    def price_observed(self, seen: ObservedMarkets, started: float | None = None) -> list[PriceAnswer]:
-        """Prices for each of several observed markets.
-
-        Args:
-            seen: The markets.
-            started: Start of the computing time, in the seconds of `time.perf_counter`; now by
-                default.
-        """
-        started = time.perf_counter() if started is None else started
-        view = seen.view
+    def price_observed(self, seen: ObservedMarkets) -> list[PriceAnswer]:
+        """Prices for each of several observed markets."""
+        started, view = time.perf_counter(), seen.view
         action, memory = self._act(seen)
         prices, recommendations = self._prices(action, view), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)

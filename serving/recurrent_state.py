@@ -19,6 +19,7 @@ WINDOW, LSTM = ("window",), ("hidden", "cell")
 MEMORY = "memory"
 _HEAD = struct.Struct("<8sI")
 _MOST_NUMBERS = 1 << 20
+_MUST = "state: memory must"
 
 
 @dataclass(frozen=True)
@@ -98,22 +99,18 @@ class RecurrentText:
         if self.layout is None or period == 0:
             if text is not None:
                 why = "this policy has no recurrent state" if self.layout is None else "period 0 starts an episode"
-                raise StateError(f"state: memory must be null, since {why}; got text; leave it out")
+                raise StateError(f"{_MUST} be null, since {why}; got text; leave it out")
             return None
         shapes = [(self.rows, *shape) for shape in self.layout.shapes.values()]
         sizes = [int(np.prod(shape)) for shape in shapes]
         owner, before, numbers = _unpacked(text, sum(sizes))
         if owner != self.owner:
-            raise StateError(
-                "state: memory must come from an answer of this bundle; got another bundle's; start at period 0"
-            )
+            raise StateError(f"{_MUST} come from an answer of this bundle; got another bundle's; start at period 0")
         if before != period - 1:
-            raise StateError(
-                f"state: memory must come from the answer of period {period - 1}; got that of period {before}; "
-                "price the periods in order"
-            )
+            got = f"got that of period {before}; price the periods in order"
+            raise StateError(f"{_MUST} come from the answer of period {period - 1}; {got}")
         if not np.isfinite(numbers).all():
-            raise StateError("state: memory must hold finite numbers; got others; start at period 0")
+            raise StateError(f"{_MUST} hold finite numbers; got others; start at period 0")
         parts = np.split(numbers, np.cumsum(sizes)[:-1])
         return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
 
@@ -153,7 +150,5 @@ def _unpacked(text: Any, count: int) -> tuple[bytes, int, NDArray[np.float32]]:
             owner, period = _HEAD.unpack_from(content)
             return owner, period, np.frombuffer(content, "<f4", offset=_HEAD.size).astype(np.float32)
     got = "none" if text is None else "something else"
-    raise StateError(
-        f"state: memory must be the text of the previous answer, unchanged; got {got}; "
-        "this policy has recurrent state: send what it answered in the previous period"
-    )
+    fix = "this policy has recurrent state: send what it answered in the previous period"
+    raise StateError(f"{_MUST} be the text of the previous answer, unchanged; got {got}; {fix}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,33 +31,33 @@ def example_state(catalogue: Catalogue, *, unlimited: bool = False, most: ArrayL
         >>> example_state(load_bundle("bundle").catalogue)["period"]
         0
     """
-    stock = np.minimum(np.ceil(catalogue.forecast_units.sum(axis=0)), np.floor(most))
-    regular = [round(float(price), 4) for price in catalogue.regular_price]
-    rows = [
-        {
-            "product": name,
-            "list_price": regular[n],
-            "on_hand": None if unlimited else float(stock[n]),
-            "on_order": 0.0,
-            "reference_price": regular[n],
-        }
-        | ({"competitor_price": regular[n]} if catalogue.rivals else {})
-        | ({"due": [0.0] * catalogue.due_periods} if catalogue.due_periods else {})
-        | ({"changes": 0} if catalogue.change_window_periods else {})
-        for n, name in enumerate(catalogue.products)
-    ]
+    stock = np.minimum(np.ceil(catalogue.forecast_units.sum(axis=0)), np.floor(most)).astype(float).tolist()
+    regular, count = [round(float(price), 4) for price in catalogue.regular_price], catalogue.num_products
+    columns: dict[str, Sequence[Any]] = {
+        "product": catalogue.products,
+        "list_price": regular,
+        "on_hand": [None] * count if unlimited else stock,
+        "on_order": [0.0] * count,
+        "reference_price": regular,
+        "competitor_price": regular,
+        "due": [[0.0] * catalogue.due_periods] * count,
+        "changes": [0] * count,
+    }
     when = {"period": 0} if catalogue.calendar is None else {"date": catalogue.calendar.label(0)}
-    return when | {"products": rows} | _market_facts(catalogue, 0)
+    return when | _state(catalogue, columns, 0)
 
 
-def _market_facts(catalogue: Catalogue, regime: int) -> dict[str, Any]:
-    """The fields of the market as a whole that this policy observes."""
-    facts: dict[str, Any] = {}
+def _state(catalogue: Catalogue, columns: dict[str, Sequence[Any]], regime: int) -> dict[str, Any]:
+    """A state without its period, of what this policy observes."""
+    unseen = {"competitor_price": catalogue.rivals, "due": catalogue.due_periods}
+    unseen |= {"changes": catalogue.change_window_periods}
+    kept = {name: column for name, column in columns.items() if unseen.get(name, True)}
+    facts: dict[str, Any] = {
+        "products": [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
+    }
     if catalogue.regimes:
         facts["regime"] = catalogue.regimes[regime]
-    if catalogue.loyal:
-        facts["loyalty"] = dict.fromkeys(catalogue.segments, 1.0)
-    return facts
+    return facts | ({"loyalty": dict.fromkeys(catalogue.segments, 1.0)} if catalogue.loyal else {})
 
 
 def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int) -> list[dict[str, Any]]:
@@ -82,8 +83,6 @@ def random_states(catalogue: Catalogue, rules: Guardrails, count: int, seed: int
             columns["due"] = rng.multinomial(columns["on_order"], shares)[:, :-1].tolist()
         if catalogue.change_window_periods:
             columns["changes"] = rng.integers(catalogue.change_window_periods, size=size).tolist()
-        rows = zip(*columns.values(), strict=True)
-        products = [dict(zip(columns, row, strict=True)) for row in rows]
         regime = int(rng.integers(max(len(catalogue.regimes), 1)))
-        states.append({"period": period, "products": products} | _market_facts(catalogue, regime))
+        states.append({"period": period} | _state(catalogue, columns, regime))
     return states

@@ -336,14 +336,13 @@ def write_lists(cycle: Cycle, place: Place, found: Assessment) -> tuple[list[Pri
     from ...evaluation.uncertainty import past_lines, plan_beside_past
     from ...serving.price_list.files import write_list
     from ...serving.price_list.rows import ALL_STORES
-    from ..price_list import list_line, price_responses, proposed_rows, summary
+    from ..price_list import list_line, proposed_rows, summary
 
     spec = found.compared.spec
     rows = proposed_rows(found, zone=place.stores or ALL_STORES, seed=cycle.config.seed)
     past, currency = past_lines(plan_beside_past(spec), spec.market.currency), spec.market.currency
-    responses = price_responses(spec, rows)
     for name in LISTS:
-        write_list(place.folder / name, rows, currency=currency, notes=past, responses=responses)
+        write_list(place.folder / name, rows, currency=currency, notes=past)
     return rows, f"price list: {list_line(summary(rows, given(spec.calendar).unit), place.folder / LISTS[-1])}"
 
 

@@ -14,8 +14,9 @@ import tomllib
 import unicodedata
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 
 from ...pricing.wording import money_words, rule_words, units_words
 from ..decision import Decision
-from ..explanation import COVERED, NoResponseError, price_reasons, product_index, what_if
+from ..documents import some_of
+from ..explanation import COVERED, NoResponseError, attribution, price_reasons, product_index, what_if
 from ..market_state import MARKET, StateError
 from ..predictor import ObservedMarkets, Predictor
 
@@ -71,8 +73,8 @@ class Answer:
     product: str | None
     answered: bool
     sentences: list[str]
-    figures: dict[str, float] = field(default_factory=dict)
-    source: str = ""
+    figures: dict[str, float]
+    source: str
 
 
 class _Asked(NamedTuple):
@@ -109,8 +111,8 @@ class _Reply(NamedTuple):
     """Sentences, their figures and source; no source where they do not answer the question."""
 
     sentences: list[str]
-    figures: dict[str, float]
-    source: str
+    figures: Mapping[str, float] = MappingProxyType({})
+    source: str = ""
 
 
 def answer_question(
@@ -143,30 +145,28 @@ def answer_question(
     intent, chance = intent_of(asked)
     named = products[found[0]] if len(found) == 1 else None
     if intent == NONE:
-        reply = _Reply(["I cannot answer this question.", _can()], {}, "")
+        can = ", ".join(what for what, _ in _ANSWERS.values())
+        reply = _Reply(["I cannot answer this question.", f"I can say {can}."])
     elif named is None:
         reply = _which([products[n] for n in found], len(products))
     else:
         rows = None if history is None else history(decision.state.get("market", MARKET))
         log = None if rows is None else [row for row in rows if row["product"] == named]
         reply = _ANSWERS[intent][1](_Asked(predictor, seen, decision, found[0], find_prices(asked), log))
-    return Answer(
-        question, intent, round(chance, 3), named, bool(reply.source), reply.sentences, reply.figures, reply.source
-    )
+    found = reply.sentences, dict(reply.figures), reply.source
+    return Answer(question, intent, round(chance, 3), named, bool(reply.source), *found)
 
 
 def _which(found: list[str], known: int) -> _Reply:
-    if not found:
-        return _Reply([f"Which product is meant? The question names none of the catalogue's {known}."], {}, "")
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return _Reply([f"Which product is meant? It may be {', '.join(found[:_NAMED])}{more}."], {}, "")
+    may = f"It may be {some_of(found, _NAMED)}." if found else f"The question names none of the catalogue's {known}."
+    return _Reply([f"Which product is meant? {may}"])
 
 
 def _why(a: _Asked) -> _Reply:
     row, price = a.recorded, a.decision.answer.prices[a.n].price
     if row is None or row["price"] == price:
-        policy = a.predictor.at_state(a.seen)
-        reasons = price_reasons(a.predictor.bundle, policy, a.seen.view, a.decision, a.name)
+        parts = attribution(a.predictor.at_state(a.seen), a.seen.view, a.decision.answer.prices[a.n], a.n)
+        reasons = price_reasons(a.predictor.bundle, a.seen.view, a.decision, a.n, parts)
         return _Reply(reasons, {"price": price}, "explanation")
     steps = [f"The rule '{rule_words(step['rule'])}' changed it: {step['why']}." for step in row["trail"]]
     text = [
@@ -189,18 +189,16 @@ def _stock(a: _Asked) -> _Reply:
     units, coming = a.state["on_hand"], a.state.get("on_order", 0.0)
     if units is None:
         return _Reply([f"No limit of the stock of {a.name} is known."], {}, "state")
-    text = [f"{a.name} is sold out." if units == 0 else f"{_count(units)} units of {a.name} are in stock."]
+    text = [f"{a.name} is sold out." if units == 0 else f"{units:,.10g} units of {a.name} are in stock."]
     if coming:
-        text.append(f"{_count(coming)} more are on order; when they arrive is not known here.")
+        text.append(f"{coming:,.10g} more are on order; when they arrive is not known here.")
     return _Reply(text, {"on_hand": units, "on_order": coming}, "state")
 
 
 def _lowest(a: _Asked) -> _Reply:
     lowest = a.state.get("lowest_price_30_days")
     if lowest is None:
-        return _Reply(
-            [f"The lowest price of {a.name} in the last 30 days is not known: the state does not say."], {}, ""
-        )
+        return _Reply([f"The lowest price of {a.name} in the last 30 days is not known: the state does not say."])
     text = [f"The lowest list price of {a.name} in the last 30 days was {a.money(lowest)}."]
     if a.decision.answer.prices[a.n].prior_lowest_price is not None:
         text.append("The price is reduced: an announcement of the reduction must show it.")
@@ -230,11 +228,11 @@ def _rules(a: _Asked) -> _Reply:
 
 def _what_if(a: _Asked) -> _Reply:
     if len(a.prices) != 1:
-        return _Reply([f"At which price? Name one price of {a.name}, such as 2.50."], {}, "")
+        return _Reply([f"At which price? Name one price of {a.name}, such as 2.50."])
     try:
         curve = what_if(a.predictor.bundle, a.seen.view, a.decision.answer, a.name, a.prices)
     except NoResponseError:
-        return _Reply(["This bundle carries no price response, so no sales can be predicted."], {}, "")
+        return _Reply(["This bundle carries no price response, so no sales can be predicted."])
     point = curve.points[0]
     low, high = point.units.ci95
     text = [
@@ -249,13 +247,13 @@ def _what_if(a: _Asked) -> _Reply:
 
 def _history(a: _Asked) -> _Reply:
     if a.log is None:
-        return _Reply(["Past prices are not known here: there is no decision log."], {}, "")
+        return _Reply(["Past prices are not known here: there is no decision log."])
     figures: dict[str, float] = {}
     for row in a.log:
         if len(figures) < _LISTED:
             figures.setdefault(row["date"] or f"period {row['period']}", row["price"])
     if not figures:
-        return _Reply([f"The decision log holds no price of {a.name} in this market."], {}, "")
+        return _Reply([f"The decision log holds no price of {a.name} in this market."])
     listed = "; ".join(f"{when}: {a.money(price)}" for when, price in figures.items())
     text = f"The last prices of {a.name} in the decision log, the latest first, by the start of their period: {listed}."
     return _Reply([text], figures, "decision log")
@@ -285,14 +283,6 @@ _ANSWERS: dict[str, tuple[str, Callable[[_Asked], _Reply]]] = {
     "history": ("its past prices", _history),
     "offer": ("which personal discounts there are", _offer),
 }
-
-
-def _can() -> str:
-    return f"I can say {', '.join(what for what, _ in _ANSWERS.values())}."
-
-
-def _count(units: float) -> str:
-    return f"{units:,.10g}"
 
 
 # What a question is about: a product of the catalogue, and a price.
@@ -336,16 +326,9 @@ def find_prices(question: list[str]) -> list[float]:
         >>> find_prices(["item", "2,50", "or", "10", "%", "1.000,50"])
         [2.5, 1000.5]
     """
-    after = [*question[1:], ""]
-    return [
-        _number(word) for word, then in zip(question, after, strict=True) if word[0].isdigit() and then not in _NO_PRICE
-    ]
-
-
-def _number(word: str) -> float:
-    """A number with a comma or a point before its decimals."""
-    whole, point, decimals = word.replace(",", ".").rpartition(".")
-    return float(whole.replace(".", "") + point + decimals)
+    numbers = (word for word, then in zip(question, [*question[1:], ""], strict=True) if then not in _NO_PRICE)
+    # Of points and commas, the last stands before the decimals.
+    return [float(re.sub(r"[.,](?=.*[.,])", "", word).replace(",", ".")) for word in numbers if word[0].isdigit()]
 
 
 def _places(question: list[str], name: list[str]) -> list[int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta, Struct, ValidationError, convert, structs
 from numpy.typing import NDArray
 
 from ...pricing import (
@@ -21,7 +23,6 @@ from ...pricing import (
     PricePath,
     RecurrentPolicy,
     RecurrentState,
-    StockTable,
     built_in_rule,
 )
 from ..recurrent_state import RecurrentLayout, RecurrentText
@@ -35,7 +36,50 @@ new state.
 MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
-_PATH, _TABLE = "base_path", "base_table"
+_PATH = "base_path"
+_BY_PRODUCT = ("category", "regular_price", "unit_cost", "max_order_units", "max_express_units", "express_periods")
+_COLUMNS = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
+_COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
+"""The arrays of a catalogue, each with a letter an axis, as are those of the price rules."""
+_RULES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
+_RULES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
+_RULES |= {"past_price": "BN", "planned_price": "TN"}
+_PRICES = ("regular_price", "base_price", "price")
+Names = Annotated[tuple[str, ...], Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class _Facts(Struct):
+    """What a catalogue's document holds beside arrays."""
+
+    products: Names
+    segments: Names
+    regimes: tuple[str, ...]
+    endless: bool
+    rivals: bool
+    loyal: bool
+    backlog: bool
+    change_window_periods: Count
+    due_periods: Count
+
+
+class _Policy(Struct):
+    """What a catalogue's document says of the policy."""
+
+    layout: dict[str, Any]
+    base_price: Any
+    product_wise: bool
+    candidates: Any
+    base: str | None
+    most_promoted: Annotated[int, Meta(ge=1)] | None
+    memory: dict[str, tuple[int, ...]] | None
+
+
+class _Links(Struct):
+    """Products that price rules name by their numbers."""
+
+    lines: tuple[tuple[int, ...], ...]
+    gaps: tuple[tuple[int, int, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +95,7 @@ class PolicySetup:
         candidates: (K, N) whether the product may fill the segment's slot; None without slots.
         base: The rule whose price is multiplied instead of `base_price`, or None.
         path: The prices by period that are multiplied instead, with the promotions
-            planned, or those by period, regime and units on hand, or None.
+            planned, or None.
         most_promoted: How many products may be on promotion at once; None where the policy promotes
             none.
         memory: Layout of the recurrent state; None without one.
@@ -64,18 +108,17 @@ class PolicySetup:
     product_wise: bool
     candidates: NDArray[np.bool_] | None
     base: str | None = None
-    path: PricePath | StockTable | None = None
+    path: PricePath | None = None
     most_promoted: int | None = None
     memory: RecurrentLayout | None = None
 
     def policy(self, name: str, network: NetworkFunction) -> NetworkPolicy | RecurrentPolicy:
         """The policy with this name and this network."""
         base = self.path if self.base is None else built_in_rule(self.base)
+        own = (self.layout, self.base_price, self.product_wise, base)
         if self.memory is not None:
-            return RecurrentPolicy(
-                name, network, self.memory.initial_state, self.layout, self.base_price, self.product_wise, base
-            )
-        return NetworkPolicy(name, _WithoutMemory(network), self.layout, self.base_price, self.product_wise, base)
+            return RecurrentPolicy(name, network, self.memory.initial_state, *own)
+        return NetworkPolicy(name, _WithoutMemory(network), *own)
 
     def memory_text(self, digest: str) -> RecurrentText:
         """The text form of the recurrent state; `digest` is the SHA-256 of the network that owns it."""
@@ -106,34 +149,18 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
-    names = [item.name for item in fields(Guardrails) if item.init]
-    _check_keys(GUARDRAILS, document, names)
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("floor", "ceiling", "unit_cost"), (num_products,))
-    optional = (
-        "max_change",
-        "minimum_advertised_price",
-        "frozen",
-        "rival_at_least",
-        "rival_at_most",
-        "bounds_from_sales",
-    )
-    shapes |= {name: (num_products,) for name in optional if document[name] is not None}
-    for name in ("past_price", "planned_price"):
-        if document[name] is not None:
-            shapes[name] = (len(document[name]), num_products)
-    arrays = {
-        name: numbers(GUARDRAILS, document, name, shape, least=0, kind=np.float64) for name, shape in shapes.items()
-    }
+    sizes = {"B": len(document["past_price"] or ()), "N": num_products, "T": len(document["planned_price"] or ())}
     grids = {
         name: None if document[name] is None else kind(np.array(document[name], dtype=np.float64))
         for name, kind in (("ladder", PriceLadder), ("endings", PriceEndings))
     }
-    lines = tuple(tuple(line) for line in document["lines"])
-    gaps = tuple(tuple(gap) for gap in document["gaps"])
-    if not all(type(n) is int for line in (*lines, *(gap[:2] for gap in gaps)) for n in line):
-        raise BundleError(f"{GUARDRAILS}: lines must hold indices of products; got something else; export it again")
-    values: dict[str, Any] = {**document, **arrays, **grids, "lines": lines, "gaps": gaps}
-    return Guardrails(**values)
+    try:
+        links = structs.asdict(convert(document, _Links))
+    except ValidationError as error:
+        raise refusal(GUARDRAILS, f"lines must hold indices of products, as gaps do; got: {error}") from None
+    null = [name for name in _RULES if name not in ("floor", "ceiling", "unit_cost")]
+    found = arrays(GUARDRAILS, document, _RULES, sizes, np.float64, null=null)
+    return Guardrails(**{**document, **found, **grids, **links})
 
 
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
@@ -141,13 +168,14 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
     document = {item.name: _plain(getattr(setup.catalogue, item.name)) for item in fields(Catalogue)}
     document["calendar"] = None if setup.catalogue.calendar is None else setup.catalogue.calendar.to_dict()
     document = {name: value for name, value in document.items() if name not in _OPTIONAL or value is not None}
+    if setup.path is not None:
+        document[_PATH] = {"price": _plain(setup.path.path), "promotion": _plain(setup.path.promotion)}
     return document | {
         "layout": asdict(setup.layout),
         "base_price": _plain(setup.base_price),
         "product_wise": setup.product_wise,
         "candidates": _plain(setup.candidates),
         "base": setup.base,
-        **_path_document(setup.path),
         "most_promoted": setup.most_promoted,
         "memory": None if setup.memory is None else setup.memory.shapes,
     }
@@ -155,154 +183,97 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
-    own = ("layout", "base_price", "product_wise", "candidates", "base", "most_promoted", "memory")
-    names = [item.name for item in fields(Catalogue) if item.name not in _OPTIONAL or item.name in document]
-    _check_keys(CATALOGUE, document, names + list(own) + [name for name in (_PATH, _TABLE) if name in document])
-    catalogue, layout = _catalogue(document), ActionLayout(**document["layout"])
-    n, k, t = len(catalogue.products), len(catalogue.segments), len(catalogue.forecast_units)
-    if layout.num_segments != k or t < 1 or not isinstance(document["product_wise"], bool):
-        raise BundleError(f"{CATALOGUE} must agree with its own segments and periods; got other sizes; export it again")
-    candidates = None
-    if document["candidates"] is not None:
-        candidates = numbers(CATALOGUE, document, "candidates", (k, n), least=0) > 0
-    most, memory = document["most_promoted"], document["memory"]
-    path = _path(document, t, n)
-    promotes = layout.promote or (isinstance(path, PricePath) and path.promotion is not None)
-    if _TABLE in document:
-        path = _table(document[_TABLE], n, max(1, len(catalogue.regimes)))
-    if (most is not None) != promotes or (most is not None and not (type(most) is int and most > 0)):
-        raise BundleError(
-            f"{CATALOGUE}: most_promoted must be a number if the policy promotes; got {most!r}; export it again"
-        )
+    own = convert(document, _Policy)
+    parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH)}
+    catalogue, layout = _catalogue(parts), ActionLayout(**own.layout)
+    rules = guardrails_from(guardrails, catalogue.num_products)
+    sizes = {"K": catalogue.num_segments, "N": catalogue.num_products, "T": catalogue.horizon}
+    if layout.num_segments != sizes["K"] or catalogue.horizon < 1:
+        raise refusal(CATALOGUE, "must agree with its own segments and periods; got other sizes")
+    if rules.planned_price is not None and len(rules.planned_price) != catalogue.horizon:
+        raise refusal(GUARDRAILS, f"planned_price must have the forecast's {catalogue.horizon} periods; got others")
+    path, promotes = None, layout.promote
+    if _PATH in document:
+        prices = arrays(CATALOGUE, document[_PATH], {"price": "TN", "promotion": "TN"}, sizes, null=("promotion",))
+        path = PricePath(prices["price"], prices.get("promotion"))
+        promotes = promotes or path.promotion is not None
+    if (own.most_promoted is not None) != promotes:
+        raise refusal(CATALOGUE, f"most_promoted must be a number if the policy promotes; got {own.most_promoted!r}")
     for name, orders in (("max_order_units", layout.order), ("max_express_units", layout.express)):
         if orders and getattr(catalogue, name) is None:
-            raise BundleError(f"{CATALOGUE}: a policy that orders must have {name}; got none; export it again")
-    rules = guardrails_from(guardrails, n)
-    if rules.planned_price is not None and len(rules.planned_price) != t:
-        raise BundleError(
-            f"{GUARDRAILS}: planned_price must have the {t} periods of the forecast; got {len(rules.planned_price)}; export it "
-            "again"
-        )
+            raise refusal(CATALOGUE, f"a policy that orders must have {name}; got none")
+    found = arrays(CATALOGUE, document, {"base_price": "N", "candidates": "KN"}, sizes, null=("candidates",))
     return PolicySetup(
         catalogue=catalogue,
         guardrails=rules,
         layout=layout,
-        base_price=numbers(CATALOGUE, document, "base_price", (n,), least=1e-9),
-        product_wise=document["product_wise"],
-        candidates=candidates,
-        base=None if document["base"] is None else str(document["base"]),
+        base_price=found["base_price"],
+        product_wise=own.product_wise,
+        candidates=found["candidates"] > 0 if "candidates" in found else None,
+        base=own.base,
         path=path,
-        most_promoted=most,
-        memory=None if memory is None else RecurrentLayout({name: tuple(shape) for name, shape in memory.items()}),
+        most_promoted=own.most_promoted,
+        memory=None if own.memory is None else RecurrentLayout(own.memory),
     )
 
 
 def _catalogue(document: dict[str, Any]) -> Catalogue:
-    flags = {name: document[name] for name in ("endless", "rivals", "loyal", "backlog")}
-    if not all(isinstance(flag, bool) for flag in flags.values()):
-        raise BundleError(f"{CATALOGUE}: {', '.join(flags)} must be true or false; got {flags}; export it again")
-    products, segments = (_names(document, key) for key in ("products", "segments"))
-    n, k, t = len(products), len(segments), len(document["forecast_units"])
-
-    def column(name: str, *shape: int, least: float = 0.0) -> NDArray[np.float32]:
-        return numbers(CATALOGUE, document, name, shape, least=least)
-
-    return Catalogue(
-        products=products,
-        segments=segments,
-        category=column("category", n).astype(np.intp),
-        regular_price=column("regular_price", n, least=1e-9),
-        unit_cost=column("unit_cost", n),
-        segment_elasticity=column("segment_elasticity", k, n, least=-MOST),
-        segment_units=column("segment_units", k, n),
-        forecast_units=column("forecast_units", t, n),
-        regimes=tuple(map(str, document["regimes"])),
-        max_order_units=None if document["max_order_units"] is None else column("max_order_units", n),
-        max_express_units=column("max_express_units", n) if "max_express_units" in document else None,
-        express_periods=column("express_periods", n) if "express_periods" in document else None,
-        at_once=column("at_once", 2, n) if "at_once" in document else None,
-        change_window_periods=_periods(document, "change_window_periods"),
-        due_periods=_periods(document, "due_periods"),
-        elasticity_error=column("elasticity_error", n) if "elasticity_error" in document else None,
-        level_error=column("level_error", n) if "level_error" in document else None,
-        calendar=_calendar(document["calendar"], t) if "calendar" in document else None,
-        **flags,
-    )
-
-
-def _path_document(path: PricePath | StockTable | None) -> dict[str, Any]:
-    if isinstance(path, StockTable):
-        return {_TABLE: {"tables": [table.tolist() for table in path.tables], "groups": path.groups}}
-    return {} if path is None else {_PATH: {"price": _plain(path.path), "promotion": _plain(path.promotion)}}
-
-
-def _path(document: dict[str, Any], periods: int, products: int) -> PricePath | None:
-    if _PATH not in document:
-        return None
-    given = document[_PATH]
-    _check_keys(f"{CATALOGUE}, {_PATH}", given, ("price", "promotion"))
-    shape = (periods, products)
-    shares = None if given["promotion"] is None else numbers(CATALOGUE, given, "promotion", shape, least=0)
-    return PricePath(numbers(CATALOGUE, given, "price", shape, least=1e-9), shares)
-
-
-def _table(given: dict[str, Any], products: int, regimes: int) -> StockTable:
-    file = f"{CATALOGUE}, {_TABLE}"
-    _check_keys(file, given, ("tables", "groups"))
-    groups = tuple(map(tuple, given["groups"]))
-    if sorted(n for group in groups for n in group) != list(range(products)) or len(groups) != len(given["tables"]):
-        raise BundleError(f"{file}: groups must hold each product once; got {groups!r:.80}; export it again")
-    tables = []
-    for rows, group in zip(given["tables"], groups, strict=True):
-        shape = np.shape(rows)
-        if len(shape) != 3 + len(group) or shape[1] != regimes or shape[-1] != len(group) or 0 in shape:
-            raise BundleError(
-                f"{file}: tables must have periods, regimes, stocks, products; got {shape}; export it again"
-            )
-        tables.append(numbers(file, {"tables": rows}, "tables", shape, least=1e-9))
-    return StockTable(tuple(tables), groups)
-
-
-def _calendar(document: dict[str, Any], periods: int) -> Calendar:
-    calendar = Calendar.from_dict(document)
-    if calendar.periods != periods:
-        raise BundleError(
-            f"{CATALOGUE}: calendar must have the {periods} periods of the forecast; got {calendar.periods}; export it again"
-        )
-    return calendar
-
-
-def _periods(document: dict[str, Any], name: str) -> int:
-    periods = document[name]
-    if type(periods) is not int or periods < 0:
-        raise BundleError(f"{CATALOGUE}: {name} must be a whole number from 0; got {periods!r:.40}; export it again")
-    return periods
+    facts = convert(document, _Facts)
+    sizes = {"K": len(facts.segments), "N": len(facts.products), "T": len(document["forecast_units"]), "2": 2}
+    for names in (facts.products, facts.segments):
+        if len(set(names)) < len(names):
+            raise refusal(CATALOGUE, "products and segments must be unique names; got one again")
+    least, null = {"segment_elasticity": -MOST}, (*_OPTIONAL, "max_order_units")
+    columns = arrays(CATALOGUE, document, _COLUMNS, sizes, least=least, null=null)
+    columns["category"] = columns["category"].astype(np.intp)
+    given = {**document, **columns, **structs.asdict(facts)}
+    if "calendar" in document:
+        given["calendar"] = calendar = Calendar.from_dict(document["calendar"])
+        if calendar.periods != sizes["T"]:
+            raise refusal(CATALOGUE, f"calendar must have the forecast's {sizes['T']} periods; got {calendar.periods}")
+    return Catalogue(**given)
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _check_keys(file: str, document: dict[str, Any], names: Collection[str]) -> None:
-    if set(document) != set(names):
-        raise BundleError(f"{file} must have the keys {', '.join(names)}; got {', '.join(document)}; export it again")
+def refusal(file: str, problem: str) -> BundleError:
+    """The error of a file of a bundle; the problem says what must be, and what it got."""
+    return BundleError(f"{file}{' ' if problem.startswith('must') else ': '}{problem}; export it again")
 
 
-def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
-    names = tuple(document[key])
-    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-        raise BundleError(f"{CATALOGUE}: {key} must be unique names; got something else; export it again")
-    return names
+def arrays(
+    file: str,
+    document: Mapping[str, Any],
+    shapes: Mapping[Any, Sequence[Any]],
+    sizes: Mapping[Any, int],
+    kind: type = np.float32,
+    *,
+    least: Mapping[str, float] = MappingProxyType({}),
+    null: Collection[str] = (),
+    empty: Collection[str] = (),
+) -> dict[str, NDArray[Any]]:
+    """The arrays of a document, with every number in [least, 1e12]; NaN and infinity are refused.
 
+    Args:
+        shapes: A letter for each axis of an array.
+        sizes: Sizes by letter.
+        least: Least number where it is not 0, or above 0 for a price.
+        null: Those that may be null, and are then left out.
+        empty: Those that may be empty.
 
-def numbers(
-    file: str, document: dict[str, Any], key: str, shape: tuple[int, ...], *, least: float, kind: type = np.float32
-) -> NDArray[Any]:
-    """An array of this shape with every number in [least, 1e12]; NaN and infinity are refused."""
-    values = np.array(document[key], dtype=np.float64)
-    if values.shape != shape or not ((values >= least) & (values <= MOST)).all():
-        raise BundleError(
-            f"{file}: {key} must have shape {shape} and numbers from {least:g} to {MOST:g}; "
-            f"got shape {values.shape}; export it again"
-        )
-    return values.astype(kind)
+    Raises:
+        BundleError: One has another shape, or other numbers.
+    """
+    found = {}
+    for name, axes in shapes.items():
+        if document.get(name) is not None or name not in null:
+            values = np.array(document[name], dtype=np.float64)
+            shape, low = tuple(sizes[axis] for axis in axes), least.get(name, 1e-9 if name in _PRICES else 0.0)
+            fits = values.shape == shape or (name in empty and not values.size)
+            if not fits or not ((values >= low) & (values <= MOST)).all():
+                must = f"{name} must have shape {shape} and numbers from {low:g} to {MOST:g}; got shape {values.shape}"
+                raise refusal(file, must)
+            found[name] = values.astype(kind)
+    return found

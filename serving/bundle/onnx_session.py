@@ -13,8 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,8 +21,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ...pricing import ActionParts, RecurrentState, row_width
-from .codec import FEATURES, NetworkFunction, PolicySetup
-from .files import POLICY, BundleError
+from .codec import FEATURES, PolicySetup, refusal
+from .files import POLICY
 
 _MOST_BYTES = 1 << 30
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -61,46 +60,34 @@ def _limited_memory() -> None:
     onnxruntime.create_and_register_allocator(place, onnxruntime.OrtArenaCfg(_MOST_BYTES, -1, -1, -1))
 
 
-def open_network(model: bytes, setup: PolicySetup) -> NetworkFunction:
-    """The network of a bundle, run on one thread, since a small network does not gain from more.
+class OnnxNetwork:
+    """The network of a bundle, run on one thread, since a small network does not gain from more. Another process opens it
+    again, where it is passed on: sessions cannot be.
 
     The model is passed as bytes, so it has no folder from which it could read another file.
 
     Raises:
         BundleError: The model is not such a network.
     """
-    session = _open_session(model)
-    takes, gives = _ports(session, setup)
-    names, memory = setup.layout.names, setup.memory
-    axis = 0 if memory is None else memory.rows_axis
-    # The position of each part among the outputs is computed once: a whole call takes a few microseconds.
-    number = len(names)
-    pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
 
-    def network(rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        moved = [np.ascontiguousarray(np.moveaxis(note, 0, axis)) for note in notes]
-        inputs = (np.ascontiguousarray(rows, dtype=np.float32), *moved)
-        given: list[Any] = [*session.run(gives, dict(zip(takes, inputs, strict=True)))]
-        renewed = tuple(np.moveaxis(note, axis, 0) for note in given[number:])
-        given.append(None)
-        return ActionParts._make(pick(given)), renewed
-
-    return _Network(model, setup, network)
-
-
-@dataclass(frozen=True)
-class _Network:
-    """A network that another process opens again, where it is passed on: sessions cannot be."""
-
-    model: bytes
-    setup: PolicySetup
-    run: NetworkFunction
+    def __init__(self, model: bytes, setup: PolicySetup) -> None:
+        self._given, self._session, names = (model, setup), _open_session(model), setup.layout.names
+        self._takes, self._gives = _ports(self._session, setup)
+        self._axis, self._number = 0 if setup.memory is None else setup.memory.rows_axis, len(names)
+        # The position of each part among the outputs is computed once: a whole call takes a few microseconds.
+        self._pick = operator.itemgetter(*[names.index(part) if part in names else -1 for part in ActionParts._fields])
 
     def __call__(self, rows: NDArray[np.float32], notes: RecurrentState) -> tuple[ActionParts, RecurrentState]:
-        return self.run(rows, notes)
+        """The parts of an action for rows of features, and the new recurrent state."""
+        moved = [np.ascontiguousarray(np.moveaxis(note, 0, self._axis)) for note in notes]
+        inputs = (np.ascontiguousarray(rows, dtype=np.float32), *moved)
+        given: list[Any] = [*self._session.run(self._gives, dict(zip(self._takes, inputs, strict=True)))]
+        renewed = tuple(np.moveaxis(note, self._axis, 0) for note in given[self._number :])
+        given.append(None)
+        return ActionParts._make(self._pick(given)), renewed
 
-    def __reduce__(self) -> tuple[Callable[..., NetworkFunction], tuple[bytes, PolicySetup]]:
-        return open_network, (self.model, self.setup)
+    def __reduce__(self) -> tuple[type[OnnxNetwork], tuple[bytes, PolicySetup]]:
+        return OnnxNetwork, self._given
 
 
 def _open_session(model: bytes) -> onnxruntime.InferenceSession:
@@ -128,10 +115,7 @@ def _ports(session: onnxruntime.InferenceSession, setup: PolicySetup) -> tuple[l
     inputs = [(item.name, item.type, tuple(item.shape)) for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
     if inputs != [(name, "tensor(float)", shape) for name, shape in takes.items()] or outputs != gives:
-        raise BundleError(
-            f"{POLICY} must take {takes} and give {', '.join(gives)}; "
-            f"got {inputs} and {', '.join(outputs)}; export it again"
-        )
+        raise refusal(POLICY, f"must take {takes} and give {', '.join(gives)}; got {inputs} and {', '.join(outputs)}")
     return list(takes), gives
 
 
@@ -141,11 +125,10 @@ def scan(model: bytes) -> None:
 
 
 def _message(data: memoryview, kind: str) -> None:
-    inside, forbidden = _INSIDE.get(kind, {}), _FORBIDDEN.get(kind, {})
     operator, size = None, 1
     for number, content in _fields(data):
-        if number in forbidden and content != 0:
-            _refuse(forbidden[number])
+        if (what := _FORBIDDEN.get(kind, {}).get(number)) and content != 0:
+            _refuse(what)
         if kind == "tensor" and number == _DIMENSIONS:
             size *= math.prod(_numbers(content))
             if size > _MOST_NUMBERS:
@@ -156,8 +139,8 @@ def _message(data: memoryview, kind: str) -> None:
             operator = bytes(content[:40])
         if number == _DOMAIN.get(kind) and content not in _STANDARD:
             _refuse(f"operator domain {bytes(content[:40])!r}")
-        if number in inside:
-            _message(content, inside[number])
+        if inner := _INSIDE.get(kind, {}).get(number):
+            _message(content, inner)
     if operator is not None and operator not in _OPERATORS:
         _refuse(f"operator {operator!r}")
 
@@ -206,4 +189,4 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def _refuse(what: str) -> NoReturn:
-    raise BundleError(f"{POLICY} must be one flat graph of standard ONNX operators; got {what}; export it again")
+    raise refusal(POLICY, f"must be one flat graph of standard ONNX operators; got {what}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +32,11 @@ from ...pricing.choice_model import FAMILIES
 from ...pricing.features import MOST_COVER, feature_constants
 from ...pricing.wording import feature_words
 from ..actions import ordered, promoted
+from ..documents import some_of
 from ..market_state import State, market_view
 from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import example_state, random_states
-from .codec import FEATURES, MOST, NetworkFunction, PolicySetup, numbers, setup_from
+from .codec import FEATURES, MOST, NetworkFunction, PolicySetup, arrays, refusal, setup_from
 from .files import (
     CATALOGUE,
     GOLDEN,
@@ -51,7 +52,7 @@ from .files import (
     read_public_key,
     sha256,
 )
-from .onnx_session import open_network
+from .onnx_session import OnnxNetwork
 
 SCHEMA_VERSION = 4
 Array = NDArray[np.float64]
@@ -138,14 +139,12 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
     try:
         manifest = open_seal(files, pinned)
         if manifest["schema_version"] != SCHEMA_VERSION:
-            raise BundleError(
-                f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; got {manifest['schema_version']!r}; "
-                "export it again from its run"
-            )
+            got = f"got {manifest['schema_version']!r}; export it again from its run"
+            raise BundleError(f"{MANIFEST}: schema_version must be {SCHEMA_VERSION}; {got}")
         if datetime.fromisoformat(manifest["created"]).tzinfo is None:
             raise BundleError(f"{MANIFEST}: created must have a time zone; got {manifest['created']}; export it again")
         setup = setup_from(read_json(files[CATALOGUE]), read_json(files[GUARDRAILS]))
-        network, memory = open_network(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
+        network, memory = OnnxNetwork(files[POLICY], setup), setup.memory_text(sha256(files[POLICY]))
         scenario = "{name}:{version}".format_map(manifest["scenario"])
         response = read_response(read_json(files[RESPONSE]), setup.catalogue)
         seen = read_range(read_json(files[RANGE]), setup.catalogue)
@@ -157,9 +156,8 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
         # Any error here comes from the content of the files; ONNX Runtime's errors, for one, share
         # no base class.
         first = (str(error).splitlines() or [""])[0][:200]
-        raise BundleError(
-            f"{folder} must be a bundle that repricer wrote; got {type(error).__name__}: {first}; export it again"
-        ) from error
+        got = f"got {type(error).__name__}: {first}"
+        raise BundleError(f"{folder} must be a bundle that repricer wrote; {got}; export it again") from error
     return Bundle(
         policy=setup.policy(str(manifest["policy"]), network),
         guardrails=setup.guardrails,
@@ -184,9 +182,7 @@ def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
         return None
     low, high = (np.array(document[name], dtype=np.float64) for name in ("low", "high"))
     if low.shape != (products,) or high.shape != (products,):
-        raise BundleError(
-            f"{MANIFEST}: charged must hold one price per product; got {low.size} and {high.size}; export it again"
-        )
+        raise refusal(MANIFEST, f"charged must hold one price per product; got {low.size} and {high.size}")
     return ChargedRange(low, high)
 
 
@@ -210,31 +206,19 @@ def read_response(document: dict[str, Any] | None, catalogue: Catalogue) -> Choi
     """
     if document is None:
         return None
-    names = [item.name for item in fields(ChoiceModel)]
     flags = {name: document[name] for name in ("linear_reference", "single")}
-    if (
-        set(document) != set(names)
-        or document["family"] not in FAMILIES
-        or not all(type(f) is bool for f in flags.values())
-    ):
-        raise BundleError(
-            f"{RESPONSE} must have the keys {', '.join(names)}; got others or a family unknown; export it again"
-        )
+    if document["family"] not in FAMILIES or not all(type(flag) is bool for flag in flags.values()):
+        raise refusal(RESPONSE, "must be a choice model that is known; got another")
     sizes = {"N": catalogue.num_products, "K": catalogue.num_segments, "T": catalogue.horizon}
     sizes |= {"C": len(document["rate"]), "R": len(document["rivals_regular"]), "Z": len(document["regime_utility"])}
     sizes["J"] = len(document["nesting"]) if np.size(document["nest"]) else sizes["C"]
-    arrays: dict[str, Any] = {}
-    for name, letters in _SHAPES.items():
-        off = name in _OPTIONAL and np.size(document[name]) == 0
-        shape = np.shape(document[name]) if off else tuple(sizes[letter] for letter in letters)
-        arrays[name] = numbers(RESPONSE, document, name, shape, least=-MOST, kind=np.float64)
+    least = dict.fromkeys(_SHAPES, -MOST)
+    found = arrays(RESPONSE, document, _SHAPES, sizes, np.float64, least=least, empty=_OPTIONAL)
     for name, letter in (("category", "C"), ("nest", "J"), ("rival_category", "C"), ("rivals_product", "N")):
-        arrays[name] = arrays[name].astype(np.intp)
-        if not ((arrays[name] >= 0) & (arrays[name] < sizes[letter])).all():
-            raise BundleError(
-                f"{RESPONSE}: {name} must hold numbers below {sizes[letter]}; got others; export it again"
-            )
-    return ChoiceModel(family=document["family"], **flags, **arrays)
+        found[name] = found[name].astype(np.intp)
+        if not ((found[name] >= 0) & (found[name] < sizes[letter])).all():
+            raise refusal(RESPONSE, f"{name} must hold numbers below {sizes[letter]}; got others")
+    return ChoiceModel(**{**document, **found})
 
 
 _OPTIONAL = (
@@ -243,36 +227,15 @@ _OPTIONAL = (
 )
 """Arrays that are empty where their section is off."""
 _SHAPES = {
-    "category": "N",
-    "quality": "KN",
-    "sensitivity": "KN",
-    "curvature": "N",
-    "regular": "N",
-    "quality_path": "NT",
-    "rate": "CT",
-    "season": "CT",
-    "path": "CT",
-    "share": "CK",
-    "gain": "N",
-    "loss": "N",
-    "units_gain": "N",
-    "units_loss": "N",
-    "promotion": "KN",
-    "lift": "K",
-    "rival_category": "R",
-    "rival_quality": "KR",
-    "rival_sensitivity": "KR",
-    "regime_utility": "Z",
-    "regime_sensitivity": "Z",
-    "regime_arrivals": "Z",
-    "strategic_share": "K",
-    "patience": "K",
-    "rivals_product": "R",
-    "rivals_regular": "R",
-    "regime_share": "TZ",
-    "overdispersion": "N",
-    "nesting": "J",
-    "nest": "N",
+    **dict.fromkeys(("category", "curvature", "regular", "gain", "loss", "units_gain", "units_loss"), "N"),
+    **dict.fromkeys(("overdispersion", "nest"), "N"),
+    **dict.fromkeys(("quality", "sensitivity", "promotion"), "KN"),
+    **dict.fromkeys(("rate", "season", "path"), "CT"),
+    **dict.fromkeys(("lift", "strategic_share", "patience"), "K"),
+    **dict.fromkeys(("rival_category", "rivals_product", "rivals_regular"), "R"),
+    **dict.fromkeys(("rival_quality", "rival_sensitivity"), "KR"),
+    **dict.fromkeys(("regime_utility", "regime_sensitivity", "regime_arrivals"), "Z"),
+    **{"quality_path": "NT", "share": "CK", "regime_share": "TZ", "nesting": "J"},
 }
 
 
@@ -326,13 +289,12 @@ class TrainingRange:
             outside: (N, F) booleans, one market of `outside`.
             products: N names.
         """
-        lines = []
-        for f in np.flatnonzero(outside.any(axis=0)):
-            where = np.flatnonzero(outside[:, f])
-            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
-            words = feature_words(self.names[f])
-            lines.append(f"{words} ({products[where[0]]!r}{more}) lies outside the training range")
-        return lines
+        found = {
+            f: [repr(products[n]) for n in np.flatnonzero(outside[:, f]).tolist()]
+            for f in np.flatnonzero(outside.any(axis=0))
+        }
+        lies = "lies outside the training range"
+        return [f"{feature_words(self.names[f])} ({some_of(names)}) {lies}" for f, names in found.items()]
 
 
 def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
@@ -358,18 +320,10 @@ class DriftAlarm:
     def add(self, outside: NDArray[np.bool_]) -> None:
         """Add markets of products, (E, N, F) booleans."""
         flat = outside.reshape(-1, len(self._names))
-        self.count(len(flat), flat.sum(axis=0))
-
-    def count(self, products: int, outside: NDArray[np.int64]) -> None:
-        """Add products, and how many of them are outside, (F,)."""
         with self._lock:
-            kept = (1 - 1 / _WINDOW) ** products
-            self._rows = kept * self._rows + products
-            self._outside = kept * self._outside + outside
-
-    def __reduce__(self) -> tuple[type[DriftAlarm], tuple[tuple[str, ...]]]:
-        """Another process counts for itself."""
-        return DriftAlarm, (self._names,)
+            kept = (1 - 1 / _WINDOW) ** len(flat)
+            self._rows = kept * self._rows + len(flat)
+            self._outside = kept * self._outside + flat.sum(axis=0)
 
     @property
     def shares(self) -> dict[str, float]:

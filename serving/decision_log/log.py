@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable, Table, func, select
+from sqlalchemy import Executable, delete, func, insert, select
 
 from ..decision import Chance, Decision
 from ..market_state import State
@@ -24,9 +24,8 @@ from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened
-from .replies import Reply, keep, kept
 from .storage import Storage, Writing, end_of, start_of
-from .tables import APPROVALS, BUNDLES, DECISIONS, MAINTENANCE, OUTCOMES, SWITCHES, TRIALS
+from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
 
 _SOME, _PAUSE = 50, 0.001
@@ -35,6 +34,7 @@ _PAGE = 500
 """Decisions that are read at a time."""
 _ALL = (2**62, 2**62)
 _FILLER = "-" * (32 << 10)
+_RENAMED = {"switches": {"name": "switch"}, "maintenance": {"name": "table_name", "number": "up_to"}}
 Named = Sequence[tuple[str, Decision]]
 Ends = tuple[int, int]
 Rows = list[dict[str, Any]]
@@ -86,30 +86,14 @@ class DecisionLog(Storage):
         """
         self.submit_decisions([(request_id, Decision(state, answer, arm, propensity, []))]).result()
 
-    def submit_decisions(self, named: Named, reply: Reply | None = None) -> Future[bytes | None]:
+    def submit_decisions(self, named: Named) -> Future[Tail]:
         """Commit several decisions, each with its request id, all or none.
 
-        Args:
-            named: The decisions.
-            reply: The answer that holds them, to be kept; if one is kept already,
-                nothing is written.
-
         Returns:
-            A future with the answer that was kept already, None where there was none. It raises
-            LogError if the rows cannot be written, and ReusedKeyError.
+            A future that raises LogError if the rows cannot be written.
         """
         rows = [decision_row(*one) for one in named]
-
-        def add(writing: Writing) -> bytes | None:
-            if reply is not None:
-                before = kept(writing, reply.request_id, reply.question)
-                if before is not None:
-                    return before
-                keep(writing, reply)
-            writing.append(DECISIONS, rows)
-            return None
-
-        return self.submit(add)
+        return self.submit(lambda writing: writing.append(DECISIONS, rows))
 
     def submit_trial(self) -> Future[None]:
         """Write as much as a decision takes.
@@ -117,7 +101,12 @@ class DecisionLog(Storage):
         Returns:
             A future that raises LogError if decisions cannot be recorded now.
         """
-        return self.submit(lambda writing: writing.replace(TRIALS, {"id": 1, "filler": _FILLER}))
+
+        def write(writing: Writing) -> None:
+            writing.do(delete(TRIALS))
+            writing.do(insert(TRIALS).values(id=1, filler=_FILLER))
+
+        return self.submit(write)
 
     def submit_outcomes(self, outcomes: Sequence[ReportedOutcome]) -> Future[Report]:
         """Commit outcomes, all or none; a repeated outcome is not written again.
@@ -191,10 +180,6 @@ class DecisionLog(Storage):
         positions = [(one["name"], msgspec.json.decode(facts_of(one)["position"])) for one in thrown]
         return positions, Tail(thrown[-1]["id"], thrown[-1]["hash"]) if thrown else after
 
-    def export_switches(self) -> Iterator[dict[str, Any]]:
-        """Who threw which switch, when and why, in order. Raises LogError."""
-        return self._documents(SWITCHES, name="switch")
-
     def bundle_files(self, name: str) -> dict[str, bytes] | None:
         """The files of a bundle that was active or on trial, by its digest; None for another. Raises ChainError,
         LogError.
@@ -222,9 +207,17 @@ class DecisionLog(Storage):
             for outcome in outcomes:
                 yield {"request_id": products[0]["request_id"], **outcome}
 
-    def export_approvals(self) -> Iterator[dict[str, Any]]:
-        """The decisions about price lists in order. Raises LogError."""
-        return self._documents(APPROVALS)
+    def acts(self, name: str) -> Iterator[dict[str, Any]]:
+        """Who did what, when and why, in order; bundles and erased decisions are not named. Raises LogError.
+
+        Args:
+            name: `approvals` (decisions about price lists), `switches` (who threw which), or `maintenance` (what was
+                archived, discarded and erased).
+        """
+        table, renamed = METADATA.tables[name], _RENAMED.get(name, {})
+        for found in self.rows(select(table).order_by(table.c.id)):
+            own = {renamed.get(key, key): found[key] for key in ("id", "time", *renamed, "previous_hash", "hash")}
+            yield {key: value for key, value in (own | facts_of(found)).items() if key != "erased"}
 
     def recent(self, market: str, count: int) -> list[dict[str, Any]]:
         """The rows of `export` of the last decisions of a market, the latest first.
@@ -266,11 +259,6 @@ class DecisionLog(Storage):
             for own in products:
                 yield {**own, **summed(reported[own["product"]], own["price"], own["discounts"])}
 
-    def export_maintenance(self) -> Iterator[dict[str, Any]]:
-        """What was archived, discarded, erased and upgraded, by whom and why. Raises LogError."""
-        for act in self._documents(MAINTENANCE, name="table_name", number="up_to"):
-            yield {key: value for key, value in act.items() if key != "erased"}
-
     def erased(self) -> int:
         """The number of decisions that can no longer be read. Raises LogError."""
         query = select(func.count().label("n")).where(DECISIONS.c.body.is_(None))
@@ -282,12 +270,6 @@ class DecisionLog(Storage):
             if number % _SOME == 0:
                 time.sleep(_PAUSE)
             yield found
-
-    def _documents(self, table: Table, **renamed: str) -> Iterator[dict[str, Any]]:
-        """The rows of a table whose bodies are JSON objects."""
-        for found in self.rows(select(table).order_by(table.c.id)):
-            own = {renamed.get(key, key): found[key] for key in ("id", "time", *renamed, "previous_hash", "hash")}
-            yield own | facts_of(found)
 
     def _with_outcomes(self, ends: Ends = _ALL, first: int = 0) -> Iterator[tuple[Rows, Rows]]:
         """The products of each decision with its outcomes, in the order in which they were reported."""

@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, or_, select, text, true, update
 
 from ...atomic import whole_file
 from .chain import EMPTIED, ChainError, Tail, body_of_parts, parts_of
 from .outcomes import BLOCK, reports_of
 from .storage import Query, Storage, Writing, end_of, start_of
-from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, REPLIES
+from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES
 from .verification import Head, verified
 
 _PIECE = 1_000
@@ -57,7 +57,8 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
                     emptied |= mine
         if not emptied:
             raise ValueError(f"market must be one of the log; got {market!r}, which is not there, or erased; check it")
-        _forget_replies(writing, market)
+        # Earlier versions kept answers for a day.
+        writing.do(text("DROP TABLE IF EXISTS replies"))
         for table in (DECISIONS, OUTCOMES):
             writing.do(update(table).where(table.c.market == market).values(EMPTIED))
         writing.maintain("markets", {"action": "erase", "done_by": by, "reason": reason, "erased": sorted(emptied)})
@@ -66,13 +67,6 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
     decisions = storage.submit(write).result()
     storage.tidy(DECISIONS, OUTCOMES)
     return decisions
-
-
-def _forget_replies(writing: Writing, market: str) -> None:
-    """Remove the answers that are kept for requests that are sent again."""
-    recent = select(DECISIONS.c.name).where(DECISIONS.c.market == market, DECISIONS.c.time > _ago(days=2))
-    for row in writing.read(recent):
-        writing.do(delete(REPLIES).where(REPLIES.c.id.in_((row["name"], row["name"].rpartition(".")[0]))))
 
 
 def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None, by: str, reason: str = "") -> Rotated:
@@ -91,7 +85,8 @@ def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None
     """
     d, o = DECISIONS.c, OUTCOMES.c
     start = start_of(DECISIONS, storage.rows)
-    last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days=days))) or start.rows
+    before = (dt.datetime.now(dt.UTC) - dt.timedelta(days=days)).isoformat(timespec="milliseconds")
+    last = _one(storage.rows, select(func.max(d.id)).where(d.time < before)) or start.rows
     # A report of many has the number of its last decision.
     theirs = or_(o.number <= last, and_(o.name != "", o.number < last + BLOCK))
     reported = _one(storage.rows, select(func.max(o.id)).where(theirs)) or 0
@@ -188,11 +183,6 @@ def _deleted(storage: Storage, table: Table, up_to: int) -> int:
         storage.submit(lambda writing, last=last: writing.do(delete(table).where(table.c.id <= last))).result()
         count += last - first + 1
     return count
-
-
-def _ago(days: float) -> str:
-    """The time (UTC) some days ago, as rows hold it."""
-    return (dt.datetime.now(dt.UTC) - dt.timedelta(days=days)).isoformat(timespec="milliseconds")
 
 
 def _one(look: Query, query: Executable) -> Any:

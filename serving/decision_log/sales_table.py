@@ -77,11 +77,10 @@ def write_sales(log: DecisionLog, out: Path) -> Sales:
         prices[row["market"], row["product"]][row["price"]] += 1
         columns |= dict.fromkeys(_seen(state))
     if not prices:
-        raise ValueError(
-            f"decision log must hold decisions with outcomes; got {log.name} with {counts['left out']:,} decisions and no "
-            f"outcome of all their products, {counts['faulty']:,} with a faulty state, and {log.erased():,} erased; report "
-            "them with POST /v1/outcomes or repricer log outcomes"
-        )
+        got = f"got {log.name} with {counts['left out']:,} decisions and no outcome of all their products"
+        got += f", {counts['faulty']:,} with a faulty state, and {log.erased():,} erased"
+        fix = "report them with POST /v1/outcomes or repricer log outcomes"
+        raise ValueError(f"decision log must hold decisions with outcomes; {got}; {fix}")
     usual = {key: statistics.median(found.elements()) for key, found in prices.items()}
     rows = (_row(row, usual, episode) | _seen(state) for row, state, episode in _whole(log, ends, Counter()))
     count = _write(rows, columns, out)

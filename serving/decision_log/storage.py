@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable, Table, create_engine, delete, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
@@ -69,11 +69,6 @@ class Writing:
     def put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add complete rows."""
         self._waiting.setdefault(table, []).extend(rows)
-
-    def replace(self, table: Table, own: Mapping[str, Any]) -> None:
-        """Write one row of a table without a chain in place of the one with its `id`."""
-        self.do(delete(table).where(table.c.id == own["id"]))
-        self.do(insert(table).values(own))
 
     def do(self, statement: Executable) -> None:
         """Change rows."""
@@ -148,9 +143,8 @@ class Storage:
                         METADATA.create_all(connection)
                         connection.execute(insert(VERSION).values(version_num=str(SCHEMA)))
         except SQLAlchemyError as error:
-            raise ValueError(
-                f"decision log must be a new file, one of its own, or the URL of a database; got {self.name}: {_line_of(error)}"
-            ) from error
+            must = "decision log must be a new file, one of its own, or the URL of a database"
+            raise ValueError(f"{must}; got {self.name}: {_line_of(error)}") from error
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._open, self._door, self._begun = True, threading.Lock(), math.inf
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
@@ -329,23 +323,6 @@ def _keep_to(engine: Engine, file: str) -> None:
     event.listen(engine, "checkout", check)
 
 
-def _check_whole(file: str) -> None:
-    """Check that SQLite's write-ahead file is not gone with rows that were not moved to their place: SQLite opens
-    what is left without a word, and forgets the index beside it, which alone knows.
-
-    Raises:
-        ValueError: It is gone.
-    """
-    index = Path(f"{file}-shm")
-    head = index.read_bytes()[:100] if index.is_file() else b""
-    # How many pages it has, and how many were moved: see https://www.sqlite.org/walformat.html
-    if head[16:20] != head[96:100] and not os.path.exists(f"{file}-wal"):
-        raise ValueError(
-            f"decision log must have its write-ahead file; got {file} without {file}-wal, which holds the last rows; put it "
-            f"back, or remove {index} to go on without them"
-        )
-
-
 def _identity(file: str) -> tuple[int, int] | None:
     with suppress(OSError):
         status = os.stat(file)
@@ -370,7 +347,19 @@ def _line_of(error: Exception) -> str:
 
 
 def _check_file(path: str) -> None:
-    _check_whole(path)
+    """Make a file that others cannot read, or check one: SQLite opens what is left where its write-ahead file is gone with
+    rows that were not moved to their place, and forgets the index beside it, which alone knows.
+
+    Raises:
+        ValueError: That file is gone, or everybody may read the log.
+    """
+    index = Path(f"{path}-shm")
+    head = index.read_bytes()[:100] if index.is_file() else b""
+    # How many pages it has, and how many were moved: see https://www.sqlite.org/walformat.html
+    if head[16:20] != head[96:100] and not os.path.exists(f"{path}-wal"):
+        got = f"got {path} without {path}-wal, which holds the last rows"
+        fix = f"put it back, or remove {index} to go on without them"
+        raise ValueError(f"decision log must have its write-ahead file; {got}; {fix}")
     # SQLite gives the files beside it the same permissions.
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -383,8 +372,7 @@ def _version(connection: Connection, name: str) -> str | None:
     known = set(inspect(connection).get_table_names())
     version = connection.execute(select(VERSION.c.version_num)).scalar() if VERSION.name in known else None
     if version != str(SCHEMA) and (version or "decisions" in known):
-        raise ValueError(
-            f"decision log must be of version {SCHEMA}; got {name} of version {version or '2 or earlier'}; keep it, read it "
-            "with the repricer that wrote it (`repricer log export`), and start a new log"
-        )
+        got = f"got {name} of version {version or '2 or earlier'}"
+        fix = "keep it, read it with the repricer that wrote it (`repricer log export`), and start a new log"
+        raise ValueError(f"decision log must be of version {SCHEMA}; {got}; {fix}")
     return version

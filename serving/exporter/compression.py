@@ -42,10 +42,8 @@ class Compression:
     def words(self) -> str:
         """What was kept, in one line."""
         facts, size = self.facts, self.facts["parameters"]
-        return (
-            f"{facts['method']}: {size['after']:,} parameters instead of {size['before']:,}; keeps {facts['kept']:.1%} of "
-            f"{facts['kept_of']} on {facts['episodes']} test episodes"
-        )
+        kept = f"{facts['kept']:.1%} of {facts['kept_of']} on {facts['episodes']} test episodes"
+        return f"{facts['method']}: {size['after']:,} parameters instead of {size['before']:,}; keeps {kept}"
 
 
 def compress(
@@ -87,9 +85,9 @@ def compress(
     facts = {"method": method, "least": least, **kept(run, student.policy, episodes, seed)}
     facts["parameters"] = {"before": parameters(run.actor), "after": parameters(student.actor)}
     if facts["kept"] < least:
+        fix = f"allow it a larger {'number of leaves' if method == 'tree' else 'size'}, or less with --least-kept"
         raise BundleError(
-            f"a {method} policy must keep {least:.0%} of {facts['kept_of']}; got {facts['kept']:.1%}; allow it a larger "
-            f"{'number of leaves' if method == 'tree' else 'size'}, or less with --least-kept"
+            f"a {method} policy must keep {least:.0%} of {facts['kept_of']}; got {facts['kept']:.1%}; {fix}"
         )
     more = {"weights": facts["parameters"]["after"], "compression": facts}
     return Compression(replace(student, facts=student.facts | more), rules)
@@ -107,27 +105,24 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
         seed: Selects the test seeds.
     """
     from ...agents import best_fixed
+    from ...envs import rollout, seed_for
 
     three = (best_fixed(run.spec, seed=seed), run.policy, policy)
     prices = run.spec.market.horizon_periods * run.spec.sizes["N"]
-    found = _kept(run, three, episodes, seed)
-    while found["kept_se"] > _PRECISE and 4 * found["episodes"] * prices <= _MOST:
-        found = _kept(run, three, 4 * found["episodes"], seed)
-    return found
-
-
-def _kept(run: Run, three: tuple[Policy, Policy, Policy], episodes: int, seed: int) -> dict[str, Any]:
-    from ...envs import rollout, seed_for
-
-    asked: Any = {"episodes": episodes, "seed": seed_for("test", seed), "expected": True, "assumed": run.spec}
-    fixed, before, after = (rollout(run.goal, policy, **asked).objective for policy in three)
-    gain, root = before - fixed, episodes**0.5
-    clear = gain.mean() > _CLEAR * gain.std() / root
-    whole = float((gain if clear else before).mean())
+    while True:
+        asked: Any = {"episodes": episodes, "seed": seed_for("test", seed), "expected": True, "assumed": run.spec}
+        fixed, before, after = (rollout(run.goal, each, **asked).objective for each in three)
+        gain, root = before - fixed, episodes**0.5
+        clear = gain.mean() > _CLEAR * gain.std() / root
+        whole = float((gain if clear else before).mean())
+        error = float((after - before).std() / root) / abs(whole)
+        if error <= _PRECISE or 4 * episodes * prices > _MOST:
+            break
+        episodes *= 4
     money = {"best_fixed": fixed, "before": before, "after": after}
     return {
         "kept": 1 + float((after - before).mean()) / whole,
-        "kept_se": float((after - before).std() / root) / abs(whole),
+        "kept_se": error,
         "episodes": episodes,
         "kept_of": "the gain over the best fixed prices" if clear else "the money earned",
         "money_kept": float(after.mean() / before.mean()),

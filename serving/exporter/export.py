@@ -18,7 +18,6 @@ from ...pricing import (
     NetworkPolicy,
     PricePath,
     RecurrentPolicy,
-    StockTable,
     built_in_rule,
     feature_names,
     product_features,
@@ -46,7 +45,7 @@ from ..bundle.files import (
 )
 from ..bundle.reading import SCHEMA_VERSION, golden_states, load_bundle
 from ..recurrent_state import RecurrentLayout
-from .holding import Holding, around, held, recommended_holding
+from .holding import Holding, held, recommended_holding
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -68,10 +67,9 @@ _SLACK, _LEAST = 1.0, 0.1
 
 
 def export(
-    run: Run | Policy,
+    run: Run,
     out: str | os.PathLike[str],
     *,
-    scenario: MarketSpec | str | None = None,
     holding: Holding | None = None,
     key: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -80,10 +78,8 @@ def export(
     """Write the prices of a run as a signed bundle. Needs the `train` extra.
 
     Args:
-        run: A training run; or a policy that looks prices up by period, regime and units on hand, as most of those that
-            `optimum.solve` finds.
+        run: A training run.
         out: A new path, or a bundle, which is replaced once the new one is complete and verified.
-        scenario: The market of such a policy, a registered name or a path; None for a run.
         holding: Which prices to hold; by default those that `run.evaluation` recommends, else the
             learned ones.
         key: PEM file of an Ed25519 private key. By default OUT.key.pem, created on first use, with
@@ -106,17 +102,17 @@ def export(
     from .onnx_graph import PolicyGraph
 
     if not isinstance(run, Run):
-        run = _looked_up(run, scenario, seed)
+        fix = "load a run's folder with repricer.agents.load_run, or wrap an agent with repricer.policy_from"
+        raise BundleError(f"a bundle is made of a run; got {type(run).__name__}; {fix}")
     if not run.facts.get("exportable", True):
-        raise BundleError(
-            f"a bundle needs a network; got {run.facts['name']}, a function; give policy_from a torch module or SB3 model"
-        )
+        got = f"got {run.facts['name']}, a function"
+        raise BundleError(f"a bundle needs a network; {got}; give policy_from a torch module or SB3 model")
     out = Path(out)
     check_target(out)
     own = None if key is None else read_private_key(Path(key))
     holding = recommended_holding(run.evaluation) if holding is None else holding
     actor, policy = held(run, holding, seed)
-    by_rule = policy.base is not None and policy.base is run.base and not isinstance(policy.base, StockTable)
+    by_rule = policy.base is not None and policy.base is run.base
     rule = _rule(run.facts["settings"]["base_price"]) if by_rule else None
     setup = setup_of(run.spec, policy, rule)
     graph = PolicyGraph(actor, setup)
@@ -125,26 +121,6 @@ def export(
     facts |= {"check": check(run.spec, policy, seed), "refit": run.refit}
     write_bundle(out, run.spec, setup, graph.answer, given, facts, key=own, seed=seed, encrypt=encrypt)
     return out
-
-
-def _looked_up(policy: Policy, scenario: MarketSpec | str | None, seed: int) -> Run:
-    """A run of a policy that looks its prices up: a network that says nothing, around them."""
-    from ...agents import Run
-    from ...agents.run import made_with
-    from ...scenarios import load_scenario
-
-    table = policy if isinstance(policy, StockTable) else getattr(policy, "stock_table", lambda: None)()
-    spec = None if scenario is None else load_scenario(scenario)
-    if table is None or spec is None or spec.capacity is not None or spec.stock.replenishment == "action":
-        raise BundleError(
-            "a bundle is made of a run, or of a policy that looks prices up by period, regime and units on hand, with its "
-            f"scenario; got {type(policy).__name__} and {'no scenario' if spec is None else spec.name}; load a run's folder "
-            "with repricer.agents.load_run, or wrap an agent with repricer.policy_from"
-        )
-    actor, held = around(spec, table)
-    facts = {"name": table.name, "algo": "table", "seed": seed, "steps": 0, **made_with()}
-    facts["settings"] = {"history": 1, "base_price": "table"}
-    return Run(spec, actor, held.layout, held.base_price, table, True, facts, [])
 
 
 def write_bundle(
@@ -200,7 +176,7 @@ def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: st
         product_wise=policy.product_wise,
         candidates=None if slots is None else slots.candidates > 0,
         base=rule,
-        path=policy.base if isinstance(policy.base, PricePath | StockTable) else None,
+        path=policy.base if isinstance(policy.base, PricePath) else None,
         most_promoted=None if promotion is None else int(promotion.max_products),
         memory=memory,
     )
@@ -271,11 +247,8 @@ def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any
 
     for one in (policy, FixedPrice(catalogue.regular_price)):
         rollout(spec, one, episodes=_EPISODES, seed=seed, watch=watch)
-    return {
-        "features": feature_names(catalogue, fixed=False),
-        "low": np.min(lows, axis=0).tolist(),
-        "high": np.max(highs, axis=0).tolist(),
-    }
+    low, high = np.min(lows, axis=0).tolist(), np.max(highs, axis=0).tolist()
+    return {"features": feature_names(catalogue, fixed=False), "low": low, "high": high}
 
 
 # What held prices earn in a market, over posterior draws and customers: measured at the export and at each refresh.
@@ -305,18 +278,14 @@ def check(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any] | None:
 def outside_training(spec: MarketSpec, policy: Policy, seen: TrainingRange, seed: int) -> dict[str, float]:
     """The features that lie far outside the training range in more than 5% of product-periods, with that share."""
     from ...envs import rollout
-    from ...pricing import product_features
 
     shares = []
-    rollout(
-        spec,
-        policy,
-        episodes=_RANGE_EPISODES,
-        seed=seed,
-        watch=lambda view, _: shares.append(
-            seen.outside(product_features(view, fixed=False), slack=_SLACK, least=_LEAST).mean(axis=(0, 1))
-        ),
-    )
+
+    def watch(view: MarketView, _: Any) -> None:
+        outside = seen.outside(product_features(view, fixed=False), slack=_SLACK, least=_LEAST)
+        shares.append(outside.mean(axis=(0, 1)))
+
+    rollout(spec, policy, episodes=_RANGE_EPISODES, seed=seed, watch=watch)
     found = dict(zip(seen.names, np.mean(shares, axis=0).tolist(), strict=True))
     return {name: round(share, 4) for name, share in found.items() if share > _OUTSIDE_SHARE}
 
@@ -327,26 +296,20 @@ def reasons_to_train(
     """Why it is time to train again, a sentence each; none where it is not."""
     from ...evaluation.uncertainty import RULE
 
-    warnings_found = []
-    if now is not None:
-        risk = now["vs_own"]["loss_probability"]
-        if risk > RULE.max_loss_probability:
-            warnings_found.append(
-                f"the held prices have a {risk:.0%} chance of earning less than the current prices, more than the "
-                f"{RULE.max_loss_probability:.0%} allowed"
-            )
-    if learned and now is not None and before is not None:
-        gain, low = (found["vs_best_fixed"]["relative"] for found in (now, before))
+    found = []
+    if now is not None and (risk := now["vs_own"]["loss_probability"]) > (most := RULE.max_loss_probability):
+        chance = f"the held prices have a {risk:.0%} chance of earning less than the current prices"
+        found.append(f"{chance}, more than the {most:.0%} allowed")
+    if learned and now is not None:
+        gain, low = (one and one["vs_best_fixed"]["relative"] for one in (now, before))
         if gain and low and gain["mean"] < low["interval90"][0]:
-            warnings_found.append(
-                f"the learned prices earn {gain['mean']:+.1%} against the best fixed prices of these weeks; it was "
-                f"{low['mean']:+.1%} ({low['interval90'][0]:+.1%} to {low['interval90'][1]:+.1%}) at the export"
-            )
-    if learned and now is not None and now["vs_best_fixed"]["interval90"][1] < 0:
-        warnings_found.append("the best fixed prices of these weeks earn more than the learned ones")
+            was = f"{low['mean']:+.1%} ({low['interval90'][0]:+.1%} to {low['interval90'][1]:+.1%})"
+            earn = f"the learned prices earn {gain['mean']:+.1%} against the best fixed prices of these weeks"
+            found.append(f"{earn}; it was {was} at the export")
+        if now["vs_best_fixed"]["interval90"][1] < 0:
+            found.append("the best fixed prices of these weeks earn more than the learned ones")
     if learned and outside:
         shares = ", ".join(f"{feature_words(name)} ({share:.0%})" for name, share in outside.items())
-        warnings_found.append(
-            f"the network sees values that it never saw in training, in a share of product-periods: {shares}"
-        )
-    return warnings_found
+        new = "the network sees values that it never saw in training"
+        found.append(f"{new}, in a share of product-periods: {shares}")
+    return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import NetworkPolicy, PricePath, RecurrentPolicy, StockTable, row_width
+from ...pricing import NetworkPolicy, PricePath, RecurrentPolicy, row_width
 from ..bundle.files import BundleError
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class Holding:
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> Holding:
         """What the manifest of a bundle states."""
-        stated = dict(manifest["holds"])
-        stated.pop("words", None)
-        return cls(**stated)
+        return cls(**{name: fact for name, fact in manifest["holds"].items() if name != "words"})
 
 
 def recommended_holding(comparison: dict[str, Any] | None) -> Holding:
@@ -95,10 +93,8 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
     from ...agents.actor import scaled
 
     if run.base is not None:
-        raise BundleError(
-            "a bundle can blend learned prices with current ones where their base price is constant; got "
-            f"{run.facts['settings']['base_price']}; give --policy learned"
-        )
+        must = "a bundle can blend learned prices with current ones where their base price is constant"
+        raise BundleError(f"{must}; got {run.facts['settings']['base_price']}; give --policy learned")
     share, layout = np.float32(1 - holding.toward_current), run.layout
     # Prices and discounts move towards those of the current prices, which give no discounts.
     moved = 1 + layout.num_segments * int(layout.discounts)
@@ -111,15 +107,11 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
 
 def fixed_in_advance(spec: MarketSpec, holding: Holding, seed: int) -> tuple[Actor, NetworkPolicy]:
     """A network that says nothing, around prices that are known in advance."""
-    check_orders(spec, holding)
-    return around(spec, price_path(spec, holding, None, seed))
-
-
-def around(spec: MarketSpec, prices: PricePath | StockTable) -> tuple[Actor, NetworkPolicy]:
-    """A network that says nothing, around these prices."""
     from ...agents.actor import constant_actor, network_policy
     from ...envs import catalogue_of
 
+    check_orders(spec, holding)
+    prices = price_path(spec, holding, None, seed)
     layout = replace(spec.action_layout(spec.products.regular_price), max_discount=0.0, recommend=False, promote=False)
     actor = constant_actor(row_width(catalogue_of(spec), product_wise=True))
     regular = spec.products.regular_price.astype(np.float32)
@@ -134,10 +126,8 @@ def check_orders(spec: MarketSpec, holding: Holding) -> None:
         BundleError: It would have to.
     """
     if not holding.learned and spec.stock.replenishment == "action":
-        raise BundleError(
-            f"a bundle of prices that were not learned cannot order units; got {holding.words} for {spec.name}, where "
-            "policies order; give --policy learned"
-        )
+        got = f"got {holding.words} for {spec.name}, where policies order"
+        raise BundleError(f"a bundle of prices that were not learned cannot order units; {got}; give --policy learned")
 
 
 def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float32] | None, seed: int) -> PricePath:
@@ -159,12 +149,10 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
         planned, promotion = current.path, current.promotion
     else:
         planned, promotion = spec.products.regular_price, None
-    own = {
-        "learned": lambda: base_price,
-        "best-fixed": lambda: best_fixed(spec, seed=seed).price,
-        "regular": lambda: spec.products.regular_price,
-        "current": lambda: planned,
-    }[prices]()
+    if prices == "best-fixed":
+        own = best_fixed(spec, seed=seed).price
+    else:
+        own = {"learned": base_price, "regular": spec.products.regular_price, "current": planned}[prices]
     path = np.broadcast_to(np.asarray(own, np.float64) ** (1 - share) * np.asarray(planned, np.float64) ** share, shape)
     if prices != "current" and share <= 0.5:
         # As of `BlendedPrice`: the promotions are those of the prices with the larger weight.

@@ -76,13 +76,13 @@ class KeyRing:
             raise KeyFileError(f"{path} must hold at least one key; got none; `repricer keys add {path} --role admin`")
 
     def _renew(self) -> None:
-        before, self._wrong, self._looked = self._wrong, "", time.monotonic()
+        self._looked = time.monotonic()
         try:
-            self._keys = read_keys(self._path) if self._path.exists() else []
+            self._keys, wrong = read_keys(self._path) if self._path.exists() else [], ""
         except KeyFileError as error:
-            self._wrong = str(error)
-        if self._wrong not in ("", before):
-            _log.error("keys not reloaded", extra={"facts": {"reason": self._wrong}})
+            if (wrong := str(error)) != self._wrong:
+                _log.error("keys not reloaded", extra={"facts": {"reason": wrong}})
+        self._wrong = wrong
 
     def find(self, token: str) -> ApiKey | None:
         """The key with this token, or None."""
@@ -99,14 +99,12 @@ def read_keys(path: Path) -> list[ApiKey]:
     try:
         status, keys = path.stat(), json.decode(path.read_bytes(), type=_File).keys
     except (OSError, ValueError) as error:
-        got = getattr(error, "strerror", None) or error
-        line = f"{path} must be a file of API keys; got {got}; `repricer keys add {path}` makes one"
-        raise KeyFileError(line) from error
+        got = f"got {getattr(error, 'strerror', None) or error}; `repricer keys add {path}` makes one"
+        raise KeyFileError(f"{path} must be a file of API keys; {got}") from error
     # A file of another owner, as a container gets it, may be read through its group.
     forbidden = 0o077 if status.st_uid == os.geteuid() else 0o027
     if mode := stat.S_IMODE(status.st_mode) & forbidden:
-        line = f"must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`"
-        raise KeyFileError(f"{path} {line}")
+        raise KeyFileError(f"{path} must be open to its owner alone; got others' rights {mode:o}; `chmod 600 {path}`")
     return keys
 
 

@@ -1,6 +1,6 @@
 """The price service as an ASGI application. Needs the `serve` extra.
 
-A request goes through the `gate` to a route of `prices`, `questions`, `admin`, `desk_routes` or `page`. They answer
+A request goes through the `gate` to a route of `prices`, `questions`, `admin` or `page`. They answer
 by the policies of the `deployment`, whose transitions are those of the `switchboard` and rows of the log.
 """
 
@@ -22,11 +22,8 @@ from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from ..sample_states import example_state
 from .admin import Status, switch_routes
-from .api_keys import KeyRing
 from .deployment import Deployment
-from .desk import Desk
-from .desk_routes import desk_routes
-from .gate import MAX_BODY, Gate, RateLimit
+from .gate import MAX_BODY, Gate
 from .page import page_routes
 from .prices import Prices, Recent
 from .questions import question_routes
@@ -78,19 +75,10 @@ def create_app(
 
     routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes(), **switch_routes(deployment)}
     routes |= question_routes(deployment, decisions, aside)
-    if settings.price_list is not None:
-        routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
     routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})
-    app = Gate(
-        routes,
-        keys=None if settings.keys is None else KeyRing(settings.keys),
-        hosts=settings.hosts,
-        limit=RateLimit(settings.rate, settings.burst),
-        # With all fields and spaces, a state is longer than the example.
-        state_bytes=2 * len(orjson.dumps(example_state(deployment.bundle.catalogue))),
-        metrics=deployment.metrics,
-        lifespan=lifespan,
-    )
+    # With all fields and spaces, a state is longer than the example.
+    state_bytes = 2 * len(orjson.dumps(example_state(deployment.bundle.catalogue)))
+    app = Gate(routes, settings, state_bytes, deployment.metrics, lifespan)
     app.state.deployment, app.state.decisions, app.state.status = deployment, decisions, status
     app.state.reload = lambda by: reload_quietly(deployment, by)
     return app

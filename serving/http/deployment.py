@@ -104,17 +104,11 @@ class Deployment:
         """The predictor for this state, the market it observes, and its decision; nothing is
         counted. Raises StateError.
         """
-        predictor, arm = self.chosen(state)
-        return predictor, *preview(predictor, arm, state)
-
-    def chosen(self, state: State) -> tuple[Predictor, str]:
-        """Who would answer a state of a named market, and its arm; the state may be anything."""
         slots = self.slots
         named = isinstance(state, Mapping) and isinstance(state.get("market"), str)
         arm, trial = self._draws.arm(slots, state) if named else FALLBACK if slots.killed else POLICY, slots.trial
-        if arm == CANARY and trial is not None:
-            return trial.predictor, CANARY
-        return (slots.fallback, FALLBACK) if arm == FALLBACK else (slots.active, POLICY)
+        predictor = slots.fallback if arm == FALLBACK else trial.predictor if arm == CANARY and trial else slots.active
+        return predictor, *preview(predictor, arm, state)
 
     def reload(self, by: str = "unnamed", reason: str = "") -> bool:
         """Let the bundle at the path take over, once it is verified: a share of the markets where one is set, else all.

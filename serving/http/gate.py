@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import logging
 import os
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -25,14 +24,13 @@ from starlette.types import Lifespan, Receive, Scope, Send
 from ..bundle.files import BundleError
 from ..decision_log.chain import ChainError
 from ..decision_log.outcomes import ContradictionError, OutcomeError
-from ..decision_log.replies import ReusedKeyError
 from ..decision_log.storage import LogError
 from ..explanation import NoResponseError
 from ..market_state import StateError
-from ..price_list.rows import ListError
 from .api_keys import KeyRing
 from .bodies import BodyError
 from .metrics import Metrics
+from .settings import ServiceSettings
 from .switchboard import DeploymentError
 
 MAX_BODY = 4 << 20
@@ -42,14 +40,13 @@ _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _OPEN_PATHS = ("/healthz", "/readyz")
 _CALLERS = 10_000
 _log = logging.getLogger("repricer.requests")
-IDEMPOTENCY_KEY = b"idempotency-key"
 QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
 """Requests for which each of these counts, as it takes that many times the time of a price."""
 _REFUSALS: dict[type[Exception], int] = {
     ContradictionError: 409,
     ClientDisconnect: 400,
-    **dict.fromkeys((DeploymentError, BundleError, ListError, NoResponseError), 409),
-    **dict.fromkeys((BodyError, StateError, OutcomeError, ReusedKeyError), 422),
+    **dict.fromkeys((DeploymentError, BundleError, NoResponseError), 409),
+    **dict.fromkeys((BodyError, StateError, OutcomeError), 422),
     **dict.fromkeys((LogError, ChainError), 503),
 }
 """What routes raise, and the status that it becomes; a subclass stands before its base."""
@@ -124,32 +121,23 @@ class Gate(Starlette):
 
     Args:
         routes: What answers.
-        keys: The API keys; None accepts every request.
-        hosts: Names that a request may give as its Host; any where there are none.
-        limit: The rate limit of each caller.
+        settings: Say which API keys there are, which hosts may be named, and how often a caller may ask.
         state_bytes: Size of a body with one state; a larger body counts as several requests.
         metrics: Counters to update.
         lifespan: What runs beside requests.
     """
 
     def __init__(
-        self,
-        routes: Routes,
-        *,
-        keys: KeyRing | None,
-        hosts: Collection[str],
-        limit: RateLimit,
-        state_bytes: int,
-        metrics: Metrics,
-        lifespan: Lifespan[Any],
+        self, routes: Routes, settings: ServiceSettings, state_bytes: int, metrics: Metrics, lifespan: Lifespan[Any]
     ) -> None:
         super().__init__(lifespan=lifespan)
         self._routes: dict[str, dict[str, Any]] = {}
         for name, answer in routes.items():
             method, _, path = name.partition(" ")
             self._routes.setdefault(path, {}).update({method: answer} | ({"HEAD": answer} if method == "GET" else {}))
-        self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in hosts), state_bytes
-        self._keys, self._limit, self._metrics = keys, limit, metrics
+        self._hosts, self._state_bytes = tuple(_name(host.encode()) for host in settings.hosts), state_bytes
+        self._keys = None if settings.keys is None else KeyRing(settings.keys)
+        self._limit, self._metrics = RateLimit(settings.rate, settings.burst), metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it; count it in the metrics, and log it."""
@@ -179,20 +167,15 @@ class Gate(Starlette):
         _log.info("request", extra={"facts": {**facts, "request_id": state["request_id"], "key": state["caller"]}})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        path, state, headers = scope["path"], scope["state"], dict(scope["headers"])
+        path = scope["path"]
         if path not in _OPEN_PATHS:
-            self._check(scope, headers)
+            self._check(scope, dict(scope["headers"]))
         methods = self._routes.get(path)
         if methods is None:
             raise HTTPException(404, "path must be one of the service; got another; see /docs")
         if scope["method"] not in methods:
             allowed = ", ".join(sorted(methods))
             raise HTTPException(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
-        if path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
-            # The same key of the same caller is the same request.
-            named = (state["caller"] or "").encode()
-            key = b"%d %b%b" % (len(named), named, retry_key)
-            state["request_id"] = hashlib.blake2b(key, digest_size=16).hexdigest()
         return await methods[scope["method"]](Call(scope, await Request(scope, receive).body()))
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""`POST /v1/explain`, `/v1/what-if`, `/v1/try-prices` and `/v1/answer`: questions about prices; nothing is recorded."""
+"""`POST /v1/explain`, `/v1/what-if` and `/v1/answer`: questions about prices; nothing is recorded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from starlette.responses import Response
 from ..answers.answer import RECENT, answer_question
 from ..decision_log.log import DecisionLog
 from ..documents import keys_mistake
-from ..explanation import at_other_prices, explained
+from ..explanation import explain_decision, what_if
 from .bodies import BodyError, parsed
 from .deployment import Deployment
 from .gate import Call, Routes
-from .what_if_form import tried_prices
 
 
 def question_routes(deployment: Deployment, log: DecisionLog | None, aside: ThreadPoolExecutor) -> Routes:
@@ -31,26 +30,27 @@ def question_routes(deployment: Deployment, log: DecisionLog | None, aside: Thre
     """
     history = None if log is None else partial(log.recent, count=RECENT)
 
-    def explain(state: Any, product: Any) -> bytes:
-        return explained(*deployment.chosen(state), state, product)
+    def explain(state: Any, product: Any) -> Any:
+        predictor, seen, decision = deployment.preview(state)
+        return explain_decision(predictor.bundle, predictor.at_state(seen), seen.view, decision, product)
 
-    def what_if(state: Any, product: Any, prices: Any) -> bytes:
-        return at_other_prices(*deployment.chosen(state), state, product, prices)
+    def curve(state: Any, product: Any, prices: Any) -> Any:
+        predictor, seen, decision = deployment.preview(state)
+        return what_if(predictor.bundle, seen.view, decision.answer, product, prices)
 
-    def try_prices(state: Any, prices: Any) -> bytes:
-        return orjson.dumps(tried_prices(*deployment.chosen(state), state, prices))
+    def answer(question: Any, state: Any, product: Any) -> Any:
+        return answer_question(question, *deployment.preview(state), history=history, product=product)
 
-    def answer(question: Any, state: Any, product: Any) -> bytes:
-        return orjson.dumps(answer_question(question, *deployment.preview(state), history=history, product=product))
+    async def answered(reply: Callable[..., Any], needed: tuple[str, ...], more: tuple[str, ...], call: Call) -> Any:
+        def work() -> bytes:
+            return orjson.dumps(reply(*_fields(call, needed, more)))
 
-    async def answered(reply: Callable[..., bytes], needed: tuple[str, ...], more: tuple[str, ...], call: Call) -> Any:
-        text = await asyncio.get_running_loop().run_in_executor(aside, lambda: reply(*_fields(call, needed, more)))
+        text = await asyncio.get_running_loop().run_in_executor(aside, work)
         return Response(text, media_type="application/json")
 
     return {
         "POST /v1/explain": partial(answered, explain, ("state", "product"), ()),
-        "POST /v1/what-if": partial(answered, what_if, ("state", "product"), ("prices",)),
-        "POST /v1/try-prices": partial(answered, try_prices, ("state", "prices"), ()),
+        "POST /v1/what-if": partial(answered, curve, ("state", "product"), ("prices",)),
         "POST /v1/answer": partial(answered, answer, ("question", "state"), ("product",)),
     }
 

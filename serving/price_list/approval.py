@@ -5,7 +5,8 @@ recorded. Needs the `serve` extra.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from ...pricing.wording import money_words
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
+from ..documents import some_of
 from .files import write_live
 from .rows import ListError, PriceRow
 
@@ -51,27 +53,20 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
         raise ListError([f"--by must be the name of who decides; got {by!r}; give a name"])
     undecided = [number for number, row in enumerate(rows, start=2) if row.status == "proposed"]
     if undecided and rest is None:
-        some = ", ".join(map(str, undecided[:_NAMED])) + (
-            f" and {len(undecided) - _NAMED:,} more" if len(undecided) > _NAMED else ""
-        )
-        raise ListError(
-            [
-                f"{source}, column status: every row must be decided; got proposed in {len(undecided):,} rows ({some}); "
-                "decide them, or give --rest approved or --rest postponed"
-            ]
-        )
+        got = f"got proposed in {len(undecided):,} rows ({some_of(undecided, _NAMED)})"
+        fix = "decide them, or give --rest approved or --rest postponed"
+        raise ListError([f"{source}, column status: every row must be decided; {got}; {fix}"])
     decided = []
     for row in rows:
+        more = {"decided_by": row.decided_by or by}
         if row.status == "proposed":
             reason = row.decision_reason or ("" if rest == "approved" else "not decided")
-            row = msgspec.structs.replace(row, status=rest, decision_reason=reason)
-        decided.append(row if row.decided_by else msgspec.structs.replace(row, decided_by=by))
+            more |= {"status": rest, "decision_reason": reason}
+        decided.append(msgspec.structs.replace(row, **more))
     return decided
 
 
-def check_decisions(
-    source: str, rows: Sequence[PriceRow], bundle: Bundle, *, only: Collection[tuple[str, str, dt.date]] | None = None
-) -> list[str]:
+def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> list[str]:
     """Check the prices of a list, as decided, against the price rules, week after week.
 
     A price that stays as it is planned, as that of a postponed row does, is not checked. One that leaves a firm rule
@@ -81,7 +76,6 @@ def check_decisions(
         source: What error messages call the list.
         rows: The rows; an undecided one counts as approved.
         bundle: The bundle whose price rules hold, and whose response says what prices earn.
-        only: The keys of the rows to check; all by default.
 
     Returns:
         Warnings, a line each: the prices that leave a rule, and what all overridden prices earn against the proposed ones.
@@ -99,11 +93,10 @@ def check_decisions(
         raise ListError([f"{source} must have rows; got none; write a new list"])
     if wrong := _strange_rows(source, rows, bundle.catalogue):
         raise ListError(wrong)
-    zones: dict[str, list[tuple[int, PriceRow]]] = {}
+    zones = defaultdict[str, list[tuple[int, PriceRow]]](list)
     for number, row in enumerate(rows, start=2):
-        zones.setdefault(row.zone, []).append((number, row))
-    checked = zones if only is None else {zone for zone, _, _ in only}
-    found = [_ZoneDecisions(source, zones[zone], bundle, only) for zone in checked]
+        zones[row.zone].append((number, row))
+    found = [_ZoneDecisions(source, zone, bundle) for zone in zones.values()]
     if refused := [line for zone in found for line in zone.refused()]:
         raise ListError(refused)
     return [line for zone in found for line in zone.warnings()]
@@ -131,67 +124,45 @@ def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: P
 
 
 def _approval(row: PriceRow, bundle: Bundle) -> Approval:
-    return Approval(
-        zone=row.zone,
-        product=row.product,
-        week=row.week.isoformat(),
-        proposal=row.check,
-        current_price=row.current_price,
-        new_price=row.new_price,
-        status=row.status,
-        price=row.price,
-        decided_by=row.decided_by,
-        reason=row.decision_reason,
-        bundle=bundle.digest,
-    )
+    proposal = (row.zone, row.product, row.week.isoformat(), row.check, row.current_price, row.new_price)
+    return Approval(*proposal, row.status, row.price, row.decided_by, row.decision_reason, bundle.digest)
 
 
 def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -> list[str]:
     """Rows of other products or weeks than the bundle's, and rows that are missing."""
-    wrong, known, calendar = [], set(catalogue.products), catalogue.calendar
-    days = None if calendar is None else {calendar.day(t) for t in range(calendar.periods)}
-    weeks: dict[tuple[str, dt.date], set[str]] = {}
+    wrong, calendar, known = [], catalogue.calendar, set(catalogue.products)
+    days = None if calendar is None else set(calendar.labels)
+    zones = defaultdict[str, dict[dt.date, set[str]]](lambda: defaultdict(set))
     for number, row in enumerate(rows, start=2):
+        zones[row.zone][row.week].add(row.product)
         if row.product not in known:
-            wrong.append(
-                f"{source}, row {number}, column product: must be a product of the bundle; got {row.product!r}"
-            )
-        weeks.setdefault((row.zone, row.week), set()).add(row.product)
-        if calendar is not None and days is not None and row.week not in days:
-            wrong.append(
-                f"{source}, row {number}, column week: must be the first day of one of the bundle's {calendar.unit}, "
-                f"{calendar.first_day} to {calendar.last_day}; got {row.week}; write a new list, or name its bundle"
-            )
-    for (zone, week), products in weeks.items():
-        missing = [name for name in catalogue.products if name not in products]
-        if missing:
-            wrong.append(
-                f"{source}: must have a row for every product in zone {zone!r}, week {week}; got none for {missing[0]!r}"
-                + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
-                + "; restore it, and postpone what shall not change"
-            )
-    if calendar is not None and not wrong:
-        for zone in dict.fromkeys(zone for zone, _ in weeks):
-            own = {calendar.period(week) for named, week in weeks if named == zone}
+            must = f"must be a product of the bundle; got {row.product!r}"
+            wrong.append(f"{source}, row {number}, column product: {must}")
+        if calendar is not None and days is not None and row.week.isoformat() not in days:
+            spanned = f"{calendar.unit}, {calendar.first_day} to {calendar.last_day}"
+            must = f"must be the first day of one of the bundle's {spanned}; got {row.week}"
+            wrong.append(f"{source}, row {number}, column week: {must}; write a new list, or name its bundle")
+    for zone, weeks in zones.items():
+        for week, products in weeks.items():
+            if missing := [repr(name) for name in catalogue.products if name not in products]:
+                must = (
+                    f"must have a row for every product in zone {zone!r}, week {week}; got none for {some_of(missing)}"
+                )
+                wrong.append(f"{source}: {must}; restore it, and postpone what shall not change")
+        if calendar is not None and not wrong:
+            own = sorted(map(calendar.period, weeks))
             # The largest change would be counted across a week that has no price here.
-            wrong += [
-                f"{source}: must have rows for all {calendar.unit} between its first and its last in zone {zone!r}; got none "
-                f"for {calendar.day(t)}; restore them, and postpone what shall not change"
-                for t in sorted({*range(min(own), max(own))} - own)
-            ]
+            for t in sorted({*range(own[0], own[-1])} - {*own}):
+                must = f"must have rows for all {calendar.unit} between its first and its last in zone {zone!r}"
+                fix = f"got none for {calendar.day(t)}; restore them, and postpone what shall not change"
+                wrong.append(f"{source}: {must}; {fix}")
     return wrong
 
 
 class _ZoneDecisions:
     """The decided prices of one zone, against the price rules and the proposal."""
 
-    def __init__(
-        self,
-        source: str,
-        rows: Sequence[tuple[int, PriceRow]],
-        bundle: Bundle,
-        only: Collection[tuple[str, str, dt.date]] | None,
-    ) -> None:
+    def __init__(self, source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle) -> None:
         product = {name: n for n, name in enumerate(bundle.catalogue.products)}
         weeks = sorted({row.week for _, row in rows})
         period = {week: t for t, week in enumerate(weeks)}
@@ -200,15 +171,13 @@ class _ZoneDecisions:
         self._wanted, current, self._proposed = np.zeros((3, len(period), len(product)))
         for place, (_, row) in self._places.items():
             self._wanted[place], current[place] = row.price, row.current_price
-            checked = row.status == "overridden" and (only is None or row.key in only)
-            self._proposed[place] = row.new_price if checked else row.price
+            self._proposed[place] = row.new_price if row.status == "overridden" else row.price
         rules, catalogue = bundle.guardrails, bundle.catalogue
         self._first = 0 if catalogue.calendar is None else catalogue.calendar.period(weeks[0])
         # Before other weeks than the first, the shop charges what it planned.
         from_start = catalogue.calendar is not None and self._first == 0
         before = rules.prices_before(catalogue.regular_price) if from_start else current[:1]
-        found = breaches(rules, catalogue, self._wanted, current, before)
-        self._breaches = [one for one in found if only is None or self._row(one)[1].key in only]
+        self._breaches = breaches(rules, catalogue, self._wanted, current, before)
         counts = bundle.manifest["objective"] == "profit"
         self._cost = rules.unit_cost if counts else np.zeros_like(rules.unit_cost)
 
@@ -247,16 +216,13 @@ class _ZoneDecisions:
         if others and known:
             less = self._money(self._proposed) - self._money(self._wanted)
             amount = f"{money_words(abs(less), terms['currency'])} {'less' if less >= 0 else 'more'} {terms['money']}"
-            lines.append(
-                f"{self._source}: {others:,} overridden prices are expected to earn {amount} than the proposed ones"
-            )
+            must = f"{others:,} overridden prices are expected to earn {amount} than the proposed ones"
+            lines.append(f"{self._source}: {must}")
         return lines
 
     def _money(self, price: Array) -> float:
-        units = self._units(
-            np.arange(len(price)), price, np.broadcast_to(self._bundle.catalogue.regular_price, price.shape)
-        )
-        return float(((price - self._cost) * units).sum())
+        regular = np.broadcast_to(self._bundle.catalogue.regular_price, price.shape)
+        return float(((price - self._cost) * self._units(np.arange(len(price)), price, regular)).sum())
 
     def _units(self, period: NDArray[np.intp], price: Array, reference: Floats) -> Array:
         """(B, N) units at the mean of the fitted market, to customers who remember the regular prices."""

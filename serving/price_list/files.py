@@ -1,4 +1,4 @@
-"""Price lists as files: CSV, workbooks of Excel (XLSX), Parquet, and the live prices of an approved one."""
+"""Price lists as files: CSV, workbooks of Excel (XLSX), and the live prices of an approved one."""
 
 from __future__ import annotations
 
@@ -15,40 +15,28 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...atomic import whole_file, write_whole
+from ...atomic import write_whole
 from ..csv_batch import QUOTE, safe_text
 from ..documents import columns_mistake
-from .rows import COLUMNS, ListError, PriceRow, columns, rows_of
-from .workbook import Responses
-
-ENDINGS = (".csv", ".xlsx", ".parquet")
+from .rows import COLUMNS, KINDS, ListError, PriceRow, rows_of
 
 
 def check_list_path(option: str, path: Path) -> None:
     """Check the ending of a price list's file before the work is done. Raises ListError."""
-    if path.suffix.lower() not in ENDINGS:
-        raise ListError([f"{option} must end in .csv, .xlsx or .parquet; got '{path}'; rename it"])
+    if path.suffix.lower() not in (".csv", ".xlsx"):
+        raise ListError([f"{option} must end in .csv or .xlsx; got '{path}'; rename it"])
 
 
-def write_list(
-    path: Path,
-    rows: Sequence[PriceRow],
-    *,
-    currency: str = "currency",
-    notes: Sequence[str] = (),
-    responses: Responses | None = None,
-) -> None:
+def write_list(path: Path, rows: Sequence[PriceRow], *, currency: str = "currency", notes: Sequence[str] = ()) -> None:
     """Write a price list as its file's ending says, completely or not at all.
 
     Args:
-        path: The file, .csv, .xlsx or .parquet; missing folders are made.
+        path: The file, .csv or .xlsx; missing folders are made.
         currency: What the workbook's notes call the unit of money.
         notes: Further lines of the workbook's notes, such as the plan beside the past.
-        responses: How units answer prices, for the workbook's sheet of prices to try; by default as in the workbook that is
-            replaced.
 
     Raises:
-        ListError: The file has another ending, another content than a list, or more rows than a workbook holds.
+        ListError: The file has another ending, or more rows than a workbook holds.
 
     Example:
         >>> import tempfile
@@ -61,12 +49,10 @@ def write_list(
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".csv":
         write_csv(path, COLUMNS, map(msgspec.structs.astuple, rows))
-    elif path.suffix.lower() == ".parquet":
-        _write_parquet(path, rows)
     else:
         from .workbook import write_workbook
 
-        write_workbook(path, rows, currency, notes, responses)
+        write_workbook(path, rows, currency, notes)
 
 
 def read_list(path: Path) -> list[PriceRow]:
@@ -81,7 +67,7 @@ def read_list(path: Path) -> list[PriceRow]:
     Example:
         >>> read_list(Path("prices.txt"))
         Traceback (most recent call last):
-        repricer.serving.price_list.rows.ListError: price list must end in .csv, .xlsx or .parquet; got 'prices.txt'; rename it
+        repricer.serving.price_list.rows.ListError: price list must end in .csv or .xlsx; got 'prices.txt'; rename it
     """
     check_list_path("price list", path)
     with _no_collection():
@@ -103,8 +89,6 @@ def _no_collection() -> Iterator[None]:
 def _read(path: Path) -> list[PriceRow]:
     if path.suffix.lower() == ".csv":
         lines = csv_lines(path)
-    elif path.suffix.lower() == ".parquet":
-        lines = _read_parquet(path)
     else:
         from .workbook import read_workbook
 
@@ -114,7 +98,7 @@ def _read(path: Path) -> list[PriceRow]:
     header = [str(name).strip() for name in lines[0]] if lines else []
     _check_header(path.name, header, lines)
     cells = dict(zip(header, zip(*lines[1:], strict=True), strict=False))
-    typed = [_READERS[column.kind](cells.get(column.name, ())) for column in columns()]
+    typed = [_READERS[kind](cells.get(name, ())) for name, kind in KINDS.items()]
     return rows_of(path.name, list(zip(*typed, strict=True)))
 
 
@@ -124,13 +108,10 @@ def _check_header(source: str, header: list[str], lines: list[list[Any]]) -> Non
         raise ListError([f"{source} must have commas between its fields; got {found[0]!r}; {fix}"])
     if problem := columns_mistake(header, COLUMNS, COLUMNS):
         raise ListError([f"{source}, row 1: must have {problem}"])
-    wrong = [
-        f"{source}, row {number}: must have {len(header)} cells, as the header; got {len(line)}; fix the row"
-        for number, line in enumerate(lines, start=1)
-        if len(line) != len(header)
-    ]
-    if wrong:
-        raise ListError(wrong)
+    must = f"must have {len(header)} cells, as the header"
+    counts = {number: len(line) for number, line in enumerate(lines, start=1) if len(line) != len(header)}
+    if counts:
+        raise ListError([f"{source}, row {n}: {must}; got {count}; fix the row" for n, count in counts.items()])
 
 
 def _texts(column: Sequence[Any]) -> list[Any]:
@@ -152,14 +133,7 @@ def _number(cell: Any) -> Any:
 
 
 def _date(cell: Any) -> Any:
-    if isinstance(cell, dt.datetime):
-        return cell.date()
-    if isinstance(cell, str):
-        try:
-            return dt.date.fromisoformat(cell.strip())
-        except ValueError:
-            return cell
-    return cell
+    return cell.date() if isinstance(cell, dt.datetime) else cell.strip() if isinstance(cell, str) else cell
 
 
 _READERS = {"text": _texts, "number": _numbers, "date": lambda column: list(map(_date, column))}
@@ -183,35 +157,6 @@ def csv_lines(path: Path) -> list[list[str]]:
         except (csv.Error, UnicodeDecodeError) as error:
             raise ListError([f"{path.name} must be CSV in UTF-8; got: {error}; save it again, or as .xlsx"]) from None
     return [[cell[1:] if cell.startswith(QUOTE) else cell for cell in line] for line in lines]
-
-
-# Price lists as Parquet files, for catalogues that no spreadsheet opens.
-
-
-def _write_parquet(path: Path, rows: Sequence[PriceRow]) -> None:
-    """Write a price list, completely or not at all, in place of an earlier one. Raises ListError where else is there."""
-    import polars as pl
-
-    if path.exists():
-        _read_parquet(path)
-    kinds = {"text": pl.String, "number": pl.Float64, "date": pl.Date}
-    schema = {column.name: kinds[column.kind] for column in columns()}
-    with whole_file(path) as temporary:
-        pl.DataFrame(list(map(msgspec.structs.astuple, rows)), schema=schema, orient="row").write_parquet(temporary)
-
-
-def _read_parquet(path: Path) -> list[list[Any]]:
-    """The header and the cells of a price list. Raises ListError."""
-    import polars as pl
-    from polars.exceptions import PolarsError
-
-    try:
-        table = pl.read_parquet(path)
-    except (PolarsError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ListError([f"{path.name} must be a Parquet file; got: {reason}; write the list again"]) from None
-    _check_header(path.name, table.columns, [])
-    return [table.columns, *map(list, table.with_columns(pl.col(pl.String).fill_null("")).iter_rows())]
 
 
 # The live prices of an approved list, as a CSV file that a shop's systems read.

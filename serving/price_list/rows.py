@@ -1,8 +1,5 @@
 """The rows of a price list: one declaration gives the columns of its files, their checks
 and their notes.
-
-Metadata of a column, in `Meta(extra=...)`: `format` is the number format in a workbook, `width`
-its width there.
 """
 
 from __future__ import annotations
@@ -10,23 +7,23 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, inspect
 
-from ..documents import Document, Name, field_mistake, fields
+from ..documents import Document, Name, Text, field_mistake, fields
 
 ALL_STORES = "all stores"
 """The zone of a list that is for all stores."""
 Status = Literal["proposed", "approved", "overridden", "postponed"]
-_TEXT, _SHORT = {"width": 40}, {"width": 16}
-_PRICE = {"format": "#,##0.00", "width": 12}
-_SHARE = {"format": "0.0%", "width": 12}
-Text = Annotated[str, Meta(max_length=2000, extra={"allowed": "text of at most 2,000 characters"})]
 Price = Annotated[float, Meta(gt=0, le=1e9)]
 Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+_PARAMETER_SHARE = "share of the variance of revenue that is parameter uncertainty; the rest is chance"
+_OUTSIDE = "filled where the new price lies outside what the shop mostly charged in the past"
+_LOWEST = "lowest price of the 30 days before, which a reduction must show; empty: unknown"
+_DECIDED_PRICE = "for overridden: the price to charge instead, currency per unit"
 
 
 class ListError(ValueError):
@@ -59,69 +56,38 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
         ('proposed', 2.2)
     """
 
-    zone: Annotated[Name, Meta(description="store or group of stores with the same prices", extra=_SHORT)]
-    product_id: Annotated[Name, Meta(description="the product's id in the shop's tables", extra=_SHORT)]
-    product: Annotated[Name, Meta(description="its name, as bundle and reports have it", extra=_TEXT)]
-    category: Annotated[Name, Meta(description="its category", extra={"width": 24})]
-    week: Annotated[
-        dt.date,
-        Meta(description="first day of the week (or other period)", extra={"format": "yyyy-mm-dd", "width": 12}),
-    ]
-    current_price: Annotated[
-        Price, Meta(description="the price that is planned anyway, currency per unit", extra=_PRICE)
-    ]
-    new_price: Annotated[Price, Meta(description="the proposed price, currency per unit", extra=_PRICE)]
-    change: Annotated[Number, Meta(description="new price over current price, less one", extra=_SHARE)]
-    reason: Annotated[Text, Meta(description="why, in one sentence", extra=_TEXT)]
+    zone: Annotated[Name, Meta(description="store or group of stores with the same prices")]
+    product_id: Annotated[Name, Meta(description="the product's id in the shop's tables")]
+    product: Annotated[Name, Meta(description="its name, as bundle and reports have it")]
+    category: Annotated[Name, Meta(description="its category")]
+    week: Annotated[dt.date, Meta(description="first day of the week (or other period)")]
+    current_price: Annotated[Price, Meta(description="the price that is planned anyway, currency per unit")]
+    new_price: Annotated[Price, Meta(description="the proposed price, currency per unit")]
+    change: Annotated[Number, Meta(description="new price over current price, less one")]
+    reason: Annotated[Text, Meta(description="why, in one sentence")]
     expected_units: Annotated[
-        Number | None, Meta(description="expected units at the new price, over all posterior draws", extra=_PRICE)
+        Number | None, Meta(description="expected units at the new price, over all posterior draws")
     ] = None
     units_low: Annotated[
-        Number | None, Meta(description="low end of the 90% interval of the units that will be sold", extra=_PRICE)
+        Number | None, Meta(description="low end of the 90% interval of the units that will be sold")
     ] = None
-    units_high: Annotated[Number | None, Meta(description="high end of it", extra=_PRICE)] = None
-    expected_revenue: Annotated[
-        Number | None, Meta(description="expected revenue at the new price, currency", extra=_PRICE)
-    ] = None
-    revenue_low: Annotated[Number | None, Meta(description="low end of its 90% interval", extra=_PRICE)] = None
-    revenue_high: Annotated[Number | None, Meta(description="high end of it", extra=_PRICE)] = None
-    expected_profit: Annotated[
-        Number | None, Meta(description="expected profit at the new price, currency", extra=_PRICE)
-    ] = None
-    profit_low: Annotated[Number | None, Meta(description="low end of its 90% interval", extra=_PRICE)] = None
-    profit_high: Annotated[Number | None, Meta(description="high end of it", extra=_PRICE)] = None
-    parameter_share: Annotated[
-        Share | None,
-        Meta(
-            description="share of the variance of revenue that is parameter uncertainty; the rest is chance",
-            extra=_SHARE,
-        ),
-    ] = None
-    outside_charged: Annotated[
-        Text,
-        Meta(
-            description="filled where the new price lies outside what the shop mostly charged in the past", extra=_TEXT
-        ),
-    ] = ""
-    rules: Annotated[Text, Meta(description="price rules that changed what the policy proposed", extra=_TEXT)] = ""
-    lowest_price_30_days: Annotated[
-        Price | None,
-        Meta(
-            description="lowest price of the 30 days before, which a reduction must show; empty: unknown", extra=_PRICE
-        ),
-    ] = None
-    status: Annotated[Status, Meta(description="what is decided; edit this column", extra={"width": 12})] = "proposed"
-    decided_price: Annotated[
-        Price | None, Meta(description="for overridden: the price to charge instead, currency per unit", extra=_PRICE)
-    ] = None
-    decided_by: Annotated[Text, Meta(description="who decided; filled when the list is approved", extra=_SHORT)] = ""
-    decided_at: Annotated[
-        Text, Meta(description="when (UTC); filled when the list is approved", extra={"width": 22})
-    ] = ""
-    decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed", extra=_TEXT)] = ""
-    check: Annotated[
-        Text, Meta(description="checksum of the proposal, by which edits of other columns are found", extra=_SHORT)
-    ]
+    units_high: Annotated[Number | None, Meta(description="high end of it")] = None
+    expected_revenue: Annotated[Number | None, Meta(description="expected revenue at the new price, currency")] = None
+    revenue_low: Annotated[Number | None, Meta(description="low end of its 90% interval")] = None
+    revenue_high: Annotated[Number | None, Meta(description="high end of it")] = None
+    expected_profit: Annotated[Number | None, Meta(description="expected profit at the new price, currency")] = None
+    profit_low: Annotated[Number | None, Meta(description="low end of its 90% interval")] = None
+    profit_high: Annotated[Number | None, Meta(description="high end of it")] = None
+    parameter_share: Annotated[Share | None, Meta(description=_PARAMETER_SHARE)] = None
+    outside_charged: Annotated[Text, Meta(description=_OUTSIDE)] = ""
+    rules: Annotated[Text, Meta(description="price rules that changed what the policy proposed")] = ""
+    lowest_price_30_days: Annotated[Price | None, Meta(description=_LOWEST)] = None
+    status: Annotated[Status, Meta(description="what is decided; edit this column")] = "proposed"
+    decided_price: Annotated[Price | None, Meta(description=_DECIDED_PRICE)] = None
+    decided_by: Annotated[Text, Meta(description="who decided; filled when the list is approved")] = ""
+    decided_at: Annotated[Text, Meta(description="when (UTC); filled when the list is approved")] = ""
+    decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
+    check: Annotated[Text, Meta(description="checksum of the proposal, by which edits of other columns are found")]
 
     def __post_init__(self) -> None:
         # The usual case, quickly: a list may have a hundred thousand rows.
@@ -156,38 +122,16 @@ PROPOSED = COLUMNS.index("status")
 STATUSES = fields(PriceRow)["status"].choices
 
 
-class Column(NamedTuple):
-    """How a column is written and read: `kind` is text, number or date."""
-
-    name: str
-    kind: Literal["text", "number", "date"]
-    description: str
-    format: str
-    width: int
-
-
-def columns() -> list[Column]:
-    """The columns of a price list as files have them."""
-    return [
-        Column(
-            name,
-            _kind(field.type),
-            field.description,
-            field.extra.get("format", "@"),
-            field.extra.get("width", 14),
-        )
-        for name, field in fields(PriceRow).items()
-    ]
-
-
 def _kind(kind: inspect.Type) -> Literal["text", "number", "date"]:
-    while isinstance(kind, inspect.Metadata):
-        kind = kind.type
-    if isinstance(kind, inspect.UnionType):
-        return _kind(kind.types[0])
+    while isinstance(kind, inspect.Metadata | inspect.UnionType):
+        kind = kind.type if isinstance(kind, inspect.Metadata) else kind.types[0]
     if isinstance(kind, inspect.FloatType):
         return "number"
     return "date" if isinstance(kind, inspect.DateType) else "text"
+
+
+KINDS = {name: _kind(field.type) for name, field in fields(PriceRow).items()}
+"""What each column holds."""
 
 
 def sealed(row: PriceRow) -> PriceRow:
@@ -236,24 +180,17 @@ def _wrong_cells(source: str, cells: Sequence[Sequence[Any]]) -> list[str]:
 
 def _contradictions(row: PriceRow) -> list[str]:
     """What does not fit together in a row."""
-    mistakes = []
+    wrong, decided, status = [], row.decided_price, row.status
     if row.check != row.checksum:
-        mistakes.append(
-            "column check: the columns before status must be as they were proposed; got an edited one; restore the row, "
-            "and put other prices into decided_price"
-        )
-    decided, status = row.decided_price, row.status
+        wrong.append("check: the columns before status must be as they were proposed; got an edited one; restore it")
     if status == "overridden" and decided is None:
-        mistakes.append(
-            "column decided_price: must hold the price to charge where status is overridden; got none; fill it"
-        )
+        wrong.append("decided_price: must hold the price to charge where status is overridden; got none; fill it")
     if status != "overridden" and decided is not None and not (status == "approved" and decided == row.new_price):
-        mistakes.append(
-            f"column decided_price: must be empty where status is {status}; got {decided:g}; set status to overridden"
-        )
+        got = f"where status is {status}; got {decided:g}"
+        wrong.append(f"decided_price: must be empty {got}; set status to overridden")
     if status in ("overridden", "postponed") and not row.decision_reason.strip():
-        mistakes.append(f"column decision_reason: must say why where status is {status}; got an empty cell; fill it")
-    return mistakes
+        wrong.append(f"decision_reason: must say why where status is {status}; got an empty cell; fill it")
+    return [f"column {text}" for text in wrong]
 
 
 def _repeated(source: str, rows: Sequence[PriceRow]) -> list[str]:

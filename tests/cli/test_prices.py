@@ -47,7 +47,7 @@ def test_the_report_has_the_same_list(market: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_a_list_is_refused(market: Path, tmp_path: Path) -> None:
     wrong = CliRunner().invoke(command, [str(market), "--out", str(tmp_path / "prices.pdf")])
-    assert "--out must end in .csv, .xlsx or .parquet" in str(wrong.exception)
+    assert "--out must end in .csv or .xlsx" in str(wrong.exception)
     wrong = CliRunner().invoke(command, ["three-stocks", "--out", str(tmp_path / "prices.csv")])
     assert "needs a market fitted on data; got three-stocks" in str(wrong.exception)
     asked = [str(market), "--policy", "myopic", "--out", str(tmp_path / "prices.csv")]

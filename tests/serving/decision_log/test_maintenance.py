@@ -56,6 +56,9 @@ def sold(log: DecisionLog) -> dict[str, Any]:
 
 
 def test_an_erased_market_is_unreadable_and_the_chain_holds(filled: Path, one: Bundle) -> None:
+    with closing(sqlite3.connect(filled)) as former, former:
+        former.execute("CREATE TABLE replies (answer TEXT)")
+        former.execute("INSERT INTO replies VALUES ('an answer to Oslo, as earlier versions kept them')")
     with closing(DecisionLog(filled)) as log:
         before = log.verify()
         assert log.erase("Oslo", "Ann", "asked to") == 3
@@ -63,7 +66,7 @@ def test_an_erased_market_is_unreadable_and_the_chain_holds(filled: Path, one: B
         assert {row["request_id"] for row in log.export_outcomes()} == {"r1"}
         after = log.verify(before.hash)
         assert (after[:2], after.maintenance, log.erased()) == (before[:2], 1, 3)
-        (act,) = log.export_maintenance()
+        (act,) = log.acts("maintenance")
         assert (act["action"], act["done_by"], act["reason"]) == ("erase", "Ann", "asked to")
         with pytest.raises(OutcomeError, match="got request_id 'r3', whose market was erased"):
             log.record_outcomes([ReportedOutcome("cider", 1.0, request_id="r3")])
@@ -132,7 +135,7 @@ def test_old_decisions_move_to_an_archive_whose_chain_ends_where_the_logs_begins
 def test_what_is_discarded_is_gone(filled: Path) -> None:
     with closing(DecisionLog(filled)) as log:
         assert log.rotate(30, None, "Ann", "a month is enough")[:2] == (2, 1)
-        assert [row["action"] for row in log.export_maintenance()] == ["discard", "discard"]
+        assert [row["action"] for row in log.acts("maintenance")] == ["discard", "discard"]
         assert log.verify().rows == 4
         log.rotate(-40_000, None, "Ann")
         assert (log.verify().rows, requests(log)) == (4, [])

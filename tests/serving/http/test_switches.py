@@ -65,7 +65,7 @@ def test_switches_reach_every_instance_and_outlive_all(bundle: Path, newer: Path
         assert again.post("/v1/admin/rollback").status_code == 200
     with TestClient(create_app(bundle, log=log)) as last:
         assert status(last) == (True, 0.2, digests[0])
-    rows = list(DecisionLog(log).export_switches())
+    rows = list(DecisionLog(log).acts("switches"))
     assert [(row["switch"], row["thrown_by"], row["reason"]) for row in rows[1:3]] == [
         ("bundle", "Ann", "weekly"),
         ("kill_switch", "Ann", "odd prices"),
@@ -108,7 +108,7 @@ def test_without_a_log_they_are_kept_in_a_file(bundle: Path, newer: Path, tmp_pa
         assert one.post("/v1/admin/rollback").status_code == 200
     with TestClient(create_app(bundle, settings=settings)) as again:
         assert status(again) == (True, 0.0, digests[0])
-    rows = list(DecisionLog(tmp_path / "s.db").export_switches())
+    rows = list(DecisionLog(tmp_path / "s.db").acts("switches"))
     assert [(row["switch"], row["thrown_by"]) for row in rows[1:3]] == [("bundle", "unnamed"), ("kill_switch", "Ann")]
     with pytest.raises(ValueError, match="decision log must be"):
         create_app(bundle, settings=ServiceSettings(switches=str(tmp_path / "nowhere" / "s.db")))

@@ -57,7 +57,7 @@ def live_rows(path: Path) -> list[dict[str, str]]:
 def recorded(path: Path) -> list[dict[str, Any]]:
     with closing(DecisionLog(path.with_name("log.db"))) as log:
         log.verify()
-        return list(log.export_approvals())
+        return list(log.acts("approvals"))
 
 
 def test_decisions_are_recorded_and_live(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import openpyxl
-import polars
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,38 +60,12 @@ def test_a_spreadsheet_s_other_separator_is_said_once(tmp_path: Path, separator:
     ]
 
 
-@pytest.mark.parametrize("ending", ["csv", "xlsx", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(any_row, max_size=4, unique_by=lambda row: row.key))
 def test_rows_come_back_as_they_were(tmp_path: Path, ending: str, rows: list[PriceRow]) -> None:
     write_list(tmp_path / f"prices.{ending}", rows)
     assert read_list(tmp_path / f"prices.{ending}") == rows
-
-
-def test_a_list_does_not_take_the_place_of_other_parquet_files(tmp_path: Path) -> None:
-    text, file, folder = (tmp_path / f"{name}.parquet" for name in ("text", "sales", "stock"))
-    text.write_text("sales")
-    sales = polars.DataFrame({"product": ["tea"], "units": [1.0]})
-    sales.write_parquet(file)
-    folder.mkdir()
-    (folder / "0.parquet").write_text("stock")
-    for path, words in {text: "must be a Parquet file", file: "'units'", folder: "must be a Parquet file"}.items():
-        with pytest.raises(ListError, match=words):
-            write_list(path, [make_row()])
-    assert (text.read_text(), (folder / "0.parquet").read_text()) == ("sales", "stock")
-    assert polars.read_parquet(file).equals(sales)
-
-
-def test_a_parquet_list_has_typed_columns_and_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
-    path, weeks = tmp_path / "prices.parquet", (dt.date(2024, 1, 1), dt.date(2024, 1, 8))
-    write_list(path, [make_row(week=dt.date(2023, 1, 2))])
-    write_list(path, [make_row(product=name, product_id=name, week=week) for name in ("tea", "milk") for week in weeks])
-    table = polars.read_parquet(path)
-    assert table["product"].to_list() == ["tea", "tea", "milk", "milk"]
-    assert (table["week"].dtype, table["new_price"].dtype) == (polars.Date, polars.Float64)
-    path.write_text("rubbish")
-    with pytest.raises(ListError, match=r"prices.parquet must be a Parquet file; got: .* write the list again"):
-        read_list(path)
 
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
@@ -181,5 +154,5 @@ def test_the_header_must_be_that_of_a_list(tmp_path: Path) -> None:
     (tmp_path / "prices.xlsx").write_text("no workbook")
     with pytest.raises(ListError, match=r"must be a workbook"):
         read_list(tmp_path / "prices.xlsx")
-    with pytest.raises(ListError, match=r"must end in .csv, .xlsx or .parquet; got .*prices.txt"):
+    with pytest.raises(ListError, match=r"must end in .csv or .xlsx; got .*prices.txt"):
         write_list(tmp_path / "prices.txt", [])

@@ -156,7 +156,7 @@ def test_it_reaches_every_instance_outlives_all_and_is_promoted(path: Path, newe
         assert again.post("/v1/admin/promote", json={"by": "Ann"}).json()["active"]["bundle"] == digest
     with TestClient(create_app(other, log=log)) as last:
         assert (last.get("/readyz").json()["bundle"], last.get("/readyz").json()["canary"]) == (digest, None)
-    rows = [(row["switch"], row["thrown_by"]) for row in DecisionLog(log).export_switches()]
+    rows = [(row["switch"], row["thrown_by"]) for row in DecisionLog(log).acts("switches")]
     assert rows == [("bundle", "start"), ("canary", "Ann"), ("bundle", "Ann")]
 
 
@@ -173,7 +173,7 @@ def test_a_newer_bundle_is_tried_first_and_taken_back_by_itself(
         time.sleep(0.6)
         assert client.get("/v1/operation").json()["canary"] is None
         assert 'repricer_canaries_ended_total{guard="price_move"} 1.0' in client.get("/metrics").text
-    last = list(DecisionLog(tmp_path / "switches.db").export_switches())[-1]
+    last = list(DecisionLog(tmp_path / "switches.db").acts("switches"))[-1]
     assert (last["switch"], last["position"], last["thrown_by"]) == ("canary", "null", "guard")
     assert last["reason"].startswith("price_move: mean difference between the prices")
     with TestClient(create_app(path, settings=settings)) as again:  # the bundle at the path is the one taken back
@@ -204,7 +204,7 @@ def test_markets_that_earn_less_end_it(
         client.post("/v1/admin/reload")
         assert period(client, 1)["canary"] >= 10
         assert within(5, client, None)
-    last = list(DecisionLog(tmp_path / "log.db").export_switches())[-1]
+    last = list(DecisionLog(tmp_path / "log.db").acts("switches"))[-1]
     assert "money: confidence that its markets earn less" in last["reason"]
 
 
