@@ -141,7 +141,7 @@ def _switches(sales: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def errors(shop: Shop, name: str) -> dict[str, Any]:
+def errors(shop: Shop, name: str) -> dict[str, float]:
     """Fit without the new products and forecast their weeks at the prices that came."""
     is_new = shop.panel["product"].isin(shop.new)
     sold = shop.panel["price"] > 0
@@ -152,13 +152,12 @@ def errors(shop: Shop, name: str) -> dict[str, Any]:
     ]
     ahead = ahead.assign(week=ahead["week"] + later).sort_values(["product", "week"])
     forecast = model.predict(ahead.drop(columns="units"), quantiles=(0.1, 0.5, 0.9))
-    level = forecast.assign(units=ahead["units"].to_numpy()).groupby("product")[["units", "q0.5", "mean"]].mean()
+    level = forecast.assign(units=ahead["units"].to_numpy()).groupby("product")[["units", "q0.5"]].mean()
     return {
         "wape": wape(level["units"], level["q0.5"]),
-        "wape_mean": wape(level["units"], level["mean"]),
         "cover80": coverage(ahead["units"], forecast["q0.1"], forecast["q0.9"]),
         "alike": alike(shop, name),
-        "weights": model.weights_,
+        "used": float(any(model.weights_)),
     }
 
 
@@ -186,36 +185,12 @@ def table(market: str, splits: int = 5) -> list[dict[str, Any]]:
     rows = []
     for name in found[0]:
         each, base = pd.DataFrame([one[name] for one in found]), pd.DataFrame([one[ATTRIBUTES] for one in found])
-        row: dict[str, Any] = {"market": market, "features": name, "splits": splits}
-        for measure in ("wape", "wape_mean", "cover80", "alike"):
-            row[measure] = float(each[measure].mean())
-        for measure in ("wape", "wape_mean", "alike"):
+        row: dict[Any, Any] = {"market": market, "features": name} | each.mean().to_dict()
+        for measure in ("wape", "alike"):
             change = each[measure] / base[measure] - 1
             row |= {f"{measure}_change": float(change.mean()), f"{measure}_se": float(change.sem())}
-        rows.append(row | {"used": float(np.mean([any(weights) for weights in each["weights"]]))})
+        rows.append(row)
     return rows
-
-
-def show(rows: list[dict[str, Any]]) -> str:
-    """The table as it is printed; changes against attributes alone, ± standard error."""
-    found = pd.DataFrame(rows)
-    change = {
-        name: found[f"{name}_change"].map("{:+.1%}".format) + " ± " + found[f"{name}_se"].map("{:.1%}".format)
-        for name in ("wape", "wape_mean", "alike")
-    }
-    columns = {
-        "market": found["market"],
-        "features": found["features"],
-        "WAPE of the median": found["wape"].map("{:.3f}".format),
-        "change": change["wape"],
-        "of the mean": found["wape_mean"].map("{:.3f}".format),
-        "its change": change["wape_mean"],
-        "80% covers": found["cover80"].map("{:.0%}".format),
-        "vectors used": found["used"].map("{:.0%}".format),
-        "caught by 3 nearest": found["alike"].map("{:.0%}".format),
-        "change of that": change["alike"],
-    }
-    return markdown(pd.DataFrame(columns))
 
 
 if __name__ == "__main__":
@@ -223,4 +198,4 @@ if __name__ == "__main__":
     parser.add_argument("--splits", type=int, default=5, choices=range(2, 6))
     splits = parser.parse_args().splits
     for one in (*KINDS, "complete-journey"):
-        print(show(table(one, splits)), flush=True)
+        print(markdown(pd.DataFrame(table(one, splits))), flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -274,18 +273,6 @@ def _promotions(truth: Truth) -> pd.DataFrame:
 # From a shop's files to a recommendation, as a user gets there: import, fit, train, evaluate.
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """The fitted market of a shop.
-
-    Attributes:
-        seconds: CPU seconds by stage.
-    """
-
-    spec: MarketSpec
-    seconds: dict[str, float]
-
-
 def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
     """Write the shop's tables as CSV files.
 
@@ -311,31 +298,18 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> Fitted:
-    """Import the files of a shop and fit a market on all of its products.
+def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> MarketSpec:
+    """Import the files of a shop and fit a market on all of its products: the defaults of `fit`, but the shop has no
+    personal discounts and recommends nothing.
 
     Raises:
         ValueError: The import rejects a row, or there is no market to fit.
     """
-    started = time.process_time()
     tables, imported = import_tables(paths, key=_KEY)
-    if len(imported.rejects):
-        raise AssertionError(f"a synthetic shop must import whole; got rejects: {imported.lines()}")
-    between = time.process_time()
-    fitted = fit(
-        tables,
-        tables.products,
-        name="shop",
-        assumptions=_assumptions(settings.bounds),
-        seed=seed,
-        forecaster=candidates(seed=seed).get(settings.forecaster),
-    )
-    return Fitted(fitted.spec, {"import": between - started, "fit": time.process_time() - between})
-
-
-def _assumptions(bounds: str) -> Assumptions:
-    """The defaults of `fit`, but the shop has no personal discounts and recommends nothing."""
-    given: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
-    if bounds != "default":
-        given |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[bounds]}
-    return Assumptions(**given)
+    assert not len(imported.rejects), f"a synthetic shop must import whole; got rejects: {imported.lines()}"
+    assumed: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
+    if settings.bounds != "default":
+        assumed |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[settings.bounds]}
+    forecaster = candidates(seed=seed).get(settings.forecaster)
+    assumptions = Assumptions(**assumed)
+    return fit(tables, tables.products, name="shop", assumptions=assumptions, seed=seed, forecaster=forecaster).spec

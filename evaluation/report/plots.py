@@ -59,17 +59,22 @@ _PIXELS_PER_INCH = 96
 P = ParamSpec("P")
 # Marks of an axis of relative changes.
 _TIMES = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20)
-_LOSS = "#b3541e"
+LOSS = "#b3541e"
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot for an <img>: data URI, text alternative, and size in CSS pixels."""
+    """A plot as an SVG file, its text alternative, and its size in CSS pixels."""
 
-    source: str
+    svg: bytes
     alt: str
     width: int
     height: int
+
+    @property
+    def source(self) -> str:
+        """A data URI for an <img>."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode("ascii")
 
 
 def plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
@@ -87,8 +92,7 @@ def plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
             metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             figure.savefig(buffer, format="svg", metadata=metadata)
         width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
-        source = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        return Plot(source, alt, width, height)
+        return Plot(buffer.getvalue(), alt, width, height)
 
     return drawn
 
@@ -521,7 +525,7 @@ def bridge_plot(figure: Figure, steps: Sequence[tuple[str, float]], *, label: st
     y = np.arange(len(names))[::-1]
     figure.set_size_inches(WIDTH, 0.75 + 0.28 * len(names))
     axis = figure.add_subplot()
-    colours = [GREY, *(ACCENT if amount >= 0 else _LOSS for amount in amounts[1:-1]), INK]
+    colours = [GREY, *(ACCENT if amount >= 0 else LOSS for amount in amounts[1:-1]), INK]
     axis.barh(y, ends - starts, left=starts, color=colours, height=0.62)
     low, high = min(starts[1:-1].min(), ends.min()), max(starts.max(), ends.max())
     room = 0.25 * (high - low or abs(high) or 1.0)
