@@ -1,6 +1,6 @@
 """What a policy earns that shops learn together, against that of each alone and one learned on all their rows.
 
-`python -m repricer.benchmarks.shared_policies [--sets N] [--steps S ...]`: sets of five shops, each with
+`python -m repricer.benchmarks.shared_policies`: sets of five shops, each with
 20 products of its own from one catalogue. The shops meet in a folder by the command `repricer train --shops`,
 a process each. Gains are over the best fixed prices, in the market
 of each shop (`own`) and in three shops that took no part and train nothing (`new`).
@@ -8,7 +8,6 @@ of each shop (`own`) and in three shops that took no part and train nothing (`ne
 
 from __future__ import annotations
 
-import argparse
 import secrets
 import subprocess
 import sys
@@ -25,6 +24,8 @@ from ..scenarios import MarketSpec, load_scenario
 from .customers import markdown
 
 SHOPS, NEW, PRODUCTS, EPISODES = 5, 3, 20, 512
+SETS, STEPS = 3, (50_000, 200_000)
+"""Sets of shops, and rows that each shop learns from."""
 _SECONDS = 1_800
 """After which a shop that waits for the others is a failure of the benchmark."""
 
@@ -89,16 +90,12 @@ def gains(seed: int, steps: int) -> dict[str, float]:
 
 def main() -> None:
     """Print the table, a row as soon as it is measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=3, help="sets of five shops")
-    parser.add_argument("--steps", type=int, nargs="+", default=[50_000, 200_000], help="rows each shop learns from")
-    asked = parser.parse_args()
-    for steps in asked.steps:
-        found = pd.DataFrame([gains(seed, steps) for seed in range(asked.sets)])
-        row = {"steps": f"{steps:,}"} | {name: f"{value:+.1f}%" for name, value in found.mean().items()}
+    for steps in STEPS:
+        found = pd.DataFrame([gains(seed, steps) for seed in range(SETS)])
+        row = {"steps": f"{steps:,}"} | found.mean().to_dict()
         for where in ("own", "new"):
             more = found[f"together, {where}"] - found[f"alone, {where}"]
-            row[f"points over alone, {where}"] = f"{more.mean():+.2f} ± {more.sem():.2f}"
+            row |= {f"points over alone, {where}": more.mean(), f"its error, {where}": more.sem()}
         print(markdown(pd.DataFrame([row])), flush=True)
 
 

@@ -5,13 +5,10 @@ from .by_product import ProductFigures, product_figures
 from .draws import DrawComparison, Gain, charged_range, compare_draws, joint_outside
 from .recommendation import (
     RULE,
-    BreakEven,
     Candidate,
-    Crossing,
     Recommendation,
     Rule,
     Standing,
-    break_even,
     candidates,
     costs_assumed,
     recommend,
@@ -21,9 +18,7 @@ from .recommendation import (
 __all__ = [
     "RULE",
     "Assessment",
-    "BreakEven",
     "Candidate",
-    "Crossing",
     "DrawComparison",
     "Gain",
     "ProductFigures",
@@ -31,7 +26,6 @@ __all__ = [
     "Rule",
     "Standing",
     "assess",
-    "break_even",
     "candidates",
     "charged_range",
     "compare_draws",
