@@ -47,13 +47,13 @@ _THEMES = (
 
 
 class Shop(NamedTuple):
-    """A panel, the products (with `regular_price`), new ones, their vectors by name, and who replaces whom."""
+    """A panel, the products (with `regular_price`), new ones, their vectors by name, and, where it is known, who replaces whom."""
 
     panel: pd.DataFrame
     products: pd.DataFrame
     new: np.ndarray
     vectors: dict[str, tuple[pd.DataFrame, ...]]
-    switches: pd.DataFrame
+    switches: pd.DataFrame | None
 
 
 def catalogue(kind: str, seed: int) -> Shop:
@@ -108,13 +108,13 @@ def complete_journey(splits: int) -> Iterator[Shop]:
     """Its established products; each fifth is new once; brand and size are a file of vectors."""
     tables, _ = load_complete_journey(key=b"benchmark" * 4, promotions=True)
     panel, products = established(tables)
-    vectors, switches = _text(products), _switches(tables.sales, products)
+    vectors = _text(products)
     own = _brand_and_size(products)
     vectors |= {BRAND: (own,), f"{BRAND}, words": (own, *vectors[WORDS])}
     order = np.random.default_rng(0).permutation(products["product"].to_numpy())
     for split in range(splits):
         new = order[split * NEW : (split + 1) * NEW]
-        yield Shop(panel, products, new, vectors, switches)
+        yield Shop(panel, products, new, vectors, None)
 
 
 def _brand_and_size(products: pd.DataFrame) -> pd.DataFrame:
@@ -125,20 +125,6 @@ def _brand_and_size(products: pd.DataFrame) -> pd.DataFrame:
     within = (size - size.groupby(parts["unit"]).transform("mean")).fillna(0.0)
     flags = pd.get_dummies(parts[["brand", "unit"]], dtype=float)
     return flags.assign(size=within).set_index(products["product"])
-
-
-def _switches(sales: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
-    """Of a product's buyers who next bought another one of its category, the share by that other."""
-    lines = sales[["customer", "date", "product"]].merge(products[["product", "category"]], on="product")
-    lines = lines.drop_duplicates(["customer", "date", "product"]).sort_values(["customer", "category", "date"])
-    alone = ~lines.duplicated(["customer", "category", "date"], keep=False)  # two in one basket replace nothing
-    lines = lines[alone]
-    following = lines.groupby(["customer", "category"])["product"].shift(-1)
-    moved = following.notna() & (following != lines["product"])
-    counts = pd.crosstab(lines.loc[moved, "product"], following[moved])
-    return counts.reindex(index=products["product"], columns=products["product"], fill_value=0).pipe(
-        lambda table: table.div(table.sum(axis=1).clip(lower=1), axis=0)
-    )
 
 
 def errors(shop: Shop, name: str) -> dict[str, float]:
@@ -156,16 +142,16 @@ def errors(shop: Shop, name: str) -> dict[str, float]:
     return {
         "wape": wape(level["units"], level["q0.5"]),
         "cover80": coverage(ahead["units"], forecast["q0.1"], forecast["q0.9"]),
-        "alike": alike(shop, name),
+        "alike": np.nan if shop.switches is None else alike(shop, shop.switches, name),
         "used": float(any(model.weights_)),
     }
 
 
-def alike(shop: Shop, name: str, count: int = 3) -> float:
+def alike(shop: Shop, switches: pd.DataFrame, name: str, count: int = 3) -> float:
     """New products' switches to the nearest known ones, as a share of those to the ones switched to most."""
     is_new = shop.products["product"].isin(shop.new)
     known, new = shop.products[~is_new], shop.products[is_new]
-    to = shop.switches.loc[new["product"], known["product"]]
+    to = switches.loc[new["product"], known["product"]]
     most = pd.Series(np.sort(to.to_numpy(), axis=1)[:, -count:].sum(axis=1), index=to.index)
     new = new[(to.gt(0).sum(axis=1) > count).to_numpy()]
     found = nearest(known, new, shop.vectors[name], count=count)

@@ -353,13 +353,12 @@ def _row(
     tops = (0.0 if limit is None else limit["value"] for limit in limits)
     of_optimum, of_bound = (value / top if top > 0 else None for top in tops)
     names = spec.arrivals.segments
+    figures: dict[str, Any] = {name: Estimate.of(getattr(now, name)) for name in ("objective", "revenue", "profit")}
+    for name in ("units", "lost", "price_changes", "price_variance"):
+        figures[name] = float(getattr(now, name).mean())
     return Row(
         policy=policy.name,
-        objective=Estimate.of(now.objective),
-        revenue=Estimate.of(now.revenue),
-        profit=Estimate.of(now.profit),
-        units=float(now.units.mean()),
-        lost=float(now.lost.mean()),
+        **figures,
         average_transaction_price=now.average_transaction_price,
         value=value,
         method=f"simulated, {now.revenue.size} episodes" if exact is None else "exact, forward induction",
@@ -367,8 +366,6 @@ def _row(
         share_of_bound=of_bound,
         vs_best_fixed=Estimate.of(gains[0]),
         vs_best_fixed_fresh=Estimate.of(gains[1]),
-        price_changes=float(now.price_changes.mean()),
-        price_variance=float(now.price_variance.mean()),
         at_bound_share=float(now.at_bound.mean()),
         stockout_rate=float(now.stockout.mean()),
         price_paid=dict(zip(names, segments.price_paid.tolist(), strict=True)),
@@ -531,33 +528,22 @@ def shrinks(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
 # The comparison as a table: one declaration of its columns, for plain text and for a terminal.
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the table.
-
-    Attributes:
-        heading: What stands above it.
-        cell: The text of a row, given the row's entry in `policies` of `Comparison.to_dict`.
+def columns(document: Document) -> dict[str, Callable[[Document], str]]:
+    """The cells of a row of `policies` by the heading of their column, for a comparison as `Comparison.to_dict` gives
+    it; the first names the policy.
     """
-
-    heading: str
-    cell: Callable[[Document], str]
-
-
-def columns(document: Document) -> list[Column]:
-    """The columns for a comparison, as `Comparison.to_dict` gives it; the first names the policy."""
     # There is no share of an optimum that is not above 0.
     limit = next((name for name in ("optimum", "bound") if (document[name] or {"value": 0})["value"] > 0), None)
-    shares = [] if limit is None else [Column(f"share of {limit}", lambda row: _share(row, limit))]
-    return [
-        Column("policy", lambda row: row["policy"] + (" (constant)" if row["constant"] else "")),
-        Column("objective", lambda row: interval(row["objective"])),
-        *shares,
-        Column("against best fixed", lambda row: interval(row["vs_best_fixed"], sign="+")),
-        Column("revenue", lambda row: f"{row['revenue']['mean']:,.2f}"),
-        Column("average price", lambda row: f"{row['average_transaction_price']:.3f}"),
-        Column("price changes", lambda row: f"{row['price_changes']:.1f}"),
-    ]
+    shares = {} if limit is None else {f"share of {limit}": lambda row: _share(row, limit)}
+    return {
+        "policy": lambda row: row["policy"] + (" (constant)" if row["constant"] else ""),
+        "objective": lambda row: interval(row["objective"]),
+        **shares,
+        "against best fixed": lambda row: interval(row["vs_best_fixed"], sign="+"),
+        "revenue": lambda row: f"{row['revenue']['mean']:,.2f}",
+        "average price": lambda row: f"{row['average_transaction_price']:.3f}",
+        "price changes": lambda row: f"{row['price_changes']:.1f}",
+    }
 
 
 def title(document: Document, currency: str) -> str:
@@ -572,9 +558,8 @@ def caption(document: Document) -> str:
 
 def as_text(document: Document, currency: str) -> str:
     """The whole table as plain text, the first column aligned left and the others right."""
-    head, *others = columns(document)
-    rows = [[column.heading for column in (head, *others)]]
-    rows += [[column.cell(row) for column in (head, *others)] for row in document["policies"]]
+    cells_of = columns(document)
+    rows = [[*cells_of], *([cell(row) for cell in cells_of.values()] for row in document["policies"])]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     rule = "-" * len(lines[0])

@@ -75,9 +75,10 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                         f"{path}: settings must be of the algorithms; got {name}, which is none; leave it out"
                     )
         found: list[str] = []
+        textbook = [name for name, source in registered().items() if isinstance(source, Path)]
         for name in self.scenarios:
             beside = path.parent / name
-            found += _textbook() if name == TEXTBOOK else [str(beside) if beside.exists() else name]
+            found += textbook if name == TEXTBOOK else [str(beside) if beside.exists() else name]
         if any(len(set(names)) < len(names) for names in (found, self.algorithms, self.seed_list)):
             raise ValueError(f"{path}: scenarios, algorithms and seeds must differ; got one twice; leave one out")
         for name in found:
@@ -94,13 +95,13 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Number of trainings, those included that an algorithm cannot do."""
         return len(self.scenarios) * len(self.algorithms) * len(self.seed_list)
 
-    def unfit(self, scenario: str, algo: str) -> str | None:
-        """Why an algorithm cannot learn on a market, in one line; None where it can."""
+    def unfit(self, scenario: str, algo: str) -> str:
+        """Why an algorithm cannot learn on a market, in one line; empty where it can."""
         try:
             plan_for(load_scenario(scenario), algo, self.steps, 0, self.settings.get(algo))
         except ValueError as error:
             return str(error)
-        return None
+        return ""
 
     def jobs(self, scenario: str, algo: str) -> Iterator[Job]:
         """The trainings of an algorithm on a market, one job a seed."""
@@ -108,10 +109,6 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for seed in self.seed_list:
             inputs = {"scenario": scenario, "algo": algo, "seed": seed} | given
             yield Job(f"{__name__}:train_and_evaluate", inputs, code_fingerprint(*_CODE))
-
-
-def _textbook() -> list[str]:
-    return [name for name, source in registered().items() if isinstance(source, Path)]
 
 
 # The trainings of a sweep as jobs, and their results as one table.
@@ -146,15 +143,15 @@ def run_sweep(
     for scenario in sweep.scenarios:
         for algo in sweep.algorithms:
             reason, trainings = sweep.unfit(scenario, algo), list(sweep.jobs(scenario, algo))
-            if reason is None:
-                jobs += trainings
-            else:
-                rows += [_head(job) | {"state": UNFIT, "reason": reason} for job in trainings]
+            rows += [_head(job) | {"state": UNFIT, "reason": reason} for job in trainings if reason]
+            jobs += [] if reason else trainings
     for row in rows:
         on_row(row, sweep.count)
 
     def ended(job: Job, result: Any) -> None:
-        rows.append(_head(job) | _tail(result))
+        failed = isinstance(result, Failure)
+        state = {"state": FAILED, "reason": result.reason} if failed else {"state": DONE, "reason": "", **result}
+        rows.append(_head(job) | state)
         on_row(rows[-1], sweep.count)
 
     run_jobs(jobs, out, place=place, on_end=ended)
@@ -201,12 +198,6 @@ def _head(job: Job) -> dict[str, Any]:
     return {name: job.inputs[name] for name in ("scenario", "algo", "seed", "steps")}
 
 
-def _tail(result: Any) -> dict[str, Any]:
-    if isinstance(result, Failure):
-        return {"state": FAILED, "reason": result.reason}
-    return {"state": DONE, "reason": "", **result}
-
-
 # A sweep's results by algorithm: interquartile means over markets and seeds, as a table and as a chart.
 
 
@@ -241,8 +232,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        estimates = {name: one and one.to_dict() for name in ("gain", "share") for one in [getattr(self, name)]}
-        return asdict(self) | estimates
+        return asdict(self) | {"gain": self.gain and self.gain.to_dict(), "share": self.share and self.share.to_dict()}
 
 
 def summarise(table: pd.DataFrame) -> list[Summary]:
