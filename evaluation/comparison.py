@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -103,7 +102,6 @@ class Row:
         price_paid: Expected price paid by segment, currency per unit.
         consumer_surplus: Expected consumer surplus by segment.
         segment_price_ratio: Highest price paid over the lowest, among segments.
-        response_ms: Time of one decision, milliseconds.
         holds_on_fresh: Whether the gain on the second test set is, within sampling noise, as high.
 
     Example:
@@ -133,7 +131,6 @@ class Row:
     price_paid: dict[str, float]
     consumer_surplus: dict[str, float]
     segment_price_ratio: float
-    response_ms: float
     holds_on_fresh: bool
 
     @property
@@ -371,7 +368,6 @@ def _row(
         price_paid=dict(zip(names, segments.price_paid.tolist(), strict=True)),
         consumer_surplus=dict(zip(names, segments.surplus.tolist(), strict=True)),
         segment_price_ratio=segments.price_ratio,
-        response_ms=1000 * segments.response_seconds,
         holds_on_fresh=not shrinks(*gains),
     )
 
@@ -408,7 +404,7 @@ class Without:
         return replace(self.policy.act(view), **{self.part: None})
 
 
-# Units, price paid and consumer surplus by segment, and the time that a policy takes per decision.
+# Units, price paid and consumer surplus by segment.
 
 
 @dataclass(frozen=True)
@@ -419,13 +415,11 @@ class SegmentFigures:
         units: (K,) units bought.
         price_paid: (K,) currency per unit, NaN for a segment that buys nothing.
         surplus: (K,) consumer surplus, currency.
-        response_seconds: Time of one decision, the prices of one market in one period.
     """
 
     units: Array
     price_paid: Array
     surplus: Array
-    response_seconds: float
 
     @property
     def price_ratio(self) -> float:
@@ -442,29 +436,24 @@ def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: in
     Rosen (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand
     shocks, loyalty, strategic waiting, recommendations and promotions are left out.
     """
-    single = _SegmentWatch(spec, policy)
-    rollout(spec, single, episodes=1, seed=seed)
     watch = _SegmentWatch(spec, policy)
     rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note)
     units, money = watch.units / episodes, watch.money / episodes
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return SegmentFigures(units, paid, watch.surplus / episodes, single.seconds / spec.market.horizon_periods)
+    return SegmentFigures(units, paid, watch.surplus / episodes)
 
 
 class _SegmentWatch:
-    """The policy, with its last action and the time of its decisions recorded."""
+    """The policy, with its last action recorded."""
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
         self.spec, self.policy, self.name = spec, policy, policy.name
         self.units, self.money, self.surplus = np.zeros((3, len(spec.arrivals.segments)))
-        self.seconds = 0.0
         self._action: Action | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose what the policy proposes."""
-        started = time.perf_counter()
         self._action = self.policy.act(view)
-        self.seconds += time.perf_counter() - started
         return self._action
 
     def note(self, view: MarketView, outcome: Outcome) -> None:

@@ -156,19 +156,13 @@ def _price_response(lines: pd.DataFrame) -> pd.DataFrame:
     units = lines[["product", "units"]].assign(promoted=lines["units"].where(below, 0.0))
     by_product = units.groupby("product", observed=True).sum()
     share = by_product["promoted"] / by_product["units"]
-    totals = (
-        pd.DataFrame(
-            {
-                "customer": lines["customer"],
-                "saved": (lines["units"] * (regular - lines["price_paid"])).clip(lower=0),
-                "regular": lines["units"] * regular,
-                "promoted": units["promoted"],
-                "expected": lines["units"] * lines["product"].map(share).astype(float),
-            }
-        )
-        .groupby("customer", observed=True)
-        .sum()
-    )
+    parts = {
+        "saved": (lines["units"] * (regular - lines["price_paid"])).clip(lower=0),
+        "regular": lines["units"] * regular,
+        "promoted": units["promoted"],
+        "expected": lines["units"] * lines["product"].map(share).astype(float),
+    }
+    totals = pd.DataFrame(parts).groupby(lines["customer"], observed=True).sum()
     return pd.DataFrame(
         {
             "discount_share": (totals["saved"] / totals["regular"]).fillna(0.0),

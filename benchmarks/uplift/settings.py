@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ...forecasting import candidates
 from .history import DEALS, FAMILIES, weeks_of
 from .parameters import SIZES
 
@@ -12,15 +13,7 @@ BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")
 """Price bounds: those of `fit`; .5 to 1.3 of the regular price; what was charged, and up to 10
 or 20% beyond.
 """
-FORECASTERS = (
-    "selected",
-    "moving-average",
-    "seasonal-naive",
-    "exponential-smoothing",
-    "intermittent",
-    "sarimax",
-    "pooled-regression",
-)
+FORECASTERS = ("selected", *candidates(seed=0))
 
 
 @dataclass(frozen=True)
