@@ -17,7 +17,7 @@ from ..agents import best_fixed, train
 from ..envs import rollout, seed_for
 from ..evaluation import exact_value, solve
 from ..pricing import Policy
-from ..scenarios import MarketSpec, load_scenario
+from ..scenarios import STRESSES, MarketSpec, ScenarioError, load_scenario
 
 SCENARIOS = ("stationary-logit", "gallego-van-ryzin", "low-before-high", "regimes")
 ALGORITHMS = ("ppo", "sac", "tqc", "dqn", "a2c", "td3", "recurrent-ppo")
@@ -67,6 +67,21 @@ def reached(algo: str) -> list[Reached]:
             runs.append(Reached(name, seed, own, (own - fixed) / (1 - fixed), seconds))
             print(f"{algo}, {name}, seed {seed}: {own:.2%}, {runs[-1].closed:.1%} closed", file=sys.stderr, flush=True)
     return runs
+
+
+def losses(spec: MarketSpec, policy: Policy) -> dict[str, float]:
+    """Loss by applicable stress, as a share of the stressed market's optimum, of a policy that believes in the market."""
+    found = {}
+    for stress in STRESSES:
+        try:
+            market = load_scenario(f"{spec.name}@{stress}")
+        except ScenarioError:
+            continue
+        value, optimum = exact_value(market, policy, assumed=spec), solve(market)
+        if optimum is not None:
+            assert value is not None, "the policy is a function of the view"
+            found[stress] = 1 - value / optimum.value
+    return found
 
 
 def main() -> None:

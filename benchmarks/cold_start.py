@@ -47,13 +47,13 @@ _THEMES = (
 
 
 class Shop(NamedTuple):
-    """A panel, the products (with `regular_price`), new ones, their vectors by name, and who replaces whom."""
+    """A panel, the products (with `regular_price`), new ones, their vectors by name, and, where it is known, who replaces whom."""
 
     panel: pd.DataFrame
     products: pd.DataFrame
     new: np.ndarray
     vectors: dict[str, tuple[pd.DataFrame, ...]]
-    switches: pd.DataFrame
+    switches: pd.DataFrame | None
 
 
 def catalogue(kind: str, seed: int) -> Shop:
@@ -108,13 +108,13 @@ def complete_journey(splits: int) -> Iterator[Shop]:
     """Its established products; each fifth is new once; brand and size are a file of vectors."""
     tables, _ = load_complete_journey(key=b"benchmark" * 4, promotions=True)
     panel, products = established(tables)
-    vectors, switches = _text(products), _switches(tables.sales, products)
+    vectors = _text(products)
     own = _brand_and_size(products)
     vectors |= {BRAND: (own,), f"{BRAND}, words": (own, *vectors[WORDS])}
     order = np.random.default_rng(0).permutation(products["product"].to_numpy())
     for split in range(splits):
         new = order[split * NEW : (split + 1) * NEW]
-        yield Shop(panel, products, new, vectors, switches)
+        yield Shop(panel, products, new, vectors, None)
 
 
 def _brand_and_size(products: pd.DataFrame) -> pd.DataFrame:
@@ -127,21 +127,7 @@ def _brand_and_size(products: pd.DataFrame) -> pd.DataFrame:
     return flags.assign(size=within).set_index(products["product"])
 
 
-def _switches(sales: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
-    """Of a product's buyers who next bought another one of its category, the share by that other."""
-    lines = sales[["customer", "date", "product"]].merge(products[["product", "category"]], on="product")
-    lines = lines.drop_duplicates(["customer", "date", "product"]).sort_values(["customer", "category", "date"])
-    alone = ~lines.duplicated(["customer", "category", "date"], keep=False)  # two in one basket replace nothing
-    lines = lines[alone]
-    following = lines.groupby(["customer", "category"])["product"].shift(-1)
-    moved = following.notna() & (following != lines["product"])
-    counts = pd.crosstab(lines.loc[moved, "product"], following[moved])
-    return counts.reindex(index=products["product"], columns=products["product"], fill_value=0).pipe(
-        lambda table: table.div(table.sum(axis=1).clip(lower=1), axis=0)
-    )
-
-
-def errors(shop: Shop, name: str) -> dict[str, Any]:
+def errors(shop: Shop, name: str) -> dict[str, float]:
     """Fit without the new products and forecast their weeks at the prices that came."""
     is_new = shop.panel["product"].isin(shop.new)
     sold = shop.panel["price"] > 0
@@ -152,21 +138,20 @@ def errors(shop: Shop, name: str) -> dict[str, Any]:
     ]
     ahead = ahead.assign(week=ahead["week"] + later).sort_values(["product", "week"])
     forecast = model.predict(ahead.drop(columns="units"), quantiles=(0.1, 0.5, 0.9))
-    level = forecast.assign(units=ahead["units"].to_numpy()).groupby("product")[["units", "q0.5", "mean"]].mean()
+    level = forecast.assign(units=ahead["units"].to_numpy()).groupby("product")[["units", "q0.5"]].mean()
     return {
         "wape": wape(level["units"], level["q0.5"]),
-        "wape_mean": wape(level["units"], level["mean"]),
         "cover80": coverage(ahead["units"], forecast["q0.1"], forecast["q0.9"]),
-        "alike": alike(shop, name),
-        "weights": model.weights_,
+        "alike": np.nan if shop.switches is None else alike(shop, shop.switches, name),
+        "used": float(any(model.weights_)),
     }
 
 
-def alike(shop: Shop, name: str, count: int = 3) -> float:
+def alike(shop: Shop, switches: pd.DataFrame, name: str, count: int = 3) -> float:
     """New products' switches to the nearest known ones, as a share of those to the ones switched to most."""
     is_new = shop.products["product"].isin(shop.new)
     known, new = shop.products[~is_new], shop.products[is_new]
-    to = shop.switches.loc[new["product"], known["product"]]
+    to = switches.loc[new["product"], known["product"]]
     most = pd.Series(np.sort(to.to_numpy(), axis=1)[:, -count:].sum(axis=1), index=to.index)
     new = new[(to.gt(0).sum(axis=1) > count).to_numpy()]
     found = nearest(known, new, shop.vectors[name], count=count)
@@ -186,36 +171,12 @@ def table(market: str, splits: int = 5) -> list[dict[str, Any]]:
     rows = []
     for name in found[0]:
         each, base = pd.DataFrame([one[name] for one in found]), pd.DataFrame([one[ATTRIBUTES] for one in found])
-        row: dict[str, Any] = {"market": market, "features": name, "splits": splits}
-        for measure in ("wape", "wape_mean", "cover80", "alike"):
-            row[measure] = float(each[measure].mean())
-        for measure in ("wape", "wape_mean", "alike"):
+        row: dict[Any, Any] = {"market": market, "features": name} | each.mean().to_dict()
+        for measure in ("wape", "alike"):
             change = each[measure] / base[measure] - 1
             row |= {f"{measure}_change": float(change.mean()), f"{measure}_se": float(change.sem())}
-        rows.append(row | {"used": float(np.mean([any(weights) for weights in each["weights"]]))})
+        rows.append(row)
     return rows
-
-
-def show(rows: list[dict[str, Any]]) -> str:
-    """The table as it is printed; changes against attributes alone, ± standard error."""
-    found = pd.DataFrame(rows)
-    change = {
-        name: found[f"{name}_change"].map("{:+.1%}".format) + " ± " + found[f"{name}_se"].map("{:.1%}".format)
-        for name in ("wape", "wape_mean", "alike")
-    }
-    columns = {
-        "market": found["market"],
-        "features": found["features"],
-        "WAPE of the median": found["wape"].map("{:.3f}".format),
-        "change": change["wape"],
-        "of the mean": found["wape_mean"].map("{:.3f}".format),
-        "its change": change["wape_mean"],
-        "80% covers": found["cover80"].map("{:.0%}".format),
-        "vectors used": found["used"].map("{:.0%}".format),
-        "caught by 3 nearest": found["alike"].map("{:.0%}".format),
-        "change of that": change["alike"],
-    }
-    return markdown(pd.DataFrame(columns))
 
 
 if __name__ == "__main__":
@@ -223,4 +184,4 @@ if __name__ == "__main__":
     parser.add_argument("--splits", type=int, default=5, choices=range(2, 6))
     splits = parser.parse_args().splits
     for one in (*KINDS, "complete-journey"):
-        print(show(table(one, splits)), flush=True)
+        print(markdown(pd.DataFrame(table(one, splits))), flush=True)

@@ -1,7 +1,7 @@
 """Accuracy of the recommenders and quality of the segments on the Complete Journey.
 
 Run `python -m repricer.benchmarks.customers [segments]`. Without an argument it prints the
-figures of every recommender on the test weeks; `segments` prints the kinds and numbers of clusters that were
+figures of every recommender on the test weeks; `segments` prints the numbers of clusters that were
 tried, the segments and their rules.
 """
 

@@ -10,7 +10,7 @@ import torch
 from ..agents.ppo.fused import FusedPPO
 from ..envs import make_sb3_env
 from .learner import rate
-from .timing import SkippedError
+from .timing import SkippedError, row_of
 
 MARKETS = 4096
 _WIDTHS = (64, 1024)
@@ -31,10 +31,7 @@ def table() -> list[dict[str, Any]]:
             for name, device in (("the CPU", "cpu"), (card, "cuda"))
         }
         slow = next(iter(rates.values()))
-        rows += [
-            {"what": what, "per_second": per_second, "ratio": per_second / slow, "unit": "market-steps"}
-            for what, per_second in rates.items()
-        ]
+        rows += [row_of(what, per_second, slow, "market-steps") for what, per_second in rates.items()]
     return rows
 
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from ..agents.networks import one_thread
 from ..agents.ppo.fused import FusedPPO
 from ..envs import make_sb3_env
+from .timing import row_of
 
 
 def rate(model: PPO, steps: int, clock: Callable[[], float] = time.process_time) -> float:
@@ -35,12 +36,5 @@ def table() -> list[dict[str, Any]]:
         ):
             venv = make_sb3_env("bench-10", num_envs=256, reward="expected")
             rates[what] = rate(kind("MlpPolicy", venv, policy_kwargs=network, **settings), 150_000)
-    return [
-        {
-            "what": what,
-            "per_second": rate,
-            "ratio": rate / cartpole,
-            "unit": "steps" if rate == cartpole else "market-steps",
-        }
-        for what, rate in rates.items()
-    ]
+    first, *others = rates.items()
+    return [row_of(*first, cartpole, "steps"), *(row_of(*one, cartpole, "market-steps") for one in others)]

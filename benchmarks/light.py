@@ -7,7 +7,6 @@ CPU seconds.
 
 from __future__ import annotations
 
-import gc
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +23,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantiz
 from ..agents import Run, load_run, train
 from ..agents.compression import METHODS, compressed, parameters, states
 from ..pricing import ActionParts, NetworkPolicy
-from ..serving import Predictor, example_state, export, load_bundle
 from ..serving.exporter.compression import kept
 from ..serving.exporter.export import setup_of
-from ..serving.exporter.holding import Holding
 from ..serving.exporter.onnx_graph import PolicyGraph
 from .customers import markdown
-from .timing import median_seconds, rate, rates
+from .timing import median_seconds, rates
 
 MARKETS = ("bench-100", "gallego-van-ryzin", "reference-price", "segment-prices")
 MANY = 10_000
@@ -60,7 +57,6 @@ def _rows(run: Run, effort: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "bytes": len(models[name]),
             "one_us": 1e6 * median_seconds(lambda call=call: call(seen[:1])),
             "many_us": 1e6 * MANY / speeds[name],
-            "predictor_ms": None if student is None else 1e3 * MANY / _answers(student),
             **kept(run, policy),
         }
 
@@ -81,20 +77,6 @@ def _rates(calls: list[Any], rows: NDArray[np.float32]) -> list[float]:
 
 def _model(run: Run) -> bytes:
     return PolicyGraph(run.actor, setup_of(run.spec, run.policy)).to_onnx()
-
-
-def _answers(run: Run) -> float:
-    """Whole answers per CPU second, price rules and all, in prices of `MANY` at once."""
-    with tempfile.TemporaryDirectory() as folder:
-        predictor = Predictor(load_bundle(export(run, Path(folder) / "b", holding=Holding())))
-    catalogue = predictor.bundle.catalogue
-    given = [example_state(catalogue)] * (MANY // catalogue.num_products)
-    gc.collect()
-    gc.disable()  # as `timeit` does: a pass over all that training left takes longer than the answers
-    try:
-        return rate(lambda: MANY * (len(predictor.price_all([predictor.read(one) for one in given])) > 0), repeats=3)
-    finally:
-        gc.enable()
 
 
 def _session(model: bytes) -> Any:
@@ -137,18 +119,10 @@ def show(rows: list[dict[str, Any]]) -> str:
     """The table as it is printed."""
     found = pd.DataFrame(rows)
     gain = found["kept"].map("{:.1%}".format) + " ± " + found["kept_se"].map("{:.1%}".format)
-    columns = {
-        "market": found["market"],
-        "method": found["method"],
-        "parameters": found["parameters"].map("{:,}".format),
-        "bytes": found["bytes"].map("{:,}".format),
-        "1 row, µs": found["one_us"].map("{:.1f}".format),
-        "10,000 rows, µs": found["many_us"].map("{:,.0f}".format),
-        "10,000 prices, ms": found["predictor_ms"].map(lambda answers: "" if pd.isna(answers) else f"{answers:,.0f}"),
-        "gain kept": gain.where(found["kept_of"].str.startswith("the gain"), ""),
-        "money kept": found["money_kept"].map("{:.2%}".format),
-    }
-    return markdown(pd.DataFrame(columns))
+    forms = {"parameters": "{:,}", "bytes": "{:,}", "one_us": "{:.1f}", "many_us": "{:,.0f}", "money_kept": "{:.2%}"}
+    columns = {name: found[name].map(form.format) for name, form in forms.items()}
+    columns["gain kept"] = gain.where(found["kept_of"].str.startswith("the gain"), "")
+    return markdown(found[["market", "method"]].assign(**columns))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs import LearnerView, Market, make_sb3_env
-from .timing import rates
+from .timing import rates, row_of
 
 SIZES = (("bench-1", 1024, 400), ("bench-10", 1024, 100), ("bench-100", 64, 100), ("bench-10-full", 1024, 40))
 """Scenario, number of parallel markets, and steps of one measurement."""
@@ -84,16 +84,12 @@ def _sampled(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def table() -> list[dict[str, Any]]:
     """Steps per second and the ratio to CartPole by scenario."""
-    rows = []
+    (first,) = rates(cartpole())
+    rows = [row_of("CartPole, make_vec of 64", first, first, "steps")]
     for scenario, markets, steps in SIZES:
         kinds = {"make_vec": vector_env, "make_sb3_env": sb3_env, "inner step": inner_step}
         baseline, *speeds = rates(cartpole(), *(kind(scenario, markets, steps) for kind in kinds.values()))
         products, unit = (100, "product decisions") if scenario == "bench-100" else (1, "market-steps")
         for kind, speed in zip(kinds, speeds, strict=True):
-            what = f"{scenario}, {markets} in parallel, {kind}"
-            rows.append(
-                {"what": what, "per_second": speed * products, "ratio": speed * products / baseline, "unit": unit}
-            )
-    (baseline,) = rates(cartpole())
-    rows.insert(0, {"what": "CartPole, make_vec of 64", "per_second": baseline, "ratio": 1.0, "unit": "steps"})
+            rows.append(row_of(f"{scenario}, {markets} in parallel, {kind}", speed * products, baseline, unit))
     return rows

@@ -17,7 +17,7 @@ from ..pricing import NetworkPolicy
 from ..scenarios import MarketSpec, spec_from_table
 from ..serving import Predictor, example_state, export, load_bundle
 from .loopback import throughput
-from .timing import median_seconds
+from .timing import median_seconds, row_of
 
 PRODUCTS = 30
 """Products of the shop on which the service is measured, as many as in the demo."""
@@ -79,13 +79,14 @@ def table() -> list[dict[str, Any]]:
     onnx = 1 / median_seconds(lambda: policy.forward(row))
     many = 10_000 / batch_seconds(predictor)
     alone = 1 / median_seconds(lambda: predictor.price(state))
-    return [
-        {"what": "SB3 predict, batch 1", "per_second": sb3, "ratio": 1.0, "unit": "calls"},
-        {"what": "bundle's network, batch 1", "per_second": onnx, "ratio": onnx / sb3, "unit": "calls"},
-        {"what": "price of one state", "per_second": alone, "ratio": 1.0, "unit": "prices"},
-        {"what": "prices of 10,000 states at once", "per_second": many, "ratio": many / alone, "unit": "prices"},
-        {"what": "POST /v1/prices", "per_second": served, "ratio": served / alone, "unit": "requests, CPU"},
+    rows = [
+        ("SB3 predict, batch 1", sb3, sb3, "calls"),
+        ("bundle's network, batch 1", onnx, sb3, "calls"),
+        ("price of one state", alone, alone, "prices"),
+        ("prices of 10,000 states at once", many, alone, "prices"),
+        ("POST /v1/prices", served, alone, "requests, CPU"),
     ]
+    return [row_of(*row) for row in rows]
 
 
 def batch_seconds(predictor: Predictor, count: int = 10_000, repeats: int = 5) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 REPEATS = 5
 
@@ -41,3 +42,8 @@ def median_seconds(call: Callable[[], object], count: int = 2000) -> float:
         call()
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds)
+
+
+def row_of(what: str, per_second: float, baseline: float, unit: str) -> dict[str, Any]:
+    """A row of the table that `repricer bench` prints."""
+    return {"what": what, "per_second": per_second, "ratio": per_second / baseline, "unit": unit}

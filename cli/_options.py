@@ -253,8 +253,9 @@ def comparison_table(document: dict[str, Any], currency: str) -> Table:
     """A comparison as a table for the terminal."""
     from ..evaluation.comparison import caption, columns, title
 
-    first, *figures = (column.heading for column in columns(document))
+    cells = columns(document)
+    first, *figures = cells
     table = figures_table([first], figures, title=escape(title(document, currency)), caption=caption(document))
     for row in document["policies"]:
-        table.add_row(*(escape(column.cell(row)) for column in columns(document)))
+        table.add_row(*(escape(cell(row)) for cell in cells.values()))
     return table

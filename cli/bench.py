@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..atomic import write_whole
 from ..planning.progress import progress_bar, progress_console
 from ._options import FILE, OUT, emit, figures_table, json_option, place_option, say, say_aside, seed_option, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.table import Table
 
 _SPEED = ("market", "learner", "serving", "gpu")
 _FAMILIES = (
@@ -35,6 +35,11 @@ def command(context: click.Context, seed: int, as_json: bool) -> None:
     The figures of speed are medians in CPU seconds, on one thread, those of a GPU by the clock;
     ratios refer to a baseline measured in the same run. `repricer bench uplift` compares predicted with realised gains.
     """
+    if importlib.util.find_spec("repricer.benchmarks") is None:
+        raise ValueError(
+            "repricer bench must run in a checkout of the repository, which holds the benchmarks; got an installed package, "
+            "which has none; clone the repository, and run make bench there"
+        )
     if context.invoked_subcommand is None:
         _measure(_SPEED, as_json)
 
@@ -136,18 +141,26 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     settings = StudySettings(**given)
     with progress_bar("shops", counted=True) as bar:
         rows = run_study(settings, range(seed, seed + shops), out, place=place, on_shop=_moving(bar))
-    summary = summarise(rows)
-    plots = [out / f"{settings.truth}-{settings.products}-{settings.bounds}{ending}" for ending in (".png", ".svg")]
-    for path in plots:
-        plot_gains(rows, path, f"{settings.truth}: {len(rows)} shops of {settings.products} products")
+    summary, chart = summarise(rows), out / f"{settings.truth}-{settings.products}-{settings.bounds}.svg"
+    title = f"{settings.truth}: {len(rows)} shops of {settings.products} products"
+    write_whole(chart, plot_gains(rows, title).svg)
     if as_json:
-        facts = {"settings": settings.to_dict(), "shops": rows, "summary": summary}
-        emit(facts | {"plots": [str(path) for path in plots]})
+        emit({"settings": settings.to_dict(), "shops": rows, "summary": summary, "plot": str(chart)})
         return
     for line in settings.lines():
         say(line)
-    show(_uplift_table(summary))
-    say(f"Results: {out}. Plot: {plots[0]}")
+    table = figures_table(
+        [],
+        _FIGURES,
+        title="predicted and realised gain",
+        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best: mean realised gain "
+        "over that of the best prices under the same bounds. Share: realised profit over theirs; regular, current: that of "
+        "regular and of current prices. Loses: realised profit more than 1% below that of regular prices, below that of "
+        "current prices. No change: current prices recommended.",
+    )
+    table.add_row(*(form.format(**summary) for form in _FIGURES.values()))
+    show(table)
+    say(f"Results: {out}. Plot: {chart}")
 
 
 def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
@@ -169,7 +182,7 @@ def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:
 
 
 _FIGURES = {
-    "number": "{shops}",
+    "shops": "{shops}",
     "predicted": "{predicted:+.1%}",
     "realised": "{realised:+.1%}",
     "lowest": "{worst_realised:+.1%}",
@@ -185,21 +198,3 @@ _FIGURES = {
     "CPU s": "{cpu_seconds:.0f}",
 }
 """The figures of some shops, by heading."""
-
-
-def _uplift_table(summary: dict[str, Any]) -> Table:
-    table = figures_table(
-        ["shops"],
-        _FIGURES,
-        title="predicted and realised gain",
-        caption="Covered: realised gain within the predicted 90% interval (below it, above it). Of best: mean realised gain "
-        "over that of the best prices under the same bounds. Share: realised profit over theirs; regular, current: that of "
-        "regular and of current prices. Loses: realised profit more than 1% below that of regular prices, below that of "
-        "current prices. No change: current prices recommended.",
-    )
-    rows = [("all", summary["all"])]
-    for name, heading in (("elasticity", "elasticity"), ("outside_share", "outside share")):
-        rows += [(f"{heading} {third['from']:.2f} to {third['to']:.2f}", third) for third in summary.get(name, [])]
-    for number, (label, row) in enumerate(rows):
-        table.add_row(label, *(form.format(**row) for form in _FIGURES.values()), end_section=number % 3 == 0)
-    return table

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..planning.progress import progress_bar, progress_console
+from ..serving.documents import read, toml_table
 from ._options import OUT, emit, figures_table, json_option, place_option, say, show
 
 if TYPE_CHECKING:
-    from ..benchmarks.sweep import Summary
     from ..evaluation import Estimate
+    from ..evaluation.sweep import Summary, Sweep
 
 
 @click.command(name="sweep")
@@ -29,25 +30,40 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
     SWEEP is a TOML file: name, scenarios (names, paths, or "textbook"), algorithms, seeds, steps, episodes, and
     settings by algorithm. Results are one Parquet table and a chart.
     """
-    from ..benchmarks.sweep import CHART_FILE, TABLE_FILE, Sweep, plot_summary, run_sweep, summarise
+    from ..evaluation.sweep import CHART_FILE, TABLE_FILE, plot_summary, run_sweep, summarise
     from ..jobs import Place
 
     place = Place.asked(on, workers)
-    plan = Sweep.load(sweep)
+    plan = read_sweep(sweep)
     folder = folder or Path("runs") / plan.name
     folder.mkdir(parents=True, exist_ok=True)
     with progress_bar("trainings", counted=True) as bar:
         table = run_sweep(plan, folder, place=place, on_row=_moving(bar))
-    found, files = summarise(table), {"table": folder / TABLE_FILE, "chart": folder / CHART_FILE}
-    plot_summary(found, files["chart"], f"{plan.name}: {len(plan.scenarios)} markets, {len(plan.seed_list)} seeds")
+    found, files = summarise(table), {"table": str(folder / TABLE_FILE)}
+    if any(one.gain for one in found):
+        files["chart"] = str(folder / CHART_FILE)
+        plot_summary(
+            found, folder / CHART_FILE, f"{plan.name}: {len(plan.scenarios)} markets, {len(plan.seed_list)} seeds"
+        )
     if as_json:
-        document = {"summary": [one.to_dict() for one in found], "files": {k: str(v) for k, v in files.items()}}
-        emit(document | {"rows": table.astype(object).where(table.notna(), None).to_dict("records")})
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        emit({"summary": [one.to_dict() for one in found], "rows": rows, "files": files})
         return
     _print(found)
     for (state, reason), rows in table[table["state"] != "done"].groupby(["state", "reason"]):
         say(f"{len(rows)} {state}, the first {rows.iloc[0]['algo']} on {rows.iloc[0]['scenario']}: {reason}")
-    say(f"Table: {files['table']}. Chart: {files['chart']}")
+    say(" ".join(f"{name.capitalize()}: {file}." for name, file in files.items()))
+
+
+def read_sweep(path: Path) -> Sweep:
+    """The sweep of a file.
+
+    Raises:
+        ValueError: It cannot be read, a key or value is not allowed, or a scenario or algorithm is not known.
+    """
+    from ..evaluation.sweep import Sweep
+
+    return read(Sweep, toml_table(path, ValueError), str(path), ValueError).checked(path)
 
 
 def _print(found: list[Summary]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -103,7 +102,6 @@ class Row:
         price_paid: Expected price paid by segment, currency per unit.
         consumer_surplus: Expected consumer surplus by segment.
         segment_price_ratio: Highest price paid over the lowest, among segments.
-        response_ms: Time of one decision, milliseconds.
         holds_on_fresh: Whether the gain on the second test set is, within sampling noise, as high.
 
     Example:
@@ -133,7 +131,6 @@ class Row:
     price_paid: dict[str, float]
     consumer_surplus: dict[str, float]
     segment_price_ratio: float
-    response_ms: float
     holds_on_fresh: bool
 
     @property
@@ -353,13 +350,12 @@ def _row(
     tops = (0.0 if limit is None else limit["value"] for limit in limits)
     of_optimum, of_bound = (value / top if top > 0 else None for top in tops)
     names = spec.arrivals.segments
+    figures: dict[str, Any] = {name: Estimate.of(getattr(now, name)) for name in ("objective", "revenue", "profit")}
+    for name in ("units", "lost", "price_changes", "price_variance"):
+        figures[name] = float(getattr(now, name).mean())
     return Row(
         policy=policy.name,
-        objective=Estimate.of(now.objective),
-        revenue=Estimate.of(now.revenue),
-        profit=Estimate.of(now.profit),
-        units=float(now.units.mean()),
-        lost=float(now.lost.mean()),
+        **figures,
         average_transaction_price=now.average_transaction_price,
         value=value,
         method=f"simulated, {now.revenue.size} episodes" if exact is None else "exact, forward induction",
@@ -367,14 +363,11 @@ def _row(
         share_of_bound=of_bound,
         vs_best_fixed=Estimate.of(gains[0]),
         vs_best_fixed_fresh=Estimate.of(gains[1]),
-        price_changes=float(now.price_changes.mean()),
-        price_variance=float(now.price_variance.mean()),
         at_bound_share=float(now.at_bound.mean()),
         stockout_rate=float(now.stockout.mean()),
         price_paid=dict(zip(names, segments.price_paid.tolist(), strict=True)),
         consumer_surplus=dict(zip(names, segments.surplus.tolist(), strict=True)),
         segment_price_ratio=segments.price_ratio,
-        response_ms=1000 * segments.response_seconds,
         holds_on_fresh=not shrinks(*gains),
     )
 
@@ -411,7 +404,7 @@ class Without:
         return replace(self.policy.act(view), **{self.part: None})
 
 
-# Units, price paid and consumer surplus by segment, and the time that a policy takes per decision.
+# Units, price paid and consumer surplus by segment.
 
 
 @dataclass(frozen=True)
@@ -422,13 +415,11 @@ class SegmentFigures:
         units: (K,) units bought.
         price_paid: (K,) currency per unit, NaN for a segment that buys nothing.
         surplus: (K,) consumer surplus, currency.
-        response_seconds: Time of one decision, the prices of one market in one period.
     """
 
     units: Array
     price_paid: Array
     surplus: Array
-    response_seconds: float
 
     @property
     def price_ratio(self) -> float:
@@ -445,29 +436,24 @@ def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: in
     Rosen (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand
     shocks, loyalty, strategic waiting, recommendations and promotions are left out.
     """
-    single = _SegmentWatch(spec, policy)
-    rollout(spec, single, episodes=1, seed=seed)
     watch = _SegmentWatch(spec, policy)
     rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note)
     units, money = watch.units / episodes, watch.money / episodes
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return SegmentFigures(units, paid, watch.surplus / episodes, single.seconds / spec.market.horizon_periods)
+    return SegmentFigures(units, paid, watch.surplus / episodes)
 
 
 class _SegmentWatch:
-    """The policy, with its last action and the time of its decisions recorded."""
+    """The policy, with its last action recorded."""
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
         self.spec, self.policy, self.name = spec, policy, policy.name
         self.units, self.money, self.surplus = np.zeros((3, len(spec.arrivals.segments)))
-        self.seconds = 0.0
         self._action: Action | None = None
 
     def act(self, view: MarketView) -> Action:
         """Propose what the policy proposes."""
-        started = time.perf_counter()
         self._action = self.policy.act(view)
-        self.seconds += time.perf_counter() - started
         return self._action
 
     def note(self, view: MarketView, outcome: Outcome) -> None:
@@ -531,33 +517,22 @@ def shrinks(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
 # The comparison as a table: one declaration of its columns, for plain text and for a terminal.
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the table.
-
-    Attributes:
-        heading: What stands above it.
-        cell: The text of a row, given the row's entry in `policies` of `Comparison.to_dict`.
+def columns(document: Document) -> dict[str, Callable[[Document], str]]:
+    """The cells of a row of `policies` by the heading of their column, for a comparison as `Comparison.to_dict` gives
+    it; the first names the policy.
     """
-
-    heading: str
-    cell: Callable[[Document], str]
-
-
-def columns(document: Document) -> list[Column]:
-    """The columns for a comparison, as `Comparison.to_dict` gives it; the first names the policy."""
     # There is no share of an optimum that is not above 0.
     limit = next((name for name in ("optimum", "bound") if (document[name] or {"value": 0})["value"] > 0), None)
-    shares = [] if limit is None else [Column(f"share of {limit}", lambda row: _share(row, limit))]
-    return [
-        Column("policy", lambda row: row["policy"] + (" (constant)" if row["constant"] else "")),
-        Column("objective", lambda row: interval(row["objective"])),
-        *shares,
-        Column("against best fixed", lambda row: interval(row["vs_best_fixed"], sign="+")),
-        Column("revenue", lambda row: f"{row['revenue']['mean']:,.2f}"),
-        Column("average price", lambda row: f"{row['average_transaction_price']:.3f}"),
-        Column("price changes", lambda row: f"{row['price_changes']:.1f}"),
-    ]
+    shares = {} if limit is None else {f"share of {limit}": lambda row: _share(row, limit)}
+    return {
+        "policy": lambda row: row["policy"] + (" (constant)" if row["constant"] else ""),
+        "objective": lambda row: interval(row["objective"]),
+        **shares,
+        "against best fixed": lambda row: interval(row["vs_best_fixed"], sign="+"),
+        "revenue": lambda row: f"{row['revenue']['mean']:,.2f}",
+        "average price": lambda row: f"{row['average_transaction_price']:.3f}",
+        "price changes": lambda row: f"{row['price_changes']:.1f}",
+    }
 
 
 def title(document: Document, currency: str) -> str:
@@ -572,9 +547,8 @@ def caption(document: Document) -> str:
 
 def as_text(document: Document, currency: str) -> str:
     """The whole table as plain text, the first column aligned left and the others right."""
-    head, *others = columns(document)
-    rows = [[column.heading for column in (head, *others)]]
-    rows += [[column.cell(row) for column in (head, *others)] for row in document["policies"]]
+    cells_of = columns(document)
+    rows = [[*cells_of], *([cell(row) for cell in cells_of.values()] for row in document["policies"])]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     rule = "-" * len(lines[0])

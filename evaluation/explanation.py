@@ -13,7 +13,6 @@ from sklearn.tree import DecisionTreeRegressor, export_text
 
 from ..envs import Market, Outcome, catalogue_of, expected_units, rollout, seed_for
 from ..envs.kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME
-from ..optimum import exact_value, solve
 from ..pricing import (
     Action,
     MarketView,
@@ -28,7 +27,6 @@ from ..pricing import (
     price_contributions,
     product_features,
 )
-from ..pricing.shapley import OTHER_PRODUCTS
 from ..pricing.wording import feature_words, rule_words, units_words
 from ..scenarios import MarketSpec, load_scenario
 
@@ -85,9 +83,6 @@ class PriceExplanation:
         trail: What each price rule changed, in order.
         curve: Demand and money of this period at other prices.
         now: The price that earns most in this period, everything else fixed.
-        ahead: The optimum's price, and the money from now on if all products take its prices now;
-            its gain is over the prices charged now, with the optimum's prices later. None where no
-            solver applies.
         looks_back: Whether the policy has a recurrent state, which is then held fixed.
 
     Example:
@@ -111,7 +106,6 @@ class PriceExplanation:
     trail: list[TrailStep]
     curve: DemandCurve
     now: Alternative
-    ahead: Alternative | None
     looks_back: bool = False
 
     @property
@@ -127,7 +121,7 @@ class PriceExplanation:
     @property
     def sentences(self) -> list[str]:
         """The explanation in plain words."""
-        return [self._what(), *self._rules(), self._sells(), self._alternative(), *self._future()]
+        return [self._what(), *self._rules(), self._sells(), self._alternative()]
 
     def _what(self) -> str:
         moved = sorted(self.contributions.inputs.items(), key=lambda item: -abs(item[1]))
@@ -159,17 +153,6 @@ class PriceExplanation:
         gain = f"{units_words(self.now.gain)} more {self.objective}"
         return f"In this {self.period_name} alone, {self.now.price:.4g} would earn {gain}."
 
-    def _future(self) -> list[str]:
-        if self.ahead is None:
-            return []
-        if self.ahead.gain <= _ROUNDING * abs(self.ahead.objective):
-            return [f"Over the periods left, no other price earns more {self.objective}."]
-        best = f"Over the periods left, {self.ahead.price:.4g} is best"
-        more = f"{units_words(self.ahead.gain)} more {self.objective}"
-        if OTHER_PRODUCTS in self.contributions.inputs:
-            return [f"{best}; the best prices of all products earn {more} than those charged."]
-        return [f"{best}, and earns {more} than the price charged."]
-
     def to_dict(self) -> dict[str, Any]:
         """As `explain --json` prints it."""
         names = ("scenario", "policy", "product", "period", "date", "currency", "objective", "price", "looks_back")
@@ -179,7 +162,6 @@ class PriceExplanation:
             "trail": steps,
             "curve": self.curve.to_dict(),
             "now": vars(self.now),
-            "ahead": None if self.ahead is None else vars(self.ahead),
             "sentences": self.sentences,
         }
 
@@ -228,17 +210,12 @@ def explain(
     if isinstance(policy, RecurrentPolicy):
         policy = policy.at_state(view)
     n = 0 if product is None else spec.products.names.index(product)
-    return _explained(spec, policy, view, n, elasticity_error)
-
-
-def _explained(
-    spec: MarketSpec, policy: Policy, view: MarketView, n: int, elasticity_error: float | None
-) -> PriceExplanation:
-    """The explanation of the price of product n, for a policy that depends on the view alone."""
     action = policy.act(view)
     contributions = price_contributions(policy, view, n)
     allowed = float(spec.guardrails.apply(action, view).price[0, n])
     curve = demand_curve(spec, view, action, n, elasticity_error=elasticity_error)
+    best = int(curve.objective.argmax())
+    most = float(curve.objective[best])
     return PriceExplanation(
         scenario=spec.name,
         policy=policy.name,
@@ -252,8 +229,7 @@ def _explained(
         rules=allowed - contributions.proposed,
         trail=applied_stepwise(spec.guardrails, action, view).trails[n],
         curve=curve,
-        now=_now(curve),
-        ahead=_ahead(spec, view, action, n),
+        now=Alternative(float(curve.price[best]), most, most - float(curve.objective[curve.charged])),
         looks_back=isinstance(policy, PolicyAtState),
     )
 
@@ -284,47 +260,6 @@ def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, v
     last = spec.market.horizon_periods - 1
     if not 0 <= period <= last:
         raise ValueError(f"period must lie in 0 to {last}; got {period}; choose one of the episode")
-
-
-@dataclass(frozen=True)
-class _NowThen:
-    """An action in one period, and a policy in the periods after it."""
-
-    name: str
-    period: int
-    now: Action
-    then: Policy
-
-    def act(self, view: MarketView) -> Action:
-        """The action, for every market, or what the policy proposes in later periods."""
-        if view.period[0] != self.period:
-            return self.then.act(view)
-        return repeated(self.now, view.num_markets)
-
-
-def _now(curve: DemandCurve) -> Alternative:
-    """The best price of the curve."""
-    best = int(curve.objective.argmax())
-    most = float(curve.objective[best])
-    return Alternative(float(curve.price[best]), most, most - float(curve.objective[curve.charged]))
-
-
-def _ahead(spec: MarketSpec, view: MarketView, action: Action, product: int) -> Alternative | None:
-    """The optimum's price in the first market of a view; None where no solver applies, or the optimum learns."""
-    optimum, period = solve(spec), int(view.period[0])
-    last = spec.market.ending == "truncated" and period == spec.market.horizon_periods - 1
-    # After the last period of an infinite-horizon market the same period follows.
-    if optimum is None or last or not is_deterministic(optimum.policy):
-        return None
-    best = optimum.policy.act(view)
-    values = [
-        exact_value(spec, _NowThen("now, then optimum", period, now, optimum.policy), start=view)
-        for now in (best, action)
-    ]
-    if values[0] is None or values[1] is None:
-        return None
-    price = float(spec.guardrails.apply(best, view).price[0, product])
-    return Alternative(price, values[0], values[0] - values[1])
 
 
 # Demand and money of one period as a function of one product's price, from the market's own choice model.
@@ -616,6 +551,4 @@ def _r_squared(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> f
     """R²; 1 for a constant policy that the tree reproduces."""
     spread = float(((actual - actual.mean()) ** 2).mean())
     error = float(((actual - predicted) ** 2).mean())
-    if spread < _CONSTANT:
-        return float(error < _CONSTANT)
-    return 1 - error / spread
+    return float(error < _CONSTANT) if spread < _CONSTANT else 1 - error / spread

@@ -161,11 +161,7 @@ def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
     """The three estimates that use propensities, for the prices `target` (D, N)."""
     weight, money = _weights(log, target), _episode_money(log, log.money)
     at_logged, at_target = (_episode_money(log, predicted) for predicted in predicted_money(log, log.price, target))
-    scores = (
-        weight * money,
-        _normalised(weight, money),
-        at_target + weight * (money - at_logged),
-    )
+    scores = (weight * money, _normalised(weight, money), at_target + weight * (money - at_logged))
     means = (_over_markets(rows.sum(axis=1), log.market) for rows in scores)
     return dict(zip(WEIGHTED, means, strict=True))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,15 @@ POLICY_NAMES = {
 """Rule policies by name, with what each does."""
 
 _STEPS = 10
+_WITH_NUMBER = ("fixed", "cost-plus", "epsilon-greedy")
+_NEEDS = {
+    "historical": ("a scenario fitted on data", "leave it out"),
+    "optimum": ("a market with an exact solver", "leave it out"),
+    "certainty-equivalent": (
+        "stock that is never replenished, of one product or of several with one logit segment",
+        "take myopic",
+    ),
+}
 AGAINST_RIVALS = ("undercut", "match", "two-bound", "cycle", "edgeworth")
 
 
@@ -66,33 +75,38 @@ def named_policy(name: str, spec: MarketSpec, *, seed: int = 0) -> Policy:
     """
     kind, _, argument = name.partition(":")
     rules = spec.guardrails
-    if kind in ("fixed", "cost-plus"):
-        number = _number(name, argument)
-        return FixedPrice(number, name=name) if kind == "fixed" else CostPlus(number)
-    if name == "regular":
-        return FixedPrice(spec.products.regular_price.astype(np.float32), name=name)
-    if name == "historical":
-        if spec.history is None:
-            raise ValueError(f"policy historical needs a scenario fitted on data; got {spec.name}; leave it out")
-        return current_prices(spec)
-    if name == BEST_FIXED:
-        return best_fixed(spec, seed=seed)
-    if kind in AGAINST_RIVALS:
-        if spec.competitors is None:
-            raise ValueError(f"policy {kind} needs a scenario with competitors; got {spec.name}; leave it out")
-        return competitor(name)
-    if name == "myopic":
-        return myopic(spec)
-    if kind == "epsilon-greedy":
-        return EpsilonGreedy(best_fixed(spec, seed=seed), price_steps(spec), _number(name, argument), seed=seed)
-    if name == "random":
-        return RandomPrice(rules.low, rules.high, seed=seed)
-    policy = _solved(name, spec, seed)
-    if policy is not None:
-        return policy
-    raise ValueError(
-        f"policy must be a run folder, a bundle or one of {', '.join(POLICY_NAMES)}; got '{name}'; choose one"
-    )
+    makers: dict[str, Callable[[], Policy | None]] = {
+        "fixed": lambda: FixedPrice(_number(name, argument), name=name),
+        "cost-plus": lambda: CostPlus(_number(name, argument)),
+        "epsilon-greedy": lambda: EpsilonGreedy(
+            best_fixed(spec, seed=seed), price_steps(spec), _number(name, argument), seed=seed
+        ),
+        "regular": lambda: FixedPrice(spec.products.regular_price.astype(np.float32), name=name),
+        "historical": lambda: None if spec.history is None else current_prices(spec),
+        BEST_FIXED: lambda: best_fixed(spec, seed=seed),
+        "myopic": lambda: myopic(spec),
+        "time-only": lambda: best_path(spec) or time_only(spec, seed=seed),
+        "certainty-equivalent": lambda: certainty_equivalent(spec),
+        "thompson": lambda: _thompson(name, spec, seed),
+        "thompson-no-stock": lambda: _thompson(name, spec, seed),
+        "optimum": lambda: getattr(solve(spec), "policy", None),
+        "random": lambda: RandomPrice(rules.low, rules.high, seed=seed),
+    }
+    makers |= dict.fromkeys(AGAINST_RIVALS, lambda: None if spec.competitors is None else competitor(name))
+    make = makers.get(kind if kind in (*_WITH_NUMBER, *AGAINST_RIVALS) else name)
+    if make is None:
+        names = ", ".join(POLICY_NAMES)
+        raise ValueError(f"policy must be a run folder, a bundle or one of {names}; got '{name}'; choose one")
+    policy = make()
+    if policy is None:
+        needs, fix = _NEEDS.get(name, ("a scenario with competitors", "leave it out"))
+        raise ValueError(f"policy {kind} needs {needs}; got {spec.name}; {fix}")
+    return policy
+
+
+def _thompson(name: str, spec: MarketSpec, seed: int) -> Policy:
+    single, mind_stock = spec.arrivals.process == "single", name == "thompson"
+    return ThompsonPrice(price_steps(spec), one_customer=single, mind_stock=mind_stock, seed=seed, name=name)
 
 
 def policies_of(spec: MarketSpec, policies: Sequence[Policy | Run | str], seed: int) -> list[Policy]:
@@ -114,29 +128,6 @@ def policies_of(spec: MarketSpec, policies: Sequence[Policy | Run | str], seed: 
         if names.count(name) > 1:
             raise ValueError(f"policies must have different names; got '{name}' {names.count(name)} times; drop one")
     return chosen
-
-
-def _solved(name: str, spec: MarketSpec, seed: int) -> Policy | None:
-    """The policies that are solved for or learn; None for another name."""
-    if name == "time-only":
-        return best_path(spec) or time_only(spec, seed=seed)
-    if name == "certainty-equivalent":
-        policy = certainty_equivalent(spec)
-        if policy is None:
-            raise ValueError(
-                f"policy {name} needs stock that is never replenished, of one product or of several with one logit "
-                f"segment; got {spec.name}; take myopic"
-            )
-        return policy
-    if name in ("thompson", "thompson-no-stock"):
-        single, mind_stock = spec.arrivals.process == "single", name == "thompson"
-        return ThompsonPrice(price_steps(spec), one_customer=single, mind_stock=mind_stock, seed=seed, name=name)
-    if name == "optimum":
-        optimum = solve(spec)
-        if optimum is None:
-            raise ValueError(f"policy optimum needs a market with an exact solver; got {spec.name}; leave it out")
-        return optimum.policy
-    return None
 
 
 def price_steps(spec: MarketSpec) -> NDArray[np.float64]:

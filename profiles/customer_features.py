@@ -44,7 +44,7 @@ FEATURES: dict[str, str] = {
     "promotion_affinity": "units bought below regular price, over the units that average buyers of the same "
     "products would have bought so; 1 is average (needs `regular_price`)",
     "price_sensitivity": "what average buyers of the same products pay for the same units, over what the customer "
-    "paid; 1 is average, above it buys cheaper; or the measure that is handed in",
+    "paid; 1 is average, above it buys cheaper",
     "view_rate": "products looked at per week, bought or not (needs `behaviour`)",
     "cart_rate": "products put into the basket per week, bought or not (needs `behaviour`)",
     "rating_rate": "ratings and reviews per week (needs `behaviour`)",
@@ -59,7 +59,6 @@ def customer_features(
     products: pd.DataFrame | None = None,
     behaviour: pd.DataFrame | None = None,
     customers: pd.DataFrame | None = None,
-    price_sensitivity: pd.Series | None = None,
     as_of: str | pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """Describe each customer by the features of `FEATURES`, and by their traits.
@@ -75,8 +74,6 @@ def customer_features(
         customers: canonical customers, whose further columns are traits (age, income): a column
             "trait:NAME" for a number, "trait:NAME=LEVEL" of 0 and 1 for each level of a text that
             50 customers or more share.
-        price_sensitivity: customer -> a measure of 0 or more (such as minus their elasticity) that
-            replaces the one computed here; customers who are missing in it get its mean.
         as_of: last day that counts; later sales are left out. None: the last date of `sales`.
 
     Returns:
@@ -111,13 +108,9 @@ def customer_features(
         parts.append(_breadth(lines, products))
     if "regular_price" in lines:
         parts.append(_price_response(lines))
-    if price_sensitivity is None:
-        parts.append(_price_sensitivity(lines).to_frame())
+    parts.append(_price_sensitivity(lines).to_frame())
     features = pd.concat(parts, axis="columns").astype(float)
     features.index = features.index.astype(str)
-    if price_sensitivity is not None:
-        known = price_sensitivity.reindex(features.index).astype(float)
-        features["price_sensitivity"] = known.fillna(known.mean())
     if behaviour is not None:
         features = features.join(behaviour_features(behaviour, features.index, end=end, weeks=weeks))
     return features if customers is None else features.join(trait_features(customers, features.index))
@@ -163,19 +156,13 @@ def _price_response(lines: pd.DataFrame) -> pd.DataFrame:
     units = lines[["product", "units"]].assign(promoted=lines["units"].where(below, 0.0))
     by_product = units.groupby("product", observed=True).sum()
     share = by_product["promoted"] / by_product["units"]
-    totals = (
-        pd.DataFrame(
-            {
-                "customer": lines["customer"],
-                "saved": (lines["units"] * (regular - lines["price_paid"])).clip(lower=0),
-                "regular": lines["units"] * regular,
-                "promoted": units["promoted"],
-                "expected": lines["units"] * lines["product"].map(share).astype(float),
-            }
-        )
-        .groupby("customer", observed=True)
-        .sum()
-    )
+    parts = {
+        "saved": (lines["units"] * (regular - lines["price_paid"])).clip(lower=0),
+        "regular": lines["units"] * regular,
+        "promoted": units["promoted"],
+        "expected": lines["units"] * lines["product"].map(share).astype(float),
+    }
+    totals = pd.DataFrame(parts).groupby(lines["customer"], observed=True).sum()
     return pd.DataFrame(
         {
             "discount_share": (totals["saved"] / totals["regular"]).fillna(0.0),

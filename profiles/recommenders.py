@@ -59,24 +59,6 @@ class Purchases:
         column, products = pd.factorize(lines["product"], sort=True)
         return cls(customers, products, lines, row, column)
 
-    def most_bought(self, n: int) -> Purchases:
-        """Keep all customers, and the `n` products with the most lines."""
-        if n >= len(self.products):
-            return self
-        lines = np.bincount(self.column, minlength=len(self.products))
-        chosen = np.sort(np.argsort(-lines, kind="stable")[:n])
-        position = np.full(len(self.products), -1)
-        position[chosen] = np.arange(n)
-        kept = position[self.column] >= 0
-        return Purchases(
-            self.customers, self.products[chosen], self.lines[kept], self.row[kept], position[self.column[kept]]
-        )
-
-    def weeks_ago(self) -> NDArray[np.float32]:
-        """Whole weeks from each line to the last date; 0 for the last seven days."""
-        date = self.lines["date"]
-        return (date.max() - date).dt.days.to_numpy(np.float32) // 7
-
     def total(self, weight: NDArray[np.floating] | None = None) -> csr_array:
         """Sparse array customers x products: the sum of `weight` over lines, or the number of lines."""
         values = np.ones(len(self.row)) if weight is None else weight
@@ -173,15 +155,13 @@ class Recommender(BaseEstimator, ABC):
         best = np.sort(np.argpartition(-scores, n - 1, axis=1)[:, :n], axis=1)
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
         best = np.take_along_axis(best, order, axis=1)
-        table = pd.DataFrame(
-            {
-                "customer": np.repeat(self.customers_[rows], n),
-                "rank": np.tile(np.arange(1, n + 1), len(rows)),
-                "product": self.products_[best.ravel()],
-                "score": np.take_along_axis(scores, best, axis=1).ravel(),
-            }
-        )
-        return table[np.isfinite(table["score"])]
+        columns = {
+            "customer": np.repeat(self.customers_[rows], n),
+            "rank": np.tile(np.arange(1, n + 1), len(rows)),
+            "product": self.products_[best.ravel()],
+            "score": np.take_along_axis(scores, best, axis=1).ravel(),
+        }
+        return pd.DataFrame(columns).loc[np.isfinite(columns["score"])]
 
     def _rows(self, customers: Sequence[str] | pd.Index) -> NDArray[np.intp]:
         check_is_fitted(self)
@@ -259,8 +239,9 @@ class OwnFrequency(Recommender):
             raise ValueError(f"half_life_weeks must be above 0, or None; got {self.half_life_weeks}")
         buyers = self.purchases_.count_nonzero(axis=0)
         self._fill = (_FILL * buyers / buyers.max()).astype(np.float32)
-        half_life = np.inf if self.half_life_weeks is None else self.half_life_weeks
-        self._counts = purchases.total(0.5 ** (purchases.weeks_ago() / half_life))
+        date, half_life = purchases.lines["date"], self.half_life_weeks or np.inf
+        weeks_ago = (date.max() - date).dt.days.to_numpy(np.float32) // 7
+        self._counts = purchases.total(0.5 ** (weeks_ago / half_life))
 
     def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         return self._counts[rows].toarray() + self._fill
@@ -301,8 +282,9 @@ class Ease(Recommender):
                 "regularisation must be above 0 and max_products 1 or more; "
                 f"got {self.regularisation} and {self.max_products}"
             )
-        purchases = purchases.most_bought(self.max_products)
-        self.products_, self.purchases_ = purchases.products, purchases.total()
+        # The most bought, in their usual order.
+        chosen = np.sort(np.argsort(-self.purchases_.sum(axis=0), kind="stable")[: self.max_products])
+        self.products_, self.purchases_ = self.products_[chosen], self.purchases_[:, chosen]
         self._logs = self.purchases_.log1p()
         self.weights_ = _weights((self._logs.T @ self._logs).toarray(), self.regularisation)
 

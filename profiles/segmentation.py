@@ -15,7 +15,6 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
-from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
@@ -34,9 +33,6 @@ response most. The other features largely repeat these two and decide close case
 """
 
 _OTHER_WEIGHT = 0.25
-KINDS = ("kmeans", "mixture")
-"""KMeans, and a mixture of Gaussians with diagonal covariances."""
-
 STABLE = 0.8
 """An adjusted Rand index above it counts as good agreement (Steinley 2004,
 Psychological Methods 9).
@@ -93,9 +89,8 @@ class Segmentation(BaseEstimator):
 
     Args:
         n_segments: number of clusters; None chooses one of `candidates` (see
-            `cluster_selection.choose`).
+            `choose`).
         candidates: numbers of clusters to compare.
-        kinds: kinds of clusters to compare, of `cluster_selection.KINDS`.
         min_size: least number of customers in a segment. Smaller clusters join the nearest one, and
             no leaf of the tree is smaller, so that no figure or rule describes fewer customers
             (k-anonymity).
@@ -106,7 +101,7 @@ class Segmentation(BaseEstimator):
         features_: names of the features that form segments, in the order fitted.
         labels_: Series customer -> segment; segments count from 0 by falling value.
         n_segments_: number of segments, after merging.
-        selection_: the comparison of the clusters, see `cluster_selection.compare`.
+        selection_: the comparison of the clusters, see `compare`.
         chosen_: the row of `selection_` that was chosen.
         summary_: one row per segment: `name`, `size` (customers), `share` (of customers), `value`
             (mean currency per week) and the means of the features, in their own units.
@@ -131,14 +126,12 @@ class Segmentation(BaseEstimator):
         *,
         n_segments: int | None = None,
         candidates: Sequence[int] = range(2, 7),
-        kinds: Sequence[str] = KINDS,
         min_size: int = LEAST_CUSTOMERS,
         seed: int = 0,
         n_jobs: int | None = None,
     ):
         self.n_segments = n_segments
         self.candidates = candidates
-        self.kinds = kinds
         self.min_size = min_size
         self.seed = seed
         self.n_jobs = n_jobs
@@ -165,9 +158,9 @@ class Segmentation(BaseEstimator):
         table = table.sort_values(self.features_)
         self._scaler: Pipeline = fit_scaler(table)
         points = self._points(table)
-        self.selection_ = compare(points, self.kinds, candidates, self.seed, n_jobs=self.n_jobs)
+        self.selection_ = compare(points, candidates, self.seed, n_jobs=self.n_jobs)
         self.chosen_ = choose(self.selection_)
-        self._clusters = clusterer(self.chosen_["clusters"], self.chosen_["k"], self.seed).fit(points)
+        self._clusters = clusterer(int(self.chosen_["k"]), self.seed).fit(points)
         clusters = self._clusters.predict(points)
         merged = merge_small(points, clusters, self.min_size)
         value = table["spend"].groupby(merged[clusters]).mean().sort_values(ascending=False)
@@ -177,7 +170,12 @@ class Segmentation(BaseEstimator):
         self.labels_ = _series(labels, table.index).reindex(features.index)
         traits = features.drop(columns=self.features_).loc[table.index]
         self.summary_ = _summary(table, points, labels).join(traits.groupby(labels).mean())
-        self._explain(table, labels)
+        seen, unseen, answers, truth = train_test_split(
+            table.to_numpy(), labels, test_size=0.25, random_state=self.seed
+        )
+        tree = DecisionTreeClassifier(min_samples_leaf=self.min_size, ccp_alpha=_PRUNING, random_state=self.seed)
+        self.tree_ = tree.fit(seen, answers)
+        self.fidelity_ = float(self.tree_.score(unseen, truth))
         return self
 
     def assign(self, features: pd.DataFrame) -> pd.Series:
@@ -189,12 +187,6 @@ class Segmentation(BaseEstimator):
         check_is_fitted(self)
         table = self._checked(features)
         return _series(self._segment_of_cluster[self._clusters.predict(self._points(table))], table.index)
-
-    def assign_by_tree(self, features: pd.DataFrame) -> pd.Series:
-        """Return the segment that the tree gives each customer of `features`; errors as `assign`."""
-        check_is_fitted(self)
-        table = self._checked(features)
-        return _series(self.tree_.predict(table.to_numpy()), table.index)
 
     def rules(self) -> str:
         """Return the tree as indented text, with the names of the segments."""
@@ -229,8 +221,6 @@ class Segmentation(BaseEstimator):
         candidates = list(self.candidates) if self.n_segments is None else [self.n_segments]
         if not candidates or min(candidates) < 1:
             raise ValueError(f"numbers of segments must be 1 or more; got {candidates}; name at least one")
-        if not self.kinds:
-            raise ValueError("kinds of clusters must be one or more; got none; name at least one")
         needed = max(self.min_size, 3 * max(candidates))
         if n_customers < needed:
             raise ValueError(
@@ -242,15 +232,6 @@ class Segmentation(BaseEstimator):
 
     def _points(self, table: pd.DataFrame) -> NDArray[np.float64]:
         return weighted_points(self._scaler, table, self.features_)
-
-    def _explain(self, table: pd.DataFrame, labels: NDArray[np.intp]) -> None:
-        seen, unseen, answers, truth = train_test_split(
-            table.to_numpy(), labels, test_size=0.25, random_state=self.seed
-        )
-        self.tree_ = DecisionTreeClassifier(
-            min_samples_leaf=self.min_size, ccp_alpha=_PRUNING, random_state=self.seed
-        ).fit(seen, answers)
-        self.fidelity_ = float(self.tree_.score(unseen, truth))
 
 
 def _series(labels: NDArray[Any], customers: pd.Index) -> pd.Series:
@@ -308,41 +289,32 @@ def _word(feature: str, deviation: float) -> str:
     return high if deviation > 0 else low
 
 
-# The number and the kind of clusters, chosen by stability and silhouette on held-out customers.
+# The number of clusters, chosen by stability and silhouette on held-out customers.
 
 
-def clusterer(kind: str, k: int, seed: int) -> Any:
-    """Return an unfitted model with `fit` and `predict`.
-
-    Raises:
-        ValueError: `kind` is not one of `KINDS`.
-    """
-    if kind == "kmeans":
-        return KMeans(k, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
-    if kind == "mixture":
-        return GaussianMixture(k, covariance_type="diag", n_init=3, reg_covar=1e-3, random_state=seed)
-    raise ValueError(f"kinds of clusters must be among {', '.join(KINDS)}; got {kind!r}")
+def clusterer(k: int, seed: int) -> Any:
+    """An unfitted model."""
+    return KMeans(k, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
 
 
 def compare(
-    points: NDArray[np.float64], kinds: Sequence[str], numbers: Sequence[int], seed: int, *, n_jobs: int | None = None
+    points: NDArray[np.float64], numbers: Sequence[int], seed: int, *, n_jobs: int | None = None
 ) -> pd.DataFrame:
-    """Judge every kind of cluster with every number of clusters.
+    """Judge every number of clusters.
 
     Args:
         points: (customers, features) scaled and weighted.
-        kinds: of `KINDS`.
         numbers: numbers of clusters.
         seed: seed of the samples and the clusters.
         n_jobs: processes (joblib).
 
     Returns:
-        One row per kind and number: `clusters`, `k`, `stability` and `silhouette`. Stability is the
+        One row per number: `k`, `stability` and `silhouette`. Stability is the
         adjusted Rand index (Hubert and Arabie 1985), on held-out customers, between models fitted
         on two disjoint samples; silhouette (Rousseeuw 1987) is that of the held-out customers,
         labelled by the first model. Both are means over 10 draws.
     """
-    trials: Any = Parallel(n_jobs=n_jobs)(delayed(_trial)(kind, k, points, seed) for kind in kinds for k in numbers)
+    trials: Any = Parallel(n_jobs=n_jobs)(delayed(_trial)(k, points, seed) for k in numbers)
     return pd.DataFrame(trials)
 
 
@@ -361,8 +333,8 @@ def choose(table: pd.DataFrame) -> pd.Series:
     return most.iloc[most["stability"].argmax()]
 
 
-def _trial(kind: str, k: int, points: NDArray[np.float64], seed: int) -> dict[str, Any]:
-    """Stability and silhouette of one kind and number of clusters."""
+def _trial(k: int, points: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    """Stability and silhouette of one number of clusters."""
     rng = np.random.default_rng(seed)
     half = min(2 * len(points) // 5, _LARGEST_SAMPLE)
     agreement, separation = [], []
@@ -372,13 +344,12 @@ def _trial(kind: str, k: int, points: NDArray[np.float64], seed: int) -> dict[st
             shuffled = rng.permutation(points)
             held_out = shuffled[2 * half : 3 * half]
             one, other = (
-                clusterer(kind, k, seed).fit(part).predict(held_out)
-                for part in (shuffled[:half], shuffled[half : 2 * half])
+                clusterer(k, seed).fit(part).predict(held_out) for part in (shuffled[:half], shuffled[half : 2 * half])
             )
             agreement.append(adjusted_rand_score(one, other))
             apart = 1 < len(np.unique(one)) < len(one)
             separation.append(silhouette_score(held_out, one) if apart else 0.0)
-    return {"clusters": kind, "k": k, "stability": float(np.mean(agreement)), "silhouette": float(np.mean(separation))}
+    return {"k": k, "stability": float(np.mean(agreement)), "silhouette": float(np.mean(separation))}
 
 
 def merge_small(points: NDArray[np.float64], clusters: NDArray[np.intp], min_size: int) -> NDArray[np.intp]:
@@ -509,7 +480,7 @@ def _clusters(points: Array, weight: Array, k: int, seed: int) -> tuple[Array, A
     """Centres (k, 2) and weights (k,) of the clusters of weighted points."""
     if (weight > 0).sum() < k:
         return np.zeros((k, 2)), np.zeros(k)
-    model = KMeans(k, n_init=10, random_state=seed)  # pyright: ignore[reportArgumentType]
+    model = clusterer(k, seed)
     cluster = model.fit_predict(points, sample_weight=weight)
     return model.cluster_centers_, np.bincount(cluster, weights=weight, minlength=k).astype(np.float64)
 

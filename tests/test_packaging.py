@@ -9,7 +9,7 @@ CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 def test_every_room_is_listed():
     listed = set(CONFIG["tool"]["setuptools"]["packages"])
-    apart = {"tests", "docs", "deploy", "build", "dist", "demo", "runs", "site"}
+    apart = {"tests", "benchmarks", "docs", "deploy", "build", "dist", "demo", "runs", "site"}
     rooms = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in apart and path.name[0] != "."]
     folders = [Path()] + [file.parent.relative_to(ROOT) for room in rooms for file in room.rglob("__init__.py")]
     assert {".".join(["repricer", *folder.parts]) for folder in folders} == listed

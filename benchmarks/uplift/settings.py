@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...jobs import code_fingerprint
+from ...forecasting import candidates
 from .history import DEALS, FAMILIES, weeks_of
 from .parameters import SIZES
 
@@ -15,16 +13,7 @@ BOUNDS = ("default", "free", "charged", "charged+10%", "charged+20%")
 """Price bounds: those of `fit`; .5 to 1.3 of the regular price; what was charged, and up to 10
 or 20% beyond.
 """
-FORECASTERS = (
-    "selected",
-    "moving-average",
-    "seasonal-naive",
-    "exponential-smoothing",
-    "intermittent",
-    "sarimax",
-    "pooled-regression",
-)
-_CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
+FORECASTERS = ("selected", *candidates(seed=0))
 
 
 @dataclass(frozen=True)
@@ -57,12 +46,8 @@ class StudySettings:
     episodes: int = 200
 
     def __post_init__(self) -> None:
-        for name, allowed in {
-            "truth": FAMILIES,
-            "products": tuple(SIZES),
-            "bounds": BOUNDS,
-            "forecaster": FORECASTERS,
-        }.items():
+        choices = {"truth": FAMILIES, "products": tuple(SIZES), "bounds": BOUNDS, "forecaster": FORECASTERS}
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 listed = ", ".join(map(str, allowed))
                 raise ValueError(f"{name} must be one of {listed}; got '{getattr(self, name)}'; choose one of them")
@@ -88,8 +73,3 @@ class StudySettings:
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return asdict(self)
-
-    def key(self, seed: int) -> str:
-        """Names the result of one shop: its settings, and the code that produced it."""
-        text = json.dumps([self.to_dict(), seed, code_fingerprint(*_CODE)], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]

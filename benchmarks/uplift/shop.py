@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -86,40 +85,30 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
     if length < 1:
         raise ValueError(f"weeks must be 1 or more; got {length}; leave it out for the family's own")
     categories, whole = parameters.outside.size, length + AHEAD
-    traffic = draw_traffic(family, categories, whole, generator(2, seed, products))
-    lift = generator(5, seed, products).uniform(0.3, 0.8, products)
+
+    def part(number: int) -> Generator:
+        return generator(number, seed, products)
+
+    given: dict[str, Any] = {
+        "family": family,
+        "seed": seed,
+        "weeks": length,
+        "traffic": draw_traffic(family, categories, whole, part(2)),
+        "lift": part(5).uniform(0.3, 0.8, products),
+    }
     if family in DEALS:
-        parameters = deal_parameters(parameters, SIZE if is_chain(seed) else 1.0, generator(8, seed, products))
-        stocking_up = draw_stocking_up(generator(7, seed, products))
-        return DealShop(
-            family=family,
-            seed=seed,
-            weeks=length,
-            model=family,
-            parameters=parameters,
-            choices=(),
-            traffic=traffic,
-            shocks=np.ones((whole, categories)),
-            history=draw_deal_history(parameters, seed, length, whole, generator(4, seed, products)),
-            lift=lift,
-            stocking_up=stocking_up,
-            responses=draw_responses(family, parameters, stocking_up, generator(1, seed, products)),
-        )
-    shocks = draw_shocks(family, categories, whole, generator(3, seed, products))
-    choices, model = draw_choices(family, parameters, generator(1, seed, products))
-    return Shop(
-        family=family,
-        seed=seed,
-        weeks=length,
-        model=model,
-        parameters=parameters,
-        choices=choices,
-        traffic=traffic,
-        shocks=shocks,
-        history=draw_history(family, parameters, shocks, generator(4, seed, products)),
-        lift=lift,
-        stocking_up=StockingUp.drawn(generator(7, seed, products)) if family == STOCKPILING else None,
-    )
+        parameters = deal_parameters(parameters, SIZE if is_chain(seed) else 1.0, part(8))
+        stocking_up = draw_stocking_up(part(7))
+        responses = draw_responses(family, parameters, stocking_up, part(1))
+        history = draw_deal_history(parameters, seed, length, whole, part(4))
+        given |= {"choices": (), "shocks": np.ones((whole, categories)), "stocking_up": stocking_up}
+        return DealShop(model=family, parameters=parameters, history=history, responses=responses, **given)
+    shocks = draw_shocks(family, categories, whole, part(3))
+    choices, model = draw_choices(family, parameters, part(1))
+    history = draw_history(family, parameters, shocks, part(4))
+    stocking_up = StockingUp.drawn(part(7)) if family == STOCKPILING else None
+    given |= {"choices": choices, "shocks": shocks, "stocking_up": stocking_up}
+    return Shop(model=model, parameters=parameters, history=history, **given)
 
 
 # The sales and other tables that a synthetic shop leaves behind.
@@ -129,7 +118,10 @@ def shop_tables(truth: Truth) -> Tables:
     """One row per product, week and, where there are any, store and customer, and what the family adds."""
     random = generator(6, truth.seed, truth.regular.size)
     means = mean_units(truth)
-    demand = _drawn(truth, means, random)
+    # Poisson draws with a gamma multiplier by product, store and week.
+    shape = 1 / truth.parameters.dispersion
+    multiplier = random.gamma(shape, 1 / shape, (*means.shape[:2], 1, means.shape[3]))
+    demand = random.poisson(means * multiplier).astype(np.float64)
     stock = None
     if truth.family == "scarce":
         available = _available(means, random)
@@ -170,13 +162,6 @@ def mean_units(truth: Truth) -> Array:
     reduction = 1 - history.prices[: truth.weeks] / truth.regular
     # Weeks are the second axis from the end there.
     return np.moveaxis(truth.stocking_up.units(np.moveaxis(wanted, 0, -2), np.moveaxis(reduction, 0, -2))[0], -2, 0)
-
-
-def _drawn(truth: Truth, means: Array, random: Generator) -> Array:
-    """Poisson draws with a gamma multiplier by product, store and week."""
-    shape = 1 / truth.parameters.dispersion
-    multiplier = random.gamma(shape, 1 / shape, (means.shape[0], means.shape[1], 1, means.shape[3]))
-    return random.poisson(means * multiplier).astype(np.float64)
 
 
 def _available(means: Array, random: Generator) -> Array:
@@ -233,14 +218,9 @@ def _by_customer(table: pd.DataFrame, segment: np.ndarray, random: Generator) ->
 
 
 def _products(truth: Truth) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "product": names(truth),
-            "category": [f"category-{number + 1}" for number in truth.parameters.category],
-            "name": [name.replace("-", " ") for name in names(truth)],
-            "unit_cost": truth.unit_cost,
-        }
-    )
+    category = [f"category-{number + 1}" for number in truth.parameters.category]
+    shown = [name.replace("-", " ") for name in names(truth)]
+    return pd.DataFrame({"product": names(truth), "category": category, "name": shown, "unit_cost": truth.unit_cost})
 
 
 def _stock(truth: Truth, left: Array) -> pd.DataFrame:
@@ -274,18 +254,6 @@ def _promotions(truth: Truth) -> pd.DataFrame:
 # From a shop's files to a recommendation, as a user gets there: import, fit, train, evaluate.
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """The fitted market of a shop.
-
-    Attributes:
-        seconds: CPU seconds by stage.
-    """
-
-    spec: MarketSpec
-    seconds: dict[str, float]
-
-
 def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
     """Write the shop's tables as CSV files.
 
@@ -311,31 +279,18 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> Fitted:
-    """Import the files of a shop and fit a market on all of its products.
+def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> MarketSpec:
+    """Import the files of a shop and fit a market on all of its products: the defaults of `fit`, but the shop has no
+    personal discounts and recommends nothing.
 
     Raises:
         ValueError: The import rejects a row, or there is no market to fit.
     """
-    started = time.process_time()
     tables, imported = import_tables(paths, key=_KEY)
-    if len(imported.rejects):
-        raise AssertionError(f"a synthetic shop must import whole; got rejects: {imported.lines()}")
-    between = time.process_time()
-    fitted = fit(
-        tables,
-        tables.products,
-        name="shop",
-        assumptions=_assumptions(settings.bounds),
-        seed=seed,
-        forecaster=candidates(seed=seed).get(settings.forecaster),
-    )
-    return Fitted(fitted.spec, {"import": between - started, "fit": time.process_time() - between})
-
-
-def _assumptions(bounds: str) -> Assumptions:
-    """The defaults of `fit`, but the shop has no personal discounts and recommends nothing."""
-    given: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
-    if bounds != "default":
-        given |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[bounds]}
-    return Assumptions(**given)
+    assert not len(imported.rejects), f"a synthetic shop must import whole; got rejects: {imported.lines()}"
+    assumed: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
+    if settings.bounds != "default":
+        assumed |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[settings.bounds]}
+    forecaster = candidates(seed=seed).get(settings.forecaster)
+    assumptions = Assumptions(**assumed)
+    return fit(tables, tables.products, name="shop", assumptions=assumptions, seed=seed, forecaster=forecaster).spec

@@ -1,36 +1,37 @@
-"""Many shops: one JSON file each, written as soon as it is known, so that a killed run continues."""
+"""Many shops: each a job, whose result is a file, so that a killed run continues."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from ...agents import train
-from ...atomic import whole_file, write_json
 from ...envs import rollout, seed_for
 from ...evaluation import evaluate
+from ...evaluation.report.plots import ACCENT, GREY, LOSS, WIDTH, plot
 from ...evaluation.uncertainty import Assessment, Gain
-from ...jobs import Failure, Job, Place, results
+from ...jobs import Failure, Job, Place, code_fingerprint, run_jobs
 from ...scenarios import MarketSpec
 from .parameters import Array
 from .settings import StudySettings
 from .shop import FIRST_DAY, DealShop, Shop, draw_shop, fit_files, names, write_files
 
 OnShop = Callable[[dict[str, Any], int, int], None]
+_CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
 _REGULAR = "regular"
 _PATH_EPISODES = 100
 REGULAR_LOSS = -0.01
 """A recommendation loses against regular prices below this realised gain."""
-_THIRDS = ("lowest", "middle", "highest")
-_BLUE, _RED, _GREY = "#0b5fa5", "#b3261e", "#667080"
 
 
 def run_study(
@@ -47,7 +48,7 @@ def run_study(
         settings: How the shops are drawn, fitted and evaluated.
         seeds: One per shop.
         out: Folder of the results; a file belongs to one shop under one set of settings.
-        place: Where the shops are assessed; by default one after the other in this process.
+        place: Where the shops are assessed; by default one after the other.
         on_shop: Called with each result, the number of shops done and of all shops.
 
     Returns:
@@ -55,58 +56,31 @@ def run_study(
 
     Raises:
         ValueError: There are no shops.
-        RuntimeError: A shop that another process assessed ended with an error.
+        RuntimeError: A shop ended with an error.
 
     Example:
         >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"), place=Place(workers=2))  # doctest: +SKIP
     """
-    wanted = list(seeds)
-    if not wanted:
+    code, done = code_fingerprint(*_CODE), 0
+    jobs = [Job(f"{__name__}:assessed", {"settings": settings.to_dict(), "seed": seed}, code) for seed in seeds]
+    if not jobs:
         raise ValueError("shops must be 1 or more; got 0; ask for one")
-    out.mkdir(parents=True, exist_ok=True)
-    rows: dict[int, dict[str, Any]] = {}
-    for seed in wanted:
-        path = result_path(settings, seed, out)
-        if path.is_file():
-            rows[seed] = json.loads(path.read_text(encoding="utf-8"))
-    for done, row in enumerate(rows.values(), start=1):
-        on_shop(row, done, len(wanted))
-    left = [seed for seed in wanted if seed not in rows]
-    for seed, row in _assessed(settings, left, place):
-        write_json(result_path(settings, seed, out), row)
-        rows[seed] = row
-        on_shop(row, len(rows), len(wanted))
-    return [rows[seed] for seed in wanted]
 
+    def ended(job: Job, row: Any) -> None:
+        nonlocal done
+        if isinstance(row, Failure):
+            raise RuntimeError(f"shop {job.inputs['seed']} of {settings.truth}: {row.reason}")
+        done += 1
+        on_shop(row, done, len(jobs))
 
-def result_path(settings: StudySettings, seed: int, out: Path) -> Path:
-    """The file of one shop's result."""
-    return out / f"{settings.truth}-{settings.products}-{seed}-{settings.key(seed)}.json"
-
-
-def _assessed(settings: StudySettings, seeds: list[int], place: Place) -> Iterator[tuple[int, dict[str, Any]]]:
-    if place.on == "local" and (place.workers or 1) == 1:
-        for seed in seeds:
-            yield seed, _one(settings, seed)
-        return
-    jobs = [Job(f"{__name__}:assessed", {"settings": settings.to_dict(), "seed": seed}) for seed in seeds]
-    for job, result in results(jobs, place, Path()):
-        if isinstance(result, Failure):
-            raise RuntimeError(f"shop {job.inputs['seed']} of {settings.truth}: {result.reason}")
-        yield job.inputs["seed"], result
+    return run_jobs(jobs, out, place=place, on_end=ended)
 
 
 def assessed(inputs: dict[str, Any], _: Path) -> dict[str, Any]:
     """The result of one shop, as a job; it keeps nothing for a second start."""
-    return _one(StudySettings(**inputs["settings"]), inputs["seed"])
-
-
-def _one(settings: StudySettings, seed: int) -> dict[str, Any]:
-    import joblib
-
     # The shops run side by side; the models of one shop do not.
     with joblib.parallel_config(backend="sequential"):
-        return assess_shop(settings, seed)
+        return assess_shop(StudySettings(**inputs["settings"]), inputs["seed"])
 
 
 # One shop, from its drawn customers to what the recommended prices really earn there.
@@ -130,18 +104,13 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     row = {"seed": seed, **settings.to_dict(), "model": shop.model, **_described(shop)}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            fitted = fit_files(write_files(shop, Path(folder)), settings, seed)
+            spec = fit_files(write_files(shop, Path(folder)), settings, seed)
         except ValueError as error:
             raise ValueError(f"{settings.truth} shop {seed}: {error}") from error
-    before = time.process_time()
-    recommended = recommend(fitted.spec, settings, seed)
-    stages = fitted.seconds | {"recommend": time.process_time() - before}
-    before = time.process_time()
-    row |= realised(shop, fitted.spec, recommended)
-    stages["truth"] = time.process_time() - before
-    assert fitted.spec.history is not None, "a fitted market has a history"
-    row["may_follow_demand"] = fitted.spec.history.may_follow_demand
-    return row | {"stages": stages, "cpu_seconds": time.process_time() - started}
+    row |= realised(shop, spec, recommend(spec, settings, seed))
+    assert spec.history is not None, "a fitted market has a history"
+    row["may_follow_demand"] = spec.history.may_follow_demand
+    return row | {"cpu_seconds": time.process_time() - started}
 
 
 def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
@@ -279,27 +248,10 @@ def _relative(gain: Gain) -> tuple[float, tuple[float, float]]:
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The figures over all shops, and by thirds of elasticity and of outside share.
+    """The figures over some shops.
 
     Args:
         rows: Results of `assess_shop`.
-
-    Returns:
-        `all`, and under `elasticity` and `outside_share` one entry per third; see `figures`.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from repricer.benchmarks.uplift import StudySettings, run_study
-        >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"))  # doctest: +SKIP
-        >>> summarise(rows)["all"]["covered"]  # doctest: +SKIP
-        37
-    """
-    by = {name: _thirds(rows, name) for name in ("elasticity", "outside_share")} if len(rows) >= len(_THIRDS) else {}
-    return {"all": figures(rows), **by}
-
-
-def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The figures over some shops.
 
     Returns:
         `shops`; means of `predicted`, `realised`, `optimal` gain; `over_prediction`, the mean of
@@ -337,51 +289,27 @@ def figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 _MEANS = ("predicted", "realised", "optimal", "share_of_optimum", "regular_share", "own_share", "cpu_seconds")
 
 
-def _thirds(rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    order = np.argsort([row[name] for row in rows], kind="stable")
-    parts = []
-    for third, numbers in zip(_THIRDS, np.array_split(order, len(_THIRDS)), strict=True):
-        chosen = [rows[number] for number in numbers]
-        values = [row[name] for row in chosen]
-        parts.append({"third": third, "from": min(values), "to": max(values)} | figures(chosen))
-    return parts
-
-
-# The plot of predicted against realised gains.
-
-
-def plot_gains(rows: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Plot each shop's realised gain over its predicted one, with the 90% interval.
+@plot
+def plot_gains(figure: Figure, rows: Sequence[dict[str, Any]], title: str) -> str:
+    """Draw each shop's realised gain over its predicted one, with the 90% interval.
 
     Args:
         rows: Results of `assess_shop`.
-        path: The file to write or to replace: .png, .svg or .pdf.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
-
     predicted, gain = (np.array([row[name] for row in rows]) for name in ("predicted", "realised"))
     low, high = np.array([row["interval90"] for row in rows]).T
     covered = (low <= gain) & (gain <= high)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "uplift", "font.size": 9}):
-        figure = Figure(figsize=(5, 4.6), layout="constrained")
-        axis = figure.add_subplot()
-        ends = np.array([min(low.min(), gain.min(), 0.0), max(high.max(), gain.max())])
-        axis.plot(ends, ends, color=_GREY, linewidth=0.8, label="realised as predicted")
-        for shown, colour, label in ((covered, _BLUE, "within the 90% interval"), (~covered, _RED, "outside")):
-            if shown.any():
-                axis.hlines(gain[shown], low[shown], high[shown], color=colour, linewidth=1, alpha=0.35)
-                axis.plot(predicted[shown], gain[shown], "o", color=colour, markersize=4, label=label)
-        axis.axhline(0, color=_GREY, linewidth=0.5, linestyle=":")
-        axis.set(
-            xlabel="predicted gain over regular prices, with its 90% interval", ylabel="realised gain", title=title
-        )
-        for side in (axis.xaxis, axis.yaxis):
-            side.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axis.legend(frameon=False, loc="upper left")
-        axis.spines[["top", "right"]].set_visible(False)
-        # Without a date, the same results make the same file.
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, dpi=150, metadata=metadata)
+    figure.set_size_inches(WIDTH, 3.8)
+    axis = figure.add_subplot()
+    ends = np.array([min(low.min(), gain.min(), 0.0), max(high.max(), gain.max())])
+    axis.plot(ends, ends, color=GREY, linewidth=0.8, label="realised as predicted")
+    for shown, colour, label in ((covered, ACCENT, "within the 90% interval"), (~covered, LOSS, "outside")):
+        if shown.any():
+            axis.hlines(gain[shown], low[shown], high[shown], color=colour, linewidth=1, alpha=0.35)
+            axis.plot(predicted[shown], gain[shown], "o", color=colour, markersize=4, label=label)
+    axis.axhline(0, color=GREY, linewidth=0.5, linestyle=":")
+    axis.set(xlabel="predicted gain over regular prices, with its 90% interval", ylabel="realised gain", title=title)
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.legend(frameon=False, loc="upper left")
+    return f"{title}: realised against predicted gain, {covered.sum()} of {len(rows)} within the 90% interval."

@@ -82,9 +82,7 @@ class Truth:
                 after their end.
             horizon: T, if prices has one axis.
         """
-        path = np.asarray(prices, dtype=np.float64)
-        path = np.repeat(path[None], horizon, axis=0) if path.ndim == 1 else path
-        first = self.weeks if first is None else first
+        path, first = by_week(prices, horizon), self.weeks if first is None else first
         whole = np.empty_like(path)
         for number in range(self.parameters.outside.size):
             own = self.parameters.category == number
@@ -127,9 +125,7 @@ class Truth:
             horizon: T, if prices has one axis.
             objective: "profit" or "revenue".
         """
-        path = np.asarray(prices, dtype=np.float64)
-        path = np.repeat(path[None], horizon, axis=0) if path.ndim == 1 else path
-        first = self.weeks if first is None else first
+        path, first = by_week(prices, horizon), self.weeks if first is None else first
         return float((self.margin(path, first, objective) * self.units(path, first)).sum())
 
     def margin(self, path: Array, first: int, objective: str) -> Array:
@@ -182,6 +178,12 @@ class Truth:
         strata = np.stack([random.permutation(half) for _ in range(self.regular.size)], axis=1)
         draws = ndtri((strata + random.random(strata.shape)) / half)
         return np.concatenate([draws, -draws])
+
+
+def by_week(prices: Array, horizon: int) -> Array:
+    """(…, T, N) prices, the same in all weeks where they are (N,)."""
+    path = np.asarray(prices, dtype=np.float64)
+    return np.repeat(path[None], horizon, axis=0) if path.ndim == 1 else path
 
 
 # The best prices of one category when the customers are known: constant ones, and paths with deals.

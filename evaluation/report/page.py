@@ -18,6 +18,7 @@ from ...envs import Episodes
 from ...scenarios import MarketSpec
 from ..comparison import BASELINE, Comparison, Estimate, Row
 from ..explanation import demand_curve, view_at
+from ..figures import currency_of, known, number, percent
 from ..policies import POLICY_NAMES
 from ..uncertainty import plan_beside_past
 from .plots import (
@@ -40,19 +41,12 @@ from .plots import (
 from .price_map import PriceMap, price_maps
 from .verdict import (
     HISTORICAL,
+    SAME,
     ReportData,
-    candidate_rows,
-    currency_of,
     estimate,
     explanations,
     has_discounts,
-    headline,
-    known,
     labeller,
-    list_rows,
-    number,
-    percent,
-    price_rows,
     relative,
     row_of,
     second_look,
@@ -123,13 +117,25 @@ def write_report(path: str | Path, data: ReportData) -> Path:
 def _template() -> jinja2.Template:
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "percent": percent, "estimate": estimate, "sentence": _sentence}
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "estimate": estimate,
+        "sentence": _sentence,
+        "span": _span,
+    }
     return environment.get_template("page.html.jinja")
 
 
 def _sentence(text: str) -> str:
     """A clause as a sentence."""
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _span(prices: list[float]) -> str:
+    """One price, or the lowest and the highest."""
+    low, high = (number(price, 2) for price in (min(prices), max(prices)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _context(data: ReportData) -> dict[str, Any]:
@@ -144,15 +150,9 @@ def _results(data: ReportData) -> dict[str, Any]:
     comparison, market = data.comparison, data.comparison.spec.market
     learned = None if data.learned is None else row_of(comparison, data.learned)
     uncertain = comparison.uncertainty
-    fields = {"verdict": verdict(comparison, data.learned), "explanations": [], "candidates": [], "price_rows": []}
-    if uncertain is not None:
-        fields = {
-            "verdict": headline(comparison),
-            "explanations": explanations(comparison, data.learned),
-            "candidates": candidate_rows(comparison),
-            "price_rows": price_rows(comparison),
-        }
-    return fields | {
+    return {
+        "verdict": uncertain.headline if uncertain else verdict(comparison, data.learned),
+        "explanations": explanations(comparison, data.learned) if uncertain else [],
         "standing": _standing(comparison, learned),
         "past": plan_beside_past(comparison.spec),
         "unfitted": data.fit is None and comparison.spec.posterior is not None,
@@ -163,7 +163,8 @@ def _results(data: ReportData) -> dict[str, Any]:
         "limit": "optimum" if comparison.optimum else "bound" if comparison.bound else None,
         "spec": comparison.spec,
         "market": market,
-        "currency": currency_of(comparison).strip(),
+        "currency": unit_of(data),
+        "unit": currency_of(comparison.spec),
         "base": comparison.row(BASELINE),
         "learned": learned,
         "label": labeller(data),
@@ -188,7 +189,8 @@ def _figures(data: ReportData) -> dict[str, Any]:
         "fit": fit,
         "proof": fit.get("proof") or {},
         "plots": single_plots(data, fit),
-        "price_list": list_rows(data),
+        "price_list": data.price_list,
+        "same": SAME,
         "paths": path_plots(data),
         "demand": demand_plots(data, fit),
         "kinds": line_kinds(data),
@@ -258,7 +260,7 @@ def single_plots(data: ReportData, fit: Mapping[str, Any]) -> dict[str, Plot | N
     market, history = data.comparison.spec.market, data.run.history if data.run else []
     best = data.run.facts["best"] if data.run and history else {}
     scaled = bool(history) and all(row["best_fixed"] > 0 for row in history)
-    unit = "%" if scaled else currency_of(data.comparison).strip() or "units of money"
+    unit = "%" if scaled else unit_of(data) or "units of money"
     proof, trend = fit.get("proof") or {}, fit.get("trend") or {}
     fidelity, changes = proof.get("fidelity") or {}, (proof.get("price_changes") or {}).get("changes")
     drawable = all(trend.get(name) for name in ("weeks", "history", "forecast_weeks", "traffic", "low", "high"))
@@ -300,7 +302,7 @@ def _uncertainty_plot(data: ReportData) -> Plot | None:
     shares = [gain.relative_draws for gain in gains]
     known_shares = [100 * share for share in shares if share is not None]
     draws = known_shares if len(known_shares) == len(gains) else [gain.draws for gain in gains]
-    unit = "%" if draws is known_shares else currency_of(data.comparison).strip()
+    unit = "%" if draws is known_shares else unit_of(data)
     return spread_plot(
         [labeller(data)(name).removesuffix(f":{found.recommendation.current}") for name in names],
         draws,
@@ -315,7 +317,7 @@ def _stress_plot(data: ReportData) -> Plot | None:
     gaps = [row.vs_fixed for row in rows]
     if all(gap.low == gap.high == 0 for gap in gaps):
         return None
-    unit = currency_of(data.comparison).strip()
+    unit = unit_of(data)
     return interval_plot(
         [row.stress for row in rows],
         *([getattr(gap, end) for gap in gaps] for end in ("mean", "low", "high")),
@@ -326,7 +328,7 @@ def _stress_plot(data: ReportData) -> Plot | None:
 
 def unit_of(data: ReportData) -> str:
     """The currency, or nothing where the scenario does not name it."""
-    return currency_of(data.comparison).strip()
+    return currency_of(data.comparison.spec).strip()
 
 
 def _bridge_plot(data: ReportData) -> Plot | None:
@@ -467,7 +469,7 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
     """
     if data.run is None or data.learned is None:
         return [], []
-    spec, unit = data.comparison.spec, currency_of(data.comparison).strip()
+    spec, unit = data.comparison.spec, unit_of(data)
     maps = price_maps(spec, data.run.policy, _main_products(data)[:_PATHS], seed=data.comparison.seed)
     moved = {found.product: np.nanmin(found.price) / np.nanmax(found.price) for found in maps}
     maps = sorted(maps, key=lambda found: moved[found.product])[:_MAPS]
@@ -481,7 +483,7 @@ def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
     spec = data.comparison.spec
     episodes = drawn_runs(data)
     first = next(iter(episodes.values()))
-    unit, period = currency_of(data.comparison).strip(), spec.market.period
+    unit, period = unit_of(data), spec.market.period
     drawn = []
     for n in _main_products(data)[:_PATHS]:
         limited = bool(np.isfinite(first.stock_path[:, n]).all())

@@ -59,17 +59,23 @@ _PIXELS_PER_INCH = 96
 P = ParamSpec("P")
 # Marks of an axis of relative changes.
 _TIMES = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20)
-_LOSS = "#b3541e"
+LOSS = "#b3541e"
+_PAST, _AHEAD = {"color": GREY, "linewidth": 1.2}, {"color": ACCENT, "linewidth": 1.8}
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot for an <img>: data URI, text alternative, and size in CSS pixels."""
+    """A plot as an SVG file, its text alternative, and its size in CSS pixels."""
 
-    source: str
+    svg: bytes
     alt: str
     width: int
     height: int
+
+    @property
+    def source(self) -> str:
+        """A data URI for an <img>."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode("ascii")
 
 
 def plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
@@ -87,8 +93,7 @@ def plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
             metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             figure.savefig(buffer, format="svg", metadata=metadata)
         width, height = (round(inches * _PIXELS_PER_INCH) for inches in figure.get_size_inches())
-        source = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-        return Plot(source, alt, width, height)
+        return Plot(buffer.getvalue(), alt, width, height)
 
     return drawn
 
@@ -136,14 +141,15 @@ def interval_plot(
     spare = room * (float(np.ptp(reach)) or 1.0)
     left, right = reach.min() - spare, reach.max() + spare
     if hollow is not None:
-        second = np.asarray(hollow, dtype=float)
-        _second_dots(axis, second, y, np.asarray(crossed, dtype=bool), (second >= left) & (second <= right))
+        second, cross = np.asarray(hollow, dtype=float), np.asarray(crossed, dtype=bool)
+        inside = (second >= left) & (second <= right)
+        dots = {"o": (inside & ~cross, GREY, 4.5), "x": (inside & cross, INK, 5)}
+        for marker, (rows, colour, size) in dots.items():
+            axis.plot(second[rows], y[rows], marker, markerfacecolor="white", color=colour, markersize=size)
         _arrows(axis, second, y, left, right)
     _arrows(axis, middle, y, left, right)
-    axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
-    axis.set(xlim=(left, right), ylim=(-0.7, len(names) - 0.3))
-    axis.set_yticks(y, [_short(name) for name in names])
-    _style_rows(axis, label)
+    axis.set_xlim(left, right)
+    _style_rows(axis, names, label)
     order = np.argsort(middle)
     listed = order[::-1] if len(names) <= 8 else order[[-1, 0]]
     parts = [f"{names[i]} {middle[i]:+.2f} ({interval} interval {ends[0, i]:.2f} to {ends[1, i]:.2f})" for i in listed]
@@ -172,23 +178,15 @@ def spread_plot(
         axis.hlines(place, lower, upper, color=colour, linewidth=4)
         axis.plot(values.mean(), place, "o", color=colour, markeredgecolor="white", markersize=5)
         phrases.append(f"{name} {values.mean():+.2f} (90% interval {low:.2f} to {high:.2f})")
-    axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
-    axis.set(ylim=(-0.7, len(names) - 0.3))
-    axis.set_yticks(y, [_short(name) for name in names])
-    _style_rows(axis, label)
+    _style_rows(axis, names, label)
     return f"{label}: " + "; ".join(phrases) + "."
 
 
-def _second_dots(
-    axis: Axes, x: NDArray[np.float64], y: NDArray[np.intp], crossed: NDArray[np.bool_], inside: NDArray[np.bool_]
-) -> None:
-    """Hollow dots, or crosses, inside the axis."""
-    axis.plot(x[inside & ~crossed], y[inside & ~crossed], "o", markerfacecolor="white", color=GREY, markersize=4.5)
-    axis.plot(x[inside & crossed], y[inside & crossed], "x", color=INK, markersize=5)
-
-
-def _style_rows(axis: Axes, label: str) -> None:
-    """Label and grid of a plot with one row per name."""
+def _style_rows(axis: Axes, names: Sequence[str], label: str) -> None:
+    """Labels, grid and line at zero of a plot with one row per name."""
+    axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
+    axis.set_ylim(-0.7, len(names) - 0.3)
+    axis.set_yticks(np.arange(len(names))[::-1], [_short(name) for name in names])
     axis.set_xlabel(label, loc="right")  # a long label then extends below the names, not out of the plot
     axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
     axis.xaxis.set_major_locator(MaxNLocator(5))
@@ -357,10 +355,8 @@ def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.yaxis.set_major_locator(MaxNLocator(5))
         axis.ticklabel_format(style="plain")
-    axis.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--", zorder=0)
-    axis.set(xlim=ends, ylim=ends, aspect="equal", xlabel="actual units sold", title="units sold in the fitted market")
-    axis.grid()
-    axis.set_axisbelow(True)
+    _equal_axes(axis, ends)
+    axis.set(xlabel="actual units sold", title="units sold in the fitted market")
     close = np.corrcoef(actual, simulated)[0, 1] if len(products) > 2 and np.ptp(actual) and np.ptp(simulated) else None
     return f"Units sold in the fitted market against actual units sold, {len(products)} products" + (
         "." if close is None else f"; correlation {close:.2f}."
@@ -375,14 +371,11 @@ def changes_plot(figure: Figure, changes: Sequence[Mapping[str, Any]]) -> str:
     axis = figure.add_subplot()
     axis.plot(predicted, realised, "o", color=ACCENT, alpha=0.5, markersize=4)
     reach = 1.05 * float(np.abs(np.concatenate([predicted, realised])).max()) or 1.0
-    axis.plot([-reach, reach], [-reach, reach], color=INK, linewidth=0.8, linestyle="--", zorder=0)
     marks = [(mark, np.log(mark)) for mark in _TIMES if abs(np.log(mark)) <= reach]
     for side in (axis.xaxis, axis.yaxis):
         side.set_ticks([place for _, place in marks], [f"×{mark:.3g}" for mark, _ in marks])
-    axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="predicted change in units")
-    axis.set_title("realised change in units")
-    axis.grid()
-    axis.set_axisbelow(True)
+    _equal_axes(axis, [-reach, reach])
+    axis.set(xlabel="predicted change in units", title="realised change in units")
     return (
         f"Realised against predicted change in units at {len(changes)} price changes of the held-out weeks; predicted "
         f"changes lie between {np.exp(predicted.min()):.2f} and {np.exp(predicted.max()):.2f} times what was sold before."
@@ -411,35 +404,27 @@ def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
 @plot
 def trend_plot(figure: Figure, trend: Mapping[str, Any]) -> str:
     """Draw the shop's traffic by week or day and its forecast with a band."""
-    past, ahead = _weeks(trend["weeks"]), _weeks(trend["forecast_weeks"])
-    history, forecast, low, high = (
-        np.array(trend[name], dtype=float) for name in ("history", "traffic", "low", "high")
-    )
+    history, forecast, low, high = (_floats(trend[name]) for name in ("history", "traffic", "low", "high"))
     axis = figure.add_subplot()
-    axis.plot(past, history, color=GREY, linewidth=1.2)
-    axis.fill_between(ahead, low, high, color=ACCENT, alpha=0.2, linewidth=0)
-    axis.plot(ahead, forecast, color=ACCENT, linewidth=1.8, marker="." if len(ahead) == 1 else None)
-    if past.dtype.kind == "M":
-        locator = AutoDateLocator(minticks=3, maxticks=6)
-        axis.xaxis.set_major_locator(locator)
-        axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    else:
-        axis.set_xlabel("week")
+    axis.fill_between(_days(trend["forecast_weeks"]), low, high, color=ACCENT, alpha=0.2, linewidth=0)
+    _by_date(axis, (trend["weeks"], history, _PAST), (trend["forecast_weeks"], forecast, _AHEAD))
     axis.set_title("traffic: history (grey), forecast with its band (blue)")
-    axis.grid(axis="y")
     return (
         f"Traffic: {len(history)} periods of history with mean {np.nanmean(history):,.0f}, "
         f"then a forecast of {len(forecast)} periods with mean {np.nanmean(forecast):,.0f}."
     )
 
 
+def _equal_axes(axis: Axes, ends: list[float]) -> None:
+    """The same range on both axes, with the line of equality."""
+    axis.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--", zorder=0)
+    axis.set(xlim=ends, ylim=ends, aspect="equal")
+    axis.grid()
+    axis.set_axisbelow(True)
+
+
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
     return np.array([row[name] for row in rows], dtype=float)
-
-
-def _weeks(values: Sequence[Any]) -> NDArray[Any]:
-    """Dates where the weeks are written as dates, else numbers."""
-    return np.array(values, dtype="datetime64[D]" if isinstance(values[0], str) else float)
 
 
 def _short(name: str, limit: int = 24) -> str:
@@ -454,33 +439,27 @@ def _short(name: str, limit: int = 24) -> str:
 @plot
 def sales_plot(figure: Figure, sales: Mapping[str, Any]) -> str:
     """Draw units sold by week, and the forecast of the held-out weeks."""
-    weeks, units = _days(sales["weeks"]), np.array(sales["units"], dtype=float)
-    ahead, forecast = _days(sales["forecast_weeks"]), np.array(sales["forecast"], dtype=float)
+    weeks, ahead, units, forecast = sales["weeks"], sales["forecast_weeks"], _floats(sales["units"]), sales["forecast"]
     axis = figure.add_subplot()
-    axis.axvspan(ahead[0], ahead[-1], color=PALE, alpha=0.4, linewidth=0)
-    axis.plot(weeks, units, color=GREY, linewidth=1.2)
-    axis.plot(ahead, forecast, color=ACCENT, linewidth=1.8, marker="." if len(ahead) == 1 else None)
+    axis.axvspan(*_days([ahead[0], ahead[-1]]), color=PALE, alpha=0.4, linewidth=0)
+    _by_date(axis, (weeks, units, _PAST), (ahead, forecast, _AHEAD))
     axis.set(ylim=(0, None), title="units sold (grey), forecast of the held-out weeks (blue)")
     axis.yaxis.set_major_formatter(EngFormatter(sep=""))
-    _dates(axis)
     held = np.isin(weeks, ahead)
     return (
         f"Units sold in {len(weeks)} weeks or days; in the {held.sum()} held-out ones {units[held].sum():,.0f}, "
-        f"forecast {forecast.sum():,.0f}."
+        f"forecast {sum(forecast):,.0f}."
     )
 
 
 @plot
 def planned_plot(figure: Figure, prices: Mapping[str, Any], *, unit: str) -> str:
     """Draw the average price planned, that of the same weeks a year ago, and that of the last weeks."""
-    ahead, recent = _days(prices["weeks"]), _days(prices["recent_weeks"])
-    lines = {name: np.array(prices[name], dtype=float) for name in ("recent", "planned", "year_ago")}
-    axis = figure.add_subplot()
-    axis.plot(recent, lines["recent"], color=GREY, linewidth=1.2)
-    axis.plot(ahead, lines["planned"], color=ACCENT, linewidth=1.8, marker="." if len(ahead) == 1 else None)
-    axis.plot(ahead, lines["year_ago"], color=INK, linewidth=1.2, linestyle="--")
+    lines = {name: _floats(prices[name]) for name in ("recent", "planned", "year_ago")}
+    ahead, axis = prices["weeks"], figure.add_subplot()
+    _by_date(axis, (prices["recent_weeks"], lines["recent"], _PAST), (ahead, lines["planned"], _AHEAD))
+    axis.plot(_days(ahead), lines["year_ago"], color=INK, linewidth=1.2, linestyle="--")
     axis.set_title(f"average price{f' ({unit})' if unit else ''}: charged (grey), planned (blue)")
-    _dates(axis)
     phrases = {name: f"{np.nanmean(line):.2f}" for name, line in lines.items() if np.isfinite(line).any()}
     return f"Average price, weighted by last year's units: {', '.join(f'{name} {mean}' for name, mean in phrases.items())}."
 
@@ -521,7 +500,7 @@ def bridge_plot(figure: Figure, steps: Sequence[tuple[str, float]], *, label: st
     y = np.arange(len(names))[::-1]
     figure.set_size_inches(WIDTH, 0.75 + 0.28 * len(names))
     axis = figure.add_subplot()
-    colours = [GREY, *(ACCENT if amount >= 0 else _LOSS for amount in amounts[1:-1]), INK]
+    colours = [GREY, *(ACCENT if amount >= 0 else LOSS for amount in amounts[1:-1]), INK]
     axis.barh(y, ends - starts, left=starts, color=colours, height=0.62)
     low, high = min(starts[1:-1].min(), ends.min()), max(starts.max(), ends.max())
     room = 0.25 * (high - low or abs(high) or 1.0)
@@ -546,7 +525,14 @@ def _days(values: Sequence[str]) -> NDArray[np.datetime64]:
     return np.array(values, dtype="datetime64[D]")
 
 
-def _dates(axis: Axes) -> None:
+def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array(values, dtype=float)
+
+
+def _by_date(axis: Axes, *lines: tuple[Sequence[str], ArrayLike, Mapping[str, Any]]) -> None:
+    """Draw lines over dates; one of a single date is a dot."""
+    for dates, values, style in lines:
+        axis.plot(_days(dates), values, marker="." if len(dates) == 1 else None, **style)
     locator = AutoDateLocator(minticks=3, maxticks=6)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))

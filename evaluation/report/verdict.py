@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,9 @@ from ...pricing.price_rules.rule_formulas import BITS
 from ...pricing.wording import likely_by_sales, policy_words, rule_words
 from ...scenarios.fields import listed
 from ..comparison import BASELINE, Comparison, Estimate, Row
-from ..uncertainty import Assessment, Gain, costs_assumed
+from ..figures import currency_of, known, number, percent
+from ..uncertainty import Assessment, costs_assumed
+from ..uncertainty.assessment import weeks_words
 
 if TYPE_CHECKING:
     from ..stress import StressTable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 HISTORICAL = "historical"
 NORMAL95 = 1.96
-_SAME, _CENT = 5e-4, 0.0101
+SAME, _CENT = 5e-4, 0.0101
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,6 @@ def row_of(comparison: Comparison, policy: str) -> Row:
     return comparison.row(policy)
 
 
-def currency_of(comparison: Comparison) -> str:
-    """The currency after a space, or nothing where the scenario does not name it."""
-    name = comparison.spec.market.currency
-    return "" if name == "currency" else f" {name}"
-
-
 def has_discounts(comparison: Comparison) -> bool:
     """Whether segments may get personal discounts."""
     return comparison.spec.prices.max_discount > 0
@@ -86,29 +81,6 @@ def has_discounts(comparison: Comparison) -> bool:
 def labeller(data: ReportData) -> Callable[[str], str]:
     """How tables name a policy: the learned one is marked."""
     return lambda policy: f"learned ({policy_words(policy)})" if policy == data.learned else policy
-
-
-# How the report writes figures.
-
-
-def known(value: Any) -> bool:
-    """Whether this is a finite number."""
-    return isinstance(value, Real) and math.isfinite(value)
-
-
-def number(value: Any, digits: int | None = None) -> str:
-    """A number with thousands separators and a true minus sign; a dash for an unknown value."""
-    if not known(value):
-        return "–"
-    if digits is None:
-        digits = 0 if isinstance(value, int) or abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
-    text = f"{value:,.{digits}f}"
-    return text.lstrip("-") if not text.strip("-0.,") else text.replace("-", "−")
-
-
-def percent(value: Any, digits: int = 1) -> str:
-    """A fraction as a percentage; a dash for an unknown value."""
-    return f"{number(100 * value, digits)}%" if known(value) else "–"
 
 
 def estimate(mean: Any, error: Any) -> Estimate:
@@ -120,123 +92,28 @@ def estimate(mean: Any, error: Any) -> Estimate:
 # The recommendation on a market with a posterior, in plain sentences.
 
 
-def headline(comparison: Comparison) -> str:
-    """Which prices are recommended and what they are expected to earn, or why no change is recommended."""
-    found = assessment_of(comparison)
-    chosen = found.recommendation
-    if not chosen.change:
-        return f"{found.doubt} No change recommended: keep your current prices. {_why_not(found)}".strip()
-    gain = found.gain(chosen.policy)
-    sentences = [
-        found.doubt,
-        f"Recommended: {chosen.words}. Expected to earn {_more(comparison, gain)} {found.metric} than your current prices "
-        f"in {_weeks(comparison, dates=True)} ({_interval(comparison, gain)}{found.chance(gain)}).",
-    ]
-    objective = comparison.spec.market.objective
-    if objective != found.metric:
-        other = found.gain(chosen.policy, objective=objective)
-        sentences.append(
-            f"The objective is {objective}: if the assumed unit costs hold, it is {_more(comparison, other, 'higher')} "
-            f"({_interval(comparison, other)})."
-        )
-    return " ".join(filter(None, (*sentences, *found.consequences())))
-
-
 def explanations(comparison: Comparison, learned: str | None) -> list[str]:
-    """What stands behind the headline: assumptions, chance, prices hardly ever charged, break-even points."""
+    """What stands behind the headline: assumptions, chance, and prices hardly ever charged."""
     found = assessment_of(comparison)
-    chosen = found.recommendation
+    chosen, currency = found.recommendation, currency_of(comparison.spec)
     sentences = [_plan_breaks_rules(comparison), _not_identified(comparison), _follows_demand(comparison)]
     if chosen.change:
-        sentences += [_noise(comparison, found), _outside(found), *_break_even(found)]
+        sentences += [_noise(found), _outside(found)]
     if learned is not None and chosen.policy != learned:
         gain = found.gain(learned)
         sentences.append(
-            f"The learned prices as they are would be expected to earn {_more(comparison, gain)} {found.metric} than "
-            f"your current prices ({_interval(comparison, gain)}{found.chance(gain)})."
+            f"The learned prices as they are would be expected to earn {gain.more(currency)} {found.metric} than "
+            f"your current prices (90% interval {gain.interval(currency)}{found.chance(gain)})."
         )
     if chosen.change and costs_assumed(comparison.spec) and comparison.spec.market.objective == found.metric:
         profit = found.gain(chosen.policy, objective="profit")
         sentences.append(
             f"Profit rests on unit costs that were assumed: over the range assumed, it is "
-            f"{_more(comparison, profit, 'higher')} ({_interval(comparison, profit)})."
+            f"{profit.more(currency, 'higher')} (90% interval {profit.interval(currency)})."
         )
     if chosen.floor is not None:
         sentences.append(f"Floor: {chosen.floor[0].lower()}{chosen.floor[1:]}")
     return [text for text in sentences if text]
-
-
-def candidate_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """One row per candidate for the report's table."""
-    found, rows = assessment_of(comparison), []
-    for standing in found.recommendation.standings:
-        gain = found.gain(standing.policy)
-        rows.append(
-            {
-                "policy": standing.policy,
-                "mean": _more(comparison, gain, signed=True),
-                "interval": _interval(comparison, gain, label=False),
-                "realised": _interval(comparison, gain, label=False, realised=True),
-                "loss": percent(gain.loss_probability, 0),
-                **{
-                    name: _more(comparison, found.gain(standing.policy, objective=name), signed=True)
-                    for name in ("revenue", "units", "profit")
-                },
-                "outside": percent(found.outside(standing.policy), 0),
-                "standing": "recommended" if standing.policy == found.recommendation.policy else standing.refused,
-            }
-        )
-    return rows
-
-
-def price_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """One row per product for the report's table of recommended prices; none where no change is recommended."""
-    found = assessment_of(comparison)
-    if not found.recommendation.change:
-        return []
-    rows = []
-    for row in found.prices():
-        charged, outside = row["charged"], row["outside"]
-        known = "" if charged is None else " to ".join(number(price, 2) for price in charged)
-        count = 0 if outside is None else sum(outside)
-        rows.append(
-            {
-                "product": row["product"],
-                "current": _range(row["current"]),
-                "recommended": _range(row["recommended"]),
-                "mark": f"outside what was mostly charged: {known}" if count else "",
-                "share": f"{count} of {len(row['current'])}" if count else "",
-            }
-        )
-    return rows
-
-
-def list_rows(data: ReportData) -> list[dict[str, str]]:
-    """One row per product and week for the report's price list."""
-    return [
-        {
-            "product": row["product"],
-            "week": str(row["week"]),
-            "current": number(row["current_price"], 2),
-            "new": number(row["new_price"], 2),
-            "change": percent(row["change"]) if abs(row["change"]) >= _SAME else "–",
-            "units": number(row["expected_units"], 1),
-            "units_interval": f"{number(row['units_low'], 0)} to {number(row['units_high'], 0)}",
-            "revenue": number(row["expected_revenue"]),
-            "revenue_interval": f"{number(row['revenue_low'])} to {number(row['revenue_high'])}",
-            "profit": number(row["expected_profit"]),
-            "profit_interval": f"{number(row['profit_low'])} to {number(row['profit_high'])}",
-            "share": percent(row["parameter_share"], 0),
-            "why": "; ".join(filter(None, (row["reason"].rstrip("."), row["outside_charged"], row["rules"]))),
-        }
-        for row in data.price_list
-    ]
-
-
-def _range(prices: list[float]) -> str:
-    """One price, or the lowest and the highest."""
-    low, high = (number(price, 2) for price in (min(prices), max(prices)))
-    return low if low == high else f"{low} to {high}"
 
 
 def assessment_of(comparison: Comparison) -> Assessment:
@@ -245,22 +122,14 @@ def assessment_of(comparison: Comparison) -> Assessment:
     return comparison.uncertainty
 
 
-def _why_not(found: Assessment) -> str:
-    promising = [standing for standing in found.recommendation.standings if standing.gain.mean > 0]
-    if not promising:
-        return "None of the candidates is expected to earn more."
-    best = promising[0]
-    return f"The best candidate, {best.words}, was not chosen: {best.refused}."
-
-
-def _noise(comparison: Comparison, found: Assessment) -> str:
-    gain = found.gain(found.recommendation.policy)
+def _noise(found: Assessment) -> str:
+    spec, gain = found.compared.spec, found.gain(found.recommendation.policy)
     if gain.parameter_share is None:
         return ""
+    ends = gain.interval(currency_of(spec), realised=True).replace(" to ", " and ")
     return (
-        f"Sales also vary by chance: in 90% of cases the gain seen in {_weeks(comparison)} lies between "
-        f"{_interval(comparison, gain, label=False, realised=True).replace(' to ', ' and ')}. Of this spread (variance), "
-        f"{percent(gain.parameter_share, 0)} is uncertainty about how customers respond, the rest chance."
+        f"Sales also vary by chance: in 90% of cases the gain seen in {weeks_words(spec)} lies between {ends}. Of this "
+        f"spread (variance), {percent(gain.parameter_share, 0)} is uncertainty about how customers respond, the rest chance."
     )
 
 
@@ -274,7 +143,7 @@ def _plan_breaks_rules(comparison: Comparison) -> str:
     def note(view: MarketView, outcome: Outcome) -> None:
         allowed = spec.guardrails.apply(Action(outcome.list_price), view)
         apart = np.abs(allowed.price / outcome.list_price - 1)
-        moved = apart > np.maximum(_SAME, _CENT / outcome.list_price)
+        moved = apart > np.maximum(SAME, _CENT / outcome.list_price)
         broken.append(np.where(moved, allowed.trail, 0))
 
     rollout(spec, current_prices(spec), episodes=1, seed=seed_for("test"), watch=note)
@@ -287,7 +156,7 @@ def _plan_breaks_rules(comparison: Comparison) -> str:
     rules = ", ".join(f"{rule} {hits}" for rule, hits in by_rule.items() if hits)
     count = np.count_nonzero(trail)
     return (
-        f"{count} of the {trail.size} prices planned for {_weeks(comparison)} {'break' if count > 1 else 'breaks'} the price rules "
+        f"{count} of the {trail.size} prices planned for {weeks_words(spec)} {'break' if count > 1 else 'breaks'} the price rules "
         f"({rules}): your current prices count as planned, all others keep the rules."
     )
 
@@ -336,55 +205,6 @@ def _outside(found: Assessment) -> str:
     return f"{sentence}."
 
 
-def _break_even(found: Assessment) -> list[str]:
-    points = found.break_even
-    if points is None:
-        return []
-    elasticity, cost = points.elasticity, points.cost_share
-    sentences = [
-        f"The gain in {points.objective} would be gone with price elasticities {elasticity.words('{:.2f}')} times those fitted."
-    ]
-    if elasticity.below is None and elasticity.above is None:
-        low, high = elasticity.tried
-        sentences = [
-            f"The gain in {points.objective} holds with price elasticities from {low:g} to {high:g} times those fitted."
-        ]
-    if cost is not None:
-        gone = cost.below is not None or cost.above is not None
-        where = f"would be gone with unit costs {cost.words('{:.0%}')} of the regular price"
-        none = "does not change its sign with unit costs from {:.0%} to {:.0%} of the regular price".format(*cost.tried)
-        sentences.append(f"The gain in profit {where if gone else none} (the market has {cost.now:.0%}).")
-    return sentences
-
-
-def _weeks(comparison: Comparison, *, dates: bool = False) -> str:
-    market = comparison.spec.market
-    count = market.horizon_periods
-    calendar = comparison.spec.calendar
-    if calendar and dates:
-        many = "" if count == 1 else f"{count} "
-        return f"the {many}{market.period}{'s' * (count > 1)} from {calendar.first_day} to {calendar.last_day}"
-    return f"this {market.period}" if count == 1 else f"these {count} {market.period}s"
-
-
-def _more(comparison: Comparison, gain: Gain, word: str = "more", *, signed: bool = False) -> str:
-    """`6.1% more`; money where the other policy earns nothing."""
-    value, tail = (100 * gain.relative["mean"], "%") if gain.relative else (gain.mean, currency_of(comparison))
-    if signed:
-        return f"{number(value, 1 if gain.relative else None)}{tail}"
-    if value < 0:
-        word = {"more": "less", "higher": "lower"}[word]
-    return f"{number(abs(value), 1 if gain.relative else None)}{tail} {word}"
-
-
-def _interval(comparison: Comparison, gain: Gain, *, label: bool = True, realised: bool = False) -> str:
-    name = "interval90_realised" if realised else "interval90"
-    ends = gain.relative[name] if gain.relative else getattr(gain, name)
-    digits, scale, tail = (1, 100, "%") if gain.relative else (None, 1, currency_of(comparison))
-    low, high = (f"{number(scale * end, digits)}{tail}" for end in ends)
-    return f"90% interval {low} to {high}" if label else f"{low} to {high}"
-
-
 # The result for the learned prices in plain sentences.
 
 
@@ -412,10 +232,11 @@ def verdict(comparison: Comparison, learned: str | None) -> str:
     if learned is not None:
         row_of(comparison, learned)
     if comparison.uncertainty is not None:
-        return " ".join([headline(comparison), *explanations(comparison, learned)]).replace("−", "-")
+        sentences = [comparison.uncertainty.headline, *explanations(comparison, learned)]
+        return " ".join(sentences).replace("−", "-")
     market, base = comparison.spec.market, comparison.row(BASELINE)
     if learned is None:
-        earned = f"{number(base.objective.mean)}{currency_of(comparison)} {market.objective} per episode"
+        earned = f"{number(base.objective.mean)}{currency_of(comparison.spec)} {market.objective} per episode"
         sentences = [f"No learned policy was evaluated; the best fixed prices earn {earned}."]
     else:
         row = row_of(comparison, learned)
@@ -500,5 +321,5 @@ def _gap(comparison: Comparison, gap: Estimate, sign: int = 1) -> tuple[str, str
 def relative(comparison: Comparison, gap: Estimate) -> tuple[float, float, float, str]:
     """Mean, low, high and unit of a paired difference: percent of what the best fixed prices earn, else money."""
     base = comparison.row(BASELINE).objective.mean
-    scale, unit = (100 / base, "%") if base > 0 else (1.0, currency_of(comparison).strip())
+    scale, unit = (100 / base, "%") if base > 0 else (1.0, currency_of(comparison.spec).strip())
     return gap.mean * scale, gap.low * scale, gap.high * scale, unit

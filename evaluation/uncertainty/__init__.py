@@ -1,37 +1,18 @@
-"""Policies under parameter uncertainty: gains over posterior draws, break-even points, the recommended prices."""
+"""Policies under parameter uncertainty: gains over posterior draws, and the recommended prices."""
 
 from .assessment import Assessment, assess, heterogeneity, past_lines, plan_beside_past, zone_lines
 from .by_product import ProductFigures, product_figures
 from .draws import DrawComparison, Gain, charged_range, compare_draws, joint_outside
-from .recommendation import (
-    RULE,
-    BreakEven,
-    Candidate,
-    Crossing,
-    Recommendation,
-    Rule,
-    Standing,
-    break_even,
-    candidates,
-    costs_assumed,
-    recommend,
-    words_of,
-)
+from .recommendation import RULE, Candidate, candidates, costs_assumed, recommend, words_of
 
 __all__ = [
     "RULE",
     "Assessment",
-    "BreakEven",
     "Candidate",
-    "Crossing",
     "DrawComparison",
     "Gain",
     "ProductFigures",
-    "Recommendation",
-    "Rule",
-    "Standing",
     "assess",
-    "break_even",
     "candidates",
     "charged_range",
     "compare_draws",

@@ -17,16 +17,15 @@ from ...scenarios import MarketSpec
 from ...scenarios.fields import listed
 from ...scenarios.periods import planned_prices
 from ...scenarios.price_section import HistorySection
+from ..figures import currency_of
 from ..policies import BEST_FIXED
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
 from .recommendation import (
     MEAN,
     REGULAR,
     RULE,
-    BreakEven,
     Candidate,
     Recommendation,
-    break_even,
     candidates,
     costs_assumed,
     recommend,
@@ -60,7 +59,6 @@ class Assessment:
         compared: All policies and candidates over the draws.
         candidates: The prices that were considered, the current ones first.
         recommendation: Which prices are recommended.
-        break_even: Where the recommended prices' gain is gone; None where no change is recommended.
         metric: What the verdict states first: the objective, or revenue where profit rests on
             assumed unit costs.
 
@@ -76,7 +74,6 @@ class Assessment:
     compared: DrawComparison
     candidates: list[Candidate]
     recommendation: Recommendation
-    break_even: BreakEven | None
     metric: str
 
     @property
@@ -170,17 +167,38 @@ class Assessment:
         return f"; {gain.chance_of_loss} of earning less"
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (self.doubt, self._verdict(), *self.consequences())))
+        return self.headline.replace("−", "-")  # a terminal may lack the sign
 
-    def consequences(self) -> list[str]:
-        """Sentences on revenue, units and profit side by side, on dropped deals, and on prices that rules changed."""
+    @property
+    def headline(self) -> str:
+        """Which prices are recommended and what they are expected to earn, or why no change is recommended."""
         spec, chosen = self.compared.spec, self.recommendation
         if not chosen.change:
-            return []
-        each = [f"{name} {self._figures(self.gain(chosen.policy, objective=name))[0]}" for name in ("revenue", "units")]
+            sentences = [self.doubt, "No change recommended: keep your current prices.", self._why_not()]
+            return " ".join(filter(None, sentences))
+        currency, objective = currency_of(spec), spec.market.objective
+        gain, own = (self.gain(chosen.policy, objective=name) for name in (self.metric, objective))
+        sentences = [
+            self.doubt,
+            f"Recommended: {chosen.words}. Expected to earn {gain.more(currency)} {self.metric} than your current prices in "
+            f"{weeks_words(spec, dates=True)} (90% interval {gain.interval(currency)}{self.chance(gain)}).",
+        ]
+        if objective != self.metric:
+            sentences.append(
+                f"The objective is {objective}: if the assumed unit costs hold, it is {own.more(currency, 'higher')} "
+                f"(90% interval {own.interval(currency)})."
+            )
+        parts = {name: self.gain(chosen.policy, objective=name) for name in ("revenue", "units", "profit")}
+        each = (f"{name} {'+' * (part.mean > 0)}{part.amount(currency)}" for name, part in parts.items())
         assumed = " at the assumed unit costs" * costs_assumed(spec)
-        profit = self._figures(self.gain(chosen.policy, objective="profit"))[0]
-        return [f"Side by side: {', '.join(each)}, profit {profit}{assumed}.", *self._dropped(), *self._ruled()]
+        sentences.append(f"Side by side: {', '.join(each)}{assumed}.")
+        return " ".join(filter(None, (*sentences, *self._dropped(), *self._ruled())))
+
+    def _why_not(self) -> str:
+        promising = [standing for standing in self.recommendation.standings if standing.gain.mean > 0]
+        if not promising:
+            return "None of the candidates is expected to earn more."
+        return f"The best candidate, {promising[0].words}, was not chosen: {promising[0].refused}."
 
     def _dropped(self) -> list[str]:
         """How many planned deals the recommended prices drop, with their displays and mailers."""
@@ -202,29 +220,6 @@ class Assessment:
         moved = np.flatnonzero(np.abs(price / regular - 1) > _SAME)
         named = [f"{spec.products.names[n]} {regular[n]:.2f} to {price[n]:.2f}" for n in moved]
         return [f"The price rules do not allow every regular price: {listed(named)}."] if named else []
-
-    def _verdict(self) -> str:
-        chosen, objective = self.recommendation, self.compared.spec.market.objective
-        if not chosen.change:
-            return f"No change recommended ({chosen.reason})."
-        gain = self.gain(chosen.policy)
-        mean, interval = self._figures(gain)
-        sentence = (
-            f"Recommended: {chosen.words}, {mean} {self.metric} against {self.candidates[0].words} "
-            f"({interval}{self.chance(gain)})."
-        )
-        if objective == self.metric:
-            return sentence
-        mean, interval = self._figures(self.gain(chosen.policy, objective=objective))
-        return f"{sentence} The objective is {objective}: {mean} ({interval}) if the assumed unit costs hold."
-
-    def _figures(self, gain: Gain) -> tuple[str, str]:
-        """A gain and its interval in words: in percent where it has a base, else in money."""
-        scale, unit, found = 1.0, f" {self.compared.spec.market.currency}", gain.to_dict()
-        if gain.relative is not None:
-            scale, unit, found = 100.0, "%", gain.relative
-        mean, low, high = (f"{scale * value:+,.1f}{unit}" for value in (found["mean"], *found["interval90"]))
-        return mean, f"90% interval {low} to {high}"
 
     def to_dict(self) -> dict[str, Any]:
         """The part `uncertainty` of `evaluate --json`."""
@@ -257,8 +252,16 @@ class Assessment:
             "joint_outside_share": self.joint(chosen.policy),
             "prices": self.prices(),
             "candidates": [standing.to_dict() for standing in chosen.standings],
-            "break_even": None if self.break_even is None else self.break_even.to_dict(),
         }
+
+
+def weeks_words(spec: MarketSpec, *, dates: bool = False) -> str:
+    """The periods that a market simulates, `these 12 weeks`, or with their dates where it has a calendar."""
+    count, unit = spec.market.horizon_periods, spec.market.period + "s" * (spec.market.horizon_periods > 1)
+    if spec.calendar and dates:
+        many = "" if count == 1 else f"{count} "
+        return f"the {many}{unit} from {spec.calendar.first_day} to {spec.calendar.last_day}"
+    return f"this {unit}" if count == 1 else f"these {count} {unit}"
 
 
 def _enough_episodes(compared: DrawComparison, candidates: Sequence[str]) -> int:
@@ -312,12 +315,7 @@ def assess(
         compared = compare_draws(spec, list(everyone.values()), draws=draws, episodes=enough, seed=seed)
     chosen = recommend(spec, considered, risk, compared=compared)
     metric = "revenue" if costs_assumed(spec) else spec.market.objective
-    found = None
-    if chosen.change:
-        by_name = {candidate.name: candidate.policy for candidate in considered}
-        pair = (by_name[chosen.policy], by_name[chosen.current])
-        found = break_even(spec, *pair, objective=spec.market.objective, seed=seed)
-    return Assessment(compared, considered, chosen, found, metric)
+    return Assessment(compared, considered, chosen, metric)
 
 
 # What makes a recommendation doubtful, and what would settle it, in a pricing manager's words.

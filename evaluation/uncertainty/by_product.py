@@ -94,7 +94,7 @@ def simulated_products(
         seed: Selects the test seeds.
     """
     numbers = draw_numbers(spec, draws)
-    parts = Drawn(spec, episodes, seed_for("test", seed), False, spec).each(_episodes, [policy], numbers)
+    parts = Drawn(spec, episodes, seed_for("test", seed), spec).each(_episodes, [policy], numbers)
     seen, hit = np.concatenate([part[0] for part in parts], axis=1), np.sum([part[1] for part in parts], axis=0)
     most = hit > _MOST * len(seen[0])
     bits = (most[..., :16] << np.arange(16)).sum(axis=-1).astype(np.uint16)

@@ -17,6 +17,7 @@ from ...envs import Market, Outcome, seed_for
 from ...jobs.processes import JOBS
 from ...pricing import Action, ChargedRange, MarketView, Policy
 from ...scenarios import MarketSpec
+from ..figures import number
 from ..policies import policies_of
 
 Floats = NDArray[np.float64]
@@ -191,6 +192,23 @@ class Gain:
         values = self.draws / (abs(self.base) or 1.0) if self.relative_draws is None else self.relative_draws
         return float(np.quantile(values, level, method=METHOD))
 
+    def amount(self, currency: str) -> str:
+        """The mean in words: `6.1%`, or money where the other policy earns nothing."""
+        return f"{number(100 * self.relative['mean'], 1)}%" if self.relative else f"{number(self.mean)}{currency}"
+
+    def more(self, currency: str, word: Literal["more", "higher"] = "more") -> str:
+        """`6.1% more`, or `6.1% less`."""
+        amount = self.amount(currency)
+        less = {"more": "less", "higher": "lower"}[word]
+        return f"{amount.removeprefix('−')} {less if self.mean < 0 else word}"
+
+    def interval(self, currency: str, *, realised: bool = False) -> str:
+        """The 90% interval in words, `2.3% to 9.7%`; of what will come, with sampling noise, where `realised`."""
+        name = "interval90_realised" if realised else "interval90"
+        if self.relative:
+            return " to ".join(f"{number(100 * end, 1)}%" for end in self.relative[name])
+        return " to ".join(f"{number(end)}{currency}" for end in getattr(self, name))
+
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
         names = ("mean", "interval90", "interval90_realised", "loss_probability", "cvar10", "parameter_share")
@@ -343,7 +361,6 @@ def compare_draws(
     draws: int | None = None,
     episodes: int = EPISODES,
     seed: int = 0,
-    same_customers: bool = False,
     assumed: MarketSpec | None = None,
 ) -> DrawComparison:
     """Compare policies over posterior draws and customers.
@@ -355,8 +372,6 @@ def compare_draws(
             fewer.
         episodes: Episodes per draw, at least 2.
         seed: Selects the test seeds.
-        same_customers: Let all draws meet the same customers, for differences between draws. By
-            default each draw has its own, which keeps the split of the variance unbiased.
         assumed: The market that policies believe in, standard errors included; `spec` by default.
 
     Raises:
@@ -390,7 +405,7 @@ def compare_draws(
         alike.setdefault(id(market), (market, []))[1].append(policy)
     found = {}
     for market, group in alike.values():
-        drawn = Drawn(market, episodes, seed_for("test", seed), same_customers, assumed or spec)
+        drawn = Drawn(market, episodes, seed_for("test", seed), assumed or spec)
         parts = drawn.each(_simulated, group, numbers)
         found |= {policy.name: [part[n] for part in parts] for n, policy in enumerate(group)}
     for policy in chosen:
@@ -441,14 +456,12 @@ class Drawn(NamedTuple):
         spec: A market with a posterior.
         episodes: E, markets of each draw.
         seed: Their seed.
-        same_customers: Whether all draws meet the same customers.
         assumed: The market that policies believe in.
     """
 
     spec: MarketSpec
     episodes: int
     seed: int
-    same_customers: bool
     assumed: MarketSpec
 
     def each(
@@ -481,7 +494,7 @@ class Drawn(NamedTuple):
                 self.spec.draw(m),
                 num_markets=self.episodes,
                 seed=self.seed,
-                numbers=(0 if self.same_customers else place * self.episodes) + np.arange(self.episodes),
+                numbers=place * self.episodes + np.arange(self.episodes),
                 assumed=self.assumed,
             )
             for place, m in batch

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import repricer
 from repricer.agents import best_fixed
-from repricer.benchmarks import tricks
+from repricer.benchmarks.algorithms import losses, share
 from repricer.envs import rollout, seed_for
 from repricer.evaluation.policies import named_policy
 from repricer.pricing import Policy
@@ -108,11 +108,11 @@ def unseen() -> float:
 @functools.cache
 def left(randomised: bool) -> dict[str, float]:
     """Percent of the optimum that a policy leaves, nominal and by stress; mean of three seeds."""
-    spec = load_scenario(tricks.SCENARIO)
+    spec = load_scenario("stationary-logit")
     runs = []
     for seed in range(3):
         policy = repricer.train(spec, steps=300_000, seed=seed, settings=RANDOMISED if randomised else {}).policy
-        runs.append({"nominal": 1 - tricks.share(spec, policy, spec)} | tricks.losses(spec, policy))
+        runs.append({"nominal": 1 - share(spec, policy)} | losses(spec, policy))
     found = {name: 100 * sum(run[name] for run in runs) / len(runs) for name in runs[0]}
     said = ", ".join(f"{name} {loss:.2f}%" for name, loss in found.items())
     print(f"{spec.name}, {'randomised' if randomised else 'plain'}, left of the optimum: {said}", file=sys.stderr)

@@ -52,7 +52,7 @@ def rows(truth: str, products: int = 12, bounds: str = "free", shops: int = FAMI
 
 def figures(truth: str, products: int = 12, bounds: str = "free", shops: int = FAMILY_SHOPS) -> dict[str, Any]:
     """The figures over all shops of a family."""
-    return summarise(rows(truth, products, bounds, shops))["all"]
+    return summarise(rows(truth, products, bounds, shops))
 
 
 def covered_share(parts: list[dict[str, Any]]) -> float:

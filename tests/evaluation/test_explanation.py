@@ -182,33 +182,6 @@ class TestBestAlternative:
         assert found.now.objective == pytest.approx(money.max(), rel=1e-5)
         assert found.now.gain == pytest.approx(money.max() - money[np.abs(prices - 3.0).argmin()], abs=1e-3)
 
-    def test_ahead_the_optimum_cannot_be_bettered(self):
-        spec = load_scenario("stationary-logit")
-        optimum = solve(spec)
-        found = explain(spec, optimum.policy)
-        assert found.ahead.objective == pytest.approx(optimum.value)
-        assert found.ahead.gain == 0
-        assert found.now.gain > 0
-
-    def test_ahead_of_a_bad_price_by_hand(self):
-        """One period is left: the future is nothing, and the best price ahead is the best price now."""
-        spec = load_scenario("stationary-logit")
-        view = replace(Market(spec).view, period=np.array([29]))
-        found = explain(spec, FixedPrice(20.0), view=view)
-        assert found.ahead.price == found.now.price
-        assert found.ahead.gain == pytest.approx(found.now.gain, rel=1e-5)
-
-    def test_ahead_a_gain_of_other_products_is_not_said_of_one_at_its_best_price(self):
-        spec = load_scenario("three-stocks")
-        optimum = solve(spec).policy
-        found = explain(spec, Rule(lambda view: optimum.act(view).price * np.array([1.0, 1.0, 1.4])))
-        assert found.ahead.price == pytest.approx(found.price)
-        assert "; the best prices of all products earn " in found.sentences[-1]
-        assert found.sentences[-1].endswith(" more revenue than those charged.")
-
-    def test_without_a_solver_there_is_none(self, shop):
-        assert explain(shop, FixedPrice(3.0)).ahead is None
-
     @pytest.mark.parametrize("period", [0, 7, 29])
     def test_the_value_of_the_rest_is_that_of_a_shorter_market(self, period):
         spec = load_scenario("stationary-logit")

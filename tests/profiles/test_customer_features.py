@@ -113,11 +113,6 @@ def test_average_taker_of_promotions_is_one():
     assert features["discount_share"].to_numpy() == pytest.approx(0.3 * 0.25, abs=0.005)
 
 
-def test_price_sensitivity_of_the_response_model_takes_the_place_of_our_own(sales):
-    features = customer_features(sales, price_sensitivity=pd.Series({"ann": 2.5, "zoe": 1.0}))
-    assert features["price_sensitivity"].to_dict() == {"ann": 2.5, "bob": 2.5}  # Bob gets the mean of the known
-
-
 @pytest.fixture
 def behaviour():
     rows = [

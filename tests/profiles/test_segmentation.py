@@ -24,11 +24,10 @@ def test_planted_groups_and_their_number_are_found(planted, chosen):
     _, truth = planted
     assert chosen.n_segments_ == 3
     assert adjusted_rand_score(truth, chosen.labels_[truth.index]) > 0.95
-    table = chosen.selection_.set_index(["clusters", "k"])
-    assert list(table.index) == [(kind, k) for kind in ("kmeans", "mixture") for k in (2, 3, 4, 5, 6)]
-    for kind in ("kmeans", "mixture"):
-        assert table.loc[(kind, 3), "stability"] > 0.95
-        assert table.loc[kind, "silhouette"].idxmax() == 3
+    table = chosen.selection_.set_index("k")
+    assert list(table.index) == [2, 3, 4, 5, 6]
+    assert table.loc[3, "stability"] > 0.95
+    assert table["silhouette"].idxmax() == 3
     assert chosen.chosen_["k"] == 3
 
 
@@ -67,8 +66,7 @@ def test_summary(planted, three):
 def test_tree_explains_the_segments(planted, three):
     features, _ = planted
     assert three.fidelity_ >= 0.95
-    by_tree = three.assign_by_tree(features)
-    assert (by_tree == three.labels_).mean() >= 0.95
+    assert (three.tree_.predict(features[three.features_].to_numpy()) == three.labels_).mean() >= 0.95
     rules = three.rules()
     assert "discount_share <=" in rules
     assert all(name in rules for name in three.summary_["name"])
@@ -129,7 +127,7 @@ def test_same_seed_same_result(planted, three):
 
 
 def test_processes_change_nothing(planted):
-    alone, two = (Segmentation(candidates=[2, 3], kinds=["kmeans"], n_jobs=jobs).fit(planted[0]) for jobs in (None, 2))
+    alone, two = (Segmentation(candidates=[2, 3], n_jobs=jobs).fit(planted[0]) for jobs in (None, 2))
     pd.testing.assert_frame_equal(two.selection_, alone.selection_)
 
 
@@ -152,7 +150,7 @@ def test_price_response_outweighs_a_habit():
 def test_customers_all_alike_are_one_segment():
     features = pd.DataFrame({"spend": np.full(60, 5.0), "discount_share": 0.1})
     with pytest.warns(UserWarning, match="distinct clusters"):
-        alike = Segmentation(candidates=[2], kinds=["kmeans"]).fit(features)
+        alike = Segmentation(candidates=[2]).fit(features)
     assert alike.n_segments_ == 1
     assert alike.summary_["name"].tolist() == ["all customers"]
     assert alike.fidelity_ == 1
@@ -181,31 +179,8 @@ def test_names_are_never_shared():
     ],
 )
 def test_choose(stability, silhouette, k):
-    table = pd.DataFrame({"clusters": "kmeans", "k": [2, 3, 4], "stability": stability, "silhouette": silhouette})
+    table = pd.DataFrame({"k": [2, 3, 4], "stability": stability, "silhouette": silhouette})
     assert choose(table)["k"] == k
-
-
-def test_of_two_kinds_with_as_many_clusters_the_more_stable_is_chosen():
-    kinds = ["kmeans", "mixture"]
-    table = pd.DataFrame({"clusters": kinds, "k": [3, 3], "stability": [0.85, 0.9], "silhouette": [0.3, 0.29]})
-    assert choose(table)["clusters"] == "mixture"
-
-
-@pytest.mark.parametrize("kind", ["kmeans", "mixture"])
-def test_either_kind_alone_finds_the_groups(planted, kind):
-    labels = Segmentation(n_segments=3, kinds=[kind]).fit(planted[0]).labels_
-    assert adjusted_rand_score(planted[1], labels[planted[1].index]) > 0.95
-
-
-def test_traits_are_summed_up_but_form_no_segment(planted, three):
-    features, truth = planted
-    traits = pd.DataFrame({"trait:age=65+": (truth == "deals").astype(float)})
-    with_traits = Segmentation(n_segments=3).fit(features.join(traits))
-    pd.testing.assert_series_equal(with_traits.labels_, three.labels_)
-    assert with_traits.rules() == three.rules()
-    name = with_traits.summary_["name"][with_traits.summary_["trait:age=65+"].idxmax()]
-    assert "deal-seeking" in name
-    pd.testing.assert_series_equal(with_traits.assign(features), three.labels_)
 
 
 def test_merge_small_joins_the_nearest():
@@ -242,8 +217,6 @@ def test_features_that_cannot_be_used(planted, three):
         ({"min_size": 0}, "min_size must be 1 or more"),
         ({"candidates": []}, "must be 1 or more; got"),
         ({"n_segments": 0}, "must be 1 or more; got"),
-        ({"kinds": []}, "must be one or more; got none"),
-        ({"kinds": ["dbscan"]}, "must be among kmeans, mixture; got 'dbscan'"),
         ({"n_segments": 200}, "at least 600 customers are needed"),
     ],
 )
@@ -253,6 +226,6 @@ def test_wrong_options(planted, options, message):
 
 
 def test_unfitted(planted):
-    for use in (lambda s: s.rules(), lambda s: s.assign(planted[0]), lambda s: s.assign_by_tree(planted[0])):
+    for use in (lambda s: s.rules(), lambda s: s.assign(planted[0])):
         with pytest.raises(NotFittedError):
             use(Segmentation())

@@ -1,28 +1,29 @@
-"""Ordering with lost sales, on Zipkin's grid: `python -m repricer.benchmarks.inventory.lost_sales`.
+"""Ordering with lost sales, on Zipkin's grid: `python -m repricer.benchmarks.lost_sales`.
 
 One product at one price; orders take one to four periods, demand beyond stock is lost, and the cost of
 a period counts for ever after. Zipkin (2008), Old and New Methods for Lost-Sales Inventory Systems,
 Operations Research 56(5), has the grid. Shown are the least cost, by value iteration over all units
 on order, and how much more the best order-up-to level and the learned policy cost.
-`--seeds N` trains each instance N times, `--lead-time L` and `--penalty P` restrict the table.
+`--seeds N` trains each instance N times.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 import time
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import geom, poisson
 
-from ...agents import best_fixed, train
-from ...envs import Market, seed_for
-from ...pricing import Policy
-from ...scenarios import MarketSpec, spec_from_table
+from ..agents import best_fixed, train
+from ..envs import Market, seed_for
+from ..pricing import Policy
+from ..scenarios import MarketSpec, spec_from_table
+from .customers import markdown
 
 MEAN = 5
 DEMANDS, PENALTIES, LEAD_TIMES = ("Poisson", "geometric"), (4, 9, 19, 39), (1, 2, 3, 4)
@@ -154,24 +155,9 @@ def main() -> None:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each instance")
-    parser.add_argument("--lead-time", type=int, choices=LEAD_TIMES, help="one of them")
-    parser.add_argument("--penalty", type=int, choices=PENALTIES, help="one of them")
-    asked = parser.parse_args()
-    print("| demand | penalty | lead time | least cost | order up to | learned, mean | worst | error | CPU s |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    worst = []
+    seeds = parser.parse_args().seeds
     for instance in itertools.starmap(Instance, itertools.product(DEMANDS, PENALTIES, LEAD_TIMES)):
-        if asked.lead_time not in (None, instance.lead_time) or asked.penalty not in (None, instance.penalty):
-            continue
-        found = row(instance, asked.seeds)
-        worst.append(found["worst"])
-        shares = " | ".join(f"+{found[name]:.2%}" for name in ("level", "mean", "worst"))
-        print(
-            f"| {instance.demand} | {instance.penalty} | {instance.lead_time} | {found['least']:.3f} | {shares} "
-            f"| {found['error']:.2%} | {found['seconds']:.0f} |",
-            flush=True,
-        )
-    print(f"{len(worst)} instances, worst of all runs +{max(worst):.2%}", file=sys.stderr)
+        print(markdown(pd.DataFrame([instance._asdict() | row(instance, seeds)])), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from repricer.benchmarks import sweep
-from repricer.benchmarks.sweep import Sweep, SweepError, summarise
 from repricer.cli import main
+from repricer.cli.sweep import read_sweep
+from repricer.evaluation import sweep
+from repricer.evaluation.sweep import summarise
 from repricer.scenarios import load_scenario, save_scenario
 
 _SWEEP = """
@@ -105,17 +106,17 @@ def test_a_wrong_file_is_refused_in_one_line(changed, message, tmp_path):
     given = {"name": '"s"', "scenarios": '["textbook"]', "algorithms": '["ppo"]', "seeds": "2"} | changed
     (tmp_path / "sweep.toml").write_text("\n".join(f"{key} = {value}" for key, value in given.items()))
     with pytest.raises(ValueError, match=message) as refused:
-        Sweep.load(tmp_path / "sweep.toml")
+        read_sweep(tmp_path / "sweep.toml")
     assert "\n" not in str(refused.value)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(SweepError, match="must be a TOML file; got: No such file"):
-        Sweep.load(tmp_path / "none.toml")
+    with pytest.raises(ValueError, match="must be a TOML file; got: No such file"):
+        read_sweep(tmp_path / "none.toml")
 
 
 def test_textbook_stands_for_all_markets_of_the_package(tmp_path):
     (tmp_path / "sweep.toml").write_text('name = "s"\nscenarios = ["textbook"]\nalgorithms = ["ppo", "sac"]')
-    plan = Sweep.load(tmp_path / "sweep.toml")
+    plan = read_sweep(tmp_path / "sweep.toml")
     assert plan.count == len(plan.scenarios) * 2 * 3
     assert "gallego-van-ryzin" in plan.scenarios

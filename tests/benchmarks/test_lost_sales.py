@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from repricer.agents import best_fixed
-from repricer.benchmarks.inventory import lost_sales
-from repricer.benchmarks.inventory.lost_sales import Instance, cost_of, least_cost
+from repricer.benchmarks import lost_sales
+from repricer.benchmarks.lost_sales import Instance, cost_of, least_cost
 from repricer.pricing import FixedPrice
 
 

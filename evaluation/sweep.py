@@ -14,35 +14,21 @@ from msgspec.structs import replace
 
 from ..agents import ALGORITHMS, train
 from ..agents.plan import plan_for
-from ..atomic import whole_file
-from ..evaluation import Estimate, evaluate, interquartile_mean
+from ..atomic import whole_file, write_whole
 from ..jobs import Failure, Job, Place, code_fingerprint, run_jobs
 from ..scenarios import load_scenario
 from ..scenarios.fields import nearest
 from ..scenarios.loading import registered
-from ..serving.documents import Name, read, toml_table
+from .comparison import Estimate, evaluate, interquartile_mean
+from .report.plots import interval_plot
 
 TEXTBOOK = "textbook"
 """Stands for the names of all markets of the package."""
-_CODE = ("agents", "benchmarks/sweep.py", "envs", "evaluation", "pricing", "scenarios")
+TABLE_FILE, CHART_FILE = "results.parquet", "summary.svg"
+DONE, UNFIT, FAILED = "done", "unfit", "failed"
+_CODE = ("agents", "envs", "evaluation", "pricing", "scenarios")
 _Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number from 1 on"})]
 _Names = Annotated[tuple[str, ...], Meta(min_length=1, extra={"allowed": "a list of one name or more"})]
-TABLE_FILE = "results.parquet"
-DONE, UNFIT, FAILED = "done", "unfit", "failed"
-CHART_FILE = "summary.svg"
-_BLUE, _GREY = "#0b5fa5", "#667080"
-
-
-class SweepError(ValueError):
-    """A sweep that cannot be run; the message is one line.
-
-    Example:
-        >>> try:
-        ...     Sweep.load(Path("none.toml"))
-        ... except SweepError as error:
-        ...     print(error)
-        none.toml must be a TOML file; got: No such file or directory; write it or fix the path
-    """
 
 
 class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +48,7 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         6
     """
 
-    name: Name
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
     scenarios: _Names
     algorithms: _Names
     seeds: _Count | Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(min_length=1)] = 3
@@ -70,34 +56,31 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     episodes: _Count = 1_000
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    @classmethod
-    def load(cls, path: Path) -> Sweep:
-        """Read a file; scenario files that it names are relative to it.
+    def checked(self, path: Path) -> Sweep:
+        """The sweep with the names of its markets, where they and its algorithms are known.
+
+        Args:
+            path: The file that it was read from; scenario files that it names are relative to it.
 
         Raises:
-            SweepError: It cannot be read, a key or value is not allowed, or a scenario or algorithm is not known.
+            ValueError: Something is not known, or given twice; one line.
         """
-        return read(cls, toml_table(path, SweepError), str(path), SweepError)._checked(path)
-
-    def _checked(self, path: Path) -> Sweep:
-        for where, names in (("algorithms", self.algorithms), ("settings", tuple(self.settings))):
+        for where, names in (("algorithms", self.algorithms), ("settings", self.settings)):
             for name in names:
                 if name not in ALGORITHMS:
-                    known = list(ALGORITHMS)
-                    raise SweepError(
-                        f"{path}: {where} must be among the algorithms; got '{name}'; {nearest(name, known)}"
+                    known = nearest(name, list(ALGORITHMS))
+                    raise ValueError(f"{path}: {where} must be among the algorithms; got '{name}'; {known}")
+                if name not in self.algorithms:
+                    raise ValueError(
+                        f"{path}: settings must be of the algorithms; got {name}, which is none; leave it out"
                     )
         found: list[str] = []
+        textbook = [name for name, source in registered().items() if isinstance(source, Path)]
         for name in self.scenarios:
             beside = path.parent / name
-            found += _textbook() if name == TEXTBOOK else [str(beside) if beside.exists() else name]
-        unused = [name for name in self.settings if name not in self.algorithms]
-        if unused:
-            raise SweepError(
-                f"{path}: settings must be of the algorithms; got {unused[0]}, which is none; leave it out"
-            )
+            found += textbook if name == TEXTBOOK else [str(beside) if beside.exists() else name]
         if any(len(set(names)) < len(names) for names in (found, self.algorithms, self.seed_list)):
-            raise SweepError(f"{path}: scenarios, algorithms and seeds must differ; got one twice; leave one out")
+            raise ValueError(f"{path}: scenarios, algorithms and seeds must differ; got one twice; leave one out")
         for name in found:
             load_scenario(name)
         return replace(self, scenarios=tuple(found))
@@ -112,24 +95,20 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Number of trainings, those included that an algorithm cannot do."""
         return len(self.scenarios) * len(self.algorithms) * len(self.seed_list)
 
-    def unfit(self, scenario: str, algo: str) -> str | None:
-        """Why an algorithm cannot learn on a market, in one line; None where it can."""
+    def unfit(self, scenario: str, algo: str) -> str:
+        """Why an algorithm cannot learn on a market, in one line; empty where it can."""
         try:
             plan_for(load_scenario(scenario), algo, self.steps, 0, self.settings.get(algo))
         except ValueError as error:
             return str(error)
-        return None
+        return ""
 
     def jobs(self, scenario: str, algo: str) -> Iterator[Job]:
         """The trainings of an algorithm on a market, one job a seed."""
         given = {"steps": self.steps, "episodes": self.episodes, "settings": self.settings.get(algo, {})}
         for seed in self.seed_list:
             inputs = {"scenario": scenario, "algo": algo, "seed": seed} | given
-            yield Job("repricer.benchmarks.sweep:train_and_evaluate", inputs, code_fingerprint(*_CODE))
-
-
-def _textbook() -> list[str]:
-    return [name for name, source in registered().items() if isinstance(source, Path)]
+            yield Job(f"{__name__}:train_and_evaluate", inputs, code_fingerprint(*_CODE))
 
 
 # The trainings of a sweep as jobs, and their results as one table.
@@ -164,15 +143,15 @@ def run_sweep(
     for scenario in sweep.scenarios:
         for algo in sweep.algorithms:
             reason, trainings = sweep.unfit(scenario, algo), list(sweep.jobs(scenario, algo))
-            if reason is None:
-                jobs += trainings
-            else:
-                rows += [_head(job) | {"state": UNFIT, "reason": reason} for job in trainings]
+            rows += [_head(job) | {"state": UNFIT, "reason": reason} for job in trainings if reason]
+            jobs += [] if reason else trainings
     for row in rows:
         on_row(row, sweep.count)
 
     def ended(job: Job, result: Any) -> None:
-        rows.append(_head(job) | _tail(result))
+        failed = isinstance(result, Failure)
+        state = {"state": FAILED, "reason": result.reason} if failed else {"state": DONE, "reason": "", **result}
+        rows.append(_head(job) | state)
         on_row(rows[-1], sweep.count)
 
     run_jobs(jobs, out, place=place, on_end=ended)
@@ -219,12 +198,6 @@ def _head(job: Job) -> dict[str, Any]:
     return {name: job.inputs[name] for name in ("scenario", "algo", "seed", "steps")}
 
 
-def _tail(result: Any) -> dict[str, Any]:
-    if isinstance(result, Failure):
-        return {"state": FAILED, "reason": result.reason}
-    return {"state": DONE, "reason": "", **result}
-
-
 # A sweep's results by algorithm: interquartile means over markets and seeds, as a table and as a chart.
 
 
@@ -259,8 +232,7 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        estimates = {name: one and one.to_dict() for name in ("gain", "share") for one in [getattr(self, name)]}
-        return asdict(self) | estimates
+        return asdict(self) | {"gain": self.gain and self.gain.to_dict(), "share": self.share and self.share.to_dict()}
 
 
 def summarise(table: pd.DataFrame) -> list[Summary]:
@@ -306,22 +278,9 @@ def plot_summary(found: list[Summary], path: Path, title: str) -> None:
         path: The file.
         title: Title of the chart.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
-
-    shown = [(one.algo, one.gain) for one in reversed(found) if one.gain is not None]
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "sweep", "font.size": 9}):
-        figure = Figure(figsize=(6, 1.2 + 0.35 * len(shown)), layout="constrained")
-        axis = figure.add_subplot()
-        for place, (_, gain) in enumerate(shown):
-            ends = [end if np.isfinite(end) else gain.mean for end in (gain.low, gain.high)]
-            axis.hlines(place, ends[0], ends[1], color=_BLUE, linewidth=6, alpha=0.3)
-            axis.plot(gain.mean, place, "|", color=_BLUE, markersize=12, markeredgewidth=2)
-        axis.axvline(0, color=_GREY, linewidth=0.5, linestyle=":")
-        axis.set_yticks(range(len(shown)), [algo for algo, _ in shown])
-        axis.set(xlabel="gain over the best fixed prices: interquartile mean and 95% interval", title=title)
-        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
-        axis.spines[["top", "right"]].set_visible(False)
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
+    shown = [(one.algo, one.gain) for one in found if one.gain is not None]
+    ends = 100 * np.array([(gain.mean, gain.low, gain.high) for _, gain in shown]).reshape(-1, 3).T
+    ends = np.where(np.isfinite(ends), ends, ends[0])  # a single training has no interval
+    label = f"{title}: gain over the best fixed prices (%), interquartile mean"
+    chart = interval_plot([algo for algo, _ in shown], *ends, label=label, strong=[True] * len(shown))
+    write_whole(path, chart.svg)
