@@ -208,12 +208,7 @@ def show_markets(reports: dict[str, dict[str, Any]], folder: Path) -> None:
         cells = [f"{len(report['price_response']):,}", f"{s['forecast_wape']:.1%}", f"{bias:+.1%}"]
         cells += [f"{s['moving_average_wape']:.1%}", f"{s['log_log_wape']:.1%}", f"{s['median_elasticity']:.2f}"]
         table.add_row(name, *cells, f"{s['simulated_bias']:+.1%}", f"{s['simulated_cover80']:.0%}")
-        for line in (
-            *report["plan"],
-            *not_priced_lines(report),
-            *cost_lines(report),
-            *bias_lines(s["simulated_bias"]),
-        ):
+        for line in (*report["plan"], *not_priced_lines(report), *cost_lines(report), *bias_lines(s["simulated_bias"])):
             lines.setdefault(line, []).append(name)
     show(table)
     for line, names in lines.items():

@@ -168,11 +168,7 @@ def priced_products(tables: Tables, rules: ShopRules, zone: Zone | None = None, 
 
 
 def held_out(
-    tables: Tables,
-    products: pd.DataFrame,
-    holdout_weeks: int,
-    zone: Zone | None = None,
-    period: str = "week",
+    tables: Tables, products: pd.DataFrame, holdout_weeks: int, zone: Zone | None = None, period: str = "week"
 ) -> Split:
     """The last weeks of the data as the weeks to simulate.
 

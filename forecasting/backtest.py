@@ -81,12 +81,7 @@ def select(table: pd.DataFrame) -> str:
 
 
 def rolling_forecasts(
-    forecaster: Forecaster,
-    panel: pd.DataFrame,
-    *,
-    origins: Sequence[Any],
-    horizon: int,
-    refit: bool = True,
+    forecaster: Forecaster, panel: pd.DataFrame, *, origins: Sequence[Any], horizon: int, refit: bool = True
 ) -> tuple[pd.DataFrame, int]:
     """Forecast from each origin as `backtest` does, without scores, at most to the end of the panel.
 

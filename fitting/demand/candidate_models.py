@@ -299,12 +299,7 @@ def as_felt(name: str, suspect: Array, curvature: float) -> Array:
 
 
 def with_suspects(
-    data: CategoryData,
-    suspects: dict[str, Array],
-    here: NDArray[np.intp],
-    priors: Priors,
-    *,
-    levels: bool,
+    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, levels: bool
 ) -> CategoryData:
     """A category's sales with the effects that prices which follow demand would have.
 
