@@ -369,12 +369,9 @@ def _reference(demand: FittedDemand) -> ReferencePrice | None:
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:
     lead_time = assumptions.lead_time_weeks * (WEEK // models.period)
     dispersion, persistence = _multiplier(models)
+    demand, cover = np.maximum(models.forecast, models.planned), assumptions.cover_quantile
     needed = replenishment_levels(
-        np.maximum(models.forecast, models.planned),
-        dispersion,
-        fractile=assumptions.cover_quantile,
-        lead_time_weeks=lead_time,
-        persistence=persistence,
+        demand, dispersion, fractile=cover, lead_time_weeks=lead_time, persistence=persistence
     )
     # The stock covers the shop's promotions, past and planned.
     level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * (lead_time + 1)))
