@@ -97,13 +97,10 @@ def assumed_in(record: Mapping[str, Any]) -> tuple[Assumptions, Priors]:
     """Assumptions and priors of a record that holds what `assumed` returned."""
     given = dict(record["assumptions"])
     given["unit_cost_range"] = tuple(given["unit_cost_range"])
-    return Assumptions(**given, rules=ShopRules.of(record["rules"])), Priors(**_known_priors(record["priors"]))
-
-
-def _known_priors(given: Mapping[str, float]) -> dict[str, float]:
-    """The priors of a record without those that only earlier versions had."""
-    names = {item.name for item in fields(Priors)}
-    return {name: value for name, value in given.items() if name in names}
+    # Earlier versions had priors that this one has not.
+    known = {item.name for item in fields(Priors)} & record["priors"].keys()
+    priors = Priors(**{name: record["priors"][name] for name in known})
+    return Assumptions(**given, rules=ShopRules.of(record["rules"])), priors
 
 
 class Refit(NamedTuple):
@@ -146,7 +143,11 @@ def refit(
         >>> refit(load_tables("shop"), report["refit"]).spec.calendar  # doctest: +SKIP
     """
     products = pd.DataFrame(record["products"])
-    _check_products(tables, products)
+    if gone := products_gone(tables, products):
+        raise ValueError(
+            f"tables must hold sales of all {len(products)} products of the market; got none of {listed(gone)}; "
+            "fit again without them, and train"
+        )
     on_step("weekly sales")
     unknown = _stores_of_no_zone(tables, zone := _zone(record))
     proof = held_out(tables, products, 1, zone, _period(record))
@@ -210,15 +211,6 @@ def products_gone(tables: Tables, products: pd.DataFrame) -> list[str]:
         ['jam']
     """
     return products.loc[~products["product"].isin(tables.sales["product"].unique()), "product"].tolist()
-
-
-def _check_products(tables: Tables, products: pd.DataFrame) -> None:
-    gone = products_gone(tables, products)
-    if gone:
-        raise ValueError(
-            f"tables must hold sales of all {len(products)} products of the market; got none of {listed(gone)}; "
-            "fit again without them, and train"
-        )
 
 
 def _period(record: Mapping[str, Any]) -> str:
