@@ -44,7 +44,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
         "identification_checks": identification_checks(response, regression.elasticity_),
         "identification": str(regression.identification_),
-        "category_response": _category_response(response, regression),
+        "category_response": _category_response(response),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
         "candidate_models": [
@@ -202,9 +202,8 @@ def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, An
     return {"exposure_effect": asdict(check) | {"utility": float(mean.mean()), "utility_se": float(mean.std())}}
 
 
-def _category_response(response: FittedDemand, regression: PriceResponse) -> list[dict[str, Any]]:
-    """By category: mean elasticity and outside share, and the regression's response of the category's total."""
-    totals = regression.category_elasticity_.set_index("category")["shrunk"].to_dict()
+def _category_response(response: FittedDemand) -> list[dict[str, Any]]:
+    """By category: mean elasticity and outside share."""
     rows = []
     for c, name in enumerate(response.names):
         own = response.elasticity[:, response.members(c)].mean(axis=1)
@@ -216,7 +215,6 @@ def _category_response(response: FittedDemand, regression: PriceResponse) -> lis
                 "se": float(own.std()),
                 "outside_share": float(outside.mean()),
                 "outside_share_se": float(outside.std()),
-                "total_by_regression": totals.get(name),
                 "shock": response.posteriors[c].shock_spread,
                 "first_stage_f": _number(response.first_stage_f[c]),
                 "stores": response.posteriors[c].model.data.sizes[0],

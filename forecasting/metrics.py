@@ -35,20 +35,6 @@ def mase(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
     return _mean(errors / _positive(scale))
 
 
-def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
-    """Return the root mean squared scaled error over all rows.
-
-    The measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022).
-
-    Args:
-        actual: units.
-        forecast: units.
-        scale: for each row, the mean squared change from week to week; rows with 0 are left out.
-    """
-    squares = np.square(np.asarray(actual, float) - np.asarray(forecast, float))
-    return float(np.sqrt(_mean(squares / _positive(scale))))
-
-
 def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
     """Return the weighted quantile loss.
 
