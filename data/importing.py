@@ -122,22 +122,27 @@ def import_folder(
     if not update:
         check_new(folder)
     parts, tables = parts_beside(folder), _incoming(paths, mapping, key)
-    if not (update or parts.exists() or sum(map(_weight, tables.values())) > _IN_MEMORY):
-        with whole_folder(folder, mode=0o700) as unfinished:
-            report = _to_folder(tables, FolderWriter(unfinished), progress, without_flagged)
+
+    def write(unfinished: Path) -> ImportReport:
+        writer = FolderWriter(unfinished)
+        report = _import(tables, writer.table, progress)
+        if without_flagged and report.flagged:
+            report = writer.leave_out(report)
+        writer.account(report)
+        if not update:
             check_new(folder)
         return report
+
+    if not (update or parts.exists() or sum(map(_weight, tables.values())) > _IN_MEMORY):
+        with whole_folder(folder, mode=0o700) as unfinished:
+            return write(unfinished)
     stage = Stage(parts, [Pseudonyms(key).key_id, dict(mapping or {})])
     for table in tables.values():
         table.stage = stage
     try:
-        with (
-            FileLock(parts / "lock", timeout=0),
-            whole_folder(folder, mode=0o700, at=parts / "unfinished") as unfinished,
-        ):
-            report = _to_folder(tables, FolderWriter(unfinished), progress, without_flagged)
-            if not update:
-                check_new(folder)
+        lock = FileLock(parts / "lock", timeout=0)
+        with lock, whole_folder(folder, mode=0o700, at=parts / "unfinished") as unfinished:
+            report = write(unfinished)
             stage.tidy()
     except Timeout as error:
         raise DataError(
@@ -253,13 +258,3 @@ def _product_table(tables: dict[str, IncomingTable], take: Callable[[str, Iterat
     several = int((found["categories"] > 1).sum())
     more = f"; {several:,} of them have several categories, of which the commonest counts" if several else ""
     return [f"products: {len(found):,} products, made of the column category of the sales{more}"]
-
-
-def _to_folder(
-    tables: dict[str, IncomingTable], writer: FolderWriter, progress: Progress, without_flagged: bool
-) -> ImportReport:
-    report = _import(tables, writer.table, progress)
-    if without_flagged and report.flagged:
-        report = writer.leave_out(report)
-    writer.account(report)
-    return report

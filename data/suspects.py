@@ -79,7 +79,7 @@ class Habits:
     """What is known of each customer from rows that come some at a time: units bought, and the busiest days."""
 
     def __init__(self) -> None:
-        self._most, self._bought = dict[str, pl.DataFrame](), pl.DataFrame()
+        self._figures = dict[str, pl.DataFrame]()
 
     def see(self, name: str, rows: pl.DataFrame) -> None:
         """Take account of rows of a table, which are all of their days."""
@@ -91,30 +91,22 @@ class Habits:
         days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
         # As texts, a few customers would keep those of all rows in memory.
         days = days.with_columns(pl.col("customer").cast(pl.Categorical))
-        most = days.group_by("customer").agg(most=pl.col("units").max())
-        both = pl.concat([self._most[name], most]) if name in self._most else most
-        self._most[name] = both.group_by("customer").agg(pl.col("most").max())
-        if name == "sales":
-            bought = days.group_by("customer").agg(bought=pl.col("units").sum())
-            both = pl.concat([self._bought, bought]) if len(self._bought) else bought
-            self._bought = both.group_by("customer").agg(pl.col("bought").sum())
+        figures = days.group_by("customer").agg(most=pl.col("units").max(), bought=pl.col("units").sum())
+        both = pl.concat([self._figures[name], figures]) if name in self._figures else figures
+        self._figures[name] = both.group_by("customer").agg(pl.col("most").max(), pl.col("bought").sum())
 
     def flagged(self, returns: pl.DataFrame | None) -> dict[str, str]:
         """The customers flagged, as `flagged_customers` returns them."""
-        if "sales" not in self._most:
+        if "sales" not in self._figures:
             return {}
         words = {"sales": "bought {} units in a day", "behaviour": "looked at prices {} times in a day"}
-        found = [_unusual(most, words[name]) for name, most in self._most.items()]
+        unusual = [_unusual(figures, words[name]) for name, figures in self._figures.items()]
         if returns is not None and "customer" in returns:
-            found.append(_returned(self._bought, returns))
-        return _reasons(found)
-
-
-def _reasons(found: list[pl.DataFrame]) -> dict[str, str]:
-    """The reasons by customer, the most unusual one first."""
-    joined = pl.concat(found).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
-    rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
-    return {str(customer): str(reason) for customer, reason in rows}
+            unusual.append(_returned(self._figures["sales"].drop("most"), returns))
+        # The most unusual one first.
+        joined = pl.concat(unusual).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
+        rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
+        return {str(customer): str(reason) for customer, reason in rows}
 
 
 def without_flagged(tables: Tables, report: ImportReport) -> tuple[Tables, ImportReport]:

@@ -99,8 +99,8 @@ def price_response(market: FittedSplit) -> list[dict[str, Any]]:
     """
     names = market.split.products[["product", "name"]]
     by_regression = market.regression.elasticity_.merge(names, on="product")
-    by_likelihood = pd.DataFrame(market.response.report())  # `elasticity…`, beside which `raw…` and `shrunk…` are put
-    found = by_likelihood.merge(by_regression.drop(columns="category"), on="product", how="left")
+    # `elasticity…` by likelihood, beside which `raw…` and `shrunk…` are put.
+    found = market.response.report().merge(by_regression.drop(columns="category"), on="product", how="left")
     return records(found.merge(market.known, on="product"))
 
 
@@ -204,24 +204,21 @@ def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, An
 
 def _category_response(response: FittedDemand) -> list[dict[str, Any]]:
     """By category: mean elasticity and outside share."""
-    rows = []
-    for c, name in enumerate(response.names):
-        own = response.elasticity[:, response.members(c)].mean(axis=1)
-        outside = response.outside[:, c]
-        rows.append(
-            {
-                "category": name,
-                "elasticity": float(own.mean()),
-                "se": float(own.std()),
-                "outside_share": float(outside.mean()),
-                "outside_share_se": float(outside.std()),
-                "shock": response.posteriors[c].shock_spread,
-                "first_stage_f": _number(response.first_stage_f[c]),
-                "stores": response.posteriors[c].model.data.sizes[0],
-                "converged": response.posteriors[c].converged,
-            }
-        )
-    return rows
+    elasticity = pd.DataFrame(response.elasticity).T.groupby(response.category).mean()
+    table = pd.DataFrame(
+        {
+            "category": response.names,
+            "elasticity": elasticity.mean(axis=1),
+            "se": elasticity.std(axis=1, ddof=0),
+            "outside_share": response.outside.mean(axis=0),
+            "outside_share_se": response.outside.std(axis=0),
+            "shock": [posterior.shock_spread for posterior in response.posteriors],
+            "first_stage_f": response.first_stage_f,
+            "stores": [posterior.model.data.sizes[0] for posterior in response.posteriors],
+            "converged": [posterior.converged for posterior in response.posteriors],
+        }
+    )
+    return records(table)
 
 
 def _follow_demand(response: FittedDemand) -> dict[str, float | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -210,27 +209,11 @@ class FittedDemand:
             moved[:, :, here] = np.exp(bought) * (share * lifted).sum(axis=2) / (share * plain).sum(axis=1)[:, None]
         return moved if draws else moved[0]
 
-    def report(self) -> list[dict[str, Any]]:
+    def report(self) -> pd.DataFrame:
         """One row per product: elasticity and outside share with standard deviation and 90% interval."""
-        elasticity, outside = self.elasticity, self.outside
-        rows = []
-        for n, product in enumerate(self.products):
-            c = self.category[n]
-            rows.append(
-                {
-                    "product": product,
-                    "category": self.names[c],
-                    **_figures("elasticity", elasticity[:, n]),
-                    **_figures("outside_share", outside[:, c]),
-                }
-            )
-        return rows
-
-
-def _figures(name: str, draws: Array) -> dict[str, Any]:
-    low, high = np.quantile(draws, [0.05, 0.95])
-    return {
-        name: float(draws.mean()),
-        f"{name}_se": float(draws.std()),
-        f"{name}_interval90": [float(low), float(high)],
-    }
+        table = pd.DataFrame({"product": self.products, "category": np.array(self.names)[self.category]})
+        for name, draws in (("elasticity", self.elasticity), ("outside_share", self.outside[:, self.category])):
+            interval = np.quantile(draws, [0.05, 0.95], axis=0).T.tolist()
+            figures = {name: draws.mean(axis=0), f"{name}_se": draws.std(axis=0), f"{name}_interval90": interval}
+            table = table.assign(**figures)
+        return table
