@@ -227,6 +227,8 @@ def _import(
     made = _product_table(tables, take)
     ordered = {name: tables[name] for name in SCHEMAS if name in tables}
     rejects = {name: table.rejects for name, table in ordered.items()}
+    every_reject = pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)
+    table_notes = [f"{name}: {note}" for name, table in ordered.items() for note in table.notes()]
     return ImportReport(
         read={name: table.read_rows for name, table in ordered.items()},
         kept={name: table.kept for name, table in ordered.items()},
@@ -234,14 +236,8 @@ def _import(
             name: {str(reason): int(n) for reason, n in rows["reason"].value_counts().items()}
             for name, rows in rejects.items()
         },
-        rejects=pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)[
-            REJECT_COLUMNS
-        ],
-        notes=(
-            *(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()),
-            *made,
-            *stores.notes(),
-        ),
+        rejects=every_reject[REJECT_COLUMNS],
+        notes=(*table_notes, *made, *stores.notes()),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
         flagged=habits.flagged(tables["sales"].returns),
     )

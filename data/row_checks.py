@@ -143,9 +143,8 @@ def _doubled(rows: pl.DataFrame, column: str) -> dict[str, pl.Series]:
 
 def _incomplete_signals(rows: pl.DataFrame) -> dict[str, pl.Series]:
     optional = {"value": pl.Float64, "product": pl.String}
-    rows = rows.with_columns(
-        pl.lit(None, kind).alias(column) for column, kind in optional.items() if column not in rows
-    )
+    missing = [pl.lit(None, kind).alias(column) for column, kind in optional.items() if column not in rows]
+    rows = rows.with_columns(missing)
     name = rows["name"].cast(pl.String)
     price, own = name == COMPETITOR_PRICE, [COMPETITOR_PRICE, HOLIDAY]
     # Else, "Holiday" would be an index whose value holds for ever.
@@ -168,9 +167,8 @@ def _backward(rows: pl.DataFrame) -> dict[str, pl.Series]:
 def _nothing_planned(rows: pl.DataFrame) -> dict[str, pl.Series]:
     first, *others = _PLANNED
     # Good rows have a date.
-    missing = pl.all_horizontal(
-        pl.col("date").is_not_null(), *(pl.col(name).is_null() for name in _PLANNED if name in rows)
-    )
+    nothing = [pl.col(name).is_null() for name in _PLANNED if name in rows]
+    missing = pl.all_horizontal(pl.col("date").is_not_null(), *nothing)
     return {f"{first}: is missing, and so are {', '.join(others)}": rows.select(missing=missing)["missing"]}
 
 

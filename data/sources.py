@@ -209,9 +209,8 @@ def copied(url: str, *, head: bool = False) -> Iterator[io.BufferedReader]:
     from psycopg import sql
 
     address, table = urldefrag(url)
-    select = sql.SQL("copy (select * from {}{}) to stdout (format csv, header)").format(
-        sql.Identifier(*table.split(".")), sql.SQL(" limit 0" if head else "")
-    )
+    command = sql.SQL("copy (select * from {}{}) to stdout (format csv, header)")
+    select = command.format(sql.Identifier(*table.split(".")), sql.SQL(" limit 0" if head else ""))
     try:
         with psycopg.connect(address) as connection, connection.cursor() as cursor:
             # Rows come in the same order each time, and dates as ISO 8601 has them.
@@ -419,13 +418,10 @@ def _distinct(header: list[str]) -> list[str]:
 
 
 def _tidy(batch: pl.DataFrame) -> pl.DataFrame:
-    batch = batch.cast({pl.Categorical: pl.String, pl.Decimal: pl.Float64}).with_columns(
-        pl.col(pl.Float64, pl.Float32).fill_nan(None)
-    )
-    text = pl.col(pl.String).str.strip_chars()
-    return batch.with_columns(text).with_columns(
-        pl.when(pl.col(pl.String).is_in(_MISSING)).then(None).otherwise(pl.col(pl.String)).name.keep()
-    )
+    batch = batch.cast({pl.Categorical: pl.String, pl.Decimal: pl.Float64})
+    text = pl.col(pl.String)
+    batch = batch.with_columns(pl.col(pl.Float64, pl.Float32).fill_nan(None), text.str.strip_chars())
+    return batch.with_columns(pl.when(text.is_in(_MISSING)).then(None).otherwise(text).name.keep())
 
 
 # Where the good rows of a table wait until all its parts are read: in memory, or on disk by week.

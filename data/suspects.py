@@ -168,9 +168,8 @@ def suspects(sales: pl.DataFrame) -> list[str]:
         >>> suspects(pl.DataFrame(rows))[0].split(";")[0]
         "prices far from the product's usual one: 1 row (387 for 'milk', usually 3.87)"
     """
-    rows = sales.select("product", "units", "price_paid").with_columns(
-        price=pl.col("price_paid").median().over("product"), usual=pl.col("units").median().over("product")
-    )
+    usual = {"price": pl.col("price_paid").median().over("product"), "usual": pl.col("units").median().over("product")}
+    rows = sales.select("product", "units", "price_paid").with_columns(**usual)
     total = _line_totals(rows)
     ratio = pl.col("price_paid") / pl.col("price")
     far = rows.filter(
@@ -257,9 +256,8 @@ def _thin_days(days: pl.DataFrame) -> list[str]:
     """A note on days of which most lines seem to be missing."""
     lines, weekday = pl.col("lines"), pl.col("date").dt.weekday()
     usual = lines.rolling_median(_AROUND, min_samples=_LEAST, center=True).over(weekday)
-    thin = (
-        days.sort("date").with_columns(usual=usual).filter((pl.col("usual") >= _MANY_LINES) & (lines < _THIN * usual))
-    )
+    is_thin = (pl.col("usual") >= _MANY_LINES) & (lines < _THIN * pl.col("usual"))
+    thin = days.sort("date").with_columns(usual=usual).filter(is_thin)
     if thin.is_empty():
         return []
     named = [f"{day:%Y-%m-%d} ({few:,}, usually {many:,.0f})" for day, few, many in thin.head(_NAMED_DAYS).iter_rows()]
@@ -303,9 +301,8 @@ class Stores:
         for table, rows in self._rows.items() if known else ():
             strange = sorted(set(rows) - set(known or ()))
             if strange:
-                words = ", ".join(strange[:_NAMED_STORES]) + f" and {len(strange) - _NAMED_STORES} more" * (
-                    len(strange) > _NAMED_STORES
-                )
+                more = f" and {len(strange) - _NAMED_STORES} more" * (len(strange) > _NAMED_STORES)
+                words = ", ".join(strange[:_NAMED_STORES]) + more
                 count = sum(rows[name] for name in strange)
                 found.append(
                     f"{table}: {count:,} row{'s' * (count > 1)} of stores that no sale names, {words}; if they sell, "

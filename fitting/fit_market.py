@@ -160,9 +160,8 @@ def fit(
     history = {"tables_sha256": own.fingerprint()}
     zones = 1 if zone is None else len(zone.stores)
     past = past_fields(market, own, funding_share=assumptions.funding_share, zones=zones)
-    return FittedMarket(
-        market.spec.with_changes(history=history | past), report, proof.spec.with_changes(history=history)
-    )
+    spec, proof_spec = market.spec.with_changes(history=history | past), proof.spec.with_changes(history=history)
+    return FittedMarket(spec, report, proof_spec)
 
 
 def _report(
@@ -299,9 +298,8 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
         chosen["chosen_by_product"] = records(fitted.selection_[["product", "chosen"]])
     whole, origin = pd.concat([split.past, split.future]), split.past["week"].max()
     models |= {used: fitted}
-    rows = {
-        name: forecasts_from(model, whole, origin=origin, horizon=len(split.weeks)) for name, model in models.items()
-    }
+    when = {"origin": origin, "horizon": len(split.weeks)}
+    rows = {name: forecasts_from(model, whole, **when) for name, model in models.items()}
     errors = [
         {
             "forecaster": name,

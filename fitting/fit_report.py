@@ -134,9 +134,8 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         4
     """
     split, effect = market.split, market.response.effect(PROMOTION)
-    units, revenue, price, regular = (
-        grid_of(split.past, name, split.products["product"]) for name in ("units", "revenue", "price", "regular_price")
-    )
+    columns, ids = ("units", "revenue", "price", "regular_price"), split.products["product"]
+    units, revenue, price, regular = (grid_of(split.past, name, ids) for name in columns)
     weeks, year, length = len(units), YEAR_WEEKS * split.per_week, len(split.weeks)
     ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
     spans = [slice(end - length, end) for end in ends]
@@ -177,9 +176,8 @@ def _funded_share(split: Split) -> np.ndarray:
     """(N,) the share of a reduction by which the unit costs of the sales fell with it; 0 where they did not."""
     if "unit_cost" not in split.past:
         return np.zeros(len(split.products))
-    price, regular, cost = (
-        grid_of(split.past, name, split.products["product"]) for name in ("price", "regular_price", "unit_cost")
-    )
+    columns, ids = ("price", "regular_price", "unit_cost"), split.products["product"]
+    price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
     deal, fell = price < _DEAL * regular, upper_envelope(cost, split.per_week) - cost
     depth = np.where(deal, regular - price, 0.0).sum(axis=0)
     usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))

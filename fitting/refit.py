@@ -155,9 +155,8 @@ def refit(
     on_step("demand forecasters")
     forecaster = with_stores(_forecaster(record["forecaster"], record["seed"]), sales_by_store(ahead)).fit(ahead.past)
     on_step("price response")
-    market = fit_split(
-        ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
-    )
+    customers, options = _customers(record["customers"]), _options(record)
+    market = fit_split(ahead, forecaster, customers, options, trend_model=record.get("trend"))
     own = {"tables_sha256": zone_tables(tables, zone).fingerprint()}
     # Fits of earlier versions kept no spread.
     own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
@@ -278,9 +277,8 @@ def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
 
 
 def _customers(record: Mapping[str, Any]) -> Customers:
-    arrays = {
-        name: None if record[name] is None else np.array(record[name], dtype=np.float64) for name in _CUSTOMERS[1:]
-    }
+    given = {name: record[name] for name in _CUSTOMERS[1:]}
+    arrays = {name: None if rows is None else np.array(rows, dtype=np.float64) for name, rows in given.items()}
     return Customers(tuple(record["names"]), **arrays, report={})  # pyright: ignore[reportArgumentType]
 
 

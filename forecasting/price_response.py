@@ -415,9 +415,8 @@ def _regress(
     own = _slopes(within[here], common[here], "log_price", "predicted", "predicted")
     strength = ((own["raw"] / own["raw_se"]) ** 2).rename("first_stage_f")
     here = within.index.isin(strength.index[strength >= WEAK_F])
-    return pooled, _slopes(within[here], common[here], "log_units", "log_price", "predicted").join(
-        strength, how="outer"
-    )
+    slopes = _slopes(within[here], common[here], "log_units", "log_price", "predicted")
+    return pooled, slopes.join(strength, how="outer")
 
 
 def _pooled(

@@ -197,9 +197,8 @@ class Selected(Forecaster):
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         wanted, quantiles = ["mean", "q0.5", *(f"q{level}" for level in levels)], np.union1d(levels, 0.5).tolist()
-        tables = {
-            name: model.predict(future, quantiles=quantiles)[wanted].to_numpy() for name, model in self.models_.items()
-        }
+        forecasts = {name: model.predict(future, quantiles=quantiles) for name, model in self.models_.items()}
+        tables = {name: forecast[wanted].to_numpy() for name, forecast in forecasts.items()}
         combined = _combine(tables, self.weights_.loc[future["product"]])
         return combined[:, 0], self._stretched(combined[:, 1:], levels)
 
@@ -253,9 +252,8 @@ class Selected(Forecaster):
     def _stretched(self, bands: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Stretch quantiles (R, 1 + Q), of which the first is the median, to those of `levels` (R, Q)."""
         middle, logs = np.log1p(bands[:, :1]), np.log1p(bands[:, 1:])
-        factor = np.interp(
-            np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_LEVELS[-len(self.stretch_) :]), self.stretch_
-        )
+        scores, known = np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_LEVELS[-len(self.stretch_) :])
+        factor = np.interp(scores, known, self.stretch_)
         return np.expm1(middle + factor * (logs - middle))
 
 

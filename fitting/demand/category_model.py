@@ -336,9 +336,8 @@ class CategoryModel:
         if self._effects is not None:
             effects = theta[at.effects] if self._own_units is None else theta[at.effects] * (1 - self._own_units)
             moved = moved + torch.tensordot(effects, self._effects, dims=1)
-        utility = (
-            now.utility - self._response * (now.steepness * self._drifted(theta))[..., None, :] + moved[..., None, :]
-        )
+        lost = self._response * (now.steepness * self._drifted(theta))[..., None, :]
+        utility = now.utility - lost + moved[..., None, :]
         if missing is None:
             return utility, utility
         # Of the customers of a sold-out product some choose again, the others leave.

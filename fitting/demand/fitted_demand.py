@@ -91,9 +91,8 @@ class FittedDemand:
 
     def chance(self, words: str) -> tuple[float, float]:
         """Prior and posterior probability of the candidate models whose names begin with some words."""
-        before, after = np.sum(
-            [pair for name, pair in self.candidates.items() if name.startswith(words)] or [(0, 0)], axis=0
-        )
+        pairs = [pair for name, pair in self.candidates.items() if name.startswith(words)]
+        before, after = np.sum(pairs or [(0, 0)], axis=0)
         return float(min(before, 1.0)), float(min(after, 1.0))
 
     @property
@@ -199,10 +198,8 @@ class FittedDemand:
                     added = added + effect[:, None, None, None] * shown[:, None, here]
             if suspects is not None:
                 known = self.suspected[:, c] if draws else self.suspected[:, c].mean(axis=0)[None]
-                felt = [
-                    as_felt(name, own[:, here], self.curvature)
-                    for name, own in zip(self.suspects, suspects, strict=True)
-                ]
+                named = zip(self.suspects, suspects, strict=True)
+                felt = [as_felt(name, own[:, here], self.curvature) for name, own in named]
                 added = added + np.einsum("md,dtn->mtn", known, np.array(felt))[:, :, None]
             plain = choice_shares(utility).product
             lifted = choice_shares(utility[:, None] + added).product

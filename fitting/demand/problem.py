@@ -134,9 +134,7 @@ class Problem:
             weeks=grids.weeks,
             posteriors=tuple(replace(each[0], draws=own.common) for each, own in zip(posteriors, drawn, strict=True)),
             likeliest=tuple(each[int(weight.argmax())] for each in posteriors),
-            candidates={
-                model.name: (model.prior, float(chance)) for model, chance in zip(models, chances, strict=True)
-            },
+            candidates={model.name: (model.prior, float(p)) for model, p in zip(models, chances, strict=True)},
             lasting=tuple(lasting),
             remembered=models[best].remembered if chances[with_deals].sum() > 0 else None,
             deals=deals,

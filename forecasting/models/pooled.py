@@ -130,9 +130,8 @@ class PooledRegression(Forecaster):
         for week in range(weeks):
             drift = _DAMPING ** (1 / per_week) * drift
             drift = drift + _SMOOTHING / per_week * (error[:, week] - drift) * seen[:, week]
-        return _State(
-            level, middle, found.coefficients, found.covariance, found.noise, count, drift, seasonal, per_week
-        )
+        estimates = found.coefficients, found.covariance, found.noise
+        return _State(level, middle, *estimates, count, drift, seasonal, per_week)
 
 
 def _centred(weekly: WeeklyDesign, weeks: int, seasonal: bool) -> tuple[np.ndarray, ...]:
@@ -170,10 +169,8 @@ class _State:
         uncertainty = np.einsum("rk,rkl,rl->r", departure, self.covariance[product], departure)
         variance = self.noise[product] * (1 + 1 / self.count[product]) + uncertainty
         # Units are not negative, so log(1 + units) has no median below 0.
-        centre = np.maximum(
-            self.level[product] + answer + self.drift[product] * _DAMPING ** (step / self.per_week), 0.0
-        )
-        return centre, np.sqrt(variance)
+        drift = self.drift[product] * _DAMPING ** (step / self.per_week)
+        return np.maximum(self.level[product] + answer + drift, 0.0), np.sqrt(variance)
 
 
 def interval(

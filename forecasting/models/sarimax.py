@@ -96,11 +96,8 @@ class Sarimax(SeriesForecaster):
     @property
     def arma_(self) -> dict[str, list[float]]:
         """ARMA parameters and variance of each product that could be fitted, for `arma` of a later model."""
-        return {
-            product: model.parameters.tolist()
-            for product, model in self.models_.items()
-            if isinstance(model, FittedSarimax)
-        }
+        fitted = {name: model for name, model in self.models_.items() if isinstance(model, FittedSarimax)}
+        return {product: model.parameters.tolist() for product, model in fitted.items()}
 
     def _fit_series(self, series: pd.DataFrame) -> FittedSarimax:
         if series["demand"].count() < _MIN_WEEKS:
@@ -119,9 +116,8 @@ class Sarimax(SeriesForecaster):
         """The results of statsmodels at the most likely ARMA parameters and variance."""
         start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
         try:
-            results: Any = model.fit(
-                start, method="bfgs", maxiter=_MOST_STEPS, disp=False, cov_type="none", warn_convergence=False
-            )
+            quiet = {"disp": False, "warn_convergence": False}
+            results: Any = model.fit(start, method="bfgs", maxiter=_MOST_STEPS, cov_type="none", **quiet)
         except np.linalg.LinAlgError as error:
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
