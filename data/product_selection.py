@@ -115,12 +115,8 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         taken = measures.index.isin(chosen["product"])
         fit_to_price = ~np.any(list(faults.values()), axis=0)
         faults |= _passed_over(measures[taken | fit_to_price], category, measures.index[taken], log_price)
-    reason = pd.Series(
-        np.select(
-            [fault.reindex(measures.index, fill_value=False) for fault in faults.values()], list(faults), _BETTER
-        ),
-        measures.index,
-    )
+    faulty = [fault.reindex(measures.index, fill_value=False) for fault in faults.values()]
+    reason = pd.Series(np.select(faulty, list(faults), _BETTER), measures.index)
     best_first = measures["units"].sort_values(ascending=False, kind="stable").index
     return reason[best_first].drop(chosen["product"], errors="ignore")
 
