@@ -10,7 +10,7 @@ from .mapping import TableMapping, load_mapping
 from .panel.aggregation import sales_panel, with_prices
 from .panel.context import context_ahead, context_by_store
 from .panel.weekly import product_weeks, traffic_unit
-from .product_selection import choose_products, not_chosen, reasons_not_chosen
+from .product_selection import choose_products, reasons_not_chosen
 from .schema import SCHEMAS, DataError, data_dictionary
 from .storage import check_new, load_tables, save_tables, scan_tables
 from .summary import SalesSummary, SalesTotals, check_plot_path, plot_summary, sales_summary, sales_totals
@@ -40,7 +40,6 @@ __all__ = [
     "load_mapping",
     "load_tables",
     "mapping_template",
-    "not_chosen",
     "plot_summary",
     "product_weeks",
     "pseudonymise",

@@ -122,22 +122,27 @@ def import_folder(
     if not update:
         check_new(folder)
     parts, tables = parts_beside(folder), _incoming(paths, mapping, key)
-    if not (update or parts.exists() or sum(map(_weight, tables.values())) > _IN_MEMORY):
-        with whole_folder(folder, mode=0o700) as unfinished:
-            report = _to_folder(tables, FolderWriter(unfinished), progress, without_flagged)
+
+    def write(unfinished: Path) -> ImportReport:
+        writer = FolderWriter(unfinished)
+        report = _import(tables, writer.table, progress)
+        if without_flagged and report.flagged:
+            report = writer.leave_out(report)
+        writer.account(report)
+        if not update:
             check_new(folder)
         return report
+
+    if not (update or parts.exists() or sum(map(_weight, tables.values())) > _IN_MEMORY):
+        with whole_folder(folder, mode=0o700) as unfinished:
+            return write(unfinished)
     stage = Stage(parts, [Pseudonyms(key).key_id, dict(mapping or {})])
     for table in tables.values():
         table.stage = stage
     try:
-        with (
-            FileLock(parts / "lock", timeout=0),
-            whole_folder(folder, mode=0o700, at=parts / "unfinished") as unfinished,
-        ):
-            report = _to_folder(tables, FolderWriter(unfinished), progress, without_flagged)
-            if not update:
-                check_new(folder)
+        lock = FileLock(parts / "lock", timeout=0)
+        with lock, whole_folder(folder, mode=0o700, at=parts / "unfinished") as unfinished:
+            report = write(unfinished)
             stage.tidy()
     except Timeout as error:
         raise DataError(
@@ -222,6 +227,8 @@ def _import(
     made = _product_table(tables, take)
     ordered = {name: tables[name] for name in SCHEMAS if name in tables}
     rejects = {name: table.rejects for name, table in ordered.items()}
+    every_reject = pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)
+    table_notes = [f"{name}: {note}" for name, table in ordered.items() for note in table.notes()]
     return ImportReport(
         read={name: table.read_rows for name, table in ordered.items()},
         kept={name: table.kept for name, table in ordered.items()},
@@ -229,14 +236,8 @@ def _import(
             name: {str(reason): int(n) for reason, n in rows["reason"].value_counts().items()}
             for name, rows in rejects.items()
         },
-        rejects=pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)[
-            REJECT_COLUMNS
-        ],
-        notes=(
-            *(f"{name}: {note}" for name, table in ordered.items() for note in table.notes()),
-            *made,
-            *stores.notes(),
-        ),
+        rejects=every_reject[REJECT_COLUMNS],
+        notes=(*table_notes, *made, *stores.notes()),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
         flagged=habits.flagged(tables["sales"].returns),
     )
@@ -253,13 +254,3 @@ def _product_table(tables: dict[str, IncomingTable], take: Callable[[str, Iterat
     several = int((found["categories"] > 1).sum())
     more = f"; {several:,} of them have several categories, of which the commonest counts" if several else ""
     return [f"products: {len(found):,} products, made of the column category of the sales{more}"]
-
-
-def _to_folder(
-    tables: dict[str, IncomingTable], writer: FolderWriter, progress: Progress, without_flagged: bool
-) -> ImportReport:
-    report = _import(tables, writer.table, progress)
-    if without_flagged and report.flagged:
-        report = writer.leave_out(report)
-    writer.account(report)
-    return report

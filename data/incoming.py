@@ -184,9 +184,8 @@ class IncomingTable:
             )
         returns = self.returns
         if returns is not None:
-            notes.append(
-                f"returns (negative units), left out: {len(returns):,} lines, {-returns['units'].sum():,.0f} units"
-            )
+            units = -returns["units"].sum()
+            notes.append(f"returns (negative units), left out: {len(returns):,} lines, {units:,.0f} units")
         if self._count("below_zero"):
             notes.append(f"rows with on_hand below 0, set to 0: {self._count('below_zero'):,}")
         if self._sample:
@@ -350,10 +349,8 @@ def _set_apart(good: pl.DataFrame, wrong: dict[str, pl.Series], specs: list[str]
     flags = pl.DataFrame(wrong)
     is_bad = flags.select(pl.any_horizontal(pl.all())).to_series()
     bad = good.filter(is_bad)
-    rejects = bad.select("_part", row="_row").with_columns(
-        reason=_reasons(flags.filter(is_bad)), text=_shown(bad, specs)
-    )
-    return good.filter(~is_bad), _own(rejects)
+    described = {"reason": _reasons(flags.filter(is_bad)), "text": _shown(bad, specs)}
+    return good.filter(~is_bad), _own(bad.select("_part", row="_row").with_columns(**described))
 
 
 def _reasons(flags: pl.DataFrame) -> pl.Series:
@@ -464,9 +461,8 @@ def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
         sales = sales.with_columns(unit_cost=pl.when(~free).then("unit_cost"))
     if "regular_price" not in sales:
         changes["no column regular_price; price_paid is used instead"] = 1
-        sales = sales.insert_column(
-            sales.get_column_index("price_paid") + 1, sales["price_paid"].alias("regular_price")
-        )
+        place = sales.get_column_index("price_paid") + 1
+        sales = sales.insert_column(place, sales["price_paid"].alias("regular_price"))
     for what, rows in {
         "missing": sales["regular_price"].is_null(),
         "below price_paid": (sales["regular_price"] < sales["price_paid"]).fill_null(False),

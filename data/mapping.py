@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ CONVERSIONS: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """Named conversions by table and column; a factor is always allowed."""
 
-_DUPLICATES = ("reject", "keep")
 _SAMPLE_DAY = datetime(2024, 12, 31)
 
 
@@ -109,11 +108,9 @@ def _table(file: str, name: str, section: Any) -> TableMapping:
     where = f"{file}: [{name}]"
     if not isinstance(section, dict):
         raise DataError(f"{where} must be a section; got {section!r}; write [{name}] and its keys below it")
-    known = {item.name for item in fields(TableMapping)}
     for key in section:
-        _known(where, "key", key, sorted(known))
-    given = {key: _CHECKS[key](f"{where} {key}", name, value) for key, value in section.items()}
-    mapping = TableMapping(**given)
+        _known(where, "key", key, sorted(item.name for item in fields(TableMapping)))
+    mapping = TableMapping(**{key: _read(f"{where} {key}", name, key, value) for key, value in section.items()})
     if mapping.thousands == mapping.decimal:
         raise DataError(f"{where} thousands must differ from decimal; got {mapping.decimal!r} for both; change one")
     if mapping.separator == mapping.decimal and "decimal" in section:
@@ -126,13 +123,30 @@ def _known(where: str, what: str, word: str, known: Iterable[str]) -> None:
         raise DataError(f"{where}: {what} must be known; got '{word}'; {nearest(word, known)}")
 
 
-def _refuse(where: str, allowed: str, value: Any) -> DataError:
-    return DataError(f"{where} must be {allowed}; got {value!r}; change it")
+def _check(where: str, allowed: str, value: Any, fits: bool) -> None:
+    if not fits:
+        raise DataError(f"{where} must be {allowed}; got {value!r}; change it")
+
+
+def _read(where: str, table: str, key: str, value: Any) -> Any:
+    """The value of a key, checked."""
+    if key in _CHOICES:
+        _check(where, "one of " + ", ".join(f'"{word}"' for word in _CHOICES[key]), value, value in _CHOICES[key])
+        return value
+    if key in _SECTIONS:
+        return _SECTIONS[key](where, table, value)
+    allowed, fits = _VALUES[key]
+    _check(where, allowed, value, fits(value))
+    return tuple(value) if isinstance(value, list) else codecs.lookup(value).name if key == "encoding" else value
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) and value.strip() for value in values)
 
 
 def _columns(where: str, table: str, value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(name, str) and name.strip() for name in value.values()):
-        raise _refuse(where, 'canonical column = "the file\'s column", one pair per line', value)
+    fits = isinstance(value, dict) and _are_texts(value.values())
+    _check(where, 'canonical column = "the file\'s column", one pair per line', value, fits)
     for column in value:
         # Further columns of customers are traits under any name.
         if table != "customers":
@@ -140,96 +154,70 @@ def _columns(where: str, table: str, value: Any) -> dict[str, str]:
     return {column: name.strip() for column, name in value.items()}
 
 
-def _values(where: str, table: str, value: Any) -> dict[str, dict[str, str]]:
-    if not isinstance(value, dict) or not all(isinstance(pairs, dict) for pairs in value.values()):
-        raise _refuse(where, f"a section for each column: [{table}.values.COLUMN]", value)
+def _replaced_values(where: str, table: str, value: Any) -> dict[str, dict[str, str]]:
+    fits = isinstance(value, dict) and all(isinstance(pairs, dict) for pairs in value.values())
+    _check(where, f"a section for each column: [{table}.values.COLUMN]", value, fits)
     texts = [column for column, spec in SCHEMAS[table].columns.items() if (spec.metadata or {})["unit"] == "text"]
     for column, pairs in value.items():
         _known(where, "column", column, texts)
-        if not all(isinstance(own, str) for own in pairs.values()):
-            raise _refuse(f"{where}.{column}", 'canonical value = "the file\'s value", one pair per line', pairs)
+        fits = all(isinstance(own, str) for own in pairs.values())
+        _check(f"{where}.{column}", 'canonical value = "the file\'s value", one pair per line', pairs, fits)
     return value
 
 
-def _convert(where: str, table: str, value: Any) -> dict[str, tuple[str | float, ...]]:
-    if not isinstance(value, dict):
-        raise _refuse(where, "column = a factor or a conversion, one pair per line", value)
+def _conversions(where: str, table: str, value: Any) -> dict[str, tuple[str | float, ...]]:
+    _check(where, "column = a factor or a conversion, one pair per line", value, isinstance(value, dict))
     numbers = [column for column, spec in SCHEMAS[table].columns.items() if str(spec.dtype) == "float64"]
-    return {column: _steps(where, table, column, steps, numbers) for column, steps in value.items()}
+    converted = {}
+    for column, steps in value.items():
+        _known(where, "column", column, numbers)
+        names = CONVERSIONS.get((table, column), ())
+        converted[column] = tuple(steps) if isinstance(steps, list) else (steps,)
+        allowed = " or ".join(["a factor above 0", *(f'"{name}"' for name in names)])
+        for step in converted[column]:
+            factor = isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < float("inf")
+            _check(f"{where}.{column}", allowed, step, factor or step in names)
+        by_name = sum(isinstance(step, str) for step in converted[column])
+        _check(f"{where}.{column}", "at most one conversion by name beside a factor", steps, by_name <= 1)
+    return converted
 
 
-def _steps(where: str, table: str, column: str, steps: Any, numbers: list[str]) -> tuple[str | float, ...]:
-    _known(where, "column", column, numbers)
-    names = CONVERSIONS.get((table, column), ())
-    listed = tuple(steps) if isinstance(steps, list) else (steps,)
-    for step in listed:
-        factor = isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < float("inf")
-        if not factor and step not in names:
-            allowed = " or ".join(["a factor above 0", *(f'"{name}"' for name in names)])
-            raise _refuse(f"{where}.{column}", allowed, step)
-    if sum(isinstance(step, str) for step in listed) > 1:
-        raise _refuse(f"{where}.{column}", "at most one conversion by name beside a factor", steps)
-    return listed
-
-
-def _one_of(*allowed: str) -> Any:
-    def read(where: str, table: str, value: Any) -> str:
-        if value not in allowed:
-            raise _refuse(where, "one of " + ", ".join(f'"{word}"' for word in allowed), value)
-        return value
-
-    return read
-
-
-def _encoding(where: str, table: str, value: Any) -> str:
+def _is_encoding(value: Any) -> bool:
     try:
         # Codecs such as base64 do not encode text, and raise an error here.
-        "".encode(value)
-        return codecs.lookup(value).name
-    except (LookupError, TypeError) as error:
-        raise _refuse(where, 'a known encoding such as "utf-8", "latin-1" or "utf-16"', value) from error
+        return isinstance("".encode(value), bytes)
+    except (LookupError, TypeError):
+        return False
 
 
-def _currency(where: str, table: str, value: Any) -> str:
-    if not isinstance(value, str) or value != value.strip() or any(mark.isdigit() for mark in value):
-        raise _refuse(where, 'a sign without digits such as "€"', value)
-    return value
-
-
-def _skip_lines(where: str, table: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _refuse(where, "a whole number, 0 or more", value)
-    return value
-
-
-def _names(where: str, table: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise _refuse(where, 'a list of the file\'s columns such as ["Mail"]', value)
-    return tuple(value)
-
-
-def _date_format(where: str, table: str, value: Any) -> str:
+def _is_date_format(value: Any) -> bool:
     try:
-        whole = datetime.strptime(_SAMPLE_DAY.strftime(value), value).date() == _SAMPLE_DAY.date()
+        return datetime.strptime(_SAMPLE_DAY.strftime(value), value).date() == _SAMPLE_DAY.date()
     except (ValueError, TypeError):
-        whole = False
-    if not whole:
-        raise _refuse(where, 'strftime codes of day, month and year such as "%d.%m.%Y"', value)
-    return value
+        return False
 
 
-_CHECKS = {
-    "columns": _columns,
-    "values": _values,
-    "convert": _convert,
-    "duplicates": _one_of(*_DUPLICATES),
-    "encoding": _encoding,
-    "separator": _one_of(",", ";", "\t", "|"),
-    "decimal": _one_of(".", ","),
-    "thousands": _one_of("", ".", ",", " ", "'"),
-    "currency": _currency,
-    "skip_lines": _skip_lines,
-    "date_format": _date_format,
-    "allow": _names,
-    "drop": _names,
+def _is_sign(value: Any) -> bool:
+    return isinstance(value, str) and value == value.strip() and not any(mark.isdigit() for mark in value)
+
+
+def _are_columns(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+_CHOICES = {
+    "duplicates": ("reject", "keep"),
+    "separator": (",", ";", "\t", "|"),
+    "decimal": (".", ","),
+    "thousands": ("", ".", ",", " ", "'"),
+}
+_SECTIONS = {"columns": _columns, "values": _replaced_values, "convert": _conversions}
+_NAMES = 'a list of the file\'s columns such as ["Mail"]', _are_columns
+_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "encoding": ('a known encoding such as "utf-8", "latin-1" or "utf-16"', _is_encoding),
+    "currency": ('a sign without digits such as "€"', _is_sign),
+    "skip_lines": ("a whole number, 0 or more", lambda value: type(value) is int and value >= 0),
+    "date_format": ('strftime codes of day, month and year such as "%d.%m.%Y"', _is_date_format),
+    "allow": _NAMES,
+    "drop": _NAMES,
 }

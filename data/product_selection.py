@@ -90,22 +90,6 @@ def choose_products(
     return pd.concat(chosen, ignore_index=True)
 
 
-def not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> dict[str, int]:
-    """Why the other products of a shop are not priced: the number of products by reason.
-
-    Args:
-        tables: Canonical tables.
-        chosen: The products that are priced, with a column `product`.
-        min_weeks_share: As `choose_products` had it.
-
-    Example:
-        >>> not_chosen(tables, choose_products(tables))  # doctest: +SKIP
-        {'they do not sell nearly every week, are too new or gone': 23104, 'their price hardly moves': 310}
-    """
-    reasons = reasons_not_chosen(tables, chosen, min_weeks_share=min_weeks_share)
-    return {str(why): int(count) for why, count in reasons.value_counts().items()}
-
-
 def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share: float = 0.95) -> pd.Series:
     """Why each other product of a shop is not priced, by its id, best sellers first.
 
@@ -118,53 +102,42 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         >>> reasons_not_chosen(tables, choose_products(tables)).iloc[0]  # doctest: +SKIP
         'their price hardly moves'
     """
-    every, log_price = _measures(tables.sales, min_weeks_share, chosen["product"])
-    measures = every.drop(chosen["product"], errors="ignore")
-    known = measures.index if tables.products is None else tables.products.dropna(subset="category")["product"]
-    reason = np.select(
-        [
-            ~measures.index.isin(known),
-            ~(measures["weeks_share"] >= min_weeks_share),
-            ~(measures["price_variation"] >= _LEAST_VARIATION),
-            ~(measures["spread"] <= _MOST_SPREAD),
-        ],
-        [
-            "they have no category",
-            "they do not sell nearly every week, are too new or gone",
-            "their price hardly moves",
-            "they have no one regular price in a week",
-        ],
-        _BETTER,
-    )
+    measures, log_price = _measures(tables.sales, min_weeks_share, chosen["product"])
+    listed = pd.DataFrame({"product": measures.index, "category": ""}) if tables.products is None else tables.products
+    category = measures.index.to_series().map(listed.drop_duplicates("product").set_index("product")["category"])
+    faults = {
+        "they have no category": category.isna(),
+        "they do not sell nearly every week, are too new or gone": ~(measures["weeks_share"] >= min_weeks_share),
+        "their price hardly moves": ~(measures["price_variation"] >= _LEAST_VARIATION),
+        "they have no one regular price in a week": ~(measures["spread"] <= _MOST_SPREAD),
+    }
     if tables.products is not None:
-        category = every.index.to_series().map(
-            tables.products.drop_duplicates("product").set_index("product")["category"]
-        )
-        taken = category[every.index.isin(chosen["product"])]
-        candidates = every.loc[[*taken.index, *measures.index[reason == _BETTER]]]
-        reason = np.where(
-            reason == _BETTER, _passed_over(candidates, category, taken, log_price)[measures.index], reason
-        )
+        taken = measures.index.isin(chosen["product"])
+        fit_to_price = ~np.any(list(faults.values()), axis=0)
+        faults |= _passed_over(measures[taken | fit_to_price], category, measures.index[taken], log_price)
+    faulty = [fault.reindex(measures.index, fill_value=False) for fault in faults.values()]
+    reason = pd.Series(np.select(faulty, list(faults), _BETTER), measures.index)
     best_first = measures["units"].sort_values(ascending=False, kind="stable").index
-    return pd.Series(reason, measures.index)[best_first]
+    return reason[best_first].drop(chosen["product"], errors="ignore")
 
 
-def _passed_over(candidates: pd.DataFrame, category: pd.Series, taken: pd.Series, log_price: pd.DataFrame) -> pd.Series:
-    """Why a product that could be priced is not, by its id: what `_pick` does, one by one."""
-    here = category[candidates.index]
+def _passed_over(
+    candidates: pd.DataFrame, category: pd.Series, taken: pd.Index, log_price: pd.DataFrame
+) -> dict[str, pd.Series]:
+    """Which products that could be priced are not, by reason: what `_pick` does, one by one."""
+    here, units = category[candidates.index], candidates["units"]
     best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
-    near = candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR)
-    # Correlations with the chosen products of the same category that sell more.
-    lines = list[str]()
-    for product in candidates.index.difference(taken.index):
-        rivals = taken.index[taken == here[product]]
-        better = rivals[candidates["units"][rivals] >= candidates["units"][product]]
-        if (log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any():
-            lines.append(product)
-    found = np.select(
-        [~here.isin(taken), ~near, here.index.isin(lines)], [_OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE], _BETTER
-    )
-    return pd.Series(found, candidates.index).reindex(category.index)
+
+    def in_line(product: str) -> bool:
+        better = taken[(here[taken] == here[product]) & (units[taken] >= units[product])]
+        return bool((log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any())
+
+    lines = {product: product not in taken and in_line(product) for product in candidates.index}
+    return {
+        _OTHER_CATEGORIES: ~here.isin(here[taken]),
+        _OTHER_RANGE: ~candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR),
+        _ONE_LINE: pd.Series(lines, dtype=bool),
+    }
 
 
 def _measures(

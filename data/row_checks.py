@@ -83,9 +83,6 @@ def misfits(
         taken_back: `_part` and `_row` of the sale lines that their own receipt cancels, if receipts
             are known.
     """
-    found: dict[str, pl.Series] = {}
-    if known is not None and name != "products" and "product" in rows:
-        found |= _unknown(rows["product"], known)
     special: dict[str, Callable[[pl.DataFrame], dict[str, pl.Series]]] = {
         "sales": lambda rows: _taken_back(rows, taken_back),
         "products": lambda rows: _doubled(rows, "product"),
@@ -94,7 +91,8 @@ def misfits(
         "promotions": _backward,
         "plan": _nothing_planned,
     }
-    return found | (special[name](rows) if name in special else {})
+    unknown = _unknown(rows["product"], known) if known is not None and name != "products" and "product" in rows else {}
+    return unknown | (special[name](rows) if name in special else {})
 
 
 def _unknown(products: pl.Series, known: pl.Series) -> dict[str, pl.Series]:
@@ -111,11 +109,8 @@ def _unknown(products: pl.Series, known: pl.Series) -> dict[str, pl.Series]:
 
 def _among(products: pl.Series, ids: pl.Series) -> pl.Series:
     flagged = ids.cast(products.dtype).to_frame("product").with_columns(flag=True)
-    return (
-        products.to_frame("product")
-        .join(flagged, on="product", how="left", maintain_order="left")["flag"]
-        .fill_null(False)
-    )
+    rows = products.to_frame("product").join(flagged, on="product", how="left", maintain_order="left")
+    return rows["flag"].fill_null(False)
 
 
 def cancelled(rows: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
@@ -147,20 +142,19 @@ def _doubled(rows: pl.DataFrame, column: str) -> dict[str, pl.Series]:
 
 
 def _incomplete_signals(rows: pl.DataFrame) -> dict[str, pl.Series]:
+    optional = {"value": pl.Float64, "product": pl.String}
+    missing = [pl.lit(None, kind).alias(column) for column, kind in optional.items() if column not in rows]
+    rows = rows.with_columns(missing)
     name = rows["name"].cast(pl.String)
     price, own = name == COMPETITOR_PRICE, [COMPETITOR_PRICE, HOLIDAY]
     # Else, "Holiday" would be an index whose value holds for ever.
     alike = name.str.to_lowercase().str.replace_all("[ -]", "_").is_in(own) & ~name.is_in(own)
-    valueless = rows["value"].is_null() if "value" in rows else pl.repeat(True, len(rows), eager=True)
-    productless = rows["product"].is_null() if "product" in rows else pl.repeat(True, len(rows), eager=True)
     return {
         f"name: must be written as {' or '.join(own)}": alike.fill_null(False),
-        f"product: is missing, a {COMPETITOR_PRICE} is for one product": price & productless,
-        f"product: is given, only a {COMPETITOR_PRICE} is for one product": ~price & ~productless,
-        "value: is missing": valueless & (name != HOLIDAY),
-        f"value: a {COMPETITOR_PRICE} must be above 0": price & (rows["value"] <= 0).fill_null(False)
-        if "value" in rows
-        else price & False,
+        f"product: is missing, a {COMPETITOR_PRICE} is for one product": price & rows["product"].is_null(),
+        f"product: is given, only a {COMPETITOR_PRICE} is for one product": ~price & rows["product"].is_not_null(),
+        "value: is missing": rows["value"].is_null() & (name != HOLIDAY),
+        f"value: a {COMPETITOR_PRICE} must be above 0": price & (rows["value"] <= 0).fill_null(False),
     }
 
 
@@ -173,9 +167,8 @@ def _backward(rows: pl.DataFrame) -> dict[str, pl.Series]:
 def _nothing_planned(rows: pl.DataFrame) -> dict[str, pl.Series]:
     first, *others = _PLANNED
     # Good rows have a date.
-    missing = pl.all_horizontal(
-        pl.col("date").is_not_null(), *(pl.col(name).is_null() for name in _PLANNED if name in rows)
-    )
+    nothing = [pl.col(name).is_null() for name in _PLANNED if name in rows]
+    missing = pl.all_horizontal(pl.col("date").is_not_null(), *nothing)
     return {f"{first}: is missing, and so are {', '.join(others)}": rows.select(missing=missing)["missing"]}
 
 

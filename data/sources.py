@@ -110,15 +110,13 @@ def parts_of(source: Source) -> list[Part]:
         files, where = fs.FileSystem.from_uri(text) if mark else (fs.LocalFileSystem(), text)
         root = where[: where.index("*")].rpartition("/")[0] if "*" in where else where.rstrip("/")
         found = files.get_file_info(root or ".")
-        if found.type == fs.FileType.Directory:
-            listed = files.get_file_info(fs.FileSelector(root or ".", recursive=True))
-        else:
-            listed = []
+        is_folder = found.type == fs.FileType.Directory
+        listed = files.get_file_info(fs.FileSelector(root or ".", recursive=True)) if is_folder else []
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{name}: a table must be readable; got: {str(error).splitlines()[0]}; check the URL and who may read it"
         ) from error
-    if found.type == fs.FileType.Directory:
+    if is_folder:
         return _in_folder(text, files, root, where if "*" in where else None, listed)
     if found.type != fs.FileType.File:
         raise DataError(
@@ -211,9 +209,8 @@ def copied(url: str, *, head: bool = False) -> Iterator[io.BufferedReader]:
     from psycopg import sql
 
     address, table = urldefrag(url)
-    select = sql.SQL("copy (select * from {}{}) to stdout (format csv, header)").format(
-        sql.Identifier(*table.split(".")), sql.SQL(" limit 0" if head else "")
-    )
+    command = sql.SQL("copy (select * from {}{}) to stdout (format csv, header)")
+    select = command.format(sql.Identifier(*table.split(".")), sql.SQL(" limit 0" if head else ""))
     try:
         with psycopg.connect(address) as connection, connection.cursor() as cursor:
             # Rows come in the same order each time, and dates as ISO 8601 has them.
@@ -393,24 +390,20 @@ class TableFile:
                 yield batch.rename_columns(self._own)
 
 
-class _readable:
+@contextmanager
+def _readable(file: TableFile) -> Iterator[None]:
     """Turn errors of reading into a DataError of one line."""
-
-    def __init__(self, file: TableFile) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if not isinstance(error, OSError | ValueError | csv.Error | pa.ArrowException) or isinstance(error, DataError):
-            return
-        what, name = str(error).splitlines()[0], self._file.name
-        if self._file.part.kind != "csv":
-            advice = "check the URL" if self._file.part.files is None else "save it again as Parquet"
-            raise DataError(f"{name}: a table must be readable; got: {what}; {advice}") from error
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        what = str(error).splitlines()[0]
+        if file.part.kind != "csv":
+            advice = "check the URL" if file.part.files is None else "save it again as Parquet"
+            raise DataError(f"{file.name}: a table must be readable; got: {what}; {advice}") from error
         raise DataError(
-            f"{name}: a table must be readable as {self._file.layout.encoding}; got: {what}; save it again as UTF-8 CSV, "
+            f"{file.name}: a table must be readable as {file.layout.encoding}; got: {what}; save it again as UTF-8 CSV, "
             "or give its encoding and skip_lines in a mapping file (`repricer data mapping`)"
         ) from error
 
@@ -425,13 +418,10 @@ def _distinct(header: list[str]) -> list[str]:
 
 
 def _tidy(batch: pl.DataFrame) -> pl.DataFrame:
-    batch = batch.cast({pl.Categorical: pl.String, pl.Decimal: pl.Float64}).with_columns(
-        pl.col(pl.Float64, pl.Float32).fill_nan(None)
-    )
-    text = pl.col(pl.String).str.strip_chars()
-    return batch.with_columns(text).with_columns(
-        pl.when(pl.col(pl.String).is_in(_MISSING)).then(None).otherwise(pl.col(pl.String)).name.keep()
-    )
+    batch = batch.cast({pl.Categorical: pl.String, pl.Decimal: pl.Float64})
+    text = pl.col(pl.String)
+    batch = batch.with_columns(pl.col(pl.Float64, pl.Float32).fill_nan(None), text.str.strip_chars())
+    return batch.with_columns(pl.when(text.is_in(_MISSING)).then(None).otherwise(text).name.keep())
 
 
 # Where the good rows of a table wait until all its parts are read: in memory, or on disk by week.

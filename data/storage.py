@@ -41,10 +41,8 @@ def access_to(folder: Path) -> Access:
         >>> access_to(Path("no such folder")).allowed is None
         True
     """
-    required = {
-        name: [key for key, column in table.columns.items() if column.required] for name, table in SCHEMAS.items()
-    }
-    return Access.to(folder, required)
+    columns = {name: table.columns.items() for name, table in SCHEMAS.items()}
+    return Access.to(folder, {name: [key for key, spec in specs if spec.required] for name, specs in columns.items()})
 
 
 def parts_beside(folder: Path) -> Path:

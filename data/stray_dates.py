@@ -65,9 +65,8 @@ def stray_dates(days: pl.DataFrame) -> list[Stray]:
     assert isinstance(usual, float)
     part = (pl.col("date").diff() > _SILENCE).fill_null(False).cum_sum()
     parts = days.group_by(part.alias("part"), maintain_order=True)
-    runs = parts.agg(first=pl.col("date").min(), last=pl.col("date").max(), lines=pl.col("lines").sum()).rows(
-        named=True
-    )
+    sums = parts.agg(first=pl.col("date").min(), last=pl.col("date").max(), lines=pl.col("lines").sum())
+    runs = sums.rows(named=True)
     kept = [place for place, run in enumerate(runs) if run["lines"] > _FEW * usual]
     return list(_around(runs, kept[0], kept[-1])) if kept else []
 

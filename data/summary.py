@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,20 +96,19 @@ class SalesSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain data for JSON."""
-        return asdict(self) | {
-            "first_day": _day(self.first_day),
-            "last_day": _day(self.last_day),
-            "price_index": {_day(week): value for week, value in self.price_index.items()},
-            "weekly": {_day(week): row for week, row in self.weekly.to_dict("index").items()},
-            "abc": self.abc.to_dict("index"),
-            "seasonality": self.seasonality.to_dict(),
-            "weekdays": self.weekdays.to_dict(),
-            "top_products": self.top_products.to_dict("records"),
-            "categories": None if self.categories is None else self.categories.to_dict("records"),
-            "stockouts": None
-            if self.stockouts is None
-            else {_day(week): int(products) for week, products in self.stockouts.items()},
-        }
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    """Plain data for JSON: rows of numbered tables, else by label."""
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}"
+    if not isinstance(value, pd.Series | pd.DataFrame):
+        return value
+    if isinstance(value, pd.DataFrame) and isinstance(value.index, pd.RangeIndex):
+        return value.to_dict("records")
+    by_label = value.to_dict("index") if isinstance(value, pd.DataFrame) else value.to_dict()
+    return {_plain(label): row for label, row in by_label.items()}
 
 
 class SalesTotals(NamedTuple):
@@ -221,10 +220,6 @@ def _money() -> dict[str, pl.Expr]:
     return {"units": units, "revenue": units * paid, "regular_revenue": units * regular}
 
 
-def _day(day: Any) -> str:
-    return f"{day:%Y-%m-%d}"
-
-
 def _distinct(tables: Tables, column: str, lines: int) -> int | None:
     """The number of distinct ids; those of a share of the values at a time, of which each is in one."""
     ids = tables.sale_lines([column])
@@ -247,11 +242,8 @@ def _price_index(panel: pd.DataFrame) -> pd.Series:
 
 
 def _weekly(panel: pd.DataFrame) -> pd.DataFrame:
-    weekly = (
-        panel.assign(regular_revenue=panel["units"] * panel["regular_price"])
-        .groupby("week")[["revenue", "units", "regular_revenue"]]
-        .sum()
-    )
+    money = panel.assign(regular_revenue=panel["units"] * panel["regular_price"])
+    weekly = money.groupby("week")[["revenue", "units", "regular_revenue"]].sum()
     return weekly[["revenue", "units"]].assign(discount_share=_discount_share(weekly))
 
 
@@ -262,15 +254,9 @@ def _discount_share(totals: pd.DataFrame) -> pd.Series:
 
 def _described(totals: pd.DataFrame) -> pd.DataFrame:
     """Shares and prices of `revenue`, `units` and `regular_revenue`, best seller first."""
-    return (
-        totals.assign(
-            revenue_share=totals["revenue"] / totals["revenue"].sum(),
-            price=totals["revenue"] / totals["units"],
-            discount_share=_discount_share(totals),
-        )
-        .sort_values("revenue", ascending=False, kind="stable")
-        .drop(columns="regular_revenue")
-    )
+    share, price = totals["revenue"] / totals["revenue"].sum(), totals["revenue"] / totals["units"]
+    described = totals.assign(revenue_share=share, price=price, discount_share=_discount_share(totals))
+    return described.sort_values("revenue", ascending=False, kind="stable").drop(columns="regular_revenue")
 
 
 def _top(by_product: pd.DataFrame, products: pd.DataFrame | None) -> pd.DataFrame:

@@ -79,7 +79,7 @@ class Habits:
     """What is known of each customer from rows that come some at a time: units bought, and the busiest days."""
 
     def __init__(self) -> None:
-        self._most, self._bought = dict[str, pl.DataFrame](), pl.DataFrame()
+        self._figures = dict[str, pl.DataFrame]()
 
     def see(self, name: str, rows: pl.DataFrame) -> None:
         """Take account of rows of a table, which are all of their days."""
@@ -91,30 +91,22 @@ class Habits:
         days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
         # As texts, a few customers would keep those of all rows in memory.
         days = days.with_columns(pl.col("customer").cast(pl.Categorical))
-        most = days.group_by("customer").agg(most=pl.col("units").max())
-        both = pl.concat([self._most[name], most]) if name in self._most else most
-        self._most[name] = both.group_by("customer").agg(pl.col("most").max())
-        if name == "sales":
-            bought = days.group_by("customer").agg(bought=pl.col("units").sum())
-            both = pl.concat([self._bought, bought]) if len(self._bought) else bought
-            self._bought = both.group_by("customer").agg(pl.col("bought").sum())
+        figures = days.group_by("customer").agg(most=pl.col("units").max(), bought=pl.col("units").sum())
+        both = pl.concat([self._figures[name], figures]) if name in self._figures else figures
+        self._figures[name] = both.group_by("customer").agg(pl.col("most").max(), pl.col("bought").sum())
 
     def flagged(self, returns: pl.DataFrame | None) -> dict[str, str]:
         """The customers flagged, as `flagged_customers` returns them."""
-        if "sales" not in self._most:
+        if "sales" not in self._figures:
             return {}
         words = {"sales": "bought {} units in a day", "behaviour": "looked at prices {} times in a day"}
-        found = [_unusual(most, words[name]) for name, most in self._most.items()]
+        unusual = [_unusual(figures, words[name]) for name, figures in self._figures.items()]
         if returns is not None and "customer" in returns:
-            found.append(_returned(self._bought, returns))
-        return _reasons(found)
-
-
-def _reasons(found: list[pl.DataFrame]) -> dict[str, str]:
-    """The reasons by customer, the most unusual one first."""
-    joined = pl.concat(found).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
-    rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
-    return {str(customer): str(reason) for customer, reason in rows}
+            unusual.append(_returned(self._figures["sales"].drop("most"), returns))
+        # The most unusual one first.
+        joined = pl.concat(unusual).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
+        rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
+        return {str(customer): str(reason) for customer, reason in rows}
 
 
 def without_flagged(tables: Tables, report: ImportReport) -> tuple[Tables, ImportReport]:
@@ -176,9 +168,8 @@ def suspects(sales: pl.DataFrame) -> list[str]:
         >>> suspects(pl.DataFrame(rows))[0].split(";")[0]
         "prices far from the product's usual one: 1 row (387 for 'milk', usually 3.87)"
     """
-    rows = sales.select("product", "units", "price_paid").with_columns(
-        price=pl.col("price_paid").median().over("product"), usual=pl.col("units").median().over("product")
-    )
+    usual = {"price": pl.col("price_paid").median().over("product"), "usual": pl.col("units").median().over("product")}
+    rows = sales.select("product", "units", "price_paid").with_columns(**usual)
     total = _line_totals(rows)
     ratio = pl.col("price_paid") / pl.col("price")
     far = rows.filter(
@@ -265,9 +256,8 @@ def _thin_days(days: pl.DataFrame) -> list[str]:
     """A note on days of which most lines seem to be missing."""
     lines, weekday = pl.col("lines"), pl.col("date").dt.weekday()
     usual = lines.rolling_median(_AROUND, min_samples=_LEAST, center=True).over(weekday)
-    thin = (
-        days.sort("date").with_columns(usual=usual).filter((pl.col("usual") >= _MANY_LINES) & (lines < _THIN * usual))
-    )
+    is_thin = (pl.col("usual") >= _MANY_LINES) & (lines < _THIN * pl.col("usual"))
+    thin = days.sort("date").with_columns(usual=usual).filter(is_thin)
     if thin.is_empty():
         return []
     named = [f"{day:%Y-%m-%d} ({few:,}, usually {many:,.0f})" for day, few, many in thin.head(_NAMED_DAYS).iter_rows()]
@@ -311,9 +301,8 @@ class Stores:
         for table, rows in self._rows.items() if known else ():
             strange = sorted(set(rows) - set(known or ()))
             if strange:
-                words = ", ".join(strange[:_NAMED_STORES]) + f" and {len(strange) - _NAMED_STORES} more" * (
-                    len(strange) > _NAMED_STORES
-                )
+                more = f" and {len(strange) - _NAMED_STORES} more" * (len(strange) > _NAMED_STORES)
+                words = ", ".join(strange[:_NAMED_STORES]) + more
                 count = sum(rows[name] for name in strange)
                 found.append(
                     f"{table}: {count:,} row{'s' * (count > 1)} of stores that no sale names, {words}; if they sell, "

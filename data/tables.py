@@ -89,9 +89,8 @@ class StoredTables(Tables):
             return super().lines(name, columns)
         scan = self.scans[name]
         there = scan.collect_schema().names()
-        return scan.select(column for column in columns if column in there).with_columns(
-            pl.col(pl.Datetime).cast(pl.Datetime("us"))
-        )
+        lines = scan.select(column for column in columns if column in there)
+        return lines.with_columns(pl.col(pl.Datetime).cast(pl.Datetime("us")))
 
 
 @dataclass(frozen=True)

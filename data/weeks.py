@@ -118,11 +118,8 @@ class Weeks:
     def first_days(self, numbers: pl.Series) -> pl.Series:
         """The first days of weeks."""
         days = pl.duration(days=pl.first().cast(pl.Int64) * self.days)
-        return (
-            numbers.to_frame()
-            .select((pl.lit(self.first) + days).cast(pl.Datetime("ns")).alias(numbers.name))
-            .to_series()
-        )
+        first_days = (pl.lit(self.first) + days).cast(pl.Datetime("ns")).alias(numbers.name)
+        return numbers.to_frame().select(first_days).to_series()
 
 
 def to_polars(table: pd.DataFrame, columns: list[str]) -> pl.DataFrame:

@@ -44,7 +44,8 @@ class Assumptions:
         rules: The shop's own rules, which win over all of these for the products that they speak of.
 
     Example:
-        >>> Assumptions(max_discount=0.1).lines()[-1]
+        >>> products = pd.DataFrame({"product": ["tea"], "category": ["hot"]})
+        >>> Assumptions(max_discount=0.1).lines(products)[-1]
         'Personal discounts go up to 10%.'
     """
 
@@ -93,7 +94,7 @@ class Assumptions:
 
     def lines(
         self,
-        products: pd.DataFrame | None = None,
+        products: pd.DataFrame,
         *,
         customers: bool = True,
         exposure_effect: float | None = None,
@@ -104,14 +105,13 @@ class Assumptions:
         """The assumptions in words, for the card and the report.
 
         Args:
-            products: The products of the market, with their `unit_cost` where known; None for any.
+            products: The products of the market, with their `unit_cost` where known.
             customers: Whether the sales name customers.
             exposure_effect: Effect of displays and mailers on utility; None if they are not recorded.
             promoted: Most products on promotion at once; None if promotions are no decision.
             unidentified: Products whose answer to their prices the sales do not identify.
             period: What a period of the market is, week or day.
         """
-        change = self.max_change if products is None else self.largest_change(products)
         lead_time = self.lead_time_weeks * (WEEK // PERIODS[period])
         every = "daily" if period == "day" else "weekly"
         always = (
@@ -119,10 +119,10 @@ class Assumptions:
             f"How the shop orders is not in the data: orders are placed {every}, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {lead_time + 1} {period}s, and delivered after "
             f"{lead_time}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
-            f"Prices stay {self._range()}, and change by at most {percent(change)} per {period}.",
+            f"Prices stay {self._range()}, and change by at most {percent(self.largest_change(products))} per {period}.",
             "Prices outside the range that the shop mostly charged (the 2% and 98% quantiles of the past year) are "
             "extrapolation.",
-            *(() if products is None else rules_in_words(self.rules, products)),
+            *rules_in_words(self.rules, products),
         )
         if unidentified:
             always = (
@@ -147,17 +147,15 @@ class Assumptions:
             )
         return (*always, self._recommended(exposure_effect), f"Personal discounts go up to {self.max_discount:.0%}.")
 
-    def _costs(self, products: pd.DataFrame | None) -> tuple[str, ...]:
+    def _costs(self, products: pd.DataFrame) -> tuple[str, ...]:
         """Which unit costs are unknown, and what is assumed of them."""
-        where, used, drawn = "Where the tables give no unit cost", [self.unit_cost_share], self.unit_cost_range
-        if products is not None:
-            unknown = products[unit_costs(products).isna()]
-            if unknown.empty:
-                return ()
-            where = f"The tables give no unit cost for {len(unknown)} of {len(products)} products"
-            used, drawn = self.cost_share(unknown), self.cost_range(unknown)
+        unknown = products[unit_costs(products).isna()]
+        if unknown.empty:
+            return ()
         return (
-            f"{where}: assumed is {percent(used)} of the regular price, and {percent(drawn)} in the posterior draws.",
+            f"The tables give no unit cost for {len(unknown)} of {len(products)} products: assumed is "
+            f"{percent(self.cost_share(unknown))} of the regular price, and {percent(self.cost_range(unknown))} in the "
+            "posterior draws.",
         )
 
     def _range(self) -> str:

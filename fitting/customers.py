@@ -255,10 +255,8 @@ def customer_histories(split: Split, features: pd.DataFrame, most_spend: float, 
     week = weeks[weeks.searchsorted(lines["date"], side="right") - 1]
     moved = apart.reindex(pd.MultiIndex.from_arrays([lines["product"], week])).fillna(0.0).to_numpy()
     units = np.zeros((len(features), len(order)))
-    customer, product = (
-        features.index.get_indexer(pd.Index(lines["customer"])),
-        order.get_indexer(pd.Index(lines["product"])),
-    )
+    customer = features.index.get_indexer(pd.Index(lines["customer"]))
+    product = order.get_indexer(pd.Index(lines["product"]))
     np.add.at(units, (customer, product), lines["units"].to_numpy(dtype=np.float64))
     answer = np.bincount(customer, weights=lines["units"] * moved, minlength=len(features))
     spend, share = (features[name].to_numpy(dtype=np.float64) for name in FORMED_BY)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..data import Tables, load_tables
@@ -145,25 +144,57 @@ def fit(
     ahead = weeks_to_come(tables, split, weeks, zone)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
-    options = FitOptions(
-        name=name,
-        objective=_objective(asked, bool(unknown.any())),
-        currency=currency,
-        assumptions=assumptions,
-        priors=priors or Priors(),
-        draws=draws,
-        promotions=promotions,
-        seed=seed,
-        period=period,
-    )
+    goal = _objective(asked, bool(unknown.any()))
+    options = FitOptions(name, goal, currency, assumptions, priors or Priors(), draws, promotions, seed, period)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     on_step("demand forecasters and customers")
     demand, customers = _models(tables, split, ahead, forecaster, seed, privacy)
     on_step("price response, proof and the weeks to come")
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
-    fitted = _Fitted(options, products, zone, demand, customers, *fitted)
-    return fitted.result(zone_tables(tables, zone), unknown & (asked is None))
+    proof, market = fitted
+    own = zone_tables(tables, zone)
+    report = _report(own, products, zone, options, demand, customers, proof, market)
+    # For want of their unit costs, prices maximise revenue.
+    report["revenue_without_costs"] = np.array(market.spec.products.names)[unknown & (asked is None)].tolist()
+    history = {"tables_sha256": own.fingerprint()}
+    zones = 1 if zone is None else len(zone.stores)
+    past = past_fields(market, own, funding_share=assumptions.funding_share, zones=zones)
+    spec, proof_spec = market.spec.with_changes(history=history | past), proof.spec.with_changes(history=history)
+    return FittedMarket(spec, report, proof_spec)
+
+
+def _report(
+    tables: Tables,
+    products: pd.DataFrame,
+    zone: Zone | None,
+    options: FitOptions,
+    demand: _Demand,
+    customers: Customers,
+    proof: FittedSplit,
+    market: FittedSplit,
+) -> dict[str, Any]:
+    """How the models were fitted, how well they did in the held-out weeks, and what a refit needs."""
+    ahead = market.split
+    return {
+        **ahead.span(),
+        "plan": list(ahead.plan),
+        **not_priced(tables, products, options.assumptions.rules),
+        **demand.choice,
+        **fit_report(market, customers),
+        "proof": proof_report(proof, demand.errors, options.seed),
+        "refit": fit_record(
+            options,
+            products=_without_known_costs(products, tables),
+            weeks=len(ahead.weeks) // ahead.per_week,
+            first_day=f"{ahead.weeks[0]:%Y-%m-%d}",
+            forecaster=demand.ahead,
+            used=demand.choice["chosen_forecaster"],
+            trend=market.trend.chosen_,
+            customers=customers,
+            zone=zone,
+        ),
+    }
 
 
 def _loaded(tables: Tables | str | os.PathLike[str], name: str | None) -> tuple[Tables, str]:
@@ -182,58 +213,6 @@ class _Demand(NamedTuple):
     ahead: Forecaster
     choice: dict[str, Any]
     errors: list[dict[str, Any]]
-
-
-class _Fitted(NamedTuple):
-    """What was asked for, and all models; of which a report and a record are made."""
-
-    options: FitOptions
-    products: pd.DataFrame
-    zone: Zone | None
-    demand: _Demand
-    customers: Customers
-    proof: FittedSplit
-    market: FittedSplit
-
-    def result(self, tables: Tables, without_costs: NDArray[np.bool_]) -> FittedMarket:
-        """What `fit` returns; `without_costs`: for want of which products' unit costs prices maximise revenue."""
-        report = self.report(not_priced(tables, self.products, self.options.assumptions.rules))
-        names = np.array(self.market.spec.products.names)
-        report |= {"revenue_without_costs": names[without_costs].tolist(), "refit": self.record(tables)}
-        market, proof = (
-            split.spec.with_changes(history={"tables_sha256": tables.fingerprint()})
-            for split in (self.market, self.proof)
-        )
-        zones = 1 if self.zone is None else len(self.zone.stores)
-        past = past_fields(self.market, tables, funding_share=self.options.assumptions.funding_share, zones=zones)
-        return FittedMarket(market.with_changes(history=past), report, proof)
-
-    def report(self, left_out: dict[str, Any]) -> dict[str, Any]:
-        """How the models were fitted, and how well they did in the held-out weeks."""
-        ahead = self.market.split
-        return (
-            ahead.span()
-            | {"plan": list(ahead.plan)}
-            | left_out
-            | self.demand.choice
-            | fit_report(self.market, self.customers)
-            | {"proof": proof_report(self.proof, self.demand.errors, self.options.seed)}
-        )
-
-    def record(self, tables: Tables) -> dict[str, Any]:
-        """What a refit needs."""
-        split = self.market.split
-        return fit_record(
-            self.options,
-            products=_without_known_costs(self.products, tables),
-            weeks=len(split.weeks) // split.per_week,
-            first_day=f"{split.weeks[0]:%Y-%m-%d}",
-            forecaster=self.demand.ahead,
-            used=self.demand.choice["chosen_forecaster"],
-            trend=self.market.trend.chosen_,
-            customers=self.customers,
-            zone=self.zone,
-        )
 
 
 def _without_known_costs(products: pd.DataFrame, tables: Tables) -> pd.DataFrame:
@@ -309,21 +288,18 @@ def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:
 def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """How a forecaster was chosen, and its and its candidates' held-out errors."""
     used = re.sub(r"(?<!^)(?=[A-Z])", "-", type(fitted).__name__).lower()
-    took = {used: seconds}
     yardstick = with_stores(LogLogRegression(), sales_by_store(split))
-    models, chosen = {_BASELINE: MovingAverage().fit(split.past), _YARDSTICK: yardstick.fit(split.past)}, {}
+    models = {_BASELINE: MovingAverage().fit(split.past), _YARDSTICK: yardstick.fit(split.past)}
+    took, chosen = {used: seconds}, {}
     if isinstance(fitted, Selected):
         models |= fitted.models_
         took |= fitted.scores_.set_index("forecaster")["seconds"].to_dict()
-        chosen = {
-            "selection": records(fitted.scores_),
-            "chosen_by_product": records(fitted.selection_[["product", "chosen"]]),
-        }
+        chosen = {"selection": records(fitted.scores_)}
+        chosen["chosen_by_product"] = records(fitted.selection_[["product", "chosen"]])
     whole, origin = pd.concat([split.past, split.future]), split.past["week"].max()
     models |= {used: fitted}
-    rows = {
-        name: forecasts_from(model, whole, origin=origin, horizon=len(split.weeks)) for name, model in models.items()
-    }
+    when = {"origin": origin, "horizon": len(split.weeks)}
+    rows = {name: forecasts_from(model, whole, **when) for name, model in models.items()}
     errors = [
         {
             "forecaster": name,

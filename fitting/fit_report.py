@@ -44,7 +44,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
         "identification_checks": identification_checks(response, regression.elasticity_),
         "identification": str(regression.identification_),
-        "category_response": _category_response(response, regression),
+        "category_response": _category_response(response),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
         "cross_elasticities": _with_names(cross_elasticities(response), split.products),
         "candidate_models": [
@@ -99,8 +99,8 @@ def price_response(market: FittedSplit) -> list[dict[str, Any]]:
     """
     names = market.split.products[["product", "name"]]
     by_regression = market.regression.elasticity_.merge(names, on="product")
-    by_likelihood = pd.DataFrame(market.response.report())  # `elasticity…`, beside which `raw…` and `shrunk…` are put
-    found = by_likelihood.merge(by_regression.drop(columns="category"), on="product", how="left")
+    # `elasticity…` by likelihood, beside which `raw…` and `shrunk…` are put.
+    found = market.response.report().merge(by_regression.drop(columns="category"), on="product", how="left")
     return records(found.merge(market.known, on="product"))
 
 
@@ -134,9 +134,8 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         4
     """
     split, effect = market.split, market.response.effect(PROMOTION)
-    units, revenue, price, regular = (
-        grid_of(split.past, name, split.products["product"]) for name in ("units", "revenue", "price", "regular_price")
-    )
+    columns, ids = ("units", "revenue", "price", "regular_price"), split.products["product"]
+    units, revenue, price, regular = (grid_of(split.past, name, ids) for name in columns)
     weeks, year, length = len(units), YEAR_WEEKS * split.per_week, len(split.weeks)
     ends = [end for end in (weeks, weeks - year + length, weeks - year) if length <= end <= weeks]
     spans = [slice(end - length, end) for end in ends]
@@ -177,9 +176,8 @@ def _funded_share(split: Split) -> np.ndarray:
     """(N,) the share of a reduction by which the unit costs of the sales fell with it; 0 where they did not."""
     if "unit_cost" not in split.past:
         return np.zeros(len(split.products))
-    price, regular, cost = (
-        grid_of(split.past, name, split.products["product"]) for name in ("price", "regular_price", "unit_cost")
-    )
+    columns, ids = ("price", "regular_price", "unit_cost"), split.products["product"]
+    price, regular, cost = (grid_of(split.past, name, ids) for name in columns)
     deal, fell = price < _DEAL * regular, upper_envelope(cost, split.per_week) - cost
     depth = np.where(deal, regular - price, 0.0).sum(axis=0)
     usual = np.nan_to_num(np.nanmean(np.where(deal, np.nan, fell), axis=0))
@@ -202,28 +200,23 @@ def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, An
     return {"exposure_effect": asdict(check) | {"utility": float(mean.mean()), "utility_se": float(mean.std())}}
 
 
-def _category_response(response: FittedDemand, regression: PriceResponse) -> list[dict[str, Any]]:
-    """By category: mean elasticity and outside share, and the regression's response of the category's total."""
-    totals = regression.category_elasticity_.set_index("category")["shrunk"].to_dict()
-    rows = []
-    for c, name in enumerate(response.names):
-        own = response.elasticity[:, response.members(c)].mean(axis=1)
-        outside = response.outside[:, c]
-        rows.append(
-            {
-                "category": name,
-                "elasticity": float(own.mean()),
-                "se": float(own.std()),
-                "outside_share": float(outside.mean()),
-                "outside_share_se": float(outside.std()),
-                "total_by_regression": totals.get(name),
-                "shock": response.posteriors[c].shock_spread,
-                "first_stage_f": _number(response.first_stage_f[c]),
-                "stores": response.posteriors[c].model.data.sizes[0],
-                "converged": response.posteriors[c].converged,
-            }
-        )
-    return rows
+def _category_response(response: FittedDemand) -> list[dict[str, Any]]:
+    """By category: mean elasticity and outside share."""
+    elasticity = pd.DataFrame(response.elasticity).T.groupby(response.category).mean()
+    table = pd.DataFrame(
+        {
+            "category": response.names,
+            "elasticity": elasticity.mean(axis=1),
+            "se": elasticity.std(axis=1, ddof=0),
+            "outside_share": response.outside.mean(axis=0),
+            "outside_share_se": response.outside.std(axis=0),
+            "shock": [posterior.shock_spread for posterior in response.posteriors],
+            "first_stage_f": response.first_stage_f,
+            "stores": [posterior.model.data.sizes[0] for posterior in response.posteriors],
+            "converged": [posterior.converged for posterior in response.posteriors],
+        }
+    )
+    return records(table)
 
 
 def _follow_demand(response: FittedDemand) -> dict[str, float | None]:

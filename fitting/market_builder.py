@@ -145,10 +145,10 @@ def _arrivals_and_choice(
     utilities leave to be matched is how they choose between products.
     """
     category, share = models.demand.category, models.demand.segment_share
-    # Those who buy, as deals make them buy more at a time.
-    buyers = models.planned / np.exp(_units_at_plan(models, held))
     utility, sensitivity = now.utility[0], now.sensitivity[0]
-    at_plan = utility + _planned_utility(models, sensitivity, promotion, held)
+    added, units = _at_plan(models, sensitivity, promotion, held)
+    # Those who buy, as deals make them buy more at a time.
+    buyers, at_plan = models.planned / np.exp(units), utility + added
     outside = np.einsum("ck,tkc->tc", share, choice_shares(at_plan, category).outside)
     rate = _by_category(buyers, category) / (1 - outside)
     path = matching_utility(buyers / rate[:, category], at_plan, share, category)
@@ -286,39 +286,24 @@ def _unit_cost(models: ChargedPrices, assumptions: Assumptions) -> Array:
     return np.where(np.isnan(known), assumptions.cost_share(models.products) * models.regular_price, known)
 
 
-def _planned_utility(
+def _at_plan(
     models: FittedModels, sensitivity: Array, promotion: Promotion | None, held: NDArray[np.bool_]
-) -> Array:
-    """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them."""
-    charged = _charged_at_plan(models, held)
-    felt = felt_price(charged, models.regular_price, models.demand.curvature)
-    added = -sensitivity * (felt - models.regular_price)[:, None]
-    if (reference := _reference(models.demand)) is not None:
-        added = added + (reference.gain * np.maximum(_gap_at_plan(models, held), 0.0))[:, None]
-    if promotion is None or models.current_promotion is None:
-        return added
-    return added + promotion.lift * (models.current_promotion > 0.5)[:, None]
-
-
-def _charged_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
-    """(T, N) planned prices, regular ones of products that keep theirs."""
-    return np.where(held, models.regular_price, models.current_price)
-
-
-def _gap_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
-    """(T, N) logarithm of the remembered over the planned price; 0 where none is remembered."""
-    charged = _charged_at_plan(models, held)
-    return np.log(remembered_prices(models, charged) / charged)
-
-
-def _units_at_plan(models: FittedModels, held: NDArray[np.bool_]) -> Array:
-    """(T, N) log units that buyers take more, or less, at planned prices."""
-    reference, charged = _reference(models.demand), _charged_at_plan(models, held)
-    remembered = remembered_prices(models, charged)
-    gap = np.log(remembered / stocking_price(charged, remembered, np.broadcast_to(models.regular_price, charged.shape)))
-    if reference is None:
-        return np.zeros_like(gap)
-    return reference.units_gain * np.maximum(gap, 0.0) + reference.units_loss * np.minimum(gap, 0.0)
+) -> tuple[Array, Array]:
+    """(T, K, N) utility added by planned prices and promotions, as the policy `historical` plays them, and (T, N) log
+    units that buyers take more, or less, at them.
+    """
+    reference, regular = _reference(models.demand), models.regular_price
+    charged = np.where(held, regular, models.current_price)
+    added = -sensitivity * (felt_price(charged, regular, models.demand.curvature) - regular)[:, None]
+    units = np.zeros_like(charged)
+    if reference is not None:
+        remembered = remembered_prices(models, charged)
+        added = added + (reference.gain * np.maximum(np.log(remembered / charged), 0.0))[:, None]
+        gap = np.log(remembered / stocking_price(charged, remembered, np.broadcast_to(regular, charged.shape)))
+        units = reference.units_gain * np.maximum(gap, 0.0) + reference.units_loss * np.minimum(gap, 0.0)
+    if promotion is not None and models.current_promotion is not None:
+        added = added + promotion.lift * (models.current_promotion > 0.5)[:, None]
+    return added, units
 
 
 def remembered_prices(models: FittedModels, charged: Array) -> Array:
@@ -369,12 +354,9 @@ def _reference(demand: FittedDemand) -> ReferencePrice | None:
 def _stock(models: FittedModels, cost: Array, assumptions: Assumptions) -> Stock:
     lead_time = assumptions.lead_time_weeks * (WEEK // models.period)
     dispersion, persistence = _multiplier(models)
+    demand, cover = np.maximum(models.forecast, models.planned), assumptions.cover_quantile
     needed = replenishment_levels(
-        np.maximum(models.forecast, models.planned),
-        dispersion,
-        fractile=assumptions.cover_quantile,
-        lead_time_weeks=lead_time,
-        persistence=persistence,
+        demand, dispersion, fractile=cover, lead_time_weeks=lead_time, persistence=persistence
     )
     # The stock covers the shop's promotions, past and planned.
     level = np.ceil(np.maximum(needed.order_up_to.max(axis=0), models.high_units * (lead_time + 1)))

@@ -41,7 +41,7 @@ def posterior_section(
         sensitivity=(drawn.sensitivity / mean.sensitivity).mean(axis=1),
         unit_cost=_unit_cost(models, assumptions, generator),
         recommendation=slot[:, None] if models.affinity is not None else np.array(1.0),
-        promotion=_by_product(shown, demand.category) if promotions else np.array(1.0),
+        promotion=_by_columns(shown)[:, demand.category] if promotions and shown is not None else np.array(1.0),
         reference_gain=demand.deals[:, 0] - demand.deals[:, 0].mean(axis=0) if deals else np.array(0.0),
         # Units bought more and less share a factor: weighted by how large each is.
         reference_units=_by_columns(demand.deals[:, 1] + demand.deals[:, 2]) if deals else np.array(1.0),
@@ -55,13 +55,6 @@ def _unit_cost(models: FittedModels, assumptions: Assumptions, generator: np.ran
     # A known share of zero costs nothing in any draw.
     share = share / np.maximum(assumptions.cost_share(models.products), 1e-9)
     return np.where(unit_costs(models.products).isna(), share, 1.0)
-
-
-def _by_product(effect: Array | None, category: NDArray[np.intp]) -> Array:
-    """(M, N) factor on a coefficient of each category."""
-    if effect is None:
-        return np.array(1.0)
-    return _by_columns(effect)[:, category]
 
 
 def _by_columns(draws: Array) -> Array:

@@ -83,9 +83,8 @@ class _Changes:
         charged = np.where(known, price, demand.regular_price)
         # Where prices follow demand, the shop's own come with more than the answer to the price.
         found = suspect_effects(grids)
-        beside = np.array(
-            [found[name][0, last] if name in found else np.zeros(price.shape) for name in demand.suspects]
-        )
+        nothing = np.zeros((1, grids.price.shape[1], price.shape[1]))
+        beside = np.array([found.get(name, nothing)[0, last] for name in demand.suspects])
         met = grids.met(demand.regular_price)[0]
         before = None if demand.remembered is None else demand.remembered.price(met)[last]
         control = unexplained_prices(grids, demand.category)[0, last] if CONTROL in demand.effects else None

@@ -97,13 +97,10 @@ def assumed_in(record: Mapping[str, Any]) -> tuple[Assumptions, Priors]:
     """Assumptions and priors of a record that holds what `assumed` returned."""
     given = dict(record["assumptions"])
     given["unit_cost_range"] = tuple(given["unit_cost_range"])
-    return Assumptions(**given, rules=ShopRules.of(record["rules"])), Priors(**_known_priors(record["priors"]))
-
-
-def _known_priors(given: Mapping[str, float]) -> dict[str, float]:
-    """The priors of a record without those that only earlier versions had."""
-    names = {item.name for item in fields(Priors)}
-    return {name: value for name, value in given.items() if name in names}
+    # Earlier versions had priors that this one has not.
+    known = {item.name for item in fields(Priors)} & record["priors"].keys()
+    priors = Priors(**{name: record["priors"][name] for name in known})
+    return Assumptions(**given, rules=ShopRules.of(record["rules"])), priors
 
 
 class Refit(NamedTuple):
@@ -146,7 +143,11 @@ def refit(
         >>> refit(load_tables("shop"), report["refit"]).spec.calendar  # doctest: +SKIP
     """
     products = pd.DataFrame(record["products"])
-    _check_products(tables, products)
+    if gone := products_gone(tables, products):
+        raise ValueError(
+            f"tables must hold sales of all {len(products)} products of the market; got none of {listed(gone)}; "
+            "fit again without them, and train"
+        )
     on_step("weekly sales")
     unknown = _stores_of_no_zone(tables, zone := _zone(record))
     proof = held_out(tables, products, 1, zone, _period(record))
@@ -154,9 +155,8 @@ def refit(
     on_step("demand forecasters")
     forecaster = with_stores(_forecaster(record["forecaster"], record["seed"]), sales_by_store(ahead)).fit(ahead.past)
     on_step("price response")
-    market = fit_split(
-        ahead, forecaster, _customers(record["customers"]), _options(record), trend_model=record.get("trend")
-    )
+    customers, options = _customers(record["customers"]), _options(record)
+    market = fit_split(ahead, forecaster, customers, options, trend_model=record.get("trend"))
     own = {"tables_sha256": zone_tables(tables, zone).fingerprint()}
     # Fits of earlier versions kept no spread.
     own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
@@ -210,15 +210,6 @@ def products_gone(tables: Tables, products: pd.DataFrame) -> list[str]:
         ['jam']
     """
     return products.loc[~products["product"].isin(tables.sales["product"].unique()), "product"].tolist()
-
-
-def _check_products(tables: Tables, products: pd.DataFrame) -> None:
-    gone = products_gone(tables, products)
-    if gone:
-        raise ValueError(
-            f"tables must hold sales of all {len(products)} products of the market; got none of {listed(gone)}; "
-            "fit again without them, and train"
-        )
 
 
 def _period(record: Mapping[str, Any]) -> str:
@@ -286,9 +277,8 @@ def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
 
 
 def _customers(record: Mapping[str, Any]) -> Customers:
-    arrays = {
-        name: None if record[name] is None else np.array(record[name], dtype=np.float64) for name in _CUSTOMERS[1:]
-    }
+    given = {name: record[name] for name in _CUSTOMERS[1:]}
+    arrays = {name: None if rows is None else np.array(rows, dtype=np.float64) for name, rows in given.items()}
     return Customers(tuple(record["names"]), **arrays, report={})  # pyright: ignore[reportArgumentType]
 
 

@@ -30,9 +30,7 @@ def price_regression(past: pd.DataFrame, *, promotions: bool = False) -> PriceRe
     past = past.assign(**{_OTHER_PRICES: _other_log_price(past)})
     # In a single category, the week effects and the own price hold the other prices already.
     several = "category" in past and len(past["category"].unique()) > 1
-    response = PriceResponse(
-        controls=(_OTHER_PRICES,) if several and past[_OTHER_PRICES].any() else (),
-    ).fit(past)
+    response = PriceResponse(controls=(_OTHER_PRICES,) if several and past[_OTHER_PRICES].any() else ()).fit(past)
     if promotions and PROMOTION not in response.control_effects_:
         raise ValueError(
             "promotions must be recorded, and vary independently of prices, to be a decision; got none in the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import day_name
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import xarray as xr
 from ..data import DataError, Tables, choose_products, context_by_store, sales_panel, with_prices
 from ..data.panel.aggregation import WHOLE_SHOP, with_regular_prices
 from ..data.panel.weekly import weekly_table
-from ..data.weeks import PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
+from ..data.weeks import DAY, PERIODS, WEEK, YEAR_WEEKS, name_of, period_of, periods_in_a_week
 from .demand.sales_grids import MOST_STORES
 from .initial_stock import initial_stock
 from .planned_weeks import planned_weeks
@@ -168,11 +168,7 @@ def priced_products(tables: Tables, rules: ShopRules, zone: Zone | None = None, 
 
 
 def held_out(
-    tables: Tables,
-    products: pd.DataFrame,
-    holdout_weeks: int,
-    zone: Zone | None = None,
-    period: str = "week",
+    tables: Tables, products: pd.DataFrame, holdout_weeks: int, zone: Zone | None = None, period: str = "week"
 ) -> Split:
     """The last weeks of the data as the weeks to simulate.
 
@@ -203,7 +199,7 @@ def held_out(
         past=panel[panel["week"] < start],
         future=panel[panel["week"] >= start],
         sales=_within(with_regular_prices(own.sales, zone_panel(stores, zone)), panel, start),
-        plan=(*_unknown(weeks, held, holdout_weeks), *_by_day(panel, closed, weeks), *_closed(panel, closed)),
+        plan=tuple(_notes(panel, closed, weeks, held, holdout_weeks)),
         closed=closed,
         stores=_with_context(stores, tables, {name: [name] for name in stores.indexes["store"]}),
         zones=None if zone is None else _with_context(at_price_level(stores, zone), tables, zone.stores),
@@ -221,21 +217,6 @@ def _with_context(panel: xr.Dataset, tables: Tables, stores: Mapping[str, Sequen
 def _within(sales: pd.DataFrame, panel: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
     """The sale lines from the first week of a panel to before an end."""
     return sales[sales["date"].between(panel["week"].min(), end, inclusive="left")]
-
-
-def _unknown(weeks: int, held: int, asked: int) -> tuple[str, ...]:
-    """What a history of some weeks cannot tell."""
-    notes = []
-    if weeks < YEAR_WEEKS:
-        notes.append(
-            f"The sales cover {weeks} weeks, less than a year: no season of the year can be known, so forecasts have "
-            "none and the posterior draws allow for one; price responses lean more on the priors."
-        )
-    if held < asked:
-        notes.append(
-            f"The proof holds out the last {held} weeks rather than {asked}, to leave {weeks - held} to fit: it is weaker."
-        )
-    return tuple(notes)
 
 
 def check_period(period: str, *, zones: bool) -> None:
@@ -270,52 +251,50 @@ def _closed_weekdays(panel: pd.DataFrame) -> tuple[int, ...]:
     return tuple(int(weekday) for weekday in busy.index[busy == 0])
 
 
-def _by_day(panel: pd.DataFrame, closed: tuple[int, ...], weeks: int) -> tuple[str, ...]:
-    """What sales by day can and cannot tell; nothing for weeks."""
-    if period_of(panel["week"]) == WEEK:
-        return ()
-    empty = float((panel["units"][panel["traffic"] > 0] == 0).mean())
-    notes = [
-        f"Sales are taken by day: the share of each weekday in a category's customers is estimated from {weeks} of them; "
-        "whether it changes in the course of the year cannot be known. A shop that keeps its prices for whole weeks is "
-        "fitted by week."
-    ]
-    if empty > 0:
-        notes.append(
-            f"{empty:.0%} of the products' days are without a sale: these count at the higher of the prices before and after."
+def _notes(panel: pd.DataFrame, closed: tuple[int, ...], weeks: int, held: int, asked: int) -> Iterator[str]:
+    """What a history of some weeks cannot tell, and how its gaps are taken."""
+    period = period_of(panel["week"])
+    if weeks < YEAR_WEEKS:
+        yield (
+            f"The sales cover {weeks} weeks, less than a year: no season of the year can be known, so forecasts have "
+            "none and the posterior draws allow for one; price responses lean more on the priors."
         )
+    if held < asked:
+        yield (
+            f"The proof holds out the last {held} weeks rather than {asked}, to leave {weeks - held} to fit: it is weaker."
+        )
+    if period == DAY:
+        yield (
+            f"Sales are taken by day: the share of each weekday in a category's customers is estimated from {weeks} of them; "
+            "whether it changes in the course of the year cannot be known. A shop that keeps its prices for whole weeks is "
+            "fitted by week."
+        )
+        if empty := float((panel["units"][panel["traffic"] > 0] == 0).mean()):
+            yield (
+                f"{empty:.0%} of the products' days are without a sale: these count at the higher of the prices before and "
+                "after."
+            )
     if closed:
         names = ", ".join(f"{day_name[weekday]}s" for weekday in closed)
-        notes.append(f"The shop never sold anything on {names}: it is taken to stay closed on them.")
-    return tuple(notes)
-
-
-def _closed(panel: pd.DataFrame, weekdays: tuple[int, ...]) -> tuple[str, ...]:
-    """The weeks, or other days, in which the shop sold nothing at all."""
-    silent = (panel["traffic"] == 0) & ~panel["week"].dt.day_of_week.isin(weekdays)
-    closed, unit = panel.loc[silent, "week"].unique(), name_of(period_of(panel["week"])) + "s"
-    if not len(closed):
-        return ()
-    more = "the last from " if len(closed) > _NAMED else "from "
-    named = ", ".join(f"{week:%Y-%m-%d}" for week in closed[-_NAMED:])
-    return (
-        f"The shop sold nothing, or less than 30% of the usual, in {len(closed)} of the {unit} ({more}{named}): it is taken "
-        f"to have been closed, and these {unit} are left out; the {unit} to come are taken as open.",
-        *_long_closure(panel),
+        yield f"The shop never sold anything on {names}: it is taken to stay closed on them."
+    silent = (panel["traffic"] == 0) & ~panel["week"].dt.day_of_week.isin(closed)
+    empty_weeks, unit = panel.loc[silent, "week"].unique(), name_of(period) + "s"
+    if not len(empty_weeks):
+        return
+    more = "the last from " if len(empty_weeks) > _NAMED else "from "
+    named = ", ".join(f"{week:%Y-%m-%d}" for week in empty_weeks[-_NAMED:])
+    yield (
+        f"The shop sold nothing, or less than 30% of the usual, in {len(empty_weeks)} of the {unit} ({more}{named}): it is "
+        f"taken to have been closed, and these {unit} are left out; the {unit} to come are taken as open."
     )
-
-
-def _long_closure(panel: pd.DataFrame) -> tuple[str, ...]:
-    """That the longest closure makes forecasts uncertain, if it is long."""
     sold = pd.DatetimeIndex(np.sort(panel.loc[panel["traffic"] > 0, "week"].unique()))
     longest = int(np.diff(sold).argmax())
-    first, end = sold[longest] + period_of(panel["week"]), sold[longest + 1]
-    if end - first < _LONG_CLOSURE:
-        return ()
-    return (
-        f"The shop was closed for {(end - first) // WEEK} weeks from {first:%Y-%m-%d}: forecasts are less certain than "
-        "with a whole history, as nothing tells how customers and the season went on in these weeks.",
-    )
+    first, end = sold[longest] + period, sold[longest + 1]
+    if end - first >= _LONG_CLOSURE:
+        yield (
+            f"The shop was closed for {(end - first) // WEEK} weeks from {first:%Y-%m-%d}: forecasts are less certain than "
+            "with a whole history, as nothing tells how customers and the season went on in these weeks."
+        )
 
 
 def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = None) -> Split:

@@ -73,9 +73,8 @@ def price_zones(sales: pd.DataFrame, by: str = "zone") -> dict[str, tuple[str, .
             found[name] = (store,)
         return found
     levels = store_price_gaps(sales).mean("week").to_series().unstack()
-    label = (
-        _grouped(levels.reindex([str(store) for store in revenue.index])) if len(revenue) > 1 else np.ones(1, dtype=int)
-    )
+    levels = levels.reindex([str(store) for store in revenue.index])
+    label = _grouped(levels) if len(revenue) > 1 else np.ones(1, dtype=int)
     groups = revenue.groupby(label)
     ranked = groups.sum().sort_values(ascending=False, kind="stable").index
     return {f"zone-{rank}": tuple(groups.get_group(group).index) for rank, group in enumerate(ranked, start=1)}

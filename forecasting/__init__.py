@@ -15,12 +15,7 @@ from .models.newcomers import Newcomers
 from .models.pooled import PooledRegression
 from .models.sarimax import Sarimax
 from .models.smoothing import ExponentialSmoothing, Intermittent
-from .price_response import (
-    CoefficientEstimate,
-    Identification,
-    PriceResponse,
-    segment_response,
-)
+from .price_response import CoefficientEstimate, Identification, PriceResponse, segment_response
 from .replenishment import critical_fractile, fitted_dispersion, replenishment_levels
 from .selected import Selected, candidates, with_stores
 from .trend import MarketTrend

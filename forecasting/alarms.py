@@ -149,7 +149,8 @@ class _Scale:
     """
 
     def __init__(self, name: str, first: Array) -> None:
-        self.root, self.log = name in _COUNTS, name in _RATIOS
+        self.log = name in _RATIOS
+        self._even = np.log if self.log else np.sqrt if name in _COUNTS else np.asarray
         raw = self._even(first)
         self.centre = float(np.median(raw))
         deviation = float(np.abs(raw - self.centre).mean())
@@ -160,7 +161,7 @@ class _Scale:
 
     def back(self, value: float) -> float:
         raw = value * self.unit + self.centre
-        if self.root:
+        if self._even is np.sqrt:
             return round(max(raw, 0.0) ** 2, 9)
         return math.exp(raw) if self.log else raw
 
@@ -170,11 +171,6 @@ class _Scale:
 
     def _size(self, raw: float) -> float:
         return 1.0 if self.log else raw
-
-    def _even(self, values: Array) -> Array:
-        if self.root:
-            return np.sqrt(values)
-        return np.log(values) if self.log else values
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from ..data.weeks import period_of
-from .metrics import bias, coverage, mase, pinball, rmsse, wape
+from .metrics import bias, coverage, mase, pinball, wape
 from .models.base import QUANTILES, Forecaster
 from .models.covariates import PLANNED
 
@@ -41,7 +41,7 @@ def backtest(
 
     Returns:
         One row per forecaster and step ahead, and one with step 0 for all steps together: `wape`
-        and `bias` (of the mean), `wape_median`, `mase` and `rmsse` (scaled by the one-step naive
+        and `bias` (of the mean), `wape_median`, `mase` (scaled by the one-step naive
         forecast in the product's history), `pinball` (twice the loss, per unit sold), `cover80`,
         `cover95`, and for all origins of the forecaster `failures` (series) and `seconds`.
 
@@ -81,12 +81,7 @@ def select(table: pd.DataFrame) -> str:
 
 
 def rolling_forecasts(
-    forecaster: Forecaster,
-    panel: pd.DataFrame,
-    *,
-    origins: Sequence[Any],
-    horizon: int,
-    refit: bool = True,
+    forecaster: Forecaster, panel: pd.DataFrame, *, origins: Sequence[Any], horizon: int, refit: bool = True
 ) -> tuple[pd.DataFrame, int]:
     """Forecast from each origin as `backtest` does, without scores, at most to the end of the panel.
 
@@ -135,7 +130,7 @@ def forecasts_from(
     forecast = here.predict(known[planned], quantiles=quantiles)
     units = past["units"].where(_observed(past) & past["price"].notna())
     changes = units.groupby(past["product"]).diff()
-    scales = pd.DataFrame({"product": past["product"], "mae": changes.abs(), "mse": changes**2})
+    scales = pd.DataFrame({"product": past["product"], "mae": changes.abs()})
     # Products that could not be bought say nothing about a forecast.
     judged = known[_observed(known)]
     rows = forecast.merge(judged[["product", "week", "units"]], on=["product", "week"])
@@ -169,7 +164,6 @@ def score(rows: pd.DataFrame) -> dict[str, float]:
         "wape_median": wape(units, rows["q0.5"]),
         "bias": bias(units, mean),
         "mase": mase(units, mean, rows["mae"]),
-        "rmsse": rmsse(units, mean, rows["mse"]),
         "pinball": pinball(units, {level: rows[f"q{level}"] for level in QUANTILES}),
         "cover80": coverage(units, rows["q0.1"], rows["q0.9"]),
         "cover95": coverage(units, rows["q0.025"], rows["q0.975"]),

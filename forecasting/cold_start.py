@@ -72,9 +72,8 @@ def forecast_new(
     units = model.predict(week, quantiles=(0.1, 0.5, 0.9)).drop(columns="week")
     found = nearest(known, new, list(blocks.values()))
     heard = {word for description in texts[: len(known)] for word in words_of(description)}
-    unseen = {
-        product: sorted(set(words_of(description)) - heard) for product, description in texts[len(known) :].items()
-    }
+    new_texts = texts[len(known) :].items()
+    unseen = {product: sorted(set(words_of(description)) - heard) for product, description in new_texts}
     return NewProducts(
         new[["product"]].merge(units, on="product"),
         found,

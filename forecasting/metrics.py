@@ -31,22 +31,9 @@ def mase(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
             which is the error of the one-step naive forecast. Rows with a constant history (0) are
             left out.
     """
-    errors = np.abs(np.asarray(actual, float) - np.asarray(forecast, float))
-    return _mean(errors / _positive(scale))
-
-
-def rmsse(actual: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> float:
-    """Return the root mean squared scaled error over all rows.
-
-    The measure of the M5 competition (Makridakis, Spiliotis and Assimakopoulos 2022).
-
-    Args:
-        actual: units.
-        forecast: units.
-        scale: for each row, the mean squared change from week to week; rows with 0 are left out.
-    """
-    squares = np.square(np.asarray(actual, float) - np.asarray(forecast, float))
-    return float(np.sqrt(_mean(squares / _positive(scale))))
+    errors, scale = np.broadcast_arrays(np.abs(np.subtract(actual, forecast, dtype=float)), np.asarray(scale, float))
+    scaled = errors[scale > 0] / scale[scale > 0]
+    return float(scaled.mean()) if len(scaled) else float("nan")
 
 
 def pinball(actual: ArrayLike, quantiles: Mapping[float, ArrayLike]) -> float:
@@ -72,14 +59,3 @@ def coverage(actual: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
 
 def _ratio(numerator: float, denominator: float) -> float:
     return float(numerator / denominator) if denominator > 0 else float("nan")
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean without NaN; NaN if there is nothing else."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _positive(scale: ArrayLike) -> np.ndarray:
-    scale = np.asarray(scale, float)
-    return np.where(scale > 0, scale, np.nan)

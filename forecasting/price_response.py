@@ -30,7 +30,6 @@ _MIN_PRICE_SD = 0.02
 """Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
 _ROUNDING = 1e-10
 _MAX_ROUNDS = 100
-_SHOWN = 4
 
 _ALIKE = (
     "panel: prices must move differently from product to product and within a product; got prices that cannot be separated "
@@ -171,11 +170,6 @@ class PriceResponse(BaseEstimator):
             `first_stage_f` (NaN without instruments). It is the response in the same week.
         pooled_: one elasticity for all products, with the larger of the robust standard error and
             the one clustered by product.
-        category_elasticity_: response of a category's total units per basket to its price index
-            (weighted by revenue in the whole history), in the same columns, `category` for
-            `product`. Where it is weaker than the products' elasticities, the difference is
-            substitution within the category. By instruments where these are strong for the index
-            too.
         control_effects_: coefficient of each control beside the pooled elasticity, by name.
         identification_: what the estimates rest on and what they cannot rule out; `print` it.
 
@@ -226,14 +220,6 @@ class PriceResponse(BaseEstimator):
         self.identification_, slopes = _regress(chosen, instruments, controls, words, with_weeks=with_weeks)
         self.pooled_, self.control_effects_ = self.identification_.used, self.identification_.control_effects
         self.elasticity_ = _table(slopes, rows.groupby("product")["category"].first(), rows, self.pooled_)
-        totals = _category_totals(rows, [*instruments, *promotion])
-        pooled, slopes = CoefficientEstimate(np.nan, np.nan), slopes.iloc[:0]
-        if len(chosen := _usable(totals, [*instruments, *promotion])):
-            identification, slopes = _regress(chosen, instruments, promotion, [])
-            pooled = identification.used
-        together = totals.groupby("product")["category"].first().map(lambda _: "all")
-        table = _table(slopes, together, totals, pooled).drop(columns="category")
-        self.category_elasticity_ = table.rename(columns={"product": "category"})
         for text in self.identification_.warnings:
             warnings.warn(text, stacklevel=2)
         return self
@@ -353,33 +339,15 @@ def _moves_apart(rows: pd.DataFrame, name: str) -> bool:
     return bool(left.abs().max() > 1e-9 * rows[name].abs().max())
 
 
-def _category_totals(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Sum the units per basket of each category and week, as those of one product, and average its columns."""
-    revenue = (rows["units"] * rows["price"]).groupby(rows["product"]).transform("sum")
-    averaged = rows[["log_price", *columns]]
-    # Around each product's mean: the price level of a product that comes or is sold out is no change of prices.
-    averaged = averaged - averaged.groupby(rows["product"]).transform("mean")
-    keys = [rows["category"], rows["week"]]
-    averages = averaged.mul(revenue, axis=0).groupby(keys).sum().div(revenue.groupby(keys).sum(), axis=0)
-    units, traffic = rows["units"].groupby(keys).sum(), rows["traffic"].groupby(keys).first()
-    return averages.assign(units=units / traffic).reset_index().assign(product=lambda table: table["category"])
-
-
 def _table(slopes: pd.DataFrame, groups: pd.Series, rows: pd.DataFrame, pooled: CoefficientEstimate) -> pd.DataFrame:
     """Tabulate raw and shrunk estimates, one row for each product of `groups`, by name."""
     slopes = slopes.reindex(groups.index).astype(float)
     shrunk, shrunk_se = shrink(slopes["raw"], slopes["raw_se"], groups)
-    columns = {
-        "category": groups,
-        "raw": slopes["raw"],
-        "raw_se": slopes["raw_se"],
-        "shrunk": shrunk.fillna(pooled.coefficient),
-        "shrunk_se": shrunk_se.fillna(pooled.se),
-        "implausible": slopes["raw"] > 0,
-        "weeks": (rows["units"] > 0).groupby(rows["product"]).sum(),
-        "first_stage_f": slopes["first_stage_f"],
-    }
-    return pd.DataFrame(columns).rename_axis("product").reset_index()
+    table = slopes.assign(category=groups, implausible=slopes["raw"] > 0)
+    table = table.assign(shrunk=shrunk.fillna(pooled.coefficient), shrunk_se=shrunk_se.fillna(pooled.se))
+    table["weeks"] = (rows["units"] > 0).groupby(rows["product"]).sum()
+    columns = ["category", "raw", "raw_se", "shrunk", "shrunk_se", "implausible", "weeks", "first_stage_f"]
+    return table[columns].rename_axis("product").reset_index()
 
 
 def _indicators(keys: pd.Series) -> sparse.csr_array:
@@ -421,7 +389,7 @@ def _inverse(matrix: Array, scale: Array) -> tuple[Array, int]:
 
 
 def _regress(
-    rows: pd.DataFrame, instruments: list[str], controls: list[str], held_fixed: list[str], *, with_weeks: bool = False
+    rows: pd.DataFrame, instruments: list[str], controls: list[str], held_fixed: list[str], *, with_weeks: bool
 ) -> tuple[Identification, pd.DataFrame]:
     """Return the pooled coefficient, and `raw`, `raw_se` and `first_stage_f` by product."""
     member, dates, ones = _indicators(rows["product"]), _dates(rows, with_weeks=with_weeks), np.ones(len(rows))
@@ -447,9 +415,8 @@ def _regress(
     own = _slopes(within[here], common[here], "log_price", "predicted", "predicted")
     strength = ((own["raw"] / own["raw_se"]) ** 2).rename("first_stage_f")
     here = within.index.isin(strength.index[strength >= WEAK_F])
-    return pooled, _slopes(within[here], common[here], "log_units", "log_price", "predicted").join(
-        strength, how="outer"
-    )
+    slopes = _slopes(within[here], common[here], "log_units", "log_price", "predicted")
+    return pooled, slopes.join(strength, how="outer")
 
 
 def _pooled(
@@ -504,8 +471,7 @@ def _pooled(
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = names if len(names) <= _SHOWN else [*names[: _SHOWN - 1], f"{len(names) - _SHOWN + 1} more"]
-    return " or ".join([", ".join(shown[:-1]), *shown[-1:]]) if len(shown) > 1 else "".join(shown)
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _slopes(table: pd.DataFrame, common: sparse.csr_array, outcome: str, price: str, instrument: str) -> pd.DataFrame:

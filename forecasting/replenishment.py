@@ -1,9 +1,10 @@
-"""Reorder points and order-up-to levels from a demand forecast, for a service level or by costs."""
+"""Order-up-to levels from a demand forecast, for a service level or by costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,43 +41,26 @@ class Demand:
         """Least number of units that covers the demand with this probability."""
         return np.asarray(nbinom.ppf(probability, *self._shape()))
 
-    def shortage(self, level: Array | float) -> Array:
-        """E max(demand - level, 0) at a whole number of units, the loss function.
-
-        Zipkin (2000, appendix C.2.3):
-        x f(x; n) = mean f(x - 1; n + 1) for the negative binomial, which sums the tail in closed
-        form.
-        """
-        size, chance = self._shape()
-        above = self.mean * nbinom.sf(level - 1, size + 1, chance)
-        return np.asarray(np.maximum(above - level * nbinom.sf(level, size, chance), 0.0))
-
     def _shape(self) -> tuple[Array, Array]:
         mean = np.maximum(self.mean, _LEAST_EXCESS)
         excess = np.maximum(self.variance - mean, _LEAST_EXCESS * mean)
         return mean**2 / excess, mean / (mean + excess)
 
 
-@dataclass(frozen=True)
-class Replenishment:
-    """The rule: when on-hand plus on-order is at or below the reorder point, order up to the level.
-
-    All arrays are (T, N).
+class Replenishment(NamedTuple):
+    """The rule of periodic review: order up to the level in every week.
 
     Attributes:
-        reorder_point: units.
-        order_up_to: units.
-        safety_stock: units above the mean demand until an order placed one review later arrives.
-        service_level: least probability that a week before the next delivery has no shortage.
-        fill_rate: share of demand served from stock, without fixed order costs and with backlogging
-            (higher with lost sales).
+        order_up_to: (T, N) units on hand and on order after an order.
+        service_level: (T, N) probability that an order placed now lasts until the next one arrives.
+
+    Example:
+        >>> Replenishment(np.array([[103.0]]), np.array([[0.95]])).order_up_to.item()
+        103.0
     """
 
-    reorder_point: Array
     order_up_to: Array
-    safety_stock: Array
     service_level: Array
-    fill_rate: Array
 
 
 def critical_fractile(underage: ArrayLike, overage: ArrayLike) -> Array:
@@ -167,65 +151,33 @@ def protection_demand(mean: ArrayLike, dispersion: ArrayLike, *, weeks: int, per
 
 
 def replenishment_levels(
-    mean: ArrayLike,
-    dispersion: ArrayLike,
-    *,
-    fractile: ArrayLike,
-    lead_time_weeks: int,
-    review_weeks: int = 1,
-    persistence: float = 0.0,
-    order_cost: ArrayLike = 0.0,
-    holding_cost: ArrayLike = 0.0,
+    mean: ArrayLike, dispersion: ArrayLike, *, fractile: ArrayLike, lead_time_weeks: int, persistence: float = 0.0
 ) -> Replenishment:
-    """Return the levels of periodic review for each week, given its forecast and the later ones.
+    """Return the levels of weekly review for each week, given its forecast and the later ones.
 
-    An order placed now must last until the next one arrives: lead time plus review period (Silver,
-    Pyke and Thomas 2017, chapter 6). Without order costs, the order-up-to level is the `fractile`
-    of that demand, the newsvendor's solution for weekly costs (`critical_fractile`). With a fixed
-    `order_cost` the order grows by the economic order quantity (Harris 1913), sqrt(2 order_cost
-    demand / holding_cost), above the reorder point that keeps the service: an (s, S) rule, close to
-    the optimum but not equal to it (Zipkin 2000, section 9.6).
+    An order placed now must last until the next one arrives: lead time plus one week (Silver, Pyke and Thomas 2017,
+    chapter 6). The order-up-to level is the `fractile` of that demand, the newsvendor's solution for weekly costs
+    (`critical_fractile`).
 
     Args:
         mean: (T, N) units per week.
         dispersion: (N,) or (T, N), see `fitted_dispersion`.
         fractile: least share of weeks without shortage, in (0, 1), scalar or (N,).
         lead_time_weeks: whole weeks from order to delivery.
-        review_weeks: weeks between two reviews of the stock.
         persistence: autocorrelation of demand's multiplier from week to week, in [0, 1].
-        order_cost: currency per order, scalar or (N,).
-        holding_cost: currency per unit and week, scalar or (N,); above 0 where there is an order
-            cost.
 
     Raises:
         ValueError: an argument is out of its range.
 
     Example:
-        >>> levels = replenishment_levels([[40.0]], [0.03], fractile=0.95, lead_time_weeks=1)
-        >>> levels.reorder_point.item(), levels.order_up_to.item()
-        (102.0, 103.0)
+        >>> replenishment_levels([[40.0]], [0.03], fractile=0.95, lead_time_weeks=1).order_up_to.item()
+        103.0
     """
-    chosen, fixed, holding = (np.asarray(value, dtype=float) for value in (fractile, order_cost, holding_cost))
+    chosen = np.asarray(fractile, dtype=float)
     if not ((chosen > 0) & (chosen < 1)).all():
         raise ValueError(f"fractile must lie strictly between 0 and 1; got {chosen.tolist()}; try 0.95")
-    if lead_time_weeks < 0 or review_weeks < 1:
-        raise ValueError(
-            f"lead_time_weeks must be 0 or more and review_weeks 1 or more; got {lead_time_weeks} and {review_weeks}"
-        )
-    if (fixed < 0).any() or ((fixed > 0) & (holding <= 0)).any():
-        raise ValueError("order_cost must be 0 or more, and holding_cost above 0 where it is; got other costs")
-    demand = protection_demand(mean, dispersion, weeks=lead_time_weeks + review_weeks, persistence=persistence)
-    arriving = protection_demand(mean, dispersion, weeks=lead_time_weeks, persistence=persistence)
-    base = demand.quantile(chosen)
-    in_review = demand.mean - arriving.mean
-    unserved = demand.shortage(base) - arriving.shortage(base)
-    economic = np.sqrt(
-        np.divide(2 * fixed * in_review / review_weeks, holding, out=np.zeros_like(base), where=holding > 0)
-    )
-    return Replenishment(
-        reorder_point=base - 1,
-        order_up_to=base - 1 + np.maximum(np.ceil(economic), 1),
-        safety_stock=base - demand.mean,
-        service_level=demand.probability(base),
-        fill_rate=1 - np.divide(unserved, in_review, out=np.zeros_like(base), where=in_review > 0),
-    )
+    if lead_time_weeks < 0:
+        raise ValueError(f"lead_time_weeks must be 0 or more; got {lead_time_weeks}; give whole weeks")
+    demand = protection_demand(mean, dispersion, weeks=lead_time_weeks + 1, persistence=persistence)
+    level = demand.quantile(chosen)
+    return Replenishment(level, demand.probability(level))

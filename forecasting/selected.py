@@ -18,7 +18,6 @@ from .models.log_log import LogLogRegression
 from .models.lstm import Lstm
 from .models.mean_of_models import MeanOfModels
 from .models.naive import MovingAverage, SeasonalNaive
-from .models.newcomers import LEAST_PRODUCTS, Newcomers
 from .models.pooled import PooledRegression
 from .models.sarimax import Sarimax
 from .models.smoothing import ExponentialSmoothing, Intermittent
@@ -87,9 +86,6 @@ class Selected(Forecaster):
     Intervals that covered less on those weeks than they claim are stretched around the median, in
     logs, until they cover enough (split conformal: Lei et al. 2018).
 
-    If five products or more were fitted, others are forecast by `Newcomers` (with `category` in
-    `future`, where known).
-
     Args:
         forecasters: candidates by name; by default `candidates(seed=seed)`.
         combine: most candidates averaged for each product.
@@ -156,7 +152,7 @@ class Selected(Forecaster):
             ]
         )
         self._calibrate(tables)
-        self._keep({name: found[name].fitted for name in self._used()}, history)
+        self._keep({name: found[name].fitted for name in self._used()})
 
     def _used(self) -> list[str]:
         return [str(name) for name in self.weights_.columns[(self.weights_ > 0).any()]]
@@ -168,9 +164,9 @@ class Selected(Forecaster):
         named = self._candidates()
         lstm = cast(Lstm, clone(named.get("lstm", Lstm(seed=self.seed))))
         named["lstm"] = MeanOfModels(arma=lstm.arma) if self.networks is None else lstm.set_params(kept=self.networks)
-        self._keep(self._each(_fitted, {name: named[name] for name in self._used()}, history), history)
+        self._keep(self._each(_fitted, {name: named[name] for name in self._used()}, history))
 
-    def _keep(self, models: dict[str, Forecaster], history: pd.DataFrame) -> None:
+    def _keep(self, models: dict[str, Forecaster]) -> None:
         self.models_ = models
         self.failures_ = {
             f"{name}: {product}": reason
@@ -178,14 +174,11 @@ class Selected(Forecaster):
             for product, reason in model.failures_.items()
             if (self.weights_.loc[[product], name] > 0).any()
         }
-        enough = len(self.products_) >= LEAST_PRODUCTS
-        self.newcomers_: Newcomers | None = Newcomers().fit(history) if enough else None
 
     def refitted(self, history: pd.DataFrame) -> Self:
         """Return the same choice for each product, with the models in use fitted to another history."""
         later = self.updated(history)
         later.models_ = self._each(_refitted, self.models_, history)
-        later.newcomers_ = None if self.newcomers_ is None else self.newcomers_.refitted(history)
         return later
 
     def _each(
@@ -201,32 +194,13 @@ class Selected(Forecaster):
 
     def _update(self, history: pd.DataFrame) -> None:
         self.models_ = {name: model.updated(history) for name, model in self.models_.items()}
-        if self.newcomers_ is not None:
-            self.newcomers_ = self.newcomers_.updated(history)
-
-    def _check_products(self, rows: pd.DataFrame) -> None:
-        if self.newcomers_ is None:
-            super()._check_products(rows)
 
     def _forecast(self, future: pd.DataFrame, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        names = [f"q{level}" for level in levels]
-        new = ~future["product"].isin(self.products_).to_numpy()
-        mean, bands = np.empty(len(future)), np.empty((len(future), len(levels)))
-        if new.any():
-            # All rows, as the rivals of a new product are among the known ones.
-            assert self.newcomers_ is not None
-            table = self.newcomers_.predict(future, quantiles=levels.tolist())[new]
-            mean[new], bands[new] = table["mean"], table[names]
-        if not new.all():
-            known = future[~new]
-            wanted = ["mean", "q0.5", *names]
-            tables = {
-                name: model.predict(known, quantiles=np.union1d(levels, 0.5).tolist())[wanted].to_numpy()
-                for name, model in self.models_.items()
-            }
-            combined = _combine(tables, self.weights_.loc[known["product"]])
-            mean[~new], bands[~new] = combined[:, 0], self._stretched(combined[:, 1:], levels)
-        return mean, bands
+        wanted, quantiles = ["mean", "q0.5", *(f"q{level}" for level in levels)], np.union1d(levels, 0.5).tolist()
+        forecasts = {name: model.predict(future, quantiles=quantiles) for name, model in self.models_.items()}
+        tables = {name: forecast[wanted].to_numpy() for name, forecast in forecasts.items()}
+        combined = _combine(tables, self.weights_.loc[future["product"]])
+        return combined[:, 0], self._stretched(combined[:, 1:], levels)
 
     def _run(self, named: dict[str, Forecaster], history: pd.DataFrame) -> dict[str, _Run]:
         """Judge every candidate and fit it to the whole history; the slowest, listed last, start first."""
@@ -278,9 +252,8 @@ class Selected(Forecaster):
     def _stretched(self, bands: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Stretch quantiles (R, 1 + Q), of which the first is the median, to those of `levels` (R, Q)."""
         middle, logs = np.log1p(bands[:, :1]), np.log1p(bands[:, 1:])
-        factor = np.interp(
-            np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_LEVELS[-len(self.stretch_) :]), self.stretch_
-        )
+        scores, known = np.abs(stats.norm.ppf(levels)), stats.norm.ppf(_LEVELS[-len(self.stretch_) :])
+        factor = np.interp(scores, known, self.stretch_)
         return np.expm1(middle + factor * (logs - middle))
 
 

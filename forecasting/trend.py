@@ -225,8 +225,9 @@ class MarketTrend(BaseEstimator):
         known = [column for column in _PLANNED if column in weeks]
         values = weeks[["traffic", *self._drivers]].to_numpy(dtype=float)
         ends = np.flatnonzero(weeks.index.isin(self._learned))
+        planned = [weeks[known].iloc[end - self.lags : end + 1] for end in ends]
         features = np.vstack(
-            [self._features(values[None, :end], weeks[known].iloc[end - self.lags : end + 1]) for end in ends]
+            [self._features(values[None, :end], plan) for end, plan in zip(ends, planned, strict=True)]
         )
         base = np.array([values[end - self.lags : end, 0].mean() for end in ends])
         return features, np.log(values[ends, 0] / base)

@@ -162,12 +162,8 @@ def whole_weeks(lines: pl.LazyFrame, days: int = WEEK.days, first: date | None =
         )
         lines = lines.filter(date.dt.date() > stray.last if stray.early else date.dt.date() < stray.first)
     weeks = Weeks.of(lines, days, first)
-    ends = (
-        lines.select("date", week=weeks.number(date))
-        .filter(pl.col("week").is_between(0, weeks.count - 1))
-        .group_by("week")
-    )
-    ends = ends.agg(pl.col("date").max(), pl.len()).sort("week").collect(engine="streaming")
+    inside = lines.select("date", week=weeks.number(date)).filter(pl.col("week").is_between(0, weeks.count - 1))
+    ends = inside.group_by("week").agg(pl.col("date").max(), pl.len()).sort("week").collect(engine="streaming")
     *earlier, last = ends.select((pl.col("date") - weeks.first).dt.total_days() % days).to_series()
     if len(earlier) < _ENOUGH_WEEKS or last >= min(earlier):
         return weeks
@@ -272,9 +268,8 @@ def _visits(rows: pl.DataFrame) -> pl.DataFrame:
 def _labelled(sums: list[pl.DataFrame], weeks: Weeks) -> xr.Dataset:
     """Sums by store, week and perhaps product as a data set; 0 where there is none."""
     days = weeks.first_days(weeks.numbers()).to_numpy()
-    names = {
-        axis: pl.concat([rows[axis] for rows in sums if axis in rows]).unique().sort() for axis in ("store", "product")
-    }
+    texts = ("store", "product")
+    names = {axis: pl.concat([rows[axis] for rows in sums if axis in rows]).unique().sort() for axis in texts}
     labels = {axis: days if axis == "week" else names[axis].to_list() for axis in _AXES}
     found = {}
     for rows in sums:

@@ -202,11 +202,8 @@ def _signals(tables: Tables, grid: pl.DataFrame, weeks: Weeks) -> Iterator[pl.Se
     for name in rows["name"].unique().sort():
         own = rows.filter(pl.col("name") == name)
         if name == HOLIDAY:
-            days = (
-                own.filter(pl.col("value").fill_null(1.0) != 0)
-                .group_by("week")
-                .agg(pl.col("date").n_unique().cast(pl.Float64))
-            )
+            holidays = own.filter(pl.col("value").fill_null(1.0) != 0)
+            days = holidays.group_by("week").agg(pl.col("date").n_unique().cast(pl.Float64))
             yield _onto(grid, days, "date", on=["week"]).fill_null(0.0).alias(HOLIDAY)
         elif name == COMPETITOR_PRICE:
             last = own.filter(pl.col("date") == pl.col("date").max().over(_KEYS))

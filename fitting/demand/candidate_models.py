@@ -133,64 +133,46 @@ def candidate_models(
         found.append(CandidateModel(name, chance, data(0.0, by_cost=True)))
     if deals:
         given = _given(grids, here, lasting, priors, draws, seed)
-        own = replace(data(1.0), years=np.empty(0), given=given)
-        own, moves = _with_regular_moves(own, suspects, here, priors)
-        found += _deal_models(own, grids.met(regular)[..., here], moves, priors, shown=grids.promotion is not None)
+        own, moves = replace(data(1.0), years=np.empty(0), given=given), int(SUSPECT in suspects)
+        if moves:
+            # What goes with moves of regular prices beyond the response that stores tell of has an effect of its own,
+            # which the market does not have: why the shop moved them is not known.
+            moved = suspects[SUSPECT][..., here]
+            own = own.with_week_features([_level(moved, own.on_sale)], priors.level_spread)
+            own = own.with_effects(moved[None], 0.0, priors.suspect_spread, 0.0)
+        shown, met = grids.promotion is not None, grids.met(regular)[..., here]
+        found += [_deal_model(own, met, memory, moves, priors, shown=shown) for memory in MEMORIES]
     return found
 
 
-def _deal_models(data: CategoryData, met: Array, moves: int, priors: Priors, *, shown: bool) -> list[CandidateModel]:
-    """The models in which customers answer to deals and to regular prices in two ways, one for each memory.
+def _deal_model(
+    data: CategoryData, met: Array, memory: float, moves: int, priors: Priors, *, shown: bool
+) -> CandidateModel:
+    """The model in which customers answer to deals and to regular prices in two ways, with one memory.
 
     Args:
         data: The category's sales, with the response to regular prices given.
         met: (G, W, J) prices that customers met.
+        memory: A week's weight of the old reference price.
         moves: Number of the effects of moves of regular prices.
         priors: The priors.
         shown: Whether displays and mailers are known; they are the first effect.
     """
-    found = []
-    for memory in MEMORIES:
-        remembered = RememberedPrice(memory ** (1 / data.per_week))
-        gap = remembered.gap(met)
-        model = CandidateModel(
-            name=f"regular prices and deals, memory {memory:g}",
-            prior=priors.regular_and_deal / len(MEMORIES),
-            data=_with_deals(data, gap, priors, shown=shown),
-            # Regular prices move little: over such moves elasticities are taken to stay the same.
-            curvature=1.0,
-            suspects=moves,
-            deals=_DEAL_EFFECTS + gap.shape[-1],
-            shown=shown,
-            remembered=remembered,
-            depth=_usual_depth(gap),
-        )
-        found.append(model)
-    return found
-
-
-def _with_regular_moves(
-    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors
-) -> tuple[CategoryData, int]:
-    """A category's sales, and whether regular prices moved over the weeks.
-
-    What goes with such moves beyond the response that stores tell of has an effect of its own, which the market
-    does not have: why the shop moved them is not known.
-    """
-    if SUSPECT not in suspects:
-        return data, 0
-    moved = suspects[SUSPECT][..., here]
-    return (
-        replace(
-            data,
-            week_features=np.column_stack([data.week_features, _level(moved, data.on_sale)]),
-            feature_spread=np.append(data.feature_spread, priors.level_spread),
-            effects=np.concatenate([data.effects.reshape(-1, *moved.shape), moved[None]]),
-            effect_mean=np.append(data.effect_mean, 0.0),
-            effect_spread=np.append(data.effect_spread, priors.suspect_spread),
-            own_units=np.append(data.own_units, 0.0),
-        ),
-        1,
+    remembered = RememberedPrice(memory ** (1 / data.per_week))
+    gap = remembered.gap(met)
+    on_deal = gap[gap > _ON_DEAL]
+    return CandidateModel(
+        name=f"regular prices and deals, memory {memory:g}",
+        prior=priors.regular_and_deal / len(MEMORIES),
+        data=_with_deals(data, gap, priors, shown=shown),
+        # Regular prices move little: over such moves elasticities are taken to stay the same.
+        curvature=1.0,
+        suspects=moves,
+        deals=_DEAL_EFFECTS + gap.shape[-1],
+        shown=shown,
+        remembered=remembered,
+        # Mean logarithm of the remembered price over the price paid on deals.
+        depth=float(on_deal.mean()) if on_deal.size else 1.0,
     )
 
 
@@ -225,34 +207,16 @@ def _with_deals(data: CategoryData, gap: Array, priors: Priors, *, shown: bool =
         shown: Whether the first effect is that of displays and mailers, which may make those who buy buy more too.
     """
     if shown:
-        data = replace(
-            data,
-            effects=np.concatenate([data.effects, data.effects[:1]]),
-            effect_mean=np.append(data.effect_mean, 0.0),
-            effect_spread=np.append(data.effect_spread, priors.promotion_spread),
-            own_units=np.append(data.own_units, 1.0),
-        )
+        data = data.with_effects(data.effects[:1], 0.0, priors.promotion_spread, 1.0)
     below, above = np.maximum(gap, 0.0), np.minimum(gap, 0.0)
-    single = np.eye(below.shape[-1])[:, None, None] * below
-    effects = np.concatenate([np.stack([below, below, above, (gap > _ON_DEAL).astype(np.float64)]), single])
     # A price below the reference already draws buyers as a lasting one would.
     lasting = float(np.exp(data.given["category"]).mean())
     mean = [priors.deal - lasting, priors.deal_units, priors.dip, 0.0]
     spread = [priors.deal_spread, priors.deal_units_spread, priors.dip_spread, priors.on_deal_spread]
-    each = len(single)
-    return replace(
-        data,
-        effects=np.concatenate([data.effects.reshape(-1, *gap.shape), effects]),
-        effect_mean=np.concatenate([data.effect_mean, mean, np.zeros(each)]),
-        effect_spread=np.concatenate([data.effect_spread, spread, np.full(each, priors.deal_product_spread)]),
-        own_units=np.concatenate([data.own_units, [0.0, 1.0, 1.0, 1.0], np.zeros(each)]),
-    )
-
-
-def _usual_depth(gap: Array) -> float:
-    """Mean logarithm of the remembered price over the price paid on deals."""
-    on_deal = gap[gap > _ON_DEAL]
-    return float(on_deal.mean()) if on_deal.size else 1.0
+    common = np.stack([below, below, above, (gap > _ON_DEAL).astype(np.float64)])
+    data = data.with_effects(common, mean, spread, [0.0, 1.0, 1.0, 1.0])
+    by_product = np.eye(below.shape[-1])[:, None, None] * below
+    return data.with_effects(by_product, 0.0, priors.deal_product_spread, 0.0)
 
 
 def deal_draws(drawn: Array, depth: float, lasting: Array) -> Array:
@@ -299,12 +263,7 @@ def as_felt(name: str, suspect: Array, curvature: float) -> Array:
 
 
 def with_suspects(
-    data: CategoryData,
-    suspects: dict[str, Array],
-    here: NDArray[np.intp],
-    priors: Priors,
-    *,
-    levels: bool,
+    data: CategoryData, suspects: dict[str, Array], here: NDArray[np.intp], priors: Priors, *, levels: bool
 ) -> CategoryData:
     """A category's sales with the effects that prices which follow demand would have.
 
@@ -324,15 +283,7 @@ def with_suspects(
     price = np.log(data.price, where=data.on_sale, out=np.zeros(data.price.shape))
     moves = [price, *(suspects[name][..., here] for name in suspects if name == SUSPECT)]
     level = [_level(move, data.on_sale) for move in moves] if levels else []
-    return replace(
-        data,
-        week_features=np.column_stack([data.week_features, *level]),
-        feature_spread=np.append(data.feature_spread, [priors.level_spread] * len(level)),
-        effects=np.concatenate([data.effects.reshape(-1, *more.shape[1:]), more]),
-        effect_mean=np.append(data.effect_mean, mean),
-        effect_spread=np.append(data.effect_spread, spread),
-        own_units=np.append(data.own_units, np.zeros(len(more))),
-    )
+    return data.with_week_features(level, priors.level_spread).with_effects(more, mean, spread, 0.0)
 
 
 def _level(moved: Array, on_sale: NDArray[np.bool_]) -> Array:

@@ -7,13 +7,13 @@ multinomial logit with utility linear in price or in its logarithm, or leave (Mc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...pricing import felt_price
 from .priors import Priors
@@ -77,6 +77,25 @@ class CategoryData:
     unlike: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     curvature: float = 0.0
     given: Mapping[str, Array] = field(default_factory=dict)
+
+    def with_effects(self, effects: Array, mean: ArrayLike, spread: ArrayLike, own_units: ArrayLike) -> CategoryData:
+        """The same sales with (E, G, W, J) more effects; what else is said of each is one number, or one for all."""
+        mean, spread, own_units = (np.broadcast_to(values, len(effects)) for values in (mean, spread, own_units))
+        return replace(
+            self,
+            effects=np.concatenate([self.effects.reshape(-1, *effects.shape[1:]), effects]),
+            effect_mean=np.append(self.effect_mean, mean),
+            effect_spread=np.append(self.effect_spread, spread),
+            own_units=np.append(self.own_units, own_units),
+        )
+
+    def with_week_features(self, columns: Sequence[Array], spread: float) -> CategoryData:
+        """The same sales with (W,) more features of the arrivals, of one prior standard deviation."""
+        return replace(
+            self,
+            week_features=np.column_stack([self.week_features, *columns]),
+            feature_spread=np.append(self.feature_spread, [spread] * len(columns)),
+        )
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -317,9 +336,8 @@ class CategoryModel:
         if self._effects is not None:
             effects = theta[at.effects] if self._own_units is None else theta[at.effects] * (1 - self._own_units)
             moved = moved + torch.tensordot(effects, self._effects, dims=1)
-        utility = (
-            now.utility - self._response * (now.steepness * self._drifted(theta))[..., None, :] + moved[..., None, :]
-        )
+        lost = self._response * (now.steepness * self._drifted(theta))[..., None, :]
+        utility = now.utility - lost + moved[..., None, :]
         if missing is None:
             return utility, utility
         # Of the customers of a sold-out product some choose again, the others leave.

@@ -85,9 +85,8 @@ class Dispersion:
         self._units = np.where(self._here, units.reshape(-1, self._products), 0.0)
         # What does not depend on the means, by candidate and product.
         prior = -0.5 * ((np.log(_CANDIDATES) - np.log(_MEDIAN)) / _SPREAD) ** 2
-        fixed = [
-            gammaln(self._units + 1 / alpha) - gammaln(1 / alpha) + self._units * np.log(alpha) for alpha in _CANDIDATES
-        ]
+        units = self._units
+        fixed = [gammaln(units + 1 / alpha) - gammaln(1 / alpha) + units * np.log(alpha) for alpha in _CANDIDATES]
         self._fixed = np.array([np.where(self._here, part, 0.0).sum(axis=0) for part in fixed]) + prior[:, None]
 
     def fitted(self, mean: Array) -> Array:

@@ -31,13 +31,18 @@ def cross_elasticities(demand: FittedDemand, most: int = 3) -> list[dict[str, An
         0.41
     """
     rows: list[dict[str, Any]] = []
-    for c, found in enumerate(demand.posteriors):
+    for c, posterior in enumerate(demand.posteriors):
         here = demand.members(c)
         kept = min(most, len(here) - 1)
         if kept < 1:
             continue
-        chosen = _largest(_matrix(found.model, found.draws.mean(axis=0)), kept)
-        drawn = _pairs(found.model, found.draws, chosen)
+        share, buying, response = (values[0] for values in _choice(posterior.model, posterior.draws.mean(axis=0)[None]))
+        matrix = np.einsum("kj,kl,kl->jl", share, buying, response)
+        np.fill_diagonal(matrix, -np.inf)
+        # (J, kept) columns of the largest entries of each row.
+        chosen = np.argsort(-matrix, axis=1, kind="stable")[:, :kept]
+        share, buying, response = _choice(posterior.model, posterior.draws)
+        drawn = np.einsum("mkj,mkji->mji", share, (buying * response)[:, :, chosen])
         low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
         mean = drawn.mean(axis=0)
         rows += [
@@ -52,24 +57,6 @@ def cross_elasticities(demand: FittedDemand, most: int = 3) -> list[dict[str, An
             for i in np.argsort(-mean[j], kind="stable")
         ]
     return rows
-
-
-def _largest(matrix: Array, kept: int) -> NDArray[np.intp]:
-    """(J, kept) columns of the largest entries of each row, the diagonal left out."""
-    np.fill_diagonal(matrix, -np.inf)
-    return np.argsort(-matrix, axis=1, kind="stable")[:, :kept]
-
-
-def _matrix(model: CategoryModel, theta: Array) -> Array:
-    """(J, J) cross-elasticities of row's units in column's price."""
-    share, buying, response = _choice(model, theta[None])
-    return np.einsum("kj,kl,kl->jl", share[0], buying[0], response[0])
-
-
-def _pairs(model: CategoryModel, draws: Array, chosen: NDArray[np.intp]) -> Array:
-    """(M, J, kept) cross-elasticities of the chosen pairs."""
-    share, buying, response = _choice(model, draws)
-    return np.einsum("mkj,mkji->mji", share, (buying * response)[:, :, chosen])
 
 
 def _choice(model: CategoryModel, theta: Array) -> tuple[Array, Array, Array]:

@@ -119,9 +119,8 @@ def estimate(
             break
     best = max(points, key=lambda p: p.log_evidence)
     if best.spread > 0 and not shocks:
-        points += [
-            scoring.solve(best.theta, best.shock, best.alpha, best.spread, persistence) for persistence in _PERSISTENCE
-        ]
+        start = best.theta, best.shock, best.alpha, best.spread
+        points += [scoring.solve(*start, persistence) for persistence in _PERSISTENCE]
     return _mixture(scoring, points, draws, seed)
 
 
@@ -248,12 +247,8 @@ def _drawn(point: _Point, given: Array, layout: Layout, generator: np.random.Gen
     factor, size = np.tril(point.factor[0]), layout.size
     if not layout.given.size:
         # With H = L L', L'^-1 z has covariance H^-1.
-        return (
-            point.theta
-            + solve_triangular(factor, generator.standard_normal((len(factor), len(given))), lower=True, trans="T")[
-                :size
-            ].T
-        )
+        noise = generator.standard_normal((len(factor), len(given)))
+        return point.theta + solve_triangular(factor, noise, lower=True, trans="T")[:size].T
     information = factor @ factor.T
     free = np.setdiff1d(np.arange(len(information)), layout.given)
     own = np.linalg.cholesky(information[np.ix_(free, free)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,9 +91,8 @@ class FittedDemand:
 
     def chance(self, words: str) -> tuple[float, float]:
         """Prior and posterior probability of the candidate models whose names begin with some words."""
-        before, after = np.sum(
-            [pair for name, pair in self.candidates.items() if name.startswith(words)] or [(0, 0)], axis=0
-        )
+        pairs = [pair for name, pair in self.candidates.items() if name.startswith(words)]
+        before, after = np.sum(pairs or [(0, 0)], axis=0)
         return float(min(before, 1.0)), float(min(after, 1.0))
 
     @property
@@ -200,37 +198,19 @@ class FittedDemand:
                     added = added + effect[:, None, None, None] * shown[:, None, here]
             if suspects is not None:
                 known = self.suspected[:, c] if draws else self.suspected[:, c].mean(axis=0)[None]
-                felt = [
-                    as_felt(name, own[:, here], self.curvature)
-                    for name, own in zip(self.suspects, suspects, strict=True)
-                ]
+                named = zip(self.suspects, suspects, strict=True)
+                felt = [as_felt(name, own[:, here], self.curvature) for name, own in named]
                 added = added + np.einsum("md,dtn->mtn", known, np.array(felt))[:, :, None]
             plain = choice_shares(utility).product
             lifted = choice_shares(utility[:, None] + added).product
             moved[:, :, here] = np.exp(bought) * (share * lifted).sum(axis=2) / (share * plain).sum(axis=1)[:, None]
         return moved if draws else moved[0]
 
-    def report(self) -> list[dict[str, Any]]:
+    def report(self) -> pd.DataFrame:
         """One row per product: elasticity and outside share with standard deviation and 90% interval."""
-        elasticity, outside = self.elasticity, self.outside
-        rows = []
-        for n, product in enumerate(self.products):
-            c = self.category[n]
-            rows.append(
-                {
-                    "product": product,
-                    "category": self.names[c],
-                    **_figures("elasticity", elasticity[:, n]),
-                    **_figures("outside_share", outside[:, c]),
-                }
-            )
-        return rows
-
-
-def _figures(name: str, draws: Array) -> dict[str, Any]:
-    low, high = np.quantile(draws, [0.05, 0.95])
-    return {
-        name: float(draws.mean()),
-        f"{name}_se": float(draws.std()),
-        f"{name}_interval90": [float(low), float(high)],
-    }
+        table = pd.DataFrame({"product": self.products, "category": np.array(self.names)[self.category]})
+        for name, draws in (("elasticity", self.elasticity), ("outside_share", self.outside[:, self.category])):
+            interval = np.quantile(draws, [0.05, 0.95], axis=0).T.tolist()
+            figures = {name: draws.mean(axis=0), f"{name}_se": draws.std(axis=0), f"{name}_interval90": interval}
+            table = table.assign(**figures)
+        return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -85,21 +86,13 @@ class Problem:
             for c, (here, own) in enumerate(zip(parts, lasting, strict=True))
         ]
         # For a few categories, processes would take longer to start than to work.
-        found: Any = Parallel(n_jobs=n_jobs if len(parts) > _FEW else 1)(
-            delayed(_estimated)(models, self.priors, draws, seed + c) for c, models in enumerate(candidates)
+        estimates: Any = Parallel(n_jobs=n_jobs if len(parts) > _FEW else 1)(
+            delayed(_estimated)(models, own, self.priors, draws, seed + c)
+            for c, (models, own) in enumerate(zip(candidates, lasting, strict=True))
         )
-        evidence = np.array(
-            [
-                [
-                    _evidence(each, weekly, model, own, self.priors)
-                    for (each, weekly), model in zip(posteriors, models, strict=True)
-                ]
-                for posteriors, models, own in zip(found, candidates, lasting, strict=True)
-            ]
-        ).sum(axis=0)
-        chances = softmax(np.log([model.prior for model in candidates[0]]) + evidence)
-        posteriors = [[each for each, _ in own] for own in found]
-        return self._mixed(grids, category, names, candidates, posteriors, lasting, strength, chances, draws, seed)
+        posteriors, evidence = zip(*estimates, strict=True)
+        chances = softmax(np.log([model.prior for model in candidates[0]]) + np.sum(evidence, axis=0))
+        return self._mixed(grids, candidates, posteriors, lasting, strength, chances, draws, seed)
 
     def _lasting(self, here: NDArray[np.intp]) -> LastingResponse:
         if self.stores is None:
@@ -110,10 +103,8 @@ class Problem:
     def _mixed(
         self,
         grids: SalesGrids,
-        category: NDArray[np.intp],
-        names: pd.Index,
         candidates: list[list[CandidateModel]],
-        found: list[list[CategoryPosterior]],
+        posteriors: Sequence[list[CategoryPosterior]],
         lasting: list[LastingResponse],
         strength: Array,
         chances: Array,
@@ -121,6 +112,7 @@ class Problem:
         seed: int,
     ) -> FittedDemand:
         """The posterior over all candidate models."""
+        category, names = pd.factorize(self.products["category"])
         models, suspects = candidates[0], suspect_effects(grids)
         with_deals = np.array([model.remembered is not None for model in models])
         best = int(np.argmax(np.where(with_deals, chances, -1.0)))
@@ -128,7 +120,7 @@ class Problem:
         weight = np.where(with_deals, 0.0, chances)
         weight[best] += chances[with_deals].sum()
         chosen = np.random.default_rng(seed).choice(len(models), size=draws, p=weight)
-        drawn = [_drawn(own, each, chosen, len(suspects)) for own, each in zip(candidates, found, strict=True)]
+        drawn = [_drawn(own, each, chosen, len(suspects)) for own, each in zip(candidates, posteriors, strict=True)]
         deals = np.zeros((draws, 3, len(self.products)))
         for c, own in enumerate(drawn):
             deals[:, :, category == c] = own.deals
@@ -140,11 +132,9 @@ class Problem:
             segment_share=np.array([models[0].data.segment_share for models in candidates]),
             effects=effect_names(grids),
             weeks=grids.weeks,
-            posteriors=tuple(replace(each[0], draws=own.common) for each, own in zip(found, drawn, strict=True)),
-            likeliest=tuple(posteriors[int(weight.argmax())] for posteriors in found),
-            candidates={
-                model.name: (model.prior, float(chance)) for model, chance in zip(models, chances, strict=True)
-            },
+            posteriors=tuple(replace(each[0], draws=own.common) for each, own in zip(posteriors, drawn, strict=True)),
+            likeliest=tuple(each[int(weight.argmax())] for each in posteriors),
+            candidates={model.name: (model.prior, float(p)) for model, p in zip(models, chances, strict=True)},
             lasting=tuple(lasting),
             remembered=models[best].remembered if chances[with_deals].sum() > 0 else None,
             deals=deals,
@@ -156,42 +146,34 @@ class Problem:
 
 
 def _estimated(
-    models: list[CandidateModel], priors: Priors, draws: int, seed: int
-) -> list[tuple[CategoryPosterior, float]]:
+    models: list[CandidateModel], lasting: LastingResponse, priors: Priors, draws: int, seed: int
+) -> tuple[list[CategoryPosterior], list[float]]:
     """A category's posterior under each model, all at the shocks that the first one found likely, and the log evidence of
-    its weekly sales.
+    each: by its weekly sales, and by what its stores tell of regular prices.
 
-    That is also the evidence if some products answer unlike the others: else, one product whose units do not fall with its
-    price would speak for a shop whose prices follow demand.
+    That of the weekly sales is also the evidence if some products answer unlike the others: else, one product whose units
+    do not fall with its price would speak for a shop whose prices follow demand.
     """
-    found: list[tuple[CategoryPosterior, float]] = []
+    posteriors, evidence = list[CategoryPosterior](), list[float]()
     unlike, shocks = np.zeros(0, dtype=bool), ()
     with reproducible_torch():
         for model in models:
             posterior = estimate(model.data, priors, draws=draws, seed=seed, shocks=shocks)
-            if not found:
-                shocks, unlike = (
-                    posterior.likely_shocks,
-                    Residuals(posterior).unmoved(-posterior.elasticities.mean(axis=0)),
-                )
-            evidence = posterior.log_evidence
+            if not posteriors:
+                shocks = posterior.likely_shocks
+                unlike = Residuals(posterior).unmoved(-posterior.elasticities.mean(axis=0))
+            weekly = posterior.log_evidence
             if unlike.any() and not model.deals:
                 apart = estimate(replace(model.data, unlike=unlike), priors, draws=1, shocks=shocks).log_evidence
-                evidence = max(evidence, apart + float(unlike.sum()) * np.log(priors.unlike))
-            found.append((posterior, evidence))
-    return found
-
-
-def _evidence(
-    found: CategoryPosterior, weekly: float, model: CandidateModel, lasting: LastingResponse, priors: Priors
-) -> float:
-    """Log evidence of a model by a category's weekly sales and by what its stores tell of regular prices."""
-    if model.deals:
-        relative, category = lasting.prior_draws(priors)
-        return weekly + lasting.log_likelihood(relative, category)
-    now = found.steepness
-    outside = 1 / (1 + np.exp(-found.draws[:, found.model.layout.outside][:, 0]))
-    return weekly + lasting.log_likelihood(now, now * outside)
+                weekly = max(weekly, apart + float(unlike.sum()) * np.log(priors.unlike))
+            if model.deals:
+                relative, category = lasting.prior_draws(priors)
+            else:
+                relative = posterior.steepness
+                category = relative * (1 / (1 + np.exp(-posterior.draws[:, posterior.model.layout.outside][:, 0])))
+            posteriors.append(posterior)
+            evidence.append(weekly + lasting.log_likelihood(relative, category))
+    return posteriors, evidence
 
 
 class _Drawn(NamedTuple):

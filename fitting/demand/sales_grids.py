@@ -58,12 +58,7 @@ class SalesGrids:
     stores: tuple[str, ...]
 
     @classmethod
-    def of(
-        cls,
-        past: pd.DataFrame,
-        products: list[str],
-        stores: xr.Dataset | None = None,
-    ) -> SalesGrids:
+    def of(cls, past: pd.DataFrame, products: list[str], stores: xr.Dataset | None = None) -> SalesGrids:
         """From the weekly panel.
 
         Args:

@@ -89,9 +89,8 @@ def _value(current: Any) -> str:
     if isinstance(current, np.ndarray):
         return " to ".join(f"{number:g}" for number in dict.fromkeys(current.tolist()))
     if isinstance(current, tuple | list):
-        return ", ".join(
-            _value(item) if isinstance(item, str | float | int) else f"({_value(item)})" for item in current
-        )
+        single = str | float | int
+        return ", ".join(_value(item) if isinstance(item, single) else f"({_value(item)})" for item in current)
     if isinstance(current, bool):
         return "yes" if current else "no"
     return f"{current:g}" if isinstance(current, float) else str(current)

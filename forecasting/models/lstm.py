@@ -19,6 +19,9 @@ from .pooled import STEPS
 from .weekly_design import WeeklyDesign, covariate_matrix
 
 _FIRST_ORIGIN = 8
+_EMBEDDING = 2
+# Last weeks, of those in which the shop was open, that the first training does not see.
+_JUDGED_WEEKS = 8
 _PRIVATE_STEPS = 30
 _WEIGHTS = np.linspace(0.0, 1.0, 11)
 
@@ -32,18 +35,16 @@ class Lstm(Forecaster):
     promotions and the category (an embedding). Its output is quantiles (pinball loss), decoded for
     each week ahead separately (MQ-RNN: Wen et al. 2017), for any horizon.
 
-    The last `judged_weeks` in which the shop was open decide how much weight the networks get (0: the base
+    The last 8 weeks in which the shop was open decide how much weight the networks get (0: the base
     forecast, 1: theirs) and how far their quantiles must move to have their coverage (split
     conformal: Romano, Patterson and Candès 2019); then the networks are trained further, on all weeks.
     If the history is too short for that, the base forecast is returned.
 
     Args:
         hidden: size of the LSTM's state.
-        embedding: size of a category's embedding.
         dropout: share of units dropped in training.
         steps: training steps of each network.
         seeds: number of networks, whose quantiles are averaged.
-        judged_weeks: last weeks, of those in which the shop was open, that the first training does not see.
         seed: seed of the first network; the forecast does not depend on the number of cores.
         epsilon: what the network's weights may tell of any one product's history (DP-SGD, see `lstm_private`); then
             it is one network, trained once on all weeks, whose quantiles are taken as they are.
@@ -66,11 +67,9 @@ class Lstm(Forecaster):
         self,
         *,
         hidden: int = 8,
-        embedding: int = 2,
         dropout: float = 0.3,
         steps: int = 300,
         seeds: int = 4,
-        judged_weeks: int = 8,
         seed: int = 0,
         epsilon: float | None = None,
         delta: float = 1e-9,
@@ -78,11 +77,9 @@ class Lstm(Forecaster):
         arma: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         self.hidden = hidden
-        self.embedding = embedding
         self.dropout = dropout
         self.steps = steps
         self.seeds = seeds
-        self.judged_weeks = judged_weeks
         self.seed = seed
         self.epsilon = epsilon
         self.delta = delta
@@ -100,12 +97,12 @@ class Lstm(Forecaster):
         self.privacy_: dict[str, Any] | None = None
         self.weight_, self.shift_, self.networks_ = 0.0, np.zeros(len(lstm_network.LEVELS)), []
         open_ = np.flatnonzero(weekly.open)
-        enough = len(open_) >= (_FIRST_ORIGIN + 2 * self.judged_weeks) * weekly.per_week
+        enough = len(open_) >= (_FIRST_ORIGIN + 2 * _JUDGED_WEEKS) * weekly.per_week
         taken = bool(self.kept) and self._take(self.kept, weekly)
         paid_before = self.epsilon is not None and self.kept is not None
         if enough and not taken and not paid_before:
             with lstm_network.reproducible_torch():
-                self._train(self._data(weekly, *past), open_[-self.judged_weeks * weekly.per_week])
+                self._train(self._data(weekly, *past), open_[-_JUDGED_WEEKS * weekly.per_week])
         self._encode(weekly, *past)
 
     def refitted(self, history: pd.DataFrame) -> Self:
@@ -171,7 +168,7 @@ class Lstm(Forecaster):
     def _train_privately(self, data: Any, epsilon: float) -> None:
         from .lstm_private import train_private
 
-        size = {"hidden": self.hidden, "embedding": self.embedding, "dropout": 0.0}
+        size = {"hidden": self.hidden, "embedding": _EMBEDDING, "dropout": 0.0}
         spent = {"epsilon": epsilon, "delta": self.delta}
         trained = train_private(data, data.valid, **spent, steps=_PRIVATE_STEPS, seed=self.seed, size=size)
         self.networks_, self.weight_ = [trained.network], 1.0
@@ -188,7 +185,7 @@ class Lstm(Forecaster):
         """Train all networks, or train those that were tried further."""
         from . import lstm_network
 
-        size = {"hidden": self.hidden, "embedding": self.embedding, "dropout": self.dropout}
+        size = {"hidden": self.hidden, "embedding": _EMBEDDING, "dropout": self.dropout}
         steps, starts = (self.steps // 4, tried) if tried else (self.steps, [None] * self.seeds)
         return [
             lstm_network.train(data, valid, steps=steps, seed=self.seed + n, size=size, start=start)

@@ -21,9 +21,8 @@ NORMAL = (-1.95996, -1.28155, -0.67449, 0.0, 0.67449, 1.28155, 1.95996)
 
 _MIDDLE = LEVELS.index(0.5)
 # (Q - 1, Q) adds the gaps between quantiles on the way from the median.
-_GAPS = torch.tensor(
-    [[float(gap < q) - float(gap < _MIDDLE) for q in range(len(LEVELS))] for gap in range(len(LEVELS) - 1)]
-)
+_QUANTILES = range(len(LEVELS))
+_GAPS = torch.tensor([[float(gap < q) - float(gap < _MIDDLE) for q in _QUANTILES] for gap in _QUANTILES[:-1]])
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 0.2
 _PRODUCTS_A_STEP = 32
@@ -87,9 +86,8 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(n_categories, embedding)
         self.dropout = nn.Dropout(dropout)
         inputs = hidden + n_x + embedding + 2
-        self.decoder = nn.Sequential(
-            nn.Linear(inputs, 24), nn.Tanh(), _SharedDropout(dropout), nn.Linear(24, len(LEVELS))
-        )
+        hidden_layer = nn.Linear(inputs, 24), nn.Tanh(), _SharedDropout(dropout)
+        self.decoder = nn.Sequential(*hidden_layer, nn.Linear(24, len(LEVELS)))
         nn.init.normal_(self.embedding.weight, std=0.05)
         # Training starts from the base forecast with normal errors.
         gaps = torch.tensor(NORMAL).diff()
@@ -183,9 +181,8 @@ def train(
 
 def to_text(networks: Sequence[Network], **others: Tensor) -> str:
     """Weights of the networks, and other tensors, as text (base64 of a safetensors file)."""
-    weights = {
-        f"{n}/{name}": value for n, network in enumerate(networks) for name, value in network.state_dict().items()
-    }
+    states = enumerate(network.state_dict().items() for network in networks)
+    weights = {f"{n}/{name}": value for n, state in states for name, value in state}
     return base64.b64encode(save(weights | others)).decode("ascii")
 
 

@@ -18,6 +18,8 @@ STEPS = 12
 
 _FIRST_ORIGIN = 6
 _PRIOR_ERRORS = 40
+# Shares of a week's error that move the level, and of a moved level that are left a week later.
+_SMOOTHING, _DAMPING = 0.2, 0.9
 
 
 class PooledRegression(Forecaster):
@@ -38,8 +40,6 @@ class PooledRegression(Forecaster):
     of units sold to units forecast there.
 
     Args:
-        smoothing: share of a week's error that moves the level.
-        damping: share of a moved level that is left a week later.
         common: what the products of many shops have in common (`repricer federate`), instead of what
             these products have.
 
@@ -55,9 +55,7 @@ class PooledRegression(Forecaster):
 
     _past: tuple[WeeklyDesign, np.ndarray, np.ndarray] | None = None
 
-    def __init__(self, *, smoothing: float = 0.2, damping: float = 0.9, common: Common | None = None) -> None:
-        self.smoothing = smoothing
-        self.damping = damping
+    def __init__(self, *, common: Common | None = None) -> None:
         self.common = common
 
     def _fit(self, history: pd.DataFrame) -> None:
@@ -81,7 +79,7 @@ class PooledRegression(Forecaster):
     def central(self, future: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return median and claimed standard deviation of log(1 + units) for R prepared rows: (R,), (R,)."""
         product = self.names_.get_indexer(pd.Index(future["product"]))
-        return self.state_.ahead(product, covariate_matrix(future), future["step"].to_numpy(), self.damping)
+        return self.state_.ahead(product, covariate_matrix(future), future["step"].to_numpy())
 
     def past_forecasts(self, weekly: WeeklyDesign) -> tuple[np.ndarray, np.ndarray]:
         """Forecast from every past week with the knowledge of that week.
@@ -100,7 +98,7 @@ class PooledRegression(Forecaster):
         for origin in range(max(first, _FIRST_ORIGIN * weekly.per_week), weeks - 1):
             state = self._estimate(weekly, origin + 1)
             for step in range(1, min(STEPS, weeks - 1 - origin) + 1):
-                ahead = state.ahead(np.arange(products), weekly.planned(origin, step), np.array(step), self.damping)
+                ahead = state.ahead(np.arange(products), weekly.planned(origin, step), np.array(step))
                 centre[:, origin, step - 1], spread[:, origin, step - 1] = ahead
         # Before its first sale no product could be forecast.
         unknown = weekly.seen.cumsum(axis=1) == 0
@@ -130,11 +128,10 @@ class PooledRegression(Forecaster):
         error = residual - np.einsum("ntk,nk->nt", centred, found.coefficients)
         drift, per_week = np.zeros(len(error)), weekly.per_week
         for week in range(weeks):
-            drift = self.damping ** (1 / per_week) * drift
-            drift = drift + self.smoothing / per_week * (error[:, week] - drift) * seen[:, week]
-        return _State(
-            level, middle, found.coefficients, found.covariance, found.noise, count, drift, seasonal, per_week
-        )
+            drift = _DAMPING ** (1 / per_week) * drift
+            drift = drift + _SMOOTHING / per_week * (error[:, week] - drift) * seen[:, week]
+        estimates = found.coefficients, found.covariance, found.noise
+        return _State(level, middle, *estimates, count, drift, seasonal, per_week)
 
 
 def _centred(weekly: WeeklyDesign, weeks: int, seasonal: bool) -> tuple[np.ndarray, ...]:
@@ -163,7 +160,7 @@ class _State:
     seasonal: bool
     per_week: int
 
-    def ahead(self, product: np.ndarray, x: np.ndarray, step: np.ndarray, damping: float) -> tuple:
+    def ahead(self, product: np.ndarray, x: np.ndarray, step: np.ndarray) -> tuple:
         if not self.seasonal:
             x = x.copy()
             x[:, -2 * FOURIER_PAIRS :] = 0.0
@@ -172,8 +169,8 @@ class _State:
         uncertainty = np.einsum("rk,rkl,rl->r", departure, self.covariance[product], departure)
         variance = self.noise[product] * (1 + 1 / self.count[product]) + uncertainty
         # Units are not negative, so log(1 + units) has no median below 0.
-        centre = np.maximum(self.level[product] + answer + self.drift[product] * damping ** (step / self.per_week), 0.0)
-        return centre, np.sqrt(variance)
+        drift = self.drift[product] * _DAMPING ** (step / self.per_week)
+        return np.maximum(self.level[product] + answer + drift, 0.0), np.sqrt(variance)
 
 
 def interval(

@@ -19,6 +19,9 @@ _MIN_WEEKS = 12
 _LEVEL_SD = 10.0
 _REGULAR_PRICE_SD = 1.0
 _TRAFFIC_SD = 0.5
+_SEASONAL_SD = 0.1
+# Of the optimiser (BFGS on the ARMA parameters and the variance).
+_MOST_STEPS = 50
 _OPTIONAL_SD = {
     "promotion": 0.5,
     "holiday": 0.2,
@@ -48,7 +51,7 @@ class Sarimax(SeriesForecaster):
       b_r on log r.)
     - log traffic: N(0, 0.5²), the deviation from sales in proportion to traffic.
     - the optional ones: mean 0 and the standard deviations in `_OPTIONAL_SD`.
-    - each Fourier term: N(0, `seasonal_sd`²). A part of the year without data then adds uncertainty
+    - each Fourier term: N(0, 0.1²). A part of the year without data then adds uncertainty
       rather than a wild curve, and a long history outweighs the prior.
 
     Quantiles are those of Student's t around the log forecast, with the forecast's standard error.
@@ -64,8 +67,6 @@ class Sarimax(SeriesForecaster):
         order: (p, d, q) of the ARMA part.
         fourier_pairs: sine and cosine pairs of the year.
         elasticity_prior: mean and standard deviation of the coefficient of log price.
-        seasonal_sd: prior standard deviation of each Fourier coefficient, in logs.
-        maxiter: most steps of the optimiser (BFGS on the ARMA parameters and the variance).
         arma: `arma_` of an earlier fit, which is taken as it is; of other products it is estimated.
 
 
@@ -85,25 +86,18 @@ class Sarimax(SeriesForecaster):
         order: tuple[int, int, int] = (1, 0, 0),
         fourier_pairs: int = 1,
         elasticity_prior: tuple[float, float] = (-2.62, 2.0),
-        seasonal_sd: float = 0.1,
-        maxiter: int = 50,
         arma: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         self.order = order
         self.fourier_pairs = fourier_pairs
         self.elasticity_prior = elasticity_prior
-        self.seasonal_sd = seasonal_sd
-        self.maxiter = maxiter
         self.arma = arma
 
     @property
     def arma_(self) -> dict[str, list[float]]:
         """ARMA parameters and variance of each product that could be fitted, for `arma` of a later model."""
-        return {
-            product: model.parameters.tolist()
-            for product, model in self.models_.items()
-            if isinstance(model, FittedSarimax)
-        }
+        fitted = {name: model for name, model in self.models_.items() if isinstance(model, FittedSarimax)}
+        return {product: model.parameters.tolist() for product, model in fitted.items()}
 
     def _fit_series(self, series: pd.DataFrame) -> FittedSarimax:
         if series["demand"].count() < _MIN_WEEKS:
@@ -122,13 +116,12 @@ class Sarimax(SeriesForecaster):
         """The results of statsmodels at the most likely ARMA parameters and variance."""
         start = np.append(np.zeros(self.order[0] + self.order[2]), np.nanvar(target) + 1e-4)
         try:
-            results: Any = model.fit(
-                start, method="bfgs", maxiter=self.maxiter, disp=False, cov_type="none", warn_convergence=False
-            )
+            quiet = {"disp": False, "warn_convergence": False}
+            results: Any = model.fit(start, method="bfgs", maxiter=_MOST_STEPS, cov_type="none", **quiet)
         except np.linalg.LinAlgError as error:
             raise CannotFit(f"numerical failure: {error}") from error
         if not results.mle_retvals["converged"]:
-            raise CannotFit(f"the likelihood did not converge in {self.maxiter} steps")
+            raise CannotFit(f"the likelihood did not converge in {_MOST_STEPS} steps")
         return results
 
     def _initial_state(self, n_states: int, optional: tuple[str, ...]) -> Initialization:
@@ -138,7 +131,7 @@ class Sarimax(SeriesForecaster):
         level_sd = 0.0 if differences else _LEVEL_SD
         sd = [level_sd, self.elasticity_prior[1], _REGULAR_PRICE_SD, _TRAFFIC_SD]
         sd += [_OPTIONAL_SD[name] for name in optional]
-        sd += [self.seasonal_sd] * (2 * self.fourier_pairs)
+        sd += [_SEASONAL_SD] * (2 * self.fourier_pairs)
         mean = np.zeros(len(sd))
         mean[1] = self.elasticity_prior[0]
         regression = n_states - len(sd)

@@ -146,7 +146,7 @@ def _newcomers() -> dict[str, float]:
 
 if __name__ == "__main__":
     pd.set_option("display.width", 220, "display.max_columns", 30)
-    shown = ["wape", "wape_median", "bias", "rmsse", "pinball", "cover80", "cover95", "failures", "fit_cpu_s", "fit_s"]
+    shown = ["wape", "wape_median", "bias", "pinball", "cover80", "cover95", "failures", "fit_cpu_s", "fit_s"]
     print(run().set_index(["test", "forecaster"])[shown].round(3).to_string())
     scores = selected().scores_
     print("\ninside weeks 29 to 40 (selection):")

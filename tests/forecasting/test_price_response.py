@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
-from repricer.forecasting import PriceResponse, example_panel, segment_response
+from repricer.forecasting import PriceResponse, segment_response
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -41,7 +41,6 @@ class TestRecovery:
         panel["price"] *= np.exp(-0.2 * season)
         model = PriceResponse().fit(panel)
         np.testing.assert_allclose(model.elasticity_["shrunk"], -2, atol=0.35)
-        np.testing.assert_allclose(model.category_elasticity_["raw"], -2, atol=0.6)
 
     def test_standard_errors_are_those_of_repeated_samples(self, simulate):
         scores = []
@@ -50,22 +49,6 @@ class TestRecovery:
             scores.append((table["raw"] + 2) / table["raw_se"])
         assert np.mean(np.abs(scores) < 1.96) == pytest.approx(0.955, abs=0.035)
         assert 0.75 < np.std(scores) < 1.1
-
-    def test_category_answers_less_where_products_replace_each_other(self, simulate):
-        """Six equal products share what a category sells by a logit; the category itself answers with -0.5."""
-        panel = simulate(n_products=12, n_weeks=104, seed=6)
-        rng = np.random.default_rng(0)
-        log_price = np.log(panel["price"])
-        by_week = [panel["category"], panel["week"]]
-        index = log_price.groupby(by_week).transform("mean")
-        pull = np.exp(-2.5 * log_price + rng.normal(0, 0.1, len(panel)))
-        panel["units"] = 600 * np.exp(-0.5 * index) * pull / pull.groupby(by_week).transform("sum")
-        panel["traffic"] = 1000.0
-        model = PriceResponse().fit(panel)
-        category = model.category_elasticity_
-        assert list(category["category"]) == ["c0", "c1"]
-        np.testing.assert_allclose(category["raw"], -0.5, atol=0.15)
-        assert (model.elasticity_["shrunk"] < -1.8).all()
 
 
 class TestAgreement:
@@ -113,17 +96,15 @@ class TestInvariance:
     def test_row_order(self, panel, fitted):
         again = PriceResponse().fit(panel.sample(frac=1, random_state=0))
         pd.testing.assert_frame_equal(again.elasticity_, fitted.elasticity_)
-        pd.testing.assert_frame_equal(again.category_elasticity_, fitted.category_elasticity_)
 
     def test_currency_and_pack_size(self, panel, fitted):
         scaled = panel.assign(price=panel["price"] * 100, units=panel["units"] * 6)
         again = PriceResponse().fit(scaled)
         pd.testing.assert_frame_equal(again.elasticity_, fitted.elasticity_)
-        pd.testing.assert_frame_equal(again.category_elasticity_, fitted.category_elasticity_)
 
     def test_without_categories_all_products_are_one(self, panel):
         model = PriceResponse().fit(panel.drop(columns="category"))
-        assert set(model.elasticity_["category"]) == {"all"} == set(model.category_elasticity_["category"])
+        assert set(model.elasticity_["category"]) == {"all"}
 
 
 class TestEdges:
@@ -149,19 +130,6 @@ class TestEdges:
         price = panel["price"].mask(alone, 2.0).mask(alone & week, 1.2)
         table = by_product(PriceResponse().fit(panel.assign(price=price)))
         assert table["raw_se"]["p00"] > 1.2 * table["raw_se"].drop("p00").median()
-
-    def test_no_category_price_moves(self, simulate):
-        """Reductions that cancel out in the index leave no estimate for the category, and no error."""
-        panel = simulate(n_products=4, n_categories=1, elasticity=0.0, noise=0.05)
-        rng = np.random.default_rng(0)
-        waves = rng.normal(0, 0.1, (40, 2))
-        panel["price"] = 2 * np.exp(np.concatenate([waves[:, 0], -waves[:, 0], waves[:, 1], -waves[:, 1]]))
-        panel["units"] = rng.uniform(45, 55, len(panel))
-        model = PriceResponse().fit(panel)
-        assert model.category_elasticity_["raw"].isna().all()
-        assert model.category_elasticity_["shrunk"].isna().all()
-        assert list(model.category_elasticity_["category"]) == ["c0"]
-        assert model.elasticity_["raw"].notna().all()
 
     @pytest.mark.parametrize("products", [1, 2])
     def test_few_products_are_estimated_without_week_effects(self, simulate, products):
@@ -248,20 +216,7 @@ def test_by_day_reductions_of_weekends_are_told_from_the_weekend_of_each_categor
     )
     model = PriceResponse().fit(panel)
     assert model.elasticity_["raw"].to_numpy() == pytest.approx(-2.0, abs=0.5)
-    assert model.category_elasticity_["raw"].to_numpy() == pytest.approx(-2.0, abs=0.5)
     # Each segment buys of one category.
     sales = panel.rename(columns={"week": "date"}).assign(customer=panel["category"])
     response = segment_response(sales, pd.Series({"x": 0, "y": 1}), panel)
     assert response["elasticity"].to_numpy() == pytest.approx(-2.0, abs=0.25)
-
-
-@pytest.mark.parametrize("gone", ["before it comes", "while it is sold out"])
-def test_the_price_level_of_a_product_is_no_price_change_of_its_category(gone):
-    panel = example_panel(n_weeks=80, seed=2).assign(category="all")
-    dear = panel["product"] == "apple"
-    panel.loc[dear, "price"] *= 4
-    missing = dear & (panel["week"] < panel["week"].unique()[40])
-    if gone == "while it is sold out":
-        missing = dear & (np.arange(len(panel)) % 5 == 0)
-    found = PriceResponse().fit(panel[~missing]).category_elasticity_
-    assert found["raw"].item() == pytest.approx(-2.0, abs=0.5)

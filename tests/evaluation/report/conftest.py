@@ -70,9 +70,9 @@ _PARTS = {
     "chosen_forecaster": "sarimax",
     "category_response": [
         {"category": "coffee", "elasticity": -0.9, "se": 0.15, "outside_share": 0.42, "outside_share_se": 0.1,
-         "total_by_regression": -0.7, "shock": 0.05, "first_stage_f": None},
+         "shock": 0.05, "first_stage_f": None},
         {"category": "soft drinks", "elasticity": -0.4, "se": 0.2, "outside_share": 0.05, "outside_share_se": 0.1,
-         "total_by_regression": None, "shock": 0.0, "first_stage_f": None},
+         "shock": 0.0, "first_stage_f": None},
     ],
     "prices_follow_demand": 0.12,
     "unidentified": [NASTY],

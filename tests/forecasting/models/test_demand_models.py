@@ -234,11 +234,12 @@ class TestNewcomers:
 
     def test_intervals_are_wider_than_those_of_a_known_product(self, shop, split):
         history, future = split(shop, 2)
-        fitted, width = Selected({"pooled": PooledRegression()}, combine=1).fit(history), {}
-        for name, rows in {"known": future, "new": future.assign(product="new " + future["product"])}.items():
-            forecast = fitted.predict(rows)
-            width[name] = (forecast["q0.9"] / forecast["q0.1"].clip(lower=0.1)).median()
-        assert width["new"] > width["known"]
+        known, new = (
+            PooledRegression().fit(history).predict(future),
+            Newcomers().fit(history).predict(future.assign(product="new " + future["product"])),
+        )
+        width = [(forecast["q0.9"] / forecast["q0.1"].clip(lower=0.1)).median() for forecast in (new, known)]
+        assert width[0] > width[1]
 
     def test_unknown_category_and_too_few_products(self, shop, split):
         history, future = split(shop, 1)
