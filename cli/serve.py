@@ -55,7 +55,6 @@ _setting = functools.partial(declared_option, ServiceSettings)
 @gone_option(
     "--shadow", "put the other bundle on trial with a small share (PUT /v1/admin/canary): its guards compare both"
 )
-@gone_option("--price-list", "decide in the file, and make it live by `repricer approve`")
 @gone_option("--watch", "send SIGHUP, or POST /v1/admin/reload, once the bundle is there")
 @gone_option("--otel", "let OpenTelemetry's collector read /metrics (its Prometheus receiver)", is_flag=True)
 @click.option(
@@ -75,6 +74,7 @@ _setting = functools.partial(declared_option, ServiceSettings)
 @_setting("holdout")
 @_setting("canary")
 @_setting("killed", "--kill-switch")
+@_setting("price_list", "--price-list", type=FILE)
 @_setting("switches", type=FILE)
 @_setting("rate")
 @click.option(

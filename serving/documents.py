@@ -28,7 +28,6 @@ from msgspec import Meta, Struct, inspect
 T = TypeVar("T", bound=Struct)
 Name = Annotated[str, Meta(min_length=1, max_length=200, extra={"printable": True})]
 """A name that every database can hold."""
-Text = Annotated[str, Meta(max_length=2000, extra={"allowed": "text of at most 2,000 characters"})]
 _REFUSED = (msgspec.ValidationError, UnicodeEncodeError, ValueError, TypeError)
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80

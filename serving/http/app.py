@@ -1,6 +1,6 @@
 """The price service as an ASGI application. Needs the `serve` extra.
 
-A request goes through the `gate` to a route of `prices`, `questions`, `admin` or `page`. They answer
+A request goes through the `gate` to a route of `prices`, `questions`, `admin`, `desk_routes` or `page`. They answer
 by the policies of the `deployment`, whose transitions are those of the `switchboard` and rows of the log.
 """
 
@@ -23,6 +23,8 @@ from ..decision_log.storage import LogError
 from ..sample_states import example_state
 from .admin import Status, switch_routes
 from .deployment import Deployment
+from .desk import Desk
+from .desk_routes import desk_routes
 from .gate import MAX_BODY, Gate
 from .page import page_routes
 from .prices import Prices, Recent
@@ -75,6 +77,8 @@ def create_app(
 
     routes = {**Prices(deployment, decisions, recent, aside).routes(), **status.routes(), **switch_routes(deployment)}
     routes |= question_routes(deployment, decisions, aside)
+    if settings.price_list is not None:
+        routes |= desk_routes(Desk(settings.price_list, lambda: deployment.bundle, decisions))
     routes |= page_routes(deployment, recent, {route.split()[1] for route in routes})
     # With all fields and spaces, a state is longer than the example.
     state_bytes = 2 * len(orjson.dumps(example_state(deployment.bundle.catalogue)))

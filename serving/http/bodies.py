@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any, TypeVar
 
 import orjson
 from msgspec import Meta, Struct
 
 from ..decision_log.outcomes import ReportedOutcome
-from ..documents import Text, from_json, read
+from ..documents import Document, Name, from_json, read
+from ..price_list.rows import Price, Status, Text
 from .settings import Share
 
 T = TypeVar("T", bound=Struct)
@@ -51,6 +53,29 @@ class Outcomes(Struct, forbid_unknown_fields=True):
     """What sold after one decision or several."""
 
     outcomes: Annotated[list[ReportedOutcome], Meta(min_length=1, max_length=MOST_OUTCOMES)]
+
+
+class ListDecision(Document, frozen=True, forbid_unknown_fields=True):
+    """What is decided about one row of the price list."""
+
+    zone: Annotated[Name, Meta(description="zone of the row")]
+    product: Annotated[Name, Meta(description="product of the row")]
+    week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
+    status: Annotated[Status, Meta(description="what is decided; `proposed` takes a decision back")]
+    decided_price: Annotated[Price | None, Meta(description="for overridden: the price, currency per unit")] = None
+    decision_reason: Annotated[Text, Meta(description="why; needed for overridden and postponed")] = ""
+
+
+class ListApproval(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Who makes the price list live."""
+
+    by: Annotated[Name | None, Meta(description="who decides; with API keys, the name of the key counts")] = None
+
+
+class ListDecisions(ListApproval, forbid_unknown_fields=True):
+    """Decisions about several rows, all or none."""
+
+    decisions: Annotated[list[ListDecision], Meta(min_length=1, max_length=MOST_OUTCOMES)]
 
 
 def parsed(body: bytes) -> Any:

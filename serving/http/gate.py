@@ -27,6 +27,7 @@ from ..decision_log.outcomes import ContradictionError, OutcomeError
 from ..decision_log.storage import LogError
 from ..explanation import NoResponseError
 from ..market_state import StateError
+from ..price_list.rows import ListError
 from .api_keys import KeyRing
 from .bodies import BodyError
 from .metrics import Metrics
@@ -45,7 +46,7 @@ QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
 _REFUSALS: dict[type[Exception], int] = {
     ContradictionError: 409,
     ClientDisconnect: 400,
-    **dict.fromkeys((DeploymentError, BundleError, NoResponseError), 409),
+    **dict.fromkeys((DeploymentError, BundleError, ListError, NoResponseError), 409),
     **dict.fromkeys((BodyError, StateError, OutcomeError), 422),
     **dict.fromkeys((LogError, ChainError), 503),
 }

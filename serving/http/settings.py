@@ -40,6 +40,7 @@ class ServiceSettings(Checked, frozen=True, kw_only=True):
             extra={"allowed": "a list of names without scheme or path"},
         ),
     ] = ()
+    price_list: Annotated[str | None, Meta(description="Price list (.csv, .xlsx) to decide on at /price-list.")] = None
     switches: Annotated[str | None, Meta(description="File that keeps the switches where there is no log.")] = None
     fallback: Annotated[
         Fallback, Meta(description="Rule that prices holdout markets, and all markets while the kill switch is on.")
@@ -52,7 +53,7 @@ class ServiceSettings(Checked, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="Key of the hash that assigns markets to arms.")] = 0
 
     def __post_init__(self) -> None:
-        for name in ("keys", "switches"):
+        for name in ("keys", "price_list", "switches"):
             if isinstance(getattr(self, name), os.PathLike):
                 force_setattr(self, name, os.fspath(getattr(self, name)))
         super().__post_init__()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +66,9 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
     return decided
 
 
-def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> list[str]:
+def check_decisions(
+    source: str, rows: Sequence[PriceRow], bundle: Bundle, *, only: Collection[tuple[str, str, dt.date]] | None = None
+) -> list[str]:
     """Check the prices of a list, as decided, against the price rules, week after week.
 
     A price that stays as it is planned, as that of a postponed row does, is not checked. One that leaves a firm rule
@@ -76,6 +78,7 @@ def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> li
         source: What error messages call the list.
         rows: The rows; an undecided one counts as approved.
         bundle: The bundle whose price rules hold, and whose response says what prices earn.
+        only: The keys of the rows to check; all by default.
 
     Returns:
         Warnings, a line each: the prices that leave a rule, and what all overridden prices earn against the proposed ones.
@@ -96,7 +99,8 @@ def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle) -> li
     zones = defaultdict[str, list[tuple[int, PriceRow]]](list)
     for number, row in enumerate(rows, start=2):
         zones[row.zone].append((number, row))
-    found = [_ZoneDecisions(source, zone, bundle) for zone in zones.values()]
+    checked = zones if only is None else {zone for zone, _, _ in only}
+    found = [_ZoneDecisions(source, zones[zone], bundle, only) for zone in checked]
     if refused := [line for zone in found for line in zone.refused()]:
         raise ListError(refused)
     return [line for zone in found for line in zone.warnings()]
@@ -162,7 +166,13 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
 class _ZoneDecisions:
     """The decided prices of one zone, against the price rules and the proposal."""
 
-    def __init__(self, source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle) -> None:
+    def __init__(
+        self,
+        source: str,
+        rows: Sequence[tuple[int, PriceRow]],
+        bundle: Bundle,
+        only: Collection[tuple[str, str, dt.date]] | None,
+    ) -> None:
         product = {name: n for n, name in enumerate(bundle.catalogue.products)}
         weeks = sorted({row.week for _, row in rows})
         period = {week: t for t, week in enumerate(weeks)}
@@ -171,13 +181,15 @@ class _ZoneDecisions:
         self._wanted, current, self._proposed = np.zeros((3, len(period), len(product)))
         for place, (_, row) in self._places.items():
             self._wanted[place], current[place] = row.price, row.current_price
-            self._proposed[place] = row.new_price if row.status == "overridden" else row.price
+            checked = row.status == "overridden" and (only is None or row.key in only)
+            self._proposed[place] = row.new_price if checked else row.price
         rules, catalogue = bundle.guardrails, bundle.catalogue
         self._first = 0 if catalogue.calendar is None else catalogue.calendar.period(weeks[0])
         # Before other weeks than the first, the shop charges what it planned.
         from_start = catalogue.calendar is not None and self._first == 0
         before = rules.prices_before(catalogue.regular_price) if from_start else current[:1]
-        self._breaches = breaches(rules, catalogue, self._wanted, current, before)
+        found = breaches(rules, catalogue, self._wanted, current, before)
+        self._breaches = [one for one in found if only is None or self._row(one)[1].key in only]
         counts = bundle.manifest["objective"] == "profit"
         self._cost = rules.unit_cost if counts else np.zeros_like(rules.unit_cost)
 

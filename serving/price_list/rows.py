@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, inspect
 
-from ..documents import Document, Name, Text, field_mistake, fields
+from ..documents import Document, Name, field_mistake, fields
 
 ALL_STORES = "all stores"
 """The zone of a list that is for all stores."""
 Status = Literal["proposed", "approved", "overridden", "postponed"]
+Text = Annotated[str, Meta(max_length=2000, extra={"allowed": "text of at most 2,000 characters"})]
 Price = Annotated[float, Meta(gt=0, le=1e9)]
 Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Share = Annotated[float, Meta(ge=0, le=1)]

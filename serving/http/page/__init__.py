@@ -1,5 +1,5 @@
-"""The pages for a pricing manager: current prices, their reasons, alarms, what-if; and the API's
-own page. Needs the `serve` extra.
+"""The pages for a pricing manager: current prices, their reasons, alarms, what-if; the price list;
+and the API's own page. Needs the `serve` extra.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from ....pricing.wording import feature_words, policy_words, rule_words
+from ...price_list.rows import STATUSES
 from ..deployment import Deployment
 from ..gate import Call, Routes
 from ..openapi import openapi
@@ -27,7 +28,7 @@ _POLICY += "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 _NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 _HEADERS = {**_NO_SNIFFING, "Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
 _HEADERS["Cache-Control"] = "no-store"
-_ASSETS = dict.fromkeys(("page.js", "docs.js"), "text/javascript")
+_ASSETS = dict.fromkeys(("page.js", "price_list.js", "docs.js"), "text/javascript")
 _ASSETS |= {"page.css": "text/css", "icon.svg": "image/svg+xml"}
 # Swagger UI, which needs no other origin from here; it draws its icons from data in its style
 # sheet.
@@ -46,14 +47,14 @@ def _template(name: str) -> Any:
 
 
 def page_routes(deployment: Deployment, recent: Recent, paths: Collection[str]) -> Routes:
-    """`GET /`, `GET /docs`, and the files that the pages load.
+    """`GET /`, with a price list `GET /price-list`, `GET /docs`, and the files that the pages load.
 
     Args:
         deployment: Whose prices are shown.
         recent: The last decisions.
         paths: Those of the service, which `/openapi.json` describes.
     """
-    described = frozenset(paths)
+    described, listed = frozenset(paths), "/v1/price-list" in paths
 
     async def document(_: Call) -> Response:
         text = await asyncio.to_thread(openapi, deployment.bundle, described)
@@ -62,15 +63,23 @@ def page_routes(deployment: Deployment, recent: Recent, paths: Collection[str]) 
     async def manager(call: Call) -> Response:
         # Rendered by the server; JavaScript only adds the what-if curve.
         market = Request(call.scope).query_params.get("market")
-        rendered = partial(_page, deployment, recent, market)
+        rendered = partial(_page, deployment, recent, market, price_list=listed)
         return HTMLResponse(await asyncio.to_thread(rendered), headers=_HEADERS)
+
+    async def price_list(_: Call) -> Response:
+        # JavaScript fills it from `/v1/price-list`.
+        bundle = deployment.bundle
+        currency = bundle.manifest["scenario"]["currency"]
+        shown = {"scenario": bundle.scenario, "currency": currency, "statuses": STATUSES}
+        return HTMLResponse(_template("price_list").render(**shown), headers=_HEADERS)
 
     assets = {_FOLDER / name: kind for name, kind in _ASSETS.items()}
     assets |= {_SWAGGER / name: kind for name, kind in _SWAGGER_ASSETS.items()}
     found = {f"GET /page/{file.name}": _static(file.read_bytes(), kind) for file, kind in assets.items()}
     docs = _HEADERS | {"Content-Security-Policy": _POLICY.replace("img-src 'self'", "img-src 'self' data:")}
     found["GET /docs"] = _static((_FOLDER / "docs.html").read_bytes(), "text/html", docs)
-    return found | {"GET /": manager, "GET /openapi.json": document}
+    found |= {"GET /": manager, "GET /openapi.json": document}
+    return {**found, "GET /price-list": price_list} if listed else found
 
 
 def _static(content: bytes, kind: str, headers: Mapping[str, str] = _NO_SNIFFING) -> Any:
@@ -80,7 +89,7 @@ def _static(content: bytes, kind: str, headers: Mapping[str, str] = _NO_SNIFFING
     return answer
 
 
-def _page(deployment: Deployment, recent: Recent, market: str | None) -> str:
+def _page(deployment: Deployment, recent: Recent, market: str | None, *, price_list: bool) -> str:
     """The page of the last decision of a market, or one for the example state before any
     request.
     """
@@ -106,4 +115,5 @@ def _page(deployment: Deployment, recent: Recent, market: str | None) -> str:
         scenario=bundle.manifest["scenario"],
         # A data block is not executed, but must not end its element.
         state=json.dumps(decision.state).replace("<", "\\u003c"),
+        price_list=price_list,
     )

@@ -11,17 +11,22 @@ from repricer.serving import Bundle, PriceAnswer
 from repricer.serving.answers.answer import Answer
 from repricer.serving.documents import schemas
 from repricer.serving.explanation import Explanation, WhatIf
-from repricer.serving.http.app import create_app
+from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.bodies import (
     CanaryShare,
     HoldoutShare,
+    ListApproval,
+    ListDecisions,
     Outcomes,
     Switch,
     Throw,
 )
+from repricer.serving.http.desk_routes import Wanted
 from repricer.serving.http.openapi import DOCUMENT, openapi
+from repricer.serving.price_list.files import write_list
+from repricer.serving.price_list.rows import PriceRow
 
-BODIES = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare)
+BODIES = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
 ANSWERS = (Explanation, WhatIf, Answer)
 FILLED_IN = {"MarketState", "ProductState", "Product"}
 """With what the bundle has."""
@@ -40,13 +45,19 @@ def test_its_schemas_are_those_of_the_structs(document: dict[str, Any]) -> None:
     own, of_answer = found["Priced"]["properties"], schemas(PriceAnswer)["PriceAnswer"]["properties"]
     assert {key: own[key] for key in of_answer} == of_answer
     assert own.keys() - of_answer == {"request_id", "arm", "warnings"}
+    query = document["paths"]["/v1/price-list"]["get"]["parameters"]
+    assert {one["name"]: one["schema"] for one in query} == schemas(Wanted)["Wanted"]["properties"]
 
 
-def test_its_paths_are_those_of_the_service(document: dict[str, Any], one_path: Path, tmp_path: Path) -> None:
-    app: Any = create_app(one_path, log=tmp_path / "log.db")
+def test_its_paths_are_those_of_the_service(
+    document: dict[str, Any], one_path: Path, price_rows: list[PriceRow], tmp_path: Path
+) -> None:
+    write_list(tmp_path / "list.csv", price_rows, currency="EUR")
+    settings = ServiceSettings(price_list=str(tmp_path / "list.csv"))
+    app: Any = create_app(one_path, log=tmp_path / "log.db", settings=settings)
     methods = {path: {method.lower() for method in found} for path, found in app._routes.items()}
     described = {path: set(found) for path, found in document["paths"].items()}
-    pages = {"/", "/docs", "/openapi.json"}
+    pages = {"/", "/docs", "/openapi.json", "/price-list"}
     assert {path for path in methods if path not in pages and not path.startswith("/page/")} == described.keys()
     for path, found in described.items():
         assert methods[path] - {"head"} == found

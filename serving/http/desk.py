@@ -1,0 +1,110 @@
+"""The price list that the service's page shows and the desk decides on, kept in its file."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..bundle.reading import Bundle
+from ..decision_log.log import DecisionLog
+from ..price_list.approval import LiveList, check_decisions, decided_rows, make_live
+from ..price_list.files import read_list, write_list
+from ..price_list.rows import ListError, PriceRow, rows_of
+from .bodies import ListDecision
+
+LIVE = "live.csv"
+
+
+class Desk:
+    """A price list file, its rows, and the decisions about them. Several threads may use it.
+
+    Args:
+        path: The file; another program may edit it, and the rows are then read again.
+        bundle: Gives the bundle whose price rules hold.
+        log: The decision log; without one the list cannot become live.
+
+    Raises:
+        ListError: The file is no price list.
+    """
+
+    def __init__(self, path: str, bundle: Callable[[], Bundle], log: DecisionLog | None) -> None:
+        self._path, self._bundle, self._log = Path(path), bundle, log
+        self._lock, self._seen = threading.Lock(), (0, 0)
+        self._rows: list[PriceRow] = []
+        with self._lock:
+            self._current()
+
+    def shown(self, wanted: Callable[[PriceRow], bool], offset: int, limit: int) -> dict[str, Any]:
+        """Some of the rows that are wanted, and what there is to choose from."""
+        with self._lock:
+            rows = self._current()
+        found = [row for row in rows if wanted(row)]
+        return {
+            "name": self._path.name,
+            "weeks": sorted({str(row.week) for row in rows}),
+            "counts": Counter(row.status for row in rows),
+            "total": len(found),
+            "rows": [msgspec.structs.asdict(row) for row in found[offset : offset + limit]],
+        }
+
+    def decide(self, decisions: Sequence[ListDecision], by: str) -> tuple[list[PriceRow], list[str]]:
+        """Write decisions into the list, all or none. Returns their rows, and warnings. Raises ListError."""
+        made = {(one.zone, one.product, one.week): one for one in decisions}
+        with self._lock:
+            rows = self._current()
+            known = {row.key for row in rows}
+            if strange := [key for key in made if key not in known]:
+                zone, product, week = strange[0]
+                got = f"{product!r} in {zone!r}, week {week}"
+                raise ListError([f"a decision must be about a row of the list; got {got}; reload the page"])
+            changed = [_decided(row, made[row.key], by) if row.key in made else row for row in rows]
+            # The same checks as for a list that is read from a file.
+            rows_of(self._path.name, [msgspec.structs.astuple(row) for row in changed])
+            warnings = check_decisions(self._path.name, changed, self._bundle(), only=made)
+            if len(made) < len(decisions):
+                got = f"{len(decisions)} about {len(made)}"
+                raise ListError([f"decisions must be about different rows; got {got}; send one for each"])
+            self._write(changed)
+        return [row for row in changed if row.key in made], warnings
+
+    def make_live(self, by: str) -> LiveList:
+        """Record all decisions and write the live prices beside the list.
+        Raises ListError, LogError.
+        """
+        if self._log is None:
+            raise ListError(["a list that becomes live must be recorded; got no decision log; serve with --log"])
+        with self._lock:
+            rows, bundle = decided_rows(self._path.name, self._current(), by), self._bundle()
+            check_decisions(self._path.name, rows, bundle)
+            live = make_live(rows, bundle, self._log, self._path.with_name(LIVE))
+            self._write(live.rows)
+        return live
+
+    def _current(self) -> list[PriceRow]:
+        """The rows as the file has them."""
+        now = self._stamp()
+        if now != self._seen:
+            self._rows, self._seen = read_list(self._path), now
+        return self._rows
+
+    def _write(self, rows: list[PriceRow]) -> None:
+        write_list(self._path, rows, currency=self._bundle().manifest["scenario"]["currency"])
+        self._rows, self._seen = rows, self._stamp()
+
+    def _stamp(self) -> tuple[int, int]:
+        with suppress(OSError):
+            status = self._path.stat()
+            return status.st_mtime_ns, status.st_ino
+        raise ListError([f"price list must be a file; got {self._path}, which is not there; write it"])
+
+
+def _decided(row: PriceRow, decision: ListDecision, by: str) -> PriceRow:
+    names = ("status", "decided_price", "decision_reason")
+    made = {name: getattr(decision, name) for name in names}
+    return msgspec.structs.replace(row, **made, decided_by="" if decision.status == "proposed" else by, decided_at="")

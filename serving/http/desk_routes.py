@@ -1,0 +1,82 @@
+"""The routes of the price list: read it, decide, make it live."""
+
+from __future__ import annotations
+
+import asyncio
+import reprlib
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..price_list.rows import ListError, PriceRow, Status
+from .bodies import BodyError, ListApproval, ListDecisions, read_body
+from .desk import Desk
+from .gate import Call, Routes
+
+_MOST = 1000
+
+
+class Wanted(Struct, forbid_unknown_fields=True):
+    """Which rows of the list, and which piece of them."""
+
+    week: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
+    status: Status | Literal[""] = ""
+    search: str = ""
+    outside: bool = False
+    offset: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=_MOST)] = 100
+
+    def __call__(self, row: PriceRow) -> bool:
+        """Whether a row is one of them."""
+        return (
+            self.week in ("", str(row.week))
+            and self.status in ("", row.status)
+            and (not self.outside or bool(row.outside_charged))
+            and self.search.casefold() in f"{row.zone} {row.product_id} {row.product} {row.category}".casefold()
+        )
+
+
+def desk_routes(desk: Desk) -> Routes:
+    """`GET /v1/price-list` and the admin's routes for decisions about a price list; each works in a thread."""
+
+    def listed(call: Call) -> dict[str, Any]:
+        given = dict(Request(call.scope).query_params)
+        try:
+            wanted = msgspec.convert(given, Wanted, strict=False)
+        except ValueError as error:
+            strange = [key for key in given if key not in Wanted.__struct_fields__]
+            name = strange[0] if strange else str(error).rpartition("$.")[2].rstrip("`")
+            got = reprlib.repr(given.get(name))
+            raise BodyError(f"{name} in the query must be as /docs says; got {got}: {error}; fix it") from None
+        return desk.shown(wanted, wanted.offset, wanted.limit)
+
+    def decided(call: Call) -> dict[str, Any]:
+        body = read_body(call.body, ListDecisions)
+        rows, warnings = desk.decide(body.decisions, _caller(call, body.by))
+        return {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
+
+    def live(call: Call) -> dict[str, Any]:
+        found = desk.make_live(_caller(call, read_body(call.body, ListApproval).by))
+        return {"rows": len(found.rows), "new": found.new, "counts": Counter(row.status for row in found.rows)}
+
+    async def aside(work: Callable[[Call], Any], call: Call) -> Response:
+        found = await asyncio.to_thread(work, call)
+        return Response(msgspec.json.encode(found), media_type="application/json")
+
+    admin = "POST /v1/admin/price-list"
+    routes = {"GET /v1/price-list": listed, f"{admin}/decisions": decided, f"{admin}/live": live}
+    return {route: partial(aside, work) for route, work in routes.items()}
+
+
+def _caller(call: Call, by: str | None) -> str:
+    """Who decides: the name of the API key, or the name in the request where there are no keys."""
+    caller = call.caller or by
+    if not caller:
+        raise ListError(["a decision must say who decides; got no name; give by"])
+    return caller

@@ -1,0 +1,122 @@
+"""The price list over HTTP: read, decide, make live, by whom and by whose rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from repricer.serving import DecisionLog
+from repricer.serving.http.api_keys import add_key
+from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.price_list.files import read_list, write_list
+from repricer.serving.price_list.rows import PriceRow
+from starlette.testclient import TestClient
+
+LAST = {"zone": "all stores", "product": "anchovy", "week": "2018-02-19"}
+
+
+@pytest.fixture
+def listed(price_rows: list[PriceRow], tmp_path: Path) -> Path:
+    write_list(tmp_path / "prices.xlsx", price_rows)
+    return tmp_path / "prices.xlsx"
+
+
+def service(bundle: Path, listed: Path, **settings: Any) -> TestClient:
+    app = create_app(bundle, log=listed.with_name("log.db"), settings=ServiceSettings(price_list=listed, **settings))
+    return TestClient(app)
+
+
+def decide(client: TestClient, *decisions: dict[str, Any], **more: Any) -> Any:
+    return client.post("/v1/admin/price-list/decisions", json={"decisions": list(decisions)} | more)
+
+
+def test_the_list_is_filtered_and_read_in_pieces(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    client = service(dated_bundle, listed)
+    found = client.get("/v1/price-list", params={"limit": 5, "offset": 2}).json()
+    assert (found["total"], len(found["rows"]), found["counts"]) == (24, 5, {"proposed": 24})
+    assert found["rows"][0]["week"] == "2018-01-15"
+    assert found["weeks"][0] == "2018-01-01"
+    week = client.get("/v1/price-list", params={"week": "2018-01-08", "search": "CIDER"}).json()
+    assert [row["product"] for row in week["rows"]] == ["cider"]
+    outside = client.get("/v1/price-list", params={"outside": True}).json()
+    assert outside["total"] == sum(bool(row.outside_charged) for row in price_rows)
+    assert client.get("/v1/price-list", params={"status": "approved"}).json()["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "got"),
+    [
+        ({"limit": 0}, "limit in the query must be as /docs says; got '0'"),
+        ({"week": "next"}, "week in the query must be as /docs says; got 'next'"),
+        ({"status": "sold"}, "status in the query must be as /docs says; got 'sold'"),
+        ({"page": 2}, "page in the query must be as /docs says; got '2'"),
+    ],
+)
+def test_a_wrong_query_is_refused_in_one_line(
+    dated_bundle: Path, listed: Path, query: dict[str, Any], got: str
+) -> None:
+    refused = service(dated_bundle, listed).get("/v1/price-list", params=query)
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith(got)
+    assert service(dated_bundle, listed).get("/v1/price-list", params={"week": "", "status": ""}).json()["total"] == 24
+
+
+def test_decisions_are_written_into_the_file(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    client, other = service(dated_bundle, listed), round(price_rows[7].new_price - 0.05, 2)
+    override = LAST | {"status": "overridden", "decided_price": other, "decision_reason": "the rival"}
+    assert decide(client, override, by="Ann").json()["rows"][0]["decided_by"] == "Ann"
+    assert (read_list(listed)[7].decided_price, read_list(listed)[7].decision_reason) == (other, "the rival")
+    decide(client, LAST | {"status": "proposed"}, by="Ann")
+    assert read_list(listed) == price_rows
+    # Another program may edit the file in between.
+    write_list(listed, price_rows[:8])
+    assert client.get("/v1/price-list").json()["total"] == 8
+
+
+def test_refused_decisions_change_nothing(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    client = service(dated_bundle, listed)
+    high = LAST | {"status": "overridden", "decided_price": 99.0, "decision_reason": "x"}
+    refused = decide(client, LAST | {"status": "approved"}, high, by="Ann")
+    assert refused.status_code == 409
+    assert "row 9, column decided_price: the price must keep the price rule" in refused.json()["detail"]
+    assert "must say why where status is postponed" in decide(client, LAST | {"status": "postponed"}, by="A").text
+    assert "got no name; give by" in decide(client, LAST | {"status": "approved"}).text
+    assert "must be about a row of the list" in decide(client, LAST | {"status": "approved", "zone": "x"}, by="A").text
+    assert decide(client, LAST | {"status": "sold"}, by="A").status_code == 422
+    assert read_list(listed) == price_rows
+
+
+def test_two_decisions_about_one_row_are_refused(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    both = (LAST | {"status": "approved"}, LAST | {"status": "postponed", "decision_reason": "later"})
+    refused = decide(service(dated_bundle, listed), *both, by="Ann")
+    assert (refused.status_code, "got 2 about 1" in refused.json()["detail"]) == (409, True)
+    assert read_list(listed) == price_rows
+
+
+def test_a_decided_list_becomes_live(dated_bundle: Path, listed: Path, price_rows: list[PriceRow]) -> None:
+    with service(dated_bundle, listed) as client:
+        early = client.post("/v1/admin/price-list/live", json={"by": "Bo"})
+        assert (early.status_code, "every row must be decided" in early.text) == (409, True)
+        everything = [
+            {"zone": row.zone, "product": row.product, "week": str(row.week), "status": "approved"}
+            for row in price_rows
+        ]
+        decide(client, *everything, by="Ann")
+        assert client.post("/v1/admin/price-list/live", json={"by": "Bo"}).json()["new"] == 24
+        assert client.post("/v1/admin/price-list/live", json={"by": "Bo"}).json()["new"] == 0
+    assert listed.with_name("live.csv").read_text().count("approved,Ann,") == 24
+    log = DecisionLog(listed.with_name("log.db"))
+    assert {row["decided_by"] for row in log.export_approvals()} == {"Ann"}
+    log.close()
+
+
+def test_keys_say_who_decides_and_who_may(dated_bundle: Path, listed: Path, tmp_path: Path) -> None:
+    keys = {role: add_key(tmp_path / "keys.json", role=role, name=f"the-{role}") for role in ("read", "admin")}
+    client = service(dated_bundle, listed, keys=str(tmp_path / "keys.json"))
+    assert client.get("/v1/price-list").status_code == 401
+    client.headers["authorization"] = f"Bearer {keys['read']}"
+    assert client.get("/v1/price-list").status_code == 200
+    assert decide(client, LAST | {"status": "approved"}, by="Ann").status_code == 403
+    client.headers["authorization"] = f"Bearer {keys['admin']}"
+    assert decide(client, LAST | {"status": "approved"}, by="Ann").json()["rows"][0]["decided_by"] == "the-admin"
