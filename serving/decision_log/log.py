@@ -24,6 +24,7 @@ from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
 from .records import decision_row, opened
+from .replies import Reply, keep, kept
 from .storage import Storage, Writing, end_of, start_of
 from .tables import BUNDLES, DECISIONS, METADATA, OUTCOMES, SWITCHES, TRIALS
 from .verification import verified
@@ -86,14 +87,30 @@ class DecisionLog(Storage):
         """
         self.submit_decisions([(request_id, Decision(state, answer, arm, propensity, []))]).result()
 
-    def submit_decisions(self, named: Named) -> Future[Tail]:
+    def submit_decisions(self, named: Named, reply: Reply | None = None) -> Future[bytes | None]:
         """Commit several decisions, each with its request id, all or none.
 
+        Args:
+            named: The decisions.
+            reply: The answer that holds them, to be kept; if one is kept already,
+                nothing is written.
+
         Returns:
-            A future that raises LogError if the rows cannot be written.
+            A future with the answer that was kept already, None where there was none. It raises
+            LogError if the rows cannot be written, and ReusedKeyError.
         """
         rows = [decision_row(*one) for one in named]
-        return self.submit(lambda writing: writing.append(DECISIONS, rows))
+
+        def add(writing: Writing) -> bytes | None:
+            if reply is not None:
+                before = kept(writing, reply.request_id, reply.question)
+                if before is not None:
+                    return before
+                keep(writing, reply)
+            writing.append(DECISIONS, rows)
+            return None
+
+        return self.submit(add)
 
     def submit_trial(self) -> Future[None]:
         """Write as much as a decision takes.

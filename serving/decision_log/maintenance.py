@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, or_, select, true, update
 
 from ...atomic import whole_file
 from .chain import EMPTIED, ChainError, Tail, body_of_parts, parts_of
 from .outcomes import BLOCK, reports_of
 from .storage import Query, Storage, Writing, end_of, start_of
-from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES
+from .tables import BUNDLES, CHAINS, DECISIONS, MAINTENANCE, OUTCOMES, REPLIES
 from .verification import Head, verified
 
 _PIECE = 1_000
@@ -57,8 +57,7 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
                     emptied |= mine
         if not emptied:
             raise ValueError(f"market must be one of the log; got {market!r}, which is not there, or erased; check it")
-        # Earlier versions kept answers for a day.
-        writing.do(text("DROP TABLE IF EXISTS replies"))
+        _forget_replies(writing, market)
         for table in (DECISIONS, OUTCOMES):
             writing.do(update(table).where(table.c.market == market).values(EMPTIED))
         writing.maintain("markets", {"action": "erase", "done_by": by, "reason": reason, "erased": sorted(emptied)})
@@ -67,6 +66,13 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
     decisions = storage.submit(write).result()
     storage.tidy(DECISIONS, OUTCOMES)
     return decisions
+
+
+def _forget_replies(writing: Writing, market: str) -> None:
+    """Remove the answers that are kept for requests that are sent again."""
+    recent = select(DECISIONS.c.name).where(DECISIONS.c.market == market, DECISIONS.c.time > _ago(days=2))
+    for row in writing.read(recent):
+        writing.do(delete(REPLIES).where(REPLIES.c.id.in_((row["name"], row["name"].rpartition(".")[0]))))
 
 
 def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None, by: str, reason: str = "") -> Rotated:

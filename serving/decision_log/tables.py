@@ -37,3 +37,9 @@ CHAINS = (DECISIONS, OUTCOMES, APPROVALS, SWITCHES, MAINTENANCE, BUNDLES)
 VERSION = Table("alembic_version", METADATA, Column("version_num", String(32), primary_key=True))
 TRIALS = Table("trials", METADATA, Column("id", BigInteger, primary_key=True), Column("filler", Text, nullable=False))
 """One row, which is written again and again to see whether decisions can be."""
+_REPLY = {"question": Text, "answer": LargeBinary}
+REPLIES = Table(
+    *("replies", METADATA, Column("id", Text, primary_key=True), Column("time", Text, nullable=False, index=True)),
+    *(Column(key, kind, nullable=False) for key, kind in _REPLY.items()),
+)
+"""The answers to requests with an idempotency key, by request id; kept for a day."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 from ..bundle.files import BundleError
 from ..decision_log.chain import ChainError
 from ..decision_log.outcomes import ContradictionError, OutcomeError
+from ..decision_log.replies import ReusedKeyError
 from ..decision_log.storage import LogError
 from ..explanation import NoResponseError
 from ..market_state import StateError
@@ -41,13 +43,14 @@ _PRICE_PATHS = ("/v1/prices", "/v1/outcomes")
 _OPEN_PATHS = ("/healthz", "/readyz")
 _CALLERS = 10_000
 _log = logging.getLogger("repricer.requests")
+IDEMPOTENCY_KEY = b"idempotency-key"
 QUESTIONS = {"/v1/explain": 20, "/v1/what-if": 15, "/v1/answer": 20}
 """Requests for which each of these counts, as it takes that many times the time of a price."""
 _REFUSALS: dict[type[Exception], int] = {
     ContradictionError: 409,
     ClientDisconnect: 400,
     **dict.fromkeys((DeploymentError, BundleError, ListError, NoResponseError), 409),
-    **dict.fromkeys((BodyError, StateError, OutcomeError), 422),
+    **dict.fromkeys((BodyError, StateError, OutcomeError, ReusedKeyError), 422),
     **dict.fromkeys((LogError, ChainError), 503),
 }
 """What routes raise, and the status that it becomes; a subclass stands before its base."""
@@ -168,15 +171,20 @@ class Gate(Starlette):
         _log.info("request", extra={"facts": {**facts, "request_id": state["request_id"], "key": state["caller"]}})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        path = scope["path"]
+        path, state, headers = scope["path"], scope["state"], dict(scope["headers"])
         if path not in _OPEN_PATHS:
-            self._check(scope, dict(scope["headers"]))
+            self._check(scope, headers)
         methods = self._routes.get(path)
         if methods is None:
             raise HTTPException(404, "path must be one of the service; got another; see /docs")
         if scope["method"] not in methods:
             allowed = ", ".join(sorted(methods))
             raise HTTPException(405, f"method must be one of {allowed}; got another; see /docs", {"Allow": allowed})
+        if path == "/v1/prices" and (retry_key := headers.get(IDEMPOTENCY_KEY)):
+            # The same key of the same caller is the same request.
+            named = (state["caller"] or "").encode()
+            key = b"%d %b%b" % (len(named), named, retry_key)
+            state["request_id"] = hashlib.blake2b(key, digest_size=16).hexdigest()
         return await methods[scope["method"]](Call(scope, await Request(scope, receive).body()))
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:

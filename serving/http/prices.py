@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections import OrderedDict
 from concurrent.futures import Executor, Future
 from datetime import UTC, datetime
+from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
 from ..decision import Decision
-from ..decision_log.chain import Tail
 from ..decision_log.log import DecisionLog, Named
 from ..decision_log.outcomes import OutcomeError, Report, outcome_of
+from ..decision_log.replies import Reply, kept
 from ..market_state import MARKET, State, StateError
 from .batching import Batcher, committed
 from .bodies import MOST_OUTCOMES, MOST_STATES, BodyError, parsed
 from .deployment import Deployment
-from .gate import Call, Routes
+from .gate import IDEMPOTENCY_KEY, Call, Routes
 
 _INLINE_BYTES = 64 << 10
 """Up to this size, some 600 products, a state is priced faster than a thread takes over."""
@@ -26,10 +28,11 @@ _PIECE_PRICES = 1000
 """Prices that are computed at once, in a few milliseconds: while they are converted, no other
 thread of the process runs.
 """
+_LONGEST_KEY = 255
 
 
 MOST_MARKETS = 100
-Submitted = tuple[bytes, Future[Tail] | None]
+Submitted = tuple[bytes, Future[bytes | None] | None]
 
 
 class Recent:
@@ -76,16 +79,19 @@ class Prices:
         """Allowed prices for one market state or several, with the changes that the price rules
         made.
         """
-        if b"idempotency-key" in dict(call.scope["headers"]):
-            raise BodyError("Idempotency-Key must be left out: a request that is sent again is a decision of its own")
-        # A request with several states takes long, or one that is long itself.
-        if len(call.body) >= _INLINE_BYTES or call.body.lstrip().startswith(b"["):
-            text, job = await asyncio.get_running_loop().run_in_executor(self._aside, self._many, call)
-        else:
-            text, job = self._submitted([(call.request_id, await self._batcher.ask(parsed(call.body)))])
-        if job is not None:
-            with self._deployment.metrics.commits.time():
-                await committed(job)
+        question, text, loop = self._question(call), None, asyncio.get_running_loop()
+        if question and self._log is not None:
+            text = await committed(self._log.submit(partial(kept, request_id=call.request_id, question=question)))
+        if text is None:
+            if self._is_large(call.body):
+                text, job = await loop.run_in_executor(self._aside, self._many, call, question)
+            else:
+                decision = await self._batcher.ask(parsed(call.body))
+                text, job = self._submitted([(call.request_id, decision)], b"%b", call, question)
+            if job is not None:
+                with self._deployment.metrics.commits.time():
+                    # Another request with this key may have been first.
+                    text = await committed(job) or text
         return Response(text, media_type="application/json")
 
     async def outcomes(self, call: Call) -> Response:
@@ -95,20 +101,40 @@ class Prices:
         reported, job = await asyncio.to_thread(self._reported, call.body)
         return JSONResponse({"accepted": reported, "new": (await committed(job)).new})
 
-    def _many(self, call: Call) -> Submitted:
+    def _is_large(self, body: bytes) -> bool:
+        """Whether a request has several states, or takes long in another way."""
+        return len(body) >= _INLINE_BYTES or body.lstrip().startswith(b"[")
+
+    def _question(self, call: Call) -> str | None:
+        """The digest of a request that must get the same answer again; None for
+        others. Raises BodyError.
+        """
+        key = dict(call.scope["headers"]).get(IDEMPOTENCY_KEY)
+        if key is None:
+            return None
+        if self._log is None:
+            raise BodyError("Idempotency-Key needs a decision log; got none; start the service with --log")
+        if not 0 < len(key) <= _LONGEST_KEY:
+            raise BodyError(f"Idempotency-Key must have 1 to {_LONGEST_KEY} characters; got {len(key)}; shorten it")
+        return hashlib.blake2b(call.body, digest_size=16).hexdigest()
+
+    def _many(self, call: Call, question: str | None) -> Submitted:
         """The answer to a large request, and its commit. Raises BodyError, StateError."""
         states, name = parsed(call.body), call.request_id
         if not isinstance(states, list):
-            return self._submitted([(name, one) for one in self._decided([states])])
+            return self._submitted([(name, one) for one in self._decided([states])], b"%b", call, question)
         named = [(f"{name}.{i}", decision) for i, decision in enumerate(self._decided(states), start=1)]
-        return self._submitted(named, b"[%b]")
+        return self._submitted(named, b"[%b]", call, question)
 
-    def _submitted(self, named: Named, form: bytes = b"%b") -> Submitted:
+    def _submitted(self, named: Named, form: bytes, call: Call, question: str | None) -> Submitted:
         """The answer that holds some decisions, and their commit: of all, or none."""
         for _, decision in named[-100:]:
             self._recent.add(decision)
         text = form % b",".join(decision.to_json(request_id) for request_id, decision in named)
-        return text, None if self._log is None else self._log.submit_decisions(named)
+        if self._log is None:
+            return text, None
+        reply = None if question is None else Reply.of(call.request_id, question, text)
+        return text, self._log.submit_decisions(named, reply)
 
     def _decided(self, states: list[State]) -> list[Decision]:
         if not 0 < len(states) <= MOST_STATES:

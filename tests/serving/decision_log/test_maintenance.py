@@ -56,9 +56,6 @@ def sold(log: DecisionLog) -> dict[str, Any]:
 
 
 def test_an_erased_market_is_unreadable_and_the_chain_holds(filled: Path, one: Bundle) -> None:
-    with closing(sqlite3.connect(filled)) as former, former:
-        former.execute("CREATE TABLE replies (answer TEXT)")
-        former.execute("INSERT INTO replies VALUES ('an answer to Oslo, as earlier versions kept them')")
     with closing(DecisionLog(filled)) as log:
         before = log.verify()
         assert log.erase("Oslo", "Ann", "asked to") == 3

@@ -255,6 +255,22 @@ def test_the_policy_is_described_once(one_path: Path, monkeypatch: pytest.Monkey
     assert time.perf_counter() - started < 20 * once / 2
 
 
+def test_an_idempotency_key_belongs_to_its_caller(one: Bundle, one_path: Path, tmp_path: Path) -> None:
+    keys = {name: add_key(tmp_path / "keys.json", role="price", name=name) for name in ("till", "till 2")}
+    settings = ServiceSettings(keys=str(tmp_path / "keys.json"))
+    with TestClient(create_app(one_path, log=tmp_path / "log.db", settings=settings)) as client:
+        found = [
+            client.post(
+                "/v1/prices",
+                json=example_state(one.catalogue),
+                headers={"authorization": f"Bearer {keys[name]}", "idempotency-key": key},
+            )
+            for name, key in (("till", "2 x"), ("till 2", "x"))
+        ]
+    assert [answer.status_code for answer in found] == [200, 200]
+    assert found[0].json()["request_id"] != found[1].json()["request_id"]
+
+
 def test_keys_of_a_deleted_file_are_not_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = add_key(tmp_path / "keys.json", role="price", name="till")
     ring, now = KeyRing(tmp_path / "keys.json"), time.monotonic()
