@@ -23,6 +23,7 @@ from ...pricing import (
     PricePath,
     RecurrentPolicy,
     RecurrentState,
+    StockTable,
     built_in_rule,
 )
 from ..recurrent_state import RecurrentLayout, RecurrentText
@@ -36,7 +37,7 @@ new state.
 MOST = 1e12
 # Parts of a catalogue that only some markets have: those with a posterior, dates, a second supplier, orders without delay.
 _OPTIONAL = ("elasticity_error", "level_error", "calendar", "max_express_units", "express_periods", "at_once")
-_PATH = "base_path"
+_PATH, _TABLE = "base_path", "base_table"
 _BY_PRODUCT = ("category", "regular_price", "unit_cost", "max_order_units", "max_express_units", "express_periods")
 _COLUMNS = dict.fromkeys((*_BY_PRODUCT, "elasticity_error", "level_error"), "N")
 _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units": "TN", "at_once": "2N"}
@@ -44,7 +45,7 @@ _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units"
 _RULES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
 _RULES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
 _RULES |= {"past_price": "BN", "planned_price": "TN"}
-_PRICES = ("regular_price", "base_price", "price")
+_PRICES = ("regular_price", "base_price", "price", "tables")
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=0)]
 
@@ -95,7 +96,7 @@ class PolicySetup:
         candidates: (K, N) whether the product may fill the segment's slot; None without slots.
         base: The rule whose price is multiplied instead of `base_price`, or None.
         path: The prices by period that are multiplied instead, with the promotions
-            planned, or None.
+            planned, or those by period, regime and units on hand, or None.
         most_promoted: How many products may be on promotion at once; None where the policy promotes
             none.
         memory: Layout of the recurrent state; None without one.
@@ -108,7 +109,7 @@ class PolicySetup:
     product_wise: bool
     candidates: NDArray[np.bool_] | None
     base: str | None = None
-    path: PricePath | None = None
+    path: PricePath | StockTable | None = None
     most_promoted: int | None = None
     memory: RecurrentLayout | None = None
 
@@ -168,7 +169,9 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
     document = {item.name: _plain(getattr(setup.catalogue, item.name)) for item in fields(Catalogue)}
     document["calendar"] = None if setup.catalogue.calendar is None else setup.catalogue.calendar.to_dict()
     document = {name: value for name, value in document.items() if name not in _OPTIONAL or value is not None}
-    if setup.path is not None:
+    if isinstance(setup.path, StockTable):
+        document[_TABLE] = {"tables": [table.tolist() for table in setup.path.tables], "groups": setup.path.groups}
+    elif setup.path is not None:
         document[_PATH] = {"price": _plain(setup.path.path), "promotion": _plain(setup.path.promotion)}
     return document | {
         "layout": asdict(setup.layout),
@@ -184,7 +187,7 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
     """The setup of two documents. Raises ValueError or TypeError for wrong ones."""
     own = convert(document, _Policy)
-    parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH)}
+    parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH, _TABLE)}
     catalogue, layout = _catalogue(parts), ActionLayout(**own.layout)
     rules = guardrails_from(guardrails, catalogue.num_products)
     sizes = {"K": catalogue.num_segments, "N": catalogue.num_products, "T": catalogue.horizon}
@@ -197,6 +200,8 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         prices = arrays(CATALOGUE, document[_PATH], {"price": "TN", "promotion": "TN"}, sizes, null=("promotion",))
         path = PricePath(prices["price"], prices.get("promotion"))
         promotes = promotes or path.promotion is not None
+    if _TABLE in document:
+        path = _table(document[_TABLE], sizes["N"], max(1, len(catalogue.regimes)))
     if (own.most_promoted is not None) != promotes:
         raise refusal(CATALOGUE, f"most_promoted must be a number if the policy promotes; got {own.most_promoted!r}")
     for name, orders in (("max_order_units", layout.order), ("max_express_units", layout.express)):
@@ -232,6 +237,20 @@ def _catalogue(document: dict[str, Any]) -> Catalogue:
         if calendar.periods != sizes["T"]:
             raise refusal(CATALOGUE, f"calendar must have the forecast's {sizes['T']} periods; got {calendar.periods}")
     return Catalogue(**given)
+
+
+def _table(given: dict[str, Any], products: int, regimes: int) -> StockTable:
+    file, groups = f"{CATALOGUE}, {_TABLE}", tuple(map(tuple, given["groups"]))
+    if sorted(n for group in groups for n in group) != list(range(products)):
+        raise refusal(file, f"groups must hold each product once; got {groups!r:.80}")
+    tables = []
+    for rows, group in zip(given["tables"], groups, strict=True):
+        shape = np.shape(rows)
+        if len(shape) != 3 + len(group) or shape[1] != regimes or shape[-1] != len(group) or 0 in shape:
+            raise refusal(file, f"tables must have periods, regimes, stocks, products; got {shape}")
+        sizes = dict(enumerate(shape))
+        tables.append(arrays(file, {"tables": rows}, {"tables": tuple(sizes)}, sizes)["tables"])
+    return StockTable(tuple(tables), groups)
 
 
 def _plain(value: Any) -> Any:

@@ -70,7 +70,7 @@ def erase(storage: Storage, market: str, by: str, reason: str = "") -> int:
 
 def _forget_replies(writing: Writing, market: str) -> None:
     """Remove the answers that are kept for requests that are sent again."""
-    recent = select(DECISIONS.c.name).where(DECISIONS.c.market == market, DECISIONS.c.time > _ago(days=2))
+    recent = select(DECISIONS.c.name).where(DECISIONS.c.market == market, DECISIONS.c.time > _ago(2))
     for row in writing.read(recent):
         writing.do(delete(REPLIES).where(REPLIES.c.id.in_((row["name"], row["name"].rpartition(".")[0]))))
 
@@ -91,8 +91,7 @@ def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None
     """
     d, o = DECISIONS.c, OUTCOMES.c
     start = start_of(DECISIONS, storage.rows)
-    before = (dt.datetime.now(dt.UTC) - dt.timedelta(days=days)).isoformat(timespec="milliseconds")
-    last = _one(storage.rows, select(func.max(d.id)).where(d.time < before)) or start.rows
+    last = _one(storage.rows, select(func.max(d.id)).where(d.time < _ago(days))) or start.rows
     # A report of many has the number of its last decision.
     theirs = or_(o.number <= last, and_(o.name != "", o.number < last + BLOCK))
     reported = _one(storage.rows, select(func.max(o.id)).where(theirs)) or 0
@@ -189,6 +188,11 @@ def _deleted(storage: Storage, table: Table, up_to: int) -> int:
         storage.submit(lambda writing, last=last: writing.do(delete(table).where(table.c.id <= last))).result()
         count += last - first + 1
     return count
+
+
+def _ago(days: float) -> str:
+    """The time (UTC) some days ago, as rows hold it."""
+    return (dt.datetime.now(dt.UTC) - dt.timedelta(days=days)).isoformat(timespec="milliseconds")
 
 
 def _one(look: Query, query: Executable) -> Any:

@@ -6,7 +6,7 @@ import datetime as dt
 import zlib
 from typing import NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 
 from .storage import Writing
 from .tables import DECISIONS, REPLIES
@@ -53,4 +53,4 @@ def keep(writing: Writing, reply: Reply) -> None:
     now = dt.datetime.now(dt.UTC)
     writing.do(delete(REPLIES).where(REPLIES.c.time < (now - _KEPT).isoformat()))
     row = {"time": now.isoformat(), "question": reply.question, "answer": reply.packed}
-    writing.replace(REPLIES, {"id": reply.request_id, **row})
+    writing.do(insert(REPLIES).values(id=reply.request_id, **row))

@@ -18,6 +18,7 @@ from ...pricing import (
     NetworkPolicy,
     PricePath,
     RecurrentPolicy,
+    StockTable,
     built_in_rule,
     feature_names,
     product_features,
@@ -45,7 +46,7 @@ from ..bundle.files import (
 )
 from ..bundle.reading import SCHEMA_VERSION, golden_states, load_bundle
 from ..recurrent_state import RecurrentLayout
-from .holding import Holding, held, recommended_holding
+from .holding import Holding, around, held, recommended_holding
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -67,9 +68,10 @@ _SLACK, _LEAST = 1.0, 0.1
 
 
 def export(
-    run: Run,
+    run: Run | Policy,
     out: str | os.PathLike[str],
     *,
+    scenario: MarketSpec | str | None = None,
     holding: Holding | None = None,
     key: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -78,8 +80,10 @@ def export(
     """Write the prices of a run as a signed bundle. Needs the `train` extra.
 
     Args:
-        run: A training run.
+        run: A training run; or a policy that looks prices up by period, regime and units on hand, as most of those that
+            `optimum.solve` finds.
         out: A new path, or a bundle, which is replaced once the new one is complete and verified.
+        scenario: The market of such a policy, a registered name or a path; None for a run.
         holding: Which prices to hold; by default those that `run.evaluation` recommends, else the
             learned ones.
         key: PEM file of an Ed25519 private key. By default OUT.key.pem, created on first use, with
@@ -102,8 +106,7 @@ def export(
     from .onnx_graph import PolicyGraph
 
     if not isinstance(run, Run):
-        fix = "load a run's folder with repricer.agents.load_run, or wrap an agent with repricer.policy_from"
-        raise BundleError(f"a bundle is made of a run; got {type(run).__name__}; {fix}")
+        run = _looked_up(run, scenario, seed)
     if not run.facts.get("exportable", True):
         got = f"got {run.facts['name']}, a function"
         raise BundleError(f"a bundle needs a network; {got}; give policy_from a torch module or SB3 model")
@@ -112,7 +115,7 @@ def export(
     own = None if key is None else read_private_key(Path(key))
     holding = recommended_holding(run.evaluation) if holding is None else holding
     actor, policy = held(run, holding, seed)
-    by_rule = policy.base is not None and policy.base is run.base
+    by_rule = policy.base is not None and policy.base is run.base and not isinstance(policy.base, StockTable)
     rule = _rule(run.facts["settings"]["base_price"]) if by_rule else None
     setup = setup_of(run.spec, policy, rule)
     graph = PolicyGraph(actor, setup)
@@ -121,6 +124,26 @@ def export(
     facts |= {"check": check(run.spec, policy, seed), "refit": run.refit}
     write_bundle(out, run.spec, setup, graph.answer, given, facts, key=own, seed=seed, encrypt=encrypt)
     return out
+
+
+def _looked_up(policy: Policy, scenario: MarketSpec | str | None, seed: int) -> Run:
+    """A run of a policy that looks its prices up: a network that says nothing, around them."""
+    from ...agents import Run
+    from ...agents.run import made_with
+    from ...scenarios import load_scenario
+
+    table = policy if isinstance(policy, StockTable) else getattr(policy, "stock_table", lambda: None)()
+    spec = None if scenario is None else load_scenario(scenario)
+    if table is None or spec is None or spec.capacity is not None or spec.stock.replenishment == "action":
+        raise BundleError(
+            "a bundle is made of a run, or of a policy that looks prices up by period, regime and units on hand, with its "
+            f"scenario; got {type(policy).__name__} and {'no scenario' if spec is None else spec.name}; load a run's folder "
+            "with repricer.agents.load_run, or wrap an agent with repricer.policy_from"
+        )
+    actor, held = around(spec, table)
+    facts = {"name": table.name, "algo": "table", "seed": seed, "steps": 0, **made_with()}
+    facts["settings"] = {"history": 1, "base_price": "table"}
+    return Run(spec, actor, held.layout, held.base_price, table, True, facts, [])
 
 
 def write_bundle(
@@ -176,7 +199,7 @@ def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: st
         product_wise=policy.product_wise,
         candidates=None if slots is None else slots.candidates > 0,
         base=rule,
-        path=policy.base if isinstance(policy.base, PricePath) else None,
+        path=policy.base if isinstance(policy.base, PricePath | StockTable) else None,
         most_promoted=None if promotion is None else int(promotion.max_products),
         memory=memory,
     )

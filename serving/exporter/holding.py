@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...pricing import NetworkPolicy, PricePath, RecurrentPolicy, row_width
+from ...pricing import NetworkPolicy, PricePath, RecurrentPolicy, StockTable, row_width
 from ..bundle.files import BundleError
 
 if TYPE_CHECKING:
@@ -107,11 +107,15 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
 
 def fixed_in_advance(spec: MarketSpec, holding: Holding, seed: int) -> tuple[Actor, NetworkPolicy]:
     """A network that says nothing, around prices that are known in advance."""
+    check_orders(spec, holding)
+    return around(spec, price_path(spec, holding, None, seed))
+
+
+def around(spec: MarketSpec, prices: PricePath | StockTable) -> tuple[Actor, NetworkPolicy]:
+    """A network that says nothing, around these prices."""
     from ...agents.actor import constant_actor, network_policy
     from ...envs import catalogue_of
 
-    check_orders(spec, holding)
-    prices = price_path(spec, holding, None, seed)
     layout = replace(spec.action_layout(spec.products.regular_price), max_discount=0.0, recommend=False, promote=False)
     actor = constant_actor(row_width(catalogue_of(spec), product_wise=True))
     regular = spec.products.regular_price.astype(np.float32)

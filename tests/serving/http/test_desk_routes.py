@@ -107,7 +107,7 @@ def test_a_decided_list_becomes_live(dated_bundle: Path, listed: Path, price_row
         assert client.post("/v1/admin/price-list/live", json={"by": "Bo"}).json()["new"] == 0
     assert listed.with_name("live.csv").read_text().count("approved,Ann,") == 24
     log = DecisionLog(listed.with_name("log.db"))
-    assert {row["decided_by"] for row in log.export_approvals()} == {"Ann"}
+    assert {row["decided_by"] for row in log.acts("approvals")} == {"Ann"}
     log.close()
 
 
