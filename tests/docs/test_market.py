@@ -96,7 +96,7 @@ def test_info_has_the_names_of_the_page():
 
 def test_the_readme_shows_what_a_reader_of_the_demo_needs_in_60_lines():
     shown = (
-        (Path(__file__).parents[2] / "README.md")
+        (ROOT / "README.md")
         .read_text(encoding="utf-8")
         .partition("<!-- demo:begin")[2]
         .partition("<!-- demo:end")[0]
