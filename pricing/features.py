@@ -24,14 +24,15 @@ MOVING_FEATURES = {
     "log_price": "the current price against the regular price: log(current list price / regular price)",
     "log_reference": "the reference price against the current price: log(reference price / current list price)",
     "log_category_price": "the prices of the category against the regular ones: mean of log_price over the category",
-    "log_stock_cover": "the stock against the forecast of the periods left: log((on hand + 1) / (forecast + 1)), in [-3, 3]",
+    "log_stock_cover": "the stock against the forecast of the periods left: log((on hand + 1) / (units forecast for "
+    "the periods left + 1)), within [-3, 3]",
     "log_position_cover": "the stock on hand and on order against the period's forecast: likewise",
     "log_season": "the period's forecast against the mean: log(units forecast for this period / mean of the product)",
     "log_outlook": "the forecast of later periods against the period's: log(mean of the periods left / this period)",
     "log_surprise": "the sales of the last period against their forecast: log((units sold + 1) / (units forecast + 1))",
 }
 MARKET_FEATURES = {
-    "log_competitor": "the lowest rival price against the current price: log of the ratio, in [-3, 3]; with rivals only",
+    "log_competitor": "the lowest rival price against the current price: log ratio, in [-3, 3]; with rivals only",
     "regime": "the market regime: 1 in this regime, else 0; one per regime, only where regimes are observed",
     "log_loyalty": "the loyalty of the segment: log of it; one per segment, only where loyalty varies",
     "log_cover": "the stock on hand and due within so many periods against the period's forecast: likewise; "
@@ -49,8 +50,8 @@ SEGMENT_FEATURES = {
     "log_segment_share": "the segment's share of the sales: log(share of the product's units times K), within [-3, 3]",
 }
 UNCERTAINTY_FEATURES = {
-    "elasticity_error": "the uncertainty of the elasticity: posterior standard deviation of its logarithm, at most 3; with "
-    "a posterior only",
+    "elasticity_error": "the uncertainty of the elasticity: posterior standard deviation of its logarithm, at most 3; "
+    "with a posterior only",
     "level_error": "the uncertainty of the level of demand: the same of units at regular prices",
 }
 FEATURE_LIMIT = 10.0

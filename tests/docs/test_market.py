@@ -92,3 +92,22 @@ def test_info_has_the_names_of_the_page():
         name for row in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     ]
     assert sorted(named) == sorted(info)
+
+
+def test_the_readme_shows_what_a_reader_of_the_demo_needs_in_60_lines():
+    shown = (
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("<!-- demo:begin")[2]
+        .partition("<!-- demo:end")[0]
+    )
+    printed = shown.partition("```text\n")[2].partition("\n```")[0].splitlines()
+    assert len(printed) <= 60
+    for said in (
+        "rows read",
+        "WAPE on the held-out weeks",
+        "against best fixed",
+        "Verdict: ",
+        "--verbose shows the rest",
+    ):
+        assert any(said in line for line in printed)

@@ -31,3 +31,11 @@ def test_a_folder_of_another_job_is_refused(tmp_path):
     Stages(tmp_path, {"seed": 0}, lambda _: None).run("one", "First", lambda: {"lines": []})
     with pytest.raises(ValueError, match="was started with"):
         Stages(tmp_path, {"seed": 1}, lambda _: None)
+
+
+def test_details_are_told_where_asked_for_even_after_the_stage_is_done(tmp_path):
+    for details in (False, True):
+        told = []
+        Stages(tmp_path, {}, told.append, details=details).run("one", "First", lambda: {"lines": ["main", "  detail"]})
+        assert ("     detail" in told) == details
+        assert "   main" in told
