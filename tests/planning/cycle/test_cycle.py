@@ -231,7 +231,7 @@ def _said_of_a_refresh(folder: Path, verdict: str) -> None:
     """The gain once, as the check on fewer draws would say it otherwise than the verdict; and what is not priced."""
     said = json.loads((folder / "stages.json").read_bytes())["done"]["refresh"]["lines"]
     assert "your current prices" in verdict
-    assert not any("against your current prices" in line for line in said)
+    assert not any("than your current prices" in line for line in said)
     assert "  1 as they do not sell nearly every week, are too new or gone: g" in said
 
 
