@@ -3,8 +3,8 @@ are solved for.
 
 One solver per family of markets; the `covers` of each says which markets it admits:
 
-- `several_stocks`: several products among which one customer a period chooses, each with a stock that is never
-  replenished, or all with shares in common resources.
+- `several_stocks`: several products among which customers choose, each with a stock that is never replenished; where one
+  customer comes a period, all with shares in common resources too.
 - `separate_periods`: unlimited stock and no link between periods.
 - `dynamic_program`: products that are priced and ordered each for itself. The state is what is left of the stock and on
   order, the regime, the current price under price rules, the reference price, and the last price of a competitor.

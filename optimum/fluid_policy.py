@@ -64,7 +64,9 @@ def certainty_equivalent(spec: MarketSpec) -> Policy | None:
         table = _table_of_one(spec).astype(np.float32)
         return StockTable((table.reshape(len(table), -1, table.shape[-1], 1),), ((0,),), _NAME)
     if (
-        several_stocks.covers(spec)
+        spec.arrivals.process == "single"
+        and several_stocks.is_logit(spec)
+        and several_stocks.covers(spec)
         and spec.capacity is None
         and is_stationary(spec)
         and spec.market.discount_factor == 1

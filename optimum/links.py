@@ -26,14 +26,15 @@ _NEVER = -1e200
 
 @dataclass(frozen=True)
 class Links:
-    """Y states that prices leave behind, of one kind.
+    """Y states that prices leave behind: current prices times competitor's prices times reference prices.
 
     Attributes:
         spec: The market.
         n: The product.
-        kind: What they are: "price", the current one; "rival", the competitor's; "reference"; or "" for a single state.
-        values: (Y,) rising, currency per unit; a single NaN where nothing is left behind.
-        prices: (P,) the product's prices; those between the bounds among the reference prices, where prices are continuous.
+        levels: (I,) current prices, or a single NaN where they do not matter.
+        rival: (R,) prices of the competitor, or a single NaN.
+        nodes: (G,) reference prices, or a single NaN.
+        prices: (P,) the product's prices; those between the bounds among the nodes, where prices are continuous.
         start: The first state.
         following: (Y, P) the state after each price; where reference prices are interpolated, that below.
         share: (Y, P) weight of the state above.
@@ -42,8 +43,9 @@ class Links:
 
     spec: MarketSpec
     n: int
-    kind: str
-    values: Array
+    levels: Array
+    rival: Array
+    nodes: Array
     prices: Array
     start: int
     following: Units
@@ -57,80 +59,96 @@ class Links:
         rules, alone = spec.guardrails, len(spec.products.names) == 1 and spec.competitors is None
         steps = alone and rules.allowed_prices() is not None and spec.prices.max_changes is None
         answers = spec.competitors is None or all_stay(spec) or one_answers(spec)
-        known = rules.bounds_only or (steps and rules.frozen is None and not len(rules.planned_rows))
-        return answers and known and len(_kinds(spec)) <= 1
+        return answers and (rules.bounds_only or (steps and rules.frozen is None and not len(rules.planned_rows)))
 
     @classmethod
     def of(cls, spec: MarketSpec, n: int, prices: Array) -> Links | None:
         """The links of a product's prices (P,); None where there are too many."""
-        (kind,) = _kinds(spec) or ("",)
-        values: Array | None = np.full(1, np.nan)
-        first: Any = np.nan
-        if kind == "price":
-            first = float(spec.initial_price[n])
-            near = np.isclose(prices, first, rtol=1e-6)
-            values = prices if near.any() else np.union1d(prices, first)
-        elif kind == "rival":
-            prices, begin = charged(prices), initial_prices(spec)[:1]
-            values, within = _reachable(spec, prices), spec.competitors and spec.competitors.answers_within_period
-            first = begin[0] if within else answer(spec, charged(spec.initial_price), begin)[0]
-        elif kind == "reference":
-            values, prices = _reference_nodes(spec, n, prices)
-            first = spec.initial_reference[n]
-        if values is None or values.size * prices.size > _MOST_PAIRS:
+        rules, none = spec.guardrails, np.full(1, np.nan)
+        levels, rival, nodes, first = none, none, none, [0, 0, 0]
+        if not rules.bounds_only:
+            initial = float(spec.initial_price[n])
+            near = prices[np.abs(prices - initial).argmin()]
+            levels = prices if np.isclose(near, initial, rtol=1e-6) else np.union1d(prices, initial)
+            first[0] = int(np.abs(levels - initial).argmin())
+        if spec.competitors is not None and not all_stay(spec):
+            prices = charged(prices)
+            found = _reachable(spec, prices)
+            if found is None:
+                return None
+            rival, within = found, spec.competitors.answers_within_period
+            begin = initial_prices(spec)[:1]
+            first[1] = int(
+                np.searchsorted(rival, begin if within else answer(spec, charged(spec.initial_price), begin))[0]
+            )
+        if spec.reference_price is not None:
+            nodes, prices = _reference_nodes(spec, n, prices, alone=levels.size == rival.size == 1)
+            first[2] = int(np.searchsorted(nodes, spec.initial_reference[n]))
+        shape = (levels.size, rival.size, nodes.size)
+        if np.prod(shape) * prices.size > _MOST_PAIRS:
             return None
-        old, new = np.repeat(values, prices.size), np.tile(prices, values.size)
-        following, share, allowed = np.zeros(old.size, np.intp), np.zeros(old.size), np.ones(old.size, bool)
-        if kind == "price":
-            following, allowed = np.searchsorted(values, new), _allowed(spec, old, new)
-        elif kind == "rival":
-            following = np.searchsorted(values, answer(spec, new, old))
-        elif spec.reference_price is not None:
-            after = spec.reference_price.memory * old + (1 - spec.reference_price.memory) * new
-            following, share = _between(values, after)
-        start = int(np.nanargmin(np.abs(values - first))) if kind else 0
-        table = values.size, prices.size
-        shaped = following.reshape(table), share.reshape(table), allowed.reshape(table)
-        return cls(spec, n, kind, values, prices, start, *shaped)
+        level, old, reference = (part.ravel() for part in np.meshgrid(levels, rival, nodes, indexing="ij"))
+        pair = np.tile(prices, level.size), *(np.repeat(part, prices.size) for part in (level, old, reference))
+        index = [np.zeros(pair[0].size, np.intp) for _ in shape]
+        share, allowed = np.zeros(pair[0].size), np.ones(pair[0].size, bool)
+        if levels is not none:
+            index[0], allowed = np.searchsorted(levels, pair[0]), _allowed(spec, pair[1], pair[0])
+        if rival is not none:
+            index[1] = np.searchsorted(rival, answer(spec, pair[0], pair[2]))
+        if nodes is not none:
+            assert spec.reference_price is not None, "there are reference prices"
+            memory = spec.reference_price.memory
+            after = memory * pair[3] + (1 - memory) * pair[0]
+            index[2] = np.clip(np.searchsorted(nodes, after, side="right") - 1, 0, nodes.size - 2)
+            share = (after - nodes[index[2]]) / (nodes[index[2] + 1] - nodes[index[2]])
+        table = (level.size, prices.size)
+        following = np.ravel_multi_index(tuple(index), shape).reshape(table)
+        start = int(np.ravel_multi_index(tuple(first), shape))
+        return cls(
+            spec, n, levels, rival, nodes, prices, start, following, share.reshape(table), allowed.reshape(table)
+        )
 
     @property
     def size(self) -> int:
         """Y."""
-        return self.values.size
+        return self.levels.size * self.rival.size * self.nodes.size
 
     @property
     def interpolated(self) -> bool:
         """Whether values between reference prices are interpolated."""
-        return self.kind == "reference"
+        return self.nodes.size > 1
 
     @property
     def smooth(self) -> bool:
         """Whether reference prices are the state, any price may be charged, and gains weigh as much as losses."""
         effect, n = self.spec.reference_price, self.n
-        if effect is None or self.spec.guardrails.allowed_prices(n) is not None:
+        if effect is None or self.size != self.nodes.size or self.spec.guardrails.allowed_prices(n) is not None:
             return False
         even = effect.gain[n] == effect.loss[n] and effect.units_gain[n] == effect.units_loss[n]
         return bool(even) and self.prices.size > 2
 
     def parts(self) -> tuple[Array, list[dict[str, Any]]]:
         """(Y * P,) prices, and what else `expected_units` is given for them in each part of a period."""
-        own, old = np.tile(self.prices, self.size), np.repeat(self.values, self.prices.size)
+        shape = (self.levels.size, self.rival.size, self.nodes.size, self.prices.size)
+        own = np.broadcast_to(self.prices, shape).ravel()
+        given: dict[str, Any] = {}
         if self.interpolated:
             reference = np.tile(self.spec.products.regular_price, (own.size, 1))
-            reference[:, self.n] = old
-            return own, [{"reference": reference}]
-        if self.kind != "rival":
-            return own, [{}]
-        within = self.spec.competitors and self.spec.competitors.answers_within_period
-        halves = [old, answer(self.spec, own, old)] if within else [old]
-        return own, [{"rival_price": half[:, None]} for half in halves]
+            reference[:, self.n] = np.broadcast_to(self.nodes[:, None], shape).ravel()
+            given["reference"] = reference
+        rivals = self.spec.competitors
+        if rivals is None or np.isnan(self.rival[0]):
+            return own, [given]
+        old = np.broadcast_to(self.rival[:, None, None], shape).ravel()
+        halves = [old, answer(self.spec, own, old)] if rivals.answers_within_period else [old]
+        return own, [{**given, "rival_price": half[:, None]} for half in halves]
 
     def ahead(self, later: Array) -> Array:
         """(Y, P) values of the next states (Y,) after each price, by cubic polynomials where they are smooth."""
         found = self._mixed(later, slice(None))
         if not self.smooth:
             return found
-        slope, rise, width = PchipInterpolator(self.values, later)(self.values, 1), np.diff(later), np.diff(self.values)
+        slope, rise, width = PchipInterpolator(self.nodes, later)(self.nodes, 1), np.diff(later), np.diff(self.nodes)
         below, above = ((side * width - rise)[self.following] for side in (slope[:-1], slope[1:]))
         return found + self.share * (1 - self.share) * (below - self.share * (below + above))
 
@@ -148,39 +166,41 @@ class Links:
 
     def seen(self, view: MarketView) -> tuple[Units, Array]:
         """(E, W) states near to what a policy sees, and their weights: two where continuous prices are interpolated."""
-        if not self.kind:
-            return np.zeros((view.num_markets, 1), np.intp), np.ones((view.num_markets, 1))
-        value = (view.reference_price if self.interpolated else view.list_price)[:, self.n].astype(np.float64)
-        if self.kind == "rival":
+        count = view.num_markets
+        index = [np.zeros(count, np.intp) for _ in range(3)]
+        current = view.list_price[:, self.n].astype(np.float64)
+        if self.levels.size > 1:
+            index[0] = _nearest(self.levels, current)
+        if not np.isnan(self.rival[0]):
             assert view.competitor_price is not None, "the market has a competitor"
             assert self.spec.competitors is not None, "the market has a competitor"
             old = view.competitor_price[:, 0].astype(np.float64)
-            value = old if self.spec.competitors.answers_within_period else answer(self.spec, value, old)
+            if not self.spec.competitors.answers_within_period:
+                old = answer(self.spec, current, old)
+            index[1] = _nearest(self.rival, old)
+        weight = np.ones((count, 1))
+        reference = view.reference_price[:, self.n].astype(np.float64)
+        shape = (self.levels.size, self.rival.size, self.nodes.size)
         if self.interpolated and self.spec.guardrails.allowed_prices(self.n) is None:
-            below, share = _between(self.values, value)
-            share = np.clip(share, 0, 1)
-            return np.stack([below, below + 1], axis=1), np.stack([1 - share, share], axis=1)
-        nearest = np.searchsorted((self.values[1:] + self.values[:-1]) / 2, value)
-        return nearest[:, None], np.ones((view.num_markets, 1))
+            index[2] = np.clip(np.searchsorted(self.nodes, reference, side="right") - 1, 0, self.nodes.size - 2)
+            below, above = self.nodes[index[2]], self.nodes[index[2] + 1]
+            share = np.clip((reference - below) / (above - below), 0, 1)
+            first = np.ravel_multi_index(tuple(index), shape)
+            return np.stack([first, first + 1], axis=1), np.stack([1 - share, share], axis=1)
+        if self.interpolated:
+            index[2] = _nearest(self.nodes, reference)
+        return np.ravel_multi_index(tuple(index), shape)[:, None], weight
 
 
-def _kinds(spec: MarketSpec) -> list[str]:
-    """What the prices of one period leave to the next."""
-    moves = spec.competitors is not None and not all_stay(spec)
-    kinds = {"price": not spec.guardrails.bounds_only, "rival": moves, "reference": spec.reference_price is not None}
-    return [kind for kind, on in kinds.items() if on]
+def _nearest(values: Array, seen: Array) -> Units:
+    """The numbers of the nearest of these rising values."""
+    return np.searchsorted((values[1:] + values[:-1]) / 2, seen)
 
 
-def _between(nodes: Array, value: Array) -> tuple[Units, Array]:
-    """The numbers of the nodes below these values, and the weights of those above."""
-    below = np.clip(np.searchsorted(nodes, value, side="right") - 1, 0, nodes.size - 2)
-    return below, (value - nodes[below]) / (nodes[below + 1] - nodes[below])
-
-
-def _reference_nodes(spec: MarketSpec, n: int, prices: Array) -> tuple[Array, Array]:
-    """The reference prices that values are interpolated between, and the prices; fewer where stock is a part of the state."""
+def _reference_nodes(spec: MarketSpec, n: int, prices: Array, *, alone: bool) -> tuple[Array, Array]:
+    """The reference prices that values are interpolated between, and the prices; fewer where they are not the state alone."""
     low, high = float(spec.guardrails.low[n]), float(spec.guardrails.high[n])
-    initial, free = float(spec.initial_reference[n]), np.isinf(spec.stock.initial_units[n])
+    initial, free = float(spec.initial_reference[n]), alone and np.isinf(spec.stock.initial_units[n])
     steps = spec.guardrails.allowed_prices(n)
     count = (_FREE_NODES if steps is None else _LADDER_NODES) if free else _NODES
     nodes = np.union1d(np.linspace(min(initial, low), max(initial, high), count), [initial, low, high])

@@ -28,6 +28,7 @@ from .problem import Array
 
 # There may be several peaks where sensitivities differ much: the best of these is refined.
 _MARKUPS = 1001
+_TOLERANCE, _MOST_ROUNDS = 1e-12, 1000
 # Smallest probability of leaving that nests are weighed against.
 _LEAVING = 1e-300
 
@@ -101,6 +102,23 @@ class NestedCustomer:
             markup = self._refined(markup, j, near, cost, offered)
         price, money, shares = self._at(markup[None], cost, offered)
         return price[0], float(money[0]), shares.product[0]
+
+    def best_prices(self, cost: Array, available: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """The best prices (B, n) and the money (B,) of a customer, as `LogitCustomer.best_prices`, who sees all that is
+        available: each nest's mark-up is set to what the last prices' mean margins and money make it.
+        """
+        markup = np.zeros((len(cost), self.nesting.size))
+        member, steep = np.eye(self.nesting.size)[self.nest], self.nesting / (1 - self.nesting)
+        for _ in range(_MOST_ROUNDS):
+            price, money, shares = self._at(markup, cost, available)
+            bought = np.maximum(shares.product @ member, _LEAVING)
+            margin = (np.where(available, price - cost, 0.0) * shares.product) @ member / bought
+            before, markup = markup, np.maximum(money[:, None] + steep * (margin - markup), 0.0)
+            markup = np.where(bought > _LEAVING, markup, before)
+            if np.abs(markup - before).max() <= _TOLERANCE * (1 + np.abs(markup).max()):
+                break
+        price, money, _ = self._at(markup, cost, available)
+        return np.where(available, price, self.high), money
 
     def _refined(
         self, markup: Array, j: int, near: tuple[float, float], cost: Array, offered: NDArray[np.bool_] | None

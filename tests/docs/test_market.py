@@ -96,10 +96,7 @@ def test_info_has_the_names_of_the_page():
 
 def test_the_readme_shows_what_a_reader_of_the_demo_needs_in_60_lines():
     shown = (
-        (ROOT / "README.md")
-        .read_text(encoding="utf-8")
-        .partition("<!-- demo:begin")[2]
-        .partition("<!-- demo:end")[0]
+        (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- demo:begin")[2].partition("<!-- demo:end")[0]
     )
     printed = shown.partition("```text\n")[2].partition("\n```")[0].splitlines()
     assert len(printed) <= 60

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from repricer.envs import Market, rollout
-from repricer.evaluation import exact_value, explain, solve
-from repricer.pricing import Action, FixedPrice
+from repricer.evaluation import exact_value, solve
+from repricer.pricing import Action
 from repricer.scenarios import load_scenario
 
 SPEC = load_scenario("incomplete-learning")
@@ -51,6 +51,5 @@ def test_one_batch_at_a_time_from_the_first_period_on():
         policy.act(market.view)
 
 
-def test_who_learns_has_no_exact_value_and_no_optimum_to_be_explained_by():
+def test_who_learns_has_no_exact_value():
     assert exact_value(SPEC, solve(SPEC).policy) is None
-    assert explain(SPEC, FixedPrice(12.0, name="fixed"), period=3).ahead is None

@@ -93,7 +93,7 @@ def test_other_stocks_have_no_solver(make, stock):
     "changes",
     [
         {"arrivals": {"process": "poisson"}},
-        {"arrivals": {"segments": ["a", "b"], "segment_share": 0.5}},
+        {"arrivals": {"segments": ["a", "b"], "segment_share": 0.5}},  # and no ladder
         {"products": {"category": ["x", "x", "y"]}},
         {"stock": {"holding_cost": 0.1}},
     ],

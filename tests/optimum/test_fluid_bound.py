@@ -233,12 +233,12 @@ class TestCertaintyEquivalent:
 
     def test_with_ample_stock_it_is_the_myopic_price(self):
         spec = load_scenario("scarce").with_changes(stock={"initial_units": np.array([400.0])})
-        assert certainty_equivalent(spec).table[..., 100:] == pytest.approx(1.0, abs=2e-3)
+        assert certainty_equivalent(spec).tables[0][:, :, 100:] == pytest.approx(1.0, abs=2e-3)
 
     def test_the_price_at_which_the_mean_demand_is_the_stock(self):
         """Exponential demand: log of (customers left / units left), or 1 where that is less."""
         spec = load_scenario("scarce")
-        table = certainty_equivalent(spec).table[:, 0]
+        table = certainty_equivalent(spec).tables[0][:, 0, :, 0]
         left, units = np.arange(50, 0, -1)[:, None], np.arange(1, 21)
         np.testing.assert_allclose(table[:, 1:], np.clip(np.log(2 * left / units), 1, 5), atol=4e-3)
 

@@ -20,8 +20,8 @@ def test_the_optimum_is_two_bound(undercutter):
     """At most 35: back to 66; above: undercut by 1. Above 65, where play from 20 never comes, it undercuts to 64."""
     policy = solve(undercutter).policy
     (tables,) = policy.products
-    assert tables.links.values.tolist() == list(range(1, 100))
-    answers = dict(zip(tables.links.values, tables.price[0, 0, :, 0, 0], strict=True))
+    assert tables.links.rival.tolist() == list(range(1, 100))
+    answers = dict(zip(tables.links.rival, tables.price[0, 0, :, 0, 0], strict=True))
     assert all(answers[b] == 66 for b in range(1, 36))
     assert all(answers[b] == b - 1 for b in range(36, 66))
     assert all(answers[b] == 64 for b in range(66, 100))

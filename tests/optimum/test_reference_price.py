@@ -16,8 +16,8 @@ def test_reference_value_and_the_policy_that_earns_it(make):
 def test_the_steady_price_is_where_price_and_reference_meet(make):
     policy = solve(make("remembered")).policy
     tables = policy.products[0]
-    gap = tables.price[0, 0, :, 0, 0] - tables.links.values
-    steady = np.interp(0, -gap, tables.links.values)
+    gap = tables.price[0, 0, :, 0, 0] - tables.links.nodes
+    steady = np.interp(0, -gap, tables.links.nodes)
     assert steady == pytest.approx(13.9933, abs=5e-5)
 
 

@@ -1,9 +1,13 @@
+from functools import cache
+from itertools import product
+
 import numpy as np
 import pytest
 from repricer.envs import rollout
 from repricer.optimum import exact_value, solve, upper_bound
 from repricer.pricing import FixedPrice
 from repricer.scenarios import load_scenario
+from scipy.stats import nbinom, poisson
 
 
 def test_reference_value_and_the_policy_that_earns_it(make):
@@ -100,3 +104,81 @@ def test_the_market_pays_what_shared_capacity_is_worth(name):
     money = rollout(spec, optimum.policy, episodes=4000, seed=2).objective
     assert abs(money.mean() - optimum.value) < 4 * money.std() / np.sqrt(money.size)
     assert money.std() / np.sqrt(money.size) < 0.005 * optimum.value
+
+
+STEPS, QUALITY, STEEP = (2.0, 3.0, 5.0), np.array([[1.5, 1.0], [2.5, 2.0]]), np.array([[0.6, 0.5], [0.2, 0.25]])
+
+
+def mean_demand(price, there, rate, nesting):
+    """Of two products, by two segments of a logit with one nest."""
+    pull = np.exp((QUALITY - STEEP * np.array(price)) / (1 - nesting)) * there
+    inside = pull.sum(axis=1, keepdims=True)
+    shares = pull * np.where(inside > 0, np.maximum(inside, 1e-300) ** -nesting, 0.0)
+    return rate * np.array([0.4, 0.6]) @ (shares / (1 + shares.sum(axis=1, keepdims=True)))
+
+
+def chances(rate, units, overdispersion):
+    """Of each number of units sold."""
+    mass = poisson.pmf(np.arange(units), rate)
+    if overdispersion:
+        mass = nbinom.pmf(np.arange(units), 1 / overdispersion, 1 / (1 + overdispersion * rate))
+    return np.append(mass, 1 - mass.sum())
+
+
+@pytest.mark.parametrize("family", ["mnl", "nested-logit"])
+@pytest.mark.parametrize("overdispersion", [0.0, 0.4])
+def test_many_customers_a_period_choose_among_stocks_on_a_ladder(make, family, overdispersion):
+    """Against every pair of demands."""
+    nesting = {"nesting": 0.4} if family == "nested-logit" else {}
+    spec = make(
+        None,
+        market={"horizon_periods": 3, "discount_factor": 0.9, "objective": "profit"},
+        products={"names": ["a", "b"], "category": ["x", "x"], "regular_price": 3.0, "unit_cost": [0.5, 0.2]},
+        arrivals={
+            "rate": [3.0, 5.0, 2.0],
+            "overdispersion": overdispersion,
+            "segments": ["s", "t"],
+            "segment_share": [[0.4, 0.6]],
+        },
+        demand={"family": family, "quality": QUALITY.tolist(), "price_sensitivity": STEEP.tolist(), **nesting},
+        stock={"initial_units": [3, 2], "salvage_value": [0.0, 0.3]},
+        prices={"price_ladder": list(STEPS)},
+    )
+
+    @cache
+    def value(t, left):
+        if t == 3:
+            return 0.3 * left[1]
+        discount, best = (0.9 if t < 2 else 1.0), -np.inf
+        for price in product(STEPS, repeat=2):
+            means = mean_demand(price, np.array(left) > 0, [3.0, 5.0, 2.0][t], nesting.get("nesting", 0.0))
+            first, second = (chances(rate, units, overdispersion) for rate, units in zip(means, left, strict=True))
+            money = sum(
+                p
+                * q
+                * (i * (price[0] - 0.5) + j * (price[1] - 0.2) + discount * value(t + 1, (left[0] - i, left[1] - j)))
+                for i, p in enumerate(first)
+                for j, q in enumerate(second)
+            )
+            best = max(best, money)
+        return best
+
+    optimum = solve(spec)
+    assert optimum.value == pytest.approx(value(0, (3, 2)), rel=1e-9)
+    money = rollout(spec, optimum.policy, episodes=20_000, seed=0, expected=True).objective
+    assert abs(money.mean() - optimum.value) < 4 * money.std() / money.size**0.5
+    assert optimum.value <= upper_bound(spec).value
+
+
+def test_many_customers_of_a_market_that_goes_on(make):
+    """Its value is the limit of long seasons."""
+    ladder = {"prices": {"price_ladder": [2.0, 4.0, 8.0]}, "arrivals": {"process": "poisson", "rate": 1.5}}
+    market = {"discount_factor": 0.8, "ending": "truncated"}
+    goes_on = make("three-stocks", market=market, stock={"initial_units": 2}, **ladder)
+    season = make(
+        "three-stocks",
+        market=market | {"ending": "terminated", "horizon_periods": 60},
+        stock={"initial_units": 2},
+        **ladder,
+    )
+    assert solve(goes_on).value == pytest.approx(solve(season).value, rel=1e-5)
