@@ -73,5 +73,5 @@ def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
     path = path or run / "fit.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} must hold a JSON object; got: {error}; `repricer fit` writes one") from error

@@ -15,6 +15,7 @@ from ..planning.progress import training_bar
 from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
+    from ..agents.algorithms import algorithm
     from ..agents.tuning.study import Tuning
 
 
@@ -47,10 +48,12 @@ def command(scenario: str, algo: str, folder: Path | None, as_json: bool, **opti
 
     Trials are compared on the validation customers, never on those that `repricer evaluate` uses.
     """
+    from ..agents.algorithms import algorithm
     from ..agents.tuning.study import BEST_FILE, PLOT_FILE, TRIALS_FILE, tune
     from ..scenarios import load_scenario
 
-    spec = load_scenario(scenario)
+    # What is wrong is refused before any progress is shown.
+    spec, algo = load_scenario(scenario), algorithm(algo).name
     folder = folder or Path("runs") / f"tune-{spec.name}-{algo}"
     with training_bar(f"tuning {spec.name}", spec.market.objective) as progress:
         found = tune(spec, algo=algo, out=folder, progress=progress, **options)

@@ -97,4 +97,7 @@ def read_stock(path: Path) -> list[StockRow]:
         [StockRow(product='tea', on_hand=120, ...)]
     """
     lines = csv_rows(path, fields(StockRow), ("product", "on_hand"), ValueError)
-    return [read(StockRow, typed(StockRow, cells), f"{path}, row {number}", ValueError) for number, cells in lines]
+    rows = [read(StockRow, typed(StockRow, cells), f"{path}, row {number}", ValueError) for number, cells in lines]
+    if not rows:
+        raise ValueError(f"{path} must have a row for each product to mark down; got none; add them")
+    return rows

@@ -25,7 +25,6 @@ _KINDS = {
     "fit.json": ("fitted market", "fit again: repricer fit"),
     "run.json": ("run", "train again on the new market: repricer train"),
     "manifest.json": ("bundle", "fit, train and export again, as a refresh keeps the segments, and reload services"),
-    "price_list.json": ("kept price list", "write it again: repricer prices"),
     "report.html": ("report", "write it again: repricer report"),
 }
 _TABLES, _FILE = "erase the customer there as well: repricer data erase", "remove it, or write it again"

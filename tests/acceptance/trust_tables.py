@@ -269,7 +269,7 @@ def rows_left() -> float:
 
 @check("trust", "an erased customer: kinds of stale artifacts that are not named, of 6", "==", 0)
 def stale_named() -> float:
-    kinds = {"fitted market", "run", "bundle", "kept price list", "report", "decision log"}
+    kinds = {"fitted market", "run", "bundle", "report", "decision log"}
     return float(len(kinds - {one["kind"] for one in erased()["stale"]}))
 
 

@@ -17,7 +17,7 @@ def test_tune_goes_on_and_train_takes_what_it_found(folder, tmp_path):
     arguments = ("tune", "stationary-logit", "--algo", "a2c", "--steps", "2000", "--out", folder)
     assert "Trials: 1 complete, 0 pruned, 0 failed." in run(*arguments, "--trials", "1").stdout
     result = run(*arguments, "--trials", "2", "--json")
-    assert result.stderr == ""
+    assert "tuning stationary-logit" in result.stderr
     found = json.loads(result.stdout)
     assert found["scenario"] == "stationary-logit"
     assert found["complete"] + found["pruned"] + found["failed"] == 2 == len(found["trials"])

@@ -134,7 +134,7 @@ def test_what_rests_on_the_customer_is_named_with_what_to_do(shop):
         log.execute("create table subjects (id integer, name text)")
         log.execute("insert into subjects values (1, ?)", (first,))
     found = {one["kind"]: one for one in run("data", "erase", "1001", "shop", "--kept", "shops")["stale"]}
-    assert {*found} == {"fitted market", "run", "bundle", "kept price list", "report", "tables", "decision log"}
+    assert {*found} == {"fitted market", "run", "bundle", "report", "tables", "decision log"}
     assert found["decision log"]["what_to_do"].endswith(f"decisions.db {first} --by NAME")
     assert found["run"]["path"].endswith("2024-01-15/run")
     # What says that it was made of the tables that are left is fine.

@@ -126,7 +126,7 @@ def test_the_examples_of_the_serving_page_run(tmp_path, capsys):
     run = repricer.train("stationary-logit", algo="ppo", steps=2_000, settings=small)
     repricer.export(run, tmp_path / "bundle")
     found = blocks("docs/serving.md", "python")
-    assert len(found) == 5
+    assert len(found) == 6
     exec("\n".join(found), {})
     assert "pinned" in capsys.readouterr().out
 

@@ -44,21 +44,3 @@ def test_shops_write_the_same_coefficients(tmp_path, monkeypatch):
         _forecaster("selected", 0, tmp_path / "east.json")
     with pytest.raises(ValueError, match=r"must be a file of `repricer federate join`"):
         _forecaster("pooled-regression", 0, tmp_path / "east.csv")
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("serve", "--shops", "5", "--port", "8790"), "no machine adds up: see federate join"),
-        (("average", "--shops", "5"), "no machine adds up: see federate join"),
-        (
-            ("join", ".", "--to", "10.0.0.5:8790"),
-            "--to is no longer there; shops meet in a folder that all reach: --folder",
-        ),
-    ],
-)
-def test_the_old_calls_name_the_new_one(capsys, words, said):
-    with pytest.raises(SystemExit) as ended:
-        main(["federate", *words])
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err

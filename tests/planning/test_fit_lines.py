@@ -9,7 +9,7 @@ from repricer.planning.fit_lines import (
     _customer_lines,
     _doubt_lines,
     _estimation_lines,
-    _response_lines,
+    _long_run_lines,
     _trend_error,
     _trend_line,
     bias_lines,
@@ -22,7 +22,8 @@ from repricer.scenarios.price_section import HistorySection
 
 
 def report(costs_used, converged):
-    return {"costs_used": costs_used, "category_response": [{"category": "tea", "converged": converged}]}
+    rows = [{"category": "tea", "converged": converged}]
+    return {"costs_used": costs_used, "category_response": rows, "unidentified": {}}
 
 
 def test_categories_are_named_as_the_shop_writes_them():
@@ -77,14 +78,14 @@ def test_the_responses_to_deals_and_to_regular_prices_are_said_and_what_is_mostl
     row = {"category": "TEA", "total": -0.62, "total_interval90": [-1.1, -0.2], "moves": 1234, "stores": 40}
     known, unknown = row | {"total_prior_share": 0.3}, row | {"total_prior_share": 0.9}
     deals = {"probability": 0.93, "units": {"mean": 0.9}, "dip": {"mean": 0.4}}
-    first, *lines = _response_lines({"deals": deals, "regular_prices": [known, unknown]})
+    first, *lines = _long_run_lines({"deals": deals, "regular_prices": [known, unknown]})
     assert first == (
-        "deals and regular prices have responses of their own: 93% likely; per 10% off, buyers take +9% units, and "
+        "  deals and regular prices have responses of their own: 93% likely; per 10% off, buyers take +9% units, and "
         "-4% per 10% above the price they remember"
     )
     said = "  tea, all regular prices together: elasticity -0.62 [-1.10, -0.20], from 1,234 moves in 40 stores"
     assert lines == [said, said + "; mostly the prior's"]
-    assert _response_lines({"deals": None, "regular_prices": []}) == []
+    assert _long_run_lines({"deals": None, "regular_prices": []}) == []
 
 
 def test_held_out_deals_and_moves_of_regular_prices_are_checked_apart():
