@@ -15,7 +15,6 @@ from ..planning.progress import training_bar
 from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
-    from ..agents.algorithms import algorithm
     from ..agents.tuning.study import Tuning
 
 
