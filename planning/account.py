@@ -160,9 +160,7 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Float
     """
     calendar, ids = spec.calendar, spec.products.ids or spec.products.names
     if calendar is None or calendar.period_days not in {period.days for period in PERIODS.values()}:
-        raise ValueError(
-            f"sales are compared by week or day; got {spec.name}, whose periods are neither, with dates; fit again"
-        )
+        raise ValueError(f"sales are compared by week or day; got {spec.name}, whose periods are neither; fit again")
     priced = pd.DataFrame({"product": ids, "category": ""})
     panel = product_weeks(tables, products=priced, days=calendar.period_days, first=calendar.first_day)
     panel = panel[panel["week"].between(pd.Timestamp(calendar.first_day), pd.Timestamp(calendar.last_day))]

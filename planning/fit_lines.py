@@ -64,8 +64,7 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
     needed = checks["robustness"]["pooled"]["robustness_value"]
     if needed is not None:
         lines.append(
-            f"  a hidden cause would have to explain {needed:.0%} of what is left of both prices and units to halve the "
-            "elasticities"
+            f"  a hidden cause of {needed:.0%} of the rest of both prices and units would halve the elasticities"
         )
     if effect := report.get("exposure_effect"):
         lines.append(

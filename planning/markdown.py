@@ -165,9 +165,8 @@ def _season(spec: MarketSpec, until: datetime.date | str, start: datetime.date |
     ends = calendar.day(last + 1) - datetime.timedelta(days=1)
     last -= ends > datetime.date.fromisoformat(str(until))  # a week that ends later is too late
     if last < first:
-        raise ValueError(
-            f"until must leave a whole period from {calendar.label(first)} on; got {until}; give a later date"
-        )
+        day = calendar.label(first)
+        raise ValueError(f"until must leave a whole period from {day} on; got {until}; give a later date")
     return periods_of(spec, first, last - first + 1)
 
 
@@ -180,9 +179,8 @@ def _stocked(spec: MarketSpec, items: Sequence[Leftover]) -> MarketSpec:
         # What is left over is counted beside the market's revenue, not in it.
         for name, value in zip(names, (item.on_hand, 0, 0, 0), strict=True):
             section[name][item.product] = value
-    return spec.with_changes(
-        stock=section | {"season_periods": None}, market={"ending": "terminated"}, prices={"floor": floor}
-    )
+    market, prices = {"ending": "terminated"}, {"floor": floor}
+    return spec.with_changes(stock=section | {"season_periods": None}, market=market, prices=prices)
 
 
 def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> Array:

@@ -105,7 +105,7 @@ def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:
     if shared is not None:
         if not isinstance(model, PooledRegression):
             raise ValueError(
-                f"--shared needs --forecaster pooled-regression; got {name}; name it, or leave the option out"
+                f"--shared needs --forecaster pooled-regression; got {name}; name it, or leave --shared out"
             )
         model.set_params(common=_shared(shared))
     return model

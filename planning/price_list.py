@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..evaluation import Comparison
 
 _PRIOR_DAYS = 30
+_MONEY = ("units", "revenue", "profit")
 _FEW_DRAWS = 8
 _SAME, _STEP = 5e-4, 0.1
 _ELSEWHERE = "so that other products or a price rule decide"
@@ -68,9 +69,8 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     spec, chosen = found.compared.spec, found.recommendation
     calendar = spec.calendar
     if calendar is None:
-        raise ListError(
-            [f"a price list needs a market with dates; got {spec.name} without market.first_day; set it, or fit again"]
-        )
+        got = f"got {spec.name} without market.first_day; set it, or fit again"
+        raise ListError([f"a price list needs a market with dates; {got}"])
     catalogue, current = catalogue_of(spec), planned_prices(spec)
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
     rules, regular = spec.guardrails, spec.products.regular_price
@@ -144,7 +144,7 @@ def priced_rows(
 def _money(figures: ProductFigures, t: int, n: int) -> dict[str, Any]:
     """Expected units, revenue and profit, with both ends of their intervals, as a row has them."""
     money: dict[str, Any] = {}
-    for name in ("units", "revenue", "profit"):
+    for name in _MONEY:
         mean, low, high = (round(float(part[t, n]), 2) for part in getattr(figures, name))
         money |= {f"expected_{name}": mean, f"{name}_low": low, f"{name}_high": high}
     return money
@@ -241,8 +241,7 @@ class _Reasons:
         regular = self.spec.products.regular_price
         usual = expected_units(self.spec, 0, regular)[0].sum(axis=0)
         changed = [
-            expected_units(self.spec, 0, regular + step * np.diag(regular)).sum(axis=1).diagonal()
-            for step in (_STEP, -_STEP)
+            expected_units(self.spec, 0, regular + s * np.diag(regular)).sum(axis=1).diagonal() for s in (_STEP, -_STEP)
         ]
         return np.divide(changed, usual, out=np.ones((2, len(usual))), where=usual > 0) - 1
 
@@ -299,9 +298,7 @@ def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
     """
     weeks = sorted({row.week for row in rows})
     moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
-    money = {
-        name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in ("revenue", "units", "profit")
-    }
+    money = {name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in _MONEY}
     counts = {"rows": len(rows), "products": len({row.product for row in rows}), "weeks": len(weeks), "unit": unit}
     counts |= {"first": str(weeks[0]), "last": str(weeks[-1]), **money, "raised": moves[1], "lowered": moves[-1]}
     return counts | {"outside_charged": sum(bool(row.outside_charged) for row in rows)}

@@ -26,6 +26,18 @@ AtLeastTwo = Annotated[int, Meta(ge=2, extra={"allowed": "a whole number from 2 
 Release = Literal["counts", "figures", "units", "network"]
 """What a private fit publishes, each at a share of its cost."""
 _WIDENING = 0.2
+_FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list of stores"}
+
+
+_AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
+_OBJECTIVE = "what prices maximise; by default profit where the tables give every unit cost, else revenue"
+_WIDEN = (
+    "how far prices may leave the range mostly charged, by default 0.2; free: to half and 1.3 times the regular price"
+)
+_BY = "stores of one market: all; those whose regular prices agree; or each by itself"
+_EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
+_SHARES = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
+_RELEASES = "a table of counts, figures, units and network"
 
 
 class CycleError(ValueError):
@@ -63,46 +75,18 @@ class FitSection(_Section, frozen=True):
     holdout: Annotated[Count | None, Meta(description="last weeks, held out as proof; by default 12, by day 4")] = None
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[AtLeastTwo, Meta(description="products in each")] = 6
-    at_once: Annotated[
-        AtLeastTwo | None,
-        Meta(description="products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"),
-    ] = None
-    forecaster: Annotated[
-        ForecasterName, Meta(description="one model for all products; selected: the best for each, by backtest")
-    ] = "selected"
+    at_once: Annotated[AtLeastTwo | None, Meta(description=_AT_ONCE)] = None
+    forecaster: Annotated[ForecasterName, Meta(description="one model for all, or the best for each")] = "selected"
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
-    objective: Annotated[
-        Literal["revenue", "profit"] | None,
-        Meta(description="what prices maximise; by default profit where the tables give every unit cost, else revenue"),
-    ] = None
-    widen: Annotated[
-        Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None,
-        Meta(
-            description="how far prices may leave the range that was mostly charged, as a fraction, by default 0.2; free: as "
-            "far as half and 1.3 times the regular price"
-        ),
-    ] = None
-    priors: Annotated[
-        str | None,
-        Meta(description="TOML file of [priors](can_i_believe_it.md): what is assumed before the sales are seen"),
-    ] = None
+    objective: Annotated[Literal["revenue", "profit"] | None, Meta(description=_OBJECTIVE)] = None
+    widen: Annotated[Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None, Meta(description=_WIDEN)] = None
+    priors: Annotated[str | None, Meta(description="TOML file of [priors](can_i_believe_it.md) for the fit")] = None
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
-    by: Annotated[
-        Literal["chain", "zone", "store"],
-        Meta(description="stores of one market: all; those whose regular prices agree; or each by itself"),
-    ] = "chain"
+    by: Annotated[Literal["chain", "zone", "store"], Meta(description=_BY)] = "chain"
     currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
-    epsilon: Annotated[
-        Annotated[float, Meta(gt=0, le=1e6)] | None,
-        Meta(description="cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"),
-    ] = None
+    epsilon: Annotated[Annotated[float, Meta(gt=0, le=1e6)] | None, Meta(description=_EPSILON)] = None
     epsilon_shares: Annotated[
-        dict[Release, Annotated[float, Meta(ge=0)]],
-        Meta(
-            description="what a release has of epsilon, in proportion; by default counts 0.2, figures 0.27, units 0.18, "
-            "network 0.35",
-            extra={"allowed": "a table of counts, figures, units and network"},
-        ),
+        dict[Release, Annotated[float, Meta(ge=0)]], Meta(description=_SHARES, extra={"allowed": _RELEASES})
     ] = {}
 
     def arguments(self, rules: ShopRules, priors: Path | None) -> dict[str, Any]:
@@ -158,9 +142,7 @@ class EvaluateSection(_Section, frozen=True):
 class AccountSection(_Section, frozen=True):
     """A holdout arm, against which the account compares; a column `arm` of the sales is one too."""
 
-    holdout: Annotated[
-        tuple[str, ...], Meta(description="stores that keep the current prices", extra={"allowed": "a list of stores"})
-    ] = ()
+    holdout: Annotated[tuple[str, ...], Meta(description="stores that keep the current prices", extra=_STORES)] = ()
 
 
 class Config(_Section, frozen=True):
@@ -168,9 +150,7 @@ class Config(_Section, frozen=True):
 
     name: Annotated[Name, Meta(description="name of the shop")]
     out: Annotated[str, Meta(description="folder of the results, one folder per cycle in it")] = "cycles"
-    seed: Annotated[
-        int, Meta(ge=0, le=2**31, description="seed of all random draws", extra={"allowed": "a whole number from 0 on"})
-    ] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**31, description="seed of all random draws", extra=_FROM_0)] = 0
     tables: TablesSection = TablesSection()
     fit: FitSection = FitSection()
     train: TrainSection = TrainSection()
@@ -239,10 +219,7 @@ class Cycle:
         if (bool(files) + bool(dataset) + bool(tables.example)) != 1 or (
             files and not {"sales", "products"} <= {*files}
         ):
-            yield (
-                f": [tables] must name sales, products and other files, or dataset, or example; got {got}; add what is missing, "
-                "or leave one out"
-            )
+            yield f": [tables] must name sales, products and other files, or dataset, or example; got {got}; name one of them"
         for name, unused in (("mapping", not files), ("key_file", dataset)):
             if unused and name in named:
                 yield f": [tables] {name} is for files; got it beside {got}; leave it out"
@@ -252,9 +229,7 @@ class Cycle:
             if not one.exists():
                 yield f" must name files that exist; got {one}, which is not there; write it or fix the path"
         if dataset and kept_file(dataset, "sales.parquet") and not kept_file(dataset, "products.parquet"):
-            yield (
-                f": [tables] dataset must hold a product table; got {dataset} without one; import it with --products"
-            )
+            yield f": [tables] dataset must hold a product table; got {dataset} without; import it with --products"
         if by != "chain" and "plan" in named:
             yield f' [tables]: plan is for all stores; got it beside by = "{by}"; leave one of them out'
 

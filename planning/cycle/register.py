@@ -136,7 +136,7 @@ def alone(out: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise CycleError(
-            f"out must be a folder in which no cycle is at work; got {out}, where one is; wait for it, or name another"
+            f"out must be a folder without a cycle at work; got {out}, where one is; wait for it"
         ) from None
 
 

@@ -62,9 +62,8 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     totals = sales_totals(tables)
     # Without regular prices in the sales, this is no time to guess them.
     discounts = f", discounts {totals.discount_share:.1%} of the regular value" if totals.discount_share else ""
-    lines.append(
-        f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units{discounts}"
-    )
+    sold = f"revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units"
+    lines.append(f"{totals.weeks} weeks, {sold}{discounts}")
     by = cycle.config.fit.by
     zones = {} if by == "chain" else price_zones(tables.sales, by)
     parts = [part for part in _parts(cycle, tables, Zone(next(iter(zones)), zones) if zones else None) if part]
