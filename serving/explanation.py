@@ -123,12 +123,13 @@ def what_if(
     grid = _grid(bundle, n) if prices is None else _asked(prices)
     points = _points(bundle, view, answer, n, grid)
     allowed = [point for point in points if point.allowed_now]
-    best = {
-        name: max(allowed, key=lambda point: getattr(point, name).mean).price if allowed else None
-        for name in ("revenue", "profit")
-    }
-    currency = bundle.manifest["scenario"]["currency"]
-    return WhatIf(answer.prices[n].product, answer.period, answer.date, currency, answer.prices[n].price, points, best)
+    best = {name: point and point.price for name in ("revenue", "profit") for point in [_best(allowed, name)]}
+    currency, item = bundle.manifest["scenario"]["currency"], answer.prices[n]
+    return WhatIf(item.product, answer.period, answer.date, currency, item.price, points, best)
+
+
+def _best(points: list[Point], money: str) -> Point | None:
+    return max(points, key=lambda point: getattr(point, money).mean, default=None)
 
 
 def response_of(bundle: Bundle) -> ChoiceModel:
@@ -160,18 +161,12 @@ def _grid(bundle: Bundle, n: int) -> Array:
     return np.unique(rules.nearest(np.linspace(rules.low, rules.high, GRID))[:, n].round(6))
 
 
-def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
-    """(B, N) prices with product n at each of these (B,), the others at the prices of the answer."""
-    asked = np.tile(np.array([item.price for item in answer.prices]), (len(prices), 1))
-    asked[:, n] = prices
-    return asked
-
-
 def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> list[Point]:
     response = response_of(bundle)
     own = np.flatnonzero(response.category == response.category[n])
-    at = int(np.flatnonzero(own == n)[0])
-    rules, prices = bundle.guardrails, _prices(answer, n, grid)
+    at, rules = int(np.flatnonzero(own == n)[0]), bundle.guardrails
+    prices = np.tile(np.array([item.price for item in answer.prices]), (len(grid), 1))
+    prices[:, n] = grid
     mean, paid = expected(response, view, answer, prices, rules.paid_low)
     mean, paid = mean[..., own], paid[..., own]
     stock, units = stock_on_sale(view, answer)[own], mean.sum(axis=1)
@@ -181,16 +176,15 @@ def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid:
     revenue, profit = (average * sold.mean).sum(axis=1), ((average - cost) * sold.mean).sum(axis=1)
     asked, views = Action(prices.astype(np.float32)), view.take(np.zeros(len(grid), np.intp))
     allowed = np.isclose(grid, rules.apply(asked, views).price[:, n], rtol=1e-5)
+    each = np.stack([np.ones(len(grid)), average[:, at], average[:, at] - cost[at]], axis=1)
+    units = [[float(part[b, at]) for part in sold] for b in range(len(grid))]
+    figures = [
+        [_interval(*one, factor) for factor in factors] for one, factors in zip(units, each.tolist(), strict=True)
+    ]
+    whole = [{"revenue": _short(r), "profit": _short(p)} for r, p in zip(revenue, profit, strict=True)]
     return [
-        Point(
-            price=_short(price),
-            allowed_now=bool(allowed[b]),
-            units=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], 1.0),
-            revenue=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at]),
-            profit=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at] - cost[at]),
-            all_products={"revenue": _short(revenue[b]), "profit": _short(profit[b])},
-        )
-        for b, price in enumerate(grid.tolist())
+        Point(_short(price), bool(ok), *figure, money)
+        for price, ok, figure, money in zip(grid.tolist(), allowed, figures, whole, strict=True)
     ]
 
 
@@ -287,19 +281,15 @@ def sales_range(demand: ArrayLike, overdispersion: ArrayLike, stock: ArrayLike, 
     """
     shape = np.broadcast_shapes(np.shape(demand), np.shape(overdispersion), np.shape(stock))
     flat = [np.broadcast_to(np.asarray(x, dtype=np.float64), shape).ravel() for x in (demand, overdispersion, stock)]
-    rows = [_single(m, s) if single else _one(m, v, s) for m, v, s in zip(*flat, strict=True)]
+    rows = [_one(m, v, s, single) for m, v, s in zip(*flat, strict=True)]
     return SalesRange(*(np.array(column).reshape(shape) for column in zip(*rows, strict=True)))
 
 
-def _single(mean: float, stock: float) -> tuple[float, float, float]:
-    if stock < 1:
+def _one(mean: float, variance: float, stock: float, single: bool) -> tuple[float, float, float]:
+    if mean <= 0 or stock <= 0 or (single and stock < 1):
         return 0.0, 0.0, 0.0
-    return mean, float(1 - mean < _LOW), float(1 - mean < _HIGH)
-
-
-def _one(mean: float, variance: float, stock: float) -> tuple[float, float, float]:
-    if mean <= 0 or stock <= 0:
-        return 0.0, 0.0, 0.0
+    if single:
+        return mean, float(1 - mean < _LOW), float(1 - mean < _HIGH)
     deviation = math.sqrt(mean + variance * mean * mean)
     terms = int(mean + _SPREAD * deviation + 20)
     if terms > _MOST_TERMS:
@@ -427,11 +417,8 @@ def attribution(policy: Policy, view: MarketView, item: ProductPrice, n: int) ->
     if item.proposed is None:
         return None
     found = price_contributions(policy, view, n)
-    rules = [
-        Effect(c.rule, round(c.after - c.before, 6))
-        for c in item.trail
-        if isinstance(c.before, float) and c.before != c.after
-    ]
+    moved = [c for c in item.trail if isinstance(c.before, float) and c.before != c.after]
+    rules = [Effect(c.rule, round(c.after - c.before, 6)) for c in moved]
     inputs = [Effect(name, round(effect, 6)) for name, effect in found.inputs.items()]
     return Attribution(round(found.baseline, 6), inputs, item.proposed, rules, item.price)
 
@@ -494,24 +481,20 @@ def _demand(
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
     units, low, high = map(units_words, (here.units.mean, *here.units.ci95))
     revenue, profit = money_words(here.revenue.mean, money), money_words(here.profit.mean, money)
-    sentences = [
-        f"At this price about {units} units are expected this period (95% of such periods: {low} to {high}), for {revenue} of "
-        f"revenue and {profit} of profit."
-    ]
-    if best is not None:
-        goal = bundle.manifest["objective"]
-        there, now = (getattr(point, goal).mean for point in (best, here))
-        compare = "more" if there > now else "less"
-        sentences.append(
-            f"The best other allowed price for this period alone is {money_words(best.price, money)}, with "
-            f"{money_words(abs(there - now), money)} {compare} {goal}; the policy also takes later periods into account."
-        )
-    return sentences
+    sold = f"about {units} units are expected this period (95% of such periods: {low} to {high})"
+    sentence = f"At this price {sold}, for {revenue} of revenue and {profit} of profit."
+    if best is None:
+        return [sentence]
+    goal = bundle.manifest["objective"]
+    gain = getattr(best, goal).mean - getattr(here, goal).mean
+    other = f"The best other allowed price for this period alone is {money_words(best.price, money)}"
+    compare = f"with {money_words(abs(gain), money)} {'more' if gain > 0 else 'less'} {goal}"
+    return [sentence, f"{other}, {compare}; the policy also takes later periods into account."]
 
 
 def _alternative(curve: WhatIf, objective: str) -> Point | None:
     others = [point for point in curve.points if point.allowed_now and not _same(point.price, curve.price)]
-    return max(others, key=lambda point: getattr(point, objective).mean) if others else None
+    return _best(others, objective)
 
 
 def _same(one: float, other: float) -> bool:

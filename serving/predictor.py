@@ -169,22 +169,13 @@ class Predictor:
         action, memory = self._act(seen)
         prices, recommendations = self._prices(action, view), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
-        calendar = self.bundle.catalogue.calendar
-        return [
-            PriceAnswer(
-                policy=self.policy.name,
-                bundle=self.bundle.digest,
-                scenario=self.bundle.scenario,
-                period=period,
-                date=None if calendar is None else calendar.label(period),
-                last_day=None if calendar is None else (calendar.day(period + 1) - _DAY).isoformat(),
-                prices=prices[e],
-                recommendations=recommendations[e],
-                memory=memory[e],
-                milliseconds=milliseconds,
-            )
-            for e, period in enumerate(view.period.tolist())
-        ]
+        calendar, answers = self.bundle.catalogue.calendar, list[PriceAnswer]()
+        for period, *own in zip(view.period.tolist(), prices, recommendations, memory, strict=True):
+            first = None if calendar is None else calendar.label(period)
+            last = None if calendar is None else (calendar.day(period + 1) - _DAY).isoformat()
+            names = self.policy.name, self.bundle.digest, self.bundle.scenario
+            answers.append(PriceAnswer(*names, period, first, last, *own, milliseconds))
+        return answers
 
     def at_state(self, seen: ObservedMarkets) -> Policy:
         """The policy for other views of this one market, with its recurrent state held as it is."""
@@ -252,13 +243,9 @@ class Predictor:
         catalogue, candidates = self.bundle.catalogue, self.bundle.candidates
         if candidates is None or action.recommendation is None:
             return [{} for _ in range(view.num_markets)]
-        names = (*catalogue.products, None)  # -1 is none
-        return [
-            dict(zip(catalogue.segments, [names[n] for n in slots], strict=True))
-            for slots in shown_products(
-                action.recommendation, candidates, on_sale(view, ordered(action, catalogue))
-            ).tolist()
-        ]
+        names, stock = (*catalogue.products, None), on_sale(view, ordered(action, catalogue))  # -1 is none
+        shown = shown_products(action.recommendation, candidates, stock).tolist()
+        return [dict(zip(catalogue.segments, [names[n] for n in slots], strict=True)) for slots in shown]
 
 
 def _plain(numbers: Any) -> Any:

@@ -52,9 +52,8 @@ def _state(catalogue: Catalogue, columns: dict[str, Sequence[Any]], regime: int)
     unseen = {"competitor_price": catalogue.rivals, "due": catalogue.due_periods}
     unseen |= {"changes": catalogue.change_window_periods}
     kept = {name: column for name, column in columns.items() if unseen.get(name, True)}
-    facts: dict[str, Any] = {
-        "products": [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
-    }
+    products = [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
+    facts: dict[str, Any] = {"products": products}
     if catalogue.regimes:
         facts["regime"] = catalogue.regimes[regime]
     return facts | ({"loyalty": dict.fromkeys(catalogue.segments, 1.0)} if catalogue.loyal else {})

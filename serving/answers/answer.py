@@ -169,12 +169,10 @@ def _why(a: _Asked) -> _Reply:
         reasons = price_reasons(a.predictor.bundle, a.seen.view, a.decision, a.n, parts)
         return _Reply(reasons, {"price": price}, "explanation")
     steps = [f"The rule '{rule_words(step['rule'])}' changed it: {step['why']}." for step in row["trail"]]
-    text = [
-        f"The price of {a.name} in this period is {a.money(row['price'])}, as the decision log holds it "
-        f"({row['arm']}, {row['policy']}).",
-        *(steps or ["No price rule changed what was proposed."]),
-    ]
-    return _Reply(text, {"price": row["price"]}, "decision log")
+    held = f"as the decision log holds it ({row['arm']}, {row['policy']})"
+    text = f"The price of {a.name} in this period is {a.money(row['price'])}, {held}."
+    steps = steps or ["No price rule changed what was proposed."]
+    return _Reply([text, *steps], {"price": row["price"]}, "decision log")
 
 
 def _price(a: _Asked) -> _Reply:
@@ -235,14 +233,11 @@ def _what_if(a: _Asked) -> _Reply:
         return _Reply(["This bundle carries no price response, so no sales can be predicted."])
     point = curve.points[0]
     low, high = point.units.ci95
-    text = [
-        f"At {a.money(point.price)}, about {units_words(point.units.mean)} units of {a.name} are expected this period (95% "
-        f"of such periods: {units_words(low)} to {units_words(high)}).",
-        *([] if point.allowed_now else ["The price rules do not allow this price now."]),
-        COVERED,
-    ]
+    mean, *ends = map(units_words, (point.units.mean, low, high))
+    text = f"At {a.money(point.price)}, about {mean} units of {a.name} are expected this period"
+    allowed = [] if point.allowed_now else ["The price rules do not allow this price now."]
     figures = {"price": point.price, "units": point.units.mean, "low": low, "high": high}
-    return _Reply(text, figures, "what-if")
+    return _Reply([f"{text} (95% of such periods: {' to '.join(ends)}).", *allowed, COVERED], figures, "what-if")
 
 
 def _history(a: _Asked) -> _Reply:
@@ -350,9 +345,8 @@ def _near(word: str, known: dict[str, set[int]]) -> list[str]:
 
 
 def _masked(question: list[str], covered: set[int]) -> list[str]:
-    return [
-        ITEM if i in covered else word for i, word in enumerate(question) if i not in covered or i - 1 not in covered
-    ]
+    # Neighbours that are covered stand for one product.
+    return [ITEM if i in covered else word for i, word in enumerate(question) if not {i - 1, i} <= covered]
 
 
 @functools.cache
