@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from ..data import Tables, product_weeks
@@ -66,10 +67,9 @@ def account(
         raise ValueError(f"an account needs a market fitted on data, with dates; got {spec.name}; fit again")
     shapes = {part.shape for part in (price, units, promotion) if part is not None}
     if len(shapes) > 1 or len(price) > horizon or price.shape[1] != len(spec.products.names):
-        raise ValueError(
-            f"prices, units and promotions must be those of at most {horizon} weeks and {len(spec.products.names)} products; "
-            f"got {' and '.join(map(str, sorted(shapes)))}; leave later weeks out"
-        )
+        must = f"those of at most {horizon} weeks and {len(spec.products.names)} products"
+        got = f"got {' and '.join(map(str, sorted(shapes)))}; leave later weeks out"
+        raise ValueError(f"prices, units and promotions must be {must}; {got}")
     weeks = len(price)
 
     def whole(part: Floats) -> Floats:
@@ -92,8 +92,8 @@ def account(
         "rows": [
             {
                 "category": name,
-                "units": _compared(sold[..., part].sum(axis=(1, 2)), float(units[:, part].sum())),
-                "revenue": _compared((sold * price)[..., part].sum(axis=(1, 2)), float((units * price)[:, part].sum())),
+                "units": _compared(sold, units, part),
+                "revenue": _compared(sold * price, units * price, part),
             }
             for name, part in parts.items()
         ],
@@ -194,16 +194,17 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
         lines.append(f"  nothing at all was sold in {', '.join(closed)}: taken as closed, and left out")
     for row in found["rows"]:
         revenue, (low, high) = row["revenue"], row["revenue"]["interval90"]
-        lines.append(
-            f"  {row['category']}: revenue {revenue['realised']:,.0f} {currency}, predicted {revenue['predicted']:,.0f} "
-            f"({low:,.0f} to {high:,.0f}){'' if revenue['inside'] else ', outside the interval'}"
-        )
+        outside = "" if revenue["inside"] else ", outside the interval"
+        predicted = f"predicted {revenue['predicted']:,.0f} ({low:,.0f} to {high:,.0f}){outside}"
+        lines.append(f"  {row['category']}: revenue {revenue['realised']:,.0f} {currency}, {predicted}")
     if none:
         lines.append(f"  sold nothing: {listed(none)}; the last known price counts")
     return lines
 
 
-def _compared(drawn: Floats, realised: float) -> dict[str, Any]:
+def _compared(simulated: Floats, actual: Floats, part: NDArray[np.bool_]) -> dict[str, Any]:
+    """The amounts of some products over all weeks: (S, T, N) simulated ones, and (T, N) those that came."""
+    drawn, realised = simulated[..., part].sum(axis=(1, 2)), float(actual[:, part].sum())
     low, high = quantiles(drawn)
     mean = float(drawn.mean())
     return {"predicted": mean, "interval90": [low, high], "realised": realised, "inside": low <= realised <= high}
@@ -286,10 +287,8 @@ def holdout_line(found: dict[str, Any] | None) -> str:
         return "no comparison with the holdout arm: one of the arms sold nothing in these weeks or before them"
     ends = found["interval90"]
     reach = " to ".join(f"{end:+.1%}" for end in ends) if ends else "no interval: an arm has a single store"
-    return (
-        f"against the holdout arm ({found['held_out']} stores, {found['others']} with the recommended prices): "
-        f"{found['money']} {found['gain']:+.1%} ({reach})"
-    )
+    stores = f"({found['held_out']} stores, {found['others']} with the recommended prices)"
+    return f"against the holdout arm {stores}: {found['money']} {found['gain']:+.1%} ({reach})"
 
 
 def _money(spec: MarketSpec, sales: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp) -> pd.Series:

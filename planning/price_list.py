@@ -30,7 +30,7 @@ from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
 if TYPE_CHECKING:
     from ..evaluation import Comparison
 
-_PRIOR_DAYS = 30
+_PRIOR_DAYS, _NONE_MOVED = 30, "all prices stay as planned"
 _MONEY = ("units", "revenue", "profit")
 _FEW_DRAWS = 8
 _SAME, _STEP = 5e-4, 0.1
@@ -105,7 +105,7 @@ def priced_rows(
         zone: Name of the stores that the market stands for.
         seed: Selects the test seeds of the expected figures.
     """
-    calendar, products = spec.calendar, spec.products
+    calendar, products, ids = spec.calendar, spec.products, spec.products.ids or spec.products.names
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
     listed = _Charged(policy, simulated, spec.guardrails.paid_low)
@@ -117,26 +117,15 @@ def priced_rows(
     change = price / current - 1
 
     def row(t: int, n: int) -> PriceRow:
-        share, low = figures.parameter_share[t, n], lowest[t, n]
-        return sealed(
-            PriceRow(
-                zone=zone,
-                product_id=(products.ids or products.names)[n],
-                product=products.names[n],
-                category=spec.category_names[spec.category_index[n]],
-                week=calendar.day(t),
-                current_price=float(current[t, n]),
-                new_price=float(price[t, n]),
-                change=round(float(change[t, n]), 6),
-                reason=reason(t, n, float(change[t, n])) + (_PROMOTED if figures.promoted[t, n] else ""),
-                **_money(figures, t, n),
-                parameter_share=None if np.isnan(share) else round(float(share), 4),
-                outside_charged=marks[n] if outside[t, n] else "",
-                rules="" if rules is None else _rules(spec, int(rules[t, n])),
-                lowest_price_30_days=None if np.isnan(low) else float(low),
-                check="",
-            )
-        )
+        own, moved = {"zone": zone, "product_id": ids[n], "product": products.names[n]}, float(change[t, n])
+        own |= {"category": spec.category_names[spec.category_index[n]], "week": calendar.day(t)}
+        own |= {"current_price": float(current[t, n]), "new_price": float(price[t, n]), "change": round(moved, 6)}
+        own |= {"reason": reason(t, n, moved) + _PROMOTED * bool(figures.promoted[t, n])} | _money(figures, t, n)
+        share, low = (None if np.isnan(one[t, n]) else float(one[t, n]) for one in (figures.parameter_share, lowest))
+        own |= {"parameter_share": share and round(share, 4), "lowest_price_30_days": low}
+        own |= {"outside_charged": marks[n] if outside[t, n] else ""}
+        own |= {"rules": "" if rules is None else _rules(spec, int(rules[t, n]))}
+        return sealed(PriceRow(**own, check=""))
 
     return [row(t, n) for n in range(len(products.names)) for t in range(len(price))]
 
@@ -280,14 +269,11 @@ def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:
 
 def list_line(facts: dict[str, Any], out: Path) -> str:
     """What a price list holds, in one line."""
-    moved = f"{facts['raised']:,} prices raised, {facts['lowered']:,} lowered"
-    if not facts["raised"] and not facts["lowered"]:
-        moved = "all prices stay as planned"
-    return (
-        f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
-        f"to {facts['last']}; {moved}; {facts['outside_charged']:,} prices outside what was mostly charged; expected: revenue "
-        f"{facts['revenue']:,.0f}, units {facts['units']:,.0f}, profit {facts['profit']:,.0f}"
-    )
+    moved = "{raised:,} prices raised, {lowered:,} lowered" if facts["raised"] or facts["lowered"] else _NONE_MOVED
+    span = "{products:,} products, {weeks} {unit} from {first} to {last}"
+    marked = "{outside_charged:,} prices outside what was mostly charged"
+    money = "revenue {revenue:,.0f}, units {units:,.0f}, profit {profit:,.0f}"
+    return f"{{rows:,}} rows in {{out}}: {span}; {moved}; {marked}; expected: {money}".format(**facts, out=out)
 
 
 def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:

@@ -118,10 +118,8 @@ def refresh(
     old = load_bundle(path, public_key=public_key)
     record = old.manifest.get("refit")
     if record is None:
-        raise BundleError(
-            f"{path} must hold the record of its fit to be refreshed; got none; export it from a run that was trained on "
-            "a folder of repricer fit"
-        )
+        fix = "export it from a run that was trained on a folder of repricer fit"
+        raise BundleError(f"{path} must hold the record of its fit to be refreshed; got none; {fix}")
     structure = _changes(tables, record)
     spec, response, notes = refit(tables, record, weeks=weeks, on_step=on_step)
     on_step("prices of the new weeks")
@@ -149,9 +147,12 @@ def _setup(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> Policy
     setup = setup_of(spec, policy, rule)
     rows = [row_width(one, product_wise=policy.product_wise) for one in (old.catalogue, setup.catalogue)]
     if rows[0] != rows[1] or old.catalogue.segments != setup.catalogue.segments:
+        must, got = (
+            f"{row} features for segments {', '.join(one.catalogue.segments)}"
+            for row, one in zip(rows, (old, setup), strict=True)
+        )
         raise BundleError(
-            f"a refreshed bundle must see what its network was trained on: {rows[0]} features for segments "
-            f"{', '.join(old.catalogue.segments)}; got {rows[1]} for {', '.join(setup.catalogue.segments)}; train again"
+            f"a refreshed bundle must see what its network was trained on: {must}; got {got}; train again"
         )
     return setup
 

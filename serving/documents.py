@@ -18,7 +18,6 @@ import math
 import reprlib
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -181,10 +180,11 @@ def _typed(kind: inspect.Type, text: str) -> Any:
 
 def as_number(text: str) -> Any:
     """A finite number, whole where it is; other text stays as it is."""
-    with suppress(ValueError):
-        if math.isfinite(number := float(text)):
-            return int(number) if number.is_integer() else number
-    return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return text if not math.isfinite(number) else int(number) if number.is_integer() else number
 
 
 def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:

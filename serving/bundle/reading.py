@@ -21,7 +21,6 @@ from ...pricing import (
     ChargedRange,
     ChoiceModel,
     Guardrails,
-    MarketView,
     NetworkPolicy,
     RecurrentPolicy,
     RecurrentState,
@@ -155,35 +154,20 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
     except Exception as error:
         # Any error here comes from the content of the files; ONNX Runtime's errors, for one, share
         # no base class.
-        first = (str(error).splitlines() or [""])[0][:200]
-        got = f"got {type(error).__name__}: {first}"
+        got = f"got {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
         raise BundleError(f"{folder} must be a bundle that repricer wrote; {got}; export it again") from error
-    return Bundle(
-        policy=setup.policy(str(manifest["policy"]), network),
-        guardrails=setup.guardrails,
-        catalogue=setup.catalogue,
-        candidates=setup.candidates,
-        most_promoted=setup.most_promoted,
-        memory=memory,
-        response=response,
-        seen=seen,
-        charged=charged,
-        scenario=scenario,
-        manifest=manifest,
-        digest=sha256(files[MANIFEST]),
-        trust="self-signed" if pinned is None else "pinned",
-    )
+    own = (setup.guardrails, setup.catalogue, setup.candidates, setup.most_promoted, memory, response, seen, charged)
+    trust, policy = "self-signed" if pinned is None else "pinned", setup.policy(str(manifest["policy"]), network)
+    return Bundle(policy, *own, scenario, manifest, sha256(files[MANIFEST]), trust)
 
 
 def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
     """The charged prices of a manifest; None where the market knows none."""
-    document = manifest["charged"]
-    if document is None:
+    if manifest["charged"] is None:
         return None
-    low, high = (np.array(document[name], dtype=np.float64) for name in ("low", "high"))
-    if low.shape != (products,) or high.shape != (products,):
-        raise refusal(MANIFEST, f"charged must hold one price per product; got {low.size} and {high.size}")
-    return ChargedRange(low, high)
+    shapes, least = {"low": "N", "high": "N"}, {"low": -MOST, "high": -MOST}
+    found = arrays(f"{MANIFEST}, charged", manifest["charged"], shapes, {"N": products}, np.float64, least=least)
+    return ChargedRange(found["low"], found["high"])
 
 
 # The choice model that a bundle carries, read from its document; it needs numpy alone.
@@ -289,12 +273,9 @@ class TrainingRange:
             outside: (N, F) booleans, one market of `outside`.
             products: N names.
         """
-        found = {
-            f: [repr(products[n]) for n in np.flatnonzero(outside[:, f]).tolist()]
-            for f in np.flatnonzero(outside.any(axis=0))
-        }
-        lies = "lies outside the training range"
-        return [f"{feature_words(self.names[f])} ({some_of(names)}) {lies}" for f, names in found.items()]
+        found = [(f, np.flatnonzero(outside[:, f]).tolist()) for f in np.flatnonzero(outside.any(axis=0)).tolist()]
+        named = [(feature_words(self.names[f]), some_of([repr(products[n]) for n in own])) for f, own in found]
+        return [f"{words} ({names}) lies outside the training range" for words, names in named]
 
 
 def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
@@ -351,12 +332,9 @@ def golden_states(setup: PolicySetup, network: NetworkFunction, memory: Recurren
     """
     catalogue = setup.catalogue
     states = random_states(catalogue, setup.guardrails, _ROWS, seed)
-    features = []
-    for number, state in enumerate(states):
-        table = feature_rows(market_view(catalogue, state), product_wise=setup.product_wise)
-        # Product-wise, another product of each market.
-        features.append(table[number % len(table)])
-    rows, notes = np.stack(features), ()
+    tables = [feature_rows(market_view(catalogue, state), product_wise=setup.product_wise) for state in states]
+    # Product-wise, another product of each market.
+    rows, notes = np.stack([table[number % len(table)] for number, table in enumerate(tables)]), ()
     if setup.memory is not None:
         # The state after another row: an initial state would test little.
         notes = network(rows[::-1].copy(), setup.memory.initial_state(rows[::-1]))[1]
@@ -399,16 +377,13 @@ def check_golden(document: dict[str, Any], setup: PolicySetup, network: NetworkF
 
 
 def _answer(
-    setup: PolicySetup,
-    network: NetworkFunction,
-    memory: RecurrentText,
-    state: State,
-    recorded: list[float] | None = None,
+    setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, state: State, recorded: Any = None
 ) -> tuple[dict[str, list[Any]], str | None]:
     """The answer for one market and the text of its recurrent state; the rules apply to `recorded`, where given."""
     view = market_view(setup.catalogue, state)
     period = int(view.period[0])
-    action, notes = _act(setup, network, view, memory.read(state.get(MEMORY), period))
+    policy, before = setup.policy("golden", network), memory.read(state.get(MEMORY), period)
+    action, notes = policy.answer(view, before) if isinstance(policy, RecurrentPolicy) else (policy.act(view), ())
     proposed = action.price[0].tolist()
     price = np.array([proposed if recorded is None else recorded], dtype=np.float32)
     answer = {"proposed": proposed, "price": setup.guardrails.apply(Action(price), view).price[0].tolist()}
@@ -418,15 +393,6 @@ def _answer(
         if units is not None:
             answer[name] = units[0].tolist()
     return answer, memory.write(notes, period) if notes else None
-
-
-def _act(
-    setup: PolicySetup, network: NetworkFunction, view: MarketView, notes: RecurrentState | None
-) -> tuple[Action, RecurrentState]:
-    policy = setup.policy("golden", network)
-    if isinstance(policy, RecurrentPolicy):
-        return policy.answer(view, notes)
-    return policy.act(view), ()
 
 
 def _plain(notes: RecurrentState) -> list[Any]:

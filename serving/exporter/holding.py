@@ -148,15 +148,15 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
     if spec.history is not None and (own := plan_policies(spec).get(holding.prices)) is not None:
         return own if spec.promotion is not None else replace(own, promotion=None)
     current, share, prices = current_prices(spec), holding.toward_current, holding.prices
-    shape = (spec.market.horizon_periods, len(spec.products.names))
+    shape, planned, promotion = (
+        (spec.market.horizon_periods, len(spec.products.names)),
+        spec.products.regular_price,
+        None,
+    )
     if isinstance(current, PricePath):
         planned, promotion = current.path, current.promotion
-    else:
-        planned, promotion = spec.products.regular_price, None
-    if prices == "best-fixed":
-        own = best_fixed(spec, seed=seed).price
-    else:
-        own = {"learned": base_price, "regular": spec.products.regular_price, "current": planned}[prices]
+    own = {"learned": base_price, "regular": spec.products.regular_price, "current": planned}.get(prices)
+    own = best_fixed(spec, seed=seed).price if own is None else own
     path = np.broadcast_to(np.asarray(own, np.float64) ** (1 - share) * np.asarray(planned, np.float64) ** share, shape)
     if prices != "current" and share <= 0.5:
         # As of `BlendedPrice`: the promotions are those of the prices with the larger weight.

@@ -149,10 +149,9 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
     for zone, weeks in zones.items():
         for week, products in weeks.items():
             if missing := [repr(name) for name in catalogue.products if name not in products]:
-                must = (
-                    f"must have a row for every product in zone {zone!r}, week {week}; got none for {some_of(missing)}"
-                )
-                wrong.append(f"{source}: {must}; restore it, and postpone what shall not change")
+                must = f"must have a row for every product in zone {zone!r}, week {week}"
+                fix = f"got none for {some_of(missing)}; restore it, and postpone what shall not change"
+                wrong.append(f"{source}: {must}; {fix}")
         if calendar is not None and not wrong:
             own = sorted(map(calendar.period, weeks))
             # The largest change would be counted across a week that has no price here.
