@@ -21,9 +21,7 @@ from ..scenarios.periods import simulated_prices
 
 HELD = "fallback"
 """The arm of a decision at the prices of the holdout."""
-_LEVEL = 0.9
-_BEFORE_WEEKS = 12
-_LEAST_STORES = 2
+_LEVEL, _BEFORE_WEEKS, _LEAST_STORES = 0.9, 12, 2
 
 
 def account(
@@ -84,21 +82,14 @@ def account(
     price, units = price[kept], units[kept]
     parts = {"all categories": np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
-    return {
-        "weeks": [calendar.label(t) for t in kept],
-        "closed": [calendar.label(t) for t in range(weeks) if t not in kept],
-        "unit": calendar.unit,
-        "wape": float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12)),
-        "rows": [
-            {
-                "category": name,
-                "units": _compared(sold, units, part),
-                "revenue": _compared(sold * price, units * price, part),
-            }
-            for name, part in parts.items()
-        ],
-        "unsold": [name for name, sold_of in zip(spec.products.names, units.T, strict=True) if not sold_of.any()],
-    }
+    amounts = {"units": (sold, units), "revenue": (sold * price, units * price)}
+    found = {name: {key: _compared(*both, part) for key, both in amounts.items()} for name, part in parts.items()}
+    rows = [{"category": name, **compared} for name, compared in found.items()]
+    closed = [calendar.label(t) for t in range(weeks) if t not in kept]
+    facts = {"weeks": [calendar.label(t) for t in kept], "closed": closed, "unit": calendar.unit, "rows": rows}
+    wape = float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12))
+    unsold = [name for name, of in zip(spec.products.names, units.T, strict=True) if not of.any()]
+    return facts | {"wape": wape, "unsold": unsold}
 
 
 def account_fields(found: dict[str, Any]) -> dict[str, float]:
@@ -187,9 +178,8 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
     """
     weeks, unit, closed, none = found["weeks"], found["unit"], found["closed"], found["unsold"]
     span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
-    lines = [
-        f"{unit} of {span}, at the prices really charged: units by product and {unit[:-1]} {found['wape']:.1%} off (WAPE)"
-    ]
+    error = f"units by product and {unit[:-1]} {found['wape']:.1%} off (WAPE)"
+    lines = [f"{unit} of {span}, at the prices really charged: {error}"]
     if closed:
         lines.append(f"  nothing at all was sold in {', '.join(closed)}: taken as closed, and left out")
     for row in found["rows"]:

@@ -61,9 +61,8 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"  placebos, elasticities that should be 0: {'; '.join(found)}")
     needed = checks["robustness"]["pooled"]["robustness_value"]
     if needed is not None:
-        lines.append(
-            f"  a hidden cause of {needed:.0%} of the rest of both prices and units would halve the elasticities"
-        )
+        cause = f"a hidden cause of {needed:.0%} of what is left of both prices and units"
+        lines.append(f"  {cause} would halve the elasticities")
     if effect := report.get("exposure_effect"):
         felt = f"{effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f})"
         sold = f"{math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
@@ -77,9 +76,8 @@ def _long_run_lines(report: dict[str, Any]) -> list[str]:
     if deals is not None:
         more, less = (math.expm1(sign * 0.1 * deals[name]["mean"]) for sign, name in ((1, "units"), (-1, "dip")))
         take = f"per 10% off, buyers take {more:+.0%} units, and {less:+.0%} per 10% above the price they remember"
-        lines.append(
-            f"  deals and regular prices have responses of their own: {deals['probability']:.0%} likely; {take}"
-        )
+        likely = f"{deals['probability']:.0%} likely"
+        lines.append(f"  deals and regular prices have responses of their own: {likely}; {take}")
     for row in report["regular_prices"]:
         low, high = row["total_interval90"]
         moves = f"{row['moves']:,} moves in {row['stores']} stores"
@@ -159,10 +157,8 @@ def _change_lines(report: dict[str, Any]) -> list[str]:
     found = [(words, changes[name]) for name, words in known.items() if changes[name]["slope"] is not None]
     lines = [shape.format(words, *row["slope_interval90"], **row) for words, row in found]
     if moves["changes"] < moves["enough"]:
-        few = (
-            f"only {moves['changes']} regular prices moved in the held-out weeks: too few to check the response to them"
-        )
-        lines.append(f"{few}, which rests on earlier weeks and on the prior")
+        few = f"only {moves['changes']} regular prices moved in the held-out weeks"
+        lines.append(f"{few}: too few to check the response to them, which rests on earlier weeks and on the prior")
     return lines
 
 
@@ -170,10 +166,8 @@ def _trend_line(trend: dict[str, Any], period: str) -> str:
     """How well the size of the whole market was foreseen, in what it is counted in."""
     counted = trend.get("counted", "baskets")
     if counted == "rows":
-        why = (
-            "the sales name no receipts and hold one row per product, store and day, whose number says nothing of them"
-        )
-        return f"trend: how many customers come is not known, as {why}"
+        why = "the sales name no receipts and hold one row per product, store and day"
+        return f"trend: how many customers come is not known, as {why}, whose number says nothing of them"
     errors = [f"{row['candidate']} {row['mae']:{',.0f' if row['mae'] >= _WHOLE else '.2g'}}" for row in trend["scores"]]
     found = f"{counted}: {', '.join(errors)}; the market uses the {trend['used']}"
     return f"trend, mean absolute error one {period} ahead, {found}"
@@ -193,10 +187,8 @@ def _customer_lines(report: dict[str, Any]) -> list[str]:
     elif segments:
         stability = f"stability {scores['segment_stability']:.2f} between halves of the customers"
         tree = f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly"
-        recall = "recall@20 of new products {recall_at_20:.3f}, popularity {popularity_recall_at_20:.3f}".format_map(
-            scores
-        )
-        lines += [f"{len(segments)} segments: {stability}; {tree}", f"recommender: {recall}"]
+        recall = "recall@20 of new products {recall_at_20:.3f}, popularity {popularity_recall_at_20:.3f}"
+        lines += [f"{len(segments)} segments: {stability}; {tree}", f"recommender: {recall.format_map(scores)}"]
     return lines
 
 

@@ -39,8 +39,7 @@ from .price_list import priced_rows
 _BLOCKS, _SWEEPS, _ROUNDS = 13, 2, 4
 _MARGIN = 0.01
 """Confidence above the one asked for, for the choice among many schedules."""
-_CLOSE = 1e-6
-_LEVELS, _FINER = 16, 7
+_LEVELS, _FINER, _CLOSE = 16, 7, 1e-6
 
 
 @dataclass(frozen=True)

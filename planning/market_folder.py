@@ -96,9 +96,8 @@ def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:
     model = candidates(seed=seed).get(name)
     if shared is not None:
         if not isinstance(model, PooledRegression):
-            raise ValueError(
-                f"--shared needs --forecaster pooled-regression; got {name}; name it, or leave --shared out"
-            )
+            fix = "name it, or leave the option out"
+            raise ValueError(f"--shared needs --forecaster pooled-regression; got {name}; {fix}")
         try:
             model.set_params(common=Common.of(json.loads(shared.read_bytes())["common"]))
         except (ValueError, KeyError, TypeError) as error:
@@ -223,6 +222,5 @@ def zone_of(market: Path) -> str | None:
     Args:
         market: Folder of the market, or of a policy that learned in it.
     """
-    file = market / "fit.json"
-    record = json.loads(file.read_text(encoding="utf-8")).get("refit", {}) if file.is_file() else {}
+    record = fit_report(market).get("refit", {}) if (market / "fit.json").is_file() else {}
     return (record.get("zone") or {}).get("name")

@@ -229,9 +229,8 @@ class _Reasons:
         """
         regular = self.spec.products.regular_price
         usual = expected_units(self.spec, 0, regular)[0].sum(axis=0)
-        changed = [
-            expected_units(self.spec, 0, regular + s * np.diag(regular)).sum(axis=1).diagonal() for s in (_STEP, -_STEP)
-        ]
+        tried = [regular + step * np.diag(regular) for step in (_STEP, -_STEP)]
+        changed = [expected_units(self.spec, 0, prices).sum(axis=1).diagonal() for prices in tried]
         return np.divide(changed, usual, out=np.ones((2, len(usual))), where=usual > 0) - 1
 
 
@@ -251,13 +250,9 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, row
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
     found = comparison.uncertainty
-    return {
-        "stress": stress,
-        "price_list": [asdict(row) for row in rows],
-        "current": product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None,
-        "tree": rules.text,
-        "tree_fidelity": rules.fidelity,
-    }
+    current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
+    own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
+    return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
 
 
 def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from ..serving.bundle.files import (
 )
 from ..serving.bundle.onnx_session import OnnxNetwork
 from ..serving.bundle.reading import Bundle, load_bundle
+from ..serving.documents import FilePath
 from ..serving.exporter.export import (
     check,
     market_facts,
@@ -67,12 +67,12 @@ class Refreshed:
 
 
 def refresh(
-    path: str | os.PathLike[str],
+    path: FilePath,
     tables: Tables,
     *,
-    out: str | os.PathLike[str] | None = None,
-    key: str | os.PathLike[str] | None = None,
-    public_key: str | os.PathLike[str] | None = None,
+    out: FilePath | None = None,
+    key: FilePath | None = None,
+    public_key: FilePath | None = None,
     weeks: int | None = None,
     seed: int = 0,
     on_step: Callable[[str], None] = lambda _: None,
@@ -147,13 +147,10 @@ def _setup(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> Policy
     setup = setup_of(spec, policy, rule)
     rows = [row_width(one, product_wise=policy.product_wise) for one in (old.catalogue, setup.catalogue)]
     if rows[0] != rows[1] or old.catalogue.segments != setup.catalogue.segments:
-        must, got = (
-            f"{row} features for segments {', '.join(one.catalogue.segments)}"
-            for row, one in zip(rows, (old, setup), strict=True)
-        )
-        raise BundleError(
-            f"a refreshed bundle must see what its network was trained on: {must}; got {got}; train again"
-        )
+        both = zip(rows, (old.catalogue.segments, setup.catalogue.segments), strict=True)
+        must, got = (f"{row} features for segments {', '.join(segments)}" for row, segments in both)
+        want = f"a refreshed bundle must see what its network was trained on: {must}"
+        raise BundleError(f"{want}; got {got}; train again")
     return setup
 
 

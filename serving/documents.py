@@ -15,6 +15,7 @@ import functools
 import itertools
 import json
 import math
+import os
 import reprlib
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ import msgspec
 from msgspec import Meta, Struct, inspect
 
 T = TypeVar("T", bound=Struct)
+FilePath = str | os.PathLike[str]
 Name = Annotated[str, Meta(min_length=1, max_length=200, extra={"printable": True})]
 """A name that every database can hold."""
 _REFUSED = (msgspec.ValidationError, UnicodeEncodeError, ValueError, TypeError)

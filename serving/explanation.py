@@ -178,9 +178,8 @@ def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid:
     allowed = np.isclose(grid, rules.apply(asked, views).price[:, n], rtol=1e-5)
     each = np.stack([np.ones(len(grid)), average[:, at], average[:, at] - cost[at]], axis=1)
     units = [[float(part[b, at]) for part in sold] for b in range(len(grid))]
-    figures = [
-        [_interval(*one, factor) for factor in factors] for one, factors in zip(units, each.tolist(), strict=True)
-    ]
+    pairs = zip(units, each.tolist(), strict=True)
+    figures = [[_interval(*sold_of, factor) for factor in factors] for sold_of, factors in pairs]
     whole = [{"revenue": _short(r), "profit": _short(p)} for r, p in zip(revenue, profit, strict=True)]
     return [
         Point(_short(price), bool(ok), *figure, money)
@@ -203,18 +202,14 @@ def expected(
     if answer.recommendations:
         places = {name: i for i, name in enumerate(catalogue.products)} | {None: -1}
         shown = np.array([places[answer.recommendations[s]] for s in catalogue.segments])
-    mean = response.units(
-        answer.period,
-        price,
-        promoted=[bool(item.promotion) for item in answer.prices],
-        reference=view.reference_price[0],
-        discount=discount,
-        shown=shown,
-        regime=None if view.regime is None else int(view.regime[0]),
-        rival_price=_rival_prices(response, view),
-        loyalty=None if view.loyalty is None else view.loyalty[0],
-        in_stock=stock_on_sale(view, answer) > 0,
-    )
+    decided = {"discount": discount, "shown": shown, "promoted": [bool(item.promotion) for item in answer.prices]}
+    seen: dict[str, Any] = {"reference": view.reference_price[0], "in_stock": stock_on_sale(view, answer) > 0}
+    seen |= {
+        "rival_price": _rival_prices(response, view),
+        "regime": None if view.regime is None else int(view.regime[0]),
+    }
+    seen["loyalty"] = None if view.loyalty is None else view.loyalty[0]
+    mean = response.units(answer.period, price, **decided, **seen)
     return mean, price[:, None, :] * (1 - discount.swapaxes(1, 2))
 
 
@@ -385,15 +380,12 @@ def explain_decision(bundle: Bundle, policy: Policy, view: MarketView, decision:
         StateError: For a product that the catalogue does not have.
     """
     n = product_index(bundle, product)
-    item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
+    item = decision.answer.prices[n]
     parts = attribution(policy, view, item, n)
     curve = None if bundle.response is None else what_if(bundle, view, decision.answer, product)
     best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
-    sentences = [
-        *price_reasons(bundle, view, decision, n, parts),
-        *_demand(bundle, view, decision, item, best, money),
-        *(f"Caution: {line}." for line in decision.warnings),
-    ]
+    sentences = price_reasons(bundle, view, decision, n, parts) + _demand(bundle, view, decision, item, best)
+    sentences += [f"Caution: {line}." for line in decision.warnings]
     return Explanation(item.product, item.price, decision.answer.policy, sentences, parts, curve, best)
 
 
@@ -403,13 +395,9 @@ def price_reasons(bundle: Bundle, view: MarketView, decision: Decision, n: int, 
     """
     item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
     given = ", ".join(f"{segment} {share:.1%}" for segment, share in item.discounts.items() if share)
-    return [
-        _headline(bundle, view, decision.answer, n, money),
-        _source(bundle, decision),
-        *_inputs(parts, money),
-        *(_rule(change, money) for change in item.trail),
-        *([f"Personal discounts: {given}."] if given else []),
-    ]
+    lines = [_headline(bundle, view, decision.answer, n, money), _source(bundle, decision), *_inputs(parts, money)]
+    lines += [_rule(change, money) for change in item.trail]
+    return [*lines, f"Personal discounts: {given}."] if given else lines
 
 
 def attribution(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attribution | None:
@@ -427,19 +415,17 @@ def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, mon
     item, start = answer.prices[n], f" from {answer.date}" if answer.date else ""
     before, regular = float(view.list_price[0, n]), float(bundle.catalogue.regular_price[n])
     move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
-    return (
-        f"The price of {item.product} is {money_words(item.price, money)}{start}, {move} {money_words(before, money)}; "
-        f"the regular price is {money_words(regular, money)}."
-    )
+    now, before, regular = (money_words(price, money) for price in (item.price, before, regular))
+    return f"The price of {item.product} is {now}{start}, {move} {before}; the regular price is {regular}."
 
 
 def _source(bundle: Bundle, decision: Decision) -> str:
     if decision.arm == "fallback":
         return f"It comes from the fallback rule '{decision.answer.policy}', not from the learned policy."
     holds = bundle.manifest["holds"]
-    if holds["prices"] == "learned" and not holds["toward_current"]:
-        return f"It comes from the learned policy ({policy_words(decision.answer.policy)})."
-    return f"It comes from {holds['words']} ({policy_words(decision.answer.policy)})."
+    learned = holds["prices"] == "learned" and not holds["toward_current"]
+    what = "the learned policy" if learned else holds["words"]
+    return f"It comes from {what} ({policy_words(decision.answer.policy)})."
 
 
 def _inputs(parts: Attribution | None, money: str) -> list[str]:
@@ -473,19 +459,17 @@ def _rule(change: Change, money: str) -> str:
     return f"{start} {verb} it from {before} to {after}: {change.why}."
 
 
-def _demand(
-    bundle: Bundle, view: MarketView, decision: Decision, item: ProductPrice, best: Point | None, money: str
-) -> list[str]:
+def _demand(bundle: Bundle, view: MarketView, decision: Decision, item: ProductPrice, best: Point | None) -> list[str]:
     if bundle.response is None:
         return ["This bundle carries no price response, so no sales can be predicted."]
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
     units, low, high = map(units_words, (here.units.mean, *here.units.ci95))
+    money, goal = bundle.manifest["scenario"]["currency"], bundle.manifest["objective"]
     revenue, profit = money_words(here.revenue.mean, money), money_words(here.profit.mean, money)
     sold = f"about {units} units are expected this period (95% of such periods: {low} to {high})"
     sentence = f"At this price {sold}, for {revenue} of revenue and {profit} of profit."
     if best is None:
         return [sentence]
-    goal = bundle.manifest["objective"]
     gain = getattr(best, goal).mean - getattr(here, goal).mean
     other = f"The best other allowed price for this period alone is {money_words(best.price, money)}"
     compare = f"with {money_words(abs(gain), money)} {'more' if gain > 0 else 'less'} {goal}"

@@ -33,16 +33,10 @@ def example_state(catalogue: Catalogue, *, unlimited: bool = False, most: ArrayL
     """
     stock = np.minimum(np.ceil(catalogue.forecast_units.sum(axis=0)), np.floor(most)).astype(float).tolist()
     regular, count = [round(float(price), 4) for price in catalogue.regular_price], catalogue.num_products
-    columns: dict[str, Sequence[Any]] = {
-        "product": catalogue.products,
-        "list_price": regular,
-        "on_hand": [None] * count if unlimited else stock,
-        "on_order": [0.0] * count,
-        "reference_price": regular,
-        "competitor_price": regular,
-        "due": [[0.0] * catalogue.due_periods] * count,
-        "changes": [0] * count,
-    }
+    columns: dict[str, Sequence[Any]] = {"product": catalogue.products, "list_price": regular}
+    columns |= {"on_hand": [None] * count if unlimited else stock, "on_order": [0.0] * count}
+    columns |= {"reference_price": regular, "competitor_price": regular}
+    columns |= {"due": [[0.0] * catalogue.due_periods] * count, "changes": [0] * count}
     when = {"period": 0} if catalogue.calendar is None else {"date": catalogue.calendar.label(0)}
     return when | _state(catalogue, columns, 0)
 

@@ -31,9 +31,7 @@ _FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list 
 
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
 _OBJECTIVE = "what prices maximise; by default profit where the tables give every unit cost, else revenue"
-_WIDEN = (
-    "how far prices may leave the range mostly charged, by default 0.2; free: to half and 1.3 times the regular price"
-)
+_WIDEN = "how far prices may leave the range mostly charged, by default 0.2; free: 0.5 to 1.3 times the regular price"
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
 _EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
 _SHARES = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
@@ -48,12 +46,8 @@ class _Section(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-_Files = msgspec.defstruct(
-    "_Files",
-    [(name, Annotated[str | None, Meta(description=f"file with {content}")], None) for name, content in TABLES.items()],
-    bases=(_Section,),
-    kw_only=True,
-)
+_FILES = [(name, Annotated[str | None, Meta(description=f"file with {rows}")], None) for name, rows in TABLES.items()]
+_Files = msgspec.defstruct("_Files", _FILES, bases=(_Section,), kw_only=True)
 
 
 class TablesSection(_Files, frozen=True):
@@ -101,19 +95,14 @@ class FitSection(_Section, frozen=True):
         """
         from ...fitting import Assumptions, Priors
 
-        for name, value, rule in (
-            ("widen", self.widen, rules.shop.widening),
-            ("objective", self.objective, rules.shop.objective),
-        ):
-            if value is not None and rule is not None:
+        for name, rule in {"widen": rules.shop.widening, "objective": rules.shop.objective}.items():
+            if rule is not None and getattr(self, name) is not None:
                 raise ValueError(f"{name} must be given once; got it beside the rules of the shop; remove one")
         names = ("currency", "weeks", "period", "forecaster", "promotions", "objective", "draws")
-        widening = _WIDENING if self.widen is None else self.widen
-        return {name: getattr(self, name) for name in names} | {
-            "holdout_weeks": self.holdout,
-            "assumptions": Assumptions.under(rules, price_widening=None if widening == "free" else widening),
-            "priors": None if priors is None else Priors.load(priors),
-        }
+        widening = _WIDENING if self.widen is None else None if self.widen == "free" else self.widen
+        own = {"holdout_weeks": self.holdout, "priors": None if priors is None else Priors.load(priors)}
+        own["assumptions"] = Assumptions.under(rules, price_widening=widening)
+        return {name: getattr(self, name) for name in names} | own
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:
         """The products to price, part by part; one without a name is the whole catalogue."""
@@ -216,10 +205,9 @@ class Cycle:
         named = [name for name, value in msgspec.to_builtins(tables).items() if value]
         got, files = ", ".join(named) or "none of them", self.files
         dataset = self.file(tables.dataset)
-        if (bool(files) + bool(dataset) + bool(tables.example)) != 1 or (
-            files and not {"sales", "products"} <= {*files}
-        ):
-            yield f": [tables] must name sales, products and other files, or dataset, or example; got {got}; name one of them"
+        lacking = files and not {"sales", "products"} <= {*files}
+        if lacking or (bool(files) + bool(dataset) + bool(tables.example)) != 1:
+            yield f": [tables] must name sales, products and other files, or dataset, or example; got {got}; name those"
         for name, unused in (("mapping", not files), ("key_file", dataset)):
             if unused and name in named:
                 yield f": [tables] {name} is for files; got it beside {got}; leave it out"
@@ -229,7 +217,8 @@ class Cycle:
             if not one.exists():
                 yield f" must name files that exist; got {one}, which is not there; write it or fix the path"
         if dataset and kept_file(dataset, "sales.parquet") and not kept_file(dataset, "products.parquet"):
-            yield f": [tables] dataset must hold a product table; got {dataset} without; import it with --products"
+            got = f"got {dataset} without one"
+            yield f": [tables] dataset must hold a product table; {got}; import it with --products"
         if by != "chain" and "plan" in named:
             yield f' [tables]: plan is for all stores; got it beside by = "{by}"; leave one of them out'
 

@@ -135,9 +135,8 @@ def alone(out: Path) -> Iterator[None]:
         with FileLock(out / ".lock", timeout=0):
             yield
     except Timeout:
-        raise CycleError(
-            f"out must be a folder without a cycle at work; got {out}, where one is; wait for it"
-        ) from None
+        got = f"got {out}, where one is; wait for it, or name another"
+        raise CycleError(f"out must be a folder in which no cycle is at work; {got}") from None
 
 
 class Register:

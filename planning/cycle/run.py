@@ -53,9 +53,8 @@ def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: 
     for name, part in found.items():
         listed, bundle = part["paths"][stages.LISTS[-1]], part["paths"][stages.BUNDLE]
         tell(f"{f'{name}: verdict' if name else 'Verdict'}: {part['verdict']}")
-        tell(
-            f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
-        )
+        then = f"repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
+        tell(f"Price list: {listed}. Decide on it, then: {then}")
     for line in zone_lines({name: part["gain"] for name, part in found.items()}) if entry.zones else ():
         tell(line)
     if again:
@@ -136,12 +135,9 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     for folder in register.left:
         tell(f"dropped {folder}, which was left half made")
     register.drop_left()
-    first, kept = (
-        found["first_day"],
-        {"zones": zones, "parts": found["parts"]}
-        if why
-        else {"zones": given(before).zones, "parts": given(before).parts},
-    )
+    first, kept = found["first_day"], {"zones": zones, "parts": found["parts"]}
+    if not why:
+        kept = {name: getattr(before, name) for name in kept}
     own = (register.new_folder(first), first, cycle.fingerprint(), cycle.settings(), bool(why))
     entry = Entry(*own, **kept, shop=cycle.config.name)
     importing.rename(cycle.out / entry.folder)

@@ -219,9 +219,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
     days = (pd.Timestamp(calendar.day(t)) for t in (0, len(price)))
     arms = holdout_arms(cycle, tables.sales, *days)
-    held, others = (
-        ({*own.sales["store"]} & stores for stores in holdout_stores(arms)) if arms is not None else (None, ())
-    )
+    held, others = (None, set()) if arms is None else ({*own.sales["store"]} & part for part in holdout_stores(arms))
     listed = replace(own, sales=own.sales[own.sales["store"].isin(others)]) if others else own
     error = wape(ahead["units"], ahead["mean"])
     followed = _followed(before.folder, spec, sales_since(spec, listed)[0])

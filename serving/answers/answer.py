@@ -148,18 +148,15 @@ def answer_question(
         can = ", ".join(what for what, _ in _ANSWERS.values())
         reply = _Reply(["I cannot answer this question.", f"I can say {can}."])
     elif named is None:
-        reply = _which([products[n] for n in found], len(products))
+        may = f"It may be {some_of([products[n] for n in found], _NAMED)}"
+        may = may if found else f"The question names none of the catalogue's {len(products)}"
+        reply = _Reply([f"Which product is meant? {may}."])
     else:
         rows = None if history is None else history(decision.state.get("market", MARKET))
         log = None if rows is None else [row for row in rows if row["product"] == named]
         reply = _ANSWERS[intent][1](_Asked(predictor, seen, decision, found[0], find_prices(asked), log))
     found = reply.sentences, dict(reply.figures), reply.source
     return Answer(question, intent, round(chance, 3), named, bool(reply.source), *found)
-
-
-def _which(found: list[str], known: int) -> _Reply:
-    may = f"It may be {some_of(found, _NAMED)}." if found else f"The question names none of the catalogue's {known}."
-    return _Reply([f"Which product is meant? {may}"])
 
 
 def _why(a: _Asked) -> _Reply:

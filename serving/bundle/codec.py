@@ -140,12 +140,10 @@ class _WithoutMemory:
 def guardrails_document(rules: Guardrails) -> dict[str, Any]:
     """The price rules as plain JSON, for `guardrails_from`."""
     document = {item.name: _plain(getattr(rules, item.name)) for item in fields(rules) if item.init}
-    return document | {
-        "ladder": None if rules.ladder is None else rules.ladder.steps.tolist(),
-        "endings": None if rules.endings is None else rules.endings.fractions.tolist(),
-        "lines": [list(line) for line in rules.lines],
-        "gaps": [list(gap) for gap in rules.gaps],
-    }
+    ladder = None if rules.ladder is None else rules.ladder.steps.tolist()
+    endings = None if rules.endings is None else rules.endings.fractions.tolist()
+    links = {name: [list(link) for link in getattr(rules, name)] for name in ("lines", "gaps")}
+    return document | links | {"ladder": ladder, "endings": endings}
 
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:

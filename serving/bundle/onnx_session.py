@@ -27,18 +27,11 @@ from .files import POLICY
 _MOST_BYTES = 1 << 30
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
-_INSIDE = {
-    "model": {7: "graph", 8: "opset import"},
-    "graph": {1: "node", 5: "tensor"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 10: "tensor"},
-}
-_FORBIDDEN = {
-    "model": {25: "functions", 20: "training information"},
-    "graph": {15: "sparse weights"},
-    "attribute": {6: "control flow", 11: "control flow", 22: "sparse weights", 23: "sparse weights"},
-    "tensor": {13: "weights in another file", 14: "weights in another file"},
-}
+_INSIDE = {"model": {7: "graph", 8: "opset import"}, "graph": {1: "node", 5: "tensor"}, "node": {5: "attribute"}}
+_INSIDE["attribute"] = {5: "tensor", 10: "tensor"}
+_FORBIDDEN = {"model": {25: "functions", 20: "training information"}, "graph": {15: "sparse weights"}}
+_FORBIDDEN["attribute"] = {**dict.fromkeys((6, 11), "control flow"), **dict.fromkeys((22, 23), "sparse weights")}
+_FORBIDDEN["tensor"] = dict.fromkeys((13, 14), "weights in another file")
 _DOMAIN = {"node": 7, "opset import": 1}
 _STANDARD = (b"", b"ai.onnx")
 _OPERATOR, _DIMENSIONS = 4, 1

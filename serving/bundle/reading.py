@@ -4,7 +4,6 @@ and golden states with their prices. No torch, no pickle.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from ...pricing import (
     Guardrails,
     NetworkPolicy,
     RecurrentPolicy,
-    RecurrentState,
     feature_names,
     feature_rows,
 )
@@ -31,7 +29,7 @@ from ...pricing.choice_model import FAMILIES
 from ...pricing.features import MOST_COVER, feature_constants
 from ...pricing.wording import feature_words
 from ..actions import ordered, promoted
-from ..documents import some_of
+from ..documents import FilePath, some_of
 from ..market_state import State, market_view
 from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import example_state, random_states
@@ -115,7 +113,7 @@ class Bundle:
         return example_state(self.catalogue, unlimited=self.seen.unlimited_stock, most=most)
 
 
-def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:
+def load_bundle(path: FilePath, *, public_key: FilePath | None = None) -> Bundle:
     """Load and verify a bundle: its files, their hashes, the signature, the network, the golden
     vectors.
 
@@ -346,13 +344,9 @@ def golden_states(setup: PolicySetup, network: NetworkFunction, memory: Recurren
             state |= {"period": period, MEMORY: text if period else None}
         answer, text = _answer(setup, network, memory, state)
         markets.append({"state": state, **answer})
-    return {
-        FEATURES: rows.tolist(),
-        _NOTES: _plain(notes),
-        "outputs": {name: part.tolist() for name, part in parts._asdict().items() if part is not None},
-        "renewed": _plain(renewed),
-        "markets": markets,
-    }
+    outputs = {name: part.tolist() for name, part in parts._asdict().items() if part is not None}
+    before, after = ([note.tolist() for note in state] for state in (notes, renewed))
+    return {FEATURES: rows.tolist(), _NOTES: before, "outputs": outputs, "renewed": after, "markets": markets}
 
 
 def check_golden(document: dict[str, Any], setup: PolicySetup, network: NetworkFunction, memory: RecurrentText) -> None:
@@ -395,14 +389,9 @@ def _answer(
     return answer, memory.write(notes, period) if notes else None
 
 
-def _plain(notes: RecurrentState) -> list[Any]:
-    return [note.tolist() for note in notes]
-
-
 def _compare(name: str, got: Any, wanted: Any, absolute: float = _ABSOLUTE) -> None:
     got, wanted = np.asarray(got, dtype=np.float32), np.array(wanted, dtype=np.float32)
     if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=_RELATIVE, atol=absolute):
-        raise BundleError(
-            f"{GOLDEN} must be reproduced; got another {name}: this machine's ONNX Runtime or repricer answers "
-            "differently; export it again with these versions"
-        )
+        differs = "this machine's ONNX Runtime or repricer answers differently"
+        fix = "export it again with these versions"
+        raise BundleError(f"{GOLDEN} must be reproduced; got another {name}: {differs}; {fix}")

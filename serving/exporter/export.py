@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,6 +44,7 @@ from ..bundle.files import (
     write_files,
 )
 from ..bundle.reading import SCHEMA_VERSION, golden_states, load_bundle
+from ..documents import FilePath
 from ..recurrent_state import RecurrentLayout
 from .holding import Holding, around, held, recommended_holding
 
@@ -57,9 +57,8 @@ if TYPE_CHECKING:
     from ..bundle.reading import TrainingRange
 
 _PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
-_EPISODES = 64
+_EPISODES, _RANGE_EPISODES = 64, 32
 DRAWS, EPISODES = 100, 4
-_RANGE_EPISODES = 32
 # As far as the service tolerates, see `training_range.DriftAlarm`.
 _OUTSIDE_SHARE = 0.05
 # Each new week moves the forecasts a little: what lies beyond the range by less than its width, or
@@ -69,11 +68,11 @@ _SLACK, _LEAST = 1.0, 0.1
 
 def export(
     run: Run | Policy,
-    out: str | os.PathLike[str],
+    out: FilePath,
     *,
     scenario: MarketSpec | str | None = None,
     holding: Holding | None = None,
-    key: str | os.PathLike[str] | None = None,
+    key: FilePath | None = None,
     seed: int = 0,
     encrypt: bool = False,
 ) -> Path:
@@ -140,7 +139,7 @@ def _looked_up(policy: Policy, scenario: MarketSpec | str | None, seed: int) -> 
     table = policy if isinstance(policy, StockTable) else getattr(policy, "stock_table", lambda: None)()
     spec = None if scenario is None else load_scenario(scenario)
     if table is None or spec is None or spec.capacity is not None or spec.stock.replenishment == "action":
-        must = "a bundle is made of a run, or of a policy that looks prices up by period, regime and stock, with its scenario"
+        must = "a bundle is made of a run, or of a policy that looks prices up by period and stock, with its scenario"
         got = f"got {type(policy).__name__} and {'no scenario' if spec is None else spec.name}"
         raise BundleError(f"{must}; {got}; load a run with repricer.agents.load_run, or wrap an agent with policy_from")
     actor, held = around(spec, table)
@@ -202,15 +201,10 @@ def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: st
 
 def _facts(run: Run, seed: int) -> dict[str, Any]:
     """What the manifest says about the policy."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **market_facts(run.spec),
-        "seeds": {"training": run.facts["seed"], "golden vectors": seed},
-        "run": run.facts,
-        "evaluation": run.evaluation,
-        "packages": {name: version(name) for name in _PACKAGES},
-    }
+    made = {"schema_version": SCHEMA_VERSION, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+    how = {"seeds": {"training": run.facts["seed"], "golden vectors": seed}, "run": run.facts}
+    packages = {name: version(name) for name in _PACKAGES}
+    return made | market_facts(run.spec) | how | {"evaluation": run.evaluation, "packages": packages}
 
 
 def market_facts(spec: MarketSpec) -> dict[str, Any]:
@@ -247,16 +241,15 @@ def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any
     from ...envs import catalogue_of, rollout
     from ...envs.kernels.state import Outcome
 
-    catalogue, lows, highs = catalogue_of(spec), [], []
+    catalogue, seen = catalogue_of(spec), list[np.ndarray]()
 
     def watch(view: MarketView, _: Outcome) -> None:
-        seen = product_features(view, fixed=False)
-        lows.append(seen.min(axis=(0, 1)))
-        highs.append(seen.max(axis=(0, 1)))
+        found = product_features(view, fixed=False)
+        seen.extend((found.min(axis=(0, 1)), found.max(axis=(0, 1))))
 
     for one in (policy, FixedPrice(catalogue.regular_price)):
         rollout(spec, one, episodes=_EPISODES, seed=seed, watch=watch)
-    low, high = np.min(lows, axis=0).tolist(), np.max(highs, axis=0).tolist()
+    low, high = np.min(seen, axis=0).tolist(), np.max(seen, axis=0).tolist()
     return {"features": feature_names(catalogue, fixed=False), "low": low, "high": high}
 
 

@@ -9,8 +9,7 @@ from repricer.planning.fit_lines import (
     _customer_lines,
     _doubt_lines,
     _estimation_lines,
-    _response_lines,
-    _trend_error,
+    _long_run_lines,
     _trend_line,
     bias_lines,
     cost_lines,
@@ -22,7 +21,8 @@ from repricer.scenarios.price_section import HistorySection
 
 
 def report(costs_used, converged):
-    return {"costs_used": costs_used, "category_response": [{"category": "tea", "converged": converged}]}
+    response = [{"category": "tea", "converged": converged}]
+    return {"costs_used": costs_used, "category_response": response, "unidentified": []}
 
 
 def test_categories_are_named_as_the_shop_writes_them():
@@ -77,14 +77,14 @@ def test_the_responses_to_deals_and_to_regular_prices_are_said_and_what_is_mostl
     row = {"category": "TEA", "total": -0.62, "total_interval90": [-1.1, -0.2], "moves": 1234, "stores": 40}
     known, unknown = row | {"total_prior_share": 0.3}, row | {"total_prior_share": 0.9}
     deals = {"probability": 0.93, "units": {"mean": 0.9}, "dip": {"mean": 0.4}}
-    first, *lines = _response_lines({"deals": deals, "regular_prices": [known, unknown]})
+    first, *lines = _long_run_lines({"deals": deals, "regular_prices": [known, unknown]})
     assert first == (
-        "deals and regular prices have responses of their own: 93% likely; per 10% off, buyers take +9% units, and "
+        "  deals and regular prices have responses of their own: 93% likely; per 10% off, buyers take +9% units, and "
         "-4% per 10% above the price they remember"
     )
     said = "  tea, all regular prices together: elasticity -0.62 [-1.10, -0.20], from 1,234 moves in 40 stores"
     assert lines == [said, said + "; mostly the prior's"]
-    assert _response_lines({"deals": None, "regular_prices": []}) == []
+    assert _long_run_lines({"deals": None, "regular_prices": []}) == []
 
 
 def test_held_out_deals_and_moves_of_regular_prices_are_checked_apart():
@@ -143,5 +143,6 @@ def test_revenue_for_want_of_unit_costs_is_said_with_the_products_and_what_to_do
 
 
 def test_small_errors_of_the_trend_can_be_told_apart():
-    said = [_trend_error({"candidate": "naive", "mae": mae}) for mae in (0.0435, 1.26, 110.7, 12345.6)]
-    assert said == ["naive 0.043", "naive 1.3", "naive 111", "naive 12,346"]
+    scores = [{"candidate": "naive", "mae": mae} for mae in (0.0435, 1.26, 110.7, 12345.6)]
+    line = _trend_line({"scores": scores, "used": "naive"}, "week")
+    assert "ahead, baskets: naive 0.043, naive 1.3, naive 111, naive 12,346; the market" in line

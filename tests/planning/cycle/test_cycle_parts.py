@@ -60,9 +60,9 @@ def test_a_list_per_part(tmp_path, monkeypatch):
     # Stopped in the second part: the first is not fitted again.
     fit_stage, seen = stages.fit_stage, []
 
-    def first_part_only(cycle, place, compiler):
+    def first_part_only(cycle, place):
         seen.append(place.part)
-        return fit_stage(cycle, place, compiler) if place.part == "part-1" else stop()
+        return fit_stage(cycle, place) if place.part == "part-1" else stop()
 
     with monkeypatch.context() as patch:
         patch.setattr(stages, "fit_stage", first_part_only)
