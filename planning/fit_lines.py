@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_WHOLE = 10
-# Above this share of the posterior, the prior decides.
-_MOSTLY = 0.7
+# Errors from which on decimals say nothing; above the share of the posterior, the prior decides.
+_WHOLE, _MOSTLY = 10, 0.7
 
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
@@ -61,8 +60,8 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"  placebos, elasticities that should be 0: {'; '.join(found)}")
     needed = checks["robustness"]["pooled"]["robustness_value"]
     if needed is not None:
-        cause = f"a hidden cause of {needed:.0%} of what is left of both prices and units"
-        lines.append(f"  {cause} would halve the elasticities")
+        share = f"{needed:.0%} of what is left of both prices and units"
+        lines.append(f"  a hidden cause would have to explain {share} to halve the elasticities")
     if effect := report.get("exposure_effect"):
         felt = f"{effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f})"
         sold = f"{math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"

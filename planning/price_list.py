@@ -30,9 +30,8 @@ from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
 if TYPE_CHECKING:
     from ..evaluation import Comparison
 
-_PRIOR_DAYS, _NONE_MOVED = 30, "all prices stay as planned"
+_PRIOR_DAYS, _FEW_DRAWS, _NONE_MOVED = 30, 8, "all prices stay as planned"
 _MONEY = ("units", "revenue", "profit")
-_FEW_DRAWS = 8
 _SAME, _STEP = 5e-4, 0.1
 _ELSEWHERE = "so that other products or a price rule decide"
 _PROMOTED = " On display or in the mailer."
@@ -108,7 +107,7 @@ def priced_rows(
     calendar, products, ids = spec.calendar, spec.products, spec.products.ids or spec.products.names
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
-    listed = _Charged(policy, simulated, spec.guardrails.paid_low)
+    listed = _Charged(policy.name, policy, simulated, spec.guardrails.paid_low)
     figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
     lowest = pd.DataFrame(price).rolling(-(-_PRIOR_DAYS // calendar.period_days)).min().shift(1).to_numpy()
     charged = charged_range(spec)
@@ -117,7 +116,8 @@ def priced_rows(
     change = price / current - 1
 
     def row(t: int, n: int) -> PriceRow:
-        own, moved = {"zone": zone, "product_id": ids[n], "product": products.names[n]}, float(change[t, n])
+        moved = float(change[t, n])
+        own: dict[str, Any] = {"zone": zone, "product_id": ids[n], "product": products.names[n]}
         own |= {"category": spec.category_names[spec.category_index[n]], "week": calendar.day(t)}
         own |= {"current_price": float(current[t, n]), "new_price": float(price[t, n]), "change": round(moved, 6)}
         own |= {"reason": reason(t, n, moved) + _PROMOTED * bool(figures.promoted[t, n])} | _money(figures, t, n)
@@ -157,19 +157,16 @@ class _Charged:
     """A policy that charges the prices of a list, and decides all else as another does.
 
     Attributes:
+        name: Name of the other policy.
         policy: The other policy.
         price: (T, N) the prices of the list.
         paid_low: (N,) lowest price after a personal discount, which holds although the list's prices stand.
     """
 
+    name: str
     policy: Policy
     price: Floats
     paid_low: NDArray[np.float32]
-
-    @property
-    def name(self) -> str:
-        """Name of the other policy."""
-        return self.policy.name
 
     def act(self, view: MarketView) -> Action:
         """The other policy's action at the prices of the list."""
@@ -268,7 +265,7 @@ def list_line(facts: dict[str, Any], out: Path) -> str:
     span = "{products:,} products, {weeks} {unit} from {first} to {last}"
     marked = "{outside_charged:,} prices outside what was mostly charged"
     money = "revenue {revenue:,.0f}, units {units:,.0f}, profit {profit:,.0f}"
-    return f"{{rows:,}} rows in {{out}}: {span}; {moved}; {marked}; expected: {money}".format(**facts, out=out)
+    return f"{{rows:,}} rows in {{out}}: {span}; {moved}; {marked}; expected: {money}".format_map(facts | {"out": out})
 
 
 def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:

@@ -14,8 +14,18 @@ from .sample_states import example_state
 if TYPE_CHECKING:
     from .decision_log.log import DecisionLog
 
-__all__ = ["Bundle", "BundleError", "ChainError", "DecisionLog", "Predictor", "PriceAnswer", "StateError"]
-__all__ += ["example_state", "export", "load_bundle"]
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "ChainError",
+    "DecisionLog",
+    "Predictor",
+    "PriceAnswer",
+    "StateError",
+    "example_state",
+    "export",
+    "load_bundle",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,11 +28,10 @@ from .bundle.reading import Bundle
 from .decision import Decision
 from .market_state import StateError
 from .predictor import PriceAnswer
-from .product_prices import Change, ProductPrice
+from .product_prices import ORDERS, Change, ProductPrice
 
 Array = NDArray[np.float64]
 GRID, MOST_PRICES = 25, 200
-_ORDERS = ("order_units", "express_units")
 COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
 NOTE = f"{COVERED} Profit is before stock costs."
 _LOW, _HIGH = 0.025, 0.975
@@ -118,7 +117,6 @@ def what_if(
         StateError: For an unknown product, or prices that are no numbers.
         NoResponseError: For a bundle without a price response.
     """
-    response_of(bundle)
     n = product_index(bundle, product)
     grid = _grid(bundle, n) if prices is None else _asked(prices)
     points = _points(bundle, view, answer, n, grid)
@@ -130,14 +128,6 @@ def what_if(
 
 def _best(points: list[Point], money: str) -> Point | None:
     return max(points, key=lambda point: getattr(point, money).mean, default=None)
-
-
-def response_of(bundle: Bundle) -> ChoiceModel:
-    """The price response. Raises NoResponseError for a bundle without one."""
-    if bundle.response is None:
-        got = "got a bundle without, as its demand family comes from an extension"
-        raise NoResponseError(f"what-if needs a price response; {got}; use a built-in demand family")
-    return bundle.response
 
 
 def product_index(bundle: Bundle, product: Any) -> int:
@@ -162,7 +152,10 @@ def _grid(bundle: Bundle, n: int) -> Array:
 
 
 def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> list[Point]:
-    response = response_of(bundle)
+    response = bundle.response
+    if response is None:
+        got = "got a bundle without, as its demand family comes from an extension"
+        raise NoResponseError(f"what-if needs a price response; {got}; use a built-in demand family")
     own = np.flatnonzero(response.category == response.category[n])
     at, rules = int(np.flatnonzero(own == n)[0]), bundle.guardrails
     prices = np.tile(np.array([item.price for item in answer.prices]), (len(grid), 1))
@@ -179,10 +172,10 @@ def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid:
     each = np.stack([np.ones(len(grid)), average[:, at], average[:, at] - cost[at]], axis=1)
     units = [[float(part[b, at]) for part in sold] for b in range(len(grid))]
     pairs = zip(units, each.tolist(), strict=True)
-    figures = [[_interval(*sold_of, factor) for factor in factors] for sold_of, factors in pairs]
+    figures = [[_interval(*sold_of, each=factor) for factor in factors] for sold_of, factors in pairs]
     whole = [{"revenue": _short(r), "profit": _short(p)} for r, p in zip(revenue, profit, strict=True)]
     return [
-        Point(_short(price), bool(ok), *figure, money)
+        Point(_short(price), bool(ok), *figure, all_products=money)
         for price, ok, figure, money in zip(grid.tolist(), allowed, figures, whole, strict=True)
     ]
 
@@ -215,7 +208,7 @@ def expected(
 
 def stock_on_sale(view: MarketView, answer: PriceAnswer) -> Array:
     """(N,) units that can be sold in the period, with the orders of the answer."""
-    orders = [np.array([getattr(item, name) or 0.0 for item in answer.prices]) for name in _ORDERS]
+    orders = [np.array([getattr(item, name) or 0.0 for item in answer.prices]) for name in ORDERS]
     return on_sale(view, orders)[0].astype(np.float64)
 
 

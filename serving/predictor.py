@@ -168,11 +168,11 @@ class Predictor:
         prices, recommendations = self._prices(action, view), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
         calendar, answers = self.bundle.catalogue.calendar, list[PriceAnswer]()
-        for period, *own in zip(view.period.tolist(), prices, recommendations, memory, strict=True):
+        for period, price, shown, text in zip(view.period.tolist(), prices, recommendations, memory, strict=True):
             first = None if calendar is None else calendar.label(period)
             last = None if calendar is None else (calendar.day(period + 1) - _DAY).isoformat()
             names = self.policy.name, self.bundle.digest, self.bundle.scenario
-            answers.append(PriceAnswer(*names, period, first, last, *own, milliseconds))
+            answers.append(PriceAnswer(*names, period, first, last, price, shown, text, milliseconds))
         return answers
 
     def at_state(self, seen: ObservedMarkets) -> Policy:
@@ -272,7 +272,7 @@ class CurrentPrices:
         return Action(view.list_price)
 
 
-def fallback_policy(name: Fallback, bundle: Bundle) -> Policy:
+def fallback_policy(name: str, bundle: Bundle) -> Policy:
     """A fallback policy: the current prices, the regular prices, or the base prices that the
     policy multiplies.
 

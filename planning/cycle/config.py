@@ -25,11 +25,11 @@ Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number fr
 AtLeastTwo = Annotated[int, Meta(ge=2, extra={"allowed": "a whole number from 2 on"})]
 Release = Literal["counts", "figures", "units", "network"]
 """What a private fit publishes, each at a share of its cost."""
-_WIDENING = 0.2
 _FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list of stores"}
 
 
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
+_FORECASTER = "one model for all products; selected: the best for each, by backtest"
 _OBJECTIVE = "what prices maximise; by default profit where the tables give every unit cost, else revenue"
 _WIDEN = "how far prices may leave the range mostly charged, by default 0.2; free: 0.5 to 1.3 times the regular price"
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
@@ -70,7 +70,7 @@ class FitSection(_Section, frozen=True):
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[AtLeastTwo, Meta(description="products in each")] = 6
     at_once: Annotated[AtLeastTwo | None, Meta(description=_AT_ONCE)] = None
-    forecaster: Annotated[ForecasterName, Meta(description="one model for all, or the best for each")] = "selected"
+    forecaster: Annotated[ForecasterName, Meta(description=_FORECASTER)] = "selected"
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
     objective: Annotated[Literal["revenue", "profit"] | None, Meta(description=_OBJECTIVE)] = None
     widen: Annotated[Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None, Meta(description=_WIDEN)] = None
@@ -99,7 +99,7 @@ class FitSection(_Section, frozen=True):
             if rule is not None and getattr(self, name) is not None:
                 raise ValueError(f"{name} must be given once; got it beside the rules of the shop; remove one")
         names = ("currency", "weeks", "period", "forecaster", "promotions", "objective", "draws")
-        widening = _WIDENING if self.widen is None else None if self.widen == "free" else self.widen
+        widening = 0.2 if self.widen is None else None if self.widen == "free" else self.widen
         own = {"holdout_weeks": self.holdout, "priors": None if priors is None else Priors.load(priors)}
         own["assumptions"] = Assumptions.under(rules, price_widening=widening)
         return {name: getattr(self, name) for name in names} | own
@@ -207,7 +207,8 @@ class Cycle:
         dataset = self.file(tables.dataset)
         lacking = files and not {"sales", "products"} <= {*files}
         if lacking or (bool(files) + bool(dataset) + bool(tables.example)) != 1:
-            yield f": [tables] must name sales, products and other files, or dataset, or example; got {got}; name those"
+            fix = "add what is missing, or leave one out"
+            yield f": [tables] must name sales, products and other files, or dataset, or example; got {got}; {fix}"
         for name, unused in (("mapping", not files), ("key_file", dataset)):
             if unused and name in named:
                 yield f": [tables] {name} is for files; got it beside {got}; leave it out"

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 TABLES, PRODUCTS = "tables", "products.csv"
 COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
-_SAME_PRICE = 0.01
+_SAME_PRICE, _TRIED = 0.01, 3
 LISTS = ("prices.csv", "prices.xlsx")
-_TRIED = 3
 
 
 def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:

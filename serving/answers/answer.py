@@ -33,8 +33,7 @@ LONGEST = 300
 """Characters of a question."""
 RECENT = 50
 """Decisions of a market in the log that are looked at."""
-_LISTED = 8
-_NAMED = 5
+_LISTED, _NAMED = 8, 5
 History = Callable[[str], Sequence[Mapping[str, Any]]]
 """The log's last decisions for a market, the latest first, a row a product."""
 _ALIKE, _SHORTEST = 0.8, 4

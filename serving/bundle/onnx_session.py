@@ -24,7 +24,7 @@ from ...pricing import ActionParts, RecurrentState, row_width
 from .codec import FEATURES, PolicySetup, refusal
 from .files import POLICY
 
-_MOST_BYTES = 1 << 30
+_MOST_BYTES, _MOST_NUMBERS = 1 << 30, 1 << 24
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
 _INSIDE = {"model": {7: "graph", 8: "opset import"}, "graph": {1: "node", 5: "tensor"}, "node": {5: "attribute"}}
@@ -42,7 +42,6 @@ _OPERATORS = frozenset(
     b"Where".split()
 )
 """The arithmetic of networks and of decoding actions: no random numbers, no text, no loops."""
-_MOST_NUMBERS = 1 << 24
 
 
 @functools.cache

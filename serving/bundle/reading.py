@@ -31,6 +31,7 @@ from ...pricing.wording import feature_words
 from ..actions import ordered, promoted
 from ..documents import FilePath, some_of
 from ..market_state import State, market_view
+from ..product_prices import ORDERS
 from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import example_state, random_states
 from .codec import FEATURES, MOST, NetworkFunction, PolicySetup, arrays, refusal, setup_from
@@ -61,7 +62,6 @@ _NOTES = "notes"
 _RELATIVE = _ABSOLUTE = 1e-5
 # A fraction half-way between two whole orders may round differently on another processor.
 _UNITS = 1.0
-_ORDERS = ("order_units", "express_units")
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,7 +367,7 @@ def check_golden(document: dict[str, Any], setup: PolicySetup, network: NetworkF
     for market in document["markets"]:
         got, _ = _answer(setup, network, memory, market["state"], market["proposed"])
         for name, wanted in got.items():
-            _compare(name, wanted, market[name], _UNITS if name in _ORDERS else _ABSOLUTE)
+            _compare(name, wanted, market[name], _UNITS if name in ORDERS else _ABSOLUTE)
 
 
 def _answer(
@@ -383,7 +383,7 @@ def _answer(
     answer = {"proposed": proposed, "price": setup.guardrails.apply(Action(price), view).price[0].tolist()}
     if action.promotion is not None and setup.most_promoted is not None:
         answer["promotion"] = promoted(action.promotion[0], setup.most_promoted).tolist()
-    for name, units in zip(_ORDERS, ordered(action, setup.catalogue), strict=True):
+    for name, units in zip(ORDERS, ordered(action, setup.catalogue), strict=True):
         if units is not None:
             answer[name] = units[0].tolist()
     return answer, memory.write(notes, period) if notes else None
