@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from ..data import Tables, product_weeks
@@ -20,9 +21,7 @@ from ..scenarios.periods import simulated_prices
 
 HELD = "fallback"
 """The arm of a decision at the prices of the holdout."""
-_LEVEL = 0.9
-_BEFORE_WEEKS = 12
-_LEAST_STORES = 2
+_LEVEL, _BEFORE_WEEKS, _LEAST_STORES = 0.9, 12, 2
 
 
 def account(
@@ -66,10 +65,9 @@ def account(
         raise ValueError(f"an account needs a market fitted on data, with dates; got {spec.name}; fit again")
     shapes = {part.shape for part in (price, units, promotion) if part is not None}
     if len(shapes) > 1 or len(price) > horizon or price.shape[1] != len(spec.products.names):
-        raise ValueError(
-            f"prices, units and promotions must be those of at most {horizon} weeks and {len(spec.products.names)} products; "
-            f"got {' and '.join(map(str, sorted(shapes)))}; leave later weeks out"
-        )
+        must = f"those of at most {horizon} weeks and {len(spec.products.names)} products"
+        got = f"got {' and '.join(map(str, sorted(shapes)))}; leave later weeks out"
+        raise ValueError(f"prices, units and promotions must be {must}; {got}")
     weeks = len(price)
 
     def whole(part: Floats) -> Floats:
@@ -84,21 +82,14 @@ def account(
     price, units = price[kept], units[kept]
     parts = {"all categories": np.ones(price.shape[1], dtype=bool)}
     parts |= {name: spec.category_index == c for c, name in enumerate(spec.category_names)}
-    return {
-        "weeks": [calendar.label(t) for t in kept],
-        "closed": [calendar.label(t) for t in range(weeks) if t not in kept],
-        "unit": calendar.unit,
-        "wape": float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12)),
-        "rows": [
-            {
-                "category": name,
-                "units": _compared(sold[..., part].sum(axis=(1, 2)), float(units[:, part].sum())),
-                "revenue": _compared((sold * price)[..., part].sum(axis=(1, 2)), float((units * price)[:, part].sum())),
-            }
-            for name, part in parts.items()
-        ],
-        "unsold": [name for name, sold_of in zip(spec.products.names, units.T, strict=True) if not sold_of.any()],
-    }
+    amounts = {"units": (sold, units), "revenue": (sold * price, units * price)}
+    found = {name: {key: _compared(*both, part) for key, both in amounts.items()} for name, part in parts.items()}
+    rows = [{"category": name, **compared} for name, compared in found.items()]
+    closed = [calendar.label(t) for t in range(weeks) if t not in kept]
+    facts = {"weeks": [calendar.label(t) for t in kept], "closed": closed, "unit": calendar.unit, "rows": rows}
+    wape = float(np.abs(sold.mean(axis=0) - units).sum() / max(units.sum(), 1e-12))
+    unsold = [name for name, of in zip(spec.products.names, units.T, strict=True) if not of.any()]
+    return facts | {"wape": wape, "unsold": unsold}
 
 
 def account_fields(found: dict[str, Any]) -> dict[str, float]:
@@ -160,9 +151,7 @@ def sales_since(spec: MarketSpec, tables: Tables) -> tuple[Floats, Floats, Float
     """
     calendar, ids = spec.calendar, spec.products.ids or spec.products.names
     if calendar is None or calendar.period_days not in {period.days for period in PERIODS.values()}:
-        raise ValueError(
-            f"sales are compared by week or day; got {spec.name}, whose periods are neither, with dates; fit again"
-        )
+        raise ValueError(f"sales are compared by week or day; got {spec.name}, whose periods are neither; fit again")
     priced = pd.DataFrame({"product": ids, "category": ""})
     panel = product_weeks(tables, products=priced, days=calendar.period_days, first=calendar.first_day)
     panel = panel[panel["week"].between(pd.Timestamp(calendar.first_day), pd.Timestamp(calendar.last_day))]
@@ -189,23 +178,23 @@ def account_lines(found: dict[str, Any], currency: str) -> list[str]:
     """
     weeks, unit, closed, none = found["weeks"], found["unit"], found["closed"], found["unsold"]
     span = weeks[0] if len(weeks) == 1 else f"{weeks[0]} to {weeks[-1]}"
-    lines = [
-        f"{unit} of {span}, at the prices really charged: units by product and {unit[:-1]} {found['wape']:.1%} off (WAPE)"
-    ]
+    error = f"units by product and {unit[:-1]} {found['wape']:.1%} off (WAPE)"
+    lines = [f"{unit} of {span}, at the prices really charged: {error}"]
     if closed:
         lines.append(f"  nothing at all was sold in {', '.join(closed)}: taken as closed, and left out")
     for row in found["rows"]:
         revenue, (low, high) = row["revenue"], row["revenue"]["interval90"]
-        lines.append(
-            f"  {row['category']}: revenue {revenue['realised']:,.0f} {currency}, predicted {revenue['predicted']:,.0f} "
-            f"({low:,.0f} to {high:,.0f}){'' if revenue['inside'] else ', outside the interval'}"
-        )
+        outside = "" if revenue["inside"] else ", outside the interval"
+        predicted = f"predicted {revenue['predicted']:,.0f} ({low:,.0f} to {high:,.0f}){outside}"
+        lines.append(f"  {row['category']}: revenue {revenue['realised']:,.0f} {currency}, {predicted}")
     if none:
         lines.append(f"  sold nothing: {listed(none)}; the last known price counts")
     return lines
 
 
-def _compared(drawn: Floats, realised: float) -> dict[str, Any]:
+def _compared(simulated: Floats, actual: Floats, part: NDArray[np.bool_]) -> dict[str, Any]:
+    """The amounts of some products over all weeks: (S, T, N) simulated ones, and (T, N) those that came."""
+    drawn, realised = simulated[..., part].sum(axis=(1, 2)), float(actual[:, part].sum())
     low, high = quantiles(drawn)
     mean = float(drawn.mean())
     return {"predicted": mean, "interval90": [low, high], "realised": realised, "inside": low <= realised <= high}
@@ -288,10 +277,8 @@ def holdout_line(found: dict[str, Any] | None) -> str:
         return "no comparison with the holdout arm: one of the arms sold nothing in these weeks or before them"
     ends = found["interval90"]
     reach = " to ".join(f"{end:+.1%}" for end in ends) if ends else "no interval: an arm has a single store"
-    return (
-        f"against the holdout arm ({found['held_out']} stores, {found['others']} with the recommended prices): "
-        f"{found['money']} {found['gain']:+.1%} ({reach})"
-    )
+    stores = f"({found['held_out']} stores, {found['others']} with the recommended prices)"
+    return f"against the holdout arm {stores}: {found['money']} {found['gain']:+.1%} ({reach})"
 
 
 def _money(spec: MarketSpec, sales: pd.DataFrame, first: pd.Timestamp, end: pd.Timestamp) -> pd.Series:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_WHOLE = 10
-# Above this share of the posterior, the prior decides.
-_MOSTLY = 0.7
+# Errors from which on decimals say nothing; above the share of the posterior, the prior decides.
+_WHOLE, _MOSTLY = 10, 0.7
 
 
 def fit_lines(report: dict[str, Any]) -> list[str]:
     """The fit report in about a dozen lines, and in as many again that are indented."""
     s, proof, period = report["scores"], report["proof"], report["period"]
+    others = "moving average {moving_average_wape:.1%}, pooled log-log regression {log_log_wape:.1%}".format_map(s)
+    simulated = f"WAPE {s['simulated_wape']:.1%} per product and {period}, bias {s['simulated_bias']:+.1%}"
+    covered = f"{s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals"
     return [
         f"proved on {proof['first_day']} to {proof['last_day']}; market of {report['first_day']} to {report['last_day']}",
         *_plan_lines(report),
         *not_priced_lines(report),
         *cost_lines(report),
-        f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} "
-        f"(moving average {s['moving_average_wape']:.1%}, pooled log-log regression {s['log_log_wape']:.1%})",
+        f"demand: forecaster '{s['forecaster']}'; WAPE on the held-out weeks {s['forecast_wape']:.1%} ({others})",
         f"price response: median elasticity {s['median_elasticity']:.2f} over {len(report['price_response'])} products",
         *_response_lines(report),
         *_doubt_lines(report),
@@ -27,8 +28,7 @@ def fit_lines(report: dict[str, Any]) -> list[str]:
         *_change_lines(report),
         _trend_line(report["trend"], period),
         *_customer_lines(report),
-        f"market of the held-out weeks at the prices actually charged: WAPE {s['simulated_wape']:.1%} per product and {period}, bias "
-        f"{s['simulated_bias']:+.1%}; {s['simulated_cover80']:.0%} of actual sales inside the simulated 80% intervals",
+        f"market of the held-out weeks at the prices actually charged: {simulated}; {covered}",
         *bias_lines(s["simulated_bias"]),
     ]
 
@@ -46,11 +46,8 @@ def _plan_lines(report: dict[str, Any]) -> list[str]:
 
 def _response_lines(report: dict[str, Any]) -> list[str]:
     """How customers respond to prices and displays, what is mostly the prior's, and what would be 0 if all is well."""
-    lines = [
-        f"  {quiet(row['category'])}: {row['elasticity']:.2f} (s.e. {row['se']:.2f}); "
-        f"outside share {row['outside_share']:.0%} (s.e. {row['outside_share_se']:.0%})"
-        for row in report["category_response"]
-    ]
+    shape = "  {}: {elasticity:.2f} (s.e. {se:.2f}); outside share {outside_share:.0%} (s.e. {outside_share_se:.0%})"
+    lines = [shape.format(quiet(row["category"]), **row) for row in report["category_response"]]
     lines += _long_run_lines(report)
     checks = report["identification_checks"]
     placebos = {f"next {report['period']}'s price": "lead_price", "a price of another category": "negative_control"}
@@ -63,15 +60,12 @@ def _response_lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"  placebos, elasticities that should be 0: {'; '.join(found)}")
     needed = checks["robustness"]["pooled"]["robustness_value"]
     if needed is not None:
-        lines.append(
-            f"  a hidden cause would have to explain {needed:.0%} of what is left of both prices and units to halve the "
-            "elasticities"
-        )
+        share = f"{needed:.0%} of what is left of both prices and units"
+        lines.append(f"  a hidden cause would have to explain {share} to halve the elasticities")
     if effect := report.get("exposure_effect"):
-        lines.append(
-            f"  displays and mailers in all stores: {effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f}); by "
-            f"regression {math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
-        )
+        felt = f"{effect['utility']:+.2f} utility (s.e. {effect['utility_se']:.2f})"
+        sold = f"{math.expm1(effect['coefficient']):+.0%} units (s.e. {effect['se']:.2g} in logs)"
+        lines.append(f"  displays and mailers in all stores: {felt}; by regression {sold}")
     return [*lines, f"  customers feel the logarithm of a price, not the price: {report['price_curvature']:.0%} likely"]
 
 
@@ -79,18 +73,16 @@ def _long_run_lines(report: dict[str, Any]) -> list[str]:
     """How customers answer to regular prices and to deals, and where the former is mostly the prior's."""
     lines, deals = [], report["deals"]
     if deals is not None:
-        lines.append(
-            f"  deals and regular prices have responses of their own: {deals['probability']:.0%} likely; per 10% off, buyers "
-            f"take {math.expm1(deals['units']['mean'] * 0.1):+.0%} units, and "
-            f"{math.expm1(-deals['dip']['mean'] * 0.1):+.0%} per 10% above the price they remember"
-        )
+        more, less = (math.expm1(sign * 0.1 * deals[name]["mean"]) for sign, name in ((1, "units"), (-1, "dip")))
+        take = f"per 10% off, buyers take {more:+.0%} units, and {less:+.0%} per 10% above the price they remember"
+        likely = f"{deals['probability']:.0%} likely"
+        lines.append(f"  deals and regular prices have responses of their own: {likely}; {take}")
     for row in report["regular_prices"]:
         low, high = row["total_interval90"]
-        mostly = "; mostly the prior's" if row["total_prior_share"] > _MOSTLY else ""
-        lines.append(
-            f"  {quiet(row['category'])}, all regular prices together: elasticity {row['total']:.2f} [{low:.2f}, {high:.2f}], "
-            f"from {row['moves']:,} moves in {row['stores']} stores{mostly}"
-        )
+        moves = f"{row['moves']:,} moves in {row['stores']} stores"
+        moves += "; mostly the prior's" if row["total_prior_share"] > _MOSTLY else ""
+        total = f"elasticity {row['total']:.2f} [{low:.2f}, {high:.2f}]"
+        lines.append(f"  {quiet(row['category'])}, all regular prices together: {total}, from {moves}")
     return lines
 
 
@@ -121,10 +113,8 @@ def cost_lines(report: dict[str, Any]) -> list[str]:
         return []
     count = len(report["price_response"])
     which = f"any of {count} products" if len(names) == count else f"{len(names)} of {count} products ({listed(names)})"
-    return [
-        f"prices maximise revenue, not profit, as the tables give no unit cost for {which}: add unit_cost, or ask for the "
-        "objective profit, with costs that are assumed"
-    ]
+    fix = "add unit_cost, or ask for the objective profit, with costs that are assumed"
+    return [f"prices maximise revenue, not profit, as the tables give no unit cost for {which}: {fix}"]
 
 
 def _doubt_lines(report: dict[str, Any]) -> list[str]:
@@ -136,10 +126,8 @@ def _doubt_lines(report: dict[str, Any]) -> list[str]:
     if chance is None or chance < MENTIONED_FROM:
         return []
     more = " (unit costs by week in the sales table would tell more)" if report["costs_used"] is None else ""
-    return [
-        f"prices may follow demand: {likely_by_sales(chance, report.get('prices_follow_demand_before'))}; the elasticities "
-        f"and their intervals allow for it{more}"
-    ]
+    likely = likely_by_sales(chance, report.get("prices_follow_demand_before"))
+    return [f"prices may follow demand: {likely}; the elasticities and their intervals allow for it{more}"]
 
 
 def _estimation_lines(report: dict[str, Any]) -> list[str]:
@@ -163,18 +151,13 @@ def _change_lines(report: dict[str, Any]) -> list[str]:
     """Price changes in the held-out weeks, deals and regular moves apart: predicted against realised changes in units."""
     changes = report["proof"]["price_changes"]
     moves, known = changes["regular_moves"], {"deals": "deals", "regular_moves": "moves of regular prices"}
-    lines = [
-        f"{row['changes']} {words} in the held-out weeks: units changed by {row['slope']:.2f} times the prediction (90% "
-        "interval {:.2f} to {:.2f}); ".format(*row["slope_interval90"])
-        + f"{row['coverage90']:.0%} inside their 90% intervals"
-        for name, words in known.items()
-        if (row := changes[name])["slope"] is not None
-    ]
+    shape = "{changes} {} in the held-out weeks: units changed by {slope:.2f} times the prediction "
+    shape += "(90% interval {:.2f} to {:.2f}); {coverage90:.0%} inside their 90% intervals"
+    found = [(words, changes[name]) for name, words in known.items() if changes[name]["slope"] is not None]
+    lines = [shape.format(words, *row["slope_interval90"], **row) for words, row in found]
     if moves["changes"] < moves["enough"]:
-        lines.append(
-            f"only {moves['changes']} regular prices moved in the held-out weeks: too few to check the response to them, which "
-            "rests on earlier weeks and on the prior"
-        )
+        few = f"only {moves['changes']} regular prices moved in the held-out weeks"
+        lines.append(f"{few}: too few to check the response to them, which rests on earlier weeks and on the prior")
     return lines
 
 
@@ -182,25 +165,18 @@ def _trend_line(trend: dict[str, Any], period: str) -> str:
     """How well the size of the whole market was foreseen, in what it is counted in."""
     counted = trend.get("counted", "baskets")
     if counted == "rows":
-        return (
-            "trend: how many customers come is not known, as the sales name no receipts and hold one row per product, store "
-            "and day, whose number says nothing of them"
-        )
-    errors = ", ".join(_trend_error(row) for row in trend["scores"])
-    return f"trend, mean absolute error one {period} ahead, {counted}: {errors}; the market uses the {trend['used']}"
-
-
-def _trend_error(row: dict[str, Any]) -> str:
-    return f"{row['candidate']} {row['mae']:{',.0f' if row['mae'] >= _WHOLE else '.2g'}}"
+        why = "the sales name no receipts and hold one row per product, store and day"
+        return f"trend: how many customers come is not known, as {why}, whose number says nothing of them"
+    errors = [f"{row['candidate']} {row['mae']:{',.0f' if row['mae'] >= _WHOLE else '.2g'}}" for row in trend["scores"]]
+    found = f"{counted}: {', '.join(errors)}; the market uses the {trend['used']}"
+    return f"trend, mean absolute error one {period} ahead, {found}"
 
 
 def _customer_lines(report: dict[str, Any]) -> list[str]:
     privacy, scores, segments = report.get("privacy"), report["scores"], report.get("segments", [])
-    lines = [
-        f"segment '{row['name']}': {row['customers']} customers, {row['spend_per_week']:.2f} per week, elasticity "
-        f"{row['elasticity']:.2f} (s.e. {row['elasticity_se']:.2f})"
-        for row in segments
-    ] or ["the sales name no customers: one segment, no personal discounts, no recommendations"]
+    shape = "segment '{name}': {customers} customers, {spend_per_week:.2f} per week, elasticity "
+    lines = [(shape + "{elasticity:.2f} (s.e. {elasticity_se:.2f})").format_map(row) for row in segments]
+    lines = lines or ["the sales name no customers: one segment, no personal discounts, no recommendations"]
     if privacy is not None:
         most = ", ".join(f"{share:.1%} for a {unit}" for unit, share in privacy["most_advantage"].items())
         lines += [
@@ -208,12 +184,10 @@ def _customer_lines(report: dict[str, Any]) -> list[str]:
             f"whether one was in the data, an attacker who knows all others tells better than by guessing by at most: {most}",
         ]
     elif segments:
-        lines += [
-            f"{len(segments)} segments: stability {scores['segment_stability']:.2f} between halves of the customers; "
-            f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly",
-            f"recommender: recall@20 of new products {scores['recall_at_20']:.3f}, popularity "
-            f"{scores['popularity_recall_at_20']:.3f}",
-        ]
+        stability = f"stability {scores['segment_stability']:.2f} between halves of the customers"
+        tree = f"the decision tree assigns {scores['segment_fidelity']:.0%} of held-out customers correctly"
+        recall = "recall@20 of new products {recall_at_20:.3f}, popularity {popularity_recall_at_20:.3f}"
+        lines += [f"{len(segments)} segments: {stability}; {tree}", f"recommender: {recall.format_map(scores)}"]
     return lines
 
 
@@ -223,7 +197,6 @@ def bias_lines(bias: float) -> list[str]:
 
     if 1 / MOST_BIAS <= 1 + bias <= MOST_BIAS:
         return []
-    return [
-        f"do not rely on this market: in the held-out weeks it sold {1 + bias:.2g} times what the shop sold, too far apart to be "
-        "chance; look for wrong dates, gaps or double lines in the sales (repricer data check), correct them and fit again"
-    ]
+    sold = f"in the held-out weeks it sold {1 + bias:.2g} times what the shop sold, too far apart to be chance"
+    fix = "look for wrong dates, gaps or double lines in the sales (repricer data check), correct them and fit again"
+    return [f"do not rely on this market: {sold}; {fix}"]

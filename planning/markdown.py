@@ -39,8 +39,7 @@ from .price_list import priced_rows
 _BLOCKS, _SWEEPS, _ROUNDS = 13, 2, 4
 _MARGIN = 0.01
 """Confidence above the one asked for, for the choice among many schedules."""
-_CLOSE = 1e-6
-_LEVELS, _FINER = 16, 7
+_LEVELS, _FINER, _CLOSE = 16, 7, 1e-6
 
 
 @dataclass(frozen=True)
@@ -165,9 +164,8 @@ def _season(spec: MarketSpec, until: datetime.date | str, start: datetime.date |
     ends = calendar.day(last + 1) - datetime.timedelta(days=1)
     last -= ends > datetime.date.fromisoformat(str(until))  # a week that ends later is too late
     if last < first:
-        raise ValueError(
-            f"until must leave a whole period from {calendar.label(first)} on; got {until}; give a later date"
-        )
+        day = calendar.label(first)
+        raise ValueError(f"until must leave a whole period from {day} on; got {until}; give a later date")
     return periods_of(spec, first, last - first + 1)
 
 
@@ -180,9 +178,8 @@ def _stocked(spec: MarketSpec, items: Sequence[Leftover]) -> MarketSpec:
         # What is left over is counted beside the market's revenue, not in it.
         for name, value in zip(names, (item.on_hand, 0, 0, 0), strict=True):
             section[name][item.product] = value
-    return spec.with_changes(
-        stock=section | {"season_periods": None}, market={"ending": "terminated"}, prices={"floor": floor}
-    )
+    market, prices = {"ending": "terminated"}, {"floor": floor}
+    return spec.with_changes(stock=section | {"season_periods": None}, market=market, prices=prices)
 
 
 def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> Array:
@@ -194,25 +191,6 @@ def _season_sales(spec: MarketSpec, policies: Sequence[Policy], markets: list[Ma
     return np.concatenate(totals, axis=1)
 
 
-@dataclass
-class _Schedule:
-    """The schedule of one product while it is planned.
-
-    Attributes:
-        item: What is to be sold.
-        levels: (L,) the prices that it may have.
-        aim: Confidence that it is planned with.
-        can_meet: Whether the best path meets the target with that confidence.
-        given: The prices and the aim that it was last planned under.
-    """
-
-    item: Leftover
-    levels: Array
-    aim: float
-    can_meet: bool = False
-    given: bytes = b""
-
-
 class _Planner:
     """The schedules while they are planned."""
 
@@ -221,46 +199,38 @@ class _Planner:
     ) -> None:
         self._spec, self._terms, self._seed, self._say = spec, terms, seed, on_step
         self._demand, self._catalogue = SeasonDemand(spec, seed=seed), catalogue_of(spec)
-        aim = min(terms.confidence + _MARGIN, (1 + terms.confidence) / 2)
-        self._schedules = [_Schedule(item, allowed_levels(spec, item), aim) for item in items]
-        self._current = planned_prices(spec)
+        self._items, self._current = items, planned_prices(spec)
         for item in items:
             self._current[:, item.product] = item.price
+            item.aim = min(terms.confidence + _MARGIN, (1 + terms.confidence) / 2)
         self._price = self._allowed(self._current)
-        for one in self._schedules:
-            self._price[:, one.item.product] = one.levels[0]
+        for item in items:
+            self._price[:, item.product] = allowed_levels(spec, item)[0]
 
     def sweep(self) -> None:
         """Plan each product given the others, where something changed for it."""
         for turn in range(_SWEEPS):
-            for one in self._schedules:
-                same = self._spec.category_index == self._spec.category_index[one.item.product]
-                same[one.item.product] = False
-                given = self._price[:, same].tobytes() + np.float64(one.aim).tobytes()
-                if given != one.given:
-                    self._say(f"{self._spec.products.names[one.item.product]} ({turn + 1} of {_SWEEPS} passes)")
-                    self._plan(one)
-                    one.given = given
+            for item in self._items:
+                same = self._spec.category_index == self._spec.category_index[item.product]
+                same[item.product] = False
+                given = self._price[:, same].tobytes() + np.float64(item.aim).tobytes()
+                if given != item.given:
+                    self._say(f"{self._spec.products.names[item.product]} ({turn + 1} of {_SWEEPS} passes)")
+                    self._plan(item)
+                    item.given = given
 
-    def _plan(self, one: _Schedule) -> None:
+    def _plan(self, item: Leftover) -> None:
         """The best path along the levels, and then along finer ones around those that it takes."""
-        item, levels, path = one.item, one.levels, None
+        levels, path = allowed_levels(self._spec, item), None
         for near in (False, True):
             if near:
                 taken, levels = levels[path], allowed_levels(self._spec, item, np.unique(levels[path]))
                 path = abs(levels - taken[:, None]).argmin(axis=1)
             wanted = self._demand.wanted(item.product, levels, self._price)
             starts = np.arange(0, len(wanted), -(-len(wanted) // _BLOCKS))
-            season = Season(
-                price=levels,
-                wanted=np.add.reduceat(wanted, starts, axis=0),
-                stock=item.on_hand,
-                need=item.need,
-                confidence=one.aim,
-                salvage=item.salvage_value,
-                allowed=functools.partial(keeps_rules, self._spec, item, levels, starts, self._price),
-            )
-            path, one.can_meet = best_path(season, path)
+            by_block, target = np.add.reduceat(wanted, starts, axis=0), (item.on_hand, item.need, item.aim)
+            allowed = functools.partial(keeps_rules, self._spec, item, levels, starts, self._price)
+            path, item.can_meet = best_path(Season(levels, by_block, *target, item.salvage_value, allowed), path)
         self._price[:, item.product] = np.repeat(levels[path], np.diff(starts, append=len(wanted)))
 
     def fell_short(self) -> bool:
@@ -268,11 +238,10 @@ class _Planner:
         self._say("simulated seasons")
         sold, _ = self._simulated(self._allowed(self._price), seed_for("tuning", self._seed))
         short = False
-        for one in self._schedules:
-            gap = self._terms.confidence - (sold[:, one.item.product] >= one.item.need).mean()
-            if one.can_meet and gap > 0:
-                one.aim = min(one.aim + gap + _MARGIN / 2, (1 + one.aim) / 2)
-                short = True
+        for item in self._items:
+            gap = self._terms.confidence - (sold[:, item.product] >= item.need).mean()
+            if item.can_meet and gap > 0:
+                item.aim, short = min(item.aim + gap + _MARGIN / 2, (1 + item.aim) / 2), True
         return short
 
     def _allowed(self, price: Array) -> Array:
@@ -291,38 +260,32 @@ class _Planner:
         """The schedules with what they bring in simulated seasons that they were not planned on."""
         price = self._allowed(self._price)
         found = self._simulated(price, seed_for("test", self._seed))
-        products = [self._product(one, price, *found) for one in self._schedules]
+        products = [self._product(item, price[:, item.product], *found) for item in self._items]
         return MarkdownPlan(self._spec, self._terms, price, self._current, tuple(products))
 
-    def _product(self, one: _Schedule, price: Array, sold: Array, revenue: Array) -> ProductPlan:
-        item, products, n = one.item, self._spec.products, one.item.product
-        share, path = (sold[:, n] + item.sold) / (item.on_hand + item.sold), price[:, n]
-        probability = float((sold[:, n] >= item.need).mean())
-        met = probability >= self._terms.confidence
-        return ProductPlan(
-            product=products.names[n],
-            product_id=(products.ids or products.names)[n],
-            on_hand=item.on_hand,
-            sold=item.sold,
-            price_now=item.price,
-            price=tuple(path.tolist()),
-            changes=int(_changed(path[None], item.price).sum()),
-            sell_through=(float(share.mean()), *quantiles(share)),
-            probability=probability,
-            met=met,
-            revenue=float(revenue[:, n].mean()),
-            salvage=item.salvage_value * float(item.on_hand - sold[:, n].mean()),
-            can_meet=one.can_meet or met,
-        )
+    def _product(self, item: Leftover, price: Array, sold: Array, revenue: Array) -> ProductPlan:
+        products, n, units = self._spec.products, item.product, sold[:, item.product]
+        share, probability = (units + item.sold) / (item.on_hand + item.sold), float((units >= item.need).mean())
+        names, met = (products.names[n], (products.ids or products.names)[n]), probability >= self._terms.confidence
+        changes, reached = int(_changed(price[None], item.price).sum()), (float(share.mean()), *quantiles(share))
+        money = float(revenue[:, n].mean()), item.salvage_value * float(item.on_hand - units.mean())
+        given = (item.on_hand, item.sold, item.price, tuple(price.tolist()), changes, reached)
+        return ProductPlan(*names, *given, probability, met, *money, item.can_meet or met)
 
 
 # The stock that is to be sold, checked against the market.
 
 
-@dataclass(frozen=True)
+@dataclass
 class Leftover:
-    """A row of the stock table with everything filled in: `product` is the number of the product, `need` the units that are
-    still to be sold.
+    """A row of the stock table with everything filled in, and how its schedule is planned.
+
+    Attributes:
+        product: The number of the product.
+        need: Units that are still to be sold.
+        aim: Confidence that the schedule is planned with.
+        can_meet: Whether the best path meets the target with that confidence.
+        given: The prices and the aim that it was last planned under.
     """
 
     product: int
@@ -333,6 +296,9 @@ class Leftover:
     changes: int
     sold: int
     need: int
+    aim: float = 0.0
+    can_meet: bool = False
+    given: bytes = b""
 
 
 def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[Leftover]:
@@ -352,10 +318,8 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[
     number |= {product: n for n, product in enumerate(spec.products.ids or ())}
     for row in rows:
         if row.product not in number:
-            raise ValueError(
-                f"stock: product must be an id or name of the market {spec.name}; got {shown(row.product)}; "
-                f"{nearest(row.product, number)}"
-            )
+            got = f"got {shown(row.product)}; {nearest(row.product, number)}"
+            raise ValueError(f"stock: product must be an id or name of the market {spec.name}; {got}")
         n = number[row.product]
         if n in found:
             raise ValueError(f"stock: a product must have one row; got {row.product!r} again; add the stocks up")
@@ -367,23 +331,18 @@ def leftovers(spec: MarketSpec, rows: Sequence[StockRow], terms: Terms) -> list[
 
 def _filled(spec: MarketSpec, n: int, row: StockRow, terms: Terms) -> Leftover:
     rules, regular = spec.guardrails, float(spec.products.regular_price[n])
-    what = f"of {row.product!r} must be"
-    usual = float(rules.low[n])
-    soft = rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
+    what, allow = f"of {row.product!r} must be", "the lowest that the price rules allow"
+    usual, soft = float(rules.low[n]), rules.bounds_from_sales is not None and rules.bounds_from_sales[n]
     # A floor that comes from the sales is no reason to refuse a manager's price.
     least = float(firm_bounds(rules)[0][n]) if soft else usual
     now = float(f"{rules.nearest(spec.products.regular_price)[n]:.7g}") if row.price is None else row.price
     lowest = min(usual, now) if row.lowest_price is None else row.lowest_price
     if now < least * (1 - _CLOSE):
-        raise ValueError(
-            f"stock: price {what} at least {least:g}, the lowest that the price rules allow; got {now:g}; "
-            "lower its floor in the market's scenario.toml"
-        )
+        fix = "lower its floor in the market's scenario.toml"
+        raise ValueError(f"stock: price {what} at least {least:g}, {allow}; got {now:g}; {fix}")
     if not least * (1 - _CLOSE) <= lowest <= now * (1 + _CLOSE):
-        raise ValueError(
-            f"stock: lowest_price {what} {least:g}, the lowest that the price rules allow, to {now:g}, its price now; "
-            f"got {lowest:g}; fix it"
-        )
+        to = f"{least:g}, {allow}, to {now:g}, its price now"
+        raise ValueError(f"stock: lowest_price {what} {to}; got {lowest:g}; fix it")
     salvage = terms.salvage * regular if row.salvage_value is None else row.salvage_value
     changes, sold = terms.changes if row.changes is None else row.changes, row.sold or 0
     need = max(math.ceil(terms.sell_through * (row.on_hand + sold) - 1e-9) - sold, 0)
@@ -415,10 +374,8 @@ def allowed_levels(spec: MarketSpec, item: Leftover, near: Array | None = None) 
     if allowed is not None:
         allowed = allowed[(allowed >= low * (1 - _CLOSE)) & (allowed <= top * (1 + _CLOSE))]
         if not allowed.size:
-            raise ValueError(
-                f"stock: the price rules must allow a price of {spec.products.names[n]!r} from {low:g} to {top:g}; got "
-                f"none{rules.grid.words}; lower its lowest_price"
-            )
+            must = f"the price rules must allow a price of {spec.products.names[n]!r} from {low:g} to {top:g}"
+            raise ValueError(f"stock: {must}; got none{rules.grid.words}; lower its lowest_price")
         levels = allowed[abs(allowed - levels[:, None]).argmin(axis=1)]
     # Seven digits: all that single precision holds.
     return np.array(sorted({float(f"{level:.7g}") for level in levels}, reverse=True))

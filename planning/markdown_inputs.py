@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from ..serving.documents import Checked, csv_rows, fields, read, typed
 
+_PERCENT, _FROM_1 = {"fix": "write 95% as 0.95"}, {"allowed": "a whole number from 1"}
+
 
 class Terms(Checked, frozen=True):
     """Target and means of a markdown.
@@ -24,24 +26,10 @@ class Terms(Checked, frozen=True):
 
     called: ClassVar[str] = "markdown"
 
-    sell_through: Annotated[
-        float, Meta(gt=0, le=1, description="share of the stock to sell", extra={"fix": "write 95% as 0.95"})
-    ] = 0.95
-    confidence: Annotated[
-        float,
-        Meta(
-            ge=0, lt=1, description="probability with which it is sold", extra={"fix": "certainty cannot be promised"}
-        ),
-    ] = 0.95
-    changes: Annotated[
-        int, Meta(ge=0, description="largest number of price changes of a product, the first included")
-    ] = 3
-    salvage: Annotated[
-        float,
-        Meta(
-            ge=-1, le=1, description="value of a unit left over, as a share of the regular price; negative for disposal"
-        ),
-    ] = 0.1
+    sell_through: Annotated[float, Meta(gt=0, le=1, description="share of the stock to sell", extra=_PERCENT)] = 0.95
+    confidence: Annotated[float, Meta(ge=0, lt=1, description="probability with which it is sold")] = 0.95
+    changes: Annotated[int, Meta(ge=0, description="most price changes of a product, the first included")] = 3
+    salvage: Annotated[float, Meta(ge=-1, le=1, description="value of a unit left over, of the regular price")] = 0.1
 
 
 Money = Annotated[float, Meta(ge=-1e9, le=1e9)]
@@ -62,24 +50,12 @@ class StockRow(Checked, frozen=True):
     called: ClassVar[str] = "stock"
 
     product: Annotated[str, Meta(description="its id or name in the market")]
-    on_hand: Annotated[
-        int, Meta(ge=1, le=10**9, description="units to sell", extra={"allowed": "a whole number from 1"})
-    ]
-    price: Annotated[
-        Money | None, Meta(description="the price now, currency per unit; the regular price by default")
-    ] = None
-    lowest_price: Annotated[
-        Money | None, Meta(description="lowest price to go to; by default the lowest that the price rules allow")
-    ] = None
-    salvage_value: Annotated[
-        Money | None, Meta(description="what a unit left over is worth, currency; negative for disposal")
-    ] = None
-    changes: Annotated[
-        Count | None, Meta(description="how many price changes are left; by default those of the terms")
-    ] = None
-    sold: Annotated[
-        Count | None, Meta(description="units sold since the markdown began, which count towards the sell-through")
-    ] = None
+    on_hand: Annotated[int, Meta(ge=1, le=10**9, description="units to sell", extra=_FROM_1)]
+    price: Annotated[Money | None, Meta(description="the price now, per unit; by default the regular one")] = None
+    lowest_price: Annotated[Money | None, Meta(description="lowest price; by default that of the price rules")] = None
+    salvage_value: Annotated[Money | None, Meta(description="worth of a unit left over; below 0 for disposal")] = None
+    changes: Annotated[Count | None, Meta(description="price changes left; by default those of the terms")] = None
+    sold: Annotated[Count | None, Meta(description="units sold since the markdown began, which count, too")] = None
 
 
 def read_stock(path: Path) -> list[StockRow]:

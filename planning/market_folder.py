@@ -18,21 +18,12 @@ if TYPE_CHECKING:
     from ..data import Tables
     from ..fitting import Privacy
     from ..forecasting import Forecaster
-    from ..forecasting.models.random_coefficients import Common
 
 PROOF = "proof"
 """Folder of the market of the held-out weeks, in that of the market."""
-ForecasterName = Literal[
-    "selected",
-    "moving-average",
-    "seasonal-naive",
-    "exponential-smoothing",
-    "intermittent",
-    "sarimax",
-    "log-log-regression",
-    "pooled-regression",
-    "lstm",
-]
+_Regression = Literal["log-log-regression", "pooled-regression"]
+_Series = Literal["moving-average", "seasonal-naive", "exponential-smoothing", "intermittent", "sarimax"]
+ForecasterName = Literal["selected", _Series, _Regression, "lstm"]
 FORECASTERS: tuple[str, ...] = get_args(ForecasterName)
 T = TypeVar("T")
 PARTS = "parts.json"
@@ -100,45 +91,32 @@ def fit_to_folder(
 def _forecaster(name: str, seed: int, shared: Path | None) -> Forecaster | None:
     """The forecaster of this name, None for the choice among all."""
     from ..forecasting import PooledRegression, candidates
+    from ..forecasting.models.random_coefficients import Common
 
     model = candidates(seed=seed).get(name)
     if shared is not None:
         if not isinstance(model, PooledRegression):
-            raise ValueError(
-                f"--shared needs --forecaster pooled-regression; got {name}; name it, or leave the option out"
-            )
-        model.set_params(common=_shared(shared))
+            fix = "name it, or leave the option out"
+            raise ValueError(f"--shared needs --forecaster pooled-regression; got {name}; {fix}")
+        try:
+            model.set_params(common=Common.of(json.loads(shared.read_bytes())["common"]))
+        except (ValueError, KeyError, TypeError) as error:
+            must = f"{shared} must be a file of `repricer federate join`"
+            raise ValueError(f"{must}; got: {error}; make it anew") from error
     return model
-
-
-def _shared(path: Path) -> Common:
-    from ..forecasting.models.random_coefficients import Common
-
-    try:
-        return Common.of(json.loads(path.read_bytes())["common"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} must be a file of `repricer federate join`; got: {error}; make it anew") from error
 
 
 def _scores(report: dict[str, Any]) -> dict[str, Any]:
     """How well each model fits, in a few numbers."""
-    proof, response = report["proof"], report["price_response"]
+    proof, response, chosen = report["proof"], report["price_response"], report["chosen_forecaster"]
     wape = {row["forecaster"]: row["wape"] for row in proof["backtest"]}
-    market, chosen = proof["fidelity"], report["chosen_forecaster"]
+    named = {"forecast": chosen, "moving_average": "moving-average", "log_log": "log-log-regression"}
+    scores = {"forecaster": chosen, **{f"{name}_wape": wape[model] for name, model in named.items()}}
+    market = proof["fidelity"] | proof["fidelity"]["calibration"]
+    scores |= {f"simulated_{name}": market[name] for name in ("wape", "bias", "cover80", "p_value")}
+    scores["median_elasticity"] = sorted(row["elasticity"] for row in response)[len(response) // 2]
     names = ("segment_stability", "segment_fidelity")
-    return {
-        "forecaster": chosen,
-        "forecast_wape": wape[chosen],
-        "moving_average_wape": wape["moving-average"],
-        "log_log_wape": wape["log-log-regression"],
-        "simulated_wape": market["wape"],
-        "simulated_bias": market["bias"],
-        "simulated_cover80": market["calibration"]["cover80"],
-        "simulated_p_value": market["calibration"]["p_value"],
-        "median_elasticity": sorted(row["elasticity"] for row in response)[len(response) // 2],
-        **{name: report[name] for name in names if name in report},
-        **report.get("recommender", {}),
-    }
+    return scores | {name: report[name] for name in names if name in report} | report.get("recommender", {})
 
 
 def privacy_of(dataset: Path, epsilon: float | None, shares: Mapping[Any, float], *, zones: int = 1) -> Privacy | None:
@@ -244,6 +222,5 @@ def zone_of(market: Path) -> str | None:
     Args:
         market: Folder of the market, or of a policy that learned in it.
     """
-    file = market / "fit.json"
-    record = json.loads(file.read_text(encoding="utf-8")).get("refit", {}) if file.is_file() else {}
+    record = fit_report(market).get("refit", {}) if (market / "fit.json").is_file() else {}
     return (record.get("zone") or {}).get("name")

@@ -30,8 +30,8 @@ from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
 if TYPE_CHECKING:
     from ..evaluation import Comparison
 
-_PRIOR_DAYS = 30
-_FEW_DRAWS = 8
+_PRIOR_DAYS, _FEW_DRAWS, _NONE_MOVED = 30, 8, "all prices stay as planned"
+_MONEY = ("units", "revenue", "profit")
 _SAME, _STEP = 5e-4, 0.1
 _ELSEWHERE = "so that other products or a price rule decide"
 _PROMOTED = " On display or in the mailer."
@@ -68,9 +68,8 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     spec, chosen = found.compared.spec, found.recommendation
     calendar = spec.calendar
     if calendar is None:
-        raise ListError(
-            [f"a price list needs a market with dates; got {spec.name} without market.first_day; set it, or fit again"]
-        )
+        got = f"got {spec.name} without market.first_day; set it, or fit again"
+        raise ListError([f"a price list needs a market with dates; {got}"])
     catalogue, current = catalogue_of(spec), planned_prices(spec)
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
     rules, regular = spec.guardrails, spec.products.regular_price
@@ -105,10 +104,10 @@ def priced_rows(
         zone: Name of the stores that the market stands for.
         seed: Selects the test seeds of the expected figures.
     """
-    calendar, products = spec.calendar, spec.products
+    calendar, products, ids = spec.calendar, spec.products, spec.products.ids or spec.products.names
     assert calendar is not None, "the market has a calendar"
     simulated = simulated_prices(spec, price)
-    listed = _Charged(policy, simulated, spec.guardrails.paid_low)
+    listed = _Charged(policy.name, policy, simulated, spec.guardrails.paid_low)
     figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
     lowest = pd.DataFrame(price).rolling(-(-_PRIOR_DAYS // calendar.period_days)).min().shift(1).to_numpy()
     charged = charged_range(spec)
@@ -117,26 +116,16 @@ def priced_rows(
     change = price / current - 1
 
     def row(t: int, n: int) -> PriceRow:
-        share, low = figures.parameter_share[t, n], lowest[t, n]
-        return sealed(
-            PriceRow(
-                zone=zone,
-                product_id=(products.ids or products.names)[n],
-                product=products.names[n],
-                category=spec.category_names[spec.category_index[n]],
-                week=calendar.day(t),
-                current_price=float(current[t, n]),
-                new_price=float(price[t, n]),
-                change=round(float(change[t, n]), 6),
-                reason=reason(t, n, float(change[t, n])) + (_PROMOTED if figures.promoted[t, n] else ""),
-                **_money(figures, t, n),
-                parameter_share=None if np.isnan(share) else round(float(share), 4),
-                outside_charged=marks[n] if outside[t, n] else "",
-                rules="" if rules is None else _rules(spec, int(rules[t, n])),
-                lowest_price_30_days=None if np.isnan(low) else float(low),
-                check="",
-            )
-        )
+        moved = float(change[t, n])
+        own: dict[str, Any] = {"zone": zone, "product_id": ids[n], "product": products.names[n]}
+        own |= {"category": spec.category_names[spec.category_index[n]], "week": calendar.day(t)}
+        own |= {"current_price": float(current[t, n]), "new_price": float(price[t, n]), "change": round(moved, 6)}
+        own |= {"reason": reason(t, n, moved) + _PROMOTED * bool(figures.promoted[t, n])} | _money(figures, t, n)
+        share, low = (None if np.isnan(one[t, n]) else float(one[t, n]) for one in (figures.parameter_share, lowest))
+        own |= {"parameter_share": share and round(share, 4), "lowest_price_30_days": low}
+        own |= {"outside_charged": marks[n] if outside[t, n] else ""}
+        own |= {"rules": "" if rules is None else _rules(spec, int(rules[t, n]))}
+        return sealed(PriceRow(**own, check=""))
 
     return [row(t, n) for n in range(len(products.names)) for t in range(len(price))]
 
@@ -144,7 +133,7 @@ def priced_rows(
 def _money(figures: ProductFigures, t: int, n: int) -> dict[str, Any]:
     """Expected units, revenue and profit, with both ends of their intervals, as a row has them."""
     money: dict[str, Any] = {}
-    for name in ("units", "revenue", "profit"):
+    for name in _MONEY:
         mean, low, high = (round(float(part[t, n]), 2) for part in getattr(figures, name))
         money |= {f"expected_{name}": mean, f"{name}_low": low, f"{name}_high": high}
     return money
@@ -168,19 +157,16 @@ class _Charged:
     """A policy that charges the prices of a list, and decides all else as another does.
 
     Attributes:
+        name: Name of the other policy.
         policy: The other policy.
         price: (T, N) the prices of the list.
         paid_low: (N,) lowest price after a personal discount, which holds although the list's prices stand.
     """
 
+    name: str
     policy: Policy
     price: Floats
     paid_low: NDArray[np.float32]
-
-    @property
-    def name(self) -> str:
-        """Name of the other policy."""
-        return self.policy.name
 
     def act(self, view: MarketView) -> Action:
         """The other policy's action at the prices of the list."""
@@ -240,10 +226,8 @@ class _Reasons:
         """
         regular = self.spec.products.regular_price
         usual = expected_units(self.spec, 0, regular)[0].sum(axis=0)
-        changed = [
-            expected_units(self.spec, 0, regular + step * np.diag(regular)).sum(axis=1).diagonal()
-            for step in (_STEP, -_STEP)
-        ]
+        tried = [regular + step * np.diag(regular) for step in (_STEP, -_STEP)]
+        changed = [expected_units(self.spec, 0, prices).sum(axis=1).diagonal() for prices in tried]
         return np.divide(changed, usual, out=np.ones((2, len(usual))), where=usual > 0) - 1
 
 
@@ -263,13 +247,9 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, row
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
     found = comparison.uncertainty
-    return {
-        "stress": stress,
-        "price_list": [asdict(row) for row in rows],
-        "current": product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None,
-        "tree": rules.text,
-        "tree_fidelity": rules.fidelity,
-    }
+    current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
+    own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
+    return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
 
 
 def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:
@@ -281,14 +261,11 @@ def price_list(comparison: Comparison, seed: int) -> list[PriceRow]:
 
 def list_line(facts: dict[str, Any], out: Path) -> str:
     """What a price list holds, in one line."""
-    moved = f"{facts['raised']:,} prices raised, {facts['lowered']:,} lowered"
-    if not facts["raised"] and not facts["lowered"]:
-        moved = "all prices stay as planned"
-    return (
-        f"{facts['rows']:,} rows in {out}: {facts['products']:,} products, {facts['weeks']} {facts['unit']} from {facts['first']} "
-        f"to {facts['last']}; {moved}; {facts['outside_charged']:,} prices outside what was mostly charged; expected: revenue "
-        f"{facts['revenue']:,.0f}, units {facts['units']:,.0f}, profit {facts['profit']:,.0f}"
-    )
+    moved = "{raised:,} prices raised, {lowered:,} lowered" if facts["raised"] or facts["lowered"] else _NONE_MOVED
+    span = "{products:,} products, {weeks} {unit} from {first} to {last}"
+    marked = "{outside_charged:,} prices outside what was mostly charged"
+    money = "revenue {revenue:,.0f}, units {units:,.0f}, profit {profit:,.0f}"
+    return f"{{rows:,}} rows in {{out}}: {span}; {moved}; {marked}; expected: {money}".format_map(facts | {"out": out})
 
 
 def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
@@ -299,9 +276,7 @@ def summary(rows: list[PriceRow], unit: str) -> dict[str, Any]:
     """
     weeks = sorted({row.week for row in rows})
     moves = Counter((row.new_price > row.current_price) - (row.new_price < row.current_price) for row in rows)
-    money = {
-        name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in ("revenue", "units", "profit")
-    }
+    money = {name: sum(getattr(row, f"expected_{name}") or 0.0 for row in rows) for name in _MONEY}
     counts = {"rows": len(rows), "products": len({row.product for row in rows}), "weeks": len(weeks), "unit": unit}
     counts |= {"first": str(weeks[0]), "last": str(weeks[-1]), **money, "raised": moves[1], "lowered": moves[-1]}
     return counts | {"outside_charged": sum(bool(row.outside_charged) for row in rows)}

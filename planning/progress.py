@@ -49,7 +49,7 @@ def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[st
     preparing = f"{label}: compiling the market and searching the best fixed prices"
     lines, last = not progress_console.is_terminal, 0
     if lines:
-        progress_console.print(preparing, soft_wrap=True)
+        show_line(preparing)
     with progress_bar(done="{task.percentage:>3.0f}% {task.fields[gain]}") as bar:
         task = bar.add_task(preparing, total=None, gain="")
 
@@ -62,7 +62,7 @@ def training_bar(label: str, money: str) -> Iterator[Callable[[int, int, dict[st
             nonlocal last
             if lines and 10 * done // total > last:
                 last = 10 * done // total
-                progress_console.print(f"{label}: {min(last, 10)}0% {gain}", soft_wrap=True)
+                show_line(f"{label}: {min(last, 10)}0% {gain}")
 
         yield update
 
@@ -93,10 +93,8 @@ class Stages:
         if self._path.is_file():
             self._state = json.loads(self._path.read_text(encoding="utf-8"))
             if self._state["settings"] != dict(settings):
-                raise ValueError(
-                    f"{folder} was started with {self._state['settings']}; got {dict(settings)}; "
-                    "choose another --out or remove the folder"
-                )
+                got = f"got {dict(settings)}; choose another --out or remove the folder"
+                raise ValueError(f"{folder} was started with {self._state['settings']}; {got}")
 
     @property
     def timings(self) -> list[dict[str, Any]]:
@@ -108,8 +106,7 @@ class Stages:
         done = self._state["done"]
         before = name in done
         if not before:
-            if progress_console.is_terminal:
-                progress_console.print(f"{title} …", style="dim")
+            show_step(title)
             started = time.perf_counter()
             facts = work()
             done[name] = facts | {"seconds": time.perf_counter() - started}

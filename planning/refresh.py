@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from ..serving.bundle.files import (
 )
 from ..serving.bundle.onnx_session import OnnxNetwork
 from ..serving.bundle.reading import Bundle, load_bundle
+from ..serving.documents import FilePath
 from ..serving.exporter.export import (
     check,
     market_facts,
@@ -67,12 +67,12 @@ class Refreshed:
 
 
 def refresh(
-    path: str | os.PathLike[str],
+    path: FilePath,
     tables: Tables,
     *,
-    out: str | os.PathLike[str] | None = None,
-    key: str | os.PathLike[str] | None = None,
-    public_key: str | os.PathLike[str] | None = None,
+    out: FilePath | None = None,
+    key: FilePath | None = None,
+    public_key: FilePath | None = None,
     weeks: int | None = None,
     seed: int = 0,
     on_step: Callable[[str], None] = lambda _: None,
@@ -118,10 +118,8 @@ def refresh(
     old = load_bundle(path, public_key=public_key)
     record = old.manifest.get("refit")
     if record is None:
-        raise BundleError(
-            f"{path} must hold the record of its fit to be refreshed; got none; export it from a run that was trained on "
-            "a folder of repricer fit"
-        )
+        fix = "export it from a run that was trained on a folder of repricer fit"
+        raise BundleError(f"{path} must hold the record of its fit to be refreshed; got none; {fix}")
     structure = _changes(tables, record)
     spec, response, notes = refit(tables, record, weeks=weeks, on_step=on_step)
     on_step("prices of the new weeks")
@@ -149,10 +147,10 @@ def _setup(old: Bundle, holding: Holding, spec: MarketSpec, seed: int) -> Policy
     setup = setup_of(spec, policy, rule)
     rows = [row_width(one, product_wise=policy.product_wise) for one in (old.catalogue, setup.catalogue)]
     if rows[0] != rows[1] or old.catalogue.segments != setup.catalogue.segments:
-        raise BundleError(
-            f"a refreshed bundle must see what its network was trained on: {rows[0]} features for segments "
-            f"{', '.join(old.catalogue.segments)}; got {rows[1]} for {', '.join(setup.catalogue.segments)}; train again"
-        )
+        both = zip(rows, (old.catalogue.segments, setup.catalogue.segments), strict=True)
+        must, got = (f"{row} features for segments {', '.join(segments)}" for row, segments in both)
+        want = f"a refreshed bundle must see what its network was trained on: {must}"
+        raise BundleError(f"{want}; got {got}; train again")
     return setup
 
 

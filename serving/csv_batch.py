@@ -20,8 +20,7 @@ WHEN = ("date", "period")
 """Columns that name the period of a row; a file has one of them."""
 _FACTS = ("market", *WHEN, "regime", MEMORY)
 """Columns of the market as a whole."""
-_LOYALTY = "loyalty:"
-_AT_ONCE = 500
+_LOYALTY, _AT_ONCE = "loyalty:", 500
 _DECIDED = ("promotion", "order_units", "express_units", "prior_lowest_price")
 
 # What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.

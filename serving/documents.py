@@ -15,6 +15,7 @@ import functools
 import itertools
 import json
 import math
+import os
 import reprlib
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ import msgspec
 from msgspec import Meta, Struct, inspect
 
 T = TypeVar("T", bound=Struct)
+FilePath = str | os.PathLike[str]
 Name = Annotated[str, Meta(min_length=1, max_length=200, extra={"printable": True})]
 """A name that every database can hold."""
 _REFUSED = (msgspec.ValidationError, UnicodeEncodeError, ValueError, TypeError)
@@ -184,9 +186,7 @@ def as_number(text: str) -> Any:
         number = float(text)
     except ValueError:
         return text
-    if not math.isfinite(number):
-        return text
-    return int(number) if number.is_integer() else number
+    return text if not math.isfinite(number) else int(number) if number.is_integer() else number
 
 
 def mistake(kind: type[Struct], data: Any, name: str, where: str | None = None) -> str | None:

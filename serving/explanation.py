@@ -28,11 +28,10 @@ from .bundle.reading import Bundle
 from .decision import Decision
 from .market_state import StateError
 from .predictor import PriceAnswer
-from .product_prices import Change, ProductPrice
+from .product_prices import ORDERS, Change, ProductPrice
 
 Array = NDArray[np.float64]
 GRID, MOST_PRICES = 25, 200
-_ORDERS = ("order_units", "express_units")
 COVERED = "One period, with the fitted market taken as true: intervals cover sampling noise, not parameter uncertainty."
 NOTE = f"{COVERED} Profit is before stock costs."
 _LOW, _HIGH = 0.025, 0.975
@@ -118,25 +117,17 @@ def what_if(
         StateError: For an unknown product, or prices that are no numbers.
         NoResponseError: For a bundle without a price response.
     """
-    response_of(bundle)
     n = product_index(bundle, product)
     grid = _grid(bundle, n) if prices is None else _asked(prices)
     points = _points(bundle, view, answer, n, grid)
     allowed = [point for point in points if point.allowed_now]
-    best = {
-        name: max(allowed, key=lambda point: getattr(point, name).mean).price if allowed else None
-        for name in ("revenue", "profit")
-    }
-    currency = bundle.manifest["scenario"]["currency"]
-    return WhatIf(answer.prices[n].product, answer.period, answer.date, currency, answer.prices[n].price, points, best)
+    best = {name: point and point.price for name in ("revenue", "profit") for point in [_best(allowed, name)]}
+    currency, item = bundle.manifest["scenario"]["currency"], answer.prices[n]
+    return WhatIf(item.product, answer.period, answer.date, currency, item.price, points, best)
 
 
-def response_of(bundle: Bundle) -> ChoiceModel:
-    """The price response. Raises NoResponseError for a bundle without one."""
-    if bundle.response is None:
-        got = "got a bundle without, as its demand family comes from an extension"
-        raise NoResponseError(f"what-if needs a price response; {got}; use a built-in demand family")
-    return bundle.response
+def _best(points: list[Point], money: str) -> Point | None:
+    return max(points, key=lambda point: getattr(point, money).mean, default=None)
 
 
 def product_index(bundle: Bundle, product: Any) -> int:
@@ -160,18 +151,15 @@ def _grid(bundle: Bundle, n: int) -> Array:
     return np.unique(rules.nearest(np.linspace(rules.low, rules.high, GRID))[:, n].round(6))
 
 
-def _prices(answer: PriceAnswer, n: int, prices: Array) -> Array:
-    """(B, N) prices with product n at each of these (B,), the others at the prices of the answer."""
-    asked = np.tile(np.array([item.price for item in answer.prices]), (len(prices), 1))
-    asked[:, n] = prices
-    return asked
-
-
 def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid: Array) -> list[Point]:
-    response = response_of(bundle)
+    response = bundle.response
+    if response is None:
+        got = "got a bundle without, as its demand family comes from an extension"
+        raise NoResponseError(f"what-if needs a price response; {got}; use a built-in demand family")
     own = np.flatnonzero(response.category == response.category[n])
-    at = int(np.flatnonzero(own == n)[0])
-    rules, prices = bundle.guardrails, _prices(answer, n, grid)
+    at, rules = int(np.flatnonzero(own == n)[0]), bundle.guardrails
+    prices = np.tile(np.array([item.price for item in answer.prices]), (len(grid), 1))
+    prices[:, n] = grid
     mean, paid = expected(response, view, answer, prices, rules.paid_low)
     mean, paid = mean[..., own], paid[..., own]
     stock, units = stock_on_sale(view, answer)[own], mean.sum(axis=1)
@@ -181,16 +169,14 @@ def _points(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, grid:
     revenue, profit = (average * sold.mean).sum(axis=1), ((average - cost) * sold.mean).sum(axis=1)
     asked, views = Action(prices.astype(np.float32)), view.take(np.zeros(len(grid), np.intp))
     allowed = np.isclose(grid, rules.apply(asked, views).price[:, n], rtol=1e-5)
+    each = np.stack([np.ones(len(grid)), average[:, at], average[:, at] - cost[at]], axis=1)
+    units = [[float(part[b, at]) for part in sold] for b in range(len(grid))]
+    pairs = zip(units, each.tolist(), strict=True)
+    figures = [[_interval(*sold_of, each=factor) for factor in factors] for sold_of, factors in pairs]
+    whole = [{"revenue": _short(r), "profit": _short(p)} for r, p in zip(revenue, profit, strict=True)]
     return [
-        Point(
-            price=_short(price),
-            allowed_now=bool(allowed[b]),
-            units=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], 1.0),
-            revenue=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at]),
-            profit=_interval(sold.mean[b, at], sold.low[b, at], sold.high[b, at], average[b, at] - cost[at]),
-            all_products={"revenue": _short(revenue[b]), "profit": _short(profit[b])},
-        )
-        for b, price in enumerate(grid.tolist())
+        Point(_short(price), bool(ok), *figure, all_products=money)
+        for price, ok, figure, money in zip(grid.tolist(), allowed, figures, whole, strict=True)
     ]
 
 
@@ -209,24 +195,20 @@ def expected(
     if answer.recommendations:
         places = {name: i for i, name in enumerate(catalogue.products)} | {None: -1}
         shown = np.array([places[answer.recommendations[s]] for s in catalogue.segments])
-    mean = response.units(
-        answer.period,
-        price,
-        promoted=[bool(item.promotion) for item in answer.prices],
-        reference=view.reference_price[0],
-        discount=discount,
-        shown=shown,
-        regime=None if view.regime is None else int(view.regime[0]),
-        rival_price=_rival_prices(response, view),
-        loyalty=None if view.loyalty is None else view.loyalty[0],
-        in_stock=stock_on_sale(view, answer) > 0,
-    )
+    decided = {"discount": discount, "shown": shown, "promoted": [bool(item.promotion) for item in answer.prices]}
+    seen: dict[str, Any] = {"reference": view.reference_price[0], "in_stock": stock_on_sale(view, answer) > 0}
+    seen |= {
+        "rival_price": _rival_prices(response, view),
+        "regime": None if view.regime is None else int(view.regime[0]),
+    }
+    seen["loyalty"] = None if view.loyalty is None else view.loyalty[0]
+    mean = response.units(answer.period, price, **decided, **seen)
     return mean, price[:, None, :] * (1 - discount.swapaxes(1, 2))
 
 
 def stock_on_sale(view: MarketView, answer: PriceAnswer) -> Array:
     """(N,) units that can be sold in the period, with the orders of the answer."""
-    orders = [np.array([getattr(item, name) or 0.0 for item in answer.prices]) for name in _ORDERS]
+    orders = [np.array([getattr(item, name) or 0.0 for item in answer.prices]) for name in ORDERS]
     return on_sale(view, orders)[0].astype(np.float64)
 
 
@@ -287,19 +269,15 @@ def sales_range(demand: ArrayLike, overdispersion: ArrayLike, stock: ArrayLike, 
     """
     shape = np.broadcast_shapes(np.shape(demand), np.shape(overdispersion), np.shape(stock))
     flat = [np.broadcast_to(np.asarray(x, dtype=np.float64), shape).ravel() for x in (demand, overdispersion, stock)]
-    rows = [_single(m, s) if single else _one(m, v, s) for m, v, s in zip(*flat, strict=True)]
+    rows = [_one(m, v, s, single) for m, v, s in zip(*flat, strict=True)]
     return SalesRange(*(np.array(column).reshape(shape) for column in zip(*rows, strict=True)))
 
 
-def _single(mean: float, stock: float) -> tuple[float, float, float]:
-    if stock < 1:
+def _one(mean: float, variance: float, stock: float, single: bool) -> tuple[float, float, float]:
+    if mean <= 0 or stock <= 0 or (single and stock < 1):
         return 0.0, 0.0, 0.0
-    return mean, float(1 - mean < _LOW), float(1 - mean < _HIGH)
-
-
-def _one(mean: float, variance: float, stock: float) -> tuple[float, float, float]:
-    if mean <= 0 or stock <= 0:
-        return 0.0, 0.0, 0.0
+    if single:
+        return mean, float(1 - mean < _LOW), float(1 - mean < _HIGH)
     deviation = math.sqrt(mean + variance * mean * mean)
     terms = int(mean + _SPREAD * deviation + 20)
     if terms > _MOST_TERMS:
@@ -395,15 +373,12 @@ def explain_decision(bundle: Bundle, policy: Policy, view: MarketView, decision:
         StateError: For a product that the catalogue does not have.
     """
     n = product_index(bundle, product)
-    item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
+    item = decision.answer.prices[n]
     parts = attribution(policy, view, item, n)
     curve = None if bundle.response is None else what_if(bundle, view, decision.answer, product)
     best = None if curve is None else _alternative(curve, bundle.manifest["objective"])
-    sentences = [
-        *price_reasons(bundle, view, decision, n, parts),
-        *_demand(bundle, view, decision, item, best, money),
-        *(f"Caution: {line}." for line in decision.warnings),
-    ]
+    sentences = price_reasons(bundle, view, decision, n, parts) + _demand(bundle, view, decision, item, best)
+    sentences += [f"Caution: {line}." for line in decision.warnings]
     return Explanation(item.product, item.price, decision.answer.policy, sentences, parts, curve, best)
 
 
@@ -413,13 +388,9 @@ def price_reasons(bundle: Bundle, view: MarketView, decision: Decision, n: int, 
     """
     item, money = decision.answer.prices[n], bundle.manifest["scenario"]["currency"]
     given = ", ".join(f"{segment} {share:.1%}" for segment, share in item.discounts.items() if share)
-    return [
-        _headline(bundle, view, decision.answer, n, money),
-        _source(bundle, decision),
-        *_inputs(parts, money),
-        *(_rule(change, money) for change in item.trail),
-        *([f"Personal discounts: {given}."] if given else []),
-    ]
+    lines = [_headline(bundle, view, decision.answer, n, money), _source(bundle, decision), *_inputs(parts, money)]
+    lines += [_rule(change, money) for change in item.trail]
+    return [*lines, f"Personal discounts: {given}."] if given else lines
 
 
 def attribution(policy: Policy, view: MarketView, item: ProductPrice, n: int) -> Attribution | None:
@@ -427,11 +398,8 @@ def attribution(policy: Policy, view: MarketView, item: ProductPrice, n: int) ->
     if item.proposed is None:
         return None
     found = price_contributions(policy, view, n)
-    rules = [
-        Effect(c.rule, round(c.after - c.before, 6))
-        for c in item.trail
-        if isinstance(c.before, float) and c.before != c.after
-    ]
+    moved = [c for c in item.trail if isinstance(c.before, float) and c.before != c.after]
+    rules = [Effect(c.rule, round(c.after - c.before, 6)) for c in moved]
     inputs = [Effect(name, round(effect, 6)) for name, effect in found.inputs.items()]
     return Attribution(round(found.baseline, 6), inputs, item.proposed, rules, item.price)
 
@@ -440,19 +408,17 @@ def _headline(bundle: Bundle, view: MarketView, answer: PriceAnswer, n: int, mon
     item, start = answer.prices[n], f" from {answer.date}" if answer.date else ""
     before, regular = float(view.list_price[0, n]), float(bundle.catalogue.regular_price[n])
     move = "unchanged from" if _same(item.price, before) else "up from" if item.price > before else "down from"
-    return (
-        f"The price of {item.product} is {money_words(item.price, money)}{start}, {move} {money_words(before, money)}; "
-        f"the regular price is {money_words(regular, money)}."
-    )
+    now, before, regular = (money_words(price, money) for price in (item.price, before, regular))
+    return f"The price of {item.product} is {now}{start}, {move} {before}; the regular price is {regular}."
 
 
 def _source(bundle: Bundle, decision: Decision) -> str:
     if decision.arm == "fallback":
         return f"It comes from the fallback rule '{decision.answer.policy}', not from the learned policy."
     holds = bundle.manifest["holds"]
-    if holds["prices"] == "learned" and not holds["toward_current"]:
-        return f"It comes from the learned policy ({policy_words(decision.answer.policy)})."
-    return f"It comes from {holds['words']} ({policy_words(decision.answer.policy)})."
+    learned = holds["prices"] == "learned" and not holds["toward_current"]
+    what = "the learned policy" if learned else holds["words"]
+    return f"It comes from {what} ({policy_words(decision.answer.policy)})."
 
 
 def _inputs(parts: Attribution | None, money: str) -> list[str]:
@@ -486,32 +452,26 @@ def _rule(change: Change, money: str) -> str:
     return f"{start} {verb} it from {before} to {after}: {change.why}."
 
 
-def _demand(
-    bundle: Bundle, view: MarketView, decision: Decision, item: ProductPrice, best: Point | None, money: str
-) -> list[str]:
+def _demand(bundle: Bundle, view: MarketView, decision: Decision, item: ProductPrice, best: Point | None) -> list[str]:
     if bundle.response is None:
         return ["This bundle carries no price response, so no sales can be predicted."]
     here = what_if(bundle, view, decision.answer, item.product, [item.price]).points[0]
     units, low, high = map(units_words, (here.units.mean, *here.units.ci95))
+    money, goal = bundle.manifest["scenario"]["currency"], bundle.manifest["objective"]
     revenue, profit = money_words(here.revenue.mean, money), money_words(here.profit.mean, money)
-    sentences = [
-        f"At this price about {units} units are expected this period (95% of such periods: {low} to {high}), for {revenue} of "
-        f"revenue and {profit} of profit."
-    ]
-    if best is not None:
-        goal = bundle.manifest["objective"]
-        there, now = (getattr(point, goal).mean for point in (best, here))
-        compare = "more" if there > now else "less"
-        sentences.append(
-            f"The best other allowed price for this period alone is {money_words(best.price, money)}, with "
-            f"{money_words(abs(there - now), money)} {compare} {goal}; the policy also takes later periods into account."
-        )
-    return sentences
+    sold = f"about {units} units are expected this period (95% of such periods: {low} to {high})"
+    sentence = f"At this price {sold}, for {revenue} of revenue and {profit} of profit."
+    if best is None:
+        return [sentence]
+    gain = getattr(best, goal).mean - getattr(here, goal).mean
+    other = f"The best other allowed price for this period alone is {money_words(best.price, money)}"
+    compare = f"with {money_words(abs(gain), money)} {'more' if gain > 0 else 'less'} {goal}"
+    return [sentence, f"{other}, {compare}; the policy also takes later periods into account."]
 
 
 def _alternative(curve: WhatIf, objective: str) -> Point | None:
     others = [point for point in curve.points if point.allowed_now and not _same(point.price, curve.price)]
-    return max(others, key=lambda point: getattr(point, objective).mean) if others else None
+    return _best(others, objective)
 
 
 def _same(one: float, other: float) -> bool:

@@ -35,16 +35,12 @@ class StateError(ValueError):
 
 _LIST_PRICE = "the current list price, before personal discounts, currency per unit"
 _ON_HAND = "units in stock; `null` for unlimited stock; where customers wait (backlog), below 0 for what they are owed"
-_DUE = "those of the units on the way that arrive one period from now, two, ...; "
-_DUE += "required by a policy whose orders take three periods or more"
+_DUE = "units on the way that arrive one period from now, two, ...; required where orders take three periods or more"
 _REFERENCE = "the price that customers remember, currency per unit; the list price if left out"
 _LAST = "units sold in the period before; the forecast if left out"
 _COMPETITOR = "lowest price of a competitor for the product, currency per unit; `null` or left out for none"
-_CHANGES = "how often its price changed in the window of the price rules before this period; "
-_CHANGES += "required where `max_changes` is set"
-_LOWEST = (
-    "its lowest list price of the last 30 days, the current one included; `null` or left out where it is not known"
-)
+_CHANGES = "price changes in the window of the price rules before this period; required where `max_changes` is set"
+_LOWEST = "its lowest list price of the last 30 days, the current one included; `null` or left out where not known"
 _MARKET = f"name of the market, such as a store; `{MARKET}` if left out. For the log, the page and the holdout"
 _DATE = "any day of the period, YYYY-MM-DD; or give `period`, as markets without a calendar need"
 _PERIOD = "number of the period, from 0 to the last of the scenario's horizon"
@@ -111,14 +107,10 @@ def state_type(catalogue: Catalogue) -> type[StateDocument]:
         fix = "give the date, or refresh the bundle with newer tables: repricer refresh"
     words = {"allowed": f"a whole number from 0 to {last} ({span})", "fix": fix}
     number = Annotated[int, Meta(ge=0, le=last, extra=words)]
-    own: dict[str, Any] = {
-        "period": number if calendar is None else number | UnsetType,
-        "products": Annotated[
-            list[product_type(catalogue)],
-            # How many is checked with their names, see `_in_order`.
-            Meta(extra={"fix": "list the products"}, extra_json_schema={"minItems": count, "maxItems": count}),
-        ],
-    }
+    own: dict[str, Any] = {"period": number if calendar is None else number | UnsetType}
+    # How many is checked with their names, see `_in_order`.
+    listed = Meta(extra={"fix": "list the products"}, extra_json_schema={"minItems": count, "maxItems": count})
+    own["products"] = Annotated[list[product_type(catalogue)], listed]
     if catalogue.regimes:
         own["regime"] = Annotated[Literal[catalogue.regimes], Meta(extra={"fix": "name the current regime"})]
     known = Meta(extra_json_schema={"propertyNames": {"enum": list(catalogue.segments)}})
@@ -166,14 +158,12 @@ def read_state(catalogue: Catalogue, state: State) -> Reading:
 def _period(catalogue: Catalogue, document: StateDocument) -> int:
     """The number of the period, which a state names by a date or by this number."""
     date, period, calendar = document.date, document.period, catalogue.calendar
-    if calendar is None:
-        if date is not UNSET:
-            raise StateError(f"state: date needs a market with a calendar; got {date}; give period, its number, alone")
-        return cast(int, period)
+    if calendar is None and date is not UNSET:
+        raise StateError(f"state: date needs a market with a calendar; got {date}; give period, its number, alone")
     if (date is UNSET) == (period is UNSET):
         got = "neither" if date is UNSET else "both"
         raise StateError(f"state must name its period by date, or by period, its number; got {got}; give the date")
-    if date is UNSET:
+    if calendar is None or date is UNSET:
         return cast(int, period)
     try:
         return calendar.period(date)

@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from msgspec import to_builtins
-from msgspec.json import Encoder
+from msgspec.json import encode
 from numpy.typing import NDArray
 
 from ..pricing import (
@@ -38,10 +38,8 @@ from .market_state import Reading, State, read_state, view_of
 from .product_prices import Change, ProductPrice
 from .recurrent_state import MEMORY, split, stacked
 
-_json = Encoder()
 _DAY = timedelta(days=1)
 Fallback = Literal["in-force", "regular", "base"]
-FALLBACKS: tuple[str, ...] = get_args(Fallback)
 
 
 @dataclass
@@ -91,7 +89,7 @@ class PriceAnswer:
 
     def to_json(self, more: Mapping[str, Any]) -> bytes:
         """The answer and more facts as JSON text."""
-        return _json.encode({**vars(self), **more})
+        return encode({**vars(self), **more})
 
 
 class PriceRequest(NamedTuple):
@@ -169,22 +167,13 @@ class Predictor:
         action, memory = self._act(seen)
         prices, recommendations = self._prices(action, view), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
-        calendar = self.bundle.catalogue.calendar
-        return [
-            PriceAnswer(
-                policy=self.policy.name,
-                bundle=self.bundle.digest,
-                scenario=self.bundle.scenario,
-                period=period,
-                date=None if calendar is None else calendar.label(period),
-                last_day=None if calendar is None else (calendar.day(period + 1) - _DAY).isoformat(),
-                prices=prices[e],
-                recommendations=recommendations[e],
-                memory=memory[e],
-                milliseconds=milliseconds,
-            )
-            for e, period in enumerate(view.period.tolist())
-        ]
+        calendar, answers = self.bundle.catalogue.calendar, list[PriceAnswer]()
+        for period, price, shown, text in zip(view.period.tolist(), prices, recommendations, memory, strict=True):
+            first = None if calendar is None else calendar.label(period)
+            last = None if calendar is None else (calendar.day(period + 1) - _DAY).isoformat()
+            names = self.policy.name, self.bundle.digest, self.bundle.scenario
+            answers.append(PriceAnswer(*names, period, first, last, price, shown, text, milliseconds))
+        return answers
 
     def at_state(self, seen: ObservedMarkets) -> Policy:
         """The policy for other views of this one market, with its recurrent state held as it is."""
@@ -252,13 +241,9 @@ class Predictor:
         catalogue, candidates = self.bundle.catalogue, self.bundle.candidates
         if candidates is None or action.recommendation is None:
             return [{} for _ in range(view.num_markets)]
-        names = (*catalogue.products, None)  # -1 is none
-        return [
-            dict(zip(catalogue.segments, [names[n] for n in slots], strict=True))
-            for slots in shown_products(
-                action.recommendation, candidates, on_sale(view, ordered(action, catalogue))
-            ).tolist()
-        ]
+        names, stock = (*catalogue.products, None), on_sale(view, ordered(action, catalogue))  # -1 is none
+        shown = shown_products(action.recommendation, candidates, stock).tolist()
+        return [dict(zip(catalogue.segments, [names[n] for n in slots], strict=True)) for slots in shown]
 
 
 def _plain(numbers: Any) -> Any:
@@ -288,20 +273,15 @@ class CurrentPrices:
 
 
 def fallback_policy(name: str, bundle: Bundle) -> Policy:
-    """One of `FALLBACKS`: the current prices, the regular prices, or the base prices that the
+    """A fallback policy: the current prices, the regular prices, or the base prices that the
     policy multiplies.
 
     Args:
         name: 'in-force', 'regular' or 'base'.
         bundle: The bundle of the learned policy.
-
-    Raises:
-        ValueError: The name is unknown.
     """
     if name == "in-force":
         return CurrentPrices()
     if name == "regular":
         return FixedPrice(bundle.catalogue.regular_price, name=name)
-    if name == "base":
-        return bundle.policy.base or FixedPrice(bundle.policy.base_price, name=name)
-    raise ValueError(f"fallback must be one of {', '.join(FALLBACKS)}; got '{name}'; choose one")
+    return bundle.policy.base or FixedPrice(bundle.policy.base_price, name=name)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# What is ordered beside a price: from the supplier, and from the one that delivers sooner.
+ORDERS = ("order_units", "express_units")
+
 
 @dataclass
 class Change:

@@ -33,16 +33,10 @@ def example_state(catalogue: Catalogue, *, unlimited: bool = False, most: ArrayL
     """
     stock = np.minimum(np.ceil(catalogue.forecast_units.sum(axis=0)), np.floor(most)).astype(float).tolist()
     regular, count = [round(float(price), 4) for price in catalogue.regular_price], catalogue.num_products
-    columns: dict[str, Sequence[Any]] = {
-        "product": catalogue.products,
-        "list_price": regular,
-        "on_hand": [None] * count if unlimited else stock,
-        "on_order": [0.0] * count,
-        "reference_price": regular,
-        "competitor_price": regular,
-        "due": [[0.0] * catalogue.due_periods] * count,
-        "changes": [0] * count,
-    }
+    columns: dict[str, Sequence[Any]] = {"product": catalogue.products, "list_price": regular}
+    columns |= {"on_hand": [None] * count if unlimited else stock, "on_order": [0.0] * count}
+    columns |= {"reference_price": regular, "competitor_price": regular}
+    columns |= {"due": [[0.0] * catalogue.due_periods] * count, "changes": [0] * count}
     when = {"period": 0} if catalogue.calendar is None else {"date": catalogue.calendar.label(0)}
     return when | _state(catalogue, columns, 0)
 
@@ -52,9 +46,8 @@ def _state(catalogue: Catalogue, columns: dict[str, Sequence[Any]], regime: int)
     unseen = {"competitor_price": catalogue.rivals, "due": catalogue.due_periods}
     unseen |= {"changes": catalogue.change_window_periods}
     kept = {name: column for name, column in columns.items() if unseen.get(name, True)}
-    facts: dict[str, Any] = {
-        "products": [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
-    }
+    products = [dict(zip(kept, row, strict=True)) for row in zip(*kept.values(), strict=True)]
+    facts: dict[str, Any] = {"products": products}
     if catalogue.regimes:
         facts["regime"] = catalogue.regimes[regime]
     return facts | ({"loyalty": dict.fromkeys(catalogue.segments, 1.0)} if catalogue.loyal else {})

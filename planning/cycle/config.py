@@ -25,7 +25,17 @@ Count = Annotated[int, Meta(ge=1, le=10**9, extra={"allowed": "a whole number fr
 AtLeastTwo = Annotated[int, Meta(ge=2, extra={"allowed": "a whole number from 2 on"})]
 Release = Literal["counts", "figures", "units", "network"]
 """What a private fit publishes, each at a share of its cost."""
-_WIDENING = 0.2
+_FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list of stores"}
+
+
+_AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
+_FORECASTER = "one model for all products; selected: the best for each, by backtest"
+_OBJECTIVE = "what prices maximise; by default profit where the tables give every unit cost, else revenue"
+_WIDEN = "how far prices may leave the range mostly charged, by default 0.2; free: 0.5 to 1.3 times the regular price"
+_BY = "stores of one market: all; those whose regular prices agree; or each by itself"
+_EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
+_SHARES = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
+_RELEASES = "a table of counts, figures, units and network"
 
 
 class CycleError(ValueError):
@@ -36,12 +46,8 @@ class _Section(Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     pass
 
 
-_Files = msgspec.defstruct(
-    "_Files",
-    [(name, Annotated[str | None, Meta(description=f"file with {content}")], None) for name, content in TABLES.items()],
-    bases=(_Section,),
-    kw_only=True,
-)
+_FILES = [(name, Annotated[str | None, Meta(description=f"file with {rows}")], None) for name, rows in TABLES.items()]
+_Files = msgspec.defstruct("_Files", _FILES, bases=(_Section,), kw_only=True)
 
 
 class TablesSection(_Files, frozen=True):
@@ -63,46 +69,18 @@ class FitSection(_Section, frozen=True):
     holdout: Annotated[Count | None, Meta(description="last weeks, held out as proof; by default 12, by day 4")] = None
     categories: Annotated[Count, Meta(description="categories to price")] = 5
     per_category: Annotated[AtLeastTwo, Meta(description="products in each")] = 6
-    at_once: Annotated[
-        AtLeastTwo | None,
-        Meta(description="products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"),
-    ] = None
-    forecaster: Annotated[
-        ForecasterName, Meta(description="one model for all products; selected: the best for each, by backtest")
-    ] = "selected"
+    at_once: Annotated[AtLeastTwo | None, Meta(description=_AT_ONCE)] = None
+    forecaster: Annotated[ForecasterName, Meta(description=_FORECASTER)] = "selected"
     promotions: Annotated[bool, Meta(description="decide on displays and mailers, which tables must record")] = False
-    objective: Annotated[
-        Literal["revenue", "profit"] | None,
-        Meta(description="what prices maximise; by default profit where the tables give every unit cost, else revenue"),
-    ] = None
-    widen: Annotated[
-        Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None,
-        Meta(
-            description="how far prices may leave the range that was mostly charged, as a fraction, by default 0.2; free: as "
-            "far as half and 1.3 times the regular price"
-        ),
-    ] = None
-    priors: Annotated[
-        str | None,
-        Meta(description="TOML file of [priors](can_i_believe_it.md): what is assumed before the sales are seen"),
-    ] = None
+    objective: Annotated[Literal["revenue", "profit"] | None, Meta(description=_OBJECTIVE)] = None
+    widen: Annotated[Annotated[float, Meta(ge=0, le=1e6)] | Literal["free"] | None, Meta(description=_WIDEN)] = None
+    priors: Annotated[str | None, Meta(description="TOML file of [priors](can_i_believe_it.md) for the fit")] = None
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
-    by: Annotated[
-        Literal["chain", "zone", "store"],
-        Meta(description="stores of one market: all; those whose regular prices agree; or each by itself"),
-    ] = "chain"
+    by: Annotated[Literal["chain", "zone", "store"], Meta(description=_BY)] = "chain"
     currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
-    epsilon: Annotated[
-        Annotated[float, Meta(gt=0, le=1e6)] | None,
-        Meta(description="cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"),
-    ] = None
+    epsilon: Annotated[Annotated[float, Meta(gt=0, le=1e6)] | None, Meta(description=_EPSILON)] = None
     epsilon_shares: Annotated[
-        dict[Release, Annotated[float, Meta(ge=0)]],
-        Meta(
-            description="what a release has of epsilon, in proportion; by default counts 0.2, figures 0.27, units 0.18, "
-            "network 0.35",
-            extra={"allowed": "a table of counts, figures, units and network"},
-        ),
+        dict[Release, Annotated[float, Meta(ge=0)]], Meta(description=_SHARES, extra={"allowed": _RELEASES})
     ] = {}
 
     def arguments(self, rules: ShopRules, priors: Path | None) -> dict[str, Any]:
@@ -117,19 +95,14 @@ class FitSection(_Section, frozen=True):
         """
         from ...fitting import Assumptions, Priors
 
-        for name, value, rule in (
-            ("widen", self.widen, rules.shop.widening),
-            ("objective", self.objective, rules.shop.objective),
-        ):
-            if value is not None and rule is not None:
+        for name, rule in {"widen": rules.shop.widening, "objective": rules.shop.objective}.items():
+            if rule is not None and getattr(self, name) is not None:
                 raise ValueError(f"{name} must be given once; got it beside the rules of the shop; remove one")
         names = ("currency", "weeks", "period", "forecaster", "promotions", "objective", "draws")
-        widening = _WIDENING if self.widen is None else self.widen
-        return {name: getattr(self, name) for name in names} | {
-            "holdout_weeks": self.holdout,
-            "assumptions": Assumptions.under(rules, price_widening=None if widening == "free" else widening),
-            "priors": None if priors is None else Priors.load(priors),
-        }
+        widening = 0.2 if self.widen is None else None if self.widen == "free" else self.widen
+        own = {"holdout_weeks": self.holdout, "priors": None if priors is None else Priors.load(priors)}
+        own["assumptions"] = Assumptions.under(rules, price_widening=widening)
+        return {name: getattr(self, name) for name in names} | own
 
     def parts(self, tables: Tables, rules: ShopRules, zone: Zone | None) -> dict[str, DataFrame]:
         """The products to price, part by part; one without a name is the whole catalogue."""
@@ -158,9 +131,7 @@ class EvaluateSection(_Section, frozen=True):
 class AccountSection(_Section, frozen=True):
     """A holdout arm, against which the account compares; a column `arm` of the sales is one too."""
 
-    holdout: Annotated[
-        tuple[str, ...], Meta(description="stores that keep the current prices", extra={"allowed": "a list of stores"})
-    ] = ()
+    holdout: Annotated[tuple[str, ...], Meta(description="stores that keep the current prices", extra=_STORES)] = ()
 
 
 class Config(_Section, frozen=True):
@@ -168,9 +139,7 @@ class Config(_Section, frozen=True):
 
     name: Annotated[Name, Meta(description="name of the shop")]
     out: Annotated[str, Meta(description="folder of the results, one folder per cycle in it")] = "cycles"
-    seed: Annotated[
-        int, Meta(ge=0, le=2**31, description="seed of all random draws", extra={"allowed": "a whole number from 0 on"})
-    ] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**31, description="seed of all random draws", extra=_FROM_0)] = 0
     tables: TablesSection = TablesSection()
     fit: FitSection = FitSection()
     train: TrainSection = TrainSection()
@@ -236,13 +205,10 @@ class Cycle:
         named = [name for name, value in msgspec.to_builtins(tables).items() if value]
         got, files = ", ".join(named) or "none of them", self.files
         dataset = self.file(tables.dataset)
-        if (bool(files) + bool(dataset) + bool(tables.example)) != 1 or (
-            files and not {"sales", "products"} <= {*files}
-        ):
-            yield (
-                f": [tables] must name sales, products and other files, or dataset, or example; got {got}; add what is missing, "
-                "or leave one out"
-            )
+        lacking = files and not {"sales", "products"} <= {*files}
+        if lacking or (bool(files) + bool(dataset) + bool(tables.example)) != 1:
+            fix = "add what is missing, or leave one out"
+            yield f": [tables] must name sales, products and other files, or dataset, or example; got {got}; {fix}"
         for name, unused in (("mapping", not files), ("key_file", dataset)):
             if unused and name in named:
                 yield f": [tables] {name} is for files; got it beside {got}; leave it out"
@@ -252,9 +218,8 @@ class Cycle:
             if not one.exists():
                 yield f" must name files that exist; got {one}, which is not there; write it or fix the path"
         if dataset and kept_file(dataset, "sales.parquet") and not kept_file(dataset, "products.parquet"):
-            yield (
-                f": [tables] dataset must hold a product table; got {dataset} without one; import it with --products"
-            )
+            got = f"got {dataset} without one"
+            yield f": [tables] dataset must hold a product table; {got}; import it with --products"
         if by != "chain" and "plan" in named:
             yield f' [tables]: plan is for all stores; got it beside by = "{by}"; leave one of them out'
 

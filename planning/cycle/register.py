@@ -135,9 +135,8 @@ def alone(out: Path) -> Iterator[None]:
         with FileLock(out / ".lock", timeout=0):
             yield
     except Timeout:
-        raise CycleError(
-            f"out must be a folder in which no cycle is at work; got {out}, where one is; wait for it, or name another"
-        ) from None
+        got = f"got {out}, where one is; wait for it, or name another"
+        raise CycleError(f"out must be a folder in which no cycle is at work; {got}") from None
 
 
 class Register:
@@ -154,10 +153,8 @@ class Register:
         # Another shop's cycles would be taken for those before.
         others = [entry.shop for entry in self.entries if entry.shop not in ("", shop)]
         if shop is not None and others:
-            raise CycleError(
-                f"out must be a folder of the shop's own; got {self.out}, with the cycles of {others[-1]!r}; name another, "
-                "or keep the name of the shop"
-            )
+            got = f"got {self.out}, with the cycles of {others[-1]!r}; name another, or keep the name of the shop"
+            raise CycleError(f"out must be a folder of the shop's own; {got}")
 
     def of(self, fingerprint: str) -> Entry | None:
         """The last cycle of this configuration and these tables."""
@@ -192,8 +189,7 @@ class Register:
     def drop_left(self) -> None:
         """Drop the cycles that were left half made, with their folders."""
         left = self.left
-        if left:
-            self._write([entry for entry in self.entries if entry.complete])
+        self._write([entry for entry in self.entries if entry.complete])
         for folder in left:
             shutil.rmtree(folder, ignore_errors=True)
 

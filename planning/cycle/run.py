@@ -53,9 +53,8 @@ def _tell_result(entry: Entry, found: dict[str, Facts], again: list[str], tell: 
     for name, part in found.items():
         listed, bundle = part["paths"][stages.LISTS[-1]], part["paths"][stages.BUNDLE]
         tell(f"{f'{name}: verdict' if name else 'Verdict'}: {part['verdict']}")
-        tell(
-            f"Price list: {listed}. Decide on it, then: repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
-        )
+        then = f"repricer approve {listed} --bundle {bundle} --by NAME --log LOG"
+        tell(f"Price list: {listed}. Decide on it, then: {then}")
     for line in zone_lines({name: part["gain"] for name, part in found.items()}) if entry.zones else ():
         tell(line)
     if again:
@@ -87,23 +86,24 @@ def _zone(cycle: Cycle, entry: Entry, zone: Place, before: Entry | None, job: St
     if entry.trained:
         done = _trained(cycle, zone, markets, job)
     else:
-        done = []
-        for each, own in markets:
-            work = partial(stages.refresh_stage, cycle, each, cycle.out / given(before).folder / each.name)
-            done.append(own.run("refresh", _title("Refresh the bundle of the cycle before", each), work))
+        home, title = cycle.out / given(before).folder, "Refresh the bundle of the cycle before"
+        done = _each(markets, "refresh", title, lambda each, _: stages.refresh_stage(cycle, each, home / each.name))
     return {each.name: _facts(each, own, facts) for (each, own), facts in zip(markets, done, strict=True)}
+
+
+def _each(
+    markets: list[tuple[Place, Stages]], name: str, title: str, work: Callable[[Place, Stages], Facts]
+) -> list[Facts]:
+    """Run a stage in each market; its title names the part where there are several."""
+    return [own.run(name, ", ".join(filter(None, [title, at.part])), partial(work, at, own)) for at, own in markets]
 
 
 def _facts(place: Place, job: Stages, done: Facts) -> Facts:
     """The lines about one market."""
     files = {name: place.folder / name for name in (*stages.LISTS, stages.BUNDLE, MARKET, stages.REPORT)}
-    return {
-        "verdict": done["verdict"],
-        "gain": done.get("gain"),
-        "train_again": done.get("train_again", []),
-        "paths": {name: str(path) for name, path in files.items() if path.exists()},
-        "timings": job.timings,
-    }
+    paths = {name: str(path) for name, path in files.items() if path.exists()}
+    own = {"verdict": done["verdict"], "gain": done.get("gain"), "train_again": done.get("train_again", [])}
+    return own | {"paths": paths, "timings": job.timings}
 
 
 def _known(cycle: Cycle, register: Register, retrain: bool) -> Entry | None:
@@ -118,9 +118,8 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     shutil.rmtree(importing, ignore_errors=True)
     key_file = cycle.file(cycle.config.tables.key_file) or cycle.out / "tables.key"
     try:
-        found = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell).run(
-            "tables", "Import the shop's tables", lambda: stages.import_stage(cycle, importing, key_file)
-        )
+        job, work = Stages(importing, {"fingerprint": cycle.fingerprint()}, tell), partial(stages.import_stage, cycle)
+        found = job.run("tables", "Import the shop's tables", partial(work, importing, key_file))
         before, zones = register.refreshed(found["first_day"]), found["zones"]
         if before is not None and cycle.config.fit.period == "week":
             _check_weekday(before.first_day, found["first_day"])
@@ -136,16 +135,11 @@ def _begin(cycle: Cycle, register: Register, retrain: bool, tell: Any) -> Entry:
     for folder in register.left:
         tell(f"dropped {folder}, which was left half made")
     register.drop_left()
-    entry = Entry(
-        folder=register.new_folder(found["first_day"]),
-        first_day=found["first_day"],
-        fingerprint=cycle.fingerprint(),
-        settings=cycle.settings(),
-        trained=bool(why),
-        zones=zones if why else given(before).zones,
-        parts=found["parts"] if why else given(before).parts,
-        shop=cycle.config.name,
-    )
+    first, kept = found["first_day"], {"zones": zones, "parts": found["parts"]}
+    if not why:
+        kept = {name: getattr(before, name) for name in kept}
+    own = (register.new_folder(first), first, cycle.fingerprint(), cycle.settings(), bool(why))
+    entry = Entry(*own, **kept, shop=cycle.config.name)
     importing.rename(cycle.out / entry.folder)
     register.add(entry)
     return entry
@@ -170,10 +164,8 @@ def _check_weekday(before: str, first_day: str) -> None:
     """Check that weeks begin as those of the cycle before: others would be over in part, and compare with none."""
     usual, now = (f"{date.fromisoformat(day):%A}" for day in (before, first_day))
     if usual != now:
-        raise CycleError(
-            f"weeks must begin on a {usual}, as in the cycle of {before}; got {first_day}, as the sales begin on a {now}; "
-            f"begin them on a {usual}, or name another out"
-        )
+        got = f"got {first_day}, as the sales begin on a {now}; begin them on a {usual}, or name another out"
+        raise CycleError(f"weeks must begin on a {usual}, as in the cycle of {before}; {got}")
 
 
 def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
@@ -188,23 +180,20 @@ def _reasons(cycle: Cycle, before: Entry | None, retrain: bool) -> list[str]:
 
 def _trained(cycle: Cycle, zone: Place, markets: list[tuple[Place, Stages]], job: Stages) -> list[Facts]:
     """Fit all markets of a zone, train one policy, and compare and export it in each."""
-    fits = []
-    for each, own in markets:
-        title = _title("Fit the market of the weeks to come", each)
-        fits.append(own.run("fit", title, partial(stages.fit_stage, cycle, each)))
+    fitted = _each(markets, "fit", "Fit the market of the weeks to come", lambda at, _: stages.fit_stage(cycle, at))
     job.run("train", "Learn prices", lambda: stages.train_stage(cycle, zone))
-    key, done = stages.signing_key(cycle.out), []
-    for (each, own), fit in zip(markets, fits, strict=True):
-        work = partial(stages.compare_stage, cycle, each, own.timings, fit["try"])
-        done.append(own.run("compare", _title("Compare on test customers", each), work))
-        title = _title("Export the recommended prices as a signed bundle", each)
-        own.run("export", title, partial(stages.export_stage, cycle, each, key))
+    key, tried = (
+        stages.signing_key(cycle.out),
+        {at.name: fit["try"] for (at, _), fit in zip(markets, fitted, strict=True)},
+    )
+
+    def compare(at: Place, own: Stages) -> Facts:
+        return stages.compare_stage(cycle, at, own.timings, tried[at.name])
+
+    done = _each(markets, "compare", "Compare on test customers", compare)
+    title = "Export the recommended prices as a signed bundle"
+    _each(markets, "export", title, lambda at, _: stages.export_stage(cycle, at, key))
     return done
-
-
-def _title(what: str, place: Place) -> str:
-    """A stage's title, with the part where there are several."""
-    return ", ".join(filter(None, [what, place.part]))
 
 
 def plan_cycle(cycle: Cycle, retrain: bool) -> Facts:

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 TABLES, PRODUCTS = "tables", "products.csv"
 COMPARISON, REPORT, BUNDLE, ACCOUNT = "comparison.json", "report.html", "bundle", "account.json"
-_SAME_PRICE = 0.01
+_SAME_PRICE, _TRIED = 0.01, 3
 LISTS = ("prices.csv", "prices.xlsx")
-_TRIED = 3
 
 
 def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
@@ -62,18 +61,15 @@ def import_stage(cycle: Cycle, folder: Path, key_file: Path) -> Facts:
     totals = sales_totals(tables)
     # Without regular prices in the sales, this is no time to guess them.
     discounts = f", discounts {totals.discount_share:.1%} of the regular value" if totals.discount_share else ""
-    lines.append(
-        f"{totals.weeks} weeks, revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units{discounts}"
-    )
+    sold = f"revenue {totals.revenue:,.0f} {cycle.config.fit.currency}, {totals.units:,.0f} units"
+    lines.append(f"{totals.weeks} weeks, {sold}{discounts}")
     by = cycle.config.fit.by
     zones = {} if by == "chain" else price_zones(tables.sales, by)
     parts = [part for part in _parts(cycle, tables, Zone(next(iter(zones)), zones) if zones else None) if part]
     risk = cycle.config.train.risk
     if parts and risk != "mean":
-        raise CycleError(
-            f"[train] risk must be mean for a catalogue in {len(parts)} parts, in which one policy learns; got {risk}; "
-            "leave it out, price fewer products, or raise at_once"
-        )
+        must = f"[train] risk must be mean for a catalogue in {len(parts)} parts, in which one policy learns"
+        raise CycleError(f"{must}; got {risk}; leave it out, price fewer products, or raise at_once")
     return {"lines": lines, "first_day": first_day(tables, cycle.config.fit.period), "zones": zones, "parts": parts}
 
 
@@ -113,7 +109,7 @@ def fit_stage(cycle: Cycle, place: Place) -> Facts:
     asked, tables, zone = cycle.config.fit, tables_of(cycle, place.home), place.zone
     rules, products = ShopRules.load(cycle.file(asked.rules)), (parts := _parts(cycle, tables, zone))[place.part]
     write_table(pd.concat(parts.values()), place.home / PRODUCTS)
-    name, market = scenario_name(" ".join(filter(None, [cycle.config.name, place.name]))), place.folder / MARKET
+    name, market = scenario_name(f"{cycle.config.name} {place.name}".rstrip()), place.folder / MARKET
     zones = len(parts) * (1 if zone is None else len(zone.stores))
     how = asked.arguments(rules, cycle.file(asked.priors)) | {"name": name, "seed": cycle.config.seed, "zone": zone}
     how["privacy"] = privacy_of(cycle.budget, asked.epsilon, asked.epsilon_shares, zones=zones)
@@ -144,13 +140,11 @@ def train_stage(cycle: Cycle, place: Place) -> Facts:
     floor = " at no less profit" * (floor_market(run.spec) is not None)
     facts, best = run.facts, run.facts["best"]
     gain = best["gain"] / best["best_fixed"]
-    side = f"{abs(gain):.2%} {'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, on validation customers"
-    lines = [
-        f"PPO, product-wise: one network with {facts['weights']:,} weights prices {priced} ({facts['device']})",
-        f"{facts['steps']:,} steps in {facts['settings']['num_envs']} markets; kept the policy of step {best['steps']:,}: "
-        f"{run.spec.market.objective} {side}",
-    ]
-    return {"lines": lines}
+    than = f"{'below' if gain < 0 else 'above'} that of the best fixed prices{floor}, on validation customers"
+    network = f"one network with {facts['weights']:,} weights prices {priced} ({facts['device']})"
+    trained = f"{facts['steps']:,} steps in {facts['settings']['num_envs']} markets"
+    kept = f"kept the policy of step {best['steps']:,}: {run.spec.market.objective} {abs(gain):.2%} {than}"
+    return {"lines": [f"PPO, product-wise: {network}", f"{trained}; {kept}"]}
 
 
 def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tried: list[str]) -> Facts:
@@ -213,7 +207,7 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     from ...fitting import forecasts_since, zone_tables
     from ...forecasting.metrics import wape
     from ...scenarios import load_scenario
-    from ..account import account, account_lines, against_holdout, holdout_line, sales_since
+    from ..account import account, account_lines, against_holdout, holdout_line, holdout_stores, sales_since
 
     spec, tables = load_scenario(before.folder / MARKET), tables_of(cycle, home)
     own = tables if before.zone is None else zone_tables(tables, before.zone)
@@ -222,17 +216,18 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
         return {"lines": ["nothing of the cycle before lies in the tables yet"], "account": None}
     record, calendar = fit_report(before.folder / MARKET)["refit"], given(spec.calendar)
     ahead = forecasts_since(tables, record, calendar.first_day, calendar.last_day)
-    held, others = _holdout(cycle, spec, tables.sales, own.sales, len(price)) or (None, set())
+    days = (pd.Timestamp(calendar.day(t)) for t in (0, len(price)))
+    arms = holdout_arms(cycle, tables.sales, *days)
+    held, others = (None, set()) if arms is None else ({*own.sales["store"]} & part for part in holdout_stores(arms))
     listed = replace(own, sales=own.sales[own.sales["store"].isin(others)]) if others else own
     error = wape(ahead["units"], ahead["mean"])
     followed = _followed(before.folder, spec, sales_since(spec, listed)[0])
     found = account(spec, price, units, promotion, seed=cycle.config.seed)
     found |= {"wape_one_week_ahead": error, "followed": followed}
-    lines = [
-        *account_lines(found, spec.market.currency),
-        f"forecasts one {calendar.unit[:-1]} ahead, which know prices and displays: {error:.1%} off",
-        f"{followed:.0%} of {'the prices outside the holdout arm' if others else 'these prices'} are those of the price list",
-    ]
+    lines = account_lines(found, spec.market.currency)
+    lines.append(f"forecasts one {calendar.unit[:-1]} ahead, which know prices and displays: {error:.1%} off")
+    which = "the prices outside the holdout arm" if others else "these prices"
+    lines.append(f"{followed:.0%} of {which} are those of the price list")
     if held is not None:
         begun = pd.Timestamp(since)
         found["holdout"] = against_holdout(spec, own.sales, held, others, weeks=len(price), since=begun)
@@ -240,21 +235,6 @@ def account_stage(cycle: Cycle, home: Path, before: Place, since: str) -> Facts:
     (home / before.name).mkdir(parents=True, exist_ok=True)
     write_json(home / before.name / ACCOUNT, found)
     return {"lines": lines, "account": found}
-
-
-def _holdout(cycle: Cycle, spec: MarketSpec, whole: Any, sales: Any, weeks: int) -> tuple[set[str], set[str]] | None:
-    """The stores of a market that were held out of its prices, and those that had them; None where no arm is named."""
-    import pandas as pd
-
-    from ..account import holdout_stores
-
-    calendar = given(spec.calendar)
-    arms = holdout_arms(cycle, whole, *(pd.Timestamp(calendar.day(t)) for t in (0, weeks)))
-    if arms is None:
-        return None
-    held, others = holdout_stores(arms)
-    here = {*sales["store"]}
-    return held & here, others & here
 
 
 def _followed(before: Path, spec: MarketSpec, price: Any) -> float:
@@ -389,8 +369,6 @@ def holdout_arms(cycle: Cycle, sales: pd.DataFrame, first: pd.Timestamp, end: pd
         return sales.loc[here, ["store", "arm"]] if {"store", "arm"} <= {*sales} else None
     stores = sales["store"].dropna().unique().tolist() if "store" in sales else []
     if unknown := sorted({*held} - {*stores}):
-        raise CycleError(
-            f"a holdout must be of stores that the sales name, such as {', '.join(map(str, stores[:3])) or 'none'}; got "
-            f"{', '.join(unknown)}; fix [account], or import the column store"
-        )
+        must = f"a holdout must be of stores that the sales name, such as {', '.join(map(str, stores[:3])) or 'none'}"
+        raise CycleError(f"{must}; got {', '.join(unknown)}; fix [account], or import the column store")
     return pd.DataFrame({"store": stores, "arm": [HELD if store in held else "policy" for store in stores]})

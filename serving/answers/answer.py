@@ -33,8 +33,7 @@ LONGEST = 300
 """Characters of a question."""
 RECENT = 50
 """Decisions of a market in the log that are looked at."""
-_LISTED = 8
-_NAMED = 5
+_LISTED, _NAMED = 8, 5
 History = Callable[[str], Sequence[Mapping[str, Any]]]
 """The log's last decisions for a market, the latest first, a row a product."""
 _ALIKE, _SHORTEST = 0.8, 4
@@ -148,18 +147,15 @@ def answer_question(
         can = ", ".join(what for what, _ in _ANSWERS.values())
         reply = _Reply(["I cannot answer this question.", f"I can say {can}."])
     elif named is None:
-        reply = _which([products[n] for n in found], len(products))
+        may = f"It may be {some_of([products[n] for n in found], _NAMED)}"
+        may = may if found else f"The question names none of the catalogue's {len(products)}"
+        reply = _Reply([f"Which product is meant? {may}."])
     else:
         rows = None if history is None else history(decision.state.get("market", MARKET))
         log = None if rows is None else [row for row in rows if row["product"] == named]
         reply = _ANSWERS[intent][1](_Asked(predictor, seen, decision, found[0], find_prices(asked), log))
     found = reply.sentences, dict(reply.figures), reply.source
     return Answer(question, intent, round(chance, 3), named, bool(reply.source), *found)
-
-
-def _which(found: list[str], known: int) -> _Reply:
-    may = f"It may be {some_of(found, _NAMED)}." if found else f"The question names none of the catalogue's {known}."
-    return _Reply([f"Which product is meant? {may}"])
 
 
 def _why(a: _Asked) -> _Reply:
@@ -169,12 +165,10 @@ def _why(a: _Asked) -> _Reply:
         reasons = price_reasons(a.predictor.bundle, a.seen.view, a.decision, a.n, parts)
         return _Reply(reasons, {"price": price}, "explanation")
     steps = [f"The rule '{rule_words(step['rule'])}' changed it: {step['why']}." for step in row["trail"]]
-    text = [
-        f"The price of {a.name} in this period is {a.money(row['price'])}, as the decision log holds it "
-        f"({row['arm']}, {row['policy']}).",
-        *(steps or ["No price rule changed what was proposed."]),
-    ]
-    return _Reply(text, {"price": row["price"]}, "decision log")
+    held = f"as the decision log holds it ({row['arm']}, {row['policy']})"
+    text = f"The price of {a.name} in this period is {a.money(row['price'])}, {held}."
+    steps = steps or ["No price rule changed what was proposed."]
+    return _Reply([text, *steps], {"price": row["price"]}, "decision log")
 
 
 def _price(a: _Asked) -> _Reply:
@@ -235,14 +229,11 @@ def _what_if(a: _Asked) -> _Reply:
         return _Reply(["This bundle carries no price response, so no sales can be predicted."])
     point = curve.points[0]
     low, high = point.units.ci95
-    text = [
-        f"At {a.money(point.price)}, about {units_words(point.units.mean)} units of {a.name} are expected this period (95% "
-        f"of such periods: {units_words(low)} to {units_words(high)}).",
-        *([] if point.allowed_now else ["The price rules do not allow this price now."]),
-        COVERED,
-    ]
+    mean, *ends = map(units_words, (point.units.mean, low, high))
+    text = f"At {a.money(point.price)}, about {mean} units of {a.name} are expected this period"
+    allowed = [] if point.allowed_now else ["The price rules do not allow this price now."]
     figures = {"price": point.price, "units": point.units.mean, "low": low, "high": high}
-    return _Reply(text, figures, "what-if")
+    return _Reply([f"{text} (95% of such periods: {' to '.join(ends)}).", *allowed, COVERED], figures, "what-if")
 
 
 def _history(a: _Asked) -> _Reply:
@@ -350,9 +341,8 @@ def _near(word: str, known: dict[str, set[int]]) -> list[str]:
 
 
 def _masked(question: list[str], covered: set[int]) -> list[str]:
-    return [
-        ITEM if i in covered else word for i, word in enumerate(question) if i not in covered or i - 1 not in covered
-    ]
+    # Neighbours that are covered stand for one product.
+    return [ITEM if i in covered else word for i, word in enumerate(question) if not {i - 1, i} <= covered]
 
 
 @functools.cache

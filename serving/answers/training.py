@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -45,17 +47,13 @@ def judged() -> dict[str, float]:
     intent was answered), `refused` (none was, though there is one).
     """
     rows, intents, numbers = training_set()
-    chance = np.asarray(
-        cross_val_predict(_model(), rows, intents, groups=numbers, cv=GroupKFold(10), method="predict_proba")
-    )
+    how: dict[str, Any] = {"groups": numbers, "cv": GroupKFold(10), "method": "predict_proba"}
+    chance = np.asarray(cross_val_predict(_model(), rows, intents, **how))
     likeliest = np.unique(intents)[chance.argmax(axis=1)]
     found, wanted = np.where(chance.max(axis=1) >= SURE, likeliest, NONE), np.array(intents)
-    right = found == wanted
-    return {
-        "right": float(right.mean()),
-        "wrong": float((~right & (found != NONE)).mean()),
-        "refused": float((~right & (found == NONE)).mean()),
-    }
+    right, refused = found == wanted, found == NONE
+    shares = {"right": right, "wrong": ~right & ~refused, "refused": ~right & refused}
+    return {name: float(share.mean()) for name, share in shares.items()}
 
 
 def _model() -> LogisticRegression:
@@ -65,12 +63,8 @@ def _model() -> LogisticRegression:
 def main() -> None:
     """Write the weights beside this module."""
     found = trained()
-    np.savez_compressed(
-        WEIGHTS,
-        intents=np.array(found.intents),
-        slope=found.slope.astype(np.float16),
-        offset=found.offset.astype(np.float32),
-    )
+    numbers = {"slope": found.slope.astype(np.float16), "offset": found.offset.astype(np.float32)}
+    np.savez_compressed(WEIGHTS, intents=np.array(found.intents), **numbers)
     print(", ".join(f"{name} {share:.1%}" for name, share in judged().items()))
 
 

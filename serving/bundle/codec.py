@@ -140,21 +140,18 @@ class _WithoutMemory:
 def guardrails_document(rules: Guardrails) -> dict[str, Any]:
     """The price rules as plain JSON, for `guardrails_from`."""
     document = {item.name: _plain(getattr(rules, item.name)) for item in fields(rules) if item.init}
-    return document | {
-        "ladder": None if rules.ladder is None else rules.ladder.steps.tolist(),
-        "endings": None if rules.endings is None else rules.endings.fractions.tolist(),
-        "lines": [list(line) for line in rules.lines],
-        "gaps": [list(gap) for gap in rules.gaps],
-    }
+    ladder = None if rules.ladder is None else rules.ladder.steps.tolist()
+    endings = None if rules.endings is None else rules.endings.fractions.tolist()
+    links = {name: [list(link) for link in getattr(rules, name)] for name in ("lines", "gaps")}
+    return document | links | {"ladder": ladder, "endings": endings}
 
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
     sizes = {"B": len(document["past_price"] or ()), "N": num_products, "T": len(document["planned_price"] or ())}
-    grids = {
-        name: None if document[name] is None else kind(np.array(document[name], dtype=np.float64))
-        for name, kind in (("ladder", PriceLadder), ("endings", PriceEndings))
-    }
+    kinds = {"ladder": PriceLadder, "endings": PriceEndings}
+    given = {name: kind for name, kind in kinds.items() if document[name] is not None}
+    grids = {name: kind(np.array(document[name], dtype=np.float64)) for name, kind in given.items()}
     try:
         links = structs.asdict(convert(document, _Links))
     except ValidationError as error:
@@ -173,15 +170,8 @@ def catalogue_document(setup: PolicySetup) -> dict[str, Any]:
         document[_TABLE] = {"tables": [table.tolist() for table in setup.path.tables], "groups": setup.path.groups}
     elif setup.path is not None:
         document[_PATH] = {"price": _plain(setup.path.path), "promotion": _plain(setup.path.promotion)}
-    return document | {
-        "layout": asdict(setup.layout),
-        "base_price": _plain(setup.base_price),
-        "product_wise": setup.product_wise,
-        "candidates": _plain(setup.candidates),
-        "base": setup.base,
-        "most_promoted": setup.most_promoted,
-        "memory": None if setup.memory is None else setup.memory.shapes,
-    }
+    own = {name: _plain(getattr(setup, name)) for name in _Policy.__struct_fields__}
+    return document | own | {"layout": asdict(setup.layout), "memory": setup.memory and setup.memory.shapes}
 
 
 def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySetup:
@@ -208,18 +198,10 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
         if orders and getattr(catalogue, name) is None:
             raise refusal(CATALOGUE, f"a policy that orders must have {name}; got none")
     found = arrays(CATALOGUE, document, {"base_price": "N", "candidates": "KN"}, sizes, null=("candidates",))
-    return PolicySetup(
-        catalogue=catalogue,
-        guardrails=rules,
-        layout=layout,
-        base_price=found["base_price"],
-        product_wise=own.product_wise,
-        candidates=found["candidates"] > 0 if "candidates" in found else None,
-        base=own.base,
-        path=path,
-        most_promoted=own.most_promoted,
-        memory=None if own.memory is None else RecurrentLayout(own.memory),
-    )
+    if "candidates" in found:
+        found["candidates"] = found["candidates"] > 0
+    made = {"layout": layout, "memory": own.memory and RecurrentLayout(own.memory), **found}
+    return PolicySetup(catalogue, rules, path=path, **{**structs.asdict(own), **made})
 
 
 def _catalogue(document: dict[str, Any]) -> Catalogue:

@@ -29,16 +29,8 @@ from ...privacy.encryption import ENDING, EncryptionError, decrypted, encrypted,
 POLICY, GUARDRAILS, CATALOGUE, GOLDEN = "policy.onnx", "guardrails.json", "catalogue.json", "golden.json"
 RESPONSE, RANGE = "response.json", "training_range.json"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-LIMITS = {
-    POLICY: 64 << 20,
-    GUARDRAILS: 8 << 20,
-    CATALOGUE: 64 << 20,
-    GOLDEN: 32 << 20,
-    RESPONSE: 64 << 20,
-    RANGE: 1 << 20,
-    MANIFEST: 4 << 20,
-    SIGNATURE: 1 << 10,
-}
+LIMITS = {POLICY: 64 << 20, GUARDRAILS: 8 << 20, CATALOGUE: 64 << 20, GOLDEN: 32 << 20}
+LIMITS |= {RESPONSE: 64 << 20, RANGE: 1 << 20, MANIFEST: 4 << 20, SIGNATURE: 1 << 10}
 """Every file of a bundle and the most bytes it may have."""
 Key = TypeVar("Key", Ed25519PrivateKey, Ed25519PublicKey)
 

@@ -24,21 +24,14 @@ from ...pricing import ActionParts, RecurrentState, row_width
 from .codec import FEATURES, PolicySetup, refusal
 from .files import POLICY
 
-_MOST_BYTES = 1 << 30
+_MOST_BYTES, _MOST_NUMBERS = 1 << 30, 1 << 24
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIDTH = {_FIXED64: 8, _FIXED32: 4}
-_INSIDE = {
-    "model": {7: "graph", 8: "opset import"},
-    "graph": {1: "node", 5: "tensor"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 10: "tensor"},
-}
-_FORBIDDEN = {
-    "model": {25: "functions", 20: "training information"},
-    "graph": {15: "sparse weights"},
-    "attribute": {6: "control flow", 11: "control flow", 22: "sparse weights", 23: "sparse weights"},
-    "tensor": {13: "weights in another file", 14: "weights in another file"},
-}
+_INSIDE = {"model": {7: "graph", 8: "opset import"}, "graph": {1: "node", 5: "tensor"}, "node": {5: "attribute"}}
+_INSIDE["attribute"] = {5: "tensor", 10: "tensor"}
+_FORBIDDEN = {"model": {25: "functions", 20: "training information"}, "graph": {15: "sparse weights"}}
+_FORBIDDEN["attribute"] = {**dict.fromkeys((6, 11), "control flow"), **dict.fromkeys((22, 23), "sparse weights")}
+_FORBIDDEN["tensor"] = dict.fromkeys((13, 14), "weights in another file")
 _DOMAIN = {"node": 7, "opset import": 1}
 _STANDARD = (b"", b"ai.onnx")
 _OPERATOR, _DIMENSIONS = 4, 1
@@ -49,7 +42,6 @@ _OPERATORS = frozenset(
     b"Where".split()
 )
 """The arithmetic of networks and of decoding actions: no random numbers, no text, no loops."""
-_MOST_NUMBERS = 1 << 24
 
 
 @functools.cache

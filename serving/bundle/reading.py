@@ -4,7 +4,6 @@ and golden states with their prices. No torch, no pickle.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +20,8 @@ from ...pricing import (
     ChargedRange,
     ChoiceModel,
     Guardrails,
-    MarketView,
     NetworkPolicy,
     RecurrentPolicy,
-    RecurrentState,
     feature_names,
     feature_rows,
 )
@@ -32,8 +29,9 @@ from ...pricing.choice_model import FAMILIES
 from ...pricing.features import MOST_COVER, feature_constants
 from ...pricing.wording import feature_words
 from ..actions import ordered, promoted
-from ..documents import some_of
+from ..documents import FilePath, some_of
 from ..market_state import State, market_view
+from ..product_prices import ORDERS
 from ..recurrent_state import MEMORY, RecurrentText
 from ..sample_states import example_state, random_states
 from .codec import FEATURES, MOST, NetworkFunction, PolicySetup, arrays, refusal, setup_from
@@ -64,7 +62,6 @@ _NOTES = "notes"
 _RELATIVE = _ABSOLUTE = 1e-5
 # A fraction half-way between two whole orders may round differently on another processor.
 _UNITS = 1.0
-_ORDERS = ("order_units", "express_units")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +113,7 @@ class Bundle:
         return example_state(self.catalogue, unlimited=self.seen.unlimited_stock, most=most)
 
 
-def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[str] | None = None) -> Bundle:
+def load_bundle(path: FilePath, *, public_key: FilePath | None = None) -> Bundle:
     """Load and verify a bundle: its files, their hashes, the signature, the network, the golden
     vectors.
 
@@ -155,35 +152,20 @@ def load_bundle(path: str | os.PathLike[str], *, public_key: str | os.PathLike[s
     except Exception as error:
         # Any error here comes from the content of the files; ONNX Runtime's errors, for one, share
         # no base class.
-        first = (str(error).splitlines() or [""])[0][:200]
-        got = f"got {type(error).__name__}: {first}"
+        got = f"got {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
         raise BundleError(f"{folder} must be a bundle that repricer wrote; {got}; export it again") from error
-    return Bundle(
-        policy=setup.policy(str(manifest["policy"]), network),
-        guardrails=setup.guardrails,
-        catalogue=setup.catalogue,
-        candidates=setup.candidates,
-        most_promoted=setup.most_promoted,
-        memory=memory,
-        response=response,
-        seen=seen,
-        charged=charged,
-        scenario=scenario,
-        manifest=manifest,
-        digest=sha256(files[MANIFEST]),
-        trust="self-signed" if pinned is None else "pinned",
-    )
+    own = (setup.guardrails, setup.catalogue, setup.candidates, setup.most_promoted, memory, response, seen, charged)
+    trust, policy = "self-signed" if pinned is None else "pinned", setup.policy(str(manifest["policy"]), network)
+    return Bundle(policy, *own, scenario, manifest, sha256(files[MANIFEST]), trust)
 
 
 def _charged(manifest: dict[str, Any], products: int) -> ChargedRange | None:
     """The charged prices of a manifest; None where the market knows none."""
-    document = manifest["charged"]
-    if document is None:
+    if manifest["charged"] is None:
         return None
-    low, high = (np.array(document[name], dtype=np.float64) for name in ("low", "high"))
-    if low.shape != (products,) or high.shape != (products,):
-        raise refusal(MANIFEST, f"charged must hold one price per product; got {low.size} and {high.size}")
-    return ChargedRange(low, high)
+    shapes, least = {"low": "N", "high": "N"}, {"low": -MOST, "high": -MOST}
+    found = arrays(f"{MANIFEST}, charged", manifest["charged"], shapes, {"N": products}, np.float64, least=least)
+    return ChargedRange(found["low"], found["high"])
 
 
 # The choice model that a bundle carries, read from its document; it needs numpy alone.
@@ -289,12 +271,9 @@ class TrainingRange:
             outside: (N, F) booleans, one market of `outside`.
             products: N names.
         """
-        found = {
-            f: [repr(products[n]) for n in np.flatnonzero(outside[:, f]).tolist()]
-            for f in np.flatnonzero(outside.any(axis=0))
-        }
-        lies = "lies outside the training range"
-        return [f"{feature_words(self.names[f])} ({some_of(names)}) {lies}" for f, names in found.items()]
+        found = [(f, np.flatnonzero(outside[:, f]).tolist()) for f in np.flatnonzero(outside.any(axis=0)).tolist()]
+        named = [(feature_words(self.names[f]), some_of([repr(products[n]) for n in own])) for f, own in found]
+        return [f"{words} ({names}) lies outside the training range" for words, names in named]
 
 
 def read_range(document: dict[str, Any], catalogue: Catalogue) -> TrainingRange:
@@ -351,12 +330,9 @@ def golden_states(setup: PolicySetup, network: NetworkFunction, memory: Recurren
     """
     catalogue = setup.catalogue
     states = random_states(catalogue, setup.guardrails, _ROWS, seed)
-    features = []
-    for number, state in enumerate(states):
-        table = feature_rows(market_view(catalogue, state), product_wise=setup.product_wise)
-        # Product-wise, another product of each market.
-        features.append(table[number % len(table)])
-    rows, notes = np.stack(features), ()
+    tables = [feature_rows(market_view(catalogue, state), product_wise=setup.product_wise) for state in states]
+    # Product-wise, another product of each market.
+    rows, notes = np.stack([table[number % len(table)] for number, table in enumerate(tables)]), ()
     if setup.memory is not None:
         # The state after another row: an initial state would test little.
         notes = network(rows[::-1].copy(), setup.memory.initial_state(rows[::-1]))[1]
@@ -368,13 +344,9 @@ def golden_states(setup: PolicySetup, network: NetworkFunction, memory: Recurren
             state |= {"period": period, MEMORY: text if period else None}
         answer, text = _answer(setup, network, memory, state)
         markets.append({"state": state, **answer})
-    return {
-        FEATURES: rows.tolist(),
-        _NOTES: _plain(notes),
-        "outputs": {name: part.tolist() for name, part in parts._asdict().items() if part is not None},
-        "renewed": _plain(renewed),
-        "markets": markets,
-    }
+    outputs = {name: part.tolist() for name, part in parts._asdict().items() if part is not None}
+    before, after = ([note.tolist() for note in state] for state in (notes, renewed))
+    return {FEATURES: rows.tolist(), _NOTES: before, "outputs": outputs, "renewed": after, "markets": markets}
 
 
 def check_golden(document: dict[str, Any], setup: PolicySetup, network: NetworkFunction, memory: RecurrentText) -> None:
@@ -395,48 +367,31 @@ def check_golden(document: dict[str, Any], setup: PolicySetup, network: NetworkF
     for market in document["markets"]:
         got, _ = _answer(setup, network, memory, market["state"], market["proposed"])
         for name, wanted in got.items():
-            _compare(name, wanted, market[name], _UNITS if name in _ORDERS else _ABSOLUTE)
+            _compare(name, wanted, market[name], _UNITS if name in ORDERS else _ABSOLUTE)
 
 
 def _answer(
-    setup: PolicySetup,
-    network: NetworkFunction,
-    memory: RecurrentText,
-    state: State,
-    recorded: list[float] | None = None,
+    setup: PolicySetup, network: NetworkFunction, memory: RecurrentText, state: State, recorded: Any = None
 ) -> tuple[dict[str, list[Any]], str | None]:
     """The answer for one market and the text of its recurrent state; the rules apply to `recorded`, where given."""
     view = market_view(setup.catalogue, state)
     period = int(view.period[0])
-    action, notes = _act(setup, network, view, memory.read(state.get(MEMORY), period))
+    policy, before = setup.policy("golden", network), memory.read(state.get(MEMORY), period)
+    action, notes = policy.answer(view, before) if isinstance(policy, RecurrentPolicy) else (policy.act(view), ())
     proposed = action.price[0].tolist()
     price = np.array([proposed if recorded is None else recorded], dtype=np.float32)
     answer = {"proposed": proposed, "price": setup.guardrails.apply(Action(price), view).price[0].tolist()}
     if action.promotion is not None and setup.most_promoted is not None:
         answer["promotion"] = promoted(action.promotion[0], setup.most_promoted).tolist()
-    for name, units in zip(_ORDERS, ordered(action, setup.catalogue), strict=True):
+    for name, units in zip(ORDERS, ordered(action, setup.catalogue), strict=True):
         if units is not None:
             answer[name] = units[0].tolist()
     return answer, memory.write(notes, period) if notes else None
 
 
-def _act(
-    setup: PolicySetup, network: NetworkFunction, view: MarketView, notes: RecurrentState | None
-) -> tuple[Action, RecurrentState]:
-    policy = setup.policy("golden", network)
-    if isinstance(policy, RecurrentPolicy):
-        return policy.answer(view, notes)
-    return policy.act(view), ()
-
-
-def _plain(notes: RecurrentState) -> list[Any]:
-    return [note.tolist() for note in notes]
-
-
 def _compare(name: str, got: Any, wanted: Any, absolute: float = _ABSOLUTE) -> None:
     got, wanted = np.asarray(got, dtype=np.float32), np.array(wanted, dtype=np.float32)
     if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=_RELATIVE, atol=absolute):
-        raise BundleError(
-            f"{GOLDEN} must be reproduced; got another {name}: this machine's ONNX Runtime or repricer answers "
-            "differently; export it again with these versions"
-        )
+        differs = "this machine's ONNX Runtime or repricer answers differently"
+        fix = "export it again with these versions"
+        raise BundleError(f"{GOLDEN} must be reproduced; got another {name}: {differs}; {fix}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Executable, Table, and_, delete, func, or_, select, true, update
 
 from ...atomic import whole_file
+from ..documents import FilePath
 from .chain import EMPTIED, ChainError, Tail, body_of_parts, parts_of
 from .outcomes import BLOCK, reports_of
 from .storage import Query, Storage, Writing, end_of, start_of
@@ -75,7 +75,7 @@ def _forget_replies(writing: Writing, market: str) -> None:
         writing.do(delete(REPLIES).where(REPLIES.c.id.in_((row["name"], row["name"].rpartition(".")[0]))))
 
 
-def rotate(storage: Storage, days: float, archive: str | os.PathLike[str] | None, by: str, reason: str = "") -> Rotated:
+def rotate(storage: Storage, days: float, archive: FilePath | None, by: str, reason: str = "") -> Rotated:
     """Move decisions older than some days, with their outcomes, to an archive, or discard them.
 
     The chains of the log go on; those of the archive end where they now begin.
@@ -140,7 +140,7 @@ def _copy(source: Storage, target: Storage, tables: dict[Table, ColumnElement[bo
             target.submit(lambda writing, table=table, page=page: writing.put(table, page)).result()
 
 
-def backup(storage: Storage, out: str | os.PathLike[str]) -> Head:
+def backup(storage: Storage, out: FilePath) -> Head:
     """Copy a log in SQLite, which may be in use, to a new file.
 
     Returns:
@@ -161,7 +161,7 @@ def backup(storage: Storage, out: str | os.PathLike[str]) -> Head:
             return verified(target)
 
 
-def restore(storage: Storage, place: str | os.PathLike[str]) -> Head:
+def restore(storage: Storage, place: FilePath) -> Head:
     """Copy a backup into a new log, which may be another kind of database.
 
     Returns:

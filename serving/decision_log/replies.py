@@ -24,17 +24,12 @@ class Reply(NamedTuple):
     Attributes:
         request_id: Names the answer; it follows from the idempotency key and the caller.
         question: Digest of the request.
-        packed: The body of the answer, compressed.
+        answer: The body of the answer.
     """
 
     request_id: str
     question: str
-    packed: bytes
-
-    @classmethod
-    def of(cls, request_id: str, question: str, answer: bytes) -> Reply:
-        """A reply with this body."""
-        return cls(request_id, question, zlib.compress(answer))
+    answer: bytes
 
 
 def kept(writing: Writing, request_id: str, question: str) -> bytes | None:
@@ -52,5 +47,5 @@ def keep(writing: Writing, reply: Reply) -> None:
     """Keep an answer, and let go of those that are too old."""
     now = dt.datetime.now(dt.UTC)
     writing.do(delete(REPLIES).where(REPLIES.c.time < (now - _KEPT).isoformat()))
-    row = {"time": now.isoformat(), "question": reply.question, "answer": reply.packed}
+    row = {"time": now.isoformat(), "question": reply.question, "answer": zlib.compress(reply.answer)}
     writing.do(insert(REPLIES).values(id=reply.request_id, **row))

@@ -126,15 +126,10 @@ def _write(rows: Iterator[dict[str, Any]], seen: Iterable[str], out: Path) -> in
 
 def _row(row: dict[str, Any], usual: dict[tuple[str, str], float], episode: int) -> dict[str, Any]:
     """All facts of a product's sale, from which the columns are taken."""
-    return {
-        **row,
-        "date": row["sold_on"] or row["date"] or row["time"][:10],
-        "price_paid": row["paid"] / row["units"] if row["units"] else row["price"],
-        "regular_price": usual[row["market"], row["product"]],
-        "arm_propensity": row["propensity"],
-        "store": row["market"],
-        "market": episode,
-    }
+    paid = row["paid"] / row["units"] if row["units"] else row["price"]
+    named = {"date": row["sold_on"] or row["date"] or row["time"][:10], "store": row["market"], "market": episode}
+    prices = {"price_paid": paid, "regular_price": usual[row["market"], row["product"]]}
+    return row | named | prices | {"arm_propensity": row["propensity"]}
 
 
 def _seen(state: LoggedState) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, Executable, Table, create_engine, eve
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
+from ..documents import FilePath
 from .chain import EMPTY, Tail, document, facts_of, linked
 from .tables import MAINTENANCE, METADATA, SCHEMA, VERSION
 
@@ -127,7 +128,7 @@ class Storage:
         ValueError: The place holds something else.
     """
 
-    def __init__(self, place: str | os.PathLike[str]) -> None:
+    def __init__(self, place: FilePath) -> None:
         url = _url_of(place)
         self.name = url.render_as_string(hide_password=True) if "://" in str(place) else str(place)
         try:
@@ -265,7 +266,7 @@ class Storage:
         return LogError(f"decision log {self.name}: {_line_of(error)}")
 
 
-def _url_of(place: str | os.PathLike[str]) -> URL:
+def _url_of(place: FilePath) -> URL:
     """The URL of a place. Raises ValueError for one that is neither SQLite nor PostgreSQL."""
     text = os.fspath(place)
     try:

@@ -86,9 +86,8 @@ def compress(
     facts["parameters"] = {"before": parameters(run.actor), "after": parameters(student.actor)}
     if facts["kept"] < least:
         fix = f"allow it a larger {'number of leaves' if method == 'tree' else 'size'}, or less with --least-kept"
-        raise BundleError(
-            f"a {method} policy must keep {least:.0%} of {facts['kept_of']}; got {facts['kept']:.1%}; {fix}"
-        )
+        must = f"a {method} policy must keep {least:.0%} of {facts['kept_of']}"
+        raise BundleError(f"{must}; got {facts['kept']:.1%}; {fix}")
     more = {"weights": facts["parameters"]["after"], "compression": facts}
     return Compression(replace(student, facts=student.facts | more), rules)
 
@@ -119,12 +118,7 @@ def kept(run: Run, policy: Policy, episodes: int = EPISODES, seed: int = 0) -> d
         if error <= _PRECISE or 4 * episodes * prices > _MOST:
             break
         episodes *= 4
-    money = {"best_fixed": fixed, "before": before, "after": after}
-    return {
-        "kept": 1 + float((after - before).mean()) / whole,
-        "kept_se": error,
-        "episodes": episodes,
-        "kept_of": "the gain over the best fixed prices" if clear else "the money earned",
-        "money_kept": float(after.mean() / before.mean()),
-        "money": {name: float(part.mean()) for name, part in money.items()},
-    }
+    money = {name: float(part.mean()) for name, part in {"best_fixed": fixed, "before": before, "after": after}.items()}
+    share = {"kept": 1 + float((after - before).mean()) / whole, "kept_se": error, "episodes": episodes}
+    share["kept_of"] = "the gain over the best fixed prices" if clear else "the money earned"
+    return share | {"money_kept": money["after"] / money["before"], "money": money}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -45,6 +44,7 @@ from ..bundle.files import (
     write_files,
 )
 from ..bundle.reading import SCHEMA_VERSION, golden_states, load_bundle
+from ..documents import FilePath
 from ..recurrent_state import RecurrentLayout
 from .holding import Holding, around, held, recommended_holding
 
@@ -57,9 +57,8 @@ if TYPE_CHECKING:
     from ..bundle.reading import TrainingRange
 
 _PACKAGES = ("repricer", "numpy", "onnx", "onnxruntime", "torch")
-_EPISODES = 64
+_EPISODES, _RANGE_EPISODES = 64, 32
 DRAWS, EPISODES = 100, 4
-_RANGE_EPISODES = 32
 # As far as the service tolerates, see `training_range.DriftAlarm`.
 _OUTSIDE_SHARE = 0.05
 # Each new week moves the forecasts a little: what lies beyond the range by less than its width, or
@@ -69,11 +68,11 @@ _SLACK, _LEAST = 1.0, 0.1
 
 def export(
     run: Run | Policy,
-    out: str | os.PathLike[str],
+    out: FilePath,
     *,
     scenario: MarketSpec | str | None = None,
     holding: Holding | None = None,
-    key: str | os.PathLike[str] | None = None,
+    key: FilePath | None = None,
     seed: int = 0,
     encrypt: bool = False,
 ) -> Path:
@@ -116,7 +115,12 @@ def export(
     holding = recommended_holding(run.evaluation) if holding is None else holding
     actor, policy = held(run, holding, seed)
     by_rule = policy.base is not None and policy.base is run.base and not isinstance(policy.base, StockTable)
-    rule = _rule(run.facts["settings"]["base_price"]) if by_rule else None
+    rule = run.facts["settings"]["base_price"] if by_rule else None
+    if rule is not None:
+        try:
+            built_in_rule(rule)
+        except ValueError as error:
+            raise BundleError(f"a bundle's base_price must be a built-in rule: {error}") from error
     setup = setup_of(run.spec, policy, rule)
     graph = PolicyGraph(actor, setup)
     given = {POLICY: graph.to_onnx(), RANGE: to_json(RANGE, range_document(run.spec, policy, seed))}
@@ -135,11 +139,9 @@ def _looked_up(policy: Policy, scenario: MarketSpec | str | None, seed: int) -> 
     table = policy if isinstance(policy, StockTable) else getattr(policy, "stock_table", lambda: None)()
     spec = None if scenario is None else load_scenario(scenario)
     if table is None or spec is None or spec.capacity is not None or spec.stock.replenishment == "action":
-        raise BundleError(
-            "a bundle is made of a run, or of a policy that looks prices up by period, regime and units on hand, with its "
-            f"scenario; got {type(policy).__name__} and {'no scenario' if spec is None else spec.name}; load a run's folder "
-            "with repricer.agents.load_run, or wrap an agent with repricer.policy_from"
-        )
+        must = "a bundle is made of a run, or of a policy that looks prices up by period and stock, with its scenario"
+        got = f"got {type(policy).__name__} and {'no scenario' if spec is None else spec.name}"
+        raise BundleError(f"{must}; {got}; load a run with repricer.agents.load_run, or wrap an agent with policy_from")
     actor, held = around(spec, table)
     facts = {"name": table.name, "algo": "table", "seed": seed, "steps": 0, **made_with()}
     facts["settings"] = {"history": 1, "base_price": "table"}
@@ -187,44 +189,22 @@ def setup_of(spec: MarketSpec, policy: NetworkPolicy | RecurrentPolicy, rule: st
     """
     from ...envs import catalogue_of
 
-    catalogue, slots, promotion, memory = catalogue_of(spec), spec.recommendation, spec.promotion, None
+    catalogue, slots, memory = catalogue_of(spec), spec.recommendation, None
     if isinstance(policy, RecurrentPolicy):
         row = np.zeros((1, row_width(catalogue, product_wise=policy.product_wise)), np.float32)
         memory = RecurrentLayout.of(policy.initial_state(row))
-    return PolicySetup(
-        catalogue=catalogue,
-        guardrails=spec.guardrails,
-        layout=policy.layout,
-        base_price=policy.base_price,
-        product_wise=policy.product_wise,
-        candidates=None if slots is None else slots.candidates > 0,
-        base=rule,
-        path=policy.base if isinstance(policy.base, PricePath | StockTable) else None,
-        most_promoted=None if promotion is None else int(promotion.max_products),
-        memory=memory,
-    )
-
-
-def _rule(name: str) -> str:
-    """The name of a rule, if a price server has it too."""
-    try:
-        built_in_rule(name)
-    except ValueError as error:
-        raise BundleError(f"a bundle's base_price must be a built-in rule: {error}") from error
-    return name
+    own = (policy.layout, policy.base_price, policy.product_wise, None if slots is None else slots.candidates > 0)
+    path = policy.base if isinstance(policy.base, PricePath | StockTable) else None
+    most = None if spec.promotion is None else int(spec.promotion.max_products)
+    return PolicySetup(catalogue, spec.guardrails, *own, rule, path, most, memory)
 
 
 def _facts(run: Run, seed: int) -> dict[str, Any]:
     """What the manifest says about the policy."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **market_facts(run.spec),
-        "seeds": {"training": run.facts["seed"], "golden vectors": seed},
-        "run": run.facts,
-        "evaluation": run.evaluation,
-        "packages": {name: version(name) for name in _PACKAGES},
-    }
+    made = {"schema_version": SCHEMA_VERSION, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+    how = {"seeds": {"training": run.facts["seed"], "golden vectors": seed}, "run": run.facts}
+    packages = {name: version(name) for name in _PACKAGES}
+    return made | market_facts(run.spec) | how | {"evaluation": run.evaluation, "packages": packages}
 
 
 def market_facts(spec: MarketSpec) -> dict[str, Any]:
@@ -234,7 +214,7 @@ def market_facts(spec: MarketSpec) -> dict[str, Any]:
     market, charged = spec.market, charged_range(spec)
     return {
         "scenario": {"name": spec.name, "version": spec.version, "period": market.period, "currency": market.currency},
-        "data": {"tables_sha256": (spec.history.tables_sha256 or None) if spec.history is not None else None},
+        "data": {"tables_sha256": spec.history and (spec.history.tables_sha256 or None)},
         "charged": None if charged is None else {"low": charged.low.tolist(), "high": charged.high.tolist()},
         "objective": market.objective,
         "assumptions": list(spec.assumptions),
@@ -261,16 +241,15 @@ def range_document(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any
     from ...envs import catalogue_of, rollout
     from ...envs.kernels.state import Outcome
 
-    catalogue, lows, highs = catalogue_of(spec), [], []
+    catalogue, seen = catalogue_of(spec), list[np.ndarray]()
 
     def watch(view: MarketView, _: Outcome) -> None:
-        seen = product_features(view, fixed=False)
-        lows.append(seen.min(axis=(0, 1)))
-        highs.append(seen.max(axis=(0, 1)))
+        found = product_features(view, fixed=False)
+        seen.extend((found.min(axis=(0, 1)), found.max(axis=(0, 1))))
 
     for one in (policy, FixedPrice(catalogue.regular_price)):
         rollout(spec, one, episodes=_EPISODES, seed=seed, watch=watch)
-    low, high = np.min(lows, axis=0).tolist(), np.max(highs, axis=0).tolist()
+    low, high = np.min(seen, axis=0).tolist(), np.max(seen, axis=0).tolist()
     return {"features": feature_names(catalogue, fixed=False), "low": low, "high": high}
 
 
@@ -319,7 +298,7 @@ def reasons_to_train(
     """Why it is time to train again, a sentence each; none where it is not."""
     from ...evaluation.uncertainty import RULE
 
-    found = []
+    found = list[str]()
     if now is not None and (risk := now["vs_own"]["loss_probability"]) > (most := RULE.max_loss_probability):
         chance = f"the held prices have a {risk:.0%} chance of earning less than the current prices"
         found.append(f"{chance}, more than the {most:.0%} allowed")

@@ -89,7 +89,8 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
     if holding.learned and not holding.toward_current:
         return run.actor, run.policy
     if not holding.learned:
-        return fixed_in_advance(run.spec, holding, seed)
+        check_orders(run.spec, holding)
+        return around(run.spec, price_path(run.spec, holding, None, seed))
     from ...agents.actor import scaled
 
     if run.base is not None:
@@ -103,12 +104,6 @@ def held(run: Run, holding: Holding, seed: int = 0) -> tuple[Actor, NetworkPolic
     path = price_path(run.spec, holding, run.base_price, seed)
     blended: Any = replace(run, actor=scaled(run.actor, factors), base=path)
     return blended.actor, replace(blended.policy, name=path.name.replace("learned", run.policy.name, 1))
-
-
-def fixed_in_advance(spec: MarketSpec, holding: Holding, seed: int) -> tuple[Actor, NetworkPolicy]:
-    """A network that says nothing, around prices that are known in advance."""
-    check_orders(spec, holding)
-    return around(spec, price_path(spec, holding, None, seed))
 
 
 def around(spec: MarketSpec, prices: PricePath | StockTable) -> tuple[Actor, NetworkPolicy]:
@@ -149,14 +144,11 @@ def price_path(spec: MarketSpec, holding: Holding, base_price: NDArray[np.float3
         return own if spec.promotion is not None else replace(own, promotion=None)
     current, share, prices = current_prices(spec), holding.toward_current, holding.prices
     shape = (spec.market.horizon_periods, len(spec.products.names))
+    planned, promotion = spec.products.regular_price, None
     if isinstance(current, PricePath):
         planned, promotion = current.path, current.promotion
-    else:
-        planned, promotion = spec.products.regular_price, None
-    if prices == "best-fixed":
-        own = best_fixed(spec, seed=seed).price
-    else:
-        own = {"learned": base_price, "regular": spec.products.regular_price, "current": planned}[prices]
+    own = {"learned": base_price, "regular": spec.products.regular_price, "current": planned}.get(prices)
+    own = best_fixed(spec, seed=seed).price if own is None else own
     path = np.broadcast_to(np.asarray(own, np.float64) ** (1 - share) * np.asarray(planned, np.float64) ** share, shape)
     if prices != "current" and share <= 0.5:
         # As of `BlendedPrice`: the promotions are those of the prices with the larger weight.

@@ -122,17 +122,11 @@ class PolicyGraph(torch.nn.Module):
         if isinstance(self.actor, RecurrentActor):
             graph = copy.deepcopy(self)
             cast(Any, graph.actor).lstm = _LstmNodes(self.actor.lstm)
+        outputs = self.layout.names + ([] if self.memory is None else self.memory.output_names)
+        shapes: Any = {"features": {0: rows}} | ({"notes": ({axis: rows},) * len(memory)} if memory else {})
+        named: Any = {"input_names": [FEATURES, *memory], "output_names": outputs, "dynamic_shapes": shapes}
         with _quiet():
-            program = torch.onnx.export(
-                graph,
-                inputs,
-                dynamo=True,
-                external_data=False,
-                input_names=[FEATURES, *memory],
-                output_names=self.layout.names + ([] if self.memory is None else self.memory.output_names),
-                dynamic_shapes={"features": {0: rows}} | ({"notes": ({axis: rows},) * len(memory)} if memory else {}),
-                verbose=False,
-            )
+            program = torch.onnx.export(graph, inputs, dynamo=True, external_data=False, verbose=False, **named)
         assert program is not None
         model = program.model_proto
         # The exporter records stack traces, which contain paths.
@@ -149,8 +143,7 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             yield
     finally:
         logging.disable(before)

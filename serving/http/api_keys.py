@@ -19,6 +19,7 @@ from typing import Literal, get_args
 from msgspec import Struct, json
 
 from ...atomic import write_whole
+from ..documents import FilePath
 
 Role = Literal["read", "price", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -69,7 +70,7 @@ class KeyRing:
     former ones stay, and none where the file is gone.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: FilePath) -> None:
         self._path, self._looked, self._wrong = Path(path), time.monotonic(), ""
         self._keys = read_keys(self._path)
         if not self._keys:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from starlette.applications import Starlette
 from ..bundle.files import BundleError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
+from ..documents import FilePath
 from ..sample_states import example_state
 from .admin import Status, switch_routes
 from .deployment import Deployment
@@ -39,10 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(
-    bundle_path: str | os.PathLike[str],
+    bundle_path: FilePath,
     *,
-    public_key: str | os.PathLike[str] | None = None,
-    log: str | os.PathLike[str] | None = None,
+    public_key: FilePath | None = None,
+    log: FilePath | None = None,
     settings: ServiceSettings | None = None,
 ) -> Starlette:
     """The service of one bundle, with its `Deployment` as `app.state.deployment`.

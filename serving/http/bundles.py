@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from ..bundle.files import MANIFEST, BundleError, is_encrypted, read_files, sealed_files, sha256
 from ..bundle.reading import Bundle, load_bundle
 from ..decision_log.log import DecisionLog
+from ..documents import FilePath
 from .switchboard import Positions
 
 
@@ -22,9 +22,7 @@ class Bundles:
         log: Holds the files of those that were active or on trial.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], public_key: str | os.PathLike[str] | None, log: DecisionLog | None
-    ) -> None:
+    def __init__(self, path: FilePath, public_key: FilePath | None, log: DecisionLog | None) -> None:
         self.path, self._public_key, self._log = Path(path), public_key, log
         self._loaded = dict[str, Bundle]()
 

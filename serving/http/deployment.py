@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from ..decision import CANARY, FALLBACK, POLICY, Decision, preview
 from ..decision_log.chain import ChainError
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
+from ..documents import FilePath
 from ..market_state import State, StateError
 from ..predictor import ObservedMarkets, Predictor, fallback_policy
 from .bundles import Bundles
@@ -57,10 +57,10 @@ class Deployment:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: FilePath,
         settings: ServiceSettings | None = None,
         *,
-        public_key: str | os.PathLike[str] | None = None,
+        public_key: FilePath | None = None,
         log: DecisionLog | None = None,
     ) -> None:
         settings = settings or ServiceSettings()
@@ -207,12 +207,9 @@ class Deployment:
         return {
             "active": {"policy": slots.active.policy.name, "bundle": self.bundle.digest},
             "former": None if former is None else {"bundle": former},
-            "fallback": slots.fallback.policy.name,
             "canary": None if slots.canary is None else slots.canary.facts,
-            "holdout": slots.holdout,
-            "kill_switch": slots.killed,
-            "outside_training_range": slots.drift.shares,
-            "alarms": slots.drift.alarms,
+            **{"fallback": slots.fallback.policy.name, "holdout": slots.holdout, "kill_switch": slots.killed},
+            **{"outside_training_range": slots.drift.shares, "alarms": slots.drift.alarms},
         }
 
     def _follow(self) -> None:

@@ -45,13 +45,9 @@ class Desk:
         with self._lock:
             rows = self._current()
         found = [row for row in rows if wanted(row)]
-        return {
-            "name": self._path.name,
-            "weeks": sorted({str(row.week) for row in rows}),
-            "counts": Counter(row.status for row in rows),
-            "total": len(found),
-            "rows": [msgspec.structs.asdict(row) for row in found[offset : offset + limit]],
-        }
+        piece = [msgspec.structs.asdict(row) for row in found[offset : offset + limit]]
+        known = {"weeks": sorted({str(row.week) for row in rows}), "counts": Counter(row.status for row in rows)}
+        return {"name": self._path.name, **known, "total": len(found), "rows": piece}
 
     def decide(self, decisions: Sequence[ListDecision], by: str) -> tuple[list[PriceRow], list[str]]:
         """Write decisions into the list, all or none. Returns their rows, and warnings. Raises ListError."""

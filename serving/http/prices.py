@@ -133,7 +133,7 @@ class Prices:
         text = form % b",".join(decision.to_json(request_id) for request_id, decision in named)
         if self._log is None:
             return text, None
-        reply = None if question is None else Reply.of(call.request_id, question, text)
+        reply = None if question is None else Reply(call.request_id, question, text)
         return text, self._log.submit_decisions(named, reply)
 
     def _decided(self, states: list[State]) -> list[Decision]:

@@ -16,6 +16,12 @@ from ..predictor import Fallback
 Share = Annotated[float, Meta(ge=0, lt=1, extra={"fix": "use the kill switch for all markets"})]
 
 
+_Host = Annotated[str, Meta(pattern=r"^[^/\s]+$")]
+_HOSTS = "Names by which callers may name the service (`Host`); any by default, without `keys` this machine's."
+_FALLBACK = "Rule that prices holdout markets, and all markets while the kill switch is on."
+_HOST_NAMES = "a list of names without scheme or path"
+
+
 class ServiceSettings(Checked, frozen=True, kw_only=True):
     """How a service runs.
 
@@ -33,18 +39,10 @@ class ServiceSettings(Checked, frozen=True, kw_only=True):
     called: ClassVar[str] = "service"
 
     keys: Annotated[str | None, Meta(description="File of API keys; without one, this machine alone may ask.")] = None
-    hosts: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[^/\s]+$")], ...],
-        Meta(
-            description="Names by which callers may name the service (`Host`); any by default, without `keys` this machine's.",
-            extra={"allowed": "a list of names without scheme or path"},
-        ),
-    ] = ()
+    hosts: Annotated[tuple[_Host, ...], Meta(description=_HOSTS, extra={"allowed": _HOST_NAMES})] = ()
     price_list: Annotated[str | None, Meta(description="Price list (.csv, .xlsx) to decide on at /price-list.")] = None
     switches: Annotated[str | None, Meta(description="File that keeps the switches where there is no log.")] = None
-    fallback: Annotated[
-        Fallback, Meta(description="Rule that prices holdout markets, and all markets while the kill switch is on.")
-    ] = "in-force"
+    fallback: Annotated[Fallback, Meta(description=_FALLBACK)] = "in-force"
     holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
     canary: Annotated[Share, Meta(description="Share of the markets that a newer bundle prices first; 0: all.")] = 0.0
     killed: Annotated[bool, Meta(description="Start with the kill switch on: the fallback prices everything.")] = False

@@ -128,7 +128,5 @@ def propensity(arm: str, chances: Mapping[str, float], answers: Mapping[str, Pri
     if len(chances) == 1:
         return 1.0
     others = [(answers[other].prices, chance) for other, chance in chances.items() if other != arm]
-    return {
-        own.product: 1.0 - sum(chance for prices, chance in others if prices[n].price != own.price)
-        for n, own in enumerate(answers[arm].prices)
-    }
+    own = enumerate(answers[arm].prices)
+    return {one.product: 1.0 - sum(c for prices, c in others if prices[n].price != one.price) for n, one in own}

@@ -25,6 +25,8 @@ from .files import write_live
 from .rows import ListError, PriceRow
 
 _NAMED = 5
+Keys = Collection[tuple[str, str, dt.date]]
+"""Zone, product and week of rows."""
 
 
 class LiveList(NamedTuple):
@@ -66,9 +68,7 @@ def decided_rows(source: str, rows: Sequence[PriceRow], by: str, rest: str | Non
     return decided
 
 
-def check_decisions(
-    source: str, rows: Sequence[PriceRow], bundle: Bundle, *, only: Collection[tuple[str, str, dt.date]] | None = None
-) -> list[str]:
+def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle, *, only: Keys | None = None) -> list[str]:
     """Check the prices of a list, as decided, against the price rules, week after week.
 
     A price that stays as it is planned, as that of a postponed row does, is not checked. One that leaves a firm rule
@@ -149,10 +149,9 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
     for zone, weeks in zones.items():
         for week, products in weeks.items():
             if missing := [repr(name) for name in catalogue.products if name not in products]:
-                must = (
-                    f"must have a row for every product in zone {zone!r}, week {week}; got none for {some_of(missing)}"
-                )
-                wrong.append(f"{source}: {must}; restore it, and postpone what shall not change")
+                must = f"must have a row for every product in zone {zone!r}, week {week}"
+                fix = f"got none for {some_of(missing)}; restore it, and postpone what shall not change"
+                wrong.append(f"{source}: {must}; {fix}")
         if calendar is not None and not wrong:
             own = sorted(map(calendar.period, weeks))
             # The largest change would be counted across a week that has no price here.
@@ -166,13 +165,7 @@ def _strange_rows(source: str, rows: Sequence[PriceRow], catalogue: Catalogue) -
 class _ZoneDecisions:
     """The decided prices of one zone, against the price rules and the proposal."""
 
-    def __init__(
-        self,
-        source: str,
-        rows: Sequence[tuple[int, PriceRow]],
-        bundle: Bundle,
-        only: Collection[tuple[str, str, dt.date]] | None,
-    ) -> None:
+    def __init__(self, source: str, rows: Sequence[tuple[int, PriceRow]], bundle: Bundle, only: Keys | None) -> None:
         product = {name: n for n, name in enumerate(bundle.catalogue.products)}
         weeks = sorted({row.week for _, row in rows})
         period = {week: t for t, week in enumerate(weeks)}
@@ -204,10 +197,11 @@ class _ZoneDecisions:
                 number, row = self._row(one)
                 column = "decided_price" if row.status == "overridden" else "status"
                 rules = ", ".join(f"{rule} ({RULES[rule]})" for rule in one.rules)
-                lines.append(
-                    f"{self._source}, row {number}, column {column}: the price must keep the price rule {rules}; got "
-                    f"{one.price:g} for {row.product!r} in the week of {row.week}; {one.allowed:g} would be allowed"
+                got = (
+                    f"got {one.price:g} for {row.product!r} in the week of {row.week}; {one.allowed:g} would be allowed"
                 )
+                must = f"column {column}: the price must keep the price rule {rules}"
+                lines.append(f"{self._source}, row {number}, {must}; {got}")
         return lines
 
     def warnings(self) -> list[str]:
@@ -228,8 +222,8 @@ class _ZoneDecisions:
         if others and known:
             less = self._money(self._proposed) - self._money(self._wanted)
             amount = f"{money_words(abs(less), terms['currency'])} {'less' if less >= 0 else 'more'} {terms['money']}"
-            must = f"{others:,} overridden prices are expected to earn {amount} than the proposed ones"
-            lines.append(f"{self._source}: {must}")
+            earn = f"{others:,} overridden prices are expected to earn {amount} than the proposed ones"
+            lines.append(f"{self._source}: {earn}")
         return lines
 
     def _money(self, price: Array) -> float:

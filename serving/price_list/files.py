@@ -7,8 +7,7 @@ import datetime as dt
 import gc
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,17 +69,11 @@ def read_list(path: Path) -> list[PriceRow]:
         repricer.serving.price_list.rows.ListError: price list must end in .csv or .xlsx; got 'prices.txt'; rename it
     """
     check_list_path("price list", path)
-    with _no_collection():
-        return _read(path)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of cells without a cycle among them: walking them again and again would double the time."""
+    # Millions of cells without a cycle among them: to walk them again and again would double the time.
     collects = gc.isenabled()
     gc.disable()
     try:
-        yield
+        return _read(path)
     finally:
         if collects:
             gc.enable()
@@ -95,48 +88,35 @@ def _read(path: Path) -> list[PriceRow]:
         lines = read_workbook(path)
     while lines and not any(lines[-1]):  # a spreadsheet may leave empty rows below the list
         lines.pop()
-    header = [str(name).strip() for name in lines[0]] if lines else []
-    _check_header(path.name, header, lines)
-    cells = dict(zip(header, zip(*lines[1:], strict=True), strict=False))
-    typed = [_READERS[kind](cells.get(name, ())) for name, kind in KINDS.items()]
-    return rows_of(path.name, list(zip(*typed, strict=True)))
-
-
-def _check_header(source: str, header: list[str], lines: list[list[Any]]) -> None:
+    header, source = [str(name).strip() for name in lines[0]] if lines else [], path.name
     if len(header) == 1 and (found := [mark for mark in ";\t" if mark in header[0]]):
         fix = "save it with commas, or decide in the workbook (.xlsx)"
         raise ListError([f"{source} must have commas between its fields; got {found[0]!r}; {fix}"])
     if problem := columns_mistake(header, COLUMNS, COLUMNS):
         raise ListError([f"{source}, row 1: must have {problem}"])
-    must = f"must have {len(header)} cells, as the header"
-    counts = {number: len(line) for number, line in enumerate(lines, start=1) if len(line) != len(header)}
-    if counts:
-        raise ListError([f"{source}, row {n}: {must}; got {count}; fix the row" for n, count in counts.items()])
+    must, counts = f"must have {len(header)} cells, as the header", list(enumerate(map(len, lines), start=1))
+    if wrong := [f"{source}, row {n}: {must}; got {count}; fix the row" for n, count in counts if count != len(header)]:
+        raise ListError(wrong)
+    cells = dict(zip(header, zip(*lines[1:], strict=True), strict=False))
+    typed = [_typed(kind, cells.get(name, ())) for name, kind in KINDS.items()]
+    return rows_of(source, list(zip(*typed, strict=True)))
 
 
-def _texts(column: Sequence[Any]) -> list[Any]:
-    """Texts; an id that a spreadsheet took for a number is one again."""
-    return [cell if type(cell) is str else f"{cell:.15g}" if type(cell) is float else str(cell) for cell in column]
+def _typed(kind: str, column: Sequence[Any]) -> list[Any]:
+    """The cells of a column as what it holds; a cell that is no such thing stays text, to be refused."""
+    if kind == "number":
+        return [c if type(c) is float else None if c == "" else _number(str(c)) for c in column]
+    if kind == "date":
+        return [c.date() if isinstance(c, dt.datetime) else c.strip() if isinstance(c, str) else c for c in column]
+    # An id that a spreadsheet took for a number is text again.
+    return [c if type(c) is str else f"{c:.15g}" if type(c) is float else str(c) for c in column]
 
 
-def _numbers(column: Sequence[Any]) -> list[Any]:
-    """Numbers, None for empty cells; others stay as they are, to be refused."""
-    return [cell if type(cell) is float else None if cell == "" else _number(cell) for cell in column]
-
-
-def _number(cell: Any) -> Any:
+def _number(text: str) -> float | str:
     try:
-        number = float(cell)
-    except (TypeError, ValueError):
-        return cell
-    return number if math.isfinite(number) and type(cell) is not bool else str(cell)
-
-
-def _date(cell: Any) -> Any:
-    return cell.date() if isinstance(cell, dt.datetime) else cell.strip() if isinstance(cell, str) else cell
-
-
-_READERS = {"text": _texts, "number": _numbers, "date": lambda column: list(map(_date, column))}
+        return number if math.isfinite(number := float(text)) else text
+    except ValueError:
+        return text
 
 
 def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -204,9 +184,6 @@ def read_live(path: Path) -> list[LiveRow]:
     try:
         if tuple(header) != LiveRow._fields:
             raise ValueError(f"the columns {', '.join(header)[:80] or 'of an empty file'}")
-        return [
-            LiveRow(zone, number, product, dt.date.fromisoformat(week), float(price), *decision)
-            for zone, number, product, week, price, *decision in lines
-        ]
-    except (ValueError, TypeError) as error:
+        return msgspec.convert(lines, list[LiveRow], strict=False)
+    except ValueError as error:
         raise ListError([f"{path.name} must hold live prices; got: {error}; run repricer approve again"]) from None

@@ -66,12 +66,8 @@ class PriceRow(Document, frozen=True, kw_only=True, array_like=True, gc=False):
     new_price: Annotated[Price, Meta(description="the proposed price, currency per unit")]
     change: Annotated[Number, Meta(description="new price over current price, less one")]
     reason: Annotated[Text, Meta(description="why, in one sentence")]
-    expected_units: Annotated[
-        Number | None, Meta(description="expected units at the new price, over all posterior draws")
-    ] = None
-    units_low: Annotated[
-        Number | None, Meta(description="low end of the 90% interval of the units that will be sold")
-    ] = None
+    expected_units: Annotated[Number | None, Meta(description="expected units at the new price, over all draws")] = None
+    units_low: Annotated[Number | None, Meta(description="low end of the 90% interval of the units sold")] = None
     units_high: Annotated[Number | None, Meta(description="high end of it")] = None
     expected_revenue: Annotated[Number | None, Meta(description="expected revenue at the new price, currency")] = None
     revenue_low: Annotated[Number | None, Meta(description="low end of its 90% interval")] = None

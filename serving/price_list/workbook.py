@@ -22,10 +22,9 @@ from ..documents import fields
 from .rows import DECIDED, KINDS, PROPOSED, STATUSES, ListError, PriceRow
 
 SHEET, NOTES = "prices", "notes"
-_MOST_ROWS = 1_048_575
+_MOST_ROWS, _AT_ONCE = 1_048_575, 2000
 _SHEET_FILE = "xl/worksheets/sheet1.xml"
 _EPOCH = dt.date(1899, 12, 30).toordinal()
-_AT_ONCE = 2000
 _FORMATS = {"text": "@", "number": "#,##0.00", "date": "yyyy-mm-dd"}
 _SHARES = ("change", "parameter_share")
 _WIDE = ("product", "reason", "outside_charged", "rules", "decision_reason")

@@ -10,7 +10,6 @@ from repricer.planning.fit_lines import (
     _doubt_lines,
     _estimation_lines,
     _long_run_lines,
-    _trend_error,
     _trend_line,
     bias_lines,
     cost_lines,
@@ -22,8 +21,8 @@ from repricer.scenarios.price_section import HistorySection
 
 
 def report(costs_used, converged):
-    rows = [{"category": "tea", "converged": converged}]
-    return {"costs_used": costs_used, "category_response": rows, "unidentified": {}}
+    response = [{"category": "tea", "converged": converged}]
+    return {"costs_used": costs_used, "category_response": response, "unidentified": []}
 
 
 def test_categories_are_named_as_the_shop_writes_them():
@@ -144,5 +143,6 @@ def test_revenue_for_want_of_unit_costs_is_said_with_the_products_and_what_to_do
 
 
 def test_small_errors_of_the_trend_can_be_told_apart():
-    said = [_trend_error({"candidate": "naive", "mae": mae}) for mae in (0.0435, 1.26, 110.7, 12345.6)]
-    assert said == ["naive 0.043", "naive 1.3", "naive 111", "naive 12,346"]
+    scores = [{"candidate": "naive", "mae": mae} for mae in (0.0435, 1.26, 110.7, 12345.6)]
+    line = _trend_line({"scores": scores, "used": "naive"}, "week")
+    assert "ahead, baskets: naive 0.043, naive 1.3, naive 111, naive 12,346; the market" in line

@@ -101,19 +101,9 @@ def _page(deployment: Deployment, recent: Recent, market: str | None, *, price_l
         time, decision = seen
     before = {item["product"]: item["list_price"] for item in decision.state["products"]}
     changes = {item.product: item.price / before[item.product] - 1 for item in decision.answer.prices}
-    return _template("page").render(
-        answer=decision.answer,
-        decision=decision,
-        before=before,
-        changes=changes,
-        changed=sum(abs(change) > 1e-6 for change in changes.values()),
-        time=time,
-        market=decision.state.get("market", "shop"),
-        markets=list(markets),
-        status=deployment.status(),
-        bundle=bundle,
-        scenario=bundle.manifest["scenario"],
-        # A data block is not executed, but must not end its element.
-        state=json.dumps(decision.state).replace("<", "\\u003c"),
-        price_list=price_list,
-    )
+    shown = {"decision": decision, "answer": decision.answer, "before": before, "changes": changes, "time": time}
+    shown |= {"changed": sum(abs(change) > 1e-6 for change in changes.values())}
+    shown |= {"market": decision.state.get("market", "shop"), "markets": list(markets), "price_list": price_list}
+    shown |= {"status": deployment.status(), "bundle": bundle, "scenario": bundle.manifest["scenario"]}
+    # A data block is not executed, but must not end its element.
+    return _template("page").render(**shown, state=json.dumps(decision.state).replace("<", "\\u003c"))

@@ -55,12 +55,9 @@ class JsonFormatter(logging.Formatter):
 
 def log_settings(level: str) -> dict:
     """Settings for `logging.config.dictConfig`: everything as JSON lines on standard error."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"stderr": {"()": LineHandler, "formatter": "json"}},
-        "root": {"handlers": ["stderr"], "level": level.upper()},
-        # uvicorn's access log would contain addresses and full paths.
-        "loggers": {"uvicorn.access": {"handlers": [], "propagate": False}},
-    }
+    written: dict[str, Any] = {"formatters": {"json": {"()": JsonFormatter}}}
+    written["handlers"] = {"stderr": {"()": LineHandler, "formatter": "json"}}
+    written["root"] = {"handlers": ["stderr"], "level": level.upper()}
+    # uvicorn's access log would contain addresses and full paths.
+    silent = {"uvicorn.access": {"handlers": [], "propagate": False}}
+    return {"version": 1, "disable_existing_loggers": False, **written, "loggers": silent}

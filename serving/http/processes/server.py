@@ -67,9 +67,8 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise ValueError(
-            f"--host and --port must be free on this machine; got {host}, port {port}: {error.strerror}; choose others"
-        ) from error
+        got = f"got {host}, port {port}: {error.strerror}; choose others"
+        raise ValueError(f"--host and --port must be free on this machine; {got}") from error
     # Each part of an answer leaves without delay.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _log.info("listening on %s, port %d", host, port)
