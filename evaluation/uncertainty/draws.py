@@ -15,8 +15,9 @@ from scipy.stats import norm
 from ...agents.posterior.deals import market_under
 from ...envs import Market, Outcome, seed_for
 from ...jobs.processes import JOBS
-from ...pricing import Action, ChargedRange, MarketView, Policy
+from ...pricing import ChargedRange, MarketView, Policy
 from ...scenarios import MarketSpec
+from ..explanation import action_in
 from ..figures import number
 from ..policies import policies_of
 
@@ -541,7 +542,7 @@ def outcomes_of(policy: Policy, markets: list[Market], horizon: int) -> Iterator
         action, start = policy.act(_views_together([market.view for market in markets])), 0
         for market in markets:
             own = slice(start, start + market.num_markets)
-            yield t, own, market.step(_action_part(action, own))
+            yield t, own, market.step(action_in(action, own))
             start = own.stop
 
 
@@ -554,11 +555,3 @@ def _views_together(views: list[MarketView]) -> MarketView:
         if isinstance(value, np.ndarray)
     }
     return replace(first, **arrays)
-
-
-def _action_part(action: Action, own: slice) -> Action:
-    """The action in some of the markets."""
-    parts: dict[str, NDArray[np.float32]] = {
-        name: value[own] for name, value in vars(action).items() if isinstance(value, np.ndarray)
-    }
-    return replace(action, **parts)
