@@ -539,19 +539,14 @@ def outcomes_of(policy: Policy, markets: list[Market], horizon: int) -> Iterator
     for market in markets:
         market.reset()
     for t in range(horizon):
-        action, start = policy.act(_views_together([market.view for market in markets])), 0
+        action, start = policy.act(views_together([market.view for market in markets])), 0
         for market in markets:
             own = slice(start, start + market.num_markets)
             yield t, own, market.step(action_in(action, own))
             start = own.stop
 
 
-def _views_together(views: list[MarketView]) -> MarketView:
+def views_together(views: list[MarketView]) -> MarketView:
     """The views of several batches as one."""
-    first = views[0]
-    arrays = {
-        name: np.concatenate([getattr(view, name) for view in views])
-        for name, value in vars(first).items()
-        if isinstance(value, np.ndarray)
-    }
-    return replace(first, **arrays)
+    arrays = [name for name, value in vars(views[0]).items() if isinstance(value, np.ndarray)]
+    return replace(views[0], **{name: np.concatenate([getattr(view, name) for view in views]) for name in arrays})

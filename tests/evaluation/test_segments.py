@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from repricer.envs import rollout
-from repricer.evaluation import evaluate, interquartile_mean, named_policy
+from repricer.evaluation import evaluate, interquartile_mean
 from repricer.evaluation.comparison import segment_figures
 from repricer.pricing import FixedPrice, PricePath
 from repricer.scenarios import load_scenario
@@ -45,21 +45,6 @@ def test_price_variance_by_hand():
     path = np.tile([8.0, 12.0], 15)[:, None]
     assert rollout(spec, PricePath(path), episodes=3, seed=1).price_variance == pytest.approx(4.0)
     assert rollout(spec, FixedPrice(9.5), episodes=3, seed=1).price_variance == pytest.approx(0.0, abs=1e-12)
-
-
-def test_response_time_counts_one_decision():
-    import time
-
-    class Slow:
-        name = "slow"
-
-        def act(self, view):
-            time.sleep(0.002)
-            return named.act(view)
-
-    spec = load_scenario("stationary-logit")
-    named = named_policy("fixed:9", spec)
-    assert 0.002 < segment_figures(spec, Slow(), seed=1, episodes=20).response_seconds < 0.02
 
 
 class TestInterquartileMean:
