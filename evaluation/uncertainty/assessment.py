@@ -20,16 +20,7 @@ from ...scenarios.price_section import HistorySection
 from ..figures import currency_of
 from ..policies import BEST_FIXED
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
-from .recommendation import (
-    MEAN,
-    REGULAR,
-    RULE,
-    Candidate,
-    Recommendation,
-    candidates,
-    costs_assumed,
-    recommend,
-)
+from .recommendation import MEAN, REGULAR, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
 
 _NOISE, _MOST_EPISODES, _SAME, _MOST = 0.25, 32, 0.005, 0.6
 _LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
