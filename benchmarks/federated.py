@@ -22,6 +22,7 @@ from ..forecasting.models.random_coefficients import Common
 from ..forecasting.shared_regression import fit_shared
 from .customers import markdown
 from .uplift import draw_shop
+from .uplift import shop_tables as tables_of
 
 SHOPS, HELD, TRAFFIC_WEEKS = 5, 8, 4
 FAMILIES, PRODUCTS = ("clean", "promoted", "endogenous", "seasonal"), (4, 12)
@@ -30,7 +31,7 @@ WEEKS = {"10": (10,) * SHOPS, "16": (16,) * SHOPS, "12 to 104": (12, 16, 26, 52,
 
 def shop_tables(family: str, seed: int, products: int, weeks: int) -> Tables:
     """The last weeks of a drawn shop that sells the first of its products only."""
-    tables = draw_shop(family, seed=seed, weeks=104).tables()
+    tables = tables_of(draw_shop(family, seed=seed, weeks=104))
     assert tables.products is not None
     kept = tables.products.iloc[:products]
     since = tables.sales["date"].max() - pd.Timedelta(weeks=weeks - 1)

@@ -215,9 +215,9 @@ class StockingUp:
     missing: float
 
     @classmethod
-    def drawn(cls, random: Generator) -> StockingUp:
+    def drawn(cls, random: Generator, extra: tuple[float, float] = _EXTRA) -> StockingUp:
         """The customers of a shop."""
-        return cls(random.uniform(*_EXTRA), random.uniform(*_MISSING))
+        return cls(random.uniform(*extra), random.uniform(*_MISSING))
 
     def units(self, wanted: Array, reduction: Array, stored: Array | None = None) -> tuple[Array, Array]:
         """(…, T, n) units bought, and (3, …, n) those that will be missing in each of the weeks that follow.

@@ -41,7 +41,8 @@ _POINT = float(-np.log1p(-DEPTH))
 _GROWTH, _SIMILARITY, _CLASSES, _NESTS = (0.3, 0.8), (0.5, 0.9), 3, 2
 _MOST = 3.0
 """Times as many units of a category as usual that deals can sell at most."""
-_EXTRA, _MISSING = (0.8, 2.0), (0.6, 0.95)
+EXTRA = (0.8, 2.0)
+"""What households put by on a deal, so that they account for about a third of its bump: see `StockingUp`."""
 _ROUNDS = 300
 _WEAR, _MEMORY = 0.3, 0.8
 """Share of its strength that a deal loses in logs by one of 20% in the week before, and what is left of that a week on."""
@@ -99,9 +100,8 @@ class DealTruth(Truth):
         """(T, S, N) expected units of the history by store, given the shocks that popularity took."""
         bought = [self._in_history(number, self.weeks) for number in range(len(self.responses))]
         assert self.stocking_up is not None, "households stock up"
-        depth = np.broadcast_to(
-            self.deals.depth[: self.weeks], (self.history.level.size, self.weeks, self.listed.shape[1])
-        )
+        shape = (self.history.level.size, self.weeks, self.listed.shape[1])
+        depth = np.broadcast_to(self.deals.depth[: self.weeks], shape)
         units = self.stocking_up.units(np.concatenate(bought, axis=-1), depth)[0]
         shock = self.history.shock[: self.weeks]
         # The factor is 1 in the mean.
@@ -119,9 +119,8 @@ class DealTruth(Truth):
         _, zones, members = np.unique(self.deals.sensitivity, return_index=True, return_inverse=True)
         for store, level in zip(zones, np.bincount(members, self.history.level), strict=True):
             factor = self.history.listed[first, store, own] / self.listed[first, own] / self.deals.base[store, own]
-            wanted += level * self.responses[number].bought(
-                np.log(regular * factor), deal, feature, float(self.deals.sensitivity[store])
-            )
+            logs = np.log(regular * factor)
+            wanted += level * self.responses[number].bought(logs, deal, feature, float(self.deals.sensitivity[store]))
         wanted *= self.parameters.arrivals[number] * self.traffic[weeks, number][:, None]
         return self.stocking_up.units(wanted, depth, self._left(number, first)[1])[0]
 
@@ -180,10 +179,8 @@ class DealTruth(Truth):
         assert self.stocking_up is not None, "households stock up"
         if (number, first) not in self._kept:
             past, depth = self._in_history(number, first).sum(axis=0), self._depth(number, first)
-            self._kept[number, first] = (
-                worn(-np.log1p(-depth), np.zeros(depth.shape[1]))[1],
-                self.stocking_up.units(past, depth)[1],
-            )
+            remembered = worn(-np.log1p(-depth), np.zeros(depth.shape[1]))[1]
+            self._kept[number, first] = remembered, self.stocking_up.units(past, depth)[1]
         return self._kept[number, first]
 
     def _depth(self, number: int, weeks: int) -> Array:
@@ -405,11 +402,6 @@ def worn(deal: Array, memory: Array) -> tuple[Array, Array]:
     return felt, memory
 
 
-def draw_stocking_up(random: Generator) -> StockingUp:
-    """Households that account for about a third of a deal's bump, and buy less after it."""
-    return StockingUp(random.uniform(*_EXTRA), random.uniform(*_MISSING))
-
-
 def draw_responses(
     family: str, parameters: Parameters, stocking_up: StockingUp, random: Generator
 ) -> tuple[Response, ...]:
@@ -419,11 +411,9 @@ def draw_responses(
         own = parameters.category == number
         category = float(np.clip(random.lognormal(np.log(0.35), 0.6), *CATEGORY))
         bump = np.clip(random.lognormal(np.log(2.8), 0.3, int(own.sum())), *BUMP)
-        wanted = np.minimum(bump * parameters.elasticity[own], STEEPEST)
         make = _regular_and_deal if family == "regular-and-deal" else _nested_deals
-        responses.append(
-            make(parameters.share[own], parameters.elasticity[own], category, (wanted, stocking_up), random)
-        )
+        deal = (np.minimum(bump * parameters.elasticity[own], STEEPEST), stocking_up)
+        responses.append(make(parameters.share[own], parameters.elasticity[own], category, deal, random))
     return tuple(responses)
 
 
@@ -452,10 +442,8 @@ def _nested_deals(
     none = np.zeros((1, share.size))
 
     def at(deal: Array) -> NestedDeals:
-        sensitivities = parts.sensitivity[:, None] * slope
-        return NestedDeals(
-            tier, parts.weight, utility + parts.taste, level, sensitivities, deal, similarity, reach, growth
-        )
+        tastes, slopes = utility + parts.taste, parts.sensitivity[:, None] * slope
+        return NestedDeals(tier, parts.weight, tastes, level, slopes, deal, similarity, reach, growth)
 
     for _ in range(_ROUNDS):
         inside, buys = (found[0] for found in at(0 * parts.taste).by_class(none, none, none))

@@ -22,9 +22,11 @@ from ...evaluation.report.plots import ACCENT, GREY, LOSS, WIDTH, plot
 from ...evaluation.uncertainty import Assessment, Gain
 from ...jobs import Failure, Job, Place, code_fingerprint, run_jobs
 from ...scenarios import MarketSpec
+from .deals import DealTruth
 from .parameters import Array
 from .settings import StudySettings
-from .shop import FIRST_DAY, DealShop, Shop, draw_shop, fit_files, names, write_files
+from .shop import FIRST_DAY, draw_shop, fit_files, names, write_files
+from .truth import Truth
 
 OnShop = Callable[[dict[str, Any], int, int], None]
 _CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
@@ -113,7 +115,7 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     return row | {"cpu_seconds": time.process_time() - started}
 
 
-def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
+def realised(shop: Truth, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
     """What the recommended prices really earn in the weeks of the fitted market, which
     follow the tables.
 
@@ -124,10 +126,9 @@ def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[s
     weeks, objective = weeks_of(spec), spec.market.objective
     given = {"first": weeks[0], "horizon": len(weeks), "objective": objective}
     order = [spec.products.names.index(name) for name in displayed(shop)]
-    regular = np.asarray(spec.products.regular_price, dtype=np.float64)[order]
-    low, high = (
-        np.asarray(bound, dtype=np.float64)[..., order] for bound in (spec.guardrails.low, spec.guardrails.high)
-    )
+    rules = spec.guardrails
+    bounds = (spec.products.regular_price, rules.low, rules.high)
+    regular, low, high = (np.asarray(prices, dtype=np.float64)[..., order] for prices in bounds)
     own = shop.own_prices(weeks[0], len(weeks))
     path = own if recommended.prices is None else recommended.prices[:, order]
     earned = {
@@ -137,7 +138,7 @@ def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[s
         "optimum": shop.realised(shop.optimum(low, high, **given), **given),
     }
     base = earned["regular"]
-    if isinstance(shop, DealShop):
+    if isinstance(shop, DealTruth):
         earned["calendar"] = shop.realised(shop.optimum(low, high, **given, calendar=False), **given)
         # No search of paths is certain to find the best.
         earned["optimum"], base = max(earned["optimum"], earned["recommended"]), earned["own"]
@@ -165,17 +166,15 @@ def weeks_of(spec: MarketSpec) -> range:
     return range(first, first + spec.market.horizon_periods)
 
 
-def displayed(shop: Shop) -> list[str]:
+def displayed(shop: Truth) -> list[str]:
     """The products' names in the fitted market, in the order of the shop."""
     return [name.replace("-", " ") for name in names(shop)]
 
 
-def _described(shop: Shop) -> dict[str, Any]:
-    shares = {
-        "elasticity": float(shop.parameters.elasticity.mean()),
-        "outside_share": float(shop.parameters.outside.mean()),
-    }
-    if isinstance(shop, DealShop):
+def _described(shop: Truth) -> dict[str, Any]:
+    parameters = shop.parameters
+    shares = {"elasticity": float(parameters.elasticity.mean()), "outside_share": float(parameters.outside.mean())}
+    if isinstance(shop, DealTruth):
         return shares | {"stores": shop.history.level.size, "funding": shop.deals.funding, "plan": shop.deals.planned}
     return shares
 
