@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -83,7 +82,7 @@ class DealTruth(Truth):
         responses: The customers of each category.
     """
 
-    responses: tuple[Response, ...] = ()
+    responses: tuple[RegularAndDeal | NestedDeals, ...] = ()
 
     @property
     def deals(self) -> DealHistory:
@@ -241,23 +240,13 @@ def draw_deal_history(parameters: Parameters, seed: int, weeks: int, whole: int,
     steps = np.concatenate([supply + moved + own, np.zeros((whole - weeks, zone.size, products))])
     listed = np.round(base * np.exp(np.cumsum(steps, axis=0)), 2)
     cost = np.concatenate([(supply + 0.5 * moved)[:, 0], np.zeros((whole - weeks, products))])
-    calendar, shown = _calendar(products, random)
-    years = (whole // YEAR + 1, 1)
-    return DealHistory(
-        level=level,
-        store_price=np.ones(zone.size),
-        listed=listed,
-        prices=np.round(listed * (1 - np.tile(calendar, years)[:whole, None]), 2),
-        unit_cost=np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2),
-        display=np.tile(shown, years)[:whole],
-        shock=autoregression(_PERSISTENCE, _SHOCK, (whole, products), random),
-        following=np.zeros((whole, products)),
-        base=base,
-        sensitivity=sensitivity,
-        depth=np.tile(calendar, years)[:whole],
-        funding=float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0,
-        planned=seed // 2 % 2 == 0,
-    )
+    depth, shown = (np.tile(part, (whole // YEAR + 1, 1))[:whole] for part in _calendar(products, random))
+    prices, no_effect = np.round(listed * (1 - depth[:, None]), 2), np.zeros((whole, products))
+    unit_cost = np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2)
+    shock = autoregression(_PERSISTENCE, _SHOCK, (whole, products), random)
+    funding, planned = float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0, seed // 2 % 2 == 0
+    own = (level, np.ones(zone.size), listed, prices, unit_cost, shown, shock, no_effect)
+    return DealHistory(*own, base, sensitivity, depth, funding, planned)
 
 
 def _moves(shape: tuple[int, int, int], size: tuple[float, float], random: Generator) -> Array:
@@ -290,21 +279,6 @@ def _calendar(products: int, random: Generator) -> tuple[Array, NDArray[np.bool_
 # Wittink (2004) for how a deal's bump divides into switching, growth of the category and stocking up.
 
 
-class Response(Protocol):
-    """The customers of one category, of n products."""
-
-    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
-        """(…, T, n) units per customer of the category.
-
-        Args:
-            regular: (…, T, n) log regular price relative to that at which the parameters hold.
-            deal: (…, T, n) log of the regular price over the price.
-            feature: (…, T, n) utility that features add.
-            sensitivity: Factor on the response to regular prices.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class RegularAndDeal:
     """A category with a constant elasticity, whose products share its units as a logit does.
@@ -324,6 +298,14 @@ class RegularAndDeal:
     growth: float
 
     def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
+        """(…, T, n) units per customer of the category.
+
+        Args:
+            regular: (…, T, n) log regular price relative to that at which the parameters hold.
+            deal: (…, T, n) log of the regular price over the price.
+            feature: (…, T, n) utility that features add.
+            sensitivity: Factor on the response to regular prices.
+        """
         usual = self.share * np.exp(-sensitivity * self.slope * regular)
         weight = usual * np.exp(self.deal * deal + feature)
         total = weight.sum(axis=-1, keepdims=True)
@@ -360,6 +342,7 @@ class NestedDeals:
     growth: float
 
     def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
+        """As of `RegularAndDeal`."""
         shares = self.by_class(regular, deal, feature, sensitivity)
         return np.einsum("k,...kn->...n", self.weight, shares[0] * shares[1][..., None])
 
@@ -404,7 +387,7 @@ def worn(deal: Array, memory: Array) -> tuple[Array, Array]:
 
 def draw_responses(
     family: str, parameters: Parameters, stocking_up: StockingUp, random: Generator
-) -> tuple[Response, ...]:
+) -> tuple[RegularAndDeal | NestedDeals, ...]:
     """The customers of each category; what a deal adds is drawn apart from the response to regular prices."""
     responses = []
     for number in range(parameters.outside.size):

@@ -19,7 +19,7 @@ from ...agents import train
 from ...envs import rollout, seed_for
 from ...evaluation import evaluate
 from ...evaluation.report.plots import ACCENT, GREY, LOSS, WIDTH, plot
-from ...evaluation.uncertainty import Assessment, Gain
+from ...evaluation.uncertainty import Gain
 from ...jobs import Failure, Job, Place, code_fingerprint, run_jobs
 from ...scenarios import MarketSpec
 from .deals import DealTruth
@@ -220,18 +220,13 @@ def recommend(spec: MarketSpec, settings: StudySettings, seed: int) -> Predicted
     run = train(spec, steps=settings.steps, seed=seed)
     found = evaluate(spec, [run.policy, _REGULAR], episodes=settings.episodes, seed=seed).uncertainty
     assert found is not None, "a fitted market has a posterior"
-    return _recommended(spec, found, seed, found.recommendation.current if settings.over_current else _REGULAR)
-
-
-def _recommended(spec: MarketSpec, found: Assessment, seed: int, reference: str) -> PredictedGain:
-    """The recommendation, with its gain over the reference in the market's objective."""
-    name, prices = found.recommendation.policy, None
-    if found.recommendation.change:
+    chosen, objective = found.recommendation, spec.market.objective
+    reference, prices = chosen.current if settings.over_current else _REGULAR, None
+    if chosen.change:
         prices = rollout(spec, found.policy, episodes=_PATH_EPISODES, seed=seed_for("test", seed)).price_path
-    gain = found.gain(name, reference, spec.market.objective)
-    predicted, (low, high) = _relative(gain)
-    loss = found.gain(name, objective=spec.market.objective).loss_probability
-    return PredictedGain(name, prices, predicted, low, high, loss)
+    predicted, (low, high) = _relative(found.gain(chosen.policy, reference, objective))
+    loss = found.gain(chosen.policy, objective=objective).loss_probability
+    return PredictedGain(chosen.policy, prices, predicted, low, high, loss)
 
 
 def _relative(gain: Gain) -> tuple[float, tuple[float, float]]:
