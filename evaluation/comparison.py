@@ -77,6 +77,11 @@ class Estimate:
         return interval(self.to_dict())
 
 
+def plain(row: Any) -> Document:
+    """The attributes of a row, its estimates as JSON holds them."""
+    return {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(row).items()}
+
+
 @dataclass(frozen=True)
 class Row:
     """One policy's figures per episode. Money in the scenario's currency; shares are fractions.
@@ -145,9 +150,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
-        document = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        document |= {name: value.to_dict() for name, value in document.items() if isinstance(value, Estimate)}
-        return document | {"constant": self.constant, "flags": self.flags}
+        return plain(self) | {"constant": self.constant, "flags": self.flags}
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,16 +193,14 @@ class Comparison:
     @property
     def seeds(self) -> dict[str, Any]:
         """The set of random seeds behind each figure; no two sets share an episode."""
-        return {
-            "tuning": {
-                "seed": seed_for("tuning", self.seed),
-                "for": "best-fixed, and a time-only path that is searched",
-            },
-            "training": {"seed": None, "for": "learned policies, with the seed of their run"},
-            "validation": {"seed": None, "for": "the checkpoint that a run keeps, with the seed of the run"},
-            "judging": {"seed": seed_for("test", self.seed), "for": "every figure but vs_best_fixed_fresh"},
-            "second judging": {"seed": seed_for("test", self.seed + FRESH), "for": "vs_best_fixed_fresh"},
-        }
+        uses = (
+            ("tuning", seed_for("tuning", self.seed), "best-fixed, and a time-only path that is searched"),
+            ("training", None, "learned policies, with the seed of their run"),
+            ("validation", None, "the checkpoint that a run keeps, with the seed of the run"),
+            ("judging", seed_for("test", self.seed), "every figure but vs_best_fixed_fresh"),
+            ("second judging", seed_for("test", self.seed + FRESH), "vs_best_fixed_fresh"),
+        )
+        return {name: {"seed": seed, "for": use} for name, seed, use in uses}
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""

@@ -145,16 +145,9 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
         found |= weighted_estimates(log, target)
     if whole.any():
         found |= episode_estimates(log, target)
-    return OffPolicy(
-        policy=policy.name,
-        markets=int(np.unique(log.market).size),
-        decisions=len(log),
-        matched_share=float((weights > 0).mean()),
-        effective_sample_size=size,
-        ignored=ignored,
-        logged=_over_markets(_episode_money(log, log.money).sum(axis=1), log.market),
-        estimates=found,
-    )
+    logged = _over_markets(_episode_money(log, log.money).sum(axis=1), log.market)
+    counts = (int(np.unique(log.market).size), len(log), float((weights > 0).mean()), size)
+    return OffPolicy(policy.name, *counts, ignored, logged, found)
 
 
 def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
@@ -284,11 +277,10 @@ def _over_markets(scores: Array, market: NDArray[np.int64]) -> Estimate:
     mean = float(scores.mean())
     _, index = np.unique(market, return_inverse=True)
     off = np.bincount(index, scores - mean)
-    count = off.size
-    if count < 2:
+    if off.size < 2:
         return Estimate(mean, -np.inf, np.inf)
-    error = np.sqrt(count / (count - 1) * (off**2).sum()) / scores.size
-    half = float(student_t.ppf(0.975, count - 1) * error)
+    error = np.sqrt(off.size / (off.size - 1) * (off**2).sum()) / scores.size
+    half = float(student_t.ppf(0.975, off.size - 1) * error)
     return Estimate(mean, mean - half, mean + half)
 
 

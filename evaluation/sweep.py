@@ -181,17 +181,10 @@ def train_and_evaluate(inputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
     comparison = evaluate(spec, [run], episodes=inputs["episodes"])
     row = next(row for row in comparison.rows if row.policy != "best-fixed")
     fixed, gain = comparison.row("best-fixed").value, row.vs_best_fixed
-    return {
-        "value": row.value,
-        "share_of_optimum": row.share_of_optimum,
-        "best_fixed": fixed,
-        "gain": gain.mean,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-        "gain_share": gain.mean / abs(fixed) if fixed else None,
-        "seconds": run.facts["seconds"],
-        "weights": run.facts["weights"],
-    }
+    money = {"value": row.value, "share_of_optimum": row.share_of_optimum, "best_fixed": fixed}
+    gains = {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
+    gains["gain_share"] = gain.mean / abs(fixed) if fixed else None
+    return money | gains | {name: run.facts[name] for name in ("seconds", "weights")}
 
 
 def _head(job: Job) -> dict[str, Any]:
@@ -257,16 +250,14 @@ def summarise(table: pd.DataFrame) -> list[Summary]:
 def _summary(algo: str, rows: pd.DataFrame) -> Summary:
     done = rows[rows["state"] == DONE]
     counts = [int((rows["state"] == state).sum()) for state in (DONE, UNFIT, FAILED)]
-    if done.empty:
-        return Summary(algo, *counts, scenarios=0, gain=None, share=None, seconds=None)
-    known, gained = (done[done[name].notna()] for name in ("share_of_optimum", "gain_share"))
+
+    def middle(name: str) -> Estimate | None:
+        known = done[done[name].notna()] if len(done) else done
+        return None if known.empty else interquartile_mean(known[name], strata=known["scenario"])
+
+    seconds = None if done.empty else float(done["seconds"].median())
     return Summary(
-        algo,
-        *counts,
-        scenarios=int(done["scenario"].nunique()),
-        gain=None if gained.empty else interquartile_mean(gained["gain_share"], strata=gained["scenario"]),
-        share=None if known.empty else interquartile_mean(known["share_of_optimum"], strata=known["scenario"]),
-        seconds=float(done["seconds"].median()),
+        algo, *counts, int(done["scenario"].nunique()), middle("gain_share"), middle("share_of_optimum"), seconds
     )
 
 

@@ -197,11 +197,8 @@ def _outside(found: Assessment) -> str:
         return ""
     sentence = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
     if joint:
-        together = percent(joint, 0)
-        period = found.compared.spec.market.period
-        sentence += (
-            f"; by category and {period}, {together} are priced as a whole lower, or higher, than they usually were"
-        )
+        period, together = found.compared.spec.market.period, f"{percent(joint, 0)} are priced as a whole"
+        sentence += f"; by category and {period}, {together} lower, or higher, than they usually were"
     return f"{sentence}."
 
 
@@ -266,14 +263,13 @@ def _earn(comparison: Comparison, row: Row) -> str:
 
 
 def _constant_sentence(comparison: Comparison, row: Row) -> str:
+    what = f"{percent(row.at_bound_share)} of the prices are at a bound of the price rules"
     if row.price_changes == 0:
-        what = (
+        changes = (
             "list price ever changes, only personal discounts do" if has_discounts(comparison) else "price ever changes"
         )
-        return f"They are effectively constant: no {what}."
-    return (
-        f"They are effectively constant: {percent(row.at_bound_share)} of the prices are at a bound of the price rules."
-    )
+        what = f"no {changes}"
+    return f"They are effectively constant: {what}."
 
 
 def warnings(comparison: Comparison, learned: str | None) -> list[str]:
