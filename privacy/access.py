@@ -141,13 +141,8 @@ class Access:
         Raises:
             PrivacyError: Roles are declared, and the log cannot be written.
         """
-        row = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "user": _user(),
-            "role": self.reader.role,
-            "command": self.reader.command,
-            "tables": list(what),
-        }
+        now, reader = datetime.now(UTC).isoformat(timespec="seconds"), self.reader
+        row = {"time": now, "user": _user(), "role": reader.role, "command": reader.command, "tables": list(what)}
         path = beside(self.folder, "access.log")
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:

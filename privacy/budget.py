@@ -97,8 +97,7 @@ class Privacy(NamedTuple):
             trained: `Lstm.privacy_` of the network in use, None without one.
         """
         names = released(customers=customers, network=network)
-        queries = [self.query(name) for name in names]
-        advantage = {}
+        queries, advantage = [self.query(name) for name in names], {}
         if customers:
             advantage["customer"] = most_advantage([self.noise(name) for name in names if name != NETWORK])
         if trained is not None:
@@ -109,8 +108,7 @@ class Privacy(NamedTuple):
             "queries": [query._asdict() for query in queries],
             "unit": "one customer's whole history; for the network, one product's",
             "most_advantage": advantage,
-            **({} if trained is None else {"network": dict(trained)}),
-        }
+        } | ({} if trained is None else {"network": dict(trained)})
 
 
 def released(*, customers: bool, network: bool) -> list[str]:

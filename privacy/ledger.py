@@ -91,10 +91,8 @@ class PrivacyLedger:
     def left(self) -> Query:
         """What is left of the limit."""
         document = self.document()
-        epsilon, delta = (
-            document["limit"][key] - math.fsum(row[key] for row in document["spent"]) for key in ("epsilon", "delta")
-        )
-        return Query("left", epsilon, delta)
+        limit, spent = document["limit"], document["spent"]
+        return Query("left", *(limit[key] - math.fsum(row[key] for row in spent) for key in ("epsilon", "delta")))
 
     def spend(self, queries: Sequence[Query]) -> None:
         """Record these queries, or none of them.
@@ -112,9 +110,8 @@ class PrivacyLedger:
                     "less, or use what was already released"
                 )
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            document["spent"] += [
-                {"query": q.name, "epsilon": q.epsilon, "delta": q.delta, "time": now} for q in queries
-            ]
+            rows = ({"query": q.name, "epsilon": q.epsilon, "delta": q.delta, "time": now} for q in queries)
+            document["spent"] += rows
             write_json(self.path, document)
 
     def _locked(self) -> Any:
