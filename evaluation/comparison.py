@@ -318,9 +318,8 @@ def _check_draws(spec: MarketSpec, draws: int | None, risk: str) -> None:
     """Check what concerns the posterior before the policies are run."""
     tail_of(risk)
     if not spec.num_draws and (draws is not None or risk != MEAN):
-        raise ValueError(
-            f"draws and risk need a market with a posterior; got {spec.name}, which has none; leave them out"
-        )
+        must = "draws and risk need a market with a posterior"
+        raise ValueError(f"{must}; got {spec.name}, which has none; leave them out")
     if draws is not None:
         check_draws(spec, draws)
 

@@ -216,10 +216,9 @@ def audit(
     total[0] = own_profit[0]
     gain = float(profit_gain(total.sum(), marks.nash_profit.sum(), marks.monopoly_profit.sum()))
     if np.isnan(gain):
-        raise ValueError(
-            f"scenario must have sellers who gain from joint prices; got '{spec.name}', where Nash pays as much; "
-            "widen the price bounds or audit another scenario"
-        )
+        must = "scenario must have sellers who gain from joint prices"
+        fix = "widen the price bounds or audit another scenario"
+        raise ValueError(f"{must}; got '{spec.name}', where Nash pays as much; {fix}")
     return CollusionAudit(marks, charged, total, gain, profit_gain(total, marks.nash_profit, marks.monopoly_profit))
 
 
@@ -227,9 +226,8 @@ def _mean(name: str, rows: ArrayLike, width: int) -> Array:
     """(width,) mean over rows."""
     values = np.asarray(rows, np.float64)
     if values.ndim not in (1, 2) or values.shape[-1] != width or values.size == 0:
-        raise ValueError(
-            f"{name} must have shape ({width},) or (rows, {width}); got {values.shape}; give one column per offer"
-        )
+        must = f"{name} must have shape ({width},) or (rows, {width})"
+        raise ValueError(f"{must}; got {values.shape}; give one column per offer")
     if not np.isfinite(values).all():
         bad = values[~np.isfinite(values)][0]
         raise ValueError(f"{name} must be finite; got {bad}; leave such rows out")
@@ -244,13 +242,11 @@ def _by_seller(seller: NDArray[np.intp], amounts: Array, sellers: int) -> Array:
 def _rivals(spec: MarketSpec) -> Competitors:
     """The competitors of a scenario that is covered."""
     if spec.competitors is None:
-        raise ValueError(
-            f"scenario must have competitors; got '{spec.name}' without; add a [competitors] section or choose another"
-        )
+        must = "scenario must have competitors"
+        raise ValueError(f"{must}; got '{spec.name}' without; add a [competitors] section or choose another")
     if spec.demand.family != "mnl":
-        raise ValueError(
-            f"demand.family must be mnl for competition yardsticks; got '{spec.demand.family}'; choose another scenario"
-        )
+        must = "demand.family must be mnl for competition yardsticks"
+        raise ValueError(f"{must}; got '{spec.demand.family}'; choose another scenario")
     return spec.competitors
 
 

@@ -232,15 +232,12 @@ def view_at(spec: MarketSpec, policy: Policy, *, period: int, market: int = 0, s
 def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, view: MarketView | None) -> None:
     looks_back = isinstance(policy, RecurrentPolicy)
     if not (looks_back or is_deterministic(policy)):
-        raise ValueError(
-            f"a price can be explained where it depends on the view alone; got {policy.name}, which draws or learns; "
-            "fit a surrogate tree to it"
-        )
+        must = "a price can be explained where it depends on the view alone"
+        raise ValueError(f"{must}; got {policy.name}, which draws or learns; fit a surrogate tree to it")
     if looks_back and view is not None and view.period[0] != 0:
-        raise ValueError(
-            "the view of a policy with a recurrent state must be of the first period; got one of period "
-            f"{view.period[0]} for {policy.name}; name a period and a market instead, which are simulated up to there"
-        )
+        must = "the view of a policy with a recurrent state must be of the first period"
+        fix = "name a period and a market instead, which are simulated up to there"
+        raise ValueError(f"{must}; got one of period {view.period[0]} for {policy.name}; {fix}")
     if product is not None and product not in spec.products.names:
         known = ", ".join(spec.products.names)
         raise ValueError(f"product must be one of {known}; got '{product}'; choose one")

@@ -164,10 +164,8 @@ def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
     also += [name for name in ("promotion", "returns", "express") if getattr(spec, name) is not None]
     also += ["units ordered"] if stock.cost_due == "ordered" else []
     if also:
-        raise ValueError(
-            "log must have a column money where the objective counts more than units, prices and unit costs; got "
-            f"{spec.name} with {', '.join(also)} and no such column; add it"
-        )
+        must = "log must have a column money where the objective counts more than units, prices and unit costs"
+        raise ValueError(f"{must}; got {spec.name} with {', '.join(also)} and no such column; add it")
     return units * (paid - spec.products.unit_cost)
 
 
@@ -177,10 +175,9 @@ def _ordered(spec: MarketSpec, table: pd.DataFrame) -> pd.DataFrame:
     wanted += [heading for headings in _seen_columns(spec).values() for heading in headings]
     missing = [name for name in wanted if name not in table]
     if missing:
-        raise ValueError(
-            f"log must have a column {missing[0]}; got {', '.join(table.columns)}; "
-            "write it with repricer simulate --log or repricer log export"
-        )
+        must = f"log must have a column {missing[0]}"
+        fix = "write it with repricer simulate --log or repricer log export"
+        raise ValueError(f"{must}; got {', '.join(table.columns)}; {fix}")
     if "propensity" not in table:
         table = table.assign(propensity=np.nan)
     products = len(spec.products.names)
@@ -188,10 +185,9 @@ def _ordered(spec: MarketSpec, table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(product=order).sort_values(["market", "period", "product"])
     codes = table["product"].to_numpy().reshape(-1, products) if len(table) % products == 0 else np.empty((0, 1))
     if len(table) == 0 or not (codes.size == len(table) and (codes == np.arange(products)).all()):
-        raise ValueError(
-            f"log must have one row for every product of {spec.name} in every market and period; got {len(table)} "
-            f"rows of {table['product'].nunique()} known products; log this market"
-        )
+        must = f"log must have one row for every product of {spec.name} in every market and period"
+        fix = "log this market"
+        raise ValueError(f"{must}; got {len(table)} rows of {table['product'].nunique()} known products; {fix}")
     return table
 
 
@@ -215,9 +211,8 @@ def read_log(spec: MarketSpec, path: Path) -> PriceLog:
         ValueError: log must be a file that ends in .csv or .parquet; got 'missing.csv'; write it with simulate --log
     """
     if path.suffix not in (".csv", ".parquet") or not path.is_file():
-        raise ValueError(
-            f"log must be a file that ends in .csv or .parquet; got '{path}'; write it with simulate --log"
-        )
+        must = "log must be a file that ends in .csv or .parquet"
+        raise ValueError(f"{must}; got '{path}'; write it with simulate --log")
     return PriceLog.from_table(spec, pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path))
 
 

@@ -71,9 +71,8 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     known = nearest(name, list(ALGORITHMS))
                     raise ValueError(f"{path}: {where} must be among the algorithms; got '{name}'; {known}")
                 if name not in self.algorithms:
-                    raise ValueError(
-                        f"{path}: settings must be of the algorithms; got {name}, which is none; leave it out"
-                    )
+                    must = f"{path}: settings must be of the algorithms"
+                    raise ValueError(f"{must}; got {name}, which is none; leave it out")
         found: list[str] = []
         textbook = [name for name, source in registered().items() if isinstance(source, Path)]
         for name in self.scenarios:

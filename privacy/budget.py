@@ -52,9 +52,8 @@ class Privacy(NamedTuple):
         """
         shares = SHARES | dict(self.shares)
         if not shares[release] > 0:
-            raise ValueError(
-                f"the share of {release} must be above 0, as this fit releases it; got {shares[release]:g}; raise it"
-            )
+            must = f"the share of {release} must be above 0, as this fit releases it"
+            raise ValueError(f"{must}; got {shares[release]:g}; raise it")
         return Query(RELEASES[release], self.epsilon * shares[release] / sum(shares.values()), DELTA / len(RELEASES))
 
     def noise(self, release: str) -> float:
@@ -77,10 +76,8 @@ class Privacy(NamedTuple):
             raise ValueError(f"epsilon must be a number above 0; got {self.epsilon:g}; write 1")
         unknown = ", ".join(sorted({*self.shares} - {*RELEASES}))
         if unknown or not all(0 <= share < float("inf") for share in self.shares.values()):
-            raise ValueError(
-                f"shares of epsilon must be numbers from 0 on, for {', '.join(RELEASES)}; got {unknown or self.shares}; "
-                "write, for example, network=0.1"
-            )
+            must = f"shares of epsilon must be numbers from 0 on, for {', '.join(RELEASES)}"
+            raise ValueError(f"{must}; got {unknown or self.shares}; write, for example, network=0.1")
         if not customers and not network:
             raise ValueError(
                 "epsilon protects customers, and the weights of a network; got sales that name no customer, and a "

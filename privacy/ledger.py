@@ -66,10 +66,8 @@ class PrivacyLedger:
             PrivacyError: A limit is out of range.
         """
         if not 0 < epsilon < math.inf or not 0 <= delta < 1:
-            raise PrivacyError(
-                f"a privacy limit needs epsilon above 0 and delta from 0 to below 1; got {epsilon:g} and {delta:g}; "
-                "write, for example, 4 and 1e-5"
-            )
+            must = "a privacy limit needs epsilon above 0 and delta from 0 to below 1"
+            raise PrivacyError(f"{must}; got {epsilon:g} and {delta:g}; write, for example, 4 and 1e-5")
         with self._locked():
             spent = self.document()["spent"] if self.path.exists() else []
             write_json(self.path, {"limit": {"epsilon": epsilon, "delta": delta}, "spent": spent})
@@ -83,10 +81,9 @@ class PrivacyLedger:
         try:
             return json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise PrivacyError(
-                f"a privacy budget must be set before it is spent; got none for {self.tables}; "
-                f"set one: repricer data budget {self.tables} --epsilon 4"
-            ) from None
+            must = "a privacy budget must be set before it is spent"
+            fix = f"set one: repricer data budget {self.tables} --epsilon 4"
+            raise PrivacyError(f"{must}; got none for {self.tables}; {fix}") from None
 
     def left(self) -> Query:
         """What is left of the limit."""

@@ -28,9 +28,8 @@ def check_sizes(sizes: Iterable[int], least: int = LEAST_CUSTOMERS) -> None:
     """
     smallest = min(sizes, default=least)
     if smallest < least:
-        raise ValueError(
-            f"a segment must have at least {least} customers to leave the house; got one of {smallest}; merge it with another"
-        )
+        must = f"a segment must have at least {least} customers to leave the house"
+        raise ValueError(f"{must}; got one of {smallest}; merge it with another")
 
 
 FEATURES: dict[str, str] = {
@@ -120,10 +119,8 @@ def require_columns(sales: pd.DataFrame, *names: str, table: str = "sales") -> N
     """Raise a ValueError if `sales`, or what `table` says that it is, lacks one of the columns `names`."""
     missing = [name for name in names if name not in sales]
     if missing:
-        raise ValueError(
-            f"{table}: column {missing[0]!r} is missing; needed are {', '.join(names)}; "
-            f"got {', '.join(map(str, sales.columns))}; add it or map it on import"
-        )
+        must = f"{table}: column {missing[0]!r} is missing; needed are {', '.join(names)}"
+        raise ValueError(f"{must}; got {', '.join(map(str, sales.columns))}; add it or map it on import")
 
 
 def _habits(lines: pd.DataFrame, end: pd.Timestamp, weeks: float) -> pd.DataFrame:

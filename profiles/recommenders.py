@@ -157,10 +157,9 @@ class Recommender(BaseEstimator, ABC):
         rows = self.customers_.get_indexer(pd.Index(customers))
         if (unknown := rows < 0).any():
             # No customer is named: the message may reach a log.
-            raise ValueError(
-                f"customers must have bought something in the sales fitted; got {unknown.sum()} unknown of {len(rows)}; "
-                "leave them out or recommend for their segment"
-            )
+            must = "customers must have bought something in the sales fitted"
+            fix = "leave them out or recommend for their segment"
+            raise ValueError(f"{must}; got {unknown.sum()} unknown of {len(rows)}; {fix}")
         return rows
 
     @abstractmethod
@@ -303,9 +302,8 @@ def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array
         ValueError: a product has two rows in `attributes`.
     """
     if attributes["product"].duplicated().any():
-        raise ValueError(
-            f"attributes: a product has one row; got {attributes['product'].duplicated().sum()} rows too many; drop them"
-        )
+        must = "attributes: a product has one row"
+        raise ValueError(f"{must}; got {attributes['product'].duplicated().sum()} rows too many; drop them")
     category = attributes["category"].astype(str)
     words = attributes["name"].fillna("").str.lower().str.split() if "name" in attributes else [[]] * len(attributes)
     # A category is one token, whatever words it is written in.

@@ -190,9 +190,8 @@ class Segmentation(BaseEstimator):
         require_columns(features, *self.features_, table="features")
         table = features[self.features_].astype(float)
         if table.index.has_duplicates:
-            raise ValueError(
-                f"features: a customer has one row; got {table.index.duplicated().sum()} rows too many; drop them"
-            )
+            must = "features: a customer has one row"
+            raise ValueError(f"{must}; got {table.index.duplicated().sum()} rows too many; drop them")
         right = (table.ge(0) & table.lt(np.inf)).all()
         if not right.all():
             name = right.idxmin()

@@ -388,9 +388,8 @@ def compare_draws(
         (3, 2, 4)
     """
     if not spec.num_draws:
-        raise ValueError(
-            f"compare_draws needs a market with a posterior; got {spec.name}, which has none; use evaluate"
-        )
+        must = "compare_draws needs a market with a posterior"
+        raise ValueError(f"{must}; got {spec.name}, which has none; use evaluate")
     count = min(spec.num_draws, DRAWS) if draws is None else draws
     check_draws(spec, count)
     if episodes < 2:
