@@ -204,18 +204,14 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
-        return {
-            "scenario": self.spec.name,
-            "scenario_version": self.spec.version,
-            "objective": self.spec.market.objective,
-            "episodes": self.count,
-            "seed": self.seed,
-            "customers": "test (disjoint from those of training, tuning and validation)",
-            "seeds": self.seeds,
-            "optimum": self.optimum,
-            "bound": self.bound,
-            "policies": [self._row(row) for row in self.rows],
-        } | ({} if self.uncertainty is None else {"uncertainty": self.uncertainty.to_dict()})
+        spec = self.spec
+        market = {"scenario": spec.name, "scenario_version": spec.version, "objective": spec.market.objective}
+        who = "test (disjoint from those of training, tuning and validation)"
+        how = {"episodes": self.count, "seed": self.seed, "customers": who, "seeds": self.seeds}
+        found: Document = {"policies": [self._row(row) for row in self.rows]}
+        if self.uncertainty is not None:
+            found["uncertainty"] = self.uncertainty.to_dict()
+        return market | how | {"optimum": self.optimum, "bound": self.bound} | found
 
     def _row(self, row: Row) -> dict[str, Any]:
         """A row with what the posterior draws say of it. The best fixed prices' part keeps its own mean."""
@@ -351,8 +347,8 @@ def _row(
     of_optimum, of_bound = (value / top if top > 0 else None for top in tops)
     names = spec.arrivals.segments
     figures: dict[str, Any] = {name: Estimate.of(getattr(now, name)) for name in ("objective", "revenue", "profit")}
-    for name in ("units", "lost", "price_changes", "price_variance"):
-        figures[name] = float(getattr(now, name).mean())
+    figures |= {name: float(getattr(now, name).mean()) for name in ("units", "lost", "price_changes", "price_variance")}
+    figures |= {"at_bound_share": float(now.at_bound.mean()), "stockout_rate": float(now.stockout.mean())}
     return Row(
         policy=policy.name,
         **figures,
@@ -363,8 +359,6 @@ def _row(
         share_of_bound=of_bound,
         vs_best_fixed=Estimate.of(gains[0]),
         vs_best_fixed_fresh=Estimate.of(gains[1]),
-        at_bound_share=float(now.at_bound.mean()),
-        stockout_rate=float(now.stockout.mean()),
         price_paid=dict(zip(names, segments.price_paid.tolist(), strict=True)),
         consumer_surplus=dict(zip(names, segments.surplus.tolist(), strict=True)),
         segment_price_ratio=segments.price_ratio,

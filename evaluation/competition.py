@@ -380,18 +380,14 @@ class LeagueVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As `repricer league --json` prints it, plain numbers and lists."""
-        sellers = self.league.sellers
-        return {
-            "sellers": list(sellers),
-            "period": self.period,
-            "price": dict(zip(self.offers, self.price.tolist(), strict=True)),
-            "profit": dict(zip(sellers, self.profit.tolist(), strict=True)),
-            "exploitability": dict(zip(sellers, self.exploitability.tolist(), strict=True)),
-            "responses": {seller: response.to_dict() for seller, response in self.league.responses.items()},
-            "audit": None if self.audit is None else self.audit.to_dict(),
-            "no_audit": self.no_audit,
-            "history": self.league.history,
-        }
+        league, sellers = self.league, self.league.sellers
+        figures = {"profit": self.profit, "exploitability": self.exploitability}
+        by_seller = {name: dict(zip(sellers, values.tolist(), strict=True)) for name, values in figures.items()}
+        price = dict(zip(self.offers, self.price.tolist(), strict=True))
+        responses = {seller: response.to_dict() for seller, response in league.responses.items()}
+        audited = {"audit": None if self.audit is None else self.audit.to_dict(), "no_audit": self.no_audit}
+        own = {"sellers": list(sellers), "period": self.period, "price": price, "responses": responses}
+        return own | by_seller | audited | {"history": league.history}
 
 
 def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> LeagueVerdict:

@@ -216,6 +216,12 @@ def read_log(spec: MarketSpec, path: Path) -> PriceLog:
     return PriceLog.from_table(spec, pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path))
 
 
+def stated_propensity(outcome: Outcome) -> NDArray[np.floating]:
+    """(E, N) the probability of each price, NaN where it was not stated or a price rule changed the price."""
+    stated = np.full(outcome.units.shape, np.nan) if outcome.propensity is None else outcome.propensity
+    return np.where((outcome.trail & PRICE_BITS) > 0, np.nan, stated)
+
+
 class LogRecorder:
     """Records the decisions of a `rollout`.
 
@@ -244,12 +250,11 @@ class LogRecorder:
 
     def __call__(self, view: MarketView, outcome: Outcome) -> None:
         """Record one period of one batch of markets."""
-        stated = np.full(outcome.units.shape, np.nan) if outcome.propensity is None else outcome.propensity
-        changed = (outcome.trail & PRICE_BITS) > 0
+        stated = stated_propensity(outcome)
         market = self._first + np.arange(view.num_markets)
         money = getattr(outcome, self._spec.market.objective)
         self._views.append(view)
-        self._rows.append((market, outcome.list_price, np.where(changed, np.nan, stated), outcome.units, money))
+        self._rows.append((market, outcome.list_price, stated, outcome.units, money))
         if int(view.period[0]) == view.catalogue.horizon - 1:
             self._first += view.num_markets
 

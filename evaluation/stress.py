@@ -84,13 +84,9 @@ class StressTable:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --stress --json` prints it."""
-        return {
-            "episodes": self.count,
-            "customers": "test (the same in every market)",
-            "rows": [row.to_dict() for row in self.rows],
-            "nominal": [row.to_dict() for row in self.nominal],
-            "skipped": self.skipped,
-        }
+        rows = {name: [row.to_dict() for row in getattr(self, name)] for name in ("rows", "nominal")}
+        shown = {"episodes": self.count, "customers": "test (the same in every market)"}
+        return shown | rows | {"skipped": self.skipped}
 
 
 def stress_table(

@@ -128,10 +128,9 @@ def mean_units(truth: Truth) -> Array:
         own = truth.parameters.category == number
         utility = (history.display * truth.lift + history.shock)[: truth.weeks, own]
         customers = truth.parameters.arrivals[number] * (truth.traffic * truth.shocks)[: truth.weeks, number]
-        stores = [
-            level * choice.by_segment(history.prices[: truth.weeks, store][:, own], weeks, utility, 1.0)
-            for store, level in enumerate(history.level)
-        ]
+        of_stores = np.moveaxis(history.prices[: truth.weeks][..., own], 1, 0)
+        pairs = zip(history.level, of_stores, strict=True)
+        stores = [level * choice.by_segment(prices, weeks, utility, 1.0) for level, prices in pairs]
         by_category.append(customers[:, None, None, None] * np.stack(stores, axis=1))
     wanted = np.concatenate(by_category, axis=-1)
     if truth.stocking_up is None:

@@ -32,6 +32,7 @@ OnShop = Callable[[dict[str, Any], int, int], None]
 _CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
 _REGULAR = "regular"
 _PATH_EPISODES = 100
+_SHARES = {"share_of_optimum": "recommended", "regular_share": "regular", "own_share": "own"}
 REGULAR_LOSS = -0.01
 """A recommendation loses against regular prices below this realised gain."""
 
@@ -143,19 +144,14 @@ def realised(shop: Truth, spec: MarketSpec, recommended: PredictedGain) -> dict[
         # No search of paths is certain to find the best.
         earned["optimum"], base = max(earned["optimum"], earned["recommended"]), earned["own"]
     gain = earned["recommended"] / base - 1
-    return {
-        "objective": objective,
-        "policy": recommended.policy,
-        "refused": recommended.refused,
-        "loss_probability": recommended.loss_probability,
-        "predicted": recommended.predicted,
+    names = ("policy", "refused", "loss_probability", "predicted")
+    shares = {name: earned[key] / earned["optimum"] for name, key in _SHARES.items()}
+    return {"objective": objective, **{name: getattr(recommended, name) for name in names}} | {
         "interval90": [recommended.low, recommended.high],
         "realised": gain,
         "optimal": earned["optimum"] / base - 1,
         "covered": bool(recommended.low <= gain <= recommended.high),
-        "share_of_optimum": earned["recommended"] / earned["optimum"],
-        "regular_share": earned["regular"] / earned["optimum"],
-        "own_share": earned["own"] / earned["optimum"],
+        **shares,
         "earned": earned,
     }
 

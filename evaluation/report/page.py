@@ -93,6 +93,7 @@ _KINDS = {
     "historical": "current",
 }
 """The key of the path plots."""
+_OWN_VERSIONS = {name: version(name) for name in ("repricer", "numpy")}
 
 
 def write_report(path: str | Path, data: ReportData) -> Path:
@@ -191,7 +192,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "stress_sentences": stress_sentences(data),
         "assumptions": list(dict.fromkeys([*spec.assumptions, *fit.get("assumptions", [])])),
         "facts": facts,
-        "versions": {"python": facts["python"]} | facts["versions"] if facts else _versions(),
+        "versions": {"python": facts["python"]} | facts["versions"] if facts else _OWN_VERSIONS,
     }
     return context | {"sections": {key: title for key, (title, present) in SECTIONS.items() if present(context)}}
 
@@ -208,10 +209,6 @@ def _meanings(comparison: Comparison) -> dict[str, str]:
     rules = {rule.partition(":")[0]: meaning for rule, meaning in POLICY_NAMES.items()}
     kinds = {row.policy: row.policy.partition(":")[0] for row in comparison.rows}
     return {policy: rules[kind] for policy, kind in kinds.items() if kind in rules}
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("repricer", "numpy")}
 
 
 # Contents of the sections: their plots and figures.
@@ -360,17 +357,11 @@ def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
         return None
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FOREST)).round().astype(int))]
     low, high = zip(*(row["elasticity_interval90"] for row in rows), strict=True)
-    return interval_plot(
-        [row.get("name") or row["product"] for row in rows],
-        [row["elasticity"] for row in rows],
-        low,
-        high,
-        label="own-price elasticity",
-        interval="90%",
-        strong=[row.get("identified", True) for row in rows],
-        hollow=np.array([row["raw"] for row in rows], dtype=float),
-        crossed=[bool(row["implausible"]) for row in rows],
-    )
+    names, values = [row.get("name") or row["product"] for row in rows], [row["elasticity"] for row in rows]
+    marks = {"hollow": [row["raw"] for row in rows], "crossed": [bool(row["implausible"]) for row in rows]}
+    known_ones = [row.get("identified", True) for row in rows]
+    label = "own-price elasticity"
+    return interval_plot(names, values, low, high, label=label, interval="90%", strong=known_ones, **marks)
 
 
 def middle_elasticity(products: list[dict[str, Any]]) -> float | None:
@@ -422,8 +413,8 @@ def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
     for n in _main_products(data)[:_PATHS]:
         limited = bool(np.isfinite(first.stock_path[:, n]).all())
         units = {kind: (run.stock_path if limited else run.units_path)[:, n] for kind, run in episodes.items()}
-        units_label = "units on hand" if limited else f"units sold per {period}"
-        given = {"period": period, "dates": _dates(spec), "price_label": price_label, "units_label": units_label}
+        labels = (price_label, "units on hand" if limited else f"units sold per {period}")
+        given: dict[str, Any] = {"period": period, "dates": _dates(spec), "labels": labels}
         drawn.append((spec.products.names[n], path_plot(spec.products.names[n], _price_lines(data, n), units, **given)))
     return drawn
 
@@ -457,15 +448,10 @@ def shown_products(data: ReportData) -> list[dict[str, Any]]:
     rows = []
     for k, segment in enumerate(spec.arrivals.segments):
         most = [n for n in np.argsort(-now[k], kind="stable")[:_SHOWN] if now[k, n] > 0]
-        rows.append(
-            {
-                "segment": segment,
-                "own": spec.products.names[own[k].argmax()] if own[k].any() else None,
-                "most": [(spec.products.names[n], float(now[k, n])) for n in most],
-                "rest": max(0.0, float(now[k].sum() - now[k, most].sum())),
-                "nothing": max(0.0, 1.0 - float(now[k].sum())),
-            }
-        )
+        shown = [(spec.products.names[n], float(now[k, n])) for n in most]
+        row = {"segment": segment, "own": spec.products.names[own[k].argmax()] if own[k].any() else None, "most": shown}
+        left = {"rest": now[k].sum() - now[k, most].sum(), "nothing": 1.0 - now[k].sum()}
+        rows.append(row | {name: max(0.0, float(share)) for name, share in left.items()})
     return rows
 
 

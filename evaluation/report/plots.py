@@ -58,6 +58,8 @@ WIDTH, NARROW = 4.0, 3.3  # inches; a phone shows them at about their own size
 _PIXELS_PER_INCH = 96
 
 P = ParamSpec("P")
+Floats = NDArray[np.float64]
+Paths = Mapping[str, Floats]
 # Marks of an axis of relative changes.
 _TIMES = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20)
 LOSS = "#b3541e"
@@ -172,7 +174,7 @@ def interval_plot(
 
 @plot
 def spread_plot(
-    figure: Figure, names: Sequence[str], draws: Sequence[NDArray[np.float64]], *, label: str, strong: Sequence[bool]
+    figure: Figure, names: Sequence[str], draws: Sequence[Floats], *, label: str, strong: Sequence[bool]
 ) -> str:
     """Draw the distribution of a figure over draws, one row per name, and a line at zero.
 
@@ -193,7 +195,7 @@ def spread_plot(
     return f"{label}: " + "; ".join(phrases) + "."
 
 
-def _arrows(axis: Axes, values: NDArray[np.float64], y: NDArray[np.intp], left: float, right: float) -> None:
+def _arrows(axis: Axes, values: Floats, y: NDArray[np.intp], left: float, right: float) -> None:
     """Mark values beyond the axis by an arrow and their figure at its edge."""
     style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK, "fontsize": 7.5}
     for edge, marker, beyond, side, place in (
@@ -210,18 +212,21 @@ def _arrows(axis: Axes, values: NDArray[np.float64], y: NDArray[np.intp], left: 
 def path_plot(
     figure: Figure,
     product: str,
-    prices: Mapping[str, NDArray[np.float64]],
-    units: Mapping[str, NDArray[np.float64]],
+    prices: Paths,
+    units: Paths,
     *,
     period: str,
-    dates: Sequence[str] = (),
-    price_label: str,
-    units_label: str,
+    dates: Sequence[str],
+    labels: Sequence[str],
 ) -> str:
-    """Draw one product's mean price path above and its units below, (T,) per policy; keys are those of `LINES`."""
+    """Draw one product's mean price path above and its units below, (T,) per policy; keys are those of `LINES`.
+
+    Args:
+        labels: What stands above each of the two.
+    """
     figure.set_size_inches(NARROW, 2.7)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    for axis, paths, title in ((top, prices, price_label), (bottom, units, units_label)):
+    for axis, paths, title in ((top, prices, labels[0]), (bottom, units, labels[1])):
         for kind, path in paths.items():
             # One period makes no line.
             axis.plot(np.arange(1, len(path) + 1), path, marker="." if len(path) == 1 else None, **LINES[kind])
@@ -235,8 +240,8 @@ def path_plot(
     moves = [f"{kind} {f'{a} at both ends' if a == b else f'from {a} to {b}'}" for kind, (a, b) in ends.items()]
     sold = [f"{kind} {np.nanmean(path):.1f}" for kind, path in units.items()]
     return (
-        f"{product} by {period}. {price_label}, first to last {period}: {', '.join(moves)}. "
-        f"{units_label}, mean: {', '.join(sold)}."
+        f"{product} by {period}. {labels[0]}, first to last {period}: {', '.join(moves)}. "
+        f"{labels[1]}, mean: {', '.join(sold)}."
     )
 
 
@@ -404,7 +409,7 @@ def _equal_axes(axis: Axes, ends: list[float]) -> None:
     axis.grid()
 
 
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
     return np.array([row[name] for row in rows], dtype=float)
 
 
@@ -447,12 +452,7 @@ def planned_plot(figure: Figure, prices: Mapping[str, Any], *, unit: str) -> str
 
 @plot
 def demand_plot(
-    figure: Figure,
-    product: str,
-    charged: tuple[NDArray[np.float64], NDArray[np.float64]],
-    curve: tuple[NDArray[np.float64], NDArray[np.float64]],
-    *,
-    unit: str,
+    figure: Figure, product: str, charged: tuple[Floats, Floats], curve: tuple[Floats, Floats], *, unit: str
 ) -> str:
     """Draw units against price, (W,) each, a dot a week, with the market's curve, (G,) each."""
     axis = _axis(figure, 2.3, NARROW)
@@ -498,7 +498,7 @@ def _days(values: Sequence[str]) -> NDArray[np.datetime64]:
     return np.array(values, dtype="datetime64[D]")
 
 
-def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
+def _floats(values: Sequence[float | None]) -> Floats:
     return np.array(values, dtype=float)
 
 

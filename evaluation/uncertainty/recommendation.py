@@ -24,11 +24,10 @@ _WORDS = {
     BY_CATEGORY: "your current prices with the regular prices of each category moved by a small step, deals as planned",
     DEALS: "your current regular prices with deals rearranged",
     BOTH: "your current prices with the regular prices of each category moved by a small step, deals rearranged",
-} | {
-    f"regular{step:+.0%}": f"your current prices with regular prices {abs(step):.0%} {'higher' if step > 0 else 'lower'}, "
-    "deals as planned"
-    for step in STEPS
 }
+for _step in STEPS:
+    _way = f"{abs(_step):.0%} {'higher' if _step > 0 else 'lower'}"
+    _WORDS[f"regular{_step:+.0%}"] = f"your current prices with regular prices {_way}, deals as planned"
 SHARES = (0.25, 0.5, 0.75)
 """Weights of the current prices in the blends."""
 MEAN = "mean"
@@ -175,14 +174,9 @@ class Standing:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
-        return {
-            "policy": self.policy,
-            "mean": self.gain.mean,
-            "quantile05": self.gain.quantile(0.05),
-            "loss_probability": self.gain.loss_probability,
-            "floor_gain": self.floor_gain,
-            "refused": self.refused or None,
-        }
+        gain, why = self.gain, {"floor_gain": self.floor_gain, "refused": self.refused or None}
+        figures = {"mean": gain.mean, "quantile05": gain.quantile(0.05), "loss_probability": gain.loss_probability}
+        return {"policy": self.policy} | figures | why
 
 
 @dataclass(frozen=True)
