@@ -60,6 +60,7 @@ _PIXELS_PER_INCH = 96
 P = ParamSpec("P")
 Floats = NDArray[np.float64]
 Paths = Mapping[str, Floats]
+Names = Sequence[str]
 # Marks of an axis of relative changes.
 _TIMES = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20)
 LOSS = "#b3541e"
@@ -107,7 +108,7 @@ def _axis(figure: Figure, height: float = 2.6, width: float = WIDTH) -> Axes:
     return figure.add_subplot()
 
 
-def _rows(figure: Figure, names: Sequence[str], label: str) -> tuple[Axes, NDArray[np.intp]]:
+def _rows(figure: Figure, names: Names, label: str) -> tuple[Axes, NDArray[np.intp]]:
     """An axis with one row per name and a line at zero, and the places of the rows."""
     axis, y = _axis(figure, 0.75 + 0.21 * len(names)), np.arange(len(names))[::-1]
     axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
@@ -126,7 +127,7 @@ def _rows(figure: Figure, names: Sequence[str], label: str) -> tuple[Axes, NDArr
 @plot
 def interval_plot(
     figure: Figure,
-    names: Sequence[str],
+    names: Names,
     centre: ArrayLike,
     low: ArrayLike,
     high: ArrayLike,
@@ -173,9 +174,7 @@ def interval_plot(
 
 
 @plot
-def spread_plot(
-    figure: Figure, names: Sequence[str], draws: Sequence[Floats], *, label: str, strong: Sequence[bool]
-) -> str:
+def spread_plot(figure: Figure, names: Names, draws: Sequence[Floats], *, label: str, strong: Sequence[bool]) -> str:
     """Draw the distribution of a figure over draws, one row per name, and a line at zero.
 
     Args:
@@ -210,14 +209,7 @@ def _arrows(axis: Axes, values: Floats, y: NDArray[np.intp], left: float, right:
 
 @plot
 def path_plot(
-    figure: Figure,
-    product: str,
-    prices: Paths,
-    units: Paths,
-    *,
-    period: str,
-    dates: Sequence[str],
-    labels: Sequence[str],
+    figure: Figure, product: str, prices: Paths, units: Paths, *, period: str, dates: Names, labels: Names
 ) -> str:
     """Draw one product's mean price path above and its units below, (T,) per policy; keys are those of `LINES`.
 
@@ -253,7 +245,7 @@ def _at_least(axis: Axes, span: float) -> None:
 
 
 @plot
-def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: Sequence[str] = ()) -> str:
+def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: Names = ()) -> str:
     """Draw the price by period (x) and stock or reference price (y); 90% of visits lie between the dotted lines."""
     assert np.isfinite(found.price).any(), f"empty plot: {found.product}"
     axis = _axis(figure, 2.5, NARROW)
@@ -279,14 +271,14 @@ def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: 
     return f"List price of {found.product} by {period} and {levels}: {', '.join(extremes)}."
 
 
-def _period_axis(axis: Axes, period: str, dates: Sequence[str]) -> None:
+def _period_axis(axis: Axes, period: str, dates: Names) -> None:
     """Label the periods from 1, or by their dates."""
     axis.set_xlabel(f"first day of the {period}" if dates else period)
     axis.xaxis.set_major_locator(MaxNLocator(3 if dates else 6, integer=True))
     axis.xaxis.set_major_formatter(lambda number, _: _period(number, dates))
 
 
-def _period(number: float, dates: Sequence[str]) -> str:
+def _period(number: float, dates: Names) -> str:
     """A period, counted from 1, as the plots call it."""
     place = round(number) - 1
     return (dates[place] if 0 <= place < len(dates) else "") if dates else f"{place + 1}"
@@ -494,7 +486,7 @@ def bridge_plot(figure: Figure, steps: Sequence[tuple[str, float]], *, label: st
     return f"{label}: " + "; ".join(f"{name} {amount:+,.0f}" for name, amount in steps) + "."
 
 
-def _days(values: Sequence[str]) -> NDArray[np.datetime64]:
+def _days(values: Names) -> NDArray[np.datetime64]:
     return np.array(values, dtype="datetime64[D]")
 
 
@@ -502,7 +494,7 @@ def _floats(values: Sequence[float | None]) -> Floats:
     return np.array(values, dtype=float)
 
 
-def _by_date(axis: Axes, *lines: tuple[Sequence[str], ArrayLike, Mapping[str, Any]]) -> None:
+def _by_date(axis: Axes, *lines: tuple[Names, ArrayLike, Mapping[str, Any]]) -> None:
     """Draw lines over dates; one of a single date is a dot."""
     for dates, values, style in lines:
         axis.plot(_days(dates), values, marker="." if len(dates) == 1 else None, **style)
