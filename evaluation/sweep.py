@@ -181,7 +181,7 @@ def train_and_evaluate(inputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
     row = next(row for row in comparison.rows if row.policy != "best-fixed")
     fixed, gain = comparison.row("best-fixed").value, row.vs_best_fixed
     money = {"value": row.value, "share_of_optimum": row.share_of_optimum, "best_fixed": fixed}
-    gains = {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
+    gains: dict[str, Any] = {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
     gains["gain_share"] = gain.mean / abs(fixed) if fixed else None
     return money | gains | {name: run.facts[name] for name in ("seconds", "weights")}
 
@@ -248,16 +248,15 @@ def summarise(table: pd.DataFrame) -> list[Summary]:
 
 def _summary(algo: str, rows: pd.DataFrame) -> Summary:
     done = rows[rows["state"] == DONE]
-    counts = [int((rows["state"] == state).sum()) for state in (DONE, UNFIT, FAILED)]
+    counts = (int((rows["state"] == state).sum()) for state in (DONE, UNFIT, FAILED))
 
     def middle(name: str) -> Estimate | None:
         known = done[done[name].notna()] if len(done) else done
         return None if known.empty else interquartile_mean(known[name], strata=known["scenario"])
 
     seconds = None if done.empty else float(done["seconds"].median())
-    return Summary(
-        algo, *counts, int(done["scenario"].nunique()), middle("gain_share"), middle("share_of_optimum"), seconds
-    )
+    means = {"gain": middle("gain_share"), "share": middle("share_of_optimum")}
+    return Summary(algo, *counts, scenarios=int(done["scenario"].nunique()), seconds=seconds, **means)
 
 
 def plot_summary(found: list[Summary], path: Path, title: str) -> None:

@@ -240,7 +240,8 @@ def draw_deal_history(parameters: Parameters, seed: int, weeks: int, whole: int,
     steps = np.concatenate([supply + moved + own, np.zeros((whole - weeks, zone.size, products))])
     listed = np.round(base * np.exp(np.cumsum(steps, axis=0)), 2)
     cost = np.concatenate([(supply + 0.5 * moved)[:, 0], np.zeros((whole - weeks, products))])
-    depth, shown = (np.tile(part, (whole // YEAR + 1, 1))[:whole] for part in _calendar(products, random))
+    (depth, shown), years = _calendar(products, random), (whole // YEAR + 1, 1)
+    depth, shown = np.tile(depth, years)[:whole], np.tile(shown, years)[:whole]
     prices, no_effect = np.round(listed * (1 - depth[:, None]), 2), np.zeros((whole, products))
     unit_cost = np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2)
     shock = autoregression(_PERSISTENCE, _SHOCK, (whole, products), random)

@@ -79,7 +79,7 @@ _MODELS: dict[str, Callable[[Array, Array, Array, Generator], Choice]] = {
     "logit": lambda *shop: Logit.calibrated(*shop[:3]),
     "segments": _segmented,
     "drifting": _drifting,
-    "nested": lambda *shop: Nested.calibrated(*shop[:3], shop[3].uniform(0.5, 0.8)),
+    "nested": lambda *shop: Nested.calibrated(*shop[:3], dissimilarity=shop[3].uniform(0.5, 0.8)),
     "cheapest-first": lambda *shop: Cheapest.calibrated(*shop[:3]),
     "constant-elasticity": lambda *shop: ConstantElasticity.calibrated(*shop[:3]),
     "rival": _rival,

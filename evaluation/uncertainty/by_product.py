@@ -123,9 +123,10 @@ def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16], promoted: NDA
     # Expected revenue over the price paid varies less than the units that came.
     paid = np.divide(taken, sold, out=np.ones_like(taken), where=(sold > 0) & (taken > 0))
     expected_units = np.where(taken > 0, earned / paid, sold / units[..., 0, 0].size)
+    share = _parameter_share(expected_revenue, revenue)
     parts = ((expected_units, units), (earned, revenue), (expected_profit.mean(axis=(0, 1), dtype=np.float64), profit))
-    ranges = (Range(mean, *_interval(came)) for mean, came in parts)
-    return ProductFigures(*ranges, _parameter_share(expected_revenue, revenue), rules, promoted)
+    sold, revenue, profit = (Range(mean, *_interval(came)) for mean, came in parts)
+    return ProductFigures(sold, revenue, profit, share, rules, promoted)
 
 
 def _interval(came: NDArray[np.float32]) -> Floats:
