@@ -46,10 +46,8 @@ def share(spec: MarketSpec, policy: Policy) -> float:
     assert optimum is not None, "the instance has one"
     if exact is not None:
         return exact / optimum.value
-    own, best = (
-        rollout(spec, each, episodes=EPISODES, seed=seed_for("test"), expected=True).objective
-        for each in (policy, optimum.policy)
-    )
+    given = {"episodes": EPISODES, "seed": seed_for("test"), "expected": True}
+    own, best = (rollout(spec, each, **given).objective for each in (policy, optimum.policy))
     return 1 + float((own - best).mean()) / optimum.value
 
 
@@ -90,11 +88,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for algo in sys.argv[1:] or ALGORITHMS:
         shares, closed, seconds = (np.array([getattr(run, f) for run in reached(algo)]) for f in Reached._fields[2:])
-        print(
-            f"| `{algo}` | {STEPS:,} | {shares.mean():.2%} | {shares.min():.2%} | {closed.min():.0%} "
-            f"| {seconds.mean():.1f} |",
-            flush=True,
-        )
+        figures = f"{shares.mean():.2%} | {shares.min():.2%} | {closed.min():.0%} | {seconds.mean():.1f}"
+        print(f"| `{algo}` | {STEPS:,} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

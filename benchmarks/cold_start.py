@@ -74,16 +74,14 @@ def catalogue(kind: str, seed: int) -> Shop:
     relative = rng.normal(0, 0.3, size)
     price = np.round(np.exp(rng.normal(1.0, 0.5, len(_SHELVES))[shelf] + relative), 2)
     level = rng.normal(2.5, 0.6, len(_SHELVES))[shelf] - relative + effect + rng.normal(0, 0.4, size)
-    descriptions = [
+    words = [
         " ".join(_THEMES[t].split()[w] for t, w in zip(*one, strict=True)) for one in zip(themes, word, strict=True)
     ]
-    names = [
-        f"{_MAKERS[m]} {s} {_USES[u]} {_SHELVES[c]}" for m, s, u, c in zip(maker, descriptions, use, shelf, strict=True)
-    ]
+    parts = zip(maker, words, use, shelf, strict=True)
+    names = [f"{_MAKERS[m]} {said} {_USES[u]} {_SHELVES[c]}" for m, said, u, c in parts]
     ids = np.array([f"p{number:03d}" for number in range(size)])
-    products = pd.DataFrame(
-        {"product": ids, "category": np.array(_SHELVES)[shelf], "name": names, "regular_price": price}
-    )
+    columns = {"product": ids, "category": np.array(_SHELVES)[shelf], "name": names, "regular_price": price}
+    products = pd.DataFrame(columns)
     seen = hidden @ rng.normal(size=(4, 32)) + rng.normal(0, 1.0, (size, 32))
     alike = (shelf[:, None] == shelf) & (use[:, None] == use) & ~np.eye(size, dtype=bool)
     switches = pd.DataFrame(alike / np.maximum(alike[:, ~is_new].sum(axis=1), 1)[:, None], index=ids, columns=ids)
@@ -133,9 +131,8 @@ def errors(shop: Shop, name: str) -> dict[str, float]:
     sold = shop.panel["price"] > 0
     model = Newcomers(shop.vectors[name]).fit(shop.panel[~is_new])
     later = shop.panel["week"].max() + pd.Timedelta(days=7) - shop.panel["week"].min()
-    ahead = shop.panel.loc[
-        is_new & sold, ["product", "category", "week", "price", "regular_price", "promotion", "units"]
-    ]
+    columns = ["product", "category", "week", "price", "regular_price", "promotion", "units"]
+    ahead = shop.panel.loc[is_new & sold, columns]
     ahead = ahead.assign(week=ahead["week"] + later).sort_values(["product", "week"])
     forecast = model.predict(ahead.drop(columns="units"), quantiles=(0.1, 0.5, 0.9))
     level = forecast.assign(units=ahead["units"].to_numpy()).groupby("product")[["units", "q0.5"]].mean()

@@ -18,10 +18,12 @@ import pandas as pd
 
 from ..data import Tables, product_weeks
 from ..forecasting import Forecaster, MovingAverage, PooledRegression
+from ..forecasting.metrics import wape
 from ..forecasting.models.random_coefficients import Common
 from ..forecasting.shared_regression import fit_shared
 from .customers import markdown
 from .uplift import draw_shop
+from .uplift import shop_tables as tables_of
 
 SHOPS, HELD, TRAFFIC_WEEKS = 5, 8, 4
 FAMILIES, PRODUCTS = ("clean", "promoted", "endogenous", "seasonal"), (4, 12)
@@ -30,7 +32,7 @@ WEEKS = {"10": (10,) * SHOPS, "16": (16,) * SHOPS, "12 to 104": (12, 16, 26, 52,
 
 def shop_tables(family: str, seed: int, products: int, weeks: int) -> Tables:
     """The last weeks of a drawn shop that sells the first of its products only."""
-    tables = draw_shop(family, seed=seed, weeks=104).tables()
+    tables = tables_of(draw_shop(family, seed=seed, weeks=104))
     assert tables.products is not None
     kept = tables.products.iloc[:products]
     since = tables.sales["date"].max() - pd.Timedelta(weeks=weeks - 1)
@@ -40,10 +42,8 @@ def shop_tables(family: str, seed: int, products: int, weeks: int) -> Tables:
 
 def panels(family: str, first: int, products: int, weeks: tuple[int, ...]) -> dict[str, pd.DataFrame]:
     """The weeks of each of five shops, the held-out ones too."""
-    return {
-        f"shop-{n}": product_weeks(shop_tables(family, first + n, products, length + HELD))
-        for n, length in enumerate(weeks)
-    }
+    tables = (shop_tables(family, first + n, products, length + HELD) for n, length in enumerate(weeks))
+    return {f"shop-{n}": product_weeks(one) for n, one in enumerate(tables)}
 
 
 def split(panel: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -66,7 +66,7 @@ def error(model: Forecaster, panel: pd.DataFrame) -> float:
     traffic = past.groupby("week")["traffic"].first().tail(TRAFFIC_WEEKS).mean()
     forecast = model.predict(future.drop(columns="units").assign(traffic=traffic))
     forecast = forecast.merge(future[["product", "week", "units"]])
-    return float((forecast["mean"] - forecast["units"]).abs().sum() / forecast["units"].sum())
+    return wape(forecast["units"], forecast["mean"])
 
 
 def errors(shops: dict[str, pd.DataFrame], common: Common | None = None) -> pd.DataFrame:
@@ -79,15 +79,15 @@ def errors(shops: dict[str, pd.DataFrame], common: Common | None = None) -> pd.D
     pasts = {name: split(panel)[0] for name, panel in shops.items()}
     pooled = PooledRegression().fit(pd.concat([apart(name, past) for name, past in pasts.items()]))
     common = common or federated(pasts)
-    rows = {
-        name: {
-            "moving average": error(MovingAverage().fit(pasts[name]), panel),
-            "alone": error(PooledRegression().fit(pasts[name]), panel),
-            "pooled": error(pooled, apart(name, panel)),
-            "federated": error(PooledRegression(common=common).fit(pasts[name]), panel),
+    rows = {}
+    for name, panel in shops.items():
+        models = {
+            "moving average": MovingAverage(),
+            "alone": PooledRegression(),
+            "federated": PooledRegression(common=common),
         }
-        for name, panel in shops.items()
-    }
+        rows[name] = {way: error(model.fit(pasts[name]), panel) for way, model in models.items()}
+        rows[name]["pooled"] = error(pooled, apart(name, panel))
     return pd.DataFrame(rows).T
 
 

@@ -26,10 +26,9 @@ def table() -> list[dict[str, Any]]:
         raise SkippedError("skipped, as torch sees no GPU here")
     card, rows = torch.cuda.get_device_name(), []
     for width in _WIDTHS:
-        rates = {
-            f"the trainer's PPO on {name}, 2 layers of {width}": _rate(device, width)
-            for name, device in (("the CPU", "cpu"), (card, "cuda"))
-        }
+        devices = {"the CPU": "cpu", card: "cuda"}
+        what = "the trainer's PPO on {}, 2 layers of {}"
+        rates = {what.format(name, width): _rate(device, width) for name, device in devices.items()}
         slow = next(iter(rates.values()))
         rows += [row_of(what, per_second, slow, "market-steps") for what, per_second in rates.items()]
     return rows
@@ -39,6 +38,5 @@ def _rate(device: str, width: int) -> float:
     venv = make_sb3_env("bench-10", num_envs=MARKETS, reward="expected")
     arguments: dict[str, Any] = {"activation_fn": torch.nn.ReLU, "net_arch": [width, width]}
     settings: dict[str, Any] = {"n_steps": 16, "batch_size": 16_384, "n_epochs": 4, "seed": 0}
-    return rate(
-        FusedPPO("MlpPolicy", venv, policy_kwargs=arguments, device=device, **settings), 400_000, time.perf_counter
-    )
+    model = FusedPPO("MlpPolicy", venv, policy_kwargs=arguments, device=device, **settings)
+    return rate(model, 400_000, time.perf_counter)

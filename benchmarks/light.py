@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
+from onnxruntime.quantization import quantize_dynamic
 
 from ..agents import Run, load_run, train
 from ..agents.compression import METHODS, compressed, parameters, states
@@ -31,7 +31,7 @@ from .timing import median_seconds, rates
 
 MARKETS = ("bench-100", "gallego-van-ryzin", "reference-price", "segment-prices")
 MANY = 10_000
-LEARNED, DYNAMIC, STATIC = "learned", "int8 dynamic", "int8 static"
+LEARNED, INT8 = "learned", "int8"
 
 
 def table(folders: Sequence[str | Path] = (), *, steps: int = 400_000, **effort: Any) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def _rows(run: Run, effort: dict[str, Any]) -> Iterator[dict[str, Any]]:
     students = {LEARNED: run} | {method: compressed(run, method, **effort)[0] for method in METHODS}
     models = {name: _model(student) for name, student in students.items()}
     seen = states(run, run, 5_000, 0).numpy()
-    models |= {DYNAMIC: _int8(models[LEARNED], None), STATIC: _int8(models[LEARNED], seen)}
+    models[INT8] = _int8(models[LEARNED])
     calls = {name: _session(model) for name, model in models.items()}
     speeds = dict(zip(calls, _rates(list(calls.values()), seen), strict=True))
     for name, call in calls.items():
@@ -86,26 +86,13 @@ def _session(model: bytes) -> Any:
     return lambda rows: session.run(None, {"features": rows})
 
 
-def _int8(model: bytes, rows: NDArray[np.float32] | None) -> bytes:
-    """Quantised to eight bits: while it runs, or with ranges calibrated on rows."""
+def _int8(model: bytes) -> bytes:
+    """The model with weights of eight bits; what flows between layers is quantised while it runs."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         before.write_bytes(model)
-        if rows is None:
-            quantize_dynamic(before, after)
-        else:
-            quantize_static(
-                before, after, _Rows(rows), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Gemm", "MatMul"]
-            )
+        quantize_dynamic(before, after)
         return after.read_bytes()
-
-
-class _Rows(CalibrationDataReader):
-    def __init__(self, rows: NDArray[np.float32]) -> None:
-        self._left = iter([{"features": rows}])
-
-    def get_next(self) -> Any:
-        return next(self._left, None)
 
 
 def _quantised(run: Run, call: Any) -> NetworkPolicy:

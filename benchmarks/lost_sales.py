@@ -56,30 +56,20 @@ class Instance(NamedTuple):
         Args:
             periods: Periods of an episode, after which the market goes on.
         """
-        return spec_from_table(
-            {
-                "name": f"lost-sales-{self.demand}-{self.penalty}-{self.lead_time}".lower(),
-                "version": 1,
-                "market": {
-                    "horizon_periods": periods,
-                    "objective": "profit",
-                    "discount_factor": 0.99,
-                    "ending": "truncated",
-                },
-                "products": {"names": ["unit"], "regular_price": self.penalty, "unit_cost": 0},
-                "arrivals": {"rate": 2 * MEAN, "overdispersion": float(self.demand == "geometric")},
-                "demand": {"family": "linear", "quality": 1.0, "price_sensitivity": 0.5 / self.penalty},
-                "stock": {
-                    "initial_units": MEAN * (self.lead_time + 1),
-                    "replenishment": "action",
-                    "max_order_units": _LARGEST_ORDER[self.demand],
-                    "lead_time_periods": self.lead_time,
-                    "shortage": "lost",
-                    "holding_cost": 1.0,
-                },
-                "prices": {"price_ladder": {"start": self.penalty, "stop": self.penalty, "step": 1}},
-            }
-        )
+        market = {"horizon_periods": periods, "objective": "profit", "discount_factor": 0.99, "ending": "truncated"}
+        stock = {"initial_units": MEAN * (self.lead_time + 1), "lead_time_periods": self.lead_time, "shortage": "lost"}
+        orders = {"replenishment": "action", "max_order_units": _LARGEST_ORDER[self.demand], "holding_cost": 1.0}
+        table = {
+            "name": f"lost-sales-{self.demand}-{self.penalty}-{self.lead_time}".lower(),
+            "version": 1,
+            "market": market,
+            "products": {"names": ["unit"], "regular_price": self.penalty, "unit_cost": 0},
+            "arrivals": {"rate": 2 * MEAN, "overdispersion": float(self.demand == "geometric")},
+            "demand": {"family": "linear", "quality": 1.0, "price_sensitivity": 0.5 / self.penalty},
+            "stock": stock | orders,
+            "prices": {"price_ladder": {"start": self.penalty, "stop": self.penalty, "step": 1}},
+        }
+        return spec_from_table(table)
 
     def mass(self) -> NDArray[np.float64]:
         """(D + 1,) probability of each demand."""
@@ -110,9 +100,8 @@ def least_cost(instance: Instance) -> float:
         else:
             # The last axis after the product is the new order.
             flat = value.reshape(top + 1, -1)
-            after = np.stack(
-                [(due @ flat).reshape(*value.shape[:1], -1, orders).min(axis=-1) for due in arriving], axis=1
-            ).reshape(value.shape)
+            values = [(due @ flat).reshape(*value.shape[:1], -1, orders).min(axis=-1) for due in arriving]
+            after = np.stack(values, axis=1).reshape(value.shape)
         after += cost.reshape(-1, *[1] * (value.ndim - 1))
         change = after - value
         if np.ptp(change) < _TOLERANCE:

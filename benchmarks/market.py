@@ -25,55 +25,52 @@ Work = Callable[[], int]
 def cartpole(copies: int = 64, steps: int = 200) -> Work:
     """Steps of Gymnasium's own CartPole in a SyncVectorEnv."""
     env = gymnasium.make_vec("CartPole-v1", num_envs=copies, vectorization_mode="sync")
-    return _stepping(env, np.random.default_rng(0).integers(0, 2, (_SAMPLES, copies)), steps)
+    return _read(env, np.random.default_rng(0).integers(0, 2, (_SAMPLES, copies)), steps)
 
 
 def vector_env(scenario: str, markets: int, steps: int) -> Work:
     """Steps of the Gymnasium vector environment."""
     env = gymnasium.make_vec("repricer/Market-v0", num_envs=markets, scenario=scenario)
     assert env.action_space.shape is not None, "actions are a Box"
-    return _stepping(env, _sampled(env.action_space.shape), steps)
+    return _read(env, _sampled(env.action_space.shape), steps)
 
 
-def _stepping(env: gymnasium.vector.VectorEnv, actions: NDArray, steps: int) -> Work:
+def _read(env: gymnasium.vector.VectorEnv, actions: NDArray, steps: int) -> Work:
     env.reset(seed=0)
 
-    def work() -> int:
-        for i in range(steps):
-            info = env.step(actions[i % _SAMPLES])[4]
-            for name in info:
-                info[name]
-        return steps * env.num_envs
+    def step(action: NDArray) -> None:
+        info = env.step(action)[4]
+        for name in info:
+            info[name]
 
-    return work
+    return _steps(step, actions, steps, env.num_envs)
 
 
 def sb3_env(scenario: str, markets: int, steps: int) -> Work:
     """Steps of the Stable-Baselines3 environment."""
     venv = make_sb3_env(scenario, num_envs=markets)
-    actions = _sampled((markets, *(venv.learner_view.action_space.shape or ())))
     venv.reset()
-
-    def work() -> int:
-        for i in range(steps):
-            venv.step(actions[i % _SAMPLES])
-        return steps * markets
-
-    return work
+    return _steps(venv.step, _sampled((markets, *(venv.learner_view.action_space.shape or ()))), steps, markets)
 
 
 def inner_step(scenario: str, markets: int, steps: int) -> Work:
     """Steps of the learner's view, which both environments wrap: actions to rewards and observations."""
     view = LearnerView(Market(scenario, num_markets=markets, seed=0))
-    actions = _sampled((markets, *(view.action_space.shape or ())))
 
+    def step(action: NDArray) -> None:
+        if view.market.over:
+            view.restart(view.market.done)
+        view.rewards(view.step(action))
+        view.observe()
+
+    return _steps(step, _sampled((markets, *(view.action_space.shape or ()))), steps, markets)
+
+
+def _steps(step: Callable[[NDArray], object], actions: NDArray, count: int, markets: int) -> Work:
     def work() -> int:
-        for i in range(steps):
-            if view.market.over:
-                view.restart(view.market.done)
-            view.rewards(view.step(actions[i % _SAMPLES]))
-            view.observe()
-        return steps * markets
+        for i in range(count):
+            step(actions[i % _SAMPLES])
+        return count * markets
 
     return work
 

@@ -154,9 +154,8 @@ def _halves(customers: int, runs: int) -> tuple[NDArray[np.bool_], list[tuple[ND
     rng = np.random.default_rng(0)
     member = rng.random((runs, CANARIES)) < 0.5
     others = rng.random((runs, customers)) < 0.5
-    sides = [
-        [np.append(other, one).nonzero()[0] for one in (own, ~own)] for other, own in zip(others, member, strict=True)
-    ]
+    both = zip(others, member, strict=True)
+    sides = [[np.append(other, one).nonzero()[0] for one in (own, ~own)] for other, own in both]
     return member, [(run, twin) for run, twin in sides]
 
 

@@ -23,6 +23,7 @@ from ..fitting.customers import CANDIDATES, Customers, Released, published, rele
 from ..fitting.fit_split import FitOptions, fit_split
 from ..fitting.split import Split, held_out, weeks_to_come
 from ..forecasting import Forecaster, Lstm, PooledRegression, segment_response
+from ..forecasting.metrics import wape
 from ..pricing import Policy
 from ..privacy.budget import NETWORK, Privacy
 from ..privacy.ledger import PrivacyLedger
@@ -62,14 +63,9 @@ def exact(release: Released) -> tuple[Customers, pd.DataFrame]:
     units = release.histories.units
     units = np.array([units[release.segments.labels == group].sum(axis=0) for group in groups]) + 1e-9
     affinity = units / units.sum(axis=1, keepdims=True)
-    table = pd.DataFrame(
-        {
-            "customers": labels.value_counts().reindex(groups, fill_value=0),
-            "spend_per_week": features["spend"].groupby(labels).mean().reindex(groups),
-            "elasticity": response["elasticity"],
-            "units": units.sum(axis=1),
-        }
-    )
+    columns = {"customers": labels.value_counts().reindex(groups, fill_value=0)}
+    columns |= {"spend_per_week": features["spend"].groupby(labels).mean().reindex(groups)}
+    table = pd.DataFrame(columns | {"elasticity": response["elasticity"], "units": units.sum(axis=1)})
     candidates = segment_candidates(pd.DataFrame(affinity, columns=order), min(CANDIDATES, len(order)))
     elasticity = response["elasticity"].fillna(response["elasticity"].mean()).to_numpy(dtype=np.float64)
     names = tuple(f"segment {group}" for group in groups)
@@ -84,20 +80,12 @@ def errors(epsilon: float, releases: int) -> dict[str, Any]:
         released = pd.DataFrame(published(split(), one, budget(epsilon)).report["segments"])
         known = exact(one)[1]
         share = known["customers"] / known["customers"].sum()
-        off = {
-            "customers": (released["customers"] / known["customers"] - 1).abs(),
-            "spend": (released["spend_per_week"] / known["spend_per_week"] - 1).abs(),
-            "elasticity": (released["elasticity"] - known["elasticity"]).abs(),
-        }
+        off = {name: (released[name] / known[name] - 1).abs() for name in ("customers", "spend_per_week")}
+        off["elasticity"] = (released["elasticity"] - known["elasticity"]).abs()
         found.append({"segments": len(released), **{name: (error * share).sum() for name, error in off.items()}})
     means = pd.DataFrame(found).mean()
-    return {
-        "epsilon": epsilon,
-        "segments": means["segments"],
-        "size, error": means["customers"],
-        "spend, error": means["spend"],
-        "elasticity, error": means["elasticity"],
-    }
+    titles = {"customers": "size, error", "spend_per_week": "spend, error", "elasticity": "elasticity, error"}
+    return {"epsilon": epsilon, **means.rename(titles)}
 
 
 def market(customers: Customers) -> MarketSpec:
@@ -147,7 +135,7 @@ def forecast_error(epsilon: float | None) -> float:
 def _wape(model: Forecaster) -> float:
     future = split().future
     released = model.predict(future.drop(columns="units")).merge(future[["product", "week", "units"]])
-    return float((released["mean"] - released["units"]).abs().sum() / released["units"].sum())
+    return wape(released["units"], released["mean"])
 
 
 def main() -> None:

@@ -27,34 +27,23 @@ def shop(products: int = PRODUCTS) -> MarketSpec:
     """A shop with categories of six products, three segments, discounts, slots and price rules."""
     names = [f"product {n:02}" for n in range(products)]
     price = [round(1.5 + 0.35 * (n % 17), 2) for n in range(products)]
-    return spec_from_table(
-        {
-            "name": "bench-shop",
-            "version": 1,
-            "market": {"horizon_periods": 12, "period": "week", "first_day": "2024-01-01"},
-            "products": {
-                "names": names,
-                "category": [f"category {n // 6}" for n in range(products)],
-                "regular_price": price,
-                "unit_cost": [0.6 * each for each in price],
-            },
-            "arrivals": {"rate": 200.0, "segments": ["thrifty", "usual", "loyal"], "segment_share": [0.3, 0.5, 0.2]},
-            "demand": {
-                "quality": 2.0,
-                "price_sensitivity": [[share / each for each in price] for share in (3, 2, 1.5)],
-            },
-            "recommendation": {"lift": 0.3, "candidates": [[1] * products] * 3},
-            "prices": {
-                "floor": [0.65 * each for each in price],
-                "ceiling": [1.4 * each for each in price],
-                "tick": 0.01,
-                "minimum_margin": 0.1,
-                "max_change": 0.15,
-                "max_discount": 0.2,
-                "max_segment_spread": 0.1,
-            },
-        }
-    )
+    market = {"horizon_periods": 12, "period": "week", "first_day": "2024-01-01"}
+    arrivals = {"rate": 200.0, "segments": ["thrifty", "usual", "loyal"], "segment_share": [0.3, 0.5, 0.2]}
+    sensitivity = [[share / each for each in price] for share in (3, 2, 1.5)]
+    bounds = {"floor": [0.65 * each for each in price], "ceiling": [1.4 * each for each in price], "tick": 0.01}
+    rules = {"minimum_margin": 0.1, "max_change": 0.15, "max_discount": 0.2, "max_segment_spread": 0.1}
+    kinds = {"names": names, "category": [f"category {n // 6}" for n in range(products)]}
+    table = {
+        "name": "bench-shop",
+        "version": 1,
+        "market": market,
+        "products": kinds | {"regular_price": price, "unit_cost": [0.6 * each for each in price]},
+        "arrivals": arrivals,
+        "demand": {"quality": 2.0, "price_sensitivity": sensitivity},
+        "recommendation": {"lift": 0.3, "candidates": [[1] * products] * 3},
+        "prices": bounds | rules,
+    }
+    return spec_from_table(table)
 
 
 def shop_bundle(path: Path) -> Path:

@@ -14,13 +14,10 @@ class SkippedError(Exception):
     """A benchmark needs what this machine lacks; the message says what."""
 
 
-def rate(work: Callable[[], int], *, repeats: int = REPEATS) -> float:
-    """Median units of work per CPU second; `work` returns how many it did."""
-    return rates(work, repeats=repeats)[0]
-
-
 def rates(*works: Callable[[], int], repeats: int = REPEATS) -> list[float]:
-    """As `rate` for several works in turns, so that what else the machine does meets all of them."""
+    """Median units of work per CPU second of several works in turns, so that what else the machine does meets all of them;
+    a work returns how many it did.
+    """
     for work in works:
         work()
     found: list[list[float]] = [[] for _ in works]

@@ -122,7 +122,7 @@ def _contributions(explanation: PriceExplanation) -> Table:
     title = f"{explanation.product}, {explanation.when}: what moved the price"
     without = [name for name, amount in found.inputs.items() if amount == 0]
     caption = f"No effect: {', '.join(without)}." if without else None
-    table = figures_table(["input"], [explanation.currency], title=escape(title), caption=caption)
+    table = figures_table(["input"], [explanation.spec.market.currency], title=escape(title), caption=caption)
     table.add_row(f"{escape(explanation.policy)} in an ordinary market", f"{found.baseline:,.4f}", end_section=True)
     for name, amount in sorted(found.inputs.items(), key=lambda item: -abs(item[1])):
         if amount:
@@ -137,8 +137,8 @@ def _curve(explanation: PriceExplanation) -> Table:
     import numpy as np
 
     curve, best = explanation.curve, explanation.now.price
-    headings = ("price", "units demanded", "80%", "95%", explanation.objective)
-    table = figures_table((), headings, title=f"The same {explanation.period_name} at other prices")
+    headings = ("price", "units demanded", "80%", "95%", explanation.spec.market.objective)
+    table = figures_table((), headings, title=f"The same {explanation.spec.market.period} at other prices")
     some = np.linspace(0, curve.price.size - 1, min(_LINES, curve.price.size)).round().astype(int)
     for i in np.unique([*some.tolist(), curve.charged, int(curve.objective.argmax())]):
         mark = (" charged" if i == curve.charged else "") + (" best" if curve.price[i] == best else "")

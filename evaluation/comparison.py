@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
-from scipy.stats import trim_mean
+from scipy.stats import trim_mean, ttest_ind
 
 from ..agents import Run
 from ..envs import Episodes, Outcome, expected_units, rollout, seed_for
@@ -75,6 +75,11 @@ class Estimate:
 
     def __str__(self) -> str:
         return interval(self.to_dict())
+
+
+def plain(row: Any) -> Document:
+    """The attributes of a row, its estimates as JSON holds them."""
+    return {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(row).items()}
 
 
 @dataclass(frozen=True)
@@ -145,9 +150,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
-        document = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        document |= {name: value.to_dict() for name, value in document.items() if isinstance(value, Estimate)}
-        return document | {"constant": self.constant, "flags": self.flags}
+        return plain(self) | {"constant": self.constant, "flags": self.flags}
 
 
 @dataclass(frozen=True, repr=False)
@@ -190,31 +193,25 @@ class Comparison:
     @property
     def seeds(self) -> dict[str, Any]:
         """The set of random seeds behind each figure; no two sets share an episode."""
-        return {
-            "tuning": {
-                "seed": seed_for("tuning", self.seed),
-                "for": "best-fixed, and a time-only path that is searched",
-            },
-            "training": {"seed": None, "for": "learned policies, with the seed of their run"},
-            "validation": {"seed": None, "for": "the checkpoint that a run keeps, with the seed of the run"},
-            "judging": {"seed": seed_for("test", self.seed), "for": "every figure but vs_best_fixed_fresh"},
-            "second judging": {"seed": seed_for("test", self.seed + FRESH), "for": "vs_best_fixed_fresh"},
-        }
+        uses = (
+            ("tuning", seed_for("tuning", self.seed), "best-fixed, and a time-only path that is searched"),
+            ("training", None, "learned policies, with the seed of their run"),
+            ("validation", None, "the checkpoint that a run keeps, with the seed of the run"),
+            ("judging", seed_for("test", self.seed), "every figure but vs_best_fixed_fresh"),
+            ("second judging", seed_for("test", self.seed + FRESH), "vs_best_fixed_fresh"),
+        )
+        return {name: {"seed": seed, "for": use} for name, seed, use in uses}
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
-        return {
-            "scenario": self.spec.name,
-            "scenario_version": self.spec.version,
-            "objective": self.spec.market.objective,
-            "episodes": self.count,
-            "seed": self.seed,
-            "customers": "test (disjoint from those of training, tuning and validation)",
-            "seeds": self.seeds,
-            "optimum": self.optimum,
-            "bound": self.bound,
-            "policies": [self._row(row) for row in self.rows],
-        } | ({} if self.uncertainty is None else {"uncertainty": self.uncertainty.to_dict()})
+        spec = self.spec
+        market = {"scenario": spec.name, "scenario_version": spec.version, "objective": spec.market.objective}
+        who = "test (disjoint from those of training, tuning and validation)"
+        how = {"episodes": self.count, "seed": self.seed, "customers": who, "seeds": self.seeds}
+        found: Document = {"policies": [self._row(row) for row in self.rows]}
+        if self.uncertainty is not None:
+            found["uncertainty"] = self.uncertainty.to_dict()
+        return market | how | {"optimum": self.optimum, "bound": self.bound} | found
 
     def _row(self, row: Row) -> dict[str, Any]:
         """A row with what the posterior draws say of it. The best fixed prices' part keeps its own mean."""
@@ -317,9 +314,8 @@ def _check_draws(spec: MarketSpec, draws: int | None, risk: str) -> None:
     """Check what concerns the posterior before the policies are run."""
     tail_of(risk)
     if not spec.num_draws and (draws is not None or risk != MEAN):
-        raise ValueError(
-            f"draws and risk need a market with a posterior; got {spec.name}, which has none; leave them out"
-        )
+        must = "draws and risk need a market with a posterior"
+        raise ValueError(f"{must}; got {spec.name}, which has none; leave them out")
     if draws is not None:
         check_draws(spec, draws)
 
@@ -351,8 +347,8 @@ def _row(
     of_optimum, of_bound = (value / top if top > 0 else None for top in tops)
     names = spec.arrivals.segments
     figures: dict[str, Any] = {name: Estimate.of(getattr(now, name)) for name in ("objective", "revenue", "profit")}
-    for name in ("units", "lost", "price_changes", "price_variance"):
-        figures[name] = float(getattr(now, name).mean())
+    figures |= {name: float(getattr(now, name).mean()) for name in ("units", "lost", "price_changes", "price_variance")}
+    figures |= {"at_bound_share": float(now.at_bound.mean()), "stockout_rate": float(now.stockout.mean())}
     return Row(
         policy=policy.name,
         **figures,
@@ -363,8 +359,6 @@ def _row(
         share_of_bound=of_bound,
         vs_best_fixed=Estimate.of(gains[0]),
         vs_best_fixed_fresh=Estimate.of(gains[1]),
-        at_bound_share=float(now.at_bound.mean()),
-        stockout_rate=float(now.stockout.mean()),
         price_paid=dict(zip(names, segments.price_paid.tolist(), strict=True)),
         consumer_surplus=dict(zip(names, segments.surplus.tolist(), strict=True)),
         segment_price_ratio=segments.price_ratio,
@@ -459,33 +453,22 @@ class _SegmentWatch:
     def note(self, view: MarketView, outcome: Outcome) -> None:
         """Add the figures of one period."""
         assert self._action is not None, "a policy acts before the market steps"
-        allowed = self.spec.guardrails.apply(self._action, view)
-        personal = allowed.discount if self.spec.prices.max_discount > 0 else None
-        discount = (
-            np.zeros((*outcome.units.shape, self.units.size)) if personal is None else personal.astype(np.float64)
-        )
-        rows, price = _FACTORS.size, outcome.list_price.astype(np.float64)
-
-        def repeated(values: ArrayLike) -> NDArray:
-            """The rows once for every factor."""
-            values = np.asarray(values)
-            return np.tile(values, (rows, *[1] * (values.ndim - 1)))
-
-        given = {
-            "reference": repeated(view.reference_price),
-            "discount": None if personal is None else repeated(discount),
-            "regime": 0 if view.regime is None else repeated(view.regime),
-            "rival_price": repeated(outcome.rival_price) if self.spec.competitors is not None else None,
-            "in_stock": None if self.spec.stock.shortage == "backlog" else repeated(view.on_hand > 0),
-        }
-        raised = (_FACTORS[:, None, None] * price).reshape(-1, price.shape[1])
-        units = expected_units(self.spec, int(view.period[0]), raised, **given)
-        units = units.reshape(rows, len(price), *units.shape[1:])  # (F, E, K, N)
-        paid = price[:, None, :] * (1 - discount.swapaxes(1, 2))
-        money = (paid * units).sum(axis=(1, 3))
-        self.units += units[0].sum(axis=(0, 2))
-        self.money += money[0]
-        self.surplus += _WEIGHTS @ money
+        discount = None
+        if self.spec.prices.max_discount > 0:
+            discount = self.spec.guardrails.apply(self._action, view).discount
+        price = outcome.list_price.astype(np.float64)
+        given: dict[str, Any] = {"reference": view.reference_price, "discount": discount}
+        given["rival_price"] = outcome.rival_price if self.spec.competitors is not None else None
+        given["in_stock"] = None if self.spec.stock.shortage == "backlog" else view.on_hand > 0
+        given["regime"] = 0 if view.regime is None else view.regime
+        paid = price[..., None] * (1 - (np.zeros(1) if discount is None else discount.astype(np.float64)))
+        for factor, weight in zip(_FACTORS, _WEIGHTS, strict=True):
+            units = expected_units(self.spec, int(view.period[0]), factor * price, **given)
+            money = (paid.swapaxes(1, 2) * units).sum(axis=(0, 2))
+            self.surplus += weight * money
+            if factor == 1:
+                self.units += units.sum(axis=(0, 2))
+                self.money += money
 
 
 # Checks that a gain must pass before it is reported as one.
@@ -505,13 +488,9 @@ def shrinks(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
     """
     if min(first.size, second.size) < 2:
         return False
-    parts = np.array([first.var(ddof=1) / first.size, second.var(ddof=1) / second.size])
-    error = parts.sum()
-    gap = first.mean() - second.mean()
-    if error == 0:
-        return bool(gap > 0)
-    freedom = error**2 / (parts**2 / np.array([first.size - 1, second.size - 1])).sum()
-    return bool(gap > student_t.ppf(_CONFIDENCE, freedom) * np.sqrt(error))
+    if first.std() == second.std() == 0:
+        return bool(first.mean() > second.mean())
+    return bool(ttest_ind(first, second, equal_var=False, alternative="greater").pvalue < 1 - _CONFIDENCE)
 
 
 # The comparison as a table: one declaration of its columns, for plain text and for a terminal.

@@ -100,42 +100,28 @@ class CollusionAudit:
     def to_dict(self) -> dict:
         """The audit as plain numbers and lists, ready for JSON."""
         marks, names = self.yardstick, self.yardstick.sellers
-        prices = zip(marks.offers, marks.seller, self.price, marks.nash_price, marks.monopoly_price, strict=True)
-        profits = zip(names, self.profit, marks.nash_profit, marks.monopoly_profit, self.seller_gain, strict=True)
+        owners, gains = [names[s] for s in marks.seller], self.seller_gain.tolist()
+        prices = (one.tolist() for one in (self.price, marks.nash_price, marks.monopoly_price))
+        profits = (one.tolist() for one in (self.profit, marks.nash_profit, marks.monopoly_profit))
+        columns = {
+            "price": ("offer", "seller", "price", "nash", "monopoly"),
+            "profit": ("seller", "profit", "nash", "monopoly"),
+        }
+        by_price = zip(marks.offers, owners, *prices, strict=True)
+        by_profit = zip(names, *profits, strict=True)
         return {
             "verdict": self.verdict,
             "profit_gain": self.gain,
-            "prices": [
-                {"offer": offer, "seller": names[s], "price": float(p), "nash": float(n), "monopoly": float(m)}
-                for offer, s, p, n, m in prices
-            ],
+            "prices": [dict(zip(columns["price"], row, strict=True)) for row in by_price],
             "profits": [
-                {
-                    "seller": seller,
-                    "profit": float(p),
-                    "nash": float(n),
-                    "monopoly": float(m),
-                    "profit_gain": None if np.isnan(gain) else float(gain),
-                }
-                for seller, p, n, m, gain in profits
+                dict(zip(columns["profit"], row, strict=True)) | {"profit_gain": None if np.isnan(gain) else gain}
+                for row, gain in zip(by_profit, gains, strict=True)
             ],
         }
 
     def __str__(self) -> str:
-        """The verdict, then prices and profits with their yardsticks, one per line."""
-        plain = self.to_dict()
-        lines = [f"{self.verdict}: joint profit gain {self.gain:.3f} (0 one-period Nash, 1 joint monopoly)"]
-        lines += [
-            f"price of {row['offer']} ({row['seller']}): {row['price']:.4g}, "
-            f"Nash {row['nash']:.4g}, monopoly {row['monopoly']:.4g}"
-            for row in plain["prices"]
-        ]
-        lines += [
-            f"profit of {row['seller']}: {row['profit']:.4g} per period, Nash {row['nash']:.4g}, "
-            f"monopoly {row['monopoly']:.4g}"
-            for row in plain["profits"]
-        ]
-        return "\n".join(lines)
+        """The verdict with the gain behind it."""
+        return f"{self.verdict}: joint profit gain {self.gain:.3f} (0 one-period Nash, 1 joint monopoly)"
 
 
 def profit_gain(profit: ArrayLike, nash: ArrayLike, monopoly: ArrayLike) -> Array:
@@ -181,18 +167,11 @@ def yardstick(spec: MarketSpec, period: int = 0) -> Yardstick:
         >>> yardstick(load_scenario("calvano-duopoly")).nash_price.round(3).tolist()
         [1.473, 1.473]
     """
-    game = _Game.of(spec, period)
+    game = _Game(spec, period)
     nash = _equilibrium(game, game.seller, np.maximum(game.low, game.cost))
     monopoly = _equilibrium(game, np.zeros_like(game.seller), nash)
-    return Yardstick(
-        offers=spec.products.names + _rivals(spec).names,
-        sellers=game.sellers,
-        seller=game.seller,
-        nash_price=nash,
-        nash_profit=game.by_seller(nash),
-        monopoly_price=monopoly,
-        monopoly_profit=game.by_seller(monopoly),
-    )
+    found = (part for prices in (nash, monopoly) for part in (prices, game.by_seller(prices)))
+    return Yardstick(spec.products.names + _rivals(spec).names, game.sellers, game.seller, *found)
 
 
 def audit(
@@ -228,21 +207,18 @@ def audit(
         >>> found.verdict
         'near competitive'
     """
-    rivals = len(_rivals(spec).names)
-    charged = np.concatenate(
-        [_mean("price", price, len(spec.products.names)), _mean("rival_price", rival_price, rivals)]
-    )
-    own = _mean("profit", np.asarray(profit, np.float64)[..., None], 1)
+    own, rivals = len(spec.products.names), len(_rivals(spec).names)
+    charged = np.concatenate([_mean("price", price, own), _mean("rival_price", rival_price, rivals)])
+    own_profit = _mean("profit", np.asarray(profit, np.float64)[..., None], 1)
     earned = _mean("rival_profit", rival_profit, rivals)
     marks = yardstick(spec, period)
     total = _by_seller(marks.seller[-rivals:], earned, len(marks.sellers))
-    total[0] = own[0]
+    total[0] = own_profit[0]
     gain = float(profit_gain(total.sum(), marks.nash_profit.sum(), marks.monopoly_profit.sum()))
     if np.isnan(gain):
-        raise ValueError(
-            f"scenario must have sellers who gain from joint prices; got '{spec.name}', where Nash pays as much; "
-            "widen the price bounds or audit another scenario"
-        )
+        must = "scenario must have sellers who gain from joint prices"
+        fix = "widen the price bounds or audit another scenario"
+        raise ValueError(f"{must}; got '{spec.name}', where Nash pays as much; {fix}")
     return CollusionAudit(marks, charged, total, gain, profit_gain(total, marks.nash_profit, marks.monopoly_profit))
 
 
@@ -250,9 +226,8 @@ def _mean(name: str, rows: ArrayLike, width: int) -> Array:
     """(width,) mean over rows."""
     values = np.asarray(rows, np.float64)
     if values.ndim not in (1, 2) or values.shape[-1] != width or values.size == 0:
-        raise ValueError(
-            f"{name} must have shape ({width},) or (rows, {width}); got {values.shape}; give one column per offer"
-        )
+        must = f"{name} must have shape ({width},) or (rows, {width})"
+        raise ValueError(f"{must}; got {values.shape}; give one column per offer")
     if not np.isfinite(values).all():
         bad = values[~np.isfinite(values)][0]
         raise ValueError(f"{name} must be finite; got {bad}; leave such rows out")
@@ -267,63 +242,39 @@ def _by_seller(seller: NDArray[np.intp], amounts: Array, sellers: int) -> Array:
 def _rivals(spec: MarketSpec) -> Competitors:
     """The competitors of a scenario that is covered."""
     if spec.competitors is None:
-        raise ValueError(
-            f"scenario must have competitors; got '{spec.name}' without; add a [competitors] section or choose another"
-        )
+        must = "scenario must have competitors"
+        raise ValueError(f"{must}; got '{spec.name}' without; add a [competitors] section or choose another")
     if spec.demand.family != "mnl":
-        raise ValueError(
-            f"demand.family must be mnl for competition yardsticks; got '{spec.demand.family}'; choose another scenario"
-        )
+        must = "demand.family must be mnl for competition yardsticks"
+        raise ValueError(f"{must}; got '{spec.demand.family}'; choose another scenario")
     return spec.competitors
 
 
-@dataclass(frozen=True, eq=False)
 class _Game:
-    """Price competition in one period; all arrays are (J,), prices and costs in currency per unit."""
+    """Price competition in one period, with the offers of all sellers; all arrays are (J,), prices and costs in currency
+    per unit. Raises ValueError where the scenario is not covered.
+    """
 
-    spec: MarketSpec
-    period: int
-    sellers: tuple[str, ...]
-    seller: NDArray[np.intp]
-    category: NDArray[np.intp]
-    cost: Array
-    regular: Array
-    low: Array
-    high: Array
-
-    @classmethod
-    def of(cls, spec: MarketSpec, period: int) -> _Game:
-        """The game with the offers of all sellers. Raises ValueError where the scenario is not covered."""
-        rivals, horizon = _rivals(spec), spec.market.horizon_periods
+    def __init__(self, spec: MarketSpec, period: int) -> None:
+        rivals, horizon, products = _rivals(spec), spec.market.horizon_periods, spec.products
         if not 0 <= period < horizon:
             raise ValueError(f"period must lie in [0, {horizon - 1}]; got {period}; choose one of the scenario's")
         if not spec.arrivals.rate[period].all():
             raise ValueError(f"arrivals.rate must be above 0 in the period; got 0 in period {period}; choose another")
         of_rivals = rivals.seller or rivals.names
-        names = tuple(dict.fromkeys(of_rivals))
-        seller = [0] * len(spec.products.names) + [1 + names.index(name) for name in of_rivals]
-        return cls(
-            spec=spec,
-            period=period,
-            sellers=(OWN_SELLER, *names),
-            seller=np.array(seller, np.intp),
-            category=np.concatenate([spec.category_index, spec.category_index[spec.competitor_product]]),
-            cost=np.concatenate([spec.products.unit_cost, rivals.unit_cost]),
-            regular=np.concatenate([spec.products.regular_price, rivals.regular_price]),
-            low=np.concatenate([spec.guardrails.low.astype(np.float64), rivals.floor]),
-            high=np.concatenate([spec.guardrails.high.astype(np.float64), rivals.ceiling]),
-        )
+        self.spec, self.period, self.sellers = spec, period, tuple(dict.fromkeys((OWN_SELLER, *of_rivals)))
+        self.seller = np.array([0] * len(products.names) + list(map(self.sellers.index, of_rivals)), np.intp)
+        self.category = np.append(spec.category_index, spec.category_index[spec.competitor_product])
+        self.cost = np.append(products.unit_cost, rivals.unit_cost)
+        self.regular = np.append(products.regular_price, rivals.regular_price)
+        self.low = np.append(spec.guardrails.low.astype(np.float64), rivals.floor)
+        self.high = np.append(spec.guardrails.high.astype(np.float64), rivals.ceiling)
 
     def profit(self, price: Array) -> Array:
         """(B, J) expected profit of each offer at B rows of prices (B, J)."""
         own, rival = np.split(price, [len(self.spec.products.names)], axis=1)
-        units = np.concatenate(
-            [
-                expected_units(self.spec, self.period, own, rival_price=rival).sum(axis=1),
-                rival_units(self.spec, self.period, own, rival),
-            ],
-            axis=1,
-        )
+        ours = expected_units(self.spec, self.period, own, rival_price=rival).sum(axis=1)
+        units = np.concatenate([ours, rival_units(self.spec, self.period, own, rival)], axis=1)
         return (price - self.cost) * units
 
     def by_seller(self, price: Array) -> Array:
@@ -363,13 +314,9 @@ def _best_response(game: _Game, price: Array, mine: NDArray[np.bool_]) -> Array:
         profit = _earned(game, price, mine, np.exp(log_price + nudges)) / scale
         return -profit[0], (profit[1 + count :] - profit[1 : 1 + count]) / (2 * _NUDGE)
 
-    options: Any = {"ftol": 1e-16, "gtol": 1e-10}
-    found = [
-        minimize(
-            loss, np.log(start), jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True)), options=options
-        )
-        for start in starts
-    ]
+    given: Any = {"jac": True, "method": "L-BFGS-B", "bounds": list(zip(low, high, strict=True))}
+    given["options"] = {"ftol": 1e-16, "gtol": 1e-10}
+    found = [minimize(loss, np.log(start), **given) for start in starts]
     return np.exp(min(found, key=lambda result: result.fun).x)
 
 
@@ -433,18 +380,14 @@ class LeagueVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As `repricer league --json` prints it, plain numbers and lists."""
-        sellers = self.league.sellers
-        return {
-            "sellers": list(sellers),
-            "period": self.period,
-            "price": dict(zip(self.offers, self.price.tolist(), strict=True)),
-            "profit": dict(zip(sellers, self.profit.tolist(), strict=True)),
-            "exploitability": dict(zip(sellers, self.exploitability.tolist(), strict=True)),
-            "responses": {seller: response.to_dict() for seller, response in self.league.responses.items()},
-            "audit": None if self.audit is None else self.audit.to_dict(),
-            "no_audit": self.no_audit,
-            "history": self.league.history,
-        }
+        league, sellers = self.league, self.league.sellers
+        figures = {"profit": self.profit, "exploitability": self.exploitability}
+        by_seller = {name: dict(zip(sellers, values.tolist(), strict=True)) for name, values in figures.items()}
+        price = dict(zip(self.offers, self.price.tolist(), strict=True))
+        responses = {seller: response.to_dict() for seller, response in league.responses.items()}
+        audited = {"audit": None if self.audit is None else self.audit.to_dict(), "no_audit": self.no_audit}
+        own = {"sellers": list(sellers), "period": self.period, "price": price, "responses": responses}
+        return own | by_seller | audited | {"history": league.history}
 
 
 def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> LeagueVerdict:
@@ -470,33 +413,20 @@ def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> Leagu
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1; got {episodes}; ask for one or more")
     period = None if _steady(spec) else spec.market.horizon_periods // 2
-    market = MultiSellerMarket(
-        spec,
-        num_markets=episodes,
-        seed=seed_for("test", seed),
-        reward=league.game.reward,
-        base_price=league.game.base_price,
-    )
+    given = {"reward": league.game.reward, "base_price": league.game.base_price}
+    market = MultiSellerMarket(spec, num_markets=episodes, seed=seed_for("test", seed), **given)
     with one_thread():
         price, profit = _met(league, market, period)
     own = len(spec.products.names)
     offers = {OWN: np.arange(own)} | {seller: own + where for seller, where in market.offers.items()}
     by_seller = np.array([profit[offers[seller]].sum() for seller in league.sellers])
     found, why = _audited(spec, price, profit, by_seller[0], period or 0)
-    assert spec.competitors is not None, "a league has rivals"
     answers = [league.responses[seller] for seller in league.sellers]
     scale = np.abs([answer.profit for answer in answers]) if found is None else found.yardstick.nash_profit
-    return LeagueVerdict(
-        league=league,
-        offers=(*spec.products.names, *spec.competitors.names),
-        offers_of=offers,
-        price=price,
-        profit=by_seller,
-        period=period,
-        audit=found,
-        no_audit=why,
-        exploitability=np.array([answer.gain for answer in answers]) / np.maximum(scale, 1e-12),
-    )
+    exploitability = np.array([answer.gain for answer in answers]) / np.maximum(scale, 1e-12)
+    assert spec.competitors is not None, "a league has rivals"
+    names = (*spec.products.names, *spec.competitors.names)
+    return LeagueVerdict(league, names, offers, price, by_seller, period, found, why, exploitability)
 
 
 def _audited(
@@ -521,7 +451,7 @@ def _met(
         outcome = market.play(profile)
         if period in (None, t):
             rows.append(_figures(outcome))
-    price, profit = np.stack(rows).mean(axis=0)
+    price, profit = np.mean(rows, axis=0)
     return price, profit
 
 

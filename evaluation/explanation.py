@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import bernoulli, nbinom, norm, poisson
 from sklearn.tree import DecisionTreeRegressor, export_text
 
-from ..envs import Market, Outcome, catalogue_of, expected_units, rollout, seed_for
+from ..envs import Market, Outcome, catalogue_of, rollout, seed_for
 from ..envs.kernels.state import LAST_UNITS, LIST_PRICE, ON_HAND, PERIOD, PIPELINE, REFERENCE_PRICE, REGIME
 from ..pricing import (
     Action,
@@ -36,6 +36,7 @@ _ROUNDING = 1e-6
 Array = NDArray[np.float64]
 
 _POINTS = 41
+_AMPLE = 1e6
 _LEVELS = (80, 95)
 _NORMAL95 = float(norm.ppf(0.975))
 # The most rows, one per product and period, that a tree is fitted on and tested on.
@@ -70,19 +71,14 @@ class PriceExplanation:
     """Why one product has its price in one period. Money in the scenario's currency.
 
     Attributes:
-        scenario: Name of the scenario.
+        spec: The scenario.
         policy: Name of the policy.
         product: Name of the product.
         period: The period, from 0.
-        date: Its first day; None where the market has no calendar.
-        currency: Name of the currency.
-        period_name: What a period is, such as a week.
-        objective: What the scenario rewards, revenue or profit.
         contributions: What each group of inputs adds to the proposed price.
         rules: What the price rules add to it, currency per unit.
         trail: What each price rule changed, in order.
         curve: Demand and money of this period at other prices.
-        now: The price that earns most in this period, everything else fixed.
         looks_back: Whether the policy has a recurrent state, which is then held fixed.
 
     Example:
@@ -93,19 +89,14 @@ class PriceExplanation:
         'unit costs 9 currency in period 0, against the 9 that fixed:9 proposes in an ordinary market.'
     """
 
-    scenario: str
+    spec: MarketSpec
     policy: str
     product: str
     period: int
-    date: str | None
-    currency: str
-    period_name: str
-    objective: str
     contributions: PriceContributions
     rules: float
     trail: list[TrailStep]
     curve: DemandCurve
-    now: Alternative
     looks_back: bool = False
 
     @property
@@ -114,9 +105,22 @@ class PriceExplanation:
         return self.contributions.proposed + self.rules
 
     @property
+    def now(self) -> Alternative:
+        """The price that earns most in this period, everything else fixed."""
+        price, money = self.curve.price, self.curve.objective
+        best = int(money.argmax())
+        return Alternative(float(price[best]), float(money[best]), float(money[best] - money[self.curve.charged]))
+
+    @property
+    def date(self) -> str | None:
+        """The first day of the period; None where the market has no calendar."""
+        return None if self.spec.calendar is None else self.spec.calendar.label(self.period)
+
+    @property
     def when(self) -> str:
         """The period in words: its first day, or its number."""
-        return f"the {self.period_name} from {self.date}" if self.date else f"{self.period_name} {self.period}"
+        unit = self.spec.market.period
+        return f"the {unit} from {self.date}" if self.date else f"{unit} {self.period}"
 
     @property
     def sentences(self) -> list[str]:
@@ -129,7 +133,7 @@ class PriceExplanation:
         why = f": {', '.join(named)}" if named else ""
         usual = f"against the {self.contributions.baseline:.4g} that {self.policy} proposes in an ordinary market"
         held = " The policy's recurrent state is held fixed." if self.looks_back else ""
-        return f"{self.product} costs {self.price:.4g} {self.currency} in {self.when}, {usual}{why}.{held}"
+        return f"{self.product} costs {self.price:.4g} {self.spec.market.currency} in {self.when}, {usual}{why}.{held}"
 
     def _rules(self) -> list[str]:
         return [
@@ -148,22 +152,20 @@ class PriceExplanation:
         return f"At this price {wanted.format('is')}"
 
     def _alternative(self) -> str:
-        if self.now.gain <= _ROUNDING * abs(self.now.objective):
-            return f"No other price would earn more {self.objective} in this {self.period_name} alone."
-        gain = f"{units_words(self.now.gain)} more {self.objective}"
-        return f"In this {self.period_name} alone, {self.now.price:.4g} would earn {gain}."
+        now, market = self.now, self.spec.market
+        if now.gain <= _ROUNDING * abs(now.objective):
+            return f"No other price would earn more {market.objective} in this {market.period} alone."
+        gain = f"{units_words(now.gain)} more {market.objective}"
+        return f"In this {market.period} alone, {now.price:.4g} would earn {gain}."
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --json` prints it."""
-        names = ("scenario", "policy", "product", "period", "date", "currency", "objective", "price", "looks_back")
         steps = [{name: getattr(step, name) for name in ("rule", "before", "after", "why")} for step in self.trail]
-        return {name: getattr(self, name) for name in names} | {
-            "attribution": vars(self.contributions) | {"rules": self.rules},
-            "trail": steps,
-            "curve": self.curve.to_dict(),
-            "now": vars(self.now),
-            "sentences": self.sentences,
-        }
+        market = {"currency": self.spec.market.currency, "objective": self.spec.market.objective}
+        own = {name: getattr(self, name) for name in ("policy", "product", "period", "date", "price", "looks_back")}
+        parts = {"attribution": vars(self.contributions) | {"rules": self.rules}, "trail": steps}
+        parts |= {"curve": self.curve.to_dict(), "now": vars(self.now), "sentences": self.sentences}
+        return {"scenario": self.spec.name} | own | market | parts
 
 
 def explain(
@@ -214,24 +216,9 @@ def explain(
     contributions = price_contributions(policy, view, n)
     allowed = float(spec.guardrails.apply(action, view).price[0, n])
     curve = demand_curve(spec, view, action, n, elasticity_error=elasticity_error)
-    best = int(curve.objective.argmax())
-    most = float(curve.objective[best])
-    return PriceExplanation(
-        scenario=spec.name,
-        policy=policy.name,
-        product=spec.products.names[n],
-        period=int(view.period[0]),
-        date=None if spec.calendar is None else spec.calendar.label(view.period[0]),
-        currency=spec.market.currency,
-        period_name=spec.market.period,
-        objective=spec.market.objective,
-        contributions=contributions,
-        rules=allowed - contributions.proposed,
-        trail=applied_stepwise(spec.guardrails, action, view).trails[n],
-        curve=curve,
-        now=Alternative(float(curve.price[best]), most, most - float(curve.objective[curve.charged])),
-        looks_back=isinstance(policy, PolicyAtState),
-    )
+    trail, looks_back = applied_stepwise(spec.guardrails, action, view).trails[n], isinstance(policy, PolicyAtState)
+    where = (spec, policy.name, spec.products.names[n], int(view.period[0]))
+    return PriceExplanation(*where, contributions, allowed - contributions.proposed, trail, curve, looks_back)
 
 
 def view_at(spec: MarketSpec, policy: Policy, *, period: int, market: int = 0, seed: int = 0) -> MarketView:
@@ -245,15 +232,12 @@ def view_at(spec: MarketSpec, policy: Policy, *, period: int, market: int = 0, s
 def _check(spec: MarketSpec, policy: Policy, product: str | None, period: int, view: MarketView | None) -> None:
     looks_back = isinstance(policy, RecurrentPolicy)
     if not (looks_back or is_deterministic(policy)):
-        raise ValueError(
-            f"a price can be explained where it depends on the view alone; got {policy.name}, which draws or learns; "
-            "fit a surrogate tree to it"
-        )
+        must = "a price can be explained where it depends on the view alone"
+        raise ValueError(f"{must}; got {policy.name}, which draws or learns; fit a surrogate tree to it")
     if looks_back and view is not None and view.period[0] != 0:
-        raise ValueError(
-            "the view of a policy with a recurrent state must be of the first period; got one of period "
-            f"{view.period[0]} for {policy.name}; name a period and a market instead, which are simulated up to there"
-        )
+        must = "the view of a policy with a recurrent state must be of the first period"
+        fix = "name a period and a market instead, which are simulated up to there"
+        raise ValueError(f"{must}; got one of period {view.period[0]} for {policy.name}; {fix}")
     if product is not None and product not in spec.products.names:
         known = ", ".join(spec.products.names)
         raise ValueError(f"product must be one of {known}; got '{product}'; choose one")
@@ -308,25 +292,20 @@ def demand_curve(
             ends of the elasticity's 95% interval, with demand at the regular price fixed.
     """
     charged = float(spec.guardrails.apply(action, view).price[0, product])
-    low, high = float(spec.guardrails.low[product]), float(spec.guardrails.high[product])
-    asked = _grid(spec, product, low, high)
-    coarse = _evaluate(spec, view, action, product, asked)
-    best = int(coarse.objective.argmax())
-    around = coarse.price[[max(best - 1, 0), min(best + 1, coarse.price.size - 1)]]
-    at = _evaluate(spec, view, action, product, np.concatenate([asked, _grid(spec, product, *around), [charged]]))
-    error = 0.0 if elasticity_error is None else elasticity_error
-    nearest = int(np.abs(at.price - charged).argmin())
-    there = bool(for_sale(spec, view)[0, product])
-    return DemandCurve(at.price, at.units, _intervals(spec, product, at, error), at.objective, nearest, there)
-
-
-@dataclass(frozen=True)
-class _Points:
-    """Allowed prices (G,) with their units and money, as in `DemandCurve`."""
-
-    price: Array
-    units: Array
-    objective: Array
+    asked = _grid(spec, product, float(spec.guardrails.low[product]), float(spec.guardrails.high[product]))
+    price, _, money = _evaluate(spec, view, action, product, asked)
+    best = int(money.argmax())
+    closer = _grid(spec, product, price[max(best - 1, 0)], price[min(best + 1, price.size - 1)])
+    price, units, money = _evaluate(spec, view, action, product, np.concatenate([asked, closer, [charged]]))
+    factor = np.exp(
+        _NORMAL95 * (elasticity_error or 0.0) * np.abs(np.log(price / spec.products.regular_price[product]))
+    )
+    ends = ((-1, _distribution(spec, product, units / factor)), (1, _distribution(spec, product, units * factor)))
+    interval = {
+        level: np.stack([demand.ppf((1 + side * level / 100) / 2) for side, demand in ends]) for level in _LEVELS
+    }
+    nearest = int(np.abs(price - charged).argmin())
+    return DemandCurve(price, units, interval, money, nearest, bool(for_sale(spec, view)[0, product]))
 
 
 def for_sale(spec: MarketSpec, view: MarketView) -> NDArray[np.bool_]:
@@ -344,103 +323,61 @@ def _grid(spec: MarketSpec, product: int, low: float, high: float) -> Array:
     return allowed[np.unique(np.linspace(0, allowed.size - 1, min(allowed.size, _POINTS)).round().astype(int))]
 
 
-def _evaluate(spec: MarketSpec, view: MarketView, action: Action, product: int, asked: Array) -> _Points:
-    """The allowed prices nearest to those `asked`, each once, with their units and money."""
+def _evaluate(
+    spec: MarketSpec, view: MarketView, action: Action, product: int, asked: Array
+) -> tuple[Array, Array, Array]:
+    """The allowed prices nearest to those `asked`, each once, with units and money as in `DemandCurve`."""
     chances = spec.regime_probabilities(int(view.period[0]) + 1)[-1]
     if view.regime is not None:
         chances = np.eye(chances.size)[view.regime[0]]
-    regimes = np.flatnonzero(chances)
-    rows = repeated(action, asked.size)
-    rows.price[:, product] = asked
-    units, money = np.zeros(asked.size), np.zeros(asked.size)
-    price = asked
-    for regime in regimes:
-        market = _market_at(spec, view, int(regime), asked.size)
-        seen = market.view
+    count, price = asked.size, asked
+    rows = action_in(action, np.zeros(2 * count, np.intp))
+    rows.price[:, product] = np.tile(asked, 2)
+    units, money = np.zeros(count), np.zeros(count)
+    for regime in np.flatnonzero(chances).tolist():
+        market = _market_at(spec, view, regime, 2 * count)
+        # The second half of the markets has ample stock of the product, whatever is left.
+        market.state.lanes[ON_HAND, product, count:] = _AMPLE
         outcome = market.step(rows)
-        price = outcome.list_price[:, product].astype(np.float64)
-        units += chances[regime] * _wanted(spec, seen, rows, outcome, (int(regime), product))
-        money += chances[regime] * market.money(outcome, expected=True).sum(axis=1, dtype=np.float64)
+        price = outcome.list_price[:count, product].astype(np.float64)
+        units += chances[regime] * outcome.results.wanted[product, count:]
+        money += chances[regime] * market.money(outcome, expected=True)[:count].sum(axis=1, dtype=np.float64)
     price, first = np.unique(price, return_index=True)
-    return _Points(price, units[first], money[first])
+    return price, units[first], money[first]
 
 
-def repeated(action: Action, count: int) -> Action:
-    """The first market's action, repeated for `count` markets."""
-    names = ("price", "discount", "recommendation", "promotion", "order", "express")
-    parts = {name: getattr(action, name) for name in names}
-    given = {name: np.repeat(part[:1], count, axis=0) for name, part in parts.items() if part is not None}
-    return replace(action, **given, propensity=None)
+def action_in(action: Action, markets: slice | NDArray[np.intp]) -> Action:
+    """The action in some of the markets, or in one of them again and again."""
+    parts: dict[str, Any] = {name: rows[markets] for name, rows in vars(action).items() if isinstance(rows, np.ndarray)}
+    return replace(action, **parts)
 
 
 def _market_at(spec: MarketSpec, view: MarketView, regime: int, count: int) -> Market:
     """`count` markets in the state of the first market of a view."""
     market = Market(spec, num_markets=count)
     state = market.state
-    clock, lanes, context = state.clock.copy(), state.lanes.copy(), state.context.copy()
-    clock[PERIOD], clock[REGIME] = view.period[0], regime
+    lanes, context, layout = state.lanes, state.context, state.layout
+    state.clock[PERIOD], state.clock[REGIME] = view.period[0], regime
     held = {LIST_PRICE: "list_price", REFERENCE_PRICE: "reference_price", ON_HAND: "on_hand", LAST_UNITS: "last_units"}
     for row, name in held.items():
         lanes[row] = getattr(view, name)[0][:, None]
-    if len(lanes) > PIPELINE:
-        # Its arrival time does not matter: nothing on order can be sold in this period.
-        lanes[PIPELINE] = view.on_order[0][:, None]
-    context[state.layout.shock] = 0
-    if spec.loyalty is not None and view.loyalty is not None:
-        context[state.layout.loyalty] = view.loyalty[0][:, None]
-    if spec.competitors is not None and view.competitor_price is not None:
-        context[state.layout.rival_price] = view.competitor_price[0, spec.competitor_product][:, None]
-    market.restore(replace(state, clock=clock, lanes=lanes, context=context))
+    # Its arrival time does not matter: nothing on order can be sold in this period.
+    lanes[PIPELINE : PIPELINE + 1] = view.on_order[0][:, None]
+    context[layout.shock] = 0
+    if view.loyalty is not None:
+        context[layout.loyalty] = view.loyalty[0][:, None]
+    if view.competitor_price is not None:
+        context[layout.rival_price] = view.competitor_price[0, spec.competitor_product][:, None]
+    market.restore(state)
     return market
 
 
-def _wanted(spec: MarketSpec, seen: MarketView, rows: Action, outcome: Outcome, which: tuple[int, int]) -> Array:
-    """(G,) mean demand at the prices of an outcome. which: regime and product."""
-    regime, product = which
-    received = outcome.received * (spec.stock.lead_time_periods == 0)
-    if spec.express is not None:
-        received = received + outcome.express * (spec.express.lead_time_periods == 0)
-    there = (seen.on_hand + received > 0) | (spec.stock.shortage == "backlog")
-    there[:, product] = True
-    given = {
-        "reference": seen.reference_price,
-        "discount": spec.guardrails.apply(rows, seen).discount if spec.prices.max_discount > 0 else None,
-        "shown": outcome.shown if spec.recommendation is not None else None,
-        "promoted": outcome.promoted if spec.promotion is not None else None,
-        "regime": regime,
-        "in_stock": there,
-    }
-    halves, share = [outcome.rival_price], 1.0
-    if spec.competitors is not None and spec.competitors.answers_within_period:
-        assert seen.competitor_price is not None, "a market with competitors shows their prices"
-        halves.insert(0, seen.competitor_price[:, spec.competitor_product])
-        share = 1.0 if spec.arrivals.process == "single" else 0.5
-    period, price = int(seen.period[0]), outcome.list_price
-    units = share * np.sum([expected_units(spec, period, price, rival_price=half, **given) for half in halves], axis=0)
-    if seen.loyalty is not None:
-        units = units * seen.loyalty[:, :, None]
-    return units[:, :, product].sum(axis=1)
-
-
-def _intervals(spec: MarketSpec, product: int, at: _Points, elasticity_error: float) -> dict[int, Array]:
-    """By level, lower and upper limits of demand (2, G)."""
-    away = np.abs(np.log(at.price / spec.products.regular_price[product]))
-    factor = np.exp(_NORMAL95 * elasticity_error * away)
-    ends = ((-1, at.units / factor), (1, at.units * factor))
-    return {
-        level: np.stack([_quantile(spec, product, mean, (1 + side * level / 100) / 2) for side, mean in ends])
-        for level in _LEVELS
-    }
-
-
-def _quantile(spec: MarketSpec, product: int, mean: Array, share: float) -> Array:
-    """(G,) quantile of demand at this probability."""
-    if spec.arrivals.process == "single":
-        return np.asarray(bernoulli.ppf(share, np.clip(mean, 0, 1)), dtype=np.float64)
+def _distribution(spec: MarketSpec, product: int, mean: Array) -> Any:
+    """The distribution of demand with each of these means."""
     spread = float(spec.arrivals.overdispersion[product])
-    if spread == 0:
-        return np.asarray(poisson.ppf(share, mean), dtype=np.float64)
-    return np.asarray(nbinom.ppf(share, 1 / spread, 1 / (1 + spread * mean)), dtype=np.float64)
+    if spec.arrivals.process == "single":
+        return bernoulli(np.clip(mean, 0, 1))
+    return nbinom(1 / spread, 1 / (1 + spread * mean)) if spread else poisson(mean)
 
 
 # A small decision tree that imitates a policy, and how closely it does so.
@@ -479,18 +416,13 @@ class SurrogateTree:
 
     def to_dict(self) -> dict[str, Any]:
         """As `explain --tree --json` prints it."""
-        weight = dict(zip(self.names, self.tree.feature_importances_.tolist(), strict=True))
-        return {
-            "policy": self.policy,
-            "fidelity": self.fidelity,
-            "rows": self.rows,
-            "depth": int(self.tree.get_depth()),
-            "leaves": int(self.tree.get_n_leaves()),
-            "importance": {
-                name: share for name, share in sorted(weight.items(), key=lambda item: -item[1]) if share > 0
-            },
-            "tree": self.text,
-        }
+        weight = sorted(
+            zip(self.tree.feature_importances_.tolist(), self.names, strict=True), key=lambda pair: -pair[0]
+        )
+        size = {"depth": int(self.tree.get_depth()), "leaves": int(self.tree.get_n_leaves())}
+        importance = {name: share for share, name in weight if share > 0}
+        own = {"policy": self.policy, "fidelity": self.fidelity, "rows": self.rows}
+        return own | size | {"importance": importance, "tree": self.text}
 
 
 def surrogate_tree(policy: Policy, scenario: MarketSpec | str, *, max_depth: int = 4, seed: int = 0) -> SurrogateTree:
@@ -523,27 +455,24 @@ def surrogate_tree(policy: Policy, scenario: MarketSpec | str, *, max_depth: int
     features, target = _charged(spec, policy, seed_for("tuning", seed))
     tree = DecisionTreeRegressor(max_depth=max_depth, min_impurity_decrease=_SAME, random_state=0).fit(features, target)
     held_out, actual = _charged(spec, policy, seed_for("test", seed))
-    names = feature_names(catalogue_of(spec), fixed=_several(spec))
+    names = feature_names(catalogue_of(spec), fixed=len(spec.products.names) > 1)
     return SurrogateTree(policy.name, tree, names, _r_squared(actual, tree.predict(held_out)), len(target))
-
-
-def _several(spec: MarketSpec) -> bool:
-    """Whether there is more than one product: the fixed features then distinguish them."""
-    return len(spec.products.names) > 1
 
 
 def _charged(spec: MarketSpec, policy: Policy, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Features (M, F) and price over regular price (M,), of every product in every period in which it can be bought."""
     features: list[NDArray[np.float32]] = []
     prices: list[NDArray[np.float32]] = []
+    # The fixed features tell products apart.
+    products = len(spec.products.names)
 
     def note(view: MarketView, outcome: Outcome) -> None:
         there = for_sale(spec, view)
-        features.append(product_features(view, fixed=_several(spec))[there])
+        features.append(product_features(view, fixed=products > 1)[there])
         prices.append((outcome.list_price / view.catalogue.regular_price)[there])
 
-    affordable = _ROWS // (spec.market.horizon_periods * len(spec.products.names))
-    rollout(spec, policy, episodes=int(np.clip(affordable, _LEAST_MARKETS, _MOST_MARKETS)), seed=seed, watch=note)
+    markets = np.clip(_ROWS // (spec.market.horizon_periods * products), _LEAST_MARKETS, _MOST_MARKETS)
+    rollout(spec, policy, episodes=int(markets), seed=seed, watch=note)
     return np.concatenate(features), np.concatenate(prices).astype(np.float64)
 
 

@@ -64,19 +64,18 @@ def fidelity(spec: MarketSpec, *, episodes: int = 400, seed: int = 0) -> dict[st
     mean = simulated.mean(axis=0)
     spread = asdict(calibration(sold, simulated))
     spread |= {"pit": spread["pit"].tolist(), "p_value": None if np.isnan(spread["p_value"]) else spread["p_value"]}
-    return {
-        "wape": float(np.abs(mean - sold).sum() / sold.sum()),
-        "bias": float(mean.sum() / sold.sum() - 1),
-        "calibration": spread,
-        "products": [
-            {"product": name, "name": name, "actual_units": float(actual), "simulated_units": float(units)}
-            for name, actual, units in zip(spec.products.names, sold.sum(axis=0), mean.sum(axis=0), strict=True)
-        ],
-        "periods": [
-            {"period": int(period) + 1, "actual_units": float(actual), "simulated_units": float(units)}
-            for period, actual, units in zip(open_, sold.sum(axis=1), mean.sum(axis=1), strict=True)
-        ],
-    }
+    error = {"wape": float(np.abs(mean - sold).sum() / sold.sum()), "bias": float(mean.sum() / sold.sum() - 1)}
+    by_product = [
+        {"product": name, "name": name} | units
+        for name, units in zip(spec.products.names, _units(sold, mean, 0), strict=True)
+    ]
+    by_period = [{"period": int(t) + 1} | units for t, units in zip(open_, _units(sold, mean, 1), strict=True)]
+    return error | {"calibration": spread, "products": by_product, "periods": by_period}
+
+
+def _units(sold: NDArray[np.float64], mean: NDArray[np.float64], axis: int) -> list[dict[str, float]]:
+    both = zip(sold.sum(axis=axis).tolist(), mean.sum(axis=axis).tolist(), strict=True)
+    return [{"actual_units": actual, "simulated_units": simulated} for actual, simulated in both]
 
 
 # Is the spread of the simulated sales right? The probability integral transform of actual sales.

@@ -130,31 +130,20 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
     weights = _weights(log, target)
     size = float(np.min(weights.sum(axis=0) ** 2 / np.maximum((weights**2).sum(axis=0), 1e-300)))
     if size < LEAST_SAMPLE:
-        raise ValueError(
-            f"policy {policy.name} must charge prices that the log often charged; got an effective sample of "
-            f"{size:.2g} out of {len(log):,} decisions; log more, or explore more"
-        )
+        must, fix = f"policy {policy.name} must charge prices that the log often charged", "log more, or explore more"
+        raise ValueError(f"{must}; got an effective sample of {size:.2g} out of {len(log):,} decisions; {fix}")
     ignored, whole = links_between_periods(log.spec), _whole_episodes(log)
     if "stock" in ignored and not whole.any():
-        raise ValueError(
-            f"log must hold whole episodes where stock is never replenished; got no market with all "
-            f"{log.spec.market.horizon_periods} periods; log to the end of the season"
-        )
+        must, fix = "log must hold whole episodes where stock is never replenished", "log to the end of the season"
+        raise ValueError(f"{must}; got no market with all {log.spec.market.horizon_periods} periods; {fix}")
     found: dict[str, Estimate | None] = dict.fromkeys((*WEIGHTED, *SEQUENTIAL))
     if "stock" not in ignored:
         found |= weighted_estimates(log, target)
     if whole.any():
         found |= episode_estimates(log, target)
-    return OffPolicy(
-        policy=policy.name,
-        markets=int(np.unique(log.market).size),
-        decisions=len(log),
-        matched_share=float((weights > 0).mean()),
-        effective_sample_size=size,
-        ignored=ignored,
-        logged=_over_markets(_episode_money(log, log.money).sum(axis=1), log.market),
-        estimates=found,
-    )
+    logged = _over_markets(_episode_money(log, log.money).sum(axis=1), log.market)
+    counts = (int(np.unique(log.market).size), len(log), float((weights > 0).mean()), size)
+    return OffPolicy(policy.name, *counts, ignored, logged, found)
 
 
 def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
@@ -242,16 +231,13 @@ def _weights(log: PriceLog, target: Array) -> Array:
 def _check_log(log: PriceLog) -> None:
     unknown = ~(log.propensity > 0)
     if unknown.any():
-        raise ValueError(
-            f"log must state the propensity of every price; got {unknown.any(axis=1).sum():,} of {len(log):,} decisions "
-            "without; log with a policy that draws its prices, such as epsilon-greedy:0.1"
-        )
+        must = "log must state the propensity of every price"
+        fix = "log with a policy that draws its prices, such as epsilon-greedy:0.1"
+        raise ValueError(f"{must}; got {unknown.any(axis=1).sum():,} of {len(log):,} decisions without; {fix}")
     distinct = max(np.unique(column).size for column in log.price.T)
     if len(log) > 100 and distinct > len(log) / 2:
-        raise ValueError(
-            f"log must hold prices that recur; got {distinct:,} different ones in {len(log):,} decisions; log with "
-            "steps of a ladder, such as epsilon-greedy:1"
-        )
+        must, fix = "log must hold prices that recur", "log with steps of a ladder, such as epsilon-greedy:1"
+        raise ValueError(f"{must}; got {distinct:,} different ones in {len(log):,} decisions; {fix}")
     # Of the product that varies most: others may be frozen, and have the policy's price or are no match.
     variation = float(1 - log.propensity.mean(axis=0).min())
     if variation < LEAST_VARIATION:
@@ -264,18 +250,14 @@ def _check_log(log: PriceLog) -> None:
 def _prices_of(log: PriceLog, policy: Policy) -> Array:
     """(D, N) price that the policy would have charged, after the guardrails."""
     if not is_deterministic(policy):
-        raise ValueError(
-            f"policy {policy.name} must set prices by what it sees alone; got one that draws or learns; "
-            "evaluate it by simulation"
-        )
+        must = f"policy {policy.name} must set prices by what it sees alone"
+        raise ValueError(f"{must}; got one that draws or learns; evaluate it by simulation")
     action = policy.act(log.view)
     also = [part for part in ("discount", "promotion", "order", "express") if getattr(action, part) is not None]
     also += ["recommendation"] * (action.recommendation is not None and bool((action.recommendation > 0).any()))
     if also:
-        raise ValueError(
-            f"policy {policy.name} must set list prices alone, as the log holds no more; got {also[0]} too; "
-            "evaluate it by simulation"
-        )
+        must = f"policy {policy.name} must set list prices alone, as the log holds no more"
+        raise ValueError(f"{must}; got {also[0]} too; evaluate it by simulation")
     return log.spec.guardrails.apply(action, log.view).price.astype(np.float64)
 
 
@@ -284,11 +266,10 @@ def _over_markets(scores: Array, market: NDArray[np.int64]) -> Estimate:
     mean = float(scores.mean())
     _, index = np.unique(market, return_inverse=True)
     off = np.bincount(index, scores - mean)
-    count = off.size
-    if count < 2:
+    if off.size < 2:
         return Estimate(mean, -np.inf, np.inf)
-    error = np.sqrt(count / (count - 1) * (off**2).sum()) / scores.size
-    half = float(student_t.ppf(0.975, count - 1) * error)
+    error = np.sqrt(off.size / (off.size - 1) * (off**2).sum()) / scores.size
+    half = float(student_t.ppf(0.975, off.size - 1) * error)
     return Estimate(mean, mean - half, mean + half)
 
 

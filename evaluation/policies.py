@@ -45,13 +45,11 @@ POLICY_NAMES = {
 
 _STEPS = 10
 _WITH_NUMBER = ("fixed", "cost-plus", "epsilon-greedy")
+_ONE_STOCK = "stock that is never replenished, of one product or of several with one logit segment"
 _NEEDS = {
     "historical": ("a scenario fitted on data", "leave it out"),
     "optimum": ("a market with an exact solver", "leave it out"),
-    "certainty-equivalent": (
-        "stock that is never replenished, of one product or of several with one logit segment",
-        "take myopic",
-    ),
+    "certainty-equivalent": (_ONE_STOCK, "take myopic"),
 }
 AGAINST_RIVALS = ("undercut", "match", "two-bound", "cycle", "edgeworth")
 
@@ -115,14 +113,10 @@ def policies_of(spec: MarketSpec, policies: Sequence[Policy | Run | str], seed: 
     Raises:
         ValueError: For an unknown name, something that is no policy, or two policies with one name.
     """
-    chosen = [
-        named_policy(p, spec, seed=seed)
-        if isinstance(p, str)
-        else p.policy
-        if isinstance(p, Run)
-        else checked_policy(p)
-        for p in policies
-    ]
+    chosen = []
+    for given in policies:
+        named = named_policy(given, spec, seed=seed) if isinstance(given, str) else given
+        chosen.append(named.policy if isinstance(named, Run) else checked_policy(named))
     names = [p.name for p in chosen]
     for name in names:
         if names.count(name) > 1:

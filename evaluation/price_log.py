@@ -18,10 +18,12 @@ from ..envs import Outcome, catalogue_of
 from ..pricing import Catalogue, MarketView
 from ..pricing.price_rules.rule_formulas import PRICE_BITS
 from ..scenarios import MarketSpec
+from .uncertainty.draws import views_together
 
 Array = NDArray[np.float64]
 
-_SEEN = ("list_price", "reference_price", "on_hand", "on_order", "last_units")
+_SHARED = ("regime", "loyalty", "capacity")
+"""Fields of a view that the products of a market share."""
 
 
 @dataclass(frozen=True)
@@ -72,28 +74,18 @@ class PriceLog:
     def to_table(self) -> pd.DataFrame:
         """One row per market, period and product; regimes by name."""
         view, (decisions, products) = self.view, self.price.shape
-        columns: dict[str, NDArray] = {
+        columns: dict[str, Any] = {
             "market": np.repeat(self.market, products),
             "period": np.repeat(view.period, products),
             "product": np.tile(np.array(self.spec.products.names, dtype=object), decisions),
         }
-        columns |= {f"seen_{name}": getattr(view, name).reshape(-1) for name in _SEEN}
-        if view.competitor_price is not None:
-            columns["seen_competitor_price"] = view.competitor_price.reshape(-1)
-        if view.regime is not None:
-            names = np.array(view.catalogue.regimes, dtype=object)
-            columns["seen_regime"] = np.repeat(names[view.regime], products)
-        if view.loyalty is not None:
-            for k, segment in enumerate(view.catalogue.segments):
-                columns[f"seen_loyalty[{segment}]"] = np.repeat(view.loyalty[:, k], products)
-        if view.capacity is not None:
-            for name, left in zip(_capacity_columns(self.spec), view.capacity.T, strict=True):
-                columns[name] = np.repeat(left, products)
-        if view.due is not None:
-            due = zip(_due_columns(view.catalogue), view.due.transpose(2, 0, 1), strict=True)
-            columns |= {name: units.reshape(-1) for name, units in due}
-        if view.changes is not None:
-            columns["seen_changes"] = view.changes.reshape(-1)
+        for name, headings in _seen_columns(self.spec).items():
+            seen = getattr(view, name)
+            if name == "regime":
+                seen = np.array(view.catalogue.regimes, dtype=object)[seen]
+            rows = seen.reshape(decisions, 1 if name in _SHARED else products, -1)
+            rows = np.broadcast_to(rows, (decisions, products, len(headings)))
+            columns |= {heading: rows[..., i].ravel() for i, heading in enumerate(headings)}
         columns |= {name: getattr(self, name).reshape(-1) for name in ("price", "propensity", "units", "money")}
         if self.arm_propensity is not None:
             columns["arm_propensity"] = self.arm_propensity.reshape(-1)
@@ -114,57 +106,52 @@ class PriceLog:
             ValueError: One line, for another kind of table or another market.
         """
         catalogue, products = catalogue_of(spec), len(spec.products.names)
-        loyal = [f"seen_loyalty[{segment}]" for segment in catalogue.segments] if catalogue.loyal else []
-        due, shared_stock = _due_columns(catalogue), _capacity_columns(spec)
-        table = _ordered(spec, table, loyal + shared_stock)
+        table = _ordered(spec, table)
 
         def grid(name: str) -> Array:
             values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
             return values.reshape(-1, products)
 
-        def first(name: str) -> NDArray:
-            return table[name].to_numpy()[::products]
-
-        regime = None
-        if catalogue.regimes:
-            regime = pd.Index(list(catalogue.regimes)).get_indexer(pd.Index(first("seen_regime")))
-            if (regime < 0).any():
-                strange = first("seen_regime")[regime < 0][0]
-                raise ValueError(
-                    f"log: seen_regime must be one of {', '.join(catalogue.regimes)}; got '{strange}'; log this market"
-                )
-        period = first("period").astype(np.intp)
-        last_units, forecast = grid("seen_last_units"), catalogue.forecast_units[np.maximum(period - 1, 0)]
-        view = MarketView(
-            catalogue=catalogue,
-            period=period,
-            **{name: grid(f"seen_{name}").astype(np.float32) for name in _SEEN[:-1]},
-            last_units=np.where(np.isnan(last_units), forecast, last_units).astype(np.float32),
-            competitor_price=grid("seen_competitor_price").astype(np.float32) if catalogue.rivals else None,
-            regime=regime,
+        period = grid("period")[:, 0].astype(np.intp)
+        seen: dict[str, Any] = {}
+        for name, headings in _seen_columns(spec).items():
+            if name == "regime":
+                seen[name] = _regimes(catalogue, table[headings[0]].to_numpy()[::products])
+                continue
+            rows = np.stack([grid(heading) for heading in headings], axis=2)
+            rows = rows[:, 0] if name in _SHARED else rows if name == "due" else rows[..., 0]
+            seen[name] = rows.astype(np.intp if name == "changes" else np.float32)
+        if "loyalty" in seen:
             # A state may leave out a loyalty of 1.
-            loyalty=np.stack([table[name].fillna(1.0)[::products] for name in loyal], axis=1).astype(np.float32)
-            if loyal
-            else None,
-            changes=grid("seen_changes").astype(np.intp) if catalogue.change_window_periods else None,
-            due=np.stack([grid(name) for name in due], axis=2).astype(np.float32) if due else None,
-            capacity=np.stack([first(name) for name in shared_stock], axis=1).astype(np.float32)
-            if shared_stock
-            else None,
-        )
-        market = first("market").astype(np.int64)
+            seen["loyalty"] = np.nan_to_num(seen["loyalty"], nan=1.0)
+        forecast, last = catalogue.forecast_units[np.maximum(period - 1, 0)], seen["last_units"]
+        view = MarketView(catalogue, period, **seen | {"last_units": np.where(np.isnan(last), forecast, last)})
         units = grid("units")
         money = grid("money") if "money" in table else _money(spec, units, grid("price_paid"))
         shared = grid("arm_propensity") if "arm_propensity" in table else None
+        market = table["market"].to_numpy()[::products].astype(np.int64)
         return cls(spec, market, view, grid("price"), grid("propensity"), units, money, shared)
 
 
-def _due_columns(catalogue: Catalogue) -> list[str]:
-    return [f"seen_due[{ahead}]" for ahead in range(1, catalogue.due_periods + 1)]
+def _seen_columns(spec: MarketSpec) -> dict[str, list[str]]:
+    """The columns of a table by the field of the view that they hold."""
+    catalogue = catalogue_of(spec)
+    names = ["list_price", "reference_price", "on_hand", "on_order", "last_units"]
+    names += ["competitor_price"] * catalogue.rivals + ["regime"] * bool(catalogue.regimes)
+    names += ["changes"] * bool(catalogue.change_window_periods)
+    parts = {"loyalty": catalogue.segments if catalogue.loyal else (), "due": range(1, catalogue.due_periods + 1)}
+    parts["capacity"] = () if spec.capacity is None else spec.capacity.names
+    several = {name: [f"seen_{name}[{part}]" for part in found] for name, found in parts.items() if found}
+    return {name: [f"seen_{name}"] for name in names} | several
 
 
-def _capacity_columns(spec: MarketSpec) -> list[str]:
-    return [] if spec.capacity is None else [f"seen_capacity[{name}]" for name in spec.capacity.names]
+def _regimes(catalogue: Catalogue, names: NDArray) -> NDArray[np.intp]:
+    """Numbers of the regimes. Raises ValueError for an unknown one."""
+    regime = pd.Index(list(catalogue.regimes)).get_indexer(pd.Index(names))
+    if (regime < 0).any():
+        known, strange = ", ".join(catalogue.regimes), names[regime < 0][0]
+        raise ValueError(f"log: seen_regime must be one of {known}; got '{strange}'; log this market")
+    return regime
 
 
 def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
@@ -177,28 +164,20 @@ def _money(spec: MarketSpec, units: Array, paid: Array) -> Array:
     also += [name for name in ("promotion", "returns", "express") if getattr(spec, name) is not None]
     also += ["units ordered"] if stock.cost_due == "ordered" else []
     if also:
-        raise ValueError(
-            "log must have a column money where the objective counts more than units, prices and unit costs; got "
-            f"{spec.name} with {', '.join(also)} and no such column; add it"
-        )
+        must = "log must have a column money where the objective counts more than units, prices and unit costs"
+        raise ValueError(f"{must}; got {spec.name} with {', '.join(also)} and no such column; add it")
     return units * (paid - spec.products.unit_cost)
 
 
-def _ordered(spec: MarketSpec, table: pd.DataFrame, common: list[str]) -> pd.DataFrame:
-    """The rows sorted by market, period and product. Raises ValueError where it is no log
-    of this market. common: further columns that it needs, of what a market's products share.
-    """
-    catalogue = catalogue_of(spec)
-    wanted = ["market", "period", "product", *(f"seen_{name}" for name in _SEEN), "price", "units"]
-    wanted.append("price_paid" if "price_paid" in table else "money")
-    wanted += ["seen_competitor_price"] * catalogue.rivals + ["seen_regime"] * bool(catalogue.regimes)
-    wanted += ["seen_changes"] * bool(catalogue.change_window_periods) + _due_columns(catalogue)
-    missing = [name for name in [*wanted, *common] if name not in table]
+def _ordered(spec: MarketSpec, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows sorted by market, period and product. Raises ValueError where it is no log of this market."""
+    wanted = ["market", "period", "product", "price", "units", "price_paid" if "price_paid" in table else "money"]
+    wanted += [heading for headings in _seen_columns(spec).values() for heading in headings]
+    missing = [name for name in wanted if name not in table]
     if missing:
-        raise ValueError(
-            f"log must have a column {missing[0]}; got {', '.join(table.columns)}; "
-            "write it with repricer simulate --log or repricer log export"
-        )
+        must = f"log must have a column {missing[0]}"
+        fix = "write it with repricer simulate --log or repricer log export"
+        raise ValueError(f"{must}; got {', '.join(table.columns)}; {fix}")
     if "propensity" not in table:
         table = table.assign(propensity=np.nan)
     products = len(spec.products.names)
@@ -206,10 +185,9 @@ def _ordered(spec: MarketSpec, table: pd.DataFrame, common: list[str]) -> pd.Dat
     table = table.assign(product=order).sort_values(["market", "period", "product"])
     codes = table["product"].to_numpy().reshape(-1, products) if len(table) % products == 0 else np.empty((0, 1))
     if len(table) == 0 or not (codes.size == len(table) and (codes == np.arange(products)).all()):
-        raise ValueError(
-            f"log must have one row for every product of {spec.name} in every market and period; got {len(table)} "
-            f"rows of {table['product'].nunique()} known products; log this market"
-        )
+        must = f"log must have one row for every product of {spec.name} in every market and period"
+        fix = "log this market"
+        raise ValueError(f"{must}; got {len(table)} rows of {table['product'].nunique()} known products; {fix}")
     return table
 
 
@@ -233,10 +211,15 @@ def read_log(spec: MarketSpec, path: Path) -> PriceLog:
         ValueError: log must be a file that ends in .csv or .parquet; got 'missing.csv'; write it with simulate --log
     """
     if path.suffix not in (".csv", ".parquet") or not path.is_file():
-        raise ValueError(
-            f"log must be a file that ends in .csv or .parquet; got '{path}'; write it with simulate --log"
-        )
+        must = "log must be a file that ends in .csv or .parquet"
+        raise ValueError(f"{must}; got '{path}'; write it with simulate --log")
     return PriceLog.from_table(spec, pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path))
+
+
+def stated_propensity(outcome: Outcome) -> NDArray[np.floating]:
+    """(E, N) the probability of each price, NaN where it was not stated or a price rule changed the price."""
+    stated = np.full(outcome.units.shape, np.nan) if outcome.propensity is None else outcome.propensity
+    return np.where((outcome.trail & PRICE_BITS) > 0, np.nan, stated)
 
 
 class LogRecorder:
@@ -267,27 +250,18 @@ class LogRecorder:
 
     def __call__(self, view: MarketView, outcome: Outcome) -> None:
         """Record one period of one batch of markets."""
-        stated = np.full(outcome.units.shape, np.nan) if outcome.propensity is None else outcome.propensity
-        changed = (outcome.trail & PRICE_BITS) > 0
+        stated = stated_propensity(outcome)
         market = self._first + np.arange(view.num_markets)
         money = getattr(outcome, self._spec.market.objective)
         self._views.append(view)
-        self._rows.append((market, outcome.list_price, np.where(changed, np.nan, stated), outcome.units, money))
+        self._rows.append((market, outcome.list_price, stated, outcome.units, money))
         if int(view.period[0]) == view.catalogue.horizon - 1:
             self._first += view.num_markets
 
     def log(self) -> PriceLog:
         """The decisions so far."""
-        market = np.concatenate([row[0] for row in self._rows])
-        period = np.concatenate([view.period for view in self._views])
-        order = np.lexsort((period, market))
-        parts = [np.concatenate([row[i] for row in self._rows])[order].astype(np.float64) for i in range(1, 5)]
-
-        def seen(name: str) -> NDArray | None:
-            values = [getattr(view, name) for view in self._views]
-            return None if values[0] is None else np.concatenate(values)[order]
-
-        names = ("period", *_SEEN, "competitor_price", "regime", "loyalty", "changes", "due", "capacity")
-        parts_seen: dict[str, Any] = {name: seen(name) for name in names}
-        view = MarketView(catalogue=catalogue_of(self._spec), **parts_seen)
-        return PriceLog(self._spec, market[order], view, *parts)
+        view = views_together(self._views)
+        market, *parts = (np.concatenate(column) for column in zip(*self._rows, strict=True))
+        order = np.lexsort((view.period, market))
+        parts = [part[order].astype(np.float64) for part in parts]
+        return PriceLog(self._spec, market[order], view.take(order), *parts)

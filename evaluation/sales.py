@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..envs import Outcome
 from ..pricing import MarketView
 from ..pricing.catalogue import Calendar
-from ..pricing.price_rules.rule_formulas import PRICE_BITS
 from ..scenarios import MarketSpec
+from .price_log import stated_propensity
 
 _CALENDAR = Calendar(date(2001, 1, 1), period_days=7, periods=1)
 
@@ -50,23 +50,17 @@ class SalesRecorder:
         market, product = np.nonzero(outcome.units > 0)
         names = np.array(self._spec.products.names)
         period = int(view.period[0])
-        stated = {}
+        columns = {
+            "date": np.datetime64(self._calendar.day(period)),
+            "product": names[product],
+            "units": outcome.units[market, product].astype(float),
+            "price_paid": _plain(outcome.paid[market, product]),
+            "regular_price": _plain(view.catalogue.regular_price[product]),
+            "store": [f"market-{number}" for number in self._store + market],
+        }
         if outcome.propensity is not None:
-            chance = np.where((outcome.trail & PRICE_BITS) > 0, np.nan, outcome.propensity)
-            stated["propensity"] = chance[market, product].astype(float)
-        self._parts.append(
-            pd.DataFrame(
-                {
-                    "date": np.datetime64(self._calendar.day(period)),
-                    "product": names[product],
-                    "units": outcome.units[market, product].astype(float),
-                    "price_paid": _plain(outcome.paid[market, product]),
-                    "regular_price": _plain(view.catalogue.regular_price[product]),
-                    "store": [f"market-{number}" for number in self._store + market],
-                    **stated,
-                }
-            )
-        )
+            columns["propensity"] = stated_propensity(outcome)[market, product].astype(float)
+        self._parts.append(pd.DataFrame(columns))
         if period == view.catalogue.horizon - 1:
             self._store += view.num_markets
 

@@ -16,7 +16,7 @@ from ..optimum import Optimum, exact_value, solve
 from ..pricing import Policy
 from ..scenarios import STRESSES, MarketSpec, ScenarioError, load_scenario
 from ..scenarios.stress import stressed
-from .comparison import Estimate
+from .comparison import Estimate, plain
 from .policies import policies_of
 
 NOMINAL = "none"
@@ -57,9 +57,7 @@ class StressRow:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --stress --json` prints it."""
-        document = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        document |= {name: value.to_dict() for name, value in document.items() if isinstance(value, Estimate)}
-        return document | ({"loss": None} if np.isnan(self.loss.mean) else {})
+        return plain(self) | ({"loss": None} if np.isnan(self.loss.mean) else {})
 
 
 @dataclass(frozen=True)
@@ -86,13 +84,9 @@ class StressTable:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --stress --json` prints it."""
-        return {
-            "episodes": self.count,
-            "customers": "test (the same in every market)",
-            "rows": [row.to_dict() for row in self.rows],
-            "nominal": [row.to_dict() for row in self.nominal],
-            "skipped": self.skipped,
-        }
+        rows = {name: [row.to_dict() for row in getattr(self, name)] for name in ("rows", "nominal")}
+        shown = {"episodes": self.count, "customers": "test (the same in every market)"}
+        return shown | rows | {"skipped": self.skipped}
 
 
 def stress_table(
@@ -173,18 +167,10 @@ class _Evaluation:
         rows = []
         for policy, before in zip(self.policies, self.before, strict=True):
             now = before if market is self.spec else self._earned(market, policy)
-            rows.append(
-                StressRow(
-                    stress=stress,
-                    meaning=meaning,
-                    policy=policy.name,
-                    objective=Estimate.of(now),
-                    loss=relative_loss(before, now),
-                    vs_fixed=Estimate.of(now - fixed),
-                    vs_hindsight=None if hindsight is None else Estimate.of(now - hindsight),
-                    share_of_optimum=None if optimum is None else self._share(market, policy, now, optimum),
-                )
-            )
+            loss, gap = relative_loss(before, now), Estimate.of(now - fixed)
+            beside = None if hindsight is None else Estimate.of(now - hindsight)
+            share = None if optimum is None else self._share(market, policy, now, optimum)
+            rows.append(StressRow(stress, meaning, policy.name, Estimate.of(now), loss, gap, beside, share))
         return rows
 
     def _earned(self, market: MarketSpec, policy: Policy) -> NDArray[np.float64]:

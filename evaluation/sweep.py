@@ -71,9 +71,8 @@ class Sweep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     known = nearest(name, list(ALGORITHMS))
                     raise ValueError(f"{path}: {where} must be among the algorithms; got '{name}'; {known}")
                 if name not in self.algorithms:
-                    raise ValueError(
-                        f"{path}: settings must be of the algorithms; got {name}, which is none; leave it out"
-                    )
+                    must = f"{path}: settings must be of the algorithms"
+                    raise ValueError(f"{must}; got {name}, which is none; leave it out")
         found: list[str] = []
         textbook = [name for name, source in registered().items() if isinstance(source, Path)]
         for name in self.scenarios:
@@ -181,17 +180,10 @@ def train_and_evaluate(inputs: dict[str, Any], scratch: Path) -> dict[str, Any]:
     comparison = evaluate(spec, [run], episodes=inputs["episodes"])
     row = next(row for row in comparison.rows if row.policy != "best-fixed")
     fixed, gain = comparison.row("best-fixed").value, row.vs_best_fixed
-    return {
-        "value": row.value,
-        "share_of_optimum": row.share_of_optimum,
-        "best_fixed": fixed,
-        "gain": gain.mean,
-        "gain_low": gain.low,
-        "gain_high": gain.high,
-        "gain_share": gain.mean / abs(fixed) if fixed else None,
-        "seconds": run.facts["seconds"],
-        "weights": run.facts["weights"],
-    }
+    money = {"value": row.value, "share_of_optimum": row.share_of_optimum, "best_fixed": fixed}
+    gains: dict[str, Any] = {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
+    gains["gain_share"] = gain.mean / abs(fixed) if fixed else None
+    return money | gains | {name: run.facts[name] for name in ("seconds", "weights")}
 
 
 def _head(job: Job) -> dict[str, Any]:
@@ -256,18 +248,15 @@ def summarise(table: pd.DataFrame) -> list[Summary]:
 
 def _summary(algo: str, rows: pd.DataFrame) -> Summary:
     done = rows[rows["state"] == DONE]
-    counts = [int((rows["state"] == state).sum()) for state in (DONE, UNFIT, FAILED)]
-    if done.empty:
-        return Summary(algo, *counts, scenarios=0, gain=None, share=None, seconds=None)
-    known, gained = (done[done[name].notna()] for name in ("share_of_optimum", "gain_share"))
-    return Summary(
-        algo,
-        *counts,
-        scenarios=int(done["scenario"].nunique()),
-        gain=None if gained.empty else interquartile_mean(gained["gain_share"], strata=gained["scenario"]),
-        share=None if known.empty else interquartile_mean(known["share_of_optimum"], strata=known["scenario"]),
-        seconds=float(done["seconds"].median()),
-    )
+    counts = (int((rows["state"] == state).sum()) for state in (DONE, UNFIT, FAILED))
+
+    def middle(name: str) -> Estimate | None:
+        known = done[done[name].notna()] if len(done) else done
+        return None if known.empty else interquartile_mean(known[name], strata=known["scenario"])
+
+    seconds = None if done.empty else float(done["seconds"].median())
+    means = {"gain": middle("gain_share"), "share": middle("share_of_optimum")}
+    return Summary(algo, *counts, scenarios=int(done["scenario"].nunique()), seconds=seconds, **means)
 
 
 def plot_summary(found: list[Summary], path: Path, title: str) -> None:

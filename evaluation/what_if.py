@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ def _typed_prices(markets: Mapping[str, MarketSpec], prices: Prices, source: str
     if isinstance(prices, Mapping):
         prices = pd.DataFrame({"product": list(prices), "price": list(prices.values())})
     if isinstance(prices, pd.DataFrame):
-        _Table(markets, tried, prices, source).fill()
+        _fill(markets, tried, prices, source)
         return tried
     for zone, path in tried.items():
         asked = np.asarray(prices, np.float64)
@@ -167,115 +168,84 @@ def _typed_prices(markets: Mapping[str, MarketSpec], prices: Prices, source: str
     return tried
 
 
-class _Table:
-    """A table of prices to try, which fills the paths of the zones."""
+def _fill(markets: Mapping[str, MarketSpec], tried: dict[str, Array], table: pd.DataFrame, source: str) -> None:
+    """Put the prices of a table into the paths of the zones. Raises ValueError, with row and column."""
+    columns = [str(name) for name in table.columns]
+    for name in columns:
+        if name not in COLUMNS:
+            fix = nearest(name, COLUMNS)
+            raise ValueError(f"{source}, row 1: columns are {', '.join(COLUMNS)}; got '{name}'; {fix}")
+    for name in COLUMNS[:2]:
+        if name not in columns:
+            raise ValueError(f"{source}, row 1: must have the columns product and price; got no {name}; add it")
+    number = {
+        zone: {name: n for names in (spec.products.names, spec.products.ids or ()) for n, name in enumerate(names)}
+        for zone, spec in markets.items()
+    }
+    seen: set[tuple[str, int, int]] = set()
+    for row, cells in enumerate(table.astype(object).where(table.notna(), "").to_dict("records"), start=2):
+        text = dict.fromkeys(COLUMNS, "") | {str(name): str(cell).strip() for name, cell in cells.items()}
+        product, price, week, zone = (text[name] for name in COLUMNS)
 
-    def __init__(
-        self, markets: Mapping[str, MarketSpec], tried: dict[str, Array], table: pd.DataFrame, source: str
-    ) -> None:
-        self._markets, self._tried, self._table, self._source = markets, tried, table, source
-        self._number = {
-            zone: {name: n for names in (spec.products.names, spec.products.ids or ()) for n, name in enumerate(names)}
-            for zone, spec in markets.items()
-        }
-
-    def fill(self) -> None:
-        """Put the prices of the table into the paths. Raises ValueError, with row and column."""
-        columns = [str(name) for name in self._table.columns]
-        for name in columns:
-            if name not in COLUMNS:
-                raise ValueError(
-                    f"{self._source}, row 1: columns are {', '.join(COLUMNS)}; got '{name}'; {nearest(name, COLUMNS)}"
-                )
-        for name in COLUMNS[:2]:
-            if name not in columns:
-                raise ValueError(
-                    f"{self._source}, row 1: must have the columns product and price; got no {name}; add it"
-                )
-        seen: set[tuple[str, int, int]] = set()
-        for row, cells in enumerate(
-            self._table.astype(object).where(self._table.notna(), "").to_dict("records"), start=2
-        ):
-            text = {str(name): str(cell).strip() for name, cell in cells.items()}
-            if not any(text.values()):
-                continue
-            price = self._price(row, text["price"])
-            for zone in self._zones(row, text):
-                n = self._number[zone][text["product"]]
-                for t in self._periods(row, zone, text.get("week", "")):
-                    if (zone, t, n) in seen:
-                        raise self._wrong(
-                            row, "product", "priced once a week", text["product"], "remove one of its rows"
-                        )
-                    seen.add((zone, t, n))
-                    self._tried[zone][t, n] = price
-
-    def _wrong(self, row: int, column: str, allowed: str, got: str, fix: str) -> ValueError:
-        return ValueError(f"{self._source}, row {row}, column {column}: must be {allowed}; got {got!r:.200}; {fix}")
-
-    def _price(self, row: int, text: str) -> float:
-        try:
-            price = float(text)
-        except ValueError:
-            price = np.nan
-        if not 0 < price < np.inf:
-            raise self._wrong(row, "price", "a number above zero, currency per unit", text, "fix it")
-        return price
-
-    def _zones(self, row: int, text: dict[str, str]) -> list[str]:
-        zone, product = text.get("zone", ""), text["product"]
-        if zone and zone not in self._markets:
-            raise self._wrong(row, "zone", "a zone of the market", zone, nearest(zone, list(self._markets)))
-        found = [one for one in ([zone] if zone else self._markets) if product in self._number[one]]
-        if not found:
-            known = list(
-                dict.fromkeys(name for one in ([zone] if zone else self._number) for name in self._number[one])
+        def wrong(column: str, allowed: str, fix: str, row: int = row, text: dict[str, str] = text) -> ValueError:
+            return ValueError(
+                f"{source}, row {row}, column {column}: must be {allowed}; got {text[column]!r:.200}; {fix}"
             )
-            fix = nearest(product, known) if len(known) < 12 else nearest(product, known).split("known are")[0]
-            raise self._wrong(row, "product", "a name or id of the market", product, fix or "leave the row out")
-        return found
 
-    def _periods(self, row: int, zone: str, text: str) -> Sequence[int]:
-        spec = self._markets[zone]
-        calendar, count = spec.calendar, spec.market.horizon_periods
-        if not text:
-            return range(count)
-        try:
-            return [calendar.period(text[:10])] if calendar else [range(count)[int(text)]]
-        except (ValueError, IndexError):
-            span = f"{calendar.first_day} to {calendar.last_day}" if calendar else f"0 to {count - 1}"
-            raise self._wrong(
-                row, "week", f"one of the market, {span}", text, "fix it, or leave it empty for all"
-            ) from None
+        if not any(text.values()):
+            continue
+        paid = pd.to_numeric(price, errors="coerce")
+        if not 0 < paid < np.inf:
+            raise wrong("price", "a number above zero, currency per unit", "fix it")
+        if zone and zone not in markets:
+            raise wrong("zone", "a zone of the market", nearest(zone, list(markets)))
+        known = {one: names for one, names in number.items() if zone in ("", one)}
+        if not any(product in names for names in known.values()):
+            names = list(dict.fromkeys(name for names in known.values() for name in names))
+            fix = nearest(product, names) if len(names) < 12 else nearest(product, names).split("known are")[0]
+            raise wrong("product", "a name or id of the market", fix or "leave the row out")
+        for one, n in ((one, names[product]) for one, names in known.items() if product in names):
+            try:
+                periods = _periods(markets[one], week)
+            except (ValueError, IndexError):
+                calendar, last = markets[one].calendar, markets[one].market.horizon_periods - 1
+                span = f"{calendar.first_day} to {calendar.last_day}" if calendar else f"0 to {last}"
+                raise wrong("week", f"one of the market, {span}", "fix it, or leave it empty for all") from None
+            if seen & {(one, t, n) for t in periods}:
+                raise wrong("product", "priced once a week", "remove one of its rows")
+            seen |= {(one, t, n) for t in periods}
+            tried[one][list(periods), n] = paid
 
 
-class _Demand:
-    """Expected units of a market with ample stock, with the promotions and recommendations that are planned."""
+def _periods(spec: MarketSpec, week: str) -> Sequence[int]:
+    """The periods that a cell names; all where it is empty."""
+    every = range(spec.market.horizon_periods)
+    if not week:
+        return every
+    return [spec.calendar.period(week[:10]) if spec.calendar else every[int(week)]]
 
-    def __init__(self, spec: MarketSpec) -> None:
-        self._spec, self._chances = spec, spec.regime_probabilities()
-        self._shown = None if spec.recommendation is None else spec.shown_by_recommender
-        self._promoted = None
-        if spec.promotion is not None and spec.history is not None:
-            self._promoted = (spec.history.promotion > _PROMOTED).astype(np.float64)
 
-    def units(self, draw: MarketSpec, period: NDArray[np.intp], price: Array, reference: NDArray[np.floating]) -> Array:
-        """(B, N) units under a draw, over the regimes that may hold."""
-        given: dict[str, Any] = {"reference": reference}
-        if self._shown is not None:
-            given["shown"] = np.tile(self._shown, (len(period), 1))
-        if self._promoted is not None:
-            given["promoted"] = self._promoted[period]
-        units = np.zeros(price.shape)
-        for regime in np.flatnonzero(self._chances.any(axis=0)).tolist():
-            found = expected_units(draw, period, price, regime=regime, **given).sum(axis=1)
-            units += self._spec.visits * self._chances[period, regime, None] * found
-        return units
+def _units(
+    spec: MarketSpec, draw: MarketSpec, period: NDArray[np.intp], price: Array, reference: NDArray[np.floating]
+) -> Array:
+    """(B, N) expected units under a draw, over the regimes that may hold, with ample stock and the promotions and
+    recommendations that are planned.
+    """
+    given: dict[str, Any] = {"reference": reference}
+    if spec.recommendation is not None:
+        given["shown"] = np.tile(spec.shown_by_recommender, (len(period), 1))
+    if spec.promotion is not None and spec.history is not None:
+        given["promoted"] = (spec.history.promotion > _PROMOTED).astype(np.float64)[period]
+    chances, units = spec.regime_probabilities(), np.zeros(price.shape)
+    for regime in np.flatnonzero(chances.any(axis=0)).tolist():
+        found = expected_units(draw, period, price, regime=regime, **given).sum(axis=1)
+        units += spec.visits * chances[period, regime, None] * found
+    return units
 
 
 def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, Array]:
     """The figures of one market by product and week, R = T x N."""
-    planned, demand = planned_prices(spec), _Demand(spec)
+    planned = planned_prices(spec)
     turns = _turns(spec, (tried != planned).any(axis=0))
     paths = np.stack([planned, tried, *(np.where(turn, tried, planned) for turn in turns)])
     price = np.concatenate([simulated_prices(spec, path) for path in paths])
@@ -286,7 +256,7 @@ def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, A
     figures: dict[str, list[Array]] = {name: [] for name in (*MEASURES, "units_from_others")}
     for m in numbers:
         draw = spec.draw(m)
-        units = demand.units(draw, period, price, reference).reshape(paths.shape)
+        units = _units(spec, draw, period, price, reference).reshape(paths.shape)
         alone = sum((turn * (units[2 + j] - units[0]) for j, turn in enumerate(turns)), np.zeros(tried.shape))
         units, kept = units[:2], units[:2] * (1 - returned)
         revenue = kept * paths[:2]
@@ -308,50 +278,42 @@ def _turns(spec: MarketSpec, changed: NDArray[np.bool_]) -> list[NDArray[np.bool
 
 def _rows(zone: str, spec: MarketSpec, tried: Array, brands: Mapping[str, str] | None) -> pd.DataFrame:
     names, periods = spec.products.names, len(tried)
-    ids, calendar = spec.products.ids or names, spec.calendar
+    ids = spec.products.ids or names
     by_product = {"category": [spec.category_names[c] for c in spec.category_index]}
     if brands is not None:
-        by_product["brand"] = [
-            brands.get(product, brands.get(name, _NO_BRAND)) for product, name in zip(ids, names, strict=True)
-        ]
+        both = zip(ids, names, strict=True)
+        by_product["brand"] = [brands.get(product, brands.get(name, _NO_BRAND)) for product, name in both]
     by_product |= {"product": list(names), "product_id": list(ids)}
-    weeks = calendar.labels if calendar else [str(t) for t in range(periods)]
     columns: dict[str, Any] = {"zone": zone} | {name: np.tile(values, periods) for name, values in by_product.items()}
-    columns |= {"week": np.repeat(weeks, len(names)), "planned_price": planned_prices(spec).ravel()}
+    columns |= {"week": np.repeat(_weeks(spec), len(names)), "planned_price": planned_prices(spec).ravel()}
     return pd.DataFrame(columns | {"price": tried.ravel()})
+
+
+def _weeks(spec: MarketSpec) -> list[str]:
+    """The first days of the periods, or their numbers."""
+    return spec.calendar.labels if spec.calendar else [str(t) for t in range(spec.market.horizon_periods)]
 
 
 def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[str]:
     """What speaks against prices to try, in lines. Raises ValueError where one leaves a firm rule."""
     planned, catalogue, rules = planned_prices(spec), catalogue_of(spec), spec.guardrails
     found = breaches(rules, catalogue, tried, planned, rules.prices_before(spec.products.regular_price))
-    demand, cost = _Demand(spec), spec.products.unit_cost * (spec.market.objective == "profit")
-    gains = allowed_gains(
-        found, tried, reference_path(spec, tried), lambda *given: demand.units(spec, *given), catalogue, cost
-    )
-    names, start = spec.products.names, "" if zone == ALL_STORES else f"{zone}: "
-    weeks, lines = spec.calendar.labels if spec.calendar else [str(t) for t in range(len(tried))], []
-
+    cost = spec.products.unit_cost * (spec.market.objective == "profit")
+    demand = functools.partial(_units, spec, spec)
+    gains = allowed_gains(found, tried, reference_path(spec, tried), demand, catalogue, cost)
+    names, start, weeks, lines = spec.products.names, "" if zone == ALL_STORES else f"{zone}: ", _weeks(spec), []
+    money = {"money": spec.market.objective, "currency": spec.market.currency}
     for same, gain in alike(found, gains):
-        line = start + breach_line(
-            same,
-            gain,
-            product=names[same[0].product],
-            weeks=[weeks[one.period] for one in same],
-            money=spec.market.objective,
-            currency=spec.market.currency,
-        )
+        when = [weeks[one.period] for one in same]
+        line = start + breach_line(same, gain, product=names[same[0].product], weeks=when, **money)
         if same[0].firm:
-            raise ValueError(
-                f"{source}: prices must keep the rules that no person may leave; got {line}; try another price"
-            )
+            must = "prices must keep the rules that no person may leave"
+            raise ValueError(f"{source}: {must}; got {line}; try another price")
         lines.append(line)
     if (charged := charged_range(spec)) is not None:
         outside = np.flatnonzero((charged.outside(tried) & (tried != planned)).any(axis=0)).tolist()
-        lines += [
-            f"{start}the price of {names[n]!r} is {charged.words(n)}: hardly any data say what it sells there"
-            for n in outside
-        ]
+        hardly = "hardly any data say what it sells there"
+        lines += [f"{start}the price of {names[n]!r} is {charged.words(n)}: {hardly}" for n in outside]
     if spec.history is not None and spec.history.doubt:
         lines.append(start + spec.history.doubt)
     return lines

@@ -100,18 +100,16 @@ class Access:
         if not path.is_file():
             # The variable may be set for many folders, some of them without roles; the option means this one.
             if reader.role_required:
-                raise PrivacyError(
-                    f"--as must name a role of {path}; got {role}, and no such file; write it, or leave --as out"
-                )
+                must = f"--as must name a role of {path}"
+                raise PrivacyError(f"{must}; got {role}, and no such file; write it, or leave --as out")
             return cls(folder, reader, required, None)
         try:
             roles = tomllib.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise PrivacyError(f"{path} must be TOML; got: {error}; fix it") from error
         if role not in roles:
-            raise PrivacyError(
-                f"{folder} must be read as one of {', '.join(roles)}; got {role or 'no role'}; give --as, or set {ROLE}"
-            )
+            must = f"{folder} must be read as one of {', '.join(roles)}"
+            raise PrivacyError(f"{must}; got {role or 'no role'}; give --as, or set {ROLE}")
         return cls(folder, reader, required, _checked(path, role, roles[role], required))
 
     def check_whole(self) -> None:
@@ -141,13 +139,8 @@ class Access:
         Raises:
             PrivacyError: Roles are declared, and the log cannot be written.
         """
-        row = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "user": _user(),
-            "role": self.reader.role,
-            "command": self.reader.command,
-            "tables": list(what),
-        }
+        now, reader = datetime.now(UTC).isoformat(timespec="seconds"), self.reader
+        row = {"time": now, "user": _user(), "role": reader.role, "command": reader.command, "tables": list(what)}
         path = beside(self.folder, "access.log")
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:

@@ -110,11 +110,9 @@ def _within(content: bytes, path: Path) -> Iterator[str]:
         except pa.ArrowException as error:
             raise PrivacyError(f"{path} must be a Parquet file; got: {error}; restore or remove it") from None
         # A column of categories or of lists holds text too.
-        texts = [column for column in table.columns if not pa.types.is_primitive(column.type)]
-        parts = [
-            str((column if pa.types.is_nested(column.type) else column.unique()).to_pylist()).encode()
-            for column in texts
-        ]
+        texts = (column for column in table.columns if not pa.types.is_primitive(column.type))
+        lists = (column if pa.types.is_nested(column.type) else column.unique() for column in texts)
+        parts = [str(column.to_pylist()).encode() for column in lists]
     elif path.suffix == ".gz":
         parts = [gzip.decompress(content)]
     elif zipfile.is_zipfile(io.BytesIO(content)):

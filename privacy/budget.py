@@ -52,9 +52,8 @@ class Privacy(NamedTuple):
         """
         shares = SHARES | dict(self.shares)
         if not shares[release] > 0:
-            raise ValueError(
-                f"the share of {release} must be above 0, as this fit releases it; got {shares[release]:g}; raise it"
-            )
+            must = f"the share of {release} must be above 0, as this fit releases it"
+            raise ValueError(f"{must}; got {shares[release]:g}; raise it")
         return Query(RELEASES[release], self.epsilon * shares[release] / sum(shares.values()), DELTA / len(RELEASES))
 
     def noise(self, release: str) -> float:
@@ -77,10 +76,8 @@ class Privacy(NamedTuple):
             raise ValueError(f"epsilon must be a number above 0; got {self.epsilon:g}; write 1")
         unknown = ", ".join(sorted({*self.shares} - {*RELEASES}))
         if unknown or not all(0 <= share < float("inf") for share in self.shares.values()):
-            raise ValueError(
-                f"shares of epsilon must be numbers from 0 on, for {', '.join(RELEASES)}; got {unknown or self.shares}; "
-                "write, for example, network=0.1"
-            )
+            must = f"shares of epsilon must be numbers from 0 on, for {', '.join(RELEASES)}"
+            raise ValueError(f"{must}; got {unknown or self.shares}; write, for example, network=0.1")
         if not customers and not network:
             raise ValueError(
                 "epsilon protects customers, and the weights of a network; got sales that name no customer, and a "
@@ -97,8 +94,7 @@ class Privacy(NamedTuple):
             trained: `Lstm.privacy_` of the network in use, None without one.
         """
         names = released(customers=customers, network=network)
-        queries = [self.query(name) for name in names]
-        advantage = {}
+        queries, advantage = [self.query(name) for name in names], {}
         if customers:
             advantage["customer"] = most_advantage([self.noise(name) for name in names if name != NETWORK])
         if trained is not None:
@@ -109,8 +105,7 @@ class Privacy(NamedTuple):
             "queries": [query._asdict() for query in queries],
             "unit": "one customer's whole history; for the network, one product's",
             "most_advantage": advantage,
-            **({} if trained is None else {"network": dict(trained)}),
-        }
+        } | ({} if trained is None else {"network": dict(trained)})
 
 
 def released(*, customers: bool, network: bool) -> list[str]:

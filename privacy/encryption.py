@@ -80,9 +80,8 @@ def secret(source: str | None = None) -> bytes:
     except ValueError:
         found = b""
     if len(found) != _KEY:
-        raise EncryptionError(
-            f"the key in {source} must be 64 hexadecimal digits; got something else; make one with `openssl rand -hex 32`"
-        )
+        must = f"the key in {source} must be 64 hexadecimal digits"
+        raise EncryptionError(f"{must}; got something else; make one with `openssl rand -hex 32`")
     return found
 
 
@@ -151,9 +150,8 @@ def decrypt(source: BinaryIO, out: BinaryIO, name: str, key: bytes) -> None:
         try:
             out.write(opening.decrypt(_nonce(number, last=not after), chunk, name.encode()))
         except InvalidTag as error:
-            raise EncryptionError(
-                f"{shown} must be as it was encrypted; got other bytes, a part, or another name; restore it"
-            ) from error
+            must = f"{shown} must be as it was encrypted"
+            raise EncryptionError(f"{must}; got other bytes, a part, or another name; restore it") from error
         chunk, number = after, number + 1
 
 

@@ -66,10 +66,8 @@ class PrivacyLedger:
             PrivacyError: A limit is out of range.
         """
         if not 0 < epsilon < math.inf or not 0 <= delta < 1:
-            raise PrivacyError(
-                f"a privacy limit needs epsilon above 0 and delta from 0 to below 1; got {epsilon:g} and {delta:g}; "
-                "write, for example, 4 and 1e-5"
-            )
+            must = "a privacy limit needs epsilon above 0 and delta from 0 to below 1"
+            raise PrivacyError(f"{must}; got {epsilon:g} and {delta:g}; write, for example, 4 and 1e-5")
         with self._locked():
             spent = self.document()["spent"] if self.path.exists() else []
             write_json(self.path, {"limit": {"epsilon": epsilon, "delta": delta}, "spent": spent})
@@ -83,18 +81,15 @@ class PrivacyLedger:
         try:
             return json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise PrivacyError(
-                f"a privacy budget must be set before it is spent; got none for {self.tables}; "
-                f"set one: repricer data budget {self.tables} --epsilon 4"
-            ) from None
+            must = "a privacy budget must be set before it is spent"
+            fix = f"set one: repricer data budget {self.tables} --epsilon 4"
+            raise PrivacyError(f"{must}; got none for {self.tables}; {fix}") from None
 
     def left(self) -> Query:
         """What is left of the limit."""
         document = self.document()
-        epsilon, delta = (
-            document["limit"][key] - math.fsum(row[key] for row in document["spent"]) for key in ("epsilon", "delta")
-        )
-        return Query("left", epsilon, delta)
+        limit, spent = document["limit"], document["spent"]
+        return Query("left", *(limit[key] - math.fsum(row[key] for row in spent) for key in ("epsilon", "delta")))
 
     def spend(self, queries: Sequence[Query]) -> None:
         """Record these queries, or none of them.
@@ -112,9 +107,8 @@ class PrivacyLedger:
                     "less, or use what was already released"
                 )
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            document["spent"] += [
-                {"query": q.name, "epsilon": q.epsilon, "delta": q.delta, "time": now} for q in queries
-            ]
+            rows = ({"query": q.name, "epsilon": q.epsilon, "delta": q.delta, "time": now} for q in queries)
+            document["spent"] += rows
             write_json(self.path, document)
 
     def _locked(self) -> Any:

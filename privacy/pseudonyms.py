@@ -24,9 +24,8 @@ class Pseudonyms:
 
     def __init__(self, key: bytes) -> None:
         if len(key) < _SHORTEST_KEY:
-            raise PrivacyError(
-                f"key must hold at least {_SHORTEST_KEY} bytes; got {len(key)}; make one with secrets.token_bytes(32)"
-            )
+            must = f"key must hold at least {_SHORTEST_KEY} bytes"
+            raise PrivacyError(f"{must}; got {len(key)}; make one with secrets.token_bytes(32)")
         self._key = key
         self._names: dict[str, str] = {}
 

@@ -45,6 +45,12 @@ class FederationError(ValueError):
     """
 
 
+def _must(right: bool, message: str) -> None:
+    """Raise FederationError with the message where something is not right."""
+    if not right:
+        raise FederationError(message)
+
+
 class Masks:
     """The secrets that a shop has with each other shop, for one folder.
 
@@ -75,8 +81,8 @@ class Masks:
         Raises:
             FederationError: A value is not finite, or too large.
         """
-        if not (np.abs(values) < _LARGEST).all():
-            raise FederationError(f"its sums must be finite and below {_LARGEST:.0e}; check its sales and prices")
+        small = bool((np.abs(values) < _LARGEST).all())
+        _must(small, f"its sums must be finite and below {_LARGEST:.0e}; check its sales and prices")
         words = [round(value * _SCALE) for value in values.tolist()]
         for name, public in keys.items():
             if name != self.name:
@@ -108,6 +114,10 @@ def unmasked(parts: Iterable[bytes]) -> np.ndarray:
 
 def _words(content: bytes) -> list[int]:
     return [int.from_bytes(content[at : at + WORD]) for at in range(0, len(content), WORD)]
+
+
+def _opens(path: Path) -> bool:
+    return bool(_NAME.match(path.stem))
 
 
 class SharedFolder:
@@ -150,18 +160,14 @@ class SharedFolder:
         wait: float = 3600.0,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        if shops < LEAST_SHOPS:
-            raise FederationError(f"shops must be {LEAST_SHOPS} or more, or sums would tell their parts; got {shops}")
-        if not _NAME.match(name):
-            raise FederationError(
-                f"a shop's name must be 1 to 40 letters, digits, `_` or `-`; got {name!r}; choose another"
-            )
-        if not folder.is_dir():
-            raise FederationError(f"shops must meet in a folder that all reach; got {folder}, which is none; make it")
-        if (folder / f"{name}.{_OPENING}").exists():
-            raise FederationError(
-                f"{folder} must be new for each fit; got shop '{name}' in it; all take another folder"
-            )
+        few = f"shops must be {LEAST_SHOPS} or more, or sums would tell their parts; got {shops}"
+        _must(shops >= LEAST_SHOPS, few)
+        letters = f"a shop's name must be 1 to 40 letters, digits, `_` or `-`; got {name!r}; choose another"
+        _must(bool(_NAME.match(name)), letters)
+        nowhere = f"shops must meet in a folder that all reach; got {folder}, which is none; make it"
+        _must(folder.is_dir(), nowhere)
+        used = f"{folder} must be new for each fit; got shop '{name}' in it; all take another folder"
+        _must(not (folder / f"{name}.{_OPENING}").exists(), used)
         self._folder, self._key, self._wait, self._say = folder, key, wait, say
         self._masks, self._number, self._session = Masks(name), 0, b""
         opening = {"about": about, "key": self._masks.public.hex(), "facts": dict(facts or {})}
@@ -189,56 +195,45 @@ class SharedFolder:
         self._number += 1
         self._write(str(self._number), self._masks.masked(values, self._number, self._keys))
         parts = [self._read(name, str(self._number)) for name in self.facts]
-        if len({len(part) for part in parts} | {len(values) * WORD}) > 1:
-            raise FederationError("all shops must add as many numbers; got others; install the same version everywhere")
+        alike = {len(part) for part in parts} == {len(values) * WORD}
+        _must(alike, "all shops must add as many numbers; got others; install the same version everywhere")
         self._say(f"round {self._number}: sums of {len(parts)} shops")
         return unmasked(parts)
 
     def _meet(self, shops: int, about: str) -> None:
         until = time.monotonic() + self._wait
-        while (
-            len(found := [path for path in sorted(self._folder.glob(f"*.{_OPENING}")) if _NAME.match(path.stem)])
-            < shops
-        ):
-            if time.monotonic() > until:
-                here = ", ".join(path.stem for path in found)
-                raise FederationError(f"{shops} shops must come within {self._wait:g} s; got {here}; all begin again")
+        while len(found := sorted(filter(_opens, self._folder.glob(f"*.{_OPENING}")))) < shops:
+            here = ", ".join(path.stem for path in found)
+            late = f"{shops} shops must come within {self._wait:g} s; got {here}; all begin again"
+            _must(time.monotonic() <= until, late)
             time.sleep(_PAUSE)
-        if len(found) > shops:
-            raise FederationError(
-                f"{shops} shops must come; got {len(found)}; all begin again with --shops {len(found)}"
-            )
+        many = f"{shops} shops must come; got {len(found)}; all begin again with --shops {len(found)}"
+        _must(len(found) == shops, many)
         openings = {path.stem: self._read(path.stem, _OPENING) for path in found}
         documents = {name: json.loads(body) for name, body in openings.items()}
         for name, document in documents.items():
-            if document["about"] != about:
-                raise FederationError(
-                    f"all shops must sum the same: {about}; got from '{name}': {document['about']}; agree, and begin again"
-                )
+            other = f"got from '{name}': {document['about']}"
+            _must(document["about"] == about, f"all shops must sum the same: {about}; {other}; agree, and begin again")
         self.facts = {name: document["facts"] for name, document in documents.items()}
         self._keys = {name: bytes.fromhex(document["key"]) for name, document in documents.items()}
-        if len({*self._keys.values()}) < shops:
-            raise FederationError("all shops must have keys of their own; got one twice, under which sums would show")
+        apart = len({*self._keys.values()}) == shops
+        _must(apart, "all shops must have keys of their own; got one twice, under which sums would show")
         self._session = b"".join(openings.values())
 
     def _read(self, name: str, kind: str) -> bytes:
         """What a shop wrote, as soon as it has."""
         path, until = self._folder / f"{name}.{kind}", time.monotonic() + self._wait
+        again = "begin again without it, in a new folder"
+        gone = f"shop '{name}' gave up; begin again, without it if need be, in a new folder"
+        late = f"shop '{name}' must write {path.name} within {self._wait:g} s; got none; {again}"
         while not path.exists():
-            if (self._folder / f"{name}.{_STOP}").exists():
-                raise FederationError(f"shop '{name}' gave up; begin again, without it if need be, in a new folder")
-            if time.monotonic() > until:
-                raise FederationError(
-                    f"shop '{name}' must write {path.name} within {self._wait:g} s; got none; begin again without it, in a new "
-                    "folder"
-                )
+            _must(not (self._folder / f"{name}.{_STOP}").exists(), gone)
+            _must(time.monotonic() <= until, late)
             time.sleep(_PAUSE)
         content = path.read_bytes()
         tag, body = content[:_TAG], content[_TAG:]
-        if not hmac.compare_digest(tag, self._tag(name, kind, body)):
-            raise FederationError(
-                f"{path} was not made with this key for this fit; begin again without it, in a new folder"
-            )
+        same = hmac.compare_digest(tag, self._tag(name, kind, body))
+        _must(same, f"{path} was not made with this key for this fit; {again}")
         return body
 
     def _write(self, kind: str, body: bytes) -> None:

@@ -1,7 +1,6 @@
 """Customers: features, segments and recommendations.
 
-A segment is made in `segmentation` (which features count, how much, and the name) and `cluster_selection` (how
-many, of which kind); `segment_affinity` has what it likes. Every recommender is a `Recommender`.
+A segment is made in `segmentation` (which features count, how much, how many segments, and their names); `segment_affinity` has what it likes. Every recommender is a `Recommender`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from .customer_features import FEATURES, LEAST_CUSTOMERS, check_sizes, customer_
 from .recommenders import (
     ContentBased,
     Ease,
-    OwnFrequency,
     Popularity,
     Recommender,
     ndcg_at_k,
@@ -25,7 +23,6 @@ __all__ = [
     "LEAST_CUSTOMERS",
     "ContentBased",
     "Ease",
-    "OwnFrequency",
     "Popularity",
     "Recommender",
     "Segmentation",

@@ -28,9 +28,8 @@ def check_sizes(sizes: Iterable[int], least: int = LEAST_CUSTOMERS) -> None:
     """
     smallest = min(sizes, default=least)
     if smallest < least:
-        raise ValueError(
-            f"a segment must have at least {least} customers to leave the house; got one of {smallest}; merge it with another"
-        )
+        must = f"a segment must have at least {least} customers to leave the house"
+        raise ValueError(f"{must}; got one of {smallest}; merge it with another")
 
 
 FEATURES: dict[str, str] = {
@@ -116,14 +115,12 @@ def customer_features(
     return features if customers is None else features.join(trait_features(customers, features.index))
 
 
-def require_columns(sales: pd.DataFrame, *names: str) -> None:
-    """Raise a ValueError if `sales` lacks one of the columns `names`."""
+def require_columns(sales: pd.DataFrame, *names: str, table: str = "sales") -> None:
+    """Raise a ValueError if `sales`, or what `table` says that it is, lacks one of the columns `names`."""
     missing = [name for name in names if name not in sales]
     if missing:
-        raise ValueError(
-            f"sales: column {missing[0]!r} is missing; needed are {', '.join(names)}; "
-            f"got {', '.join(map(str, sales.columns))}; add it or map it on import"
-        )
+        must = f"{table}: column {missing[0]!r} is missing; needed are {', '.join(names)}"
+        raise ValueError(f"{must}; got {', '.join(map(str, sales.columns))}; add it or map it on import")
 
 
 def _habits(lines: pd.DataFrame, end: pd.Timestamp, weeks: float) -> pd.DataFrame:
@@ -133,14 +130,8 @@ def _habits(lines: pd.DataFrame, end: pd.Timestamp, weeks: float) -> pd.DataFram
     amounts = lines[["customer", "units"]].assign(spend=lines["units"] * lines["price_paid"])
     totals = amounts.groupby("customer", observed=True).sum()
     last = lines.groupby("customer", observed=True)["date"].max()
-    return pd.DataFrame(
-        {
-            "recency_days": (end - last).dt.days,
-            "frequency": visits / weeks,
-            "spend": totals["spend"] / weeks,
-            "visit_units": totals["units"] / visits,
-        }
-    )
+    habits = {"recency_days": (end - last).dt.days, "frequency": visits / weeks, "spend": totals["spend"] / weeks}
+    return pd.DataFrame(habits | {"visit_units": totals["units"] / visits})
 
 
 def _breadth(lines: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
@@ -163,13 +154,10 @@ def _price_response(lines: pd.DataFrame) -> pd.DataFrame:
         "expected": lines["units"] * lines["product"].map(share).astype(float),
     }
     totals = pd.DataFrame(parts).groupby(lines["customer"], observed=True).sum()
-    return pd.DataFrame(
-        {
-            "discount_share": (totals["saved"] / totals["regular"]).fillna(0.0),
-            # One unit added on both sides keeps customers with few units near the average of 1.
-            "promotion_affinity": (totals["promoted"] + 1) / (totals["expected"] + 1),
-        }
-    )
+    # One unit added on both sides keeps customers with few units near the average of 1.
+    affinity = (totals["promoted"] + 1) / (totals["expected"] + 1)
+    saved = (totals["saved"] / totals["regular"]).fillna(0.0)
+    return pd.DataFrame({"discount_share": saved, "promotion_affinity": affinity})
 
 
 def _price_sensitivity(lines: pd.DataFrame) -> pd.Series:
@@ -205,11 +193,7 @@ def behaviour_features(
     Raises:
         ValueError: `behaviour` lacks one of `date`, `customer` and `event`.
     """
-    missing = [name for name in ("date", "customer", "event") if name not in behaviour]
-    if missing:
-        raise ValueError(
-            f"behaviour: column {missing[0]!r} is missing; got {', '.join(map(str, behaviour.columns))}; add it"
-        )
+    require_columns(behaviour, "date", "customer", "event", table="behaviour")
     here = (behaviour["date"] <= end) & (behaviour["date"] > end - pd.Timedelta(days=round(7 * weeks)))
     events = behaviour[here & behaviour["customer"].isin(customers)]
     value = events["value"] if "value" in events else pd.Series(np.nan, events.index)

@@ -1,6 +1,6 @@
 """Recommenders: fit on sales, score products, list the best.
 
-Popularity and the customer's own purchases are the baselines to beat; EASE^R learns from what all customers bought;
+Popularity is the baseline to beat; EASE^R learns from what all customers bought;
 attributes score products without sales too.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,6 @@ from sklearn.utils.validation import check_is_fitted
 from .customer_features import require_columns
 
 _BATCH = 256
-# Below one purchase: popular products only follow those that the customer bought.
-_FILL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,12 @@ class Purchases:
     Attributes:
         customers: sorted.
         products: sorted.
-        lines: the L sale lines.
         row: (L,) position of each line's customer.
         column: (L,) position of each line's product.
     """
 
     customers: pd.Index
     products: pd.Index
-    lines: pd.DataFrame
     row: NDArray[np.intp]
     column: NDArray[np.intp]
 
@@ -57,14 +53,13 @@ class Purchases:
             raise ValueError("sales: a recommender needs lines with a customer; got none; import customer ids")
         row, customers = pd.factorize(lines["customer"], sort=True)
         column, products = pd.factorize(lines["product"], sort=True)
-        return cls(customers, products, lines, row, column)
+        return cls(customers, products, row, column)
 
-    def total(self, weight: NDArray[np.floating] | None = None) -> csr_array:
-        """Sparse array customers x products: the sum of `weight` over lines, or the number of lines."""
-        values = np.ones(len(self.row)) if weight is None else weight
+    def total(self) -> csr_array:
+        """Sparse array customers x products: the number of lines."""
         shape = (len(self.customers), len(self.products))
         # Conversion adds up the entries of one customer and product.
-        return coo_array((values.astype(np.float32), (self.row, self.column)), shape=shape).tocsr()
+        return coo_array((np.ones(len(self.row), np.float32), (self.row, self.column)), shape=shape).tocsr()
 
 
 class Recommender(BaseEstimator, ABC):
@@ -89,9 +84,6 @@ class Recommender(BaseEstimator, ABC):
         ['tea', 'jam']
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("customer", "product")
-    """Columns of the sales that the model requires."""
-
     customers_: pd.Index
     products_: pd.Index
     purchases_: csr_array
@@ -100,12 +92,12 @@ class Recommender(BaseEstimator, ABC):
         """Fit on canonical sales; lines without a customer are ignored.
 
         Args:
-            sales: at least `customer` and `product`; a subclass may need more.
+            sales: at least `customer` and `product`.
 
         Raises:
-            ValueError: `sales` lacks a column that the model needs, or no line has a customer.
+            ValueError: `sales` lacks one of these columns, or no line has a customer.
         """
-        require_columns(sales, *self.needs)
+        require_columns(sales, "customer", "product")
         purchases = Purchases.of(sales)
         self.customers_, self.products_ = purchases.customers, purchases.products
         self.purchases_ = purchases.total()
@@ -151,13 +143,10 @@ class Recommender(BaseEstimator, ABC):
         scores = self._score(rows)
         if filter_seen:
             scores[self.purchases_[rows].nonzero()] = -np.inf
-        n = min(n, scores.shape[1])
-        best = np.sort(np.argpartition(-scores, n - 1, axis=1)[:, :n], axis=1)
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        best = np.take_along_axis(best, order, axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :n]
         columns = {
-            "customer": np.repeat(self.customers_[rows], n),
-            "rank": np.tile(np.arange(1, n + 1), len(rows)),
+            "customer": np.repeat(self.customers_[rows], best.shape[1]),
+            "rank": np.tile(np.arange(1, best.shape[1] + 1), len(rows)),
             "product": self.products_[best.ravel()],
             "score": np.take_along_axis(scores, best, axis=1).ravel(),
         }
@@ -168,10 +157,9 @@ class Recommender(BaseEstimator, ABC):
         rows = self.customers_.get_indexer(pd.Index(customers))
         if (unknown := rows < 0).any():
             # No customer is named: the message may reach a log.
-            raise ValueError(
-                f"customers must have bought something in the sales fitted; got {unknown.sum()} unknown of {len(rows)}; "
-                "leave them out or recommend for their segment"
-            )
+            must = "customers must have bought something in the sales fitted"
+            fix = "leave them out or recommend for their segment"
+            raise ValueError(f"{must}; got {unknown.sum()} unknown of {len(rows)}; {fix}")
         return rows
 
     @abstractmethod
@@ -208,45 +196,6 @@ class Popularity(Recommender):
         return np.tile(self.buyers_, (len(rows), 1))
 
 
-class OwnFrequency(Recommender):
-    """Scores a product by how often the customer bought it, and the others by popularity.
-
-    A sale line counts 2^(-weeks ago / half-life): habits change, so recent purchases say more about
-    the next.
-
-    Args:
-        half_life_weeks: weeks after which a purchase counts half; None: all count alike.
-
-    Example:
-        >>> import pandas as pd
-        >>> sales = pd.DataFrame({
-        ...     "date": pd.to_datetime(["2024-01-01", "2024-01-01", "2024-03-01"]),
-        ...     "customer": "ann",
-        ...     "product": ["tea", "tea", "jam"],
-        ... })
-        >>> recent = OwnFrequency(half_life_weeks=2).fit(sales)
-        >>> recent.recommend(["ann"], n=2, filter_seen=False)["product"].tolist()
-        ['jam', 'tea']
-    """
-
-    needs: ClassVar[tuple[str, ...]] = ("customer", "product", "date")
-
-    def __init__(self, *, half_life_weeks: float | None = None):
-        self.half_life_weeks = half_life_weeks
-
-    def _learn(self, purchases: Purchases) -> None:
-        if self.half_life_weeks is not None and not self.half_life_weeks > 0:
-            raise ValueError(f"half_life_weeks must be above 0, or None; got {self.half_life_weeks}")
-        buyers = self.purchases_.count_nonzero(axis=0)
-        self._fill = (_FILL * buyers / buyers.max()).astype(np.float32)
-        date, half_life = purchases.lines["date"], self.half_life_weeks or np.inf
-        weeks_ago = (date.max() - date).dt.days.to_numpy(np.float32) // 7
-        self._counts = purchases.total(0.5 ** (weeks_ago / half_life))
-
-    def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        return self._counts[rows].toarray() + self._fill
-
-
 class Ease(Recommender):
     """Embarrassingly shallow autoencoder (Steck 2019): the best linear item-item model,
     in closed form.
@@ -278,10 +227,8 @@ class Ease(Recommender):
 
     def _learn(self, purchases: Purchases) -> None:
         if not self.regularisation > 0 or self.max_products < 1:
-            raise ValueError(
-                "regularisation must be above 0 and max_products 1 or more; "
-                f"got {self.regularisation} and {self.max_products}"
-            )
+            got = f"{self.regularisation} and {self.max_products}"
+            raise ValueError(f"regularisation must be above 0 and max_products 1 or more; got {got}")
         # The most bought, in their usual order.
         chosen = np.sort(np.argsort(-self.purchases_.sum(axis=0), kind="stable")[: self.max_products])
         self.products_, self.purchases_ = self.products_[chosen], self.purchases_[:, chosen]
@@ -336,10 +283,8 @@ class ContentBased(Recommender):
     def _learn(self, purchases: Purchases) -> None:
         self.products_ = purchases.products.union(pd.Index(self.attributes["product"].unique()), sort=True)
         positions = self.products_.get_indexer(purchases.products)
-        wide = csr_array(
-            (self.purchases_.data, positions[self.purchases_.indices], self.purchases_.indptr),
-            shape=(len(purchases.customers), len(self.products_)),
-        )
+        entries = (self.purchases_.data, positions[self.purchases_.indices], self.purchases_.indptr)
+        wide = csr_array(entries, shape=(len(purchases.customers), len(self.products_)))
         wide.sort_indices()
         self.purchases_ = wide
         self._vectors = attribute_vectors(self.attributes, self.products_)
@@ -357,9 +302,8 @@ def attribute_vectors(attributes: pd.DataFrame, products: pd.Index) -> csr_array
         ValueError: a product has two rows in `attributes`.
     """
     if attributes["product"].duplicated().any():
-        raise ValueError(
-            f"attributes: a product has one row; got {attributes['product'].duplicated().sum()} rows too many; drop them"
-        )
+        must = "attributes: a product has one row"
+        raise ValueError(f"{must}; got {attributes['product'].duplicated().sum()} rows too many; drop them")
     category = attributes["category"].astype(str)
     words = attributes["name"].fillna("").str.lower().str.split() if "name" in attributes else [[]] * len(attributes)
     # A category is one token, whatever words it is written in.
@@ -474,13 +418,11 @@ def rank_on_later_sales(
     everything, fresh = _relevant(sales, before, min_purchases)
     if everything.empty:
         raise ValueError(f"sales: no customer to test on; got test_from {test_from}; choose a day between sales")
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     for name, recommender in recommenders.items():
         recommender.fit(sales[before])
-        rows[name] = {
-            **({} if new_only else _figures(recommender, everything, k, filter_seen=False, suffix="")),
-            **_figures(recommender, fresh, k, filter_seen=True, suffix="_new"),
-        }
+        rows[name] = {} if new_only else _figures(recommender, everything, k, filter_seen=False, suffix="")
+        rows[name] |= _figures(recommender, fresh, k, filter_seen=True, suffix="_new")
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 

@@ -57,10 +57,9 @@ def segment_affinity(
     unknown = columns < 0
     described = wanted.isin([] if attributes is None else attributes["product"])
     if (nowhere := unknown & ~described).any():
-        raise ValueError(
-            f"products must occur in the sales fitted or in attributes; got {nowhere.sum()} unknown, the first "
-            f"{wanted[nowhere][0]!r}; pass the table of products as attributes"
-        )
+        must = "products must occur in the sales fitted or in attributes"
+        fix = "pass the table of products as attributes"
+        raise ValueError(f"{must}; got {nowhere.sum()} unknown, the first {wanted[nowhere][0]!r}; {fix}")
     by_segment = _sums(recommender, labels) / labels.value_counts().sort_index().to_numpy()[:, None]
     table = np.empty((len(by_segment), len(wanted)))
     table[:, ~unknown] = by_segment[:, columns[~unknown]]

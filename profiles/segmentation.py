@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from ..privacy.noise import Array, noise_of_sums, noisy_sums
-from .customer_features import LEAST_CUSTOMERS, TRAIT
+from .customer_features import LEAST_CUSTOMERS, TRAIT, require_columns
 
 WEIGHTS = {"spend": 1.0, "discount_share": 1.25}
 """Weights on the standardised features.
@@ -61,13 +61,9 @@ def fit_scaler(table: pd.DataFrame) -> Pipeline:
     A change of currency changes nothing, and a few very large customers do not get a segment of
     their own.
     """
-    scaler = make_pipeline(
-        RobustScaler(with_centering=False),
-        FunctionTransformer(np.log1p),
-        StandardScaler(),
-        FunctionTransformer(np.clip, kw_args={"a_min": -3, "a_max": 3}),
-    )
-    return scaler.fit(table.to_numpy())
+    cut = FunctionTransformer(np.clip, kw_args={"a_min": -3, "a_max": 3})
+    logs = FunctionTransformer(np.log1p)
+    return make_pipeline(RobustScaler(with_centering=False), logs, StandardScaler(), cut).fit(table.to_numpy())
 
 
 def weighted_points(scaler: Pipeline, table: pd.DataFrame, features: Sequence[str]) -> NDArray[np.float64]:
@@ -147,10 +143,7 @@ class Segmentation(BaseEstimator):
                 there are fewer customers than `min_size` or three times the largest number of
                 clusters.
         """
-        if "spend" not in features:
-            raise ValueError(
-                f"features: column 'spend' is missing; got {', '.join(map(str, features.columns))}; add it"
-            )
+        require_columns(features, "spend", table="features")
         self.features_ = [name for name in features.columns if not str(name).startswith(TRAIT)]
         table = self._checked(features)
         candidates = self._candidates(len(table))
@@ -170,9 +163,8 @@ class Segmentation(BaseEstimator):
         self.labels_ = _series(labels, table.index).reindex(features.index)
         traits = features.drop(columns=self.features_).loc[table.index]
         self.summary_ = _summary(table, points, labels).join(traits.groupby(labels).mean())
-        seen, unseen, answers, truth = train_test_split(
-            table.to_numpy(), labels, test_size=0.25, random_state=self.seed
-        )
+        parts = train_test_split(table.to_numpy(), labels, test_size=0.25, random_state=self.seed)
+        seen, unseen, answers, truth = parts
         tree = DecisionTreeClassifier(min_samples_leaf=self.min_size, ccp_alpha=_PRUNING, random_state=self.seed)
         self.tree_ = tree.fit(seen, answers)
         self.fidelity_ = float(self.tree_.score(unseen, truth))
@@ -195,17 +187,11 @@ class Segmentation(BaseEstimator):
         return export_text(self.tree_, feature_names=self.features_, class_names=list(names), decimals=3)
 
     def _checked(self, features: pd.DataFrame) -> pd.DataFrame:
-        missing = [name for name in self.features_ if name not in features]
-        if missing:
-            raise ValueError(
-                f"features: column {missing[0]!r} is missing; needed are {', '.join(self.features_)}; "
-                f"got {', '.join(map(str, features.columns))}; make them from the same kinds of tables"
-            )
+        require_columns(features, *self.features_, table="features")
         table = features[self.features_].astype(float)
         if table.index.has_duplicates:
-            raise ValueError(
-                f"features: a customer has one row; got {table.index.duplicated().sum()} rows too many; drop them"
-            )
+            must = "features: a customer has one row"
+            raise ValueError(f"{must}; got {table.index.duplicated().sum()} rows too many; drop them")
         right = (table.ge(0) & table.lt(np.inf)).all()
         if not right.all():
             name = right.idxmin()
@@ -343,9 +329,8 @@ def _trial(k: int, points: NDArray[np.float64], seed: int) -> dict[str, Any]:
         for _ in range(_REPEATS):
             shuffled = rng.permutation(points)
             held_out = shuffled[2 * half : 3 * half]
-            one, other = (
-                clusterer(k, seed).fit(part).predict(held_out) for part in (shuffled[:half], shuffled[half : 2 * half])
-            )
+            parts = (shuffled[:half], shuffled[half : 2 * half])
+            one, other = (clusterer(k, seed).fit(part).predict(held_out) for part in parts)
             agreement.append(adjusted_rand_score(one, other))
             apart = 1 < len(np.unique(one)) < len(one)
             separation.append(silhouette_score(held_out, one) if apart else 0.0)
@@ -426,9 +411,8 @@ def private_segments(
     factor = _factor(middles, counts)
     found = [_clusters(middles * factor, counts, k, seed) for k in _CANDIDATES]
     # All customers are one segment where nothing stands out of the noise.
-    apart = [(centres, sizes) for centres, sizes in found if sizes.min() >= min_size] or [
-        _clusters(middles * factor, counts, 1, seed)
-    ]
+    whole = _clusters(middles * factor, counts, 1, seed)
+    apart = [(centres, sizes) for centres, sizes in found if sizes.min() >= min_size] or [whole]
     # By the counts themselves, whose noise cancels in the sum, as averaging them has blurred the gaps.
     seen = np.where(counts > 0, noisy, 0.0)
     centres, sizes = max(apart, key=lambda one: float(seen @ _separation(middles * factor, one[0])))
@@ -446,14 +430,10 @@ def _grid(places: Array, epsilon: float, delta: float) -> tuple[Array, Array, Ar
     """The middles of the cells (cells, 2), noisy customers in each, and their average around each where it is no noise."""
     edges = _SPEND, np.linspace(0, 1, _DISCOUNT_CELLS + 1)
     shape = tuple(len(side) - 1 for side in edges)
-    cell = [
-        np.clip(side.searchsorted(place, side="right") - 1, 0, size - 1)
-        for side, place, size in zip(edges, places.T, shape, strict=True)
-    ]
-    one = np.ones((len(places), 1))
-    noisy = noisy_sums(one, np.asarray(np.ravel_multi_index(cell, shape)), shape[0] * shape[1], epsilon, delta).reshape(
-        shape
-    )
+    sides = zip(edges, places.T, shape, strict=True)
+    cell = [np.clip(side.searchsorted(place, side="right") - 1, 0, size - 1) for side, place, size in sides]
+    cells = np.asarray(np.ravel_multi_index(cell, shape))
+    noisy = noisy_sums(np.ones((len(places), 1)), cells, shape[0] * shape[1], epsilon, delta).reshape(shape)
     blurred = gaussian_filter(noisy, _BLUR, mode="constant")
     counts = np.where(blurred > _NOISE_ALONE * _LEFT * noise_of_sums(epsilon, delta), blurred, 0.0).ravel()
     middles = np.stack(np.meshgrid(*((side[1:] + side[:-1]) / 2 for side in edges), indexing="ij"), axis=-1)

@@ -1,8 +1,9 @@
 """Predicted against realised gains on synthetic shops whose customers are known."""
 
 from .history import FAMILIES
-from .settings import BOUNDS, FORECASTERS, StudySettings
-from .shop import Shop, draw_shop
+from .settings import StudySettings
+from .shop import draw_shop, shop_tables
 from .study import run_study, summarise
+from .truth import Truth
 
-__all__ = ["BOUNDS", "FAMILIES", "FORECASTERS", "Shop", "StudySettings", "draw_shop", "run_study", "summarise"]
+__all__ = ["FAMILIES", "StudySettings", "Truth", "draw_shop", "run_study", "shop_tables", "summarise"]

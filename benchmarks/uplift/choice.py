@@ -7,7 +7,6 @@ shape (…, T, n): T weeks and the n products of the category.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -18,22 +17,6 @@ _ROUNDS = 200
 _EXTRA, _MISSING = (1.5, 4.0), (0.6, 0.95)
 _UNNOTICED, _LEAST = 0.05, 0.15
 _WHEN = (0.5, 0.3, 0.2)
-
-
-class Choice(Protocol):
-    """A category's customers."""
-
-    def by_segment(self, prices: Array, weeks: Array, utility: Array | float, before: float) -> Array:
-        """(…, T, K, n) probability that a customer of the category belongs to a segment and
-        buys a product.
-
-        Args:
-            prices: (…, T, n) prices, currency per unit.
-            weeks: (T,) number of each week since the first of the history.
-            utility: (…, T, n) utility added by displays and demand shocks.
-            before: Mean price of the week before the first, relative to the regular prices.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,15 @@ class Logit:
         return cls(regular, parts.weight, utility + parts.taste, sensitivity, drift)
 
     def by_segment(self, prices: Array, weeks: Array, utility: Array | float, before: float) -> Array:
+        """(…, T, K, n) probability that a customer of the category belongs to a segment and
+        buys a product.
+
+        Args:
+            prices: (…, T, n) prices, currency per unit.
+            weeks: (T,) number of each week since the first of the history.
+            utility: (…, T, n) utility added by displays and demand shocks.
+            before: Mean price of the week before the first, relative to the regular prices.
+        """
         sensitivity = self.sensitivity * np.exp(self.drift * (weeks / 104 - 0.5))[:, None, None]
         added = np.asarray(utility)[..., None, :] if np.ndim(utility) else utility
         value = self.utility + added - sensitivity * (prices - self.regular)[..., None, :]
@@ -107,6 +99,7 @@ class Nested:
         return cls(regular, utility, elasticity / (slope * regular), dissimilarity)
 
     def by_segment(self, prices: Array, weeks: Array, utility: Array | float, before: float) -> Array:
+        """As of `Logit`."""
         value = (self.utility + utility - self.sensitivity * (prices - self.regular)) / self.dissimilarity
         top = value.max(axis=-1, keepdims=True)
         weight = np.exp(value - top)
@@ -132,6 +125,7 @@ class Cheapest:
         return cls(regular, np.log(acceptable / (1 - acceptable)), elasticity / (regular * (1 - acceptable)))
 
     def by_segment(self, prices: Array, weeks: Array, utility: Array | float, before: float) -> Array:
+        """As of `Logit`."""
         value = self.utility + utility - self.sensitivity * (prices - self.regular)
         acceptable = 1 / (1 + np.exp(-value))
         order = np.argsort(prices, axis=-1, kind="stable")
@@ -159,6 +153,7 @@ class ConstantElasticity:
         return cls(regular, share, matrix)
 
     def by_segment(self, prices: Array, weeks: Array, utility: Array | float, before: float) -> Array:
+        """As of `Logit`."""
         return (self.share * np.exp(np.log(prices / self.regular) @ self.elasticity.T + utility))[..., None, :]
 
 
@@ -179,6 +174,7 @@ class Rival:
     reply: float
 
     def by_segment(self, prices: Array, weeks: Array, utility: Array | float, before: float) -> Array:
+        """As of `Logit`."""
         mean = (prices / self.own.regular).mean(axis=-1)
         last = np.concatenate([np.full_like(mean[..., :1], before), mean[..., :-1]], axis=-1)
         rival = self.share * np.exp(-self.sensitivity * (last**self.reply - 1)) + 1 - self.share
@@ -192,6 +188,9 @@ def _shares(utility: Array) -> Array:
     top = np.maximum(utility.max(axis=-1, keepdims=True), 0.0)
     weight = np.exp(utility - top)
     return weight / (np.exp(-top) + weight.sum(axis=-1, keepdims=True))
+
+
+Choice = Logit | Nested | Cheapest | ConstantElasticity | Rival
 
 
 # Customers who buy more than they use while a product is reduced, and less in the weeks after.
@@ -215,9 +214,9 @@ class StockingUp:
     missing: float
 
     @classmethod
-    def drawn(cls, random: Generator) -> StockingUp:
+    def drawn(cls, random: Generator, extra: tuple[float, float] = _EXTRA) -> StockingUp:
         """The customers of a shop."""
-        return cls(random.uniform(*_EXTRA), random.uniform(*_MISSING))
+        return cls(random.uniform(*extra), random.uniform(*_MISSING))
 
     def units(self, wanted: Array, reduction: Array, stored: Array | None = None) -> tuple[Array, Array]:
         """(…, T, n) units bought, and (3, …, n) those that will be missing in each of the weeks that follow.

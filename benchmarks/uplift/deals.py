@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -41,7 +40,8 @@ _POINT = float(-np.log1p(-DEPTH))
 _GROWTH, _SIMILARITY, _CLASSES, _NESTS = (0.3, 0.8), (0.5, 0.9), 3, 2
 _MOST = 3.0
 """Times as many units of a category as usual that deals can sell at most."""
-_EXTRA, _MISSING = (0.8, 2.0), (0.6, 0.95)
+EXTRA = (0.8, 2.0)
+"""What households put by on a deal, so that they account for about a third of its bump: see `StockingUp`."""
 _ROUNDS = 300
 _WEAR, _MEMORY = 0.3, 0.8
 """Share of its strength that a deal loses in logs by one of 20% in the week before, and what is left of that a week on."""
@@ -82,7 +82,7 @@ class DealTruth(Truth):
         responses: The customers of each category.
     """
 
-    responses: tuple[Response, ...] = ()
+    responses: tuple[RegularAndDeal | NestedDeals, ...] = ()
 
     @property
     def deals(self) -> DealHistory:
@@ -99,9 +99,8 @@ class DealTruth(Truth):
         """(T, S, N) expected units of the history by store, given the shocks that popularity took."""
         bought = [self._in_history(number, self.weeks) for number in range(len(self.responses))]
         assert self.stocking_up is not None, "households stock up"
-        depth = np.broadcast_to(
-            self.deals.depth[: self.weeks], (self.history.level.size, self.weeks, self.listed.shape[1])
-        )
+        shape = (self.history.level.size, self.weeks, self.listed.shape[1])
+        depth = np.broadcast_to(self.deals.depth[: self.weeks], shape)
         units = self.stocking_up.units(np.concatenate(bought, axis=-1), depth)[0]
         shock = self.history.shock[: self.weeks]
         # The factor is 1 in the mean.
@@ -119,9 +118,8 @@ class DealTruth(Truth):
         _, zones, members = np.unique(self.deals.sensitivity, return_index=True, return_inverse=True)
         for store, level in zip(zones, np.bincount(members, self.history.level), strict=True):
             factor = self.history.listed[first, store, own] / self.listed[first, own] / self.deals.base[store, own]
-            wanted += level * self.responses[number].bought(
-                np.log(regular * factor), deal, feature, float(self.deals.sensitivity[store])
-            )
+            logs = np.log(regular * factor)
+            wanted += level * self.responses[number].bought(logs, deal, feature, float(self.deals.sensitivity[store]))
         wanted *= self.parameters.arrivals[number] * self.traffic[weeks, number][:, None]
         return self.stocking_up.units(wanted, depth, self._left(number, first)[1])[0]
 
@@ -180,10 +178,8 @@ class DealTruth(Truth):
         assert self.stocking_up is not None, "households stock up"
         if (number, first) not in self._kept:
             past, depth = self._in_history(number, first).sum(axis=0), self._depth(number, first)
-            self._kept[number, first] = (
-                worn(-np.log1p(-depth), np.zeros(depth.shape[1]))[1],
-                self.stocking_up.units(past, depth)[1],
-            )
+            remembered = worn(-np.log1p(-depth), np.zeros(depth.shape[1]))[1]
+            self._kept[number, first] = remembered, self.stocking_up.units(past, depth)[1]
         return self._kept[number, first]
 
     def _depth(self, number: int, weeks: int) -> Array:
@@ -244,23 +240,14 @@ def draw_deal_history(parameters: Parameters, seed: int, weeks: int, whole: int,
     steps = np.concatenate([supply + moved + own, np.zeros((whole - weeks, zone.size, products))])
     listed = np.round(base * np.exp(np.cumsum(steps, axis=0)), 2)
     cost = np.concatenate([(supply + 0.5 * moved)[:, 0], np.zeros((whole - weeks, products))])
-    calendar, shown = _calendar(products, random)
-    years = (whole // YEAR + 1, 1)
-    return DealHistory(
-        level=level,
-        store_price=np.ones(zone.size),
-        listed=listed,
-        prices=np.round(listed * (1 - np.tile(calendar, years)[:whole, None]), 2),
-        unit_cost=np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2),
-        display=np.tile(shown, years)[:whole],
-        shock=autoregression(_PERSISTENCE, _SHOCK, (whole, products), random),
-        following=np.zeros((whole, products)),
-        base=base,
-        sensitivity=sensitivity,
-        depth=np.tile(calendar, years)[:whole],
-        funding=float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0,
-        planned=seed // 2 % 2 == 0,
-    )
+    (depth, shown), years = _calendar(products, random), (whole // YEAR + 1, 1)
+    depth, shown = np.tile(depth, years)[:whole], np.tile(shown, years)[:whole]
+    prices, no_effect = np.round(listed * (1 - depth[:, None]), 2), np.zeros((whole, products))
+    unit_cost = np.round(parameters.unit_cost * np.exp(np.cumsum(cost, axis=0)), 2)
+    shock = autoregression(_PERSISTENCE, _SHOCK, (whole, products), random)
+    funding, planned = float(random.uniform(*_FUNDED)) if seed % 3 == 0 else 0.0, seed // 2 % 2 == 0
+    own = (level, np.ones(zone.size), listed, prices, unit_cost, shown, shock, no_effect)
+    return DealHistory(*own, base, sensitivity, depth, funding, planned)
 
 
 def _moves(shape: tuple[int, int, int], size: tuple[float, float], random: Generator) -> Array:
@@ -293,21 +280,6 @@ def _calendar(products: int, random: Generator) -> tuple[Array, NDArray[np.bool_
 # Wittink (2004) for how a deal's bump divides into switching, growth of the category and stocking up.
 
 
-class Response(Protocol):
-    """The customers of one category, of n products."""
-
-    def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
-        """(…, T, n) units per customer of the category.
-
-        Args:
-            regular: (…, T, n) log regular price relative to that at which the parameters hold.
-            deal: (…, T, n) log of the regular price over the price.
-            feature: (…, T, n) utility that features add.
-            sensitivity: Factor on the response to regular prices.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class RegularAndDeal:
     """A category with a constant elasticity, whose products share its units as a logit does.
@@ -327,6 +299,14 @@ class RegularAndDeal:
     growth: float
 
     def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
+        """(…, T, n) units per customer of the category.
+
+        Args:
+            regular: (…, T, n) log regular price relative to that at which the parameters hold.
+            deal: (…, T, n) log of the regular price over the price.
+            feature: (…, T, n) utility that features add.
+            sensitivity: Factor on the response to regular prices.
+        """
         usual = self.share * np.exp(-sensitivity * self.slope * regular)
         weight = usual * np.exp(self.deal * deal + feature)
         total = weight.sum(axis=-1, keepdims=True)
@@ -363,6 +343,7 @@ class NestedDeals:
     growth: float
 
     def bought(self, regular: Array, deal: Array, feature: Array, sensitivity: float = 1.0) -> Array:
+        """As of `RegularAndDeal`."""
         shares = self.by_class(regular, deal, feature, sensitivity)
         return np.einsum("k,...kn->...n", self.weight, shares[0] * shares[1][..., None])
 
@@ -405,25 +386,18 @@ def worn(deal: Array, memory: Array) -> tuple[Array, Array]:
     return felt, memory
 
 
-def draw_stocking_up(random: Generator) -> StockingUp:
-    """Households that account for about a third of a deal's bump, and buy less after it."""
-    return StockingUp(random.uniform(*_EXTRA), random.uniform(*_MISSING))
-
-
 def draw_responses(
     family: str, parameters: Parameters, stocking_up: StockingUp, random: Generator
-) -> tuple[Response, ...]:
+) -> tuple[RegularAndDeal | NestedDeals, ...]:
     """The customers of each category; what a deal adds is drawn apart from the response to regular prices."""
     responses = []
     for number in range(parameters.outside.size):
         own = parameters.category == number
         category = float(np.clip(random.lognormal(np.log(0.35), 0.6), *CATEGORY))
         bump = np.clip(random.lognormal(np.log(2.8), 0.3, int(own.sum())), *BUMP)
-        wanted = np.minimum(bump * parameters.elasticity[own], STEEPEST)
         make = _regular_and_deal if family == "regular-and-deal" else _nested_deals
-        responses.append(
-            make(parameters.share[own], parameters.elasticity[own], category, (wanted, stocking_up), random)
-        )
+        deal = (np.minimum(bump * parameters.elasticity[own], STEEPEST), stocking_up)
+        responses.append(make(parameters.share[own], parameters.elasticity[own], category, deal, random))
     return tuple(responses)
 
 
@@ -452,10 +426,8 @@ def _nested_deals(
     none = np.zeros((1, share.size))
 
     def at(deal: Array) -> NestedDeals:
-        sensitivities = parts.sensitivity[:, None] * slope
-        return NestedDeals(
-            tier, parts.weight, utility + parts.taste, level, sensitivities, deal, similarity, reach, growth
-        )
+        tastes, slopes = utility + parts.taste, parts.sensitivity[:, None] * slope
+        return NestedDeals(tier, parts.weight, tastes, level, slopes, deal, similarity, reach, growth)
 
     for _ in range(_ROUNDS):
         inside, buys = (found[0] for found in at(0 * parts.taste).by_class(none, none, none))

@@ -12,23 +12,6 @@ from numpy.typing import NDArray
 from .choice import Cheapest, Choice, ConstantElasticity, Logit, Nested, Rival, Segments
 from .parameters import Array, Parameters
 
-FAMILIES = (
-    "clean",
-    "seasonal",
-    "promoted",
-    "segments",
-    "stores",
-    "scarce",
-    "drifting",
-    "short",
-    "endogenous",
-    "endogenous-blind",
-    "endogenous-category",
-    "stockpiling",
-    "misspecified",
-    "regular-and-deal",
-    "nested-deals",
-)
 DEALS = ("regular-and-deal", "nested-deals")
 """Customers answer to regular prices and to deals apart; gains are over the shop's current prices, deals and all."""
 ENDOGENOUS = ("endogenous", "endogenous-blind")
@@ -37,6 +20,8 @@ CATEGORY = "endogenous-category"
 """It follows the number of customers of each category, and no costs are known."""
 STOCKPILING = "stockpiling"
 """Customers stock up on reductions, and buy less afterwards."""
+PLAIN = ("clean", "seasonal", "promoted", "segments", "stores", "scarce", "drifting", "short")
+FAMILIES = (*PLAIN, *ENDOGENOUS, CATEGORY, STOCKPILING, "misspecified", *DEALS)
 MISSPECIFIED = ("nested", "cheapest-first", "constant-elasticity", "rival")
 WEEKS, SHORT = 104, 40
 STORES = 4
@@ -91,18 +76,15 @@ def _rival(regular: Array, share: Array, elasticity: Array, random: Generator) -
 
 
 _MODELS: dict[str, Callable[[Array, Array, Array, Generator], Choice]] = {
-    "logit": lambda regular, share, elasticity, random: Logit.calibrated(regular, share, elasticity),
+    "logit": lambda *shop: Logit.calibrated(*shop[:3]),
     "segments": _segmented,
     "drifting": _drifting,
-    "nested": lambda regular, share, elasticity, random: Nested.calibrated(
-        regular, share, elasticity, random.uniform(0.5, 0.8)
-    ),
-    "cheapest-first": lambda regular, share, elasticity, random: Cheapest.calibrated(regular, share, elasticity),
-    "constant-elasticity": lambda regular, share, elasticity, random: ConstantElasticity.calibrated(
-        regular, share, elasticity
-    ),
+    "nested": lambda *shop: Nested.calibrated(*shop[:3], dissimilarity=shop[3].uniform(0.5, 0.8)),
+    "cheapest-first": lambda *shop: Cheapest.calibrated(*shop[:3]),
+    "constant-elasticity": lambda *shop: ConstantElasticity.calibrated(*shop[:3]),
     "rival": _rival,
 }
+"""How a category's customers are made of regular prices, shares, elasticities and random numbers."""
 
 
 def draw_traffic(family: str, categories: int, weeks: int, random: Generator) -> Array:
@@ -186,16 +168,8 @@ def draw_history(family: str, parameters: Parameters, customers: Array, random: 
     display = np.zeros((weeks, products), dtype=bool)
     if family == "promoted":
         display = random.random((weeks, products)) < np.where(reduction[:, 0] > 0, 0.7, 0.08)
-    return History(
-        level=level,
-        store_price=store_price,
-        listed=listed,
-        prices=np.round(listed * (1 - reduction), 2),
-        unit_cost=np.round(parameters.unit_cost * cost, 2),
-        display=display,
-        shock=shock,
-        following=following,
-    )
+    prices, unit_cost = np.round(listed * (1 - reduction), 2), np.round(parameters.unit_cost * cost, 2)
+    return History(level, store_price, listed, prices, unit_cost, display, shock, following)
 
 
 def _reductions(family: str, shape: tuple[int, int, int], good_week: Array, random: Generator) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ...fitting import Assumptions, fit
 from ...forecasting import candidates
 from ...scenarios import MarketSpec
 from .choice import StockingUp
-from .deals import SIZE, DealTruth, deal_parameters, draw_deal_history, draw_responses, draw_stocking_up, is_chain
+from .deals import EXTRA, SIZE, DealTruth, deal_parameters, draw_deal_history, draw_responses, is_chain
 from .history import DEALS, FAMILIES, STOCKPILING, draw_choices, draw_history, draw_shocks, draw_traffic, weeks_of
 from .parameters import Array, draw_parameters, generator
 from .settings import StudySettings
@@ -29,40 +29,7 @@ _WIDENING = {"free": None, "charged": 0.0, "charged+10%": 0.1, "charged+20%": 0.
 _KEY = b"pseudonyms of a synthetic shop"
 
 
-@dataclass(frozen=True)
-class Shop(Truth):
-    """A shop whose customers are known, and the tables that it leaves behind.
-
-    Example:
-        >>> shop = draw_shop("clean", seed=0, products=12)
-        >>> best = shop.optimum(low=0.5 * shop.regular, high=1.3 * shop.regular)
-        >>> shop.realised(best) > shop.realised(shop.regular)
-        True
-    """
-
-    def tables(self) -> Tables:
-        """The canonical tables, as `import_tables` returns them but for pseudonyms.
-
-        Example:
-            >>> draw_shop("clean", seed=0, products=12).tables().products.shape
-            (12, 4)
-        """
-        return shop_tables(self)
-
-
-@dataclass(frozen=True)
-class DealShop(DealTruth, Shop):
-    """A shop with deals, and its tables.
-
-    Example:
-        >>> shop = draw_shop("nested-deals", seed=0)
-        >>> kept = shop.optimum(0.5 * shop.regular, 1.3 * shop.regular, calendar=False)
-        >>> shop.realised(kept) > shop.realised(shop.own_prices())
-        True
-    """
-
-
-def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = None) -> Shop:
+def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = None) -> Truth:
     """Draw a shop; the same arguments give the same shop.
 
     Args:
@@ -77,6 +44,10 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
     Example:
         >>> draw_shop("misspecified", seed=1).model
         'constant-elasticity'
+        >>> shop = draw_shop("nested-deals", seed=0)
+        >>> kept = shop.optimum(0.5 * shop.regular, 1.3 * shop.regular, calendar=False)
+        >>> shop.realised(kept) > shop.realised(shop.own_prices())
+        True
     """
     if family not in FAMILIES:
         raise ValueError(f"truth must be one of {', '.join(FAMILIES)}; got '{family}'; choose one of them")
@@ -98,24 +69,30 @@ def draw_shop(family: str, seed: int, products: int = 12, weeks: int | None = No
     }
     if family in DEALS:
         parameters = deal_parameters(parameters, SIZE if is_chain(seed) else 1.0, part(8))
-        stocking_up = draw_stocking_up(part(7))
+        stocking_up = StockingUp.drawn(part(7), EXTRA)
         responses = draw_responses(family, parameters, stocking_up, part(1))
         history = draw_deal_history(parameters, seed, length, whole, part(4))
         given |= {"choices": (), "shocks": np.ones((whole, categories)), "stocking_up": stocking_up}
-        return DealShop(model=family, parameters=parameters, history=history, responses=responses, **given)
+        return DealTruth(model=family, parameters=parameters, history=history, responses=responses, **given)
     shocks = draw_shocks(family, categories, whole, part(3))
     choices, model = draw_choices(family, parameters, part(1))
     history = draw_history(family, parameters, shocks, part(4))
     stocking_up = StockingUp.drawn(part(7)) if family == STOCKPILING else None
     given |= {"choices": choices, "shocks": shocks, "stocking_up": stocking_up}
-    return Shop(model=model, parameters=parameters, history=history, **given)
+    return Truth(model=model, parameters=parameters, history=history, **given)
 
 
 # The sales and other tables that a synthetic shop leaves behind.
 
 
 def shop_tables(truth: Truth) -> Tables:
-    """One row per product, week and, where there are any, store and customer, and what the family adds."""
+    """The canonical tables, as `import_tables` returns them but for pseudonyms: one row per product, week and, where there
+    are any, store and customer, and what the family adds.
+
+    Example:
+        >>> shop_tables(draw_shop("clean", seed=0, products=12)).products.shape
+        (12, 4)
+    """
     random = generator(6, truth.seed, truth.regular.size)
     means = mean_units(truth)
     # Poisson draws with a gamma multiplier by product, store and week.
@@ -151,10 +128,9 @@ def mean_units(truth: Truth) -> Array:
         own = truth.parameters.category == number
         utility = (history.display * truth.lift + history.shock)[: truth.weeks, own]
         customers = truth.parameters.arrivals[number] * (truth.traffic * truth.shocks)[: truth.weeks, number]
-        stores = [
-            level * choice.by_segment(history.prices[: truth.weeks, store][:, own], weeks, utility, 1.0)
-            for store, level in enumerate(history.level)
-        ]
+        of_stores = np.moveaxis(history.prices[: truth.weeks][..., own], 1, 0)
+        pairs = zip(history.level, of_stores, strict=True)
+        stores = [level * choice.by_segment(prices, weeks, utility, 1.0) for level, prices in pairs]
         by_category.append(customers[:, None, None, None] * np.stack(stores, axis=1))
     wanted = np.concatenate(by_category, axis=-1)
     if truth.stocking_up is None:
@@ -210,9 +186,8 @@ def _by_customer(table: pd.DataFrame, segment: np.ndarray, random: Generator) ->
     for number, ids in enumerate(members):
         lines = bought == number
         buyer[lines] = random.choice(ids, int(lines.sum()), p=random.dirichlet(np.full(ids.size, 2.0)))
-    rows = rows.assign(
-        units=1.0, customer=np.array([f"customer-{n:03d}" for n in range(_CUSTOMERS)], dtype=object)[buyer]
-    )
+    buyers = np.array([f"customer-{n:03d}" for n in range(_CUSTOMERS)], dtype=object)[buyer]
+    rows = rows.assign(units=1.0, customer=buyers)
     keys = [str(column) for column in rows if column != "units"]
     return rows.groupby(keys, as_index=False).agg({"units": "sum"})[[str(column) for column in rows]]
 
@@ -223,38 +198,36 @@ def _products(truth: Truth) -> pd.DataFrame:
     return pd.DataFrame({"product": names(truth), "category": category, "name": shown, "unit_cost": truth.unit_cost})
 
 
+def _by_week(truth: Truth, rows: np.ndarray, first: int = 0) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
+    """Columns with week and product of each cell of a mask (weeks, N), and the cells."""
+    week, product = cells = np.nonzero(rows)
+    return {"date": _days(first + week), "product": np.array(names(truth), dtype=object)[product]}, cells
+
+
 def _stock(truth: Truth, left: Array) -> pd.DataFrame:
     """The count at the end of each week."""
-    week, product = np.indices(left.shape).reshape(2, -1)
-    ids = np.array(names(truth), dtype=object)
-    return pd.DataFrame({"date": _days(week) + pd.Timedelta(days=6), "product": ids[product], "on_hand": left.ravel()})
+    columns, cells = _by_week(truth, np.ones_like(left))
+    return pd.DataFrame(columns | {"date": columns["date"] + pd.Timedelta(days=6), "on_hand": left[cells]})
 
 
 def _plan(truth: Truth) -> pd.DataFrame:
     """The prices that the shop would charge by its own rule after the tables end."""
     prices = truth.own_prices(horizon=AHEAD)
     shown = truth.history.display[truth.weeks :] & isinstance(truth, DealTruth)
-    week, product = np.indices(prices.shape).reshape(2, -1)
-    ids = np.array(names(truth), dtype=object)
-    days = _days(truth.weeks + week)
-    return pd.DataFrame(
-        {"date": days, "product": ids[product], "price": prices.ravel(), "promotion": 1.0 * shown.ravel()}
-    )
+    columns, cells = _by_week(truth, np.ones_like(prices), truth.weeks)
+    return pd.DataFrame(columns | {"price": prices[cells], "promotion": 1.0 * shown[cells]})
 
 
 def _promotions(truth: Truth) -> pd.DataFrame:
-    week, product = np.nonzero(truth.history.display[: truth.weeks])
-    ids = np.array(names(truth), dtype=object)
-    days = _days(week)
-    return pd.DataFrame(
-        {"start_date": days, "end_date": days + pd.Timedelta(days=6), "product": ids[product], "kind": "display"}
-    )
+    columns, _ = _by_week(truth, truth.history.display[: truth.weeks])
+    days = columns.pop("date")
+    return pd.DataFrame({"start_date": days, "end_date": days + pd.Timedelta(days=6)} | columns | {"kind": "display"})
 
 
 # From a shop's files to a recommendation, as a user gets there: import, fit, train, evaluate.
 
 
-def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
+def write_files(shop: Truth, folder: Path) -> dict[str, Path]:
     """Write the shop's tables as CSV files.
 
     Args:
@@ -269,7 +242,7 @@ def write_files(shop: Shop, folder: Path) -> dict[str, Path]:
         >>> sorted(write_files(draw_shop("promoted", seed=0), Path(tempfile.mkdtemp())))
         ['plan', 'products', 'promotions', 'sales']
     """
-    tables, paths = shop.tables(), {}
+    tables, paths = shop_tables(shop), {}
     for name in (field.name for field in fields(Tables)):
         table = getattr(tables, name)
         if table is not None:

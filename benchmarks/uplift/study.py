@@ -19,17 +19,20 @@ from ...agents import train
 from ...envs import rollout, seed_for
 from ...evaluation import evaluate
 from ...evaluation.report.plots import ACCENT, GREY, LOSS, WIDTH, plot
-from ...evaluation.uncertainty import Assessment, Gain
+from ...evaluation.uncertainty import Gain
 from ...jobs import Failure, Job, Place, code_fingerprint, run_jobs
 from ...scenarios import MarketSpec
+from .deals import DealTruth
 from .parameters import Array
 from .settings import StudySettings
-from .shop import FIRST_DAY, DealShop, Shop, draw_shop, fit_files, names, write_files
+from .shop import FIRST_DAY, draw_shop, fit_files, names, write_files
+from .truth import Truth
 
 OnShop = Callable[[dict[str, Any], int, int], None]
 _CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
 _REGULAR = "regular"
 _PATH_EPISODES = 100
+_SHARES = {"share_of_optimum": "recommended", "regular_share": "regular", "own_share": "own"}
 REGULAR_LOSS = -0.01
 """A recommendation loses against regular prices below this realised gain."""
 
@@ -113,7 +116,7 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     return row | {"cpu_seconds": time.process_time() - started}
 
 
-def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
+def realised(shop: Truth, spec: MarketSpec, recommended: PredictedGain) -> dict[str, Any]:
     """What the recommended prices really earn in the weeks of the fitted market, which
     follow the tables.
 
@@ -124,10 +127,9 @@ def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[s
     weeks, objective = weeks_of(spec), spec.market.objective
     given = {"first": weeks[0], "horizon": len(weeks), "objective": objective}
     order = [spec.products.names.index(name) for name in displayed(shop)]
-    regular = np.asarray(spec.products.regular_price, dtype=np.float64)[order]
-    low, high = (
-        np.asarray(bound, dtype=np.float64)[..., order] for bound in (spec.guardrails.low, spec.guardrails.high)
-    )
+    rules = spec.guardrails
+    bounds = (spec.products.regular_price, rules.low, rules.high)
+    regular, low, high = (np.asarray(prices, dtype=np.float64)[..., order] for prices in bounds)
     own = shop.own_prices(weeks[0], len(weeks))
     path = own if recommended.prices is None else recommended.prices[:, order]
     earned = {
@@ -137,24 +139,19 @@ def realised(shop: Shop, spec: MarketSpec, recommended: PredictedGain) -> dict[s
         "optimum": shop.realised(shop.optimum(low, high, **given), **given),
     }
     base = earned["regular"]
-    if isinstance(shop, DealShop):
+    if isinstance(shop, DealTruth):
         earned["calendar"] = shop.realised(shop.optimum(low, high, **given, calendar=False), **given)
         # No search of paths is certain to find the best.
         earned["optimum"], base = max(earned["optimum"], earned["recommended"]), earned["own"]
     gain = earned["recommended"] / base - 1
-    return {
-        "objective": objective,
-        "policy": recommended.policy,
-        "refused": recommended.refused,
-        "loss_probability": recommended.loss_probability,
-        "predicted": recommended.predicted,
+    names = ("policy", "refused", "loss_probability", "predicted")
+    shares = {name: earned[key] / earned["optimum"] for name, key in _SHARES.items()}
+    return {"objective": objective, **{name: getattr(recommended, name) for name in names}} | {
         "interval90": [recommended.low, recommended.high],
         "realised": gain,
         "optimal": earned["optimum"] / base - 1,
         "covered": bool(recommended.low <= gain <= recommended.high),
-        "share_of_optimum": earned["recommended"] / earned["optimum"],
-        "regular_share": earned["regular"] / earned["optimum"],
-        "own_share": earned["own"] / earned["optimum"],
+        **shares,
         "earned": earned,
     }
 
@@ -165,17 +162,15 @@ def weeks_of(spec: MarketSpec) -> range:
     return range(first, first + spec.market.horizon_periods)
 
 
-def displayed(shop: Shop) -> list[str]:
+def displayed(shop: Truth) -> list[str]:
     """The products' names in the fitted market, in the order of the shop."""
     return [name.replace("-", " ") for name in names(shop)]
 
 
-def _described(shop: Shop) -> dict[str, Any]:
-    shares = {
-        "elasticity": float(shop.parameters.elasticity.mean()),
-        "outside_share": float(shop.parameters.outside.mean()),
-    }
-    if isinstance(shop, DealShop):
+def _described(shop: Truth) -> dict[str, Any]:
+    parameters = shop.parameters
+    shares = {"elasticity": float(parameters.elasticity.mean()), "outside_share": float(parameters.outside.mean())}
+    if isinstance(shop, DealTruth):
         return shares | {"stores": shop.history.level.size, "funding": shop.deals.funding, "plan": shop.deals.planned}
     return shares
 
@@ -221,18 +216,13 @@ def recommend(spec: MarketSpec, settings: StudySettings, seed: int) -> Predicted
     run = train(spec, steps=settings.steps, seed=seed)
     found = evaluate(spec, [run.policy, _REGULAR], episodes=settings.episodes, seed=seed).uncertainty
     assert found is not None, "a fitted market has a posterior"
-    return _recommended(spec, found, seed, found.recommendation.current if settings.over_current else _REGULAR)
-
-
-def _recommended(spec: MarketSpec, found: Assessment, seed: int, reference: str) -> PredictedGain:
-    """The recommendation, with its gain over the reference in the market's objective."""
-    name, prices = found.recommendation.policy, None
-    if found.recommendation.change:
+    chosen, objective = found.recommendation, spec.market.objective
+    reference, prices = chosen.current if settings.over_current else _REGULAR, None
+    if chosen.change:
         prices = rollout(spec, found.policy, episodes=_PATH_EPISODES, seed=seed_for("test", seed)).price_path
-    gain = found.gain(name, reference, spec.market.objective)
-    predicted, (low, high) = _relative(gain)
-    loss = found.gain(name, objective=spec.market.objective).loss_probability
-    return PredictedGain(name, prices, predicted, low, high, loss)
+    predicted, (low, high) = _relative(found.gain(chosen.policy, reference, objective))
+    loss = found.gain(chosen.policy, objective=objective).loss_probability
+    return PredictedGain(chosen.policy, prices, predicted, low, high, loss)
 
 
 def _relative(gain: Gain) -> tuple[float, tuple[float, float]]:

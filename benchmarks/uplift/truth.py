@@ -247,30 +247,31 @@ def _ascend_path(
     def chosen(levels: Array, depths: Array) -> Array:
         """Take the best of some candidates if it earns more; what each earns."""
         nonlocal level, depth, best
-        values = earned(np.clip(levels[:, None] * (1 - depths), low, high))
+        paths = levels[:, None] * (1 - depths)
+        values = earned(np.clip(paths, low, high))
         top = int(np.argmax(values))
         if values[top] > best:
-            level, depth, best = levels[top], depths[top], float(values[top])
+            level = np.broadcast_to(levels, (len(paths), level.size))[top]
+            depth, best = np.broadcast_to(depths, paths.shape)[top], float(values[top])
         return values
 
     for sweep in range(_SWEEPS):
         before, span = best, (high - low) / 2**sweep
         # After the first sweep, around what is the best so far.
         steps = low + grid * span if sweep == 0 else np.clip(level + (grid - 0.5) * span, low, high)
-        chosen(np.clip(level * (0.9 + 0.2 * grid), low, high), np.repeat(depth[None], _STEPS, axis=0))
+        chosen(np.clip(level * (0.9 + 0.2 * grid), low, high), depth[None])
         for product in range(level.size):
             levels = np.repeat(level[None], _STEPS, axis=0)
             levels[:, product] = steps[:, product]
-            chosen(levels, np.repeat(depth[None], _STEPS, axis=0))
+            chosen(levels, depth[None])
             if calendar:
                 deepest = 1 - low[product] / level[product]
                 deals = np.repeat(depth[None], len(_DEALS), axis=0)
                 deals[..., product] = np.minimum(deals[..., product] * _DEALS[:, None], deepest)
-                chosen(np.repeat(level[None], len(_DEALS), axis=0), deals)
-                single = np.repeat(np.repeat(depth[None], len(_DEALS), axis=0)[None], weeks.size, axis=0)
+                chosen(level[None], deals)
+                single = np.tile(depth, (weeks.size, len(_DEALS), 1, 1))
                 single[weeks, :, weeks, product] = np.minimum(_DEALS * _DEEPEST, deepest)
-                batch = single.reshape(-1, *depth.shape)
-                values = chosen(np.repeat(level[None], len(batch), axis=0), batch).reshape(weeks.size, -1)
+                values = chosen(level[None], single.reshape(-1, *depth.shape)).reshape(weeks.size, -1)
                 # What is best for each week alone is mostly the best for all.
                 joint = depth.copy()
                 joint[:, product] = single[weeks, values.argmax(axis=1), weeks, product]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,33 +55,45 @@ from .verdict import (
     warnings,
 )
 
-SECTIONS = {
-    "comparison": "Comparison",
-    "uncertainty": "Uncertainty of the gain",
-    "list": "Price list",
-    "paths": "Prices and stock",
-    "map": "Price by stock and time",
-    "rules": "Prices as rules",
-    "shown": "Recommendations by segment",
-    "paid": "Prices paid by segment",
-    "learning": "Learning curve",
-    "response": "Price responses",
-    "checks": "Checks of the price responses",
-    "segments": "Customer segments",
-    "forecast": "Demand forecasts",
-    "fidelity": "Fidelity of the fitted market",
-    "sales": "Sales and prices by week",
-    "trend": "Market trend",
-    "stress": "Stress tests",
-    "assumptions": "Assumptions",
-    "made": "How this report was made",
+SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    "comparison": ("Comparison", lambda _: True),
+    "uncertainty": ("Uncertainty of the gain", lambda page: page["uncertain"]),
+    "list": ("Price list", lambda page: page["price_list"]),
+    "paths": ("Prices and stock", lambda _: True),
+    "map": ("Price by stock and time", lambda page: page["run"] and page["learned"]),
+    "rules": ("Prices as rules", lambda page: page["tree"]),
+    "shown": ("Recommendations by segment", lambda page: page["shown"] or page["fit"].get("recommender")),
+    "paid": ("Prices paid by segment", lambda _: True),
+    "learning": ("Learning curve", lambda page: page["plots"]["learning"]),
+    "response": ("Price responses", lambda page: _any(page["fit"], "price_response", "category_response", "deals")),
+    "checks": (
+        "Checks of the price responses",
+        lambda page: _any(page["fit"], "unidentified", "identification_checks") or page["proof"].get("price_changes"),
+    ),
+    "segments": ("Customer segments", lambda page: page["fit"].get("segments")),
+    "forecast": ("Demand forecasts", lambda page: page["proof"].get("backtest")),
+    "fidelity": ("Fidelity of the fitted market", lambda page: page["proof"].get("fidelity")),
+    "sales": ("Sales and prices by week", lambda page: _any(page["plots"], "sales", "planned")),
+    # A number of rows that is the same whatever is sold is no size of the market.
+    "trend": ("Market trend", lambda page: (page["fit"].get("trend") or {"counted": "rows"}).get("counted") != "rows"),
+    "stress": ("Stress tests", lambda page: page["stress"]),
+    "assumptions": ("Assumptions", lambda page: page["assumptions"]),
+    "made": ("How this report was made", lambda _: True),
 }
-"""The sections below the verdict in order; one without data is left out."""
+"""The sections below the verdict in order, with their titles and what each is left out without."""
 _PATHS, _MAPS, _SHOWN, _PAIRS, FOREST = 6, 3, 5, 12, 40
 # A price that moves by less in a map makes it one colour.
 _FLAT, _NOTHING = 0.005, 1e-4
 # The price cut that cross-elasticities are explained by.
 _LOWER = 0.1
+_KINDS = {
+    "learned": "learned",
+    "paid": "learned, price paid after personal discounts",
+    "best-fixed": "best fixed",
+    "historical": "current",
+}
+"""The key of the path plots."""
+_OWN_VERSIONS = {name: version(name) for name in ("repricer", "numpy")}
 
 
 def write_report(path: str | Path, data: ReportData) -> Path:
@@ -117,13 +129,8 @@ def write_report(path: str | Path, data: ReportData) -> Path:
 def _template() -> jinja2.Template:
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "number": number,
-        "percent": percent,
-        "estimate": estimate,
-        "sentence": _sentence,
-        "span": _span,
-    }
+    environment.filters |= {"number": number, "percent": percent, "estimate": estimate}
+    environment.filters |= {"sentence": _sentence, "span": _span}
     return environment.get_template("page.html.jinja")
 
 
@@ -138,39 +145,56 @@ def _span(prices: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def _any(parts: Mapping[str, Any], *names: str) -> bool:
+    return any(parts.get(name) for name in names)
+
+
 def _context(data: ReportData) -> dict[str, Any]:
-    """Everything that the template uses."""
-    context = _results(data) | _figures(data)
-    present = _present(data, context)
-    return context | {"sections": {key: title for key, title in SECTIONS.items() if present[key]}}
-
-
-def _results(data: ReportData) -> dict[str, Any]:
-    """The comparison, with its verdict and labels."""
-    comparison, market = data.comparison, data.comparison.spec.market
+    """Everything that the template uses: the report's data, the verdict on it, and what the sections show."""
+    comparison, spec, fit = data.comparison, data.comparison.spec, data.fit or {}
     learned = None if data.learned is None else row_of(comparison, data.learned)
-    uncertain = comparison.uncertainty
-    return {
+    uncertain, products = comparison.uncertainty, fit.get("price_response") or []
+    facts = data.run.facts if data.run else {}
+    map_pictures, maps = map_plots(data)
+    context = vars(data) | {
         "verdict": uncertain.headline if uncertain else verdict(comparison, data.learned),
         "explanations": explanations(comparison, data.learned) if uncertain else [],
         "standing": _standing(comparison, learned),
-        "past": plan_beside_past(comparison.spec),
-        "unfitted": data.fit is None and comparison.spec.posterior is not None,
+        "past": plan_beside_past(spec),
+        "unfitted": data.fit is None and spec.posterior is not None,
         "uncertain": uncertain,
         "warnings": warnings(comparison, data.learned),
         "second_look": "" if data.learned is None else second_look(comparison, data.learned),
-        "comparison": comparison,
         "limit": "optimum" if comparison.optimum else "bound" if comparison.bound else None,
-        "spec": comparison.spec,
-        "market": market,
+        "spec": spec,
+        "market": spec.market,
         "currency": unit_of(data),
-        "unit": currency_of(comparison.spec),
+        "unit": currency_of(spec),
         "base": comparison.row(BASELINE),
         "learned": learned,
         "label": labeller(data),
         "relative": lambda gap: relative(comparison, gap),
         "rules": _meanings(comparison),
+        "fit": fit,
+        "proof": fit.get("proof") or {},
+        "plots": single_plots(data, fit),
+        "same": SAME,
+        "paths": path_plots(data),
+        "demand": demand_plots(data, fit),
+        "kinds": {kind: _KINDS[kind] for kind in _price_lines(data, 0)},
+        "map_pictures": map_pictures,
+        "maps": maps,
+        "shown": shown_products(data),
+        "payers": payers(data),
+        "elasticity": middle_elasticity(products),
+        "pairs": strongest_pairs(fit.get("cross_elasticities") or []),
+        "spread": FOREST if len(products) > FOREST else 0,
+        "stress_sentences": stress_sentences(data),
+        "assumptions": list(dict.fromkeys([*spec.assumptions, *fit.get("assumptions", [])])),
+        "facts": facts,
+        "versions": {"python": facts["python"]} | facts["versions"] if facts else _OWN_VERSIONS,
     }
+    return context | {"sections": {key: title for key, (title, present) in SECTIONS.items() if present(context)}}
 
 
 def _standing(comparison: Comparison, learned: Row | None) -> str:
@@ -180,76 +204,11 @@ def _standing(comparison: Comparison, learned: Row | None) -> str:
     return "none" if learned is None else standing(learned)
 
 
-def _figures(data: ReportData) -> dict[str, Any]:
-    """What the sections show."""
-    fit = data.fit or {}
-    products = fit.get("price_response") or []
-    map_pictures, maps = map_plots(data)
-    return {
-        "fit": fit,
-        "proof": fit.get("proof") or {},
-        "plots": single_plots(data, fit),
-        "price_list": data.price_list,
-        "same": SAME,
-        "paths": path_plots(data),
-        "demand": demand_plots(data, fit),
-        "kinds": line_kinds(data),
-        "map_pictures": map_pictures,
-        "maps": maps,
-        "tree": data.tree,
-        "tree_fidelity": data.tree_fidelity,
-        "shown": shown_products(data),
-        "payers": payers(data),
-        "elasticity": middle_elasticity(products),
-        "pairs": strongest_pairs(fit.get("cross_elasticities") or []),
-        "spread": FOREST if len(products) > FOREST else 0,
-        "stress": data.stress,
-        "stress_sentences": stress_sentences(data),
-        "assumptions": list(dict.fromkeys([*data.comparison.spec.assumptions, *fit.get("assumptions", [])])),
-        "facts": data.run.facts if data.run else {},
-        "versions": _versions(data),
-        "timings": data.timings or [],
-    }
-
-
-def _present(data: ReportData, context: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether each section has something to show."""
-    fit, proof = context["fit"], context["proof"]
-    return {
-        "comparison": True,
-        "uncertainty": context["uncertain"],
-        "list": context["price_list"],
-        "paths": True,
-        "map": data.run and data.learned,
-        "rules": data.tree,
-        "shown": context["shown"] or fit.get("recommender"),
-        "paid": True,
-        "learning": context["plots"]["learning"],
-        "response": fit.get("price_response") or fit.get("category_response") or fit.get("deals"),
-        "checks": fit.get("unidentified") or fit.get("identification_checks") or proof.get("price_changes"),
-        "segments": fit.get("segments"),
-        "forecast": proof.get("backtest"),
-        "fidelity": proof.get("fidelity"),
-        "sales": context["plots"]["sales"] or context["plots"]["planned"],
-        # A number of rows that is the same whatever is sold is no size of the market.
-        "trend": fit.get("trend") and fit["trend"].get("counted") != "rows",
-        "stress": data.stress,
-        "assumptions": context["assumptions"],
-        "made": True,
-    }
-
-
 def _meanings(comparison: Comparison) -> dict[str, str]:
     """What each rule policy of the comparison does."""
     rules = {rule.partition(":")[0]: meaning for rule, meaning in POLICY_NAMES.items()}
     kinds = {row.policy: row.policy.partition(":")[0] for row in comparison.rows}
     return {policy: rules[kind] for policy, kind in kinds.items() if kind in rules}
-
-
-def _versions(data: ReportData) -> dict[str, str]:
-    if data.run is None:
-        return {name: version(name) for name in ("repricer", "numpy")}
-    return {"python": data.run.facts["python"]} | data.run.facts["versions"]
 
 
 # Contents of the sections: their plots and figures.
@@ -288,27 +247,26 @@ def _gap_plot(data: ReportData) -> Plot | None:
         return None
     mean, low, high, units = zip(*(relative(comparison, row.vs_best_fixed) for row in rows), strict=True)
     strong = [data.learned is None or row.policy == data.learned for row in rows]
-    title = f"{comparison.spec.market.objective} against the best fixed prices" + (f" ({units[0]})" if units[0] else "")
+    title = _with_unit(f"{comparison.spec.market.objective} against the best fixed prices", units[0])
     return interval_plot([label(row.policy) for row in rows], mean, low, high, label=title, strong=strong, room=1.5)
 
 
 def _uncertainty_plot(data: ReportData) -> Plot | None:
     """The distribution of each candidate's gain over the posterior draws."""
-    found = data.comparison.uncertainty
+    found, label = data.comparison.uncertainty, labeller(data)
     if found is None:
         return None
-    names = [standing.policy for standing in found.recommendation.standings]
+    chosen, names = found.recommendation, [standing.policy for standing in found.recommendation.standings]
     gains = [found.gain(name) for name in names]
-    shares = [gain.relative_draws for gain in gains]
-    known_shares = [100 * share for share in shares if share is not None]
-    draws = known_shares if len(known_shares) == len(gains) else [gain.draws for gain in gains]
-    unit = "%" if draws is known_shares else unit_of(data)
-    return spread_plot(
-        [labeller(data)(name).removesuffix(f":{found.recommendation.current}") for name in names],
-        draws,
-        label=f"expected {found.metric} against current prices" + (f" ({unit})" if unit else ""),
-        strong=[name == found.recommendation.policy for name in names],
-    )
+    shares = [100 * gain.relative_draws for gain in gains if gain.relative_draws is not None]
+    draws, unit = (shares, "%") if len(shares) == len(gains) else ([gain.draws for gain in gains], unit_of(data))
+    title = _with_unit(f"expected {found.metric} against current prices", unit)
+    shown = [label(name).removesuffix(f":{chosen.current}") for name in names]
+    return spread_plot(shown, draws, label=title, strong=[name == chosen.policy for name in names])
+
+
+def _with_unit(label: str, unit: str) -> str:
+    return f"{label} ({unit})" if unit else label
 
 
 def _stress_plot(data: ReportData) -> Plot | None:
@@ -317,13 +275,9 @@ def _stress_plot(data: ReportData) -> Plot | None:
     gaps = [row.vs_fixed for row in rows]
     if all(gap.low == gap.high == 0 for gap in gaps):
         return None
-    unit = unit_of(data)
-    return interval_plot(
-        [row.stress for row in rows],
-        *([getattr(gap, end) for gap in gaps] for end in ("mean", "low", "high")),
-        label=f"{data.comparison.spec.market.objective} against the fixed prices" + (f" ({unit})" if unit else ""),
-        strong=np.ones(len(rows), dtype=bool),
-    )
+    label = _with_unit(f"{data.comparison.spec.market.objective} against the fixed prices", unit_of(data))
+    ends = ([getattr(gap, end) for gap in gaps] for end in ("mean", "low", "high"))
+    return interval_plot([row.stress for row in rows], *ends, label=label, strong=np.ones(len(rows), dtype=bool))
 
 
 def unit_of(data: ReportData) -> str:
@@ -336,24 +290,27 @@ def _bridge_plot(data: ReportData) -> Plot | None:
     found, now = data.comparison.uncertainty, data.current
     if found is None or now is None or not data.price_list or not found.recommendation.change:
         return None
-    rows = data.price_list
-    before, after = (
-        getattr(now, found.metric).mean.T.ravel(),
-        np.array([row[f"expected_{found.metric}"] for row in rows]),
-    )
-    units, sold = now.units.mean.T.ravel(), np.array([row["expected_units"] for row in rows])
-    old, new = (np.array([row[name] for row in rows]) for name in ("current_price", "new_price"))
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([row[name] for row in data.price_list])
+
+    before, after = getattr(now, found.metric).mean.T.ravel(), column(f"expected_{found.metric}")
+    units, sold = now.units.mean.T.ravel(), column("expected_units")
+    old, new = column("current_price"), column("new_price")
     # What the units that are sold bring more or less, and the rest: what other units bring.
     margin = (new - old) * sold
     steps = [("current prices", before.sum())]
-    for word, moved in (("raised", new > old), ("lowered", new < old), ("other", new == old)):
-        if word != "other":
-            steps.append((f"{word}: {'higher' if word == 'raised' else 'lower'} price", margin[moved].sum()))
-        change = (sold - units)[moved].sum()
-        what = f"{'more' if change > 0 else 'fewer'} units"
+    for word, price, moved in (
+        ("raised", "higher", new > old),
+        ("lowered", "lower", new < old),
+        ("other", "", new == old),
+    ):
+        if price:
+            steps.append((f"{word}: {price} price", margin[moved].sum()))
+        what = f"{'more' if (sold - units)[moved].sum() > 0 else 'fewer'} units"
         steps.append((f"{word}: {what}", (after - before - margin * (new != old))[moved].sum()))
     steps = [step for step in steps if abs(step[1]) > _NOTHING * abs(before.sum())]
-    label = f"expected {found.metric}" + (f" ({unit_of(data)})" if unit_of(data) else "")
+    label = _with_unit(f"expected {found.metric}", unit_of(data))
     return bridge_plot([*steps, ("recommended prices", after.sum())], label=label)
 
 
@@ -370,12 +327,8 @@ def demand_plots(data: ReportData, fit: Mapping[str, Any]) -> list[tuple[str, Pl
         price, units = (np.array(row[name], dtype=float) for name in ("price", "units"))
         curve = demand_curve(spec, view, policy.act(view), spec.products.names.index(row["product"]))
         level = np.median(units / np.interp(price, curve.price, curve.units))
-        drawn.append(
-            (
-                row["product"],
-                demand_plot(row["product"], (price, units), (curve.price, level * curve.units), unit=unit_of(data)),
-            )
-        )
+        at_level = (curve.price, level * curve.units)
+        drawn.append((row["product"], demand_plot(row["product"], (price, units), at_level, unit=unit_of(data))))
     return drawn
 
 
@@ -387,19 +340,14 @@ def stress_sentences(data: ReportData) -> list[str]:
         return []
     objective, worst = data.comparison.spec.market.objective, max(known_losses, key=lambda row: row.loss.mean)
     cost = f"costs them {percent(worst.loss.mean)} of" if worst.loss.mean > 0 else "costs them none of"
+    first = f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}."
     if all(row.vs_fixed.low == row.vs_fixed.high == 0 for row in rows):
-        return [
-            f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}. They are the best "
-            "fixed prices, so that no stress tells the two apart."
-        ]
+        return [f"{first} They are the best fixed prices, so that no stress tells the two apart."]
     ahead, behind = sum(row.vs_fixed.low > 0 for row in rows), sum(row.vs_fixed.high < 0 for row in rows)
     counts = {"more": ahead, "less": behind, "about as much": len(rows) - ahead - behind}
     found = ", ".join(f"{what} under {count}" for what, count in counts.items() if count)
-    return [
-        f"The worst stress for the learned prices is {worst.stress}, which {cost} their {objective}.",
-        f"Compared with the prices that were the best fixed ones without stress, they earn {found} "
-        f"of {len(rows)} stresses.",
-    ]
+    then = f"Compared with the prices that were the best fixed ones without stress, they earn {found} of {len(rows)} stresses."
+    return [first, then]
 
 
 def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
@@ -409,17 +357,11 @@ def _response_plot(products: list[dict[str, Any]]) -> Plot | None:
         return None
     rows = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), FOREST)).round().astype(int))]
     low, high = zip(*(row["elasticity_interval90"] for row in rows), strict=True)
-    return interval_plot(
-        [row.get("name") or row["product"] for row in rows],
-        [row["elasticity"] for row in rows],
-        low,
-        high,
-        label="own-price elasticity",
-        interval="90%",
-        strong=[row.get("identified", True) for row in rows],
-        hollow=np.array([row["raw"] for row in rows], dtype=float),
-        crossed=[bool(row["implausible"]) for row in rows],
-    )
+    names, values = [row.get("name") or row["product"] for row in rows], [row["elasticity"] for row in rows]
+    marks = {"hollow": [row["raw"] for row in rows], "crossed": [bool(row["implausible"]) for row in rows]}
+    known_ones = [row.get("identified", True) for row in rows]
+    label = "own-price elasticity"
+    return interval_plot(names, values, low, high, label=label, interval="90%", strong=known_ones, **marks)
 
 
 def middle_elasticity(products: list[dict[str, Any]]) -> float | None:
@@ -433,24 +375,9 @@ def strongest_pairs(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     shown = []
     for row in sorted(pairs, key=lambda row: -row["elasticity"])[:_PAIRS]:
         low, high = row["interval90"]
-        shown.append(row | {"change": Estimate(_at_lower(row["elasticity"]), _at_lower(high), _at_lower(low))})
+        change = (float((1 - _LOWER) ** elasticity - 1) for elasticity in (row["elasticity"], high, low))
+        shown.append(row | {"change": Estimate(*change)})
     return shown
-
-
-def _at_lower(elasticity: float) -> float:
-    """Relative change in units when the other price falls by 10%."""
-    return float((1 - _LOWER) ** elasticity - 1)
-
-
-def line_kinds(data: ReportData) -> dict[str, str]:
-    """The key of the path plots."""
-    words = {
-        "learned": "learned",
-        "paid": "learned, price paid after personal discounts",
-        "best-fixed": "best fixed",
-        "historical": "current",
-    }
-    return {kind: words[kind] for kind in _price_lines(drawn_runs(data), 0, has_discounts(data.comparison))}
 
 
 def _main_products(data: ReportData) -> list[int]:
@@ -474,34 +401,25 @@ def map_plots(data: ReportData) -> tuple[list[tuple[str, Plot]], list[PriceMap]]
     moved = {found.product: np.nanmin(found.price) / np.nanmax(found.price) for found in maps}
     maps = sorted(maps, key=lambda found: moved[found.product])[:_MAPS]
     maps = [found for found in maps if moved[found.product] < 1 - _FLAT]
-    labels: dict[str, Any] = {"period": spec.market.period, "dates": dates_of(spec), "unit": unit}
+    labels: dict[str, Any] = {"period": spec.market.period, "dates": _dates(spec), "unit": unit}
     return [(found.product, map_plot(found, **labels)) for found in maps], maps
 
 
 def path_plots(data: ReportData) -> list[tuple[str, Plot]]:
     """Plots of the price paths, as (product, plot), of the products that earn most under the learned prices."""
-    spec = data.comparison.spec
-    episodes = drawn_runs(data)
-    first = next(iter(episodes.values()))
-    unit, period = unit_of(data), spec.market.period
-    drawn = []
+    spec, episodes = data.comparison.spec, drawn_runs(data)
+    first, drawn = next(iter(episodes.values())), []
+    period, price_label = spec.market.period, _with_unit("list price", unit_of(data))
     for n in _main_products(data)[:_PATHS]:
         limited = bool(np.isfinite(first.stock_path[:, n]).all())
         units = {kind: (run.stock_path if limited else run.units_path)[:, n] for kind, run in episodes.items()}
-        plot = path_plot(
-            spec.products.names[n],
-            _price_lines(episodes, n, has_discounts(data.comparison)),
-            units,
-            period=period,
-            dates=dates_of(spec),
-            price_label="list price" + (f" ({unit})" if unit else ""),
-            units_label="units on hand" if limited else f"units sold per {period}",
-        )
-        drawn.append((spec.products.names[n], plot))
+        labels = (price_label, "units on hand" if limited else f"units sold per {period}")
+        given: dict[str, Any] = {"period": period, "dates": _dates(spec), "labels": labels}
+        drawn.append((spec.products.names[n], path_plot(spec.products.names[n], _price_lines(data, n), units, **given)))
     return drawn
 
 
-def dates_of(spec: MarketSpec) -> list[str]:
+def _dates(spec: MarketSpec) -> list[str]:
     """The first day of each period; empty where the market has no calendar."""
     return [] if spec.calendar is None else spec.calendar.labels
 
@@ -513,9 +431,10 @@ def drawn_runs(data: ReportData) -> dict[str, Episodes]:
     return {kind: known[name] for kind, name in names.items() if name in known}
 
 
-def _price_lines(episodes: Mapping[str, Episodes], product: int, discounts: bool) -> dict[str, NDArray[np.float64]]:
+def _price_lines(data: ReportData, product: int) -> dict[str, NDArray[np.float64]]:
+    episodes = drawn_runs(data)
     lines = {kind: run.price_path[:, product] for kind, run in episodes.items()}
-    if discounts and "learned" in episodes:
+    if has_discounts(data.comparison) and "learned" in episodes:
         lines["paid"] = episodes["learned"].paid_path[:, product]
     return {kind: lines[kind] for kind in LINES if kind in lines}
 
@@ -529,15 +448,10 @@ def shown_products(data: ReportData) -> list[dict[str, Any]]:
     rows = []
     for k, segment in enumerate(spec.arrivals.segments):
         most = [n for n in np.argsort(-now[k], kind="stable")[:_SHOWN] if now[k, n] > 0]
-        rows.append(
-            {
-                "segment": segment,
-                "own": spec.products.names[own[k].argmax()] if own[k].any() else None,
-                "most": [(spec.products.names[n], float(now[k, n])) for n in most],
-                "rest": max(0.0, float(now[k].sum() - now[k, most].sum())),
-                "nothing": max(0.0, 1.0 - float(now[k].sum())),
-            }
-        )
+        shown = [(spec.products.names[n], float(now[k, n])) for n in most]
+        row = {"segment": segment, "own": spec.products.names[own[k].argmax()] if own[k].any() else None, "most": shown}
+        left = {"rest": now[k].sum() - now[k, most].sum(), "nothing": 1.0 - now[k].sum()}
+        rows.append(row | {name: max(0.0, float(share)) for name, share in left.items()})
     return rows
 
 

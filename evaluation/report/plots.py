@@ -46,6 +46,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 8.5,
     "axes.formatter.useoffset": False,
+    "axes.axisbelow": True,
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
@@ -57,6 +58,9 @@ WIDTH, NARROW = 4.0, 3.3  # inches; a phone shows them at about their own size
 _PIXELS_PER_INCH = 96
 
 P = ParamSpec("P")
+Floats = NDArray[np.float64]
+Paths = Mapping[str, Floats]
+Names = Sequence[str]
 # Marks of an axis of relative changes.
 _TIMES = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20)
 LOSS = "#b3541e"
@@ -98,13 +102,32 @@ def plot(draw: Callable[Concatenate[Figure, P], str]) -> Callable[P, Plot]:
     return drawn
 
 
+def _axis(figure: Figure, height: float = 2.6, width: float = WIDTH) -> Axes:
+    """The only axis of a figure of this size, in inches."""
+    figure.set_size_inches(width, height)
+    return figure.add_subplot()
+
+
+def _rows(figure: Figure, names: Names, label: str) -> tuple[Axes, NDArray[np.intp]]:
+    """An axis with one row per name and a line at zero, and the places of the rows."""
+    axis, y = _axis(figure, 0.75 + 0.21 * len(names)), np.arange(len(names))[::-1]
+    axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
+    axis.set_ylim(-0.7, len(names) - 0.3)
+    axis.set_yticks(y, [_short(name) for name in names])
+    axis.set_xlabel(label, loc="right")  # a long label then extends below the names, not out of the plot
+    axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.grid(axis="x")
+    return axis, y
+
+
 # The report's plots, sized for a phone.
 
 
 @plot
 def interval_plot(
     figure: Figure,
-    names: Sequence[str],
+    names: Names,
     centre: ArrayLike,
     low: ArrayLike,
     high: ArrayLike,
@@ -128,11 +151,8 @@ def interval_plot(
         room: Added on either side of the axis, as a share of it.
         interval: Coverage of the intervals, for the description.
     """
-    middle, ends = np.asarray(centre, dtype=float), np.array([low, high], dtype=float)
-    strong = np.asarray(strong, dtype=bool)
-    y = np.arange(len(names))[::-1]
-    figure.set_size_inches(WIDTH, 0.75 + 0.21 * len(names))
-    axis = figure.add_subplot()
+    middle, ends, strong = np.asarray(centre, float), np.array([low, high], float), np.asarray(strong, bool)
+    axis, y = _rows(figure, names, label)
     for rows, colour in ((strong, ACCENT), (~strong, GREY)):
         axis.hlines(y[rows], ends[0, rows], ends[1, rows], color=colour, linewidth=2)
         axis.plot(middle[rows], y[rows], "o", color=colour, markersize=5)
@@ -141,15 +161,12 @@ def interval_plot(
     spare = room * (float(np.ptp(reach)) or 1.0)
     left, right = reach.min() - spare, reach.max() + spare
     if hollow is not None:
-        second, cross = np.asarray(hollow, dtype=float), np.asarray(crossed, dtype=bool)
-        inside = (second >= left) & (second <= right)
-        dots = {"o": (inside & ~cross, GREY, 4.5), "x": (inside & cross, INK, 5)}
-        for marker, (rows, colour, size) in dots.items():
+        second, cross = np.asarray(hollow, float), np.asarray(crossed, bool)
+        for marker, rows, colour, size in (("o", ~cross, GREY, 4.5), ("x", cross, INK, 5)):
             axis.plot(second[rows], y[rows], marker, markerfacecolor="white", color=colour, markersize=size)
         _arrows(axis, second, y, left, right)
     _arrows(axis, middle, y, left, right)
     axis.set_xlim(left, right)
-    _style_rows(axis, names, label)
     order = np.argsort(middle)
     listed = order[::-1] if len(names) <= 8 else order[[-1, 0]]
     parts = [f"{names[i]} {middle[i]:+.2f} ({interval} interval {ends[0, i]:.2f} to {ends[1, i]:.2f})" for i in listed]
@@ -157,9 +174,7 @@ def interval_plot(
 
 
 @plot
-def spread_plot(
-    figure: Figure, names: Sequence[str], draws: Sequence[NDArray[np.float64]], *, label: str, strong: Sequence[bool]
-) -> str:
+def spread_plot(figure: Figure, names: Names, draws: Sequence[Floats], *, label: str, strong: Sequence[bool]) -> str:
     """Draw the distribution of a figure over draws, one row per name, and a line at zero.
 
     Args:
@@ -167,9 +182,7 @@ def spread_plot(
             their mean.
         strong: Rows in the accent colour.
     """
-    y = np.arange(len(names))[::-1]
-    figure.set_size_inches(WIDTH, 0.75 + 0.21 * len(names))
-    axis = figure.add_subplot()
+    axis, y = _rows(figure, names, label)
     phrases = []
     for name, values, place, accent in zip(names, draws, y, strong, strict=True):
         low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95], method="weibull")
@@ -178,97 +191,74 @@ def spread_plot(
         axis.hlines(place, lower, upper, color=colour, linewidth=4)
         axis.plot(values.mean(), place, "o", color=colour, markeredgecolor="white", markersize=5)
         phrases.append(f"{name} {values.mean():+.2f} (90% interval {low:.2f} to {high:.2f})")
-    _style_rows(axis, names, label)
     return f"{label}: " + "; ".join(phrases) + "."
 
 
-def _style_rows(axis: Axes, names: Sequence[str], label: str) -> None:
-    """Labels, grid and line at zero of a plot with one row per name."""
-    axis.axvline(0, color=INK, linewidth=0.8, zorder=0)
-    axis.set_ylim(-0.7, len(names) - 0.3)
-    axis.set_yticks(np.arange(len(names))[::-1], [_short(name) for name in names])
-    axis.set_xlabel(label, loc="right")  # a long label then extends below the names, not out of the plot
-    axis.tick_params(axis="y", length=0, pad=8)  # room for the arrows
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.grid(axis="x")
-    axis.set_axisbelow(True)
-
-
-def _arrows(axis: Axes, values: NDArray[np.float64], y: NDArray[np.intp], left: float, right: float) -> None:
+def _arrows(axis: Axes, values: Floats, y: NDArray[np.intp], left: float, right: float) -> None:
     """Mark values beyond the axis by an arrow and their figure at its edge."""
-    for edge, marker, beyond, side in ((left, "<", values < left, 1), (right, ">", values > right, -1)):
+    style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "color": INK, "fontsize": 7.5}
+    for edge, marker, beyond, side, place in (
+        (left, "<", values < left, 7, "left"),
+        (right, ">", values > right, -7, "right"),
+    ):
         for value, row in zip(values[beyond], y[beyond], strict=True):
             axis.plot(edge, row, marker, color=GREY, markersize=5, clip_on=False, zorder=3)
-            axis.annotate(
-                f"{value:.1f}".replace("-", "−"),
-                (edge, row),
-                xytext=(7 * side, 0),
-                textcoords="offset points",
-                va="center",
-                ha="left" if side > 0 else "right",
-                color=INK,
-                fontsize=7.5,
-            )
+            text = f"{value:.1f}".replace("-", "−")
+            axis.annotate(text, (edge, row), xytext=(side, 0), ha=place, **style)
 
 
 @plot
 def path_plot(
-    figure: Figure,
-    product: str,
-    prices: Mapping[str, NDArray[np.float64]],
-    units: Mapping[str, NDArray[np.float64]],
-    *,
-    period: str,
-    dates: Sequence[str] = (),
-    price_label: str,
-    units_label: str,
+    figure: Figure, product: str, prices: Paths, units: Paths, *, period: str, dates: Names, labels: Names
 ) -> str:
-    """Draw one product's mean price path above and its units below, (T,) per policy; keys are those of `LINES`."""
+    """Draw one product's mean price path above and its units below, (T,) per policy; keys are those of `LINES`.
+
+    Args:
+        labels: What stands above each of the two.
+    """
     figure.set_size_inches(NARROW, 2.7)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    for axis, paths, title in ((top, prices, price_label), (bottom, units, units_label)):
+    for axis, paths, title in ((top, prices, labels[0]), (bottom, units, labels[1])):
         for kind, path in paths.items():
             # One period makes no line.
             axis.plot(np.arange(1, len(path) + 1), path, marker="." if len(path) == 1 else None, **LINES[kind])
         axis.set_title(title)
         axis.yaxis.set_major_locator(MaxNLocator(4))
         axis.grid(axis="y")
-    low, high = top.get_ylim()
-    lacking = max(0.0, 0.1 * (low + high) / 2 - (high - low))  # a nearly constant price should look constant
-    top.set_ylim(low - lacking / 2, high + lacking / 2)
+    _at_least(top, 0.1 * sum(top.get_ylim()) / 2)  # a nearly constant price should look constant
     bottom.set_ylim(bottom=0)
     _period_axis(bottom, period, dates)
-    moves = [f"{kind} {_move(path)}" for kind, path in prices.items()]
+    ends = {kind: (f"{path[0]:.2f}", f"{path[-1]:.2f}") for kind, path in prices.items()}
+    moves = [f"{kind} {f'{a} at both ends' if a == b else f'from {a} to {b}'}" for kind, (a, b) in ends.items()]
     sold = [f"{kind} {np.nanmean(path):.1f}" for kind, path in units.items()]
     return (
-        f"{product} by {period}. {price_label}, first to last {period}: {', '.join(moves)}. "
-        f"{units_label}, mean: {', '.join(sold)}."
+        f"{product} by {period}. {labels[0]}, first to last {period}: {', '.join(moves)}. "
+        f"{labels[1]}, mean: {', '.join(sold)}."
     )
 
 
-def _move(path: np.ndarray) -> str:
-    first, last = f"{path[0]:.2f}", f"{path[-1]:.2f}"
-    return f"from {first} to {last}" if first != last else f"{first} at both ends"
+def _at_least(axis: Axes, span: float) -> None:
+    """Widen the vertical axis to this span where it is narrower."""
+    low, high = axis.get_ylim()
+    lacking = max(0.0, span - (high - low))
+    axis.set_ylim(low - lacking / 2, high + lacking / 2)
 
 
 @plot
-def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: Sequence[str] = ()) -> str:
+def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: Names = ()) -> str:
     """Draw the price by period (x) and stock or reference price (y); 90% of visits lie between the dotted lines."""
     assert np.isfinite(found.price).any(), f"empty plot: {found.product}"
-    figure.set_size_inches(NARROW, 2.5)
-    axis = figure.add_subplot()
+    axis = _axis(figure, 2.5, NARROW)
     money = f" ({unit})" if unit else ""
     levels = "units on hand" if found.axis == "on_hand" else f"reference price{money}"
     across, up = found.periods + 1.0, found.levels
     extent = (*_edges(across), *_edges(up))
     axis.set_facecolor(PALE)
-    picture = axis.imshow(
-        found.price, cmap="cividis", origin="lower", aspect="auto", interpolation="none", extent=extent
-    )
-    bar = figure.colorbar(picture, ax=axis, fraction=0.08, pad=0.03, ticks=MaxNLocator(4))
-    bar.ax.tick_params(length=0)
+    given: dict[str, Any] = {"cmap": "cividis", "origin": "lower", "aspect": "auto", "interpolation": "none"}
+    picture = axis.imshow(found.price, extent=extent, **given)
+    figure.colorbar(picture, ax=axis, fraction=0.08, pad=0.03, ticks=MaxNLocator(4)).ax.tick_params(length=0)
+    halo = [withStroke(linewidth=3, foreground="white")]
     for edge in found.band:
-        halo = [withStroke(linewidth=3, foreground="white")]
         axis.plot(across, edge, ":", color=INK, linewidth=1.3, path_effects=halo)
     axis.set(xlim=extent[:2], ylim=extent[2:], title=f"{levels}; colour: list price{money}")
     _period_axis(axis, period, dates)
@@ -276,20 +266,19 @@ def map_plot(figure: Figure, found: PriceMap, *, period: str, unit: str, dates: 
     extremes = []
     for word, place in (("lowest", np.nanargmin(found.price)), ("highest", np.nanargmax(found.price))):
         i, j = np.unravel_index(place, found.price.shape)
-        extremes.append(
-            f"{word} {found.price[i, j]:.2f} in {period} {_period(across[j], dates)} at {up[i]:.4g} {levels}"
-        )
+        when = f"in {period} {_period(across[j], dates)} at {up[i]:.4g} {levels}"
+        extremes.append(f"{word} {found.price[i, j]:.2f} {when}")
     return f"List price of {found.product} by {period} and {levels}: {', '.join(extremes)}."
 
 
-def _period_axis(axis: Axes, period: str, dates: Sequence[str]) -> None:
+def _period_axis(axis: Axes, period: str, dates: Names) -> None:
     """Label the periods from 1, or by their dates."""
     axis.set_xlabel(f"first day of the {period}" if dates else period)
     axis.xaxis.set_major_locator(MaxNLocator(3 if dates else 6, integer=True))
     axis.xaxis.set_major_formatter(lambda number, _: _period(number, dates))
 
 
-def _period(number: float, dates: Sequence[str]) -> str:
+def _period(number: float, dates: Names) -> str:
     """A period, counted from 1, as the plots call it."""
     place = round(number) - 1
     return (dates[place] if 0 <= place < len(dates) else "") if dates else f"{place + 1}"
@@ -318,9 +307,7 @@ def learning_plot(
     axis.axhline(0, color=INK, linewidth=0.8, linestyle="--")
     axis.margins(y=0.18)
     # Policies that earn the same to the last digits should look the same.
-    low, high = axis.get_ylim()
-    lacking = max(0.0, (0.1 if unit == "%" else 1e-3 * float(np.abs(scale).max())) - (high - low))
-    axis.set_ylim(low - lacking / 2, high + lacking / 2)
+    _at_least(axis, 0.1 if unit == "%" else 1e-3 * float(np.abs(scale).max()))
     axis.set(xlabel="training steps", title=f"{objective} above the best fixed prices ({unit})")
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     axis.xaxis.set_major_locator(MaxNLocator(6))
@@ -336,39 +323,34 @@ def learning_plot(
 def fidelity_plot(figure: Figure, products: Sequence[Mapping[str, Any]]) -> str:
     """Draw units sold in the fitted market against actual units, one dot per product, with the line of equality."""
     actual, simulated = _column(products, "actual_units"), _column(products, "simulated_units")
-    figure.set_size_inches(WIDTH, 3.4)
-    axis = figure.add_subplot()
+    axis = _axis(figure, 3.4)
     axis.plot(actual, simulated, "o", color=ACCENT, alpha=0.7, markersize=5)
     both = np.concatenate([actual, simulated])
-    both = both[np.isfinite(both)]
-    wide = both.min() > 0 and both.max() > 30 * both.min()
-    if wide:
-        axis.set(xscale="log", yscale="log")
-        for side in (axis.xaxis, axis.yaxis):
-            # The default formatter of logarithms writes formulas, which are not parsed here.
-            side.set_major_formatter(EngFormatter(sep=""))
-            side.set_minor_formatter(NullFormatter())
-        ends = [both.min() / 1.3, both.max() * 1.3]
-    else:
-        spare = 0.06 * float(both.max() - both.min()) or 1.0
-        ends = [both.min() - spare, both.max() + spare]
-        axis.xaxis.set_major_locator(MaxNLocator(5))
-        axis.yaxis.set_major_locator(MaxNLocator(5))
-        axis.ticklabel_format(style="plain")
+    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    spare = 0.06 * (high - low) or 1.0
+    ends = [low - spare, high + spare]
+    if low > 0 and high > 30 * low:
+        axis.loglog()
+        ends = [low / 1.3, high * 1.3]
+    for side in (axis.xaxis, axis.yaxis):
+        if side.get_scale() == "linear":
+            side.set_major_locator(MaxNLocator(5))
+        # The default formatter of logarithms writes formulas, which are not parsed here.
+        side.set_major_formatter(EngFormatter(sep=""))
+        side.set_minor_formatter(NullFormatter())
     _equal_axes(axis, ends)
     axis.set(xlabel="actual units sold", title="units sold in the fitted market")
-    close = np.corrcoef(actual, simulated)[0, 1] if len(products) > 2 and np.ptp(actual) and np.ptp(simulated) else None
-    return f"Units sold in the fitted market against actual units sold, {len(products)} products" + (
-        "." if close is None else f"; correlation {close:.2f}."
-    )
+    close = ""
+    if len(products) > 2 and np.ptp(actual) and np.ptp(simulated):
+        close = f"; correlation {np.corrcoef(actual, simulated)[0, 1]:.2f}"
+    return f"Units sold in the fitted market against actual units sold, {len(products)} products{close}."
 
 
 @plot
 def changes_plot(figure: Figure, changes: Sequence[Mapping[str, Any]]) -> str:
     """Draw the realised change in units against the predicted one, in logs, one dot per price change."""
     predicted, realised = _column(changes, "predicted"), _column(changes, "realised")
-    figure.set_size_inches(WIDTH, 3.4)
-    axis = figure.add_subplot()
+    axis = _axis(figure, 3.4)
     axis.plot(predicted, realised, "o", color=ACCENT, alpha=0.5, markersize=4)
     reach = 1.05 * float(np.abs(np.concatenate([predicted, realised])).max()) or 1.0
     marks = [(mark, np.log(mark)) for mark in _TIMES if abs(np.log(mark)) <= reach]
@@ -386,15 +368,12 @@ def changes_plot(figure: Figure, changes: Sequence[Mapping[str, Any]]) -> str:
 def calibration_plot(figure: Figure, calibration: Mapping[str, Any]) -> str:
     """Draw the share of actual sales in each tenth of the simulated sales, with a line at equal shares."""
     shares = np.array(calibration["pit"])
-    tenths = np.arange(len(shares))
-    figure.set_size_inches(WIDTH, 2.4)
-    axis = figure.add_subplot()
-    axis.bar(tenths + 0.5, 100 * shares, width=0.92, color=ACCENT, alpha=0.7)
+    axis = _axis(figure, 2.4)
+    axis.bar(np.arange(len(shares)) + 0.5, 100 * shares, width=0.92, color=ACCENT, alpha=0.7)
     axis.axhline(100 / len(shares), color=INK, linewidth=0.8, linestyle="--")
-    axis.set(
-        xlim=(0, len(shares)), xticks=[0, len(shares) / 2, len(shares)], xticklabels=["lowest", "median", "highest"]
-    )
-    axis.set(xlabel="position of actual sales among simulated sales", title="% of products and periods")
+    axis.set_xticks([0, len(shares) / 2, len(shares)], ["lowest", "median", "highest"])
+    axis.set(xlim=(0, len(shares)), xlabel="position of actual sales among simulated sales")
+    axis.set_title("% of products and periods")
     return (
         f"Share of actual sales in each tenth of the simulated sales, from lowest to highest: "
         f"{', '.join(f'{share:.0%}' for share in shares)}; equal shares would be {1 / len(shares):.0%} each."
@@ -420,10 +399,9 @@ def _equal_axes(axis: Axes, ends: list[float]) -> None:
     axis.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--", zorder=0)
     axis.set(xlim=ends, ylim=ends, aspect="equal")
     axis.grid()
-    axis.set_axisbelow(True)
 
 
-def _column(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> Floats:
     return np.array([row[name] for row in rows], dtype=float)
 
 
@@ -466,16 +444,10 @@ def planned_plot(figure: Figure, prices: Mapping[str, Any], *, unit: str) -> str
 
 @plot
 def demand_plot(
-    figure: Figure,
-    product: str,
-    charged: tuple[NDArray[np.float64], NDArray[np.float64]],
-    curve: tuple[NDArray[np.float64], NDArray[np.float64]],
-    *,
-    unit: str,
+    figure: Figure, product: str, charged: tuple[Floats, Floats], curve: tuple[Floats, Floats], *, unit: str
 ) -> str:
     """Draw units against price, (W,) each, a dot a week, with the market's curve, (G,) each."""
-    figure.set_size_inches(NARROW, 2.3)
-    axis = figure.add_subplot()
+    axis = _axis(figure, 2.3, NARROW)
     axis.plot(*charged, "o", color=GREY, alpha=0.5, markersize=3.5, markeredgewidth=0)
     axis.plot(*curve, color=ACCENT, linewidth=1.8)
     # A week far above all others would press the rest onto the axis.
@@ -484,7 +456,6 @@ def demand_plot(
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.yaxis.set_major_locator(MaxNLocator(4))
     axis.grid()
-    axis.set_axisbelow(True)
     return (
         f"{product}: units sold at {len(charged[0])} prices from {charged[0].min():.2f} to {charged[0].max():.2f}; "
         f"the fitted curve falls from {curve[1][0]:.0f} units at {curve[0][0]:.2f} to {curve[1][-1]:.0f} at {curve[0][-1]:.2f}."
@@ -497,22 +468,16 @@ def bridge_plot(figure: Figure, steps: Sequence[tuple[str, float]], *, label: st
     names, amounts = [name for name, _ in steps], np.array([amount for _, amount in steps])
     ends = np.concatenate([np.cumsum(amounts[:-1]), amounts[-1:]])
     starts = np.concatenate([[0.0], ends[:-2], [0.0]])
-    y = np.arange(len(names))[::-1]
-    figure.set_size_inches(WIDTH, 0.75 + 0.28 * len(names))
-    axis = figure.add_subplot()
+    axis, y = _axis(figure, 0.75 + 0.28 * len(names)), np.arange(len(names))[::-1]
     colours = [GREY, *(ACCENT if amount >= 0 else LOSS for amount in amounts[1:-1]), INK]
-    axis.barh(y, ends - starts, left=starts, color=colours, height=0.62)
+    bars = axis.barh(y, np.abs(ends - starts), left=np.minimum(starts, ends), color=colours, height=0.62)
+    texts = [f"{amount:{'+' if 0 < n < len(names) - 1 else ''},.0f}" for n, amount in enumerate(amounts)]
+    axis.bar_label(bars, [text.replace("-", "−") for text in texts], padding=3)
     low, high = min(starts[1:-1].min(), ends.min()), max(starts.max(), ends.max())
     room = 0.25 * (high - low or abs(high) or 1.0)
     # Bars that begin at 0 would hide steps of a few percent.
     left = 0.0 if low < 3 * (high - low) else low - room
     axis.set(xlim=(min(left, low - room) if low < 0 else left, high + room), ylim=(-0.7, len(names) - 0.3))
-    for place, end, start, amount in zip(y, ends, starts, amounts, strict=True):
-        inner = 0 < place < len(names) - 1
-        text = f"{amount:+,.0f}" if inner else f"{amount:,.0f}"
-        axis.annotate(
-            text.replace("-", "−"), (max(end, start), place), xytext=(3, 0), textcoords="offset points", va="center"
-        )
     axis.set_yticks(y, names)
     axis.tick_params(axis="y", length=0)
     axis.xaxis.set_major_locator(MaxNLocator(4))
@@ -521,15 +486,15 @@ def bridge_plot(figure: Figure, steps: Sequence[tuple[str, float]], *, label: st
     return f"{label}: " + "; ".join(f"{name} {amount:+,.0f}" for name, amount in steps) + "."
 
 
-def _days(values: Sequence[str]) -> NDArray[np.datetime64]:
+def _days(values: Names) -> NDArray[np.datetime64]:
     return np.array(values, dtype="datetime64[D]")
 
 
-def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
+def _floats(values: Sequence[float | None]) -> Floats:
     return np.array(values, dtype=float)
 
 
-def _by_date(axis: Axes, *lines: tuple[Sequence[str], ArrayLike, Mapping[str, Any]]) -> None:
+def _by_date(axis: Axes, *lines: tuple[Names, ArrayLike, Mapping[str, Any]]) -> None:
     """Draw lines over dates; one of a single date is a dot."""
     for dates, values, style in lines:
         axis.plot(_days(dates), values, marker="." if len(dates) == 1 else None, **style)

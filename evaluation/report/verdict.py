@@ -101,16 +101,12 @@ def explanations(comparison: Comparison, learned: str | None) -> list[str]:
         sentences += [_noise(found), _outside(found)]
     if learned is not None and chosen.policy != learned:
         gain = found.gain(learned)
-        sentences.append(
-            f"The learned prices as they are would be expected to earn {gain.more(currency)} {found.metric} than "
-            f"your current prices (90% interval {gain.interval(currency)}{found.chance(gain)})."
-        )
+        than = f"{found.metric} than your current prices (90% interval {gain.interval(currency)}{found.chance(gain)})."
+        sentences.append(f"The learned prices as they are would be expected to earn {gain.more(currency)} {than}")
     if chosen.change and costs_assumed(comparison.spec) and comparison.spec.market.objective == found.metric:
         profit = found.gain(chosen.policy, objective="profit")
-        sentences.append(
-            f"Profit rests on unit costs that were assumed: over the range assumed, it is "
-            f"{profit.more(currency, 'higher')} (90% interval {profit.interval(currency)})."
-        )
+        than = f"{profit.more(currency, 'higher')} (90% interval {profit.interval(currency)})."
+        sentences.append(f"Profit rests on unit costs that were assumed: over the range assumed, it is {than}")
     if chosen.floor is not None:
         sentences.append(f"Floor: {chosen.floor[0].lower()}{chosen.floor[1:]}")
     return [text for text in sentences if text]
@@ -154,11 +150,11 @@ def _plan_breaks_rules(comparison: Comparison) -> str:
         return ""
     by_rule = {rule_words(rule): np.count_nonzero(trail & bit) for rule, bit in BITS.items()}
     rules = ", ".join(f"{rule} {hits}" for rule, hits in by_rule.items() if hits)
-    count = np.count_nonzero(trail)
-    return (
-        f"{count} of the {trail.size} prices planned for {weeks_words(spec)} {'break' if count > 1 else 'breaks'} the price rules "
-        f"({rules}): your current prices count as planned, all others keep the rules."
+    count, weeks = np.count_nonzero(trail), weeks_words(spec)
+    found = (
+        f"{count} of the {trail.size} prices planned for {weeks} {'break' if count > 1 else 'breaks'} the price rules"
     )
+    return f"{found} ({rules}): your current prices count as planned, all others keep the rules."
 
 
 def _not_identified(comparison: Comparison) -> str:
@@ -185,10 +181,8 @@ def _follows_demand(comparison: Comparison) -> str:
     if history is None or history.follows_demand is None or not history.may_follow_demand:
         return ""
     likely = likely_by_sales(history.follows_demand, history.follows_demand_before)
-    return (
-        f"Your prices may have followed demand ({likely}), which makes "
-        "customers look less price-sensitive than they are; the figures allow for it."
-    )
+    may = f"Your prices may have followed demand ({likely})"
+    return f"{may}, which makes customers look less price-sensitive than they are; the figures allow for it."
 
 
 def _outside(found: Assessment) -> str:
@@ -197,11 +191,8 @@ def _outside(found: Assessment) -> str:
         return ""
     sentence = f"{percent(share, 0)} of the product-periods are priced outside what you mostly charged in the past"
     if joint:
-        together = percent(joint, 0)
-        period = found.compared.spec.market.period
-        sentence += (
-            f"; by category and {period}, {together} are priced as a whole lower, or higher, than they usually were"
-        )
+        period, together = found.compared.spec.market.period, f"{percent(joint, 0)} are priced as a whole"
+        sentence += f"; by category and {period}, {together} lower, or higher, than they usually were"
     return f"{sentence}."
 
 
@@ -266,14 +257,13 @@ def _earn(comparison: Comparison, row: Row) -> str:
 
 
 def _constant_sentence(comparison: Comparison, row: Row) -> str:
+    what = f"{percent(row.at_bound_share)} of the prices are at a bound of the price rules"
     if row.price_changes == 0:
-        what = (
+        changes = (
             "list price ever changes, only personal discounts do" if has_discounts(comparison) else "price ever changes"
         )
-        return f"They are effectively constant: no {what}."
-    return (
-        f"They are effectively constant: {percent(row.at_bound_share)} of the prices are at a bound of the price rules."
-    )
+        what = f"no {changes}"
+    return f"They are effectively constant: {what}."
 
 
 def warnings(comparison: Comparison, learned: str | None) -> list[str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import chi2
 
 from ...agents.posterior.deals import DEAL, DEALS, PlanValue, own_plan
 from ...pricing import Policy
@@ -20,16 +19,7 @@ from ...scenarios.price_section import HistorySection
 from ..figures import currency_of
 from ..policies import BEST_FIXED
 from .draws import EPISODES, Z90, DrawComparison, Gain, Interval, charged_range, compare_draws, joint_outside
-from .recommendation import (
-    MEAN,
-    REGULAR,
-    RULE,
-    Candidate,
-    Recommendation,
-    candidates,
-    costs_assumed,
-    recommend,
-)
+from .recommendation import MEAN, REGULAR, RULE, Candidate, Recommendation, candidates, costs_assumed, recommend
 
 _NOISE, _MOST_EPISODES, _SAME, _MOST = 0.25, 32, 0.005, 0.6
 _LARGE, _FEW_MOVES, _PRIOR = 0.2, 20, 0.5
@@ -138,13 +128,9 @@ class Assessment:
             current, recommended = (np.where(frozen, planned_prices(spec), path) for path in (current, recommended))
         outside = None if charged is None else charged.outside(recommended)
         return [
-            {
-                "product": product,
-                "current": current[:, n].tolist(),
-                "recommended": recommended[:, n].tolist(),
-                "charged": None if charged is None else [float(charged.low[n]), float(charged.high[n])],
-                "outside": None if outside is None else outside[:, n].tolist(),
-            }
+            {"product": product, "current": current[:, n].tolist(), "recommended": recommended[:, n].tolist()}
+            | {"charged": None if charged is None else [float(charged.low[n]), float(charged.high[n])]}
+            | {"outside": None if outside is None else outside[:, n].tolist()}
             for n, product in enumerate(spec.products.names)
         ]
 
@@ -225,6 +211,11 @@ class Assessment:
         """The part `uncertainty` of `evaluate --json`."""
         chosen, compared = self.recommendation, self.compared
         prices, share = self.recommended.prices
+        against = {"vs_own": chosen.current, "vs_regular": REGULAR}
+
+        def gains(objective: str) -> dict[str, Any]:
+            return {key: self.gain(chosen.policy, other, objective).to_dict() for key, other in against.items()}
+
         return {
             "draws": len(compared.draws),
             "episodes_per_draw": compared.count,
@@ -241,13 +232,7 @@ class Assessment:
             "doubt": self.doubt or None,
             "plan_beside_past": plan_beside_past(compared.spec),
             "metric": self.metric,
-            "gain": {
-                objective: {
-                    key: self.gain(chosen.policy, other, objective).to_dict()
-                    for key, other in (("vs_own", chosen.current), ("vs_regular", REGULAR))
-                }
-                for objective in ("revenue", "profit", "units")
-            },
+            "gain": {objective: gains(objective) for objective in ("revenue", "profit", "units")},
             "outside_share": self.outside(chosen.policy),
             "joint_outside_share": self.joint(chosen.policy),
             "prices": self.prices(),
@@ -267,10 +252,8 @@ def weeks_words(spec: MarketSpec, *, dates: bool = False) -> str:
 def _enough_episodes(compared: DrawComparison, candidates: Sequence[str]) -> int:
     """Episodes per draw that keep noise below `_NOISE` of the parameter uncertainty, within `_MOST_EPISODES`."""
     current, *others = candidates
-    gains = [compared.gain(other, current) for other in others]
-    needed = [
-        gain.noise / (_NOISE * max(gain.parameter_variance, gain.noise * _NOISE)) for gain in gains if gain.noise > 0
-    ]
+    gains = [gain for gain in (compared.gain(other, current) for other in others) if gain.noise > 0]
+    needed = [gain.noise / (_NOISE * max(gain.parameter_variance, gain.noise * _NOISE)) for gain in gains]
     return min(_MOST_EPISODES, int(np.ceil(compared.count * max(needed, default=0.0))))
 
 
@@ -309,10 +292,11 @@ def assess(
     everyone: dict[str, Policy | str] = {policy.name: policy for policy in policies}
     everyone |= {candidate.name: candidate.policy for candidate in considered}
     everyone.setdefault(REGULAR, REGULAR)
-    compared = compare_draws(spec, list(everyone.values()), draws=draws, episodes=episodes, seed=seed)
+    given: dict[str, Any] = {"policies": list(everyone.values()), "draws": draws, "seed": seed}
+    compared = compare_draws(spec, episodes=episodes, **given)
     enough = _enough_episodes(compared, [candidate.name for candidate in considered])
     if enough > episodes:
-        compared = compare_draws(spec, list(everyone.values()), draws=draws, episodes=enough, seed=seed)
+        compared = compare_draws(spec, episodes=enough, **given)
     chosen = recommend(spec, considered, risk, compared=compared)
     metric = "revenue" if costs_assumed(spec) else spec.market.objective
     return Assessment(compared, considered, chosen, metric)
@@ -391,7 +375,7 @@ def plan_beside_past(spec: MarketSpec) -> Rows:
     value, cost, unit = (
         PlanValue(spec, recommended=False),
         spec.products.unit_cost,
-        "weeks" if calendar is None else calendar.unit,
+        calendar.unit if calendar else "weeks",
     )
     units = value.units(value.planned)
     planned = _row("the plan", units.sum(axis=0), (units * value.planned.price).sum(axis=0), value.planned.deal, cost)
@@ -490,19 +474,14 @@ def heterogeneity(gains: Mapping[str, tuple[float, float, float]]) -> Heterogene
         >>> found.p_value < 0.001, round(found.spread, 1)
         (True, 1.1)
     """
+    from statsmodels.stats.meta_analysis import combine_effects
+
     mean, low, high = np.array(list(gains.values()), dtype=np.float64).T
-    variance = np.maximum((high - low) / (2 * Z90), 1e-6) ** 2
-    weight = 1 / variance
-    q = float(weight @ (mean - weight @ mean / weight.sum()) ** 2)
-    free = len(mean) - 1
-    between = max(0.0, (q - free) / (weight.sum() - (weight**2).sum() / weight.sum()))
-    more = Z90**2 * between
-    ends = [
-        (m - np.hypot(m - a, more**0.5), m + np.hypot(b - m, more**0.5))
-        for m, a, b in zip(mean, low, high, strict=True)
-    ]
+    found: Any = combine_effects(mean, np.maximum((high - low) / (2 * Z90), 1e-6) ** 2, method_re="dl")
+    spread = max(float(found.tau2), 0.0) ** 0.5
+    ends = zip(mean - np.hypot(mean - low, Z90 * spread), mean + np.hypot(high - mean, Z90 * spread), strict=True)
     intervals = {zone: (float(a), float(b)) for zone, (a, b) in zip(gains, ends, strict=True)}
-    return Heterogeneity(q, float(chi2.sf(q, free)), float(between**0.5), intervals)
+    return Heterogeneity(float(found.q), float(found.test_homogeneity().pvalue), spread, intervals)
 
 
 def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[str]:
@@ -524,7 +503,7 @@ def zone_lines(gains: Mapping[str, tuple[float, float, float] | None]) -> list[s
         f"Not yet reliable: {span} in zones of one chain differ by more than their intervals allow {test}; to settle it, try "
         "the lists in a few stores of the highest and the lowest zone against others. With the spread between zones added:",
         *(
-            f"  {zone}: {known[zone][0]:+.1%} (90% interval {low:+.1%} to {high:+.1%})"
-            for zone, (low, high) in found.intervals.items()
+            f"  {zone}: {known[zone][0]:+.1%} (90% interval {a:+.1%} to {b:+.1%})"
+            for zone, (a, b) in found.intervals.items()
         ),
     ]

@@ -53,10 +53,8 @@ class ProductFigures:
 
     def bringing(self, more: Floats) -> ProductFigures:
         """The figures where each unit brings more money, currency per unit, (T, N)."""
-        revenue, profit = (
-            Range(*(part + more * sold for part, sold in zip(money, self.units, strict=True)))
-            for money in (self.revenue, self.profit)
-        )
+        both = (zip(money, self.units, strict=True) for money in (self.revenue, self.profit))
+        revenue, profit = (Range(*(part + more * sold for part, sold in pairs)) for pairs in both)
         return replace(self, revenue=revenue, profit=profit)
 
 
@@ -125,14 +123,10 @@ def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16], promoted: NDA
     # Expected revenue over the price paid varies less than the units that came.
     paid = np.divide(taken, sold, out=np.ones_like(taken), where=(sold > 0) & (taken > 0))
     expected_units = np.where(taken > 0, earned / paid, sold / units[..., 0, 0].size)
-    return ProductFigures(
-        Range(expected_units, *_interval(units)),
-        Range(earned, *_interval(revenue)),
-        Range(expected_profit.mean(axis=(0, 1), dtype=np.float64), *_interval(profit)),
-        _parameter_share(expected_revenue, revenue),
-        rules,
-        promoted,
-    )
+    share = _parameter_share(expected_revenue, revenue)
+    parts = ((expected_units, units), (earned, revenue), (expected_profit.mean(axis=(0, 1), dtype=np.float64), profit))
+    sold, revenue, profit = (Range(mean, *_interval(came)) for mean, came in parts)
+    return ProductFigures(sold, revenue, profit, share, rules, promoted)
 
 
 def _interval(came: NDArray[np.float32]) -> Floats:

@@ -15,8 +15,9 @@ from scipy.stats import norm
 from ...agents.posterior.deals import market_under
 from ...envs import Market, Outcome, seed_for
 from ...jobs.processes import JOBS
-from ...pricing import Action, ChargedRange, MarketView, Policy
+from ...pricing import ChargedRange, MarketView, Policy
 from ...scenarios import MarketSpec
+from ..explanation import action_in
 from ..figures import number
 from ..policies import policies_of
 
@@ -171,9 +172,8 @@ class Gain:
     def chance_of_loss(self) -> str:
         """The probability of a loss in words; that none of so many draws loses says less than that none can."""
         least = 1 / self.draws.size
-        if self.loss_probability < least:
-            return f"less than {max(least, 0.01):.0%} chance"
-        return f"{self.loss_probability:.0%} chance"
+        lost = self.loss_probability
+        return f"{lost:.0%} chance" if lost >= least else f"less than {max(least, 0.01):.0%} chance"
 
     @property
     def parameter_share(self) -> float | None:
@@ -263,9 +263,10 @@ def charged_range(spec: MarketSpec) -> ChargedRange | None:
         >>> charged_range(load_scenario("stationary-logit")) is None
         True
     """
-    if spec.history is None or spec.history.charged_low is None or spec.history.charged_high is None:
+    history = spec.history
+    if history is None or history.charged_low is None or history.charged_high is None:
         return None
-    return ChargedRange(spec.history.charged_low, spec.history.charged_high)
+    return ChargedRange(history.charged_low, history.charged_high)
 
 
 def joint_outside(spec: MarketSpec, price: ArrayLike) -> NDArray[np.bool_] | None:
@@ -386,35 +387,29 @@ def compare_draws(
         >>> compare_draws(spec, ["fixed:9", "regular"]).expected["regular"].shape
         (3, 2, 4)
     """
-    available = spec.num_draws
-    if not available:
-        raise ValueError(
-            f"compare_draws needs a market with a posterior; got {spec.name}, which has none; use evaluate"
-        )
-    count = min(available, DRAWS) if draws is None else draws
+    if not spec.num_draws:
+        must = "compare_draws needs a market with a posterior"
+        raise ValueError(f"{must}; got {spec.name}, which has none; use evaluate")
+    count = min(spec.num_draws, DRAWS) if draws is None else draws
     check_draws(spec, count)
     if episodes < 2:
         raise ValueError(f"episodes must be at least 2 per draw; got {episodes}; noise cannot be estimated from one")
-    chosen = policies_of(spec, policies, seed)
-    numbers = draw_numbers(spec, count)
-    shape = (3, count, episodes)
-    expected, realised, outside, prices = {}, {}, {}, {}
+    chosen, numbers = policies_of(spec, policies, seed), draw_numbers(spec, count)
     alike: dict[int, tuple[MarketSpec, list[Policy]]] = {}
     for policy in chosen:
         market = market_of(spec, policy)
         alike.setdefault(id(market), (market, []))[1].append(policy)
-    found = {}
+    found: dict[str, list[tuple[Floats, Floats, Floats]]] = {}
     for market, group in alike.values():
         drawn = Drawn(market, episodes, seed_for("test", seed), assumed or spec)
         parts = drawn.each(_simulated, group, numbers)
         found |= {policy.name: [part[n] for part in parts] for n, policy in enumerate(group)}
-    for policy in chosen:
-        rows = found[policy.name]
-        expected[policy.name] = np.concatenate([row.expected for row in rows], axis=1).reshape(shape)
-        realised[policy.name] = np.concatenate([row.realised for row in rows], axis=1).reshape(shape)
-        marks = [row.outside for row in rows if row.outside is not None]
-        outside[policy.name] = float(np.concatenate(marks).mean()) if marks else None
-        prices[policy.name] = sum(row.prices for row in rows) / (count * episodes)
+    expected, realised, outside, prices = {}, {}, {}, {}
+    for name in (policy.name for policy in chosen):
+        sums, marks, paths = zip(*found[name], strict=True)
+        expected[name], realised[name] = np.concatenate(sums, axis=-1).reshape(2, 3, count, episodes)
+        outside[name] = None if charged_range(spec) is None else float(np.concatenate(marks).mean())
+        prices[name] = sum(paths) / (count * episodes)
     return DrawComparison(spec, numbers, episodes, seed, expected, realised, outside, prices)
 
 
@@ -489,34 +484,21 @@ class Drawn(NamedTuple):
         return work(self.spec, policies, self._markets(batch))
 
     def _markets(self, batch: list[tuple[int, int]]) -> list[Market]:
-        return [
-            Market(
-                self.spec.draw(m),
-                num_markets=self.episodes,
-                seed=self.seed,
-                numbers=place * self.episodes + np.arange(self.episodes),
-                assumed=self.assumed,
-            )
-            for place, m in batch
-        ]
+        given: dict[str, Any] = {"num_markets": self.episodes, "seed": self.seed, "assumed": self.assumed}
+        own = np.arange(self.episodes)
+        return [Market(self.spec.draw(m), numbers=place * self.episodes + own, **given) for place, m in batch]
 
 
-@dataclass(frozen=True)
-class _Totals:
-    """Sums over the episodes of one policy in some draws: (3, E) money and units, (E,) outside, (T, N) prices."""
-
-    expected: Floats
-    realised: Floats
-    outside: Floats | None
-    prices: Floats
-
-
-def _simulated(spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]) -> list[_Totals]:
+def _simulated(
+    spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]
+) -> list[tuple[Floats, Floats, Floats]]:
     return [_episodes(spec, policy, markets) for policy in policies]
 
 
-def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Totals:
-    """The money and the prices of one episode of every market."""
+def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> tuple[Floats, Floats, Floats]:
+    """Of one episode of every market: (2, 3, E) expected and realised revenue, profit and units, (E,) share of prices
+    outside what was mostly charged, and (T, N) sums of the prices.
+    """
     episodes, horizon = sum(market.num_markets for market in markets), spec.market.horizon_periods
     sums, outside = np.zeros((2, 3, episodes)), np.zeros(episodes)
     known, prices = charged_range(spec), np.zeros((horizon, len(spec.products.names)))
@@ -527,7 +509,7 @@ def _episodes(spec: MarketSpec, policy: Policy, markets: list[Market]) -> _Total
         prices[t] += outcome.list_price.sum(axis=0, dtype=np.float64)
         if known is not None:
             outside[own] += known.outside(outcome.list_price).mean(axis=1)
-    return _Totals(sums[0], sums[1], None if known is None else outside / horizon, prices)
+    return sums, outside / horizon, prices
 
 
 def outcomes_of(policy: Policy, markets: list[Market], horizon: int) -> Iterator[tuple[int, slice, Outcome]]:
@@ -538,27 +520,14 @@ def outcomes_of(policy: Policy, markets: list[Market], horizon: int) -> Iterator
     for market in markets:
         market.reset()
     for t in range(horizon):
-        action, start = policy.act(_views_together([market.view for market in markets])), 0
+        action, start = policy.act(views_together([market.view for market in markets])), 0
         for market in markets:
             own = slice(start, start + market.num_markets)
-            yield t, own, market.step(_action_part(action, own))
+            yield t, own, market.step(action_in(action, own))
             start = own.stop
 
 
-def _views_together(views: list[MarketView]) -> MarketView:
+def views_together(views: list[MarketView]) -> MarketView:
     """The views of several batches as one."""
-    first = views[0]
-    arrays = {
-        name: np.concatenate([getattr(view, name) for view in views])
-        for name, value in vars(first).items()
-        if isinstance(value, np.ndarray)
-    }
-    return replace(first, **arrays)
-
-
-def _action_part(action: Action, own: slice) -> Action:
-    """The action in some of the markets."""
-    parts: dict[str, NDArray[np.float32]] = {
-        name: value[own] for name, value in vars(action).items() if isinstance(value, np.ndarray)
-    }
-    return replace(action, **parts)
+    arrays = [name for name, value in vars(views[0]).items() if isinstance(value, np.ndarray)]
+    return replace(views[0], **{name: np.concatenate([getattr(view, name) for view in views]) for name in arrays})

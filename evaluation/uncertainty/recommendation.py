@@ -24,11 +24,10 @@ _WORDS = {
     BY_CATEGORY: "your current prices with the regular prices of each category moved by a small step, deals as planned",
     DEALS: "your current regular prices with deals rearranged",
     BOTH: "your current prices with the regular prices of each category moved by a small step, deals rearranged",
-} | {
-    f"regular{step:+.0%}": f"your current prices with regular prices {abs(step):.0%} {'higher' if step > 0 else 'lower'}, "
-    "deals as planned"
-    for step in STEPS
 }
+for _step in STEPS:
+    _way = f"{abs(_step):.0%} {'higher' if _step > 0 else 'lower'}"
+    _WORDS[f"regular{_step:+.0%}"] = f"your current prices with regular prices {_way}, deals as planned"
 SHARES = (0.25, 0.5, 0.75)
 """Weights of the current prices in the blends."""
 MEAN = "mean"
@@ -175,14 +174,9 @@ class Standing:
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --json` prints it."""
-        return {
-            "policy": self.policy,
-            "mean": self.gain.mean,
-            "quantile05": self.gain.quantile(0.05),
-            "loss_probability": self.gain.loss_probability,
-            "floor_gain": self.floor_gain,
-            "refused": self.refused or None,
-        }
+        gain, why = self.gain, {"floor_gain": self.floor_gain, "refused": self.refused or None}
+        figures = {"mean": gain.mean, "quantile05": gain.quantile(0.05), "loss_probability": gain.loss_probability}
+        return {"policy": self.policy} | figures | why
 
 
 @dataclass(frozen=True)
@@ -268,14 +262,12 @@ def recommend(
     where = f" at the dearest assumed unit costs ({RULE.cost_quantile:.0%} quantile)" * assumed
     stated = f"Expected profit{where} does not fall below that of the current prices."
     passed = [standing for standing in standings if not standing.refused]
+    policy, words = (passed[0].policy, passed[0].words) if passed else (current.name, current.words)
+    reason = f"{standings[0].words}: {standings[0].refused}" if standings else "there are no other candidates"
     if passed:
-        best, count = passed[0], len(passed)
         by = "mean" if tail is None else f"mean of the worst {tail:.0%} of the draws"
-        reason = f"the highest {by} of the gain among the {count} of {len(others)} candidates that were not refused"
-        policy, words = best.policy, best.words
-    else:
-        policy, words = current.name, current.words
-        reason = f"{standings[0].words}: {standings[0].refused}" if standings else "there are no other candidates"
+        many = f"{len(passed)} of {len(others)} candidates"
+        reason = f"the highest {by} of the gain among the {many} that were not refused"
     return Recommendation(current.name, policy, words, reason, objective, standings, stated if floor else None)
 
 
@@ -308,20 +300,21 @@ def tail_of(objective: str) -> float | None:
 def _standing(compared: DrawComparison, candidate: Candidate, current: str, tail: float | None) -> Standing:
     gain = compared.gain(candidate.name, current, part="choose")
     value = gain.mean if tail is None else cvar(gain.draws, tail)
-    refused = ""
-    if gain.mean <= 0:
-        refused = (
-            "expected to earn less than the current prices" if gain.mean < 0 else "earns as much as the current prices"
-        )
-    elif gain.share < RULE.least_gain:
-        refused = f"gains less than {RULE.least_gain:.1%} of what the current prices earn"
-    elif gain.loss_probability > RULE.max_loss_probability:
-        refused = (
-            f"{gain.loss_probability:.0%} chance of earning less than the current prices, "
-            f"more than the {RULE.max_loss_probability:.0%} allowed"
-        )
-    elif gain.quantile(0.05) < RULE.least_quantile:
-        refused = f"more than a 5% chance of earning at least {-RULE.least_quantile:.0%} less than the current prices"
+    lost, less = gain.loss_probability, "less than the current prices"
+    checks = (
+        (gain.mean < 0, f"expected to earn {less}"),
+        (gain.mean == 0, "earns as much as the current prices"),
+        (gain.share < RULE.least_gain, f"gains less than {RULE.least_gain:.1%} of what the current prices earn"),
+        (
+            lost > RULE.max_loss_probability,
+            f"{lost:.0%} chance of earning {less}, more than the {RULE.max_loss_probability:.0%} allowed",
+        ),
+        (
+            gain.quantile(0.05) < RULE.least_quantile,
+            f"more than a 5% chance of earning at least {-RULE.least_quantile:.0%} {less}",
+        ),
+    )
+    refused = next((why for applies, why in checks if applies), "")
     return Standing(candidate.name, candidate.words, gain, value, None, refused)
 
 
@@ -335,13 +328,14 @@ def _above_floor(
 ) -> list[Standing]:
     """The standings, the best of them refused until one keeps the profit floor; those after it are not checked."""
     current, *others = candidates
-    policies = {other.name: other for other in others}
-    checked = []
+    policies, checked = {other.name: other for other in others}, []
+    kept = False
     for standing in sorted(standings, key=_order):
-        if not standing.refused and not any(other.floor_gain is not None and not other.refused for other in checked):
+        if not standing.refused and not kept:
             gain = _floor_gain(compared, policies[standing.policy], current)
+            kept = gain >= 0
             below = "expected profit at the dearest assumed unit costs falls below that of the current prices"
-            standing = replace(standing, floor_gain=gain, refused=below if gain < 0 else "")
+            standing = replace(standing, floor_gain=gain, refused="" if kept else below)
         checked.append(standing)
     return checked
 
@@ -351,12 +345,7 @@ def _floor_gain(compared: DrawComparison, candidate: Candidate, current: Candida
     spec = compared.spec
     assert spec.posterior is not None, "assumed costs are part of a posterior"
     dearest = np.quantile(spec.posterior.unit_cost, RULE.cost_quantile, axis=0)
-    dear = compare_draws(
-        replace(spec, posterior=replace(spec.posterior, unit_cost=dearest)),
-        [candidate.policy, current.policy],
-        draws=len(compared.draws),
-        episodes=compared.count,
-        seed=compared.seed,
-        assumed=spec,
-    )
+    market = replace(spec, posterior=replace(spec.posterior, unit_cost=dearest))
+    size = {"draws": len(compared.draws), "episodes": compared.count, "seed": compared.seed}
+    dear = compare_draws(market, [candidate.policy, current.policy], assumed=spec, **size)
     return dear.gain(candidate.name, current.name, objective="profit", part="choose").mean

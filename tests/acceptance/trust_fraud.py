@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from repricer.benchmarks.uplift import Shop, StudySettings, draw_shop
+from repricer.benchmarks.uplift import StudySettings, Truth, draw_shop
 from repricer.benchmarks.uplift.shop import write_files
 from repricer.data import ImportReport, Tables, flagged_customers, import_tables, load_complete_journey, without_flagged
 from repricer.fitting import fit
@@ -24,7 +24,7 @@ _EACH, _WEEKS, _UNITS = 3, 12, (25, 60)
 """Pseudonyms of each kind; weeks in which each buys; units it then buys in a day."""
 
 
-def planted(shop: Shop, folder: Path) -> dict[str, Path]:
+def planted(shop: Truth, folder: Path) -> dict[str, Path]:
     """The files of a shop with resellers in the cheapest weeks, purchases that come back, and machines that look."""
     paths, random = write_files(shop, folder), np.random.default_rng(shop.seed)
     sales = pd.read_csv(paths["sales"], dtype={"product": str})
@@ -52,7 +52,7 @@ def planted(shop: Shop, folder: Path) -> dict[str, Path]:
 
 
 @functools.cache
-def _imported(seed: int) -> tuple[Shop, Tables, ImportReport]:
+def _imported(seed: int) -> tuple[Truth, Tables, ImportReport]:
     shop = draw_shop("segments", seed)
     with tempfile.TemporaryDirectory() as folder:
         return shop, *import_tables(planted(shop, Path(folder)), key=_KEY)
@@ -81,7 +81,7 @@ def real() -> float:
     return len(flagged_customers(tables.sales, tables.behaviour)) / tables.sales["customer"].nunique()
 
 
-def _elasticity_error(shop: Shop, tables: Tables) -> float:
+def _elasticity_error(shop: Truth, tables: Tables) -> float:
     """Root mean square error of the products' own elasticities at regular prices."""
     settings = StudySettings("segments")
     given = {"seed": 0, "forecaster": candidates(seed=0)[settings.forecaster]}
@@ -92,7 +92,7 @@ def _elasticity_error(shop: Shop, tables: Tables) -> float:
     return float(np.sqrt(np.mean((told - [known[name] for name in names]) ** 2)))
 
 
-def _elasticities(shop: Shop) -> NDArray[np.float64]:
+def _elasticities(shop: Truth) -> NDArray[np.float64]:
     step, found = 0.01, []
     for n in range(shop.regular.size):
         up, down = shop.regular.copy(), shop.regular.copy()

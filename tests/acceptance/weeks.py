@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from click.testing import CliRunner
 from numpy.typing import NDArray
-from repricer.benchmarks.uplift import Shop, draw_shop
+from repricer.benchmarks.uplift import Truth, draw_shop
 from repricer.benchmarks.uplift.shop import FIRST_DAY, names, write_files
 from repricer.benchmarks.uplift.study import displayed
 from repricer.cli import main
@@ -105,7 +105,7 @@ class Loop:
     """
 
     def __init__(self, truth: str, seed: int, rules: str) -> None:
-        self.shop: Shop = replace(draw_shop(truth, seed), weeks=_BEFORE)
+        self.shop: Truth = replace(draw_shop(truth, seed), weeks=_BEFORE)
         self.folder, self.random = _folder(), np.random.default_rng(seed)
         write_files(self.shop, self.folder)
         (self.folder / "cycle.toml").write_text(_SHOP.format(forecaster="moving-average"), encoding="utf-8")

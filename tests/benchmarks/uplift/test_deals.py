@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from repricer.benchmarks.uplift import draw_shop
+from repricer.benchmarks.uplift import draw_shop, shop_tables
 from repricer.benchmarks.uplift.deals import (
     BUMP,
     CATEGORY,
@@ -151,7 +151,7 @@ def test_regular_prices_of_a_path_are_what_it_returns_to(path, regular):
 def test_the_shops_own_path_is_read_as_its_calendar_and_its_history_goes_on_in_it(family, seed):
     shop = draw_shop(family, seed)
     first = shop.weeks - 12
-    own, tables = shop.own_prices(first, 38), shop.tables()
+    own, tables = shop.own_prices(first, 38), shop_tables(shop)
     regular = regular_prices(own, shop.listed[first - 4 : first])
     after = slice(12, None)  # No regular price moves then.
     np.testing.assert_allclose(1 - (own / regular)[after], shop.deals.depth[shop.weeks :], atol=0.01)

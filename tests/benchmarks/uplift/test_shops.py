@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from repricer.benchmarks.uplift import FAMILIES, draw_shop
+from repricer.benchmarks.uplift import FAMILIES, draw_shop, shop_tables
 from repricer.benchmarks.uplift.choice import Cheapest, Logit
 from repricer.benchmarks.uplift.history import CATEGORY, DEALS, ENDOGENOUS, MISSPECIFIED
 from repricer.benchmarks.uplift.parameters import COST_SHARE, ELASTICITY, OUTSIDE_SHARE, UNITS
@@ -79,7 +79,7 @@ def test_expected_units_at_the_shops_own_prices_are_the_mean_of_its_sales(family
     shop = draw_shop(family, seed=1)
     expected = shop.units(shop.own_prices(0, shop.weeks), first=0)
     np.testing.assert_allclose(mean_units(shop).sum(axis=(1, 2)), expected, rtol=1e-9)
-    sold = shop.tables().sales.groupby("product")["units"].sum().to_numpy()
+    sold = shop_tables(shop).sales.groupby("product")["units"].sum().to_numpy()
     noise = np.sqrt((expected + shop.parameters.dispersion * expected**2).sum(axis=0))
     assert (np.abs(sold - expected.sum(axis=0)) < 4 * noise).all()
 
@@ -119,7 +119,7 @@ def test_the_files_of_every_family_import_without_rejects_as_its_tables(family, 
     tables, report = import_tables(write_files(shop, tmp_path), key=b"a key for tests only")
     assert report.rejects.empty
     assert report.notes == (("sales: no column regular_price; price_paid is used instead",) if deals else ())
-    imported, kept = product_weeks(tables), product_weeks(shop.tables())
+    imported, kept = product_weeks(tables), product_weeks(shop_tables(shop))
     pd.testing.assert_frame_equal(imported, kept, check_dtype=False)
     assert kept["week"].min() == FIRST_DAY
     assert kept["week"].nunique() == shop.weeks == (40 if family == "short" else 104)
@@ -143,10 +143,10 @@ def test_what_each_family_adds_is_in_its_history():
     category = draw_shop(CATEGORY, 5)
     level = np.log(category.history.prices[:, 0]) @ (category.parameters.category == 0)
     assert np.corrcoef(level, np.log(category.shocks[:, 0]))[0, 1] > 0.8
-    scarce = draw_shop("scarce", 5).tables()
+    scarce = shop_tables(draw_shop("scarce", 5))
     assert scarce.stock is not None
     assert 0.03 < (scarce.stock["on_hand"] == 0).mean() < 0.3
-    assert scarce.sales["units"].sum() < clean.tables().sales["units"].sum()
+    assert scarce.sales["units"].sum() < shop_tables(clean).sales["units"].sum()
     seasonal = draw_shop("seasonal", 5)
     assert seasonal.traffic[:104].max() / seasonal.traffic[:104].min() > 1.3
     assert len({choice.drift for choice in draw_shop("drifting", 5).choices}) == 2
