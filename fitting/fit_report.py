@@ -42,7 +42,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
     return {
         "price_response": price_response(market),
         "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
-        "identification_checks": identification_checks(response, regression.elasticity_),
+        "identification_checks": identification_checks(response),
         "identification": str(regression.identification_),
         "category_response": _category_response(response),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
