@@ -34,7 +34,7 @@ from .assumptions import Assumptions, unit_costs
 from .customers import Customers, fit_customers, published, records, release
 from .demand import Priors
 from .fit_report import fit_report, not_priced, past_fields, proof_report, sales_by_week
-from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
+from .fit_split import FitOptions, charged_prices, fit_split
 from .market_builder import check_rules
 from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, sales_by_store, weeks_to_come
@@ -154,47 +154,32 @@ def fit(
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
     proof, market = fitted
     own = zone_tables(tables, zone)
-    report = _report(own, products, zone, options, demand, customers, proof, market)
-    # For want of their unit costs, prices maximise revenue.
-    report["revenue_without_costs"] = np.array(market.spec.products.names)[unknown & (asked is None)].tolist()
+    report = {
+        **ahead.span(),
+        "plan": list(ahead.plan),
+        **not_priced(own, products, rules),
+        **demand.choice,
+        **fit_report(market, customers),
+        "proof": proof_report(proof, demand.errors, seed),
+        "refit": fit_record(
+            options,
+            _without_known_costs(products, own),
+            demand.ahead,
+            customers,
+            zone,
+            used=demand.choice["chosen_forecaster"],
+            weeks=weeks,
+            first_day=f"{ahead.weeks[0]:%Y-%m-%d}",
+            trend=market.trend.chosen_,
+        ),
+        # For want of their unit costs, prices maximise revenue.
+        "revenue_without_costs": np.array(market.spec.products.names)[unknown & (asked is None)].tolist(),
+    }
     history = {"tables_sha256": own.fingerprint()}
     zones = 1 if zone is None else len(zone.stores)
     past = past_fields(market, own, funding_share=assumptions.funding_share, zones=zones)
     spec, proof_spec = market.spec.with_changes(history=history | past), proof.spec.with_changes(history=history)
     return FittedMarket(spec, report, proof_spec)
-
-
-def _report(
-    tables: Tables,
-    products: pd.DataFrame,
-    zone: Zone | None,
-    options: FitOptions,
-    demand: _Demand,
-    customers: Customers,
-    proof: FittedSplit,
-    market: FittedSplit,
-) -> dict[str, Any]:
-    """How the models were fitted, how well they did in the held-out weeks, and what a refit needs."""
-    ahead = market.split
-    return {
-        **ahead.span(),
-        "plan": list(ahead.plan),
-        **not_priced(tables, products, options.assumptions.rules),
-        **demand.choice,
-        **fit_report(market, customers),
-        "proof": proof_report(proof, demand.errors, options.seed),
-        "refit": fit_record(
-            options,
-            products=_without_known_costs(products, tables),
-            weeks=len(ahead.weeks) // ahead.per_week,
-            first_day=f"{ahead.weeks[0]:%Y-%m-%d}",
-            forecaster=demand.ahead,
-            used=demand.choice["chosen_forecaster"],
-            trend=market.trend.chosen_,
-            customers=customers,
-            zone=zone,
-        ),
-    }
 
 
 def _loaded(tables: Tables | str | os.PathLike[str], name: str | None) -> tuple[Tables, str]:
@@ -301,12 +286,7 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
     when = {"origin": origin, "horizon": len(split.weeks)}
     rows = {name: forecasts_from(model, whole, **when) for name, model in models.items()}
     errors = [
-        {
-            "forecaster": name,
-            **score(rows[name]),
-            "failures": len(model.failures_),
-            "seconds": float(took.get(name, 0.0)),
-        }
+        {"forecaster": name, **score(rows[name]), "failures": len(model.failures_), "seconds": float(took.get(name, 0))}
         for name, model in models.items()
     ]
     return {"chosen_forecaster": used, "sales_by_week": sales_by_week(split, rows[used]), **chosen}, errors

@@ -68,12 +68,21 @@ def build_market(
     promotion = _promotion(models, assumptions)
     held = held_prices(models, assumptions)
     arrivals, choice = _arrivals_and_choice(models, now, promotion, held)
+    shown = demand.effect(PROMOTION)
+    assumed = assumptions.lines(
+        models.products.assign(name=list(products.names)),
+        customers=personal,
+        exposure_effect=None if shown is None else _usual(shown),
+        promoted=None if promotion is None else int(promotion.max_products),
+        unidentified=np.array(products.names)[models.unidentified].tolist(),
+        period=period,
+    )
     return MarketSpec(
         name=name,
         version=1,
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=models.plan + _assumed(models, products.names, promotion, assumptions, period),
+        assumptions=models.plan + assumed,
         market=MarketSection(
             horizon_periods=len(models.forecast),
             period=period,
@@ -121,21 +130,6 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
         )
 
 
-def _assumed(
-    models: FittedModels, names: tuple[str, ...], promotion: Promotion | None, assumptions: Assumptions, period: str
-) -> tuple[str, ...]:
-    """What the market assumes beyond the shop's plan, a line each."""
-    shown = models.demand.effect(PROMOTION)
-    return assumptions.lines(
-        models.products.assign(name=list(names)),
-        customers=models.affinity is not None,
-        exposure_effect=None if shown is None else _usual(shown),
-        promoted=None if promotion is None else int(promotion.max_products),
-        unidentified=np.array(names)[models.unidentified].tolist(),
-        period=period,
-    )
-
-
 def _arrivals_and_choice(
     models: FittedModels, now: DemandAtRegular, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> tuple[Arrivals, DemandSection]:
@@ -150,7 +144,7 @@ def _arrivals_and_choice(
     # Those who buy, as deals make them buy more at a time.
     buyers, at_plan = models.planned / np.exp(units), utility + added
     outside = np.einsum("ck,tkc->tc", share, choice_shares(at_plan, category).outside)
-    rate = _by_category(buyers, category) / (1 - outside)
+    rate = buyers @ np.eye(category.max() + 1)[category] / (1 - outside)
     path = matching_utility(buyers / rate[:, category], at_plan, share, category)
     quality = utility + sensitivity * models.regular_price
     return (
@@ -162,11 +156,6 @@ def _arrivals_and_choice(
             price_curvature=np.array(models.demand.curvature),
         ),
     )
-
-
-def _by_category(units: Array, category: NDArray[np.intp]) -> Array:
-    """(T, C) sums of (T, N)."""
-    return units @ np.eye(category.max() + 1)[category]
 
 
 def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
