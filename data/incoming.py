@@ -60,8 +60,6 @@ class IncomingTable:
     changes: Changes = field(default_factory=Counter)
     _done: list[PartRows] = field(default_factory=list)
     _apart: list[pl.DataFrame] = field(default_factory=list)
-    _sample: list[pl.DataFrame] = field(default_factory=list)
-    _by_day: list[pl.DataFrame] = field(default_factory=list)
     _categories: list[pl.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -108,7 +106,7 @@ class IncomingTable:
         """
         weeks = sorted({week for part in self._done for week in part.weeks})
         specs = [column for column in self.schema.columns if column in self.columns]
-        taken_back, step, copied = self._taken_back(weeks), self._step(), 0
+        taken_back, copied = self._taken_back(weeks), 0
         for good in self._days(weeks, progress):
             good, copies = _set_apart(good, {COPY: self._copies(good["_hash"])}, specs)
             good, others = _set_apart(good, misfits(good, self.name, known=known, taken_back=taken_back), specs)
@@ -116,17 +114,12 @@ class IncomingTable:
             copied += len(copies)
             if good.is_empty():
                 continue
-            good = good.with_columns(_some=pl.col("_hash") % step == 0).drop("_part", "_row", "_hash")
-            good = clean(good, self.name, self.changes)
+            good = clean(good.drop("_part", "_row", "_hash"), self.name, self.changes)
             self.kept += len(good)
-            if self.name == "sales":
-                some = good.filter("_some").select(pl.col("product").cast(pl.Categorical), "units", "price_paid")
-                self._sample.append(some)
-                self._by_day.append(good.group_by("date").agg(lines=pl.len()))
-                if _CATEGORY[1] in good:
-                    self._categories.append(good.group_by(_CATEGORY).agg(lines=pl.len()))
-                    good = good.drop(_CATEGORY[1])
-            yield good.drop("_some")
+            if self.name == "sales" and _CATEGORY[1] in good:
+                self._categories.append(good.group_by(_CATEGORY).agg(lines=pl.len()))
+                good = good.drop(_CATEGORY[1])
+            yield good
         if self.name == "sales" and self.layout.duplicates is None and copied > _COPIES:
             self._refuse_copies(copied)
         unread = len(self._bad())
@@ -169,8 +162,8 @@ class IncomingTable:
         best_first = lines.sort("product", "lines", "category", descending=[False, True, False])
         return best_first.group_by("product", maintain_order=True).agg(pl.col("category").first(), categories=pl.len())
 
-    def notes(self) -> list[str]:
-        """What was noticed and changed, once the table is finished."""
+    def notes(self, finished: pl.LazyFrame) -> list[str]:
+        """What was noticed and changed, once the table is finished, with its rows."""
         notes = [] if self.stage is None else self.stage.account(self.name)
         unused = [name for name in self.file.columns if name not in self.columns.values()]
         if unused:
@@ -188,11 +181,11 @@ class IncomingTable:
             notes.append(f"returns (negative units), left out: {len(returns):,} lines, {units:,.0f} units")
         if self._count("below_zero"):
             notes.append(f"rows with on_hand below 0, set to 0: {self._count('below_zero'):,}")
-        if self._sample:
-            of, found = self._step(), suspects(pl.concat(self._sample))
+        if self.name == "sales":
+            of = max(1, -(-self.kept // _LOOKED_AT))
+            found = suspects(finished.select("product", "units", "price_paid").gather_every(of).collect())
             notes += [f"{note} (one line in {of} was looked at)" if of > 1 else note for note in found]
-            by_day = pl.concat(self._by_day).group_by("date").agg(pl.col("lines").sum())
-            notes += odd_dates(by_day)
+            notes += odd_dates(finished.group_by("date").agg(lines=pl.len()).collect(engine="streaming"))
         notes += [text.format(f"{self.changes[text]:,}") for text in self.changes if self.changes[text]]
         if self._count("late"):
             notes.append(f"rows out of date order, sorted: {self._count('late'):,}")
@@ -200,10 +193,6 @@ class IncomingTable:
 
     def _count(self, fact: str) -> int:
         return sum(part.facts.get(fact, 0) for part in self._done)
-
-    def _step(self) -> int:
-        """One sale line in so many is looked at."""
-        return max(1, -(-self._count("good") // _LOOKED_AT))
 
     def _read_part(self, file: TableFile, kept: PartRows, progress: Callable[[float], None]) -> None:
         columns = self.columns if file is self.file else find_columns(file, self.name, self.schema)
@@ -261,7 +250,7 @@ class IncomingTable:
         wrong = faults(raw, read, values, self.schema, self.layout)
         is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
         good = values.with_columns(batch["_row"], batch["_hash"]).filter(~is_bad)
-        facts.update(rows=len(batch), good=len(good))
+        facts.update(rows=len(batch))
         bad = pl.DataFrame(
             [
                 batch["_row"].filter(is_bad).alias("row"),

@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +144,9 @@ class FolderWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def table(self, name: str, frames: Iterator[pl.DataFrame]) -> None:
-        """Write a table, in row groups that follow one another in time."""
-        writer, held = None, list[pl.DataFrame]()
+    def table(self, name: str, frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
+        """Write a table, in row groups that follow one another in time, and give its rows back."""
+        path, writer, held = self._folder / f"{name}.parquet", None, list[pl.DataFrame]()
         days, texts = pl.selectors.temporal(), pl.selectors.categorical()
         try:
             for rows in itertools.chain(frames, [None]):
@@ -155,15 +154,16 @@ class FolderWriter:
                 if not held or (rows is not None and sum(map(len, held)) < _ROW_GROUP):
                     continue
                 arrow = pl.concat(held).to_arrow(compat_level=pl.CompatLevel.oldest())
-                writer, held = writer or pq.ParquetWriter(self._folder / f"{name}.parquet", arrow.schema), []
+                writer, held = writer or pq.ParquetWriter(path, arrow.schema), []
                 writer.write_table(arrow)
         finally:
             if writer is not None:
                 writer.close()
+        return pl.scan_parquet(path)
 
     def leave_out(self, report: ImportReport) -> ImportReport:
         """Write sales and behaviour again without the flagged customers, and count them."""
-        kept, dropped = dict(report.kept), {name: dict(by) for name, by in report.dropped.items()}
+        kept = {}
         for name in ("sales", "behaviour"):
             path = self._folder / f"{name}.parquet"
             if not path.exists() or "customer" not in pq.read_schema(path).names:
@@ -171,10 +171,8 @@ class FolderWriter:
             before = path.rename(path.with_suffix(".before"))
             self.table(name, _others(before, list(report.flagged)))
             before.unlink()
-            left = pq.read_metadata(path).num_rows
-            dropped[name] |= {FLAGGED: kept[name] - left} if left < kept[name] else {}
-            kept[name] = left
-        return replace(report, kept=kept, dropped=dropped)
+            kept[name] = pq.read_metadata(path).num_rows
+        return report.leaving(kept, FLAGGED)
 
     def account(self, report: ImportReport) -> None:
         """Write the faulty rows and the report."""
