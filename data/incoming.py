@@ -83,7 +83,7 @@ class IncomingTable:
                 self._read_part(file, rows, lambda done, share=share, start=start: progress(start + share * done))
             before += part.size
             self._done.append(rows)
-        if not (self._count("rows") + self._count("broken")):
+        if not self.read_rows:
             raise DataError(f"{self.label}: a table must hold rows; got none; check how it was exported")
 
     @property
@@ -120,8 +120,14 @@ class IncomingTable:
                 self._categories.append(good.group_by(_CATEGORY).agg(lines=pl.len()))
                 good = good.drop(_CATEGORY[1])
             yield good
-        if self.name == "sales" and self.layout.duplicates is None and copied > _COPIES:
-            self._refuse_copies(copied)
+        most = max(_COPIES, _COPIES_SHARE * self._count("rows"))
+        if self.name == "sales" and self.layout.duplicates is None and copied > most:
+            raise DataError(
+                f"{self.label}: few rows may be exact copies of earlier ones; got {copied:,} "
+                f"({copied / self._count('rows'):.1%}); under [sales] "
+                'of a mapping file, set duplicates = "keep" if each row is a sale of its own, as in lines without a '
+                'receipt, or "reject" if rows were exported twice'
+            )
         unread = len(self._bad())
         if not self.kept or unread > max(self.kept, _MOSTLY):
             rejects = self.rejects
@@ -262,16 +268,6 @@ class IncomingTable:
         back = values.filter(pl.col("units") < 0) if self.name == "sales" and len(bad) else values.clear()
         return good, bad, back.select(c for c in (*RETURN, "customer") if c in back) if len(back) else None
 
-    def _refuse_copies(self, copied: int) -> None:
-        """Raise DataError where copies are too many for an accident."""
-        share = copied / self._count("rows")
-        if share > _COPIES_SHARE:
-            raise DataError(
-                f"{self.label}: few rows may be exact copies of earlier ones; got {copied:,} ({share:.1%}); under [sales] "
-                'of a mapping file, set duplicates = "keep" if each row is a sale of its own, as in lines without a '
-                'receipt, or "reject" if rows were exported twice'
-            )
-
     def _week(self, week: int, columns: list[str] | None = None, *, last: bool = False) -> list[pl.DataFrame]:
         """The good rows of a week, in the order of the parts."""
         return [
@@ -381,16 +377,11 @@ def find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict
         DataError: A column is missing, or there twice.
     """
     mapped, layout = file.layout.columns, file.layout
-    for own in {*layout.allow, *layout.drop} - {*file.columns}:
-        raise DataError(
-            f"{file.name}: column '{own}', to allow or to drop, is missing; got {', '.join(file.columns)}; "
-            f"{nearest(own, file.columns)}"
-        )
-    for column, own in mapped.items():
+    asked = dict.fromkeys([*layout.allow, *layout.drop], "to allow or to drop")
+    for own, why in (asked | {own: f"mapped to {column}" for column, own in mapped.items()}).items():
         if own not in file.columns:
             raise DataError(
-                f"{file.name}: column '{own}', mapped to {column}, is missing; got {', '.join(file.columns)}; "
-                f"{nearest(own, file.columns)}"
+                f"{file.name}: column '{own}', {why}, is missing; got {', '.join(file.columns)}; {nearest(own, file.columns)}"
             )
     for own in {*layout.drop} & {*layout.allow, *mapped.values()}:
         raise DataError(f"{file.name}: a column to drop must not be mapped or allowed; got '{own}'; drop it or read it")
