@@ -194,8 +194,8 @@ class _Scale:
     """
 
     def __init__(self, name: str, first: Array) -> None:
-        self.log = name in _RATIOS
-        self._even = np.log if self.log else np.sqrt if name in _COUNTS else np.asarray
+        self.log, self.root = name in _RATIOS, name in _COUNTS
+        self._even = np.log if self.log else np.sqrt if self.root else np.asarray
         raw = self._even(first)
         self.centre = float(np.median(raw))
         deviation = float(np.abs(raw - self.centre).mean())
@@ -206,9 +206,7 @@ class _Scale:
 
     def back(self, value: float) -> float:
         raw = value * self.unit + self.centre
-        if self._even is np.sqrt:
-            return round(max(raw, 0.0) ** 2, 9)
-        return math.exp(raw) if self.log else raw
+        return round(max(raw, 0.0) ** 2, 9) if self.root else math.exp(raw) if self.log else raw
 
     def least_spread(self, *values: float) -> float:
         """A hundredth of the series' size, so that rounding in a constant series raises no alarm."""
