@@ -151,15 +151,14 @@ def refit(
     own = {"tables_sha256": zone_tables(tables, zone).fingerprint()}
     # Fits of earlier versions kept no spread.
     own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
-    zones_known = len(record["zone"]["stores"]) if record.get("zone") else 1
-    own |= past_fields(market, tables, funding_share=assumed_in(record)[0].funding_share, zones=zones_known)
+    zones = 1 if zone is None else len(zone.stores)
+    own |= past_fields(market, tables, funding_share=options.assumptions.funding_share, zones=zones)
     spec = market.spec.with_changes(history=own)
     assert spec.history is not None, "a fitted market has one"
-    used = {name for weights in _chosen(record["forecaster"]).values() for name in weights}
-    lacks_networks = _LSTM in used and _NETWORKS not in record["forecaster"]
+    uses_lstm = any(_LSTM in weights for weights in _chosen(record["forecaster"]).values())
     short = (line for line in ahead.plan if line.endswith(TOO_LITTLE))
-    notes = (_NO_NETWORKS if lacks_networks else "", unknown, *short, spec.history.doubt)
-    return Refit(spec, price_response(market), tuple(filter(None, notes)))
+    lacking = _NO_NETWORKS * (uses_lstm and _NETWORKS not in record["forecaster"])
+    return Refit(spec, price_response(market), tuple(filter(None, (lacking, unknown, *short, spec.history.doubt))))
 
 
 def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:
