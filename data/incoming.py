@@ -154,10 +154,9 @@ class IncomingTable:
     @property
     def rejects(self) -> pd.DataFrame:
         """Faulty rows: `file`, `row`, `reason`, `text`."""
-        names = [part.name for part in self._done]
         rows = pl.concat([self._bad(), *self._apart]).sort("_part", "row")
-        file = rows["_part"].replace_strict(list(range(len(names))), names, return_dtype=pl.String)
-        return rows.select(file.alias("file"), "row", "reason", "text").to_pandas()
+        file = pl.Series("file", [part.name for part in self._done], dtype=pl.String)[rows["_part"]]
+        return rows.select(file, "row", "reason", "text").to_pandas()
 
     def products(self) -> pl.DataFrame | None:
         """The products of the sales with their commonest category and the number of their categories; None without any."""
@@ -181,10 +180,9 @@ class IncomingTable:
                 f"rows that copy an earlier one: {copies:,} ({copies / self._count('rows'):.1%}); if the same line "
                 'can occur twice, set duplicates = "keep" in a mapping file'
             )
-        returns = self.returns
-        if returns is not None:
-            units = -returns["units"].sum()
-            notes.append(f"returns (negative units), left out: {len(returns):,} lines, {units:,.0f} units")
+        if (back := self.returns) is not None:
+            units = -back["units"].sum()
+            notes.append(f"returns (negative units), left out: {len(back):,} lines, {units:,.0f} units")
         if self._count("below_zero"):
             notes.append(f"rows with on_hand below 0, set to 0: {self._count('below_zero'):,}")
         if self.name == "sales":
@@ -257,14 +255,9 @@ class IncomingTable:
         is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
         good = values.with_columns(batch["_row"], batch["_hash"]).filter(~is_bad)
         facts.update(rows=len(batch))
-        bad = pl.DataFrame(
-            [
-                batch["_row"].filter(is_bad).alias("row"),
-                _reasons(wrong.filter(is_bad)),
-                _shown(raw.filter(is_bad), list(specs)),
-                batch["_hash"].filter(is_bad).alias("hash"),
-            ]
-        )
+        bad = batch.filter(is_bad).select(row="_row", hash="_hash")
+        described = (_reasons(wrong.filter(is_bad)), _shown(raw.filter(is_bad), list(specs)))
+        bad = bad.with_columns(*described).select(*_BAD)
         back = values.filter(pl.col("units") < 0) if self.name == "sales" and len(bad) else values.clear()
         return good, bad, back.select(c for c in (*RETURN, "customer") if c in back) if len(back) else None
 
@@ -443,10 +436,8 @@ def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
         changes["no column regular_price; price_paid is used instead"] = 1
         place = sales.get_column_index("price_paid") + 1
         sales = sales.insert_column(place, sales["price_paid"].alias("regular_price"))
-    for what, rows in {
-        "missing": sales["regular_price"].is_null(),
-        "below price_paid": (sales["regular_price"] < sales["price_paid"]).fill_null(False),
-    }.items():
+    missing, below = sales["regular_price"].is_null(), sales["regular_price"] < sales["price_paid"]
+    for what, rows in {"missing": missing, "below price_paid": below}.items():
         changes[f"rows with regular_price {what}, set to price_paid: {{}}"] += int(rows.sum())
     return sales.with_columns(regular_price=pl.max_horizontal("price_paid", "regular_price"))
 

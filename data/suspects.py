@@ -30,7 +30,6 @@ _SAME = 0.02
 # Rows of one unit that tell a product's price, and share of the lines of several units that makes a
 # pattern.
 _SINGLES, _PATTERN = 3, 0.005
-# So many lines of several products at one price are no accident.
 _MANY_ROWS = 100
 # A day with less than this share of the lines that are usual is hardly whole, where so many lines are usual at least.
 _THIN, _MANY_LINES = 0.2, 50
@@ -163,7 +162,13 @@ def suspects(sales: pl.DataFrame) -> list[str]:
         ~total & (pl.col("price_paid") > 0) & ((ratio > _PRICE_FACTOR) | (ratio < 1 / _PRICE_FACTOR))
     ).sort(ratio.log().abs(), descending=True)
     many = rows.filter((pl.col("units") >= _LEAST_UNITS) & (pl.col("units") > _UNITS_FACTOR * pl.col("usual")))
-    notes = _one_price(rows)
+    notes = []
+    # So many lines of several products at one price are no accident.
+    if len(rows) >= _MANY_ROWS and rows["product"].n_unique() > 1 and rows["price_paid"].n_unique() == 1:
+        notes.append(
+            f"all {len(rows):,} lines have the price {rows['price_paid'][0]:g}, whatever the product; is another column the "
+            "units, and this one their turnover?"
+        )
     if len(far):
         row = far.row(0, named=True)
         notes.append(
@@ -187,16 +192,6 @@ def suspects(sales: pl.DataFrame) -> list[str]:
     return notes
 
 
-def _one_price(rows: pl.DataFrame) -> list[str]:
-    """A note where many lines of several products have the same price."""
-    if len(rows) < _MANY_ROWS or rows["product"].n_unique() == 1 or rows["price_paid"].n_unique() > 1:
-        return []
-    return [
-        f"all {len(rows):,} lines have the price {rows['price_paid'][0]:g}, whatever the product; is another column the "
-        "units, and this one their turnover?"
-    ]
-
-
 def _line_totals(rows: pl.DataFrame) -> pl.Series:
     """(rows,) whether a line of several units costs as many times what the product costs singly,
     where that is a pattern.
@@ -205,10 +200,8 @@ def _line_totals(rows: pl.DataFrame) -> pl.Series:
     marked = rows.with_columns(one=single.median().over("product"), singles=single.count().over("product"))
     several = (pl.col("units") > 1) & (pl.col("singles") >= _SINGLES) & (pl.col("one") > 0)
     total = several & ((pl.col("price_paid") / (pl.col("units") * pl.col("one")) - 1).abs() <= _SAME)
-    flags = marked.select(total=total.fill_null(False), several=several.fill_null(False))
-    if int(flags["total"].sum()) <= _PATTERN * int(flags["several"].sum()):
-        return flags["total"] & False
-    return flags["total"]
+    found, among = marked.select(total=total.fill_null(False), several=several.fill_null(False)).get_columns()
+    return found & bool(found.sum() > _PATTERN * among.sum())
 
 
 def _count(rows: pl.DataFrame) -> str:
