@@ -96,8 +96,7 @@ def _section(name: str, source: Source) -> str:
     file = TableFile(part, layout)
     sample = next(file.batches(lambda _: None), pl.DataFrame()).head(_SAMPLE_ROWS)
     columns = _match(name, file.columns)
-    layout = _formats(layout, sample, columns, name)
-    total = columns.get("price_paid", "")
+    layout, total = _formats(layout, sample, columns, name), columns.get("price_paid", "")
     if "units" not in columns and _plain(total) in _TOTALS and _whole_numbers(sample, total, layout.decimal):
         # Column `sales` of a table without units is the number sold.
         columns["units"] = columns.pop("price_paid")
@@ -121,14 +120,12 @@ def _section(name: str, source: Source) -> str:
 def _conversions(name: str, columns: dict[str, str]) -> list[str]:
     """Conversions of columns that are totals by their names; other possible ones as comments."""
     known = {column: names for (table, column), names in CONVERSIONS.items() if table == name}
-    if not known:
-        return []
-    lines = ["", f"[{name}.convert]  # a factor such as 0.01, or what the column holds instead of a price per unit"]
-    for column, names in known.items():
-        is_total = column in columns and _plain(columns[column]) in _TOTALS
-        allowed = " or ".join(map(_quoted, names))
-        lines.append(f"{'' if is_total else '# '}{column} = {_quoted(names[0])}  # {allowed}")
-    return lines
+    head = ["", f"[{name}.convert]  # a factor such as 0.01, or what the column holds instead of a price per unit"]
+    return head * bool(known) + [
+        f"{'# ' * (_plain(columns.get(column, '')) not in _TOTALS)}{column} = {_quoted(names[0])}  # "
+        f"{' or '.join(map(_quoted, names))}"
+        for column, names in known.items()
+    ]
 
 
 def _quoted(text: str) -> str:
@@ -194,15 +191,10 @@ def _layout(part: Part) -> TableMapping:
 
 def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str], name: str) -> TableMapping:
     """Decimal sign, thousands separator, currency sign and date format, by the values of the matched columns."""
-    texts = {
-        kind: [
-            value
-            for column, own in columns.items()
-            if str(SCHEMAS[name].columns[column].dtype) == kind and sample.schema.get(own) == pl.String
-            for value in sample[own].drop_nulls()
-        ]
-        for kind in (NUMBER, DAY)
-    }
+    texts: dict[str, list[str]] = {NUMBER: [], DAY: []}
+    for column, own in columns.items():
+        if sample.schema.get(own) == pl.String:
+            texts.setdefault(str(SCHEMAS[name].columns[column].dtype), []).extend(sample[own].drop_nulls())
     numbers, days = texts[NUMBER], texts[DAY]
     signs = Counter(mark for value in numbers for mark in value if unicodedata.category(mark) == "Sc")
     currency = max(signs, key=signs.__getitem__, default="")
