@@ -450,9 +450,9 @@ class PartRows:
         """The weeks that have rows, numbered from 1970 on, and their files; week 0 for all of them in memory."""
         if self.folder is None:
             return {0: []}
-        runs = sorted((*map(int, path.stem.split("-")), path) for path in self.folder.glob("*-*.parquet"))
-        by_week = itertools.groupby(runs, key=lambda run: run[0])
-        return {week: [path for _, _, path in paths] for week, paths in by_week}
+        names = (path.stem.split("-") for path in self.folder.glob("*-*.parquet"))
+        runs = itertools.groupby(sorted((int(week), int(run)) for week, run in names), key=lambda run: run[0])
+        return {week: [self.folder / f"{week}-{run}.parquet" for _, run in own] for week, own in runs}
 
     def rows(self, week: int, columns: list[str] | None = None, *, last: bool = False) -> list[pl.DataFrame]:
         """The rows of a week in the order of the part.

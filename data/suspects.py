@@ -201,7 +201,7 @@ def _line_totals(rows: pl.DataFrame) -> pl.Series:
     several = (pl.col("units") > 1) & (pl.col("singles") >= _SINGLES) & (pl.col("one") > 0)
     total = several & ((pl.col("price_paid") / (pl.col("units") * pl.col("one")) - 1).abs() <= _SAME)
     found, among = marked.select(total=total.fill_null(False), several=several.fill_null(False)).get_columns()
-    return found & bool(found.sum() > _PATTERN * among.sum())
+    return found & (int(found.sum()) > _PATTERN * int(among.sum()))
 
 
 def _count(rows: pl.DataFrame) -> str:

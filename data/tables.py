@@ -137,7 +137,7 @@ class ImportReport:
         """The report where only so many rows of some tables are kept, and the others are left out for a reason."""
         gone = {name: {reason: self.kept[name] - rows} for name, rows in kept.items() if rows < self.kept[name]}
         dropped = {name: by | gone.get(name, {}) for name, by in self.dropped.items()}
-        return replace(self, kept=self.kept | kept, dropped=dropped)
+        return replace(self, kept=self.kept | dict(kept), dropped=dropped)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data for JSON."""

@@ -137,14 +137,18 @@ def fit(
     """
     check_period(period, zones=zone is not None)
     weeks, holdout_weeks = weeks or DEFAULT_WEEKS[period], holdout_weeks or DEFAULT_WEEKS[period]
-    tables, name = _loaded(tables, name)
+    if not isinstance(tables, Tables):
+        tables, name = load_tables(Path(tables)), name or scenario_name(Path(tables).resolve().name)
+    name = name or "market"
     rules = (assumptions := assumptions or Assumptions()).rules
     products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
     split = held_out(tables, products, holdout_weeks, zone, period)
     ahead = weeks_to_come(tables, split, weeks, zone)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
-    goal = _objective(asked, bool(unknown.any()))
+    if asked not in (None, "revenue", "profit"):
+        raise ValueError(f"objective must be revenue or profit; got {asked!r}; choose one of them")
+    goal = asked or ("revenue" if unknown.any() else "profit")
     options = FitOptions(name, goal, currency, assumptions, priors or Priors(), draws, promotions, seed, period)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     on_step("demand forecasters and customers")
@@ -180,13 +184,6 @@ def fit(
     past = past_fields(market, own, funding_share=assumptions.funding_share, zones=zones)
     spec, proof_spec = market.spec.with_changes(history=history | past), proof.spec.with_changes(history=history)
     return FittedMarket(spec, report, proof_spec)
-
-
-def _loaded(tables: Tables | str | os.PathLike[str], name: str | None) -> tuple[Tables, str]:
-    """The tables, read where a folder is given, and the name of their market."""
-    if isinstance(tables, Tables):
-        return tables, name or "market"
-    return load_tables(Path(tables)), name or scenario_name(Path(tables).resolve().name)
 
 
 class _Demand(NamedTuple):
@@ -250,12 +247,6 @@ def _under(forecaster: Forecaster, privacy: Privacy) -> Forecaster | None:
     named = dict(forecaster.forecasters or candidates(seed=forecaster.seed))
     private = {name: under for name, model in named.items() if (under := _under(model, privacy)) is not None}
     return cast(Selected, clone(forecaster)).set_params(forecasters=named | private) if private else None
-
-
-def _objective(objective: str | None, unknown: bool) -> str:
-    if objective not in (None, "revenue", "profit"):
-        raise ValueError(f"objective must be revenue or profit; got {objective!r}; choose one of them")
-    return objective or ("revenue" if unknown else "profit")
 
 
 def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:
