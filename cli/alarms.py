@@ -46,12 +46,10 @@ def command(
 
     An alarm depends only on its own week and earlier ones; later weeks never change it.
     """
-    from ..forecasting.alarms import find_alarms
-    from ..forecasting.signals import weekly_series
+    from ..forecasting.alarms import series_alarms, weekly_series
 
-    panel = _panel(given_tables(dataset, paths, mapping)[0], top)
-    found = find_alarms(panel, false_alarms_per_year=false_alarms)
-    series = weekly_series(panel).dropna(subset=["value"])
+    series = weekly_series(_panel(given_tables(dataset, paths, mapping)[0], top)).dropna(subset=["value"])
+    found = series_alarms(series, false_alarms_per_year=false_alarms)
     _print(series, found, false_alarms, as_json)
 
 

@@ -50,11 +50,9 @@ def load_complete_journey(*, key: bytes, promotions: bool = True) -> tuple[Table
         ) from error
     raw = get_data(["transactions", "products", "demographics"])
     transactions, dropped = _clean(raw["transactions"], raw["products"])
-    tables = Tables(
-        sales=_sales(transactions, key),
-        products=_products(raw["products"]),
-        customers=_customers(raw["demographics"], key),
-    )
+    customers = raw["demographics"].rename(columns={"household_id": "customer"})
+    customers = SCHEMAS["customers"].validate(customers.assign(customer=pseudonymise(customers["customer"], key)))
+    tables = Tables(_sales(transactions, key), _products(raw["products"]), customers)
     read = {"sales": len(raw["transactions"]), "products": len(raw["products"]), "customers": len(raw["demographics"])}
     report = ImportReport(
         read=read,
@@ -103,20 +101,9 @@ def _sales(transactions: pd.DataFrame, key: bytes) -> pd.DataFrame:
 
 def _products(products: pd.DataFrame) -> pd.DataFrame:
     category = products["product_type"].fillna(products["product_category"]).fillna(products["department"])
-    size = products["package_size"].fillna("")
-    table = pd.DataFrame(
-        {
-            "product": products["product_id"],
-            "category": category,
-            "name": (products["brand"] + " " + category.str.capitalize() + " " + size).str.strip(),
-        }
-    )
+    name = products["brand"] + " " + category.str.capitalize() + " " + products["package_size"].fillna("")
+    table = pd.DataFrame({"product": products["product_id"], "category": category, "name": name.str.strip()})
     return SCHEMAS["products"].validate(table)
-
-
-def _customers(demographics: pd.DataFrame, key: bytes) -> pd.DataFrame:
-    customers = demographics.rename(columns={"household_id": "customer"})
-    return SCHEMAS["customers"].validate(customers.assign(customer=pseudonymise(customers["customer"], key)))
 
 
 def _with_promotions(tables: Tables, report: ImportReport) -> tuple[Tables, ImportReport]:

@@ -10,7 +10,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 
 import polars as pl
 
@@ -21,7 +20,8 @@ from .sources import Part, Source, TableFile, parts_of
 
 _SAMPLE_BYTES = 1_000_000
 _SAMPLE_ROWS = 200
-_DATE_FORMATS = (
+_OF_CSV = ("encoding", "separator", "decimal", "thousands", "currency")
+_DATE_FORMATS = [
     "%Y-%m-%d",
     "%d.%m.%Y",
     "%d/%m/%Y",
@@ -31,7 +31,7 @@ _DATE_FORMATS = (
     "%d-%m-%Y",
     "%d.%m.%y",
     "%m/%d/%y",
-)
+]
 _TOTALS = {"umsatz", "betrag", "revenue", "amount", "total", "linetotal", "salesvalue", "turnover", "sales", "montant"}
 # A column that is named like a number of units is no money, unless it is named like money too.
 _QUANTITY = re.compile("qty|quant|count|units|pieces|menge|anzahl|stueck|stück|sold|volume")
@@ -96,48 +96,36 @@ def _section(name: str, source: Source) -> str:
     file = TableFile(part, layout)
     sample = next(file.batches(lambda _: None), pl.DataFrame()).head(_SAMPLE_ROWS)
     columns = _match(name, file.columns)
-    layout = _formats(layout, sample, columns, name)
-    total = columns.get("price_paid", "")
+    layout, total = _formats(layout, sample, columns, name), columns.get("price_paid", "")
     if "units" not in columns and _plain(total) in _TOTALS and _whole_numbers(sample, total, layout.decimal):
         # Column `sales` of a table without units is the number sold.
         columns["units"] = columns.pop("price_paid")
     lines = [f"# {part.name} has the columns: {', '.join(file.columns)}", f"[{name}]"]
-    default = TableMapping()
-    options = ("date_format",)
-    if file.is_csv:
-        options = ("encoding", "separator", "decimal", "thousands", "currency", *options)
-    for option in options:
+    for option in (*_OF_CSV * file.is_csv, "date_format"):
         value = getattr(layout, option)
-        mark = "" if value != getattr(default, option) else "# "
+        mark = "" if value != getattr(TableMapping(), option) else "# "
         lines.append(f"{mark}{option} = {_quoted(value)}")
     lines += ["# skip_lines = 0  # lines above the header"] * file.is_csv
     lines += ['# duplicates = "keep"  # if the same line can occur twice', "", f"[{name}.columns]"]
     for column, spec in SCHEMAS[name].columns.items():
         about = f"{'needed, ' if spec.required else ''}{(spec.metadata or {})['unit']}: {spec.description}"
-        own = columns.get(column)
+        own, unused = columns.get(column), [own for own in file.columns if own not in columns.values()]
         lines.append(f"{column} = {_quoted(own)}  # {about}" if own else f'# {column} = ""  # {about}')
-        off = None if own or (name, column) != ("sales", "regular_price") else _discount(file.columns, columns)
-        if off:
+        off = next((own for own in unused if _DISCOUNT.search(_plain(own))), None)
+        if off and not own and (name, column) == ("sales", "regular_price"):
             lines[-1] = f"# {column} = {_quoted(off)}  # if it is a discount in money: say under convert of what"
     return "\n".join([*lines, *_conversions(name, columns), ""])
-
-
-def _discount(header: list[str], columns: dict[str, str]) -> str | None:
-    """The first column that is named like a discount and not used, if any."""
-    return next((own for own in header if own not in columns.values() and _DISCOUNT.search(_plain(own))), None)
 
 
 def _conversions(name: str, columns: dict[str, str]) -> list[str]:
     """Conversions of columns that are totals by their names; other possible ones as comments."""
     known = {column: names for (table, column), names in CONVERSIONS.items() if table == name}
-    if not known:
-        return []
-    lines = ["", f"[{name}.convert]  # a factor such as 0.01, or what the column holds instead of a price per unit"]
-    for column, names in known.items():
-        is_total = column in columns and _plain(columns[column]) in _TOTALS
-        allowed = " or ".join(map(_quoted, names))
-        lines.append(f"{'' if is_total else '# '}{column} = {_quoted(names[0])}  # {allowed}")
-    return lines
+    head = ["", f"[{name}.convert]  # a factor such as 0.01, or what the column holds instead of a price per unit"]
+    return head * bool(known) + [
+        f"{'# ' * (_plain(columns.get(column, '')) not in _TOTALS)}{column} = {_quoted(names[0])}  # "
+        f"{' or '.join(map(_quoted, names))}"
+        for column, names in known.items()
+    ]
 
 
 def _quoted(text: str) -> str:
@@ -190,15 +178,12 @@ def _layout(part: Part) -> TableMapping:
         return TableMapping()
     with part.stream() as file:
         start = file.read(_SAMPLE_BYTES)
-    encoding = "utf-8"
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    else:
-        try:
-            # The sample may end within a character.
-            start[: start.rfind(b"\n") + 1 or None].decode("utf-8")
-        except UnicodeDecodeError:
-            encoding = "cp1252"
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    try:
+        # The sample may end within a character.
+        start[: start.rfind(b"\n") + 1 or None].decode(encoding)
+    except UnicodeDecodeError:
+        encoding = "cp1252" if encoding == "utf-8" else encoding
     header = next(iter(start.decode(encoding, errors="replace").splitlines()), "")
     separator = max((",", ";", "\t", "|"), key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
     return TableMapping(encoding=encoding, separator=separator)
@@ -206,15 +191,10 @@ def _layout(part: Part) -> TableMapping:
 
 def _formats(layout: TableMapping, sample: pl.DataFrame, columns: dict[str, str], name: str) -> TableMapping:
     """Decimal sign, thousands separator, currency sign and date format, by the values of the matched columns."""
-    texts = {
-        kind: [
-            value
-            for column, own in columns.items()
-            if str(SCHEMAS[name].columns[column].dtype) == kind and sample.schema.get(own) == pl.String
-            for value in sample[own].drop_nulls()
-        ]
-        for kind in (NUMBER, DAY)
-    }
+    texts: dict[str, list[str]] = {NUMBER: [], DAY: []}
+    for column, own in columns.items():
+        if sample.schema.get(own) == pl.String:
+            texts.setdefault(str(SCHEMAS[name].columns[column].dtype), []).extend(sample[own].drop_nulls())
     numbers, days = texts[NUMBER], texts[DAY]
     signs = Counter(mark for value in numbers for mark in value if unicodedata.category(mark) == "Sc")
     currency = max(signs, key=signs.__getitem__, default="")
@@ -236,15 +216,10 @@ def _splits_parts(numbers: list[str], mark: str) -> bool:
 def _date_format(days: list[str]) -> str:
     """The first of the formats that read most of the dates (a row of totals may have none)."""
 
+    plain = pl.Series(days, dtype=pl.String).str.replace(TIME_OF_DAY, "")
+
     def reads(date_format: str) -> int:
-        count = 0
-        for day in days:
-            try:
-                datetime.strptime(re.sub(TIME_OF_DAY, "", day), date_format)
-                count += 1
-            except ValueError:
-                pass
-        return count
+        return plain.str.to_date(date_format, strict=False).count()
 
     best = max(_DATE_FORMATS, key=reads)
-    return best if days and reads(best) > len(days) / 2 else _DATE_FORMATS[0]
+    return best if reads(best) > len(days) / 2 else _DATE_FORMATS[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -18,11 +17,16 @@ from .mapping import TableMapping
 from .schema import SCHEMAS, DataError
 from .sources import Source, Stage
 from .storage import FolderWriter, check_new, parts_beside
-from .suspects import Habits, Stores
+from .suspects import strange_stores, unusual_customers
 from .tables import REJECT_COLUMNS, ImportReport, Tables
+from .weeks import to_polars
 
 Progress = Callable[[str, float], None]
 """Called with what is read, such as the name of a table, and the share that has been read, from 0 to 1."""
+Take = Callable[[str, Iterator[pl.DataFrame]], pl.LazyFrame]
+"""Keeps the clean rows of a table, and gives them back."""
+_LOOKED_AT = ["date", "product", "units", "price_paid", "customer", "store", "event", "value"]
+"""Columns that are looked at once more, when the tables are finished."""
 _IN_MEMORY = 64 * 2**20
 """Bytes of CSV up to which the rows of an import stay in memory; Parquet takes a quarter of them."""
 
@@ -72,10 +76,11 @@ def import_tables(
     """
     done: dict[str, pd.DataFrame] = {}
 
-    def take(name: str, frames: Iterator[pl.DataFrame]) -> None:
+    def take(name: str, frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
         # No other reference may keep the rows in memory while they become a pandas table.
         columns = pl.concat(list(frames), how="vertical_relaxed").get_columns()
         done[name] = SCHEMAS[name].validate(to_pandas(columns), lazy=True, inplace=True)
+        return to_polars(done[name], _LOOKED_AT).lazy()
 
     report = _import(_incoming(paths, mapping, key), take, progress)
     return Tables(**done), report
@@ -206,29 +211,19 @@ def _weight(table: IncomingTable) -> float:
     return sum(part.size * of[part.kind] if part.kind in of else float("inf") for part in table.parts)
 
 
-def _import(
-    tables: dict[str, IncomingTable], take: Callable[[str, Iterator[pl.DataFrame]], None], progress: Progress
-) -> ImportReport:
+def _import(tables: dict[str, IncomingTable], take: Take, progress: Progress) -> ImportReport:
     """Read the tables, and give the clean rows of each to `take`, in order, some at a time."""
-    habits, stores, products = Habits(), Stores(), list[pl.Series]()
+    lines = dict[str, pl.LazyFrame]()
     for name, table in tables.items():
         table.read(lambda share, name=name: progress(name, share))
-        known = pl.concat(products) if products else None
-
-        def clean_rows(name: str = name, table: IncomingTable = table, known: pl.Series | None = known) -> Any:
-            for rows in table.finish(known, lambda share: progress(f"{name} again, by day", share)):
-                habits.see(name, rows)
-                stores.see(name, rows)
-                if name == "products":
-                    products.append(rows["product"].cast(pl.String))
-                yield rows
-
-        take(name, clean_rows())
+        known = lines["products"].select("product").collect().to_series() if "products" in lines else None
+        again = table.finish(known, lambda share, name=name: progress(f"{name} again, by day", share))
+        lines[name] = take(name, again)
     made = _product_table(tables, take)
     ordered = {name: tables[name] for name in SCHEMAS if name in tables}
     rejects = {name: table.rejects for name, table in ordered.items()}
     every_reject = pd.concat([rows.assign(table=name) for name, rows in rejects.items()], ignore_index=True)
-    table_notes = [f"{name}: {note}" for name, table in ordered.items() for note in table.notes()]
+    table_notes = [f"{name}: {note}" for name, table in ordered.items() for note in table.notes(lines[name])]
     return ImportReport(
         read={name: table.read_rows for name, table in ordered.items()},
         kept={name: table.kept for name, table in ordered.items()},
@@ -237,13 +232,13 @@ def _import(
             for name, rows in rejects.items()
         },
         rejects=every_reject[REJECT_COLUMNS],
-        notes=(*table_notes, *made, *stores.notes()),
+        notes=(*table_notes, *made, *strange_stores(lines)),
         pseudonym_key=tables["sales"].pseudonyms.key_id,
-        flagged=habits.flagged(tables["sales"].returns),
+        flagged=unusual_customers(lines, tables["sales"].returns),
     )
 
 
-def _product_table(tables: dict[str, IncomingTable], take: Callable[[str, Iterator[pl.DataFrame]], None]) -> list[str]:
+def _product_table(tables: dict[str, IncomingTable], take: Take) -> list[str]:
     """Make the product table of the categories in the sales where no file gives it, and say so."""
     found = tables["sales"].products()
     if found is None or found.is_empty():

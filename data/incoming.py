@@ -60,8 +60,6 @@ class IncomingTable:
     changes: Changes = field(default_factory=Counter)
     _done: list[PartRows] = field(default_factory=list)
     _apart: list[pl.DataFrame] = field(default_factory=list)
-    _sample: list[pl.DataFrame] = field(default_factory=list)
-    _by_day: list[pl.DataFrame] = field(default_factory=list)
     _categories: list[pl.DataFrame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,7 +83,7 @@ class IncomingTable:
                 self._read_part(file, rows, lambda done, share=share, start=start: progress(start + share * done))
             before += part.size
             self._done.append(rows)
-        if not (self._count("rows") + self._count("broken")):
+        if not self.read_rows:
             raise DataError(f"{self.label}: a table must hold rows; got none; check how it was exported")
 
     @property
@@ -108,7 +106,7 @@ class IncomingTable:
         """
         weeks = sorted({week for part in self._done for week in part.weeks})
         specs = [column for column in self.schema.columns if column in self.columns]
-        taken_back, step, copied = self._taken_back(weeks), self._step(), 0
+        taken_back, copied = self._taken_back(weeks), 0
         for good in self._days(weeks, progress):
             good, copies = _set_apart(good, {COPY: self._copies(good["_hash"])}, specs)
             good, others = _set_apart(good, misfits(good, self.name, known=known, taken_back=taken_back), specs)
@@ -116,19 +114,20 @@ class IncomingTable:
             copied += len(copies)
             if good.is_empty():
                 continue
-            good = good.with_columns(_some=pl.col("_hash") % step == 0).drop("_part", "_row", "_hash")
-            good = clean(good, self.name, self.changes)
+            good = clean(good.drop("_part", "_row", "_hash"), self.name, self.changes)
             self.kept += len(good)
-            if self.name == "sales":
-                some = good.filter("_some").select(pl.col("product").cast(pl.Categorical), "units", "price_paid")
-                self._sample.append(some)
-                self._by_day.append(good.group_by("date").agg(lines=pl.len()))
-                if _CATEGORY[1] in good:
-                    self._categories.append(good.group_by(_CATEGORY).agg(lines=pl.len()))
-                    good = good.drop(_CATEGORY[1])
-            yield good.drop("_some")
-        if self.name == "sales" and self.layout.duplicates is None and copied > _COPIES:
-            self._refuse_copies(copied)
+            if self.name == "sales" and _CATEGORY[1] in good:
+                self._categories.append(good.group_by(_CATEGORY).agg(lines=pl.len()))
+                good = good.drop(_CATEGORY[1])
+            yield good
+        most = max(_COPIES, _COPIES_SHARE * self._count("rows"))
+        if self.name == "sales" and self.layout.duplicates is None and copied > most:
+            raise DataError(
+                f"{self.label}: few rows may be exact copies of earlier ones; got {copied:,} "
+                f"({copied / self._count('rows'):.1%}); under [sales] "
+                'of a mapping file, set duplicates = "keep" if each row is a sale of its own, as in lines without a '
+                'receipt, or "reject" if rows were exported twice'
+            )
         unread = len(self._bad())
         if not self.kept or unread > max(self.kept, _MOSTLY):
             rejects = self.rejects
@@ -155,10 +154,9 @@ class IncomingTable:
     @property
     def rejects(self) -> pd.DataFrame:
         """Faulty rows: `file`, `row`, `reason`, `text`."""
-        names = [part.name for part in self._done]
         rows = pl.concat([self._bad(), *self._apart]).sort("_part", "row")
-        file = rows["_part"].replace_strict(list(range(len(names))), names, return_dtype=pl.String)
-        return rows.select(file.alias("file"), "row", "reason", "text").to_pandas()
+        file = pl.Series("file", [part.name for part in self._done], dtype=pl.String)[rows["_part"]]
+        return rows.select(file, "row", "reason", "text").to_pandas()
 
     def products(self) -> pl.DataFrame | None:
         """The products of the sales with their commonest category and the number of their categories; None without any."""
@@ -169,8 +167,8 @@ class IncomingTable:
         best_first = lines.sort("product", "lines", "category", descending=[False, True, False])
         return best_first.group_by("product", maintain_order=True).agg(pl.col("category").first(), categories=pl.len())
 
-    def notes(self) -> list[str]:
-        """What was noticed and changed, once the table is finished."""
+    def notes(self, finished: pl.LazyFrame) -> list[str]:
+        """What was noticed and changed, once the table is finished, with its rows."""
         notes = [] if self.stage is None else self.stage.account(self.name)
         unused = [name for name in self.file.columns if name not in self.columns.values()]
         if unused:
@@ -182,17 +180,16 @@ class IncomingTable:
                 f"rows that copy an earlier one: {copies:,} ({copies / self._count('rows'):.1%}); if the same line "
                 'can occur twice, set duplicates = "keep" in a mapping file'
             )
-        returns = self.returns
-        if returns is not None:
-            units = -returns["units"].sum()
-            notes.append(f"returns (negative units), left out: {len(returns):,} lines, {units:,.0f} units")
+        if (back := self.returns) is not None:
+            units = -back["units"].sum()
+            notes.append(f"returns (negative units), left out: {len(back):,} lines, {units:,.0f} units")
         if self._count("below_zero"):
             notes.append(f"rows with on_hand below 0, set to 0: {self._count('below_zero'):,}")
-        if self._sample:
-            of, found = self._step(), suspects(pl.concat(self._sample))
+        if self.name == "sales":
+            of = max(1, -(-self.kept // _LOOKED_AT))
+            found = suspects(finished.select("product", "units", "price_paid").gather_every(of).collect())
             notes += [f"{note} (one line in {of} was looked at)" if of > 1 else note for note in found]
-            by_day = pl.concat(self._by_day).group_by("date").agg(pl.col("lines").sum())
-            notes += odd_dates(by_day)
+            notes += odd_dates(finished.group_by("date").agg(lines=pl.len()).collect(engine="streaming"))
         notes += [text.format(f"{self.changes[text]:,}") for text in self.changes if self.changes[text]]
         if self._count("late"):
             notes.append(f"rows out of date order, sorted: {self._count('late'):,}")
@@ -200,10 +197,6 @@ class IncomingTable:
 
     def _count(self, fact: str) -> int:
         return sum(part.facts.get(fact, 0) for part in self._done)
-
-    def _step(self) -> int:
-        """One sale line in so many is looked at."""
-        return max(1, -(-self._count("good") // _LOOKED_AT))
 
     def _read_part(self, file: TableFile, kept: PartRows, progress: Callable[[float], None]) -> None:
         columns = self.columns if file is self.file else find_columns(file, self.name, self.schema)
@@ -261,27 +254,12 @@ class IncomingTable:
         wrong = faults(raw, read, values, self.schema, self.layout)
         is_bad = wrong.select(pl.any_horizontal(pl.all())).to_series()
         good = values.with_columns(batch["_row"], batch["_hash"]).filter(~is_bad)
-        facts.update(rows=len(batch), good=len(good))
-        bad = pl.DataFrame(
-            [
-                batch["_row"].filter(is_bad).alias("row"),
-                _reasons(wrong.filter(is_bad)),
-                _shown(raw.filter(is_bad), list(specs)),
-                batch["_hash"].filter(is_bad).alias("hash"),
-            ]
-        )
+        facts.update(rows=len(batch))
+        bad = batch.filter(is_bad).select(row="_row", hash="_hash")
+        described = (_reasons(wrong.filter(is_bad)), _shown(raw.filter(is_bad), list(specs)))
+        bad = bad.with_columns(*described).select(*_BAD)
         back = values.filter(pl.col("units") < 0) if self.name == "sales" and len(bad) else values.clear()
         return good, bad, back.select(c for c in (*RETURN, "customer") if c in back) if len(back) else None
-
-    def _refuse_copies(self, copied: int) -> None:
-        """Raise DataError where copies are too many for an accident."""
-        share = copied / self._count("rows")
-        if share > _COPIES_SHARE:
-            raise DataError(
-                f"{self.label}: few rows may be exact copies of earlier ones; got {copied:,} ({share:.1%}); under [sales] "
-                'of a mapping file, set duplicates = "keep" if each row is a sale of its own, as in lines without a '
-                'receipt, or "reject" if rows were exported twice'
-            )
 
     def _week(self, week: int, columns: list[str] | None = None, *, last: bool = False) -> list[pl.DataFrame]:
         """The good rows of a week, in the order of the parts."""
@@ -392,16 +370,11 @@ def find_columns(file: TableFile, name: str, schema: pa.DataFrameSchema) -> dict
         DataError: A column is missing, or there twice.
     """
     mapped, layout = file.layout.columns, file.layout
-    for own in {*layout.allow, *layout.drop} - {*file.columns}:
-        raise DataError(
-            f"{file.name}: column '{own}', to allow or to drop, is missing; got {', '.join(file.columns)}; "
-            f"{nearest(own, file.columns)}"
-        )
-    for column, own in mapped.items():
+    asked = dict.fromkeys([*layout.allow, *layout.drop], "to allow or to drop")
+    for own, why in (asked | {own: f"mapped to {column}" for column, own in mapped.items()}).items():
         if own not in file.columns:
             raise DataError(
-                f"{file.name}: column '{own}', mapped to {column}, is missing; got {', '.join(file.columns)}; "
-                f"{nearest(own, file.columns)}"
+                f"{file.name}: column '{own}', {why}, is missing; got {', '.join(file.columns)}; {nearest(own, file.columns)}"
             )
     for own in {*layout.drop} & {*layout.allow, *mapped.values()}:
         raise DataError(f"{file.name}: a column to drop must not be mapped or allowed; got '{own}'; drop it or read it")
@@ -463,10 +436,8 @@ def _clean_sales(sales: pl.DataFrame, changes: Changes) -> pl.DataFrame:
         changes["no column regular_price; price_paid is used instead"] = 1
         place = sales.get_column_index("price_paid") + 1
         sales = sales.insert_column(place, sales["price_paid"].alias("regular_price"))
-    for what, rows in {
-        "missing": sales["regular_price"].is_null(),
-        "below price_paid": (sales["regular_price"] < sales["price_paid"]).fill_null(False),
-    }.items():
+    missing, below = sales["regular_price"].is_null(), sales["regular_price"] < sales["price_paid"]
+    for what, rows in {"missing": missing, "below price_paid": below}.items():
         changes[f"rows with regular_price {what}, set to price_paid: {{}}"] += int(rows.sum())
     return sales.with_columns(regular_price=pl.max_horizontal("price_paid", "regular_price"))
 

@@ -111,10 +111,9 @@ def _table(file: str, name: str, section: Any) -> TableMapping:
     for key in section:
         _known(where, "key", key, sorted(item.name for item in fields(TableMapping)))
     mapping = TableMapping(**{key: _read(f"{where} {key}", name, key, value) for key, value in section.items()})
-    if mapping.thousands == mapping.decimal:
-        raise DataError(f"{where} thousands must differ from decimal; got {mapping.decimal!r} for both; change one")
-    if mapping.separator == mapping.decimal and "decimal" in section:
-        raise DataError(f"{where} separator must differ from decimal; got {mapping.separator!r} for both; change one")
+    for other in ("thousands", *["separator"] * ("decimal" in section)):
+        if getattr(mapping, other) == mapping.decimal:
+            raise DataError(f"{where} {other} must differ from decimal; got {mapping.decimal!r} for both; change one")
     return mapping
 
 
@@ -130,9 +129,6 @@ def _check(where: str, allowed: str, value: Any, fits: bool) -> None:
 
 def _read(where: str, table: str, key: str, value: Any) -> Any:
     """The value of a key, checked."""
-    if key in _CHOICES:
-        _check(where, "one of " + ", ".join(f'"{word}"' for word in _CHOICES[key]), value, value in _CHOICES[key])
-        return value
     if key in _SECTIONS:
         return _SECTIONS[key](where, table, value)
     allowed, fits = _VALUES[key]
@@ -140,12 +136,8 @@ def _read(where: str, table: str, key: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else codecs.lookup(value).name if key == "encoding" else value
 
 
-def _are_texts(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) and value.strip() for value in values)
-
-
 def _columns(where: str, table: str, value: Any) -> dict[str, str]:
-    fits = isinstance(value, dict) and _are_texts(value.values())
+    fits = isinstance(value, dict) and all(isinstance(own, str) and own.strip() for own in value.values())
     _check(where, 'canonical column = "the file\'s column", one pair per line', value, fits)
     for column in value:
         # Further columns of customers are traits under any name.
@@ -205,15 +197,17 @@ def _are_columns(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-_CHOICES = {
-    "duplicates": ("reject", "keep"),
-    "separator": (",", ";", "\t", "|"),
-    "decimal": (".", ","),
-    "thousands": ("", ".", ",", " ", "'"),
-}
+def _one_of(*words: str) -> tuple[str, Callable[[Any], bool]]:
+    return "one of " + ", ".join(f'"{word}"' for word in words), words.__contains__
+
+
 _SECTIONS = {"columns": _columns, "values": _replaced_values, "convert": _conversions}
 _NAMES = 'a list of the file\'s columns such as ["Mail"]', _are_columns
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "duplicates": _one_of("reject", "keep"),
+    "separator": _one_of(",", ";", "\t", "|"),
+    "decimal": _one_of(".", ","),
+    "thousands": _one_of("", ".", ",", " ", "'"),
     "encoding": ('a known encoding such as "utf-8", "latin-1" or "utf-16"', _is_encoding),
     "currency": ('a sign without digits such as "€"', _is_sign),
     "skip_lines": ("a whole number, 0 or more", lambda value: type(value) is int and value >= 0),

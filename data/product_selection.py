@@ -29,13 +29,6 @@ _ONE_PRICE_LINE = 0.95
 # odd weeks are correlated above this with those in even weeks.
 _MOST_ALIKE = 0.5
 
-_OTHER_CATEGORIES, _OTHER_RANGE, _ONE_LINE, _BETTER = (
-    "other categories were chosen",
-    f"they cost over {_PRICE_FACTOR:g} times as much as their category's best seller, or less than 1/{_PRICE_FACTOR:g}",
-    "they are priced as one line with a better seller",
-    "better sellers of their category were chosen",
-)
-
 
 def choose_products(
     tables: Tables, *, n_categories: int = 5, per_category: int = 6, min_weeks_share: float = 0.95
@@ -112,32 +105,28 @@ def reasons_not_chosen(tables: Tables, chosen: pd.DataFrame, *, min_weeks_share:
         "they have no one regular price in a week": ~(measures["spread"] <= _MOST_SPREAD),
     }
     if tables.products is not None:
-        taken = measures.index.isin(chosen["product"])
-        fit_to_price = ~np.any(list(faults.values()), axis=0)
-        faults |= _passed_over(measures[taken | fit_to_price], category, measures.index[taken], log_price)
+        # What `_pick` does, one by one.
+        taken = measures.index[measures.index.isin(chosen["product"])]
+        candidates = measures[measures.index.isin(taken) | ~np.any(list(faults.values()), axis=0)]
+        here, units = category[candidates.index], candidates["units"]
+        best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
+
+        def in_line(product: str) -> bool:
+            better = taken[(here[taken] == here[product]) & (units[taken] >= units[product])]
+            return bool((log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any())
+
+        lines = {product: product not in taken and in_line(product) for product in candidates.index}
+        far = f"{_PRICE_FACTOR:g} times as much as their category's best seller, or less than 1/{_PRICE_FACTOR:g}"
+        faults |= {
+            "other categories were chosen": ~here.isin(here[taken]),
+            f"they cost over {far}": ~candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR),
+            "they are priced as one line with a better seller": pd.Series(lines, dtype=bool),
+        }
     faulty = [fault.reindex(measures.index, fill_value=False) for fault in faults.values()]
-    reason = pd.Series(np.select(faulty, list(faults), _BETTER), measures.index)
+    better_sold = "better sellers of their category were chosen"
+    reason = pd.Series(np.select(faulty, list(faults), better_sold), measures.index)
     best_first = measures["units"].sort_values(ascending=False, kind="stable").index
     return reason[best_first].drop(chosen["product"], errors="ignore")
-
-
-def _passed_over(
-    candidates: pd.DataFrame, category: pd.Series, taken: pd.Index, log_price: pd.DataFrame
-) -> dict[str, pd.Series]:
-    """Which products that could be priced are not, by reason: what `_pick` does, one by one."""
-    here, units = category[candidates.index], candidates["units"]
-    best = here.map(candidates.sort_values("units", ascending=False)["price"].groupby(here).first())
-
-    def in_line(product: str) -> bool:
-        better = taken[(here[taken] == here[product]) & (units[taken] >= units[product])]
-        return bool((log_price[better].corrwith(log_price[product]) > _ONE_PRICE_LINE).any())
-
-    lines = {product: product not in taken and in_line(product) for product in candidates.index}
-    return {
-        _OTHER_CATEGORIES: ~here.isin(here[taken]),
-        _OTHER_RANGE: ~candidates["price"].between(best / _PRICE_FACTOR, best * _PRICE_FACTOR),
-        _ONE_LINE: pd.Series(lines, dtype=bool),
-    }
 
 
 def _measures(
@@ -231,6 +220,5 @@ def _pick(group: pd.DataFrame, log_price: pd.DataFrame, most: int) -> pd.DataFra
     correlation = log_price[similar["product"]].corr().to_numpy()
     picked: list[int] = []
     for i in range(len(similar)):
-        if len(picked) < most and (correlation[i, picked] <= _ONE_PRICE_LINE).all():
-            picked.append(i)
-    return similar.iloc[picked]
+        picked += [i] * bool((correlation[i, picked] <= _ONE_PRICE_LINE).all())
+    return similar.iloc[picked[:most]]

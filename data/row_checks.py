@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 import pandera.pandas as pa
@@ -11,9 +11,9 @@ import polars as pl
 
 from ..privacy.pseudonyms import as_text
 from .mapping import TableMapping
-from .schema import COMPETITOR_PRICE, HOLIDAY
+from .schema import COMPETITOR_PRICE, HOLIDAY, SCHEMAS
 
-_PLANNED = ("price", "regular_price", "promotion", "delivery")
+_PLANNED = ["price", "regular_price", "promotion", "delivery"]
 COPY = "row: an exact copy of an earlier one"
 _SHORTENED = r"^\d(?:[.,]\d+)?E\+\d+$"
 RETURN = ["basket", "product", "price_paid", "units"]
@@ -25,6 +25,31 @@ NUMBER, DAY = "float64", "datetime64[ns]"
 TIME_OF_DAY = r"[T ]\d{1,2}:\d{2}.*$"
 _TIME_CODES = ("%H", "%I", "%T", "%R", "%X", "%c")
 _BLANKS = "[\u00a0\u202f]"
+
+
+_KINDS = {NUMBER: pl.Float64, DAY: pl.Datetime("us")}
+_SIGNAL, _OWN_SIGNALS = pl.col("name").cast(pl.String), [COMPETITOR_PRICE, HOLIDAY]
+_IS_PRICE, _PRODUCT, _VALUE = _SIGNAL == COMPETITOR_PRICE, pl.col("product"), pl.col("value")
+# Else, "Holiday" would be an index whose value holds for ever.
+_ALIKE = _SIGNAL.str.to_lowercase().str.replace_all("[ -]", "_").is_in(_OWN_SIGNALS) & ~_SIGNAL.is_in(_OWN_SIGNALS)
+_MISFITS: dict[str, dict[str, pl.Expr]] = {
+    "products": {"product: occurs twice": ~_PRODUCT.is_first_distinct()},
+    "customers": {"customer: occurs twice": ~pl.col("customer").is_first_distinct()},
+    "signals": {
+        f"name: must be written as {' or '.join(_OWN_SIGNALS)}": _ALIKE,
+        f"product: is missing, a {COMPETITOR_PRICE} is for one product": _IS_PRICE & _PRODUCT.is_null(),
+        f"product: is given, only a {COMPETITOR_PRICE} is for one product": ~_IS_PRICE & _PRODUCT.is_not_null(),
+        "value: is missing": _VALUE.is_null() & (_SIGNAL != HOLIDAY),
+        f"value: a {COMPETITOR_PRICE} must be above 0": _IS_PRICE & (_VALUE <= 0),
+    },
+    "promotions": {"end_date: is before start_date": pl.col("end_date") < pl.col("start_date")},
+    "plan": {
+        f"{_PLANNED[0]}: is missing, and so are {', '.join(_PLANNED[1:])}": pl.all_horizontal(
+            pl.col(_PLANNED).is_null()
+        )
+    },
+}
+"""What is wrong with a row that is good by itself, by table."""
 
 
 # Checks of rows: each by itself, by the rules of `SCHEMAS`, and against other rows and tables.
@@ -83,34 +108,25 @@ def misfits(
         taken_back: `_part` and `_row` of the sale lines that their own receipt cancels, if receipts
             are known.
     """
-    special: dict[str, Callable[[pl.DataFrame], dict[str, pl.Series]]] = {
-        "sales": lambda rows: _taken_back(rows, taken_back),
-        "products": lambda rows: _doubled(rows, "product"),
-        "customers": lambda rows: _doubled(rows, "customer"),
-        "signals": _incomplete_signals,
-        "promotions": _backward,
-        "plan": _nothing_planned,
+    columns = SCHEMAS[name].columns
+    lacking = {
+        column: pl.lit(None, _KINDS.get(str(columns[column].dtype), pl.String))
+        for column in {*columns} - {*rows.columns}
     }
-    unknown = _unknown(rows["product"], known) if known is not None and name != "products" and "product" in rows else {}
-    return unknown | (special[name](rows) if name in special else {})
-
-
-def _unknown(products: pl.Series, known: pl.Series) -> dict[str, pl.Series]:
-    distinct = products.drop_nulls().unique().cast(pl.String)
-    unknown = distinct.filter(~distinct.is_in(known.implode()))
-    bare = known.str.strip_chars_start("0").implode()
-    differ_in_zeros = unknown.str.strip_chars_start("0").is_in(bare)
-    reasons = {
-        "product: not in the product table": unknown.filter(~differ_in_zeros),
-        "product: not in the product table, except for leading zeros": unknown.filter(differ_in_zeros),
-    }
-    return {reason: _among(products, ids) for reason, ids in reasons.items() if len(ids)}
-
-
-def _among(products: pl.Series, ids: pl.Series) -> pl.Series:
-    flagged = ids.cast(products.dtype).to_frame("product").with_columns(flag=True)
-    rows = products.to_frame("product").join(flagged, on="product", how="left", maintain_order="left")
-    return rows["flag"].fill_null(False)
+    product, checks = pl.col("product").cast(pl.String), dict(_MISFITS.get(name, {}))
+    if known is not None and name != "products" and "product" in rows:
+        unknown, bare = ~product.is_in(known.implode()), known.str.strip_chars_start("0").implode()
+        but_for_zeros = product.str.strip_chars_start("0").is_in(bare)
+        checks = {
+            "product: not in the product table": unknown & ~but_for_zeros,
+            "product: not in the product table, except for leading zeros": unknown & but_for_zeros,
+        } | checks
+    if taken_back is not None:
+        keys = ["_part", "_row"]
+        rows = rows.join(taken_back.with_columns(_back=True), on=keys, how="left", maintain_order="left")
+        checks["units: cancelled on the same receipt"] = pl.col("_back")
+    found = rows.with_columns(**lacking).select(**{reason: wrong.fill_null(False) for reason, wrong in checks.items()})
+    return found.to_dict()
 
 
 def cancelled(rows: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
@@ -127,49 +143,6 @@ def cancelled(rows: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
     times = back.select(key=LINE).group_by("key").len("times")
     matching = rows.join(times, on="key", maintain_order="left")
     return matching.filter(pl.int_range(pl.len()).over("key") < pl.col("times")).select("_part", "_row")
-
-
-def _taken_back(rows: pl.DataFrame, taken_back: pl.DataFrame | None) -> dict[str, pl.Series]:
-    if taken_back is None or taken_back.is_empty():
-        return {}
-    keys = ["_part", "_row"]
-    flags = rows.select(keys).join(taken_back.with_columns(flag=True), on=keys, how="left", maintain_order="left")
-    return {"units: cancelled on the same receipt": flags["flag"].fill_null(False)}
-
-
-def _doubled(rows: pl.DataFrame, column: str) -> dict[str, pl.Series]:
-    return {f"{column}: occurs twice": ~rows[column].is_first_distinct()}
-
-
-def _incomplete_signals(rows: pl.DataFrame) -> dict[str, pl.Series]:
-    optional = {"value": pl.Float64, "product": pl.String}
-    missing = [pl.lit(None, kind).alias(column) for column, kind in optional.items() if column not in rows]
-    rows = rows.with_columns(missing)
-    name = rows["name"].cast(pl.String)
-    price, own = name == COMPETITOR_PRICE, [COMPETITOR_PRICE, HOLIDAY]
-    # Else, "Holiday" would be an index whose value holds for ever.
-    alike = name.str.to_lowercase().str.replace_all("[ -]", "_").is_in(own) & ~name.is_in(own)
-    return {
-        f"name: must be written as {' or '.join(own)}": alike.fill_null(False),
-        f"product: is missing, a {COMPETITOR_PRICE} is for one product": price & rows["product"].is_null(),
-        f"product: is given, only a {COMPETITOR_PRICE} is for one product": ~price & rows["product"].is_not_null(),
-        "value: is missing": rows["value"].is_null() & (name != HOLIDAY),
-        f"value: a {COMPETITOR_PRICE} must be above 0": price & (rows["value"] <= 0).fill_null(False),
-    }
-
-
-def _backward(rows: pl.DataFrame) -> dict[str, pl.Series]:
-    if "end_date" not in rows:
-        return {}
-    return {"end_date: is before start_date": (rows["end_date"] < rows["start_date"]).fill_null(False)}
-
-
-def _nothing_planned(rows: pl.DataFrame) -> dict[str, pl.Series]:
-    first, *others = _PLANNED
-    # Good rows have a date.
-    nothing = [pl.col(name).is_null() for name in _PLANNED if name in rows]
-    missing = pl.all_horizontal(pl.col("date").is_not_null(), *nothing)
-    return {f"{first}: is missing, and so are {', '.join(others)}": rows.select(missing=missing)["missing"]}
 
 
 # Cast text to numbers, dates and ids, as a mapping file declares them.

@@ -9,6 +9,7 @@ import csv
 import fnmatch
 import functools
 import io
+import itertools
 import json
 import re
 import shutil
@@ -183,10 +184,7 @@ class _Blocks(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                return 0
+        while not self._rest and (block := next(self._blocks, None)) is not None:
             self._rest = memoryview(block)
         count = min(len(buffer), len(self._rest))
         buffer[:count], self._rest = self._rest[:count], self._rest[count:]
@@ -347,30 +345,15 @@ class TableFile:
             self.broken[row.number] = f"row: has {row.actual_columns} fields, not {row.expected_columns}"
             return "skip"
 
-        done = 0
-        encoding = "utf8" if self.layout.encoding in ("utf-8", "utf-8-sig") else self.layout.encoding
-        with (
-            self.part.stream() as stream,
-            pyarrow.csv.open_csv(
-                stream,
-                # Row numbers are only available with a single thread.
-                read_options=pyarrow.csv.ReadOptions(
-                    use_threads=False,
-                    block_size=_CSV_BLOCK_BYTES,
-                    encoding=encoding,
-                    column_names=self._own,
-                    skip_rows=self.layout.skip_lines,
-                    skip_rows_after_names=1,
-                ),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=self.layout.separator,
-                    newlines_in_values=True,
-                    ignore_empty_lines=False,
-                    invalid_row_handler=skip,
-                ),
-                convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(self._own, pa.string())),
-            ) as reader,
-        ):
+        done, layout = 0, self.layout
+        encoding = "utf8" if layout.encoding in ("utf-8", "utf-8-sig") else layout.encoding
+        # Row numbers are only available with a single thread.
+        read = pyarrow.csv.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES, encoding=encoding)
+        read.column_names, read.skip_rows, read.skip_rows_after_names = self._own, layout.skip_lines, 1
+        parse = pyarrow.csv.ParseOptions(delimiter=layout.separator, newlines_in_values=True, ignore_empty_lines=False)
+        parse.invalid_row_handler = skip
+        convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(self._own, pa.string()))
+        with self.part.stream() as stream, pyarrow.csv.open_csv(stream, read, parse, convert) as reader:
             for batch in reader:
                 # An offset takes four bytes per cell in memory, a separator one byte in the file.
                 done += batch.nbytes - 3 * batch.num_rows * batch.num_columns
@@ -380,14 +363,12 @@ class TableFile:
     def _typed_batches(self, progress: Progress) -> Iterator[pa.RecordBatch]:
         done = 0
         with self._typed() as source:
-            if isinstance(source, pq.ParquetFile):
-                batches, rows = source.iter_batches(_TYPED_BATCH_ROWS, columns=self._header), source.metadata.num_rows
-            else:
-                batches, rows = (batch.select(self._header) for batch in source), 0
-            for batch in batches:
+            whole = isinstance(source, pq.ParquetFile)
+            rows = source.metadata.num_rows if whole else 0
+            for batch in source.iter_batches(_TYPED_BATCH_ROWS, columns=self._header) if whole else source:
                 done += batch.num_rows
                 progress(done / rows if rows else 0.0)
-                yield batch.rename_columns(self._own)
+                yield batch.select(self._header).rename_columns(self._own)
 
 
 @contextmanager
@@ -409,12 +390,9 @@ def _readable(file: TableFile) -> Iterator[None]:
 
 
 def _distinct(header: list[str]) -> list[str]:
-    names: list[str] = []
-    for position, name in enumerate(header, start=1):
-        plain = name or f"column {position}"
-        seen = sum(other == name for other in header[: position - 1]) if name else 0
-        names.append(f"{plain} ({seen + 1})" if seen else plain)
-    return names
+    seen = (header[:position].count(name) * bool(name) for position, name in enumerate(header))
+    plain = (name or f"column {position}" for position, name in enumerate(header, start=1))
+    return [f"{name} ({times + 1})" if times else name for name, times in zip(plain, seen, strict=True)]
 
 
 def _tidy(batch: pl.DataFrame) -> pl.DataFrame:
@@ -472,11 +450,9 @@ class PartRows:
         """The weeks that have rows, numbered from 1970 on, and their files; week 0 for all of them in memory."""
         if self.folder is None:
             return {0: []}
-        runs = [(*map(int, path.stem.split("-")), path) for path in self.folder.glob("*-*.parquet")]
-        found: dict[int, list[Path]] = {}
-        for week, _, path in sorted(runs):
-            found.setdefault(week, []).append(path)
-        return found
+        names = (path.stem.split("-") for path in self.folder.glob("*-*.parquet"))
+        runs = itertools.groupby(sorted((int(week), int(run)) for week, run in names), key=lambda run: run[0])
+        return {week: [self.folder / f"{week}-{run}.parquet" for _, run in own] for week, own in runs}
 
     def rows(self, week: int, columns: list[str] | None = None, *, last: bool = False) -> list[pl.DataFrame]:
         """The rows of a week in the order of the part.
@@ -487,8 +463,7 @@ class PartRows:
             last: Whether they are wanted for the last time.
         """
         if self.folder is None:
-            held = self._held
-            self._held = [] if last else held
+            held, self._held = self._held, [] if last else self._held
             return held if columns is None else [rows.select(columns) for rows in held]
         return [pl.read_parquet(path, columns=columns, memory_map=False) for path in self.weeks.get(week, [])]
 
@@ -517,7 +492,8 @@ class Stage:
     def __init__(self, folder: Path, made_with: Any) -> None:
         self.folder, self._made_with, self._used = folder, made_with, set[Path]()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._before = dict(_kept(folder))
+        kept = (path for path in folder.glob(f"*/*/{_FACTS}"))
+        self._before = {path.parent: json.loads(path.read_text())["name"] for path in kept}
 
     def find(self, table: str, part: tuple[str, int, int]) -> PartRows | None:
         """What is kept of a part, if it has been read and has not changed since."""
@@ -559,9 +535,3 @@ class Stage:
         folder = self.folder / table / sha256(made_of.encode()).hexdigest()[:24]
         self._used.add(folder)
         return folder
-
-
-def _kept(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The parts that a folder keeps whole, with their names."""
-    for path in folder.glob(f"*/*/{_FACTS}"):
-        yield path.parent, json.loads(path.read_text())["name"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +144,9 @@ class FolderWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def table(self, name: str, frames: Iterator[pl.DataFrame]) -> None:
-        """Write a table, in row groups that follow one another in time."""
-        writer, held = None, list[pl.DataFrame]()
+    def table(self, name: str, frames: Iterator[pl.DataFrame]) -> pl.LazyFrame:
+        """Write a table, in row groups that follow one another in time, and give its rows back."""
+        path, writer, held = self._folder / f"{name}.parquet", None, list[pl.DataFrame]()
         days, texts = pl.selectors.temporal(), pl.selectors.categorical()
         try:
             for rows in itertools.chain(frames, [None]):
@@ -155,15 +154,16 @@ class FolderWriter:
                 if not held or (rows is not None and sum(map(len, held)) < _ROW_GROUP):
                     continue
                 arrow = pl.concat(held).to_arrow(compat_level=pl.CompatLevel.oldest())
-                writer, held = writer or pq.ParquetWriter(self._folder / f"{name}.parquet", arrow.schema), []
+                writer, held = writer or pq.ParquetWriter(path, arrow.schema), []
                 writer.write_table(arrow)
         finally:
             if writer is not None:
                 writer.close()
+        return pl.scan_parquet(path)
 
     def leave_out(self, report: ImportReport) -> ImportReport:
         """Write sales and behaviour again without the flagged customers, and count them."""
-        kept, dropped = dict(report.kept), {name: dict(by) for name, by in report.dropped.items()}
+        kept = {}
         for name in ("sales", "behaviour"):
             path = self._folder / f"{name}.parquet"
             if not path.exists() or "customer" not in pq.read_schema(path).names:
@@ -171,10 +171,8 @@ class FolderWriter:
             before = path.rename(path.with_suffix(".before"))
             self.table(name, _others(before, list(report.flagged)))
             before.unlink()
-            left = pq.read_metadata(path).num_rows
-            dropped[name] |= {FLAGGED: kept[name] - left} if left < kept[name] else {}
-            kept[name] = left
-        return replace(report, kept=kept, dropped=dropped)
+            kept[name] = pq.read_metadata(path).num_rows
+        return report.leaving(kept, FLAGGED)
 
     def account(self, report: ImportReport) -> None:
         """Write the faulty rows and the report."""
@@ -207,13 +205,7 @@ def load_tables(folder: str | Path) -> Tables:
     Example:
         >>> tables = load_tables("shop")  # doctest: +SKIP
     """
-    folder = Path(folder)
-    files = _tables_in(folder)
-    read, access = {}, access_to(folder)
-    for name in access.tables(files):
-        read[name] = access.view(name, _read(files[name]))
-    access.note(list(read))
-    return Tables(**{name: SCHEMAS[name].validate(table, inplace=True) for name, table in read.items()})
+    return Tables(**_tables_of(Path(folder), ())[0])
 
 
 def scan_tables(folder: Path) -> StoredTables:
@@ -231,28 +223,27 @@ def scan_tables(folder: Path) -> StoredTables:
     Example:
         >>> scan_tables(Path("shop")).lines("sales", ["product", "units"])  # doctest: +SKIP
     """
-    files, access = _tables_in(folder), access_to(folder)
-    read, scans = {}, {}
-    for name in access.tables(files):
-        if name in _LONG and files[name].suffix != ENDING:
-            there = pl.scan_parquet(files[name])
-            empty = access.view(name, there.head(0).collect().to_pandas())
-            read[name], scans[name] = empty, there.select(empty.columns.tolist())
-        else:
-            read[name] = SCHEMAS[name].validate(access.view(name, _read(files[name])), inplace=True)
-    access.note(list(read))
+    read, scans = _tables_of(folder, _LONG)
     return StoredTables(**read, scans=scans)
 
 
-def _tables_in(folder: Path) -> dict[str, Path]:
-    """The files of a folder of tables. Raises DataError without sales."""
+def _tables_of(folder: Path, long: Collection[str]) -> tuple[dict[str, pd.DataFrame], dict[str, pl.LazyFrame]]:
+    """The tables of a folder; the long ones are empty, unless they are encrypted, and come as scans of their files."""
     files = {name: found for name in SCHEMAS if (found := kept_file(folder, f"{name}.parquet"))}
     if "sales" not in files:
         raise DataError(
             f"an imported data set must hold sales.parquet; got {folder}; make one with `repricer data import`"
         )
-    return files
-
-
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path if path.suffix != ENDING else io.BytesIO(content_of(path)))
+    read, scans, access = {}, {}, access_to(folder)
+    for name in access.tables(files):
+        if name in long and files[name].suffix != ENDING:
+            there = pl.scan_parquet(files[name])
+            read[name] = access.view(name, there.head(0).collect().to_pandas())
+            scans[name] = there.select(read[name].columns.tolist())
+        else:
+            table = pd.read_parquet(
+                files[name] if files[name].suffix != ENDING else io.BytesIO(content_of(files[name]))
+            )
+            read[name] = SCHEMAS[name].validate(access.view(name, table), inplace=True)
+    access.note(list(read))
+    return read, scans

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from calendar import day_abbr, month_abbr
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,6 @@ from .schema import DataError
 from .tables import StoredTables, Tables
 from .weeks import Weeks
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _ABC_BOUNDS = (0.80, 0.95)
 _TOP = 10
 _HASHES = 5_000_000
@@ -28,8 +26,6 @@ _SUMMED = ["units", "price_paid", "regular_price"]
 _FIGURES = ["revenue", "revenue_share", "units", "price", "discount_share"]
 _SUFFIXES = (".png", ".svg", ".pdf")
 _SHOWN = 10
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 
 
 @dataclass(frozen=True)
@@ -142,10 +138,9 @@ def sales_totals(tables: Tables) -> SalesTotals:
         SalesTotals(weeks=1, revenue=0.5, units=2.0, discount_share=0.5)
     """
     lines = tables.sale_lines(["date", *_SUMMED])
-    weeks = whole_weeks(lines).count
     sums = [value.sum().alias(name) for name, value in _money().items()]
     units, revenue, regular = lines.select(sums).collect(engine="streaming").row(0)
-    return SalesTotals(weeks, revenue, units, float(1 - revenue / regular) if regular else 0.0)
+    return SalesTotals(whole_weeks(lines).count, revenue, units, float(1 - revenue / regular) if regular else 0.0)
 
 
 def sales_summary(tables: Tables) -> SalesSummary:
@@ -334,40 +329,32 @@ def plot_summary(summary: SalesSummary, path: Path) -> None:
     figure = Figure(figsize=(15, 12), layout="constrained")
     axes = figure.subplots(3, 2)
     weekly = summary.weekly
-    _line(axes[0, 0], "revenue per week (currency)", weekly.index, weekly["revenue"])
-    _line(axes[0, 1], "units per week", weekly.index, weekly["units"])
-    _line(axes[1, 0], "price index (first week = 1)", weekly.index, summary.price_index, bottom=None)
-    _line(axes[1, 1], "discount on the regular price (%)", weekly.index, 100 * weekly["discount_share"])
+    lines = {
+        "revenue per week (currency)": weekly["revenue"],
+        "units per week": weekly["units"],
+        "price index (first week = 1)": summary.price_index,
+        "discount on the regular price (%)": 100 * weekly["discount_share"],
+    }
+    for place, (title, values) in zip(axes.flat, lines.items(), strict=False):
+        place.plot(weekly.index, values, marker="." if len(weekly) < 20 else None)
+        place.set_title(title)
+        place.set_ylim(bottom=None if values is summary.price_index else 0.0)
+        place.tick_params(axis="x", labelrotation=30)
     axes[1, 1].set_ylim(top=max(5.0, 110 * weekly["discount_share"].max()))
-    _mark_stockouts(axes[0, 1], summary)
+    # Where a product was sold out, units are below demand.
+    if summary.stockouts is not None and (out := summary.stockouts > 0).any():
+        axes[0, 1].plot(weekly.index[out], weekly["units"][out], "x", label="a product sold out")
+        axes[0, 1].legend()
     best = summary.top_products if summary.categories is None else summary.categories.head(_SHOWN)
     labels = best["category" if summary.categories is not None else "name" if "name" in best else "product"]
     axes[2, 0].barh([str(label)[:40] for label in labels][::-1], best["revenue"].tolist()[::-1])
     shown = "best sellers" if summary.categories is None else "largest categories"
     axes[2, 0].set_title(f"revenue of the {shown} (currency)")
-    names = [_MONTHS[month - 1] for month in summary.seasonality.index]
-    axes[2, 1].bar(names, summary.seasonality.tolist())
-    axes[2, 1].bar([_WEEKDAYS[day - 1] for day in summary.weekdays.index], summary.weekdays.tolist())
+    axes[2, 1].bar([month_abbr[month] for month in summary.seasonality.index], summary.seasonality.tolist())
+    axes[2, 1].bar([day_abbr[day - 1] for day in summary.weekdays.index], summary.weekdays.tolist())
     axes[2, 1].axhline(1.0, color="black", linewidth=0.8)
     axes[2, 1].set_title("revenue per day by month and by weekday (mean = 1)")
     axes[2, 1].tick_params(axis="x", labelrotation=90)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format=path.suffix.lower().removeprefix("."))
-
-
-def _line(axes: Axes, title: str, weeks: pd.Index, values: pd.Series, bottom: float | None = 0.0) -> None:
-    axes.plot(weeks, values, marker="." if len(weeks) < 20 else None)
-    axes.set_title(title)
-    axes.set_ylim(bottom=bottom)
-    axes.tick_params(axis="x", labelrotation=30)
-
-
-def _mark_stockouts(axes: Axes, summary: SalesSummary) -> None:
-    """Mark the weeks in which a product was sold out: units are then below demand."""
-    if summary.stockouts is None:
-        return
-    weeks = summary.stockouts[summary.stockouts > 0].index
-    axes.plot(weeks, summary.weekly.loc[weeks, "units"], "x", label="a product sold out")
-    if len(weeks):
-        axes.legend()

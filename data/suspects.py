@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -30,13 +30,13 @@ _SAME = 0.02
 # Rows of one unit that tell a product's price, and share of the lines of several units that makes a
 # pattern.
 _SINGLES, _PATTERN = 3, 0.005
-# So many lines of several products at one price are no accident.
 _MANY_ROWS = 100
 # A day with less than this share of the lines that are usual is hardly whole, where so many lines are usual at least.
 _THIN, _MANY_LINES = 0.2, 50
 # The usual number is the median of so many days with the same weekday around it.
 _AROUND, _LEAST = 9, 4
 _NAMED_DAYS = 7
+_EVENTS = ["date", "event", "value"]
 _NAMED_STORES = 5
 
 
@@ -66,47 +66,34 @@ def flagged_customers(
         >>> flagged_customers(rows)
         {'39': 'bought 80 units in a day (usual 1)'}
     """
-    if "customer" not in sales:
-        return {}
-    habits = Habits()
-    habits.see("sales", to_polars(sales, ["customer", "date", "units"]))
-    if behaviour is not None and "customer" in behaviour:
-        habits.see("behaviour", to_polars(behaviour, ["customer", "date", "event", "value"]))
-    return habits.flagged(returns)
+    given = {"sales": (sales, ["customer", "date", "units"]), "behaviour": (behaviour, ["customer", *_EVENTS])}
+    tables = {name: to_polars(table, columns).lazy() for name, (table, columns) in given.items() if table is not None}
+    return unusual_customers(tables, returns)
 
 
-class Habits:
-    """What is known of each customer from rows that come some at a time: units bought, and the busiest days."""
-
-    def __init__(self) -> None:
-        self._figures = dict[str, pl.DataFrame]()
-
-    def see(self, name: str, rows: pl.DataFrame) -> None:
-        """Take account of rows of a table, which are all of their days."""
-        if name not in ("sales", "behaviour") or "customer" not in rows:
-            return
+def unusual_customers(tables: Mapping[str, pl.LazyFrame], returns: pl.DataFrame | None) -> dict[str, str]:
+    """What `flagged_customers` returns, of rows that may be on the disk."""
+    habits = dict[str, pl.DataFrame]()
+    for name in ("sales", "behaviour"):
+        columns = tables[name].collect_schema().names() if name in tables else []
+        if "customer" not in columns:
+            continue
+        rows = tables[name].drop_nulls("customer")
         if name == "behaviour":
-            count = pl.col("value").fill_null(1.0) if "value" in rows else pl.lit(1.0)
-            rows = rows.filter(pl.col("event").cast(pl.String).is_in(["view", "cart"])).with_columns(units=count)
-        days = rows.drop_nulls("customer").group_by("customer", "date").agg(pl.col("units").sum())
-        # As texts, a few customers would keep those of all rows in memory.
-        days = days.with_columns(pl.col("customer").cast(pl.Categorical))
+            count = pl.col("value").fill_null(1.0) if "value" in columns else pl.lit(1.0)
+            rows = rows.filter(pl.col("event").is_in(["view", "cart"])).with_columns(units=count)
+        days = rows.group_by("customer", "date").agg(pl.col("units").sum())
         figures = days.group_by("customer").agg(most=pl.col("units").max(), bought=pl.col("units").sum())
-        both = pl.concat([self._figures[name], figures]) if name in self._figures else figures
-        self._figures[name] = both.group_by("customer").agg(pl.col("most").max(), pl.col("bought").sum())
-
-    def flagged(self, returns: pl.DataFrame | None) -> dict[str, str]:
-        """The customers flagged, as `flagged_customers` returns them."""
-        if "sales" not in self._figures:
-            return {}
-        words = {"sales": "bought {} units in a day", "behaviour": "looked at prices {} times in a day"}
-        unusual = [_unusual(figures, words[name]) for name, figures in self._figures.items()]
-        if returns is not None and "customer" in returns:
-            unusual.append(_returned(self._figures["sales"].drop("most"), returns))
-        # The most unusual one first.
-        joined = pl.concat(unusual).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
-        rows = joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows()
-        return {str(customer): str(reason) for customer, reason in rows}
+        habits[name] = figures.collect(engine="streaming")
+    if "sales" not in habits:
+        return {}
+    words = {"sales": "bought {} units in a day", "behaviour": "looked at prices {} times in a day"}
+    unusual = [_unusual(figures, words[name]) for name, figures in habits.items()]
+    if returns is not None and "customer" in returns:
+        unusual.append(_returned(habits["sales"].drop("most"), returns))
+    # The most unusual one first.
+    joined = pl.concat(unusual).group_by("customer").agg(pl.col("reason").str.join("; "), pl.col("far").max())
+    return dict(joined.sort("far", "customer", descending=[True, False]).select("customer", "reason").rows())
 
 
 def without_flagged(tables: Tables, report: ImportReport) -> tuple[Tables, ImportReport]:
@@ -122,14 +109,13 @@ def without_flagged(tables: Tables, report: ImportReport) -> tuple[Tables, Impor
         >>> without_flagged(Tables(sales), report)[1].lines()[:2]
         ['sales: 2 rows read, 1 kept', '  1 left out: customer: flagged, see the report']
     """
-    kept, dropped, rest = dict(report.kept), {name: dict(by) for name, by in report.dropped.items()}, {}
-    for name in ("sales", "behaviour"):
-        table = getattr(tables, name)
-        if table is not None and "customer" in table:
-            own = table["customer"].isin(list(report.flagged))
-            rest[name], kept[name] = table[~own].reset_index(drop=True), kept[name] - int(own.sum())
-            dropped[name] |= {FLAGGED: int(own.sum())} if own.any() else {}
-    return replace(tables, **rest), replace(report, kept=kept, dropped=dropped)
+    named = {name: table for name in ("sales", "behaviour") if (table := getattr(tables, name)) is not None}
+    rest = {
+        name: table[~table["customer"].isin(list(report.flagged))].reset_index(drop=True)
+        for name, table in named.items()
+        if "customer" in table
+    }
+    return replace(tables, **rest), report.leaving({name: len(table) for name, table in rest.items()}, FLAGGED)
 
 
 def _returned(bought: pl.DataFrame, returns: pl.DataFrame) -> pl.DataFrame:
@@ -176,7 +162,13 @@ def suspects(sales: pl.DataFrame) -> list[str]:
         ~total & (pl.col("price_paid") > 0) & ((ratio > _PRICE_FACTOR) | (ratio < 1 / _PRICE_FACTOR))
     ).sort(ratio.log().abs(), descending=True)
     many = rows.filter((pl.col("units") >= _LEAST_UNITS) & (pl.col("units") > _UNITS_FACTOR * pl.col("usual")))
-    notes = _one_price(rows)
+    notes = []
+    # So many lines of several products at one price are no accident.
+    if len(rows) >= _MANY_ROWS and rows["product"].n_unique() > 1 and rows["price_paid"].n_unique() == 1:
+        notes.append(
+            f"all {len(rows):,} lines have the price {rows['price_paid'][0]:g}, whatever the product; is another column the "
+            "units, and this one their turnover?"
+        )
     if len(far):
         row = far.row(0, named=True)
         notes.append(
@@ -200,16 +192,6 @@ def suspects(sales: pl.DataFrame) -> list[str]:
     return notes
 
 
-def _one_price(rows: pl.DataFrame) -> list[str]:
-    """A note where many lines of several products have the same price."""
-    if len(rows) < _MANY_ROWS or rows["product"].n_unique() == 1 or rows["price_paid"].n_unique() > 1:
-        return []
-    return [
-        f"all {len(rows):,} lines have the price {rows['price_paid'][0]:g}, whatever the product; is another column the "
-        "units, and this one their turnover?"
-    ]
-
-
 def _line_totals(rows: pl.DataFrame) -> pl.Series:
     """(rows,) whether a line of several units costs as many times what the product costs singly,
     where that is a pattern.
@@ -218,10 +200,8 @@ def _line_totals(rows: pl.DataFrame) -> pl.Series:
     marked = rows.with_columns(one=single.median().over("product"), singles=single.count().over("product"))
     several = (pl.col("units") > 1) & (pl.col("singles") >= _SINGLES) & (pl.col("one") > 0)
     total = several & ((pl.col("price_paid") / (pl.col("units") * pl.col("one")) - 1).abs() <= _SAME)
-    flags = marked.select(total=total.fill_null(False), several=several.fill_null(False))
-    if int(flags["total"].sum()) <= _PATTERN * int(flags["several"].sum()):
-        return flags["total"] & False
-    return flags["total"]
+    found, among = marked.select(total=total.fill_null(False), several=several.fill_null(False)).get_columns()
+    return found & (int(found.sum()) > _PATTERN * int(among.sum()))
 
 
 def _count(rows: pl.DataFrame) -> str:
@@ -275,37 +255,27 @@ def _them(lines: int) -> str:
 # Stores of further tables that no sale names, as another spelling makes them.
 
 
-class Stores:
-    """How many rows each table has of each store, from rows that come some at a time.
+def strange_stores(tables: Mapping[str, pl.LazyFrame]) -> list[str]:
+    """A sentence on each table that names stores which the sales do not; none where these name no stores.
 
     Example:
-        >>> stores = Stores()
-        >>> for table, names in (("sales", ["N1", "S1"]), ("stock", ["N1", "n1", "n1"])):
-        ...     stores.see(table, pl.DataFrame({"store": names}))
-        >>> stores.notes()
+        >>> tables = {"sales": ["N1", "S1"], "stock": ["N1", "n1", "n1"]}
+        >>> strange_stores({name: pl.LazyFrame({"store": stores}) for name, stores in tables.items()})
         ['stock: 2 rows of stores that no sale names, n1; if they sell, name them as the sales do']
     """
-
-    def __init__(self) -> None:
-        self._rows = dict[str, Counter[str]]()
-
-    def see(self, table: str, rows: pl.DataFrame) -> None:
-        """Count rows of a table."""
-        if "store" in rows:
-            names, counts = rows["store"].drop_nulls().cast(pl.String).value_counts().get_columns()
-            self._rows.setdefault(table, Counter()).update(dict(zip(names, counts, strict=True)))
-
-    def notes(self) -> list[str]:
-        """A sentence on each table with such stores; none where the sales name no stores."""
-        known, found = self._rows.get("sales"), []
-        for table, rows in self._rows.items() if known else ():
-            strange = sorted(set(rows) - set(known or ()))
-            if strange:
-                more = f" and {len(strange) - _NAMED_STORES} more" * (len(strange) > _NAMED_STORES)
-                words = ", ".join(strange[:_NAMED_STORES]) + more
-                count = sum(rows[name] for name in strange)
-                found.append(
-                    f"{table}: {count:,} row{'s' * (count > 1)} of stores that no sale names, {words}; if they sell, "
-                    "name them as the sales do"
-                )
-        return found
+    rows = {
+        name: dict(lines.drop_nulls("store").group_by("store").len().collect(engine="streaming").iter_rows())
+        for name, lines in tables.items()
+        if "store" in lines.collect_schema()
+    }
+    known, found = rows.get("sales"), []
+    for table, counts in rows.items() if known else ():
+        strange = sorted(set(counts) - set(known or ()))
+        if strange:
+            more = f" and {len(strange) - _NAMED_STORES} more" * (len(strange) > _NAMED_STORES)
+            words, count = ", ".join(strange[:_NAMED_STORES]) + more, sum(counts[name] for name in strange)
+            found.append(
+                f"{table}: {count:,} row{'s' * (count > 1)} of stores that no sale names, {words}; if they sell, name them "
+                "as the sales do"
+            )
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import pandas as pd
@@ -132,6 +132,12 @@ class ImportReport:
             lines.append(f"customers flagged, who may be no customers: {len(self.flagged):,}; the first are")
             lines += [f"  {customer}: {reason}" for customer, reason in some]
         return [*lines, *self.notes]
+
+    def leaving(self, kept: Mapping[str, int], reason: str) -> ImportReport:
+        """The report where only so many rows of some tables are kept, and the others are left out for a reason."""
+        gone = {name: {reason: self.kept[name] - rows} for name, rows in kept.items() if rows < self.kept[name]}
+        dropped = {name: by | gone.get(name, {}) for name, by in self.dropped.items()}
+        return replace(self, kept=self.kept | dict(kept), dropped=dropped)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain data for JSON."""

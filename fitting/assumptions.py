@@ -114,8 +114,20 @@ class Assumptions:
         """
         lead_time = self.lead_time_weeks * (WEEK // PERIODS[period])
         every = "daily" if period == "day" else "weekly"
-        always = (
-            *self._costs(products),
+        unknown = products[unit_costs(products).isna()]
+        said = []
+        if unidentified:
+            said.append(
+                "The sales do not identify how these products respond to their prices, which therefore stay as they are: "
+                f"{', '.join(unidentified)}."
+            )
+        if len(unknown):
+            said.append(
+                f"The tables give no unit cost for {len(unknown)} of {len(products)} products: assumed is "
+                f"{percent(self.cost_share(unknown))} of the regular price, and {percent(self.cost_range(unknown))} in the "
+                "posterior draws."
+            )
+        said += [
             f"How the shop orders is not in the data: orders are placed {every}, up to the {self.cover_quantile:.0%} quantile of "
             f"forecast and past demand over {lead_time + 1} {period}s, and delivered after "
             f"{lead_time}; holding a unit costs {self.holding_cost_share:.1%} of its unit cost per week.",
@@ -123,40 +135,24 @@ class Assumptions:
             "Prices outside the range that the shop mostly charged (the 2% and 98% quantiles of the past year) are "
             "extrapolation.",
             *rules_in_words(self.rules, products),
-        )
-        if unidentified:
-            always = (
-                "The sales do not identify how these products respond to their prices, which therefore stay as they are: "
-                f"{', '.join(unidentified)}.",
-                *always,
-            )
+        ]
         if promoted is not None:
-            always += (
+            said.append(
                 f"Up to {promoted} products per {period} can be on display and in the mailer of all stores; this costs "
-                f"{self.promotion_cost_share:.0%} of a product's usual {every} revenue, since the data give no cost.",
+                f"{self.promotion_cost_share:.0%} of a product's usual {every} revenue, since the data give no cost."
             )
         elif exposure_effect is not None:
-            always += (
+            said.append(
                 "Displays and mailers stay with the deals that the shop planned, and go where a deal is dropped; the price "
-                "response is that of prices alone.",
+                "response is that of prices alone."
             )
-        if not customers:
-            return (
-                *always,
-                "The sales name no customers: there is one segment, without personal discounts or recommendations.",
+        if customers:
+            said += [self._recommended(exposure_effect), f"Personal discounts go up to {self.max_discount:.0%}."]
+        else:
+            said.append(
+                "The sales name no customers: there is one segment, without personal discounts or recommendations."
             )
-        return (*always, self._recommended(exposure_effect), f"Personal discounts go up to {self.max_discount:.0%}.")
-
-    def _costs(self, products: pd.DataFrame) -> tuple[str, ...]:
-        """Which unit costs are unknown, and what is assumed of them."""
-        unknown = products[unit_costs(products).isna()]
-        if unknown.empty:
-            return ()
-        return (
-            f"The tables give no unit cost for {len(unknown)} of {len(products)} products: assumed is "
-            f"{percent(self.cost_share(unknown))} of the regular price, and {percent(self.cost_range(unknown))} in the "
-            "posterior draws.",
-        )
+        return tuple(said)
 
     def _range(self) -> str:
         bounds = f"between {self.lowest_price:.0%} and {self.highest_price:.0%} of the regular price"

@@ -91,6 +91,10 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
     segmentation = Segmentation(seed=seed, n_jobs=JOBS).fit(features)
     response = _response(split, segmentation.labels_)
     table = segmentation.summary_.assign(elasticity=response["elasticity"], elasticity_se=response["se"])
+    bought = split.sales[split.sales["product"].isin(order)]
+    units = (
+        bought.groupby([bought["customer"].map(segmentation.labels_), "product"])["units"].sum().unstack(fill_value=0)
+    )
     affinity = segment_affinity(recommender, segmentation.labels_, pd.Index(order), attributes=tables.products)
     candidates = segment_candidates(affinity, min(CANDIDATES, len(order)))
     described = table.rename(columns={"size": "customers", "value": "spend_per_week"})
@@ -98,7 +102,7 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
     return Customers(
         names=tuple(table["name"]),
         elasticity=table["elasticity"].to_numpy(dtype=np.float64),
-        units=_units(split, segmentation),
+        units=units.reindex(index=table.index, columns=order, fill_value=0.0).to_numpy(dtype=np.float64),
         affinity=affinity.to_numpy(dtype=np.float64),
         candidates=candidates.to_numpy(dtype=np.float64),
         report={
@@ -123,16 +127,6 @@ def _response(split: Split, labels: pd.Series) -> pd.DataFrame:
     return response
 
 
-def _units(split: Split, segmentation: Segmentation) -> np.ndarray:
-    """(K, N) units that each segment bought of each product in the past."""
-    order = split.products["product"]
-    lines = split.sales[split.sales["product"].isin(order)]
-    segment = lines["customer"].map(segmentation.labels_)
-    units = lines.groupby([segment, "product"])["units"].sum().unstack(fill_value=0)
-    table = units.reindex(index=segmentation.summary_.index, columns=order, fill_value=0.0)
-    return table.to_numpy(dtype=np.float64)
-
-
 def _recommender(split: Split) -> tuple[Recommender, dict[str, Any]]:
     """The best recommender, and its ranking scores."""
     weeks = np.sort(split.past["week"].unique())
@@ -145,12 +139,8 @@ def _recommender(split: Split) -> tuple[Recommender, dict[str, Any]]:
     # Without any purchase of a new product the models cannot be compared.
     chosen = "popularity" if ranks["ndcg_new"].isna().all() else str(ranks["ndcg_new"].idxmax())
     recall = ranks["recall_new"].fillna(0.0)
-    figures = {
-        "recommender": chosen,
-        "recall_at_20": float(recall[chosen]),
-        "popularity_recall_at_20": float(recall["popularity"]),
-    }
-    return models[chosen].fit(split.sales), figures
+    figures = {"recall_at_20": float(recall[chosen]), "popularity_recall_at_20": float(recall["popularity"])}
+    return models[chosen].fit(split.sales), {"recommender": chosen} | figures
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -194,15 +184,14 @@ class Histories(NamedTuple):
 
     def sums(self, labels: NDArray[np.intp], groups: int) -> Statistics:
         """The sums without noise."""
-        figures, units = (clipped_sums(rows, labels, groups) for rows in self.rows())
-        return Statistics(figures * _LENGTH * self.scale, units * self.most_units)
+        return self._in_units(*(clipped_sums(rows, labels, groups) for rows in self.rows()))
 
     def released(self, labels: NDArray[np.intp], groups: int, privacy: Privacy) -> Statistics:
         """The sums with noise."""
-        figures, units = (
-            noisy_sums(rows, labels, groups, query.epsilon, query.delta)
-            for rows, query in zip(self.rows(), map(privacy.query, (FIGURES, UNITS)), strict=True)
-        )
+        asked = zip(self.rows(), map(privacy.query, (FIGURES, UNITS)), strict=True)
+        return self._in_units(*(noisy_sums(rows, labels, groups, one.epsilon, one.delta) for rows, one in asked))
+
+    def _in_units(self, figures: Array, units: Array) -> Statistics:
         return Statistics(figures * _LENGTH * self.scale, units * self.most_units)
 
     def noise(self, privacy: Privacy) -> tuple[Array, float]:
@@ -299,16 +288,9 @@ def published(split: Split, release: Released, privacy: Privacy) -> Customers:
     affinity = units / units.sum(axis=1, keepdims=True)
     means = pd.DataFrame({"spend": spend, "discount_share": share})
     apart = (means - np.average(means, axis=0, weights=customers)) / means.mean().clip(lower=1e-9)
-    table = pd.DataFrame(
-        {
-            "name": segment_names(apart),
-            "customers": customers.round().astype(int),
-            "share": customers / customers.sum(),
-            "spend_per_week": spend,
-            "elasticity": elasticity,
-            "elasticity_se": error,
-        }
-    )
+    figures = {"spend_per_week": spend, "elasticity": elasticity, "elasticity_se": error}
+    table = pd.DataFrame({"name": segment_names(apart), "customers": customers.round().astype(int)})
+    table = table.assign(share=customers / customers.sum(), **figures)
     candidates = segment_candidates(pd.DataFrame(affinity, columns=order), min(CANDIDATES, len(order)))
     return Customers(
         names=tuple(table["name"]),

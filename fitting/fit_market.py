@@ -34,7 +34,7 @@ from .assumptions import Assumptions, unit_costs
 from .customers import Customers, fit_customers, published, records, release
 from .demand import Priors
 from .fit_report import fit_report, not_priced, past_fields, proof_report, sales_by_week
-from .fit_split import FitOptions, FittedSplit, charged_prices, fit_split
+from .fit_split import FitOptions, charged_prices, fit_split
 from .market_builder import check_rules
 from .refit import fit_record, lstm_of
 from .split import DEFAULT_WEEKS, Split, check_period, held_out, priced_products, sales_by_store, weeks_to_come
@@ -137,14 +137,18 @@ def fit(
     """
     check_period(period, zones=zone is not None)
     weeks, holdout_weeks = weeks or DEFAULT_WEEKS[period], holdout_weeks or DEFAULT_WEEKS[period]
-    tables, name = _loaded(tables, name)
+    if not isinstance(tables, Tables):
+        tables, name = load_tables(Path(tables)), name or scenario_name(Path(tables).resolve().name)
+    name = name or "market"
     rules = (assumptions := assumptions or Assumptions()).rules
     products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
     split = held_out(tables, products, holdout_weeks, zone, period)
     ahead = weeks_to_come(tables, split, weeks, zone)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
-    goal = _objective(asked, bool(unknown.any()))
+    if asked not in (None, "revenue", "profit"):
+        raise ValueError(f"objective must be revenue or profit; got {asked!r}; choose one of them")
+    goal = asked or ("revenue" if unknown.any() else "profit")
     options = FitOptions(name, goal, currency, assumptions, priors or Priors(), draws, promotions, seed, period)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     on_step("demand forecasters and customers")
@@ -154,54 +158,32 @@ def fit(
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
     proof, market = fitted
     own = zone_tables(tables, zone)
-    report = _report(own, products, zone, options, demand, customers, proof, market)
-    # For want of their unit costs, prices maximise revenue.
-    report["revenue_without_costs"] = np.array(market.spec.products.names)[unknown & (asked is None)].tolist()
+    report = {
+        **ahead.span(),
+        "plan": list(ahead.plan),
+        **not_priced(own, products, rules),
+        **demand.choice,
+        **fit_report(market, customers),
+        "proof": proof_report(proof, demand.errors, seed),
+        "refit": fit_record(
+            options,
+            _without_known_costs(products, own),
+            demand.ahead,
+            customers,
+            zone,
+            used=demand.choice["chosen_forecaster"],
+            weeks=weeks,
+            first_day=f"{ahead.weeks[0]:%Y-%m-%d}",
+            trend=market.trend.chosen_,
+        ),
+        # For want of their unit costs, prices maximise revenue.
+        "revenue_without_costs": np.array(market.spec.products.names)[unknown & (asked is None)].tolist(),
+    }
     history = {"tables_sha256": own.fingerprint()}
     zones = 1 if zone is None else len(zone.stores)
     past = past_fields(market, own, funding_share=assumptions.funding_share, zones=zones)
     spec, proof_spec = market.spec.with_changes(history=history | past), proof.spec.with_changes(history=history)
     return FittedMarket(spec, report, proof_spec)
-
-
-def _report(
-    tables: Tables,
-    products: pd.DataFrame,
-    zone: Zone | None,
-    options: FitOptions,
-    demand: _Demand,
-    customers: Customers,
-    proof: FittedSplit,
-    market: FittedSplit,
-) -> dict[str, Any]:
-    """How the models were fitted, how well they did in the held-out weeks, and what a refit needs."""
-    ahead = market.split
-    return {
-        **ahead.span(),
-        "plan": list(ahead.plan),
-        **not_priced(tables, products, options.assumptions.rules),
-        **demand.choice,
-        **fit_report(market, customers),
-        "proof": proof_report(proof, demand.errors, options.seed),
-        "refit": fit_record(
-            options,
-            products=_without_known_costs(products, tables),
-            weeks=len(ahead.weeks) // ahead.per_week,
-            first_day=f"{ahead.weeks[0]:%Y-%m-%d}",
-            forecaster=demand.ahead,
-            used=demand.choice["chosen_forecaster"],
-            trend=market.trend.chosen_,
-            customers=customers,
-            zone=zone,
-        ),
-    }
-
-
-def _loaded(tables: Tables | str | os.PathLike[str], name: str | None) -> tuple[Tables, str]:
-    """The tables, read where a folder is given, and the name of their market."""
-    if isinstance(tables, Tables):
-        return tables, name or "market"
-    return load_tables(Path(tables)), name or scenario_name(Path(tables).resolve().name)
 
 
 class _Demand(NamedTuple):
@@ -267,12 +249,6 @@ def _under(forecaster: Forecaster, privacy: Privacy) -> Forecaster | None:
     return cast(Selected, clone(forecaster)).set_params(forecasters=named | private) if private else None
 
 
-def _objective(objective: str | None, unknown: bool) -> str:
-    if objective not in (None, "revenue", "profit"):
-        raise ValueError(f"objective must be revenue or profit; got {objective!r}; choose one of them")
-    return objective or ("revenue" if unknown else "profit")
-
-
 def _demand(split: Split, ahead: Split, forecaster: Forecaster) -> _Demand:
     started = time.perf_counter()
     fitted = cast(Forecaster, clone(with_stores(forecaster, sales_by_store(ahead)))).fit(split.past)
@@ -301,12 +277,7 @@ def _proved(split: Split, fitted: Forecaster, seconds: float) -> tuple[dict[str,
     when = {"origin": origin, "horizon": len(split.weeks)}
     rows = {name: forecasts_from(model, whole, **when) for name, model in models.items()}
     errors = [
-        {
-            "forecaster": name,
-            **score(rows[name]),
-            "failures": len(model.failures_),
-            "seconds": float(took.get(name, 0.0)),
-        }
+        {"forecaster": name, **score(rows[name]), "failures": len(model.failures_), "seconds": float(took.get(name, 0))}
         for name, model in models.items()
     ]
     return {"chosen_forecaster": used, "sales_by_week": sales_by_week(split, rows[used]), **chosen}, errors

@@ -39,19 +39,25 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         []
     """
     split, response, regression = market.split, market.response, market.regression
+    names = split.products.set_index("product")["name"]
+    # How likely it is that prices follow demand, before and after the sales are seen.
+    follow = response.chance("prices follow") if response.suspects else (None, None)
     return {
         "price_response": price_response(market),
         "unidentified": np.array(market.spec.products.names)[~market.known["identified"].to_numpy(bool)].tolist(),
-        "identification_checks": identification_checks(response, regression.elasticity_),
+        "identification_checks": identification_checks(response),
         "identification": str(regression.identification_),
         "category_response": _category_response(response),
         "costs_used": None if np.isnan(response.first_stage_f).all() else CONTROL in response.effects,
-        "cross_elasticities": _with_names(cross_elasticities(response), split.products),
+        "cross_elasticities": [
+            row | {"name": names[row["product"]], "other_name": names[row["other"]]}
+            for row in cross_elasticities(response)
+        ],
         "candidate_models": [
             {"model": name, "prior": before, "probability": after}
             for name, (before, after) in response.candidates.items()
         ],
-        **_follow_demand(response),
+        **dict(zip(("prices_follow_demand_before", "prices_follow_demand"), follow, strict=True)),
         "price_curvature": response.curvature,
         "deals": _deals(response),
         "regular_prices": _regular_prices(response, market.priors),
@@ -185,12 +191,6 @@ def _funded_share(split: Split) -> np.ndarray:
     return np.clip(on_deal / np.where(depth > 0, depth, 1.0), 0.0, 1.0) * (depth > 0)
 
 
-def _with_names(rows: list[dict[str, Any]], products: pd.DataFrame) -> list[dict[str, Any]]:
-    """Pairs of products, with their names."""
-    names = dict(zip(products["product"], products["name"], strict=True))
-    return [row | {"name": names[row["product"]], "other_name": names[row["other"]]} for row in rows]
-
-
 def _exposure(response: FittedDemand, regression: PriceResponse) -> dict[str, Any]:
     """The effect of displays and mailers: utility by likelihood, log units by regression."""
     effect, check = response.effect(PROMOTION), regression.control_effects_.get(PROMOTION)
@@ -217,12 +217,6 @@ def _category_response(response: FittedDemand) -> list[dict[str, Any]]:
         }
     )
     return records(table)
-
-
-def _follow_demand(response: FittedDemand) -> dict[str, float | None]:
-    """How likely it is that prices follow demand, before and after the sales are seen."""
-    before, after = response.chance("prices follow") if response.suspects else (None, None)
-    return {"prices_follow_demand": after, "prices_follow_demand_before": before}
 
 
 def _deals(response: FittedDemand) -> dict[str, Any] | None:
@@ -252,10 +246,6 @@ def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, An
             row[f"{key}_prior_share"] = float(min(np.log(draws).var() / spread**2, 1.0))
         rows.append(row)
     return rows
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def sales_by_week(split: Split, forecast: pd.DataFrame) -> dict[str, Any]:
@@ -294,7 +284,7 @@ def _prices_by_week(split: Split) -> dict[str, Any]:
         "recent": paid.tail(len(split.weeks)),
     }
     means = {name: (table * sold).sum(axis=1) / (table.notna() * sold).sum(axis=1) for name, table in tables.items()}
-    averages = {name: [_number(value) for value in mean] for name, mean in means.items()}
+    averages = {name: mean.astype(object).where(mean.notna(), None).tolist() for name, mean in means.items()}
     return {"weeks": _days(split.weeks), "recent_weeks": _days(tables["recent"].index)} | averages
 
 

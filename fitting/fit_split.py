@@ -120,17 +120,10 @@ def _lags(split: Split) -> int:
 def _market(models: FittedModels, options: FitOptions) -> MarketSpec:
     """The market, with prices that leave what was charged no further than it pays."""
 
+    asked = {key: getattr(options, key) for key in ("name", "objective", "period", "currency", "seed")}
+
     def market(assumptions: Assumptions) -> MarketSpec:
-        spec = build_market(
-            models,
-            name=options.name,
-            assumptions=assumptions,
-            objective=options.objective,
-            period=options.period,
-            currency=options.currency,
-            seed=options.seed,
-        )
-        return with_profit_floor(spec, models, assumptions)
+        return with_profit_floor(build_market(models, assumptions=assumptions, **asked), models, assumptions)
 
     spec = market(options.assumptions)
     narrow = narrowest(spec, models, options.assumptions)
@@ -241,11 +234,8 @@ def _forecasts(
     planned = split.future[given].merge(traffic, on="week")
     price = planned["product"].map(regular)
     usual = planned.drop(columns=PROMOTION, errors="ignore").assign(price=price, regular_price=price)
-    return (
-        forecaster.predict(planned),
-        forecaster.predict(usual),
-        forecaster.predict(usual.assign(price=_LOWER * price)),
-    )
+    lower = usual.assign(price=_LOWER * price)
+    return forecaster.predict(planned), forecaster.predict(usual), forecaster.predict(lower)
 
 
 def _with_prices(

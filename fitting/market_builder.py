@@ -68,12 +68,21 @@ def build_market(
     promotion = _promotion(models, assumptions)
     held = held_prices(models, assumptions)
     arrivals, choice = _arrivals_and_choice(models, now, promotion, held)
+    shown, unidentified = demand.effect(PROMOTION), tuple(np.array(products.names)[models.unidentified].tolist())
+    assumed = assumptions.lines(
+        models.products.assign(name=list(products.names)),
+        customers=personal,
+        exposure_effect=None if shown is None else _usual(shown),
+        promoted=None if promotion is None else int(promotion.max_products),
+        unidentified=unidentified,
+        period=period,
+    )
     return MarketSpec(
         name=name,
         version=1,
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=models.plan + _assumed(models, products.names, promotion, assumptions, period),
+        assumptions=models.plan + assumed,
         market=MarketSection(
             horizon_periods=len(models.forecast),
             period=period,
@@ -92,7 +101,17 @@ def build_market(
         shocks=models.shocks,
         prices=prices,
         promotion=promotion,
-        history=_history(models, products.names),
+        history=HistorySection(
+            price=models.current_price,
+            units=models.sold_units,
+            promotion=np.array(0.0) if models.current_promotion is None else models.current_promotion,
+            past_price=models.past_price,
+            charged_low=models.charged[0],
+            charged_high=models.charged[1],
+            level_low=models.levels[0],
+            level_high=models.levels[1],
+            unidentified=unidentified,
+        ),
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
     )
 
@@ -121,21 +140,6 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
         )
 
 
-def _assumed(
-    models: FittedModels, names: tuple[str, ...], promotion: Promotion | None, assumptions: Assumptions, period: str
-) -> tuple[str, ...]:
-    """What the market assumes beyond the shop's plan, a line each."""
-    shown = models.demand.effect(PROMOTION)
-    return assumptions.lines(
-        models.products.assign(name=list(names)),
-        customers=models.affinity is not None,
-        exposure_effect=None if shown is None else _usual(shown),
-        promoted=None if promotion is None else int(promotion.max_products),
-        unidentified=np.array(names)[models.unidentified].tolist(),
-        period=period,
-    )
-
-
 def _arrivals_and_choice(
     models: FittedModels, now: DemandAtRegular, promotion: Promotion | None, held: NDArray[np.bool_]
 ) -> tuple[Arrivals, DemandSection]:
@@ -150,7 +154,7 @@ def _arrivals_and_choice(
     # Those who buy, as deals make them buy more at a time.
     buyers, at_plan = models.planned / np.exp(units), utility + added
     outside = np.einsum("ck,tkc->tc", share, choice_shares(at_plan, category).outside)
-    rate = _by_category(buyers, category) / (1 - outside)
+    rate = buyers @ np.eye(category.max() + 1)[category] / (1 - outside)
     path = matching_utility(buyers / rate[:, category], at_plan, share, category)
     quality = utility + sensitivity * models.regular_price
     return (
@@ -164,18 +168,14 @@ def _arrivals_and_choice(
     )
 
 
-def _by_category(units: Array, category: NDArray[np.intp]) -> Array:
-    """(T, C) sums of (T, N)."""
-    return units @ np.eye(category.max() + 1)[category]
-
-
 def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
+    known = unit_costs(models.products).to_numpy(dtype=float)
     return Products(
         names=tuple(unique_names(models.products)),
         ids=tuple(map(str, models.products["product"])),
         regular_price=models.regular_price,
         category=tuple(models.products["category"]),
-        unit_cost=_unit_cost(models, assumptions),
+        unit_cost=np.where(np.isnan(known), assumptions.cost_share(models.products) * models.regular_price, known),
     )
 
 
@@ -232,6 +232,10 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
     """The price rules; a product whose response is not identified, or that the shop froze, keeps its price."""
     floor, ceiling = price_range(models, assumptions)
     rules = assumptions.rules
+    # Products of which a rule of the shop says what they may cost, or that their price stays, have bounds of its own.
+    own = rules.values("frozen", models.products, False).astype(bool)
+    for key in ("floor", "ceiling", "lowest_price", "highest_price", "band", "rival_at_least", "rival_at_most"):
+        own |= ~np.isnan(rules.values(key, models.products, np.nan).astype(float))
     advertised = rules.values("minimum_advertised_price", models.products, 0.0)
     return Prices(
         floor=floor,
@@ -240,30 +244,9 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         max_change=assumptions.largest_change(models.products),
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
-        bounds_from_sales=tuple(np.array(names)[~_own_bounds(models, rules)].tolist()),
+        bounds_from_sales=tuple(np.array(names)[~own].tolist()),
         **rules.links(models.products, names),
         **{**rules.prices, **_grid(rules)},
-    )
-
-
-def _own_bounds(models: ChargedPrices, rules: ShopRules) -> NDArray[np.bool_]:
-    """(N,) products of which a rule of the shop says what they may cost, or that their price stays."""
-    keys = ("floor", "ceiling", "lowest_price", "highest_price", "band", "rival_at_least", "rival_at_most")
-    set_by_shop = [~np.isnan(rules.values(key, models.products, np.nan).astype(float)) for key in keys]
-    return np.any([*set_by_shop, rules.values("frozen", models.products, False).astype(bool)], axis=0)
-
-
-def _history(models: FittedModels, names: tuple[str, ...]) -> HistorySection:
-    return HistorySection(
-        price=models.current_price,
-        units=models.sold_units,
-        promotion=np.array(0.0) if models.current_promotion is None else models.current_promotion,
-        past_price=models.past_price,
-        charged_low=models.charged[0],
-        charged_high=models.charged[1],
-        level_low=models.levels[0],
-        level_high=models.levels[1],
-        unidentified=tuple(np.array(names)[models.unidentified].tolist()),
     )
 
 
@@ -279,11 +262,6 @@ def unique_names(products: pd.DataFrame) -> pd.Series:
     """
     shared = products["name"].duplicated(keep=False)
     return products["name"].where(~shared, products["name"] + " (" + products["product"] + ")")
-
-
-def _unit_cost(models: ChargedPrices, assumptions: Assumptions) -> Array:
-    known = unit_costs(models.products).to_numpy(dtype=float)
-    return np.where(np.isnan(known), assumptions.cost_share(models.products) * models.regular_price, known)
 
 
 def _at_plan(

@@ -57,16 +57,13 @@ def price_changes(grids: SalesGrids, demand: FittedDemand, weeks: int, seed: int
         1.02
     """
     changes = _Changes(grids, demand, weeks, seed)
-    moved = changes.moved
-    categories = [
-        changes.figures(moved & (demand.category == c)) | {"category": name} for c, name in enumerate(demand.names)
-    ]
+    moved, categories = changes.moved, enumerate(demand.names)
     return {
         "moved_by": MOVED,
         "pooled": changes.figures(moved),
         "deals": changes.figures(moved & ~changes.regular),
         "regular_moves": changes.figures(changes.regular) | {"moved_by": REGULAR_MOVED, "enough": ENOUGH_MOVES},
-        "categories": categories,
+        "categories": [changes.figures(moved & (demand.category == c)) | {"category": name} for c, name in categories],
         "changes": changes.rows(),
     }
 
@@ -99,7 +96,9 @@ class _Changes:
         self.moved = known[1:] & known[:-1] & (np.abs(np.nan_to_num(self.step)) > np.log1p(MOVED))
         self.regular = known[1:] & known[:-1] & regular_step
         self.known, self.daily = known, periods_in_a_week(grids.weeks) > 1
-        self.alpha = np.concatenate([p.alpha for p in demand.posteriors])[_places(demand)]
+        # (N,) where each product lies among the categories' products in turn.
+        places = np.argsort(np.concatenate([demand.members(c) for c in range(len(demand.names))]))
+        self.alpha = np.concatenate([found.alpha for found in demand.posteriors])[places]
         self.weeks = grids.weeks[last]
         self.weekday, self.level = _weekdays(self.weeks, demand.category), np.zeros(price.shape)
         self.inside = self._inside(seed)
@@ -109,12 +108,16 @@ class _Changes:
         empty = {"changes": int(moved.sum()), "products": int(moved.any(axis=0).sum())}
         if empty["products"] < _LEAST_PRODUCTS:
             return empty | dict.fromkeys(("slope", "slope_se", "slope_interval90", "r2", "coverage90"))
-        slope, error, r2 = self._slope(self._used(moved))
+        fitted = _Regression(self.units, self.predicted, self.alpha, self._used(moved), self.weekday)
+        theta, null = fitted.solve(free=True), fitted.solve(free=False)
+        full, least = fitted.deviance(theta), fitted.deviance(null)
+        slope, error = float(theta[0]), fitted.error(theta)
         return empty | {
             "slope": slope,
             "slope_se": error,
             "slope_interval90": [slope - NORMAL90 * error, slope + NORMAL90 * error],
-            "r2": r2,
+            # The share of the deviance that the predictions explain.
+            "r2": float(1 - full / least) if least > 0 else 0.0,
             "coverage90": float(self.inside[moved].mean()),
         }
 
@@ -145,14 +148,6 @@ class _Changes:
             }
             for i in some
         ]
-
-    def _slope(self, used: NDArray[np.bool_]) -> tuple[float, float, float]:
-        """Slope, its standard error, and the share of the deviance that the predictions explain."""
-        fitted = _Regression(self.units, self.predicted, self.alpha, used, self.weekday)
-        theta = fitted.solve(free=True)
-        null = fitted.solve(free=False)
-        full, least = fitted.deviance(theta), fitted.deviance(null)
-        return float(theta[0]), fitted.error(theta), float(1 - full / least) if least > 0 else 0.0
 
     def _inside(self, seed: int) -> NDArray[np.bool_]:
         """(T, N) whether the realised change lies in the 90% interval of the predicted one, noise
@@ -244,9 +239,3 @@ def _weekdays(days: pd.DatetimeIndex, category: NDArray[np.intp]) -> NDArray[np.
     """(T, N) a number for each weekday of a category; 0 on Mondays, from which the others differ, and for weeks."""
     weekday = days.day_of_week.to_numpy()[:, None] * (periods_in_a_week(days) > 1)
     return np.where(weekday > 0, weekday + WEEK.days * category, 0)
-
-
-def _places(demand: FittedDemand) -> NDArray[np.intp]:
-    """(N,) where each product lies among the categories' products in turn."""
-    order = np.concatenate([demand.members(c) for c in range(len(demand.names))])
-    return np.argsort(order)

@@ -30,7 +30,7 @@ from .shop_rules import ShopRules
 from .split import held_out, sales_by_store, weeks_to_come
 from .zones import Zone, zone_panel, zone_tables
 
-_PRODUCT = ("product", "category", "name", "unit_cost")
+_PRODUCT = ["product", "category", "name", "unit_cost"]
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
 _COMMON, _EPSILON, _ARMA = "common", "epsilon", "arma"
@@ -43,46 +43,37 @@ _NO_NETWORKS = (
 
 def fit_record(
     options: FitOptions,
-    *,
     products: pd.DataFrame,
-    weeks: int,
-    first_day: str,
     forecaster: Forecaster,
-    used: str,
-    trend: str,
     customers: Customers,
     zone: Zone | None,
+    *,
+    used: str,
+    **facts: Any,
 ) -> dict[str, Any]:
     """What `refit` needs, as plain data for JSON.
 
     Args:
         options: What the caller of `fit` asked for.
         products: The products priced, as the caller gave them.
-        first_day: Its first day.
         forecaster: The forecaster fitted on all weeks.
-        used: Its name.
-        trend: The trend's candidate in use.
         zone: The price zone, if the market is that of one.
+        used: The forecaster's name.
+        facts: `weeks`, the market's length, its `first_day`, and `trend`, the trend's candidate in use.
     """
     chosen = {}
     if isinstance(forecaster, Selected):
-        weights = {
-            product: {name: weight for name, weight in row.items() if weight > 0}
-            for product, row in forecaster.weights_.to_dict("index").items()
-        }
+        weights = {product: row[row > 0].to_dict() for product, row in forecaster.weights_.iterrows()}
         chosen = {"chosen": weights, "stretch": forecaster.stretch_.tolist()}
     elif isinstance(forecaster, PooledRegression) and forecaster.common is not None:
         chosen = {_COMMON: forecaster.common.document()}
-    asked = {item.name: getattr(options, item.name) for item in fields(options)}
     return {
-        **asked,
+        **vars(options),
         **assumed(options.assumptions, options.priors),
-        "weeks": weeks,
-        "first_day": first_day,
-        "products": records(products[[name for name in _PRODUCT if name in products]]),
+        **facts,
+        "products": records(products.filter(_PRODUCT)),
         "forecaster": {"name": used, _ARMA: _arma(forecaster), **_network(forecaster)} | chosen,
-        "trend": trend,
-        "zone": None if zone is None else {"name": zone.name, "stores": _plain(zone.stores)},
+        "zone": _plain(zone),
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
     }
 
@@ -98,8 +89,8 @@ def assumed_in(record: Mapping[str, Any]) -> tuple[Assumptions, Priors]:
     given = dict(record["assumptions"])
     given["unit_cost_range"] = tuple(given["unit_cost_range"])
     # Earlier versions had priors that this one has not.
-    known = {item.name for item in fields(Priors)} & record["priors"].keys()
-    priors = Priors(**{name: record["priors"][name] for name in known})
+    known = {item.name for item in fields(Priors)}
+    priors = Priors(**{name: prior for name, prior in record["priors"].items() if name in known})
     return Assumptions(**given, rules=ShopRules.of(record["rules"])), priors
 
 
@@ -160,15 +151,14 @@ def refit(
     own = {"tables_sha256": zone_tables(tables, zone).fingerprint()}
     # Fits of earlier versions kept no spread.
     own |= {"proof_bias": record.get("proof_bias"), "proof_spread": record.get("proof_spread", 0.0)}
-    zones_known = len(record["zone"]["stores"]) if record.get("zone") else 1
-    own |= past_fields(market, tables, funding_share=assumed_in(record)[0].funding_share, zones=zones_known)
+    zones = 1 if zone is None else len(zone.stores)
+    own |= past_fields(market, tables, funding_share=options.assumptions.funding_share, zones=zones)
     spec = market.spec.with_changes(history=own)
     assert spec.history is not None, "a fitted market has one"
-    used = {name for weights in _chosen(record["forecaster"]).values() for name in weights}
-    lacks_networks = _LSTM in used and _NETWORKS not in record["forecaster"]
+    uses_lstm = any(_LSTM in weights for weights in _chosen(record["forecaster"]).values())
     short = (line for line in ahead.plan if line.endswith(TOO_LITTLE))
-    notes = (_NO_NETWORKS if lacks_networks else "", unknown, *short, spec.history.doubt)
-    return Refit(spec, price_response(market), tuple(filter(None, notes)))
+    lacking = _NO_NETWORKS * (uses_lstm and _NETWORKS not in record["forecaster"])
+    return Refit(spec, price_response(market), tuple(filter(None, (lacking, unknown, *short, spec.history.doubt))))
 
 
 def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:

@@ -111,9 +111,8 @@ class Split:
 
     def span(self) -> dict[str, str | int]:
         """First and last day of the weeks or days to simulate, and their number, for JSON."""
-        weeks = self.weeks
+        weeks, unit = self.weeks, name_of(self.period)
         last = weeks[-1] + self.period - pd.Timedelta(days=1)
-        unit = name_of(self.period)
         days = {"first_day": f"{weeks[0]:%Y-%m-%d}", "last_day": f"{last:%Y-%m-%d}"}
         return {"period": unit, **days, f"{unit}s": len(weeks)}
 
@@ -129,13 +128,10 @@ def sales_by_store(split: Split) -> pd.DataFrame | None:
     if places.sizes["store"] > _MOST_SERIES:
         series = np.arange(places.sizes["store"]) % _MOST_SERIES
         places = with_prices(places.assign_coords(store=series).groupby("store").sum())
-    given = [name for name in (PROMOTION, "stockout") if name in places]
+    given, known = ([name for name in (PROMOTION, "stockout") if name in told] for told in (places, split.past))
     rows = places[["units", "price", *given]].to_dataframe(dim_order=["store", "product", "week"]).reset_index()
-    rows = rows[rows["units"] > 0]
-    if given:
-        return rows
-    known = split.past[["product", "week", *(name for name in (PROMOTION, "stockout") if name in split.past)]]
-    return rows.merge(known, on=["product", "week"], how="left")
+    rows, keys = rows[rows["units"] > 0], ["product", "week"]
+    return rows if given else rows.merge(split.past[[*keys, *known]], on=keys, how="left")
 
 
 def grid_of(panel: pd.DataFrame, column: str, products: Iterable[str]) -> np.ndarray:

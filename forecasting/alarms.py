@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,11 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from ..data.weeks import WEEK, WEEKS_A_YEAR
-from .signals import weekly_series
 
 Array = NDArray[np.float64]
 
 FALSE_ALARMS_PER_YEAR = 0.2
 """False alarms of one series without change: one in five years."""
-
-COLUMNS = ["signal", "product", "week", "kind", "size", "before", "after", "since", "sentence"]
 
 # Level, autocorrelation and spread are estimated from the few weeks that are judged. In the worst of
 # the simulated series (tests/forecasting/test_alarms.py) this multiplies the nominal rate of the charts.
@@ -35,10 +33,10 @@ _KNOWN_WIDTH = 10.0
 _LEAST_SPREAD = 0.01
 _COUNTS = ("units", "views", "carts")
 _RATIOS = ("traffic", "competitor_price")
+_PRODUCT_SIGNALS = ("units", "competitor_price", "views", "carts", "rating")
 
 
-@dataclass(frozen=True)
-class Alarm:
+class Alarm(NamedTuple):
     """One alarm.
 
     Attributes:
@@ -98,8 +96,8 @@ class Limits:
         return cls(error=float(-ndtri(each_week / 2)), cusum=float(brentq(excess, 0.0, 50.0)))
 
 
-def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR) -> pd.DataFrame:
-    """Monitor every series of a weekly panel or of a long table.
+def find_alarms(panel: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR) -> pd.DataFrame:
+    """Monitor every series of a weekly panel.
 
     Each series is forecast one week ahead from its last value and its smoothed level by recursive
     least squares; a product's units also follow its own reduction and promotion. Under normal noise
@@ -113,9 +111,7 @@ def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALA
     a later week.
 
     Args:
-        table: the panel (`product`, `week`, `units`, `traffic` and the optional columns), or a long
-            table with `week` or `date`, `name`, `value` and optionally `product`; dates are
-            averaged in blocks of 7 days from the first.
+        panel: `product`, `week`, `units`, `traffic` and the optional columns.
         false_alarms_per_year: long-run rate for each series.
 
     Returns:
@@ -123,21 +119,70 @@ def find_alarms(table: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALA
         series.
 
     Raises:
-        ValueError: a column is missing, a series has two values in a week, or the rate is not in
-            (0, 12].
+        ValueError: a column is missing, a product has two rows in a week, or the rate is not in (0, 12].
 
     Example:
-        >>> values = [10.0, 10.2, 9.9, 10.1] * 5 + [14.0]
-        >>> weeks = pd.date_range("2024-01-01", periods=21, freq="7D")
-        >>> find_alarms(pd.DataFrame({"name": "visits", "week": weeks, "value": values}))["kind"].tolist()
+        >>> from repricer.forecasting import example_panel
+        >>> panel = example_panel(n_products=1, n_weeks=21)
+        >>> last = panel["week"] == panel["week"].max()
+        >>> find_alarms(panel.assign(traffic=panel["traffic"].mask(last, 2000.0)))["kind"].tolist()
         ['spike']
     """
+    return series_alarms(weekly_series(panel), false_alarms_per_year=false_alarms_per_year)
+
+
+def series_alarms(series: pd.DataFrame, *, false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR) -> pd.DataFrame:
+    """What `find_alarms` returns, of the series that `weekly_series` returns."""
     limits = Limits.of_rate(false_alarms_per_year)
-    alarms: list[Alarm] = []
-    for (name, product), rows in weekly_series(table).groupby(["name", "product"], sort=True):
-        alarms += _watch(str(name), str(product), rows, limits)
-    found = pd.DataFrame([asdict(alarm) for alarm in alarms], columns=COLUMNS)
-    return found.sort_values(["week", "signal", "product"], ignore_index=True)
+    groups = series.sort_values("week").groupby(["name", "product"], sort=True)
+    alarms = [alarm for (name, product), rows in groups for alarm in _watch(str(name), str(product), rows, limits)]
+    return pd.DataFrame(alarms, columns=Alarm._fields).sort_values(["week", "signal", "product"], ignore_index=True)
+
+
+def weekly_series(panel: pd.DataFrame) -> pd.DataFrame:
+    """Return the series that `find_alarms` monitors.
+
+    Args:
+        panel: a weekly panel, see `find_alarms`.
+
+    Returns:
+        `name`, `product` (empty: a series of the market), `week`, `value` and `explained`, the shop's own price reduction
+        and promotion of the week, which the value may follow (0 where unknown).
+
+    Raises:
+        ValueError: see `find_alarms`.
+    """
+    if missing := [name for name in ("product", "week", "units", "traffic") if name not in panel]:
+        raise ValueError(
+            f"panel: column {missing[0]!r} is missing; got {', '.join(map(str, panel.columns))}; make it with "
+            "repricer.data.product_weeks"
+        )
+    if panel.duplicated(["product", "week"]).any():
+        raise ValueError("panel: one row for each product and week is allowed; got duplicates; drop them")
+    # Units measure no demand while the product is sold out, or the shop closed.
+    observed = (panel["traffic"] > 0) & ~panel["stockout"] if "stockout" in panel else panel["traffic"] > 0
+    rows = panel.assign(units=panel["units"].where(observed))
+    if "price" in rows:
+        # Before its first sale a product has no price.
+        rows = rows[rows["price"].notna()]
+    weeks = panel.drop_duplicates("week").assign(product="")
+    signals = [name for name in map(str, panel.columns) if name == "traffic" or name.startswith("signal_")]
+    watched = [(name, rows) for name in _PRODUCT_SIGNALS if name in panel] + [(name, weeks) for name in signals]
+    series = [
+        source[["product", "week"]].assign(
+            name=name, value=source[name].astype(float), explained=_reduction(rows) if name == "units" else 0.0
+        )
+        for name, source in watched
+    ]
+    return pd.concat(series, ignore_index=True)
+
+
+def _reduction(panel: pd.DataFrame) -> pd.Series:
+    """Log price reduction plus the share of stores with a promotion."""
+    known = {"price", "regular_price"} <= set(panel)
+    ratio = panel["regular_price"] / panel["price"] if known else pd.Series(1.0, panel.index)
+    reduction = pd.Series(np.log(ratio), panel.index)
+    return reduction.replace([np.inf, -np.inf], np.nan).fillna(0.0) + panel.get("promotion", 0.0)
 
 
 class _Scale:
@@ -149,8 +194,8 @@ class _Scale:
     """
 
     def __init__(self, name: str, first: Array) -> None:
-        self.log = name in _RATIOS
-        self._even = np.log if self.log else np.sqrt if name in _COUNTS else np.asarray
+        self.log, self.root = name in _RATIOS, name in _COUNTS
+        self._even = np.log if self.log else np.sqrt if self.root else np.asarray
         raw = self._even(first)
         self.centre = float(np.median(raw))
         deviation = float(np.abs(raw - self.centre).mean())
@@ -161,9 +206,7 @@ class _Scale:
 
     def back(self, value: float) -> float:
         raw = value * self.unit + self.centre
-        if self._even is np.sqrt:
-            return round(max(raw, 0.0) ** 2, 9)
-        return math.exp(raw) if self.log else raw
+        return round(max(raw, 0.0) ** 2, 9) if self.root else math.exp(raw) if self.log else raw
 
     def least_spread(self, *values: float) -> float:
         """A hundredth of the series' size, so that rounding in a constant series raises no alarm."""
@@ -217,8 +260,7 @@ class _Learner:
         return replace(self, covariance=covariance)
 
 
-@dataclass(frozen=True)
-class _Raised:
+class _Raised(NamedTuple):
     """The alarm of a week, on the transformed scale; `since` counts weeks from the first."""
 
     kind: str
@@ -248,11 +290,12 @@ class _Watch:
         expected = float(self.learner.weights @ regressors)
         spread = self.learner.spread(self.scale.least_spread(expected, value))
         error, learnt = self._judge(value - expected, self.learner.width(regressors), spread)
-        self.learner = self.learner.learn(regressors, expected + learnt)
-        self._smooth(expected + learnt)
+        self._learn(regressors, expected + learnt)
         if week < LEARNING_WEEKS:
             return None
-        self._accumulate(week, max(-self.limits.error, min(error, self.limits.error)))
+        self.rising_since[self.cusum == 0] = week
+        counted = max(-self.limits.error, min(error, self.limits.error))
+        self.cusum = np.maximum(0.0, self.cusum + np.array([counted, -counted]) - _ALLOWANCE)
         if self.cusum.max() > self.limits.cusum:
             return self._changed(week, spread)
         if abs(error) > self.limits.error:
@@ -273,13 +316,10 @@ class _Watch:
     def _regressors(self, week: int) -> Array:
         return np.array([1.0, self.last, self.level, self.explained[week]])
 
-    def _smooth(self, value: float) -> None:
+    def _learn(self, regressors: Array, value: float) -> None:
+        self.learner = self.learner.learn(regressors, value)
         self.last = value
         self.level += _SMOOTHING * (value - self.level)
-
-    def _accumulate(self, week: int, error: float) -> None:
-        self.rising_since[self.cusum == 0] = week
-        self.cusum = np.maximum(0.0, self.cusum + np.array([error, -error]) - _ALLOWANCE)
 
     def _changed(self, week: int, spread: float) -> _Raised | None:
         """Date and name the change, and estimate the level anew from that week on.
@@ -332,8 +372,7 @@ class _Watch:
         self.learner = quiet.without_level()
         self.last = self.level = float(self.values[since])
         for place in range(since, week + 1):
-            self.learner = self.learner.learn(self._regressors(place), float(self.values[place]))
-            self._smooth(float(self.values[place]))
+            self._learn(self._regressors(place), float(self.values[place]))
         self.learner = replace(self.learner, squares=quiet.squares, errors=quiet.errors)
         self.first_of_level = since
         self.cusum = np.zeros(2)
@@ -363,18 +402,12 @@ def _watch(name: str, product: str, rows: pd.DataFrame, limits: Limits) -> list[
 
 
 def _sentence(name: str, week: pd.Timestamp, raised: _Raised, before: float, after: float, since: pd.Timestamp) -> str:
-    up, deviations = raised.size > 0, f"{abs(raised.size):.1f} standard deviations"
+    up, far = raised.size > 0, f"({abs(raised.size):.1f} standard deviations)."
+    now, was, start = f"{after:,.4g}", f"{before:,.4g}", f"since the week of {since:%Y-%m-%d}"
     if raised.kind == "spike":
         return (
-            f"{name} {'rose' if up else 'fell'} to {after:,.4g} in the week of {week:%Y-%m-%d}, "
-            f"where {before:,.4g} was expected ({deviations})."
+            f"{name} {'rose' if up else 'fell'} to {now} in the week of {week:%Y-%m-%d}, where {was} was expected {far}"
         )
     if raised.kind == "trend":
-        return (
-            f"{name} has been {'rising' if up else 'falling'} since the week of {since:%Y-%m-%d}, "
-            f"from {before:,.4g} to {after:,.4g} ({deviations})."
-        )
-    return (
-        f"{name} has stood at about {after:,.4g} since the week of {since:%Y-%m-%d}, "
-        f"{'up' if up else 'down'} from {before:,.4g} ({deviations})."
-    )
+        return f"{name} has been {'rising' if up else 'falling'} {start}, from {was} to {now} {far}"
+    return f"{name} has stood at about {now} {start}, {'up' if up else 'down'} from {was} {far}"

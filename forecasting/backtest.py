@@ -175,11 +175,9 @@ def _check_origins(panel: pd.DataFrame, origins: Sequence[Any], horizon: int) ->
     if horizon < 1 or len(weeks) <= horizon:
         raise ValueError(f"horizon must lie in 1..{len(weeks) - 1} weeks; got {horizon}")
     allowed = weeks[:-horizon]
-    for origin in origins:
-        if pd.Timestamp(origin) not in allowed:
-            raise ValueError(
-                f"origins must be weeks of the panel from {allowed[0]:%Y-%m-%d} to {allowed[-1]:%Y-%m-%d}; "
-                f"got {origin}; choose a week of the panel that leaves {horizon} weeks"
-            )
-    if not len(origins):
-        raise ValueError("origins: at least one week is needed; got none")
+    wrong = [origin for origin in origins if pd.Timestamp(origin) not in allowed]
+    if wrong or not len(origins):
+        raise ValueError(
+            f"origins must be weeks of the panel from {allowed[0]:%Y-%m-%d} to {allowed[-1]:%Y-%m-%d}; got "
+            f"{wrong[0] if wrong else 'none'}; choose a week of the panel that leaves {horizon} weeks"
+        )

@@ -23,8 +23,6 @@ WEAK_F = 10.0
 """Below it, two-stage least squares leans towards least squares (Staiger and Stock 1997)."""
 COSTS = ("unit_cost", "wholesale_price")
 
-_SAFE_F = 104.7
-"""Above it, a t-ratio of 1.96 is a test at 5% with one instrument (Lee, McCrary, Moreira and Porter 2022)."""
 _MIN_WEEKS, _MIN_PRODUCTS = 8, 3
 _MIN_PRICE_SD = 0.02
 """Below it, noise in price changes of 1% would be extrapolated to reductions of tens of percent."""
@@ -42,10 +40,6 @@ _A_SHARE = (
 _WEAK = (
     "the instruments ({}) are weak: their first-stage F of {:.1f} is below {:g}, so that they hardly move the price; "
     "they were not used and the estimates rest on fixed effects"
-)
-_UNSAFE = (
-    "the first-stage F of {:.1f} is above {:g} but below {:g}: the instrument is usable, but its 95% interval may cover "
-    "less than that"
 )
 _OWN_SHOCKS = (
     "prices that were set because of that product's own demand in the same week: reducing slow sellers makes "
@@ -92,10 +86,6 @@ class Identification:
             weak; None without.
         first_stage_f: robust F of the instruments, the smaller of the one robust to
             heteroscedasticity and the one clustered; NaN without instruments.
-        exogeneity_p: p-value of exogenous prices (Wooldridge's regression test); NaN without
-            instruments.
-        overidentification_p: p-value of instruments that agree (Wooldridge's score test); NaN with
-            fewer than two.
         warnings: problems of the instruments, in words.
 
     Example:
@@ -114,8 +104,6 @@ class Identification:
     instruments: tuple[str, ...] = ()
     instrumented: CoefficientEstimate | None = None
     first_stage_f: float = np.nan
-    exogeneity_p: float = np.nan
-    overidentification_p: float = np.nan
     warnings: tuple[str, ...] = ()
 
     @property
@@ -130,10 +118,8 @@ class Identification:
             f"Pooled, fixed effects: {self.fixed_effects}.",
         ]
         if self.instrumented is not None:
-            lines.append(
-                f"Pooled, instruments ({_listed(self.instruments)}): {self.instrumented}; "
-                f"first-stage F {self.first_stage_f:.1f}; p of exogenous prices {self.exogeneity_p:.3f}."
-            )
+            found = f"{self.instrumented}; first-stage F {self.first_stage_f:.1f}"
+            lines.append(f"Pooled, instruments ({_listed(self.instruments)}): {found}.")
         lines += [f"Warning: {text}." for text in self.warnings]
         return "\n".join([*lines, *(f"Cannot rule out: {text}." for text in self.cannot_rule_out)])
 
@@ -449,25 +435,11 @@ def _pooled(
     fits = fitted(instruments)
     strength = min(float(fit.first_stage.diagnostics["f.stat"].iloc[0]) for fit in fits) / len(instruments)
     found = estimates(fits[0])
-    weak = replace(
-        plain,
-        instruments=tuple(instruments),
-        instrumented=found.pop("log_price"),
-        first_stage_f=strength,
-        exogeneity_p=float(fits[0].wooldridge_regression.pval),
-        overidentification_p=float(fits[0].wooldridge_overid.pval) if len(instruments) > 1 else np.nan,
-        warnings=(_WEAK.format(listed, strength, WEAK_F),),
-    )
+    tried = {"instruments": tuple(instruments), "instrumented": found.pop("log_price"), "first_stage_f": strength}
     if strength < WEAK_F:
-        return weak
-    unsafe = len(instruments) == 1 and strength < _SAFE_F
-    return replace(
-        weak,
-        method="instruments",
-        control_effects=found,
-        cannot_rule_out=(_EXCLUSION.format(listed), *always),
-        warnings=(_UNSAFE.format(strength, WEAK_F, _SAFE_F),) if unsafe else (),
-    )
+        return replace(plain, **tried, warnings=(_WEAK.format(listed, strength, WEAK_F),))
+    excluded = (_EXCLUSION.format(listed), *always)
+    return replace(plain, **tried, method="instruments", control_effects=found, cannot_rule_out=excluded)
 
 
 def _listed(names: Sequence[str]) -> str:

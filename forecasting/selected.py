@@ -142,7 +142,7 @@ class Selected(Forecaster):
         if self.chosen is not None:
             self._fit_chosen(self.chosen, history)
             return
-        found = self._run(self._candidates(), history)
+        found = _each(self.n_jobs, _judged, self._candidates(), history, self.horizon)
         tables = {name: run.rows for name, run in found.items()}
         self._choose(tables)
         self.scores_ = pd.DataFrame(
@@ -164,7 +164,7 @@ class Selected(Forecaster):
         named = self._candidates()
         lstm = cast(Lstm, clone(named.get("lstm", Lstm(seed=self.seed))))
         named["lstm"] = MeanOfModels(arma=lstm.arma) if self.networks is None else lstm.set_params(kept=self.networks)
-        self._keep(self._each(_fitted, {name: named[name] for name in self._used()}, history))
+        self._keep(_each(self._jobs, _fitted, {name: named[name] for name in self._used()}, history))
 
     def _keep(self, models: dict[str, Forecaster]) -> None:
         self.models_ = models
@@ -178,19 +178,13 @@ class Selected(Forecaster):
     def refitted(self, history: pd.DataFrame) -> Self:
         """Return the same choice for each product, with the models in use fitted to another history."""
         later = self.updated(history)
-        later.models_ = self._each(_refitted, self.models_, history)
+        later.models_ = _each(self._jobs, _refitted, self.models_, history)
         return later
 
-    def _each(
-        self,
-        work: Callable[[Forecaster, pd.DataFrame], Forecaster],
-        models: dict[str, Forecaster],
-        history: pd.DataFrame,
-    ) -> dict[str, Forecaster]:
-        """Fit each model, in processes where there are many products: else these take longer to start."""
-        jobs = self.n_jobs if len(self.products_) > _FEW_PRODUCTS else 1
-        found: Any = Parallel(n_jobs=jobs)(delayed(work)(models[name], history) for name in reversed(models))
-        return dict(zip(reversed(models), found, strict=True))
+    @property
+    def _jobs(self) -> int | None:
+        """Processes in which a choice is fitted: with few products these take longer to start."""
+        return self.n_jobs if len(self.products_) > _FEW_PRODUCTS else 1
 
     def _update(self, history: pd.DataFrame) -> None:
         self.models_ = {name: model.updated(history) for name, model in self.models_.items()}
@@ -201,15 +195,6 @@ class Selected(Forecaster):
         tables = {name: forecast[wanted].to_numpy() for name, forecast in forecasts.items()}
         combined = _combine(tables, self.weights_.loc[future["product"]])
         return combined[:, 0], self._stretched(combined[:, 1:], levels)
-
-    def _run(self, named: dict[str, Forecaster], history: pd.DataFrame) -> dict[str, _Run]:
-        """Judge every candidate and fit it to the whole history; the slowest, listed last, start first."""
-        slowest_first = list(named)[::-1]
-        runs: Any = Parallel(n_jobs=self.n_jobs)(
-            delayed(_judged)(named[name], history, self.horizon) for name in slowest_first
-        )
-        found = dict(zip(slowest_first, runs, strict=True))
-        return {name: found[name] for name in named}
 
     def _candidates(self) -> dict[str, Forecaster]:
         named = dict(candidates(seed=self.seed) if self.forecasters is None else self.forecasters)
@@ -306,6 +291,12 @@ def _judged(forecaster: Forecaster, history: pd.DataFrame, horizon: int) -> _Run
     tables = [forecasts_from(whole, history, origin=at, horizon=judged, quantiles=_LEVELS) for at in origins]
     cost = {"failures": len(model.failures_), "seconds": time.perf_counter() - started}
     return _Run(pd.concat(tables, ignore_index=True), cost, model.refitted(history))
+
+
+def _each(jobs: int | None, work: Callable[..., Any], models: Mapping[str, Forecaster], *given: Any) -> dict[str, Any]:
+    """What some work makes of each model; the slowest, listed last, start first."""
+    found: Any = Parallel(n_jobs=jobs)(delayed(work)(models[name], *given) for name in reversed(list(models)))
+    return dict(zip(models, reversed(found), strict=True))
 
 
 def _fitted(forecaster: Forecaster, history: pd.DataFrame) -> Forecaster:

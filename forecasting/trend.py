@@ -225,10 +225,8 @@ class MarketTrend(BaseEstimator):
         known = [column for column in _PLANNED if column in weeks]
         values = weeks[["traffic", *self._drivers]].to_numpy(dtype=float)
         ends = np.flatnonzero(weeks.index.isin(self._learned))
-        planned = [weeks[known].iloc[end - self.lags : end + 1] for end in ends]
-        features = np.vstack(
-            [self._features(values[None, :end], plan) for end, plan in zip(ends, planned, strict=True)]
-        )
+        planned = ((values[None, :end], weeks[known].iloc[end - self.lags : end + 1]) for end in ends)
+        features = np.vstack([self._features(past, plan) for past, plan in planned])
         base = np.array([values[end - self.lags : end, 0].mean() for end in ends])
         return features, np.log(values[ends, 0] / base)
 
@@ -268,17 +266,12 @@ class MarketTrend(BaseEstimator):
         first = len(target) // 2
         length = _REFIT_WEEKS * (WEEK // self.period_)
         starts = range(first, len(target), length)
-        errors = {
-            name: target[first:]
-            - np.concatenate(
-                [
-                    model.fit(features[:start], target[:start]).predict(features[start : start + length])
-                    for start in starts
-                ]
-            )
-            for name, model in self._candidates().items()
-            if self.chosen in (None, name)
+        candidates = {name: model for name, model in self._candidates().items() if self.chosen in (None, name)}
+        forecasts = {
+            name: [model.fit(features[:at], target[:at]).predict(features[at : at + length]) for at in starts]
+            for name, model in candidates.items()
         }
+        errors = {name: target[first:] - np.concatenate(parts) for name, parts in forecasts.items()}
         return pd.DataFrame(errors, index=self._learned[first:])
 
 
@@ -286,16 +279,9 @@ def _scores(errors: pd.DataFrame, traffic: pd.Series, chosen: str | None) -> pd.
     actual = traffic.loc[errors.index].to_numpy()[:, None]
     forecast = actual * np.exp(-errors)
     miss = (actual - forecast).abs()
-    table = pd.DataFrame(
-        {
-            "mae": miss.mean(),
-            "mape": (miss / actual).mean(),
-            "bias": errors.mean(),
-            "weeks": len(errors),
-            "chosen": errors.columns == (chosen or _choice(miss, forecast, traffic)),
-        }
-    )
-    return table.rename_axis("candidate").reset_index()
+    table = pd.DataFrame({"mae": miss.mean(), "mape": (miss / actual).mean(), "bias": errors.mean()})
+    best = errors.columns == (chosen or _choice(miss, forecast, traffic))
+    return table.assign(weeks=len(errors), chosen=best).rename_axis("candidate").reset_index()
 
 
 def _choice(miss: pd.DataFrame, forecast: pd.DataFrame, traffic: pd.Series) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,14 @@ class ShopRules:
         prices = {key: getattr(checked, key) for key in prices}
         parts = {
             kind: {
-                name: _rules(section, _table(content, f"{kind}.{name}"), f"{kind}.{name}")
-                for name, content in _table(table.get(kind, {}), kind).items()
+                name: _rules(section, own, f"{kind}.{name}") for name, own in _table(table.get(kind, {}), kind).items()
             }
             for kind, section in _TABLES.items()
         }
-        for name, group in parts["group"].items():
-            if not group.products:
-                raise ScenarioError(f"group.{name}.products is missing; it is a list of ids or names; add it")
-        gaps = tuple(_gap(content, i) for i, content in enumerate(_list(table.get("gap", []))))
+        gaps = table.get("gap", [])
+        if not isinstance(gaps, list):
+            raise ScenarioError(f"gap must be tables [[gap]]; got {shown(gaps)}; write each under its own [[gap]]")
+        gaps = tuple(_rules(GapRule, content, f"gap {i}") for i, content in enumerate(gaps, start=1))
         wide = _rules(ShopWide, shop, "shop")
         for line in wide.lines:
             if len({*line}) < max(2, len(line)):
@@ -219,22 +218,6 @@ def _table(content: Any, where: str) -> dict[str, Any]:
     return dict(content)
 
 
-def _list(content: Any) -> list[Any]:
-    if not isinstance(content, list):
-        raise ScenarioError(f"gap must be tables [[gap]]; got {shown(content)}; write each under its own [[gap]]")
-    return content
-
-
-def _gap(content: Any, i: int) -> GapRule:
-    where = f"gap {i + 1}"
-    given = _table(content, where)
-    _known(given, _names(GapRule), f"{where}.")
-    for key in ("product", "other"):
-        if key not in given:
-            raise ScenarioError(f"{where}.{key} is missing; it is the name or id of a product; add it")
-    return _rules(GapRule, given, where)
-
-
 def _known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in given:
         if key in known:
@@ -244,8 +227,12 @@ def _known(given: Mapping[str, Any], known: tuple[str, ...], where: str) -> None
         raise ScenarioError(f"{where}{key} is no known key; {nearest(key, known, where)}")
 
 
-def _rules(section: type, given: dict[str, Any], where: str) -> Any:
+def _rules(section: type, content: Any, where: str) -> Any:
+    given = _table(content, where)
     _known(given, _names(section), f"{where}.")
+    for item in fields(section):
+        if item.default is MISSING and not given.get(item.name):
+            raise ScenarioError(f"{where}.{item.name} is missing; it is the {item.metadata['doc']}; add it")
     for key in ("frozen", "excluded"):
         if not isinstance(given.get(key, False), bool):
             raise ScenarioError(f"{where}.{key} must be true or false; got {shown(given[key])}; choose one of them")

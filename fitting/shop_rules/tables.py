@@ -62,7 +62,7 @@ class GroupRules(ProductRules):
         ('milk', '951590')
     """
 
-    products: tuple[str, ...] = value("ids or names of its products", default=())
+    products: tuple[str, ...] = value("list of ids or names of its products", kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pandas as pd
 from ...data.schema import COMPETITOR_PRICE
 from ...pricing import PriceEndings, PriceLadder
 from .rules import ShopRules
-from .tables import ProductRules
 
 
 def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
@@ -34,7 +32,7 @@ def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
     words = [
         f"By the shop's rules for {where}: {', '.join(given)}."
         for where, part, more in named
-        if (given := [*_said(part), *(f"{_plain(key)} {_value(content)}" for key, content in more.items())])
+        if (given := [f"{_plain(key)} {_value(set_)}" for key, set_ in {**vars(part), **more}.items() if _is_set(set_)])
     ]
     words += [
         f"By the shop's rules, '{gap.product}' costs at most {gap.share:g} times what '{gap.other}' costs."
@@ -69,13 +67,8 @@ def _competing(rules: ShopRules, products: pd.DataFrame) -> list[str]:
     return [words]
 
 
-def _said(part: ProductRules) -> list[str]:
-    """The rules of one table in words."""
-    return [
-        f"{_plain(item.name)} {_value(current)}"
-        for item in fields(part)
-        if (current := getattr(part, item.name)) is not None and not (isinstance(current, tuple) and not current)
-    ]
+def _is_set(current: Any) -> bool:
+    return current is not None and not (isinstance(current, tuple) and not current)
 
 
 def _plain(key: str) -> str:
@@ -84,8 +77,7 @@ def _plain(key: str) -> str:
 
 def _value(current: Any) -> str:
     if isinstance(current, PriceEndings | PriceLadder):
-        grid = current.fractions if isinstance(current, PriceEndings) else current.steps
-        return ", ".join(f"{number:g}" for number in grid)
+        current = tuple(current.fractions if isinstance(current, PriceEndings) else current.steps)
     if isinstance(current, np.ndarray):
         return " to ".join(f"{number:g}" for number in dict.fromkeys(current.tolist()))
     if isinstance(current, tuple | list):

@@ -86,17 +86,12 @@ def train_private(
         # The inputs need no gradient, as in any training.
         warnings.filterwarnings("ignore", "Full backward hook is firing")
         for _ in range(steps):
-            _step(network, optimiser, data, valid)
+            # Each product counts by its own mean loss, at one random step ahead for each origin.
+            ahead = torch.rand(data.target.shape[1], data.steps).argsort(dim=1)[:, :1]
+            optimiser.zero_grad()
+            network.losses(data, torch.arange(len(data.target)), ahead, valid).sum().backward()
+            optimiser.step()
     hooked.remove_hooks()
     plain.load_state_dict(encoder.state_dict())
     network.encoder = plain
     return PrivateTraining(network.eval(), float(accountant.get_epsilon(delta, alphas=_ORDERS)), float(noise))
-
-
-def _step(network: Network, optimiser: Any, data: Data, valid: Tensor) -> None:
-    """One step, in which each product counts by its own mean loss, at one random step ahead for each origin."""
-    products, weeks = data.target.shape
-    ahead = torch.rand(weeks, data.steps).argsort(dim=1)[:, :1]
-    optimiser.zero_grad()
-    network.losses(data, torch.arange(products), ahead, valid).sum().backward()
-    optimiser.step()

@@ -80,9 +80,8 @@ class Common:
             ValueError: It is none, or holds numbers that make no sense.
         """
         try:
-            names, size = tuple(map(str, document["names"])), len(document["names"])
+            names, ratio = tuple(map(str, document["names"])), document.get("mean_over_median")
             mean, between = (np.array(document[key], dtype=np.float64) for key in ("mean", "between"))
-            ratio = document.get("mean_over_median")
             ratio = None if ratio is None else float(ratio)
             found = cls(names, mean, between, float(document["noise"]), bool(document["seasonal"]), ratio)
         except (KeyError, TypeError, ValueError) as error:
@@ -90,14 +89,10 @@ class Common:
                 f"shared coefficients must have names, mean, between, noise and seasonal; got {type(error).__name__}: "
                 f"{error}; take the file that `repricer federate` wrote"
             ) from error
-        sound = (
-            mean.shape == (size,)
-            and between.shape == (size, size)
-            and found.noise >= 0
-            and (ratio is None or 1 <= ratio <= 2)
-        )
-        sound = sound and bool(np.isfinite(mean).all() and np.isfinite(between).all() and np.isfinite(found.noise))
-        if not sound or np.linalg.eigvalsh(between).min() <= 0:
+        size, inside = len(names), found.noise >= 0 and (ratio is None or 1 <= ratio <= 2)
+        finite = all(np.isfinite(part).all() for part in (mean, between, found.noise))
+        shaped = (mean.shape, between.shape) == ((size,), (size, size))
+        if not (inside and finite and shaped) or np.linalg.eigvalsh(between).min() <= 0:
             raise ValueError(
                 f"shared coefficients must be {size} finite means with a positive definite covariance; got other "
                 "numbers; take the file that `repricer federate` wrote"

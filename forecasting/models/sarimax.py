@@ -108,9 +108,9 @@ class Sarimax(SeriesForecaster):
         states = design.shape[1] + self.order[1] + max(self.order[0], self.order[2] + 1)
         model = _state_space(target, design, self.order, self._initial_state(states, regressors.optional))
         known = (self.arma or {}).get(str(series["product"].iloc[0]), ())
-        if len(known) == self.order[0] + self.order[2] + 1:
-            return FittedSarimax.of(model.filter(np.array(known), cov_type="none"), series, regressors, self.order)
-        return FittedSarimax.of(self._most_likely(model, target), series, regressors, self.order)
+        taken = len(known) == self.order[0] + self.order[2] + 1
+        results = model.filter(np.array(known), cov_type="none") if taken else self._most_likely(model, target)
+        return FittedSarimax.of(results, series, regressors, self.order)
 
     def _most_likely(self, model: SARIMAX, target: np.ndarray) -> Any:
         """The results of statsmodels at the most likely ARMA parameters and variance."""
@@ -183,9 +183,24 @@ def _state_space(
     return model
 
 
+def _filtered(results: Any) -> dict[str, np.ndarray]:
+    """What the filter knew after each week, as fields of `FittedSarimax`; the results of statsmodels take ten times the memory."""
+    model, system = results.model, results.model.ssm
+    enters, size = system["selection"], results.predicted_state.shape[0] - model.k_exog
+    return {
+        "rows": np.column_stack([model.endog, model.exog]),
+        "filtered": results.filtered_state.T.copy(),
+        "predicted": results.predicted_state.T.copy(),
+        "covariance": np.moveaxis(results.predicted_state_cov, 2, 0).copy(),
+        "transition": system["transition"].copy(),
+        "noise": enters @ system["state_cov"] @ enters.T,
+        "errors": system["design"][0, :size, 0].copy(),
+    }
+
+
 @dataclass(frozen=True)
-class _Filtered:
-    """What the filter knew after each of T weeks; the results of statsmodels take ten times the memory.
+class FittedSarimax:
+    """One product's model at the end of its history: after the first `weeks` of the T that were filtered.
 
     Attributes:
         rows: (T, 1 + K) target and regressors.
@@ -197,6 +212,13 @@ class _Filtered:
         errors: weights of the states that are no coefficients in an observation.
     """
 
+    weeks: int
+    order: tuple[int, int, int]
+    initial: Initialization
+    parameters: np.ndarray
+    regressors: _Regressors
+    degrees_of_freedom: int
+    mean_over_median: float
     rows: np.ndarray
     filtered: np.ndarray
     predicted: np.ndarray
@@ -206,65 +228,29 @@ class _Filtered:
     errors: np.ndarray
 
     @classmethod
-    def of(cls, results: Any) -> _Filtered:
-        model, system = results.model, results.model.ssm
-        enters, size = system["selection"], results.predicted_state.shape[0] - model.k_exog
-        return cls(
-            rows=np.column_stack([model.endog, model.exog]),
-            filtered=results.filtered_state.T.copy(),
-            predicted=results.predicted_state.T.copy(),
-            covariance=np.moveaxis(results.predicted_state_cov, 2, 0).copy(),
-            transition=system["transition"].copy(),
-            noise=enters @ system["state_cov"] @ enters.T,
-            errors=system["design"][0, :size, 0].copy(),
-        )
-
-
-@dataclass(frozen=True)
-class FittedSarimax:
-    """One product's model at the end of its history: after the first `weeks` of those that were filtered."""
-
-    known: _Filtered
-    weeks: int
-    order: tuple[int, int, int]
-    initial: Initialization
-    parameters: np.ndarray
-    regressors: _Regressors
-    degrees_of_freedom: int
-    mean_over_median: float
-
-    @classmethod
     def of(
         cls, results: Any, series: pd.DataFrame, regressors: _Regressors, order: tuple[int, int, int]
     ) -> FittedSarimax:
         """Keep what forecasts need of the results of statsmodels, and the ratio of units sold to units fitted."""
         # The first forecasts of the filter rest on the priors alone.
-        settled = results.model.k_exog + 1
+        settled, weeks = results.model.k_exog + 1, int(results.nobs)
         fitted = np.expm1(results.fittedvalues + regressors.level + regressors.offset(series)).clip(0)
         units = series["demand"].to_numpy()
         known = ~np.isnan(units)
         known[:settled] = False
-        variance = results.params[-1]
         ratio = units[known].sum() / fitted[known].sum() if fitted[known].sum() > 0 else 1.0
-        return cls(
-            known=_Filtered.of(results),
-            weeks=int(results.nobs),
-            order=order,
-            initial=results.model.initialization,
-            parameters=results.params,
-            regressors=regressors,
-            degrees_of_freedom=max(int(results.nobs) - settled, 1),
-            mean_over_median=float(np.clip(ratio, 1.0, np.exp(variance / 2))),
-        )
+        mean_over_median = float(np.clip(ratio, 1.0, np.exp(results.params[-1] / 2)))
+        model = (weeks, order, results.model.initialization, results.params, regressors)
+        return cls(*model, max(weeks - settled, 1), mean_over_median, **_filtered(results))
 
     def updated(self, series: pd.DataFrame) -> FittedSarimax:
         """Return a model with the same parameters at the end of another history."""
         weeks, target, design = len(series), self.regressors.target(series), self.regressors.design(series)
         # What the filter knew in an earlier week does not depend on later ones.
-        if np.array_equal(self.known.rows[:weeks], np.column_stack([target, design]), equal_nan=True):
+        if np.array_equal(self.rows[:weeks], np.column_stack([target, design]), equal_nan=True):
             return replace(self, weeks=weeks)
         model = _state_space(target, design, self.order, self.initial)
-        return replace(self, known=_Filtered.of(model.filter(self.parameters, cov_type="none")), weeks=weeks)
+        return replace(self, weeks=weeks, **_filtered(model.filter(self.parameters, cov_type="none")))
 
     def past_centres(self, planned: pd.DataFrame, steps: int) -> np.ndarray:
         """Forecast from every week of the series with the coefficients as known in that week.
@@ -277,13 +263,13 @@ class FittedSarimax:
         Returns:
             (T, steps) medians of log(1 + units).
         """
-        states, errors = self.known.filtered[: self.weeks], len(self.known.errors)
+        states, errors = self.filtered[: self.weeks], len(self.errors)
         design = self.regressors.design(planned).reshape(len(states), steps, -1)
         regression = np.einsum("thk,tk->th", design, states[:, errors:])
         state, noise = states[:, :errors], []
         for _ in range(steps):
-            state = state @ self.known.transition[:errors, :errors].T
-            noise.append(state @ self.known.errors)
+            state = state @ self.transition[:errors, :errors].T
+            noise.append(state @ self.errors)
         offset = self.regressors.offset(planned).reshape(regression.shape)
         return regression + np.stack(noise, axis=1) + self.regressors.level + offset
 
@@ -300,11 +286,10 @@ class FittedSarimax:
 
     def _ahead(self, step: np.ndarray, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of log demand for R rows; the coefficients are constant, so weeks in between do not matter."""
-        known = self.known
-        states, covariances = [known.predicted[self.weeks]], [known.covariance[self.weeks]]
+        states, covariances = [self.predicted[self.weeks]], [self.covariance[self.weeks]]
         for _ in range(step.max() - 1):
-            states.append(known.transition @ states[-1])
-            covariances.append(known.transition @ covariances[-1] @ known.transition.T + known.noise)
-        seen = np.hstack([np.tile(known.errors, (len(step), 1)), design])
+            states.append(self.transition @ states[-1])
+            covariances.append(self.transition @ covariances[-1] @ self.transition.T + self.noise)
+        seen = np.hstack([np.tile(self.errors, (len(step), 1)), design])
         variance = np.einsum("ri,rij,rj->r", seen, np.stack(covariances)[step - 1], seen)
         return np.einsum("ri,ri->r", seen, np.stack(states)[step - 1]), variance

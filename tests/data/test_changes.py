@@ -125,7 +125,7 @@ def test_erasure_leaves_no_row(shop, by):
 def test_what_rests_on_the_customer_is_named_with_what_to_do(shop):
     first, _ = names(shop)
     out = Path("shops/2024-01-15")
-    for name in ("market/fit.json", "run/run.json", "bundle/manifest.json", "report.html"):
+    for name in ("market/fit.json", "run/run.json", "bundle/manifest.json", "run/price_list.json", "report.html"):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("{}", encoding="utf-8")
     (out / "market" / "scenario.toml").write_text('tables_sha256 = "old"', encoding="utf-8")

@@ -127,5 +127,5 @@ def test_mistakes(panel, weeks):
         backtest(flat, panel, origins=[weeks[-2]], horizon=4)
     with pytest.raises(ValueError, match=r"horizon must lie in 1\.\.39 weeks; got 0"):
         backtest(flat, panel, origins=[weeks[20]], horizon=0)
-    with pytest.raises(ValueError, match="at least one week"):
+    with pytest.raises(ValueError, match="got none; choose a week"):
         backtest(flat, panel, origins=[], horizon=4)

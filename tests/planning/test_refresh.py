@@ -37,14 +37,14 @@ from ..serving.conftest import make_run
 def run() -> Run:
     record = fit_record(
         FitOptions("shop", "revenue", "currency", Assumptions(), Priors(), draws=6, promotions=False, seed=0),
-        products=CHOSEN,
+        CHOSEN,
+        MovingAverage(),
+        Customers(("everyone",), -np.ones(1), np.ones((1, 4)), None, None, {}),
+        None,
+        used="moving-average",
         weeks=4,
         first_day="2023-11-06",
-        forecaster=MovingAverage(),
-        used="moving-average",
         trend="moving average",
-        customers=Customers(("everyone",), -np.ones(1), np.ones((1, 4)), None, None, {}),
-        zone=None,
     )
     made = make_run(refit(shop(44), record).spec, product_wise=True)
     return replace(made, facts=made.facts | {"settings": {"base_price": "best-fixed", "history": 1}}, refit=record)

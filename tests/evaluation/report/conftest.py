@@ -78,12 +78,6 @@ _PARTS = {
     "unidentified": [NASTY],
     "identification_checks": {
         "lead_price": {"pooled": {"products": 31, "effect": 0.03, "se": 0.05, "p_value": 0.55}, "categories": []},
-        "negative_control": {"pooled": {"products": 0, "effect": None, "se": None, "p_value": None}, "categories": []},
-        "robustness": {"share_left": 0.5, "pooled": {"robustness_value": 0.23}, "categories": []},
-        "promotion": [
-            {"category": "coffee", "correlation_with_price": -0.6, "elasticity": -1.8, "elasticity_se": 0.2,
-             "promotion": 0.4, "promotion_se": 0.1, "posterior_correlation": 0.3},
-        ],
     },
     "deals": {"memory": 0.7, "probability": 0.93, "utility": {"mean": 0.41, "se": 0.12},
               "units": {"mean": 1.2, "se": 0.1}, "dip": {"mean": 0.3, "se": 0.05}},

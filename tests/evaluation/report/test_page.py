@@ -119,8 +119,7 @@ def test_the_checks_say_how_far_the_responses_can_be_believed(page, fit_report):
     text = read(page).text
     assert f"how 1 product responds to its price, so its current price stays: {fit_report['unidentified'][0]}." in text
     assert "Units changed by 0.93 times the prediction (90% interval 0.83 to 1.03;" in text
-    assert "The product's price next week 0.03 −0.07 to 0.13 0.550" in text
-    assert "would have to explain 23% of what is left of each" in text
+    assert "cannot have moved them, is 0.03 −0.07 to 0.13 with its 95% interval (p-value 0.550)" in text
 
 
 @pytest.mark.parametrize("which", ["page", "bare_page"])
