@@ -11,7 +11,6 @@ from .catalogue import Calendar, Catalogue, MarketView
 from .choice_formulas import (
     ChoiceShares,
     choice_shares,
-    elasticity_matrix,
     felt_price,
     logit_utility,
     matching_utility,
@@ -55,10 +54,9 @@ from .price_rules.grids import PriceEndings, PriceLadder
 from .price_rules.guardrails import (
     OUTSIDE_CHARGED,
     ChargedRange,
+    GuardedAction,
     Guardrails,
-    StepwisePrices,
     TrailStep,
-    applied_stepwise,
 )
 from .price_rules.rule_formulas import DIRECTIONS, RULES
 from .protocol import Action, Policy, checked_policy, is_deterministic
@@ -88,6 +86,7 @@ __all__ = [
     "CostPlus",
     "EpsilonGreedy",
     "FixedPrice",
+    "GuardedAction",
     "Guardrails",
     "LearningPolicy",
     "MarketView",
@@ -101,18 +100,15 @@ __all__ = [
     "RandomPrice",
     "RecurrentPolicy",
     "RecurrentState",
-    "StepwisePrices",
     "StockTable",
     "ThompsonPrice",
     "TrailStep",
     "action_from_parts",
-    "applied_stepwise",
     "as_rows",
     "built_in_rule",
     "checked_policy",
     "choice_shares",
     "competitor",
-    "elasticity_matrix",
     "feature_names",
     "feature_rows",
     "felt_price",

@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_written_is_named_with_what_to_do(monkeypatch, tmp
 
 def test_a_price_list_may_be_what_the_help_says():
     for name in ("markdown", "prices"):
-        assert ".csv, .xlsx or .parquet" in " ".join(run(name, "--help").stdout.split())
+        assert ".csv or .xlsx" in " ".join(run(name, "--help").stdout.split())
 
 
 def test_ids_are_folded_never_cut(capsys):
