@@ -32,9 +32,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mappin
             whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
             save_file(whole, temporary, {"facts": json.dumps(facts)})
     except SafetensorError as error:
-        raise OSError(
-            f"{path} could not be written: {error}; free some space and run the same command again"
-        ) from error
+        raise OSError(f"{path} could not be written: {error}; free some space and run the same again") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

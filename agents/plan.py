@@ -99,9 +99,7 @@ def plan_for(
     _check_reward(plan)
     rows = plan.settings.num_envs * plan.settings.algorithm.get("n_steps", 2)
     if rows < 2 and not algorithm(algo).off_policy:
-        raise ValueError(
-            "num_envs times n_steps must be at least 2, to learn from differences; got 1 times 1; raise one"
-        )
+        raise ValueError("num_envs times n_steps must be at least 2, to learn from differences; got 1; raise one")
     _check_assortments(plan)
     if plan.settings.risk != "mean" and not batches_of(spec, plan.settings):
         why = "setting draws 0" if spec.num_draws and not plan.settings.draws else "none"
@@ -123,14 +121,9 @@ def _check_reward(plan: TrainingPlan) -> None:
     settings = plan.settings
     lasting = [market.name for market in (plan.spec, *plan.assortments) if not has_separate_periods(market)]
     if settings.reward == "expected-gain" and lasting:
-        raise ValueError(
-            "reward expected-gain counts what a price does in its own period, and needs a market where it leaves nothing "
-            f"behind; got {lasting[0]}; set reward to expected"
-        )
+        raise ValueError(f"reward expected-gain needs no later effects; got {lasting[0]}; set reward to expected")
     if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
-        raise ValueError(
-            "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
-        )
+        raise ValueError("reward conversion-difference needs a gamma below 1; got 1; set gamma to 0.9")
 
 
 def _check_assortments(plan: TrainingPlan) -> None:
@@ -146,10 +139,7 @@ def _check_assortments(plan: TrainingPlan) -> None:
         )
     for other in plan.assortments:
         if _kind(other) != own:
-            raise ValueError(
-                f"assortments must have the segments, features, decisions and floor of {plan.spec.name}; got {other.name}, which "
-                "has others; leave it out"
-            )
+            raise ValueError(f"assortments must be like {plan.spec.name}; got {other.name}, which is not; leave it out")
 
 
 def _kind(spec: MarketSpec) -> tuple[Any, ...]:

@@ -266,12 +266,7 @@ def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlg
 
 
 def _collect(
-    plan: TrainingPlan,
-    venv: MarketVecEnv,
-    model: BaseAlgorithm,
-    validation: Validation,
-    *,
-    logged: bool,
+    plan: TrainingPlan, venv: MarketVecEnv, model: BaseAlgorithm, validation: Validation, *, logged: bool
 ) -> None:
     """Learn from the rows that the plan asks for, or what is left of them after a resumption."""
     off_policy = algorithm(plan.algo).off_policy

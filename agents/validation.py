@@ -241,10 +241,7 @@ class Validation(BaseCallback):
         aim = "objective" if self._share == 1 else "worst_gain"
         # The price rules would replace the NaN prices of such a policy by base prices.
         if not all(bool(torch.isfinite(weight).all()) for weight in self.model.policy.parameters()):
-            raise ValueError(
-                f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
-                "diverged; lower learning_rate"
-            )
+            raise ValueError(f"weights must be finite; got NaN at step {self.num_timesteps:,}; lower learning_rate")
         objective, profit = self._value(self.model.policy)
         row = self._row(objective, profit)
         self.history.append(row)

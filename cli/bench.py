@@ -11,17 +11,7 @@ import click
 
 from ..atomic import write_whole
 from ..planning.progress import progress_bar, progress_console
-from ._options import (
-    FILE,
-    OUT,
-    count_option,
-    figures_table,
-    json_option,
-    output,
-    place_option,
-    say_aside,
-    seed_option,
-)
+from ._options import FILE, OUT, count_option, figures_table, json_option, output, place_option, say_aside, seed_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,17 +12,7 @@ import click
 from rich.markup import escape
 
 from ..serving.documents import csv_rows, fields, typed
-from ._options import (
-    FILE,
-    OUT,
-    Number,
-    check_table_path,
-    check_there,
-    figures_table,
-    gone_option,
-    json_option,
-    output,
-)
+from ._options import FILE, OUT, Number, check_table_path, check_there, figures_table, gone_option, json_option, output
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog

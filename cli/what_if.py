@@ -9,16 +9,7 @@ import click
 from rich.table import Table
 
 from ..atomic import write_table
-from ._options import (
-    FILE,
-    OUT,
-    check_table_path,
-    draws_option,
-    figures_table,
-    json_option,
-    output,
-    say_aside,
-)
+from ._options import FILE, OUT, check_table_path, draws_option, figures_table, json_option, output, say_aside
 from ._tables import read_frame
 
 if TYPE_CHECKING:

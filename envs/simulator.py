@@ -91,9 +91,7 @@ class Market:
         self._draws, self._draw = draws, -1
         if draws is not None:
             if not self.scenario.num_draws:
-                raise ValueError(
-                    f"draws need a market with a posterior; got {self.scenario.name} without; leave them out"
-                )
+                raise ValueError(f"draws need a posterior; got {self.scenario.name} without; leave them out")
             self.spec, assumed = self.scenario.draw(0), assumed or self.scenario
         self.num_markets = num_markets
         if assumed is not None:
@@ -229,9 +227,7 @@ class Market:
         if action.express is None:
             return (action.order,)
         if self.spec.express is None:
-            raise ValueError(
-                "express of an action needs a market with a second supplier; got one without; leave it out"
-            )
+            raise ValueError("express of an action needs a second supplier; got a market without; leave it out")
         return (np.zeros_like(action.express) if action.order is None else action.order, action.express)
 
     def _check(self, action: Action) -> None:
@@ -241,9 +237,7 @@ class Market:
             values = getattr(action, part.name)
             if part.name in ("as_charged", "as_promoted"):
                 if not isinstance(values, bool):
-                    raise ValueError(
-                        f"{part.name} of an action must be True or False, for all; got {values!r:.40}; fix it"
-                    )
+                    raise ValueError(f"{part.name} of an action must be True or False; got {values!r:.40}; fix it")
                 continue
             shape = (*alone, self.spec.sizes["K"]) if part.name in ("discount", "recommendation") else alone
             if values is not None and np.shape(values) != shape:
@@ -282,9 +276,7 @@ class Market:
     def _step(self, proposed: Floats, decoding: Decoding, rival_price: ArrayLike | None, **options: Any) -> Outcome:
         """`Dynamics.step`, with the rivals whose prices are set here."""
         if self.over:
-            raise RuntimeError(
-                f"step needs markets that are not over; got {int(self.done.sum())} at their horizon; restart them"
-            )
+            raise RuntimeError(f"step needs markets in an episode; got {int(self.done.sum())} at the end; restart them")
         before, given = self.state, None if rival_price is None else _markets_last(rival_price)
         ours = before.lanes[LIST_PRICE]
         if self.rivals.external:
@@ -315,9 +307,7 @@ def _check_assumed(spec: MarketSpec, assumed: MarketSpec) -> None:
         )
     for part in ("competitors", "regimes", "loyalty"):
         if getattr(assumed, part) is not None and getattr(spec, part) is None:
-            raise ValueError(
-                f"assumed must have no [{part}] where the market has none; got {assumed.name}, which has; leave them out"
-            )
+            raise ValueError(f"assumed must have no [{part}], as the market; got {assumed.name}; leave it out")
 
 
 def _markets_last(part: ArrayLike) -> Floats:

@@ -8,14 +8,7 @@ Allowed prices: `price_rules`. Policies: `protocol`, `policies` (rules), `rival_
 
 from .action_layout import ActionLayout, ActionParts
 from .catalogue import Calendar, Catalogue, MarketView
-from .choice_formulas import (
-    ChoiceShares,
-    choice_shares,
-    felt_price,
-    logit_utility,
-    matching_utility,
-    own_elasticity,
-)
+from .choice_formulas import ChoiceShares, choice_shares, felt_price, logit_utility, matching_utility, own_elasticity
 from .choice_model import ChoiceModel
 from .features import (
     FEATURE_LIMIT,
@@ -51,13 +44,7 @@ from .policies import (
     orders_up_to,
 )
 from .price_rules.grids import PriceEndings, PriceLadder
-from .price_rules.guardrails import (
-    OUTSIDE_CHARGED,
-    ChargedRange,
-    GuardedAction,
-    Guardrails,
-    TrailStep,
-)
+from .price_rules.guardrails import OUTSIDE_CHARGED, ChargedRange, GuardedAction, Guardrails, TrailStep
 from .price_rules.rule_formulas import DIRECTIONS, RULES
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor

@@ -235,10 +235,7 @@ class ChoiceModel:
     def _by_group(self, now: _Situation, regime: int | None) -> Iterator[Array]:
         """Customers by regime, weighted by its probability, and by whether they may wait."""
         if self.family not in FAMILIES:
-            raise ValueError(
-                f"the demand family of a choice model must be one of {', '.join(FAMILIES)}; got {self.family!r}; "
-                "ask the package that registered it"
-            )
+            raise ValueError(f"the demand family must be one of {', '.join(FAMILIES)}; got {self.family!r}; choose one")
         if not _is_on(self.regime_share):
             yield from self._in_regime(now, 0.0, 1.0, 1.0)
             return

@@ -48,10 +48,7 @@ class Products:
         "N", "what a unit must cover while revenue is maximised, currency per unit; in no figure", *MONEY, default=0.0
     )
     floor_cost: Array = array(
-        "N",
-        "unit cost at which profit must reach that of best fixed prices; with shadow_cost",
-        *MONEY,
-        default=0.0,
+        "N", "unit cost at which profit must reach that of best fixed prices; with shadow_cost", *MONEY, default=0.0
     )
 
 

@@ -215,10 +215,8 @@ def _open_study(job: _Job) -> Study:
         study.set_user_attr("identity", job.identity)
         held = job.identity
     for key, wanted in job.identity.items():
-        if held.get(key) != wanted:
-            raise ValueError(
-                f"{job.folder} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out"
-            )
+        if (own := held.get(key)) != wanted:
+            raise ValueError(f"{job.folder} holds a study with {key} {own!r}; got {wanted!r}; choose another --out")
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(job.space.start, skip_if_exists=True)
     return study

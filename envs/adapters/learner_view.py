@@ -64,9 +64,7 @@ def check_options(**given: Any) -> None:
         raise ValueError(f"reward_scale must be a number above 0, or 'auto'; got {scale!r}; fix it")
     checked_count(given["price_levels"], "price_levels", 2)
     if not isinstance(layout, ActionLayout | None):
-        raise ValueError(
-            f"layout must be an ActionLayout; got {type(layout).__name__}; leave it out for the market's own"
-        )
+        raise ValueError(f"layout must be an ActionLayout; got {type(layout).__name__}; leave it out")
 
 
 def _is_number(value: object) -> bool:
@@ -184,9 +182,7 @@ class LearnerView:
         check_options(history=history, **choices, **numbers)
         regular, base = market.catalogue.regular_price, None if base is None else checked_policy(base, "base")
         if reward == "expected-gain" and not product_wise:
-            raise ValueError(
-                "reward expected-gain needs product_wise; got rows of whole markets; set reward to expected"
-            )
+            raise ValueError("reward expected-gain needs product_wise; got rows of markets; set reward to expected")
         self.market, self.product_wise = market, product_wise
         self.reward: Reward | RewardFunction = reward
         self.base_price = price_per_product(regular if base_price is None else base_price, regular.shape)
@@ -421,7 +417,7 @@ class LearnerView:
         shapes = [(markets, self.base_price.size)] + ([] if self.product_wise else [(markets,)])
         if own.shape not in shapes or not np.isfinite(own).all():
             raise ValueError(
-                f"reward must give finite numbers of shape {' or '.join(map(str, shapes))}; got shape {own.shape}; fix it"
+                f"reward must give finite numbers, {' or '.join(map(str, shapes))}; got {own.shape}; fix it"
             )
         return own.reshape(markets, -1)
 
@@ -518,10 +514,7 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
     except (TypeError, ValueError):
         raise ValueError(f"{what} must be an array of numbers; got {type(actions).__name__}; fix it") from None
     if array.shape != (rows, *shape):
-        raise ValueError(
-            f"{what} must have shape {shape}, for {rows} row{'s' * (rows != 1)}; got {array.shape[1:]} for {len(array)}; "
-            "see the action space"
-        )
+        raise ValueError(f"{what} must have shape {(rows, *shape)}; got {array.shape}; see the action space")
     if not continuous:
         counts = space.n if isinstance(space, Discrete) else space.nvec if isinstance(space, MultiDiscrete) else 0
         if array.dtype.kind not in "iu" or (array < 0).any() or (array >= counts).any():
@@ -529,9 +522,7 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
         return array
     finite = np.isfinite(array)
     if not finite.all():
-        raise ValueError(
-            f"{what} must be finite; got {_shown(array[~finite])}; did the network diverge? lower its learning_rate"
-        )
+        raise ValueError(f"{what} must be finite; got {_shown(array[~finite])}; lower the learning_rate")
     return array
 
 

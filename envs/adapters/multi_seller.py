@@ -163,9 +163,7 @@ class MultiSellerMarket:
         market = Market(scenario, num_markets=num_markets, seed=seed, numbers=numbers, draw_rivals=drawn)
         rivals = market.spec.competitors
         if rivals is None:
-            raise ScenarioError(
-                f"a market of several sellers needs a [competitors] section; got {market.spec.name} without one; add it"
-            )
+            raise ScenarioError(f"several sellers need [competitors]; got {market.spec.name} without; add it")
         self.learner_view, self.market = LearnerView(market, **options), market
         names = rivals.seller or rivals.names
         self.offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
@@ -206,9 +204,7 @@ class MultiSellerMarket:
             ValueError: A seller's action is missing or has another shape, or a name is no seller's.
         """
         if actions.keys() != set(self.names):
-            raise ValueError(
-                f"actions must hold one for each of {', '.join(self.names)}; got {', '.join(actions) or 'none'}; give all"
-            )
+            raise ValueError(f"actions must name {', '.join(self.names)}; got {', '.join(actions) or 'none'}; give all")
         prices = np.empty((self.market.num_markets, self.regular_price.size), np.float32)
         for name, offers in self.offers.items():
             raw = np.clip(self._shaped(name, actions[name]), -1.0, 1.0)

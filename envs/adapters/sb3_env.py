@@ -60,9 +60,7 @@ class BatchVecEnv(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: rows share one batch of markets."""
-        raise AttributeError(
-            f"{attr_name} cannot be set on one row; rows share a batch of markets; make a new environment"
-        )
+        raise AttributeError(f"{attr_name} cannot be set on one row; rows share markets; make a new environment")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """`action_masks`, as sb3-contrib asks for them; the rest is refused: rows share one batch of markets."""
@@ -70,9 +68,7 @@ class BatchVecEnv(VecEnv):
             views = getattr(self, "learner_views", (self.learner_view,))
             masks = np.concatenate([view.action_masks() for view in views])
             return [masks[row] for row in self._rows(indices)]
-        raise AttributeError(
-            f"{method_name} cannot be called on one row; rows share markets; use `learner_view.market`"
-        )
+        raise AttributeError(f"{method_name} cannot be called on one row; rows share markets; use learner_view.market")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """No row is wrapped."""
@@ -343,9 +339,7 @@ class SellerVecEnv(BatchVecEnv):
         reward_scale: float = 1.0,
     ) -> None:
         if seller not in multi_seller.names:
-            raise ValueError(
-                f"seller must be one of {', '.join(multi_seller.names)}; got '{seller}'; choose one of them"
-            )
+            raise ValueError(f"seller must be one of {', '.join(multi_seller.names)}; got '{seller}'; choose one")
         self.multi_seller, self.seller, self.reward_scale = multi_seller, seller, reward_scale
         self.learner_view = multi_seller.learner_view
         by_rule = {name: multi_seller.by_rule(name) for name in multi_seller.names if name != seller}

@@ -63,15 +63,10 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         **options: Unpack[ViewOptions],
     ) -> None:
         if render_mode is not None:
-            raise ValueError(
-                f"render_mode of a batch must be None; got {render_mode!r}; render one market, with gymnasium.make"
-            )
+            raise ValueError(f"render_mode of a batch must be None; got {render_mode!r}; use gymnasium.make")
         spec = load_scenario(scenario)
-        if max_episode_steps not in (None, spec.market.horizon_periods):
-            raise ValueError(
-                f"max_episode_steps of a batch must be the horizon of {spec.name}, {spec.market.horizon_periods}; got "
-                f"{max_episode_steps}; leave it out, or change market.horizon_periods"
-            )
+        if max_episode_steps not in (None, horizon := spec.market.horizon_periods):
+            raise ValueError(f"max_episode_steps must be the horizon, {horizon}; got {max_episode_steps}; leave it out")
         # In a market whose demand is drawn anew in each episode, every row has a draw of its own, as it has alone.
         self._apart = spec.posterior is not None and spec.posterior.simulated
         draws = draws or self._apart
@@ -125,10 +120,7 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             return np.ones(self.num_envs, dtype=bool)
         mask = np.asarray(options["reset_mask"])
         if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(
-                f"reset_mask must hold True or False for each of {self.num_envs} markets; got {mask.dtype} of shape "
-                f"{mask.shape}; fix it"
-            )
+            raise ValueError(f"reset_mask must hold {self.num_envs} booleans; got {mask.dtype} {mask.shape}; fix it")
         if not mask.any():
             raise ValueError("reset_mask must be True for a market; got False for all; leave the reset out")
         return mask

@@ -186,10 +186,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
         raise ValueError(f"{given} needs {lacking}; got no {lacking}; give both or neither")
     if most is not None and most >= window:
-        raise ValueError(
-            f"max_changes must be below change_window_periods ({window}), or it forbids nothing; got {most}; "
-            "lower it or leave both out"
-        )
+        raise ValueError(f"max_changes must be below change_window_periods, {window}; got {most}; lower it")
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +216,7 @@ class ChargedRange:
         if wrong.size:
             n = int(wrong[0])
             raise ValueError(
-                f"a charged range must not be negative and must rise; got {self.low[n]:g} to {self.high[n]:g} for product "
-                f"{n + 1}; fix it"
+                f"a charged range must rise; got {self.low[n]:g} to {self.high[n]:g}, product {n + 1}; fix it"
             )
 
     def outside(self, price: ArrayLike) -> NDArray[np.bool_]:
@@ -384,9 +380,7 @@ class Guardrails:
             vars(self)[name] = np.broadcast_to(filled, self.floor.shape)
         wrong = np.flatnonzero(self.rival_shares[0] > self.rival_shares[1])
         if wrong.size:
-            raise ValueError(
-                f"rival_at_least must be at most rival_at_most; got more for {called[wrong[0]]}; fix one of them"
-            )
+            raise ValueError(f"rival_at_least must be at most rival_at_most; got more for {called[wrong[0]]}; fix it")
 
     @property
     def rival_shares(self) -> tuple[Prices, Prices]:
@@ -550,9 +544,6 @@ class Guardrails:
         holding = {} if self.frozen is None else {"frozen": self.frozen}
         if self.max_changes is not None:
             if view.changes is None:
-                raise ValueError(
-                    "price rules with max_changes need the price changes of each product; got a view without; "
-                    "give MarketView.changes"
-                )
+                raise ValueError("price rules with max_changes need MarketView.changes; got a view without; give it")
             holding["max_changes"] = view.changes >= self.max_changes
         return holding
