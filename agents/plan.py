@@ -18,6 +18,7 @@ from .presets import has_separate_periods
 from .run import learner_view_of, shape_of_rows
 from .settings import Settings, settings_for
 
+_NEEDED = "product_wise true, actions continuous, variants 0 and risk mean"
 _SEEDS = 1 << 32  # torch, numpy and SB3 take no others
 
 
@@ -103,10 +104,7 @@ def plan_for(
     _check_assortments(plan)
     if plan.settings.risk != "mean" and not batches_of(spec, plan.settings):
         why = "setting draws 0" if spec.num_draws and not plan.settings.draws else "none"
-        raise ValueError(
-            f"risk {plan.settings.risk} needs training over the draws of a posterior; got {why} for {spec.name}; "
-            "use risk mean, or fit the market with a posterior and leave variants out"
-        )
+        raise ValueError(f"risk {plan.settings.risk} needs draws of a posterior; got {why} for {spec.name}; use mean")
     base = plan.settings.base_price
     # The best fixed prices need a search, and are allowed wherever the regular ones are.
     around = base_of(spec, "regular" if base == "best-fixed" else base)
@@ -133,10 +131,7 @@ def _check_assortments(plan: TrainingPlan) -> None:
     settings, own = plan.settings, _kind(plan.spec)
     given = (settings.product_wise, settings.actions, settings.variants, settings.risk)
     if given != (True, "continuous", 0, "mean"):
-        raise ValueError(
-            "assortments need product_wise true, actions continuous, variants 0 and risk mean; got product_wise "
-            f"{given[0]}, actions {given[1]}, variants {given[2]} and risk {given[3]}; change these settings"
-        )
+        raise ValueError(f"assortments need {_NEEDED}; got {', '.join(map(str, given))}; change them")
     for other in plan.assortments:
         if _kind(other) != own:
             raise ValueError(f"assortments must be like {plan.spec.name}; got {other.name}, which is not; leave it out")

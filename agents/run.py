@@ -182,7 +182,7 @@ def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Lit
             raise ValueError(f"{folder} holds a run with {key} {held!r}; got {wanted!r}; choose another --out")
     changed = differing(spec, load_scenario(folder))
     if changed:
-        raise ValueError(f"{folder} must hold a run on it; got other {', '.join(changed[:3])}; choose another --out")
+        raise ValueError(f"{folder} must hold a run on this market; got other {', '.join(changed[:3])}; choose another")
     if "facts" in document:
         return "finished"
     return "begun" if (folder / CHECKPOINT_FILE).is_file() else "new"

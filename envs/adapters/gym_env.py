@@ -113,8 +113,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Run one period."""
         market = self.learner_view.market
-        outcome = self.learner_view.step(np.asarray(action)[None])
-        self._last = outcome
+        outcome = self._last = self.learner_view.step(np.asarray(action)[None])
         info = _single(self.learner_view.info(outcome))
         reward = float(self.learner_view.rewards(outcome)[0])
         over = bool(market.done[0])

@@ -189,9 +189,9 @@ class LearnerView:
         self.base, self.price_reach = base, price_reach
         apart = levels_around == "regular"
         if apart and (base is None or actions != "discrete"):
+            rule = "no rule" if base is None else "a rule"
             raise ValueError(
-                f"levels_around regular needs discrete actions and a rule as base price; got {actions} actions and "
-                f"{'no rule' if base is None else 'a rule'}; set levels_around to base-price"
+                f"levels_around regular needs discrete actions and a rule; got {actions}, {rule}; leave it out"
             )
         around = self.base_price if base is None or apart else None
         self.layout = layout or market.spec.action_layout(around, reach=price_reach, rule_at_zero=apart)
@@ -200,20 +200,16 @@ class LearnerView:
         self.rows_per_market = regular.size if product_wise else 1
         self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
         self.levels = None
+        self.action_space: Space = Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
         if actions == "discrete":
             self.levels = action_levels(market.spec, self.layout, around, price_levels)
-        self.action_space = self._action_space(columns)
+            counts = [len(level) for level in self.levels] * columns
+            self.action_space = Discrete(counts[0]) if len(counts) == 1 else MultiDiscrete(counts)
         self.history = history
         self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
         # Money per customer in the last period but one and in the last period.
         self._rates = np.zeros((2, *market.state.list_price.shape)) if reward == "conversion-difference" else None
         self.reward_scale = self._automatic_scale() if reward_scale == "auto" else reward_scale
-
-    def _action_space(self, columns: int) -> Space:
-        if self.levels is None:
-            return Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
-        counts = [len(level) for level in self.levels] * columns
-        return Discrete(counts[0]) if len(counts) == 1 else MultiDiscrete(counts)
 
     def _automatic_scale(self) -> float:
         """The inverse of what base prices, or random actions around them, earn per row and period.

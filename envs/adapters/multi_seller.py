@@ -305,20 +305,14 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
     def step(self, actions: dict[str, NDArray[np.float32]]) -> tuple[dict, dict, dict, dict, dict]:
         """Run one period in which all sellers set their prices at once."""
         market = self.learner_view.market
-        outcome = self.multi_seller.step({name: self._raw(name, action) for name, action in actions.items()})
-        self._last = outcome
+        outcome = self._last = self.multi_seller.step({name: self._raw(name, one) for name, one in actions.items()})
         rewards = {name: float(earned[0]) for name, earned in self.multi_seller.rewards(outcome).items()}
         over, agents = bool(market.done[0]), list(self.agents)
         observations = self._observe()
         if over:
             self.agents = []
-        return (
-            observations,
-            rewards,
-            dict.fromkeys(agents, over and market.ends),
-            dict.fromkeys(agents, over and not market.ends),
-            self._infos(self.learner_view.info(outcome), outcome.rival_price[0]),
-        )
+        ended, cut = (dict.fromkeys(agents, over and market.ends is ends) for ends in (True, False))
+        return observations, rewards, ended, cut, self._infos(self.learner_view.info(outcome), outcome.rival_price[0])
 
     def _raw(self, name: str, action: Any) -> NDArray[np.float32]:
         """(1, A) the raw action of a seller; a name that is none is left to `MultiSellerMarket`."""

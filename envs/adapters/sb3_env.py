@@ -56,7 +56,7 @@ class BatchVecEnv(VecEnv):
         """The attribute of the first learner view, repeated for each row."""
         # SB3 asks for a render mode, which a batch does not have.
         value = None if attr_name == "render_mode" else getattr(self.learner_view, attr_name)
-        return [value for _ in self._rows(indices)]
+        return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: rows share one batch of markets."""
@@ -67,15 +67,12 @@ class BatchVecEnv(VecEnv):
         if method_name == "action_masks":
             views = getattr(self, "learner_views", (self.learner_view,))
             masks = np.concatenate([view.action_masks() for view in views])
-            return [masks[row] for row in self._rows(indices)]
+            return [masks[row] for row in self._get_indices(indices)]
         raise AttributeError(f"{method_name} cannot be called on one row; rows share markets; use learner_view.market")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """No row is wrapped."""
-        return [False for _ in self._rows(indices)]
-
-    def _rows(self, indices: int | Sequence[int] | None) -> Sequence[int]:
-        return list(self._get_indices(indices))
+        return [False for _ in self._get_indices(indices)]
 
 
 def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool) -> dict[int, dict[str, Any]]:
@@ -172,10 +169,6 @@ class MarketVecEnv(BatchVecEnv):
         self._begun = True
         self._reset_seeds()
         return self._begin()
-
-    def shape(self, shaping: Shaping) -> None:
-        """Shape the rewards from the next reset on."""
-        self.shaping = shaping
 
     def _observe(self) -> NDArray[np.float32]:
         rows = [view.observe() for view in self.learner_views]

@@ -168,7 +168,7 @@ WRONG = [
     (
         "prices",
         {"price_ladder": [3.0, 4.0, 5.0], "tick": 0.1},
-        "prices: price rules take one of price_ladder, tick and price_endings; got both price_ladder and tick; keep one",
+        "prices: price rules take one of price_ladder, tick, price_endings; got price_ladder and tick; keep one",
     ),
     (
         "prices",

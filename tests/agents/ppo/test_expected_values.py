@@ -16,7 +16,7 @@ def played(scenario: Any, draws: int, periods: int = 60, shaping: Shaping | None
     """A rollout of an untrained model, whose critic is a random function of the state."""
     venv = make_sb3_env(scenario, num_envs=64, seed=3, reward="expected", **options)
     if shaping is not None:
-        venv.shape(shaping)
+        venv.shaping = shaping
     torch.manual_seed(1)
     model = FusedPPO("MlpPolicy", venv, n_steps=periods, seed=0, device="cpu", gamma=0.97, next_draws=draws)
     with torch.no_grad():

@@ -198,7 +198,7 @@ def test_a_seed_is_a_whole_number_in_every_environment(seed):
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ({"base": "undercut:1"}, "base must have a name and act"),
+        ({"base": "undercut:1"}, "base must have name and act"),
         ({"base_price": [1.0, 0.0, 1.0]}, "base_price must be positive; got 0.0"),
         ({"base_price": [1.0, np.nan, 1.0]}, "base_price must be positive; got nan"),
         ({"base_price": "regular"}, "base_price must be an array of prices; got 'regular'"),
