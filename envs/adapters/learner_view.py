@@ -510,7 +510,7 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
     except (TypeError, ValueError):
         raise ValueError(f"{what} must be an array of numbers; got {type(actions).__name__}; fix it") from None
     if array.shape != (rows, *shape):
-        raise ValueError(f"{what} must have shape {(rows, *shape)}; got {array.shape}; see the action space")
+        raise ValueError(f"{what} must have shape {shape} in {rows} rows; got {array.shape[1:]} for {len(array)}; fix it")
     if not continuous:
         counts = space.n if isinstance(space, Discrete) else space.nvec if isinstance(space, MultiDiscrete) else 0
         if array.dtype.kind not in "iu" or (array < 0).any() or (array >= counts).any():

@@ -200,9 +200,7 @@ def test_gains_are_learned_from_where_a_price_leaves_nothing_behind(shop):
 def test_a_market_that_goes_on_for_ever_needs_a_discount():
     spec = load_scenario("stationary-logit").with_changes(market={"ending": "truncated"})
     assert settings_for(spec, "ppo").algorithm["gamma"] == 0.99
-    with pytest.raises(
-        ValueError, match=r"gamma must be below 1 where the market goes on; got 1; omit it for 0.99"
-    ):
+    with pytest.raises(ValueError, match=r"gamma must be below 1 where the market goes on; got 1; omit it for 0.99"):
         train(spec, steps=100, settings={"gamma": 1})
 
 

@@ -10,8 +10,8 @@ from gymnasium.vector import AutoresetMode
 def test_rows_of_a_market_with_hidden_draws_have_draws_of_their_own():
     envs = gymnasium.make_vec("repricer/IncompleteLearning-v0", num_envs=16)
     envs.reset(seed=1)
-    followed = {int(batch.view.market.spec.arrivals.rate[0, 0] * 1e6) for batch in envs.unwrapped._batches}
-    slopes = {float(batch.view.market.spec.demand.price_sensitivity[0, 0]) for batch in envs.unwrapped._batches}
+    followed = {int(view.market.spec.arrivals.rate[0, 0] * 1e6) for view in envs.unwrapped._views}
+    slopes = {float(view.market.spec.demand.price_sensitivity[0, 0]) for view in envs.unwrapped._views}
     assert len(followed) > 1 or len(slopes) > 1
 
 
