@@ -229,12 +229,14 @@ class Market:
     def _check(self, action: Action) -> None:
         """Refuse an action of another shape; the price rules see to numbers that are not finite."""
         alone = (self.num_markets, self.spec.sizes["N"])
-        shapes = dict.fromkeys(("discount", "recommendation"), (*alone, self.spec.sizes["K"]))
+        by_segment = (*alone, self.spec.sizes["K"])
         for name, values in vars(action).items():
             if name in ("as_charged", "as_promoted"):
                 if not isinstance(values, bool):
                     raise ValueError(f"{name} of an action must be True or False; got {values!r:.40}; fix it")
-            elif values is not None and np.shape(values) != (shape := shapes.get(name, alone)):
+                continue
+            shape = by_segment if name in ("discount", "recommendation") else alone
+            if values is not None and np.shape(values) != shape:
                 raise ValueError(f"{name} of an action must have shape {shape}; got {np.shape(values)}; fix it")
 
     def step_raw(

@@ -75,9 +75,8 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def __init__(
         self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
     ) -> None:
-        self.learner_view = LearnerView(Market(scenario), **options)
-        self.observation_space = self.learner_view.observation_space
-        self.action_space = self.learner_view.action_space
+        self.learner_view = view = LearnerView(Market(scenario), **options)
+        self.observation_space, self.action_space = view.observation_space, view.action_space
         check_render_mode(render_mode)
         self.render_mode = render_mode
         self._last: Outcome | None = None

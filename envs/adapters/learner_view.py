@@ -190,9 +190,7 @@ class LearnerView:
         apart = levels_around == "regular"
         if apart and (base is None or actions != "discrete"):
             rule = "no rule" if base is None else "a rule"
-            raise ValueError(
-                f"levels_around regular needs discrete actions and a rule; got {actions}, {rule}; leave it out"
-            )
+            raise ValueError(f"levels_around regular needs discrete actions and a rule; got {actions}, {rule}; fix it")
         around = self.base_price if base is None or apart else None
         self.layout = layout or market.spec.action_layout(around, reach=price_reach, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size
@@ -510,7 +508,8 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
     except (TypeError, ValueError):
         raise ValueError(f"{what} must be an array of numbers; got {type(actions).__name__}; fix it") from None
     if array.shape != (rows, *shape):
-        raise ValueError(f"{what} must have shape {shape} in {rows} rows; got {array.shape[1:]} for {len(array)}; fix it")
+        count, *got = array.shape or (0,)
+        raise ValueError(f"{what} must have shape {shape} in {rows} rows; got {tuple(got)} in {count}; fix it")
     if not continuous:
         counts = space.n if isinstance(space, Discrete) else space.nvec if isinstance(space, MultiDiscrete) else 0
         if array.dtype.kind not in "iu" or (array < 0).any() or (array >= counts).any():

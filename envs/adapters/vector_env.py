@@ -85,8 +85,8 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         self.autoreset_mode = self._mode = AutoresetMode(autoreset_mode)
         self._rows = [slice(each[0], each[-1] + 1) for each in batches]
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
-        self.single_observation_space = self.learner_view.observation_space
-        self.single_action_space = self.learner_view.action_space
+        view = self.learner_view
+        self.single_observation_space, self.single_action_space = view.observation_space, view.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 

@@ -351,7 +351,7 @@ class Guardrails:
         high = grid.rounded(self.ceiling, up=False)
         self._check_range(low, high, margin_low, called)
         self._check_line_bounds(low, high, called)
-        bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
+        bounds: dict[str, Any] = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
         bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, called), strict=True))
         limited = self.max_change is not None or self.max_changes is not None
         matters = self.planned_price is not None and limited and self.direction == "any"

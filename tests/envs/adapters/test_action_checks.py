@@ -65,7 +65,7 @@ def test_another_shape_and_numbers_that_are_not_finite_are_refused(step, action,
 @pytest.mark.parametrize("step", ENVIRONMENTS[1:])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_wrong_number_of_rows_is_refused(step, count):
-    with pytest.raises(ValueError, match=f"in 2 rows; got \\({COLUMNS},\\) for {count}"):
+    with pytest.raises(ValueError, match=f"in 2 rows; got \\({COLUMNS},\\) in {count}"):
         step(np.zeros((count, COLUMNS), np.float32))
 
 
