@@ -43,9 +43,7 @@ def policy_from(agent: Any, env: Any = None, *, name: str | None = None) -> Run:
         ['best-fixed', 'regular-price']
     """
     if not (isinstance(agent, BaseAlgorithm) or callable(agent)):
-        raise ValueError(
-            f"agent must be an SB3 model, a torch module or a function; got {type(agent).__name__}; wrap it"
-        )
+        raise ValueError(f"agent must be an SB3 model, torch module or function; got {type(agent).__name__}; wrap it")
     if env is None and isinstance(agent, BaseAlgorithm):
         env = agent.get_env()
     view = _view_of(env)
@@ -75,10 +73,7 @@ def _view_of(env: Any) -> LearnerView:
     _check_wrappers(plain)
     view = getattr(getattr(plain, "unwrapped", plain), "learner_view", None)
     if view is None:
-        raise ValueError(
-            f"env must be an environment of repricer, a market or its name; got {type(env).__name__}; give the one that "
-            "the agent was trained in"
-        )
+        raise ValueError(f"env must be repricer's; got {type(env).__name__}; give the one it was trained in")
     return view
 
 
@@ -87,10 +82,7 @@ def _check_wrappers(env: Any) -> None:
     changing = (ActionWrapper, ObservationWrapper, VectorActionWrapper, VectorObservationWrapper)
     while isinstance(env, (Wrapper, VectorWrapper)):
         if isinstance(env, changing):
-            raise ValueError(
-                f"env may have no wrappers that change actions or observations; got {type(env).__name__}, which a run "
-                "would leave out; train without it, or give a function from the market's own observations to its actions"
-            )
+            raise ValueError(f"env must not change actions or observations; got {type(env).__name__}; train without it")
         env = env.env
 
 
@@ -98,11 +90,8 @@ def _actor(agent: Any, view: LearnerView) -> Actor:
     columns = view.layout.size * (1 if view.product_wise else view.base_price.size)
     if isinstance(agent, BaseAlgorithm):
         for kind in ("observation_space", "action_space"):
-            if getattr(agent, kind) != getattr(view, kind):
-                raise ValueError(
-                    f"the agent's {kind} must be that of its market; got {getattr(agent, kind)} for {getattr(view, kind)}; "
-                    "train it without wrappers that change spaces"
-                )
+            if (got := getattr(agent, kind)) != (want := getattr(view, kind)):
+                raise ValueError(f"the agent's {kind} must be its market's {want}; got {got}; train without wrappers")
         return _of_sb3(agent, view, columns)
     if isinstance(agent, torch.nn.Module):
         actor = Actor(agent, view.levels, columns)
@@ -113,13 +102,9 @@ def _actor(agent: Any, view: LearnerView) -> Actor:
         with one_thread(), torch.inference_mode():
             raw = actor.eval()(rows)
     except RuntimeError as error:
-        raise ValueError(
-            f"agent must take rows of {rows.shape[1]} features; got {error}; give the market that it was trained in"
-        ) from error
+        raise ValueError(f"agent must take {rows.shape[1]} features; got {error}; give its own market") from error
     if tuple(raw.shape) != (len(rows), columns):
-        raise ValueError(
-            f"agent must return {columns} numbers a row; got shape {tuple(raw.shape)} for {len(rows)}; fix it"
-        )
+        raise ValueError(f"agent must return {columns} numbers a row; got shape {tuple(raw.shape)}; fix it")
     return actor
 
 

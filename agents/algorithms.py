@@ -24,21 +24,9 @@ from .settings import Settings
 # Stable-Baselines3's defaults.
 _EPS_ON_POLICY, _EPS_OFF_POLICY = 1e-5, 1e-8
 _MANAGED = {
-    *(
-        "self",
-        "options",
-        "policy",
-        "env",
-        "learning_rate",
-        "policy_kwargs",
-        "seed",
-        "device",
-        "verbose",
-        "tensorboard_log",
-    ),
-    *("stats_window_size", "_init_setup_model", "rollout_buffer_class", "rollout_buffer_kwargs", "replay_buffer_class"),
-    *("replay_buffer_kwargs", "optimize_memory_usage"),
-    # Noise that depends on the state: exploration of prices needs none, and exported policies have none.
+    *("self", "options", "policy", "env", "learning_rate", "policy_kwargs", "seed", "device", "verbose"),
+    *("tensorboard_log", "stats_window_size", "_init_setup_model", "rollout_buffer_class", "rollout_buffer_kwargs"),
+    *("replay_buffer_class", "replay_buffer_kwargs", "optimize_memory_usage"),
     *("use_sde", "sde_sample_freq", "use_sde_at_warmup"),
 }
 
@@ -75,19 +63,13 @@ class Algorithm:
         return (*(name for name in own if name not in _MANAGED), *self.network)
 
 
-_GAUSSIAN = ("log_std_init",)
+_GAUSSIAN, _LSTM = ("log_std_init",), ("lstm_hidden_size", "n_lstm_layers")
 ALGORITHMS = {
     each.name: each
     for each in (
         Algorithm("ppo", FusedPPO, "both", network=_GAUSSIAN),
         Algorithm("a2c", A2C, "both", network=_GAUSSIAN),
-        Algorithm(
-            "recurrent-ppo",
-            RecurrentPPO,
-            "both",
-            recurrent=True,
-            network=(*_GAUSSIAN, "lstm_hidden_size", "n_lstm_layers"),
-        ),
+        Algorithm("recurrent-ppo", RecurrentPPO, "both", recurrent=True, network=(*_GAUSSIAN, *_LSTM)),
         Algorithm("sac", SAC, "continuous", off_policy=True, network=("n_critics",)),
         Algorithm("td3", TD3, "continuous", off_policy=True, network=("n_critics",)),
         Algorithm("tqc", TQC, "continuous", off_policy=True, network=("n_critics", "n_quantiles")),

@@ -53,10 +53,7 @@ def base_of(
     if name == "regular":
         return regular, None
     if spec.competitors is None:
-        raise ValueError(
-            f"base_price must be one of {', '.join(STEADY)}, or, in a market with rivals, a rule that reacts to them; got {name!r} "
-            f"for {spec.name}; choose one of them"
-        )
+        raise ValueError(f"base_price must be {', '.join(STEADY)} or a rule beside rivals; got {name!r}; choose one")
     return regular, competitor(name)
 
 

@@ -19,6 +19,7 @@ from ..envs import BatchVecEnv
 
 _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 _COUNTERS = ("num_timesteps", "_n_updates", "_n_calls", "_episode_num", "exploration_rate")
+_TREE = "tree"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
@@ -32,9 +33,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mappin
             whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
             save_file(whole, temporary, {"facts": json.dumps(facts)})
     except SafetensorError as error:
-        raise OSError(
-            f"{path} could not be written: {error}; free some space and run the same command again"
-        ) from error
+        raise OSError(f"{path} could not be written: {error}; free some space and run the same again") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -51,131 +50,94 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ValueError(f"{path} must be a safetensors file that training wrote; got {error}; train again") from error
 
 
-def save_checkpoint(
-    path: Path, model: BaseAlgorithm, venv: BatchVecEnv, facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
-) -> None:
+def save_checkpoint(path: Path, model: BaseAlgorithm, venv: BatchVecEnv, facts: Mapping[str, Any]) -> None:
     """Save everything that the next update depends on.
 
     That is: weights, optimisers, replay buffer, markets, random states and counters.
 
     Args:
-        facts: JSON facts of the caller, returned by `restore_checkpoint`.
-        tensors: Tensors of the caller, returned by `restore_checkpoint`.
+        facts: Facts of the caller, arrays among them, returned by `restore_checkpoint`.
     """
     names, variables = model._get_torch_save_params()
-    states: dict[str, Any] = {}
-    parts = {f"own.{key}": value for key, value in tensors.items()}
-    for name in names:
-        state = attrgetter(name)(model).state_dict()
-        if isinstance(attrgetter(name)(model), torch.optim.Optimizer):
-            states[name] = state["param_groups"]
-            state = {f"{i}.{key}": torch.as_tensor(v) for i, slot in state["state"].items() for key, v in slot.items()}
-        parts |= {f"{name}/{key}": value for key, value in state.items()}
-    parts |= {f"variable.{name}": attrgetter(name)(model) for name in variables}
-    parts |= {f"market.{key}": torch.from_numpy(np.array(value)) for key, value in venv.arrays().items()}
-    parts |= _buffer(model) | _last(model) | _random_tensors()
-    counters = {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)}
-    saved = {"counters": counters, "param_groups": states, "random": _random_facts(model), "facts": dict(facts)}
-    write_tensors(path, parts, saved)
+    lstm = getattr(model, "_last_lstm_states", None)
+    state = {
+        "parts": {name: attrgetter(name)(model).state_dict() for name in names},
+        "variables": {name: attrgetter(name)(model) for name in variables},
+        "market": venv.arrays(),
+        "buffer": _buffer(model),
+        "last": {"obs": model._last_obs, "episode_starts": model._last_episode_starts},
+        "lstm": None if lstm is None else lstm._asdict(),
+        "counters": {name: getattr(model, name) for name in _COUNTERS if hasattr(model, name)},
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "numpy": np.random.get_state(),  # noqa: NPY002
+        "actions": model.action_space.np_random.bit_generator.state,
+        "facts": facts,
+    }
+    tensors: dict[str, torch.Tensor] = {}
+    tree = _flattened(state, tensors)
+    write_tensors(path, tensors, {_TREE: tree})
 
 
-def restore_checkpoint(
-    path: Path, model: BaseAlgorithm, venv: BatchVecEnv
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Restore a fresh model and its markets to the state of a checkpoint.
+def restore_checkpoint(path: Path, model: BaseAlgorithm, venv: BatchVecEnv) -> dict[str, Any]:
+    """Restore a model and its markets; the caller's facts, with tensors for arrays.
 
-    Returns:
-        The facts and tensors that the caller saved.
+    Raises:
+        ValueError: The file is damaged.
     """
     tensors, saved = read_tensors(path)
-    names, variables = model._get_torch_save_params()
-    for name in names:
-        target, state = attrgetter(name)(model), _with_prefix(tensors, f"{name}/")
-        if isinstance(target, torch.optim.Optimizer):
-            slots: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in state.items():
-                index, slot = key.split(".", 1)
-                slots.setdefault(int(index), {})[slot] = value
-            target.load_state_dict({"state": slots, "param_groups": saved["param_groups"][name]})
-        else:
-            target.load_state_dict(state)
-    for name in variables:
-        attrgetter(name)(model).data.copy_(tensors[f"variable.{name}"])
-    venv.restore_arrays({key: value.numpy() for key, value in _with_prefix(tensors, "market.").items()})
-    _put_back_buffer(model, _with_prefix(tensors, "replay."))
-    _put_back_last(model, _with_prefix(tensors, "last."))
-    for name, value in saved["counters"].items():
+    if _TREE not in saved:
+        raise ValueError(f"{path} must be of this version; got an older one; train again with another --out")
+    state = _rebuilt(saved[_TREE], tensors)
+    for name, part in state["parts"].items():
+        attrgetter(name)(model).load_state_dict(part)
+    for name, value in state["variables"].items():
+        attrgetter(name)(model).data.copy_(value)
+    venv.restore_arrays({name: value.numpy() for name, value in state["market"].items()})
+    buffer: Any = getattr(model, "replay_buffer", None)
+    if buffer is not None:
+        for name in _BUFFER:
+            getattr(buffer, name)[: len(state["buffer"][name])] = state["buffer"][name].numpy()
+        buffer.pos, buffer.full = state["buffer"]["place"]
+    model._last_obs, model._last_episode_starts = (part.numpy() for part in state["last"].values())
+    if state["lstm"] is not None:
+        rows = {who: tuple(part.to(model.device) for part in parts) for who, parts in state["lstm"].items()}
+        lstm: Any = model._last_lstm_states  # pyright: ignore[reportAttributeAccessIssue]
+        model._last_lstm_states = lstm._replace(**rows)  # pyright: ignore[reportAttributeAccessIssue]
+    for name, value in state["counters"].items():
         setattr(model, name, value)
-    _put_back_random(model, tensors, saved["random"])
-    return saved["facts"], _with_prefix(tensors, "own.")
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and state["cuda"] is not None:
+        torch.cuda.set_rng_state(state["cuda"])
+    kind, words, *rest = state["numpy"]
+    np.random.set_state((kind, words.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    model.action_space.np_random.bit_generator.state = state["actions"]
+    return state["facts"]
 
 
-def _buffer(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
-    """The filled part of the replay buffer, and the position of the next transition."""
+def _buffer(model: BaseAlgorithm) -> dict[str, Any] | None:
     buffer = getattr(model, "replay_buffer", None)
     if buffer is None:
-        return {}
+        return None
     filled = buffer.buffer_size if buffer.full else buffer.pos
-    parts = {f"replay.{name}": torch.from_numpy(getattr(buffer, name)[:filled]) for name in _BUFFER}
-    return parts | {"replay.place": torch.tensor([buffer.pos, int(buffer.full)])}
+    return {name: getattr(buffer, name)[:filled] for name in _BUFFER} | {"place": [buffer.pos, buffer.full]}
 
 
-def _put_back_buffer(model: BaseAlgorithm, parts: dict[str, torch.Tensor]) -> None:
-    buffer: Any = getattr(model, "replay_buffer", None)
-    if buffer is None:
-        return
-    for name in _BUFFER:
-        getattr(buffer, name)[: len(parts[name])] = parts[name].numpy()
-    buffer.pos, buffer.full = int(parts["place"][0]), bool(parts["place"][1])
+def _flattened(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """A tree as JSON has it; its tensors and arrays are put into `tensors`, and their names stand for them."""
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(value.astype(np.int64) if value.dtype == np.uint32 else np.array(value))
+    if isinstance(value, torch.Tensor):
+        tensors[name := str(len(tensors))] = value
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"items": [[key, _flattened(item, tensors)] for key, item in value.items()]}
+    return [_flattened(item, tensors) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _last(model: BaseAlgorithm) -> dict[str, torch.Tensor]:
-    """The last observations of the model, and the states of its LSTMs."""
-    parts = {
-        "last.obs": torch.from_numpy(np.array(model._last_obs)),
-        "last.episode_starts": torch.from_numpy(np.array(model._last_episode_starts)),
-    }
-    lstm = getattr(model, "_last_lstm_states", None)
-    if lstm is not None:
-        parts |= {f"last.{who}{i}": state for who in ("pi", "vf") for i, state in enumerate(getattr(lstm, who))}
-    return parts
-
-
-def _put_back_last(model: BaseAlgorithm, parts: dict[str, torch.Tensor]) -> None:
-    model._last_obs = parts["obs"].numpy()
-    model._last_episode_starts = parts["episode_starts"].numpy()
-    lstm: Any = getattr(model, "_last_lstm_states", None)
-    if lstm is not None:
-        rows = {who: tuple(parts[f"{who}{i}"].to(model.device) for i in range(2)) for who in ("pi", "vf")}
-        model._last_lstm_states = lstm._replace(**rows)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _random_tensors() -> dict[str, torch.Tensor]:
-    """States of the global generators that Stable-Baselines3 samples from."""
-    _, words, *_ = np.random.get_state()  # noqa: NPY002
-    parts = {"random.torch": torch.get_rng_state(), "random.numpy": torch.from_numpy(np.array(words, dtype=np.int64))}
-    if torch.cuda.is_available():
-        parts["random.cuda"] = torch.cuda.get_rng_state()
-    return parts
-
-
-def _random_facts(model: BaseAlgorithm) -> dict[str, Any]:
-    """The rest of the generator's state, and that of the action space, whose integers are large."""
-    kind, _, position, *gauss = np.random.get_state()  # noqa: NPY002
-    numpy_state = [kind, int(position), int(gauss[0]), float(gauss[1])]
-    return {"numpy": numpy_state, "actions": model.action_space.np_random.bit_generator.state}
-
-
-def _put_back_random(model: BaseAlgorithm, tensors: Mapping[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    torch.set_rng_state(tensors["random.torch"])
-    if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
-    kind, position, has_gauss, gauss = facts["numpy"]
-    words = tensors["random.numpy"].numpy().astype(np.uint32)
-    np.random.set_state((kind, words, position, has_gauss, gauss))  # noqa: NPY002
-    model.action_space.np_random.bit_generator.state = facts["actions"]
-
-
-def _with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors whose names start with the prefix, under the rest of their names."""
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+def _rebuilt(node: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(node, dict):
+        return (
+            tensors[node["tensor"]] if "tensor" in node else {k: _rebuilt(item, tensors) for k, item in node["items"]}
+        )
+    return [_rebuilt(item, tensors) for item in node] if isinstance(node, list) else node

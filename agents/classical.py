@@ -222,11 +222,11 @@ def _value_of(spec: MarketSpec, paths: Array, levels: Array, seed: int, markets:
     return drawn.mean(axis=1) - slope * gap.mean(axis=1)
 
 
-def truths_of(spec: MarketSpec) -> list[MarketSpec]:
+def truths_of(spec: MarketSpec, most: int = _DRAWS) -> list[MarketSpec]:
     """The market, or some of its posterior draws, spread evenly."""
     if spec.posterior is None:
         return [spec]
-    return [spec.draw(int(m)) for m in np.unique(np.linspace(0, spec.num_draws - 1, _DRAWS).astype(np.intp))]
+    return [spec.draw(int(m)) for m in np.unique(np.linspace(0, spec.num_draws - 1, most).astype(np.intp))]
 
 
 def _money_of(

@@ -108,9 +108,7 @@ def _check(run: Run, method: str, size: float) -> None:
     if not 0 < size <= 1:
         raise ValueError(f"size must lie in (0, 1], a share of the network's parameters; got {size:g}; give 0.1")
     if isinstance(run.actor, RecurrentActor):
-        raise ValueError(
-            f"compression needs a policy without recurrent state; got {run.facts['algo']} with an LSTM; export it as it is"
-        )
+        raise ValueError(f"compression needs a policy without recurrent state; got {run.facts['algo']}; keep it")
     if not any(True for _ in run.actor.parameters()):
         raise ValueError("compression needs a network; got a function; give a run of a torch module or an SB3 model")
     if method == "prune":
@@ -210,9 +208,7 @@ def _chain(actor: Actor) -> list[torch.nn.Linear]:
     other = [type(module).__name__ for module in between if not isinstance(module, _BETWEEN)]
     if actor.counts is not None or len(at) < 2 or other:
         got = "discrete actions" if actor.counts is not None else ", ".join(other) or f"{len(at)} linear layers"
-        raise ValueError(
-            f"prune needs a chain of linear layers with continuous actions; got {got}; use the method small or tree"
-        )
+        raise ValueError(f"prune needs linear layers and continuous actions; got {got}; use the method small or tree")
     return [module for module in leaves if isinstance(module, torch.nn.Linear)]
 
 

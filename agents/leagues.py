@@ -188,10 +188,10 @@ class _Play:
         self, spec: MarketSpec, settings: Settings, facts: dict[str, Any], progress: LeagueProgress | None
     ) -> None:
         self.spec, self.settings, self.facts, self._progress, self._turns = spec, settings, facts, progress, 0
-        base = spec.products.regular_price
-        if settings.base_price == "best-fixed":
-            base = best_fixed(spec, seed=facts["seed"]).price
-        base = np.asarray(base, dtype=np.float32)
+        best = settings.base_price == "best-fixed"
+        base = np.asarray(
+            best_fixed(spec, seed=facts["seed"]).price if best else spec.products.regular_price, np.float32
+        )
         self.game = Game(spec, settings.reward, base, facts["seed"], settings.validation_episodes)
         self.sellers, self.scale = self._markets().names, reward_scales(self.game)
         self.models = {
@@ -201,13 +201,7 @@ class _Play:
         self.profit: dict[str, float] = {}
 
     def _markets(self) -> MultiSellerMarket:
-        return MultiSellerMarket(
-            self.spec,
-            num_markets=self.settings.num_envs,
-            seed=seed_for("training", self.facts["seed"]),
-            reward=self.settings.reward,
-            base_price=self.game.base_price,
-        )
+        return self.game.markets("training", self.settings.num_envs)
 
     def _seed(self, seller: str, *further: int) -> int:
         """Seed of what one seller draws: its initial network, or one of its rounds."""
@@ -249,7 +243,7 @@ class _Play:
     def round(self, turn: int) -> dict[str, Any]:
         """A turn of every seller; prices and profits among the new policies, on the validation seeds."""
         for seller, model in self.models.items():
-            self.venv(seller).others = {other: policy for other, policy in self._newest().items() if other != seller}
+            self.venv(seller).others = self._newest()
             set_random_seed(self._seed(seller, turn))
             if isinstance(model.policy, ActorCriticPolicy):
                 cast(torch.nn.Parameter, model.policy.log_std).data.clamp_(min=_LEAST_DEVIATION)
@@ -278,8 +272,7 @@ class _Play:
         league.
         """
         rounds = self.facts["rounds"]
-        others = {other: policy for other, policy in self._newest().items() if other != seller}
-        venv = SellerVecEnv(self._markets(), seller, others, reward_scale=self.scale[seller])
+        venv = SellerVecEnv(self._markets(), seller, self._newest(), reward_scale=self.scale[seller])
         model = self._model(venv, seller, rounds)
         model.learn(rounds * self._rows(model), log_interval=cast(int, None))
         learned = frozen(actor_from(model.policy, venv.multi_seller.columns[seller]))
@@ -326,6 +319,11 @@ class Game:
     seed: int
     episodes: int
 
+    def markets(self, purpose: Purpose, count: int, numbers: NDArray[np.int64] | None = None) -> MultiSellerMarket:
+        """So many markets with the customers of a purpose."""
+        seed, options = seed_for(purpose, self.seed), {"reward": self.reward, "base_price": self.base_price}
+        return MultiSellerMarket(self.spec, num_markets=count, seed=seed, numbers=numbers, **options)
+
     def sellers(self, purpose: Purpose, profiles: int = 1) -> tuple[MultiSellerMarket, NDArray[np.intp]]:
         """Markets for several profiles side by side, with the same customers.
 
@@ -335,14 +333,7 @@ class Game:
         Returns:
             The markets, and the profile (E,) that each belongs to.
         """
-        sellers = MultiSellerMarket(
-            self.spec,
-            num_markets=profiles * self.episodes,
-            seed=seed_for(purpose, self.seed),
-            numbers=np.tile(np.arange(self.episodes), profiles),
-            reward=self.reward,
-            base_price=self.base_price,
-        )
+        sellers = self.markets(purpose, profiles * self.episodes, np.tile(np.arange(self.episodes), profiles))
         return sellers, np.repeat(np.arange(profiles), self.episodes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -151,7 +151,8 @@ def record_policy(learner_view: LearnerView, policy: Policy, *, disturbance: flo
             noise = generator.standard_normal(advice.shape, dtype=np.float32)
             raw = np.clip(advice + level * noise * decided, -1.0, 1.0)
             around = layout.around(base, learner_view.base_price, raw[..., 0] == 0)
-            action = _asked_parts(action, action_from_parts(layout.decode(raw), around, view))
+            silent = {part.name: None for part in fields(action) if getattr(action, part.name) is None}
+            action = replace(action_from_parts(layout.decode(raw), around, view), **silent)
         outcome = learner_view.follow(action)
         done = _raw(learner_view, replace(action, price=outcome.list_price), base)
         steps.append((done, advice, outcome, learner_view.rewards(outcome)))
@@ -189,10 +190,3 @@ def _decided(layout: ActionLayout, action: Action) -> NDArray[np.bool_]:
     return np.concatenate(
         [np.full(wide.get(name, 1), getattr(parts, name) is not None, dtype=bool) for name in layout.names]
     )
-
-
-def _asked_parts(asked: Action, decoded: Action) -> Action:
-    """The decoded action without the parts that were not asked for."""
-    parts = ("discount", "recommendation", "promotion", "order", "express")
-    silent = {name: None for name in parts if getattr(asked, name) is None}
-    return replace(decoded, **silent)

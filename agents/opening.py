@@ -49,7 +49,7 @@ def open_relative(
             return network(torch.from_numpy(features))[:, 0].numpy()
 
     shaping = Shaping(potential, gamma, settings.shaped_scale)
-    venv.shape(shaping)
+    venv.shaping = shaping
     buffer = getattr(model, "replay_buffer", None)
     if buffer is not None and teacher is None:
         _start_at_base(model.policy, view)

@@ -18,6 +18,7 @@ from .presets import has_separate_periods
 from .run import learner_view_of, shape_of_rows
 from .settings import Settings, settings_for
 
+_NEEDED = "product_wise true, actions continuous, variants 0 and risk mean"
 _SEEDS = 1 << 32  # torch, numpy and SB3 take no others
 
 
@@ -99,16 +100,11 @@ def plan_for(
     _check_reward(plan)
     rows = plan.settings.num_envs * plan.settings.algorithm.get("n_steps", 2)
     if rows < 2 and not algorithm(algo).off_policy:
-        raise ValueError(
-            "num_envs times n_steps must be at least 2, to learn from differences; got 1 times 1; raise one"
-        )
+        raise ValueError("num_envs times n_steps must be at least 2, to learn from differences; got 1; raise one")
     _check_assortments(plan)
     if plan.settings.risk != "mean" and not batches_of(spec, plan.settings):
         why = "setting draws 0" if spec.num_draws and not plan.settings.draws else "none"
-        raise ValueError(
-            f"risk {plan.settings.risk} needs training over the draws of a posterior; got {why} for {spec.name}; "
-            "use risk mean, or fit the market with a posterior and leave variants out"
-        )
+        raise ValueError(f"risk {plan.settings.risk} needs draws of a posterior; got {why} for {spec.name}; use mean")
     base = plan.settings.base_price
     # The best fixed prices need a search, and are allowed wherever the regular ones are.
     around = base_of(spec, "regular" if base == "best-fixed" else base)
@@ -123,14 +119,9 @@ def _check_reward(plan: TrainingPlan) -> None:
     settings = plan.settings
     lasting = [market.name for market in (plan.spec, *plan.assortments) if not has_separate_periods(market)]
     if settings.reward == "expected-gain" and lasting:
-        raise ValueError(
-            "reward expected-gain counts what a price does in its own period, and needs a market where it leaves nothing "
-            f"behind; got {lasting[0]}; set reward to expected"
-        )
+        raise ValueError(f"reward expected-gain needs no later effects; got {lasting[0]}; set reward to expected")
     if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
-        raise ValueError(
-            "reward conversion-difference needs a gamma below 1, or only the last period counts; got 1; set gamma to 0.9"
-        )
+        raise ValueError("reward conversion-difference needs a gamma below 1; got 1; set gamma to 0.9")
 
 
 def _check_assortments(plan: TrainingPlan) -> None:
@@ -140,16 +131,10 @@ def _check_assortments(plan: TrainingPlan) -> None:
     settings, own = plan.settings, _kind(plan.spec)
     given = (settings.product_wise, settings.actions, settings.variants, settings.risk)
     if given != (True, "continuous", 0, "mean"):
-        raise ValueError(
-            "assortments need product_wise true, actions continuous, variants 0 and risk mean; got product_wise "
-            f"{given[0]}, actions {given[1]}, variants {given[2]} and risk {given[3]}; change these settings"
-        )
+        raise ValueError(f"assortments need {_NEEDED}; got {', '.join(map(str, given))}; change them")
     for other in plan.assortments:
         if _kind(other) != own:
-            raise ValueError(
-                f"assortments must have the segments, features, decisions and floor of {plan.spec.name}; got {other.name}, which "
-                "has others; leave it out"
-            )
+            raise ValueError(f"assortments must be like {plan.spec.name}; got {other.name}, which is not; leave it out")
 
 
 def _kind(spec: MarketSpec) -> tuple[Any, ...]:

@@ -97,10 +97,7 @@ class Run:
         """
         history = self.facts["settings"]["history"]
         if not self.product_wise or shape_of_rows(spec, history) != shape_of_rows(self.spec, history):
-            raise ValueError(
-                f"another assortment needs a product-wise policy with the same segments and decisions; got {spec.name} "
-                f"for a policy of {self.spec.name}; train on it"
-            )
+            raise ValueError(f"{spec.name} must have the rows of {self.spec.name}; got others; train on it")
         settings = self.facts["settings"]
         return self._with(*base_of(spec, settings["base_price"], seed, settings.get("risk", "mean")))
 
@@ -181,16 +178,11 @@ def open_folder(folder: Path, spec: MarketSpec, identity: dict[str, Any]) -> Lit
         return "new"
     document = json.loads(path.read_text(encoding="utf-8"))
     for key, wanted in identity.items():
-        if document["identity"].get(key) != wanted:
-            raise ValueError(
-                f"{folder} holds a run with {key} {document['identity'].get(key)!r}; got {wanted!r}; choose another --out"
-            )
+        if (held := document["identity"].get(key)) != wanted:
+            raise ValueError(f"{folder} holds a run with {key} {held!r}; got {wanted!r}; choose another --out")
     changed = differing(spec, load_scenario(folder))
     if changed:
-        raise ValueError(
-            f"{folder} holds a run on {spec.name} before {', '.join(changed[:3])} changed; got the changed market; choose "
-            "another --out"
-        )
+        raise ValueError(f"{folder} must hold a run on this market; got other {', '.join(changed[:3])}; choose another")
     if "facts" in document:
         return "finished"
     return "begun" if (folder / CHECKPOINT_FILE).is_file() else "new"
@@ -231,16 +223,12 @@ def load_run(folder: str | Path) -> Run:
             raise ValueError(f"{folder} must be a run folder; got no {name} in it; make one with `repricer train`")
     document = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     if "facts" not in document:
-        raise ValueError(
-            f"{folder} holds an unfinished run; got no result yet; run the same `repricer train` to continue"
-        )
+        raise ValueError(f"{folder} holds an unfinished run; got no result yet; run `repricer train` again to continue")
     facts = document["facts"]
     algo = algorithm(facts.get("network", facts["algo"]))
     for name, plain in _SETTINGS_OF_0_1_0.items():
         if plain is not None and (got := facts["settings"].get(name, plain)) != plain:
-            raise ValueError(
-                f"{folder} must hold a run of this version; got the setting {name} {got}; train again without it"
-            )
+            raise ValueError(f"{folder} must hold a run of this version; got {name} {got}; train again without it")
     known = {name: value for name, value in facts["settings"].items() if name not in _SETTINGS_OF_0_1_0}
     settings = settings_from(known, known)
     spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)

@@ -197,10 +197,7 @@ def settings_for(
         if values["base_price"] == "best-fixed" and "levels_around" not in overrides:
             values["levels_around"] = "base-price"
     if spec.market.ending == "truncated" and values.get("gamma") == 1:
-        raise ValueError(
-            f"gamma must be below 1 where the market goes on for ever (ending truncated); got 1 for {spec.name}; leave it "
-            f"out for {_gamma(spec, 1.0):g}, or set one"
-        )
+        raise ValueError(f"gamma must be below 1 where the market goes on; got 1; omit it for {_gamma(spec, 1.0):g}")
     return settings_from(values | {"product_wise": product_wise}, {*options, *presets[0]["default"]})
 
 

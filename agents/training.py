@@ -42,7 +42,7 @@ from .run import (
     run_of,
     save_result,
 )
-from .settings import Settings, rows_of
+from .settings import rows_of
 from .validation import TrainingProgress, Validation, ValidationMarket
 
 # Below this number of weights, transfers to a GPU cost more than its arithmetic saves.
@@ -192,15 +192,22 @@ def _learn(
     model, chosen = _model(plan, venv, device)
     model.set_logger(logger)
     view = venv.learner_view
-    validation = Validation(_validated_in(plan, venv), settings, plan.steps, plan.seed, folder, progress, plan.teacher)
+    validation = Validation(_validated_in(plan, venv), plan, folder, progress)
     if settings.shaped_scale and not (view.layout.recommend or view.layout.order):
         # Also where a run is resumed: the same seed gives the same potential, the checkpoint the rest.
         open_relative(model, venv, settings, plan.seed, plan.teacher)
     if resume and folder is not None:
-        validation.resume(*restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
+        validation.resume(restore_checkpoint(folder / CHECKPOINT_FILE, model, venv))
     else:
         _prepare(plan, venv, model, fixed)
-    _collect(plan, venv, model, validation, logged=folder is not None)
+    off_policy = algorithm(plan.algo).off_policy
+    # A multiple of a rollout, so that training ends where a checkpoint can be written.
+    rows = venv.num_envs * (1 if off_policy else cast(Any, model).n_steps)
+    left = max(1, round(plan.steps / rows)) * rows - model.num_timesteps
+    if left > 0:
+        interval = None if off_policy or folder is None else 1
+        model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
+        validation.finish()
     kept = _kept(plan, venv, model, validation, fixed)
     policy = make_policy(algorithm(plan.algo), view, settings)
     policy.load_state_dict(validation.best_weights)
@@ -265,41 +272,17 @@ def _model(plan: TrainingPlan, venv: MarketVecEnv, device: str) -> tuple[BaseAlg
     return model, {"device": f"{where} ({why})", "weights": weights}
 
 
-def _collect(
-    plan: TrainingPlan,
-    venv: MarketVecEnv,
-    model: BaseAlgorithm,
-    validation: Validation,
-    *,
-    logged: bool,
-) -> None:
-    """Learn from the rows that the plan asks for, or what is left of them after a resumption."""
-    off_policy = algorithm(plan.algo).off_policy
-    # A multiple of a rollout, so that training ends where a checkpoint can be written.
-    rows = venv.num_envs * (1 if off_policy else cast(Any, model).n_steps)
-    left = max(1, round(plan.steps / rows)) * rows - model.num_timesteps
-    if left > 0:
-        interval = 1 if logged and not off_policy else None
-        model.learn(left, callback=validation, reset_num_timesteps=False, log_interval=cast(int, interval))
-        validation.finish()
-
-
 def _validated_in(plan: TrainingPlan, venv: MarketVecEnv) -> list[ValidationMarket]:
     """The markets that the policy is validated in, that of the run first."""
     markets = []
     for spec in (plan.spec, *plan.assortments):
         view = next(view for view in venv.learner_views if view.market.assumed is spec)
-        truths = _truths(floor_market(spec) or goal_market(spec), plan.settings)
+        truths = [floor_market(spec) or goal_market(spec)]
+        if batches_of(truths[0], plan.settings):
+            risk = plan.settings.risk
+            truths = truths_of(truths[0], _VALIDATION_DRAWS if risk == "mean" else _VALIDATION_DRAWS_OF_RISK)
         markets.append(ValidationMarket(truths, view, best_fixed(spec, seed=plan.seed)))
     return markets
-
-
-def _truths(spec: MarketSpec, settings: Settings) -> list[MarketSpec]:
-    """The markets that a policy is validated in: the scenario, or a fixed set of its draws."""
-    if not batches_of(spec, settings):
-        return [spec]
-    count = _VALIDATION_DRAWS if settings.risk == "mean" else _VALIDATION_DRAWS_OF_RISK
-    return [spec.draw(int(m)) for m in np.unique(np.linspace(0, spec.num_draws - 1, count).astype(np.intp))]
 
 
 def _markets(plan: TrainingPlan) -> MarketVecEnv:

@@ -22,9 +22,9 @@ from ..pricing import FixedPrice, Policy, is_deterministic
 from ..scenarios import MarketSpec, floor_market
 from .actor import RecurrentActor, learning_actor, learning_policy
 from .checkpoint import read_tensors, save_checkpoint
+from .plan import TrainingPlan
 from .posterior import current_prices, risk_value, worst_share
 from .run import CHECKPOINT_FILE, POLICY_FILE, PROGRESS_FILE, save_policy
-from .settings import Settings
 
 Decide = Callable[[LearnerView], Outcome]
 """Runs one period of the markets of a view."""
@@ -68,29 +68,25 @@ class Validation(BaseCallback):
 
     Args:
         markets: The markets to validate in, that of the run first.
-        steps: Rows to collect.
+        plan: What is trained; what its teacher earns itself is measured, too.
+        folder: Where checkpoints are written.
         progress: As for `train`.
-        teacher: A policy that is imitated first; what it earns itself is measured, too.
     """
 
     def __init__(
         self,
         markets: Sequence[ValidationMarket],
-        settings: Settings,
-        steps: int,
-        seed: int,
+        plan: TrainingPlan,
         folder: Path | None,
         progress: TrainingProgress | None,
-        teacher: Policy | None = None,
     ) -> None:
         super().__init__()
         self.history: list[dict[str, float]] = []
         self.best: dict[str, float] = {}
         self.best_weights: dict[str, torch.Tensor] = {}
-        self.seconds_before = 0.0
-        self.stopped = False
-        self._markets, self._settings, self._steps = markets, settings, steps
-        self._seed, self._folder, self._progress = seed_for("validation", seed), folder, progress
+        self.seconds_before, self.stopped, settings, teacher = 0.0, False, plan.settings, plan.teacher
+        self._markets, self._settings, self._steps = markets, settings, plan.steps
+        self._seed, self._folder, self._progress = seed_for("validation", plan.seed), folder, progress
         self._share, self._floor = worst_share(settings.risk), None
         self._weights, self._views = np.ones(len(markets)), [self._views_of(market) for market in markets]
         if len(markets) > 1:
@@ -113,12 +109,12 @@ class Validation(BaseCallback):
         # Objective at the last significant gain, and the number of validations since.
         self._mark, self._flat = np.full_like(self._fixed, -np.inf), 0
 
-    def resume(self, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    def resume(self, facts: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         assert self._folder is not None  # only a run with a folder has a checkpoint
         self.history, self.best, self._next = facts["history"], facts["best"], facts["next"]
         self.seconds_before, self._flat = facts["seconds"], facts["flat"]
-        self._mark = tensors["mark"].numpy()
+        self._mark = facts["mark"].numpy()
         self.stopped = self._on_a_plateau
         self.best_weights = read_tensors(self._folder / POLICY_FILE)[0]
         if self._floor is not None:
@@ -131,9 +127,6 @@ class Validation(BaseCallback):
             self._checkpoint()
 
     def _on_training_start(self) -> None:
-        self._charge()
-
-    def _charge(self) -> None:
         """Let the training markets charge the present shadow cost."""
         if self._floor is not None:
             cast(MarketVecEnv, self.training_env).scale_costs(self._floor.factor)
@@ -241,10 +234,7 @@ class Validation(BaseCallback):
         aim = "objective" if self._share == 1 else "worst_gain"
         # The price rules would replace the NaN prices of such a policy by base prices.
         if not all(bool(torch.isfinite(weight).all()) for weight in self.model.policy.parameters()):
-            raise ValueError(
-                f"training must keep weights finite; got NaN or infinity after {self.num_timesteps:,} steps: the policy "
-                "diverged; lower learning_rate"
-            )
+            raise ValueError(f"weights must be finite; got NaN at step {self.num_timesteps:,}; lower learning_rate")
         objective, profit = self._value(self.model.policy)
         row = self._row(objective, profit)
         self.history.append(row)
@@ -256,7 +246,7 @@ class Validation(BaseCallback):
             self._keep(self.model.policy, row)
         if self._floor is not None:
             self._floor.follow(profit)
-        self._charge()
+        self._on_training_start()
 
     def _watch_for_a_plateau(self, objective: NDArray[np.float64]) -> None:
         ahead = objective - self._mark
@@ -283,10 +273,10 @@ class Validation(BaseCallback):
             "next": self._next,
             "seconds": self._seconds(),
             "flat": self._flat,
+            "mark": self._mark,
             "multiplier": None if self._floor is None else self._floor.state,
         }
-        venv, own = cast(MarketVecEnv, self.training_env), {"mark": torch.from_numpy(self._mark)}
-        save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, venv, facts, own)
+        save_checkpoint(self._folder / CHECKPOINT_FILE, self.model, cast(MarketVecEnv, self.training_env), facts)
 
 
 def _played(view: LearnerView, decide: Decide) -> tuple[NDArray[np.float64], float]:

@@ -56,12 +56,15 @@ OUT = _Out(path_type=Path)
 """The type of options that name a result."""
 FILE = click.Path(path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
-seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all random draws."
-)
-episodes_option = click.option(
-    "--episodes", type=click.IntRange(min=1), default=1000, show_default=True, help="Test markets, one episode each."
-)
+
+
+def count_option(option: str, default: int, text: str, *, least: int = 1) -> Callable[[Any], Any]:
+    """An option that counts something, from the least number on."""
+    return click.option(option, type=click.IntRange(min=least), default=default, show_default=True, help=text)
+
+
+seed_option = count_option("--seed", 0, "Seed of all random draws.", least=0)
+episodes_option = count_option("--episodes", 1000, "Test markets, one episode each.")
 public_key_option = click.option(
     "--public-key", type=FILE, help="PEM file of the key that must have signed the bundle."
 )
@@ -227,6 +230,15 @@ def emit(document: Any) -> None:
     """Print the one JSON document of a command."""
     json.dump(without_nan(document), sys.stdout, indent=2, default=plain)
     sys.stdout.write("\n")
+
+
+def output(as_json: bool, document: Any, *parts: str | Table | None) -> None:
+    """Print the result of a command: one JSON document, or its lines and tables."""
+    if as_json:
+        emit(document)
+        return
+    for part in filter(None, parts):
+        show(part) if isinstance(part, Table) else say(part)
 
 
 def check_there(name: str, path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..planning.shop_files import Layout
-from ._options import FILE, Number, emit, gone_option, json_option, say, show, tables_options
+from ._options import FILE, Number, count_option, gone_option, json_option, output, tables_options
 from ._tables import file_options, given_tables, mapping_option
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 @click.argument("dataset", type=FILE, required=False)
 @file_options
 @mapping_option
-@click.option(
-    "--top", type=click.IntRange(min=1), default=30, show_default=True, help="Number of best sellers to monitor."
-)
+@count_option("--top", 30, "Number of best sellers to monitor.")
 @click.option(
     "--false-alarms",
     type=Number(min=0, max=12, min_open=True),
@@ -70,16 +68,12 @@ def _print(series: pd.DataFrame, found: pd.DataFrame, rate: float, as_json: bool
     watched = series.groupby(["name", "product"])["week"].count()
     expected = rate * float((watched - LEARNING_WEEKS).clip(lower=0).sum()) / WEEKS_A_YEAR
     rows = found.assign(week=found["week"].astype(str).str[:10], since=found["since"].astype(str).str[:10])
-    if as_json:
-        counts = {"series": len(watched), "false_alarms_per_year": rate, "expected_false_alarms": round(expected, 1)}
-        emit(counts | {"alarms": rows.to_dict("records")})
-        return
+    counts = {"series": len(watched), "false_alarms_per_year": rate, "expected_false_alarms": round(expected, 1)}
     table = Table("signal", "product", "week", "kind", "size", "from", "to", "what happened")
     for row in rows.to_dict("records"):
         cells = (row["signal"], row["product"], row["week"], row["kind"])
         numbers = (f"{row['size']:+.1f}", f"{row['before']:,.4g}", f"{row['after']:,.4g}")
         table.add_row(*(escape(cell) for cell in cells), *numbers, escape(row["sentence"]))
-    show(table)
-    say(
-        f"{len(found)} alarms in {len(watched)} series; about {expected:.0f} false alarms are expected without any change"
-    )
+    count = len(watched)
+    line = f"{len(found)} alarms in {count} series; about {expected:.0f} false alarms are expected without any change"
+    output(as_json, counts | {"alarms": rows.to_dict("records")}, table, line)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ._options import FILE, emit, json_option, public_key_option, say
+from ._options import FILE, json_option, output, public_key_option
 from .log import open_log
 from .price import read_state
 
@@ -44,7 +44,4 @@ def command(
     if log is not None:
         history = functools.partial(open_log(log).recent, count=RECENT)
     found = answer_question(question, predictor, seen, decision, history, product)
-    if as_json:
-        emit(asdict(found))
-    else:
-        say(" ".join(found.sentences))
+    output(as_json, asdict(found), " ".join(found.sentences))

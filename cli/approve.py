@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ._options import FILE, OUT, emit, json_option, public_key_option, say, say_aside
+from ._options import FILE, OUT, json_option, output, public_key_option, say_aside
 
 
 @click.command("approve")
@@ -65,8 +65,6 @@ def command(
     facts = {"live": str(out), "rows": len(live.rows), "new": live.new, "warnings": warnings} | dict(
         sorted(counts.items())
     )
-    if as_json:
-        emit(facts)
-        return
     by_status = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
-    say(f"live: {len(live.rows):,} prices in {out} ({by_status}); {live.new:,} new decisions recorded in {log}")
+    line = f"live: {len(live.rows):,} prices in {out} ({by_status}); {live.new:,} new decisions recorded in {log}"
+    output(as_json, facts, line)

@@ -11,7 +11,7 @@ import click
 
 from ..atomic import write_whole
 from ..planning.progress import progress_bar, progress_console
-from ._options import FILE, OUT, emit, figures_table, json_option, place_option, say, say_aside, seed_option, show
+from ._options import FILE, OUT, count_option, figures_table, json_option, output, place_option, say_aside, seed_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,14 +65,13 @@ def _measure(names: tuple[str, ...], as_json: bool) -> None:
             tables[one] = importlib.import_module(f"...benchmarks.{one}", __name__).table()
         except SkippedError as reason:
             say_aside(f"{one}: {reason}")
-    if as_json:
-        emit({"python": platform.python_version(), "machine": platform.machine(), "tables": tables})
-        return
+    shown = []
     for title, rows in tables.items():
         table = figures_table(["what", "unit"], ["per second", "ratio"], title=title)
         for row in rows:
             table.add_row(row["what"], row["unit"], f"{row['per_second']:,.0f}", f"{row['ratio']:.1f}")
-        show(table)
+        shown.append(table)
+    output(as_json, {"python": platform.python_version(), "machine": platform.machine(), "tables": tables}, *shown)
 
 
 @command.command("light")
@@ -88,14 +87,11 @@ def light(runs: tuple[Path, ...], as_json: bool) -> None:
     from ..benchmarks.light import table
 
     rows = table(runs)
-    if as_json:
-        emit({"rows": rows})
-        return
-    say(table_of(rows))
+    output(as_json, {"rows": rows}, table_of(rows))
 
 
 @command.command("uplift")
-@click.option("--shops", type=click.IntRange(min=1), default=6, show_default=True, help="Number of shops.")
+@count_option("--shops", 6, "Number of shops.")
 @click.option("--truth", metavar="FAMILY", default="clean", show_default=True, help=f"What the shops are: {_FAMILIES}.")
 @click.option("--products", type=int, default=12, show_default=True, help="12 in 2 categories, or 30 in 5.")
 @click.option("--weeks", type=click.IntRange(min=1), help="Weeks of history.  [default: 104; short: 40]")
@@ -103,27 +99,14 @@ def light(runs: tuple[Path, ...], as_json: bool) -> None:
     "--bounds",
     default="free",
     show_default=True,
-    help="Price bounds: free (.5 to 1.3 of the regular price), default (those of `repricer fit`), or charged, charged+10% "
-    "and charged+20% (the range of prices that the shop mostly charged, and up to so far beyond as it pays).",
+    help="Price bounds: free (.5 to 1.3 of regular), default (of fit), charged, charged+10% or charged+20% (and beyond).",
 )
 @click.option("--steps", type=int, default=20_000, show_default=True, help="Training steps.")
 @click.option("--forecaster", default="moving-average", show_default=True, help="Demand model, as for `repricer fit`.")
-@click.option(
-    "--out",
-    type=OUT,
-    default=Path("runs/uplift"),
-    show_default=True,
-    help="Folder of the results, one file per shop; the same call resumes.",
-)
+@click.option("--out", type=OUT, default="runs/uplift", show_default=True, help="Folder of the results; resumes.")
 @place_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes on this machine.  [default: one per core]")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of the first shop; the others have those that follow.",
-)
+@seed_option
 @json_option
 def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json: bool, **given: Any) -> None:
     """Compare predicted with realised gains on synthetic shops whose customers are known.
@@ -144,11 +127,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
     summary, chart = summarise(rows), out / f"{settings.truth}-{settings.products}-{settings.bounds}.svg"
     title = f"{settings.truth}: {len(rows)} shops of {settings.products} products"
     write_whole(chart, plot_gains(rows, title).svg)
-    if as_json:
-        emit({"settings": settings.to_dict(), "shops": rows, "summary": summary, "plot": str(chart)})
-        return
-    for line in settings.lines():
-        say(line)
+    document = {"settings": settings.to_dict(), "shops": rows, "summary": summary, "plot": str(chart)}
     table = figures_table(
         [],
         _FIGURES,
@@ -159,8 +138,7 @@ def uplift(shops: int, out: Path, on: str, jobs: int | None, seed: int, as_json:
         "current prices. No change: current prices recommended.",
     )
     table.add_row(*(form.format(**summary) for form in _FIGURES.values()))
-    show(table)
-    say(f"Results: {out}. Plot: {chart}")
+    output(as_json, document, *settings.lines(), table, f"Results: {out}. Plot: {chart}")
 
 
 def _moving(bar: Any) -> Callable[[dict[str, Any], int, int], None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ._options import FILE, emit, figures_table, json_option, say, show
+from ._options import FILE, figures_table, json_option, output
 
 
 @click.command("budget")
@@ -36,13 +36,9 @@ def command(dataset: Path, epsilon: float | None, delta: float | None, as_json: 
     if epsilon is not None:
         ledger.set_limit(epsilon, DELTA if delta is None else delta)
     document, left = ledger.document(), ledger.left()
-    if as_json:
-        emit(document | {"left": {"epsilon": left.epsilon, "delta": left.delta}})
-        return
     table = figures_table(["time", "query"], ["epsilon", "delta"], title="what was spent")
     for row in document["spent"]:
         table.add_row(row["time"], row["query"], f"{row['epsilon']:g}", f"{row['delta']:g}")
-    if document["spent"]:
-        show(table)
-    limit = document["limit"]
-    say(f"left: epsilon {left.epsilon:g} of {limit['epsilon']:g}, delta {left.delta:g} of {limit['delta']:g}")
+    limit, spent = document["limit"], table if document["spent"] else None
+    line = f"left: epsilon {left.epsilon:g} of {limit['epsilon']:g}, delta {left.delta:g} of {limit['delta']:g}"
+    output(as_json, document | {"left": {"epsilon": left.epsilon, "delta": left.delta}}, spent, line)

@@ -12,7 +12,7 @@ import click
 from ..atomic import write_new, write_whole
 from ..planning.shop_files import Layout
 from ..privacy.encryption import change_folder, kept_file, secret
-from ._options import FILE, check_there, emit, json_option, say, tables_options
+from ._options import FILE, check_there, json_option, output, tables_options
 from ._tables import file_options, mapping_option
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ def _change(folder: Path, as_json: bool, *, back: bool) -> None:
     changed = change_folder(folder, secret(), back=back)
     if access is not None:
         access.note(changed)
-    if as_json:
-        emit({"folder": str(folder), "files": changed})
-        return
-    say(f"{'decrypted' if back else 'encrypted'}: {len(changed)} files in {folder}")
+    line = f"{'decrypted' if back else 'encrypted'}: {len(changed)} files in {folder}"
+    output(as_json, {"folder": str(folder), "files": changed}, line)
 
 
 @click.command()
@@ -109,12 +107,11 @@ def rotate(
         _finish(read_kept(tables), key_file, pending)
     else:
         linked, names, named = 0, set[str](), dict[str, int]()
-    if as_json:
-        emit({"customers": len(names), "linked": linked, "key_file": str(key_file), "still_old": named})
-        return
-    say(f"{len(names):,} customers have new pseudonyms, {linked:,} of them those of an import with the new {key_file}")
-    for path, count in named.items():
-        say(f"still uses {count:,} old pseudonyms: {path}")
+    document = {"customers": len(names), "linked": linked, "key_file": str(key_file), "still_old": named}
+    line = (
+        f"{len(names):,} customers have new pseudonyms, {linked:,} of them those of an import with the new {key_file}"
+    )
+    output(as_json, document, line, *(f"still uses {n:,} old pseudonyms: {path}" for path, n in named.items()))
 
 
 def _finish(whole: Kept, key_file: Path, pending: Path) -> bool:
@@ -161,10 +158,10 @@ def erase(customer: str, tables: Path, key_file: Path | None, kept: tuple[Path, 
     rows = erased(tables, whole, name)
     if not any(rows.values()) and not found:
         raise DataError(f"CUSTOMER must be in {tables}; got one who is not, with the pseudonym {name}; check the id")
-    if as_json:
-        emit({"pseudonym": name, "rows": rows, "stale": [{**one._asdict(), "path": str(one.path)} for one in found]})
-        return
-    say(f"{name}: removed {', '.join(f'{count:,} rows of {table}' for table, count in rows.items())}")
-    for one in found:
-        say(f"stale: {one.kind} {one.path}: {one.what_to_do}")
-    say("your own files still hold the customer: leave the rows out there too, or the next import brings them back")
+    old = [{**one._asdict(), "path": str(one.path)} for one in found]
+    lines = [f"{name}: removed {', '.join(f'{count:,} rows of {table}' for table, count in rows.items())}"]
+    lines += [f"stale: {one.kind} {one.path}: {one.what_to_do}" for one in found]
+    lines.append(
+        "your own files still hold the customer: leave the rows out there too, or the next import brings them back"
+    )
+    output(as_json, {"pseudonym": name, "rows": rows, "stale": old}, *lines)

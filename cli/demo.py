@@ -24,7 +24,7 @@ from ..planning.cycle.stages import (
     train_stage,
 )
 from ..planning.progress import Facts, Stages
-from ._options import OUT, comparison_table, emit, episodes_option, json_option, say, seed_option, show
+from ._options import OUT, comparison_table, count_option, emit, episodes_option, json_option, say, seed_option, show
 
 if TYPE_CHECKING:
     from ..serving import PriceAnswer
@@ -34,13 +34,7 @@ _STEPS, _DRAWS, _SHOWN = 1_200_000, 100, 3
 
 @click.command(name="demo")
 @click.option("--out", type=OUT, default=Path("demo"), show_default=True, help="Folder to write to.")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=_STEPS,
-    show_default=True,
-    help="Training steps: rows that the network learns from.",
-)
+@count_option("--steps", _STEPS, "Training steps: rows that the network learns from.")
 @episodes_option
 @seed_option
 @click.option("--verbose", is_flag=True, help="Show all lines of each stage, not the main ones alone.")

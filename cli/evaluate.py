@@ -16,6 +16,7 @@ from ._options import (
     episodes_option,
     figures_table,
     json_option,
+    output,
     risk_option,
     say,
     seed_option,
@@ -141,14 +142,15 @@ def _from_log(spec: MarketSpec, path: Path, policies: tuple[str, ...], seed: int
 
     log = read_log(spec, path)
     rows = [estimate_from_log(log, policy_of(p, spec, seed=seed)).to_dict() for p in policies]
-    if as_json:
-        emit({"scenario": spec.name, "objective": spec.market.objective, "log": str(path), "policies": rows})
-        return
-    show(_log_table(spec, rows))
+    lines, ignored = [], rows[0]["ignored"]
     if rows[0]["estimates"]["fitted_q"] is None:
-        say("Fitted Q and sequential estimates need markets with a decision in every period; this log has none.")
-    if ignored := rows[0]["ignored"]:
-        say(f"Only the last two account for what a price changes in later periods ({', '.join(ignored)}).")
+        lines.append(
+            "Fitted Q and sequential estimates need markets with a decision in every period; this log has none."
+        )
+    if ignored:
+        lines.append(f"Only the last two account for what a price changes in later periods ({', '.join(ignored)}).")
+    document = {"scenario": spec.name, "objective": spec.market.objective, "log": str(path), "policies": rows}
+    output(as_json, document, _log_table(spec, rows), *lines)
 
 
 def _log_table(spec: MarketSpec, rows: list[dict[str, Any]]) -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import FILE, emit, figures_table, json_option, say, seed_option, show
+from ._options import FILE, count_option, figures_table, json_option, output, seed_option
 from ._policies import policy_of
 from .price import read_state
 from .report import read_fit
@@ -24,17 +24,15 @@ _LINES = 15
 
 @click.command("explain")
 @click.argument("scenario")
-@click.option(
-    "--policy", required=True, metavar="P", help="Run folder, bundle or rule, as `repricer evaluate` takes them."
-)
+@click.option("--policy", required=True, metavar="P", help="Run folder, bundle or rule.")
 @click.option("--product", help="Name of the product [default: the first].")
-@click.option("--period", type=click.IntRange(min=0), default=0, show_default=True, help="Period, counted from 0.")
+@count_option("--period", 0, "Period, counted from 0.", least=0)
 @click.option("--date", help="Any day of the period, YYYY-MM-DD, instead of its number; where SCENARIO has a calendar.")
-@click.option("--market", type=click.IntRange(min=0), default=0, show_default=True, help="Number of the test episode.")
+@count_option("--market", 0, "Number of the test episode.", least=0)
 @click.option("--state", type=FILE, help="JSON file with a market state instead; - reads standard input.")
 @click.option("--fit", type=FILE, help="Fit report of the scenario [default: SCENARIO/fit.json, where there is one].")
 @click.option("--tree", is_flag=True, help="Explain the whole policy by a decision tree instead of one price.")
-@click.option("--depth", type=click.IntRange(min=1), default=3, show_default=True, help="Levels of the tree.")
+@count_option("--depth", 3, "Levels of the tree.")
 @seed_option
 @json_option
 def command(scenario: str, policy: str, tree: bool, depth: int, seed: int, as_json: bool, **asked: Any) -> None:
@@ -58,12 +56,9 @@ def command(scenario: str, policy: str, tree: bool, depth: int, seed: int, as_js
         _one_price(spec, chosen, Path(scenario), seed, as_json, **asked)
         return
     found = surrogate_tree(chosen, spec, max_depth=depth, seed=seed)
-    if as_json:
-        emit({"scenario": spec.name} | found.to_dict())
-        return
-    say(f"{policy} in {spec.name}: price over regular price, by a tree fitted to {found.rows:,} prices")
-    say(found.text.rstrip())
-    say(f"The tree explains {found.fidelity:.1%} of the price variation (R² on markets it was not fitted to).")
+    head = f"{policy} in {spec.name}: price over regular price, by a tree fitted to {found.rows:,} prices"
+    line = f"The tree explains {found.fidelity:.1%} of the price variation (R² on markets it was not fitted to)."
+    output(as_json, {"scenario": spec.name} | found.to_dict(), head, found.text.rstrip(), line)
 
 
 def _one_price(
@@ -87,13 +82,8 @@ def _one_price(
     error = _elasticity_error(read_fit(folder, fit), product or spec.products.names[0])
     given = {"view": _view(spec, state), "period": period, "market": market, "elasticity_error": error}
     explanation = explain(spec, policy, product=product, seed=seed, **given)
-    if as_json:
-        emit(explanation.to_dict())
-        return
-    show(_contributions(explanation))
-    show(_curve(explanation))
-    for sentence in explanation.sentences:
-        say(sentence)
+    tables = _contributions(explanation), _curve(explanation)
+    output(as_json, explanation.to_dict(), *tables, *explanation.sentences)
 
 
 def _period(spec: MarketSpec, date: str) -> int:

@@ -10,7 +10,19 @@ import click
 
 from ..atomic import write_whole
 from ..planning.progress import progress_bar
-from ._options import FILE, OUT, Number, emit, episodes_option, gone_option, json_option, key_option, say, seed_option
+from ._options import (
+    FILE,
+    OUT,
+    Number,
+    count_option,
+    episodes_option,
+    gone_option,
+    json_option,
+    key_option,
+    output,
+    say,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +69,7 @@ _ARCHIVE = (
     show_default=True,
     help="Parameters of the smaller network, as a share of the learned one's.",
 )
-@click.option("--leaves", type=click.IntRange(min=2), default=16, show_default=True, help="Most leaves of the tree.")
+@count_option("--leaves", 16, "Most leaves of the tree.", least=2)
 @click.option(
     "--least-kept",
     "least",
@@ -113,14 +125,11 @@ def command(
     private, public = own_key_paths(out) if key is None else (key, None)
     if rules is not None:
         write_whole(out.with_name(f"{out.name}.rules.txt"), rules)
-    if as_json:
-        facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
-        emit(facts | {"holds": bundle.manifest["holds"], "public_key": public and str(public)})
-        return
-    say(holds_line(bundle.manifest))
-    say(f"written to {out}: {bundle.policy.name} for {bundle.scenario}, {bundle.digest[:12]}; signed by {private}")
-    if public is not None:
-        say(f"keep {private} secret and off the server; load the bundle with --public-key {public}")
+    facts = {"bundle": str(out), "digest": bundle.digest, "policy": bundle.policy.name, "key": str(private)}
+    facts |= {"holds": bundle.manifest["holds"], "public_key": public and str(public)}
+    line = f"written to {out}: {bundle.policy.name} for {bundle.scenario}, {bundle.digest[:12]}; signed by {private}"
+    secret = f"keep {private} secret and off the server; load the bundle with --public-key {public}" if public else None
+    output(as_json, facts, holds_line(bundle.manifest), line, secret)
 
 
 def holding_of(prices: str | None, comparison: dict[str, Any]) -> Holding:

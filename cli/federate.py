@@ -9,7 +9,7 @@ import click
 
 from ..atomic import write_json
 from ..privacy.encryption import secret
-from ._options import FILE, OUT, Number, emit, json_option, say, say_aside, tables_options
+from ._options import FILE, OUT, Number, json_option, output, say_aside, tables_options
 
 
 @click.group("federate")
@@ -57,12 +57,10 @@ def join(dataset: Path, period: str, shops_key: str, out: Path, as_json: bool, *
     found = fit_shared(panel, key=secret(shops_key), say=say_aside, **options)
     common = found.common.document()
     write_json(out, {"common": common, "shops": len(found.shops), "products": found.products})
-    if as_json:
-        emit({"out": str(out), "shops": found.shops, "products": found.products, "common": common})
-        return
     mean = dict(zip(common["names"], common["mean"], strict=True))
-    say(
-        f"{found.products} products of {len(found.shops)} shops: a price 1% lower sells {-mean['discount']:.2f}% more, on "
-        "average"
+    output(
+        as_json,
+        {"out": str(out), "shops": found.shops, "products": found.products, "common": common},
+        f"{found.products} products of {len(found.shops)} shops: a price 1% lower sells {-mean['discount']:.2f}% more",
+        f"Written to {out}. Next: repricer fit TABLES --shared {out}",
     )
-    say(f"Written to {out}. Next: repricer fit TABLES --shared {out}")

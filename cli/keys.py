@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..serving.http.api_keys import ROLES, add_key, read_keys, remove_key
-from ._options import FILE, emit, json_option, say
+from ._options import FILE, json_option, output, say_aside
 
 
 @click.group("keys")
@@ -24,11 +24,9 @@ def add(file: Path, role: str, name: str | None, as_json: bool) -> None:
     """Add a key and print it once: the file stores only a salted hash."""
     name = name or role
     key = add_key(file, role=role, name=name)
-    if as_json:
-        emit({"file": str(file), "name": name, "role": role, "key": key})
-    else:
-        say(key)
-        click.echo(f"'{name}' has the role {role}; store the key now, it cannot be shown again", err=True)
+    output(as_json, {"file": str(file), "name": name, "role": role, "key": key}, key)
+    if not as_json:
+        say_aside(f"'{name}' has the role {role}; store the key now, it cannot be shown again")
 
 
 @command.command("list")
@@ -37,11 +35,7 @@ def add(file: Path, role: str, name: str | None, as_json: bool) -> None:
 def show_all(file: Path, as_json: bool) -> None:
     """List the keys of a file."""
     keys = [{"name": key.name, "role": key.role, "created": key.created} for key in read_keys(file)]
-    if as_json:
-        emit({"keys": keys})
-    else:
-        for key in keys:
-            say(f"{key['name']}: {key['role']}, {key['created']}")
+    output(as_json, {"keys": keys}, *(f"{key['name']}: {key['role']}, {key['created']}" for key in keys))
 
 
 @command.command("remove")
@@ -51,7 +45,5 @@ def show_all(file: Path, as_json: bool) -> None:
 def remove(file: Path, name: str, as_json: bool) -> None:
     """Remove a key from a file; a running service refuses it within a second or two."""
     remove_key(file, name)
-    if as_json:
-        emit({"file": str(file), "removed": name})
-    else:
-        say(f"'{name}' is removed; a running service refuses it from now on")
+    line = f"'{name}' is removed; a running service refuses it from now on"
+    output(as_json, {"file": str(file), "removed": name}, line)

@@ -14,7 +14,17 @@ from rich.table import Table
 
 from ..atomic import write_json
 from ..planning.progress import progress_bar
-from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, set_option, setting, show
+from ._options import (
+    OUT,
+    count_option,
+    figures_table,
+    gone_option,
+    json_option,
+    output,
+    seed_option,
+    set_option,
+    setting,
+)
 
 if TYPE_CHECKING:
     from ..agents.leagues import LeagueProgress
@@ -26,12 +36,10 @@ RESULT_FILE = "league.json"
 @click.command(name="league")
 @click.argument("scenario")
 @click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
-@click.option("--rounds", type=click.IntRange(min=1), default=8, show_default=True, help="Rounds of the league.")
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=40_000, show_default=True, help="Steps per seller and round."
-)
+@count_option("--rounds", 8, "Rounds of the league.")
+@count_option("--steps", 40_000, "Steps per seller and round.")
 @gone_option("--shared", "each seller has a network of its own; leave it out", refused=True, is_flag=True)
-@click.option("--episodes", type=click.IntRange(min=1), default=100, show_default=True, help="Test episodes.")
+@count_option("--episodes", 100, "Test episodes.")
 @click.option("--out", "folder", type=OUT, help="Folder, which must be new.")
 @set_option
 @seed_option
@@ -62,12 +70,9 @@ def command(
     verdict = judge_league(result, episodes=episodes, seed=seed)
     document = {"league": str(folder), "scenario": spec.name, "facts": result.run.facts, **verdict.to_dict()}
     write_json(folder / RESULT_FILE, document)
-    if as_json:
-        emit(document)
-        return
-    show(_table(verdict, spec.market.currency))
-    say(f"No audit: {verdict.no_audit}" if verdict.audit is None else str(verdict.audit).partition("\n")[0])
-    say(f"League folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}")
+    audit = f"No audit: {verdict.no_audit}" if verdict.audit is None else str(verdict.audit).partition("\n")[0]
+    line = f"League folder: {folder}. Next: repricer evaluate {scenario} --policy {folder}"
+    output(as_json, document, _table(verdict, spec.market.currency), audit, line)
 
 
 @contextmanager

@@ -12,19 +12,7 @@ import click
 from rich.markup import escape
 
 from ..serving.documents import csv_rows, fields, typed
-from ._options import (
-    FILE,
-    OUT,
-    Number,
-    check_table_path,
-    check_there,
-    emit,
-    figures_table,
-    gone_option,
-    json_option,
-    say,
-    show,
-)
+from ._options import FILE, OUT, Number, check_table_path, check_there, figures_table, gone_option, json_option, output
 
 if TYPE_CHECKING:
     from ..serving import DecisionLog
@@ -72,16 +60,12 @@ def export(log: str, out: Path, as_json: bool) -> None:
     check_table_path("--out", out)
     with closing(open_log(log)) as decisions:
         found = write_sales(decisions, out)
-    if as_json:
-        emit({"sales": str(out), **found._asdict()})
-        return
-    say(
-        f"{found.rows:,} rows in {out}; {found.left_out:,} decisions left out, because outcomes of some products are missing"
-    )
-    if found.faulty:
-        say(f"{found.faulty:,} decisions left out, because their state is faulty")
-    if found.erased:
-        say(f"{found.erased:,} decisions left out, because their market was erased")
+    lines = [f"{found.rows:,} rows in {out}"]
+    reasons = {"left_out": "outcomes of some products are missing", "faulty": "their state is faulty"}
+    for name, reason in (reasons | {"erased": "their market was erased"}).items():
+        if (count := getattr(found, name)) or name == "left_out":
+            lines.append(f"{count:,} decisions left out, because {reason}")
+    output(as_json, {"sales": str(out), **found._asdict()}, "; ".join(lines[:2]), *lines[2:])
 
 
 @command.command()
@@ -93,15 +77,13 @@ def verify(log: str, head: str | None, as_json: bool) -> None:
     """Check the hash of every row; exits with 2 if a row was changed or removed."""
     with closing(open_log(log)) as decisions:
         found = decisions.verify(head)
-    if as_json:
-        emit(found._asdict())
-        return
-    gone = {"rows": found.gone, "outcomes": found.outcomes_gone}
+    gone, lines = {"rows": found.gone, "outcomes": found.outcomes_gone}, []
     for name, what in _CHAINS.items():
         count, head = getattr(found, name), getattr(found, "hash" if name == "rows" else f"{name}_hash")
         left = gone.get(name, 0)
         after = f", after {left:,} that were archived or discarded" if left else ""
-        say(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
+        lines.append(f"{count - left:,} {what} in an unbroken chain{after}, head {head}")
+    output(as_json, found._asdict(), *lines)
 
 
 @command.command()
@@ -121,10 +103,10 @@ def erase(log: str, market: str, by: str, reason: str, yes: bool, as_json: bool)
         if not yes:
             click.confirm(f"Erase {market!r} from {decisions.name} for ever?", abort=True, err=True)
         count = decisions.erase(market, by, reason)
-    if as_json:
-        emit({"decisions": count})
-        return
-    say(f"{count:,} decisions and their outcomes are erased; erase them from archives and backups by the same command")
+    line = (
+        f"{count:,} decisions and their outcomes are erased; erase them from archives and backups by the same command"
+    )
+    output(as_json, {"decisions": count}, line)
 
 
 @command.command()
@@ -145,12 +127,10 @@ def rotate(log: str, days: float, out: Path | None, discard: bool, by: str, reas
         raise ValueError(f"rotate needs --out or --discard; got {'both' if discard else 'neither'}; give one")
     with closing(open_log(log)) as decisions:
         found = decisions.rotate(days, out, by, reason)
-    if as_json:
-        emit(found._asdict())
-        return
     where = "deleted" if out is None else f"moved to {out}"
-    say(f"{found.decisions:,} decisions and {found.outcomes:,} reports of outcomes {where}")
-    say(f"the chain of decisions goes on after row {found.start[0]:,}, head {found.start[1]}")
+    line = f"{found.decisions:,} decisions and {found.outcomes:,} reports of outcomes {where}"
+    chain = f"the chain of decisions goes on after row {found.start[0]:,}, head {found.start[1]}"
+    output(as_json, found._asdict(), line, chain)
 
 
 @command.command()
@@ -177,11 +157,9 @@ def restore(backup: str, log: str, as_json: bool) -> None:
 
 
 def _copied(head: Head, where: str, as_json: bool) -> None:
-    if as_json:
-        emit(head._asdict())
-        return
     decisions, outcomes = head.rows - head.gone, head.outcomes - head.outcomes_gone
-    say(f"{decisions:,} decisions and {outcomes:,} reports of outcomes in {where}, head {head.hash}")
+    line = f"{decisions:,} decisions and {outcomes:,} reports of outcomes in {where}, head {head.hash}"
+    output(as_json, head._asdict(), line)
 
 
 @command.command()
@@ -192,18 +170,14 @@ def summary(log: str, as_json: bool) -> None:
     """Count decisions, clipped prices and outcomes by policy and arm."""
     with closing(open_log(log)) as decisions:
         groups = _summed(decisions)
-    if as_json:
-        emit({"log": decisions.name, "groups": groups})
-        return
     figures = ("prices", "clipped", "with outcome", "units", "revenue", "sold out")
     table = figures_table(["policy", "arm"], figures, title=escape(decisions.name))
     for group in groups:
         counts = (f"{group[name]:,}" for name in ("prices", "clipped", "with_outcome"))
         money = (f"{group['units']:,.1f}", f"{group['revenue']:,.2f}", f"{group['sold_out']:,}")
         table.add_row(escape(group["policy"]), escape(group["arm"]), *counts, *money)
-    show(table)
-    if groups:
-        say(f"from {min(g['first'] for g in groups)} to {max(g['last'] for g in groups)} (UTC)")
+    span = f"from {min(g['first'] for g in groups)} to {max(g['last'] for g in groups)} (UTC)" if groups else None
+    output(as_json, {"log": decisions.name, "groups": groups}, table, span)
 
 
 def _summed(log: DecisionLog) -> list[dict[str, Any]]:
@@ -247,14 +221,10 @@ def outcomes(log: str, file: Path, as_json: bool) -> None:
             new += _recorded(decisions, chunk, refused)
             accepted += len(chunk) - (len(refused) - before)
     rejects = [{"row": row, "reason": reason} for row, reason in sorted(refused.items())]
-    if as_json:
-        emit({"rows": accepted + len(rejects), "new": new, "known_before": accepted - new, "rejects": rejects})
-        return
-    say(
-        f"{accepted + len(rejects):,} rows read: {new:,} new, {accepted - new:,} known before, {len(rejects):,} left out"
-    )
-    for reject in rejects:
-        say(f"  row {reject['row']}: {reject['reason']}")
+    rows, known = accepted + len(rejects), accepted - new
+    line = f"{rows:,} rows read: {new:,} new, {known:,} known before, {len(rejects):,} left out"
+    lines = (f"  row {reject['row']}: {reject['reason']}" for reject in rejects)
+    output(as_json, {"rows": rows, "new": new, "known_before": known, "rejects": rejects}, line, *lines)
 
 
 def _recorded(log: DecisionLog, chunk: list[tuple[int, ReportedOutcome]], refused: dict[int, str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +16,7 @@ from rich.table import Table
 from ..planning.markdown_inputs import Terms, read_stock
 from ..planning.market_folder import zone_of
 from ..planning.progress import progress_console
-from ._options import FILE, OUT, declared_options, emit, json_option, say, seed_option, show, zone_option
+from ._options import FILE, OUT, declared_options, json_option, output, seed_option, zone_option
 
 if TYPE_CHECKING:
     from ..planning.markdown import MarkdownPlan, ProductPlan
@@ -70,10 +71,7 @@ def command(
         write_list(out, listed, currency=spec.market.currency)
     calendar = plan.spec.calendar
     assert calendar is not None, "the market has a calendar"
-    if as_json:
-        emit(_document(plan, calendar, out))
-        return
-    _say(plan, calendar, out)
+    output(as_json, _document(plan, calendar, out), *_parts(plan, calendar, out))
 
 
 def _path(calendar: Calendar, item: ProductPlan) -> list[dict[str, Any]]:
@@ -94,7 +92,7 @@ def _document(plan: MarkdownPlan, calendar: Calendar, out: Path) -> dict[str, An
     return {"out": str(out), "season": season, "terms": structs.asdict(plan.terms), "met": met, "products": products}
 
 
-def _say(plan: MarkdownPlan, calendar: Calendar, out: Path) -> None:
+def _parts(plan: MarkdownPlan, calendar: Calendar, out: Path) -> Iterator[str | Table]:
     from ..planning.markdown import markdown_words
 
     headings = ("product", "stock", "price now", "prices", "changes", "sold (90% interval)")
@@ -105,12 +103,12 @@ def _say(plan: MarkdownPlan, calendar: Calendar, out: Path) -> None:
         prices = ", ".join(f"{cut['price']:g} from {cut['from']}" for cut in _path(calendar, item))
         cells = (f"{item.on_hand:,}", f"{item.price_now:g}", prices, str(item.changes))
         table.add_row(escape(item.product), *cells, f"{mean:.0%} ({low:.0%} to {high:.0%})", f"{item.probability:.1%}")
-    show(table)
+    yield table
     for item in plan.products:
         if not item.can_meet:
-            say(f"{item.product}: {markdown_words(plan, item)}")
+            yield f"{item.product}: {markdown_words(plan, item)}"
     met = sum(item.met for item in plan.products)
     short = [item.product for item in plan.products if item.can_meet and not item.met]
     if short:
-        say(f"short of it in other seasons than those planned on: {', '.join(short)}; ask for more --confidence")
-    say(f"{met} of {len(plan.products)} products meet the target; price list in {out}")
+        yield f"short of it in other seasons than those planned on: {', '.join(short)}; ask for more --confidence"
+    yield f"{met} of {len(plan.products)} products meet the target; price list in {out}"

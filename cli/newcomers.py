@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..atomic import write_table
-from ._options import FILE, OUT, check_table_path, emit, json_option, say, say_aside, show, tables_options
+from ._options import FILE, OUT, check_table_path, json_option, output, say_aside, tables_options
 from ._tables import read_frame
 
 _SHOWN = 5
@@ -56,10 +56,8 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
     if out:
         write_table(rows, out)
     strange = sorted(set(new["category"]) - set(found.known["category"]))
-    if as_json:
-        document = {"known": len(found.known), "weights": found.weights, "unknown_categories": strange}
-        emit(document | {"unseen_words": found.unseen, "products": rows.to_dict("records")})
-        return
+    document = {"known": len(found.known), "weights": found.weights, "unknown_categories": strange}
+    document |= {"unseen_words": found.unseen, "products": rows.to_dict("records")}
     shown = Table("product", "units a week", "80% of weeks", "most like")
     named = found.known.set_index("product").get("name", pd.Series(dtype=str)).fillna("")
     for row in rows.to_dict("records"):
@@ -67,15 +65,13 @@ def command(tables: Path, products: Path, text: str, vectors: Path | None, out: 
         names = "\n".join(f"{one} {named.get(one, '')}".strip() for one in nearest)
         units = f"{row['mean']:,.1f}", f"{row['low']:,.0f} to {row['high']:,.0f}"
         shown.add_row(escape(row["product"]), *units, escape(names))
-    show(shown)
-    say(f"learned from {len(found.known):,} products that came 12 weeks ago or more and sell in half of the weeks")
+    lines = [f"learned from {len(found.known):,} products that came 12 weeks ago or more and sell in half of the weeks"]
     for name, weight in found.weights.items():
         use = f"used, weight {weight:g}" if weight else "not used; they tell nothing beside category and price"
-        say(f"{name}: {use}")
+        lines.append(f"{name}: {use}")
     if text == "words" and found.weights[text] and found.unseen:
         some = ", ".join(f"{product} ({' '.join(words)})" for product, words in [*found.unseen.items()][:_SHOWN])
-        say(f"words that none of them has tell nothing, and the interval is too narrow: {some}; try --text meaning")
+        lines.append(f"words that none of them has make the interval too narrow: {some}; try --text meaning")
     if strange:
-        say(f"none of them is in {', '.join(strange)}: such a forecast is of an average category")
-    if out:
-        say(f"written to {out}")
+        lines.append(f"none of them is in {', '.join(strange)}: such a forecast is of an average category")
+    output(as_json, document, shown, *lines, f"written to {out}" if out else None)

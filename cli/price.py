@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from ..pricing.wording import rule_words
 from ..serving.documents import from_json
-from ._options import FILE, OUT, emit, json_option, key_option, public_key_option, say, show
+from ._options import FILE, OUT, emit, json_option, key_option, output, public_key_option
 
 if TYPE_CHECKING:
     from ..serving import Bundle, PriceAnswer
@@ -56,12 +57,8 @@ def command(
         emit(loaded.example)
         return
     _, decision = preview(Predictor(loaded), POLICY, read_state(state))
-    if as_json:
-        emit(decision.answer.to_dict() | {"warnings": decision.warnings})
-        return
-    _show(decision.answer, loaded)
-    for line in decision.warnings:
-        say(f"caution: {line}")
+    document = decision.answer.to_dict() | {"warnings": decision.warnings}
+    output(as_json, document, *_parts(decision.answer, loaded), *(f"caution: {line}" for line in decision.warnings))
 
 
 def _price_batch(bundle: Bundle, batch: Path, out: Path, as_json: bool) -> None:
@@ -69,10 +66,8 @@ def _price_batch(bundle: Bundle, batch: Path, out: Path, as_json: bool) -> None:
     from ..serving.csv_batch import price_file
 
     markets, prices = price_file(Predictor(bundle), batch, out)
-    if as_json:
-        emit({"out": str(out), "markets": markets, "prices": prices, "bundle": bundle.digest})
-    else:
-        say(f"{prices:,} prices of {markets:,} markets written to {out}")
+    facts = {"out": str(out), "markets": markets, "prices": prices, "bundle": bundle.digest}
+    output(as_json, facts, f"{prices:,} prices of {markets:,} markets written to {out}")
 
 
 def read_state(path: Path) -> Any:
@@ -87,7 +82,7 @@ def read_state(path: Path) -> Any:
         ) from error
 
 
-def _show(answer: PriceAnswer, bundle: Bundle) -> None:
+def _parts(answer: PriceAnswer, bundle: Bundle) -> Iterator[str | Table]:
     currency = bundle.manifest["scenario"]["currency"]
     title = f"{answer.scenario}, {answer.when}, policy {answer.policy}"
     promotes = answer.prices[0].promotion is not None
@@ -107,13 +102,13 @@ def _show(answer: PriceAnswer, bundle: Bundle) -> None:
             "\n".join(_change(step) for step in item.trail),
         )
         table.add_row(*map(escape, cells))
-    show(table)
+    yield table
     for segment, product in answer.recommendations.items():
-        say(f"shown to {segment}: {product or 'nothing'}")
+        yield f"shown to {segment}: {product or 'nothing'}"
     if answer.memory is not None:
-        say("this policy has recurrent state: copy `memory` of the answer (--json) into the next period's state")
+        yield "this policy has recurrent state: copy `memory` of the answer (--json) into the next period's state"
     signer = "by the given key" if bundle.trust == "pinned" else "by its own key only: --public-key proves who made it"
-    say(f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms")
+    yield f"bundle {answer.bundle[:12]}, signed {signer}; {answer.milliseconds:.2f} ms"
 
 
 def _price(item: ProductPrice) -> str:

@@ -10,7 +10,7 @@ import click
 
 from ..planning.market_folder import in_zone, part_folders, zone_folders, zone_of
 from ..planning.progress import progress_console
-from ._options import OUT, draws_option, emit, json_option, risk_option, say, seed_option, zone_option
+from ._options import OUT, draws_option, json_option, output, risk_option, seed_option, zone_option
 from ._policies import holds_learned, policy_of
 
 if TYPE_CHECKING:
@@ -69,21 +69,14 @@ def command(
     words = {label: judged.recommendation.words for label, judged in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, spec.calendar.unit)
-    if as_json:
-        emit(facts)
-        return
+    following = (
+        f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG"
+    )
     if len(found) > 1:
         lines += zone_lines({label: judged.relative_gain for label, judged in found.items()})
-    lines.append(list_line(facts, out))
-    if len(found) > 1:
         each = ", ".join(market for _, market in markets.values())
-        lines.append(f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}")
-    else:
-        lines.append(
-            f"decide in the columns from status on, then: repricer approve {out} --bundle BUNDLE --by NAME --log LOG"
-        )
-    for line in lines:
-        say(line)
+        following = f"a bundle holds one market: for `repricer approve`, write the list of each by itself: {each}"
+    output(as_json, facts, *lines, list_line(facts, out), following)
 
 
 def _assessed(market: str, policies: Iterable[str], *, seed: int, **options: Any) -> Assessment:

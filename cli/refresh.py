@@ -10,7 +10,7 @@ import click
 from ..atomic import write_json
 from ..planning.market_folder import tables_of
 from ..planning.progress import show_step
-from ._options import FILE, OUT, emit, json_option, say, seed_option, tables_options
+from ._options import FILE, OUT, json_option, output, seed_option, tables_options
 
 if TYPE_CHECKING:
     from ..planning.refresh import Refreshed
@@ -46,11 +46,7 @@ def command(
     if market is not None:
         save_scenario(found.spec, market)
         write_json(market / "fit.json", {"refit": found.bundle.manifest["refit"]})
-    if as_json:
-        emit(_document(found, out or bundle, market))
-        return
-    for line in refresh_lines(found, out or bundle):
-        say(line)
+    output(as_json, _document(found, out or bundle, market), *refresh_lines(found, out or bundle))
 
 
 def _document(found: Refreshed, out: Path, market: Path | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from ..planning.progress import progress_console
-from ._options import FILE, OUT, emit, episodes_option, json_option, say, say_aside, seed_option
+from ._options import FILE, OUT, check_there, episodes_option, json_option, output, say_aside, seed_option
 
 if TYPE_CHECKING:
     from ..agents import Run
@@ -49,11 +49,8 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
             "note: the report leaves out price responses, forecasts, fidelity, trend and segments, as there is no fit.json "
             f"in {run}; add them with --fit MARKET/fit.json"
         )
-    if as_json:
-        emit({"verdict": sentence, "report": str(path)} | comparison.to_dict())
-    else:
-        say(sentence)
-        say(f"written to {path}")
+    document = {"verdict": sentence, "report": str(path)} | comparison.to_dict()
+    output(as_json, document, sentence, f"written to {path}")
 
 
 def _compare(run: Run, episodes: int, seed: int) -> Comparison:
@@ -71,6 +68,7 @@ def read_fit(run: Path, path: Path | None) -> dict[str, Any] | None:
     if path is None and not (run / "fit.json").is_file():
         return None
     path = path or run / "fit.json"
+    check_there("--fit", path)
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, ValueError) as error:

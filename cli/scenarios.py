@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import emit, json_option, say, seed_option
+from ._options import emit, json_option, output, say, seed_option
 
 if TYPE_CHECKING:
     from ..evaluation import Optimum
@@ -35,11 +35,8 @@ def command(name: str | None, seed: int, as_json: bool) -> None:
         (emit if as_json else _say_list)(rows)
         return
     spec = load_scenario(name)
-    document = _card(spec, seed)
-    if as_json:
-        emit(document)
-    else:
-        say(card(spec, columns=max(shutil.get_terminal_size((120, 24)).columns, 60), known=_known(document)))
+    document, columns = _card(spec, seed), max(shutil.get_terminal_size((120, 24)).columns, 60)
+    output(as_json, document, card(spec, columns=columns, known=_known(document)))
 
 
 def _rows() -> list[dict[str, Any]]:

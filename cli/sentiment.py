@@ -8,7 +8,7 @@ import click
 
 from ..atomic import write_table
 from ..planning.progress import progress_bar
-from ._options import FILE, OUT, check_table_path, emit, json_option, say
+from ._options import FILE, OUT, check_table_path, json_option, output
 from ._tables import read_frame
 
 
@@ -33,12 +33,12 @@ def command(reviews: Path, out: Path, by_product: bool, as_json: bool) -> None:
         task = bar.add_task("scoring texts", total=1.0)
         found = weekly_sentiment(texts, by_product=by_product, progress=lambda share: bar.update(task, completed=share))
     write_table(found.signals.assign(date=found.signals["date"].dt.strftime("%Y-%m-%d")), out)
-    if as_json:
-        counts = {"texts": found.texts, "not_english": found.foreign, "open_week": found.open_week}
-        emit({"out": str(out), "signals": len(found.signals), **counts})
-        return
-    say(f"{found.texts:,} texts make {len(found.signals):,} values, written to {out}")
+    counts = {"texts": found.texts, "not_english": found.foreign, "open_week": found.open_week}
+    lines = [f"{found.texts:,} texts make {len(found.signals):,} values, written to {out}"]
     if found.foreign:
-        say(f"{found.foreign:,} texts are left out: they are not in English, and no other language is supported")
+        lines.append(
+            f"{found.foreign:,} texts are left out: they are not in English, and no other language is supported"
+        )
     if found.open_week:
-        say(f"{found.open_week:,} texts are left out: their week is not over")
+        lines.append(f"{found.open_week:,} texts are left out: their week is not over")
+    output(as_json, {"out": str(out), "signals": len(found.signals), **counts}, *lines)

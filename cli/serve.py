@@ -20,12 +20,11 @@ from ._options import (
     FILE,
     Number,
     declared_option,
-    emit,
     gone_option,
     json_option,
     key_option,
+    output,
     public_key_option,
-    say,
     seed_option,
 )
 
@@ -163,11 +162,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _announce(served: Any, url: str, as_json: bool) -> None:
-    if as_json:
-        emit({"url": url, "policy": served.policy.name, "bundle": served.digest, "trust": served.trust})
-        sys.stdout.flush()
-    else:
-        say(f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, documented at {url}/docs")
+    facts = {"url": url, "policy": served.policy.name, "bundle": served.digest, "trust": served.trust}
+    line = f"{served.policy.name} for {served.scenario} ({served.trust}) at {url}, documented at {url}/docs"
+    output(as_json, facts, line)
+    sys.stdout.flush()
 
 
 def _reload_on_hangup(reload: Callable[[str], None]) -> None:

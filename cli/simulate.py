@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import write_table
-from ._options import OUT, check_table_path, emit, json_option, say, seed_option
+from ._options import OUT, check_table_path, count_option, json_option, output, seed_option
 from ._policies import policy_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(name="simulate")
 @click.argument("scenario")
 @click.option("--policy", required=True, metavar="P", help="Run folder, bundle or rule.")
-@click.option("--episodes", type=click.IntRange(min=1), default=1, show_default=True, help="Episodes; each is a store.")
+@count_option("--episodes", 1, "Episodes; each is a store.")
 @click.option("--out", "path", type=OUT, required=True, help="Sales table, .csv or .parquet.")
 @click.option("--log", type=OUT, help="Every decision, .csv or .parquet, for evaluate --from-log.")
 @seed_option
@@ -54,10 +54,6 @@ def command(scenario: str, policy: str, episodes: int, path: Path, log: Path | N
     figures: dict[str, Any] = {"scenario": spec.name, "policy": policy, "episodes": episodes, "rows": len(sales)}
     figures |= {"units": float(run.units.mean()), "revenue": float(run.revenue.mean())}
     figures |= {"average_transaction_price": run.average_transaction_price, "sales": str(path), "log": log and str(log)}
-    if as_json:
-        emit(figures)
-        return
-    say(
-        f"{policy} in {spec.name}: {figures['units']:,.1f} units and {figures['revenue']:,.2f} {spec.market.currency} "
-        f"per episode; {len(sales):,} sale rows in {path}."
-    )
+    money = f"{figures['revenue']:,.2f} {spec.market.currency} per episode"
+    line = f"{policy} in {spec.name}: {figures['units']:,.1f} units and {money}; {len(sales):,} sale rows in {path}."
+    output(as_json, figures, line)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.table import Table
 
 from ..planning.progress import progress_bar, progress_console
 from ..serving.documents import read, toml_table
-from ._options import OUT, emit, figures_table, json_option, place_option, say, show
+from ._options import OUT, figures_table, json_option, output, place_option
 
 if TYPE_CHECKING:
     from ..evaluation import Estimate
@@ -45,14 +46,14 @@ def command(sweep: Path, on: str, workers: int | None, folder: Path | None, as_j
         plot_summary(
             found, folder / CHART_FILE, f"{plan.name}: {len(plan.scenarios)} markets, {len(plan.seed_list)} seeds"
         )
-    if as_json:
-        rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        emit({"summary": [one.to_dict() for one in found], "rows": rows, "files": files})
-        return
-    _print(found)
-    for (state, reason), rows in table[table["state"] != "done"].groupby(["state", "reason"]):
-        say(f"{len(rows)} {state}, the first {rows.iloc[0]['algo']} on {rows.iloc[0]['scenario']}: {reason}")
-    say(" ".join(f"{name.capitalize()}: {file}." for name, file in files.items()))
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    lines = [
+        f"{len(some)} {state}, the first {some.iloc[0]['algo']} on {some.iloc[0]['scenario']}: {reason}"
+        for (state, reason), some in table[table["state"] != "done"].groupby(["state", "reason"])
+    ]
+    lines.append(" ".join(f"{name.capitalize()}: {file}." for name, file in files.items()))
+    document = {"summary": [one.to_dict() for one in found], "rows": rows, "files": files}
+    output(as_json, document, _table(found), *lines)
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -66,7 +67,7 @@ def read_sweep(path: Path) -> Sweep:
     return read(Sweep, toml_table(path, ValueError), str(path), ValueError).checked(path)
 
 
-def _print(found: list[Summary]) -> None:
+def _table(found: list[Summary]) -> Table:
     table = figures_table(
         ["algorithm"],
         ["gain over best fixed", "share of optimum", "markets", "done", "unfit", "failed", "seconds"],
@@ -77,7 +78,7 @@ def _print(found: list[Summary]) -> None:
         counts = [str(count) for count in (one.scenarios, one.done, one.unfit, one.failed)]
         seconds = "" if one.seconds is None else f"{one.seconds:.1f}"
         table.add_row(one.algo, _percent(one.gain, "+"), _percent(one.share), *counts, seconds)
-    show(table)
+    return table
 
 
 def _percent(estimate: Estimate | None, sign: str = "") -> str:

@@ -44,11 +44,7 @@ def _known(_context: click.Context, _option: click.Parameter, algo: str) -> str:
 @click.command(name="train")
 @click.argument("scenario")
 @click.option(
-    "--algo",
-    default="ppo",
-    show_default=True,
-    callback=_known,
-    help="ppo, a2c, recurrent-ppo, sac, td3, tqc or dqn.",
+    "--algo", default="ppo", show_default=True, callback=_known, help="ppo, a2c, recurrent-ppo, sac, td3, tqc or dqn."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Training steps in the simulated market.  [default: 300000]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda; small networks stay on the CPU.")

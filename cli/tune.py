@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..planning.progress import training_bar
-from ._options import OUT, emit, figures_table, gone_option, json_option, say, seed_option, show
+from ._options import OUT, count_option, figures_table, gone_option, json_option, output, seed_option
 
 if TYPE_CHECKING:
     from ..agents.tuning.study import Tuning
@@ -21,21 +21,9 @@ if TYPE_CHECKING:
 @click.command(name="tune")
 @click.argument("scenario")
 @click.option("--algo", default="ppo", show_default=True, help="Learning algorithm.")
-@click.option(
-    "--trials",
-    type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    help="Number of trials; the first is the preset.",
-)
-@click.option("--steps", type=click.IntRange(min=1), default=300_000, show_default=True, help="Training steps per run.")
-@click.option(
-    "--seeds-per-trial",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Training runs averaged in a trial.",
-)
+@count_option("--trials", 20, "Number of trials; the first is the preset.")
+@count_option("--steps", 300_000, "Training steps per run.")
+@count_option("--seeds-per-trial", 1, "Training runs averaged in a trial.")
 @click.option("--out", "folder", type=OUT, help="Study folder; the same call resumes it.")
 @gone_option(
     "--storage", "a study has one worker; many trainings on several machines are a `repricer sweep`", refused=True
@@ -58,14 +46,9 @@ def command(scenario: str, algo: str, folder: Path | None, as_json: bool, **opti
         found = tune(spec, algo=algo, out=folder, progress=progress, **options)
     names = {"best": BEST_FILE, "table": TRIALS_FILE, "plot": PLOT_FILE}
     files = {name: str(folder / file) for name, file in names.items()}
-    if as_json:
-        facts = {"study": str(folder), "scenario": spec.name, "algo": algo}
-        emit({**facts, **asdict(found), **found.counts, "files": files})
-        return
-    show(_table(found))
-    for line in _lines(found, spec.market.objective):
-        say(line)
-    say(f"Study: {folder}. Next: repricer train {scenario} --algo {algo} --preset {files['best']}")
+    facts = {"study": str(folder), "scenario": spec.name, "algo": algo, **asdict(found), **found.counts, "files": files}
+    line = f"Study: {folder}. Next: repricer train {scenario} --algo {algo} --preset {files['best']}"
+    output(as_json, facts, _table(found), *_lines(found, spec.market.objective), line)
 
 
 def _table(found: Tuning) -> Table:

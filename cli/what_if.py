@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.table import Table
 
 from ..atomic import write_table
-from ._options import FILE, OUT, check_table_path, draws_option, emit, figures_table, json_option, say, say_aside, show
+from ._options import FILE, OUT, check_table_path, draws_option, figures_table, json_option, output, say_aside
 from ._tables import read_frame
 
 if TYPE_CHECKING:
@@ -61,17 +62,15 @@ def command(
     found = what_if(markets, asked, brands=brands, draws=draws, source=prices.name)
     if out is not None:
         write_table(found.table(), out)
+    facts = {"by": by, "currency": found.currency, "total": found.total}
+    facts |= {"rows": found.table(by).to_dict("records"), "warnings": list(found.warnings)}
+    output(as_json, facts, _table(found, by), None if out is None else f"by zone, product and week: {out}")
     if as_json:
-        facts = {"by": by, "currency": found.currency, "total": found.total}
-        emit(facts | {"rows": found.table(by).to_dict("records"), "warnings": list(found.warnings)})
         return
-    _show(found, by)
     for line in found.warnings[:_SHOWN]:
         say_aside(f"warning: {line}")
     if more := found.warnings[_SHOWN:]:
         say_aside(f"warning: and {len(more)} more; --json has them")
-    if out is not None:
-        say(f"by zone, product and week: {out}")
 
 
 def _brands(path: Path | None) -> dict[str, str]:
@@ -87,7 +86,7 @@ def _brands(path: Path | None) -> dict[str, str]:
     return {key: brand for brands in named for key, brand in brands.items()}
 
 
-def _show(found: WhatIf, by: str) -> None:
+def _table(found: WhatIf, by: str) -> Table:
     from rich.markup import escape
 
     figures = [*(f"{name}{part}" for name in _MEASURES for part in ("", " change")), "from other prices"]
@@ -98,7 +97,7 @@ def _show(found: WhatIf, by: str) -> None:
     if len(rows) != 1:
         table.add_section()
         table.add_row("all", *_cells(found.total))
-    show(table)
+    return table
 
 
 _CAPTION = (

@@ -36,11 +36,10 @@ class Rivals:
     """
 
     def __init__(self, spec: MarketSpec) -> None:
-        self._spec, self._products, self._product = spec, spec.sizes["N"], spec.competitor_product
-        self._groups: list[_Group] = []
-        if spec.competitors is None:
+        self._products, self._product, rivals = spec.sizes["N"], spec.competitor_product, spec.competitors
+        self.groups: list[_Group] = []
+        if rivals is None:
             return
-        rivals = spec.competitors
         rule = np.array(np.broadcast_to(np.array(rivals.rule, dtype=object), len(rivals.names)))
         for text in dict.fromkeys(rule):
             offers, policy = np.flatnonzero(rule == text), competitor(text)
@@ -48,12 +47,7 @@ class Rivals:
             if is_built_in(policy):
                 continue
             learns, catalogue = isinstance(policy, LearningPolicy), rival_catalogue(spec, offers)
-            self._groups.append(_Group(policy, learns, offers, self._product[offers], catalogue, low, high))
-
-    @property
-    def external(self) -> bool:
-        """Whether any offer is priced by a policy of another package."""
-        return bool(self._groups)
+            self.groups.append(_Group(policy, learns, offers, self._product[offers], catalogue, low, high))
 
     def prices(self, state: MarketState, our_price: Floats, given: Floats | None) -> Floats:
         """The given prices, and those of external policies that have seen our prices.
@@ -68,7 +62,7 @@ class Rivals:
         """
         current = state.context[state.layout.rival_price]
         prices = np.full_like(current, np.nan) if given is None else given.copy()
-        for group in self._groups:
+        for group in self.groups:
             wanted = group.policy.act(self._view(group, state, our_price)).price.T
             wanted = np.minimum(np.maximum(wanted, group.low), group.high)
             # An external policy may return NaN: the current price then stays.
@@ -78,7 +72,7 @@ class Rivals:
 
     def learn(self, before: MarketState, after: MarketState, our_price: Floats, outcome: Outcome) -> None:
         """Update the memory of learning rivals in the state after the period, in place."""
-        for group in self._groups:
+        for group in self.groups:
             if group.learns:
                 view = self._view(group, before, our_price)
                 charged = after.context[after.layout.rival_price][group.offers].T

@@ -5,7 +5,7 @@ Every adapter (Gymnasium, SB3, PettingZoo) runs on it. `kernels/period.py` has t
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,12 +88,10 @@ class Market:
         self.spec = self.scenario = load_scenario(scenario)
         if draws is None and self.scenario.posterior is not None and self.scenario.posterior.simulated:
             draws = DrawSchedule()
-        self._draws, self._draw = draws, -1
+        self.draws, self._draw = draws, -1
         if draws is not None:
             if not self.scenario.num_draws:
-                raise ValueError(
-                    f"draws need a market with a posterior; got {self.scenario.name} without; leave them out"
-                )
+                raise ValueError(f"draws need a posterior; got {self.scenario.name} without; leave them out")
             self.spec, assumed = self.scenario.draw(0), assumed or self.scenario
         self.num_markets = num_markets
         if assumed is not None:
@@ -115,8 +113,8 @@ class Market:
 
     def _set(self, state: MarketState) -> None:
         self.state = state
-        if self._draws is not None:
-            self._follow(self._draws, int(state.episode.min()))
+        if self.draws is not None:
+            self._follow(self.draws, int(state.episode.min()))
         # Counted down by `step`: faster than a look at the period of every market.
         self._left = self.spec.market.horizon_periods - int(state.period.max())
 
@@ -126,10 +124,6 @@ class Market:
         if draw != self._draw:
             self._draw, self.spec = draw, self.scenario.draw(draw)
             self.dynamics.move_to(self.spec)
-
-    def take_turns(self, draws: DrawSchedule) -> None:
-        """Follow the posterior draws by another schedule from the next reset on."""
-        self._draws = draws
 
     def restart(self, done: NDArray[np.bool_]) -> None:
         """Start the next episode of the markets in the (E,) mask; the others continue."""
@@ -229,25 +223,21 @@ class Market:
         if action.express is None:
             return (action.order,)
         if self.spec.express is None:
-            raise ValueError(
-                "express of an action needs a market with a second supplier; got one without; leave it out"
-            )
+            raise ValueError("express of an action needs a second supplier; got a market without; leave it out")
         return (np.zeros_like(action.express) if action.order is None else action.order, action.express)
 
     def _check(self, action: Action) -> None:
         """Refuse an action of another shape; the price rules see to numbers that are not finite."""
         alone = (self.num_markets, self.spec.sizes["N"])
-        for part in fields(action):
-            values = getattr(action, part.name)
-            if part.name in ("as_charged", "as_promoted"):
+        by_segment = (*alone, self.spec.sizes["K"])
+        for name, values in vars(action).items():
+            if name in ("as_charged", "as_promoted"):
                 if not isinstance(values, bool):
-                    raise ValueError(
-                        f"{part.name} of an action must be True or False, for all; got {values!r:.40}; fix it"
-                    )
+                    raise ValueError(f"{name} of an action must be True or False; got {values!r:.40}; fix it")
                 continue
-            shape = (*alone, self.spec.sizes["K"]) if part.name in ("discount", "recommendation") else alone
+            shape = by_segment if name in ("discount", "recommendation") else alone
             if values is not None and np.shape(values) != shape:
-                raise ValueError(f"{part.name} of an action must have shape {shape}; got {np.shape(values)}; fix it")
+                raise ValueError(f"{name} of an action must have shape {shape}; got {np.shape(values)}; fix it")
 
     def step_raw(
         self,
@@ -282,12 +272,10 @@ class Market:
     def _step(self, proposed: Floats, decoding: Decoding, rival_price: ArrayLike | None, **options: Any) -> Outcome:
         """`Dynamics.step`, with the rivals whose prices are set here."""
         if self.over:
-            raise RuntimeError(
-                f"step needs markets that are not over; got {int(self.done.sum())} at their horizon; restart them"
-            )
+            raise RuntimeError(f"step needs markets in an episode; got {int(self.done.sum())} at the end; restart them")
         before, given = self.state, None if rival_price is None else _markets_last(rival_price)
         ours = before.lanes[LIST_PRICE]
-        if self.rivals.external:
+        if self.rivals.groups:
             if self.dynamics.constants.rivals.within:
                 charged = options.get("stands", (False, False))[0]
                 ours = proposed[0] if charged else self.spec.guardrails.apply(Action(proposed[0].T), self.view).price.T
@@ -309,15 +297,10 @@ def _check_assumed(spec: MarketSpec, assumed: MarketSpec) -> None:
         for s in (spec, assumed)
     )
     if actual != wanted:
-        raise ValueError(
-            f"assumed must have the products, segments, periods and price rules of {spec.name}; got {assumed.name}, which differs; "
-            "change demand, arrivals, stock or rivals only"
-        )
+        raise ValueError(f"assumed must have products, segments, periods as {spec.name}; got {assumed.name}; fix them")
     for part in ("competitors", "regimes", "loyalty"):
         if getattr(assumed, part) is not None and getattr(spec, part) is None:
-            raise ValueError(
-                f"assumed must have no [{part}] where the market has none; got {assumed.name}, which has; leave them out"
-            )
+            raise ValueError(f"assumed must have no [{part}], as the market; got {assumed.name}; leave it out")
 
 
 def _markets_last(part: ArrayLike) -> Floats:

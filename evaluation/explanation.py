@@ -21,7 +21,6 @@ from ..pricing import (
     PriceContributions,
     RecurrentPolicy,
     TrailStep,
-    applied_stepwise,
     feature_names,
     is_deterministic,
     price_contributions,
@@ -216,7 +215,7 @@ def explain(
     contributions = price_contributions(policy, view, n)
     allowed = float(spec.guardrails.apply(action, view).price[0, n])
     curve = demand_curve(spec, view, action, n, elasticity_error=elasticity_error)
-    trail, looks_back = applied_stepwise(spec.guardrails, action, view).trails[n], isinstance(policy, PolicyAtState)
+    trail, looks_back = spec.guardrails.apply(action, view).trails[n], isinstance(policy, PolicyAtState)
     where = (spec, policy.name, spec.products.names[n], int(view.period[0]))
     return PriceExplanation(*where, contributions, allowed - contributions.proposed, trail, curve, looks_back)
 

@@ -8,15 +8,7 @@ Allowed prices: `price_rules`. Policies: `protocol`, `policies` (rules), `rival_
 
 from .action_layout import ActionLayout, ActionParts
 from .catalogue import Calendar, Catalogue, MarketView
-from .choice_formulas import (
-    ChoiceShares,
-    choice_shares,
-    elasticity_matrix,
-    felt_price,
-    logit_utility,
-    matching_utility,
-    own_elasticity,
-)
+from .choice_formulas import ChoiceShares, choice_shares, felt_price, logit_utility, matching_utility, own_elasticity
 from .choice_model import ChoiceModel
 from .features import (
     FEATURE_LIMIT,
@@ -52,14 +44,7 @@ from .policies import (
     orders_up_to,
 )
 from .price_rules.grids import PriceEndings, PriceLadder
-from .price_rules.guardrails import (
-    OUTSIDE_CHARGED,
-    ChargedRange,
-    Guardrails,
-    StepwisePrices,
-    TrailStep,
-    applied_stepwise,
-)
+from .price_rules.guardrails import OUTSIDE_CHARGED, ChargedRange, GuardedAction, Guardrails, TrailStep
 from .price_rules.rule_formulas import DIRECTIONS, RULES
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
@@ -88,6 +73,7 @@ __all__ = [
     "CostPlus",
     "EpsilonGreedy",
     "FixedPrice",
+    "GuardedAction",
     "Guardrails",
     "LearningPolicy",
     "MarketView",
@@ -101,18 +87,15 @@ __all__ = [
     "RandomPrice",
     "RecurrentPolicy",
     "RecurrentState",
-    "StepwisePrices",
     "StockTable",
     "ThompsonPrice",
     "TrailStep",
     "action_from_parts",
-    "applied_stepwise",
     "as_rows",
     "built_in_rule",
     "checked_policy",
     "choice_shares",
     "competitor",
-    "elasticity_matrix",
     "feature_names",
     "feature_rows",
     "felt_price",

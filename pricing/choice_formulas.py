@@ -65,22 +65,6 @@ def stocking_price(price: Any, reference: Any, regular: Any) -> Any:
     return where(price < highest, price, highest)
 
 
-def stocking_slope(price: Any, reference: Any, regular: Any, linear: bool, gain: Any, loss: Any) -> Any:
-    """As `gap_slope` for the `stocking_price`; where the price is at an end of a piece, the mean of both sides."""
-    highest = where(reference > regular, reference, regular)
-    below = where(price <= reference, gain, where(price <= highest, loss, 0.0 * loss))
-    above = where(price < reference, gain, where(price < highest, loss, 0.0 * loss))
-    side = (below + above) / 2
-    return side * price if linear else side
-
-
-def gap_slope(price: Any, reference: Any, linear: bool, gain: Any, loss: Any) -> Any:
-    """What a fall of the price by one log point adds to the `gap_effect`; at the reference, the mean of both sides."""
-    gap = reference - price
-    side = where(gap > 0, gain, where(gap < 0, loss, (gain + loss) / 2))
-    return side * price if linear else side
-
-
 def choice_shares(utility: Any, category: NDArray[np.intp] | None = None, outside: Any = 1.0) -> ChoiceShares:
     """Multinomial-logit choice probabilities within each category (McFadden 1974).
 
@@ -210,45 +194,6 @@ def matching_utility(
         if np.abs(step).max() < _CLOSE:
             return added
     raise RuntimeError(f"the choice probabilities of the forecasts were not met in {_MOST_ROUNDS} rounds")
-
-
-def elasticity_matrix(
-    effect: Any,
-    share: Any,
-    category: NDArray[np.intp] | None = None,
-    nesting: Any = 0.0,
-    nest: NDArray[np.intp] | None = None,
-) -> Any:
-    """Own- and cross-price elasticities of a (nested) logit: of the row's demand to the column's price.
-
-    Berry (1994), section 4, for product j and a product m of its category; 0 across categories:
-    e_jm = x_m (1[j = m] / (1 - rho) - s_m - rho / (1 - rho) s_m / (sum of m's nest) where j is in the nest).
-
-    Args:
-        effect: x, (…, N) utility that a rise of the own price by one log point adds: for utility linear in price,
-            minus the price sensitivity times the price. Negative.
-        share: s, (…, N) choice probabilities; 0 where products do not compete.
-        category: (N,) index of each product's category; None for one category.
-        nesting: rho in [0, 1), one number or (N,) that of each product's nest; 0 is the plain logit.
-        nest: (N,) index of each product's nest; None for one nest per category.
-
-    Returns:
-        (…, N, N).
-
-    Example:
-        >>> elasticity_matrix(np.array([-2.0, -4.0]), np.array([0.25, 0.25])).tolist()
-        [[-1.5, 1.0], [0.5, -3.0]]
-    """
-    category = _one_if_none(category, share)
-    same = like(share, (category[:, None] == category).astype(np.float64))
-    nesting = like(share, nesting)
-    close, within = nesting / (1 - nesting), share[..., None, :] * same
-    if detached(nesting).any():
-        alike = same if nest is None else like(share, (nest[:, None] == nest).astype(np.float64))
-        inside = share @ alike
-        within = within + (close * share / where(inside > 0, inside, 1.0))[..., None, :] * alike
-    own = (effect * (1 + close))[..., None, :] * like(share, np.eye(len(category)))
-    return -effect[..., None, :] * within + own
 
 
 def log_or_never(available: Any, library: Any) -> Any:

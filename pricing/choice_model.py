@@ -14,19 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import clip, detached, exp, like, log, where
+from .backend import clip, detached, exp, like, log
 from .choice_formulas import (
     choice_shares,
-    elasticity_matrix,
     felt_price,
     gap_effect,
-    gap_slope,
     log_or_never,
     lowest_price_shares,
     members,
     nested_shares,
     stocking_price,
-    stocking_slope,
 )
 
 FAMILIES = ("mnl", "cheapest", "exponential", "linear", "constant-elasticity", "nested-logit")
@@ -47,14 +44,6 @@ class _Situation(NamedTuple):
     rival_price: Array
     loyalty: Array
     available: Array
-
-
-class _Group(NamedTuple):
-    """Customers who choose alike, (B, K, N) each: mean units, utility per log point of price, and logit shares."""
-
-    units: Array
-    effect: Array
-    share: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +94,6 @@ class ChoiceModel:
         >>> model, regular = choice_model(spec), spec.products.regular_price
         >>> model.units(0, regular, reference=regular).shape  # price rows, segments, products
         (1, 1, 3)
-        >>> own = np.diag(model.elasticities(0, regular, reference=regular)[0])
-        >>> bool((own < 0).all())
-        True
     """
 
     family: str
@@ -159,13 +145,7 @@ class ChoiceModel:
         return home
 
     def units(
-        self,
-        period: Periods,
-        price: Array,
-        *,
-        reference: Array,
-        regime: int | None = None,
-        **situation: Any,
+        self, period: Periods, price: Array, *, reference: Array, regime: int | None = None, **situation: Any
     ) -> Array:
         """Mean units by segment with ample stock in one period.
 
@@ -183,54 +163,12 @@ class ChoiceModel:
             (B, K, N), in the array library of `price`.
         """
         model, now = self._in_library_of(price), self._situation(period, price, reference, **situation)
-        units: Array = sum(group.units for group in model._groups(now, regime))
+        units: Array = sum(model._by_group(now, regime))
         if not _is_on(self.units_gain):
             return units
         price = stocking_price(now.price, now.reference, model.regular)
         of_gap = gap_effect(price, now.reference, self.linear_reference, model.units_gain, model.units_loss)
         return units * exp(of_gap)[:, None]
-
-    def elasticities(
-        self,
-        period: Periods,
-        price: Array,
-        *,
-        reference: Array,
-        regime: int | None = None,
-        by_segment: bool = False,
-        **situation: Any,
-    ) -> Array:
-        """Own- and cross-price elasticities of mean units, in closed form: of the row's units to the column's price.
-
-        The reference price is held. Where the price equals the reference price, demand has a kink, and the elasticity is
-        the mean of its two sides. In the family `cheapest` only the own price counts, while the order of the prices stays.
-
-        Args:
-            period: as in `units`.
-            price: as in `units`.
-            reference: as in `units`.
-            regime: as in `units`.
-            by_segment: whether each segment stands alone.
-            **situation: as in `units`.
-
-        Returns:
-            (B, N, N), or (B, K, N, N) by segment; 0 where nothing is sold.
-        """
-        model, now = self._in_library_of(price), self._situation(period, price, reference, **situation)
-        groups = list(model._groups(now, regime))
-        units: Array = sum(group.units for group in groups)
-        nesting = self.nesting[self.product_nest] if _is_on(self.nesting) else 0.0
-        alike = (self.category, nesting, self.product_nest)
-        moved: Array = sum(g.units[..., None] * elasticity_matrix(g.effect, g.share, *alike) for g in groups)
-        if not by_segment:
-            units, moved = units.sum(axis=1), moved.sum(axis=1)
-        moved = moved / where(units > 0, units, 1.0)[..., None]
-        if not _is_on(self.units_gain):
-            return moved
-        ends = (now.price, now.reference, model.regular)
-        own = stocking_slope(*ends, self.linear_reference, model.units_gain, model.units_loss)
-        own = where(units > 0, own[:, None] if by_segment else own, 0.0)
-        return moved - own[..., None] * like(moved, np.eye(len(self.category)))
 
     def linear_utility(self, period: Periods) -> tuple[Array, Array]:
         """(…, K, N) utility at a price of zero and what a unit of the felt price takes, in no regime, without promotion
@@ -294,13 +232,10 @@ class ChoiceModel:
             available=like(rows, there.astype(np.float64)),
         )
 
-    def _groups(self, now: _Situation, regime: int | None) -> Iterator[_Group]:
+    def _by_group(self, now: _Situation, regime: int | None) -> Iterator[Array]:
         """Customers by regime, weighted by its probability, and by whether they may wait."""
         if self.family not in FAMILIES:
-            raise ValueError(
-                f"the demand family of a choice model must be one of {', '.join(FAMILIES)}; got {self.family!r}; "
-                "ask the package that registered it"
-            )
+            raise ValueError(f"the demand family must be one of {', '.join(FAMILIES)}; got {self.family!r}; choose one")
         if not _is_on(self.regime_share):
             yield from self._in_regime(now, 0.0, 1.0, 1.0)
             return
@@ -309,10 +244,9 @@ class ChoiceModel:
         for z, regime_parts in enumerate(parts):
             chance = shares[..., z]
             if chance.max() > 0:
-                for group in self._in_regime(now, *regime_parts):
-                    yield group._replace(units=chance[..., None, None] * group.units)
+                yield from (chance[..., None, None] * units for units in self._in_regime(now, *regime_parts))
 
-    def _in_regime(self, now: _Situation, utility: Any, sensitivity: Any, arrivals: Any) -> Iterator[_Group]:
+    def _in_regime(self, now: _Situation, utility: Any, sensitivity: Any, arrivals: Any) -> Iterator[Array]:
         c, t = self.category, now.period
         season, path = self.season.T[t] + utility, self.path.T[t] * sensitivity
         customers = (self.rate.T[t][..., None] * arrivals * self.share * now.loyalty).swapaxes(-1, -2)
@@ -320,15 +254,13 @@ class ChoiceModel:
         if _is_on(self.promotion):
             level = level + self.promotion * now.promoted
         value = self.quality - self.sensitivity * (self._felt(now.paid) * path[..., None, c]) + level
-        effect = self._log_price_effect(now, path)
         if self.family == "mnl":
-            yield from self._logit(now, value, effect, customers, season, path)
+            yield from self._logit(now, value, customers, season, path)
         elif self.family == "nested-logit":
             value, nests = value + log_or_never(now.available, value), (self.product_nest, self.nest_category)
-            share = nested_shares(value, self.nesting, *nests).product
-            yield _Group(customers[..., c] * share, effect, share)
+            yield customers[..., c] * nested_shares(value, self.nesting, *nests).product
         else:
-            yield self._willing(now, value, effect, customers)
+            yield self._willing(now, value, customers)
 
     def _felt(self, paid: Array) -> Array:
         """What the price sensitivity multiplies."""
@@ -346,19 +278,7 @@ class ChoiceModel:
             return 0.0 * now.price
         return gap_effect(now.price, now.reference, self.linear_reference, self.gain, self.loss)
 
-    def _log_price_effect(self, now: _Situation, path: Array) -> Array:
-        """(B, K, N) utility that a rise of the own price by one log point adds."""
-        steep = self.sensitivity * path[..., None, self.category]
-        effect = -steep * (0.0 * now.paid + 1.0 if self.family == "constant-elasticity" else now.paid)
-        if _is_on(self.curvature):
-            effect = effect - steep * self.curvature * (self.regular - now.paid)
-        if not _is_on(self.gain):
-            return effect
-        return effect - gap_slope(now.price, now.reference, self.linear_reference, self.gain, self.loss)[:, None]
-
-    def _logit(
-        self, now: _Situation, value: Array, effect: Array, customers: Array, season: Array, path: Array
-    ) -> Iterator[_Group]:
+    def _logit(self, now: _Situation, value: Array, customers: Array, season: Array, path: Array) -> Iterator[Array]:
         """Multinomial logit among products in stock, rival offers and leaving."""
         c, count = self.category, len(self.rate)
         value = value + log_or_never(now.available, value)
@@ -368,16 +288,15 @@ class ChoiceModel:
         outside = 1 + self._rival_weight(now.rival_price, season, path)
         share = choice_shares(value, c, outside).product
         if not _is_on(self.strategic_share):
-            yield _Group(customers[..., c] * share, effect, share)
+            yield customers[..., c] * share
             return
         waits = self.strategic_share[:, None]
-        yield _Group((1 - waits) * customers[..., c] * share, effect, share)
+        yield (1 - waits) * customers[..., c] * share
         usual = (season[..., c] + self._usual(now.period))[..., None, :]
         felt = (self._felt(now.reference) * path[..., c])[..., None, :]
         later = exp(self.quality - self.sensitivity * felt + usual) * now.available
         outside = outside + self.patience[:, None] * (later @ members(c, count, value))
-        share = choice_shares(value, c, outside).product
-        yield _Group(waits * customers[..., c] * share, effect, share)
+        yield waits * customers[..., c] * choice_shares(value, c, outside).product
 
     def _rival_weight(self, price: Array, season: Array, path: Array) -> Array:
         """(…, K, C) exp(utility) of the rival offers, summed."""
@@ -385,18 +304,16 @@ class ChoiceModel:
         utility = self.rival_quality - self.rival_sensitivity * price * path[..., None, own] + season[..., None, own]
         return exp(utility) @ members(own, len(self.rate), utility)
 
-    def _willing(self, now: _Situation, value: Array, effect: Array, customers: Array) -> _Group:
+    def _willing(self, now: _Situation, value: Array, customers: Array) -> Array:
         """Families in which a customer buys with a probability that falls in price, whatever the other prices."""
         is_probability = self.family in ("linear", "cheapest")
         chance = clip(value, 0.0, 1.0) if is_probability else clip(exp(clip(value, -np.inf, 1.0)), 0.0, 1.0)
         # A probability that is cut to 0 or 1 does not answer to prices.
-        inside = (chance > 0) & (chance < 1)
-        effect = where(inside, effect / where(inside, chance, 1.0) if is_probability else effect, 0.0)
         units = customers[..., self.category] * chance * now.available
         if self.family == "cheapest":
             rivals = (now.rival_price, self.rival_category)
             units = units * lowest_price_shares(now.paid, now.available, self.category, *rivals)
-        return _Group(units, effect, 0.0 * units)
+        return units
 
 
 def _is_on(values: Array) -> bool:

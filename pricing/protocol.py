@@ -104,10 +104,7 @@ def checked_policy(policy: Any, what: str = "policy") -> Policy:
         'fixed'
     """
     if not isinstance(policy, Policy):
-        raise ValueError(
-            f"{what} must have a name and act(view); got {type(policy).__name__}; wrap a trained agent with "
-            "repricer.policy_from"
-        )
+        raise ValueError(f"{what} must have name and act(view); got {type(policy).__name__}; use repricer.policy_from")
     return policy
 
 
@@ -119,7 +116,4 @@ def check_order(name: str, period: int, awaited: int) -> None:
         awaited: the period after the last one that it saw.
     """
     if period not in (0, awaited):
-        raise ValueError(
-            f"policy {name} follows one batch of markets from its first period on; got period {period} where {awaited} "
-            "was next; give every batch a policy of its own"
-        )
+        raise ValueError(f"policy {name} follows one batch; got period {period}, not {awaited}; give each its own")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,13 +112,31 @@ def price_contributions(policy: Policy, view: MarketView, product: int) -> Price
     seen = view.take(np.zeros(1, np.intp))
     ordinary = [ordinary_view(seen, period) for period in (0, int(seen.period[0]))]
     parts = _parts(seen, product)
-    moved = [name for name in parts if _differs(seen, ordinary, parts[name])]
+
+    def differs(field: str, at: Any) -> bool:
+        return any(not np.array_equal(getattr(seen, field)[0, at], getattr(one, field)[0, at]) for one in ordinary)
+
+    moved = [name for name, fields in parts.items() if any(differs(*field) for field in fields)]
+    both = {name: [getattr(one, name) for one in ordinary] for name, value in vars(seen).items() if value is not None}
+    del both["catalogue"]
+
+    def price(members: NDArray[np.bool_]) -> Array:
+        """Of one market for each coalition: with the calendar in it, ordinary means ordinary for the period seen, with
+        the stock of that time, and else for the first period.
+        """
+        member = dict(zip(moved, members.T, strict=True))
+        late = member.get(_CALENDAR, np.zeros(len(members), np.bool_)).astype(np.intp)
+        fields = {name: np.concatenate(pair)[late] for name, pair in both.items()}
+        for name, here in member.items():
+            for field, at in parts[name]:
+                rows = fields[field][here]
+                rows[:, at] = getattr(seen, field)[0, at]
+                fields[field][here] = rows
+        return policy.act(replace(seen, **fields)).price[:, product].astype(np.float64)
 
     def value(members: NDArray[np.bool_]) -> Array:
         size = max(1, _ROWS // seen.catalogue.num_products)
-        blocks = [members[first : first + size] for first in range(0, len(members), size)]
-        mixed = (_mixed(seen, ordinary, dict(zip(moved, block.T, strict=True)), len(block), parts) for block in blocks)
-        return np.concatenate([policy.act(one).price[:, product].astype(np.float64) for one in mixed])
+        return np.concatenate([price(members[first : first + size]) for first in range(0, len(members), size)])
 
     shares, baseline, _ = shapley_values(value, len(moved))
     found = dict(zip(moved, shares.tolist(), strict=True))
@@ -202,56 +221,13 @@ def _units_left(catalogue: Catalogue, period: int) -> Array:
     return forecast[(period + np.arange(ahead)) % horizon].sum(axis=0, dtype=np.float64).round(3)
 
 
-# The fields of a group, each with the columns that it takes; None for a field of one number per
-# market.
-_Parts = list[tuple[str, NDArray[np.bool_] | None]]
-
-
-def _parts(view: MarketView, product: int) -> dict[str, _Parts]:
-    """The fields of every group that the view has; groups without any are left out."""
+def _parts(view: MarketView, product: int) -> dict[str, list[tuple[str, Any]]]:
+    """The fields of every group that the view has, each with the columns that it takes; groups without any are left out."""
     own = np.arange(view.catalogue.num_products) == product
-    parts: dict[str, _Parts] = {}
+    parts = {}
     for name, group in INPUT_GROUPS.items():
         there = [field for field in group.fields if getattr(view, field) is not None]
         columns = ~own if name == OTHER_PRODUCTS else own
         if there and columns.any():
-            parts[name] = [(field, None if field in _PER_MARKET else columns) for field in there]
+            parts[name] = [(field, ... if field in _PER_MARKET else columns) for field in there]
     return parts
-
-
-def _differs(seen: MarketView, ordinary: list[MarketView], parts: _Parts) -> bool:
-    """Whether any of these fields is not as in both of the ordinary markets."""
-    return any(
-        not np.array_equal(getattr(seen, field)[0, columns], getattr(one, field)[0, columns])
-        if columns is not None
-        else not np.array_equal(getattr(seen, field), getattr(one, field))
-        for field, columns in parts
-        for one in ordinary
-    )
-
-
-def _mixed(
-    seen: MarketView,
-    ordinary: list[MarketView],
-    member: dict[str, NDArray[np.bool_]],
-    count: int,
-    parts: dict[str, _Parts],
-) -> MarketView:
-    """One market for each of `count` coalitions.
-
-    Where the calendar is in a coalition, ordinary means ordinary for the period seen, with the
-    stock of that time, and else for the first period.
-    """
-    late = member.get(_CALENDAR, np.zeros(count, np.bool_)).astype(np.intp)
-    both = {
-        field: [getattr(one, field) for one in ordinary] for field, value in vars(seen).items() if value is not None
-    }
-    fields = {field: np.concatenate(pair)[late] for field, pair in both.items() if field != "catalogue"}
-    for name, here in member.items():
-        for field, columns in parts[name]:
-            value = getattr(seen, field)[0]
-            if columns is None:
-                fields[field][here] = value
-            else:
-                fields[field][np.ix_(here, columns)] = value[columns]
-    return replace(seen, **fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Sequence
-from dataclasses import field, fields, replace
+from dataclasses import MISSING, field, fields, replace
 from numbers import Real
 from typing import Any
 
@@ -48,15 +48,12 @@ def listed(names: Sequence[object], most: int = 5) -> str:
     return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+PRICE, MONEY, SHARE, FACTOR = (1e-9, 1e9), (0, 1e9), (0, 1), (0, 1e3)
+"""Bounds of the usual kinds of numbers."""
+
+
 def array(
-    shape: str,
-    doc: str,
-    low: float = -np.inf,
-    high: float = np.inf,
-    *,
-    default: Any = None,
-    optional: bool = False,
-    single: bool = False,
+    shape: str, doc: str, low: float = -np.inf, high: float = np.inf, *, default: Any = MISSING, dtype: Any = np.float64
 ) -> Any:
     """A field of numbers.
 
@@ -65,15 +62,10 @@ def array(
         doc: What the numbers mean, with their unit.
         low: Smallest allowed value.
         high: Largest allowed value.
-        default: Value if the key is left out; None makes the key required, unless it is optional.
-        optional: Whether the field may be None.
-        single: Whether it is kept in single precision.
+        default: Value if the key is left out, without which it is required; with None it may be None.
+        dtype: Precision that it is kept in.
     """
-    metadata = {"shape": shape, "low": low, "high": high, "doc": doc, "optional": optional}
-    if single:
-        metadata["dtype"] = np.float32
-    if default is None and not optional:
-        return field(metadata=metadata)
+    metadata = {"shape": shape, "low": low, "high": high, "doc": doc, "optional": default is None, "dtype": dtype}
     return field(default=default, metadata=metadata)
 
 
@@ -87,9 +79,9 @@ def value(doc: str, **kwargs: Any) -> Any:
     return field(metadata={"doc": doc}, **kwargs)
 
 
-def choice(doc: str, *allowed: str, **kwargs: Any) -> Any:
-    """A field with one of a few allowed words."""
-    return field(metadata={"doc": doc, "choices": allowed}, **kwargs)
+def choice(doc: str, *allowed: str) -> Any:
+    """A field with one of a few allowed words, the first by default."""
+    return field(default=allowed[0], metadata={"doc": doc, "choices": allowed})
 
 
 def flag(doc: str, *, default: bool) -> Any:
@@ -190,7 +182,7 @@ def _number(current: Any, key: str, metadata: Any, sizes: dict[str, int]) -> Any
     if numbers.ndim == 1 and len(shape) == 2 and shape[1] == 1 and numbers.size == shape[0]:
         numbers = numbers[:, None]
     try:
-        full = np.ascontiguousarray(np.broadcast_to(numbers, shape), dtype=metadata.get("dtype", np.float64))
+        full = np.ascontiguousarray(np.broadcast_to(numbers, shape), dtype=metadata["dtype"])
     except ValueError as error:
         wanted = " x ".join(f"{letter}={sizes[letter]}" for letter in letters)
         raise ScenarioError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import DIRECTIONS, PriceEndings, PriceLadder
-from .fields import ScenarioError, array, as_numbers, choice, scalar, shown, value
+from .fields import FACTOR, MONEY, PRICE, SHARE, ScenarioError, array, as_numbers, choice, scalar, shown, value
 
 Array = NDArray[np.float64]
 _MOST_STEPS = 100_000
@@ -22,78 +22,48 @@ class Prices:
 
     price_ladder: PriceLadder | None = value("allowed prices: a list, or {start, stop, step}", default=None)
     floor: Array | None = array(
-        "N",
-        "lowest price, currency per unit; by default the ladder's first step, or a quarter of the regular price",
-        1e-9,
-        1e9,
-        optional=True,
+        "N", "lowest price, currency per unit; by default the ladder's first, or regular / 4", *PRICE, default=None
     )
     ceiling: Array | None = array(
-        "N",
-        "highest price, currency per unit; by default the ladder's last step, or four times the regular price",
-        1e-9,
-        1e9,
-        optional=True,
+        "N", "highest price, currency per unit; by default the ladder's last, or 4 x regular", *PRICE, default=None
     )
-    tick: float | None = scalar("prices are multiples of this, in currency per unit", 1e-6, 1e6, optional=True)
-    price_endings: PriceEndings | None = value(
-        "fractions that prices may end in, for example [0.49, 0.99]", default=None
-    )
-    minimum_margin: float | None = scalar("smallest (price - cost) / price", 0, 0.999, optional=True)
+    tick: float | None = scalar("prices are multiples of this, in currency per unit", 1e-6, 1e6, default=None)
+    price_endings: PriceEndings | None = value("fractions that prices may end in, as [0.49, 0.99]", default=None)
+    minimum_margin: float | None = scalar("smallest (price - cost) / price", 0, 0.999, default=None)
     minimum_advertised_price: Array | None = array(
-        "N",
-        "lowest list price, currency per unit, which personal discounts may undercut; 0 is none",
-        0,
-        1e9,
-        optional=True,
+        "N", "lowest list price before personal discounts, currency per unit; 0 is none", *MONEY, default=None
     )
-    max_change: Array | None = array("N", "largest relative price change per period", 0, 1e3, optional=True)
-    direction: str = choice(
-        "in which direction list prices may move, from the regular prices on", *DIRECTIONS, default="any"
-    )
+    max_change: Array | None = array("N", "largest relative price change per period", *FACTOR, default=None)
+    direction: str = choice("in which direction list prices may move, from regular on", *DIRECTIONS)
     max_changes: int | None = scalar(
-        "largest number of changes of a product's price within the window; needs change_window_periods",
-        1,
-        1e3,
-        optional=True,
+        "most changes of a product's price in change_window_periods, which it needs", 1, 1e3, default=None
     )
     change_window_periods: int | None = scalar(
-        "length of the window in periods, the current one included", 2, 1e3, optional=True
+        "length of that window in periods, this one included", 2, 1e3, default=None
     )
     frozen: tuple[str, ...] = value("products whose price must not change", default=())
     bounds_from_sales: tuple[str, ...] = value(
-        "products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person may leave them",
-        default=(),
+        "products whose floor, ceiling and freeze come from the sales: a person may leave them", default=()
     )
     line_order: tuple[tuple[str, ...], ...] = value(
-        "lists of products, small to large, along which list prices must not fall", default=()
+        "lists of products, small to large, whose list prices must not fall", default=()
     )
     price_gaps: tuple[tuple[str, ...], ...] = value(
-        "pairs of products: the list price of the first is at most a share (gap_shares) of the second's, which is raised "
-        "where it is more",
-        default=(),
+        "pairs: the first costs at most a share (gap_shares) of the second, which is raised", default=()
     )
     gap_shares: Array = array(
-        "G",
-        "that share of each pair: 0.9 for a private label at least 10% below the brand, 3 for a pack three times as large",
-        1e-3,
-        1e3,
-        default=1.0,
+        "G", "that share of each pair: 0.9 is 10% below, 3 fits a pack three times as large", 1e-3, 1e3, default=1.0
     )
     rival_at_least: Array | None = array(
-        "N",
-        "least share of the lowest competing price of the product that was last seen; 0 is none; needs [competitors]",
-        0,
-        1e9,
-        optional=True,
+        "N", "least share of the lowest competing price last seen; 0 is none; needs [competitors]", *MONEY, default=None
     )
     rival_at_most: Array | None = array(
-        "N", "largest share of it: 0.98 stays 2% below the competitor; other rules come first", 1e-3, 1e9, optional=True
+        "N", "largest share of it: 0.98 is 2% below; other rules come first", 1e-3, 1e9, default=None
     )
     max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", 0, 0.95, default=0.0)
-    max_segment_spread: float = scalar("largest difference between two segments' discounts", 0, 1, default=1.0)
+    max_segment_spread: float = scalar("largest difference between two segments' discounts", *SHARE, default=1.0)
     prior_price_periods: int | None = scalar(
-        "number of periods in 30 days: a price reduction must state their lowest price", 1, 1e3, optional=True
+        "periods in 30 days, whose lowest price a reduction must state", 1, 1e3, default=None
     )
 
 
@@ -107,69 +77,44 @@ MOST_BIAS = 1.5
 class HistorySection:
     """What the shop itself does in the simulated periods: a benchmark, and in past periods a check of the fit."""
 
-    price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", 1e-9, 1e9)
-    units: Array | None = array("TN", "units sold; none in periods that are still to come", 0, 1e12, optional=True)
-    promotion: Array = array("TN", "share of stores with the product on display or in the mailer", 0, 1, default=0.0)
+    price: Array = array("TN", "the shop's own price, charged or planned, currency per unit", *PRICE)
+    units: Array | None = array("TN", "units sold; none in periods that are still to come", 0, 1e12, default=None)
+    promotion: Array = array("TN", "share of stores with the product on display or in the mailer", *SHARE, default=0.0)
     feature_lift: Array = array(
-        "N",
-        "utility that a display or mailer in all stores adds, which a dropped deal takes with it, where they are no decision",
-        0,
-        20,
-        default=0.0,
+        "N", "utility of a display or mailer in all stores, lost with a dropped deal", 0, 20, default=0.0
     )
-    funding: Array = array(
-        "TN", "what the supplier pays for a unit sold on the planned deal, currency", 0, 1e9, default=0.0
-    )
+    funding: Array = array("TN", "what the supplier pays for a unit on the planned deal, currency", *MONEY, default=0.0)
     past_units: Array | None = array(
-        "YN",
-        "units sold in as many periods: the last ones; in those of the plan a year ago; in the last ones a year before",
-        0,
-        optional=True,
+        "YN", "units of as many periods: the last; the plan's a year ago; the last a year before", 0, default=None
     )
-    past_revenue: Array | None = array("YN", "revenue of the same, currency", 0, optional=True)
-    past_deals: Array | None = array("YN", "share of the periods on deal", 0, 1, optional=True)
+    past_revenue: Array | None = array("YN", "revenue of the same, currency", 0, default=None)
+    past_deals: Array | None = array("YN", "share of the periods on deal", *SHARE, default=None)
     regular_moves: int | None = scalar(
-        "times that a regular price moved in the sales, by product, store and eight weeks", 0, optional=True
+        "moves of regular prices in the sales, by product, store and eight weeks", 0, default=None
     )
-    prior_share: float = scalar("share of the prior in the response to regular prices", 0, 1, default=0.0)
+    prior_share: float = scalar("share of the prior in the response to regular prices", *SHARE, default=0.0)
     zones: int = scalar("price zones fitted together, of which this is one", 1, default=1)
-    account_error: float | None = scalar(
-        "logarithm of realised over predicted revenue in the last account", optional=True
-    )
+    account_error: float | None = scalar("log of realised over predicted revenue in the last account", default=None)
     account_spread: float = scalar("standard error of that prediction", 0, default=0.0)
     past_price: Array | None = array(
-        "BN",
-        "the prices charged in the B periods before the first, oldest first, currency per unit",
-        1e-9,
-        1e9,
-        optional=True,
+        "BN", "prices of the B periods before the first, oldest first, currency per unit", *PRICE, default=None
     )
     charged_low: Array | None = array(
-        "N", "low end of the prices mostly charged before, currency per unit", 0, 1e9, optional=True
+        "N", "low end of the prices mostly charged before, currency per unit", *MONEY, default=None
     )
-    charged_high: Array | None = array(
-        "N", "high end of the prices mostly charged before, currency per unit", 0, 1e9, optional=True
-    )
+    charged_high: Array | None = array("N", "high end of them, currency per unit", *MONEY, default=None)
     level_low: Array | None = array(
-        "C",
-        "low end of the mean price of a category over its regular prices, as it mostly was before",
-        0,
-        1e9,
-        optional=True,
+        "C", "low end of a category's mean price over its regular ones, as mostly before", *MONEY, default=None
     )
-    level_high: Array | None = array("C", "high end of the same", 0, 1e9, optional=True)
+    level_high: Array | None = array("C", "high end of the same", *MONEY, default=None)
     follows_demand: float | None = scalar(
-        "probability, by the sales, that prices were set by the demand of the same week", 0, 1, optional=True
+        "probability, by the sales, that prices followed the week's demand", *SHARE, default=None
     )
-    follows_demand_before: float | None = scalar("the same before the sales were seen", 0, 1, optional=True)
-    proof_bias: float | None = scalar(
-        "units simulated over units sold in the held-out weeks, less 1", -1, optional=True
-    )
+    follows_demand_before: float | None = scalar("the same before the sales were seen", *SHARE, default=None)
+    proof_bias: float | None = scalar("units simulated over sold in the held-out weeks, less 1", -1, default=None)
     proof_spread: float = scalar("standard error, in logs, of the units predicted for them", 0, default=0.0)
     unidentified: tuple[str, ...] | None = value(
-        "products that keep their price because the sales do not tell how customers respond to other ones, others do by a "
-        "rule; none where this is not known",
-        default=None,
+        "products kept at their price as the sales tell of no response; none: not known", default=None
     )
     tables_sha256: str = value("fingerprint of the tables that the market was fitted on; empty if none", default="")
 

@@ -8,11 +8,13 @@ to it), bounds and meaning once, for the loader, the error messages and the docu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fields import array, choice, flag, scalar, value
+from ..pricing.choice_model import FAMILIES
+from .fields import FACTOR, MONEY, PRICE, SHARE, array, choice, flag, scalar, value
 
 Array = NDArray[np.float64]
 
@@ -23,18 +25,13 @@ class MarketSection:
 
     horizon_periods: int = scalar("T, periods per episode", 1, 100_000)
     period: str = value("what a period is called", default="period")
-    period_days: int | None = scalar(
-        "length of a period in days; by default 7 where `period` is week, and 1 where it is day", 1, 366, optional=True
-    )
+    period_days: int | None = scalar("days of a period; by default 7 for a week, 1 for a day", 1, 366, default=None)
     first_day: str = value("first day of the first period, YYYY-MM-DD; empty: the market has no calendar", default="")
     currency: str = value("unit of money", default="currency")
-    objective: str = choice("what the reward measures", "revenue", "profit", default="revenue")
-    discount_factor: float = scalar("discount factor per period", 0.0, 1.0, default=1.0)
+    objective: str = choice("what the reward measures", "revenue", "profit")
+    discount_factor: float = scalar("discount factor per period", *SHARE, default=1.0)
     ending: str = choice(
-        "terminated: the season ends with the episode; truncated: the market continues, only the episode ends",
-        "terminated",
-        "truncated",
-        default="terminated",
+        "terminated: the season ends with the episode; truncated: the market goes on", "terminated", "truncated"
     )
 
 
@@ -43,25 +40,15 @@ class Products:
     """The products on sale."""
 
     names: tuple[str, ...] = value("N names")
-    regular_price: Array = array("N", "currency per unit", 1e-9, 1e9)
+    regular_price: Array = array("N", "currency per unit", *PRICE)
     ids: tuple[str, ...] | None = value("id of each product in the shop's tables; by default its name", default=None)
     category: tuple[str, ...] | None = value("category of each product; by default one for all", default=None)
-    unit_cost: Array = array("N", "currency per unit", 0, 1e9, default=0.0)
+    unit_cost: Array = array("N", "currency per unit", *MONEY, default=0.0)
     shadow_cost: Array = array(
-        "N",
-        "what a unit must cover while an objective of revenue is maximised, currency per unit; it keeps profit from "
-        "falling and is in no figure",
-        0,
-        1e9,
-        default=0.0,
+        "N", "what a unit must cover while revenue is maximised, currency per unit; in no figure", *MONEY, default=0.0
     )
     floor_cost: Array = array(
-        "N",
-        "unit cost at which profit must not fall below that of the best fixed prices while revenue is maximised, currency "
-        "per unit; training then adjusts the shadow cost, without which it has no effect",
-        0,
-        1e9,
-        default=0.0,
+        "N", "unit cost at which profit must reach that of best fixed prices; with shadow_cost", *MONEY, default=0.0
     )
 
 
@@ -69,18 +56,14 @@ class Products:
 class Arrivals:
     """How many customers arrive in each category and period."""
 
-    rate: Array = array("TC", "mean number of customers per period and category", 0, 1e9)
+    rate: Array = array("TC", "mean number of customers per period and category", *MONEY)
     segments: tuple[str, ...] = value("K segment names", default=("everyone",))
-    segment_share: Array = array("CK", "share of each segment among them; the shares sum to one", 0, 1, default=1.0)
+    segment_share: Array = array("CK", "share of each segment among them; the shares sum to one", *SHARE, default=1.0)
     overdispersion: Array = array(
-        "N", "variance of the gamma multiplier (mean 1) of a product's demand; 0 is Poisson", 0, 100, default=0.0
+        "N", "variance of the gamma multiplier (mean 1) of demand; 0 is Poisson", 0, 100, default=0.0
     )
     process: str = choice(
-        "poisson, or single: at most one customer per period and category, or one in each half of it where competitors "
-        "answer within the period, with probability `rate`",
-        "poisson",
-        "single",
-        default="poisson",
+        "single: at most one customer per period and category, by probability `rate`", "poisson", "single"
     )
 
 
@@ -105,31 +88,18 @@ class DemandSection:
 
     quality: Array = array("KN", "utility at a price of zero (at a price of one for constant-elasticity)", -1e3, 1e3)
     price_sensitivity: Array = array("KN", "utility lost per unit of currency", 0, 1e6)
-    family: str = value(
-        "choice model: mnl, nested-logit, cheapest, exponential, linear, constant-elasticity, or one of another package",
-        default="mnl",
-    )
+    family: str = value(f"choice model: {', '.join(FAMILIES)}, or one of another package", default="mnl")
     nest: tuple[str, ...] | None = value(
-        "nest of each product in its category; by default one for all; with nested-logit only", default=None
+        "nest of each product in its category; by default one; with nested-logit only", default=None
     )
     nesting: Array = array(
-        "J",
-        "how alike a nest's products are to a customer: 0 as different as other nests and leaving, towards 1 the "
-        "same; with nested-logit only; several nests in the order in which they first appear",
-        0,
-        0.95,
-        default=0.0,
+        "J", "how alike products of a nest are, 0 to towards 1; in order of first appearance", 0, 0.95, default=0.0
     )
     season: Array = array("TC", "utility added in each period, to competing offers too", -1e2, 1e2, default=0.0)
     quality_path: Array = array("TN", "utility added to a product in each period", -1e2, 1e2, default=0.0)
-    sensitivity_path: Array = array("TC", "factor on price_sensitivity in each period", 0, 1e3, default=1.0)
+    sensitivity_path: Array = array("TC", "factor on price_sensitivity in each period", *FACTOR, default=1.0)
     price_curvature: Array = array(
-        "N",
-        "0 where utility is linear in the product's price, 1 where in its logarithm, with the same slope at the regular "
-        "price; with mnl only",
-        0,
-        1,
-        default=0.0,
+        "N", "curvature of utility in price: 0 linear, 1 logarithmic, equal slope at regular; mnl", *SHARE, default=0.0
     )
 
 
@@ -142,20 +112,17 @@ class Competitors:
     """
 
     names: tuple[str, ...] = value("R names of the offers")
-    regular_price: Array = array("R", "initial price, currency per unit", 1e-9, 1e9)
+    regular_price: Array = array("R", "initial price, currency per unit", *PRICE)
     quality: Array = array("KR", "utility at a price of zero", -1e3, 1e3)
     price_sensitivity: Array = array("KR", "utility lost per unit of currency", 0, 1e6)
-    unit_cost: Array = array("R", "currency per unit", 0, 1e9, default=0.0)
+    unit_cost: Array = array("R", "currency per unit", *MONEY, default=0.0)
     seller: tuple[str, ...] | None = value("seller of each offer; by default one seller per offer", default=None)
-    product: tuple[str, ...] | None = value(
-        "product that each competes with; by default the first R products", default=None
-    )
+    product: tuple[str, ...] | None = value("product that each competes with; by default the first R", default=None)
     rule: tuple[str, ...] = value("pricing rule of each offer; one for all, or R", default=("fixed",))
-    floor: Array = array("R", "lowest price, currency per unit", 1e-9, 1e9, default=1e-9)
-    ceiling: Array = array("R", "highest price, currency per unit", 1e-9, 1e9, default=1e9)
+    floor: Array = array("R", "lowest price, currency per unit", *PRICE, default=1e-9)
+    ceiling: Array = array("R", "highest price, currency per unit", *PRICE, default=1e9)
     answers_within_period: bool = flag(
-        "whether competitors see this period's prices and respond in mid-period; otherwise they respond to the last period's",
-        default=False,
+        "whether competitors respond to this period's prices, in mid-period; else to the last's", default=False
     )
 
 
@@ -164,7 +131,7 @@ class Promotion:
     """The effect of promotions (display, mailer), which the action's promotion scores select."""
 
     lift: Array = array("KN", "utility added while on promotion", 0, 20)
-    cost: Array = array("N", "currency per product and period on promotion", 0, 1e9, default=0.0)
+    cost: Array = array("N", "currency per product and period on promotion", *MONEY, default=0.0)
     max_products: int = scalar("largest number of products on promotion at once", 1, 1e6, default=1e6)
 
 
@@ -176,27 +143,16 @@ class ReferencePrice:
     the units that buyers take, but not which product they choose: they stock up at a low price, and buy less afterwards.
     """
 
-    memory: float = scalar("weight of the old reference price", 0, 1)
+    memory: float = scalar("weight of the old reference price", *SHARE)
     gain: Array = array(
-        "N",
-        "utility per log point (or unit of currency) that the price is below the reference, beyond that of the price itself",
-        -1e3,
-        1e3,
+        "N", "utility per log point (or unit of currency) below it, beyond that of the price itself", -1e3, 1e3
     )
     loss: Array = array("N", "utility lost per log point (or unit of currency) above it", 0, 1e3)
-    units_gain: Array = array(
-        "N", "log units bought more per log point (or unit of currency) below it", 0, 100, default=0.0
-    )
-    units_loss: Array = array(
-        "N", "log units bought less for the same above it, up to the regular price", 0, 100, default=0.0
-    )
-    scale: str = choice("scale of the difference between price and reference", "log", "linear", default="log")
+    units_gain: Array = array("N", "log units bought more per log point (or currency) below it", 0, 100, default=0.0)
+    units_loss: Array = array("N", "log units bought less above it, up to the regular price", 0, 100, default=0.0)
+    scale: str = choice("scale of the difference between price and reference", "log", "linear")
     start: Array | None = array(
-        "N",
-        "reference price before the first period, currency per unit; by default the regular price",
-        1e-9,
-        1e9,
-        optional=True,
+        "N", "reference before the first period, currency per unit; by default the regular price", *PRICE, default=None
     )
 
 
@@ -205,9 +161,9 @@ class RecommendationSection:
     """One recommendation slot per segment: the product shown gains utility in that segment."""
 
     lift: Array = array("K", "utility added to the product shown", 0, 20)
-    candidates: Array = array("KN", "1 where the product may be shown to the segment", 0, 1)
+    candidates: Array = array("KN", "1 where the product may be shown to the segment", *SHARE)
     affinity: Array = array(
-        "KN", "the recommender's score; by itself it shows the candidate with the highest", -1e9, 1e9, default=0.0
+        "KN", "the recommender's score; by itself it shows the highest candidate", -1e9, 1e9, default=0.0
     )
 
 
@@ -220,10 +176,10 @@ class Loyalty:
     to [low, high]; the price term is a mean over the segment's demand.
     """
 
-    memory: float = scalar("weight of the old loyalty", 0, 1)
+    memory: float = scalar("weight of the old loyalty", *SHARE)
     price_effect: Array = array("K", "log loyalty gained per log point below the regular price", 0, 20)
     stockout_effect: Array = array("K", "log loyalty lost when all demand is lost", 0, 20)
-    low: float = scalar("lower bound of loyalty", 0, 1, default=0.2)
+    low: float = scalar("lower bound of loyalty", *SHARE, default=0.2)
     high: float = scalar("upper bound of loyalty", 1, 10, default=2.0)
 
 
@@ -235,8 +191,8 @@ class Strategic:
     prices). Those who wait return in the next period.
     """
 
-    share: Array = array("K", "share of a segment's customers who may wait", 0, 1)
-    patience: Array = array("K", "weight of buying in the next period relative to buying now", 0, 1)
+    share: Array = array("K", "share of a segment's customers who may wait", *SHARE)
+    patience: Array = array("K", "weight of buying in the next period relative to buying now", *SHARE)
 
 
 @dataclass(frozen=True)
@@ -244,11 +200,11 @@ class Regimes:
     """A Markov chain of market states, which change utility, price sensitivity and arrivals."""
 
     names: tuple[str, ...] = value("Z names")
-    transition: Array = array("ZZ", "probability of the next regime (column) given this one (row)", 0, 1)
-    initial: Array = array("Z", "probability of the first regime", 0, 1)
+    transition: Array = array("ZZ", "probability of the next regime (column) given this one (row)", *SHARE)
+    initial: Array = array("Z", "probability of the first regime", *SHARE)
     utility: Array = array("Z", "utility added to every offer, competitors included", -1e2, 1e2, default=0.0)
-    sensitivity: Array = array("Z", "factor on price_sensitivity", 0, 1e3, default=1.0)
-    arrivals: Array = array("Z", "factor on the arrival rate", 0, 1e3, default=1.0)
+    sensitivity: Array = array("Z", "factor on price_sensitivity", *FACTOR, default=1.0)
+    arrivals: Array = array("Z", "factor on the arrival rate", *FACTOR, default=1.0)
     observed: bool = flag("whether policies observe the regime", default=True)
 
 
@@ -264,8 +220,12 @@ class Shocks:
 class Returns:
     """Units returned in the period of their sale: refunded, and for sale in the next period."""
 
-    probability: Array = array("N", "probability that a sold unit is returned", 0, 1)
-    handling_cost: Array = array("N", "currency per returned unit", 0, 1e9, default=0.0)
+    probability: Array = array("N", "probability that a sold unit is returned", *SHARE)
+    handling_cost: Array = array("N", "currency per returned unit", *MONEY, default=0.0)
+
+
+def _drawn(shape: str, doc: str, low: float = 0, high: float = 1e3, *, default: float = 1.0) -> Any:
+    return array(shape, doc, low, high, default=default, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -277,31 +237,19 @@ class Posterior:
     """
 
     draws: int = scalar("M, number of draws", 1, 10_000)
-    arrivals: Array = array("MTC", "factor on arrivals.rate", 0, 1e3, default=1.0, single=True)
-    utility: Array = array(
-        "MN", "utility added to the product at its regular price", -1e2, 1e2, default=0.0, single=True
+    arrivals: Array = _drawn("MTC", "factor on arrivals.rate")
+    utility: Array = _drawn("MN", "utility added to the product at its regular price", -1e2, 1e2, default=0.0)
+    sensitivity: Array = _drawn(
+        "MN", "factor on price_sensitivity; utilities at regular prices stay, but for sensitivity_path and regimes"
     )
-    sensitivity: Array = array(
-        "MN",
-        "factor on price_sensitivity; utilities at the regular price stay where no sensitivity_path or regime changes it",
-        0,
-        1e3,
-        default=1.0,
-        single=True,
-    )
-    unit_cost: Array = array("MN", "factor on the unit cost", 0, 1e3, default=1.0, single=True)
-    recommendation: Array = array("MK", "factor on recommendation.lift", 0, 1e3, default=1.0, single=True)
-    promotion: Array = array("MN", "factor on promotion.lift", 0, 1e3, default=1.0, single=True)
-    reference: Array = array(
-        "MN", "factor on reference_price.gain and reference_price.loss", 0, 1e3, default=1.0, single=True
-    )
-    reference_gain: Array = array("MN", "utility added to reference_price.gain", -1e3, 1e3, default=0.0, single=True)
-    reference_units: Array = array(
-        "MN", "factor on reference_price.units_gain and units_loss", 0, 1e3, default=1.0, single=True
-    )
+    unit_cost: Array = _drawn("MN", "factor on the unit cost")
+    recommendation: Array = _drawn("MK", "factor on recommendation.lift")
+    promotion: Array = _drawn("MN", "factor on promotion.lift")
+    reference: Array = _drawn("MN", "factor on reference_price.gain and reference_price.loss")
+    reference_gain: Array = _drawn("MN", "utility added to reference_price.gain", -1e3, 1e3, default=0.0)
+    reference_units: Array = _drawn("MN", "factor on reference_price.units_gain and units_loss")
     simulated: bool = flag(
-        "whether each simulated episode follows a draw, as the stress `posterior` has it; otherwise the means are simulated",
-        default=False,
+        "whether each simulated episode follows a draw (stress `posterior`), not the means", default=False
     )
 
 
@@ -319,42 +267,27 @@ class Stock:
     """
 
     initial_units: Array = array("N", "units on hand at the start; inf is unlimited", 0, default=np.inf)
-    replenishment: str = choice("how stock is replenished", "none", "order-up-to", "action", default="none")
-    order_up_to_units: Array = array("N", "units on hand and on order after an order", 0, 1e9, default=0.0)
-    max_order_units: Array = array("N", "largest order of the policy", 0, 1e9, default=0.0)
+    replenishment: str = choice("how stock is replenished", "none", "order-up-to", "action")
+    order_up_to_units: Array = array("N", "units on hand and on order after an order", *MONEY, default=0.0)
+    max_order_units: Array = array("N", "largest order of the policy", *MONEY, default=0.0)
     lead_time_periods: Array = array("N", "periods from order to delivery", 0, 1000, default=1.0)
     delay_probability: Array = array(
-        "N",
-        "probability that a delivery that is due comes a period later, each period anew, together with what is due then",
-        0,
-        0.99,
-        default=0.0,
+        "N", "probability that a due delivery comes a period later, each period anew", 0, 0.99, default=0.0
     )
-    shortage: str = choice("what happens to demand beyond stock", "lost", "backlog", default="lost")
-    cost_due: str = choice("when unit costs are charged", "sold", "ordered", default="sold")
-    order_cost: Array = array("N", "currency per order placed", 0, 1e9, default=0.0)
-    holding_cost: Array = array("N", "currency per unit on hand at the end of a period", 0, 1e9, default=0.0)
+    shortage: str = choice("what happens to demand beyond stock", "lost", "backlog")
+    cost_due: str = choice("when unit costs are charged", "sold", "ordered")
+    order_cost: Array = array("N", "currency per order placed", *MONEY, default=0.0)
+    holding_cost: Array = array("N", "currency per unit on hand at the end of a period", *MONEY, default=0.0)
     lost_sale_cost: Array = array(
-        "N",
-        "currency per unit of lost sales: demand beyond stock, also of a sold-out product, less customers who buy another",
-        0,
-        1e9,
-        default=0.0,
+        "N", "currency per unit of demand beyond stock, less customers who buy another", *MONEY, default=0.0
     )
-    backlog_cost: Array = array("N", "currency per backlogged unit at the end of a period", 0, 1e9, default=0.0)
+    backlog_cost: Array = array("N", "currency per backlogged unit at the end of a period", *MONEY, default=0.0)
     spoilage: Array = array("N", "probability that a unit on hand perishes in a period", 0, 0.99, default=0.0)
     season_periods: int | None = scalar(
-        "periods in a selling season: leftovers perish at its end, and the next starts with `initial_units`; by default the episode",
-        1,
-        100_000,
-        optional=True,
+        "periods until leftovers perish and `initial_units` come anew; by default T", 1, 100_000, default=None
     )
     salvage_value: Array = array(
-        "N",
-        "currency per unit left at the end of a season, or of an episode that is terminated; negative for disposal",
-        -1e9,
-        1e9,
-        default=0.0,
+        "N", "currency per unit left at the end of a season or terminated episode", -1e9, 1e9, default=0.0
     )
 
     @property
@@ -371,12 +304,12 @@ class Express:
     supplier of `stock` and this one deliver at the same time may be late together.
     """
 
-    max_order_units: Array = array("N", "largest order of the policy", 0, 1e9)
+    max_order_units: Array = array("N", "largest order of the policy", *MONEY)
     lead_time_periods: Array = array(
-        "N", "periods from order to delivery, fewer than `stock.lead_time_periods`", 0, 1000, default=0.0
+        "N", "periods to delivery, fewer than `stock.lead_time_periods`", 0, 1000, default=0.0
     )
-    extra_cost: Array = array("N", "currency per unit ordered, beside its unit cost", 0, 1e9, default=0.0)
-    order_cost: Array = array("N", "currency per order placed", 0, 1e9, default=0.0)
+    extra_cost: Array = array("N", "currency per unit ordered, beside its unit cost", *MONEY, default=0.0)
+    order_cost: Array = array("N", "currency per order placed", *MONEY, default=0.0)
 
 
 @dataclass(frozen=True)
@@ -391,9 +324,5 @@ class Capacity:
     units: Array = array("H", "units before the first period", 0, 1e6)
     use: Array = array("HN", "units that one unit of a product uses", 0, 1e6)
     added: Array = array(
-        "TH",
-        "units added at the start of a period; below 0 they are withdrawn, as far as they are left",
-        -1e6,
-        1e6,
-        default=0.0,
+        "TH", "units added at the start of a period; below 0 withdrawn, as far as left", -1e6, 1e6, default=0.0
     )

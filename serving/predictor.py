@@ -21,14 +21,13 @@ from ..pricing import (
     RULES,
     Action,
     FixedPrice,
+    GuardedAction,
     MarketView,
     NetworkPolicy,
     Policy,
     PolicyAtState,
     RecurrentPolicy,
     RecurrentState,
-    StepwisePrices,
-    applied_stepwise,
     as_rows,
     product_features,
 )
@@ -200,7 +199,7 @@ class Predictor:
 
     def _prices(self, action: Action, view: MarketView) -> list[list[ProductPrice]]:
         catalogue, most = self.bundle.catalogue, self.bundle.most_promoted
-        allowed = applied_stepwise(self.bundle.guardrails, action, view)
+        allowed = self.bundle.guardrails.apply(action, view)
         promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
         count, size = allowed.price.size, catalogue.num_products
 
@@ -218,7 +217,7 @@ class Predictor:
         answers = [ProductPrice(*row) for row in zip(*columns, strict=True)]
         return [answers[start : start + size] for start in range(0, count, size)]
 
-    def _trails(self, allowed: StepwisePrices, price: list[float]) -> list[list[Change]]:
+    def _trails(self, allowed: GuardedAction, price: list[float]) -> list[list[Change]]:
         """The changes and the mark of every product of every market.
 
         Args:

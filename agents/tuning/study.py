@@ -198,10 +198,7 @@ def _open_study(job: _Job) -> Study:
         ValueError: There is another study, or something else.
     """
     if (job.folder / _FILE_OF_0_1_0).exists():
-        raise ValueError(
-            f"{job.folder} must hold a study of this version; got {_FILE_OF_0_1_0}, which version 0.1.0 wrote; choose "
-            f"another --out, and keep {BEST_FILE} for `repricer train --preset`"
-        )
+        raise ValueError(f"{job.folder} must hold a study of this version; got {_FILE_OF_0_1_0}; choose another --out")
     path, pruner = job.folder / STUDY_FILE, MedianPruner(n_warmup_steps=max(1, job.plan.settings.evaluations // 4))
     try:
         study = optuna.create_study(
@@ -215,10 +212,8 @@ def _open_study(job: _Job) -> Study:
         study.set_user_attr("identity", job.identity)
         held = job.identity
     for key, wanted in job.identity.items():
-        if held.get(key) != wanted:
-            raise ValueError(
-                f"{job.folder} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out"
-            )
+        if (own := held.get(key)) != wanted:
+            raise ValueError(f"{job.folder} holds a study with {key} {own!r}; got {wanted!r}; choose another --out")
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(job.space.start, skip_if_exists=True)
     return study
@@ -312,10 +307,7 @@ def _result(study: Study) -> Tuning:
     """
     rows = _rows(study)
     if not any(row["state"] == "complete" for row in rows):
-        raise ValueError(
-            f"tune needs one complete trial; got {len(rows)} that failed, the first with: {rows[0]['reason']}; "
-            "raise --trials, or fix what they have in common"
-        )
+        raise ValueError(f"tune needs one complete trial; got {len(rows)} failed: {rows[0]['reason']}; raise --trials")
     best = study.best_trial
     return Tuning(
         trial=best.number,

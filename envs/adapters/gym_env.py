@@ -75,9 +75,8 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def __init__(
         self, scenario: MarketSpec | str, *, render_mode: str | None = None, **options: Unpack[ViewOptions]
     ) -> None:
-        self.learner_view = LearnerView(Market(scenario), **options)
-        self.observation_space = self.learner_view.observation_space
-        self.action_space = self.learner_view.action_space
+        self.learner_view = view = LearnerView(Market(scenario), **options)
+        self.observation_space, self.action_space = view.observation_space, view.action_space
         check_render_mode(render_mode)
         self.render_mode = render_mode
         self._last: Outcome | None = None
@@ -113,8 +112,7 @@ class MarketEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     def step(self, action: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Run one period."""
         market = self.learner_view.market
-        outcome = self.learner_view.step(np.asarray(action)[None])
-        self._last = outcome
+        outcome = self._last = self.learner_view.step(np.asarray(action)[None])
         info = _single(self.learner_view.info(outcome))
         reward = float(self.learner_view.rewards(outcome)[0])
         over = bool(market.done[0])

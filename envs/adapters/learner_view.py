@@ -64,9 +64,7 @@ def check_options(**given: Any) -> None:
         raise ValueError(f"reward_scale must be a number above 0, or 'auto'; got {scale!r}; fix it")
     checked_count(given["price_levels"], "price_levels", 2)
     if not isinstance(layout, ActionLayout | None):
-        raise ValueError(
-            f"layout must be an ActionLayout; got {type(layout).__name__}; leave it out for the market's own"
-        )
+        raise ValueError(f"layout must be an ActionLayout; got {type(layout).__name__}; leave it out")
 
 
 def _is_number(value: object) -> bool:
@@ -184,19 +182,15 @@ class LearnerView:
         check_options(history=history, **choices, **numbers)
         regular, base = market.catalogue.regular_price, None if base is None else checked_policy(base, "base")
         if reward == "expected-gain" and not product_wise:
-            raise ValueError(
-                "reward expected-gain needs product_wise; got rows of whole markets; set reward to expected"
-            )
+            raise ValueError("reward expected-gain needs product_wise; got rows of markets; set reward to expected")
         self.market, self.product_wise = market, product_wise
         self.reward: Reward | RewardFunction = reward
         self.base_price = price_per_product(regular if base_price is None else base_price, regular.shape)
         self.base, self.price_reach = base, price_reach
         apart = levels_around == "regular"
         if apart and (base is None or actions != "discrete"):
-            raise ValueError(
-                f"levels_around regular needs discrete actions and a rule as base price; got {actions} actions and "
-                f"{'no rule' if base is None else 'a rule'}; set levels_around to base-price"
-            )
+            rule = "no rule" if base is None else "a rule"
+            raise ValueError(f"levels_around regular needs discrete actions and a rule; got {actions}, {rule}; fix it")
         around = self.base_price if base is None or apart else None
         self.layout = layout or market.spec.action_layout(around, reach=price_reach, rule_at_zero=apart)
         columns = 1 if product_wise else regular.size
@@ -204,20 +198,16 @@ class LearnerView:
         self.rows_per_market = regular.size if product_wise else 1
         self.observation_space = Box(-FEATURE_LIMIT, FEATURE_LIMIT, (history * features,), np.float32)
         self.levels = None
+        self.action_space: Space = Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
         if actions == "discrete":
             self.levels = action_levels(market.spec, self.layout, around, price_levels)
-        self.action_space = self._action_space(columns)
+            counts = [len(level) for level in self.levels] * columns
+            self.action_space = Discrete(counts[0]) if len(counts) == 1 else MultiDiscrete(counts)
         self.history = history
         self._window = np.repeat(self._present()[:, None], history, axis=1) if history > 1 else None
         # Money per customer in the last period but one and in the last period.
         self._rates = np.zeros((2, *market.state.list_price.shape)) if reward == "conversion-difference" else None
         self.reward_scale = self._automatic_scale() if reward_scale == "auto" else reward_scale
-
-    def _action_space(self, columns: int) -> Space:
-        if self.levels is None:
-            return Box(-1.0, 1.0, (columns * self.layout.size,), np.float32)
-        counts = [len(level) for level in self.levels] * columns
-        return Discrete(counts[0]) if len(counts) == 1 else MultiDiscrete(counts)
 
     def _automatic_scale(self) -> float:
         """The inverse of what base prices, or random actions around them, earn per row and period.
@@ -421,7 +411,7 @@ class LearnerView:
         shapes = [(markets, self.base_price.size)] + ([] if self.product_wise else [(markets,)])
         if own.shape not in shapes or not np.isfinite(own).all():
             raise ValueError(
-                f"reward must give finite numbers of shape {' or '.join(map(str, shapes))}; got shape {own.shape}; fix it"
+                f"reward must give finite numbers, {' or '.join(map(str, shapes))}; got {own.shape}; fix it"
             )
         return own.reshape(markets, -1)
 
@@ -518,10 +508,8 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
     except (TypeError, ValueError):
         raise ValueError(f"{what} must be an array of numbers; got {type(actions).__name__}; fix it") from None
     if array.shape != (rows, *shape):
-        raise ValueError(
-            f"{what} must have shape {shape}, for {rows} row{'s' * (rows != 1)}; got {array.shape[1:]} for {len(array)}; "
-            "see the action space"
-        )
+        count, *got = array.shape or (0,)
+        raise ValueError(f"{what} must have shape {shape} in {rows} rows; got {tuple(got)} in {count}; fix it")
     if not continuous:
         counts = space.n if isinstance(space, Discrete) else space.nvec if isinstance(space, MultiDiscrete) else 0
         if array.dtype.kind not in "iu" or (array < 0).any() or (array >= counts).any():
@@ -529,9 +517,7 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
         return array
     finite = np.isfinite(array)
     if not finite.all():
-        raise ValueError(
-            f"{what} must be finite; got {_shown(array[~finite])}; did the network diverge? lower its learning_rate"
-        )
+        raise ValueError(f"{what} must be finite; got {_shown(array[~finite])}; lower the learning_rate")
     return array
 
 

@@ -163,9 +163,7 @@ class MultiSellerMarket:
         market = Market(scenario, num_markets=num_markets, seed=seed, numbers=numbers, draw_rivals=drawn)
         rivals = market.spec.competitors
         if rivals is None:
-            raise ScenarioError(
-                f"a market of several sellers needs a [competitors] section; got {market.spec.name} without one; add it"
-            )
+            raise ScenarioError(f"several sellers need [competitors]; got {market.spec.name} without; add it")
         self.learner_view, self.market = LearnerView(market, **options), market
         names = rivals.seller or rivals.names
         self.offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}
@@ -206,9 +204,7 @@ class MultiSellerMarket:
             ValueError: A seller's action is missing or has another shape, or a name is no seller's.
         """
         if actions.keys() != set(self.names):
-            raise ValueError(
-                f"actions must hold one for each of {', '.join(self.names)}; got {', '.join(actions) or 'none'}; give all"
-            )
+            raise ValueError(f"actions must name {', '.join(self.names)}; got {', '.join(actions) or 'none'}; give all")
         prices = np.empty((self.market.num_markets, self.regular_price.size), np.float32)
         for name, offers in self.offers.items():
             raw = np.clip(self._shaped(name, actions[name]), -1.0, 1.0)
@@ -309,20 +305,14 @@ class MarketParallelEnv(ParallelEnv[str, NDArray[np.float32], NDArray[np.float32
     def step(self, actions: dict[str, NDArray[np.float32]]) -> tuple[dict, dict, dict, dict, dict]:
         """Run one period in which all sellers set their prices at once."""
         market = self.learner_view.market
-        outcome = self.multi_seller.step({name: self._raw(name, action) for name, action in actions.items()})
-        self._last = outcome
+        outcome = self._last = self.multi_seller.step({name: self._raw(name, one) for name, one in actions.items()})
         rewards = {name: float(earned[0]) for name, earned in self.multi_seller.rewards(outcome).items()}
         over, agents = bool(market.done[0]), list(self.agents)
         observations = self._observe()
         if over:
             self.agents = []
-        return (
-            observations,
-            rewards,
-            dict.fromkeys(agents, over and market.ends),
-            dict.fromkeys(agents, over and not market.ends),
-            self._infos(self.learner_view.info(outcome), outcome.rival_price[0]),
-        )
+        ended, cut = (dict.fromkeys(agents, over and market.ends is ends) for ends in (True, False))
+        return observations, rewards, ended, cut, self._infos(self.learner_view.info(outcome), outcome.rival_price[0])
 
     def _raw(self, name: str, action: Any) -> NDArray[np.float32]:
         """(1, A) the raw action of a seller; a name that is none is left to `MultiSellerMarket`."""

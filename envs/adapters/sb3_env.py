@@ -56,30 +56,23 @@ class BatchVecEnv(VecEnv):
         """The attribute of the first learner view, repeated for each row."""
         # SB3 asks for a render mode, which a batch does not have.
         value = None if attr_name == "render_mode" else getattr(self.learner_view, attr_name)
-        return [value for _ in self._rows(indices)]
+        return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: rows share one batch of markets."""
-        raise AttributeError(
-            f"{attr_name} cannot be set on one row; rows share a batch of markets; make a new environment"
-        )
+        raise AttributeError(f"{attr_name} cannot be set on one row; rows share markets; make a new environment")
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
         """`action_masks`, as sb3-contrib asks for them; the rest is refused: rows share one batch of markets."""
         if method_name == "action_masks":
             views = getattr(self, "learner_views", (self.learner_view,))
             masks = np.concatenate([view.action_masks() for view in views])
-            return [masks[row] for row in self._rows(indices)]
-        raise AttributeError(
-            f"{method_name} cannot be called on one row; rows share markets; use `learner_view.market`"
-        )
+            return [masks[row] for row in self._get_indices(indices)]
+        raise AttributeError(f"{method_name} cannot be called on one row; rows share markets; use learner_view.market")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         """No row is wrapped."""
-        return [False for _ in self._rows(indices)]
-
-    def _rows(self, indices: int | Sequence[int] | None) -> Sequence[int]:
-        return list(self._get_indices(indices))
+        return [False for _ in self._get_indices(indices)]
 
 
 def endings(done: NDArray[np.bool_], last: NDArray[np.float32], truncated: bool) -> dict[int, dict[str, Any]]:
@@ -176,10 +169,6 @@ class MarketVecEnv(BatchVecEnv):
         self._begun = True
         self._reset_seeds()
         return self._begin()
-
-    def shape(self, shaping: Shaping) -> None:
-        """Shape the rewards from the next reset on."""
-        self.shaping = shaping
 
     def _observe(self) -> NDArray[np.float32]:
         rows = [view.observe() for view in self.learner_views]
@@ -343,9 +332,7 @@ class SellerVecEnv(BatchVecEnv):
         reward_scale: float = 1.0,
     ) -> None:
         if seller not in multi_seller.names:
-            raise ValueError(
-                f"seller must be one of {', '.join(multi_seller.names)}; got '{seller}'; choose one of them"
-            )
+            raise ValueError(f"seller must be one of {', '.join(multi_seller.names)}; got '{seller}'; choose one")
         self.multi_seller, self.seller, self.reward_scale = multi_seller, seller, reward_scale
         self.learner_view = multi_seller.learner_view
         by_rule = {name: multi_seller.by_rule(name) for name in multi_seller.names if name != seller}

@@ -18,6 +18,9 @@ from .learner_view import LearnerView, ViewOptions, checked_actions, learner_vie
 _MOST_BATCHES = 8
 
 
+_Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]
+
+
 class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
     """E markets as `gymnasium.vector.VectorEnv`; each has the path that it has alone.
 
@@ -63,34 +66,27 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         **options: Unpack[ViewOptions],
     ) -> None:
         if render_mode is not None:
-            raise ValueError(
-                f"render_mode of a batch must be None; got {render_mode!r}; render one market, with gymnasium.make"
-            )
+            raise ValueError(f"render_mode of a batch must be None; got {render_mode!r}; use gymnasium.make")
         spec = load_scenario(scenario)
-        if max_episode_steps not in (None, spec.market.horizon_periods):
-            raise ValueError(
-                f"max_episode_steps of a batch must be the horizon of {spec.name}, {spec.market.horizon_periods}; got "
-                f"{max_episode_steps}; leave it out, or change market.horizon_periods"
-            )
+        if max_episode_steps not in (None, horizon := spec.market.horizon_periods):
+            raise ValueError(f"max_episode_steps must be the horizon, {horizon}; got {max_episode_steps}; leave it out")
         # In a market whose demand is drawn anew in each episode, every row has a draw of its own, as it has alone.
         self._apart = spec.posterior is not None and spec.posterior.simulated
         draws = draws or self._apart
         count = num_envs if self._apart else min(num_envs, _MOST_BATCHES) if draws else 1
         batches = np.array_split(np.arange(num_envs), count)
-        schedules = [DrawSchedule(i, count) if draws else None for i in range(count)]
         markets = [
-            Market(spec, num_markets=len(own), numbers=own, draws=schedule)
-            for own, schedule in zip(batches, schedules, strict=True)
+            Market(spec, num_markets=len(own), numbers=own, draws=DrawSchedule(i, count) if draws else None)
+            for i, own in enumerate(batches)
         ]
-        views = learner_views(markets, **options)
-        self.learner_view, self.num_envs = views[0], num_envs
+        self._views = learner_views(markets, **options)
+        self.learner_view, self.num_envs = self._views[0], num_envs
         self.render_mode, self._staggered, self._seeded = render_mode, staggered, False
         self.autoreset_mode = self._mode = AutoresetMode(autoreset_mode)
-        self._batches = [_Batch(view, self._mode) for view in views]
         self._rows = [slice(each[0], each[-1] + 1) for each in batches]
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
-        self.single_observation_space = self.learner_view.observation_space
-        self.single_action_space = self.learner_view.action_space
+        view = self.learner_view
+        self.single_observation_space, self.single_action_space = view.observation_space, view.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
@@ -113,9 +109,8 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
         if seed is not None and not mask.all():
             raise ValueError(f"seed must be None with a reset_mask; got {seed}; reset all markets to seed them")
         self._reset(seed, mask)
-        views = [batch.view for batch in self._batches]
-        infos = _joined_infos([view.initial_info() for view in views], self._rows)
-        return _joined([view.observe() for view in views]), infos
+        infos = _joined_infos([view.initial_info() for view in self._views], self._rows)
+        return _joined([view.observe() for view in self._views]), infos
 
     def _mask(self, options: dict[str, Any]) -> NDArray[np.bool_]:
         """(E,) the markets that a reset with these options starts."""
@@ -125,10 +120,7 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             return np.ones(self.num_envs, dtype=bool)
         mask = np.asarray(options["reset_mask"])
         if mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(
-                f"reset_mask must hold True or False for each of {self.num_envs} markets; got {mask.dtype} of shape "
-                f"{mask.shape}; fix it"
-            )
+            raise ValueError(f"reset_mask must hold {self.num_envs} booleans; got {mask.dtype} {mask.shape}; fix it")
         if not mask.any():
             raise ValueError("reset_mask must be True for a market; got False for all; leave the reset out")
         return mask
@@ -150,15 +142,18 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
             numbers = numbers_for(seeds)
         whole = seed is not None or unseeded
         key = seed if isinstance(seed, int) else self._drawn_seed() if unseeded and seed is None else 0
-        for batch, rows in zip(self._batches, self._rows, strict=True):
-            own = seeds[rows.start] if self._apart and seeds else None
-            if whole:
-                batch.view.market.numbers = numbers[rows] if own is None else np.zeros(1, np.int64)
-            if whole and self._apart:
-                batch.view.market.take_turns(DrawSchedule(rows.start, self.num_envs) if own is None else DrawSchedule())
-            batch.reset(mask[rows], (key if own is None else own) if whole else None)
-            if self._staggered and whole:
-                batch.view.stagger()
+        for view, rows in zip(self._views, self._rows, strict=True):
+            if not whole:
+                if mask[rows].any():
+                    view.restart(mask[rows])
+                continue
+            own, market = seeds[rows.start] if self._apart and seeds else None, view.market
+            market.numbers = numbers[rows] if own is None else np.zeros(1, np.int64)
+            if self._apart:
+                market.draws = DrawSchedule(rows.start, self.num_envs) if own is None else DrawSchedule()
+            view.reset(seed=key if own is None else own)
+            if self._staggered:
+                view.stagger()
 
     def _drawn_seed(self) -> int:
         return int(self.np_random.integers(DRAWN_SEEDS))
@@ -168,39 +163,22 @@ class MarketVectorEnv(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArra
     ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Run one period of every market."""
         none = np.zeros(self.num_envs, dtype=bool)
-        if len(self._batches) == 1:
-            observations, rewards, over, info = self._batches[0].step(actions)
+        if len(self._views) == 1:
+            observations, rewards, over, info = self._stepped(self._views[0], actions)
         else:
             whole = checked_actions(actions, self.num_envs, self.single_action_space)
-            parts = [batch.step(whole[rows]) for batch, rows in zip(self._batches, self._rows, strict=True)]
+            parts = [self._stepped(view, whole[rows]) for view, rows in zip(self._views, self._rows, strict=True)]
             *arrays, infos = (list(column) for column in zip(*parts, strict=True))
             observations, rewards, over = map(_joined, arrays)
             info = _joined_infos(infos, self._rows)
         terminated, truncated = (over, none) if self.learner_view.market.ends else (none, over)
         return observations, rewards, terminated, truncated, info
 
-
-_Step = tuple[NDArray[np.float32], NDArray[Any], NDArray[np.bool_], dict[str, Any]]
-
-
-class _Batch:
-    """Markets that follow the same draw."""
-
-    def __init__(self, view: LearnerView, mode: AutoresetMode) -> None:
-        self.view, self._mode = view, mode
-
-    def reset(self, mask: NDArray[np.bool_], seed: int | None) -> None:
-        """Start an episode in the markets of the mask; a seed resets all."""
-        if seed is not None:
-            self.view.reset(seed=seed)
-        elif mask.any():
-            self.view.restart(mask)
-
-    def step(self, actions: NDArray[np.float32]) -> _Step:
+    def _stepped(self, view: LearnerView, actions: NDArray[np.float32]) -> _Step:
         """Observations, rewards, which episodes are over, and info."""
-        market, view = self.view.market, self.view
+        market = view.market
         if market.over and self._mode is AutoresetMode.NEXT_STEP:
-            return self._restarting(actions, market.done)
+            return _restarting(view, actions, market.done)
         outcome = view.step(actions)
         rewards, info = view.rewards(outcome).astype(np.float64), view.info(outcome)
         if not market.over:
@@ -213,20 +191,21 @@ class _Batch:
             info |= {name: values for name, values in view.initial_info().items() if name == "action_mask"}
         return view.observe(), rewards, over, info
 
-    def _restarting(self, actions: NDArray[np.float32], ended: NDArray[np.bool_]) -> _Step:
-        """The step after the end of some episodes, which starts their next one; the other markets go on."""
-        market, view = self.view.market, self.view
-        view.restart(ended)
-        initial = view.initial_info()
-        if ended.all():
-            return view.observe(), np.zeros(len(ended)), np.zeros(len(ended), np.bool_), initial
-        before = market.state
-        outcome = view.step(actions)
-        rewards = np.where(ended, 0.0, view.rewards(outcome).astype(np.float64))
-        view.restore(before, where=ended)
-        played = view.info(outcome)
-        info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), initial[name], v) for name, v in played.items()}
-        return view.observe(), rewards, market.done, info
+
+def _restarting(view: LearnerView, actions: NDArray[np.float32], ended: NDArray[np.bool_]) -> _Step:
+    """The step after the end of some episodes, which starts their next one; the other markets go on."""
+    market = view.market
+    view.restart(ended)
+    initial = view.initial_info()
+    if ended.all():
+        return view.observe(), np.zeros(len(ended)), np.zeros(len(ended), np.bool_), initial
+    before = market.state
+    outcome = view.step(actions)
+    rewards = np.where(ended, 0.0, view.rewards(outcome).astype(np.float64))
+    view.restore(before, where=ended)
+    played = view.info(outcome)
+    info = {name: np.where(ended.reshape(-1, *[1] * (v.ndim - 1)), initial[name], v) for name, v in played.items()}
+    return view.observe(), rewards, market.done, info
 
 
 def _joined(parts: list[Any]) -> NDArray[Any]:

@@ -24,30 +24,30 @@ class ProductRules:
         "unit cost over the regular price where the tables give none: a share, or its lowest and highest value",
         low=0,
         high=1,
-        optional=True,
+        default=None,
     )
     widening: float | None = scalar(
-        "fraction by which prices may leave the range that was mostly charged", low=0, high=10, optional=True
+        "fraction by which prices may leave the range that was mostly charged", low=0, high=10, default=None
     )
-    lowest_price: float | None = scalar("price floor over the regular price", low=0.01, high=1, optional=True)
-    highest_price: float | None = scalar("price ceiling over the regular price", low=1, high=10, optional=True)
+    lowest_price: float | None = scalar("price floor over the regular price", low=0.01, high=1, default=None)
+    highest_price: float | None = scalar("price ceiling over the regular price", low=1, high=10, default=None)
     band: float | None = scalar(
         "fraction by which the price may leave the regular price: tight for key-value items",
         low=0,
         high=10,
-        optional=True,
+        default=None,
     )
-    max_change: float | None = scalar("largest relative price change per period", low=0, high=1e3, optional=True)
-    floor: float | None = scalar("lowest price, currency per unit", low=1e-9, high=1e9, optional=True)
-    ceiling: float | None = scalar("highest price, currency per unit", low=1e-9, high=1e9, optional=True)
+    max_change: float | None = scalar("largest relative price change per period", low=0, high=1e3, default=None)
+    floor: float | None = scalar("lowest price, currency per unit", low=1e-9, high=1e9, default=None)
+    ceiling: float | None = scalar("highest price, currency per unit", low=1e-9, high=1e9, default=None)
     minimum_advertised_price: float | None = scalar(
-        "lowest list price, currency per unit, which personal discounts may undercut", low=0, high=1e9, optional=True
+        "lowest list price, currency per unit, which personal discounts may undercut", low=0, high=1e9, default=None
     )
     rival_at_least: float | None = scalar(
-        "least share of the competing price that was last known", low=0, high=1e3, optional=True
+        "least share of the competing price that was last known", low=0, high=1e3, default=None
     )
     rival_at_most: float | None = scalar(
-        "largest share of it: 0.98 stays 2% below; it comes first", low=1e-3, high=1e3, optional=True
+        "largest share of it: 0.98 stays 2% below; it comes first", low=1e-3, high=1e3, default=None
     )
     frozen: bool | None = value("whether the price must not change", default=None)
     excluded: bool | None = value("whether it is left out of the market", default=None)
@@ -76,7 +76,7 @@ class ShopWide(ProductRules):
 
     categories: tuple[str, ...] = value("the only categories to price; by default the best sellers'", default=())
     objective: str | None = value("revenue or profit", default=None)
-    max_discount: float | None = scalar("largest personal discount, a fraction", low=0, high=0.95, optional=True)
+    max_discount: float | None = scalar("largest personal discount, a fraction", low=0, high=0.95, default=None)
     lines: tuple[tuple[str, ...], ...] = value(
         "lists of products, small to large, along which prices must not fall", default=()
     )

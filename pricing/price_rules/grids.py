@@ -191,10 +191,7 @@ class PriceGrid(NamedTuple):
         given = {"price_ladder": ladder, "tick": tick, "price_endings": endings}
         names = [name for name, grid in given.items() if grid is not None]
         if len(names) > 1:
-            raise ValueError(
-                "price rules take one of price_ladder, tick and price_endings; "
-                f"got {'both' if len(names) == 2 else 'all'} {' and '.join(names)}; keep one"
-            )
+            raise ValueError(f"price rules take one of {', '.join(given)}; got {' and '.join(names)}; keep one")
         if ladder is not None:
             return cls(LADDER, ladder.steps, 1.0)
         if endings is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,26 @@ class TrailStep:
         return RULES[self.rule]
 
 
+class RuleStep(NamedTuple):
+    """What one rule changed by more than the last bits, in a batch of markets.
+
+    Args:
+        rule: name of the rule, a key of `RULES`.
+        moved: (E, N) products whose price or discounts the rule changed.
+        before: their prices (m,), currency per unit, or discounts by segment (m, K), before the rule, m products.
+        after: the same after it.
+
+    Example:
+        >>> RuleStep("floor", np.ones((1, 1), bool), np.array([2.0]), np.array([3.0])).rule
+        'floor'
+    """
+
+    rule: str
+    moved: NDArray[np.bool_]
+    before: Prices
+    after: Prices
+
+
 @dataclass(frozen=True)
 class GuardedAction:
     """An allowed action, and which rules changed the proposal.
@@ -71,37 +92,71 @@ class GuardedAction:
     Args:
         price: (E, N) currency per unit.
         discount: (E, N, K) fractions, or None.
-        trail: (E, N) uint16; bit i is set where the i-th of `RULES` changed the price
-            or a discount.
         prior_price: (E, N) currency per unit: where the price is below the current one, the lowest
             price of the last 30 days, which an announced reduction must show (Directive 98/6/EC,
             article 6a), else NaN; None where the view does not know it.
+        applied: each rule in turn, with the prices or discounts before and after it.
 
     Example:
-        >>> guarded = GuardedAction(np.ones((1, 1)), None, trail=BITS["floor"] * np.ones((1, 1), np.uint16))
-        >>> guarded.rules(market=0, product=0)
-        ['floor']
+        >>> import repricer
+        >>> market = repricer.Market("three-stocks")
+        >>> asked = Action(market.view.list_price * np.float32(1e6))
+        >>> guarded = market.spec.guardrails.apply(asked, market.view)
+        >>> guarded.rules(market=0, product=0), guarded.trails[0][0].rule
+        (['ceiling'], 'ceiling')
     """
 
     price: Prices
     discount: Prices | None
-    trail: NDArray[np.uint16]
-    prior_price: Prices | None = None
+    prior_price: Prices | None
+    applied: list[tuple[str, Prices, Prices]]
+
+    @cached_property
+    def trail(self) -> NDArray[np.uint16]:
+        """(E, N); bit i is set where the i-th of `RULES` changed the price or a discount."""
+        trail = np.zeros(self.price.shape, dtype=np.uint16)
+        for rule, before, after in self.applied:
+            # A NaN that stays NaN was not changed.
+            changed = np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))
+            trail |= np.where(_by_product(changed), BITS[rule], np.uint16(0))
+        return trail
 
     def rules(self, market: int, product: int) -> list[str]:
         """Names of the rules that changed the price or a discount of a product in a market, by number."""
         return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
 
+    @cached_property
+    def steps(self) -> list[RuleStep]:
+        """The rules that changed something by more than the last bits, in their order."""
+        found = []
+        for rule, before, after in self.applied:
+            differs = before != after
+            if differs.any() and (moved := _moved(before, after, differs)).any():
+                found.append(RuleStep(rule, moved, before[moved], after[moved]))
+        return found
 
-def changed(before: ArrayLike, after: ArrayLike) -> NDArray[np.bool_]:
-    """Where a rule changed something; a NaN that stays NaN was not changed."""
-    return np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))
+    @property
+    def trails(self) -> list[list[TrailStep]]:
+        """Those changes, in order, by market and product in turn."""
+        found: list[list[TrailStep]] = [[] for _ in range(self.price.size)]
+        for step in self.steps:
+            sides = step.before.tolist(), step.after.tolist()
+            for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *sides, strict=True):
+                found[k].append(TrailStep(step.rule, before, after))
+        return found
 
 
-def prior_price(price: Prices, view: MarketView) -> Prices | None:
-    """The `GuardedAction.prior_price` of allowed prices, (E, N)."""
-    prior, same = view.lowest_price_30_days, np.float32(SAME)
-    return None if prior is None else np.where(price < view.list_price * (1 - same), prior, np.float32(np.nan))
+def _moved(before: Prices, after: Prices, differs: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(E, N) where a rule changed more than the last bits; a NaN that stays NaN was not changed."""
+    wide, new = before.astype(np.float64), after.astype(np.float64)
+    finite = np.isfinite(wide)
+    gap = np.subtract(wide, new, where=finite, out=np.full_like(wide, np.inf))
+    same = finite & (np.abs(gap) <= SAME * np.maximum(np.abs(wide), np.abs(new)))
+    return _by_product(differs & ~same & ~(np.isnan(wide) & np.isnan(new)))
+
+
+def _by_product(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return changed if changed.ndim == 2 else np.asarray(changed.any(axis=2))
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -131,10 +186,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         given, lacking = ("max_changes", "change_window_periods")[:: -1 if most is None else 1]
         raise ValueError(f"{given} needs {lacking}; got no {lacking}; give both or neither")
     if most is not None and most >= window:
-        raise ValueError(
-            f"max_changes must be below change_window_periods ({window}), or it forbids nothing; got {most}; "
-            "lower it or leave both out"
-        )
+        raise ValueError(f"max_changes must be below change_window_periods, {window}; got {most}; lower it")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,13 +211,12 @@ class ChargedRange:
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+            vars(self)[name] = np.asarray(getattr(self, name), dtype=np.float64)
         wrong = np.flatnonzero(~((self.low >= 0) & (self.low <= self.high) & np.isfinite(self.high)))
         if wrong.size:
             n = int(wrong[0])
             raise ValueError(
-                f"a charged range must not be negative and must rise; got {self.low[n]:g} to {self.high[n]:g} for product "
-                f"{n + 1}; fix it"
+                f"a charged range must rise; got {self.low[n]:g} to {self.high[n]:g}, product {n + 1}; fix it"
             )
 
     def outside(self, price: ArrayLike) -> NDArray[np.bool_]:
@@ -276,44 +327,49 @@ class Guardrails:
     planned_rows: Prices = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
-        check_settings(vars(self))
-        for name in ("floor", "ceiling", "unit_cost", "minimum_advertised_price", "past_price", "planned_price"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.float64)))
+        check_settings(own := vars(self))  # it is frozen from here on
+        arrays = dict.fromkeys(("floor", "ceiling", "unit_cost", "minimum_advertised_price"), np.float64)
+        arrays |= {
+            "past_price": np.float64,
+            "planned_price": np.float64,
+            "frozen": np.bool_,
+            "bounds_from_sales": np.bool_,
+        }
+        own.update(
+            {name: np.atleast_1d(np.asarray(own[name], kind)) for name, kind in arrays.items() if own[name] is not None}
+        )
         if self.max_change is not None:
-            object.__setattr__(self, "max_change", np.broadcast_to(np.float64(self.max_change), self.floor.shape))
-        for name in ("frozen", "bounds_from_sales"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, np.atleast_1d(np.asarray(getattr(self, name), dtype=np.bool_)))
+            own["max_change"] = np.broadcast_to(np.float64(self.max_change), self.floor.shape)
         called = [f"product '{name}'" for name in names] or [f"product {n + 1}" for n in range(self.floor.size)]
         check_links(self.lines, self.gaps, called)
-        object.__setattr__(self, "links", PriceLinks.of(self.lines, self.gaps))
+        own["links"], grid = PriceLinks.of(self.lines, self.gaps), PriceGrid.of(self.ladder, self.tick, self.endings)
+        own["grid"] = grid
         self._check_rival_shares(called)
-        grid = PriceGrid.of(self.ladder, self.tick, self.endings)
-        object.__setattr__(self, "grid", grid)
-        margin_low = advertised = np.zeros_like(self.floor)
-        if self.minimum_margin is not None:
-            margin_low = self.unit_cost / (1.0 - self.minimum_margin)
-        if self.minimum_advertised_price is not None:
-            advertised = self.minimum_advertised_price
+        margin_low, advertised = self.least.values()
         paid_low = np.maximum(self.floor, margin_low)
         low = grid.rounded(np.maximum(paid_low, advertised), up=True)
         high = grid.rounded(self.ceiling, up=False)
         self._check_range(low, high, margin_low, called)
         self._check_line_bounds(low, high, called)
+        bounds: dict[str, Any] = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
+        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, called), strict=True))
         limited = self.max_change is not None or self.max_changes is not None
         matters = self.planned_price is not None and limited and self.direction == "any"
-        rows = self.planned_price if matters else np.empty((0, self.floor.size))
-        object.__setattr__(self, "planned_rows", np.asarray(rows, np.float32))
+        bounds["planned_rows"] = self.planned_price if matters else np.empty((0, self.floor.size))
+        own.update({name: np.asarray(bound, np.float32) for name, bound in bounds.items()})
         change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
         moves = (0 * self.floor if self.direction == only else change for only in ("rising", "falling"))
         lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
-        bounds = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
-        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, called), strict=True))
-        for name, bound in bounds.items():
-            object.__setattr__(self, name, bound.astype(np.float32))
-        constants = StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
-        object.__setattr__(self, "constants", constants)
+        own["constants"] = StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
+
+    @property
+    def least(self) -> dict[str, Array]:
+        """(N,) lowest prices by the minimum margin and the minimum advertised price; 0 where there is none."""
+        nothing, margin, advertised = np.zeros_like(self.floor), self.minimum_margin, self.minimum_advertised_price
+        return {
+            "minimum_margin": nothing if margin is None else self.unit_cost / (1.0 - margin),
+            "minimum_advertised_price": nothing if advertised is None else advertised,
+        }
 
     def _check_rival_shares(self, called: list[str]) -> None:
         if self.rival_at_least is None and self.rival_at_most is None:
@@ -321,12 +377,10 @@ class Guardrails:
         shares = {"rival_at_least": (self.rival_at_least, 0.0), "rival_at_most": (self.rival_at_most, _NO_SHARE)}
         for name, (given, default) in shares.items():
             filled = np.full_like(self.floor, default) if given is None else np.asarray(given, dtype=np.float64)
-            object.__setattr__(self, name, np.broadcast_to(filled, self.floor.shape))
+            vars(self)[name] = np.broadcast_to(filled, self.floor.shape)
         wrong = np.flatnonzero(self.rival_shares[0] > self.rival_shares[1])
         if wrong.size:
-            raise ValueError(
-                f"rival_at_least must be at most rival_at_most; got more for {called[wrong[0]]}; fix one of them"
-            )
+            raise ValueError(f"rival_at_least must be at most rival_at_most; got more for {called[wrong[0]]}; fix it")
 
     @property
     def rival_shares(self) -> tuple[Prices, Prices]:
@@ -438,30 +492,22 @@ class Guardrails:
         Raises:
             ValueError: price changes are limited, but the view does not count them.
         """
-        price = np.asarray(action.price, dtype=np.float32)
-        discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
-        trail = np.zeros(price.shape, dtype=np.uint16)
-        for rule, after in self.rule_steps(action, view):
-            if discount is not None and rule in DISCOUNT_RULES:
-                trail |= np.where(changed(discount, after).any(axis=-1), BITS[rule], np.uint16(0))
-                discount = after
-            else:
-                trail |= np.where(changed(price, after), BITS[rule], np.uint16(0))
-                price = after
-        return GuardedAction(price, discount, trail, prior_price(price, view))
-
-    def rule_steps(self, action: Action, view: MarketView) -> Iterator[tuple[str, Prices]]:
-        """Each rule in turn, with the price or the discount after it."""
-        price = np.asarray(action.price, dtype=np.float32)
-        if not action.as_charged:
-            for rule, after in self._price_steps(price, view):
-                yield rule, (price := after)
-        if action.discount is not None:
-            cap, spread = np.float32(self.max_discount), np.float32(self.max_segment_spread)
-            capped = capped_discount(np.asarray(action.discount, dtype=np.float32), cap)
-            least, paid_low = capped.min(axis=-1, keepdims=True), self.paid_low * np.float32(not action.as_charged)
-            steps = (capped, *discount_steps(capped, least, price[..., None], paid_low[:, None], spread))
-            yield from zip(DISCOUNT_RULES, steps, strict=True)
+        price, discount = np.asarray(action.price, dtype=np.float32), action.discount
+        steps = [] if action.as_charged else list(self._price_steps(price, view))
+        prices = [price, *(after for _, after in steps)]
+        applied = list(zip((rule for rule, _ in steps), prices, prices[1:], strict=False))
+        price = prices[-1]
+        if discount is not None:
+            discount, cap = np.asarray(discount, dtype=np.float32), np.float32(self.max_discount)
+            capped, paid_low = capped_discount(discount, cap), self.paid_low * np.float32(not action.as_charged)
+            least, spread = capped.min(axis=-1, keepdims=True), np.float32(self.max_segment_spread)
+            shares = discount, capped, *discount_steps(capped, least, price[..., None], paid_low[:, None], spread)
+            applied += zip(DISCOUNT_RULES, shares, shares[1:], strict=False)
+            discount = shares[-1]
+        prior = view.lowest_price_30_days
+        if prior is not None:
+            prior = np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
+        return GuardedAction(price, discount, prior, applied)
 
     def _price_steps(self, price: Prices, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule for list prices in turn, with the price after it."""
@@ -498,89 +544,6 @@ class Guardrails:
         holding = {} if self.frozen is None else {"frozen": self.frozen}
         if self.max_changes is not None:
             if view.changes is None:
-                raise ValueError(
-                    "price rules with max_changes need the price changes of each product; got a view without; "
-                    "give MarketView.changes"
-                )
+                raise ValueError("price rules with max_changes need MarketView.changes; got a view without; give it")
             holding["max_changes"] = view.changes >= self.max_changes
         return holding
-
-
-class RuleStep(NamedTuple):
-    """What one rule changed, by more than the last bits.
-
-    Args:
-        moved: (E, N) where it changed something.
-        before: (M,) prices, currency per unit, or (M, K) discounts before it, where it did.
-    """
-
-    rule: str
-    moved: NDArray[np.bool_]
-    before: Prices
-    after: Prices
-
-
-class StepwisePrices(NamedTuple):
-    """Allowed prices and discounts, with the steps that led there.
-
-    Args:
-        price: (E, N) currency per unit.
-        discount: (E, N, K) fractions, or None.
-        prior_price: as of `GuardedAction`.
-        steps: the rules that changed something, in their order.
-
-    Example:
-        >>> StepwisePrices(np.ones((1, 2), np.float32), None, None, []).price.shape
-        (1, 2)
-    """
-
-    price: Prices
-    discount: Prices | None
-    prior_price: Prices | None
-    steps: list[RuleStep]
-
-    @property
-    def trails(self) -> list[list[TrailStep]]:
-        """The changes that the rules made, in order, by market and product in turn."""
-        found: list[list[TrailStep]] = [[] for _ in range(self.price.size)]
-        for step in self.steps:
-            sides = step.before.tolist(), step.after.tolist()
-            for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *sides, strict=True):
-                found[k].append(TrailStep(step.rule, before, after))
-        return found
-
-
-def applied_stepwise(rules: Guardrails, action: Action, view: MarketView) -> StepwisePrices:
-    """What `Guardrails.apply` gives, with every change of more than the last bits.
-
-    Example:
-        >>> import repricer
-        >>> market = repricer.Market("three-stocks")
-        >>> asked = Action(market.view.list_price * np.float32(1e6))
-        >>> allowed = applied_stepwise(market.spec.guardrails, asked, market.view)
-        >>> [step.rule for step in allowed.steps]
-        ['ceiling']
-    """
-    discount = None if action.discount is None else np.asarray(action.discount, dtype=np.float32)
-    price = np.asarray(action.price, dtype=np.float32)
-    found = []
-    for rule, after in rules.rule_steps(action, view):
-        before = discount if discount is not None and rule in DISCOUNT_RULES else price
-        if before is discount:
-            discount = after
-        else:
-            price = after
-        differs = before != after
-        if differs.any() and (moved := _moved(before, after, differs)).any():
-            found.append(RuleStep(rule, moved, before[moved], after[moved]))
-    return StepwisePrices(price, discount, prior_price(price, view), found)
-
-
-def _moved(before: Prices, after: Prices, differs: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(E, N) where a rule changed more than the last bits; a NaN that stays NaN was not changed."""
-    wide, new = before.astype(np.float64), after.astype(np.float64)
-    finite = np.isfinite(wide)
-    gap = np.subtract(wide, new, where=finite, out=np.full_like(wide, np.inf))
-    same = finite & (np.abs(gap) <= SAME * np.maximum(np.abs(wide), np.abs(new)))
-    moved = differs & ~same & ~(np.isnan(wide) & np.isnan(new))
-    return moved if moved.ndim == 2 else np.asarray(moved.any(axis=2))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..catalogue import Catalogue, MarketView
 from ..protocol import Action
 from ..wording import money_words, rule_words
-from .guardrails import SAME, Guardrails, TrailStep, applied_stepwise
+from .guardrails import SAME, Guardrails, TrailStep
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -57,7 +57,7 @@ def allowed_path(
     for t, asked in enumerate(wanted):
         in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
         action = Action(asked[None].astype(np.float32))
-        made = applied_stepwise(rules, action, _view(rules, catalogue, t, in_force, np.array(past)))
+        made = rules.apply(action, _view(rules, catalogue, t, in_force, np.array(past)))
         # Seven digits: all that single precision holds.
         rounded = [float(f"{price:.7g}") for price in made.price[0].tolist()]
         kept = asked == current[t]
@@ -156,13 +156,8 @@ def _soft(rules: Guardrails) -> NDArray[np.bool_]:
 
 
 def _least(rules: Guardrails) -> dict[str, Array]:
-    """(N,) lowest price of each firm rule."""
-    margin, advertised = rules.minimum_margin, rules.minimum_advertised_price
-    return {
-        "minimum_margin": np.zeros_like(rules.floor) if margin is None else rules.unit_cost / (1 - margin),
-        "minimum_advertised_price": np.zeros_like(rules.floor) if advertised is None else advertised,
-        "floor": np.where(_soft(rules), 0.0, rules.floor),
-    }
+    """(N,) lowest prices that a person must keep, by rule."""
+    return rules.least | {"floor": np.where(_soft(rules), 0.0, rules.floor)}
 
 
 def allowed_gains(

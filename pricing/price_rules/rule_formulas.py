@@ -322,9 +322,7 @@ def check_links(lines: Iterable[Line], gaps: Iterable[Gap], called: Sequence[str
             raise ValueError(f"a line of products must hold at least two; got {len(line)}; complete or remove it")
         for product in line:
             if not 0 <= product < count:
-                raise ValueError(
-                    f"a line of products must hold product numbers below {count}; got {product}; remove it"
-                )
+                raise ValueError(f"a line of products must hold numbers below {count}; got {product}; remove it")
             if product in seen:
                 raise ValueError(f"a product must belong to one line, once; got {called[product]} again; remove one")
             seen.add(product)

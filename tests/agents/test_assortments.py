@@ -68,9 +68,9 @@ def test_a_run_with_other_assortments_is_another_run(written):
 @pytest.mark.parametrize(
     ("settings", "other", "said"),
     [
-        ({"variants": 2}, assortment(1), "assortments need product_wise true.* variants 2 and"),
+        ({"variants": 2}, assortment(1), "assortments need product_wise true.*; got True, continuous, 2,"),
         ({"actions": "discrete"}, assortment(1), "actions discrete"),
-        ({}, load_scenario("grocery"), "assortments must have the segments.* of catalogue:4:3.*got grocery"),
+        ({}, load_scenario("grocery"), "assortments must be like catalogue:4:3.*got grocery"),
     ],
 )
 def test_what_does_not_go_together_is_refused(settings, other, said):

@@ -20,7 +20,7 @@ def test_shaped_rewards_of_an_episode_add_up_to_the_plain_ones_less_the_potentia
         return features.sum(axis=1)
 
     gamma = 0.9
-    shaped.shape(Shaping(potential, gamma, 2.0))
+    shaped.shaping = Shaping(potential, gamma, 2.0)
     start = potential(plain.reset())
     shaped.reset()
     sums, after = np.zeros((2, 3)), np.zeros(3)

@@ -163,8 +163,7 @@ def test_a_changed_market_is_not_taken_for_the_one_that_was_trained_on(tmp_path)
     assert "training stationary-logit: 10%" in said
     save_scenario(spec.with_changes(market={"objective": "profit"}), market)
     assert (
-        "before market.objective changed; got the changed market; choose another --out"
-        in run(*arguments, code=2).stderr
+        "must hold a run on this market; got other market.objective; choose another" in run(*arguments, code=2).stderr
     )
 
 

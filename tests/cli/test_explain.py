@@ -86,7 +86,7 @@ def test_a_tree():
         (["--policy", "thompson"], "which draws or learns"),
         (["--policy", "optimum", "--product", "nothing"], "product must be one of unit; got 'nothing'"),
         (["--policy", "optimum", "--period", "30"], "period must lie in 0 to 29; got 30"),
-        (["--policy", "optimum", "--fit", "nowhere.json"], "nowhere.json must hold a JSON object; got: "),
+        (["--policy", "optimum", "--fit", "nowhere.json"], "--fit must be a file; got nowhere.json"),
     ],
 )
 def test_what_cannot_be_explained_is_one_line(arguments, words):

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from repricer.cli.markdown import _say, command
+from repricer.cli._options import output
+from repricer.cli.markdown import _parts, command
 from repricer.planning.markdown import StockRow, plan_markdown
 from repricer.scenarios import load_scenario
 from repricer.scenarios.loading import save_scenario
@@ -50,7 +51,9 @@ def test_a_stock_table_becomes_a_price_list(market: Path, tmp_path: Path) -> Non
 def test_a_schedule_that_falls_just_short_is_named(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_markdown(load_scenario(market), [StockRow("unit", 10)], "2018-02-11")
     short = replace(plan.products[0], probability=0.948, met=False)
-    _say(replace(plan, products=(short,)), plan.spec.calendar, Path("list.xlsx"))
+    calendar = plan.spec.calendar
+    assert calendar is not None
+    output(False, {}, *_parts(replace(plan, products=(short,)), calendar, Path("list.xlsx")))
     said = capsys.readouterr().out
     assert "94.8%" in said
     assert "short of it in other seasons than those planned on: unit; ask for more --confidence" in said

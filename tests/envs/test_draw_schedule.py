@@ -73,7 +73,7 @@ def test_a_restored_market_is_in_its_draw_again(uncertain):
 
 
 def test_draws_need_a_posterior(shop):
-    with pytest.raises(ValueError, match="draws need a market with a posterior; got small-shop without"):
+    with pytest.raises(ValueError, match="draws need a posterior; got small-shop without"):
         Market(shop, draws=DrawSchedule())
 
 

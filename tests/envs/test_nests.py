@@ -89,15 +89,13 @@ def test_the_order_of_the_products_does_not_matter(spec):
         np.testing.assert_allclose(found, usual[order], rtol=1e-12)
 
 
-def test_elasticities_are_derivatives(spec):
-    regular, step = spec.products.regular_price, 1e-5
+def test_products_of_a_nest_take_more_customers_from_one_another(spec):
+    step = 1e-5
 
     def log_units(log_price: np.ndarray) -> np.ndarray:
         return np.log(expected_units(spec, 0, np.exp(log_price))[0, 0])
 
     at = np.log(PRICE)
     numeric = [(log_units(at + step * e) - log_units(at - step * e)) / (2 * step) for e in np.eye(8)]
-    exact = choice_model(spec).elasticities(0, PRICE, reference=regular)[0]
-    np.testing.assert_allclose(exact, np.stack(numeric, axis=1), rtol=1e-6, atol=1e-8)
-    # Products of a nest take more customers from one another than from those of other nests.
-    assert exact[1, 0] > 2 * exact[2, 0] == pytest.approx(2 * exact[7, 0])
+    cross = np.stack(numeric, axis=1)
+    assert cross[1, 0] > 2 * cross[2, 0] == pytest.approx(2 * cross[7, 0])

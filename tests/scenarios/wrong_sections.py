@@ -168,7 +168,7 @@ WRONG = [
     (
         "prices",
         {"price_ladder": [3.0, 4.0, 5.0], "tick": 0.1},
-        "prices: price rules take one of price_ladder, tick and price_endings; got both price_ladder and tick; keep one",
+        "prices: price rules take one of price_ladder, tick, price_endings; got price_ladder and tick; keep one",
     ),
     (
         "prices",
@@ -176,7 +176,7 @@ WRONG = [
         "prices: guardrails must leave at least one allowed price on the price ladder",
     ),
     ("prices", {"minimum_margin": 0.9}, "prices: guardrails must leave at least one allowed price; product 'a' got"),
-    ("prices", {"tick": 0.1, "price_endings": [0.9]}, "got both tick and price_endings; keep one"),
+    ("prices", {"tick": 0.1, "price_endings": [0.9]}, "got tick and price_endings; keep one"),
     (
         "prices",
         {"price_endings": [0.99, 0.49]},
@@ -209,7 +209,7 @@ WRONG = [
     (
         "prices",
         {"max_changes": 7, "change_window_periods": 7},
-        "prices: max_changes must be below change_window_periods (7), or it forbids nothing; got 7",
+        "prices: max_changes must be below change_window_periods, 7; got 7",
     ),
     ("prices", {"max_changes": 1.5}, "prices.max_changes must be a whole number; got 1.5"),
     ("prices", {"prior_price_periods": 0}, "prices.prior_price_periods must lie in [1, 1000]; got 0"),

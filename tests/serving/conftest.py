@@ -129,7 +129,7 @@ def dated(dated_path: Path) -> Bundle:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often features are computed and the price rules are applied, by name."""
     counts: Counter[str] = Counter()
-    columns, steps = features._market_columns, Guardrails.rule_steps
+    columns, steps = features._market_columns, Guardrails.apply
 
     def counting_columns(view: Any) -> Any:
         counts["features"] += 1
@@ -140,7 +140,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return steps(rules, action, view)
 
     monkeypatch.setattr(features, "_market_columns", counting_columns)
-    monkeypatch.setattr(Guardrails, "rule_steps", counting_steps)
+    monkeypatch.setattr(Guardrails, "apply", counting_steps)
     return counts
 
 

@@ -282,12 +282,12 @@ def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
     ("key", "value", "words"),
     [
         ("lines", [[0, 1.0]], "lines must hold indices of products"),
-        ("lines", [[0, 3]], "must hold product numbers below 3; got 3"),
+        ("lines", [[0, 3]], "must hold numbers below 3; got 3"),
         ("lines", [[1, 0]], "must allow prices that do not fall"),
         ("frozen", [True], "frozen must have shape"),
         ("max_changes", 7, "max_changes must be below change_window_periods"),
         ("max_changes", 1.0, "max_changes must be a whole number"),
-        ("tick", 0.05, "got both tick and price_endings"),
+        ("tick", 0.05, "got tick and price_endings"),
         ("minimum_advertised_price", [9.0, 0, 0], "minimum advertised price 9"),
     ],
 )

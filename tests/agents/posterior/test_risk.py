@@ -189,7 +189,7 @@ def test_the_base_prices_in_another_market_are_cautious_too(market):
 
 
 def test_risk_without_draws_is_refused(market):
-    with pytest.raises(ValueError, match=r"risk cvar:0.1 needs training over the draws of a posterior; got none"):
+    with pytest.raises(ValueError, match=r"risk cvar:0.1 needs draws of a posterior; got none"):
         train("stationary-logit", steps=100, risk="cvar:0.1")
     with pytest.raises(ValueError, match=r"got setting draws 0 for catalogue"):
         train(market, steps=100, risk="cvar:0.1", settings={"draws": 0})

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from repricer import make_sb3_env, train
-from repricer.agents.ppo.fused import ExpectedValues, FusedPPO
+from repricer.agents.ppo.expected_values import ExpectedValues
+from repricer.agents.ppo.fused import FusedPPO
 from repricer.envs.adapters.sb3_env import Shaping
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -15,7 +16,7 @@ def played(scenario: Any, draws: int, periods: int = 60, shaping: Shaping | None
     """A rollout of an untrained model, whose critic is a random function of the state."""
     venv = make_sb3_env(scenario, num_envs=64, seed=3, reward="expected", **options)
     if shaping is not None:
-        venv.shape(shaping)
+        venv.shaping = shaping
     torch.manual_seed(1)
     model = FusedPPO("MlpPolicy", venv, n_steps=periods, seed=0, device="cpu", gamma=0.97, next_draws=draws)
     with torch.no_grad():
@@ -63,7 +64,7 @@ def test_a_market_that_goes_on_is_corrected_in_its_last_period_too() -> None:
 
 def test_it_does_not_matter_how_many_states_are_valued_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     together = played("price-and-order", 2)
-    monkeypatch.setattr("repricer.agents.ppo.fused._AT_ONCE", 1)
+    monkeypatch.setattr("repricer.agents.ppo.expected_values._AT_ONCE", 1)
     np.testing.assert_allclose(played("price-and-order", 2).rewards, together.rewards, rtol=1e-5, atol=1e-4)
 
 

@@ -65,7 +65,7 @@ def test_another_shape_and_numbers_that_are_not_finite_are_refused(step, action,
 @pytest.mark.parametrize("step", ENVIRONMENTS[1:])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_wrong_number_of_rows_is_refused(step, count):
-    with pytest.raises(ValueError, match=f"for 2 rows; got \\({COLUMNS},\\) for {count}"):
+    with pytest.raises(ValueError, match=f"in 2 rows; got \\({COLUMNS},\\) in {count}"):
         step(np.zeros((count, COLUMNS), np.float32))
 
 
@@ -101,7 +101,7 @@ def test_every_seller_must_act():
     env, none = MarketParallelEnv("calvano-duopoly"), np.zeros(1, np.float32)
     env.reset(seed=0)
     for actions, message in (
-        ({"own": none}, "one for each of own, rival; got own;"),
+        ({"own": none}, "actions must name own, rival; got own;"),
         ({"own": none, "rival": none, "third": none}, "got own, rival, third"),
         ({"own": none, "rival": np.zeros(4)}, "action of rival must have shape \\(1,\\)"),
         ({"own": none, "rival": np.array([np.nan])}, "action of rival must be finite"),

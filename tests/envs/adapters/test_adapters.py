@@ -57,7 +57,7 @@ def test_an_episode_is_the_horizon_and_ends_terminated():
             break
     assert (periods, terminated, truncated) == (30, True, False)
     assert "30 of 30" in env.render()
-    with pytest.raises(RuntimeError, match="not over"):
+    with pytest.raises(RuntimeError, match="step needs markets in an episode; got"):
         env.unwrapped.step(np.zeros(1, np.float32))
 
 
@@ -138,7 +138,7 @@ def test_disabled_mode_resets_by_mask(shop):
     assert observation[1, 0] == pytest.approx(5 / 8)
     with pytest.raises(ValueError, match="seed must be None with a reset_mask"):
         env.reset(seed=1, options={"reset_mask": np.array([True, False])})
-    with pytest.raises(ValueError, match="reset_mask must hold True or False for each of 2 markets; got bool of shape"):
+    with pytest.raises(ValueError, match="reset_mask must hold 2 booleans; got bool"):
         env.reset(options={"reset_mask": np.ones(3, dtype=bool)})
 
 

@@ -50,7 +50,7 @@ def test_the_expected_gain_by_hand():
     gain = [[rate * (price * share(price) - 6.0 * share(6.0))] for rate, price in zip(RATE, PRICE, strict=True)]
     found = paid(spec_from_table(corner_shop()), "expected-gain", product_wise=True)
     np.testing.assert_allclose(found, np.repeat(gain, 3, axis=1), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="reward expected-gain needs product_wise; got rows of whole markets; set"):
+    with pytest.raises(ValueError, match="reward expected-gain needs product_wise; got rows of markets; set"):
         paid(spec_from_table(corner_shop()), "expected-gain")
 
 

@@ -145,5 +145,5 @@ def test_markets_come_back_in_mid_episode():
 
 
 def test_an_unknown_seller_is_refused():
-    with pytest.raises(ValueError, match="seller must be one of own, rival; got 'third'; choose one of them"):
+    with pytest.raises(ValueError, match="seller must be one of own, rival; got 'third'; choose one"):
         SellerVecEnv(MultiSellerMarket("calvano-duopoly"), "third")

@@ -10,8 +10,8 @@ from gymnasium.vector import AutoresetMode
 def test_rows_of_a_market_with_hidden_draws_have_draws_of_their_own():
     envs = gymnasium.make_vec("repricer/IncompleteLearning-v0", num_envs=16)
     envs.reset(seed=1)
-    followed = {int(batch.view.market.spec.arrivals.rate[0, 0] * 1e6) for batch in envs.unwrapped._batches}
-    slopes = {float(batch.view.market.spec.demand.price_sensitivity[0, 0]) for batch in envs.unwrapped._batches}
+    followed = {int(view.market.spec.arrivals.rate[0, 0] * 1e6) for view in envs.unwrapped._views}
+    slopes = {float(view.market.spec.demand.price_sensitivity[0, 0]) for view in envs.unwrapped._views}
     assert len(followed) > 1 or len(slopes) > 1
 
 
@@ -33,5 +33,5 @@ def test_rows_of_a_market_with_hidden_draws_are_their_single_environments():
 def test_a_batch_states_its_autoreset_mode_and_takes_its_own_horizon():
     envs = gymnasium.make_vec("repricer/Scarce-v0", num_envs=2, max_episode_steps=50)
     assert envs.unwrapped.autoreset_mode is envs.unwrapped.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-    with pytest.raises(ValueError, match="max_episode_steps of a batch must be the horizon of scarce, 50; got 20"):
+    with pytest.raises(ValueError, match="max_episode_steps must be the horizon, 50; got 20"):
         gymnasium.make_vec("repricer/Scarce-v0", num_envs=2, max_episode_steps=20)

@@ -12,7 +12,5 @@ def test_ends_belong_to_the_range_in_single_precision_too():
 
 @pytest.mark.parametrize(("low", "high"), [(2.0, 1.0), (-1.0, 1.0), (np.nan, 1.0), (1.0, np.inf)])
 def test_a_range_that_is_none_is_refused(low, high):
-    with pytest.raises(
-        ValueError, match=r"a charged range must not be negative and must rise; got .* for product 2; fix it"
-    ):
+    with pytest.raises(ValueError, match=r"a charged range must rise; got .* product 2; fix it"):
         ChargedRange(np.array([1.0, low]), np.array([1.0, high]))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from repricer.pricing import Action, Catalogue, Guardrails, MarketView, PriceEndings, PriceLadder, applied_stepwise
+from repricer.pricing import Action, Catalogue, Guardrails, MarketView, PriceEndings, PriceLadder
 
 
 def catalogue(products: int = 1, segments: int = 2, periods: int = 4, cost: float = 2.0) -> Catalogue:
@@ -65,13 +65,13 @@ def test_each_rule_changes_the_price_and_says_so(kwargs, current, asked, given_p
     done = guardrails.apply(act(asked), seen)
     assert done.price[0, 0] == pytest.approx(given_price)
     assert done.rules(0, 0) == rules
-    assert [step.rule for step in applied_stepwise(guardrails, act(asked), seen).trails[0]] == rules
+    assert [step.rule for step in guardrails.apply(act(asked), seen).trails[0]] == rules
 
 
 def test_prices_that_the_shop_charges_anyway_stand_and_discounts_keep_their_rules():
     rules = rails(floor=np.array([3.0]), max_change=0.1, tick=0.5, frozen=np.array([True]), max_discount=0.2)
     plan = replace(act(1.23, [0.1, 0.5]), as_charged=True)
-    guarded = applied_stepwise(rules, plan, view([4.0]))
+    guarded = rules.apply(plan, view([4.0]))
     assert guarded.price.tolist() == plan.price.tolist()
     np.testing.assert_allclose(guarded.discount, [[[0.1, 0.2]]])
     assert [step.rule for step in guarded.trails[0]] == ["max_discount"]
@@ -87,7 +87,7 @@ def test_a_rival_below_every_grid_price_pulls_the_price_down_as_far_as_the_other
 
 
 def test_traces_tell_before_and_after():
-    (step,) = applied_stepwise(rails(), act(12.0), view([4.0])).trails[0]
+    (step,) = rails().apply(act(12.0), view([4.0])).trails[0]
     assert (step.before, step.after) == (12.0, 10.0)
     assert "ceiling" in step.why
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from repricer.agents.ppo.expected_values import NextDraws
 from repricer.envs import LearnerView, Market
-from repricer.envs.adapters.next_draws import NextDraws
 from repricer.envs.seeds import DrawSchedule
 from repricer.pricing import feature_names
 from repricer.scenarios.sections import Posterior
