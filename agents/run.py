@@ -228,7 +228,7 @@ def load_run(folder: str | Path) -> Run:
     algo = algorithm(facts.get("network", facts["algo"]))
     for name, plain in _SETTINGS_OF_0_1_0.items():
         if plain is not None and (got := facts["settings"].get(name, plain)) != plain:
-            raise ValueError(f"{folder} must hold a run of this version; got {name} {got}; train again without it")
+            raise ValueError(f"{folder} must be of this version; got the setting {name} {got}; train again without it")
     known = {name: value for name, value in facts["settings"].items() if name not in _SETTINGS_OF_0_1_0}
     settings = settings_from(known, known)
     spec, base_price = load_scenario(folder), np.array(facts["base_price"], dtype=np.float32)

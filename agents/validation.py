@@ -234,7 +234,7 @@ class Validation(BaseCallback):
         aim = "objective" if self._share == 1 else "worst_gain"
         # The price rules would replace the NaN prices of such a policy by base prices.
         if not all(bool(torch.isfinite(weight).all()) for weight in self.model.policy.parameters()):
-            raise ValueError(f"weights must be finite; got NaN at step {self.num_timesteps:,}; lower learning_rate")
+            raise ValueError("weights must be finite; got NaN: the policy diverged; lower learning_rate")
         objective, profit = self._value(self.model.policy)
         row = self._row(objective, profit)
         self.history.append(row)

@@ -517,7 +517,7 @@ def checked_actions(actions: ArrayLike, rows: int, space: Space, what: str = "ac
         return array
     finite = np.isfinite(array)
     if not finite.all():
-        raise ValueError(f"{what} must be finite; got {_shown(array[~finite])}; lower the learning_rate")
+        raise ValueError(f"{what} must be finite; got {_shown(array[~finite])}; did it diverge? lower learning_rate")
     return array
 
 

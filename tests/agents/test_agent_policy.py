@@ -98,11 +98,11 @@ def test_what_is_no_policy_is_refused_in_one_line(tmp_path):
             call()
     with pytest.raises(ValueError, match="the agent's observation_space must be its market's"):
         policy_from(model, "stationary-logit")
-    with pytest.raises(ValueError, match="env must be an environment of repricer, a market or its name; got NoneType"):
+    with pytest.raises(ValueError, match="env must be repricer's; got NoneType"):
         policy_from(lambda rows: rows)
-    with pytest.raises(ValueError, match="agent must be an SB3 model, a torch module or a function; got int"):
+    with pytest.raises(ValueError, match="agent must be an SB3 model, torch module or function; got int"):
         policy_from(3, NAME)
-    with pytest.raises(ValueError, match="agent must be an SB3 model, a torch module or a function; got int"):
+    with pytest.raises(ValueError, match="agent must be an SB3 model, torch module or function; got int"):
         policy_from(3)
     with pytest.raises(ValueError, match=r"agent must take \d+ features; got .*mat1"):
         policy_from(torch.nn.Linear(7, 3), NAME)
