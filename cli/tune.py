@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..planning.progress import training_bar
-from ._options import OUT, count_option, figures_table, gone_option, json_option, output, seed_option
+from ._options import OUT, count_option, figures_table, json_option, output, seed_option
 
 if TYPE_CHECKING:
     from ..agents.tuning.study import Tuning
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 @count_option("--steps", 300_000, "Training steps per run.")
 @count_option("--seeds-per-trial", 1, "Training runs averaged in a trial.")
 @click.option("--out", "folder", type=OUT, help="Study folder; the same call resumes it.")
-@gone_option(
-    "--storage", "a study has one worker; many trainings on several machines are a `repricer sweep`", refused=True
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Database of the study, such as postgresql+psycopg://HOST/NAME: the same call on several machines then works on "
+    "one study, and the trial of a worker that dies is tried again.",
 )
 @seed_option
 @json_option

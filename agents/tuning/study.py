@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from optuna import Study, Trial, TrialPruned
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
-from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,7 +33,10 @@ from .search_space import SearchSpace
 
 STUDY_FILE, BEST_FILE, TRIALS_FILE, PLOT_FILE = ("study.db", "best.toml", "trials.csv", "trials.svg")
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+HEARTBEAT_SECONDS, GRACE_SECONDS = 5, 30
+"""How often a worker reports that it lives, and after which silence its trial is given to another."""
 _RETRIES = 3
+_WAIT_SECONDS = 1.0
 _FILE_OF_0_1_0 = "study.journal"
 
 
@@ -73,6 +77,7 @@ class _Job:
     plan: TrainingPlan
     seeds: int
     folder: Path
+    storage: str | None = None
 
     @property
     def space(self) -> SearchSpace:
@@ -99,6 +104,7 @@ def tune(
     seed: int = 0,
     out: str | Path,
     seeds_per_trial: int = 1,
+    storage: str | None = None,
     progress: TrainingProgress | None = None,
 ) -> Tuning:
     """Search the settings with the largest gain over the best fixed prices on the validation seeds.
@@ -111,7 +117,7 @@ def tune(
 
     The same call on the same machine with the same versions gives the same trials, whether it is interrupted or not,
     because a trial's draw depends only on those before. An interrupted trial has failed; its settings are tried again,
-    from its last checkpoint. One call at a time works on a study.
+    from its last checkpoint. After a kill that happens once the trial has been silent for half a minute.
 
     Args:
         scenario: A spec, a registered name or the path of a scenario file.
@@ -122,17 +128,19 @@ def tune(
         out: Folder of the study. The same call resumes it; it writes `best.toml` (a preset block),
             `trials.csv` and `trials.svg` there.
         seeds_per_trial: Number of runs of a trial.
+        storage: URL of a database that holds the study instead of the folder, so that several calls, on several
+            machines, work on it at once: each until there are as many trials as it asks for.
         progress: As for `train`, with steps over all trials and the best gain so far.
 
     Raises:
-        ValueError: Nothing can be tuned, `out` holds another study, or all trials failed.
+        ValueError: Nothing can be tuned, `out` or the database holds another study, or all trials failed.
         OSError: The folder cannot be written.
     """
     for name, count in (("trials", trials), ("seeds_per_trial", seeds_per_trial)):
         if count < 1:
             raise ValueError(f"{name} must be at least 1; got {count}; ask for more")
     spec = load_scenario(scenario)
-    job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out))
+    job = _Job(plan_for(spec, algo, steps, seed), seeds_per_trial, Path(out), storage)
     job.folder.mkdir(parents=True, exist_ok=True)
     with _quiet():
         study = _open_study(job)
@@ -153,10 +161,17 @@ def _plot(study: Study, path: Path) -> None:
 
 
 def _work(study: Study, job: _Job, trials: int, progress: TrainingProgress | None) -> None:
-    """Run trials until as many have ended."""
-    _try_again(study)
+    """Run trials until as many have ended, whoever ran them."""
     while len(over := ended(study)) < trials:
-        seed = int(np.random.SeedSequence([job.plan.seed, len(over)]).generate_state(1)[0])
+        _try_again(study)
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if len(over) + len(running) >= trials:
+            time.sleep(_WAIT_SECONDS)
+            continue
+        # Workers on several machines must not draw alike.
+        place = [job.plan.seed, len(over) + len(running)] if job.storage is None else None
+        seed = None if place is None else int(np.random.SeedSequence(place).generate_state(1)[0])
+        # Running trials count as bad ones, so that others try something else.
         study.sampler = TPESampler(seed=seed, multivariate=True, constant_liar=True)
         report = _overall(study, job, trials, progress)
         study.optimize(partial(_objective, job=job, progress=report), n_trials=1, catch=(ValueError, MemoryError))
@@ -165,15 +180,17 @@ def _work(study: Study, job: _Job, trials: int, progress: TrainingProgress | Non
 
 
 def _try_again(study: Study) -> None:
-    """Queue the settings of trials that were interrupted."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-    again = RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES, inherit_intermediate_values=True)
+    """Queue the settings of trials whose worker died or was interrupted."""
+    optuna.storages.fail_stale_trials(study)
     trials = study.get_trials(deepcopy=False)
-    queued = {number for trial in trials for number in again.retry_history(trial)}
+    queued = {number for trial in trials for number in RetryHeartbeatStaleTrialCallback.retry_history(trial)}
     for trial in trials:
         if died(trial) and trial.number not in queued:
-            again(study, trial)
+            _retry()(study, trial)
+
+
+def _retry() -> RetryHeartbeatStaleTrialCallback:
+    return RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES, inherit_intermediate_values=True)
 
 
 def _first_try(trial: FrozenTrial) -> int:
@@ -182,41 +199,70 @@ def _first_try(trial: FrozenTrial) -> int:
 
 
 def ended(study: Study) -> list[FrozenTrial]:
-    """The trials that count: without those that were interrupted, which are tried again."""
+    """The trials that count: without those whose worker died, which are tried again."""
     return [trial for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)) if not died(trial)]
 
 
 def died(trial: FrozenTrial) -> bool:
-    """Whether a trial was interrupted."""
+    """Whether a trial ended because its worker did."""
     return trial.state is TrialState.FAIL and "reason" not in trial.user_attrs
 
 
 def _open_study(job: _Job) -> Study:
-    """The study of the folder, new or as it was left; hopeless trials are pruned from the second quarter of a run on.
+    """The study of the folder or the database, new or as it was left.
 
     Raises:
-        ValueError: There is another study, or something else.
+        ValueError: There is another study, or none of Optuna's.
     """
-    if (job.folder / _FILE_OF_0_1_0).exists():
-        raise ValueError(f"{job.folder} must hold a study of this version; got {_FILE_OF_0_1_0}; choose another --out")
-    path, pruner = job.folder / STUDY_FILE, MedianPruner(n_warmup_steps=max(1, job.plan.settings.evaluations // 4))
-    try:
-        study = optuna.create_study(
-            storage=f"sqlite:///{path}", study_name="tune", direction="maximize", pruner=pruner, load_if_exists=True
+    if job.storage is None and (job.folder / _FILE_OF_0_1_0).exists():
+        raise ValueError(
+            f"{job.folder} must hold a study of this version; got {_FILE_OF_0_1_0}, which version 0.1.0 wrote; choose "
+            f"another --out, and keep {BEST_FILE} for `repricer train --preset`"
         )
-    except (SQLAlchemyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} must be a study that tune wrote; got: {reason}; choose another --out") from error
+    url, name, where = f"sqlite:///{job.folder / STUDY_FILE}", "tune", str(job.folder)
+    if job.storage is not None:
+        url, name, where = job.storage, f"{job.plan.spec.name}-{job.plan.algo}", "the database"
+    study = open_database(url, name, job.plan.settings.evaluations)
     held = study.user_attrs.get("identity")
     if held is None:
         study.set_user_attr("identity", job.identity)
         held = job.identity
     for key, wanted in job.identity.items():
-        if (own := held.get(key)) != wanted:
-            raise ValueError(f"{job.folder} holds a study with {key} {own!r}; got {wanted!r}; choose another --out")
+        if held.get(key) != wanted:
+            raise ValueError(
+                f"{where} holds a study with {key} {held.get(key)!r}; got {wanted!r}; choose another --out or --storage"
+            )
     if not study.get_trials(deepcopy=False):
         study.enqueue_trial(job.space.start, skip_if_exists=True)
     return study
+
+
+def open_database(url: str, name: str, evaluations: int) -> Study:
+    """The study of this name in a database, new or as others left it.
+
+    Args:
+        url: SQLAlchemy's URL, such as postgresql+psycopg://user@host/database.
+        evaluations: Validations of a run; hopeless trials are pruned from the second quarter on.
+
+    Raises:
+        ValueError: The database cannot be reached or is none of Optuna's.
+    """
+    try:
+        storage = RDBStorage(
+            url,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
+            heartbeat_stale_trial_callback=_retry(),
+        )
+        pruner = MedianPruner(n_warmup_steps=max(1, evaluations // 4))
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+        )
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"--storage must be the URL of a database with studies; got {url}: {reason}; choose another --out or --storage"
+        ) from error
 
 
 def _objective(trial: Trial, job: _Job, progress: TrainingProgress) -> float:
@@ -307,7 +353,10 @@ def _result(study: Study) -> Tuning:
     """
     rows = _rows(study)
     if not any(row["state"] == "complete" for row in rows):
-        raise ValueError(f"tune needs one complete trial; got {len(rows)} failed: {rows[0]['reason']}; raise --trials")
+        raise ValueError(
+            f"tune needs one complete trial; got {len(rows)} that failed, the first with: {rows[0]['reason']}; "
+            "raise --trials, or fix what they have in common"
+        )
     best = study.best_trial
     return Tuning(
         trial=best.number,
@@ -321,12 +370,12 @@ def _result(study: Study) -> Tuning:
 
 
 def _rows(study: Study) -> list[dict[str, Any]]:
-    """One row per trial that is over, also of those that were interrupted; a pruned one has the gain of its last validation."""
+    """One row per trial that is over, those included whose worker died; a pruned one has the gain of its last validation."""
     rows = []
     for trial in study.get_trials(deepcopy=False, states=tuple(_STATES)):
         facts, head = trial.user_attrs, {"trial": trial.number, "state": _STATES[trial.state]}
         figures = facts.get("figures", {"gain": trial.value, "best_fixed": None, "seconds": None})
-        reason = "it was interrupted" if died(trial) else facts.get("reason", "")
+        reason = "its worker died or was interrupted" if died(trial) else facts.get("reason", "")
         rows.append(head | figures | {"reason": reason} | facts.get("settings", {}))
     return rows
 

@@ -34,6 +34,7 @@ from . import (  # noqa: F401  they register their checks
     scale_fit,
     scale_ray,
     scale_tables,
+    scale_tuning,
     service,
     service_load,
     serving,

@@ -29,7 +29,7 @@ def stored(out):
 
 def counted(found, *, but=("trial",)):
     """The rows of a study without the trials that were interrupted, which move the numbers of the others."""
-    rows = [row for row in found.trials if row["reason"] != "it was interrupted"]
+    rows = [row for row in found.trials if row["reason"] != "its worker died or was interrupted"]
     return [{key: value for key, value in row.items() if key not in but} for row in rows]
 
 
@@ -310,7 +310,7 @@ def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):
 
 def test_a_folder_with_something_else_is_refused(tmp_path, lessons):
     (tmp_path / STUDY_FILE).write_text("no database\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"study\.db must be a study that tune wrote; got: .*; choose another --out"):
+    with pytest.raises(ValueError, match=r"URL of a database with studies; got .*study\.db: .*; choose another --out"):
         study(tmp_path, 2)
     (tmp_path / STUDY_FILE).unlink()
     (tmp_path / "study.journal").touch()
@@ -320,7 +320,9 @@ def test_a_folder_with_something_else_is_refused(tmp_path, lessons):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that has fork and SIGKILL")
 def test_a_killed_study_goes_on_and_nothing_is_corrupt(tmp_path, monkeypatch):
-    """Killed in the second trial after a checkpoint, which the next command takes up."""
+    """Killed in the second trial after a checkpoint, which the next command takes up once the trial is silent."""
+    monkeypatch.setattr(tuning, "HEARTBEAT_SECONDS", 1)
+    monkeypatch.setattr(tuning, "GRACE_SECONDS", 2)
     monkeypatch.setattr("repricer.agents.cloning._BATCHES", 5)
     out, threads = tmp_path / "killed", torch.get_num_threads()
     # A fork, which has all libraries; with one thread, as the others stay behind.
