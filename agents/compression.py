@@ -108,7 +108,9 @@ def _check(run: Run, method: str, size: float) -> None:
     if not 0 < size <= 1:
         raise ValueError(f"size must lie in (0, 1], a share of the network's parameters; got {size:g}; give 0.1")
     if isinstance(run.actor, RecurrentActor):
-        raise ValueError(f"compression needs a policy without recurrent state; got {run.facts['algo']}; keep it")
+        raise ValueError(
+            f"compression needs a policy without recurrent state; got {run.facts['algo']}; export it as it is"
+        )
     if not any(True for _ in run.actor.parameters()):
         raise ValueError("compression needs a network; got a function; give a run of a torch module or an SB3 model")
     if method == "prune":

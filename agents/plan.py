@@ -119,7 +119,9 @@ def _check_reward(plan: TrainingPlan) -> None:
     settings = plan.settings
     lasting = [market.name for market in (plan.spec, *plan.assortments) if not has_separate_periods(market)]
     if settings.reward == "expected-gain" and lasting:
-        raise ValueError(f"reward expected-gain needs no later effects; got {lasting[0]}; set reward to expected")
+        raise ValueError(
+            f"reward expected-gain needs a market without later effects; got {lasting[0]}; set reward to expected"
+        )
     if settings.reward == "conversion-difference" and settings.algorithm.get("gamma") == 1:
         raise ValueError("reward conversion-difference needs a gamma below 1; got 1; set gamma to 0.9")
 

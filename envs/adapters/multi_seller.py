@@ -163,7 +163,9 @@ class MultiSellerMarket:
         market = Market(scenario, num_markets=num_markets, seed=seed, numbers=numbers, draw_rivals=drawn)
         rivals = market.spec.competitors
         if rivals is None:
-            raise ScenarioError(f"several sellers need [competitors]; got {market.spec.name} without; add it")
+            raise ScenarioError(
+                f"several sellers need a section [competitors]; got {market.spec.name} without one; add it"
+            )
         self.learner_view, self.market = LearnerView(market, **options), market
         names = rivals.seller or rivals.names
         self.offers = {name: np.flatnonzero(np.array(names) == name) for name in dict.fromkeys(names)}

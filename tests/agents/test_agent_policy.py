@@ -94,7 +94,7 @@ def test_what_is_no_policy_is_refused_in_one_line(tmp_path):
         lambda: repricer.train(NAME, steps=10, teacher=model),
         lambda: export(model, tmp_path / "bundle"),
     ):
-        with pytest.raises(ValueError, match=r"got PPO( and no scenario)?; .*repricer\.policy_from"):
+        with pytest.raises(ValueError, match=r"got PPO( and no scenario)?; .*policy_from"):
             call()
     with pytest.raises(ValueError, match="the agent's observation_space must be its market's"):
         policy_from(model, "stationary-logit")

@@ -69,7 +69,7 @@ def test_a_run_with_other_assortments_is_another_run(written):
     ("settings", "other", "said"),
     [
         ({"variants": 2}, assortment(1), "assortments need product_wise true.*; got True, continuous, 2,"),
-        ({"actions": "discrete"}, assortment(1), "actions discrete"),
+        ({"actions": "discrete"}, assortment(1), "got True, discrete"),
         ({}, load_scenario("grocery"), "assortments must be like catalogue:4:3.*got grocery"),
     ],
 )

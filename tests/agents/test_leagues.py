@@ -120,7 +120,7 @@ def test_earnings_are_weighted_as_the_scenario_discounts():
         ({"algo": "recurrent-ppo"}, "in a league; got recurrent-ppo; choose"),
         ({"settings": {"history": 4}}, "history must be 1 in a league; got 4; leave it out"),
         ({"settings": {"reward": "conversion-difference"}}, "reward must be drawn or expected in a league"),
-        ({"scenario": "stationary-logit"}, r"needs a \[competitors\] section"),
+        ({"scenario": "stationary-logit"}, r"need a section \[competitors\]"),
     ],
 )
 def test_wrong_calls_get_one_line_and_leave_nothing(tmp_path, options, words):

@@ -30,7 +30,5 @@ def test_rewards_are_those_of_the_function(shape, product_wise):
 
 def test_a_reward_of_another_shape_is_refused():
     view = LearnerView(Market("three-stocks", num_markets=4), reward=lambda info: np.zeros(3))
-    with pytest.raises(
-        ValueError, match=r"reward must give finite numbers of shape \(4, 3\) or \(4,\); got shape \(3,\)"
-    ):
+    with pytest.raises(ValueError, match=r"reward must give finite numbers, \(4, 3\) or \(4,\); got \(3,\)"):
         view.rewards(view.step(np.zeros((4, 3), np.float32)))

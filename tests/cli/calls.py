@@ -9,7 +9,7 @@ from repricer.cli import main
 
 def run(*words: object, code: int = 0, **given: Any) -> Result:
     result = CliRunner().invoke(main, list(map(str, words)), **given)
-    assert result.exit_code == code, result.output
+    assert result.exit_code == code, f"{result.output}{result.exception!r}"
     return result
 
 

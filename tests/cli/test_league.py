@@ -51,7 +51,7 @@ def test_a_league_is_printed_kept_and_its_policy_evaluated_exported_and_reported
 
 def test_a_market_without_rivals_has_no_league():
     result = run("league", "stationary-logit", code=2)
-    assert "needs a [competitors] section; got stationary-logit without one" in result.stderr
+    assert "need a section [competitors]; got stationary-logit without one" in result.stderr
 
 
 def test_a_shared_network_is_refused():

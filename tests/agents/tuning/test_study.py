@@ -247,7 +247,7 @@ def test_nothing_but_failures_is_an_error_with_the_reason(tmp_path, lessons, mon
         raise ValueError("no room")
 
     monkeypatch.setattr(lessons, "gain", refuse)
-    with pytest.raises(ValueError, match="got 2 failed: no room; raise --trials"):
+    with pytest.raises(ValueError, match="got 2 that failed, the first with: no room; raise --trials"):
         study(tmp_path, 2)
     assert len((tmp_path / TRIALS_FILE).read_text(encoding="utf-8").splitlines()) == 3
     assert not (tmp_path / BEST_FILE).exists()
@@ -314,7 +314,9 @@ def test_a_folder_with_something_else_is_refused(tmp_path, lessons):
         study(tmp_path, 2)
     (tmp_path / STUDY_FILE).unlink()
     (tmp_path / "study.journal").touch()
-    with pytest.raises(ValueError, match=r"must hold a study of this version; got study\.journal; choose another"):
+    with pytest.raises(
+        ValueError, match=r"must hold a study of this version; got study\.journal, which version 0\.1\.0 wrote; choose"
+    ):
         study(tmp_path, 2)
 
 

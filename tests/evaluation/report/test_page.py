@@ -273,7 +273,9 @@ def test_the_command_prints_one_json_document(run, comparison, folder, tmp_path,
     assert len(document["policies"]) == 4
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("{", "truncated"), ("[]", "got `array`")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "--fit must be a file; got "), ("{", "truncated"), ("[]", "got `array`")]
+)
 @pytest.mark.usefixtures("run")
 def test_the_command_refuses_a_faulty_fit_report(folder, tmp_path, content, said):
     if content is not None:

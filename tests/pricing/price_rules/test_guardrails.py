@@ -110,7 +110,7 @@ def test_discounts_are_capped_spread_and_never_undercut_the_floor():
         ({"minimum_margin": 1.0}, "minimum_margin must lie in"),
         ({"max_discount": 1.0}, "max_discount must lie in"),
         ({"ladder": PriceLadder(np.array([11.0, 12.0]))}, "on the price ladder; product 1"),
-        ({"ladder": PriceLadder(np.array([2.0])), "tick": 0.1}, "got both"),
+        ({"ladder": PriceLadder(np.array([2.0])), "tick": 0.1}, "got price_ladder and tick"),
     ],
 )
 def test_contradictory_rules_are_refused_when_loaded(kwargs, words):
