@@ -119,7 +119,7 @@ def fit_stage(cycle: Cycle, place: Place) -> Facts:
         first = place.part == next(iter(parts))
         report |= not_priced(tables, pd.concat(parts.values()), rules) if first else {"not_priced": {}}
     counts = products["category"].value_counts()
-    chosen = [f"{len(products)} products to price, in {len(counts)} categories of substitutes:"]
+    chosen = [f"{len(products)} products to price, in {len(counts)} categories of substitutes"]
     chosen += [f"  {quiet(str(category))}: {count} products" for category, count in counts.items()]
     lines = [*chosen, *fit_lines(report)]
     return {"lines": lines, "scores": report["scores"], "try": what_to_try(report["price_response"])}
