@@ -83,7 +83,7 @@ def _brands(path: Path | None) -> dict[str, str]:
             raise ValueError(f"{path.name}, row 1: must have the columns product and brand; got no {name}; add it")
     known = table[table["brand"].notna()]
     named = [known.set_index(name)["brand"].to_dict() for name in ("name", "product") if name in known]
-    return {key: brand for brands in named for key, brand in brands.items()}
+    return {str(key): str(brand) for brands in named for key, brand in brands.items()}
 
 
 def _table(found: WhatIf, by: str) -> Table:

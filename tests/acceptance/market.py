@@ -129,10 +129,10 @@ def speed_check(name: str, markets: int, decisions: int, bar: float) -> None:
 
 
 for _scenario, _markets, _decisions, _bar in (
-    ("bench-10", 1024, 1, 40),
-    ("bench-1", 1024, 1, 200),
-    ("bench-100", 64, 100, 350),
-    ("bench-10-full", 1024, 1, 8),
+    ("bench-10", 1024, 1, 12),
+    ("bench-1", 1024, 1, 60),
+    ("bench-100", 64, 100, 110),
+    ("bench-10-full", 1024, 1, 3),
 ):
     speed_check(_scenario, _markets, _decisions, _bar)
 
