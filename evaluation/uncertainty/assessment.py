@@ -477,7 +477,9 @@ def heterogeneity(gains: Mapping[str, tuple[float, float, float]]) -> Heterogene
     from statsmodels.stats.meta_analysis import combine_effects
 
     mean, low, high = np.array(list(gains.values()), dtype=np.float64).T
-    with np.errstate(invalid="ignore"):  # it takes roots of other estimates too, of numbers below 0 where zones gain alike
+    with np.errstate(
+        invalid="ignore"
+    ):  # it takes roots of other estimates too, of numbers below 0 where zones gain alike
         found: Any = combine_effects(mean, np.maximum((high - low) / (2 * Z90), 1e-6) ** 2, method_re="dl")
     spread = max(float(found.tau2), 0.0) ** 0.5
     ends = zip(mean - np.hypot(mean - low, Z90 * spread), mean + np.hypot(high - mean, Z90 * spread), strict=True)

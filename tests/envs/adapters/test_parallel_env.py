@@ -100,5 +100,7 @@ def test_sellers_earn_the_scenarios_objective_and_are_cut_together():
 
 
 def test_a_market_without_rivals_is_no_market_of_several_sellers(shop):
-    with pytest.raises(ValueError, match=r"several sellers need a section \[competitors\]; got small-shop without one; add it"):
+    with pytest.raises(
+        ValueError, match=r"several sellers need a section \[competitors\]; got small-shop without one; add it"
+    ):
         MarketParallelEnv(shop)
