@@ -12,11 +12,12 @@ import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import orjson
 from starlette.applications import Starlette
 
-from ..bundle.files import BundleError
+from ..bundle.files import BundleError, read_files
 from ..decision_log.log import DecisionLog
 from ..decision_log.storage import LogError
 from ..documents import FilePath
@@ -58,6 +59,7 @@ def create_app(
         ValueError: The service cannot start; the message is one line.
     """
     settings = settings or ServiceSettings()
+    read_files(Path(bundle_path))  # where there is no bundle, no log is made
     decisions = None if log is None else DecisionLog(log)
     switches = DecisionLog(settings.switches) if decisions is None and settings.switches else decisions
     deployment = Deployment(bundle_path, settings, public_key=public_key, log=switches)

@@ -216,3 +216,10 @@ def test_an_archive_of_stable_baselines_is_refused_with_what_to_do(tmp_path: Pat
         result = call(export_command, *arguments, *more)
         assert isinstance(result.exception, ValueError)
         assert "export `repricer.policy_from(model, SCENARIO)`" in str(result.exception)
+
+
+def test_a_service_that_cannot_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The file that keeps the switches was made beside a bundle that is not there."""
+    for line in ([], ["--log", tmp_path / "log.db"]):
+        assert "nowhere must be a bundle" in str(call(serve_command, tmp_path / "nowhere", *line).exception)
+        assert not list(tmp_path.iterdir())
