@@ -32,7 +32,6 @@ class Design:
         block_weeks: Weeks of a block.
         washout_days: First days after a change of arm, in which the effect of the former price lasts; they are not read.
         past: (S, X) what the stores should be alike in, such as the logarithm of their sales and its trend.
-        period_days: Days of a period of the sales: 1, or 7 where they are by week.
 
     Raises:
         ValueError: The kind is unknown, stores or blocks are too few, or nothing is left of a block after the washout.
@@ -49,7 +48,6 @@ class Design:
     block_weeks: int
     washout_days: int
     past: NDArray[np.float64]
-    period_days: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in DESIGNS:
@@ -64,9 +62,9 @@ class Design:
             raise ValueError(f"{must}; got {self.block_weeks} weeks; take longer blocks")
 
     @property
-    def periods(self) -> int:
-        """T, days (or weeks) of the experiment."""
-        return self.blocks * self.block_weeks * DAYS // self.period_days
+    def days(self) -> int:
+        """T, days of the experiment."""
+        return self.blocks * self.block_weeks * DAYS
 
     def draw(self, random: Generator, groups: int) -> NDArray[np.int8]:
         """(G, S, B) arms, 1 for the test price: each group drawn apart.
@@ -106,8 +104,8 @@ class Design:
             if len(arms) == 1 or 0 < arms.sum() < len(arms):
                 return arms
 
-    def by_period(self, arms: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """(…, S, T) arm of each day (or week), and whether it is read: no day of it is in the washout after a change.
+    def by_day(self, arms: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """(…, S, T) arm of each day, and whether the day is read: it is not in the washout after a change of price.
 
         Before the experiment, all stores are in the control arm.
 
@@ -115,7 +113,7 @@ class Design:
             arms: (…, S, B) arms by block.
         """
         before = np.concatenate([np.zeros_like(arms[..., :1]), arms[..., :-1]], axis=-1)
-        length = self.block_weeks * DAYS // self.period_days
+        length = self.block_weeks * DAYS
         fresh = np.repeat(arms != before, length, axis=-1)
-        early = np.tile(np.arange(length) * self.period_days < self.washout_days, self.blocks)
+        early = np.tile(np.arange(length) < self.washout_days, self.blocks)
         return np.repeat(arms, length, axis=-1).astype(np.float64), ~(fresh & early)
