@@ -8,23 +8,18 @@ by block (`designs`), and what will be read, and how, is fixed before the first 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import io
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import pandas as pd
-from msgspec import Struct
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ...atomic import whole_folder
 from ...data import Tables
 from ...data.panel.regular_prices import regular_prices
 from ...envs import catalogue_of
@@ -34,10 +29,10 @@ from ...scenarios import MarketSpec
 from ...scenarios.periods import planned_prices
 from .designs import DAYS, Design
 from .effects import Analysis, Cells, calibrated
+from .experiment import ARMS, Experiment, Group, Plan, Reading, calendar_digest, cells_of
 from .value import DrawnOutcomes, ExperimentValue, PriceTest, drawn_outcomes, value_of_experiment
 
 Array = NDArray[np.float64]
-PLAN, CALENDAR = "plan.json", "calendar.csv"
 CHANGES = (-0.20, -0.10, -0.05, 0.05, 0.10, 0.20)
 CARRY_OVER_WEEKS = 4
 """Weeks after a test in which a product is not tested again in the same stores."""
@@ -50,184 +45,6 @@ _SINGLE, _SOME = 1, 4
 _SOFT = {"floor", "ceiling"}
 _NEAR = 1 + 1e-9
 _LEVELS = 0.005
-
-
-class Group(Struct, frozen=True):
-    """Products whose prices are varied together.
-
-    Args:
-        name: Its name.
-        category: The category of its products.
-        products: Their ids.
-        change: Relative change of the prices, as the price rules leave it: the mean over products and weeks.
-    """
-
-    name: str
-    category: str
-    products: tuple[str, ...]
-    change: float
-
-
-class Reading(Struct, frozen=True):
-    """One effect that will be read, with its analysis (`effects.Analysis`) and its power (`effects.Power`).
-
-    Args:
-        name: `elasticity` of all groups together, `group NAME` (relative effect of its test prices on its units) or `category
-            NAME` (that of its groups' test prices on the units of the whole category).
-        height: Of the boundary.
-        lasting: Share of the variance of a unit's errors that lasts.
-        persistence: What is left of that from one day to the next.
-        first_look: Day of the first look, from 1.
-        days: Planned days.
-        planning: Smallest effect that is found by the end in 80 of 100 cases, from weeks that had no part in the choice.
-        optimistic: The same from the weeks by which the design was chosen.
-    """
-
-    name: str
-    height: float
-    lasting: float
-    persistence: float
-    first_look: int
-    days: int
-    planning: float
-    optimistic: float
-
-
-class Stopping(Struct, frozen=True):
-    """When the experiment ends: in words, and the numbers of it."""
-
-    words: str
-    first_look: str
-    last_day: str
-    loss_limit: float
-
-
-class Plan(Struct, frozen=True):
-    """The facts of an experiment; `analysis` holds all that decides how it is read, `analysis_sha256` its hash."""
-
-    name: str
-    market: str
-    currency: str
-    objective: str
-    first_day: str
-    weeks: int
-    design: str
-    block_weeks: int
-    washout_days: int
-    seed: int
-    choice: str
-    stores: tuple[str, ...]
-    groups: tuple[Group, ...]
-    left_out: dict[str, str]
-    warnings: tuple[str, ...]
-    value: ExperimentValue
-    planned_money: float
-    stopping: Stopping
-    readings: tuple[Reading, ...]
-    analysis: dict[str, Any]
-    analysis_sha256: str
-
-    @property
-    def blocks(self) -> int:
-        """Number of blocks."""
-        return self.weeks // self.block_weeks
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A planned experiment.
-
-    Attributes:
-        plan: Its facts.
-        calendar: A row per store, week and product: `store`, `week` (first day), `product`, `group`, `arm`, `price`,
-            `planned_price`, currency per unit.
-
-    Example:
-        >>> load_experiment("experiment/").plan.value.net  # doctest: +SKIP
-        1234.5
-    """
-
-    plan: Plan
-    calendar: pd.DataFrame
-
-    @property
-    def arms(self) -> NDArray[np.int8]:
-        """(G, S, B) arms by group, store and block: 1 for the test price, -1 where a group is not varied in a store."""
-        plan = self.plan
-        first = pd.Timestamp(plan.first_day)
-        block = (pd.to_datetime(self.calendar["week"]) - first).dt.days // (DAYS * plan.block_weeks)
-        places = [
-            pd.Index(names).get_indexer(self.calendar[column])
-            for names, column in (([one.name for one in plan.groups], "group"), (plan.stores, "store"))
-        ]
-        arms = np.full((len(plan.groups), len(plan.stores), plan.blocks), -1, np.int8)
-        arms[(*places, block.to_numpy())] = self.calendar["arm"].eq("test")
-        return arms
-
-    def save(self, folder: str | Path, pictures: Mapping[str, bytes] | None = None) -> None:
-        """Write the experiment as a new folder, completely or not at all.
-
-        Args:
-            folder: The folder.
-            pictures: More files to put there, by name.
-
-        Raises:
-            ValueError: The folder is there already: a plan does not change once it is made.
-        """
-        if Path(folder).exists():
-            raise ValueError(f"an experiment needs a new folder; got {folder}, which is there; name another")
-        with whole_folder(Path(folder)) as temporary:
-            (temporary / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(self.plan)))
-            (temporary / CALENDAR).write_text(_csv(self.calendar), encoding="utf-8")
-            for name, content in (pictures or {}).items():
-                (temporary / name).write_bytes(content)
-
-
-def load_experiment(folder: str | Path) -> Experiment:
-    """The experiment in a folder.
-
-    Args:
-        folder: The folder that `Experiment.save` wrote.
-
-    Raises:
-        ValueError: A file is missing or damaged, or is not the one whose hash the plan holds.
-
-    Example:
-        >>> load_experiment("no such folder")
-        Traceback (most recent call last):
-        ValueError: an experiment must be a folder with plan.json and calendar.csv; got no such folder; check the path
-    """
-    try:
-        plan = msgspec.json.decode((Path(folder) / PLAN).read_bytes(), type=Plan)
-        calendar = (Path(folder) / CALENDAR).read_text(encoding="utf-8")
-    except OSError as error:
-        must = f"an experiment must be a folder with {PLAN} and {CALENDAR}"
-        raise ValueError(f"{must}; got {folder}; check the path") from error
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{folder}/{PLAN} must be as it was written; got: {error}; restore it") from error
-    if sha256_of(plan.analysis) != plan.analysis_sha256 or _hash(calendar) != plan.analysis["calendar_sha256"]:
-        must = f"{folder} must be as it was planned, with the analysis of hash {plan.analysis_sha256[:12]}"
-        raise ValueError(f"{must}; got another plan or calendar; restore it")
-    names = {name: str for name in ("store", "week", "product", "group", "arm")}
-    return Experiment(plan, pd.read_csv(io.StringIO(calendar), dtype=names))
-
-
-def sha256_of(analysis: Mapping[str, Any]) -> str:
-    """SHA-256 of an analysis, hexadecimal: of its JSON with sorted keys.
-
-    Example:
-        >>> sha256_of({"b": 1, "a": 2}) == sha256_of({"a": 2, "b": 1})
-        True
-    """
-    return hashlib.sha256(msgspec.json.encode(dict(analysis), order="sorted")).hexdigest()
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _csv(calendar: pd.DataFrame) -> str:
-    return calendar.to_csv(index=False, lineterminator="\n")
 
 
 def plan_experiment(
@@ -310,14 +127,15 @@ class _Past:
         best = np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[: min(MOST_STORES, max(int(steady.sum()), 1))]
         best.sort()
         self.stores, self.share = tuple(str(name) for name in names[best]), traffic[best].sum(axis=1) / traffic.sum()
-        units, weekly, traffic = units[best], weekly[:, best], traffic[best]
+        units, paid, weekly, traffic = units[best], paid[best], weekly[:, best], traffic[best]
         if len(np.unique(back % DAYS)) == 1:  # sales by week are taken to be spread evenly over its days
-            units = np.repeat(weekly[0] / DAYS, DAYS, axis=-1)
+            units, paid = (np.repeat(each / DAYS, DAYS, axis=-1) for each in weekly[:2])
         closed = np.repeat(traffic == 0, DAYS, axis=-1)[:, None]
         sold, regular, deal = _deals(*weekly)
-        self.units, self.without_deals = (
-            np.where(closed, np.nan, each) for each in (units, units / np.repeat(deal, DAYS, axis=-1))
+        self.units, self.paid, self.without_deals = (
+            np.where(closed, np.nan, each) for each in (units, paid, units / np.repeat(deal, DAYS, axis=-1))
         )
+        self.money = weekly[1].sum(axis=-1)
         recent = np.maximum(traffic[:, -_RECENT_WEEKS:].sum(axis=1), 1e-9)
         usual = np.maximum(traffic.mean(axis=1) * _RECENT_WEEKS, 1e-9)
         self.alike = np.stack([np.log(recent), np.log(recent / usual)], axis=1)
@@ -387,7 +205,7 @@ class _Planner:
         """(S, N) where a product was tested within the carry-over weeks."""
         tested = np.zeros((len(self.past.stores), len(self.ids)), bool)
         for one in earlier:
-            rows = one.calendar[one.calendar["arm"] == "test"]
+            rows = one.calendar[one.calendar["arm"] == ARMS[1]]
             since = (pd.Timestamp(str(self.spec.market.first_day)) - pd.to_datetime(rows["week"])).dt.days // DAYS
             rows = rows[since <= CARRY_OVER_WEEKS]
             store, product = (
@@ -588,53 +406,49 @@ class _Planner:
         calendar = self._calendar(design, arms, chosen)
         groups = self._groups(calendar, chosen)
         share = np.zeros(len(self.tests))
-        share[chosen] = [past.share @ (own > 0).mean(axis=1) for own in arms]
+        share[chosen] = [past.share @ own.mean(axis=1) for own in arms]
         value = value_of_experiment(self.outcomes, chosen, errors, share)
-        readings = self._readings(design, arms, groups, chosen)
         assert spec.calendar is not None
-        first = spec.calendar.first_day
-        last = first + dt.timedelta(days=design.days - 1)
-        look = first + dt.timedelta(days=max(reading.first_look for reading in readings) - 1)
-        limit = self.limit
+        first, money = spec.calendar.first_day, spec.market.currency
+        look = first + dt.timedelta(days=design.washout_days + DAYS - 1)
         words = (
-            f"The experiment ends on {last}. From {look} on it may be looked at every day; it ends earlier only where the "
-            f"95% interval of what the test prices lose lies above {limit:,.2f} {spec.market.currency}."
+            f"The experiment ends on {first + dt.timedelta(days=design.days - 1)}. From {look} on it may be looked at every day; "
+            f"it ends earlier where the 95% interval of what the test prices lose lies above {self.limit:,.2f} {money}."
         )
-        facts = {
-            "name": name or f"{spec.name}-{first}",
-            "market": spec.name,
-            "first_day": str(first),
-            "weeks": self.weeks,
-            "design": design.kind,
-            "block_weeks": design.block_weeks,
-            "washout_days": design.washout_days,
-            "seed": self.seed,
-            "stores": past.stores,
-            "groups": groups,
-            "readings": readings,
-            "stopping": Stopping(words, str(look), str(last), limit),
-        }
-        analysis = msgspec.json.decode(msgspec.json.encode(facts)) | {"calendar_sha256": _hash(_csv(calendar))}
         tested = {n for number in chosen for n in self.tests[number].products}
-        out = {each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested}
         plan = Plan(
-            **facts,
-            currency=spec.market.currency,
-            objective=spec.market.objective,
-            choice=choice,
-            left_out=out,
+            name=name or f"{spec.name}-{first}",
+            market=spec.name,
+            first_day=first,
+            design=design.kind,
+            blocks=design.blocks,
+            block_weeks=design.block_weeks,
+            washout_days=design.washout_days,
+            seed=self.seed,
+            stores=past.stores,
+            groups=groups,
+            readings=(),
+            calendar=calendar_digest(calendar),
+            worth=msgspec.to_builtins(value)
+            | {
+                "net": value.net,
+                "planned_money": float(self.outcomes.planned.mean()),
+                "objective": spec.market.objective,
+            },
+            stopping=words,
+            first_look=look,
+            loss_limit=self.limit,
+            left_out={each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested},
             warnings=self._warnings(calendar),
-            value=value,
-            planned_money=float(self.outcomes.planned.mean()),
-            analysis=analysis,
-            analysis_sha256=sha256_of(analysis),
+            choice=choice,
+            currency=money,
         )
-        return Experiment(plan, calendar)
+        return Experiment(msgspec.structs.replace(plan, readings=self._readings(design, plan, chosen)), calendar)
 
     def _arms(self, design: Design, chosen: list[int]) -> NDArray[np.int8]:
-        """(G, S, B) arms, -1 in the stores where a group was tested shortly before."""
+        """(G, S, B) arms; stores where a group was tested shortly before keep the planned prices."""
         random = np.random.default_rng((self.seed, 2))
-        arms = np.full((len(chosen), len(self.past.stores), design.blocks), -1, np.int8)
+        arms = np.zeros((len(chosen), len(self.past.stores), design.blocks), np.int8)
         for group, number in enumerate(chosen):
             free = ~self.tested[:, self.tests[number].products].any(axis=1)
             arms[group, free] = replace(design, past=design.past[free]).draw(random, 1)[0]
@@ -643,7 +457,7 @@ class _Planner:
     def _broken(self, design: Design, arms: NDArray[np.int8], chosen: list[int]) -> set[int]:
         """The tests whose prices, as the stores will charge them together, leave a price rule; and the reason of each."""
         broken = set[int]()
-        weekly = np.repeat(arms > 0, design.block_weeks, axis=-1)
+        weekly = np.repeat(arms, design.block_weeks, axis=-1)
         for pattern in np.unique(weekly.swapaxes(0, 1), axis=0):
             path = self.price.copy()
             for number, on in zip(chosen, pattern, strict=True):
@@ -663,23 +477,23 @@ class _Planner:
 
     def _calendar(self, design: Design, arms: NDArray[np.int8], chosen: list[int]) -> pd.DataFrame:
         assert self.spec.calendar is not None
-        labels, rows = self.spec.calendar.labels[: self.weeks], []
+        weeks, rows = pd.to_datetime(self.spec.calendar.labels[: self.weeks]), []
         low, high = (np.asarray(bound) for bound in firm_bounds(self.spec.guardrails))
         for group, number in enumerate(chosen):
             test, own = self.tests[number], list(self.tests[number].products)
             ratio = test.price[: self.weeks] / self.price[: self.weeks, own]
-            for s in np.flatnonzero(arms[group, :, 0] >= 0).tolist():
+            for s in range(len(self.past.stores)):
                 level = self.past.level[s, own]
                 usual = on_grid(self.spec, self.price[: self.weeks, own] * level)
                 usual = np.where(level == 1, self.price[: self.weeks, own], usual)
                 tried = np.where(level == 1, test.price[: self.weeks], on_grid(self.spec, usual * ratio))
                 tried = np.clip(tried, low[own], high[own])
-                on = np.repeat(arms[group, s] > 0, design.block_weeks)
+                on = np.repeat(arms[group, s], design.block_weeks)
                 for t, n in np.ndindex(*usual.shape):
                     price = tried[t, n] if on[t] else usual[t, n]
                     cells = (
                         self.past.stores[s],
-                        labels[t],
+                        weeks[t],
                         self.ids[own[n]],
                         str(group),
                         "test" if on[t] else "control",
@@ -703,41 +517,43 @@ class _Planner:
         return found
 
     def _groups(self, calendar: pd.DataFrame, chosen: list[int]) -> tuple[Group, ...]:
-        tested = calendar[calendar["arm"] == "test"]
+        tested = calendar[calendar["arm"] == ARMS[1]]
         change = (tested["price"] / tested["planned_price"] - 1).groupby(tested["group"]).mean()
         found = []
         for name, number in zip(self._group_names(chosen), chosen, strict=True):
             ids = tuple(str(self.ids[n]) for n in self.tests[number].products)
             category = self.spec.category_names[self.kinds[number][0]]
-            found.append(Group(name, category, ids, round(float(change[name]), 4)))
+            sold = float(self.past.money[:, list(self.tests[number].products)].sum())
+            found.append(Group(name, category, ids, round(float(change[name]), 4), sold))
+        total = max(sum(group.share for group in found), 1e-9)
+        return tuple(msgspec.structs.replace(group, share=round(group.share / total, 6)) for group in found)
+
+    def _readings(self, design: Design, plan: Plan, chosen: list[int]) -> tuple[Reading, ...]:
+        """What will be read: the boundaries and the power, from experiments in the past."""
+        random, groups = np.random.default_rng((self.seed, 3)), plan.groups
+        every = tuple(group.name for group in groups)
+        asked = [("all tested products", "units", "elasticity", every)]
+        if len(plan.stores) > 1:
+            asked.append(("all tested products", "revenue", "all", every))
+            for category in dict.fromkeys(group.category for group in groups):
+                own = tuple(group.name for group in groups if group.category == category)
+                asked.append((category, "units", "elasticity", own))
+            asked += [(name, "units", "arm", (name,)) for name in every]
+        found = []
+        for name, outcome, measure, names in asked:
+            own = [group for group in groups if group.name in names]
+            cells = cells_of(msgspec.structs.replace(plan, groups=tuple(own)), measure, names)
+            source = self.past.units if outcome == "units" else self.past.paid
+            sold = np.stack(
+                [
+                    source[:, list(self.tests[k].products)].sum(axis=1)
+                    for k, group in zip(chosen, groups, strict=True)
+                    if group in own
+                ]
+            )
+            history = sold.sum(axis=0) if measure == "all" else sold.reshape(-1, sold.shape[-1])
+            found.append(Reading(name, outcome, measure, names, *calibrated(cells, history, design, random)))
         return tuple(found)
-
-    def _readings(
-        self, design: Design, arms: NDArray[np.int8], groups: Sequence[Group], chosen: list[int]
-    ) -> tuple[Reading, ...]:
-        """The effects that will be read: their boundaries and their power, from experiments in the past."""
-        units, random, count = self.past.units, np.random.default_rng((self.seed, 3)), len(self.past.stores)
-        sold = np.stack([units[:, list(self.tests[number].products)].sum(axis=1) for number in chosen])
-        logs = np.log1p([group.change for group in groups])
-        free = (arms[:, :, 0] >= 0).ravel()
-        every = Cells.of_groups(count, logs)
-        parts = {"elasticity": (Cells(every.store[free], every.loading[free]), sold.reshape(-1, units.shape[-1])[free])}
-        if count > 1:
-            for g, group in enumerate(groups):
-                own = np.flatnonzero(arms[g, :, 0] >= 0)
-                parts[f"group {group.name}"] = Cells(own, np.eye(len(groups))[[g] * len(own)]), sold[g, own]
-            for category in dict.fromkeys(self.kinds[number][0] for number in chosen):
-                whole = units[:, self.spec.category_index == category].sum(axis=1)
-                mine = [self.kinds[number][0] == category for number in chosen]
-                total = max(float(np.nansum(whole)), 1e-9)
-                share = np.where(mine, np.nansum(sold, axis=(1, 2)) / total, 0.0)
-                parts[f"category {self.spec.category_names[category]}"] = Cells.of_stores(count, share), whole
-        return tuple(self._reading(name, *part, design, random) for name, part in parts.items())
-
-    def _reading(self, name: str, cells: Cells, history: Array, design: Design, random: Generator) -> Reading:
-        found, power = calibrated(cells, history, design, random)
-        numbers = (found.height, found.lasting, found.persistence, found.first_look, found.days)
-        return Reading(name, *numbers, power.planning, power.optimistic)
 
     def _warnings(self, calendar: pd.DataFrame) -> tuple[str, ...]:
         history, lines = self.spec.history, list[str]()
@@ -746,7 +562,7 @@ class _Planner:
         place = pd.Index(self.ids).get_indexer(calendar["product"])
         price = calendar["price"].to_numpy()
         outside = (price < history.charged_low[place]) | (price > history.charged_high[place])
-        outside &= calendar["arm"].eq("test").to_numpy()
+        outside &= calendar["arm"].eq(ARMS[1]).to_numpy()
         if outside.any():
             count = calendar["product"][outside].nunique()
             lines.append(f"test prices of {count:,} products lie outside what was mostly charged")

@@ -82,8 +82,8 @@ class ExperimentValue(Struct, frozen=True):
 
     @property
     def net(self) -> float:
-        """Expected value less cost."""
-        return self.information - self.cost
+        """Expected value less cost; what the test prices are expected to gain they would gain without a test, too."""
+        return self.information - max(self.cost, 0.0)
 
 
 @dataclass(frozen=True)
