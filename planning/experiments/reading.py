@@ -191,18 +191,19 @@ class _Reader:
         weeks = self.sold.sel(day=slice(pd.Timestamp(plan.first_day), None))
         number = np.arange(weeks.sizes["day"]) // DAYS
         sums = weeks.assign_coords(week=("day", number)).groupby("week").sum("day")
-        charged = (sums["revenue"] / sums["units"].where(sums["units"] > 0)).to_series()
+        charged = sums["revenue"] / sums["units"].where(sums["units"] > 0)
+        charged = charged.transpose("store", "product", "week").to_series()
         week = (pd.to_datetime(calendar["week"]) - pd.Timestamp(plan.first_day)).dt.days // DAYS
         keys = pd.MultiIndex.from_arrays(
             [calendar["store"], calendar["product"], week], names=["store", "product", "week"]
         )
         rows = calendar.set_index(keys)
-        away = np.log(charged.reorder_levels(keys.names).reindex(keys) / rows["price"])
-        control = away[rows["arm"] == ARMS[0]].groupby(level=["product", "week"]).median()
+        away = np.log(charged.reindex(keys) / rows["price"])
+        control = pd.Series(away[rows["arm"] == ARMS[0]]).groupby(level=["product", "week"]).median()
         deal = control.reindex(keys.droplevel("store")).fillna(0.0).to_numpy()
         change = {product: abs(np.log1p(group.change)) for group in plan.groups for product in group.products}
         near = keys.get_level_values("product").map(change).to_numpy() / 2
-        kept = ((away - deal).abs() <= near).astype(float).where(away.notna())
+        kept = pd.Series(np.abs(away - deal) <= near, keys, dtype=float).where(np.isfinite(away))
         return kept.to_xarray().reindex(store=list(plan.stores))
 
     def _stop(self) -> date:
@@ -272,7 +273,7 @@ class _Reader:
     def _varied(self, cells: Cells) -> NDArray[np.bool_]:
         """(U,) units whose store varies one of their groups."""
         varied = (self.experiment.arms >= 0).any(axis=2)
-        return ((cells.loading != 0) & varied.T[cells.store]).any(axis=1)
+        return np.asarray((cells.loading != 0) & varied.T[cells.store]).any(axis=1)
 
     def _interval(self, reading: Reading, path: Path) -> tuple[Array, Array]:
         half = reading.analysis.height * reading.analysis.shape()[: self.days] * path.error
@@ -342,7 +343,7 @@ class _Reader:
         z = cells.regressor(self.design, self._arms)[0][:, : self.days]
         beside = np.zeros_like(z)
         for unit, store in enumerate(cells.store):
-            same = near[store, cells.store] & (cells.loading == cells.loading[unit]).all(axis=1)
+            same = near[store, cells.store] & np.asarray(cells.loading == cells.loading[unit]).all(axis=1)
             beside[unit] = z[same].mean(axis=0) if same.any() else 0.0
         path = self._path(msgspec.structs.replace(reading, measure="arm"), beside=beside, days=z == 0)
         slope, error = float(path.effect[-1]), float(path.error[-1])
