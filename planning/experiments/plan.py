@@ -30,6 +30,7 @@ from ...scenarios.periods import planned_prices
 from .designs import DAYS, Design
 from .effects import Analysis, Cells, calibrated
 from .experiment import ARMS, Experiment, Group, Plan, Reading, calendar_digest, cells_of
+from .store_days import store_days
 from .value import DrawnOutcomes, ExperimentValue, PriceTest, drawn_outcomes, value_of_experiment
 
 Array = NDArray[np.float64]
@@ -100,44 +101,24 @@ class _Past:
 
     def __init__(self, spec: MarketSpec, sales: pd.DataFrame | Tables, stores: Sequence[str] | None) -> None:
         assert spec.calendar is not None
-        ids = list(spec.products.ids or spec.products.names)
-        first = pd.Timestamp(spec.calendar.first_day)
+        ids, first = list(spec.products.ids or spec.products.names), spec.calendar.first_day
         tables = Tables(sales) if isinstance(sales, pd.DataFrame) else sales
-        days = (
-            tables.sale_lines(["date", "store", "product", "units", "price_paid", "regular_price"])
-            .collect()
-            .to_pandas()
-        )
-        days = days.assign(store=days["store"].fillna("all").astype(str) if "store" in days else "all")
-        back = (first - days["date"].dt.normalize()).dt.days
-        kept = days["product"].isin(ids) & (back > 0) & (back <= _HISTORY_WEEKS * DAYS)
+        found = store_days(tables, ids, first - dt.timedelta(days=DAYS * _HISTORY_WEEKS), first)
         if stores is not None:
-            kept &= days["store"].isin(stores)
-        if not kept.any():
-            must = f"sales must hold the products of {spec.name} in the year before {first.date()}"
-            raise ValueError(f"{must}; got none; give the tables that it was fitted on")
-        days, back = days[kept], back[kept].to_numpy()
-        length = DAYS * -(-int(back.max()) // DAYS)
-        store, names = pd.factorize(days["store"], sort=True)
-        units, paid, listed = np.zeros((3, len(names), len(ids), length))
-        place = store, pd.Index(ids).get_indexer(days["product"]), length - back
-        for array, values in ((units, 1.0), (paid, days["price_paid"]), (listed, days["regular_price"])):
-            np.add.at(array, place, days["units"].to_numpy() * np.asarray(values))
-        weekly = np.stack([_by_week(array) for array in (units, paid, listed)])
-        traffic = weekly[0].sum(axis=1)
+            found = found.sel(store=found["store"].isin(list(stores)))
+        sold = np.isfinite(found["units"].to_numpy()).any(axis=(0, 1))
+        found = found.isel(day=slice(DAYS * (int(sold.argmax()) // DAYS), None))
+        traffic = _by_week(found["units"].sum("product").to_numpy())
         steady = (traffic[:, -_RECENT_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
-        best = np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[: min(MOST_STORES, max(int(steady.sum()), 1))]
-        best.sort()
-        self.stores, self.share = tuple(str(name) for name in names[best]), traffic[best].sum(axis=1) / traffic.sum()
-        units, paid, weekly, traffic = units[best], paid[best], weekly[:, best], traffic[best]
-        if len(np.unique(back % DAYS)) == 1:  # sales by week are taken to be spread evenly over its days
-            units, paid = (np.repeat(each / DAYS, DAYS, axis=-1) for each in weekly[:2])
-        closed = np.repeat(traffic == 0, DAYS, axis=-1)[:, None]
-        sold, regular, deal = _deals(*weekly)
-        self.units, self.paid, self.without_deals = (
-            np.where(closed, np.nan, each) for each in (units, paid, units / np.repeat(deal, DAYS, axis=-1))
+        best = np.sort(
+            np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[: min(MOST_STORES, max(int(steady.sum()), 1))]
         )
-        self.money = weekly[1].sum(axis=-1)
+        self.share, found, traffic = traffic[best].sum(axis=1) / traffic.sum(), found.isel(store=best), traffic[best]
+        self.stores = tuple(found["store"].to_numpy().tolist())
+        self.units, self.paid, listed = (found[name].to_numpy() for name in ("units", "revenue", "regular_revenue"))
+        sold, regular, deal = _deals(*map(_by_week, (self.units, self.paid, listed)))
+        self.without_deals = self.units / np.repeat(deal, DAYS, axis=-1)
+        self.money = np.nansum(self.paid, axis=-1)
         recent = np.maximum(traffic[:, -_RECENT_WEEKS:].sum(axis=1), 1e-9)
         usual = np.maximum(traffic.mean(axis=1) * _RECENT_WEEKS, 1e-9)
         self.alike = np.stack([np.log(recent), np.log(recent / usual)], axis=1)
@@ -145,7 +126,7 @@ class _Past:
 
 
 def _by_week(daily: Array) -> Array:
-    return daily.reshape(*daily.shape[:-1], -1, DAYS).sum(axis=-1)
+    return np.nansum(daily.reshape(*daily.shape[:-1], -1, DAYS), axis=-1)
 
 
 def _deals(units: Array, paid: Array, listed: Array) -> tuple[Array, Array, Array]:
@@ -197,7 +178,7 @@ class _Planner:
         self.tested = self._tested(earlier)
         self.tests, self.kinds = self._allowed(changes)
         if not self.tests:
-            reason = next(iter((self.left_out | self.refused).values()), "it has no products")
+            reason = next(iter((self.refused | self.left_out).values()), "it has no products")
             raise ValueError(f"an experiment needs a price that the rules let move; got none in {spec.name}: {reason}")
         self.outcomes: DrawnOutcomes = drawn_outcomes(spec, self.tests, weeks=weeks, seed=seed)
 
@@ -260,7 +241,8 @@ class _Planner:
         rules, catalogue, planned = self.spec.guardrails, catalogue_of(self.spec), self.price[: self.weeks]
         before, near = rules.prices_before(self.spec.products.regular_price), planned * _NEAR
         usual, found = (breaches(rules, catalogue, path[: self.weeks], near, before) for path in (self.price, wanted))
-        known = {(one.period, one.product) for one in usual}
+        moved = wanted[: self.weeks] != planned
+        known = {(one.period, one.product) for one in usual if not moved[one.period, one.product]}
         new = [
             one for one in found if (one.period, one.product) not in known and (one.firm or not {*one.rules} <= _SOFT)
         ]

@@ -14,12 +14,12 @@ from ...data import Tables
 from ...data.panel.aggregation import WHOLE_SHOP
 from .designs import DAYS
 
-_COLUMNS = ["date", "store", "product", "units", "price_paid"]
+_COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price"]
 _FEW_WEEKS = 3
 
 
 def store_days(tables: Tables, products: Sequence[str], first: date, end: date) -> xr.Dataset:
-    """Units and revenue by store, product and day; NaN while a store sells nothing at all.
+    """Units, revenue, and revenue at regular prices by store, product and day; NaN while a store sells nothing at all.
 
     Sales that are by week, all on the same weekday, are spread evenly over its seven days.
 
@@ -39,14 +39,16 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
         [6.0, 0.0, 6.0]
     """
     when, lines = pl.col("date").dt.date(), tables.sale_lines(_COLUMNS)
-    named = "store" in lines.collect_schema()
+    columns = lines.collect_schema()
+    named = "store" in columns
     store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if named else pl.lit(WHOLE_SHOP)
     lines = lines.filter(when.is_between(first, end, closed="left"))
     lines = lines.with_columns(store=store, day=(when - first).dt.total_days())
-    paid = pl.col("units") * pl.col("price_paid")
+    paid, listed = (pl.col("units") * pl.col(name) for name in ("price_paid", "regular_price"))
+    listed = listed if "regular_price" in columns else paid
     every = lines.group_by("store", "day").len().collect()
     own = lines.filter(pl.col("product").is_in(list(products))).group_by("store", "product", "day")
-    sums = own.agg(pl.col("units").sum(), paid.sum().alias("revenue")).collect()
+    sums = own.agg(pl.col("units").sum(), paid.sum().alias("revenue"), listed.sum().alias("regular_revenue")).collect()
     if not len(sums):
         raise ValueError(f"sales must hold the tested products from {first} to {end}; got none; import later sales")
     stores, days = sorted(every["store"].unique()), (end - first).days
@@ -61,7 +63,7 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
     if weekly:
         there = there[..., np.maximum(start, 0)] & (start >= 0)
     found = {}
-    for name in ("units", "revenue"):
+    for name in ("units", "revenue", "regular_revenue"):
         values = np.zeros((len(stores), len(products), days))
         values[(*at, sums["day"].to_numpy())] = sums[name].to_numpy()
         if weekly:

@@ -43,7 +43,7 @@ def build(worth=None):
         for w in range(4)
     ]
     calendar = pd.DataFrame(rows)
-    analysis = Analysis(0.8, 0.3, 0.9, 14, 28, 56)
+    analysis = Analysis(0.8, 0.3, 0.9, 14, 28)
     readings = tuple(
         Reading(name, "units", measure, ("tea", "coffee"), analysis, Power(0.05, 0.04))
         for name, measure in (("drinks", "elasticity"), ("all", "all"))
@@ -63,6 +63,9 @@ def build(worth=None):
         calendar_digest(calendar),
         worth or {"gain": 1.0},
         "at its end",
+        date(2024, 1, 14),
+        10.0,
+        {},
     )
     return Experiment(plan, calendar), arms
 
@@ -101,7 +104,7 @@ def test_an_experiment_is_not_planned_twice(tmp_path):
 
 def test_units_of_the_readings():
     plan = build()[0].plan
-    elasticity, together = (cells_of(plan, reading) for reading in plan.readings)
+    elasticity, together = (cells_of(plan, reading.measure, reading.groups) for reading in plan.readings)
     assert elasticity.loading.shape == (8, 2)
     assert elasticity.loading[0, 0] == pytest.approx(np.log(1.1))
     assert together.loading[0].tolist() == [0.6, 0.4]
