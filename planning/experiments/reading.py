@@ -273,7 +273,7 @@ class _Reader:
     def _varied(self, cells: Cells) -> NDArray[np.bool_]:
         """(U,) units whose store varies one of their groups."""
         varied = (self.experiment.arms >= 0).any(axis=2)
-        return np.asarray((cells.loading != 0) & varied.T[cells.store]).any(axis=1)
+        return (np.abs(cells.loading) @ varied)[np.arange(len(cells.store)), cells.store] > 0
 
     def _interval(self, reading: Reading, path: Path) -> tuple[Array, Array]:
         half = reading.analysis.height * reading.analysis.shape()[: self.days] * path.error
@@ -343,7 +343,7 @@ class _Reader:
         z = cells.regressor(self.design, self._arms)[0][:, : self.days]
         beside = np.zeros_like(z)
         for unit, store in enumerate(cells.store):
-            same = near[store, cells.store] & np.asarray(cells.loading == cells.loading[unit]).all(axis=1)
+            same = near[store, cells.store] & (np.abs(cells.loading - cells.loading[unit]).sum(axis=1) == 0)
             beside[unit] = z[same].mean(axis=0) if same.any() else 0.0
         path = self._path(msgspec.structs.replace(reading, measure="arm"), beside=beside, days=z == 0)
         slope, error = float(path.effect[-1]), float(path.error[-1])
