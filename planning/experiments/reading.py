@@ -302,8 +302,8 @@ class _Reader:
         """Whether as many planned store-days of each arm sold as the other's: Fisher's exact test."""
         z, _ = self.design.by_day(self._arms)
         z = z[..., : self.days] > 0
-        there = np.isfinite(self.sold["units"].to_numpy()).any(axis=1)[:, -self.days :]
-        there = np.broadcast_to(there, z.shape)
+        units = self.sold["units"].to_numpy()[..., -self.days :]
+        there = np.broadcast_to(np.isfinite(units).max(axis=1), z.shape)
         counts = np.array([[(z & there).sum(), (z & ~there).sum()], [(~z & there).sum(), (~z & ~there).sum()]])
         p = float(stats.fisher_exact(counts // max(len(self.plan.groups) * DAYS, 1))[1])
         shares = counts[:, 0] / counts.sum(axis=1)
