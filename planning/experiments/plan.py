@@ -42,8 +42,10 @@ _HISTORY_WEEKS, _RECENT_WEEKS, _REGULAR_SALES = 52, 13, 0.75
 _WINDOWS, _DRAWS = 4, 25
 _SINGLE, _SOME = 1, 4
 """With fewer stores than the second, a store must change its arm to be compared with itself."""
-_SOFT = {"floor", "ceiling"}
-_NEAR = 1 + 1e-9
+_SOFT = {"floor", "ceiling", "max_change", "price_ladder"}
+"""Rules that a test may leave: bounds that the sales alone set, where it teaches most; the largest change counts from the
+planned price of the same week, and prices are on the grid before they are checked."""
+_NEAR, _CLOSE, _NOTHING = 1 + 1e-9, 1e-6, 10.0
 _LEVELS = 0.005
 
 
@@ -191,11 +193,11 @@ class _Planner:
         self.spec, self.weeks, self.seed, self.risk = spec, weeks, seed, risk
         self.past, self.random = _Past(spec, sales, stores), np.random.default_rng(seed)
         self.ids, self.names = spec.products.ids or spec.products.names, spec.products.names
-        self.price, self.left_out = planned_prices(spec), dict[str, str]()
+        self.price, self.left_out, self.refused = planned_prices(spec), dict[str, str](), dict[str, str]()
         self.tested = self._tested(earlier)
         self.tests, self.kinds = self._allowed(changes)
         if not self.tests:
-            reason = next(iter(self.left_out.values()), "it has no products")
+            reason = next(iter((self.left_out | self.refused).values()), "it has no products")
             raise ValueError(f"an experiment needs a price that the rules let move; got none in {spec.name}: {reason}")
         self.outcomes: DrawnOutcomes = drawn_outcomes(spec, self.tests, weeks=weeks, seed=seed)
 
@@ -219,7 +221,8 @@ class _Planner:
     def _allowed(self, changes: tuple[float, ...]) -> tuple[list[PriceTest], list[tuple[int, str, float]]]:
         """The tests that no rule refuses, and of each its category, how that is divided, and its change."""
         allowed = {change: self._movable(change) for change in changes}
-        fresh = self.tested.mean(axis=0) <= 0.5
+        free = (~self.tested).sum(axis=0)
+        fresh = (free == len(self.tested)) | (free >= max(_SOME, len(self.tested) / 2))
         tests, kinds = list[PriceTest](), list[tuple[int, str, float]]()
         for n in np.flatnonzero(~fresh).tolist():
             self.left_out[self.names[n]] = f"it was tested in most stores within {CARRY_OVER_WEEKS} weeks"
@@ -232,20 +235,25 @@ class _Planner:
                         if some and (kind == "products" or len(some) == len(products)):
                             tests.append(PriceTest(some, path[:, some]))
                             kinds.append((category, kind, change))
+        able = {n for test in tests for n in test.products}
+        self.left_out |= {name: why for name, why in self.refused.items() if self.names.index(name) not in able}
         return tests, kinds
 
     def _movable(self, change: float) -> tuple[Array, NDArray[np.bool_]]:
         """(T, N) prices that a change comes to, on the prices that the shop uses, and (N,) whether rules allow it."""
-        path = on_grid(self.spec, self.price * (1 + change))
-        moved = np.where(path != self.price, path, np.nan)
-        movable = np.isfinite(moved).all(axis=0) & (np.abs(path / self.price - 1).mean(axis=0) < 2 * abs(change))
-        wanted = np.where(movable, path, self.price)
-        for n, rules in self._refused(wanted).items():
-            movable[n] = False
-            self.left_out.setdefault(self.names[n], f"{change:+.0%} would leave the price rule {rules}")
-        for n in np.flatnonzero(np.isnan(moved).any(axis=0)).tolist():
-            self.left_out.setdefault(self.names[n], f"no other allowed price is near {change:+.0%}")
-        return path, movable
+        path, most = on_grid(self.spec, self.price * (1 + change)), self.spec.guardrails.max_change
+        share = np.abs(path / self.price - 1)
+        near = (share > 0).all(axis=0) & (share.mean(axis=0) < 2 * abs(change))
+        small = (share <= (np.inf if most is None else most) + _CLOSE).all(axis=0)
+        refused = self._refused(np.where(near & small, path, self.price))
+        reasons = [f"leave the price rule {rules}" for rules in refused.values()]
+        reasons = dict(zip(refused, reasons, strict=True)) | dict.fromkeys(
+            np.flatnonzero(~small).tolist(), "change by more than the rules allow"
+        )
+        reasons |= dict.fromkeys(np.flatnonzero(~near).tolist(), "find no allowed price near it")
+        for n, reason in reasons.items():
+            self.refused.setdefault(self.names[n], f"no rule lets it move: {change:+.0%} would {reason}")
+        return path, ~np.isin(np.arange(len(self.names)), list(reasons))
 
     def _refused(self, wanted: Array) -> dict[int, str]:
         """The products that a path of prices makes leave a rule, with the rules; a bound that only the sales set is none."""
@@ -325,8 +333,10 @@ class _Planner:
                 apart = error(others, own) if others.any() and len(stores) > 1 else np.inf
                 known[test.products] = error(own, ~own), apart
             found.append(known[test.products])
+        fewer = np.array([(~self.tested[:, test.products].any(axis=1)).mean() for test in self.tests])
         # A reading that says next to nothing is none.
-        return np.minimum(np.nan_to_num(np.array(found), nan=np.inf, posinf=np.inf), 10.0)
+        errors = np.nan_to_num(np.array(found), nan=np.inf, posinf=np.inf) / np.sqrt(np.maximum(fewer, 1e-9))[:, None]
+        return np.minimum(errors, _NOTHING)
 
     def _chosen(self, errors: Array) -> list[int]:
         """Numbers of the tests with the most value less cost, within the money at risk."""
