@@ -6,7 +6,7 @@ the planned end, and an experiment may be stopped because of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ...data import Tables
+from ...profiles import Segmentation, customer_features
 from .designs import DAYS, Design
 from .effects import Cells, Path
 from .experiment import ARMS, Experiment, Reading, cells_of
@@ -103,7 +104,8 @@ def read_experiment(
     tables: Tables,
     *,
     until: date | None = None,
-    regions: dict[str, str] | None = None,
+    regions: Mapping[str, str] | None = None,
+    segments: Mapping[str, str] | None = None,
     others: Iterable[Experiment] = (),
 ) -> ExperimentReading:
     """Read an experiment from a shop's sales.
@@ -113,12 +115,32 @@ def read_experiment(
         tables: The shop's tables, with sales before it and since.
         until: The last day to read; by default the last one in the sales.
         regions: The region of each store, whose stores may take customers from each other.
+        segments: The segment of each customer, see `customer_segments`; the first reading is repeated for each.
         others: Other experiments, whose prices may have disturbed it.
 
     Raises:
         ValueError: The sales do not reach into the experiment, or name none of its stores.
     """
-    return _Reader(experiment, tables, until, regions, tuple(others)).read()
+    return _Reader(experiment, tables, until, regions, tuple(others)).read(segments or {})
+
+
+def customer_segments(tables: Tables, before: date, seed: int = 0) -> dict[str, str]:
+    """The segment of each customer by what they bought before a day, as `repricer fit` forms them.
+
+    Args:
+        tables: The shop's tables.
+        before: First day of an experiment: what it did to customers must not decide their segment.
+        seed: Seed of the clustering.
+
+    Raises:
+        ValueError: The sales name no customers.
+    """
+    sales = tables.sales[tables.sales["date"] < pd.Timestamp(before)]
+    if "customer" not in sales or sales["customer"].isna().all():
+        raise ValueError("segments need sales that name their customers; got none; leave --segments out")
+    features = customer_features(sales, products=tables.products, as_of=pd.Timestamp(before))
+    found = Segmentation(seed=seed).fit(features)
+    return {str(customer): str(name) for customer, name in found.labels_.map(found.summary_["name"]).items()}
 
 
 class _Reader:
@@ -129,10 +151,10 @@ class _Reader:
         experiment: Experiment,
         tables: Tables,
         until: date | None,
-        regions: dict[str, str] | None,
+        regions: Mapping[str, str] | None,
         others: tuple[Experiment, ...],
     ) -> None:
-        plan, self.experiment = experiment.plan, experiment
+        plan, self.experiment, self.tables = experiment.plan, experiment, tables
         self.plan, self.regions, self.others, self.lost = plan, regions, others, list[str]()
         last = pd.Timestamp(tables.sale_lines(["date"]).select("date").max().collect().item()).date()
         end = min(plan.end, (last if until is None else min(until, last)) + timedelta(days=1))
@@ -157,17 +179,16 @@ class _Reader:
         self.used = self._used(there)
         self.design: Design = experiment.design()
 
-    def read(self) -> ExperimentReading:
-        effects, looks = list[Effect](), None
-        for reading in self.plan.readings:
-            path = self._path(reading)
-            low, high = self._interval(reading, path)
-            looks = looks or (path.effect, low, high)
-            away = np.flatnonzero((low > 0) | (high < 0))
-            since = f"{self.plan.first_day + timedelta(days=int(away[0]))}" if len(away) else None
-            at = (float(path.effect[-1]), float(low[-1]), float(high[-1]))
-            effects.append(Effect(reading.name, reading.outcome, reading.measure, *at, since, reading.power.planning))
-        assert looks is not None, "a plan registers readings"
+    def read(self, segments: Mapping[str, str]) -> ExperimentReading:
+        """The reading, with the first effect by segment of customers."""
+        first, whole = self.plan.readings[0], self.sold
+        path = self._path(first)
+        looks = path.effect, *self._interval(first, path)
+        effects = [self._effect(reading, reading.name) for reading in self.plan.readings]
+        for name in sorted(set(segments.values())):
+            self.sold = self._of_segment(whole, [customer for customer, own in segments.items() if own == name])
+            effects.append(self._effect(first, f"segment {name}"))
+        self.sold = whole
         return ExperimentReading(
             self.days,
             self.design.days,
@@ -178,6 +199,21 @@ class _Reader:
             tuple(self.lost),
             tuple(tuple(ends.tolist()) for ends in looks),  # type: ignore[arg-type]
         )
+
+    def _effect(self, reading: Reading, name: str) -> Effect:
+        path = self._path(reading)
+        low, high = self._interval(reading, path)
+        away = np.flatnonzero((low > 0) | (high < 0))
+        since = f"{self.plan.first_day + timedelta(days=int(away[0]))}" if len(away) else None
+        at = (float(path.effect[-1]), float(low[-1]), float(high[-1]))
+        return Effect(name, reading.outcome, reading.measure, *at, since, reading.power.planning)
+
+    def _of_segment(self, whole: xr.Dataset, customers: list[str]) -> xr.Dataset:
+        """What some customers bought."""
+        sales = self.tables.sales[self.tables.sales["customer"].isin(customers)]
+        first = pd.Timestamp(whole["day"].to_numpy()[0]).date()
+        own = store_days(Tables(sales), list(whole.indexes["product"]), first, self.end)
+        return own.reindex_like(whole).fillna(0.0).where(np.isfinite(whole))
 
     # What was charged, beside the calendar.
 
@@ -334,7 +370,7 @@ class _Reader:
         text = f"late in a block the effect is {apart:+.3g} from what it is early (p = {p:.2g})"
         yield Check("carry-over", p >= _SUSPECT, text if p >= _SUSPECT else f"{text}: plan longer blocks")
 
-    def _interference(self, regions: dict[str, str]) -> Check:
+    def _interference(self, regions: Mapping[str, str]) -> Check:
         """Whether stores at planned prices sell more or less where other stores of their region test."""
         region = np.array([regions.get(store, "") for store in self.plan.stores])
         near = (region[:, None] == region) & ~np.eye(len(region), dtype=bool) & (region != "")[:, None]
