@@ -22,7 +22,7 @@ from ...data import Tables
 from ...profiles import Segmentation, customer_features
 from .designs import DAYS, Design
 from .effects import Cells, Path
-from .experiment import ARMS, Experiment, Reading, cells_of
+from .experiment import ARMS, Experiment, Reading, cells_of, elasticity_of
 from .store_days import store_days
 
 Array = NDArray[np.float64]
@@ -182,8 +182,7 @@ class _Reader:
     def read(self, segments: Mapping[str, str]) -> ExperimentReading:
         """The reading, with the first effect by segment of customers."""
         first, whole = self.plan.readings[0], self.sold
-        path = self._path(first)
-        looks = path.effect, *self._interval(first, path)
+        looks = self._looks(first)
         effects = [self._effect(reading, reading.name) for reading in self.plan.readings]
         for name in sorted(set(segments.values())):
             self.sold = self._of_segment(whole, [customer for customer, own in segments.items() if own == name])
@@ -201,12 +200,20 @@ class _Reader:
         )
 
     def _effect(self, reading: Reading, name: str) -> Effect:
-        path = self._path(reading)
-        low, high = self._interval(reading, path)
+        effect, low, high = self._looks(reading)
         away = np.flatnonzero((low > 0) | (high < 0))
         since = f"{self.plan.first_day + timedelta(days=int(away[0]))}" if len(away) else None
-        at = (float(path.effect[-1]), float(low[-1]), float(high[-1]))
+        at = (float(effect[-1]), float(low[-1]), float(high[-1]))
         return Effect(name, reading.outcome, reading.measure, *at, since, reading.power.planning)
+
+    def _looks(self, reading: Reading) -> tuple[Array, Array, Array]:
+        """Estimate and interval of each day, in the unit of the measure."""
+        path = self._path(reading)
+        low, high = self._interval(reading, path)
+        if reading.measure != "elasticity":
+            return path.effect, low, high
+        changes = np.array([group.change for group in self.plan.groups if group.name in reading.groups])
+        return elasticity_of(path.effect, changes), elasticity_of(low, changes), elasticity_of(high, changes)
 
     def _of_segment(self, whole: xr.Dataset, customers: list[str]) -> xr.Dataset:
         """What some customers bought."""
