@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 
+from ..atomic import without_nan, write_whole
 from ._options import FILE, OUT, Number, figures_table, json_option, output, say_aside, seed_option, tables_options
+from ._tables import read_frame
 
 if TYPE_CHECKING:
     from ..planning.experiments.experiment import Experiment
@@ -139,3 +142,62 @@ def _show(found: Experiment, out: Path, as_json: bool) -> None:
         f"{len(found.calendar):,} prices in {out / 'calendar.csv'}; the plan's hash is {plan.digest}",
     ]
     output(as_json, to_builtins(plan) | {"folder": str(out), "sha256": plan.digest}, table, *lines)
+
+
+@command.command()
+@click.argument("folder", type=FILE)
+@click.option("--dataset", type=FILE, required=True, help="Folder of the imported tables, with the sales since.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day to read.  [default: the last of the sales]")
+@click.option("--regions", type=FILE, help="Table store, region, .csv, .xlsx or .parquet: stores that share customers.")
+@click.option("--segments", is_flag=True, help="Also by segment of customers, as they were before.")
+@click.option("--other", type=FILE, multiple=True, help="Folder of an experiment at the same time; repeatable.")
+@click.option("--plot", type=OUT, help="Picture of the effect over the days to write, .svg.")
+@tables_options
+@json_option
+def read(
+    folder: Path,
+    dataset: Path,
+    until: datetime | None,
+    regions: Path | None,
+    segments: bool,
+    other: tuple[Path, ...],
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Read the experiment in FOLDER so far: its effects, what was lost of it, and what speaks against them.
+
+    The intervals hold on all days together, so that an experiment may be read daily and stopped because of what it says. A
+    store that charged other prices than the calendar's is left out and named, and so are the weeks after the prices were
+    given up. `repricer fit --experiment FOLDER` takes what it says into the market.
+    """
+    from ..data import load_tables
+    from ..planning.experiments.experiment import load_experiment
+    from ..planning.experiments.picture import reading_plot
+    from ..planning.experiments.reading import customer_segments, read_experiment
+
+    experiment, tables, near = load_experiment(folder), load_tables(dataset), None
+    if regions is not None:
+        table = read_frame("--regions", regions)
+        if not {"store", "region"} <= {*table}:
+            raise ValueError(f"{regions.name}, row 1: must have the columns store and region; got {', '.join(map(str, table))}")
+        near = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
+    found = read_experiment(
+        experiment,
+        tables,
+        until=None if until is None else until.date(),
+        regions=near,
+        segments=customer_segments(tables, experiment.plan.first_day) if segments else None,
+        others=[load_experiment(one) for one in other],
+    )
+    if plot is not None:
+        write_whole(plot, reading_plot(experiment, found).svg)
+    table = figures_table(["effect", "on"], ["so far", "95% on all days", "away from 0 since"])
+    for one in found.effects:
+        what = f"{one.outcome}, elasticity" if one.measure == "elasticity" else one.outcome
+        figures = [f"{n:+.2f}" if one.measure == "elasticity" else f"{n:+.1%}" for n in (one.effect, one.low, one.high)]
+        table.add_row(escape(one.name), what, figures[0], f"{figures[1]} to {figures[2]}", one.since or "not yet")
+    lines = [f"{experiment.plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
+    lines += [f"lost: {line}" for line in found.lost]
+    checks = [f"{'ok' if check.ok else 'look at'}: {check.name}: {check.text}" for check in found.checks]
+    facts = found.to_dict() | {"name": experiment.plan.name, "sha256": experiment.plan.digest}
+    output(as_json, without_nan(facts), *lines, table, *checks, f"picture: {plot}" if plot else None)

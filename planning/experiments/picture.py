@@ -1,4 +1,4 @@
-"""The picture of a plan: which store charges the test prices in which week, and what effects the experiment can see."""
+"""Pictures of an experiment: which store charges the test prices when, what effects it can see, and what it reads so far."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy.stats import norm
 from ...evaluation.report.plots import ACCENT, INK, PALE, WIDTH, plot
 from .effects import POWER
 from .experiment import Experiment
+from .reading import ExperimentReading
 
 _MOST_NAMED = 16
 
@@ -52,4 +53,31 @@ def plan_plot(figure: Figure, experiment: Experiment) -> str:
     return (
         f"{group.name} is at its test price in {arms.mean():.0%} of the weeks of {len(plan.stores)} stores; an effect of "
         f"{reading.power.planning:.2f} on {reading.name} is found in {POWER:.0%} of cases."
+    )
+
+
+@plot
+def reading_plot(figure: Figure, experiment: Experiment, found: ExperimentReading) -> str:
+    """Draw the first effect of an experiment over its days, with the interval that may be looked at on all of them.
+
+    Args:
+        experiment: The experiment.
+        found: Its reading.
+    """
+    reading, (effect, low, high) = found.effects[0], (np.array(ends) for ends in found.looks)
+    figure.set_size_inches(WIDTH, 3.0)
+    axis, days = figure.add_subplot(), np.arange(1, found.days + 1)
+    axis.fill_between(days, low, high, color=PALE, linewidth=0, label="95%, on all days together")
+    axis.plot(days, effect, color=ACCENT, label="so far")
+    axis.axhline(0.0, color=INK, linewidth=0.6)
+    shown = np.isfinite(effect)
+    # The first looks say little; their interval would hide the later ones.
+    reach = 4 * float(high[-1] - low[-1]) or 1.0
+    axis.set(ylim=(effect[-1] - reach, effect[-1] + reach), xlim=(1, found.planned), xlabel="day of the experiment")
+    what = "elasticity" if reading.measure == "elasticity" else f"change of {reading.outcome}"
+    axis.set(ylabel=what, title=f"{experiment.plan.name}: {reading.name}")
+    axis.legend(frameon=False)
+    return (
+        f"{what} of {reading.name} over {int(shown.sum())} looks: {reading.effect:+.2f}, between {reading.low:+.2f} and "
+        f"{reading.high:+.2f} on the last."
     )

@@ -6,7 +6,7 @@ the planned end, and an experiment may be stopped because of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ...data import Tables
+from ...profiles import Segmentation, customer_features
 from .designs import DAYS, Design
 from .effects import Cells, Path
-from .experiment import ARMS, Experiment, Reading, cells_of
+from .experiment import ARMS, Experiment, Reading, cells_of, elasticity_of
 from .store_days import store_days
 
 Array = NDArray[np.float64]
@@ -103,7 +104,8 @@ def read_experiment(
     tables: Tables,
     *,
     until: date | None = None,
-    regions: dict[str, str] | None = None,
+    regions: Mapping[str, str] | None = None,
+    segments: Mapping[str, str] | None = None,
     others: Iterable[Experiment] = (),
 ) -> ExperimentReading:
     """Read an experiment from a shop's sales.
@@ -113,12 +115,32 @@ def read_experiment(
         tables: The shop's tables, with sales before it and since.
         until: The last day to read; by default the last one in the sales.
         regions: The region of each store, whose stores may take customers from each other.
+        segments: The segment of each customer, see `customer_segments`; the first reading is repeated for each.
         others: Other experiments, whose prices may have disturbed it.
 
     Raises:
         ValueError: The sales do not reach into the experiment, or name none of its stores.
     """
-    return _Reader(experiment, tables, until, regions, tuple(others)).read()
+    return _Reader(experiment, tables, until, regions, tuple(others)).read(segments or {})
+
+
+def customer_segments(tables: Tables, before: date, seed: int = 0) -> dict[str, str]:
+    """The segment of each customer by what they bought before a day, as `repricer fit` forms them.
+
+    Args:
+        tables: The shop's tables.
+        before: First day of an experiment: what it did to customers must not decide their segment.
+        seed: Seed of the clustering.
+
+    Raises:
+        ValueError: The sales name no customers.
+    """
+    sales = tables.sales[tables.sales["date"] < pd.Timestamp(before)]
+    if "customer" not in sales or sales["customer"].isna().all():
+        raise ValueError("segments need sales that name their customers; got none; leave --segments out")
+    features = customer_features(sales, products=tables.products, as_of=pd.Timestamp(before))
+    found = Segmentation(seed=seed).fit(features)
+    return {str(customer): str(name) for customer, name in found.labels_.map(found.summary_["name"]).items()}
 
 
 class _Reader:
@@ -129,10 +151,10 @@ class _Reader:
         experiment: Experiment,
         tables: Tables,
         until: date | None,
-        regions: dict[str, str] | None,
+        regions: Mapping[str, str] | None,
         others: tuple[Experiment, ...],
     ) -> None:
-        plan, self.experiment = experiment.plan, experiment
+        plan, self.experiment, self.tables = experiment.plan, experiment, tables
         self.plan, self.regions, self.others, self.lost = plan, regions, others, list[str]()
         last = pd.Timestamp(tables.sale_lines(["date"]).select("date").max().collect().item()).date()
         end = min(plan.end, (last if until is None else min(until, last)) + timedelta(days=1))
@@ -157,17 +179,15 @@ class _Reader:
         self.used = self._used(there)
         self.design: Design = experiment.design()
 
-    def read(self) -> ExperimentReading:
-        effects, looks = list[Effect](), None
-        for reading in self.plan.readings:
-            path = self._path(reading)
-            low, high = self._interval(reading, path)
-            looks = looks or (path.effect, low, high)
-            away = np.flatnonzero((low > 0) | (high < 0))
-            since = f"{self.plan.first_day + timedelta(days=int(away[0]))}" if len(away) else None
-            at = (float(path.effect[-1]), float(low[-1]), float(high[-1]))
-            effects.append(Effect(reading.name, reading.outcome, reading.measure, *at, since, reading.power.planning))
-        assert looks is not None, "a plan registers readings"
+    def read(self, segments: Mapping[str, str]) -> ExperimentReading:
+        """The reading, with the first effect by segment of customers."""
+        first, whole = self.plan.readings[0], self.sold
+        looks = self._looks(first)
+        effects = [self._effect(reading, reading.name) for reading in self.plan.readings]
+        for name in sorted(set(segments.values())):
+            self.sold = self._of_segment(whole, [customer for customer, own in segments.items() if own == name])
+            effects.append(self._effect(first, f"segment {name}"))
+        self.sold = whole
         return ExperimentReading(
             self.days,
             self.design.days,
@@ -178,6 +198,29 @@ class _Reader:
             tuple(self.lost),
             tuple(tuple(ends.tolist()) for ends in looks),  # type: ignore[arg-type]
         )
+
+    def _effect(self, reading: Reading, name: str) -> Effect:
+        effect, low, high = self._looks(reading)
+        away = np.flatnonzero((low > 0) | (high < 0))
+        since = f"{self.plan.first_day + timedelta(days=int(away[0]))}" if len(away) else None
+        at = (float(effect[-1]), float(low[-1]), float(high[-1]))
+        return Effect(name, reading.outcome, reading.measure, *at, since, reading.power.planning)
+
+    def _looks(self, reading: Reading) -> tuple[Array, Array, Array]:
+        """Estimate and interval of each day, in the unit of the measure."""
+        path = self._path(reading)
+        low, high = self._interval(reading, path)
+        if reading.measure != "elasticity":
+            return path.effect, low, high
+        changes = np.array([group.change for group in self.plan.groups if group.name in reading.groups])
+        return elasticity_of(path.effect, changes), elasticity_of(low, changes), elasticity_of(high, changes)
+
+    def _of_segment(self, whole: xr.Dataset, customers: list[str]) -> xr.Dataset:
+        """What some customers bought."""
+        sales = self.tables.sales[self.tables.sales["customer"].isin(customers)]
+        first = pd.Timestamp(whole["day"].to_numpy()[0]).date()
+        own = store_days(Tables(sales), list(whole.indexes["product"]), first, self.end)
+        return own.reindex_like(whole).fillna(0.0).where(np.isfinite(whole))
 
     # What was charged, beside the calendar.
 
@@ -273,7 +316,7 @@ class _Reader:
     def _varied(self, cells: Cells) -> NDArray[np.bool_]:
         """(U,) units whose store varies one of their groups."""
         varied = (self.experiment.arms >= 0).any(axis=2)
-        return np.asarray((cells.loading != 0) & varied.T[cells.store]).any(axis=1)
+        return (np.abs(cells.loading) @ varied)[np.arange(len(cells.store)), cells.store] > 0
 
     def _interval(self, reading: Reading, path: Path) -> tuple[Array, Array]:
         half = reading.analysis.height * reading.analysis.shape()[: self.days] * path.error
@@ -302,8 +345,8 @@ class _Reader:
         """Whether as many planned store-days of each arm sold as the other's: Fisher's exact test."""
         z, _ = self.design.by_day(self._arms)
         z = z[..., : self.days] > 0
-        there = np.isfinite(self.sold["units"].to_numpy()).any(axis=1)[:, -self.days :]
-        there = np.broadcast_to(there, z.shape)
+        units = self.sold["units"].to_numpy()[..., -self.days :]
+        there = np.broadcast_to(np.isfinite(units).max(axis=1), z.shape)
         counts = np.array([[(z & there).sum(), (z & ~there).sum()], [(~z & there).sum(), (~z & ~there).sum()]])
         p = float(stats.fisher_exact(counts // max(len(self.plan.groups) * DAYS, 1))[1])
         shares = counts[:, 0] / counts.sum(axis=1)
@@ -334,7 +377,7 @@ class _Reader:
         text = f"late in a block the effect is {apart:+.3g} from what it is early (p = {p:.2g})"
         yield Check("carry-over", p >= _SUSPECT, text if p >= _SUSPECT else f"{text}: plan longer blocks")
 
-    def _interference(self, regions: dict[str, str]) -> Check:
+    def _interference(self, regions: Mapping[str, str]) -> Check:
         """Whether stores at planned prices sell more or less where other stores of their region test."""
         region = np.array([regions.get(store, "") for store in self.plan.stores])
         near = (region[:, None] == region) & ~np.eye(len(region), dtype=bool) & (region != "")[:, None]
@@ -343,7 +386,7 @@ class _Reader:
         z = cells.regressor(self.design, self._arms)[0][:, : self.days]
         beside = np.zeros_like(z)
         for unit, store in enumerate(cells.store):
-            same = near[store, cells.store] & np.asarray(cells.loading == cells.loading[unit]).all(axis=1)
+            same = near[store, cells.store] & (np.abs(cells.loading - cells.loading[unit]).sum(axis=1) == 0)
             beside[unit] = z[same].mean(axis=0) if same.any() else 0.0
         path = self._path(msgspec.structs.replace(reading, measure="arm"), beside=beside, days=z == 0)
         slope, error = float(path.effect[-1]), float(path.error[-1])

@@ -14,9 +14,9 @@ FIRST = pd.Timestamp("2023-01-02")
 
 @dataclass
 class Shop:
-    """Stores that sell a few products, each at its regular price with a constant elasticity; no deals.
+    """Stores that sell a few products with constant elasticities, at regular prices that moved once, with deals of a week.
 
-    Customers take days to get used to another price.
+    Customers take days to get used to another regular price. No deal falls into the days of the experiment.
     """
 
     stores: int = 24
@@ -34,6 +34,13 @@ class Shop:
         self.names = [f"store-{n:02d}" for n in range(self.stores)]
         self.products = [f"product-{n + 1}" for n in range(len(self.price))]
         self.categories = ["drinks" if n < 3 else "snacks" for n in range(len(self.price))]
+        # The chain's deals, and regular prices before they rose to those of today.
+        self.before = np.repeat(np.array(self.price)[:, None], self.past, axis=1)
+        for n, price in enumerate(self.price):
+            self.before[n, : int(random.integers(self.past // 4, self.past // 2))] = round(price / 1.06, 2)
+            for week in random.choice(self.past // 7 - 2, self.past // 60, replace=False):
+                self.before[n, 7 * week : 7 * week + 7] *= 0.8
+        self.before = np.round(self.before, 2)
         self.first = FIRST + pd.Timedelta(days=self.past)
 
     def follow(self, calendar: pd.DataFrame, skip=None, until: pd.Timestamp | None = None) -> None:
@@ -56,12 +63,12 @@ class Shop:
         last, frames = self.past + (self.days if days is None else days), []
         for n, (product, usual) in enumerate(zip(self.products, self.price, strict=True)):
             price = np.full((self.stores, self.past + self.days), usual)
+            price[:, : self.past] = self.before[n]
             for s, store in enumerate(self.names):
                 if (store, product) in self.prices:
                     price[s, self.past :] = self.prices[store, product]
-            moved = np.concatenate(
-                [np.zeros((self.stores, self.past)), felt(np.log(price[:, self.past :] / usual))], axis=1
-            )
+            moved = np.log(price / usual)
+            moved[:, self.past :] = felt(moved[:, self.past :])
             units = random.poisson(self.chain.mean * self.share[n] * np.exp(self.elasticity[n] * moved))
             units[self.chain.closed] = 0
             store, day = np.nonzero(units[:, :last])
