@@ -106,5 +106,6 @@ def test_units_of_the_readings():
     plan = build()[0].plan
     elasticity, together = (cells_of(plan, reading.measure, reading.groups) for reading in plan.readings)
     assert elasticity.loading.shape == (8, 2)
-    assert elasticity.loading[0, 0] == pytest.approx(np.log(1.1))
+    # What an elasticity of -2 makes of +10%, over -2.
+    assert elasticity.loading[0, 0] == pytest.approx((1 - 1.1**-2) / 2)
     assert together.loading[0].tolist() == [0.6, 0.4]
