@@ -412,7 +412,8 @@ class _Planner:
         groups = self._groups(calendar, chosen)
         share = np.zeros(len(self.tests))
         share[chosen] = [past.share @ own.mean(axis=1) for own in arms]
-        value = value_of_experiment(self.outcomes, chosen, errors, share)
+        # Noise that had no part in the choice: the best of many is flattered by its own.
+        value = value_of_experiment(replace(self.outcomes, seed=self.seed + 1), chosen, errors, share)
         assert spec.calendar is not None
         first, money = spec.calendar.first_day, spec.market.currency
         tested = {n for number in chosen for n in self.tests[number].products}
