@@ -50,8 +50,8 @@ class Reading(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         name: Of what: a category, a group, or all tested products.
         outcome: `units`, `revenue` or `profit`.
-        measure: `elasticity`, of units in the price; `arm`, the effect of a group's test price; `all`, that of all test
-            prices together against none.
+        measure: `elasticity`, of units in the price; `arm`, the effect of a group's test price on its units; `all`, that of
+            all test prices together, against none, on the money of all products of their categories.
         groups: Names of the groups that it is of.
         analysis: How it is read.
         power: What it can find, in the unit of the measure.
@@ -80,6 +80,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         stores: Names of the stores.
         groups: What is varied.
         readings: What is read, and how; fixed before the first day.
+        unit_cost: Unit cost of each product of the tested categories, by id, currency.
         calendar: SHA-256 of the calendar.
         worth: What the experiment is expected to earn and to cost, see `value`; nothing of it decides what is done.
         stopping: When it ends, in words.
@@ -103,6 +104,7 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
     stores: tuple[str, ...]
     groups: tuple[Group, ...]
     readings: tuple[Reading, ...]
+    unit_cost: dict[str, float]
     calendar: str
     worth: dict[str, Any]
     stopping: str

@@ -434,6 +434,7 @@ class _Planner:
             stores=past.stores,
             groups=groups,
             readings=(),
+            unit_cost=self._unit_cost(chosen),
             calendar=calendar_digest(calendar),
             worth=msgspec.to_builtins(value) | worth,
             stopping="",
@@ -517,28 +518,39 @@ class _Planner:
             for name, products, share in zip(names, own, (sold / max(sold.sum(), 1e-9)).round(6), strict=True)
         )
 
+    def _unit_cost(self, chosen: list[int]) -> dict[str, float]:
+        """Of each product of the tested categories."""
+        tested = {self.kinds[number].category for number in chosen}
+        return {
+            str(self.ids[n]): float(cost)
+            for n, cost in enumerate(self.spec.products.unit_cost)
+            if self.spec.category_index[n] in tested
+        }
+
     def _readings(self, design: Design, plan: Plan, chosen: list[int]) -> tuple[Reading, ...]:
         """What will be read: the boundaries and the power, from experiments in the past."""
         random, groups = np.random.default_rng((self.seed, 3)), plan.groups
         every = tuple(group.name for group in groups)
         asked = [("all tested products", "units", "elasticity", every)]
         if len(plan.stores) > 1:
-            asked.append(("all tested products", "revenue", "all", every))
+            asked.append(("all tested products", self.spec.market.objective, "all", every))
             for category in dict.fromkeys(group.category for group in groups):
                 own = tuple(group.name for group in groups if group.category == category)
                 asked.append((category, "units", "elasticity", own))
             asked += [(name, "units", "arm", (name,)) for name in every]
-        found = []
+        found, priced = [], [n for n, one in enumerate(self.ids) if one in plan.unit_cost]
         for name, outcome, measure, names in asked:
             cells = cells_of(
                 msgspec.structs.replace(plan, groups=tuple(group for group in groups if group.name in names)),
                 measure,
                 names,
             )
-            source = self.past.units if outcome == "units" else self.past.paid
-            own = [list(self.tests[number].products) for number in chosen if self.kinds[number].name in names]
-            sold = np.stack([source[:, products].sum(axis=1) for products in own])
-            history = sold.sum(axis=0) if measure == "all" else sold.reshape(-1, sold.shape[-1])
+            if measure == "all":
+                cost = np.array([plan.unit_cost[self.ids[n]] for n in priced]) * (outcome == "profit")
+                history = (self.past.paid[:, priced] - cost[:, None] * self.past.units[:, priced]).sum(axis=1)
+            else:
+                own = [list(self.tests[number].products) for number in chosen if self.kinds[number].name in names]
+                history = np.concatenate([self.past.units[:, products].sum(axis=1) for products in own])
             found.append(Reading(name, outcome, measure, names, *calibrated(cells, history, design, random)))
         return tuple(found)
 

@@ -38,7 +38,7 @@ class Effect:
 
     Attributes:
         name: Of what: a category, a group, or all tested products.
-        outcome: `units` or `revenue`.
+        outcome: `units`, `revenue` or `profit`.
         measure: See `Reading`.
         effect: The estimate: an elasticity, or relative to what planned prices sell; NaN before the first look.
         low: Lower end of its interval of 95%, which holds on all looks together.
@@ -161,7 +161,9 @@ class _Reader:
         if end <= plan.first_day:
             must, fix = f"sales must reach into the experiment, which began on {plan.first_day}", "import later sales"
             raise ValueError(f"{must}; got {last} as their last day; {fix}")
-        products = [product for group in plan.groups for product in group.products]
+        products = [
+            *dict.fromkeys([*(product for group in plan.groups for product in group.products), *plan.unit_cost])
+        ]
         first = plan.first_day - timedelta(days=_PAST_DAYS)
         sold = store_days(tables, products, first, end)
         there = [store for store in plan.stores if store in sold.indexes["store"]]
@@ -324,12 +326,15 @@ class _Reader:
 
     def _values(self, reading: Reading) -> Array:
         """(U, H + T) the outcome of the reading's units."""
-        by_group = [
-            self.sold[reading.outcome].sel(product=list(group.products)).sum("product", skipna=False).to_numpy()
-            for group in self.plan.groups
-            if group.name in reading.groups
-        ]
-        return np.sum(by_group, axis=0) if reading.measure == "all" else np.concatenate(by_group)
+        plan, sold = self.plan, self.sold
+        if reading.measure == "all":
+            own = sold.sel(product=list(plan.unit_cost)).transpose("store", "day", "product")
+            costs = np.array(list(plan.unit_cost.values())) * (reading.outcome == "profit")
+            return (own["revenue"] - own["units"] * costs).sum("product", skipna=False).to_numpy()
+        groups = [list(group.products) for group in plan.groups if group.name in reading.groups]
+        return np.concatenate(
+            [sold["units"].sel(product=own).sum("product", skipna=False).to_numpy() for own in groups]
+        )
 
     # What may speak against them.
 

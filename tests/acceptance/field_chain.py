@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def run(*arguments: str) -> dict[str, Any]:
 @functools.cache
 def readings() -> dict[str, dict[str, Any]]:
     """What is read in each case, with the elasticity that is true of the tested products."""
-    shop = Shop(days=7 * WEEKS, seed=11)
+    shop = Shop(days=7 * WEEKS, seed=int(os.environ.get("FIELD_SEED", "11")))
     found = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -59,7 +59,7 @@ def read() -> Effect:
     analysis = Analysis(0.6, 0.8, 0.3, 1, 3 * 7)
     reading = Reading("Y", "units", "arm", ("Y",), analysis, Power(0.1, 0.1))
     begin = first.date()
-    facts = ("geolift", "", begin, "stores", 1, 3, 0, 0, stores, (group,), (reading,), "", {}, "", begin, 0.0, {})
+    facts = ("geolift", "", begin, "stores", 1, 3, 0, 0, stores, (group,), (reading,), {}, "", {}, "", begin, 0.0, {})
     experiment = Experiment(Plan(*facts), pd.DataFrame(rows, columns=columns))
     tables = Tables(pd.DataFrame(sales).assign(price_paid=1.0))
     return read_experiment(experiment, tables, until=begin + timedelta(days=DAYS - 1)).effects[0]

@@ -60,6 +60,7 @@ def build(worth=None):
         STORES,
         groups,
         readings,
+        {"tea": 1.0, "coffee": 1.0},
         calendar_digest(calendar),
         worth or {"gain": 1.0},
         "at its end",

@@ -41,7 +41,7 @@ def planned(shop, kind="both", seed=0, groups=6):
     facts = {
         "name": "autumn", "market": "shop", "first_day": shop.first.date(), "design": kind, "blocks": blocks,
         "block_weeks": design.block_weeks, "washout_days": 7, "seed": seed, "stores": tuple(shop.names), "groups": own,
-        "readings": (), "calendar": calendar_digest(calendar), "worth": {}, "stopping": "at its end",
+        "readings": (), "unit_cost": {}, "calendar": calendar_digest(calendar), "worth": {}, "stopping": "at its end",
         "first_look": shop.first.date(), "loss_limit": 0.0, "left_out": {},
     }  # fmt: skip
     plan = Plan(**facts)
