@@ -72,8 +72,10 @@ def command(
 
 def _table(found: Certificate) -> Table:
     """The bounds beside each other."""
-    title = f"Gain of {found.policy} over the logged prices, {found.confidence:.0%} lower bounds"
-    table = figures_table(["bound", "holds"], ["gain"], title=title)
+    from rich.markup import escape
+
+    title = f"Gain of {escape(found.policy)} over the logged prices"
+    table = figures_table([f"{found.confidence:.0%} lower bound", "holds"], ["gain"], title=title)
     table.add_row("estimate", "", f"{found.estimate:+.2%}")
     table.add_row("betting", "for the whole log", f"{found.betting:+.2%}")
     table.add_row("empirical Bernstein", "for the whole log", f"{found.empirical_bernstein:+.2%}")
@@ -84,8 +86,9 @@ def _table(found: Certificate) -> Table:
 def _notes(found: Certificate) -> list[str]:
     """What the bounds rest on."""
     notes = [
-        f"Effective sample {found.effective_sample_size:,.0f} decisions; {found.clipped_share:.1%} of the scores cut at "
-        f"{found.cap:.3g} times the mean money of a {found.unit}, {found.clipped_gain:.2%} taken off for it."
+        f"Effective sample {found.effective_sample_size:,.0f} decisions; {found.clipped_share:.1%} of the scores were cut, of "
+        f"losses beyond {found.cap:.2g} times the mean money of a {found.unit}, or gains as rare; {found.clipped_gain:.2%} "
+        "taken off the bounds for it."
     ]
     if found.bias:
         notes.append(f"{found.bias:.2%} taken off for the kernel's bias.")

@@ -85,7 +85,9 @@ def betting_bounds(
     return (np.maximum.accumulate(found[0]), np.minimum.accumulate(found[1])) if running else found
 
 
-def betting_capital(x: Array, mean: ArrayLike, alpha: float, *, planned: int | None = None) -> Array:
+def betting_capital(
+    x: Array, mean: ArrayLike, alpha: float, *, planned: int | None = None, prior_variance: float = 0.25
+) -> Array:
     """(M, n) log capital K+ after each observation, staked on a mean above each of M candidates.
 
     Bets are the paper's equations 26 and 27, cut to a share of what the least observation could lose.
@@ -95,6 +97,7 @@ def betting_capital(x: Array, mean: ArrayLike, alpha: float, *, planned: int | N
         mean: (M,) candidates in (0, 1).
         alpha: Probability of an error that the bets are best for.
         planned: Number of observations that they are best for; None for all times.
+        prior_variance: The variance that the first bets suppose; the paper takes 1/4, the largest.
 
     Example:
         >>> betting_capital(np.full(100, 0.6), [0.5], 0.05).shape
@@ -102,7 +105,7 @@ def betting_capital(x: Array, mean: ArrayLike, alpha: float, *, planned: int | N
     """
     mean, time = np.atleast_1d(np.asarray(mean, dtype=np.float64))[:, None], np.arange(1, x.size + 1)
     horizon = time * np.log1p(time) if planned is None else planned
-    _, variance = predictions(x)
+    _, variance = predictions(x, prior_variance)
     bets = np.sqrt(-2 * np.log(alpha) / (horizon * variance))
     most = BET_AT_ALL_TIMES if planned is None else BET_AT_ONE_TIME
     return np.log1p(np.minimum(bets, most / mean) * (x - mean)).cumsum(axis=1)
@@ -259,7 +262,7 @@ def _log_odds(alpha: float) -> float:
     return float(-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha)))
 
 
-def predictions(x: Array) -> tuple[Array, Array]:
+def predictions(x: Array, prior_variance: float = 0.25) -> tuple[Array, Array]:
     """(…, n) mean and variance of the observations before each, with one made up at 1/2 (the first paper, equation 16).
 
     Example:
@@ -268,9 +271,9 @@ def predictions(x: Array) -> tuple[Array, Array]:
     """
     time = np.arange(1, x.shape[-1] + 1)
     mean = (0.5 + x.cumsum(axis=-1)) / (time + 1)
-    variance = (0.25 + ((x - mean) ** 2).cumsum(axis=-1)) / (time + 1)
+    variance = (prior_variance + ((x - mean) ** 2).cumsum(axis=-1)) / (time + 1)
     first = np.full((*x.shape[:-1], 1), 0.5)
-    return np.append(first, mean[..., :-1], axis=-1), np.append(first / 2, variance[..., :-1], axis=-1)
+    return np.append(first, mean[..., :-1], axis=-1), np.append(2 * prior_variance * first, variance[..., :-1], axis=-1)
 
 
 def _of_sides(

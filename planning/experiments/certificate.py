@@ -20,7 +20,7 @@ Guaranteed, where scores lie within the cap: with the stated confidence, a polic
 Assumed:
 
 - The propensities are right, and each decision was drawn on its own. A mean weight far from 1 is refused.
-- A score is cut at a cap, twice the 99% quantile of their size in the log. What is cut above makes the bound lower. What
+- A score is cut at a cap below and another above, each 1.5 times the 99% quantile of that side in the log. What is cut above makes the bound lower. What
   is cut below is reported and taken off the bound. Below the cap, the log must stand for what it did not hold.
 - Later effects of a price, as through stock or reference prices, are those of the logged states (`ignored`).
 - For continuous prices, a kernel takes neighbouring prices for the policy's (Kallus and Zhou 2018, Policy evaluation and
@@ -54,10 +54,10 @@ UNITS = ("market", "decision")
 LEAST_UNITS = 10
 BANDWIDTH, ELASTICITY = 0.05, 4.0
 """Half-width of the kernel as a share of the price, and the elasticity that demand is taken to have at most."""
-_CAP, _QUANTILE = 2.0, 0.99
-_LOOKS, _HALVINGS, _ERRORS = 60, 40, 4
+_CAP, _QUANTILE = 1.5, 0.99
+_LOOKS, _HALVINGS, _ERRORS = 60, 26, 4
 # A normal score has this variance as a share of the squared width between its caps.
-_VARIANCE = (1 / (2 * _CAP * 2.576)) ** 2
+_VARIANCE = (1 / (2 * _CAP * 2.326)) ** 2
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class GainBounds:
         empirical_bernstein: The same by Maurer and Pontil's bound.
         looks: Numbers of units at which the log was looked at.
         running: Lower bounds of the average gain until each look, which hold at all of them.
-        cap: Largest size of a score, in units of the mean money of a unit.
+        cap: Largest loss that a score can show, in units of the mean money of a unit.
         clipped_share: Share of the scores that were cut.
         clipped_gain: Gain that scores cut below would take away, which the bounds are lowered by.
 
@@ -280,30 +280,37 @@ def bounds_of_gain(
     gain, money = gain / mean, money / mean
     at = np.unique(np.linspace(LEAST_UNITS, n, _LOOKS).astype(int)) if looks is None else np.asarray(looks, dtype=int)
     scores = gain + loss * money
-    cap = max(_CAP * float(np.quantile(np.abs(scores), _QUANTILE, method="higher")), 1e-9)
+    # A side on which the log holds nothing is taken to reach half as far as the other.
+    sizes = (-scores, scores, np.abs(scores) / 2)
+    low, high, least = (_CAP * float(np.quantile(side, _QUANTILE, method="higher")) for side in sizes)
+    low, high = max(low, least, 1e-9), max(high, least, 1e-9)
+    none, log_odds = low / (low + high), -np.log(alpha)
 
     def cut(g: Array) -> Array:
-        return np.clip(gain - g[:, None] * money, -cap, cap)
+        return np.clip(gain - g[:, None] * money, -low, high)
 
     def by_betting(g: Array) -> NDArray[np.bool_]:
-        return betting_capital((cut(g)[0] + cap) / (2 * cap), 0.5, alpha, planned=n).max(axis=1) >= -np.log(alpha)
+        x = (cut(g)[0] + low) / (low + high)
+        return betting_capital(x, none, alpha, planned=n, prior_variance=_VARIANCE).max(axis=1) >= log_odds
 
     def by_bernstein(g: Array) -> NDArray[np.bool_]:
-        return np.atleast_1d(maurer_pontil_bounds(cut(g)[0], alpha, low=-cap, high=cap, sided="lower")[0] >= 0)
+        return np.atleast_1d(maurer_pontil_bounds(cut(g)[0], alpha, low=-low, high=high, sided="lower")[0] >= 0)
 
     def at_looks(g: Array) -> NDArray[np.bool_]:
-        x, rows = (cut(g) + cap) / (2 * cap), np.arange(at.size)
-        total, spent = ((x - 0.5).cumsum(axis=1), ((x - predictions(x)[0]) ** 2).cumsum(axis=1))
-        return mixture_capital(total[rows, at - 1], spent[rows, at - 1], alpha, _VARIANCE * n) >= -np.log(alpha)
+        x, rows = (cut(g) + low) / (low + high), np.arange(at.size)
+        # Predictions at or below no gain: an observation misses them by `none` at most.
+        spent = ((x - np.minimum(predictions(x)[0], none)) ** 2).cumsum(axis=1)[rows, at - 1]
+        total = (x - none).cumsum(axis=1)[rows, at - 1]
+        return mixture_capital(total, spent, alpha, _VARIANCE * n, scale=none) >= log_odds
 
-    beyond = float(np.maximum(-cap - scores, 0).mean())
+    beyond = float(np.maximum(-low - scores, 0).mean())
     betting, bernstein, running = (
         _largest(rejected, size, float(gain.mean())) - beyond - bias
         for rejected, size in ((by_betting, 1), (by_bernstein, 1), (at_looks, at.size))
     )
-    share = float((np.abs(scores) > cap).mean())
+    share = float(((scores < -low) | (scores > high)).mean())
     whole = (float(gain.mean()), float(betting[0]), float(bernstein[0]))
-    return GainBounds(*whole, tuple(at.tolist()), tuple(running.tolist()), cap, share, beyond)
+    return GainBounds(*whole, tuple(at.tolist()), tuple(running.tolist()), low, share, beyond)
 
 
 def _largest(rejected: Callable[[Array], NDArray[np.bool_]], size: int, estimate: float) -> Array:

@@ -15,7 +15,7 @@ from repricer.evaluation import (
     read_log,
     solve,
 )
-from repricer.evaluation.off_policy import matched_weights, episode_estimates, links_between_periods, weighted_estimates
+from repricer.evaluation.off_policy import episode_estimates, links_between_periods, matched_weights, weighted_estimates
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, PricePath, RandomPrice
 from repricer.pricing.policies import EmptySlots
 from repricer.scenarios import load_scenario, spec_from_table
