@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -158,7 +158,7 @@ def certify(
     *,
     loss: float = 0.02,
     confidence: float = 0.95,
-    unit: Literal["market", "decision"] = "market",
+    unit: str = "market",
     daily: bool = False,
     bandwidth: float | None = None,
     elasticity: float = ELASTICITY,
@@ -217,11 +217,10 @@ def certify(
     order, last = _units(log, unit)
     gain, money = (np.bincount(order, values) for values in (gain, money))
     found = bounds_of_gain(gain, money, loss=loss, confidence=confidence, looks=last, bias=bias)
-    facts = (policy.name, unit, gain.size, size, loss, confidence, daily, bias, ignored)
-    return Certificate(**vars(found), **dict(zip(_OWN, facts, strict=True)))
-
-
-_OWN = tuple(name for name in Certificate.__dataclass_fields__ if name not in GainBounds.__dataclass_fields__)
+    facts: dict[str, Any] = {"loss": loss, "confidence": confidence, "daily": daily, "bias": bias, "ignored": ignored}
+    return Certificate(
+        **vars(found), policy=policy.name, unit=unit, units=gain.size, effective_sample_size=size, **facts
+    )
 
 
 def gain_scores(log: PriceLog, target: Array, weights: Array) -> tuple[Array, Array]:
