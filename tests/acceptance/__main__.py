@@ -23,6 +23,7 @@ from . import (  # noqa: F401  they register their checks
     demand_response,
     discrimination,
     evaluation,
+    field_certificates,
     field_chain,
     field_designs,
     field_known,
