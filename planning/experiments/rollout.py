@@ -1,0 +1,281 @@
+"""A certificate that widens with evidence: the policy's prices against a holdout of stores, look by look.
+
+Stores are assigned to the holdout by a hash, and leave it as evidence comes; none enters. `rollout` replays the whole
+procedure from the money by store and day, so that who runs it again gets the same looks, and nothing else need be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+_WEEK = 7
+_LEAST_STORES = 2
+"""In each arm; a comparison with a single store has no error."""
+_LEAST_DAYS = 28
+"""Of a stage that the past must be able to imitate."""
+_STRETCHES = 6
+"""Of the past, on which bounds are calibrated."""
+_Spans = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """The analysis of a rollout, fixed before its first sale; `digest` is its pre-registration.
+
+    Attributes:
+        loss: x: the largest relative loss of money that a certificate allows.
+        confidence: Of the certificate, and of a stop before one.
+        stop_confidence: Of a stop after a certificate; 0.8 are odds of four to one.
+        shares: Share of the stores in the holdout in each stage, falling.
+        baselines: Lengths of the past that stores are compared with, days; the one with the least error on the past counts.
+        stage_days: Days of a stage on which there are looks; a stage without evidence by then gets none any more.
+        washout_days: First days of a stage, which are not read.
+        windows: Last days that are watched after a certificate.
+        redraws: Random assignments of the stores by which bounds are calibrated on the past.
+        seed: Of these.
+
+    Example:
+        >>> RolloutPlan(loss=0.02).digest[:8] == RolloutPlan().digest[:8]
+        True
+        >>> RolloutPlan(loss=2.0)
+        Traceback (most recent call last):
+        ValueError: loss must be a share from 0 to below 1; got 2.0; 0.02 is 2%
+    """
+
+    loss: float = 0.02
+    confidence: float = 0.95
+    stop_confidence: float = 0.8
+    shares: tuple[float, ...] = (0.5, 0.25, 0.1)
+    baselines: tuple[int, ...] = (28, 56, 84, 182)
+    stage_days: int = 91
+    washout_days: int = 7
+    windows: tuple[int, ...] = (14, 28)
+    redraws: int = 400
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.loss < 1:
+            raise ValueError(f"loss must be a share from 0 to below 1; got {self.loss}; 0.02 is 2%")
+        for name in ("confidence", "stop_confidence"):
+            if not 0.5 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must be above 0.5 and below 1; got {getattr(self, name)}; 0.95 is usual")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that the analysis depends on beside the sales."""
+        return hashlib.sha256(json.dumps({"analysis": 1, **asdict(self)}, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the sales up to a day show.
+
+    Attributes:
+        day: Number of the day, a row of the money.
+        state: `waiting`, `certified`, or `stopped`.
+        stage: From 1; each time that stores leave the holdout, another begins.
+        estimate: Of the relative gain in money in this stage, a share; None where it cannot be computed.
+        lower: Its one-sided lower bound, valid over all looks of the stage.
+        upper: Its one-sided upper bound, likewise.
+        holdout: Share of the stores to be held out from now on.
+        stop: Whether the kill switch is to be thrown.
+        reason: Why, one line.
+    """
+
+    day: int
+    state: Literal["waiting", "certified", "stopped"]
+    stage: int
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    holdout: float
+    stop: bool
+    reason: str
+
+
+def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None) -> list[Look]:
+    """All looks of a rollout, one a day from its second week on, until it is stopped or the sales end.
+
+    The guarantee: prices that truly lose more than `plan.loss` are certified with a chance of at most 1 - confidence,
+    however often one looks. It rests on stage 1 alone, and on these assumptions: (a) the stores of the holdout are
+    drawn at random, by the service's hash; (b) nothing else differs between the arms; prices in one store do not move
+    sales of another; (c) the relative differences between stores in the stage are distributed as in the past, up to their size:
+    the height of the bound is the largest, over stretches of the past, of the quantile of the largest studentised
+    difference over all looks when the assignment is drawn again; (d) the gain of the stage is the gain to come. Where (d)
+    ceases to hold, the watch after the certificate stops the policy.
+
+    In a stage, both arms' money since its washout is divided by their money in a baseline before the rollout, each day
+    as a share of the chain's, and the gain is the ratio of the two ratios (Cochran 1977, Sampling Techniques,
+    chapter 6), with pooled error. The first look whose lower bound is above -x certifies; then, and after that in each later
+    stage by its own sales alone, the next share of the plan follows. The policy is stopped where, before a certificate,
+    the upper bound of the stage lies below -x, or after it, that at `stop_confidence` of the last weeks.
+
+    Args:
+        money: (D, S) money by day and store, currency; NaN where a store was closed or not there.
+        held: (D, S) 1 where a store was in the holdout, 0 where it had the policy's prices, NaN before the rollout.
+        plan: The analysis; by default, a loss of 2%.
+
+    Raises:
+        ValueError: There is no day with both arms, too short a past, or a store that entered the holdout.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> money, held = rng.gamma(100.0, 1.0, (280, 24)), np.full((280, 24), np.nan)
+        >>> held[224:] = np.arange(24) % 2
+        >>> money[224:][held[224:] == 0] *= 1.1
+        >>> look = next(look for look in rollout(money, held) if look.state == "certified")
+        >>> look.day < 252, look.holdout, look.stop
+        (True, 0.25, False)
+    """
+    plan = plan or RolloutPlan()
+    launch, arms = _arms(held)
+    sales, looks, certified = _Sales(money, launch, plan), list[Look](), None
+    changes = (np.flatnonzero((np.diff(arms, axis=0) < 0).any(axis=1)) + 1).tolist()
+    for stage, (start, end) in enumerate(itertools.pairwise([0, *changes, len(arms)]), start=1):
+        own, first = arms[start], launch + start + plan.washout_days
+        days = np.arange(first + _WEEK, launch + end + 1)
+        if not len(days) or min((own == 0).sum(), (own == 1).sum()) < _LEAST_STORES:
+            continue
+        evidence = sales.bounds(own, [(np.full(len(days), first), days)], plan.confidence)
+        estimate, lower, upper = (part[0] for part in evidence)
+        passed, doubtful = lower > -plan.loss, upper < -plan.loss
+        if stage == 1 and (passed & ~np.logical_or.accumulate(doubtful)).any():
+            certified = int(days[np.argmax(passed)])
+        if certified is not None:
+            begin = max(first, certified)
+            watched = [(np.maximum(begin, days - window), days) for window in plan.windows]
+            doubtful = (sales.bounds(own, watched, plan.stop_confidence)[2] < -plan.loss).any(axis=0)
+            doubtful &= days >= begin + _WEEK
+        enough = np.logical_or.accumulate(passed) & (certified is not None)
+        for place, day in enumerate(days.tolist()):
+            stop, sure = bool(doubtful[place]), certified is not None and day >= certified
+            figures = [float(part[place]) for part in (estimate, lower, upper)]
+            share = plan.shares[min(stage - 1 + bool(enough[place]), len(plan.shares) - 1)]
+            state = "stopped" if stop else "certified" if sure else "waiting"
+            looks.append(Look(day, state, stage, *figures, share, stop, _reason(state, sure, stage, plan)))
+            if stop:
+                return looks
+    return looks
+
+
+def _reason(state: str, sure: bool, stage: int, plan: RolloutPlan) -> str:
+    """Why a look has its state."""
+    loss, odds = f"{plan.loss:.3g}", plan.stop_confidence if sure else plan.confidence
+    if state == "stopped":
+        return f"these prices lose more than {plan.loss:.1%}, with {odds:.0%} confidence"
+    if sure:
+        return f"these prices lose at most {plan.loss:.1%}, with {plan.confidence:.0%} confidence"
+    return (
+        f"the lower bound is not above {-plan.loss:.1%} yet"
+        if stage == 1
+        else "stores left the holdout before a certificate; start another rollout"
+    )
+
+
+def _arms(held: Floats) -> tuple[int, Floats]:
+    """The first day with both arms, and the (days, S) arms from then on, to before the first day without the policy."""
+    both = np.flatnonzero((held == 0).any(axis=1) & (held == 1).any(axis=1))
+    if not len(both):
+        raise ValueError("a rollout needs days with stores in the holdout and others; got none; set the holdout share")
+    known = held[both[0] :].copy()
+    for before, now in itertools.pairwise(known):
+        now[np.isnan(now)] = before[np.isnan(now)]
+    gone = np.flatnonzero(~(known == 0).any(axis=1))
+    known = known[: gone[0]] if len(gone) else known
+    day, store = np.nonzero(np.diff(known, axis=0) > 0)
+    if len(day):
+        got = f"store number {store[0]}, which entered it on day {both[0] + day[0] + 1}"
+        raise ValueError(f"stores may leave the holdout and never enter it; got {got}; start another rollout")
+    return int(both[0]), known
+
+
+class _Sales:
+    """The money as shares of the chain's by day, and how far such shares move apart by themselves.
+
+    Raises:
+        ValueError: The past is too short.
+    """
+
+    def __init__(self, money: Floats, launch: int, plan: RolloutPlan) -> None:
+        there = np.isfinite(money)
+        chain = np.where(there, np.nansum(money, axis=1, keepdims=True), 0.0)
+        self._sums = [
+            np.cumsum(np.pad(part, ((1, 0), (0, 0))), axis=0) for part in (np.where(there, money, 0.0), chain)
+        ]
+        self._launch, self._plan = launch, plan
+        usable = [days for days in plan.baselines if launch >= days + _LEAST_DAYS]
+        if not usable:
+            least = min(plan.baselines) + _LEAST_DAYS
+            raise ValueError(
+                f"a rollout needs at least {least} days of sales before it; got {launch}; import older sales"
+            )
+        half = np.arange(money.shape[1]) % 2.0
+        month = [(np.zeros(1, dtype=np.int64), np.full(1, _LEAST_DAYS))]
+        self._baseline = min(
+            usable, key=lambda days: float(np.mean([e.std() for e, _ in self._placebo(half, 0, month, days)]))
+        )
+
+    def bounds(self, own: Floats, spans: _Spans, confidence: float) -> Floats:
+        """(3, spans, L) estimates of the relative gain, and their one-sided lower and upper bounds."""
+        first, plan = int(spans[0][0][0]), self._plan
+        most = min(plan.stage_days, self._launch - self._baseline)
+        ends = np.arange(_WEEK, (most if len(spans) == 1 else min(most, _WEEK + _LEAST_DAYS)) + 1)
+        imitated = [(np.maximum(0, ends - (most if len(spans) == 1 else int((b - a).max()))), ends) for a, b in spans]
+        gap, heights = first - self._launch, list[Floats]()
+        for estimate, error in self._placebo(own, gap, imitated, self._baseline):
+            ratio = estimate / error
+            heights.append(np.quantile([ratio.max(axis=(0, 1)), (-ratio).max(axis=(0, 1))], confidence, axis=1))
+        low, high = np.max(heights, axis=0)
+        x = self._share(self._launch - self._baseline, self._launch)
+        found = [_difference(x, self._share(*span), own[:, None]) for span in spans]
+        estimate, error = (np.stack(part)[..., 0] for part in zip(*found, strict=True))
+        return np.expm1([estimate, estimate - low * error, estimate + high * error])
+
+    def _share(self, start: NDArray[np.int64] | int, end: NDArray[np.int64] | int) -> Floats:
+        """(..., S) money of stretches of days over the chain's on the same days; NaN for a store that was not there."""
+        with np.errstate(invalid="ignore"):
+            return np.divide(*(part[end] - part[start] for part in self._sums))
+
+    def _placebo(self, own: Floats, gap: int, spans: _Spans, baseline: int) -> list[tuple[Floats, Floats]]:
+        """For stretches of the past, (spans, L, R) differences and their errors where the assignment is drawn again."""
+        rng, most = np.random.default_rng(self._plan.seed), max(int(end[-1]) for _, end in spans)
+        drawn = np.stack([rng.permutation(own) for _ in range(self._plan.redraws)], axis=1)
+        last = self._launch - most
+        gap = max(0, min(gap, last - baseline))
+        found = []
+        for day in np.unique(np.linspace(baseline, last - gap, _STRETCHES).astype(int)).tolist():
+            x = self._share(day - baseline, day)
+            parts = [_difference(x, self._share(day + gap + a, day + gap + b), drawn) for a, b in spans]
+            found.append(tuple(np.stack(part) for part in zip(*parts, strict=True)))
+        return found
+
+
+def _difference(x: Floats, y: Floats, held: Floats) -> tuple[Floats, Floats]:
+    """(L, R) logarithms of the ratio of two ratio estimates, policy over holdout, and their errors, with a pooled variance.
+
+    Args:
+        x: (S,) shares of money in the baseline.
+        y: (L, S) shares of money since.
+        held: (S, R) assignments.
+    """
+    there = np.isfinite(y) & (x > 0)
+    x, y = np.where(there, x, 0.0), np.where(there, y, 0.0)
+    squares, found = np.divide(y**2, x, out=np.zeros_like(y), where=there), []
+    for arm in (0, 1):
+        inside = (held == arm).astype(np.float64)
+        before, after = x @ inside, y @ inside
+        ratio = after / before
+        spread = (squares @ inside - ratio * after) / ratio**2
+        found.append((np.log(ratio), spread, before, (x**2) @ inside / before**2, there.astype(np.float64) @ inside))
+    (policy, *own), (base, *others) = found
+    spread, money, weight, count = (a + b for a, b in zip(own, others, strict=True))
+    return policy - base, np.sqrt(spread / money * count / (count - 2) * weight)
