@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 MEMORY_DAYS = 56
 """Days before the experiment that count as observations."""
 ALPHA, POWER = 0.05, 0.8
+NORMAL95 = 1.645
 # Spread of the mixture at the planned end: larger would favour the first looks, at the cost of the last.
 _RATIO = 1.0
 _LAGS, _WINDOWS, _DRAWS, _LEAST_DAYS = 28, 8, 1_200, 28
@@ -216,7 +217,9 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     readable = np.isfinite(effect[:, -1])
     effect, error, window, shape = effect[readable], error[readable], window[readable], open_ended.shape()
     furthest = np.nanmax(np.abs(effect) / (error * shape), axis=-1)
-    height = float(np.quantile(furthest, 1 - ALPHA, method="higher"))
+    # The upper end of what so many draws tell of the quantile.
+    rank = 1 - ALPHA + NORMAL95 * np.sqrt(ALPHA * (1 - ALPHA) / len(furthest))
+    height = float(np.quantile(furthest, rank, method="higher"))
     analysis = Analysis(height, lasting, persistence, first_look, days)
     chosen = window % _EVEN == 0 if len(starts) > 1 else np.ones(len(window), dtype=bool)
     found = [detectable(effect[rows], error[rows], height * shape) for rows in (~chosen, chosen) if rows.any()]
