@@ -42,6 +42,7 @@ _COMMANDS = {
     "what-if": "try prices: what they would sell and earn",
     "markdown": "plan prices that only fall and sell the stock by a date",
     "approve": "check the decisions in a price list, record them and make the list live",
+    "certify": "certify what prices lose at most, and widen the policy's share with the evidence",
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and summarise the service's decisions and their sales",
     "keys": "create, list and remove API keys of the price service",

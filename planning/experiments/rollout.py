@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .effects import Analysis
 
 Floats = NDArray[np.float64]
 _WEEK = 7
@@ -24,7 +26,8 @@ _LEAST_DAYS = 28
 """Of a stage that the past must be able to imitate."""
 _STRETCHES = 6
 """Of the past, on which bounds are calibrated."""
-_Spans = Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]
+_SPENT = 0.9
+"""Share of the error probability that the calibration spends; the rest is for what the past does not show."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class RolloutPlan:
         confidence: Of the certificate, and of a stop before one.
         stop_confidence: Of a stop after a certificate; 0.8 are odds of four to one.
         shares: Share of the stores in the holdout in each stage, falling.
+        held_stores: Least stores that stay in the holdout, where the numbers of the hash are known.
         baselines: Lengths of the past that stores are compared with, days; the one with the least error on the past counts.
         stage_days: Days of a stage on which there are looks; a stage without evidence by then gets none any more.
         washout_days: First days of a stage, which are not read.
@@ -55,8 +59,9 @@ class RolloutPlan:
     confidence: float = 0.95
     stop_confidence: float = 0.8
     shares: tuple[float, ...] = (0.5, 0.25, 0.1)
+    held_stores: int = 4
     baselines: tuple[int, ...] = (28, 56, 84, 182)
-    stage_days: int = 91
+    stage_days: int = 70
     washout_days: int = 7
     windows: tuple[int, ...] = (14, 28)
     redraws: int = 400
@@ -80,7 +85,7 @@ class Look:
     """What the sales up to a day show.
 
     Attributes:
-        day: Number of the day, a row of the money.
+        day: Number of the last day that was read, a row of the money.
         state: `waiting`, `certified`, or `stopped`.
         stage: From 1; each time that stores leave the holdout, another begins.
         estimate: Of the relative gain in money in this stage, a share; None where it cannot be computed.
@@ -102,20 +107,20 @@ class Look:
     reason: str
 
 
-def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None) -> list[Look]:
-    """All looks of a rollout, one a day from its second week on, until it is stopped or the sales end.
+def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws: Floats | None = None) -> list[Look]:
+    """All looks of a rollout, one a day from the end of its second week on, until it is stopped or the sales end.
 
     The guarantee: prices that truly lose more than `plan.loss` are certified with a chance of at most 1 - confidence,
     however often one looks. It rests on stage 1 alone, and on these assumptions: (a) the stores of the holdout are
     drawn at random, by the service's hash; (b) nothing else differs between the arms; prices in one store do not move
-    sales of another; (c) the relative differences between stores in the stage are distributed as in the past, up to their size:
-    the height of the bound is the largest, over stretches of the past, of the quantile of the largest studentised
-    difference over all looks when the assignment is drawn again; (d) the gain of the stage is the gain to come. Where (d)
+    sales of another; (c) the differences between stores come and go as in the past, up to their size: the height
+    of the bound is the largest, over stretches of the past, of the quantile of the largest studentised difference over all
+    looks when the assignment is drawn again (a tenth of the 5% is kept for what the past does not show); (d) the gain of the stage is the gain to come. Where (d)
     ceases to hold, the watch after the certificate stops the policy.
 
     In a stage, both arms' money since its washout is divided by their money in a baseline before the rollout, each day
     as a share of the chain's, and the gain is the ratio of the two ratios (Cochran 1977, Sampling Techniques,
-    chapter 6), with pooled error. The first look whose lower bound is above -x certifies; then, and after that in each later
+    chapter 6), with one variance for both arms, as the holdout may have few stores. The first look whose lower bound is above -x certifies; then, and after that in each later
     stage by its own sales alone, the next share of the plan follows. The policy is stopped where, before a certificate,
     the upper bound of the stage lies below -x, or after it, that at `stop_confidence` of the last weeks.
 
@@ -123,6 +128,7 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None) -> lis
         money: (D, S) money by day and store, currency; NaN where a store was closed or not there.
         held: (D, S) 1 where a store was in the holdout, 0 where it had the policy's prices, NaN before the rollout.
         plan: The analysis; by default, a loss of 2%.
+        draws: (S,) what the service's hash gives the stores, in [0, 1): those below a share are held out.
 
     Raises:
         ValueError: There is no day with both arms, too short a past, or a store that entered the holdout.
@@ -138,47 +144,48 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None) -> lis
     """
     plan = plan or RolloutPlan()
     launch, arms = _arms(held)
+    least = 0.0 if draws is None else float(np.nextafter(np.sort(draws)[: plan.held_stores][-1], 1))
     sales, looks, certified = _Sales(money, launch, plan), list[Look](), None
-    changes = (np.flatnonzero((np.diff(arms, axis=0) < 0).any(axis=1)) + 1).tolist()
-    for stage, (start, end) in enumerate(itertools.pairwise([0, *changes, len(arms)]), start=1):
-        own, first = arms[start], launch + start + plan.washout_days
-        days = np.arange(first + _WEEK, launch + end + 1)
-        if not len(days) or min((own == 0).sum(), (own == 1).sum()) < _LEAST_STORES:
-            continue
-        evidence = sales.bounds(own, [(np.full(len(days), first), days)], plan.confidence)
-        estimate, lower, upper = (part[0] for part in evidence)
-        passed, doubtful = lower > -plan.loss, upper < -plan.loss
-        if stage == 1 and (passed & ~np.logical_or.accumulate(doubtful)).any():
+    changes = [0, *(np.flatnonzero((np.diff(arms, axis=0) < 0).any(axis=1)) + 1).tolist()]
+    # Stores may be priced on different days of the week: what changes within a washout is one change.
+    starts = [
+        now for now, before in zip(changes, [-len(arms), *changes], strict=False) if now - before > plan.washout_days
+    ]
+    for stage, (start, end) in enumerate(itertools.pairwise([*starts, len(arms)]), start=1):
+        own, first = arms[min(start + plan.washout_days, end - 1)], launch + start + plan.washout_days
+        days = np.arange(first + _WEEK - 1, launch + end)
+        estimate, lower, upper = sales.bounds(own, first, days, [plan.stage_days], plan.stage_days, plan.confidence)[0]
+        timely = days < first + sales.stage_days
+        passed, losing = timely & (lower > -plan.loss), timely & (upper < -plan.loss)
+        if stage == 1 and (passed & ~np.logical_or.accumulate(losing)).any():
             certified = int(days[np.argmax(passed)])
         if certified is not None:
-            begin = max(first, certified)
-            watched = [(np.maximum(begin, days - window), days) for window in plan.windows]
-            doubtful = (sales.bounds(own, watched, plan.stop_confidence)[2] < -plan.loss).any(axis=0)
-            doubtful &= days >= begin + _WEEK
+            begin = max(launch + start, certified + 1)
+            watched = sales.bounds(own, begin, days, plan.windows, max(plan.windows), plan.stop_confidence)
+            losing = (watched[:, 2] < -plan.loss).any(axis=0)
         enough = np.logical_or.accumulate(passed) & (certified is not None)
         for place, day in enumerate(days.tolist()):
-            stop, sure = bool(doubtful[place]), certified is not None and day >= certified
-            figures = [float(part[place]) for part in (estimate, lower, upper)]
-            share = plan.shares[min(stage - 1 + bool(enough[place]), len(plan.shares) - 1)]
+            stop, sure = bool(losing[place]), certified is not None and day >= certified
+            figures = [float(part[place]) if np.isfinite(part[place]) else None for part in (estimate, lower, upper)]
+            share = max(least, plan.shares[min(stage - 1 + bool(enough[place]), len(plan.shares) - 1)])
             state = "stopped" if stop else "certified" if sure else "waiting"
-            looks.append(Look(day, state, stage, *figures, share, stop, _reason(state, sure, stage, plan)))
+            looks.append(Look(day, state, stage, *figures, share, stop, _reason(plan, state, stage, figures[0], sure)))
             if stop:
                 return looks
     return looks
 
 
-def _reason(state: str, sure: bool, stage: int, plan: RolloutPlan) -> str:
+def _reason(plan: RolloutPlan, state: str, stage: int, estimate: float | None, sure: bool) -> str:
     """Why a look has its state."""
-    loss, odds = f"{plan.loss:.3g}", plan.stop_confidence if sure else plan.confidence
+    confidence = plan.stop_confidence if sure and state == "stopped" else plan.confidence
     if state == "stopped":
-        return f"these prices lose more than {plan.loss:.1%}, with {odds:.0%} confidence"
+        return f"these prices lose more than {plan.loss:.3g} of the money, with {confidence:.0%} confidence"
+    if estimate is None:
+        return "an arm has fewer than two stores with sales, so that there is no comparison"
     if sure:
-        return f"these prices lose at most {plan.loss:.1%}, with {plan.confidence:.0%} confidence"
-    return (
-        f"the lower bound is not above {-plan.loss:.1%} yet"
-        if stage == 1
-        else "stores left the holdout before a certificate; start another rollout"
-    )
+        return f"these prices lose at most {plan.loss:.3g} of the money, with {confidence:.0%} confidence"
+    late = "stores left the holdout before a certificate; start another rollout"
+    return f"the lower bound is not above {-plan.loss:.3g} yet" if stage == 1 else late
 
 
 def _arms(held: Floats) -> tuple[int, Floats]:
@@ -199,7 +206,7 @@ def _arms(held: Floats) -> tuple[int, Floats]:
 
 
 class _Sales:
-    """The money as shares of the chain's by day, and how far such shares move apart by themselves.
+    """The money as shares of the chain's, and how far such shares move apart by themselves.
 
     Raises:
         ValueError: The past is too short.
@@ -207,60 +214,79 @@ class _Sales:
 
     def __init__(self, money: Floats, launch: int, plan: RolloutPlan) -> None:
         there = np.isfinite(money)
-        chain = np.where(there, np.nansum(money, axis=1, keepdims=True), 0.0)
-        self._sums = [
-            np.cumsum(np.pad(part, ((1, 0), (0, 0))), axis=0) for part in (np.where(there, money, 0.0), chain)
-        ]
+        parts = np.where(there, money, 0.0), there * np.nansum(money, axis=1, keepdims=True)
+        self._sums = [np.cumsum(np.pad(part, ((1, 0), (0, 0))), axis=0) for part in parts]
         self._launch, self._plan = launch, plan
         usable = [days for days in plan.baselines if launch >= days + _LEAST_DAYS]
         if not usable:
-            least = min(plan.baselines) + _LEAST_DAYS
-            raise ValueError(
-                f"a rollout needs at least {least} days of sales before it; got {launch}; import older sales"
-            )
+            need = min(plan.baselines) + _LEAST_DAYS
+            raise ValueError(f"a rollout needs {need} days of sales before it; got {launch}; import older sales")
         half = np.arange(money.shape[1]) % 2.0
-        month = [(np.zeros(1, dtype=np.int64), np.full(1, _LEAST_DAYS))]
-        self._baseline = min(
-            usable, key=lambda days: float(np.mean([e.std() for e, _ in self._placebo(half, 0, month, days)]))
-        )
 
-    def bounds(self, own: Floats, spans: _Spans, confidence: float) -> Floats:
-        """(3, spans, L) estimates of the relative gain, and their one-sided lower and upper bounds."""
-        first, plan = int(spans[0][0][0]), self._plan
-        most = min(plan.stage_days, self._launch - self._baseline)
-        ends = np.arange(_WEEK, (most if len(spans) == 1 else min(most, _WEEK + _LEAST_DAYS)) + 1)
-        imitated = [(np.maximum(0, ends - (most if len(spans) == 1 else int((b - a).max()))), ends) for a, b in spans]
-        gap, heights = first - self._launch, list[Floats]()
-        for estimate, error in self._placebo(own, gap, imitated, self._baseline):
-            ratio = estimate / error
-            heights.append(np.quantile([ratio.max(axis=(0, 1)), (-ratio).max(axis=(0, 1))], confidence, axis=1))
+        def spread(baseline: int) -> float:
+            return float(
+                np.mean([found[0].std() for found in self._imitated(half, 0, [_LEAST_DAYS], _LEAST_DAYS, baseline)])
+            )
+
+        self._baseline = min(usable, key=spread)
+        self.stage_days = min(plan.stage_days, launch - self._baseline)
+
+    def bounds(
+        self, own: Floats, first: int, days: NDArray[np.int64], windows: Sequence[int], looks: int, confidence: float
+    ) -> Floats:
+        """(windows, 3, L) the relative gain of the last days up to some days, and its one-sided lower and upper bounds.
+
+        Args:
+            own: (S,) arms of the stores.
+            first: First day that may be read; with fewer than a week of such days, all is NaN.
+            days: (L,) last days that are read.
+            windows: How many days are read.
+            looks: Days since the first over which a bound holds, on all looks and in all windows together.
+            confidence: With which it holds.
+        """
+        if min((own == arm).sum() for arm in (0, 1)) < _LEAST_STORES:
+            return np.full((len(windows), 3, len(days)), np.nan)
+        looks, heights = min(looks, self._launch - self._baseline), list[Floats]()
+        shape = Analysis(1.0, 0.0, 0.0, _WEEK, looks).shape()
+        for estimate, error in self._imitated(own, first - self._launch, windows, looks, self._baseline):
+            ratio = estimate / error / shape[_WEEK - 1 :, None]
+            sides = [(side * ratio).max(axis=(0, 1)) for side in (1, -1)]
+            heights.append(np.nanquantile(sides, 1 - _SPENT * (1 - confidence), axis=1))
         low, high = np.max(heights, axis=0)
-        x = self._share(self._launch - self._baseline, self._launch)
-        found = [_difference(x, self._share(*span), own[:, None]) for span in spans]
-        estimate, error = (np.stack(part)[..., 0] for part in zip(*found, strict=True))
-        return np.expm1([estimate, estimate - low * error, estimate + high * error])
+        x, found = self._before(self._launch, self._baseline), []
+        for window in windows:
+            starts = np.minimum(np.maximum(first, days + 1 - window), days + 1)
+            estimate, error = (part[:, 0] for part in _difference(x, self._share(starts, days + 1), own[:, None]))
+            error = np.where(days + 1 - starts >= _WEEK, error, np.nan) * shape[np.clip(days - first, 0, looks - 1)]
+            found.append(np.expm1([estimate, estimate - low * error, estimate + high * error]))
+        return np.array(found)
 
     def _share(self, start: NDArray[np.int64] | int, end: NDArray[np.int64] | int) -> Floats:
         """(..., S) money of stretches of days over the chain's on the same days; NaN for a store that was not there."""
         with np.errstate(invalid="ignore"):
             return np.divide(*(part[end] - part[start] for part in self._sums))
 
-    def _placebo(self, own: Floats, gap: int, spans: _Spans, baseline: int) -> list[tuple[Floats, Floats]]:
-        """For stretches of the past, (spans, L, R) differences and their errors where the assignment is drawn again."""
-        rng, most = np.random.default_rng(self._plan.seed), max(int(end[-1]) for _, end in spans)
+    def _before(self, day: int, baseline: int) -> Floats:
+        """(S,) shares in the baseline before a day; NaN for a store that was there for less than half of it."""
+        there = self._sums[1][day] - self._sums[1][day - baseline]
+        return np.where(there > there.max() / 2, self._share(day - baseline, day), np.nan)
+
+    def _imitated(
+        self, own: Floats, gap: int, windows: Sequence[int], looks: int, baseline: int
+    ) -> Iterator[tuple[Floats, Floats]]:
+        """For stretches of the past, (windows, L, R) differences and their errors where the assignment is drawn again."""
+        rng = np.random.default_rng(self._plan.seed)
         drawn = np.stack([rng.permutation(own) for _ in range(self._plan.redraws)], axis=1)
-        last = self._launch - most
-        gap = max(0, min(gap, last - baseline))
-        found = []
-        for day in np.unique(np.linspace(baseline, last - gap, _STRETCHES).astype(int)).tolist():
-            x = self._share(day - baseline, day)
-            parts = [_difference(x, self._share(day + gap + a, day + gap + b), drawn) for a, b in spans]
-            found.append(tuple(np.stack(part) for part in zip(*parts, strict=True)))
-        return found
+        gap = max(0, min(gap, self._launch - looks - baseline))
+        ends = np.arange(_WEEK, looks + 1)
+        for day in np.unique(np.linspace(baseline, self._launch - looks - gap, _STRETCHES).astype(int)).tolist():
+            x, start = self._before(day, baseline), day + gap
+            pairs = [_difference(x, self._share(start + np.maximum(0, ends - w), start + ends), drawn) for w in windows]
+            yield tuple(np.stack(part) for part in zip(*pairs, strict=True))  # type: ignore[misc]
 
 
 def _difference(x: Floats, y: Floats, held: Floats) -> tuple[Floats, Floats]:
-    """(L, R) logarithms of the ratio of two ratio estimates, policy over holdout, and their errors, with a pooled variance.
+    """(L, R) logarithms of the ratio of two ratio estimates, policy over holdout, and their errors.
 
     Args:
         x: (S,) shares of money in the baseline.
@@ -270,12 +296,13 @@ def _difference(x: Floats, y: Floats, held: Floats) -> tuple[Floats, Floats]:
     there = np.isfinite(y) & (x > 0)
     x, y = np.where(there, x, 0.0), np.where(there, y, 0.0)
     squares, found = np.divide(y**2, x, out=np.zeros_like(y), where=there), []
-    for arm in (0, 1):
-        inside = (held == arm).astype(np.float64)
-        before, after = x @ inside, y @ inside
-        ratio = after / before
-        spread = (squares @ inside - ratio * after) / ratio**2
-        found.append((np.log(ratio), spread, before, (x**2) @ inside / before**2, there.astype(np.float64) @ inside))
-    (policy, *own), (base, *others) = found
-    spread, money, weight, count = (a + b for a, b in zip(own, others, strict=True))
-    return policy - base, np.sqrt(spread / money * count / (count - 2) * weight)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for arm in (0, 1):
+            inside = (held == arm).astype(np.float64)
+            before, after = x @ inside, y @ inside
+            ratio, weight = after / before, x**2 @ inside / before**2
+            spread = (squares @ inside - ratio * after) / ratio**2
+            found.append((np.log(ratio), spread, before, weight, there.astype(np.float64) @ inside))
+        (policy, *own), (holdout, *others) = found
+        spread, money, weight, count = (a + b for a, b in zip(own, others, strict=True))
+        return policy - holdout, np.sqrt(spread / money * count / (count - 2) * weight)
