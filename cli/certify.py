@@ -56,7 +56,7 @@ def command(
     from ..serving.http.slots import Draws
 
     plan, sales = RolloutPlan(loss=loss / 100), load_tables(tables).sales
-    money, held = store_days(load_scenario(market), sales, sales if decisions is None else _decided(decisions))
+    money, held = store_days(load_scenario(market), sales, sales if decisions is None else decided(decisions))
     if since is not None:
         held = held.where(held.index >= since)
     draws = np.array([Draws(seed).number(store) for store in money.columns])
@@ -86,7 +86,7 @@ def command(
     output(as_json, facts | {"switches": thrown, "applied": service is not None}, *lines)
 
 
-def _decided(place: str) -> pd.DataFrame:
+def decided(place: str) -> pd.DataFrame:
     """The date, store and arm of each decision."""
     import pandas as pd
 

@@ -26,7 +26,7 @@ _LEAST_DAYS = 28
 """Of a stage that the past must be able to imitate."""
 _STRETCHES = 6
 """Of the past, on which bounds are calibrated."""
-_SPENT = 0.9
+_SPENT = 0.75
 """Share of the error probability that the calibration spends; the rest is for what the past does not show."""
 
 
@@ -61,7 +61,7 @@ class RolloutPlan:
     shares: tuple[float, ...] = (0.5, 0.25, 0.1)
     held_stores: int = 4
     baselines: tuple[int, ...] = (28, 56, 84, 182)
-    stage_days: int = 70
+    stage_days: int = 63
     washout_days: int = 7
     windows: tuple[int, ...] = (14, 28)
     redraws: int = 400
@@ -115,7 +115,7 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws:
     drawn at random, by the service's hash; (b) nothing else differs between the arms; prices in one store do not move
     sales of another; (c) the differences between stores come and go as in the past, up to their size: the height
     of the bound is the largest, over stretches of the past, of the quantile of the largest studentised difference over all
-    looks when the assignment is drawn again (a tenth of the 5% is kept for what the past does not show); (d) the gain of the stage is the gain to come. Where (d)
+    looks when the assignment is drawn again (a quarter of the 5% is kept for what the past does not show); (d) the gain of the stage is the gain to come. Where (d)
     ceases to hold, the watch after the certificate stops the policy.
 
     In a stage, both arms' money since its washout is divided by their money in a baseline before the rollout, each day
