@@ -42,10 +42,10 @@ _COMMANDS = {
     "what-if": "try prices: what they would sell and earn",
     "markdown": "plan prices that only fall and sell the stock by a date",
     "approve": "check the decisions in a price list, record them and make the list live",
-    "certify": "certify what prices lose at most, and widen the policy's share with the evidence",
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and summarise the service's decisions and their sales",
     "keys": "create, list and remove API keys of the price service",
+    "certify": "state with confidence what prices lose at most, from a log or from a running service",
     "report": "write a run's report as one HTML file",
     "bench": "measure speed, or predicted against realised gains",
 }

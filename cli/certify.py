@@ -1,4 +1,4 @@
-"""`repricer certify`: what prices lose at most, with evidence from the holdout of a running service."""
+"""`repricer certify`: with what confidence a policy's prices lose at most a share of the current money."""
 
 from __future__ import annotations
 
@@ -6,88 +6,165 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import FILE, Number, json_option, output, tables_options
+from ..planning.experiments.certificate import BANDWIDTH, ELASTICITY, UNITS
+from ._options import FILE, Number, figures_table, json_option, output, seed_option, tables_options
+from ._policies import policy_of
 from ._tables import read_frame
 from .log import open_log
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
+
+    from ..planning.experiments.certificate import Certificate
 
 
-@click.command("certify")
-@click.argument("market", type=FILE)
-@click.option("--sales", "tables", type=FILE, required=True, help="Folder of the shop's imported tables.")
-@click.option("--decisions", help="Decision log, or its export; by default the column `arm` of the sales.")
-@click.option("--loss", type=Number(0, 100), default=2.0, show_default=True, help="Largest loss of money, percent.")
+@click.command(name="certify")
+@click.argument("market", metavar="MARKET")
+@click.option("--from-log", "log", type=FILE, help="Log, written by simulate --log or log export.")
+@click.option("--policy", metavar="P", help="With --from-log: run folder, bundle or rule, as evaluate takes them.")
+@click.option("--loss", type=Number(0, 99), default=2.0, show_default=True, help="Loss that is allowed, in percent.")
 @click.option(
-    "--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of the rollout, where there was one before."
+    "--confidence", type=Number(50, 99.99, min_open=True), default=95.0, show_default=True, help="In percent."
 )
-@click.option("--service", metavar="URL", help="Service to act upon; without one, say what would be done.")
-@click.option("--token", envvar="REPRICER_TOKEN", help="Its API key of the role admin [env: REPRICER_TOKEN].")
-@click.option("--seed", default=0, show_default=True, help="The --seed of `repricer serve`, by which stores are drawn.")
+@click.option("--unit", type=click.Choice(UNITS), default="market", show_default=True, help="What a score is of.")
+@click.option("--daily", is_flag=True, help="Read the log at every look, and certify the average so far.")
+@click.option(
+    "--bandwidth",
+    type=Number(0, 50, min_open=True),
+    help=f"For a log of continuous prices: half-width of the kernel, in percent of the price, such as {100 * BANDWIDTH:g}.",
+)
+@click.option(
+    "--elasticity", type=Number(1), default=ELASTICITY, show_default=True, help="Largest that demand may have."
+)
+@click.option("--sales", "tables", type=FILE, help="Folder of the shop's tables: certify by a service's holdout.")
+@click.option("--decisions", metavar="LOG", help="Its decision log, or an export; by default the sales' column `arm`.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of this rollout, if there was another.")
+@click.option("--service", metavar="URL", help="Service to act upon; without one, nothing is switched.")
+@click.option("--token", envvar="REPRICER_TOKEN", help="Its API key, of the role admin [env: REPRICER_TOKEN].")
 @tables_options
+@seed_option
 @json_option
 def command(
-    market: Path,
-    tables: Path,
-    decisions: str | None,
+    market: str,
+    log: Path | None,
+    policy: str | None,
     loss: float,
+    confidence: float,
+    unit: str,
+    daily: bool,
+    bandwidth: float | None,
+    elasticity: float,
+    tables: Path | None,
+    seed: int,
+    as_json: bool,
+    **rollout: Any,
+) -> None:
+    """Certify that the prices of policy P lose at most 2% against those of a log of MARKET, with 95% confidence.
+
+    The log must hold propensities, and prices that were drawn: each decision tells what P's prices would have earned
+    where they happened to be charged. Markets must be independent of each other; with --unit decision, for logs of few
+    markets over many periods, the draws of each decision must be. With --daily the log may be read after each unit, and
+    prices and demand may drift. Exits 0, whether certified or not.
+
+    With --sales, run every day, the evidence is the holdout of a running service (`repricer serve --holdout 0.5`, with
+    the same --seed). With the certificate, the policy prices more stores, step by step; where a larger loss is likely,
+    the kill switch is thrown.
+    """
+    if (log is None) == (tables is None) or (log is None) != (policy is None):
+        got = "both" if log and tables else "neither" if log is tables else "only one of --from-log and --policy"
+        raise ValueError(f"certify needs --from-log and --policy, or --sales; got {got}; give one or the other")
+    if tables is not None:
+        facts, lines = _by_holdout(market, tables, loss / 100, confidence / 100, seed, **rollout)
+        output(as_json, facts, *lines)
+        return
+    assert log is not None and policy is not None, "one of the two was given"
+    from ..evaluation import read_log
+    from ..planning.experiments.certificate import certify
+    from ..scenarios import load_scenario
+
+    spec = load_scenario(market)
+    width = None if bandwidth is None else bandwidth / 100
+    shares = {"loss": loss / 100, "confidence": confidence / 100, "bandwidth": width}
+    chosen = policy_of(policy, spec, seed=seed)
+    found = certify(read_log(spec, log), chosen, unit=unit, daily=daily, elasticity=elasticity, **shares)
+    document = {"scenario": spec.name, "objective": spec.market.objective, "log": str(log), **found.to_dict()}
+    output(as_json, document, found.verdict(), _table(found), *_notes(found))
+
+
+def _table(found: Certificate) -> Table:
+    """The bounds beside each other."""
+    title = f"Gain of {found.policy} over the logged prices, {found.confidence:.0%} lower bounds"
+    table = figures_table(["bound", "holds"], ["gain"], title=title)
+    table.add_row("estimate", "", f"{found.estimate:+.2%}")
+    table.add_row("betting", "for the whole log", f"{found.betting:+.2%}")
+    table.add_row("empirical Bernstein", "for the whole log", f"{found.empirical_bernstein:+.2%}")
+    table.add_row("running average", "at every look", f"{found.running[-1]:+.2%}")
+    return table
+
+
+def _notes(found: Certificate) -> list[str]:
+    """What the bounds rest on."""
+    notes = [
+        f"Effective sample {found.effective_sample_size:,.0f} decisions; {found.clipped_share:.1%} of the scores cut at "
+        f"{found.cap:.3g} times the mean money of a {found.unit}, {found.clipped_gain:.2%} taken off for it."
+    ]
+    if found.bias:
+        notes.append(f"{found.bias:.2%} taken off for the kernel's bias.")
+    if found.ignored:
+        notes.append(f"Effects on later periods ({', '.join(found.ignored)}) are those of the logged states.")
+    return notes
+
+
+def _by_holdout(
+    market: str,
+    tables: Path,
+    loss: float,
+    confidence: float,
+    seed: int,
+    *,
+    decisions: str | None,
     since: datetime | None,
     service: str | None,
     token: str | None,
-    seed: int,
-    as_json: bool,
-) -> None:
-    """Certify that the prices of a service's policy lose at most --loss of the money of MARKET against its holdout.
-
-    Run it every day, from the first sales on at a holdout of 50%. With the first certificate the policy prices more
-    stores, step by step; where a larger loss is likely, the kill switch is thrown.
-    """
+) -> tuple[dict[str, Any], list[str]]:
+    """The last look of a rollout, acted upon where a service is named: as a document, and in words."""
     import numpy as np
 
     from ..data import load_tables
     from ..planning.experiments.rollout import RolloutPlan, rollout
-    from ..planning.experiments.rollout_service import ask, certificate, store_days, switches
+    from ..planning.experiments.rollout_service import ask, certificate_body, store_days, switches
     from ..scenarios import load_scenario
     from ..serving.http.slots import Draws
 
-    plan, sales = RolloutPlan(loss=loss / 100), load_tables(tables).sales
+    plan, sales = RolloutPlan(loss=loss, confidence=confidence), load_tables(tables).sales
     money, held = store_days(load_scenario(market), sales, sales if decisions is None else decided(decisions))
     if since is not None:
-        held = held.where(held.index >= since)
+        held = held.where(held.index.to_numpy()[:, None] >= np.datetime64(since))
     draws = np.array([Draws(seed).number(store) for store in money.columns])
     looks = rollout(money.to_numpy(float), held.to_numpy(float), plan, draws)
+    facts: dict[str, Any] = {"looks": len(looks), "analysis": plan.digest}
     if not looks:
-        output(
-            as_json,
-            {"looks": 0, "analysis": plan.digest},
-            "no look yet: the first is two weeks after the first day of both arms",
-        )
-        return
+        return facts, ["no look yet: the first is two weeks after the first day of both arms"]
     look, date = looks[-1], str(money.index[looks[-1].day].date())
-    now = None if service is None else ask(service, token, "/v1/operation")
-    at = {"holdout": 1.0, "kill_switch": False} if now is None else now
-    thrown = switches(look, at["holdout"], at["kill_switch"])
+    now = {"holdout": 1.0, "kill_switch": False} if service is None else ask(service, token, "/v1/operation")
+    thrown = switches(look, now["holdout"], now["kill_switch"])
     if service is not None:
-        for switch, body in [*thrown.items(), ("certificate", certificate(plan, look, date))]:
+        for switch, body in [("certificate", certificate_body(plan, look, date)), *thrown.items()]:
             ask(service, token, f"/v1/admin/{switch}", body)
     gain = "no estimate" if look.estimate is None else f"gain {look.estimate:+.1%}, at least {look.lower:+.1%}"
-    acts = [f"{name} {body.get('share', 'on')}" for name, body in thrown.items()] or ["nothing changes"]
-    lines = (
-        f"{date}, stage {look.stage}: {look.state}; {gain}",
-        look.reason,
-        f"{'to do' if now is None else 'done'}: {', '.join(acts)}",
-    )
-    facts = {"looks": len(looks), "analysis": plan.digest, **asdict(look), "day": date}
-    output(as_json, facts | {"switches": thrown, "applied": service is not None}, *lines)
+    acts = ", ".join(f"{name} {body.get('share', 'on')}" for name, body in thrown.items()) or "nothing changes"
+    lines = [f"{date}, stage {look.stage}: {look.state}; {gain}", look.reason]
+    facts |= {**asdict(look), "day": date, "switches": thrown, "applied": service is not None}
+    return facts, [*lines, f"{'to do' if service is None else 'done'}: {acts}"]
 
 
 def decided(place: str) -> pd.DataFrame:
-    """The date, store and arm of each decision."""
+    """The date, store and arm of each decision in a log, or in an export of one."""
     import pandas as pd
 
     if place.endswith((".csv", ".parquet")):

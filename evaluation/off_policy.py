@@ -125,13 +125,10 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
         >>> found.markets, sorted(found.estimates)
         (40, ['doubly_robust', 'fitted_q', 'ips', 'sequential_doubly_robust', 'snips'])
     """
-    _check_log(log)
-    target = _prices_of(log, policy)
-    weights = _weights(log, target)
-    size = float(np.min(weights.sum(axis=0) ** 2 / np.maximum((weights**2).sum(axis=0), 1e-300)))
-    if size < LEAST_SAMPLE:
-        must, fix = f"policy {policy.name} must charge prices that the log often charged", "log more, or explore more"
-        raise ValueError(f"{must}; got an effective sample of {size:.2g} out of {len(log):,} decisions; {fix}")
+    check_log(log)
+    target = target_prices(log, policy)
+    weights = matched_weights(log, target)
+    size = effective_sample(weights, policy.name)
     ignored, whole = links_between_periods(log.spec), _whole_episodes(log)
     if "stock" in ignored and not whole.any():
         must, fix = "log must hold whole episodes where stock is never replenished", "log to the end of the season"
@@ -148,7 +145,7 @@ def estimate_from_log(log: PriceLog, policy: Policy) -> OffPolicy:
 
 def weighted_estimates(log: PriceLog, target: Array) -> dict[str, Estimate]:
     """The three estimates that use propensities, for the prices `target` (D, N)."""
-    weight, money = _weights(log, target), _episode_money(log, log.money)
+    weight, money = matched_weights(log, target), _episode_money(log, log.money)
     at_logged, at_target = (_episode_money(log, predicted) for predicted in predicted_money(log, log.price, target))
     scores = (weight * money, _normalised(weight, money), at_target + weight * (money - at_logged))
     means = (_over_markets(rows.sum(axis=1), log.market) for rows in scores)
@@ -163,8 +160,8 @@ def episode_estimates(log: PriceLog, target: Array) -> dict[str, Estimate | None
     episodes, periods = at_logged.shape[:2]
     factor = log.spec.market.discount_factor ** np.arange(periods)[:, None]
     after = log.spec.market.discount_factor * np.concatenate([at_target[:, 1:], 0 * at_target[:, :1]], axis=1)
-    error = (log.money @ _member(log)).reshape(at_logged.shape) + after - at_logged
-    weight, market = _weights(log, target).reshape(at_logged.shape), np.arange(episodes)
+    error = (log.money @ category_members(log)).reshape(at_logged.shape) + after - at_logged
+    weight, market = matched_weights(log, target).reshape(at_logged.shape), np.arange(episodes)
 
     def corrected(weight: Array) -> Estimate:
         errors = (factor * _normalised(weight, error)).sum(axis=(1, 2))
@@ -198,7 +195,7 @@ def links_between_periods(spec: MarketSpec) -> tuple[str, ...]:
     return stock + tuple(name for name in sections if getattr(spec, name) is not None)
 
 
-def _member(log: PriceLog) -> Array:
+def category_members(log: PriceLog) -> Array:
     """(N, C) which category a product is of."""
     return np.eye(len(log.spec.category_names))[log.spec.category_index]
 
@@ -206,7 +203,7 @@ def _member(log: PriceLog) -> Array:
 def _episode_money(log: PriceLog, money: Array) -> Array:
     """(D, C) money by category, scaled so that the mean over decisions is the discounted money of an episode."""
     factor = log.spec.market.discount_factor ** log.view.period.astype(np.float64)
-    return (money @ _member(log)) * (log.spec.market.horizon_periods * factor)[:, None]
+    return (money @ category_members(log)) * (log.spec.market.horizon_periods * factor)[:, None]
 
 
 def _whole_episodes(log: PriceLog) -> NDArray[np.bool_]:
@@ -215,9 +212,9 @@ def _whole_episodes(log: PriceLog) -> NDArray[np.bool_]:
     return count[index] == log.spec.market.horizon_periods
 
 
-def _weights(log: PriceLog, target: Array) -> Array:
+def matched_weights(log: PriceLog, target: Array) -> Array:
     """(D, C) one over the probability of a category's prices where they are the target's, else zero."""
-    member = _member(log)
+    member = category_members(log)
     same = (np.abs(log.price - target) > _SAME * target) @ member == 0
     own, arm = log.propensity, np.ones((len(log), member.shape[1]))
     if log.arm_propensity is not None:
@@ -228,7 +225,21 @@ def _weights(log: PriceLog, target: Array) -> Array:
     return np.where(same, np.exp(-np.log(own) @ member) / arm, 0.0)
 
 
-def _check_log(log: PriceLog) -> None:
+def effective_sample(weights: Array, policy: str) -> float:
+    """Kish's number of decisions that (D, C) weights amount to, in the category where it is least.
+
+    Raises:
+        ValueError: One line, where it is too small.
+    """
+    size = float(np.min(weights.sum(axis=0) ** 2 / np.maximum((weights**2).sum(axis=0), 1e-300)))
+    if size < LEAST_SAMPLE:
+        must, fix = f"policy {policy} must charge prices that the log often charged", "log more, or explore more"
+        raise ValueError(f"{must}; got an effective sample of {size:.2g} out of {len(weights):,} decisions; {fix}")
+    return size
+
+
+def check_log(log: PriceLog) -> None:
+    """Check that propensities are stated, prices recur and vary. Raises ValueError in one line."""
     unknown = ~(log.propensity > 0)
     if unknown.any():
         must = "log must state the propensity of every price"
@@ -247,7 +258,7 @@ def _check_log(log: PriceLog) -> None:
         )
 
 
-def _prices_of(log: PriceLog, policy: Policy) -> Array:
+def target_prices(log: PriceLog, policy: Policy) -> Array:
     """(D, N) price that the policy would have charged, after the guardrails."""
     if not is_deterministic(policy):
         must = f"policy {policy.name} must set prices by what it sees alone"

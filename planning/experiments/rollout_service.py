@@ -53,7 +53,7 @@ def store_days(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tup
     return money.fillna(0.0).where(near), known[stores].reindex(money.index)
 
 
-def certificate(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]:
+def certificate_body(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]:
     """A look as the body of `PUT /v1/admin/certificate`.
 
     Args:
@@ -63,7 +63,7 @@ def certificate(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]:
 
     Example:
         >>> look = Look(300, "waiting", 1, None, None, None, 0.5, False, "no sales yet")
-        >>> certificate(RolloutPlan(), look, "2026-03-01")["policy_share"]
+        >>> certificate_body(RolloutPlan(), look, "2026-03-01")["policy_share"]
         0.5
     """
     facts = {"state": look.state, "loss": plan.loss, "confidence": plan.confidence, "date": date}

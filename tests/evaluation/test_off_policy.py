@@ -15,7 +15,7 @@ from repricer.evaluation import (
     read_log,
     solve,
 )
-from repricer.evaluation.off_policy import _weights, episode_estimates, links_between_periods, weighted_estimates
+from repricer.evaluation.off_policy import matched_weights, episode_estimates, links_between_periods, weighted_estimates
 from repricer.pricing import Action, EpsilonGreedy, FixedPrice, PricePath, RandomPrice
 from repricer.pricing.policies import EmptySlots
 from repricer.scenarios import load_scenario, spec_from_table
@@ -269,7 +269,7 @@ def test_a_draw_that_products_share_counts_once(make_shop):
     chance = np.where(tables[0]["product"] == "c", 1.0, 0.5)
     both = pd.concat([table.assign(propensity=chance, arm_propensity=chance) for table in tables])
     log = PriceLog.from_table(spec, both)
-    weights = _weights(log, np.tile(high, (len(log), 1)))
+    weights = matched_weights(log, np.tile(high, (len(log), 1)))
     np.testing.assert_allclose(np.unique(weights[:, 0]), [0, 2])
     np.testing.assert_allclose(weights[:, 1], 1)
     np.testing.assert_allclose(weights.mean(axis=0), 1)
