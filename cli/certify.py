@@ -82,7 +82,8 @@ def command(
         facts, lines = _by_holdout(market, tables, loss / 100, confidence / 100, seed, **rollout)
         output(as_json, facts, *lines)
         return
-    assert log is not None and policy is not None, "one of the two was given"
+    assert log is not None, "one of the two was given"
+    assert policy is not None, "both were given"
     from ..evaluation import read_log
     from ..planning.experiments.certificate import certify
     from ..scenarios import load_scenario
@@ -144,22 +145,22 @@ def _by_holdout(
     plan, sales = RolloutPlan(loss=loss, confidence=confidence), load_tables(tables).sales
     money, held = store_days(load_scenario(market), sales, sales if decisions is None else decided(decisions))
     if since is not None:
-        held = held.where(held.index.to_numpy()[:, None] >= np.datetime64(since))
+        held.loc[held.index < since] = np.nan
     draws = np.array([Draws(seed).number(store) for store in money.columns])
     looks = rollout(money.to_numpy(float), held.to_numpy(float), plan, draws)
     facts: dict[str, Any] = {"looks": len(looks), "analysis": plan.digest}
     if not looks:
         return facts, ["no look yet: the first is two weeks after the first day of both arms"]
-    look, date = looks[-1], str(money.index[looks[-1].day].date())
+    look, read, day = looks[-1], *(str(money.index[number].date()) for number in (-1, looks[-1].day))
     now = {"holdout": 1.0, "kill_switch": False} if service is None else ask(service, token, "/v1/operation")
     thrown = switches(look, now["holdout"], now["kill_switch"])
     if service is not None:
-        for switch, body in [("certificate", certificate_body(plan, look, date)), *thrown.items()]:
+        for switch, body in [("certificate", certificate_body(plan, look, read)), *thrown.items()]:
             ask(service, token, f"/v1/admin/{switch}", body)
     gain = "no estimate" if look.estimate is None else f"gain {look.estimate:+.1%}, at least {look.lower:+.1%}"
     acts = ", ".join(f"{name} {body.get('share', 'on')}" for name, body in thrown.items()) or "nothing changes"
-    lines = [f"{date}, stage {look.stage}: {look.state}; {gain}", look.reason]
-    facts |= {**asdict(look), "day": date, "switches": thrown, "applied": service is not None}
+    lines = [f"{day}, stage {look.stage}: {look.state}; {gain}", look.reason]
+    facts |= {**asdict(look), "day": day, "switches": thrown, "applied": service is not None}
     return facts, [*lines, f"{'to do' if service is None else 'done'}: {acts}"]
 
 

@@ -110,19 +110,25 @@ class Look:
 def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws: Floats | None = None) -> list[Look]:
     """All looks of a rollout, one a day from the end of its second week on, until it is stopped or the sales end.
 
-    The guarantee: prices that truly lose more than `plan.loss` are certified with a chance of at most 1 - confidence,
-    however often one looks. It rests on stage 1 alone, and on these assumptions: (a) the stores of the holdout are
-    drawn at random, by the service's hash; (b) nothing else differs between the arms; prices in one store do not move
-    sales of another; (c) the differences between stores come and go as in the past, up to their size: the height
-    of the bound is the largest, over stretches of the past, of the quantile of the largest studentised difference over all
-    looks when the assignment is drawn again (a quarter of the 5% is kept for what the past does not show); (d) the gain of the stage is the gain to come. Where (d)
-    ceases to hold, the watch after the certificate stops the policy.
+    The guarantee: the chance of ever certifying prices that truly lose more than `plan.loss` is at most 1 - confidence,
+    however often one looks. It is that of stage 1, the only one that certifies, and holds where
+
+    - the service's hash draws the holdout as at random, and stores leave it only as these looks say;
+    - nothing else differs between the arms, and prices in one store do not move the sales of another;
+    - stores move apart as they did in the past, up to the size of the movements, and none closes because of its prices;
+    - the loss of these weeks is that of the weeks to come. Where it becomes larger, the watch after the certificate stops
+      the policy; that watch, and the later stages, are no part of the guarantee.
 
     In a stage, both arms' money since its washout is divided by their money in a baseline before the rollout, each day
-    as a share of the chain's, and the gain is the ratio of the two ratios (Cochran 1977, Sampling Techniques,
-    chapter 6), with one variance for both arms, as the holdout may have few stores. The first look whose lower bound is above -x certifies; then, and after that in each later
-    stage by its own sales alone, the next share of the plan follows. The policy is stopped where, before a certificate,
-    the upper bound of the stage lies below -x, or after it, that at `stop_confidence` of the last weeks.
+    as a share of the chain's; the gain is the ratio of the two ratios (Cochran 1977, Sampling Techniques, chapter 6),
+    with one variance for both arms, as few stores are held out in the end. Its bounds have the shape of a normal mixture
+    (`effects.Analysis.shape`); their height is the largest, over stretches of the past, of the quantile of the largest
+    studentised difference over all looks where the assignment is drawn anew (a quarter of the 5% is kept for what the past
+    does not show).
+
+    The first look whose lower bound is above -x certifies, and the next share of the plan follows; so it does in each later
+    stage, by the sales of that stage alone. Before a certificate, the policy is stopped where the upper bound lies below
+    -x; after it, where that of the last weeks does, with `stop_confidence`, which holds on all looks of four weeks.
 
     Args:
         money: (D, S) money by day and store, currency; NaN where a store was closed or not there.
@@ -162,14 +168,17 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws:
         if certified is not None:
             begin = max(launch + start, certified + 1)
             watched = sales.bounds(own, begin, days, plan.windows, max(plan.windows), plan.stop_confidence)
-            losing = (watched[:, 2] < -plan.loss).any(axis=0)
+            losing = np.any(watched[:, 2] < -plan.loss, axis=0)
         enough = np.logical_or.accumulate(passed) & (certified is not None)
         for place, day in enumerate(days.tolist()):
             stop, sure = bool(losing[place]), certified is not None and day >= certified
-            figures = [float(part[place]) if np.isfinite(part[place]) else None for part in (estimate, lower, upper)]
+            low, gain, high = (
+                float(part[place]) if np.isfinite(part[place]) else None for part in (lower, estimate, upper)
+            )
             share = max(least, plan.shares[min(stage - 1 + bool(enough[place]), len(plan.shares) - 1)])
             state = "stopped" if stop else "certified" if sure else "waiting"
-            looks.append(Look(day, state, stage, *figures, share, stop, _reason(plan, state, stage, figures[0], sure)))
+            reason = _reason(plan, state, stage, gain, sure)
+            looks.append(Look(day, state, stage, gain, low, high, share, stop, reason))
             if stop:
                 return looks
     return looks

@@ -59,7 +59,7 @@ def certificate_body(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]
     Args:
         plan: The analysis.
         look: What it shows.
-        date: The day of the look, YYYY-MM-DD.
+        date: The last day of the sales, YYYY-MM-DD.
 
     Example:
         >>> look = Look(300, "waiting", 1, None, None, None, 0.5, False, "no sales yet")
@@ -77,8 +77,8 @@ def certificate_body(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]
 
 
 def switches(look: Look, holdout: float, killed: bool) -> dict[str, dict[str, Any]]:
-    """What a look changes in a service, by the path of the request: the holdout never grows, and who threw the kill switch
-    turns it off.
+    """What a look changes in a service, by the path of the request: the holdout shrinks only with a
+    certificate and never grows, and the kill switch is never turned off.
 
     Args:
         look: What the sales show.
@@ -95,7 +95,8 @@ def switches(look: Look, holdout: float, killed: bool) -> dict[str, dict[str, An
         return {}
     if look.stop:
         return {"kill-switch": {"on": True, **by}}
-    return {"holdout": {"share": look.holdout, **by}} if look.holdout < holdout else {}
+    widens = look.state == "certified" and look.holdout < holdout
+    return {"holdout": {"share": look.holdout, **by}} if widens else {}
 
 
 def ask(service: str, token: str | None, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from . import (  # noqa: F401  they register their checks
     discrimination,
     evaluation,
     field_designs,
+    field_rollout,
     fleet,
     instances,
     log_growth,

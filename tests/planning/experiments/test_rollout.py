@@ -35,7 +35,7 @@ def followed(seed, gain, days=DAYS, plan=PLAN):
 
 
 def test_a_gain_is_certified_and_the_holdout_shrinks_step_by_step_each_with_its_own_evidence():
-    looks, sold, held, _ = followed(0, 0.04)
+    looks, _, held, _ = followed(0, 0.04)
     assert [look.state for look in looks] == sorted((look.state for look in looks), reverse=True)  # waiting, certified
     assert looks[-1].state == "certified"
     shares = [look.holdout for look in looks]
@@ -140,7 +140,7 @@ def test_what_cannot_be_a_rollout_is_refused():
         rollout(money, held)
     held[PAST:] = draws < 0.25
     held[PAST + 20 :] = draws < 0.5
-    with pytest.raises(ValueError, match="never enter it; got store number .* on day 244; start another"):
+    with pytest.raises(ValueError, match=r"never enter it; got store number .* on day 244; start another"):
         rollout(money, held)
     with pytest.raises(ValueError, match="needs 56 days of sales before it; got 24"):
         rollout(money[200:], np.where(held == 0, 0, held)[200:] * 0 + (draws < 0.5))
@@ -150,6 +150,6 @@ def test_what_cannot_be_a_rollout_is_refused():
 def test_the_analysis_is_pre_registered_by_its_hash():
     assert RolloutPlan().digest == RolloutPlan(loss=0.02).digest != RolloutPlan(loss=0.03).digest
     assert len(RolloutPlan().digest) == 64
-    with pytest.raises(ValueError, match="confidence must be above 0.5 and below 1; got 1.0"):
+    with pytest.raises(ValueError, match=r"confidence must be above 0.5 and below 1; got 1.0"):
         RolloutPlan(confidence=1.0)
     assert Look(1, "waiting", 1, None, None, None, 0.5, False, "").stop is False
