@@ -73,28 +73,29 @@ class Design:
             random: Source of the draws.
             groups: G, groups of products whose prices are varied apart.
         """
-        return np.stack([self._balanced(random) for _ in range(groups)])
-
-    def _balanced(self, random: Generator) -> NDArray[np.int8]:
-        tries = [self._once(random) for _ in range(_TRIES if self.kind == "stores" else 1)]
-        spread = np.maximum(self.past.std(axis=0), 1e-12)
-        apart = [np.abs((arms[:, 0] - arms[:, 0].mean()) @ (self.past / spread)).sum() for arms in tries]
-        return tries[int(np.argmin(apart))]
-
-    def _once(self, random: Generator) -> NDArray[np.int8]:
         if self.kind == "stores":
-            return np.repeat(self._halves(random)[:, None], self.blocks, axis=1)
+            return np.repeat(self._balanced(random, groups)[..., None], self.blocks, axis=-1)
+        return np.stack([self._switching(random) for _ in range(groups)])
+
+    def _balanced(self, random: Generator, groups: int) -> NDArray[np.int8]:
+        """(G, S) of several draws for each group, the one whose arms were most alike."""
+        tries = self._halves(random, (groups, _TRIES))
+        spread = np.maximum(self.past.std(axis=0), 1e-12)
+        apart = np.abs((tries - tries.mean(axis=-1, keepdims=True)) @ (self.past / spread)).sum(axis=-1)
+        return tries[np.arange(groups), apart.argmin(axis=1)]
+
+    def _switching(self, random: Generator) -> NDArray[np.int8]:
         pairs = -(-self.blocks // 2)
         firsts = [self._halves(random) if self.kind == "both" else self._coins(random) for _ in range(pairs)]
         both = np.stack([np.stack([first, 1 - first], axis=1) for first in firsts], axis=1)
         return both.reshape(len(self.past), -1)[:, : self.blocks].astype(np.int8)
 
-    def _halves(self, random: Generator) -> NDArray[np.int8]:
-        """(S,) one of each pair of stores in the test arm, the pairs by the first column of the past."""
+    def _halves(self, random: Generator, times: tuple[int, ...] = ()) -> NDArray[np.int8]:
+        """(…, S) one of each pair of stores in the test arm, the pairs by the first column of the past."""
         order = np.argsort(self.past[:, 0], kind="stable")
-        coins = random.integers(0, 2, -(-len(order) // 2))
-        arms = np.empty(len(order), dtype=np.int8)
-        arms[order] = np.stack([coins, 1 - coins], axis=1).ravel()[: len(order)]
+        coins = random.integers(0, 2, (*times, -(-len(order) // 2)))
+        arms = np.empty((*times, len(order)), dtype=np.int8)
+        arms[..., order] = np.stack([coins, 1 - coins], axis=-1).reshape(*times, -1)[..., : len(order)]
         return arms
 
     def _coins(self, random: Generator) -> NDArray[np.int8]:
