@@ -46,7 +46,7 @@ _COMMANDS = {
     "serve": "answer price requests from a bundle over HTTP",
     "log": "export, verify and summarise the service's decisions and their sales",
     "keys": "create, list and remove API keys of the price service",
-    "certify": "state from a log, with confidence, what prices lose at most",
+    "certify": "state with confidence what prices lose at most, from a log or from a running service",
     "report": "write a run's report as one HTML file",
     "bench": "measure speed, or predicted against realised gains",
 }

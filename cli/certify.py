@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..planning.experiments.certificate import BANDWIDTH, ELASTICITY, UNITS
-from ._options import FILE, Number, figures_table, json_option, output, seed_option
+from ._options import FILE, Number, figures_table, json_option, output, seed_option, tables_options
 from ._policies import policy_of
+from ._tables import read_frame
+from .log import open_log
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
     from ..planning.experiments.certificate import Certificate
@@ -19,8 +25,8 @@ if TYPE_CHECKING:
 
 @click.command(name="certify")
 @click.argument("market", metavar="MARKET")
-@click.option("--from-log", "log", type=FILE, required=True, help="Log, written by simulate --log or log export.")
-@click.option("--policy", required=True, metavar="P", help="Run folder, bundle or rule, as evaluate takes them.")
+@click.option("--from-log", "log", type=FILE, help="Log, written by simulate --log or log export.")
+@click.option("--policy", metavar="P", help="With --from-log: run folder, bundle or rule, as evaluate takes them.")
 @click.option("--loss", type=Number(0, 99), default=2.0, show_default=True, help="Loss that is allowed, in percent.")
 @click.option(
     "--confidence", type=Number(50, 99.99, min_open=True), default=95.0, show_default=True, help="In percent."
@@ -35,20 +41,28 @@ if TYPE_CHECKING:
 @click.option(
     "--elasticity", type=Number(1), default=ELASTICITY, show_default=True, help="Largest that demand may have."
 )
+@click.option("--sales", "tables", type=FILE, help="Folder of the shop's tables: certify by a service's holdout.")
+@click.option("--decisions", metavar="LOG", help="Its decision log, or an export; by default the sales' column `arm`.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of this rollout, if there was another.")
+@click.option("--service", metavar="URL", help="Service to act upon; without one, nothing is switched.")
+@click.option("--token", envvar="REPRICER_TOKEN", help="Its API key, of the role admin [env: REPRICER_TOKEN].")
+@tables_options
 @seed_option
 @json_option
 def command(
     market: str,
-    log: Path,
-    policy: str,
+    log: Path | None,
+    policy: str | None,
     loss: float,
     confidence: float,
     unit: str,
     daily: bool,
     bandwidth: float | None,
     elasticity: float,
+    tables: Path | None,
     seed: int,
     as_json: bool,
+    **rollout: Any,
 ) -> None:
     """Certify that the prices of policy P lose at most 2% against those of a log of MARKET, with 95% confidence.
 
@@ -56,7 +70,20 @@ def command(
     where they happened to be charged. Markets must be independent of each other; with --unit decision, for logs of few
     markets over many periods, the draws of each decision must be. With --daily the log may be read after each unit, and
     prices and demand may drift. Exits 0, whether certified or not.
+
+    With --sales, run every day, the evidence is the holdout of a running service (`repricer serve --holdout 0.5`, with
+    the same --seed). With the certificate, the policy prices more stores, step by step; where a larger loss is likely,
+    the kill switch is thrown.
     """
+    if (log is None) == (tables is None) or (log is None) != (policy is None):
+        got = "both" if log and tables else "neither" if log is tables else "only one of --from-log and --policy"
+        raise ValueError(f"certify needs --from-log and --policy, or --sales; got {got}; give one or the other")
+    if tables is not None:
+        facts, lines = _by_holdout(market, tables, loss / 100, confidence / 100, seed, **rollout)
+        output(as_json, facts, *lines)
+        return
+    assert log is not None, "one of the two was given"
+    assert policy is not None, "both were given"
     from ..evaluation import read_log
     from ..planning.experiments.certificate import certify
     from ..scenarios import load_scenario
@@ -95,3 +122,57 @@ def _notes(found: Certificate) -> list[str]:
     if found.ignored:
         notes.append(f"Effects on later periods ({', '.join(found.ignored)}) are those of the logged states.")
     return notes
+
+
+def _by_holdout(
+    market: str,
+    tables: Path,
+    loss: float,
+    confidence: float,
+    seed: int,
+    *,
+    decisions: str | None,
+    since: datetime | None,
+    service: str | None,
+    token: str | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """The last look of a rollout, acted upon where a service is named: as a document, and in words."""
+    import numpy as np
+
+    from ..data import load_tables
+    from ..planning.experiments.rollout import RolloutPlan, rollout
+    from ..planning.experiments.rollout_service import ask, certificate_body, store_days, switches
+    from ..scenarios import load_scenario
+    from ..serving.http.slots import Draws
+
+    plan, sales = RolloutPlan(loss=loss, confidence=confidence), load_tables(tables).sales
+    money, held = store_days(load_scenario(market), sales, sales if decisions is None else decided(decisions))
+    if since is not None:
+        held.loc[held.index < since] = np.nan
+    draws = np.array([Draws(seed).number(store) for store in money.columns])
+    looks = rollout(money.to_numpy(float), held.to_numpy(float), plan, draws)
+    facts: dict[str, Any] = {"looks": len(looks), "analysis": plan.digest}
+    if not looks:
+        return facts, ["no look yet: the first is two weeks after the first day of both arms"]
+    look, read, day = looks[-1], *(str(money.index[number].date()) for number in (-1, looks[-1].day))
+    now = {"holdout": 1.0, "kill_switch": False} if service is None else ask(service, token, "/v1/operation")
+    thrown = switches(look, now["holdout"], now["kill_switch"])
+    if service is not None:
+        for switch, body in [("certificate", certificate_body(plan, look, read)), *thrown.items()]:
+            ask(service, token, f"/v1/admin/{switch}", body)
+    gain = "no estimate" if look.estimate is None else f"gain {look.estimate:+.1%}, at least {look.lower:+.1%}"
+    acts = ", ".join(f"{name} {body.get('share', 'on')}" for name, body in thrown.items()) or "nothing changes"
+    lines = [f"{day}, stage {look.stage}: {look.state}; {gain}", look.reason]
+    facts |= {**asdict(look), "day": day, "switches": thrown, "applied": service is not None}
+    return facts, [*lines, f"{'to do' if service is None else 'done'}: {acts}"]
+
+
+def decided(place: str) -> pd.DataFrame:
+    """The date, store and arm of each decision in a log, or in an export of one."""
+    import pandas as pd
+
+    if place.endswith((".csv", ".parquet")):
+        return read_frame("--decisions", Path(place))
+    with closing(open_log(place)) as log:
+        rows = dict.fromkeys((row["date"] or row["time"][:10], row["market"], row["arm"]) for row in log.export())
+    return pd.DataFrame(list(rows), columns=["date", "store", "arm"])

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, Response
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
 from .batching import committed
-from .bodies import CanaryShare, HoldoutShare, Switch, Throw, read_body
+from .bodies import CanaryShare, Certificate, HoldoutShare, Switch, Throw, read_body
 from .deployment import Deployment
 from .gate import Call, Routes, problem
 
@@ -55,7 +56,8 @@ class Status:
 
     async def metrics(self, _: Call) -> Response:
         """Counters and timings for Prometheus."""
-        return Response(self._deployment.metrics.text(self._deployment.slots), media_type=CONTENT_TYPE_LATEST)
+        slots, certificate = self._deployment.slots, self._deployment.positions.certificate
+        return Response(self._deployment.metrics.text(slots, certificate), media_type=CONTENT_TYPE_LATEST)
 
     async def policy(self, _: Call) -> Response:
         """The active policy, its origin, and who signed it."""
@@ -71,6 +73,11 @@ def _described(bundle: Bundle) -> bytes:
     """A manifest has thousands of numbers: to write them for each request would delay prices."""
     facts = {name: getattr(bundle, name) for name in ("scenario", "trust", "manifest")}
     return orjson.dumps({"policy": bundle.policy.name, "bundle": bundle.digest, **facts})
+
+
+def _facts(body: Certificate) -> dict[str, Any]:
+    """A certificate as plain JSON, without who puts it on record."""
+    return {name: value for name, value in msgspec.to_builtins(body).items() if name not in Throw.__struct_fields__}
 
 
 def switch_routes(deployment: Deployment) -> Routes:
@@ -89,5 +96,6 @@ def switch_routes(deployment: Deployment) -> Routes:
         "PUT /v1/admin/kill-switch": (Switch, lambda body, *by: deployment.kill(body.on, *by)),
         "PUT /v1/admin/holdout": (HoldoutShare, lambda body, *by: deployment.hold_out(body.share, *by)),
         "PUT /v1/admin/canary": (CanaryShare, lambda body, *by: deployment.try_newer(body.share, *by)),
+        "PUT /v1/admin/certificate": (Certificate, lambda body, *by: deployment.certify(_facts(body), *by)),
     }
     return {route: partial(thrown, *how) for route, how in switches.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from msgspec import Meta, Struct
@@ -47,6 +47,29 @@ class CanaryShare(Throw, forbid_unknown_fields=True):
     """The share of markets that a newer bundle prices."""
 
     share: Annotated[Share, Meta(description="share of the markets for the bundle at the path; 0 takes it back")]
+
+
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Certificate(Throw, forbid_unknown_fields=True):
+    """What is certified of the policy's prices against those of the fallback, from the sales of both arms."""
+
+    state: Annotated[
+        Literal["waiting", "certified", "stopped"],
+        Meta(description="not certified yet; certified; given up, as the loss is probably larger"),
+    ]
+    loss: Annotated[Ratio, Meta(description="largest loss of money that a certificate allows, a share")]
+    confidence: Annotated[Ratio, Meta(description="confidence of the lower bound")]
+    policy_share: Annotated[Ratio, Meta(description="share of the markets that the policy prices from now on")]
+    date: Annotated[dt.date, Meta(description="last day whose sales were read, YYYY-MM-DD")]
+    analysis: Annotated[
+        str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the analysis as it was fixed before the sales")
+    ]
+    lower_bound: Annotated[
+        float | None, Meta(description="of the relative gain in money, a share; null while none can be computed")
+    ] = None
+    estimate: Annotated[float | None, Meta(description="of the relative gain in money, a share")] = None
 
 
 class Outcomes(Struct, forbid_unknown_fields=True):

@@ -26,7 +26,7 @@ from .canary.trial import Trial
 from .metrics import Metrics
 from .settings import ServiceSettings
 from .slots import Draws, Slots, answered
-from .switchboard import DeploymentError, Positions, Transitions
+from .switchboard import SWITCHES, DeploymentError, Positions, Transitions
 
 _SECONDS = 0.5
 """Between two looks at what other instances have thrown."""
@@ -161,6 +161,12 @@ class Deployment:
         """Set the share of markets, in [0, 1), that the fallback prices. Raises LogError."""
         self.throw(lambda _: [("holdout", float(share))], by, reason)
 
+    def certify(self, facts: dict[str, Any], by: str = "unnamed", reason: str = "") -> None:
+        """Put on record what the sales of both arms show; the facts are those of `bodies.Certificate`. Raises
+        DeploymentError, LogError.
+        """
+        self.throw(lambda now: now.certified(facts), by, reason)
+
     def throw(self, decide: Callable[[Positions], Transitions], by: str, reason: str = "") -> Transitions:
         """Record transitions, and make them; nothing changes where either fails.
 
@@ -178,7 +184,7 @@ class Deployment:
             for _ in range(_TRIES):
                 thrown = decide(self.positions)
                 positions = self.positions.after(thrown)
-                swaps = any(switch not in ("kill_switch", "holdout") for switch, _ in thrown)
+                swaps = any(switch not in SWITCHES for switch, _ in thrown)
                 slots = self._slots(positions) if swaps else self._switched(positions)
                 if thrown and self._transitions is not None:
                     files = self._bundles.files(positions) if swaps else {}
@@ -209,6 +215,7 @@ class Deployment:
             "former": None if former is None else {"bundle": former},
             "canary": None if slots.canary is None else slots.canary.facts,
             **{"fallback": slots.fallback.policy.name, "holdout": slots.holdout, "kill_switch": slots.killed},
+            "certificate": self.positions.certificate,
             **{"outside_training_range": slots.drift.shares, "alarms": slots.drift.alarms},
         }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
+from math import nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,9 @@ class Metrics:
         self.reloads = counter("repricer_reloads", "Reloads of the bundle", ["result"])
         self._killed = gauge("repricer_kill_switch", "1 while the fallback prices all markets")
         self._holdout = gauge("repricer_holdout_ratio", "Share of markets on the fallback")
+        self._certified = gauge("repricer_certificate_state", "1 for the state of the certificate", ["state"])
+        self._lower = gauge("repricer_certificate_lower_bound_ratio", "Certified lower bound of the relative gain")
+        self._read = gauge("repricer_certificate_timestamp_seconds", "Last day whose sales the certificate has read")
         self._canary = gauge("repricer_canary_ratio", "Share of markets on a newer bundle")
         self._guards = gauge("repricer_canary_guard", "Value of a guard of the newer bundle", ["guard"])
         self.canaries = counter("repricer_canaries_ended", "Newer bundles taken back, by guard", ["guard"])
@@ -70,8 +75,13 @@ class Metrics:
                 if count:
                     counted.labels(label).inc(count)
 
-    def text(self, slots: Slots) -> bytes:
-        """The metrics in Prometheus' text format, with the present policies, switches, alarms and guards."""
+    def text(self, slots: Slots, certificate: Mapping[str, Any] | None = None) -> bytes:
+        """The metrics in Prometheus' text format, with the present policies, switches, alarms, guards and certificate."""
+        self._certified.clear()
+        if certificate is not None:
+            self._certified.labels(certificate["state"]).set(1)
+            self._lower.set(nan if certificate["lower_bound"] is None else certificate["lower_bound"])
+            self._read.set(datetime.fromisoformat(certificate["date"] + "T00:00Z").timestamp())
         bundle, canary, drift = slots.active.bundle, slots.canary, slots.drift
         self._killed.set(slots.killed)
         self._holdout.set(slots.holdout)

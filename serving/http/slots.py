@@ -74,11 +74,11 @@ class Draws:
         # No name of a market begins like that.
         unnamed = "market" not in state
         name = f"\0{next(self._numbers)} {state.get('date')} {state.get('period')}" if unnamed else state["market"]
-        if self._draw(name) < slots.holdout:
+        if self.number(name) < slots.holdout:
             return FALLBACK
-        return CANARY if trial is not None and self._draw(name, CANARY) < trial.share else POLICY
+        return CANARY if trial is not None and self.number(name, CANARY) < trial.share else POLICY
 
-    def _draw(self, name: str, purpose: str = "") -> float:
+    def number(self, name: str, purpose: str = "") -> float:
         """The number in [0, 1) that a name always gets."""
         digest = hashlib.blake2b(name.encode(), key=self._key, digest_size=8, person=purpose.encode()).digest()
         return int.from_bytes(digest, "big") / 2**64

@@ -7,6 +7,7 @@ start, after a crash, and in every instance.
     canary                      ("canary", {"bundle": …, "share": …})   it is on trial beside the active one
     canary 0, a guard           ("canary", None)                        it was taken back
     kill-switch, holdout          (name, position)
+    certificate                   (name, {"state": …, …})             what the sales of both arms show; switches nothing
 
 A bundle that was taken back is never active again, nor the former, unless it is put on trial by name and promoted.
 """
@@ -18,7 +19,8 @@ from typing import Any, NamedTuple
 
 Transitions = list[tuple[str, Any]]
 """Switches with their new positions, plain JSON."""
-_SWITCHES = {"kill_switch": "killed", "holdout": "holdout"}
+SWITCHES = {"kill_switch": "killed", "holdout": "holdout", "certificate": "certificate"}
+"""Those that change no bundle, with their positions."""
 
 
 class DeploymentError(ValueError):
@@ -44,6 +46,7 @@ class Positions:
         seen: All that were ever active or on trial.
         killed: Whether the fallback prices all markets.
         holdout: Share of markets that the fallback prices.
+        certificate: The last one, with the bundle that was active then.
     """
 
     active: str = ""
@@ -53,6 +56,7 @@ class Positions:
     seen: frozenset[str] = frozenset()
     killed: bool = False
     holdout: float = 0.0
+    certificate: dict[str, Any] | None = None
 
     def after(self, transitions: Transitions) -> Positions:
         """The positions after some transitions."""
@@ -62,8 +66,8 @@ class Positions:
         return found
 
     def _after(self, switch: str, position: Any) -> Positions:
-        if switch in _SWITCHES:
-            return replace(self, **{_SWITCHES[switch]: position})
+        if switch in SWITCHES:
+            return replace(self, **{SWITCHES[switch]: position})
         if switch == "bundle":
             return self if position == self.active else self._activated(position)
         if switch != "canary":
@@ -101,6 +105,13 @@ class Positions:
         if digest == self.active:
             raise DeploymentError("a canary needs a newer bundle at the path; got the active one; export it first")
         return [("canary", {"bundle": digest, "share": share})]
+
+    def certified(self, facts: dict[str, Any]) -> Transitions:
+        """A certificate is put on record. Raises DeploymentError where it is older than the last one."""
+        if self.certificate is not None and facts["date"] < self.certificate["date"]:
+            got = f"{facts['date']} after {self.certificate['date']}"
+            raise DeploymentError(f"a certificate must not be older than the last one; got {got}; use newer sales")
+        return [("certificate", {**facts, "bundle": self.active})]
 
     def promoted(self) -> Transitions:
         """The bundle on trial takes over. Raises DeploymentError without one."""

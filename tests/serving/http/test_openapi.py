@@ -14,6 +14,7 @@ from repricer.serving.explanation import Explanation, WhatIf
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.http.bodies import (
     CanaryShare,
+    Certificate,
     HoldoutShare,
     ListApproval,
     ListDecisions,
@@ -26,7 +27,7 @@ from repricer.serving.http.openapi import DOCUMENT, openapi
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.rows import PriceRow
 
-BODIES = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, ListDecisions, ListApproval)
+BODIES = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, Certificate, ListDecisions, ListApproval)
 ANSWERS = (Explanation, WhatIf, Answer)
 FILLED_IN = {"MarketState", "ProductState", "Product"}
 """With what the bundle has."""

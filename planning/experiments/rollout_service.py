@@ -1,0 +1,129 @@
+"""A rollout on a running service: its arms and its money by store and day, and its looks acted upon."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pandas as pd
+
+from ...scenarios import MarketSpec
+from ..account import HELD
+from .rollout import Look, RolloutPlan
+
+_SHORT_DAYS, _SECONDS = 3, 30.0
+
+
+def store_days(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The money and the arms that `rollout` reads, by day (rows) and store (columns).
+
+    Args:
+        spec: The market that the policy prices; it says which products count, and whether revenue or profit does.
+        sales: Canonical sales that name the store, from before the rollout on.
+        arms: `date`, `store` and `arm` of decisions or sale lines; of several on a day the last counts.
+
+    Returns:
+        Money in currency, NaN where a store sold nothing at all for a week; and 1 for the arm `fallback`, 0 for others, NaN
+        on days without a decision.
+
+    Raises:
+        ValueError: Sales or arms lack a column, or have no store in common.
+
+    Example:
+        >>> money, held = store_days(spec, tables.sales, tables.sales)  # doctest: +SKIP
+    """
+    for thing, table, needed in (("sales", sales, ["store"]), ("decisions", arms, ["date", "store", "arm"])):
+        if missing := [name for name in needed if name not in table]:
+            must = f"{thing} must have the columns {', '.join(needed)}"
+            raise ValueError(f"{must}; got none named {missing[0]}; see `repricer log export`")
+    known = arms.dropna(subset=["store", "arm"]).assign(date=lambda table: pd.to_datetime(table["date"]).dt.normalize())
+    known = (known["arm"] == HELD).astype(float).groupby([known["date"], known["store"].astype(str)]).last().unstack()
+    cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros(len(spec.products.names))
+    costs = sales["product"].map(dict(zip(spec.products.ids or spec.products.names, cost.tolist(), strict=True)))
+    earned = (sales["units"] * (sales["price_paid"] - costs.astype(float))).fillna(0.0)
+    money = earned.groupby([sales["date"].dt.normalize(), sales["store"].astype(str)]).sum().unstack()
+    if not len(stores := money.columns.intersection(known.columns)):
+        got = f"sales of {money.columns[0]} and decisions of {known.columns[0]}" if known.size else "decisions of none"
+        raise ValueError(f"sales and decisions must be of the same stores; got {got}; give the service their names")
+    money = money[stores].reindex(pd.date_range(money.index[0], money.index[-1]))
+    near = money.ffill(limit=_SHORT_DAYS).notna() | money.bfill(limit=_SHORT_DAYS).notna()
+    return money.fillna(0.0).where(near), known[stores].reindex(money.index)
+
+
+def certificate_body(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]:
+    """A look as the body of `PUT /v1/admin/certificate`.
+
+    Args:
+        plan: The analysis.
+        look: What it shows.
+        date: The last day of the sales, YYYY-MM-DD.
+
+    Example:
+        >>> look = Look(300, "waiting", 1, None, None, None, 0.5, False, "no sales yet")
+        >>> certificate_body(RolloutPlan(), look, "2026-03-01")["policy_share"]
+        0.5
+    """
+    facts = {"state": look.state, "loss": plan.loss, "confidence": plan.confidence, "date": date}
+    facts |= {"policy_share": 0.0 if look.stop else 1 - look.holdout, "analysis": plan.digest}
+    return facts | {
+        "lower_bound": look.lower,
+        "estimate": look.estimate,
+        "reason": look.reason,
+        "by": "repricer certify",
+    }
+
+
+def switches(look: Look, holdout: float, killed: bool) -> dict[str, dict[str, Any]]:
+    """What a look changes in a service, by the path of the request: the holdout shrinks only with a
+    certificate and never grows, and the kill switch is never turned off.
+
+    Args:
+        look: What the sales show.
+        holdout: The service's share of held-out markets.
+        killed: Whether its kill switch is on.
+
+    Example:
+        >>> look = Look(300, "certified", 1, 0.05, -0.01, 0.11, 0.25, False, "these prices lose at most 0.02 of the money")
+        >>> switches(look, 0.5, False)["holdout"]["share"]
+        0.25
+    """
+    by = {"by": "repricer certify", "reason": look.reason}
+    if killed:
+        return {}
+    if look.stop:
+        return {"kill-switch": {"on": True, **by}}
+    widens = look.state == "certified" and look.holdout < holdout
+    return {"holdout": {"share": look.holdout, **by}} if widens else {}
+
+
+def ask(service: str, token: str | None, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The answer of a service, a JSON document; with a body, to a PUT.
+
+    Args:
+        service: Its address, such as http://127.0.0.1:8000.
+        token: An API key; to throw switches, of the role admin.
+        path: Such as /v1/operation.
+        body: What is sent.
+
+    Raises:
+        ValueError: It refuses.
+        OSError: It cannot be reached.
+
+    Example:
+        >>> ask("http://127.0.0.1:8000", None, "/v1/operation")["holdout"]  # doctest: +SKIP
+        0.5
+    """
+    if not service.startswith(("http://", "https://")):
+        raise ValueError(f"--service must begin with http:// or https://; got {service}; write the whole address")
+    headers = {"content-type": "application/json"} | ({} if token is None else {"authorization": f"Bearer {token}"})
+    data, method = (None, "GET") if body is None else (json.dumps(body).encode(), "PUT")
+    try:
+        with urlopen(Request(service.rstrip("/") + path, data, headers, method=method), timeout=_SECONDS) as answer:
+            return json.load(answer)
+    except HTTPError as error:
+        raise ValueError(
+            f"{service}{path} must accept the request; got {error.code}: {error.read().decode()}"
+        ) from error
