@@ -14,7 +14,7 @@ from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from .customers import Customers, records
-from .demand import CONTROL, PROMOTION, FittedDemand, Priors, SalesGrids, cross_elasticities
+from .demand import CONTROL, PROMOTION, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
 from .identification import identification_checks
 from .market_builder import unique_names
@@ -233,7 +233,9 @@ def _deals(response: FittedDemand) -> dict[str, Any] | None:
 def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any]]:
     """By category: what the stores tell of the response to regular prices, and how much of it is the prior's.
 
-    `prior_share` is the precision of the prior over that of the posterior, of the logarithm of each elasticity.
+    `prior_share` is the precision of the prior over that of the posterior, of the logarithm of each elasticity. Beside
+    price experiments, `experiment` holds the cells that were read, those broken by store, and both elasticities before and
+    after.
     """
     rows = []
     for name, lasting in zip(response.names, response.lasting, strict=True):
@@ -244,8 +246,17 @@ def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, An
             low, high = np.quantile(draws, [0.05, 0.95])
             row |= {key: -float(draws.mean()), f"{key}_interval90": [-float(high), -float(low)]}
             row[f"{key}_prior_share"] = float(min(np.log(draws).var() / spread**2, 1.0))
+        if (tested := lasting.experiment) is not None:
+            row["experiment"] = {"cells": tested.cells, "broken": tested.broken}
+            row["experiment"] |= {"before": _quantiles(tested.before, priors), "after": _quantiles(lasting, priors)}
         rows.append(row)
     return rows
+
+
+def _quantiles(lasting: LastingResponse, priors: Priors) -> dict[str, list[float]]:
+    """Low end of the 90% interval, median and high end of both elasticities, negative."""
+    drawn = zip(("relative", "total"), lasting.draws(priors, _PRIOR_DRAWS, seed=0), strict=True)
+    return {name: np.quantile(-draws, [0.05, 0.5, 0.95]).tolist() for name, draws in drawn}
 
 
 def sales_by_week(split: Split, forecast: pd.DataFrame) -> dict[str, Any]:
