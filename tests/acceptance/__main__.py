@@ -23,6 +23,7 @@ from . import (  # noqa: F401  they register their checks
     demand_response,
     discrimination,
     evaluation,
+    field_designs,
     fleet,
     instances,
     log_growth,

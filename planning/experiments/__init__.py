@@ -1,0 +1,1 @@
+"""Price experiments: their plan, their reading, and certificates of what prices lose at most."""

@@ -1,0 +1,285 @@
+"""The effect of varied prices, with an interval that may be looked at every day of the experiment.
+
+Sales of a unit (a group of products in a store) are taken relative to its own past, less the mean of all stores on the same
+day, and regressed on its arm. Errors of a store last for weeks; the regression is therefore generalised least squares with
+the autocorrelation of the past, whose sales before the experiment count as observations (the optimal form of CUPED: Deng,
+Xu, Kohavi and Walker 2013, Improving the sensitivity of online controlled experiments by utilizing pre-experiment data,
+WSDM). What it leaves are increments that are nearly independent, day by day, and standard errors are clustered by store.
+
+The interval of every look has the half-width `height * shape(t) * standard error`. The shape is that of a normal mixture
+(Robbins 1970; Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, Annals of Statistics, equation 7). Its height is such
+that of experiments on the shop's own past, with assignments drawn anew and no effect, 95% stay inside on all looks together:
+a randomisation test with few stores, their autocorrelation and the looks accounted for. It holds from the first look to the
+planned end, not beyond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular, toeplitz
+
+from .designs import DAYS, Design
+
+Array = NDArray[np.float64]
+ALPHA, POWER = 0.05, 0.8
+NORMAL95 = 1.645
+# Spread of the mixture at the planned end: larger would favour the first looks, at the cost of the last.
+_RATIO = 1.0
+# Days: that count as observations before the experiment, and that must; of the lags that tell the autocorrelation.
+_MEMORY, _LEAST, _LAGS = 56, 28, 28
+_WINDOWS, _DRAWS = 8, 1_200
+_PERSISTENCE = np.concatenate([np.linspace(0.0, 0.9, 10), 1 - np.geomspace(0.08, 0.002, 12)])
+_EVEN = 2
+
+
+class Path(NamedTuple):
+    """(…, T) relative effect by look, and its standard error; NaN before anything can be read."""
+
+    effect: Array
+    error: Array
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The U units whose sales are read.
+
+    Attributes:
+        store: (U,) number of the store, the cluster of the standard errors.
+        loading: (U, G) what a group's test price adds to the regressor: 1 for the effect of its arm, the logarithm of the
+            price ratio for an elasticity, the group's share for the effect on a whole category.
+
+    Example:
+        >>> Cells.of_groups(stores=2, changes=np.ones(3)).loading.shape
+        (6, 3)
+    """
+
+    store: NDArray[np.intp]
+    loading: Array
+
+    @classmethod
+    def of_groups(cls, stores: int, changes: Array) -> Cells:
+        """A unit per group and store, group by group."""
+        groups = len(changes)
+        return cls(np.tile(np.arange(stores), groups), np.repeat(np.diag(changes), stores, axis=0))
+
+    @classmethod
+    def of_stores(cls, stores: int, shares: Array) -> Cells:
+        """A unit per store, in which each group has a share (G,)."""
+        return cls(np.arange(stores), np.broadcast_to(shares, (stores, len(shares))))
+
+    def regressor(self, design: Design, arms: NDArray[np.int8]) -> tuple[Array, NDArray[np.bool_]]:
+        """(…, U, T) regressor and whether the day is read.
+
+        Args:
+            design: The design.
+            arms: (…, G, S, B) arms of the groups in the stores, by block.
+        """
+        arm, read = design.by_period(arms)
+        of_store = np.moveaxis(arm, -3, 0)[..., self.store, :], np.moveaxis(read, -3, 0)[..., self.store, :]
+        z = np.einsum("ug,g...ut->...ut", self.loading, of_store[0])
+        late = np.moveaxis(~of_store[1], 0, -1) & (self.loading != 0)[:, None, :]
+        return z, ~late.any(axis=-1)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """How an effect is read, fixed before the experiment begins.
+
+    Attributes:
+        height: Of the boundary.
+        lasting: Share of the variance of a unit's errors that lasts.
+        persistence: What is left of that from one day to the next.
+        first_look: Day (or week) of the first look, from 1.
+        periods: T, the planned days (or weeks).
+        memory: Days (or weeks) before the experiment that count as observations.
+
+    Example:
+        >>> Analysis(height=1.0, lasting=0.0, persistence=0.0, first_look=7, periods=56, memory=56).shape()[-1].round(2)
+        3.66
+    """
+
+    height: float
+    lasting: float
+    persistence: float
+    first_look: int
+    periods: int
+    memory: int
+
+    def shape(self) -> Array:
+        """(T,) half-width in standard errors that a normal mixture has at each look, for a height of 1."""
+        passed = _RATIO * np.arange(1, self.periods + 1) / self.periods
+        return np.sqrt((1 + 1 / passed) * np.log((1 + passed) / ALPHA**2))
+
+    def interval(self, path: Path) -> tuple[Array, Array]:
+        """Ends (…, T) of the interval at each look; NaN before the first."""
+        half = self.height * self.shape() * path.error
+        return path.effect - half, path.effect + half
+
+    def path(self, cells: Cells, past: Array, values: Array, z: Array, read: NDArray[np.bool_]) -> Path:
+        """The effect as it is read on each day.
+
+        Args:
+            cells: The units.
+            past: (U, H) their sales (units or money) by day before the experiment, NaN while closed.
+            values: (U, t) those of the days of the experiment so far.
+            z: (…, U, t) the regressor, see `Cells.regressor`.
+            read: (…, U, t) days that are read.
+        """
+        weight = np.nan_to_num(np.nanmean(past, axis=1))
+        known = weight > 0
+        ratio = np.concatenate([past[:, -self.memory :], values], axis=1) / np.where(known, weight, np.nan)[:, None]
+        memory = ratio.shape[1] - values.shape[1]
+        share = np.where(known, weight, 0.0) / max(weight[known].sum(), 1e-12)
+        family = _families(cells)
+        whiten = _whitening(self.lasting, self.persistence, ratio.shape[1])
+        before = _centred(ratio[:, :memory], np.where(np.isfinite(ratio[:, :memory]), share[:, None], 0.0), family)
+        use = np.where(read & np.isfinite(ratio[:, memory:]), share[:, None], 0.0)
+        relative = np.nan_to_num(ratio[:, memory:])
+        moved, arm = _centred(relative, use, family), _centred(z, use, family)
+        after = whiten[memory:, memory:].T
+        errors = before @ whiten[memory:, :memory].T + moved @ after
+        arm = arm @ after
+        return self._estimated(cells.store, share[:, None], arm, errors, _level(relative, z, use))
+
+    def _estimated(
+        self, store: NDArray[np.intp], share: Array, arm: Array, errors: Array, level: tuple[Array, Array]
+    ) -> Path:
+        member = (store[None, :] == np.unique(store)[:, None]).astype(np.float64)
+        if len(member) == 1:  # with one store, products are the clusters
+            member = np.eye(len(store))
+        top, bottom = (np.cumsum(member @ (share * arm * other), axis=-1) for other in (errors, arm))
+        total = bottom.sum(axis=-2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            slope = top.sum(axis=-2) / np.where(total > 1e-9, total, np.nan)
+            left = top - slope[..., None, :] * bottom
+            count = len(member)
+            error = np.sqrt(count / max(count - 1, 1) * (left**2).sum(axis=-2)) / total
+            # Relative to what the units sell at planned prices in the same weeks.
+            usual = level[0] - slope * level[1]
+            path = Path(slope / usual, error / usual)
+        early = np.arange(1, slope.shape[-1] + 1) < self.first_look
+        return Path(*(np.where(early, np.nan, values) for values in path))
+
+
+@dataclass(frozen=True)
+class Power:
+    """The smallest relative effects that an experiment finds by its end in 80 of 100 cases.
+
+    Attributes:
+        planning: From weeks of the past that had no part in the choice of the design.
+        optimistic: From the weeks by which the design was chosen; choosing flatters it.
+
+    Example:
+        >>> Power(planning=0.05, optimistic=0.045).planning
+        0.05
+    """
+
+    planning: float
+    optimistic: float
+
+
+def calibrated(cells: Cells, history: Array, design: Design, random: Generator) -> tuple[Analysis, Power]:
+    """Fix the analysis of an experiment by what the same experiment would have read in the shop's past.
+
+    Args:
+        cells: The units.
+        history: (U, H) their sales by day, NaN while closed, up to the day before the experiment.
+        design: How the arms are drawn.
+        random: Source of the assignments that are drawn anew.
+
+    Raises:
+        ValueError: The past is too short.
+    """
+    periods, length, size = design.periods, history.shape[1], design.period_days
+    if (length - periods) * size < _LEAST:
+        must = f"an experiment of {periods * size} days needs {periods * size + _LEAST} days of sales before it"
+        raise ValueError(f"{must}; got {length * size}; run a shorter one, or bring a longer history")
+    memory = min(_MEMORY // size, length - periods)
+    starts = np.unique(np.linspace(memory, length - periods, _WINDOWS).round().astype(int))
+    lasting, persistence = _autocorrelation(cells, history, _LAGS // size)
+    first_look = min(-(-(design.washout_days + DAYS) // size), periods)
+    unscaled = Analysis(1.0, lasting, persistence, first_look, periods, memory)
+    paths = []
+    for start in starts:
+        arms = np.stack([design.draw(random, cells.loading.shape[1]) for _ in range(-(-_DRAWS // len(starts)))])
+        z, read = cells.regressor(design, arms)
+        paths.append(unscaled.path(cells, history[:, :start], history[:, start : start + periods], z, read))
+    effect, error = (np.concatenate([getattr(path, name) for path in paths]) for name in ("effect", "error"))
+    window = np.repeat(np.arange(len(starts)), len(effect) // len(starts))
+    # Of one store, all products may be drawn into the same arm, which tells nothing.
+    readable = np.isfinite(effect[:, -1])
+    effect, error, window, shape = effect[readable], error[readable], window[readable], unscaled.shape()
+    furthest = np.nanmax(np.abs(effect) / (error * shape), axis=-1)
+    # The upper end of what so many draws tell of the quantile.
+    rank = 1 - ALPHA + NORMAL95 * np.sqrt(ALPHA * (1 - ALPHA) / len(furthest))
+    height = float(np.quantile(furthest, rank, method="higher"))
+    analysis = replace(unscaled, height=height)
+    chosen = window % _EVEN == 0 if len(starts) > 1 else np.ones(len(window), dtype=bool)
+    found = [detectable(effect[rows], error[rows], height * shape) for rows in (~chosen, chosen) if rows.any()]
+    return analysis, Power(found[0], found[-1])
+
+
+def detectable(effect: Array, error: Array, reach: Array) -> float:
+    """The smallest effect that leaves the interval around it without 0 by the last look in 80% of some experiments.
+
+    Args:
+        effect: (R, T) what experiments without an effect read.
+        error: (R, T) standard errors.
+        reach: (T,) half-width of the interval in standard errors.
+    """
+    # An experiment finds an effect on its own side of zero from this size on.
+    needed = np.nanmin(reach * error - effect, axis=-1)
+    return float(np.quantile(needed, POWER))
+
+
+def _families(cells: Cells) -> Array:
+    """(F, U) which units share an effect of the day: those of a group, or with one store all."""
+    if len(np.unique(cells.store)) == 1:
+        return np.ones((1, len(cells.store)))
+    kinds, number = np.unique(cells.loading, axis=0, return_inverse=True)
+    return (number.ravel()[None, :] == np.arange(len(kinds))[:, None]).astype(np.float64)
+
+
+def _centred(values: Array, weight: Array, family: Array) -> Array:
+    """Values less the weighted mean of their family on the same day; 0 without a weight."""
+    total = family @ weight
+    mean = (family @ (weight * np.nan_to_num(values))) / np.where(total > 0, total, 1.0)
+    return np.where(weight > 0, np.nan_to_num(values) - family.T @ mean, 0.0)
+
+
+def _level(relative: Array, z: Array, use: Array) -> tuple[Array, Array]:
+    """Means of relative sales and of the regressor up to each look."""
+    total = np.maximum(np.cumsum(use.sum(axis=-2), axis=-1), 1e-12)
+    return tuple(np.cumsum((use * values).sum(axis=-2), axis=-1) / total for values in (relative, z))  # type: ignore[return-value]
+
+
+def _autocorrelation(cells: Cells, history: Array, most: int) -> tuple[float, float]:
+    """Share of a unit's errors that lasts, and its persistence from day to day, fitted to some lags."""
+    weight = np.nan_to_num(np.nanmean(history, axis=1))[:, None]
+    known = np.isfinite(history) & (weight > 0)
+    relative = _centred(history / np.where(weight > 0, weight, 1.0), known * weight, _families(cells))
+    lags = np.array([_product(relative, known, weight, lag) for lag in range(min(most, relative.shape[1] - 1) + 1)])
+    if lags[0] <= 0:
+        return 0.0, 0.0
+    curve = _PERSISTENCE[:, None] ** np.arange(1, len(lags))
+    share = np.clip((curve @ lags[1:]) / np.maximum((curve**2).sum(axis=1), 1e-12) / lags[0], 0.0, 0.95)
+    misfit = ((lags[1:] / lags[0] - share[:, None] * curve) ** 2).sum(axis=1)
+    best = int(np.argmin(misfit))
+    return float(share[best]), float(_PERSISTENCE[best])
+
+
+def _product(relative: Array, known: NDArray[np.bool_], weight: Array, lag: int) -> float:
+    both = weight * (known[:, lag:] & known[:, : known.shape[1] - lag])
+    return float((both * relative[:, lag:] * relative[:, : relative.shape[1] - lag]).sum() / max(both.sum(), 1e-12))
+
+
+def _whitening(lasting: float, persistence: float, length: int) -> Array:
+    """(L, L) matrix that makes errors with this autocorrelation independent, each day from those before it."""
+    correlation = lasting * persistence ** np.arange(length)
+    correlation[0] = 1.0
+    return solve_triangular(np.linalg.cholesky(toeplitz(correlation)), np.eye(length), lower=True)

@@ -1,0 +1,104 @@
+"""The effect of an experiment: recovery, coverage on all looks, CUPED's variance, power."""
+
+import numpy as np
+import pytest
+from repricer.planning.experiments.designs import Design
+from repricer.planning.experiments.effects import Analysis, Cells, calibrated, detectable
+
+from .chain import draw_chain, felt
+
+PAST, WEEKS = 182, 4
+
+
+def run(kind, effect, seed, stores=16, groups=1):
+    """The path of an experiment and its interval."""
+    random = np.random.default_rng(seed)
+    blocks = 1 if kind == "stores" else 2
+    days = 7 * WEEKS
+    chain = draw_chain(random, stores, PAST + days, days)
+    history = chain.sold(random)[:, :PAST]
+    design = Design(kind, blocks, WEEKS // blocks, 5, np.nanmean(history, axis=1)[:, None])
+    cells = Cells.of_groups(stores, np.ones(groups))
+    tiled = np.tile(history, (groups, 1))
+    analysis, power = calibrated(cells, tiled, design, random)
+    arms = design.draw(random, groups)
+    z, read = cells.regressor(design, arms)
+    factor = 1 + effect * felt(z)
+    sold = np.concatenate(
+        [
+            chain.sold(random, np.pad(f, ((0, 0), (PAST, 0)), constant_values=1.0))[:, PAST:]
+            for f in factor.reshape(groups, stores, days)
+        ]
+    )
+    path = analysis.path(cells, tiled, sold, z, read)
+    return analysis, power, path, analysis.interval(path)
+
+
+@pytest.mark.parametrize("kind", ["stores", "switchback", "both"])
+def test_recovers_an_effect_and_covers_it_on_all_looks(kind):
+    errors, covered = [], []
+    for seed in range(24):
+        _, _, path, (low, high) = run(kind, -0.1, seed)
+        errors.append(path.effect[-1] + 0.1)
+        seen = np.isfinite(low)
+        covered.append(((low <= -0.1) & (high >= -0.1))[seen].all())
+    assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(24)
+    assert np.mean(covered) >= 0.85
+
+
+def test_nothing_is_read_before_the_washout_is_over():
+    analysis, _, path, _ = run("both", 0.0, 1)
+    assert analysis.first_look == 12
+    assert np.isnan(path.effect[:11]).all()
+    assert np.isfinite(path.effect[11:]).all()
+
+
+def test_an_effect_of_the_stated_size_is_found_as_often_as_stated():
+    found = [run("both", 0.0, seed) for seed in range(40)]
+    needed = [
+        np.nanmin(a.height * a.shape() * path.error - path.effect) / power.planning for a, power, path, _ in found
+    ]
+    assert 0.55 <= np.mean(np.array(needed) <= 1) <= 0.95
+
+
+def test_sales_before_the_experiment_reduce_the_variance_as_cuped_does():
+    """Deng et al. (2013): with one observation before and one after, the variance falls by 1 - correlation ** 2."""
+    random, stores, rho = np.random.default_rng(3), 40, 0.8
+    cells, design = Cells.of_groups(stores, np.ones(1)), Design("stores", 1, 1, 0, np.zeros((stores, 1)))
+    plain, adjusted = [], []
+    for _ in range(400):
+        before = random.normal(0, 0.1, stores)
+        after = rho * before + random.normal(0, 0.1 * np.sqrt(1 - rho**2), stores)
+        past = 100 * (1 + np.stack([-before, before], axis=1))  # of mean 100
+        z, read = cells.regressor(design, design.draw(random, 1))
+        values = 100 * (1 + after)[:, None]
+        for persistence, kept in ((rho, adjusted), (0.0, plain)):
+            # Of a stationary process the day before says all.
+            own = Analysis(1.0, 1.0 - 1e-12, persistence, 1, 1, 56)
+            kept.append(own.path(cells, past, values, z[..., :1], read[..., :1]).effect[0])
+    assert np.var(adjusted) / np.var(plain) == pytest.approx(1 - rho**2, abs=0.06)
+
+
+def test_products_of_one_store_are_compared_with_each_other():
+    random, groups = np.random.default_rng(4), 12
+    design = Design("switchback", 4, 1, 0, np.zeros((1, 1)))
+    cells = Cells.of_groups(1, np.full(groups, np.log(1.1)))
+    history = random.poisson(60.0, (groups, 182)).astype(float)
+    analysis, _ = calibrated(cells, history, design, random)
+    z, read = cells.regressor(design, design.draw(random, groups))
+    path = analysis.path(cells, history, random.poisson(60.0 * np.exp(-2.0 * z)).astype(float), z, read)
+    low, high = (ends[-1] for ends in analysis.interval(path))
+    assert low < -2.0 < high
+    assert high < 0
+
+
+def test_a_short_past_is_refused():
+    design = Design("both", 2, 2, 7, np.arange(6.0)[:, None])
+    with pytest.raises(ValueError, match="an experiment of 28 days needs 56 days of sales before it; got 40"):
+        calibrated(Cells.of_groups(6, np.ones(1)), np.ones((6, 40)), design, np.random.default_rng(0))
+
+
+def test_the_detectable_effect_is_that_of_normal_errors():
+    random = np.random.default_rng(5)
+    effect = random.normal(0, 0.02, (20_000, 1))
+    assert detectable(effect, np.full((20_000, 1), 0.02), np.array([1.96])) == pytest.approx(2.8 * 0.02, rel=0.01)
