@@ -225,11 +225,23 @@ def _periods(spec: MarketSpec, week: str) -> Sequence[int]:
     return [spec.calendar.period(week[:10]) if spec.calendar else every[int(week)]]
 
 
-def _units(
+def units_under_draw(
     spec: MarketSpec, draw: MarketSpec, period: NDArray[np.intp], price: Array, reference: NDArray[np.floating]
 ) -> Array:
     """(B, N) expected units under a draw, over the regimes that may hold, with ample stock and the promotions and
     recommendations that are planned.
+
+    Args:
+        spec: The market.
+        draw: The market under a draw of its posterior, or itself.
+        period: (B,) number of the period of each row.
+        price: (B, N) prices, currency per unit.
+        reference: (B, N) prices that customers remember.
+
+    Example:
+        >>> spec = load_scenario("stationary-logit")
+        >>> units_under_draw(spec, spec, np.array([0]), np.array([[9.0]]), np.array([[9.0]])).shape
+        (1, 1)
     """
     given: dict[str, Any] = {"reference": reference}
     if spec.recommendation is not None:
@@ -256,7 +268,7 @@ def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, A
     figures: dict[str, list[Array]] = {name: [] for name in (*MEASURES, "units_from_others")}
     for m in numbers:
         draw = spec.draw(m)
-        units = _units(spec, draw, period, price, reference).reshape(paths.shape)
+        units = units_under_draw(spec, draw, period, price, reference).reshape(paths.shape)
         alone = sum((turn * (units[2 + j] - units[0]) for j, turn in enumerate(turns)), np.zeros(tried.shape))
         units, kept = units[:2], units[:2] * (1 - returned)
         revenue = kept * paths[:2]
@@ -299,7 +311,7 @@ def _warnings(zone: str, spec: MarketSpec, tried: Array, source: str) -> list[st
     planned, catalogue, rules = planned_prices(spec), catalogue_of(spec), spec.guardrails
     found = breaches(rules, catalogue, tried, planned, rules.prices_before(spec.products.regular_price))
     cost = spec.products.unit_cost * (spec.market.objective == "profit")
-    demand = functools.partial(_units, spec, spec)
+    demand = functools.partial(units_under_draw, spec, spec)
     gains = allowed_gains(found, tried, reference_path(spec, tried), demand, catalogue, cost)
     names, start, weeks, lines = spec.products.names, "" if zone == ALL_STORES else f"{zone}: ", _weeks(spec), []
     money = {"money": spec.market.objective, "currency": spec.market.currency}

@@ -1,0 +1,306 @@
+"""What a price experiment is worth: the expected value of its reading, and what it costs, by posterior simulation.
+
+After an experiment, the prices of a category are chosen with its reading; without it, they are the best for the mean of
+the posterior draws. The difference of what both earn is the expected value of sample information (Raiffa and Schlaifer
+1961, Applied Statistical Decision Theory, part I), which for one experiment more is the knowledge gradient (Frazier,
+Powell and Dayanik 2009, The knowledge-gradient policy for correlated normal beliefs, INFORMS Journal on Computing 21(4)).
+
+Weighting draws by the likelihood of a reading fails where it is precise: one of few draws then has all the weight, and
+the value comes out as that of perfect information. As Strong, Oakley, Brennan and Breeze do (2015, Estimating the expected
+value of sample information using the probabilistic sensitivity analysis sample, Medical Decision Making 35(5)), money is
+regressed on the readings over the draws; the regression is the linear Bayes rule, whose moments hold the noise exactly.
+Its value is taken on draws that it was not fitted on, so that it is the value of a rule that a shop could follow, and few
+draws do not flatter it. For the alternatives see Heath, Manolopoulou and Baio (2017, A review of methods for analysis of the
+expected value of information, Medical Decision Making 37(7)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from ...evaluation.uncertainty.draws import draw_numbers
+from ...evaluation.what_if import units_under_draw
+from ...scenarios import MarketSpec, goal_market
+from ...scenarios.periods import planned_prices, reference_path, simulated_prices
+
+Array = NDArray[np.float64]
+USE_WEEKS = 26
+"""Weeks in which the prices that were learned are charged."""
+_SEARCHED = 24
+_GRIDS = np.linspace(0.75, 1.25, 11), np.linspace(0.95, 1.05, 5)
+_FOLDS, _REPEATS = 5, 8
+_WORST = 0.95
+
+
+class PriceTest(NamedTuple):
+    """A change of the prices of some products of a category.
+
+    Args:
+        products: Numbers of the products.
+        price: (T, n) their test prices in the periods of the market, currency per unit.
+
+    Example:
+        >>> PriceTest((0,), np.full((4, 1), 2.1)).products
+        (0,)
+    """
+
+    products: tuple[int, ...]
+    price: Array
+
+
+class ExperimentValue(Struct, frozen=True):
+    """What an experiment is worth, in money of the market's objective, currency.
+
+    Args:
+        information: Expected value of its reading over the weeks of use (EVSI).
+        perfect_information: The same if it left nothing uncertain (EVPI), the upper limit.
+        cost: Expected loss in its weeks against planned prices; below zero for a gain.
+        money_at_risk: That loss in the worst 5% of the posterior draws, at least.
+        net_low: 5% quantile, over draws and readings, of what it adds in the weeks of use, less its loss.
+        net_high: 95% quantile.
+        use_weeks: Weeks of use.
+
+    Example:
+        >>> ExperimentValue(90.0, 200.0, 20.0, 35.0, -40.0, 300.0, 26).net
+        70.0
+    """
+
+    information: float
+    perfect_information: float
+    cost: float
+    money_at_risk: float
+    net_low: float
+    net_high: float
+    use_weeks: int
+
+    @property
+    def net(self) -> float:
+        """Expected value less cost."""
+        return self.information - self.cost
+
+
+@dataclass(frozen=True)
+class DrawnOutcomes:
+    """What tests would read and cost, and what candidate prices would earn, under each of M posterior draws.
+
+    Attributes:
+        category: (O,) number of the category of each test.
+        money: (M, J, C) money of candidate prices over the weeks of use, by category; the first are the planned prices.
+        responses: (M, O, 2) change of log units of the tested products, and of the others of their category, 0 without any.
+        losses: (M, O) money that a test loses against the planned prices if all stores charge it in all test weeks.
+        planned: (M,) money of the planned prices in the test weeks.
+        use_weeks: Weeks of use.
+        seed: Seed of the noise.
+    """
+
+    category: NDArray[np.intp]
+    money: Array
+    responses: Array
+    losses: Array
+    planned: Array
+    use_weeks: int
+    seed: int
+
+    def noise(self, test: int) -> Array:
+        """(R, M, 2) standard normal noise of a test's readings: the same in every comparison."""
+        return np.random.default_rng((self.seed, test)).standard_normal((_REPEATS, len(self.losses), 2))
+
+    @cached_property
+    def folds(self) -> NDArray[np.intp]:
+        """(M,) the part of the draws that each belongs to."""
+        return np.random.default_rng(self.seed).permutation(len(self.losses)) % _FOLDS
+
+    def information(self, category: int, tests: Sequence[int], errors: Array) -> Array:
+        """(R, M) what a category's prices, chosen after a reading, earn more than those chosen without it.
+
+        Args:
+            category: Its number.
+            tests: Numbers of tests of its products that are run together.
+            errors: (O, 2) standard errors of the readings, log units.
+        """
+        chosen = list(tests)
+        noise = np.concatenate([self.noise(test) for test in chosen], axis=-1) if chosen else np.zeros((1, 1, 0))
+        readings = self.responses[:, chosen].reshape(len(self.losses), -1)
+        return gains_after_reading(
+            self.money[..., category], readings, errors[chosen].ravel(), noise, self.folds
+        )
+
+
+def gains_after_reading(money: Array, readings: Array, errors: Array, noise: Array, folds: NDArray[np.intp]) -> Array:
+    """(R, M) money that the choice after a noisy reading earns beyond the best choice without one.
+
+    The choice is by the linear Bayes rule: E[money | x] = mean + Cov(money, y) (Cov(y) + S)^-1 (x - mean of y), fitted on
+    the draws of the other parts. The mean of the result is the expected value of sample information.
+
+    Args:
+        money: (M, J) money of each choice under each draw.
+        readings: (M, R') what would be read without noise, y.
+        errors: (R',) standard errors of the readings; S is diagonal.
+        noise: (R, M, R') standard normal noise.
+        folds: (M,) the part of the draws that each belongs to.
+
+    Example:
+        >>> random, draws = np.random.default_rng(0), 4000
+        >>> effect = random.standard_normal((draws, 1))
+        >>> money, noise = np.hstack([0 * effect, effect]), random.standard_normal((4, draws, 1))
+        >>> gains = gains_after_reading(money, effect, np.ones(1), noise, np.arange(draws) % 5)
+        >>> bool(abs(gains.mean() - np.sqrt(0.5 / (2 * np.pi))) < 0.02)  # half of the variance is learned
+        True
+    """
+    gains = money - money[:, [int(money.mean(axis=0).argmax())]]
+    used = (errors > 0) & (np.ptp(readings, axis=0) > 0)
+    readings, errors, noise = readings[:, used], errors[used], noise[..., used]
+    found = np.zeros((len(noise), len(money)))
+    for fold in np.unique(folds) if used.any() else ():
+        own, rest = folds == fold, folds != fold
+        centre, mean = readings[rest].mean(axis=0), gains[rest].mean(axis=0)
+        apart = readings[rest] - centre
+        joint = apart.T @ apart / len(apart) + np.diag(errors**2)
+        rule = np.linalg.solve(joint, apart.T @ (gains[rest] - mean) / len(apart))
+        expected = mean + (readings[own] + errors * noise[:, own] - centre) @ rule
+        found[:, own] = np.take_along_axis(gains[own][None], expected.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    return found
+
+
+def value_of_experiment(
+    outcomes: DrawnOutcomes, tests: Sequence[int], errors: Array, share: Array | float = 0.5
+) -> ExperimentValue:
+    """What tests that are run together are worth.
+
+    Args:
+        outcomes: What they come to under posterior draws.
+        tests: Their numbers.
+        errors: (O, 2) standard errors of the readings, log units, as `DrawnOutcomes.responses`.
+        share: (O,) share of the sales of the test weeks that is sold at the test prices, or one for all.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from repricer import load_scenario
+        >>> from repricer.scenarios.sections import Posterior
+        >>> factors = np.exp(0.3 * np.random.default_rng(0).standard_normal((60, 1)))
+        >>> spec = load_scenario("stationary-logit")
+        >>> spec = replace(spec, posterior=Posterior(draws=60, arrivals=1.0, sensitivity=factors))
+        >>> outcomes = drawn_outcomes(spec, [PriceTest((0,), 1.1 * planned_prices(spec))], weeks=4)
+        >>> vague, sharp = (value_of_experiment(outcomes, [0], np.full((1, 2), error)) for error in (10.0, 0.01))
+        >>> vague.information < sharp.information <= sharp.perfect_information
+        True
+    """
+    chosen = list(tests)
+    gains, perfect = 0.0, 0.0
+    for category in range(outcomes.money.shape[-1]):
+        money = outcomes.money[..., category]
+        perfect += float(money.max(axis=1).mean() - money.mean(axis=0).max())
+        if own := [test for test in chosen if outcomes.category[test] == category]:
+            gains = gains + outcomes.information(category, own, errors)
+    shares = np.broadcast_to(share, outcomes.category.shape)[chosen]
+    loss = outcomes.losses[:, chosen] @ shares
+    low, high = np.quantile(gains - loss, (1 - _WORST, _WORST))
+    at_risk = max(float(np.quantile(loss, _WORST)), 0.0)
+    expected = max(float(np.mean(gains)), 0.0)
+    return ExperimentValue(expected, perfect, float(loss.mean()), at_risk, float(low), float(high), outcomes.use_weeks)
+
+
+def drawn_outcomes(
+    spec: MarketSpec, tests: Sequence[PriceTest], *, weeks: int, use_weeks: int = USE_WEEKS, seed: int = 0
+) -> DrawnOutcomes:
+    """What tests and candidate prices come to under each posterior draw of a market.
+
+    Candidates are the planned prices, and the planned prices of each product times a factor that is best under the mean
+    of the draws or under one of some: deals stay as they are planned, since the tests say nothing of them. Money is that
+    of the market's objective; where that is revenue that must not cost profit, of `scenarios.goal_market`.
+
+    Args:
+        spec: A market with a posterior.
+        tests: The changes; each product belongs to one category.
+        weeks: Periods of the experiment, from the first of the market on.
+        use_weeks: Weeks over which the prices that were learned are charged.
+        seed: Seed of the noise.
+
+    Raises:
+        ValueError: The market has no posterior, or fewer periods than the experiment.
+    """
+    if not spec.num_draws:
+        raise ValueError(f"an experiment needs a market fitted on data; got {spec.name}; `repricer fit` makes one")
+    if not 1 <= weeks <= spec.market.horizon_periods:
+        must = f"weeks must lie in 1 to {spec.market.horizon_periods}, those of {spec.name}"
+        raise ValueError(f"{must}; got {weeks}; run it shorter, or fit a market of more weeks")
+    shop, numbers = _Shop(spec), draw_numbers(spec)
+    searched = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _SEARCHED).astype(int))]
+    best = {shop.best(market).tobytes(): 0 for market in (spec, *map(spec.draw, searched))}
+    factors = np.stack([np.ones(shop.planned.shape[1]), *map(np.frombuffer, best)])
+    candidates, category = shop.paths(factors), np.array([spec.category_index[test.products[0]] for test in tests])
+    turn = [int((category[:number] == one).sum()) for number, one in enumerate(category)]
+    tried = np.repeat(shop.planned[None], 1 + max(turn, default=-1) + 1, axis=0)
+    for place, test in zip(turn, tests, strict=True):
+        tried[1 + place, :, list(test.products)] = test.price.T
+    scale, money, responses, losses, planned = use_weeks / len(shop.planned), [], [], [], []
+    for m in numbers:
+        draw = spec.draw(m)
+        money.append(scale * shop.money(draw, candidates, shop.units(draw, candidates)).sum(axis=1))
+        units = shop.units(draw, tried)[:, :weeks]
+        earned, sold = shop.money(draw, tried, units).sum(axis=1), units.sum(axis=1)
+        whole = sold @ shop.member
+        place = 1 + np.array(turn, int)
+        own = np.array([[sold[k, list(test.products)].sum() for k in (0, p)] for p, test in zip(place, tests, strict=True)])
+        both = np.stack([own, np.stack([whole[0, category], whole[place, category]], axis=-1) - own], axis=1)
+        responses.append(np.where(both.min(axis=-1) > 1e-9, np.diff(np.log(np.maximum(both, 1e-9)))[..., 0], 0.0))
+        losses.append(earned[0, category] - earned[place, category])
+        planned.append(earned[0].sum())
+    arrays = (np.stack(rows) for rows in (money, responses, losses, planned))
+    return DrawnOutcomes(category, *arrays, use_weeks=use_weeks, seed=seed)
+
+
+class _Shop:
+    """Units and money of courses of prices in a market."""
+
+    def __init__(self, spec: MarketSpec) -> None:
+        self.spec, self.planned, goal = spec, planned_prices(spec), goal_market(spec)
+        self.member = np.eye(len(spec.category_names))[spec.category_index]
+        self._profit, self._own_costs = goal.market.objective == "profit", goal is spec
+        self._cost = goal.products.unit_cost
+        rules = spec.guardrails
+        self._low, self._high = (np.asarray(bound, np.float64) for bound in (rules.low, rules.high))
+        self._held = np.zeros(len(self._low), bool) if rules.frozen is None else rules.frozen
+
+    def paths(self, factors: Array) -> Array:
+        """(B, T, N) planned prices times factors (B, N), within the price rules."""
+        moved = np.clip(self.planned * factors[:, None], self._low, self._high)
+        return np.where((factors == 1)[:, None] | self._held, self.planned, moved)
+
+    def units(self, draw: MarketSpec, paths: Array) -> Array:
+        """(B, T, N) expected units of courses of prices under a draw."""
+        price = simulated_prices(self.spec, paths)
+        period = np.tile(np.arange(paths.shape[1]), len(paths))
+        flat = (array.reshape(-1, paths.shape[-1]) for array in (price, reference_path(self.spec, price)))
+        return units_under_draw(self.spec, draw, period, *flat).reshape(paths.shape)
+
+    def money(self, draw: MarketSpec, paths: Array, units: Array) -> Array:
+        """(B, W, C) money of the first W periods, by category."""
+        weeks, margin = units.shape[1], paths[:, : units.shape[1]]
+        kept = 1.0 if self.spec.returns is None else 1 - self.spec.returns.probability
+        if self._profit:
+            margin = margin - (draw.products.unit_cost if self._own_costs else self._cost)
+            if self._own_costs and self.spec.history is not None:
+                margin = margin + self.spec.history.funding[:weeks]
+        return (margin * units * kept) @ self.member
+
+    def best(self, draw: MarketSpec) -> Array:
+        """(N,) factors on the planned prices with the most money under a draw, by coordinate ascent: each category as
+        a whole, then product by product, at the same time in all categories, on a coarse and on a fine grid.
+        """
+        category, factors = self.spec.category_index, np.ones(self.planned.shape[1])
+        place = np.array([(category[:n] == one).sum() for n, one in enumerate(category)])
+        for grid in _GRIDS:
+            for turn in (place >= 0, *(place == k for k in range(place.max() + 1))):
+                trial = factors * np.where(turn, grid[:, None], 1.0)
+                paths = self.paths(trial)
+                earned = self.money(draw, paths, self.units(draw, paths)).sum(axis=1)
+                factors = trial[earned.argmax(axis=0)[category], np.arange(category.size)]
+        return factors
