@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from .schema import DataError
-from .weeks import WEEK, period_of
+from .weeks import DAY, WEEK, period_of
 
 WHOLE_SHOP = "all"
 """The store of sales that name none."""
@@ -31,7 +31,8 @@ def load_experiments(folders: Iterable[str | Path]) -> pd.DataFrame:
             `plan.json`, of which `washout_days` is read.
 
     Returns:
-        These columns and `washout_days`: first days after a store changed arms that tell nothing of the new one.
+        These columns, `planned_regular`, the highest planned price of the product in the store, below which one is a
+        planned deal, and `washout_days`: first days after a store changed arms that tell nothing of the new one.
 
     Raises:
         DataError: A file is missing or cannot be read, a value is not allowed, or a cell has two prices.
@@ -75,7 +76,8 @@ def _calendar(folder: Path) -> pd.DataFrame:
             given = pd.read_csv(path, dtype=str, keep_default_na=False)[name]
             number = int(np.argmax(bad))
             raise DataError(f"{path}, row {number + 2}: {name} must be {allowed}; got '{given[number]}'; fix the row")
-    return rows.assign(store=rows["store"].replace("", WHOLE_SHOP), washout_days=washout)
+    rows = rows.assign(store=rows["store"].replace("", WHOLE_SHOP), washout_days=washout)
+    return rows.assign(planned_regular=rows.groupby(["store", "product"])["planned_price"].transform("max"))
 
 
 def with_experiments(panel: xr.Dataset, price: xr.DataArray, calendar: pd.DataFrame) -> xr.Dataset:
@@ -87,10 +89,10 @@ def with_experiments(panel: xr.Dataset, price: xr.DataArray, calendar: pd.DataFr
         calendar: As `load_experiments` returns it.
 
     Returns:
-        The panel with `tested_price`, which is the regular price in an experiment (the price in force where a store
-        did not charge that), `planned_price`, currency per unit, and `assigned`, log(test price / planned price): all
-        NaN in other cells; `followed`, 1 where the store charged that price or less, on a deal, and is past the
-        washout; and `broken`, 1 where it charged another.
+        The panel with `tested_price`, which is the regular price in an experiment (where a store charged another, that
+        one), `planned_price`, the regular price without it, currency per unit, and `assigned`, log(test price / planned
+        price): all NaN in other cells; `followed`, 1 where the store charged the calendar's price or less, on a deal, in
+        a period of which most days are past the washout; and `broken`, 1 where it charged another.
 
     Raises:
         DataError: A week of the calendar begins on another weekday than those of the sales.
@@ -100,19 +102,22 @@ def with_experiments(panel: xr.Dataset, price: xr.DataArray, calendar: pd.DataFr
     if other.any():
         got = f"got {calendar['week'][other].iloc[0]:%A, %Y-%m-%d}"
         raise DataError(f"weeks of an experiment must begin on {weeks[0]:%A}s, as those of the sales; {got}; fix them")
-    washout = np.ceil(calendar["washout_days"] * pd.Timedelta(days=1) / period).astype(int)
+    washout = np.round(calendar["washout_days"] * DAY / period).astype(int)
     cells = calendar.assign(washout=washout)
     cells = pd.concat([cells.assign(week=cells["week"] + day * period) for day in range(WEEK // period)])
-    grid = cells.set_index(["store", "week", "product"])[["price", "planned_price", "washout"]].to_xarray()
+    grid = cells.set_index(["store", "week", "product"])[
+        ["price", "planned_price", "planned_regular", "washout"]
+    ].to_xarray()
     grid = grid.reindex({axis: panel[axis] for axis in ("store", "week", "product")})
-    asked, planned, paid = (each.to_numpy() for each in (grid["price"], grid["planned_price"], price))
+    asked, planned, usual = (grid[name].to_numpy() for name in ("price", "planned_price", "planned_regular"))
+    paid = price.to_numpy()
     with np.errstate(invalid="ignore"):
         kept_planned = (np.abs(paid / planned - 1) < _SAME) & (np.abs(asked / planned - 1) > 2 * _SAME)
         broken = (paid > (1 + _SAME) * asked) | kept_planned
-        in_force = np.where(broken, np.fmax(paid, planned), asked)
+        in_force = np.where(broken, np.fmax(paid, planned), asked) * usual / planned
         assigned = np.log(asked / planned)
     followed = np.isfinite(assigned) & ~broken & ~_in_washout(assigned, grid["washout"].to_numpy())
-    values = {"tested_price": in_force, "planned_price": planned, "assigned": assigned}
+    values = {"tested_price": in_force, "planned_price": usual, "assigned": assigned}
     values |= {"followed": followed.astype(float), "broken": broken.astype(float)}
     return panel.assign({name: (("store", "week", "product"), value) for name, value in values.items()})
 
