@@ -32,7 +32,6 @@ class Design:
         block_weeks: Weeks of a block.
         washout_days: First days after a change of arm, in which the effect of the former price lasts; they are not read.
         past: (S, X) what the stores should be alike in, such as the logarithm of their sales and its trend.
-        period_days: Days of a period of the sales: 1, or 7 where they are by week.
 
     Raises:
         ValueError: The kind is unknown, stores or blocks are too few, or nothing is left of a block after the washout.
@@ -49,7 +48,6 @@ class Design:
     block_weeks: int
     washout_days: int
     past: NDArray[np.float64]
-    period_days: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in DESIGNS:
@@ -64,9 +62,9 @@ class Design:
             raise ValueError(f"{must}; got {self.block_weeks} weeks; take longer blocks")
 
     @property
-    def periods(self) -> int:
-        """T, days (or weeks) of the experiment."""
-        return self.blocks * self.block_weeks * DAYS // self.period_days
+    def days(self) -> int:
+        """T, days of the experiment."""
+        return self.blocks * self.block_weeks * DAYS
 
     def draw(self, random: Generator, groups: int) -> NDArray[np.int8]:
         """(G, S, B) arms, 1 for the test price: each group drawn apart.
@@ -75,28 +73,29 @@ class Design:
             random: Source of the draws.
             groups: G, groups of products whose prices are varied apart.
         """
-        return np.stack([self._balanced(random) for _ in range(groups)])
-
-    def _balanced(self, random: Generator) -> NDArray[np.int8]:
-        tries = [self._once(random) for _ in range(_TRIES if self.kind == "stores" else 1)]
-        spread = np.maximum(self.past.std(axis=0), 1e-12)
-        apart = [np.abs((arms[:, 0] - arms[:, 0].mean()) @ (self.past / spread)).sum() for arms in tries]
-        return tries[int(np.argmin(apart))]
-
-    def _once(self, random: Generator) -> NDArray[np.int8]:
         if self.kind == "stores":
-            return np.repeat(self._halves(random)[:, None], self.blocks, axis=1)
+            return np.repeat(self._balanced(random, groups)[..., None], self.blocks, axis=-1)
+        return np.stack([self._switching(random) for _ in range(groups)])
+
+    def _balanced(self, random: Generator, groups: int) -> NDArray[np.int8]:
+        """(G, S) of several draws for each group, the one whose arms were most alike."""
+        tries = self._halves(random, (groups, _TRIES))
+        spread = np.maximum(self.past.std(axis=0), 1e-12)
+        apart = np.abs((tries - tries.mean(axis=-1, keepdims=True)) @ (self.past / spread)).sum(axis=-1)
+        return tries[np.arange(groups), apart.argmin(axis=1)]
+
+    def _switching(self, random: Generator) -> NDArray[np.int8]:
         pairs = -(-self.blocks // 2)
         firsts = [self._halves(random) if self.kind == "both" else self._coins(random) for _ in range(pairs)]
         both = np.stack([np.stack([first, 1 - first], axis=1) for first in firsts], axis=1)
         return both.reshape(len(self.past), -1)[:, : self.blocks].astype(np.int8)
 
-    def _halves(self, random: Generator) -> NDArray[np.int8]:
-        """(S,) one of each pair of stores in the test arm, the pairs by the first column of the past."""
+    def _halves(self, random: Generator, times: tuple[int, ...] = ()) -> NDArray[np.int8]:
+        """(…, S) one of each pair of stores in the test arm, the pairs by the first column of the past."""
         order = np.argsort(self.past[:, 0], kind="stable")
-        coins = random.integers(0, 2, -(-len(order) // 2))
-        arms = np.empty(len(order), dtype=np.int8)
-        arms[order] = np.stack([coins, 1 - coins], axis=1).ravel()[: len(order)]
+        coins = random.integers(0, 2, (*times, -(-len(order) // 2)))
+        arms = np.empty((*times, len(order)), dtype=np.int8)
+        arms[..., order] = np.stack([coins, 1 - coins], axis=-1).reshape(*times, -1)[..., : len(order)]
         return arms
 
     def _coins(self, random: Generator) -> NDArray[np.int8]:
@@ -106,8 +105,8 @@ class Design:
             if len(arms) == 1 or 0 < arms.sum() < len(arms):
                 return arms
 
-    def by_period(self, arms: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """(…, S, T) arm of each day (or week), and whether it is read: no day of it is in the washout after a change.
+    def by_day(self, arms: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """(…, S, T) arm of each day, and whether the day is read: it is not in the washout after a change of price.
 
         Before the experiment, all stores are in the control arm.
 
@@ -115,7 +114,7 @@ class Design:
             arms: (…, S, B) arms by block.
         """
         before = np.concatenate([np.zeros_like(arms[..., :1]), arms[..., :-1]], axis=-1)
-        length = self.block_weeks * DAYS // self.period_days
+        length = self.block_weeks * DAYS
         fresh = np.repeat(arms != before, length, axis=-1)
-        early = np.tile(np.arange(length) * self.period_days < self.washout_days, self.blocks)
+        early = np.tile(np.arange(length) < self.washout_days, self.blocks)
         return np.repeat(arms, length, axis=-1).astype(np.float64), ~(fresh & early)

@@ -15,7 +15,7 @@ planned end, not beyond.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,13 +26,13 @@ from scipy.linalg import solve_triangular, toeplitz
 from .designs import DAYS, Design
 
 Array = NDArray[np.float64]
+MEMORY_DAYS = 56
+"""Days before the experiment that count as observations."""
 ALPHA, POWER = 0.05, 0.8
 NORMAL95 = 1.645
 # Spread of the mixture at the planned end: larger would favour the first looks, at the cost of the last.
 _RATIO = 1.0
-# Days: that count as observations before the experiment, and that must; of the lags that tell the autocorrelation.
-_MEMORY, _LEAST, _LAGS = 56, 28, 28
-_WINDOWS, _DRAWS = 8, 1_200
+_LAGS, _WINDOWS, _DRAWS, _LEAST_DAYS = 28, 8, 1_200, 28
 _PERSISTENCE = np.concatenate([np.linspace(0.0, 0.9, 10), 1 - np.geomspace(0.08, 0.002, 12)])
 _EVEN = 2
 
@@ -79,8 +79,8 @@ class Cells:
             design: The design.
             arms: (…, G, S, B) arms of the groups in the stores, by block.
         """
-        arm, read = design.by_period(arms)
-        of_store = np.moveaxis(arm, -3, 0)[..., self.store, :], np.moveaxis(read, -3, 0)[..., self.store, :]
+        by_day, read = design.by_day(arms)
+        of_store = np.moveaxis(by_day, -3, 0)[..., self.store, :], np.moveaxis(read, -3, 0)[..., self.store, :]
         z = np.einsum("ug,g...ut->...ut", self.loading, of_store[0])
         late = np.moveaxis(~of_store[1], 0, -1) & (self.loading != 0)[:, None, :]
         return z, ~late.any(axis=-1)
@@ -94,12 +94,11 @@ class Analysis:
         height: Of the boundary.
         lasting: Share of the variance of a unit's errors that lasts.
         persistence: What is left of that from one day to the next.
-        first_look: Day (or week) of the first look, from 1.
-        periods: T, the planned days (or weeks).
-        memory: Days (or weeks) before the experiment that count as observations.
+        first_look: Day of the first look, from 1.
+        days: T, the planned days.
 
     Example:
-        >>> Analysis(height=1.0, lasting=0.0, persistence=0.0, first_look=7, periods=56, memory=56).shape()[-1].round(2)
+        >>> Analysis(height=1.0, lasting=0.0, persistence=0.0, first_look=7, days=56).shape()[-1].round(2)
         3.66
     """
 
@@ -107,12 +106,11 @@ class Analysis:
     lasting: float
     persistence: float
     first_look: int
-    periods: int
-    memory: int
+    days: int
 
     def shape(self) -> Array:
         """(T,) half-width in standard errors that a normal mixture has at each look, for a height of 1."""
-        passed = _RATIO * np.arange(1, self.periods + 1) / self.periods
+        passed = _RATIO * np.arange(1, self.days + 1) / self.days
         return np.sqrt((1 + 1 / passed) * np.log((1 + passed) / ALPHA**2))
 
     def interval(self, path: Path) -> tuple[Array, Array]:
@@ -132,7 +130,7 @@ class Analysis:
         """
         weight = np.nan_to_num(np.nanmean(past, axis=1))
         known = weight > 0
-        ratio = np.concatenate([past[:, -self.memory :], values], axis=1) / np.where(known, weight, np.nan)[:, None]
+        ratio = np.concatenate([past[:, -MEMORY_DAYS:], values], axis=1) / np.where(known, weight, np.nan)[:, None]
         memory = ratio.shape[1] - values.shape[1]
         share = np.where(known, weight, 0.0) / max(weight[known].sum(), 1e-12)
         family = _families(cells)
@@ -195,30 +193,34 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     Raises:
         ValueError: The past is too short.
     """
-    periods, length, size = design.periods, history.shape[1], design.period_days
-    if (length - periods) * size < _LEAST:
-        must = f"an experiment of {periods * size} days needs {periods * size + _LEAST} days of sales before it"
-        raise ValueError(f"{must}; got {length * size}; run a shorter one, or bring a longer history")
-    memory = min(_MEMORY // size, length - periods)
-    starts = np.unique(np.linspace(memory, length - periods, _WINDOWS).round().astype(int))
-    lasting, persistence = _autocorrelation(cells, history, _LAGS // size)
-    first_look = min(-(-(design.washout_days + DAYS) // size), periods)
-    unscaled = Analysis(1.0, lasting, persistence, first_look, periods, memory)
+    days, length = design.days, history.shape[1]
+    if length < days + _LEAST_DAYS:
+        must = f"an experiment of {days} days needs {days + _LEAST_DAYS} days of sales before it"
+        raise ValueError(f"{must}; got {length}; run a shorter one, or bring a longer history")
+    first = min(MEMORY_DAYS, length - days)
+    starts = np.unique(np.linspace(first, length - days, _WINDOWS).round().astype(int))
+    lasting, persistence = _autocorrelation(cells, history)
+    first_look = min(design.washout_days + DAYS, days)
+    if design.kind == "switchback" and len(np.unique(cells.store)) == 1:
+        first_look = min(design.block_weeks * DAYS + first_look, days)
+    open_ended = Analysis(1.0, lasting, persistence, first_look, days)
     paths = []
     for start in starts:
         arms = np.stack([design.draw(random, cells.loading.shape[1]) for _ in range(-(-_DRAWS // len(starts)))])
         z, read = cells.regressor(design, arms)
-        paths.append(unscaled.path(cells, history[:, :start], history[:, start : start + periods], z, read))
+        # The mean of a unit is that of its whole history, as it will be of the experiment.
+        past = np.where(np.arange(length) < start, history, np.nan)[:, :start]
+        paths.append(open_ended.path(cells, past, history[:, start : start + days], z, read))
     effect, error = (np.concatenate([getattr(path, name) for path in paths]) for name in ("effect", "error"))
     window = np.repeat(np.arange(len(starts)), len(effect) // len(starts))
     # Of one store, all products may be drawn into the same arm, which tells nothing.
     readable = np.isfinite(effect[:, -1])
-    effect, error, window, shape = effect[readable], error[readable], window[readable], unscaled.shape()
+    effect, error, window, shape = effect[readable], error[readable], window[readable], open_ended.shape()
     furthest = np.nanmax(np.abs(effect) / (error * shape), axis=-1)
     # The upper end of what so many draws tell of the quantile.
     rank = 1 - ALPHA + NORMAL95 * np.sqrt(ALPHA * (1 - ALPHA) / len(furthest))
     height = float(np.quantile(furthest, rank, method="higher"))
-    analysis = replace(unscaled, height=height)
+    analysis = Analysis(height, lasting, persistence, first_look, days)
     chosen = window % _EVEN == 0 if len(starts) > 1 else np.ones(len(window), dtype=bool)
     found = [detectable(effect[rows], error[rows], height * shape) for rows in (~chosen, chosen) if rows.any()]
     return analysis, Power(found[0], found[-1])
@@ -258,12 +260,12 @@ def _level(relative: Array, z: Array, use: Array) -> tuple[Array, Array]:
     return tuple(np.cumsum((use * values).sum(axis=-2), axis=-1) / total for values in (relative, z))  # type: ignore[return-value]
 
 
-def _autocorrelation(cells: Cells, history: Array, most: int) -> tuple[float, float]:
-    """Share of a unit's errors that lasts, and its persistence from day to day, fitted to some lags."""
+def _autocorrelation(cells: Cells, history: Array) -> tuple[float, float]:
+    """Share of a unit's errors that lasts, and its persistence from day to day, fitted to four weeks of lags."""
     weight = np.nan_to_num(np.nanmean(history, axis=1))[:, None]
     known = np.isfinite(history) & (weight > 0)
     relative = _centred(history / np.where(weight > 0, weight, 1.0), known * weight, _families(cells))
-    lags = np.array([_product(relative, known, weight, lag) for lag in range(min(most, relative.shape[1] - 1) + 1)])
+    lags = np.array([_product(relative, known, weight, lag) for lag in range(min(_LAGS, relative.shape[1] - 1) + 1)])
     if lags[0] <= 0:
         return 0.0, 0.0
     curve = _PERSISTENCE[:, None] ** np.arange(1, len(lags))

@@ -82,8 +82,8 @@ class ExperimentValue(Struct, frozen=True):
 
     @property
     def net(self) -> float:
-        """Expected value less cost."""
-        return self.information - self.cost
+        """Expected value less cost; what the test prices are expected to gain they would gain without a test, too."""
+        return self.information - max(self.cost, 0.0)
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,7 @@ class DrawnOutcomes:
         chosen = list(tests)
         noise = np.concatenate([self.noise(test) for test in chosen], axis=-1) if chosen else np.zeros((1, 1, 0))
         readings = self.responses[:, chosen].reshape(len(self.losses), -1)
-        return gains_after_reading(
-            self.money[..., category], readings, errors[chosen].ravel(), noise, self.folds
-        )
+        return gains_after_reading(self.money[..., category], readings, errors[chosen].ravel(), noise, self.folds)
 
 
 def gains_after_reading(money: Array, readings: Array, errors: Array, noise: Array, folds: NDArray[np.intp]) -> Array:
@@ -248,7 +246,9 @@ def drawn_outcomes(
         earned, sold = shop.money(draw, tried, units).sum(axis=1), units.sum(axis=1)
         whole = sold @ shop.member
         place = 1 + np.array(turn, int)
-        own = np.array([[sold[k, list(test.products)].sum() for k in (0, p)] for p, test in zip(place, tests, strict=True)])
+        own = np.array(
+            [[sold[k, list(test.products)].sum() for k in (0, p)] for p, test in zip(place, tests, strict=True)]
+        )
         both = np.stack([own, np.stack([whole[0, category], whole[place, category]], axis=-1) - own], axis=1)
         responses.append(np.where(both.min(axis=-1) > 1e-9, np.diff(np.log(np.maximum(both, 1e-9)))[..., 0], 0.0))
         losses.append(earned[0, category] - earned[place, category])

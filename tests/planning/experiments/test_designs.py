@@ -38,7 +38,7 @@ def test_arms_of_stores_are_alike_in_the_past():
 
 def test_days_after_a_change_of_price_are_not_read():
     arms = np.array([[0, 0, 1, 0], [1, 1, 0, 1]], dtype=np.int8)
-    by_day, read = design(stores=2, blocks=4, block_weeks=2, washout_days=3).by_period(arms)
+    by_day, read = design(stores=2, blocks=4, block_weeks=2, washout_days=3).by_day(arms)
     assert by_day.shape == read.shape == (2, 56)
     # The first store keeps its price for two blocks.
     assert np.flatnonzero(~read[0]).tolist() == [28, 29, 30, 42, 43, 44]

@@ -74,7 +74,7 @@ def test_sales_before_the_experiment_reduce_the_variance_as_cuped_does():
         values = 100 * (1 + after)[:, None]
         for persistence, kept in ((rho, adjusted), (0.0, plain)):
             # Of a stationary process the day before says all.
-            own = Analysis(1.0, 1.0 - 1e-12, persistence, 1, 1, 56)
+            own = Analysis(1.0, 1.0 - 1e-12, persistence, 1, 1)
             kept.append(own.path(cells, past, values, z[..., :1], read[..., :1]).effect[0])
     assert np.var(adjusted) / np.var(plain) == pytest.approx(1 - rho**2, abs=0.06)
 

@@ -1,0 +1,247 @@
+"""An experiment in its folder: what is varied where and when, and how it will be read, fixed by a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from ...atomic import whole_folder
+from .designs import DAYS, Design
+from .effects import Analysis, Cells, Power
+
+PLAN, CALENDAR = "plan.json", "calendar.csv"
+VERSION = 1
+ARMS = ("control", "test")
+
+
+class Group(Struct, frozen=True, forbid_unknown_fields=True):
+    """Products whose prices are varied together.
+
+    Attributes:
+        name: Its name.
+        category: The category of its products.
+        products: Their ids.
+        change: Test price over planned price, less 1; the mean where rounding makes it differ.
+        share: Its share of the money that the tested products of all groups earn at planned prices.
+    """
+
+    name: str
+    category: str
+    products: tuple[str, ...]
+    change: float
+    share: float
+
+
+class Reading(Struct, frozen=True, forbid_unknown_fields=True):
+    """An effect that the experiment will read, and how.
+
+    Attributes:
+        name: Of what: a category, a group, or all tested products.
+        outcome: `units`, `revenue` or `profit`.
+        measure: `elasticity`, of units in the price; `arm`, the effect of a group's test price; `all`, that of all test
+            prices together against none.
+        groups: Names of the groups that it is of.
+        analysis: How it is read.
+        power: What it can find, in the unit of the measure.
+    """
+
+    name: str
+    outcome: str
+    measure: str
+    groups: tuple[str, ...]
+    analysis: Analysis
+    power: Power
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an experiment is.
+
+    Attributes:
+        name: Of the experiment.
+        market: Name of the fitted market that it was planned in.
+        first_day: First day of its first week.
+        design: One of `designs.DESIGNS`.
+        blocks: Number of blocks.
+        block_weeks: Weeks of a block.
+        washout_days: First days after a change of price, which are not read.
+        seed: Of the assignment.
+        stores: Names of the stores.
+        groups: What is varied.
+        readings: What is read, and how; fixed before the first day.
+        calendar: SHA-256 of the calendar.
+        worth: What the experiment is expected to earn and to cost, see `value`; nothing of it decides what is done.
+        stopping: When it ends, in words.
+        first_look: Day from which on it may be looked at.
+        loss_limit: Loss against the planned prices, currency, beyond which it ends early.
+        left_out: Why each other product is not tested.
+        warnings: What speaks against its prices, a line each.
+        choice: `best`, or `random`.
+        currency: Unit of money.
+        version: Of this format.
+    """
+
+    name: str
+    market: str
+    first_day: date
+    design: str
+    blocks: int
+    block_weeks: int
+    washout_days: int
+    seed: int
+    stores: tuple[str, ...]
+    groups: tuple[Group, ...]
+    readings: tuple[Reading, ...]
+    calendar: str
+    worth: dict[str, Any]
+    stopping: str
+    first_look: date
+    loss_limit: float
+    left_out: dict[str, str]
+    warnings: tuple[str, ...] = ()
+    choice: str = "best"
+    currency: str = "currency"
+    version: int = VERSION
+
+    @property
+    def weeks(self) -> int:
+        """Weeks of the experiment."""
+        return self.blocks * self.block_weeks
+
+    @property
+    def end(self) -> date:
+        """The day after its last."""
+        return self.first_day + timedelta(days=DAYS * self.weeks)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is done and how it is read, but not of what it is expected to be worth."""
+        fixed = msgspec.structs.replace(self, worth={}, left_out={}, warnings=())
+        return hashlib.sha256(msgspec.json.encode(fixed, order="sorted")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A plan with its calendar.
+
+    Attributes:
+        plan: The plan.
+        calendar: A row per store, week and product: `store`, `week` (first day), `product`, `group`, `arm`, `price`,
+            `planned_price` (currency per unit).
+
+    Example:
+        >>> load_experiment(Path("experiments/autumn")).plan.weeks  # doctest: +SKIP
+        8
+    """
+
+    plan: Plan
+    calendar: pd.DataFrame
+
+    @property
+    def arms(self) -> NDArray[np.int8]:
+        """(G, S, B) arm of each group, store and block, 1 for the test price; -1 where a group is not varied in a store."""
+        plan = self.plan
+        starts = [pd.Timestamp(plan.first_day) + pd.Timedelta(weeks=plan.block_weeks * b) for b in range(plan.blocks)]
+        wide = self.calendar.assign(arm=self.calendar["arm"] == ARMS[1]).pivot_table(
+            index=["group", "store"], columns="week", values="arm", aggfunc="max"
+        )
+        rows = pd.MultiIndex.from_product([[group.name for group in plan.groups], plan.stores])
+        arms = wide.reindex(index=rows, columns=starts).astype(float).fillna(-1).to_numpy(dtype=np.int8)
+        return arms.reshape(len(plan.groups), len(plan.stores), plan.blocks)
+
+    def design(self, past: NDArray[np.float64] | None = None) -> Design:
+        """How its arms were drawn; without the past of the stores, it only says what is read when."""
+        plan, stores = self.plan, len(self.plan.stores)
+        known = np.zeros((stores, 1)) if past is None else past
+        return Design(plan.design, plan.blocks, plan.block_weeks, plan.washout_days, known)
+
+    def save(self, folder: str | Path, pictures: Mapping[str, bytes] | None = None) -> None:
+        """Write the plan, the calendar and pictures into a new folder; all of it or nothing.
+
+        Args:
+            folder: The folder.
+            pictures: More files, by name.
+
+        Raises:
+            ValueError: There is a plan already.
+        """
+        folder = Path(folder)
+        if (folder / PLAN).exists():
+            must, fix = (
+                "an experiment that was planned is not planned again",
+                "choose another folder, or delete this one",
+            )
+            raise ValueError(f"{must}; got {folder}; {fix}")
+        with whole_folder(folder) as fresh:
+            self.calendar.to_csv(fresh / CALENDAR, index=False, lineterminator="\n")
+            (fresh / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(self.plan)) + b"\n")
+            for name, content in (pictures or {}).items():
+                (fresh / name).write_bytes(content)
+
+
+def cells_of(plan: Plan, measure: str, names: Collection[str]) -> Cells:
+    """The units that a reading is of.
+
+    Args:
+        plan: The plan.
+        measure: What is measured, see `Reading`.
+        names: Names of the groups that it is of.
+    """
+    chosen = np.array([group.name in names for group in plan.groups])
+    if measure == "all":
+        shares = np.array([group.share for group in plan.groups]) * chosen
+        return Cells.of_stores(len(plan.stores), shares / shares.sum())
+    changes = np.array([group.change for group in plan.groups])
+    factors = np.log1p(changes) if measure == "elasticity" else np.ones(len(changes))
+    cells = Cells.of_groups(len(plan.stores), factors)
+    kept = np.repeat(chosen, len(plan.stores))
+    return Cells(cells.store[kept], cells.loading[kept])
+
+
+def calendar_digest(calendar: pd.DataFrame) -> str:
+    """SHA-256 of a calendar as its file holds it."""
+    return hashlib.sha256(calendar.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
+
+
+def load_experiment(folder: str | Path) -> Experiment:
+    """Read an experiment.
+
+    Args:
+        folder: A folder that `repricer experiment plan` wrote.
+
+    Raises:
+        ValueError: One line, where there is no experiment, or its calendar was changed after it was planned.
+
+    Example:
+        >>> load_experiment(Path("nowhere"))
+        Traceback (most recent call last):
+            ...
+        ValueError: an experiment must be a folder with plan.json and calendar.csv; got nowhere; write one with repricer experiment plan
+    """
+    folder = Path(folder)
+    try:
+        data, text = (folder / PLAN).read_bytes(), (folder / CALENDAR).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        must, fix = (
+            f"an experiment must be a folder with {PLAN} and {CALENDAR}",
+            "write one with repricer experiment plan",
+        )
+        raise ValueError(f"{must}; got {folder}; {fix}") from None
+    try:
+        plan = msgspec.json.decode(data, type=Plan)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{folder / PLAN} must be an experiment's plan; got: {error}; plan it anew") from None
+    if hashlib.sha256(text.encode()).hexdigest() != plan.calendar:
+        must, fix = f"{folder / CALENDAR} must be the one that was planned", "restore it, or plan another experiment"
+        raise ValueError(f"{must}; got one that was changed; {fix}")
+    names = {"store": str, "product": str, "group": str}
+    return Experiment(plan, pd.read_csv(folder / CALENDAR, dtype=names, parse_dates=["week"]))

@@ -1,0 +1,619 @@
+"""Which regular prices to vary, in which stores and weeks, to learn the most for the least.
+
+Each category is tried product by product, in halves and as a whole; of the groups and the sizes of their changes, those are
+taken that add more value than they cost, as far as the money at risk allows. Arms are then drawn store by store and block
+by block (`designs`), and what will be read, and how, is fixed before the first day (`effects`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ...data import Tables
+from ...data.panel.regular_prices import regular_prices
+from ...envs import catalogue_of
+from ...pricing.price_rules.overrides import breaches, firm_bounds
+from ...pricing.wording import rule_words
+from ...scenarios import MarketSpec
+from ...scenarios.periods import planned_prices
+from .designs import DAYS, Design
+from .effects import Analysis, Cells, calibrated
+from .experiment import ARMS, Experiment, Group, Plan, Reading, calendar_digest, cells_of
+from .value import DrawnOutcomes, ExperimentValue, PriceTest, drawn_outcomes, value_of_experiment
+
+Array = NDArray[np.float64]
+CHANGES = (-0.20, -0.10, -0.05, 0.05, 0.10, 0.20)
+CARRY_OVER_WEEKS = 4
+"""Weeks after a test in which a product is not tested again in the same stores."""
+MOST_STORES = 60
+"""Stores of an experiment, those that sell most: more add cost, and little that is not read in these."""
+_HISTORY_WEEKS, _RECENT_WEEKS, _REGULAR_SALES = 52, 13, 0.75
+_WINDOWS, _DRAWS = 4, 25
+_SINGLE, _SOME = 1, 4
+"""With fewer stores than the second, a store must change its arm to be compared with itself."""
+_SOFT = {"floor", "ceiling"}
+_NEAR = 1 + 1e-9
+_LEVELS = 0.005
+
+
+def plan_experiment(
+    spec: MarketSpec,
+    sales: pd.DataFrame | Tables,
+    *,
+    weeks: int = 4,
+    design: str | None = None,
+    risk: float = 0.01,
+    seed: int = 0,
+    choice: Literal["best", "random"] = "best",
+    earlier: Iterable[Experiment] = (),
+    changes: Sequence[float] = CHANGES,
+    block_weeks: int | None = None,
+    washout_days: int | None = None,
+    stores: Sequence[str] | None = None,
+    name: str = "",
+) -> Experiment:
+    """Plan an experiment in the first weeks of a fitted market.
+
+    Args:
+        spec: A market of `repricer fit`, of weekly periods.
+        sales: The shop's sales, or tables, up to the first day of the market; lines that name no store are of one store.
+        weeks: Weeks of the experiment.
+        design: One of `designs.DESIGNS`; by default the one with the highest value of those that the stores allow.
+        risk: Largest money at risk, as a share of what the planned prices earn in these weeks.
+        seed: Seed of all random draws.
+        choice: `best`, or `random`: as many products, each a group, drawn at random like their changes; for comparison.
+        earlier: Experiments that were planned before: their products are not tested again at once in the same stores.
+        changes: Relative changes that are tried.
+        block_weeks: Weeks of a block; by default the whole experiment, or of a design that changes arms 2, 1 in a single
+            store or where there are fewer than 4.
+        washout_days: Days after a change of arm that are not read; 3 in blocks of a week, 7 in longer ones.
+        stores: The stores that the market stands for; by default all, of which the `MOST_STORES` that sell most are taken.
+        name: Name of the experiment; by default that of the market, with its first day.
+
+    Raises:
+        ValueError: The market has no posterior or dates, the sales are too short, or no test is worth its cost.
+    """
+    if spec.calendar is None or spec.period_days != DAYS:
+        raise ValueError(f"an experiment needs a market of dated weeks; got {spec.name}; fit one by week")
+    if not 0 < risk < 1 or not all(0 < abs(change) < 1 for change in changes):
+        raise ValueError(f"risk and changes must be shares in (0, 1); got {risk:g} and {list(changes)}; fix them")
+    return _Planner(spec, sales, weeks, seed, risk, tuple(changes), tuple(earlier), stores).planned(
+        design, choice, block_weeks, washout_days, name
+    )
+
+
+class _Past:
+    """What the stores sold, by day, up to the market's first day, and how their prices compare."""
+
+    def __init__(self, spec: MarketSpec, sales: pd.DataFrame | Tables, stores: Sequence[str] | None) -> None:
+        assert spec.calendar is not None
+        ids = list(spec.products.ids or spec.products.names)
+        first = pd.Timestamp(spec.calendar.first_day)
+        tables = Tables(sales) if isinstance(sales, pd.DataFrame) else sales
+        days = (
+            tables.sale_lines(["date", "store", "product", "units", "price_paid", "regular_price"])
+            .collect()
+            .to_pandas()
+        )
+        days = days.assign(store=days["store"].fillna("all").astype(str) if "store" in days else "all")
+        back = (first - days["date"].dt.normalize()).dt.days
+        kept = days["product"].isin(ids) & (back > 0) & (back <= _HISTORY_WEEKS * DAYS)
+        if stores is not None:
+            kept &= days["store"].isin(stores)
+        if not kept.any():
+            must = f"sales must hold the products of {spec.name} in the year before {first.date()}"
+            raise ValueError(f"{must}; got none; give the tables that it was fitted on")
+        days, back = days[kept], back[kept].to_numpy()
+        length = DAYS * -(-int(back.max()) // DAYS)
+        store, names = pd.factorize(days["store"], sort=True)
+        units, paid, listed = np.zeros((3, len(names), len(ids), length))
+        place = store, pd.Index(ids).get_indexer(days["product"]), length - back
+        for array, values in ((units, 1.0), (paid, days["price_paid"]), (listed, days["regular_price"])):
+            np.add.at(array, place, days["units"].to_numpy() * np.asarray(values))
+        weekly = np.stack([_by_week(array) for array in (units, paid, listed)])
+        traffic = weekly[0].sum(axis=1)
+        steady = (traffic[:, -_RECENT_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
+        best = np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[: min(MOST_STORES, max(int(steady.sum()), 1))]
+        best.sort()
+        self.stores, self.share = tuple(str(name) for name in names[best]), traffic[best].sum(axis=1) / traffic.sum()
+        units, paid, weekly, traffic = units[best], paid[best], weekly[:, best], traffic[best]
+        if len(np.unique(back % DAYS)) == 1:  # sales by week are taken to be spread evenly over its days
+            units, paid = (np.repeat(each / DAYS, DAYS, axis=-1) for each in weekly[:2])
+        closed = np.repeat(traffic == 0, DAYS, axis=-1)[:, None]
+        sold, regular, deal = _deals(*weekly)
+        self.units, self.paid, self.without_deals = (
+            np.where(closed, np.nan, each) for each in (units, paid, units / np.repeat(deal, DAYS, axis=-1))
+        )
+        self.money = weekly[1].sum(axis=-1)
+        recent = np.maximum(traffic[:, -_RECENT_WEEKS:].sum(axis=1), 1e-9)
+        usual = np.maximum(traffic.mean(axis=1) * _RECENT_WEEKS, 1e-9)
+        self.alike = np.stack([np.log(recent), np.log(recent / usual)], axis=1)
+        self.level = _levels(sold[..., -_RECENT_WEEKS:], regular[..., -_RECENT_WEEKS:])
+
+
+def _by_week(daily: Array) -> Array:
+    return daily.reshape(*daily.shape[:-1], -1, DAYS).sum(axis=-1)
+
+
+def _deals(units: Array, paid: Array, listed: Array) -> tuple[Array, Array, Array]:
+    """(S, N, W) units, regular prices, and the factor by which deals changed the units: the fit knows the deals, too."""
+    sold = np.where(units > 0, units, np.nan)
+    price, given = paid / sold, listed / sold
+    regular = regular_prices(price.swapaxes(1, 2), given.swapaxes(1, 2)).swapaxes(1, 2)
+    depth = np.minimum(np.log(price / regular), 0.0)
+    known = np.isfinite(depth)
+    x, y = np.where(known, depth, 0.0), np.where(known, np.log(np.where(known, units, 1.0)), 0.0)
+    count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
+    apart = [np.where(known, one - one.sum(axis=-1, keepdims=True) / count, 0.0) for one in (x, y)]
+    slope = (apart[0] * apart[1]).sum(axis=(0, 2)) / np.maximum((apart[0] ** 2).sum(axis=(0, 2)), 1e-9)
+    return units, regular, np.exp(slope[:, None] * x)
+
+
+def _levels(units: Array, regular: Array) -> Array:
+    """(S, N) regular prices of each store relative to all, of the last weeks."""
+    known = np.isfinite(regular) & (units > 0)
+    whole = np.where(known, units * np.nan_to_num(regular), 0.0).sum(axis=0) / np.maximum(
+        (units * known).sum(axis=0), 1e-9
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        level = np.nanmedian(np.where(known, regular / np.maximum(whole, 1e-9), np.nan), axis=-1)
+        level = np.where(np.isfinite(level), level, np.nanmedian(level, axis=1, keepdims=True))
+    level = np.nan_to_num(level, nan=1.0)
+    return np.where(np.abs(level - 1) < _LEVELS, 1.0, level)
+
+
+class _Planner:
+    """The tests that a market and its rules allow, what they are worth, and the choice among them."""
+
+    def __init__(
+        self,
+        spec: MarketSpec,
+        sales: pd.DataFrame | Tables,
+        weeks: int,
+        seed: int,
+        risk: float,
+        changes: tuple[float, ...],
+        earlier: tuple[Experiment, ...],
+        stores: Sequence[str] | None,
+    ) -> None:
+        self.spec, self.weeks, self.seed, self.risk = spec, weeks, seed, risk
+        self.past, self.random = _Past(spec, sales, stores), np.random.default_rng(seed)
+        self.ids, self.names = spec.products.ids or spec.products.names, spec.products.names
+        self.price, self.left_out = planned_prices(spec), dict[str, str]()
+        self.tested = self._tested(earlier)
+        self.tests, self.kinds = self._allowed(changes)
+        if not self.tests:
+            reason = next(iter(self.left_out.values()), "it has no products")
+            raise ValueError(f"an experiment needs a price that the rules let move; got none in {spec.name}: {reason}")
+        self.outcomes: DrawnOutcomes = drawn_outcomes(spec, self.tests, weeks=weeks, seed=seed)
+
+    # Which tests there are.
+
+    def _tested(self, earlier: Iterable[Experiment]) -> NDArray[np.bool_]:
+        """(S, N) where a product was tested within the carry-over weeks."""
+        tested = np.zeros((len(self.past.stores), len(self.ids)), bool)
+        for one in earlier:
+            rows = one.calendar[one.calendar["arm"] == ARMS[1]]
+            since = (pd.Timestamp(str(self.spec.market.first_day)) - pd.to_datetime(rows["week"])).dt.days // DAYS
+            rows = rows[since <= CARRY_OVER_WEEKS]
+            store, product = (
+                pd.Index(names).get_indexer(rows[column])
+                for names, column in ((self.past.stores, "store"), (self.ids, "product"))
+            )
+            there = (store >= 0) & (product >= 0)
+            tested[store[there], product[there]] = True
+        return tested
+
+    def _allowed(self, changes: tuple[float, ...]) -> tuple[list[PriceTest], list[tuple[int, str, float]]]:
+        """The tests that no rule refuses, and of each its category, how that is divided, and its change."""
+        allowed = {change: self._movable(change) for change in changes}
+        fresh = self.tested.mean(axis=0) <= 0.5
+        tests, kinds = list[PriceTest](), list[tuple[int, str, float]]()
+        for n in np.flatnonzero(~fresh).tolist():
+            self.left_out[self.names[n]] = f"it was tested in most stores within {CARRY_OVER_WEEKS} weeks"
+        for category in range(len(self.spec.category_names)):
+            own = np.flatnonzero((self.spec.category_index == category) & fresh)
+            for kind, groups in _divisions(own, self.past.units, self.random).items():
+                for products in groups:
+                    for change, (path, movable) in allowed.items():
+                        some = tuple(n for n in products if movable[n])
+                        if some and (kind == "products" or len(some) == len(products)):
+                            tests.append(PriceTest(some, path[:, some]))
+                            kinds.append((category, kind, change))
+        return tests, kinds
+
+    def _movable(self, change: float) -> tuple[Array, NDArray[np.bool_]]:
+        """(T, N) prices that a change comes to, on the prices that the shop uses, and (N,) whether rules allow it."""
+        path = on_grid(self.spec, self.price * (1 + change))
+        moved = np.where(path != self.price, path, np.nan)
+        movable = np.isfinite(moved).all(axis=0) & (np.abs(path / self.price - 1).mean(axis=0) < 2 * abs(change))
+        wanted = np.where(movable, path, self.price)
+        for n, rules in self._refused(wanted).items():
+            movable[n] = False
+            self.left_out.setdefault(self.names[n], f"{change:+.0%} would leave the price rule {rules}")
+        for n in np.flatnonzero(np.isnan(moved).any(axis=0)).tolist():
+            self.left_out.setdefault(self.names[n], f"no other allowed price is near {change:+.0%}")
+        return path, movable
+
+    def _refused(self, wanted: Array) -> dict[int, str]:
+        """The products that a path of prices makes leave a rule, with the rules; a bound that only the sales set is none."""
+        rules, catalogue, planned = self.spec.guardrails, catalogue_of(self.spec), self.price[: self.weeks]
+        before, near = rules.prices_before(self.spec.products.regular_price), planned * _NEAR
+        usual, found = (breaches(rules, catalogue, path[: self.weeks], near, before) for path in (self.price, wanted))
+        known = {(one.period, one.product) for one in usual}
+        new = [
+            one for one in found if (one.period, one.product) not in known and (one.firm or not {*one.rules} <= _SOFT)
+        ]
+        return {one.product: ", ".join(map(rule_words, one.rules)) for one in new}
+
+    # What they are worth, and which are taken.
+
+    def planned(
+        self, kind: str | None, choice: str, block_weeks: int | None, washout_days: int | None, name: str
+    ) -> Experiment:
+        """The experiment."""
+        single, few = len(self.past.stores) == _SINGLE, len(self.past.stores) < _SOME
+        kinds = (kind,) if kind else ("switchback",) if single else ("both",) if few else ("stores", "both")
+        found = []
+        for one in kinds:
+            design = self._design(one, block_weeks, washout_days)
+            errors = self._errors(design)
+            chosen = self._chosen(errors)
+            found.append((value_of_experiment(self.outcomes, chosen, errors, self._shares).net, design, errors, chosen))
+        _, design, errors, chosen = max(found, key=lambda each: each[0])
+        if not chosen:
+            must = f"an experiment must be worth more than it costs, with at most {self.risk:.1%} of the money at risk"
+            raise ValueError(
+                f"{must}; got no such test of {self.spec.name}; run it longer, in more stores or at more risk"
+            )
+        if choice == "random":
+            chosen = self._drawn(errors, chosen)
+        return self._made(design, errors, chosen, choice, name)
+
+    def _design(self, kind: str, block_weeks: int | None, washout_days: int | None) -> Design:
+        if block_weeks is None:
+            short = len(self.past.stores) == _SINGLE or self.weeks < 4 or self.weeks % 2
+            block_weeks = self.weeks if kind == "stores" else 1 if short else 2
+        if self.weeks % block_weeks:
+            raise ValueError(f"weeks must be whole blocks of {block_weeks} weeks; got {self.weeks}; change one of them")
+        washout = (3 if block_weeks == 1 else DAYS) if washout_days is None else washout_days
+        return Design(kind, self.weeks // block_weeks, block_weeks, washout, self.past.alike)
+
+    @cached_property
+    def _shares(self) -> Array:
+        """(O,) share of the shop's sales at test prices: half of those of the stores in which a test is run."""
+        return np.array([self.past.share @ ~self.tested[:, test.products].any(axis=1) / 2 for test in self.tests])
+
+    def _errors(self, design: Design) -> Array:
+        """(O, 2) standard errors of what each test reads: of its products, and of the others of their category.
+
+        They are those of the same readings in the past, with arms drawn anew; the deals of the past, which the fit knows, are
+        taken out.
+        """
+        stores, random = np.arange(len(self.past.stores)), np.random.default_rng(self.seed)
+        whole = self.past.without_deals.sum(axis=1)
+        base = (
+            calibrated(Cells.of_stores(len(stores), np.ones(1)), whole, design, random)[0] if len(stores) > 1 else None
+        )
+        base = replace(base, height=1.0) if base else Analysis(1.0, 0.0, 0.0, 1, design.days)
+
+        def error(products: NDArray[np.bool_], rest: NDArray[np.bool_]) -> float:
+            own = self.past.without_deals[:, products].sum(axis=1)
+            cells, history = Cells(stores, np.ones((len(stores), 1))), own
+            if len(stores) == 1:  # the other products tell what the weeks did
+                history = np.concatenate([own, self.past.without_deals[0, rest]])
+                cells = Cells(np.zeros(len(history), np.intp), np.eye(len(history))[:, :1])
+            return _past_error(base, cells, history, design, random)
+
+        known, found = dict[tuple[int, ...], tuple[float, float]](), []
+        for test in self.tests:
+            if test.products not in known:
+                own = np.isin(np.arange(len(self.ids)), test.products)
+                others = (self.spec.category_index == self.spec.category_index[test.products[0]]) & ~own
+                apart = error(others, own) if others.any() and len(stores) > 1 else np.inf
+                known[test.products] = error(own, ~own), apart
+            found.append(known[test.products])
+        # A reading that says next to nothing is none.
+        return np.minimum(np.nan_to_num(np.array(found), nan=np.inf, posinf=np.inf), 10.0)
+
+    def _chosen(self, errors: Array) -> list[int]:
+        """Numbers of the tests with the most value less cost, within the money at risk."""
+        chosen = list[int]()
+        for category in {category for category, _, _ in self.kinds}:
+            options = [self._best_of(category, kind, errors) for kind in _KINDS]
+            chosen += max(options, key=lambda each: each[0])[1]
+        limit = self.limit
+        while chosen and (own := self._value(chosen, errors)).money_at_risk > limit:
+            rests = [[other for other in chosen if other != one] for one in chosen]
+            values = [self._value(rest, errors) for rest in rests]
+            saved = [max(own.money_at_risk - value.money_at_risk, 1e-12) for value in values]
+            # What goes costs the least value for the risk that it saves.
+            chosen = rests[
+                int(np.argmin([(own.net - value.net) / save for value, save in zip(values, saved, strict=True)]))
+            ]
+        return chosen
+
+    @property
+    def limit(self) -> float:
+        """The most money at risk."""
+        return self.risk * abs(float(self.outcomes.planned.mean()))
+
+    def _value(self, chosen: Sequence[int], errors: Array) -> ExperimentValue:
+        return value_of_experiment(self.outcomes, chosen, errors, self._shares)
+
+    def _best_of(self, category: int, kind: str, errors: Array) -> tuple[float, list[int]]:
+        """The value less cost of the best tests of a category that is divided in one way, and their numbers."""
+        # What a change is expected to gain it gains without a test, too.
+        cost = np.maximum(self.outcomes.losses.mean(axis=0), 0.0) * self._shares
+
+        def net(tests: list[int]) -> float:
+            gains = self.outcomes.information(category, tests, errors) if tests else np.zeros(1)
+            return float(gains.mean() - cost[tests].sum())
+
+        own = [number for number, each in enumerate(self.kinds) if each[:2] == (category, kind)]
+        alone = {number: net([number]) for number in own}
+        chosen, best, used = list[int](), 0.0, set[int]()
+        products = {number: set(self.tests[number].products) for number in own}
+        order = sorted(own, key=lambda number: -alone[number])
+        for first in order:
+            if products[first] & used:
+                continue
+            same = [number for number in own if products[number] & products[first]]
+            value, number = max((net([*chosen, number]), number) for number in same)
+            if value > best:
+                chosen, best, used = [*chosen, number], value, used | products[number]
+        return best, chosen
+
+    def _drawn(self, errors: Array, chosen: list[int]) -> list[int]:
+        """Tests of as many products, each a group and drawn at random like its change, within the money at risk."""
+        random, drawn, used = np.random.default_rng((self.seed, 1)), list[int](), set[int]()
+        size = sum(len(self.tests[number].products) for number in chosen)
+        alone = [number for number, (_, kind, _) in enumerate(self.kinds) if kind == "products"]
+        for number in random.permutation(alone).tolist():
+            products = set(self.tests[number].products)
+            if not products & used and self._value([*drawn, number], errors).money_at_risk <= self.limit:
+                drawn, used = [*drawn, number], used | products
+            if len(used) == size:
+                break
+        return drawn
+
+    # The calendar, and the analysis that is fixed with it.
+
+    def _made(self, design: Design, errors: Array, chosen: list[int], choice: str, name: str) -> Experiment:
+        while True:
+            arms = self._arms(design, chosen)
+            broken = self._broken(design, arms, chosen)
+            if not broken:
+                break
+            chosen = [number for number in chosen if number not in broken]
+            if not chosen:
+                raise ValueError(
+                    f"a calendar must keep the price rules; got none of {self.spec.name} that does; see rules"
+                )
+        spec, past = self.spec, self.past
+        calendar = self._calendar(design, arms, chosen)
+        groups = self._groups(calendar, chosen)
+        share = np.zeros(len(self.tests))
+        share[chosen] = [past.share @ own.mean(axis=1) for own in arms]
+        value = value_of_experiment(self.outcomes, chosen, errors, share)
+        assert spec.calendar is not None
+        first, money = spec.calendar.first_day, spec.market.currency
+        look = first + dt.timedelta(days=design.washout_days + DAYS - 1)
+        words = (
+            f"The experiment ends on {first + dt.timedelta(days=design.days - 1)}. From {look} on it may be looked at every day; "
+            f"it ends earlier where the 95% interval of what the test prices lose lies above {self.limit:,.2f} {money}."
+        )
+        tested = {n for number in chosen for n in self.tests[number].products}
+        plan = Plan(
+            name=name or f"{spec.name}-{first}",
+            market=spec.name,
+            first_day=first,
+            design=design.kind,
+            blocks=design.blocks,
+            block_weeks=design.block_weeks,
+            washout_days=design.washout_days,
+            seed=self.seed,
+            stores=past.stores,
+            groups=groups,
+            readings=(),
+            calendar=calendar_digest(calendar),
+            worth=msgspec.to_builtins(value)
+            | {
+                "net": value.net,
+                "planned_money": float(self.outcomes.planned.mean()),
+                "objective": spec.market.objective,
+            },
+            stopping=words,
+            first_look=look,
+            loss_limit=self.limit,
+            left_out={each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested},
+            warnings=self._warnings(calendar),
+            choice=choice,
+            currency=money,
+        )
+        return Experiment(msgspec.structs.replace(plan, readings=self._readings(design, plan, chosen)), calendar)
+
+    def _arms(self, design: Design, chosen: list[int]) -> NDArray[np.int8]:
+        """(G, S, B) arms; stores where a group was tested shortly before keep the planned prices."""
+        random = np.random.default_rng((self.seed, 2))
+        arms = np.zeros((len(chosen), len(self.past.stores), design.blocks), np.int8)
+        for group, number in enumerate(chosen):
+            free = ~self.tested[:, self.tests[number].products].any(axis=1)
+            arms[group, free] = replace(design, past=design.past[free]).draw(random, 1)[0]
+        return arms
+
+    def _broken(self, design: Design, arms: NDArray[np.int8], chosen: list[int]) -> set[int]:
+        """The tests whose prices, as the stores will charge them together, leave a price rule; and the reason of each."""
+        broken = set[int]()
+        weekly = np.repeat(arms, design.block_weeks, axis=-1)
+        for pattern in np.unique(weekly.swapaxes(0, 1), axis=0):
+            path = self.price.copy()
+            for number, on in zip(chosen, pattern, strict=True):
+                own, rows = self.tests[number], np.flatnonzero(on)
+                path[np.ix_(rows, own.products)] = own.price[rows]
+            for n, rules in self._refused(path).items():
+                touched = {number for number in chosen if n in self.tests[number].products}
+                category = self.spec.category_index[n]
+                touched = touched or {number for number in chosen if self.kinds[number][0] == category}
+                for number in touched:
+                    for each in self.tests[number].products:
+                        self.left_out[self.names[each]] = (
+                            f"with the other changes, a price would leave the rule {rules}"
+                        )
+                broken |= touched
+        return broken
+
+    def _calendar(self, design: Design, arms: NDArray[np.int8], chosen: list[int]) -> pd.DataFrame:
+        assert self.spec.calendar is not None
+        weeks, rows = pd.to_datetime(self.spec.calendar.labels[: self.weeks]), []
+        low, high = (np.asarray(bound) for bound in firm_bounds(self.spec.guardrails))
+        for group, number in enumerate(chosen):
+            test, own = self.tests[number], list(self.tests[number].products)
+            ratio = test.price[: self.weeks] / self.price[: self.weeks, own]
+            for s in range(len(self.past.stores)):
+                level = self.past.level[s, own]
+                usual = on_grid(self.spec, self.price[: self.weeks, own] * level)
+                usual = np.where(level == 1, self.price[: self.weeks, own], usual)
+                tried = np.where(level == 1, test.price[: self.weeks], on_grid(self.spec, usual * ratio))
+                tried = np.clip(tried, low[own], high[own])
+                on = np.repeat(arms[group, s], design.block_weeks)
+                for t, n in np.ndindex(*usual.shape):
+                    price = tried[t, n] if on[t] else usual[t, n]
+                    cells = (
+                        self.past.stores[s],
+                        weeks[t],
+                        self.ids[own[n]],
+                        str(group),
+                        "test" if on[t] else "control",
+                    )
+                    rows.append((*cells, float(f"{price:.7g}"), float(f"{usual[t, n]:.7g}")))
+        columns = ["store", "week", "product", "group", "arm", "price", "planned_price"]
+        names = self._group_names(chosen)
+        calendar = pd.DataFrame(rows, columns=columns).assign(
+            group=lambda table: [names[int(one)] for one in table["group"]]
+        )
+        return calendar.sort_values(["store", "week", "product"], ignore_index=True)
+
+    def _group_names(self, chosen: list[int]) -> list[str]:
+        """A single product's own name; halves of a category are numbered."""
+        found = list[str]()
+        for number in chosen:
+            category, kind, _ = self.kinds[number]
+            own, whole = self.tests[number].products, self.spec.category_names[category]
+            name = self.names[own[0]] if kind == "products" else whole if kind == "category" else f"{whole}, half 1"
+            found.append(f"{whole}, half 2" if name in found else name)
+        return found
+
+    def _groups(self, calendar: pd.DataFrame, chosen: list[int]) -> tuple[Group, ...]:
+        tested = calendar[calendar["arm"] == ARMS[1]]
+        change = (tested["price"] / tested["planned_price"] - 1).groupby(tested["group"]).mean()
+        found = []
+        for name, number in zip(self._group_names(chosen), chosen, strict=True):
+            ids = tuple(str(self.ids[n]) for n in self.tests[number].products)
+            category = self.spec.category_names[self.kinds[number][0]]
+            sold = float(self.past.money[:, list(self.tests[number].products)].sum())
+            found.append(Group(name, category, ids, round(float(change[name]), 4), sold))
+        total = max(sum(group.share for group in found), 1e-9)
+        return tuple(msgspec.structs.replace(group, share=round(group.share / total, 6)) for group in found)
+
+    def _readings(self, design: Design, plan: Plan, chosen: list[int]) -> tuple[Reading, ...]:
+        """What will be read: the boundaries and the power, from experiments in the past."""
+        random, groups = np.random.default_rng((self.seed, 3)), plan.groups
+        every = tuple(group.name for group in groups)
+        asked = [("all tested products", "units", "elasticity", every)]
+        if len(plan.stores) > 1:
+            asked.append(("all tested products", "revenue", "all", every))
+            for category in dict.fromkeys(group.category for group in groups):
+                own = tuple(group.name for group in groups if group.category == category)
+                asked.append((category, "units", "elasticity", own))
+            asked += [(name, "units", "arm", (name,)) for name in every]
+        found = []
+        for name, outcome, measure, names in asked:
+            own = [group for group in groups if group.name in names]
+            cells = cells_of(msgspec.structs.replace(plan, groups=tuple(own)), measure, names)
+            source = self.past.units if outcome == "units" else self.past.paid
+            sold = np.stack(
+                [
+                    source[:, list(self.tests[k].products)].sum(axis=1)
+                    for k, group in zip(chosen, groups, strict=True)
+                    if group in own
+                ]
+            )
+            history = sold.sum(axis=0) if measure == "all" else sold.reshape(-1, sold.shape[-1])
+            found.append(Reading(name, outcome, measure, names, *calibrated(cells, history, design, random)))
+        return tuple(found)
+
+    def _warnings(self, calendar: pd.DataFrame) -> tuple[str, ...]:
+        history, lines = self.spec.history, list[str]()
+        if history is None or history.charged_low is None or history.charged_high is None:
+            return ()
+        place = pd.Index(self.ids).get_indexer(calendar["product"])
+        price = calendar["price"].to_numpy()
+        outside = (price < history.charged_low[place]) | (price > history.charged_high[place])
+        outside &= calendar["arm"].eq(ARMS[1]).to_numpy()
+        if outside.any():
+            count = calendar["product"][outside].nunique()
+            lines.append(f"test prices of {count:,} products lie outside what was mostly charged")
+        return tuple(lines)
+
+
+_KINDS = ("products", "halves", "category")
+_SURE = "what its test would teach is worth less than it costs"
+
+
+def _divisions(products: NDArray[np.intp], units: Array, random: Generator) -> dict[str, list[tuple[int, ...]]]:
+    """A category's groups, by how it is divided: each product alone, two halves that sell about the same, or the whole."""
+    order = products[np.argsort(-np.nansum(units[:, products], axis=(0, 2)), kind="stable")]
+    coins = random.integers(0, 2, -(-len(order) // 2))
+    first = np.stack([coins, 1 - coins], axis=1).ravel()[: len(order)].astype(bool)
+    found = {"products": [(int(n),) for n in products]}
+    if len(products) > 1:
+        found["category"] = [tuple(products.tolist())]
+    if len(products) > 2:
+        found["halves"] = [tuple(sorted(half.tolist())) for half in (order[first], order[~first])]
+    return found
+
+
+def on_grid(spec: MarketSpec, price: Array) -> Array:
+    """The nearest prices that the shop uses (endings, ladder or tick), with seven digits.
+
+    Args:
+        spec: The market.
+        price: (…, N) currency per unit.
+
+    Example:
+        >>> from repricer import load_scenario
+        >>> on_grid(load_scenario("stationary-logit"), np.array([[9.123456789]])).tolist()
+        [[9.123457]]
+    """
+    grid: Callable[..., Any] = spec.guardrails.grid.rounded
+    below, above = (np.asarray(grid(price, up=up), np.float64) for up in (False, True))
+    near = np.where(price - below > above - price, above, below)
+    return np.array([float(f"{one:.7g}") for one in near.ravel().tolist()]).reshape(near.shape)
+
+
+def _past_error(base: Analysis, cells: Cells, history: Array, design: Design, random: Generator) -> float:
+    """Root mean square of what a reading comes to by its last day in the past, where there was no effect."""
+    days, length = design.days, history.shape[1]
+    starts = np.unique(np.linspace(min(2 * days, length - days), length - days, _WINDOWS).round().astype(int))
+    found = []
+    for start in starts.tolist():
+        arms = np.stack([design.draw(random, 1) for _ in range(_DRAWS)])
+        z, read = cells.regressor(design, arms)
+        path = base.path(cells, history[:, :start], history[:, start : start + days], z, read)
+        found.append(path.effect[..., -1].ravel())
+    effects = np.concatenate(found)
+    effects = effects[np.isfinite(effects)]
+    return float(np.sqrt(np.mean(effects**2))) if effects.size else np.inf
