@@ -12,9 +12,8 @@ from numpy.random import Generator
 from scipy import stats
 
 from ...data import Tables, import_tables
-from ...fitting import Assumptions, fit
+from ...fitting import Assumptions, FittedMarket, fit
 from ...forecasting import candidates
-from ...scenarios import MarketSpec
 from .choice import StockingUp
 from .deals import EXTRA, SIZE, DealTruth, deal_parameters, draw_deal_history, draw_responses, is_chain
 from .history import DEALS, FAMILIES, STOCKPILING, draw_choices, draw_history, draw_shocks, draw_traffic, weeks_of
@@ -259,7 +258,7 @@ def write_files(shop: Truth, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int, **options: Any) -> MarketSpec:
+def fitted_files(paths: dict[str, Path], settings: StudySettings, seed: int, **options: Any) -> FittedMarket:
     """Import the files of a shop and fit a market on all of its products: the defaults of `fit`, but the shop has no
     personal discounts and recommends nothing.
 
@@ -280,4 +279,4 @@ def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int, **opti
     forecaster = candidates(seed=seed).get(settings.forecaster)
     assumptions = Assumptions(**assumed)
     options |= {"assumptions": assumptions, "seed": seed, "forecaster": forecaster}
-    return fit(tables, tables.products, name="shop", **options).spec
+    return fit(tables, tables.products, name="shop", **options)

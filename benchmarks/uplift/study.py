@@ -25,7 +25,7 @@ from ...scenarios import MarketSpec
 from .deals import DealTruth
 from .parameters import Array
 from .settings import StudySettings
-from .shop import FIRST_DAY, draw_shop, fit_files, names, write_files
+from .shop import FIRST_DAY, draw_shop, fitted_files, names, write_files
 from .truth import Truth
 
 OnShop = Callable[[dict[str, Any], int, int], None]
@@ -107,7 +107,7 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     row = {"seed": seed, **settings.to_dict(), "model": shop.model, **_described(shop)}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            spec = fit_files(write_files(shop, Path(folder)), settings, seed)
+            spec = fitted_files(write_files(shop, Path(folder)), settings, seed).spec
         except ValueError as error:
             raise ValueError(f"{settings.truth} shop {seed}: {error}") from error
     row |= realised(shop, spec, recommend(spec, settings, seed))

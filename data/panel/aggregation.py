@@ -87,10 +87,10 @@ def sales_panel(
         panel = with_experiments(panel, price, tables.experiments)
         # The price of an experiment is the regular one there, however short it lasts, and nowhere else.
         tested = panel["tested_price"]
-        price, upper = (each.where(tested.isna()) for each in (price, upper))
+        price, upper = (each.where(np.isnan(tested)) for each in (price, upper))
     regular = regular_prices(price.to_numpy(), listed, days, upper.to_numpy())
     if tested is not None:
-        regular = np.where(tested.isna(), regular, np.fmax(tested, priced["price"]))
+        regular = np.where(np.isnan(tested), regular, np.fmax(tested, priced["price"]))
         panel = panel.assign(planned_revenue=(panel["units"] * panel["planned_price"].fillna(regular)).fillna(0.0))
     return panel if regular is listed else panel.assign(regular_revenue=(panel["units"] * regular).fillna(0.0))
 
