@@ -40,6 +40,7 @@ _COMMANDS = {
     "answer": "answer a customer's question about a price, from a bundle",
     "prices": "write the price list of the recommended prices",
     "what-if": "try prices: what they would sell and earn",
+    "experiment": "plan price experiments that teach the market",
     "markdown": "plan prices that only fall and sell the stock by a date",
     "approve": "check the decisions in a price list, record them and make the list live",
     "serve": "answer price requests from a bundle over HTTP",

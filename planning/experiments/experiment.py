@@ -22,6 +22,8 @@ from .effects import Analysis, Cells, Power
 PLAN, CALENDAR = "plan.json", "calendar.csv"
 VERSION = 1
 ARMS = ("control", "test")
+_USUAL = -2.0
+"""Elasticity at which the regression of units on prices is linear."""
 
 
 class Group(Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,10 +203,28 @@ def cells_of(plan: Plan, measure: str, names: Collection[str]) -> Cells:
         shares = np.array([group.share for group in plan.groups]) * chosen
         return Cells.of_stores(len(plan.stores), shares / shares.sum())
     changes = np.array([group.change for group in plan.groups])
-    factors = np.log1p(changes) if measure == "elasticity" else np.ones(len(changes))
+    factors = (np.exp(_USUAL * np.log1p(changes)) - 1) / _USUAL if measure == "elasticity" else np.ones(len(changes))
     cells = Cells.of_groups(len(plan.stores), factors)
     kept = np.repeat(chosen, len(plan.stores))
     return Cells(cells.store[kept], cells.loading[kept])
+
+
+def elasticity_of(slope: NDArray[np.float64], changes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The elasticity that a slope of the measure `elasticity` means, the mean over the groups.
+
+    Units are regressed on what a usual elasticity makes of a test price, so that neither large changes nor changes of both
+    signs bias it.
+
+    Args:
+        slope: (…) slopes.
+        changes: (G,) relative changes of the prices.
+
+    Example:
+        >>> elasticity_of(np.array([0.0, -2.0]), np.array([0.2, -0.1])).round(6).tolist()
+        [0.0, -2.0]
+    """
+    moved = (np.exp(_USUAL * np.log1p(changes)) - 1) / _USUAL
+    return (np.log(np.maximum(1 + slope[..., None] * moved, 1e-6)) / np.log1p(changes)).mean(axis=-1)
 
 
 def calendar_digest(calendar: pd.DataFrame) -> str:

@@ -30,6 +30,7 @@ from ...scenarios.periods import planned_prices
 from .designs import DAYS, Design
 from .effects import Analysis, Cells, calibrated
 from .experiment import ARMS, Experiment, Group, Plan, Reading, calendar_digest, cells_of
+from .store_days import store_days
 from .value import DrawnOutcomes, ExperimentValue, PriceTest, drawn_outcomes, value_of_experiment
 
 Array = NDArray[np.float64]
@@ -42,8 +43,10 @@ _HISTORY_WEEKS, _RECENT_WEEKS, _REGULAR_SALES = 52, 13, 0.75
 _WINDOWS, _DRAWS = 4, 25
 _SINGLE, _SOME = 1, 4
 """With fewer stores than the second, a store must change its arm to be compared with itself."""
-_SOFT = {"floor", "ceiling"}
-_NEAR = 1 + 1e-9
+_SOFT = {"floor", "ceiling", "max_change", "price_ladder"}
+"""Rules that a test may leave: bounds that the sales alone set, where it teaches most; the largest change counts from the
+planned price of the same week, and prices are on the grid before they are checked."""
+_NEAR, _CLOSE, _NOTHING = 1 + 1e-9, 1e-6, 10.0
 _LEVELS = 0.005
 
 
@@ -98,44 +101,24 @@ class _Past:
 
     def __init__(self, spec: MarketSpec, sales: pd.DataFrame | Tables, stores: Sequence[str] | None) -> None:
         assert spec.calendar is not None
-        ids = list(spec.products.ids or spec.products.names)
-        first = pd.Timestamp(spec.calendar.first_day)
+        ids, first = list(spec.products.ids or spec.products.names), spec.calendar.first_day
         tables = Tables(sales) if isinstance(sales, pd.DataFrame) else sales
-        days = (
-            tables.sale_lines(["date", "store", "product", "units", "price_paid", "regular_price"])
-            .collect()
-            .to_pandas()
-        )
-        days = days.assign(store=days["store"].fillna("all").astype(str) if "store" in days else "all")
-        back = (first - days["date"].dt.normalize()).dt.days
-        kept = days["product"].isin(ids) & (back > 0) & (back <= _HISTORY_WEEKS * DAYS)
+        found = store_days(tables, ids, first - dt.timedelta(days=DAYS * _HISTORY_WEEKS), first)
         if stores is not None:
-            kept &= days["store"].isin(stores)
-        if not kept.any():
-            must = f"sales must hold the products of {spec.name} in the year before {first.date()}"
-            raise ValueError(f"{must}; got none; give the tables that it was fitted on")
-        days, back = days[kept], back[kept].to_numpy()
-        length = DAYS * -(-int(back.max()) // DAYS)
-        store, names = pd.factorize(days["store"], sort=True)
-        units, paid, listed = np.zeros((3, len(names), len(ids), length))
-        place = store, pd.Index(ids).get_indexer(days["product"]), length - back
-        for array, values in ((units, 1.0), (paid, days["price_paid"]), (listed, days["regular_price"])):
-            np.add.at(array, place, days["units"].to_numpy() * np.asarray(values))
-        weekly = np.stack([_by_week(array) for array in (units, paid, listed)])
-        traffic = weekly[0].sum(axis=1)
+            found = found.sel(store=found["store"].isin(list(stores)))
+        sold = np.isfinite(found["units"].to_numpy()).any(axis=(0, 1))
+        found = found.isel(day=slice(DAYS * (int(sold.argmax()) // DAYS), None))
+        traffic = _by_week(found["units"].sum("product").to_numpy())
         steady = (traffic[:, -_RECENT_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
-        best = np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[: min(MOST_STORES, max(int(steady.sum()), 1))]
-        best.sort()
-        self.stores, self.share = tuple(str(name) for name in names[best]), traffic[best].sum(axis=1) / traffic.sum()
-        units, paid, weekly, traffic = units[best], paid[best], weekly[:, best], traffic[best]
-        if len(np.unique(back % DAYS)) == 1:  # sales by week are taken to be spread evenly over its days
-            units, paid = (np.repeat(each / DAYS, DAYS, axis=-1) for each in weekly[:2])
-        closed = np.repeat(traffic == 0, DAYS, axis=-1)[:, None]
-        sold, regular, deal = _deals(*weekly)
-        self.units, self.paid, self.without_deals = (
-            np.where(closed, np.nan, each) for each in (units, paid, units / np.repeat(deal, DAYS, axis=-1))
+        best = np.sort(
+            np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[: min(MOST_STORES, max(int(steady.sum()), 1))]
         )
-        self.money = weekly[1].sum(axis=-1)
+        self.share, found, traffic = traffic[best].sum(axis=1) / traffic.sum(), found.isel(store=best), traffic[best]
+        self.stores = tuple(found["store"].to_numpy().tolist())
+        self.units, self.paid, listed = (found[name].to_numpy() for name in ("units", "revenue", "regular_revenue"))
+        sold, regular, deal = _deals(*map(_by_week, (self.units, self.paid, listed)))
+        self.without_deals = self.units / np.repeat(deal, DAYS, axis=-1)
+        self.money = np.nansum(self.paid, axis=-1)
         recent = np.maximum(traffic[:, -_RECENT_WEEKS:].sum(axis=1), 1e-9)
         usual = np.maximum(traffic.mean(axis=1) * _RECENT_WEEKS, 1e-9)
         self.alike = np.stack([np.log(recent), np.log(recent / usual)], axis=1)
@@ -143,7 +126,7 @@ class _Past:
 
 
 def _by_week(daily: Array) -> Array:
-    return daily.reshape(*daily.shape[:-1], -1, DAYS).sum(axis=-1)
+    return np.nansum(daily.reshape(*daily.shape[:-1], -1, DAYS), axis=-1)
 
 
 def _deals(units: Array, paid: Array, listed: Array) -> tuple[Array, Array, Array]:
@@ -191,11 +174,11 @@ class _Planner:
         self.spec, self.weeks, self.seed, self.risk = spec, weeks, seed, risk
         self.past, self.random = _Past(spec, sales, stores), np.random.default_rng(seed)
         self.ids, self.names = spec.products.ids or spec.products.names, spec.products.names
-        self.price, self.left_out = planned_prices(spec), dict[str, str]()
+        self.price, self.left_out, self.refused = planned_prices(spec), dict[str, str](), dict[str, str]()
         self.tested = self._tested(earlier)
         self.tests, self.kinds = self._allowed(changes)
         if not self.tests:
-            reason = next(iter(self.left_out.values()), "it has no products")
+            reason = next(iter((self.refused | self.left_out).values()), "it has no products")
             raise ValueError(f"an experiment needs a price that the rules let move; got none in {spec.name}: {reason}")
         self.outcomes: DrawnOutcomes = drawn_outcomes(spec, self.tests, weeks=weeks, seed=seed)
 
@@ -219,7 +202,8 @@ class _Planner:
     def _allowed(self, changes: tuple[float, ...]) -> tuple[list[PriceTest], list[tuple[int, str, float]]]:
         """The tests that no rule refuses, and of each its category, how that is divided, and its change."""
         allowed = {change: self._movable(change) for change in changes}
-        fresh = self.tested.mean(axis=0) <= 0.5
+        free = (~self.tested).sum(axis=0)
+        fresh = (free == len(self.tested)) | (free >= max(_SOME, len(self.tested) / 2))
         tests, kinds = list[PriceTest](), list[tuple[int, str, float]]()
         for n in np.flatnonzero(~fresh).tolist():
             self.left_out[self.names[n]] = f"it was tested in most stores within {CARRY_OVER_WEEKS} weeks"
@@ -232,27 +216,33 @@ class _Planner:
                         if some and (kind == "products" or len(some) == len(products)):
                             tests.append(PriceTest(some, path[:, some]))
                             kinds.append((category, kind, change))
+        able = {n for test in tests for n in test.products}
+        self.left_out |= {name: why for name, why in self.refused.items() if self.names.index(name) not in able}
         return tests, kinds
 
     def _movable(self, change: float) -> tuple[Array, NDArray[np.bool_]]:
         """(T, N) prices that a change comes to, on the prices that the shop uses, and (N,) whether rules allow it."""
-        path = on_grid(self.spec, self.price * (1 + change))
-        moved = np.where(path != self.price, path, np.nan)
-        movable = np.isfinite(moved).all(axis=0) & (np.abs(path / self.price - 1).mean(axis=0) < 2 * abs(change))
-        wanted = np.where(movable, path, self.price)
-        for n, rules in self._refused(wanted).items():
-            movable[n] = False
-            self.left_out.setdefault(self.names[n], f"{change:+.0%} would leave the price rule {rules}")
-        for n in np.flatnonzero(np.isnan(moved).any(axis=0)).tolist():
-            self.left_out.setdefault(self.names[n], f"no other allowed price is near {change:+.0%}")
-        return path, movable
+        path, most = on_grid(self.spec, self.price * (1 + change)), self.spec.guardrails.max_change
+        share = np.abs(path / self.price - 1)
+        near = (share > 0).all(axis=0) & (share.mean(axis=0) < 2 * abs(change))
+        small = (share <= (np.inf if most is None else most) + _CLOSE).all(axis=0)
+        refused = self._refused(np.where(near & small, path, self.price))
+        reasons = [f"leave the price rule {rules}" for rules in refused.values()]
+        reasons = dict(zip(refused, reasons, strict=True)) | dict.fromkeys(
+            np.flatnonzero(~small).tolist(), "change by more than the rules allow"
+        )
+        reasons |= dict.fromkeys(np.flatnonzero(~near).tolist(), "find no allowed price near it")
+        for n, reason in reasons.items():
+            self.refused.setdefault(self.names[n], f"no rule lets it move: {change:+.0%} would {reason}")
+        return path, ~np.isin(np.arange(len(self.names)), list(reasons))
 
     def _refused(self, wanted: Array) -> dict[int, str]:
         """The products that a path of prices makes leave a rule, with the rules; a bound that only the sales set is none."""
         rules, catalogue, planned = self.spec.guardrails, catalogue_of(self.spec), self.price[: self.weeks]
         before, near = rules.prices_before(self.spec.products.regular_price), planned * _NEAR
         usual, found = (breaches(rules, catalogue, path[: self.weeks], near, before) for path in (self.price, wanted))
-        known = {(one.period, one.product) for one in usual}
+        moved = wanted[: self.weeks] != planned
+        known = {(one.period, one.product) for one in usual if not moved[one.period, one.product]}
         new = [
             one for one in found if (one.period, one.product) not in known and (one.firm or not {*one.rules} <= _SOFT)
         ]
@@ -325,8 +315,10 @@ class _Planner:
                 apart = error(others, own) if others.any() and len(stores) > 1 else np.inf
                 known[test.products] = error(own, ~own), apart
             found.append(known[test.products])
+        fewer = np.array([(~self.tested[:, test.products].any(axis=1)).mean() for test in self.tests])
         # A reading that says next to nothing is none.
-        return np.minimum(np.nan_to_num(np.array(found), nan=np.inf, posinf=np.inf), 10.0)
+        errors = np.nan_to_num(np.array(found), nan=np.inf, posinf=np.inf) / np.sqrt(np.maximum(fewer, 1e-9))[:, None]
+        return np.minimum(errors, _NOTHING)
 
     def _chosen(self, errors: Array) -> list[int]:
         """Numbers of the tests with the most value less cost, within the money at risk."""

@@ -44,6 +44,22 @@ class Approval(NamedTuple):
     bundle: str
 
 
+class ExperimentPlan(NamedTuple):
+    """A price experiment as it was planned.
+
+    Attributes:
+        experiment: Its name.
+        first_day: YYYY-MM-DD.
+        digest: SHA-256 of the plan, its calendar and its analysis.
+        decided_by: Who planned it.
+    """
+
+    experiment: str
+    first_day: str
+    digest: str
+    decided_by: str
+
+
 class Recorded(NamedTuple):
     """When each decision was recorded first (UTC), and how many are new."""
 
@@ -65,3 +81,18 @@ def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
         times.append(last[key][1])
     writing.append(APPROVALS, new)
     return Recorded(times, len(new))
+
+
+def add_experiment(writing: Writing, plan: ExperimentPlan) -> Recorded:
+    """Write the plan of an experiment, among the approvals, unless it is there. Raises ValueError where another has its
+    name.
+    """
+    name = f"experiment {plan.experiment}"
+    for found in writing.read(select(APPROVALS).where(APPROVALS.c.name == name)):
+        if (digest := facts_of(found)["digest"]) != plan.digest:
+            must = f"an experiment must have a name of its own; got '{plan.experiment}'"
+            raise ValueError(f"{must}, which the decision log has with the hash {digest[:12]}; give another --name")
+        return Recorded([found["time"]], 0)
+    row = document(name, plan._asdict())
+    writing.append(APPROVALS, [row])
+    return Recorded([row["time"]], 1)

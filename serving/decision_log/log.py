@@ -19,7 +19,7 @@ from ..decision import Chance, Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
-from .approvals import Approval, Recorded
+from .approvals import Approval, ExperimentPlan, Recorded, add_experiment
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
@@ -151,6 +151,12 @@ class DecisionLog(Storage):
         again. Raises LogError.
         """
         return self.submit(partial(add_approvals, approvals=approvals)).result()
+
+    def record_experiment(self, plan: ExperimentPlan) -> Recorded:
+        """Commit the plan of an experiment among the approvals; a repeated one is not written again. Raises LogError, and
+        ValueError for another plan of the same name.
+        """
+        return self.submit(partial(add_experiment, plan=plan)).result()
 
     def record_switches(
         self, after: Tail, thrown: Sequence[tuple[str, Any]], by: str, reason: str, bundles: Mapping[str, Any] = {}

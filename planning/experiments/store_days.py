@@ -1,0 +1,72 @@
+"""What stores sold of some products, day by day: the numbers that experiments are planned and read with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import xarray as xr
+
+from ...data import Tables
+from ...data.panel.aggregation import WHOLE_SHOP
+from .designs import DAYS
+
+_COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price"]
+_FEW_WEEKS = 3
+
+
+def store_days(tables: Tables, products: Sequence[str], first: date, end: date) -> xr.Dataset:
+    """Units, revenue, and revenue at regular prices by store, product and day; NaN while a store sells nothing at all.
+
+    Sales that are by week, all on the same weekday, are spread evenly over its seven days.
+
+    Args:
+        tables: The shop's tables; sales that name no store are of one.
+        products: Ids of the products.
+        first: First day.
+        end: The day after the last.
+
+    Raises:
+        ValueError: There are no sales between these days.
+
+    Example:
+        >>> days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
+        >>> sales = pd.DataFrame({"date": days, "product": ["tea", "milk", "tea"], "units": 2.0, "price_paid": 3.0})
+        >>> store_days(Tables(sales), ["tea"], date(2024, 1, 1), date(2024, 1, 4))["revenue"].values.ravel().tolist()
+        [6.0, 0.0, 6.0]
+    """
+    when, lines = pl.col("date").dt.date(), tables.sale_lines(_COLUMNS)
+    columns = lines.collect_schema()
+    named = "store" in columns
+    store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if named else pl.lit(WHOLE_SHOP)
+    lines = lines.filter(when.is_between(first, end, closed="left"))
+    lines = lines.with_columns(store=store, day=(when - first).dt.total_days())
+    paid, listed = (pl.col("units") * pl.col(name) for name in ("price_paid", "regular_price"))
+    listed = listed if "regular_price" in columns else paid
+    every = lines.group_by("store", "day").len().collect()
+    own = lines.filter(pl.col("product").is_in(list(products))).group_by("store", "product", "day")
+    sums = own.agg(pl.col("units").sum(), paid.sum().alias("revenue"), listed.sum().alias("regular_revenue")).collect()
+    if not len(sums):
+        raise ValueError(f"sales must hold the tested products from {first} to {end}; got none; import later sales")
+    stores, days = sorted(every["store"].unique()), (end - first).days
+    place = {name: n for n, name in enumerate(stores)}, {name: n for n, name in enumerate(products)}
+    at = [np.array([of[name] for name in sums[axis]]) for of, axis in zip(place, ("store", "product"), strict=True)]
+    there = np.zeros((len(stores), 1, days), dtype=bool)
+    there[[place[0][name] for name in every["store"]], 0, every["day"].to_numpy()] = True
+    labels = {"store": stores, "product": list(products), "day": pd.date_range(first, periods=days)}
+    on = every["day"].unique().to_numpy() % DAYS
+    weekly = days > _FEW_WEEKS * DAYS and len(np.unique(on)) == 1
+    start = np.arange(days) - (np.arange(days) - on[0]) % DAYS
+    if weekly:
+        there = there[..., np.maximum(start, 0)] & (start >= 0)
+    found = {}
+    for name in ("units", "revenue", "regular_revenue"):
+        values = np.zeros((len(stores), len(products), days))
+        values[(*at, sums["day"].to_numpy())] = sums[name].to_numpy()
+        if weekly:
+            values = np.where(start >= 0, values[..., np.maximum(start, 0)], 0.0) / DAYS
+        found[name] = (("store", "product", "day"), np.where(there, values, np.nan))
+    return xr.Dataset(found, labels)

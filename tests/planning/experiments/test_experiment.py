@@ -1,0 +1,110 @@
+"""The folder of an experiment: round trip, hash, and refusals."""
+
+from datetime import date
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from repricer.planning.experiments.designs import Design
+from repricer.planning.experiments.effects import Analysis, Power
+from repricer.planning.experiments.experiment import (
+    Experiment,
+    Group,
+    Plan,
+    Reading,
+    calendar_digest,
+    cells_of,
+    load_experiment,
+)
+
+STORES = ("lyon", "nice", "metz", "pau")
+
+
+def build(worth=None):
+    groups = tuple(
+        Group(name, "drinks", (name,), change, share)
+        for name, change, share in (("tea", 0.1, 0.6), ("coffee", -0.05, 0.4))
+    )
+    design = Design("both", 2, 2, 7, np.arange(4.0)[:, None])
+    arms = design.draw(np.random.default_rng(0), 2)
+    rows = [
+        {
+            "store": store,
+            "week": pd.Timestamp("2024-01-01") + pd.Timedelta(weeks=w),
+            "product": group.name,
+            "group": group.name,
+            "arm": "test" if arms[g, s, w // 2] else "control",
+            "price": round(2.0 * (1 + group.change * arms[g, s, w // 2]), 2),
+            "planned_price": 2.0,
+        }
+        for g, group in enumerate(groups)
+        for s, store in enumerate(STORES)
+        for w in range(4)
+    ]
+    calendar = pd.DataFrame(rows)
+    analysis = Analysis(0.8, 0.3, 0.9, 14, 28)
+    readings = tuple(
+        Reading(name, "units", measure, ("tea", "coffee"), analysis, Power(0.05, 0.04))
+        for name, measure in (("drinks", "elasticity"), ("all", "all"))
+    )
+    plan = Plan(
+        "autumn",
+        "shop",
+        date(2024, 1, 1),
+        "both",
+        2,
+        2,
+        7,
+        0,
+        STORES,
+        groups,
+        readings,
+        calendar_digest(calendar),
+        worth or {"gain": 1.0},
+        "at its end",
+        date(2024, 1, 14),
+        10.0,
+        {},
+    )
+    return Experiment(plan, calendar), arms
+
+
+def test_a_folder_gives_back_what_was_written(tmp_path):
+    experiment, arms = build()
+    experiment.save(tmp_path / "autumn")
+    found = load_experiment(tmp_path / "autumn")
+    assert found.plan == experiment.plan
+    pd.testing.assert_frame_equal(found.calendar, experiment.calendar, check_dtype=False)
+    assert (found.arms == arms).all()
+    assert found.plan.digest == experiment.plan.digest
+
+
+def test_the_hash_holds_the_analysis_and_the_calendar_but_not_what_is_expected():
+    plan = build()[0].plan
+    assert build({"gain": 2.0})[0].plan.digest == plan.digest
+    for change in ({"calendar": "0"}, {"washout_days": 6}, {"readings": plan.readings[:1]}):
+        assert msgspec.structs.replace(plan, **change).digest != plan.digest
+
+
+def test_a_calendar_that_was_changed_is_refused(tmp_path):
+    build()[0].save(tmp_path / "autumn")
+    file = tmp_path / "autumn" / "calendar.csv"
+    file.write_text(file.read_text().replace("2.2", "2.3"))
+    with pytest.raises(ValueError, match=r"calendar.csv must be the one that was planned; got one that was changed"):
+        load_experiment(tmp_path / "autumn")
+
+
+def test_an_experiment_is_not_planned_twice(tmp_path):
+    experiment, _ = build()
+    experiment.save(tmp_path / "autumn")
+    with pytest.raises(ValueError, match="is not planned again"):
+        experiment.save(tmp_path / "autumn")
+
+
+def test_units_of_the_readings():
+    plan = build()[0].plan
+    elasticity, together = (cells_of(plan, reading.measure, reading.groups) for reading in plan.readings)
+    assert elasticity.loading.shape == (8, 2)
+    assert elasticity.loading[0, 0] == pytest.approx(np.log(1.1))
+    assert together.loading[0].tolist() == [0.6, 0.4]
