@@ -50,9 +50,9 @@ def compare_arms(settings: StudySettings, seed: int, rule: str = "bounds") -> di
         rule: One of `RULES`.
 
     Returns:
-        `earned` in 26 weeks by arm, `first`, that of the four weeks, `tested`, the number of tested products, `interval`,
-        the width of the 90% interval of the response to regular prices by arm, its mean over the categories: `own` of one
-        product, `category` of all together, and `cpu_seconds`, as plain data for JSON.
+        By arm, `earned` in 26 weeks, `first`, that of the four weeks, `tested`, the number of tested products, and
+        `interval`, mean widths of 90% intervals: of the `own` response of the products to regular prices, the `relative` one
+        within a category, and that of a whole `category`; and `cpu_seconds`, as plain data for JSON.
     """
     started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
     assert isinstance(shop, DealTruth), "the family has deals"
@@ -73,14 +73,12 @@ def compare_arms(settings: StudySettings, seed: int, rule: str = "bounds") -> di
         horizon = weeks_of(again.spec)
         row["first"][arm] = later.earned()
         row["earned"][arm] = later.earned() + later.realised(then, first=horizon[0], horizon=len(horizon))
-        row["interval"][arm] = _widths(again, shop)
+        row["interval"][arm] = _widths(again)
         row["tested"][arm] = int((ratio != 1).any(axis=(0, 1)).sum())
     return row | {"cpu_seconds": time.process_time() - started}
 
 
-def recommended(
-    market: FittedMarket, order: Sequence[int], bounds: tuple[Array, ...], rule: str = "bounds"
-) -> Array:
+def recommended(market: FittedMarket, order: Sequence[int], bounds: tuple[Array, ...], rule: str = "bounds") -> Array:
     """(T, N) planned prices times the factor of each product that earns the most in the mean market, products in the order
     of the shop: by coordinate ascent, both categories at a time.
 
@@ -142,9 +140,7 @@ def charged(shop: DealTruth, path: Array, ratio: Array) -> tuple[DealTruth, pd.D
     )
 
 
-def _ratios(
-    arm: str, market: FittedMarket, shop: DealTruth, order: Sequence[int], path: Array, seed: int
-) -> Array:
+def _ratios(arm: str, market: FittedMarket, shop: DealTruth, order: Sequence[int], path: Array, seed: int) -> Array:
     """(W, S, N) test price over planned price by an experiment of the planner; 1 where none is worth it."""
     ratio = np.ones((WEEKS, shop.history.level.size, path.shape[1]))
     if arm == "never":
@@ -174,9 +170,14 @@ def _fitted(shop: DealTruth, settings: StudySettings, seed: int, weeks: int, **o
         return fitted_files(write_files(shop, Path(folder)), settings, seed, weeks=weeks, **options)
 
 
-def _widths(market: FittedMarket, shop: DealTruth) -> dict[str, float]:
-    """Mean width of the 90% interval over the categories."""
-    rows, found = market.report["regular_prices"], {}
-    for name, key in (("relative", "relative"), ("category", "total")):
-        found[name] = float(np.mean([row[f"{key}_interval90"][1] - row[f"{key}_interval90"][0] for row in rows]))
-    return found
+def _widths(market: FittedMarket) -> dict[str, float]:
+    """Mean width of the 90% interval of the response to regular prices: of the products' own, over the products, of one product
+    within its category, and of a whole category, over the categories.
+    """
+    report = market.report
+    intervals = {"own": [row["elasticity_interval90"] for row in report["price_response"]]}
+    intervals |= {
+        name: [row[f"{key}_interval90"] for row in report["regular_prices"]]
+        for name, key in (("relative", "relative"), ("category", "total"))
+    }
+    return {name: float(np.diff(rows).mean()) for name, rows in intervals.items()}

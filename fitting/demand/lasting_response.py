@@ -175,7 +175,11 @@ def _with_experiment(
     units, price, regular = _arrays(here)
     assigned, followed, broken = (here[name].to_numpy() for name in ("assigned", "followed", "broken"))
     inside, sold = np.isfinite(assigned), np.isfinite(assigned) & (units > 0)
+    # What was not sold in an open store had a price, too: a calendar tells it.
+    usual = np.broadcast_to(here["regular_price"].median("week").to_numpy()[:, None], regular.shape)
+    regular = np.where(inside, here["tested_price"], np.where(np.isfinite(regular), regular, usual))
     planned = np.log(np.where(inside, here["planned_price"], regular))
+    price = np.where(np.isfinite(price) | ~(units > 0).any(axis=2, keepdims=True), price, regular)
     regular = np.where(inside & (followed == 0), np.nan, regular)
     ratio = np.where(inside, assigned, 0.0)
     blocks = [_AssignedBlocks(units, price, regular, ratio, planned, per_week, share) for share in DEAL]
@@ -285,14 +289,12 @@ class _AssignedBlocks(_Blocks):
         """The elasticity of the units of a category in the mean of the prices assigned to its products."""
         if len(self.weight) < 2:
             return Estimate()
-        known = np.isfinite(self.listed).all(axis=2) & (self.total > 0)
-        mean = np.where(known, self.total, 0.0).sum(axis=1, keepdims=True) / np.maximum(
-            known.sum(axis=1, keepdims=True), 1
-        )
-        weight = np.where(known, mean, 0.0)
-        values = [v @ self.share for v in (self.ratio, self.planned, self.depth)] + [
-            np.log(np.where(known, self.total, 1.0))
-        ]
+        carried = (self.weight > 0).any(axis=1, keepdims=True)
+        known = (np.isfinite(self.listed) | ~carried).all(axis=2) & (self.total > 0)
+        sold = np.where(known, self.total, 0.0)
+        weight = np.where(known, sold.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1), 0.0)
+        values = [v @ self.share for v in (self.ratio, self.planned, self.depth)]
+        values += [np.log(np.where(known, self.total, 1.0))]
         values = [_within(v, weight, ((1,), (0,)))[..., None] for v in values]
         return self._assigned(values, weight[..., None], ((1, 2), (0, 2)))
 

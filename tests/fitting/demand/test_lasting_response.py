@@ -119,6 +119,7 @@ def experiment(count, seed, broken=0):
         "units": units,
         "price": price,
         "regular_price": price,
+        "tested_price": np.exp(1 + ratio),
         "planned_price": np.full(shape, np.exp(1.0)),
         "assigned": np.where(inside > 0, ratio, np.nan),
         "followed": inside * (1 - lost),
