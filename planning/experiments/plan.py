@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ...data import Tables
 from ...data.panel.regular_prices import regular_prices
 from ...envs import catalogue_of
+from ...evaluation.uncertainty.draws import charged_range
 from ...pricing.price_rules.overrides import breaches, firm_bounds
 from ...pricing.wording import rule_words
 from ...scenarios import MarketSpec
@@ -48,6 +49,17 @@ _SOFT = {"floor", "ceiling", "max_change", "price_ladder"}
 planned price of the same week, and prices are on the grid before they are checked."""
 _NEAR, _CLOSE, _NOTHING = 1 + 1e-9, 1e-6, 10.0
 _LEVELS = 0.005
+_KINDS = ("products", "halves", "category")
+_SURE = "what its test would teach is worth less than it costs"
+
+
+class _Kind(NamedTuple):
+    """Of a test, its category, how that is divided, the name of the group, and the change that was asked for."""
+
+    category: int
+    divided: str
+    name: str
+    change: float
 
 
 def plan_experiment(
@@ -110,9 +122,8 @@ class _Past:
         found = found.isel(day=slice(DAYS * (int(sold.argmax()) // DAYS), None))
         traffic = _by_week(found["units"].sum("product").to_numpy())
         steady = (traffic[:, -_RECENT_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
-        best = np.sort(
-            np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[: min(MOST_STORES, max(int(steady.sum()), 1))]
-        )
+        count = min(MOST_STORES, max(int(steady.sum()), 1))
+        best = np.sort(np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[:count])
         self.share, found, traffic = traffic[best].sum(axis=1) / traffic.sum(), found.isel(store=best), traffic[best]
         self.stores = tuple(found["store"].to_numpy().tolist())
         self.units, self.paid, listed = (found[name].to_numpy() for name in ("units", "revenue", "regular_revenue"))
@@ -146,9 +157,8 @@ def _deals(units: Array, paid: Array, listed: Array) -> tuple[Array, Array, Arra
 def _levels(units: Array, regular: Array) -> Array:
     """(S, N) regular prices of each store relative to all, of the last weeks."""
     known = np.isfinite(regular) & (units > 0)
-    whole = np.where(known, units * np.nan_to_num(regular), 0.0).sum(axis=0) / np.maximum(
-        (units * known).sum(axis=0), 1e-9
-    )
+    money = np.where(known, units * np.nan_to_num(regular), 0.0).sum(axis=0)
+    whole = money / np.maximum((units * known).sum(axis=0), 1e-9)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         level = np.nanmedian(np.where(known, regular / np.maximum(whole, 1e-9), np.nan), axis=-1)
@@ -178,7 +188,7 @@ class _Planner:
         self.tested = self._tested(earlier)
         self.tests, self.kinds = self._allowed(changes)
         if not self.tests:
-            reason = next(iter((self.refused | self.left_out).values()), "it has no products")
+            reason = next(iter(self.left_out.values()), "it has no products")
             raise ValueError(f"an experiment needs a price that the rules let move; got none in {spec.name}: {reason}")
         self.outcomes: DrawnOutcomes = drawn_outcomes(spec, self.tests, weeks=weeks, seed=seed)
 
@@ -192,33 +202,43 @@ class _Planner:
             since = (pd.Timestamp(str(self.spec.market.first_day)) - pd.to_datetime(rows["week"])).dt.days // DAYS
             rows = rows[since <= CARRY_OVER_WEEKS]
             store, product = (
-                pd.Index(names).get_indexer(rows[column])
+                pd.Index(names).get_indexer(pd.Index(rows[column]))
                 for names, column in ((self.past.stores, "store"), (self.ids, "product"))
             )
             there = (store >= 0) & (product >= 0)
             tested[store[there], product[there]] = True
         return tested
 
-    def _allowed(self, changes: tuple[float, ...]) -> tuple[list[PriceTest], list[tuple[int, str, float]]]:
-        """The tests that no rule refuses, and of each its category, how that is divided, and its change."""
+    def _allowed(self, changes: tuple[float, ...]) -> tuple[list[PriceTest], list[_Kind]]:
+        """The tests that no rule refuses."""
         allowed = {change: self._movable(change) for change in changes}
         free = (~self.tested).sum(axis=0)
         fresh = (free == len(self.tested)) | (free >= max(_SOME, len(self.tested) / 2))
-        tests, kinds = list[PriceTest](), list[tuple[int, str, float]]()
-        for n in np.flatnonzero(~fresh).tolist():
-            self.left_out[self.names[n]] = f"it was tested in most stores within {CARRY_OVER_WEEKS} weeks"
-        for category in range(len(self.spec.category_names)):
-            own = np.flatnonzero((self.spec.category_index == category) & fresh)
-            for kind, groups in _divisions(own, self.past.units, self.random).items():
-                for products in groups:
-                    for change, (path, movable) in allowed.items():
-                        some = tuple(n for n in products if movable[n])
-                        if some and (kind == "products" or len(some) == len(products)):
-                            tests.append(PriceTest(some, path[:, some]))
-                            kinds.append((category, kind, change))
-        able = {n for test in tests for n in test.products}
-        self.left_out |= {name: why for name, why in self.refused.items() if self.names.index(name) not in able}
-        return tests, kinds
+        found = list[tuple[PriceTest, _Kind]]()
+        for c, category in enumerate(self.spec.category_names):
+            own = np.flatnonzero((self.spec.category_index == c) & fresh)
+            for name, (divided, products) in self._divisions(category, own).items():
+                for change, (path, movable) in allowed.items():
+                    if movable[products].all():
+                        found.append((PriceTest(tuple(products), path[:, products]), _Kind(c, divided, name, change)))
+        able = {n for test, _ in found for n in test.products}
+        tested = f"it was tested in most stores within {CARRY_OVER_WEEKS} weeks"
+        self.left_out = {
+            name: self.refused[name] if fresh[n] else tested for n, name in enumerate(self.names) if n not in able
+        }
+        return [test for test, _ in found], [kind for _, kind in found]
+
+    def _divisions(self, category: str, own: NDArray[np.intp]) -> dict[str, tuple[str, list[int]]]:
+        """A category's groups by name, and how it is divided: into products, halves that sell about the same, or not."""
+        order = own[np.argsort(-self.past.money[:, own].sum(axis=0), kind="stable")]
+        coins = self.random.integers(0, 2, -(-len(order) // 2))
+        first = np.stack([coins, 1 - coins], axis=1).ravel()[: len(order)].astype(bool)
+        found = {self.names[n]: ("products", [int(n)]) for n in own}
+        if len(own) > 1:
+            found[f"{category}, all"] = "category", own.tolist()
+        for number, half in enumerate((order[first], order[~first]), start=1) if len(own) > 2 else ():
+            found[f"{category}, half {number}"] = "halves", sorted(half.tolist())
+        return found
 
     def _movable(self, change: float) -> tuple[Array, NDArray[np.bool_]]:
         """(T, N) prices that a change comes to, on the prices that the shop uses, and (N,) whether rules allow it."""
@@ -226,11 +246,11 @@ class _Planner:
         share = np.abs(path / self.price - 1)
         near = (share > 0).all(axis=0) & (share.mean(axis=0) < 2 * abs(change))
         small = (share <= (np.inf if most is None else most) + _CLOSE).all(axis=0)
-        refused = self._refused(np.where(near & small, path, self.price))
-        reasons = [f"leave the price rule {rules}" for rules in refused.values()]
-        reasons = dict(zip(refused, reasons, strict=True)) | dict.fromkeys(
-            np.flatnonzero(~small).tolist(), "change by more than the rules allow"
-        )
+        reasons = {
+            n: f"leave the price rule {rules}"
+            for n, rules in self._refused(np.where(near & small, path, self.price)).items()
+        }
+        reasons |= dict.fromkeys(np.flatnonzero(~small).tolist(), "change by more than the rules allow")
         reasons |= dict.fromkeys(np.flatnonzero(~near).tolist(), "find no allowed price near it")
         for n, reason in reasons.items():
             self.refused.setdefault(self.names[n], f"no rule lets it move: {change:+.0%} would {reason}")
@@ -264,10 +284,8 @@ class _Planner:
             found.append((value_of_experiment(self.outcomes, chosen, errors, self._shares).net, design, errors, chosen))
         _, design, errors, chosen = max(found, key=lambda each: each[0])
         if not chosen:
-            must = f"an experiment must be worth more than it costs, with at most {self.risk:.1%} of the money at risk"
-            raise ValueError(
-                f"{must}; got no such test of {self.spec.name}; run it longer, in more stores or at more risk"
-            )
+            must = f"a test must be worth more than it costs, with at most {self.risk:.1%} of the money at risk"
+            raise ValueError(f"{must}; got none of {self.spec.name}; run it longer, in more stores or at more risk")
         if choice == "random":
             chosen = self._drawn(errors, chosen)
         return self._made(design, errors, chosen, choice, name)
@@ -323,18 +341,18 @@ class _Planner:
     def _chosen(self, errors: Array) -> list[int]:
         """Numbers of the tests with the most value less cost, within the money at risk."""
         chosen = list[int]()
-        for category in {category for category, _, _ in self.kinds}:
-            options = [self._best_of(category, kind, errors) for kind in _KINDS]
+        for category in {kind.category for kind in self.kinds}:
+            options = [self._best_of(category, divided, errors) for divided in _KINDS]
             chosen += max(options, key=lambda each: each[0])[1]
-        limit = self.limit
-        while chosen and (own := self._value(chosen, errors)).money_at_risk > limit:
+        while chosen and (own := self._value(chosen, errors)).money_at_risk > self.limit:
             rests = [[other for other in chosen if other != one] for one in chosen]
-            values = [self._value(rest, errors) for rest in rests]
-            saved = [max(own.money_at_risk - value.money_at_risk, 1e-12) for value in values]
+
+            def price(rest: list[int], own: ExperimentValue = own) -> float:
+                value = self._value(rest, errors)
+                return (own.net - value.net) / max(own.money_at_risk - value.money_at_risk, 1e-12)
+
             # What goes costs the least value for the risk that it saves.
-            chosen = rests[
-                int(np.argmin([(own.net - value.net) / save for value, save in zip(values, saved, strict=True)]))
-            ]
+            chosen = min(rests, key=price)
         return chosen
 
     @property
@@ -345,7 +363,7 @@ class _Planner:
     def _value(self, chosen: Sequence[int], errors: Array) -> ExperimentValue:
         return value_of_experiment(self.outcomes, chosen, errors, self._shares)
 
-    def _best_of(self, category: int, kind: str, errors: Array) -> tuple[float, list[int]]:
+    def _best_of(self, category: int, divided: str, errors: Array) -> tuple[float, list[int]]:
         """The value less cost of the best tests of a category that is divided in one way, and their numbers."""
         # What a change is expected to gain it gains without a test, too.
         cost = np.maximum(self.outcomes.losses.mean(axis=0), 0.0) * self._shares
@@ -354,12 +372,11 @@ class _Planner:
             gains = self.outcomes.information(category, tests, errors) if tests else np.zeros(1)
             return float(gains.mean() - cost[tests].sum())
 
-        own = [number for number, each in enumerate(self.kinds) if each[:2] == (category, kind)]
-        alone = {number: net([number]) for number in own}
+        own = [number for number, each in enumerate(self.kinds) if each[:2] == (category, divided)]
         chosen, best, used = list[int](), 0.0, set[int]()
         products = {number: set(self.tests[number].products) for number in own}
-        order = sorted(own, key=lambda number: -alone[number])
-        for first in order:
+        alone = {number: net([number]) for number in own}
+        for first in sorted(own, key=lambda number: -alone[number]):
             if products[first] & used:
                 continue
             same = [number for number in own if products[number] & products[first]]
@@ -372,7 +389,7 @@ class _Planner:
         """Tests of as many products, each a group and drawn at random like its change, within the money at risk."""
         random, drawn, used = np.random.default_rng((self.seed, 1)), list[int](), set[int]()
         size = sum(len(self.tests[number].products) for number in chosen)
-        alone = [number for number, (_, kind, _) in enumerate(self.kinds) if kind == "products"]
+        alone = [number for number, kind in enumerate(self.kinds) if kind.divided == "products"]
         for number in random.permutation(alone).tolist():
             products = set(self.tests[number].products)
             if not products & used and self._value([*drawn, number], errors).money_at_risk <= self.limit:
@@ -384,16 +401,12 @@ class _Planner:
     # The calendar, and the analysis that is fixed with it.
 
     def _made(self, design: Design, errors: Array, chosen: list[int], choice: str, name: str) -> Experiment:
-        while True:
-            arms = self._arms(design, chosen)
-            broken = self._broken(design, arms, chosen)
-            if not broken:
-                break
+        while broken := self._broken(design, self._arms(design, chosen), chosen):
             chosen = [number for number in chosen if number not in broken]
             if not chosen:
-                raise ValueError(
-                    f"a calendar must keep the price rules; got none of {self.spec.name} that does; see rules"
-                )
+                must = f"a calendar must keep the price rules; got none of {self.spec.name} that does"
+                raise ValueError(f"{must}: {next(iter(self.left_out.values()))}; vary fewer products")
+        arms = self._arms(design, chosen)
         spec, past = self.spec, self.past
         calendar = self._calendar(design, arms, chosen)
         groups = self._groups(calendar, chosen)
@@ -402,12 +415,12 @@ class _Planner:
         value = value_of_experiment(self.outcomes, chosen, errors, share)
         assert spec.calendar is not None
         first, money = spec.calendar.first_day, spec.market.currency
-        look = first + dt.timedelta(days=design.washout_days + DAYS - 1)
-        words = (
-            f"The experiment ends on {first + dt.timedelta(days=design.days - 1)}. From {look} on it may be looked at every day; "
-            f"it ends earlier where the 95% interval of what the test prices lose lies above {self.limit:,.2f} {money}."
-        )
         tested = {n for number in chosen for n in self.tests[number].products}
+        worth = {
+            "net": value.net,
+            "planned_money": float(self.outcomes.planned.mean()),
+            "objective": spec.market.objective,
+        }
         plan = Plan(
             name=name or f"{spec.name}-{first}",
             market=spec.name,
@@ -421,21 +434,22 @@ class _Planner:
             groups=groups,
             readings=(),
             calendar=calendar_digest(calendar),
-            worth=msgspec.to_builtins(value)
-            | {
-                "net": value.net,
-                "planned_money": float(self.outcomes.planned.mean()),
-                "objective": spec.market.objective,
-            },
-            stopping=words,
-            first_look=look,
+            worth=msgspec.to_builtins(value) | worth,
+            stopping="",
+            first_look=first,
             loss_limit=self.limit,
             left_out={each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested},
-            warnings=self._warnings(calendar),
+            warnings=self._warnings(chosen),
             choice=choice,
             currency=money,
         )
-        return Experiment(msgspec.structs.replace(plan, readings=self._readings(design, plan, chosen)), calendar)
+        readings = self._readings(design, plan, chosen)
+        look = first + dt.timedelta(days=max(reading.analysis.first_look for reading in readings) - 1)
+        words = (
+            f"The experiment ends on {plan.end - dt.timedelta(days=1)}. From {look} on it may be looked at every day; it ends "
+            f"earlier where the 95% interval of what the test prices lose lies above {self.limit:,.2f} {money}."
+        )
+        return Experiment(msgspec.structs.replace(plan, readings=readings, first_look=look, stopping=words), calendar)
 
     def _arms(self, design: Design, chosen: list[int]) -> NDArray[np.int8]:
         """(G, S, B) arms; stores where a group was tested shortly before keep the planned prices."""
@@ -454,71 +468,53 @@ class _Planner:
             path = self.price.copy()
             for number, on in zip(chosen, pattern, strict=True):
                 own, rows = self.tests[number], np.flatnonzero(on)
-                path[np.ix_(rows, own.products)] = own.price[rows]
+                path[np.ix_(rows, np.array(own.products))] = own.price[rows]
             for n, rules in self._refused(path).items():
                 touched = {number for number in chosen if n in self.tests[number].products}
                 category = self.spec.category_index[n]
-                touched = touched or {number for number in chosen if self.kinds[number][0] == category}
-                for number in touched:
-                    for each in self.tests[number].products:
-                        self.left_out[self.names[each]] = (
-                            f"with the other changes, a price would leave the rule {rules}"
-                        )
+                touched = touched or {number for number in chosen if self.kinds[number].category == category}
+                reason = f"with the other changes, a price would leave the rule {rules}"
+                self.left_out |= {
+                    self.names[each]: reason for number in touched for each in self.tests[number].products
+                }
                 broken |= touched
         return broken
 
     def _calendar(self, design: Design, arms: NDArray[np.int8], chosen: list[int]) -> pd.DataFrame:
         assert self.spec.calendar is not None
-        weeks, rows = pd.to_datetime(self.spec.calendar.labels[: self.weeks]), []
-        low, high = (np.asarray(bound) for bound in firm_bounds(self.spec.guardrails))
-        for group, number in enumerate(chosen):
-            test, own = self.tests[number], list(self.tests[number].products)
-            ratio = test.price[: self.weeks] / self.price[: self.weeks, own]
-            for s in range(len(self.past.stores)):
-                level = self.past.level[s, own]
-                usual = on_grid(self.spec, self.price[: self.weeks, own] * level)
-                usual = np.where(level == 1, self.price[: self.weeks, own], usual)
-                tried = np.where(level == 1, test.price[: self.weeks], on_grid(self.spec, usual * ratio))
-                tried = np.clip(tried, low[own], high[own])
-                on = np.repeat(arms[group, s], design.block_weeks)
-                for t, n in np.ndindex(*usual.shape):
-                    price = tried[t, n] if on[t] else usual[t, n]
-                    cells = (
-                        self.past.stores[s],
-                        weeks[t],
-                        self.ids[own[n]],
-                        str(group),
-                        "test" if on[t] else "control",
-                    )
-                    rows.append((*cells, float(f"{price:.7g}"), float(f"{usual[t, n]:.7g}")))
-        columns = ["store", "week", "product", "group", "arm", "price", "planned_price"]
-        names = self._group_names(chosen)
-        calendar = pd.DataFrame(rows, columns=columns).assign(
-            group=lambda table: [names[int(one)] for one in table["group"]]
-        )
-        return calendar.sort_values(["store", "week", "product"], ignore_index=True)
-
-    def _group_names(self, chosen: list[int]) -> list[str]:
-        """A single product's own name; halves of a category are numbered."""
-        found = list[str]()
-        for number in chosen:
-            category, kind, _ = self.kinds[number]
-            own, whole = self.tests[number].products, self.spec.category_names[category]
-            name = self.names[own[0]] if kind == "products" else whole if kind == "category" else f"{whole}, half 1"
-            found.append(f"{whole}, half 2" if name in found else name)
-        return found
+        weeks, ids = pd.to_datetime(self.spec.calendar.labels[: self.weeks]), np.asarray(self.ids)
+        bounds, frames = firm_bounds(self.spec.guardrails), list[pd.DataFrame]()
+        for number, by_block in zip(chosen, arms, strict=True):
+            own = list(self.tests[number].products)
+            level, planned, tried = (
+                self.past.level[:, None, own],
+                self.price[: self.weeks, own],
+                self.tests[number].price[: self.weeks],
+            )
+            # (S, weeks, n); a store of another price level changes its own prices by as much.
+            usual = np.where(level == 1, planned, on_grid(self.spec, planned * level))
+            tried = np.where(level == 1, tried, on_grid(self.spec, usual * tried / planned))
+            tried = np.clip(tried, *(np.asarray(bound)[own] for bound in bounds))
+            on = np.repeat(by_block, design.block_weeks, axis=1)[..., None].astype(bool)
+            index = pd.MultiIndex.from_product([self.past.stores, weeks, ids[own]], names=["store", "week", "product"])
+            columns = {
+                "group": self.kinds[number].name,
+                "arm": np.broadcast_to(np.where(on, *ARMS[::-1]), usual.shape).ravel(),
+            }
+            columns |= {"price": np.where(on, tried, usual).ravel(), "planned_price": usual.ravel()}
+            frames.append(pd.DataFrame(columns, index=index).reset_index())
+        return pd.concat(frames).sort_values(["store", "week", "product"], ignore_index=True)
 
     def _groups(self, calendar: pd.DataFrame, chosen: list[int]) -> tuple[Group, ...]:
         tested = calendar[calendar["arm"] == ARMS[1]]
         change = (tested["price"] / tested["planned_price"] - 1).groupby(tested["group"]).mean()
-        found = []
-        for name, number in zip(self._group_names(chosen), chosen, strict=True):
-            ids = tuple(str(self.ids[n]) for n in self.tests[number].products)
-            category = self.spec.category_names[self.kinds[number][0]]
-            sold = float(self.past.money[:, list(self.tests[number].products)].sum())
-            found.append(Group(name, category, ids, round(float(change[name]), 4), sold))
-        total = max(sum(group.share for group in found), 1e-9)
-        return tuple(msgspec.structs.replace(group, share=round(group.share / total, 6)) for group in found)
+        own = [list(self.tests[number].products) for number in chosen]
+        sold = np.array([self.past.money[:, products].sum() for products in own])
+        names = [(self.kinds[number].name, self.spec.category_names[self.kinds[number].category]) for number in chosen]
+        return tuple(
+            Group(*name, tuple(str(self.ids[n]) for n in products), round(float(change[name[0]]), 4), float(share))
+            for name, products, share in zip(names, own, (sold / max(sold.sum(), 1e-9)).round(6), strict=True)
+        )
 
     def _readings(self, design: Design, plan: Plan, chosen: list[int]) -> tuple[Reading, ...]:
         """What will be read: the boundaries and the power, from experiments in the past."""
@@ -533,49 +529,25 @@ class _Planner:
             asked += [(name, "units", "arm", (name,)) for name in every]
         found = []
         for name, outcome, measure, names in asked:
-            own = [group for group in groups if group.name in names]
-            cells = cells_of(msgspec.structs.replace(plan, groups=tuple(own)), measure, names)
-            source = self.past.units if outcome == "units" else self.past.paid
-            sold = np.stack(
-                [
-                    source[:, list(self.tests[k].products)].sum(axis=1)
-                    for k, group in zip(chosen, groups, strict=True)
-                    if group in own
-                ]
+            cells = cells_of(
+                msgspec.structs.replace(plan, groups=tuple(group for group in groups if group.name in names)),
+                measure,
+                names,
             )
+            source = self.past.units if outcome == "units" else self.past.paid
+            own = [list(self.tests[number].products) for number in chosen if self.kinds[number].name in names]
+            sold = np.stack([source[:, products].sum(axis=1) for products in own])
             history = sold.sum(axis=0) if measure == "all" else sold.reshape(-1, sold.shape[-1])
             found.append(Reading(name, outcome, measure, names, *calibrated(cells, history, design, random)))
         return tuple(found)
 
-    def _warnings(self, calendar: pd.DataFrame) -> tuple[str, ...]:
-        history, lines = self.spec.history, list[str]()
-        if history is None or history.charged_low is None or history.charged_high is None:
-            return ()
-        place = pd.Index(self.ids).get_indexer(calendar["product"])
-        price = calendar["price"].to_numpy()
-        outside = (price < history.charged_low[place]) | (price > history.charged_high[place])
-        outside &= calendar["arm"].eq(ARMS[1]).to_numpy()
-        if outside.any():
-            count = calendar["product"][outside].nunique()
-            lines.append(f"test prices of {count:,} products lie outside what was mostly charged")
-        return tuple(lines)
-
-
-_KINDS = ("products", "halves", "category")
-_SURE = "what its test would teach is worth less than it costs"
-
-
-def _divisions(products: NDArray[np.intp], units: Array, random: Generator) -> dict[str, list[tuple[int, ...]]]:
-    """A category's groups, by how it is divided: each product alone, two halves that sell about the same, or the whole."""
-    order = products[np.argsort(-np.nansum(units[:, products], axis=(0, 2)), kind="stable")]
-    coins = random.integers(0, 2, -(-len(order) // 2))
-    first = np.stack([coins, 1 - coins], axis=1).ravel()[: len(order)].astype(bool)
-    found = {"products": [(int(n),) for n in products]}
-    if len(products) > 1:
-        found["category"] = [tuple(products.tolist())]
-    if len(products) > 2:
-        found["halves"] = [tuple(sorted(half.tolist())) for half in (order[first], order[~first])]
-    return found
+    def _warnings(self, chosen: list[int]) -> tuple[str, ...]:
+        charged, path = charged_range(self.spec), self.price.copy()
+        for number in chosen:
+            path[:, list(self.tests[number].products)] = self.tests[number].price
+        outside = charged.outside(path) & (path != self.price) if charged is not None else np.zeros_like(path, bool)
+        count = int(outside[: self.weeks].any(axis=0).sum())
+        return (f"test prices of {count:,} products lie outside what was mostly charged",) if count else ()
 
 
 def on_grid(spec: MarketSpec, price: Array) -> Array:
@@ -588,7 +560,7 @@ def on_grid(spec: MarketSpec, price: Array) -> Array:
     Example:
         >>> from repricer import load_scenario
         >>> on_grid(load_scenario("stationary-logit"), np.array([[9.123456789]])).tolist()
-        [[9.123457]]
+        [[9.0]]
     """
     grid: Callable[..., Any] = spec.guardrails.grid.rounded
     below, above = (np.asarray(grid(price, up=up), np.float64) for up in (False, True))
