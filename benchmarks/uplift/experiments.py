@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,55 +21,79 @@ import pandas as pd
 
 from ...agents.posterior.deals import DEAL, Plan, PlanValue
 from ...fitting import FittedMarket
+from ...jobs import Place
 from ...planning.experiments.plan import plan_experiment
 from .deals import DealTruth
 from .parameters import Array
 from .settings import StudySettings
 from .shop import draw_shop, fitted_files, names, shop_tables, write_files
-from .study import displayed, weeks_of
+from .study import displayed, run_shops, weeks_of
 
 WEEKS, AFTER = 4, 22
-ARMS = ("never", "planned", "random")
-RULES = ("bounds", "level")
-"""How far prices may move: within the bounds of the first fit, or also so that a category's mean price stays."""
-_GRIDS, _MOST = (np.linspace(0.8, 1.6, 17), np.linspace(0.96, 1.04, 9)), 0.2
+ARMS = ("never", "planned", "random", "varied")
+"""No experiment; the planner's; one of its size drawn at random; and all prices moved at random by store and week."""
+_STEP = 0.1
+_GRIDS = np.linspace(0.8, 1.6, 17), np.linspace(0.96, 1.04, 9), np.linspace(0.96, 1.04, 9)
+
+
+def run_experiments(
+    settings: StudySettings, seeds: Iterable[int], out: Path, *, place: Place, firm: bool = False
+) -> list[dict[str, Any]]:
+    """What `compare_arms` finds of some shops, except those whose results lie in a folder already.
+
+    Args:
+        settings: How the shops are drawn and fitted.
+        seeds: One per shop.
+        out: Folder of the results.
+        place: Where the shops are compared.
+        firm: As for `compare_arms`.
+
+    Example:
+        >>> run_experiments(StudySettings("regular-and-deal"), [0], Path("runs/uplift"), place=Place())  # doctest: +SKIP
+    """
+    return run_shops(f"{__name__}:compared", settings, seeds, out, place=place, firm=firm)
 
 
 def compared(inputs: dict[str, Any], _: Path) -> dict[str, Any]:
     """The result of one shop, as a job; it keeps nothing for a second start."""
     with joblib.parallel_config(backend="sequential"):
-        return compare_arms(StudySettings(**inputs["settings"]), inputs["seed"], inputs["rule"])
+        return compare_arms(StudySettings(**inputs["settings"]), inputs["seed"], firm=inputs["firm"])
 
 
-def compare_arms(settings: StudySettings, seed: int, rule: str = "bounds") -> dict[str, Any]:
+def compare_arms(settings: StudySettings, seed: int, *, firm: bool = False) -> dict[str, Any]:
     """What a shop earns in 26 weeks by each of `ARMS`.
 
     Args:
         settings: How the shop is drawn and fitted; of a family with deals.
         seed: Selects the shop, and seeds fits and experiments.
-        rule: One of `RULES`.
+        firm: Whether test prices keep the bounds that come from the sales, too, as recommended prices do; the planner may
+            leave these.
 
     Returns:
         By arm, `earned` in 26 weeks, `first`, that of the four weeks, `tested`, the number of tested products, and
         `interval`, mean widths of 90% intervals: of the `own` response of the products to regular prices, the `relative` one
-        within a category, and that of a whole `category`; and `cpu_seconds`, as plain data for JSON.
+        within a category, and that of a whole `category`; `refused`, why the planner plans none, so that there is none; and
+        `cpu_seconds`, as plain data for JSON.
     """
     started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
     assert isinstance(shop, DealTruth), "the family has deals"
     first = _fitted(shop, settings, seed, WEEKS + AFTER)
     rules, order = first.spec.guardrails, [first.spec.products.names.index(name) for name in displayed(shop)]
     bounds = tuple(np.asarray(bound, np.float64)[order] for bound in (rules.low, rules.high))
-    path = recommended(first, order, bounds, rule)
-    row: dict[str, Any] = {"seed": seed, "rule": rule, "stores": shop.history.level.size}
-    row |= {name: {} for name in ("earned", "first", "interval", "tested")}
+    path = recommended(first, order, bounds)
+    row: dict[str, Any] = {"seed": seed, "stores": shop.history.level.size}
+    row |= {name: {} for name in ("earned", "first", "interval", "tested", "refused")}
     for arm in ARMS:
-        ratio = _ratios(arm, first, shop, order, path, seed)
+        try:
+            ratio = _ratios(arm, first, shop, order, path, seed, firm=firm)
+        except ValueError as error:
+            ratio, row["refused"][arm] = np.ones((WEEKS, shop.history.level.size, len(order))), str(error)
         later, calendar = charged(shop, path[:WEEKS], ratio)
         with tempfile.TemporaryDirectory() as folder:
             calendar.to_csv(Path(folder) / "calendar.csv", index=False)
             Path(folder, "plan.json").write_text(json.dumps({"washout_days": 0}), encoding="utf-8")
             again = _fitted(later, settings, seed, AFTER, experiments=[folder])
-        then = recommended(again, order, bounds, rule)
+        then = recommended(again, order, bounds)
         horizon = weeks_of(again.spec)
         row["first"][arm] = later.earned()
         row["earned"][arm] = later.earned() + later.realised(then, first=horizon[0], horizon=len(horizon))
@@ -78,40 +102,28 @@ def compare_arms(settings: StudySettings, seed: int, rule: str = "bounds") -> di
     return row | {"cpu_seconds": time.process_time() - started}
 
 
-def recommended(market: FittedMarket, order: Sequence[int], bounds: tuple[Array, ...], rule: str = "bounds") -> Array:
+def recommended(market: FittedMarket, order: Sequence[int], bounds: tuple[Array, ...]) -> Array:
     """(T, N) planned prices times the factor of each product that earns the most in the mean market, products in the order
-    of the shop: by coordinate ascent, both categories at a time.
+    of the shop: by coordinate ascent, all categories at a time.
 
     Args:
         market: The fitted market.
         order: Numbers of the shop's products in it.
         bounds: (N,) lowest and highest prices, in the order of the shop.
-        rule: One of `RULES`.
     """
     spec, value = market.spec, PlanValue(market.spec)
+    category, planned = spec.category_index, value.planned
     low, high = np.empty((2, len(order)))
     low[order], high[order] = bounds
-    category, planned = spec.category_index, value.planned
-    weight = value.units(planned).sum(axis=0)
-    share = weight / np.bincount(category, weight)[category]
-
-    def path(factor: Array) -> Array:
-        log = np.log(factor)
-        if rule == "level":
-            log = log - np.stack([np.bincount(category, row) for row in log * share])[:, category]
-            log = np.clip(log, -_MOST, _MOST)
-        return np.clip(planned.price * np.exp(log)[:, None], low, high)
-
     factor, place = np.ones(len(order)), np.array([(category[:n] == one).sum() for n, one in enumerate(category)])
-    turns = ([place >= 0] if rule == "bounds" else []) + [place == k for k in range(place.max() + 1)]
-    for grid in (*_GRIDS, _GRIDS[-1]):
-        for turn in turns:
+    for grid in _GRIDS:
+        for turn in (place >= 0, *(place == k for k in range(place.max() + 1))):
             trial = factor * np.where(turn, grid[:, None], 1.0)
-            prices = path(trial)
+            prices = np.clip(planned.price * trial[:, None], low, high)
             deal = prices < DEAL * prices.max(axis=1, keepdims=True)
             money = value.money(Plan(prices, np.broadcast_to(planned.feature, prices.shape), deal))
             factor = trial[money.argmax(axis=0)[category], np.arange(category.size)]
-    return path(factor[None])[0][:, order]
+    return np.clip(planned.price * factor, low, high)[:, order]
 
 
 def charged(shop: DealTruth, path: Array, ratio: Array) -> tuple[DealTruth, pd.DataFrame]:
@@ -140,21 +152,23 @@ def charged(shop: DealTruth, path: Array, ratio: Array) -> tuple[DealTruth, pd.D
     )
 
 
-def _ratios(arm: str, market: FittedMarket, shop: DealTruth, order: Sequence[int], path: Array, seed: int) -> Array:
-    """(W, S, N) test price over planned price by an experiment of the planner; 1 where none is worth it."""
+def _ratios(
+    arm: str, market: FittedMarket, shop: DealTruth, order: Sequence[int], path: Array, seed: int, *, firm: bool
+) -> Array:
+    """(W, S, N) test price over planned price. Raises ValueError where the planner plans no experiment."""
     ratio = np.ones((WEEKS, shop.history.level.size, path.shape[1]))
     if arm == "never":
         return ratio
+    if arm == "varied":
+        half = np.repeat([1 - _STEP, 1 + _STEP], ratio.shape[2] // 2)
+        return np.random.default_rng(seed).permuted(np.broadcast_to(half, ratio.shape), axis=2)
     price = np.empty_like(path)
     price[:, order] = path
     spec = market.spec.with_changes(history={"price": price})
+    if firm:
+        spec = spec.with_changes(prices={"bounds_from_sales": ()})
     choice = "best" if arm == "planned" else "random"
-    try:
-        plan = plan_experiment(spec, shop_tables(shop), weeks=WEEKS, seed=seed, choice=choice)
-    except ValueError as error:
-        if "worth more than it costs" not in str(error):
-            raise
-        return ratio
+    plan = plan_experiment(spec, shop_tables(shop), weeks=WEEKS, seed=seed, choice=choice)
     table = plan.calendar
     places = (
         (pd.to_datetime(table["week"]) - pd.to_datetime(table["week"]).min()).dt.days // 7,

@@ -30,6 +30,7 @@ from .truth import Truth
 
 OnShop = Callable[[dict[str, Any], int, int], None]
 _CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
+_CODE = (*_CODE, "planning/experiments")
 _REGULAR = "regular"
 _PATH_EPISODES = 100
 _SHARES = {"share_of_optimum": "recommended", "regular_share": "regular", "own_share": "own"}
@@ -64,8 +65,31 @@ def run_study(
     Example:
         >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"), place=Place(workers=2))  # doctest: +SKIP
     """
+    return run_shops(f"{__name__}:assessed", settings, seeds, out, place=place, on_shop=on_shop)
+
+
+def run_shops(
+    function: str,
+    settings: StudySettings,
+    seeds: Iterable[int],
+    out: Path,
+    *,
+    place: Place,
+    on_shop: OnShop = lambda row, done, total: None,
+    **more: Any,
+) -> list[dict[str, Any]]:
+    """The results of a job for each shop, as of `run_study`.
+
+    Args:
+        function: The job, as `jobs.Job` names it; it gets `settings`, `seed` and what `more` holds.
+        settings: How the shops are drawn and fitted.
+        seeds: One per shop.
+        out: Folder of the results.
+        place: Where the jobs run.
+        on_shop: As for `run_study`.
+    """
     code, done = code_fingerprint(*_CODE), 0
-    jobs = [Job(f"{__name__}:assessed", {"settings": settings.to_dict(), "seed": seed}, code) for seed in seeds]
+    jobs = [Job(function, {"settings": settings.to_dict(), "seed": seed, **more}, code) for seed in seeds]
     if not jobs:
         raise ValueError("shops must be 1 or more; got 0; ask for one")
 

@@ -26,6 +26,7 @@ from . import (  # noqa: F401  they register their checks
     field_chain,
     field_designs,
     field_known,
+    field_value,
     fleet,
     instances,
     log_growth,
