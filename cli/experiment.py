@@ -179,7 +179,9 @@ def read(
     if regions is not None:
         table = read_frame("--regions", regions)
         if not {"store", "region"} <= {*table}:
-            raise ValueError(f"{regions.name}, row 1: must have the columns store and region; got {', '.join(map(str, table))}")
+            raise ValueError(
+                f"{regions.name}, row 1: must have the columns store and region; got {', '.join(map(str, table))}"
+            )
         near = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
     found = read_experiment(
         experiment,

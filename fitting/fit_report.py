@@ -60,7 +60,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         **dict(zip(("prices_follow_demand_before", "prices_follow_demand"), follow, strict=True)),
         "price_curvature": response.curvature,
         "deals": _deals(response),
-        "regular_prices": _regular_prices(response, market.priors),
+        "regular_prices": regular_prices(response, market.priors),
         **_exposure(response, regression),
         **customers.report,
         "trend": _trend(split, market.trend, market.paths),
@@ -155,11 +155,11 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     if effect is not None and market.spec.promotion is None and PROMOTION in split.future:
         lift = np.maximum(effect.mean(axis=0), 0.0)[market.response.category]
         found |= {"feature_lift": lift, "promotion": split.grid(PROMOTION)}
-    regular_prices = _regular_prices(market.response, market.priors)
+    told = regular_prices(market.response, market.priors)
     return found | {
         "funding": _funding(split, tables, funding_share),
-        "regular_moves": sum(row["moves"] for row in regular_prices),
-        "prior_share": float(np.mean([row["relative_prior_share"] for row in regular_prices])),
+        "regular_moves": sum(row["moves"] for row in told),
+        "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
     }
 
@@ -230,12 +230,20 @@ def _deals(response: FittedDemand) -> dict[str, Any] | None:
     }
 
 
-def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any]]:
+def regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any]]:
     """By category: what the stores tell of the response to regular prices, and how much of it is the prior's.
 
     `prior_share` is the precision of the prior over that of the posterior, of the logarithm of each elasticity. Beside
     price experiments, `experiment` holds the cells that were read, those broken by store, and both elasticities before and
     after.
+
+    Args:
+        response: The fitted demand.
+        priors: Its priors.
+
+    Example:
+        >>> regular_prices(market.response, market.priors)[0]["moves"]  # doctest: +SKIP
+        12
     """
     rows = []
     for name, lasting in zip(response.names, response.lasting, strict=True):

@@ -23,7 +23,7 @@ from ..scenarios.fields import listed
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors
-from .fit_report import past_fields, price_response
+from .fit_report import past_fields, price_response, regular_prices
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
@@ -105,12 +105,14 @@ class Refit(NamedTuple):
     Attributes:
         spec: The market of the weeks after the tables.
         price_response: As in the report of `fit`, by product.
+        regular_prices: As in that report, by category.
         notes: What is less than at the fit, or than a usual week needs, a sentence each.
     """
 
     spec: MarketSpec
     price_response: list[dict[str, Any]]
     notes: tuple[str, ...] = ()
+    regular_prices: tuple[dict[str, Any], ...] = ()
 
 
 def refit(
@@ -164,7 +166,8 @@ def refit(
     uses_lstm = any(_LSTM in weights for weights in _chosen(record["forecaster"]).values())
     short = (line for line in ahead.plan if line.endswith(TOO_LITTLE))
     lacking = _NO_NETWORKS * (uses_lstm and _NETWORKS not in record["forecaster"])
-    return Refit(spec, price_response(market), tuple(filter(None, (lacking, unknown, *short, spec.history.doubt))))
+    notes = tuple(filter(None, (lacking, unknown, *short, spec.history.doubt)))
+    return Refit(spec, price_response(market), notes, tuple(regular_prices(market.response, market.priors)))
 
 
 def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,16 @@ import numpy as np
 import pandas as pd
 
 from ...agents.posterior.deals import DEAL, Plan, PlanValue
-from ...fitting import FittedMarket
+from ...data import Tables, load_experiments
+from ...fitting import FittedMarket, refit
+from ...fitting.refit import Refit
 from ...jobs import Place
 from ...planning.experiments.plan import plan_experiment
+from ...scenarios import MarketSpec
 from .deals import DealTruth
 from .parameters import Array
 from .settings import StudySettings
-from .shop import draw_shop, fitted_files, names, shop_tables, write_files
+from .shop import draw_shop, fitted_files, imported, names, shop_tables, write_files
 from .study import displayed, run_shops, weeks_of
 
 WEEKS, AFTER = 4, 22
@@ -77,10 +81,11 @@ def compare_arms(settings: StudySettings, seed: int, *, firm: bool = False) -> d
     """
     started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
     assert isinstance(shop, DealTruth), "the family has deals"
-    first = _fitted(shop, settings, seed, WEEKS + AFTER)
+    with tempfile.TemporaryDirectory() as folder:
+        first = fitted_files(write_files(shop, Path(folder)), settings, seed, weeks=WEEKS + AFTER)
     rules, order = first.spec.guardrails, [first.spec.products.names.index(name) for name in displayed(shop)]
     bounds = tuple(np.asarray(bound, np.float64)[order] for bound in (rules.low, rules.high))
-    path = recommended(first, order, bounds)
+    path = recommended(first.spec, order, bounds)
     row: dict[str, Any] = {"seed": seed, "stores": shop.history.level.size}
     row |= {name: {} for name in ("earned", "first", "interval", "tested", "refused")}
     for arm in ARMS:
@@ -92,8 +97,9 @@ def compare_arms(settings: StudySettings, seed: int, *, firm: bool = False) -> d
         with tempfile.TemporaryDirectory() as folder:
             calendar.to_csv(Path(folder) / "calendar.csv", index=False)
             Path(folder, "plan.json").write_text(json.dumps({"washout_days": 0}), encoding="utf-8")
-            again = _fitted(later, settings, seed, AFTER, experiments=[folder])
-        then = recommended(again, order, bounds)
+            tables = replace(_imported(later), experiments=load_experiments([folder]))
+        again = refit(tables, first.report["refit"], weeks=AFTER)
+        then = recommended(again.spec, order, bounds)
         horizon = weeks_of(again.spec)
         row["first"][arm] = later.earned()
         row["earned"][arm] = later.earned() + later.realised(then, first=horizon[0], horizon=len(horizon))
@@ -102,17 +108,17 @@ def compare_arms(settings: StudySettings, seed: int, *, firm: bool = False) -> d
     return row | {"cpu_seconds": time.process_time() - started}
 
 
-def recommended(market: FittedMarket, order: Sequence[int], bounds: tuple[Array, ...]) -> Array:
+def recommended(spec: MarketSpec, order: Sequence[int], bounds: tuple[Array, ...]) -> Array:
     """(T, N) planned prices times the factor of each product that earns the most in the mean market, products in the order
     of the shop: by coordinate ascent, all categories at a time.
 
     Args:
-        market: The fitted market.
+        spec: The fitted market.
         order: Numbers of the shop's products in it.
         bounds: (N,) lowest and highest prices, in the order of the shop.
     """
-    spec, value = market.spec, PlanValue(market.spec)
-    category, planned = spec.category_index, value.planned
+    value, category = PlanValue(spec), spec.category_index
+    planned = value.planned
     low, high = np.empty((2, len(order)))
     low[order], high[order] = bounds
     factor, place = np.ones(len(order)), np.array([(category[:n] == one).sum() for n, one in enumerate(category)])
@@ -173,25 +179,22 @@ def _ratios(
     places = (
         (pd.to_datetime(table["week"]) - pd.to_datetime(table["week"]).min()).dt.days // 7,
         [0 if store == "all" else int(store.removeprefix("store-")) - 1 for store in table["store"]],
-        pd.Index(names(shop)).get_indexer(table["product"]),
+        pd.Index(names(shop)).get_indexer(pd.Index(table["product"])),
     )
     ratio[tuple(np.asarray(place) for place in places)] = table["price"] / table["planned_price"]
     return ratio
 
 
-def _fitted(shop: DealTruth, settings: StudySettings, seed: int, weeks: int, **options: Any) -> FittedMarket:
+def _imported(shop: DealTruth) -> Tables:
     with tempfile.TemporaryDirectory() as folder:
-        return fitted_files(write_files(shop, Path(folder)), settings, seed, weeks=weeks, **options)
+        return imported(write_files(shop, Path(folder)))
 
 
-def _widths(market: FittedMarket) -> dict[str, float]:
+def _widths(market: Refit) -> dict[str, float]:
     """Mean width of the 90% interval of the response to regular prices: of the products' own, over the products, of one product
     within its category, and of a whole category, over the categories.
     """
-    report = market.report
-    intervals = {"own": [row["elasticity_interval90"] for row in report["price_response"]]}
-    intervals |= {
-        name: [row[f"{key}_interval90"] for row in report["regular_prices"]]
-        for name, key in (("relative", "relative"), ("category", "total"))
-    }
+    intervals = {"own": [row["elasticity_interval90"] for row in market.price_response]}
+    for name, key in (("relative", "relative"), ("category", "total")):
+        intervals[name] = [row[f"{key}_interval90"] for row in market.regular_prices]
     return {name: float(np.diff(rows).mean()) for name, rows in intervals.items()}

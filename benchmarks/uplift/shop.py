@@ -258,6 +258,13 @@ def write_files(shop: Truth, folder: Path) -> dict[str, Path]:
     return paths
 
 
+def imported(paths: dict[str, Path]) -> Tables:
+    """The tables in the files of a shop; no row may be rejected."""
+    tables, report = import_tables(paths, key=_KEY)
+    assert not len(report.rejects), f"a synthetic shop must import whole; got rejects: {report.lines()}"
+    return tables
+
+
 def fitted_files(paths: dict[str, Path], settings: StudySettings, seed: int, **options: Any) -> FittedMarket:
     """Import the files of a shop and fit a market on all of its products: the defaults of `fit`, but the shop has no
     personal discounts and recommends nothing.
@@ -271,8 +278,7 @@ def fitted_files(paths: dict[str, Path], settings: StudySettings, seed: int, **o
     Raises:
         ValueError: The import rejects a row, or there is no market to fit.
     """
-    tables, imported = import_tables(paths, key=_KEY)
-    assert not len(imported.rejects), f"a synthetic shop must import whole; got rejects: {imported.lines()}"
+    tables = imported(paths)
     assumed: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
     if settings.bounds != "default":
         assumed |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[settings.bounds]}

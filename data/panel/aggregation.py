@@ -54,7 +54,7 @@ def sales_panel(
         - `cost`, currency, of the `costed_units`, whose unit cost the lines give; only where any do;
         - `traffic`, by store and week: distinct baskets of all products; without baskets, sale lines.
         - of tables with experiments, what `with_experiments` adds, whose prices are the regular ones there, and
-          `planned_revenue`, what the units would have cost at the planned regular prices.
+          `planned_revenue`, what the units would have cost at the planned regular prices, and `tested_units`.
 
         A week with far fewer visits than usual counts as closed, see `open_weeks`.
 
@@ -91,6 +91,7 @@ def sales_panel(
     regular = regular_prices(price.to_numpy(), listed, days, upper.to_numpy())
     if tested is not None:
         regular = np.where(np.isnan(tested), regular, np.fmax(tested, priced["price"]))
+        panel["tested_units"] = panel["units"].where(np.isfinite(tested), 0.0)
         panel = panel.assign(planned_revenue=(panel["units"] * panel["planned_price"].fillna(regular)).fillna(0.0))
     return panel if regular is listed else panel.assign(regular_revenue=(panel["units"] * regular).fillna(0.0))
 

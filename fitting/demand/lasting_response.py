@@ -148,16 +148,17 @@ def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int =
         -1.9
     """
     own = panel.sel(product=list(products)).transpose("store", "week", "product")
-    tested = np.isfinite(own["assigned"]).any(["store", "product"]).to_numpy() if "assigned" in own else None
-    arrays = _arrays(own if tested is None else own.isel(week=~tested))
-    blocks = [_Blocks(*arrays, per_week * BLOCK_WEEKS, share) for share in DEAL]
+    tested = np.zeros(own.sizes["week"], dtype=bool)
+    if "assigned" in own:
+        tested = np.isfinite(own["assigned"].to_numpy()).any(axis=(0, 2))
+    blocks = [_Blocks(*_arrays(own.isel(week=~tested)), per_week * BLOCK_WEEKS, share) for share in DEAL]
     found = LastingResponse(
         relative=tuple(each.relative(by_store=True) & each.relative(by_store=False) for each in blocks),
         category=blocks[0].category(),
         moves=blocks[0].moves(),
         stores=own.sizes["store"],
     )
-    return found if tested is None or not tested.any() else _with_experiment(found, own, tested, per_week)
+    return _with_experiment(found, own, tested, per_week) if tested.any() else found
 
 
 def _arrays(own: xr.Dataset) -> tuple[Array, Array, Array]:
@@ -183,14 +184,12 @@ def _with_experiment(
     regular = np.where(inside & (followed == 0), np.nan, regular)
     ratio = np.where(inside, assigned, 0.0)
     blocks = [_AssignedBlocks(units, price, regular, ratio, planned, per_week, share) for share in DEAL]
-    elsewhere = dict(zip(here.indexes["store"], np.where(sold, broken, 0).sum(axis=(1, 2)).astype(int), strict=True))
+    elsewhere = zip(here.indexes["store"], np.where(sold, broken, 0).sum(axis=(1, 2)).astype(int).tolist(), strict=True)
     return replace(
         found,
-        relative=tuple(usual & each.relative() for usual, each in zip(found.relative, blocks, strict=True)),
+        relative=tuple(usual & each.assigned_relative() for usual, each in zip(found.relative, blocks, strict=True)),
         category=found.category & blocks[0].category(),
-        experiment=Experiment(
-            found, int((sold & (followed > 0)).sum()), {str(name): int(n) for name, n in elsewhere.items() if n}
-        ),
+        experiment=Experiment(found, int((sold & (followed > 0)).sum()), {str(name): n for name, n in elsewhere if n}),
     )
 
 
@@ -278,7 +277,7 @@ class _AssignedBlocks(_Blocks):
         self.ratio = ratio.reshape(shape).mean(axis=2)
         self.planned = np.nan_to_num(planned.reshape(shape)).mean(axis=2)
 
-    def relative(self) -> Estimate:
+    def assigned_relative(self) -> Estimate:
         """The elasticity of a product's share in the price assigned to it."""
         # With one store, what all stores have in common cannot be told apart.
         axes = ((2,), (1,), (0,)) if len(self.weight) > 1 else ((2,), (1,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ WEEKS = pd.date_range("2024-01-01", periods=30, freq="7D")
 TESTED = WEEKS[20:24]
 
 
-def calendar(price=1.8, planned=2.0, store="a", weeks=TESTED, arm="test"):
+def calendar(price: Any = 1.8, planned: Any = 2.0, store="a", weeks=TESTED, arm="test"):
     return pd.DataFrame(
         {
             "store": store,
