@@ -96,6 +96,16 @@ def with_experiments(panel: xr.Dataset, price: xr.DataArray, calendar: pd.DataFr
 
     Raises:
         DataError: A week of the calendar begins on another weekday than those of the sales.
+
+    Example:
+        >>> from repricer.data import Tables, sales_panel
+        >>> day = pd.Timestamp("2024-01-01")
+        >>> sales = pd.DataFrame({"date": day, "store": ["a", "b"], "product": "tea", "units": 3.0, "price_paid": [1.8, 2.0]})
+        >>> cell = {"store": "a", "week": day, "product": "tea", "price": 1.8, "planned_price": 2.0}
+        >>> calendar = pd.DataFrame([cell | {"planned_regular": 2.0, "washout_days": 0}])
+        >>> panel = sales_panel(Tables(sales.assign(regular_price=sales["price_paid"]), experiments=calendar))
+        >>> panel["assigned"].values.ravel().round(2).tolist(), panel["followed"].values.ravel().tolist()
+        ([-0.11, nan], [1.0, 0.0])
     """
     period, weeks = period_of(panel["week"]), panel.indexes["week"]
     other = calendar["week"].between(weeks[0], weeks[-1]) & ~calendar["week"].isin(weeks)

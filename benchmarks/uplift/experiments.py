@@ -30,7 +30,7 @@ from ...scenarios import MarketSpec
 from .deals import DealTruth
 from .parameters import Array
 from .settings import StudySettings
-from .shop import draw_shop, fitted_files, imported, names, shop_tables, write_files
+from .shop import FIRST_DAY, draw_shop, fitted_files, imported, names, shop_tables, write_files
 from .study import displayed, run_shops, weeks_of
 
 WEEKS, AFTER = 4, 22
@@ -78,6 +78,10 @@ def compare_arms(settings: StudySettings, seed: int, *, firm: bool = False) -> d
         `interval`, mean widths of 90% intervals: of the `own` response of the products to regular prices, the `relative` one
         within a category, and that of a whole `category`; `refused`, why the planner plans none, so that there is none; and
         `cpu_seconds`, as plain data for JSON.
+
+    Example:
+        >>> compare_arms(StudySettings("regular-and-deal"), seed=0)["tested"]["never"]  # doctest: +SKIP
+        0
     """
     started, shop = time.process_time(), draw_shop(settings.truth, seed, settings.products, settings.weeks)
     assert isinstance(shop, DealTruth), "the family has deals"
@@ -116,6 +120,10 @@ def recommended(spec: MarketSpec, order: Sequence[int], bounds: tuple[Array, ...
         spec: The fitted market.
         order: Numbers of the shop's products in it.
         bounds: (N,) lowest and highest prices, in the order of the shop.
+
+    Example:
+        >>> recommended(fitted.spec, range(12), (low, high)).shape  # doctest: +SKIP
+        (26, 12)
     """
     value, category = PlanValue(spec), spec.category_index
     planned = value.planned
@@ -139,6 +147,12 @@ def charged(shop: DealTruth, path: Array, ratio: Array) -> tuple[DealTruth, pd.D
         shop: The shop.
         path: (W, N) planned prices, the mean over the stores; the highest of each product is its regular price.
         ratio: (W, S, N) test price over planned price; 1 in the control arm.
+
+    Example:
+        >>> shop = draw_shop("regular-and-deal", seed=0)
+        >>> later, calendar = charged(shop, shop.own_prices(horizon=4), np.full((4, 1, 12), 1.1))
+        >>> later.weeks - shop.weeks, calendar["arm"].unique().tolist()
+        (4, ['test'])
     """
     weeks, regular = slice(shop.weeks, shop.weeks + len(path)), path.max(axis=0)
     level = shop.history.listed[shop.weeks] / shop.listed[shop.weeks]
@@ -148,7 +162,7 @@ def charged(shop: DealTruth, path: Array, ratio: Array) -> tuple[DealTruth, pd.D
     later = shop.charging(listed, depth, after=np.round(level * regular, 2))
     week, store, product = (index.ravel() for index in np.indices(listed.shape))
     usual = np.round(level * regular, 2)[store, product]
-    day = pd.Timestamp("2022-01-03") + pd.to_timedelta(7 * (weeks.start + week), unit="D")
+    day = FIRST_DAY + pd.to_timedelta(7 * (weeks.start + week), unit="D")
     place = np.array([f"store-{s + 1}" for s in store]) if listed.shape[1] > 1 else "all"
     tested = ratio[week, store, product] != 1
     columns = {"store": place, "week": day, "product": np.array(names(shop))[product], "group": "all"}
