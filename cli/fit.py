@@ -74,6 +74,13 @@ def _gone_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @declared_options(
     FitSection,
     "asked",
+    experiments=click.option(
+        "--experiment",
+        "experiments",
+        type=click.Path(file_okay=False),
+        multiple=True,
+        help="Folder of a price experiment, whose weeks are among the sales; repeatable.",
+    ),
     epsilon_shares=click.option(
         "--epsilon-share",
         "epsilon_shares",
@@ -119,7 +126,7 @@ def command(
     check_period(asked.period, zones=asked.by != "chain")
     rules = _rules(asked.rules, changes)
     options |= asked.arguments(rules, None if asked.priors is None else Path(asked.priors))
-    tables = tables_of(dataset, plan)
+    tables = tables_of(dataset, plan, asked.experiments)
     zones = _zones(tables, asked.by)
     first = next(iter(zones.values()))
     parts = asked.parts(tables, rules, first)

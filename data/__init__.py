@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..privacy.pseudonyms import pseudonymise
 from .complete_journey import load_complete_journey
+from .experiments import load_experiments
 from .guessing import mapping_template
 from .importing import import_folder, import_table, import_tables
 from .mapping import TableMapping, load_mapping
@@ -37,6 +38,7 @@ __all__ = [
     "import_table",
     "import_tables",
     "load_complete_journey",
+    "load_experiments",
     "load_mapping",
     "load_tables",
     "mapping_template",

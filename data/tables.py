@@ -20,7 +20,8 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Tables:
-    """The canonical tables of a shop, described by `SCHEMAS`; all but `sales` are optional.
+    """The canonical tables of a shop, described by `SCHEMAS`, and the calendars of experiments; all but `sales` are
+    optional.
 
     Args:
         sales: One row per sale line.
@@ -31,6 +32,7 @@ class Tables:
         stock: One row per stock count.
         promotions: One row per promotion of a product.
         plan: One row per product and week to come that the shop has planned already.
+        experiments: One row per store, week and product of price experiments, as `load_experiments` returns them.
 
     Example:
         >>> len(Tables(pd.DataFrame({"product": ["apple"], "units": [1.0]})).fingerprint())
@@ -45,6 +47,7 @@ class Tables:
     stock: pd.DataFrame | None = None
     promotions: pd.DataFrame | None = None
     plan: pd.DataFrame | None = None
+    experiments: pd.DataFrame | None = None
 
     def fingerprint(self) -> str:
         """SHA-256 of the tables, hexadecimal: names, columns and rows in their order."""

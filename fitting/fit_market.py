@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +16,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
 
-from ..data import Tables, load_tables
+from ..data import Tables, load_experiments, load_tables
 from ..forecasting import (
     Forecaster,
     LogLogRegression,
@@ -83,6 +84,7 @@ def fit(
     draws: int = 200,
     zone: Zone | None = None,
     privacy: Privacy | None = None,
+    experiments: Sequence[str | os.PathLike[str]] = (),
     on_step: Callable[[str], None] = lambda _: None,
 ) -> FittedMarket:
     """Prove every model on the last weeks of a shop's data, and build the market of the weeks after it.
@@ -119,6 +121,8 @@ def fit(
             are the zone's own; the response to prices is estimated from the sales of all zones.
         privacy: How little segments may tell of any one customer, and a network of any one product, and the
             budget that pays for it; by default they are exact.
+        experiments: Folders of price experiments, whose weeks are among the sales, as `data.load_experiments` reads them.
+            The prices of their calendars are the regular ones there, and tell how customers answer to them.
         on_step: Called with the name of each step when it begins.
 
     Returns:
@@ -140,6 +144,8 @@ def fit(
     if not isinstance(tables, Tables):
         tables, name = load_tables(Path(tables)), name or scenario_name(Path(tables).resolve().name)
     name = name or "market"
+    if experiments:
+        tables = replace(tables, experiments=load_experiments(map(Path, experiments)))
     rules = (assumptions := assumptions or Assumptions()).rules
     products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
     split = held_out(tables, products, holdout_weeks, zone, period)
@@ -175,6 +181,7 @@ def fit(
             weeks=weeks,
             first_day=f"{ahead.weeks[0]:%Y-%m-%d}",
             trend=market.trend.chosen_,
+            experiments=tables.experiments,
         ),
         # For want of their unit costs, prices maximise revenue.
         "revenue_without_costs": np.array(market.spec.products.names)[unknown & (asked is None)].tolist(),

@@ -14,7 +14,7 @@ from ..data.panel.regular_prices import upper_envelope
 from ..data.weeks import WEEK, YEAR_WEEKS
 from ..forecasting import MarketPaths, MarketTrend, PriceResponse
 from .customers import Customers, records
-from .demand import CONTROL, PROMOTION, FittedDemand, Priors, SalesGrids, cross_elasticities
+from .demand import CONTROL, PROMOTION, FittedDemand, LastingResponse, Priors, SalesGrids, cross_elasticities
 from .fit_split import FittedSplit
 from .identification import identification_checks
 from .market_builder import unique_names
@@ -60,7 +60,7 @@ def fit_report(market: FittedSplit, customers: Customers) -> dict[str, Any]:
         **dict(zip(("prices_follow_demand_before", "prices_follow_demand"), follow, strict=True)),
         "price_curvature": response.curvature,
         "deals": _deals(response),
-        "regular_prices": _regular_prices(response, market.priors),
+        "regular_prices": regular_prices(response, market.priors),
         **_exposure(response, regression),
         **customers.report,
         "trend": _trend(split, market.trend, market.paths),
@@ -155,11 +155,11 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
     if effect is not None and market.spec.promotion is None and PROMOTION in split.future:
         lift = np.maximum(effect.mean(axis=0), 0.0)[market.response.category]
         found |= {"feature_lift": lift, "promotion": split.grid(PROMOTION)}
-    regular_prices = _regular_prices(market.response, market.priors)
+    told = regular_prices(market.response, market.priors)
     return found | {
         "funding": _funding(split, tables, funding_share),
-        "regular_moves": sum(row["moves"] for row in regular_prices),
-        "prior_share": float(np.mean([row["relative_prior_share"] for row in regular_prices])),
+        "regular_moves": sum(row["moves"] for row in told),
+        "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),
         "zones": zones,
     }
 
@@ -230,10 +230,20 @@ def _deals(response: FittedDemand) -> dict[str, Any] | None:
     }
 
 
-def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any]]:
+def regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, Any]]:
     """By category: what the stores tell of the response to regular prices, and how much of it is the prior's.
 
-    `prior_share` is the precision of the prior over that of the posterior, of the logarithm of each elasticity.
+    `prior_share` is the precision of the prior over that of the posterior, of the logarithm of each elasticity. Beside
+    price experiments, `experiment` holds the cells that were read, those broken by store, and both elasticities before and
+    after.
+
+    Args:
+        response: The fitted demand.
+        priors: Its priors.
+
+    Example:
+        >>> regular_prices(market.response, market.priors)[0]["moves"]  # doctest: +SKIP
+        12
     """
     rows = []
     for name, lasting in zip(response.names, response.lasting, strict=True):
@@ -244,8 +254,17 @@ def _regular_prices(response: FittedDemand, priors: Priors) -> list[dict[str, An
             low, high = np.quantile(draws, [0.05, 0.95])
             row |= {key: -float(draws.mean()), f"{key}_interval90": [-float(high), -float(low)]}
             row[f"{key}_prior_share"] = float(min(np.log(draws).var() / spread**2, 1.0))
+        if (tested := lasting.experiment) is not None:
+            row["experiment"] = {"cells": tested.cells, "broken": tested.broken}
+            row["experiment"] |= {"before": _quantiles(tested.before, priors), "after": _quantiles(lasting, priors)}
         rows.append(row)
     return rows
+
+
+def _quantiles(lasting: LastingResponse, priors: Priors) -> dict[str, list[float]]:
+    """Low end of the 90% interval, median and high end of both elasticities, negative."""
+    drawn = zip(("relative", "total"), lasting.draws(priors, _PRIOR_DRAWS, seed=0), strict=True)
+    return {name: np.quantile(-draws, [0.05, 0.5, 0.95]).tolist() for name, draws in drawn}
 
 
 def sales_by_week(split: Split, forecast: pd.DataFrame) -> dict[str, Any]:

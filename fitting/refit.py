@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from ..scenarios.fields import listed
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors
-from .fit_report import past_fields, price_response
+from .fit_report import past_fields, price_response, regular_prices
 from .fit_split import FitOptions, fit_split
 from .initial_stock import TOO_LITTLE
 from .shop_rules import ShopRules
@@ -49,6 +49,7 @@ def fit_record(
     zone: Zone | None,
     *,
     used: str,
+    experiments: pd.DataFrame | None = None,
     **facts: Any,
 ) -> dict[str, Any]:
     """What `refit` needs, as plain data for JSON.
@@ -59,6 +60,7 @@ def fit_record(
         forecaster: The forecaster fitted on all weeks.
         zone: The price zone, if the market is that of one.
         used: The forecaster's name.
+        experiments: The calendars of price experiments, whose weeks stay among the sales.
         facts: `weeks`, the market's length, its `first_day`, and `trend`, the trend's candidate in use.
     """
     chosen = {}
@@ -74,6 +76,9 @@ def fit_record(
         "products": records(products.filter(_PRODUCT)),
         "forecaster": {"name": used, _ARMA: _arma(forecaster), **_network(forecaster)} | chosen,
         "zone": _plain(zone),
+        "experiments": None
+        if experiments is None
+        else records(experiments.assign(week=experiments["week"].astype(str))),
         "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
     }
 
@@ -100,12 +105,14 @@ class Refit(NamedTuple):
     Attributes:
         spec: The market of the weeks after the tables.
         price_response: As in the report of `fit`, by product.
+        regular_prices: As in that report, by category.
         notes: What is less than at the fit, or than a usual week needs, a sentence each.
     """
 
     spec: MarketSpec
     price_response: list[dict[str, Any]]
     notes: tuple[str, ...] = ()
+    regular_prices: tuple[dict[str, Any], ...] = ()
 
 
 def refit(
@@ -140,6 +147,7 @@ def refit(
             "fit again without them, and train"
         )
     on_step("weekly sales")
+    tables = _with_experiments(tables, record)
     unknown = _stores_of_no_zone(tables, zone := _zone(record))
     proof = held_out(tables, products, 1, zone, _period(record))
     ahead = weeks_to_come(tables, proof, weeks or record["weeks"], zone)
@@ -158,7 +166,8 @@ def refit(
     uses_lstm = any(_LSTM in weights for weights in _chosen(record["forecaster"]).values())
     short = (line for line in ahead.plan if line.endswith(TOO_LITTLE))
     lacking = _NO_NETWORKS * (uses_lstm and _NETWORKS not in record["forecaster"])
-    return Refit(spec, price_response(market), tuple(filter(None, (lacking, unknown, *short, spec.history.doubt))))
+    notes = tuple(filter(None, (lacking, unknown, *short, spec.history.doubt)))
+    return Refit(spec, price_response(market), notes, tuple(regular_prices(market.response, market.priors)))
 
 
 def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, last_day: date) -> pd.DataFrame:
@@ -178,6 +187,7 @@ def forecasts_since(tables: Tables, record: Mapping[str, Any], first_day: date, 
     Example:
         >>> forecasts_since(tables, report["refit"], date(2024, 3, 4), date(2024, 3, 31))["mean"]  # doctest: +SKIP
     """
+    tables = _with_experiments(tables, record)
     zone, products, days = _zone(record), pd.DataFrame(record["products"]), PERIODS[_period(record)].days
     stores = sales_panel(tables, list(products["product"]), days=days, first=first_day)
     panel = weekly_table(zone_panel(stores, zone), zone_tables(tables, zone), products)
@@ -200,6 +210,14 @@ def products_gone(tables: Tables, products: pd.DataFrame) -> list[str]:
         ['jam']
     """
     return products.loc[~products["product"].isin(tables.sales["product"].unique()), "product"].tolist()
+
+
+def _with_experiments(tables: Tables, record: Mapping[str, Any]) -> Tables:
+    """The tables with the experiments of a fit; tables that have some keep their own."""
+    rows = record.get("experiments")
+    if rows is None or tables.experiments is not None:
+        return tables
+    return replace(tables, experiments=pd.DataFrame(rows).assign(week=lambda found: pd.to_datetime(found["week"])))
 
 
 def _period(record: Mapping[str, Any]) -> str:

@@ -324,9 +324,20 @@ def weeks_to_come(tables: Tables, proof: Split, weeks: int, zone: Zone | None = 
 
 
 def regular_price(panel: pd.DataFrame) -> pd.Series:
-    """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else a median."""
+    """The regular price at the end of a panel, by product: that of the last two weeks if it was one, else a median.
+
+    In an experiment it is the planned price, and where one lasts to the end, that of its weeks alone.
+    """
     per_week = periods_in_a_week(panel["week"])
-    recent = panel.pivot(index="week", columns="product", values="regular_price")[-_RECENT_WEEKS * per_week :]
+
+    def recently(name: str) -> pd.DataFrame:
+        return panel.pivot(index="week", columns="product", values=name)[-_RECENT_WEEKS * per_week :]
+
+    if "planned_regular" in panel:
+        tested = recently("tested")
+        recent = recently("planned_regular").where(tested | ~tested.iloc[-1])
+    else:
+        recent = recently("regular_price")
     last = recent[-_HELD_WEEKS * per_week :]
     return last.max().where(last.max() <= (1 + _SAME) * last.min(), recent.median())
 

@@ -76,7 +76,23 @@ def _long_run_lines(report: dict[str, Any]) -> list[str]:
         moves += "; mostly the prior's" if row["total_prior_share"] > _MOSTLY else ""
         total = f"elasticity {row['total']:.2f} [{low:.2f}, {high:.2f}]"
         lines.append(f"  {quiet(row['category'])}, all regular prices together: {total}, from {moves}")
+        lines += _experiment_lines(row.get("experiment"))
     return lines
+
+
+def _experiment_lines(found: dict[str, Any] | None) -> list[str]:
+    """What price experiments told of a category: before and after, and what of them was lost."""
+    if found is None:
+        return []
+    shape = "{1:.2f} [{0:.2f}, {2:.2f}]"
+    words = {"relative": "a product's price within its category", "total": "all regular prices together"}
+    lines = [
+        f"    {text}: {shape.format(*found['before'][name])} without the experiment, {shape.format(*found['after'][name])} with it"
+        for name, text in words.items()
+    ]
+    lost, names = sum(found["broken"].values()), ", ".join(found["broken"])
+    kept = f"    the experiment: {found['cells']:,} prices by store, week and product were read"
+    return [*lines, kept + (f"; {lost:,} were left out, as other prices were charged ({names})" if lost else "")]
 
 
 def quiet(name: str) -> str:

@@ -36,11 +36,13 @@ _MOST_LEARNED = 8
 _CODE = ("planning", "data", "fitting", "forecasting", "profiles", "scenarios")
 
 
-def tables_of(dataset: Path, plan: Path | None) -> Tables:
-    """The imported tables, with the shop's plan from a file of its own if one is given."""
-    from ..data import import_table, load_tables
+def tables_of(dataset: Path, plan: Path | None, experiments: Sequence[str] = ()) -> Tables:
+    """The imported tables, with the shop's plan from a file of its own if one is given, and price experiments from folders."""
+    from ..data import import_table, load_experiments, load_tables
 
     tables = load_tables(dataset)
+    if experiments:
+        tables = replace(tables, experiments=load_experiments(experiments))
     if plan is None:
         return tables
     ids = None if tables.products is None else tables.products["product"]

@@ -121,7 +121,7 @@ def refresh(
         fix = "export it from a run that was trained on a folder of repricer fit"
         raise BundleError(f"{path} must hold the record of its fit to be refreshed; got none; {fix}")
     structure = _changes(tables, record)
-    spec, response, notes = refit(tables, record, weeks=weeks, on_step=on_step)
+    spec, response, notes, _ = refit(tables, record, weeks=weeks, on_step=on_step)
     on_step("prices of the new weeks")
     holding, files = Holding.of(old.manifest), read_files(path)
     setup = _setup(old, holding, spec, seed)

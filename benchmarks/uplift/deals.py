@@ -80,9 +80,11 @@ class DealTruth(Truth):
 
     Attributes:
         responses: The customers of each category.
+        charged: Number of the last weeks of the tables in which it charged given prices, see `charging`.
     """
 
     responses: tuple[RegularAndDeal | NestedDeals, ...] = ()
+    charged: int = 0
 
     @property
     def deals(self) -> DealHistory:
@@ -95,16 +97,57 @@ class DealTruth(Truth):
         """(weeks, N) regular prices, the mean over the stores."""
         return np.einsum("s,tsn->tn", self.history.level, self.history.listed)
 
+    def charging(self, listed: Array, depth: Array | None = None, after: Array | None = None) -> DealTruth:
+        """The shop after it charged given regular prices in the weeks after its tables, which then hold these weeks too.
+
+        Customers take them for regular prices, however soon they change. Earlier weeks stay as they were.
+
+        Args:
+            listed: (W, S, N) regular prices by store, currency per unit.
+            depth: (26, N) reductions in these weeks and those to come, as shares of them; by default as planned.
+            after: (S, N) regular prices from then on; by default the shop's own.
+
+        Example:
+            >>> from repricer.benchmarks.uplift import draw_shop
+            >>> shop = draw_shop("regular-and-deal", seed=0)
+            >>> later = shop.charging(1.1 * shop.history.listed[shop.weeks : shop.weeks + 4])
+            >>> later.weeks - shop.weeks
+            4
+        """
+        own, first, end = self.deals, self.weeks, self.weeks + len(listed)
+        whole, reduced = own.listed.copy(), own.depth.copy()
+        whole[first:end] = listed
+        if after is not None:
+            whole[end:] = after
+        if depth is not None:
+            reduced[first:] = depth
+        prices = np.concatenate([own.prices[:first], np.round(whole[first:] * (1 - reduced[first:, None]), 2)])
+        history = replace(own, listed=whole, prices=prices, depth=reduced)
+        return replace(self, weeks=end, history=history, charged=len(listed))
+
+    def earned(self, objective: str = "profit") -> float:
+        """Expected profit or revenue, over the shocks, of the weeks in which it charged given prices, by store."""
+        here, own = slice(self.weeks - self.charged, self.weeks), self.deals
+        price, units = np.moveaxis(own.prices[here], 1, 0), self._without_shocks()[:, here]
+        margin = price
+        if objective == "profit":
+            funded = own.funding * np.moveaxis(own.listed[here] * own.depth[here, None], 1, 0)
+            margin = price - self.unit_cost + funded
+        return float((margin * units).sum())
+
     def history_units(self) -> Array:
         """(T, S, N) expected units of the history by store, given the shocks that popularity took."""
+        shock = self.history.shock[: self.weeks]
+        # The factor is 1 in the mean.
+        return np.moveaxis(self._without_shocks() * np.exp(shock - self.history.shock.var() / 2), 0, 1)
+
+    def _without_shocks(self) -> Array:
+        """(S, T, N) units of the history, the shocks averaged over."""
         bought = [self._in_history(number, self.weeks) for number in range(len(self.responses))]
         assert self.stocking_up is not None, "households stock up"
         shape = (self.history.level.size, self.weeks, self.listed.shape[1])
         depth = np.broadcast_to(self.deals.depth[: self.weeks], shape)
-        units = self.stocking_up.units(np.concatenate(bought, axis=-1), depth)[0]
-        shock = self.history.shock[: self.weeks]
-        # The factor is 1 in the mean.
-        return np.moveaxis(units * np.exp(shock - self.history.shock.var() / 2), 0, 1)
+        return self.stocking_up.units(np.concatenate(bought, axis=-1), depth)[0]
 
     def category_units(self, number: int, path: Array, first: int) -> Array:
         """(…, T, n) expected units of a category's products."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
+from scipy import stats
 
 from ...data import Tables, import_tables
-from ...fitting import Assumptions, fit
+from ...fitting import Assumptions, FittedMarket, fit
 from ...forecasting import candidates
-from ...scenarios import MarketSpec
 from .choice import StockingUp
 from .deals import EXTRA, SIZE, DealTruth, deal_parameters, draw_deal_history, draw_responses, is_chain
 from .history import DEALS, FAMILIES, STOCKPILING, draw_choices, draw_history, draw_shocks, draw_traffic, weeks_of
@@ -95,10 +95,16 @@ def shop_tables(truth: Truth) -> Tables:
     """
     random = generator(6, truth.seed, truth.regular.size)
     means = mean_units(truth)
+    shape, charged = 1 / truth.parameters.dispersion, truth.charged if isinstance(truth, DealTruth) else 0
+    past = means[: len(means) - charged]
     # Poisson draws with a gamma multiplier by product, store and week.
-    shape = 1 / truth.parameters.dispersion
-    multiplier = random.gamma(shape, 1 / shape, (*means.shape[:2], 1, means.shape[3]))
-    demand = random.poisson(means * multiplier).astype(np.float64)
+    multiplier = random.gamma(shape, 1 / shape, (*past.shape[:2], 1, past.shape[3]))
+    demand = random.poisson(past * multiplier).astype(np.float64)
+    if charged:
+        # The same customers at any prices: what differs in the sales is what prices do.
+        later, of = generator(10, truth.seed, truth.regular.size), means[len(past) :]
+        multiplier = later.gamma(shape, 1 / shape, of.shape)
+        demand = np.concatenate([demand, stats.poisson.ppf(later.random(of.shape), of * multiplier)])
     stock = None
     if truth.family == "scarce":
         available = _available(means, random)
@@ -252,18 +258,31 @@ def write_files(shop: Truth, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def fit_files(paths: dict[str, Path], settings: StudySettings, seed: int) -> MarketSpec:
+def imported(paths: dict[str, Path]) -> Tables:
+    """The tables in the files of a shop; no row may be rejected."""
+    tables, report = import_tables(paths, key=_KEY)
+    assert not len(report.rejects), f"a synthetic shop must import whole; got rejects: {report.lines()}"
+    return tables
+
+
+def fitted_files(paths: dict[str, Path], settings: StudySettings, seed: int, **options: Any) -> FittedMarket:
     """Import the files of a shop and fit a market on all of its products: the defaults of `fit`, but the shop has no
     personal discounts and recommends nothing.
+
+    Args:
+        paths: The files, by table.
+        settings: Price bounds and forecaster.
+        seed: Of the fit.
+        options: Further arguments of `fit`.
 
     Raises:
         ValueError: The import rejects a row, or there is no market to fit.
     """
-    tables, imported = import_tables(paths, key=_KEY)
-    assert not len(imported.rejects), f"a synthetic shop must import whole; got rejects: {imported.lines()}"
+    tables = imported(paths)
     assumed: dict[str, Any] = {"max_discount": 0.0, "recommendation_lift": 0.0}
     if settings.bounds != "default":
         assumed |= {"lowest_price": 0.5, "highest_price": 1.3, "price_widening": _WIDENING[settings.bounds]}
     forecaster = candidates(seed=seed).get(settings.forecaster)
     assumptions = Assumptions(**assumed)
-    return fit(tables, tables.products, name="shop", assumptions=assumptions, seed=seed, forecaster=forecaster).spec
+    options |= {"assumptions": assumptions, "seed": seed, "forecaster": forecaster}
+    return fit(tables, tables.products, name="shop", **options)

@@ -25,11 +25,12 @@ from ...scenarios import MarketSpec
 from .deals import DealTruth
 from .parameters import Array
 from .settings import StudySettings
-from .shop import FIRST_DAY, draw_shop, fit_files, names, write_files
+from .shop import FIRST_DAY, draw_shop, fitted_files, names, write_files
 from .truth import Truth
 
 OnShop = Callable[[dict[str, Any], int, int], None]
 _CODE = ("agents", "benchmarks/uplift", "data", "envs", "evaluation", "fitting", "forecasting", "pricing", "profiles")
+_CODE = (*_CODE, "planning/experiments")
 _REGULAR = "regular"
 _PATH_EPISODES = 100
 _SHARES = {"share_of_optimum": "recommended", "regular_share": "regular", "own_share": "own"}
@@ -64,8 +65,31 @@ def run_study(
     Example:
         >>> rows = run_study(StudySettings("clean"), range(40), Path("runs/uplift"), place=Place(workers=2))  # doctest: +SKIP
     """
+    return run_shops(f"{__name__}:assessed", settings, seeds, out, place=place, on_shop=on_shop)
+
+
+def run_shops(
+    function: str,
+    settings: StudySettings,
+    seeds: Iterable[int],
+    out: Path,
+    *,
+    place: Place,
+    on_shop: OnShop = lambda row, done, total: None,
+    **more: Any,
+) -> list[dict[str, Any]]:
+    """The results of a job for each shop, as of `run_study`.
+
+    Args:
+        function: The job, as `jobs.Job` names it; it gets `settings`, `seed` and what `more` holds.
+        settings: How the shops are drawn and fitted.
+        seeds: One per shop.
+        out: Folder of the results.
+        place: Where the jobs run.
+        on_shop: As for `run_study`.
+    """
     code, done = code_fingerprint(*_CODE), 0
-    jobs = [Job(f"{__name__}:assessed", {"settings": settings.to_dict(), "seed": seed}, code) for seed in seeds]
+    jobs = [Job(function, {"settings": settings.to_dict(), "seed": seed, **more}, code) for seed in seeds]
     if not jobs:
         raise ValueError("shops must be 1 or more; got 0; ask for one")
 
@@ -107,7 +131,7 @@ def assess_shop(settings: StudySettings, seed: int) -> dict[str, Any]:
     row = {"seed": seed, **settings.to_dict(), "model": shop.model, **_described(shop)}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            spec = fit_files(write_files(shop, Path(folder)), settings, seed)
+            spec = fitted_files(write_files(shop, Path(folder)), settings, seed).spec
         except ValueError as error:
             raise ValueError(f"{settings.truth} shop {seed}: {error}") from error
     row |= realised(shop, spec, recommend(spec, settings, seed))

@@ -12,13 +12,12 @@ import pandas as pd
 import polars as pl
 import xarray as xr
 
+from ..experiments import WHOLE_SHOP, with_experiments
 from ..stray_dates import stray_dates
 from ..tables import StoredTables, Tables
 from ..weeks import WEEK, Weeks, period_of
 from .regular_prices import regular_prices
 
-WHOLE_SHOP = "all"
-"""The store of sales that name none."""
 _COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price", "unit_cost", "basket"]
 _AXES = ["store", "week", "product"]
 # A week is thin below this share of the usual traffic, which must be so many visits.
@@ -54,6 +53,8 @@ def sales_panel(
           price, these are those of `regular_prices`, store by store;
         - `cost`, currency, of the `costed_units`, whose unit cost the lines give; only where any do;
         - `traffic`, by store and week: distinct baskets of all products; without baskets, sale lines.
+        - of tables with experiments, what `with_experiments` adds, whose prices are the regular ones there, and
+          `planned_revenue`, what the units would have cost at the planned regular prices, and `tested_units`.
 
         A week with far fewer visits than usual counts as closed, see `open_weeks`.
 
@@ -81,7 +82,17 @@ def sales_panel(
     panel = open_weeks(panel)
     priced, upper = with_prices(panel), panel["upper_revenue"] / panel["units"].where(panel["units"] > 0)
     listed, panel = priced["regular_price"].to_numpy(), panel.drop_vars("upper_revenue")
-    regular = regular_prices(priced["price"].to_numpy(), listed, days, upper.to_numpy())
+    price, tested = priced["price"], None
+    if tables.experiments is not None and by_store:
+        panel = with_experiments(panel, price, tables.experiments)
+        # The price of an experiment is the regular one there, however short it lasts, and nowhere else.
+        tested = panel["tested_price"]
+        price, upper = (each.where(np.isnan(tested)) for each in (price, upper))
+    regular = regular_prices(price.to_numpy(), listed, days, upper.to_numpy())
+    if tested is not None:
+        regular = np.where(np.isnan(tested), regular, np.fmax(tested, priced["price"]))
+        panel["tested_units"] = panel["units"].where(np.isfinite(tested), 0.0)
+        panel = panel.assign(planned_revenue=(panel["units"] * panel["planned_price"].fillna(regular)).fillna(0.0))
     return panel if regular is listed else panel.assign(regular_revenue=(panel["units"] * regular).fillna(0.0))
 
 
@@ -99,6 +110,8 @@ def with_prices(panel: xr.Dataset) -> xr.Dataset:
     """
     sold = panel["units"].where(panel["units"] > 0)
     found = {"price": panel["revenue"] / sold, "regular_price": panel["regular_revenue"] / sold}
+    if "planned_revenue" in panel:
+        found["planned_regular"] = panel["planned_revenue"] / sold
     if "cost" in panel:
         found["unit_cost"] = panel["cost"] / panel["costed_units"].where(panel["costed_units"] > 0)
     return panel.assign(found)

@@ -102,6 +102,8 @@ def weekly_table(panel: xr.Dataset, tables: Tables, products: pd.DataFrame | Non
     off = (1 - price / regular.where(regular > 0)).clip(min=0).where(regular != 0, 0.0)
     columns = {"units": shop["units"], "revenue": shop["revenue"], "price": price, "regular_price": regular}
     columns |= {"discount_share": off}
+    if "planned_regular" in shop:
+        columns |= {"planned_regular": carried_forward(shop["planned_regular"]), "tested": shop["tested_units"] > 0}
     if "unit_cost" in shop:
         columns["unit_cost"] = carried_forward(shop["unit_cost"])
     table = xr.Dataset(columns | {"traffic": ("week", traffic)}).to_dataframe(dim_order=_KEYS).reset_index()

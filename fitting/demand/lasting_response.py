@@ -4,16 +4,20 @@ Deals move far more units than regular prices of the same size, so they tell lit
 therefore left out here, and stores are compared with each other in blocks of eight weeks: with an effect of every
 product in every block and of every product in every store, only changes in the differences between stores count. The
 level of a store's prices, which the shop may have chosen by its customers, does not.
+
+Experiments add an estimate of their own: prices that were assigned at random go with nothing else, so that estimate has no
+allowance for it. It compares stores week by week, and takes the price that was assigned, not the one charged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy import stats
 
 from .priors import Priors
 
@@ -54,6 +58,21 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Experiment:
+    """What price experiments tell of a category.
+
+    Attributes:
+        before: The response without them.
+        cells: Number of stores, weeks and products that were read, tested or control.
+        broken: Number of those that charged another price than the calendar's, by store; they were not read.
+    """
+
+    before: LastingResponse
+    cells: int
+    broken: dict[str, int]
+
+
+@dataclass(frozen=True)
 class LastingResponse:
     """What a category's sales tell of its response to regular prices.
 
@@ -62,6 +81,7 @@ class LastingResponse:
         category: The elasticity of the category's units when all of its regular prices move together.
         moves: Number of blocks, stores and products whose regular price moved by 1% or more against the block before.
         stores: Number of stores compared.
+        experiment: What experiments add, which `relative` and `category` hold; None without any.
 
     Example:
         >>> float(LastingResponse().draws(Priors(), 500, seed=0)[0].mean().round(1))
@@ -72,6 +92,7 @@ class LastingResponse:
     category: Estimate = Estimate()
     moves: int = 0
     stores: int = 0
+    experiment: Experiment | None = None
 
     def draws(self, priors: Priors, count: int, seed: int) -> tuple[Array, Array]:
         """(M,) draws of both absolute elasticities, each definition of a deal as likely as the others.
@@ -127,13 +148,48 @@ def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int =
         -1.9
     """
     own = panel.sel(product=list(products)).transpose("store", "week", "product")
-    units, price, regular = (own[name].to_numpy() for name in ("units", "price", "regular_price"))
-    blocks = [_Blocks(units, price, regular, per_week * BLOCK_WEEKS, share) for share in DEAL]
-    return LastingResponse(
+    tested = np.zeros(own.sizes["week"], dtype=bool)
+    if "assigned" in own:
+        tested = np.isfinite(own["assigned"].to_numpy()).any(axis=(0, 2))
+    blocks = [_Blocks(*_arrays(own.isel(week=~tested)), per_week * BLOCK_WEEKS, share) for share in DEAL]
+    found = LastingResponse(
         relative=tuple(each.relative(by_store=True) & each.relative(by_store=False) for each in blocks),
         category=blocks[0].category(),
         moves=blocks[0].moves(),
         stores=own.sizes["store"],
+    )
+    return _with_experiment(found, own, tested, per_week) if tested.any() else found
+
+
+def _arrays(own: xr.Dataset) -> tuple[Array, Array, Array]:
+    units, price, regular = (own[name].to_numpy() for name in ("units", "price", "regular_price"))
+    return units, price, regular
+
+
+def _with_experiment(
+    found: LastingResponse, own: xr.Dataset, tested: NDArray[np.bool_], per_week: int
+) -> LastingResponse:
+    """A response with what experiments add, compared with as many weeks before."""
+    when = np.flatnonzero(tested)
+    before = np.flatnonzero(~tested[: when[-1]])[-len(when) :]
+    here = own.isel(week=np.sort(np.concatenate([when, before])))
+    units, price, regular = _arrays(here)
+    assigned, followed, broken = (here[name].to_numpy() for name in ("assigned", "followed", "broken"))
+    inside, sold = np.isfinite(assigned), np.isfinite(assigned) & (units > 0)
+    # What was not sold in an open store had a price, too: a calendar tells it.
+    usual = np.broadcast_to(here["regular_price"].median("week").to_numpy()[:, None], regular.shape)
+    regular = np.where(inside, here["tested_price"], np.where(np.isfinite(regular), regular, usual))
+    planned = np.log(np.where(inside, here["planned_price"], regular))
+    price = np.where(np.isfinite(price) | ~(units > 0).any(axis=2, keepdims=True), price, regular)
+    regular = np.where(inside & (followed == 0), np.nan, regular)
+    ratio = np.where(inside, assigned, 0.0)
+    blocks = [_AssignedBlocks(units, price, regular, ratio, planned, per_week, share) for share in DEAL]
+    elsewhere = zip(here.indexes["store"], np.where(sold, broken, 0).sum(axis=(1, 2)).astype(int).tolist(), strict=True)
+    return replace(
+        found,
+        relative=tuple(usual & each.assigned_relative() for usual, each in zip(found.relative, blocks, strict=True)),
+        category=found.category & blocks[0].category(),
+        experiment=Experiment(found, int((sold & (followed > 0)).sum()), {str(name): n for name, n in elsewhere if n}),
     )
 
 
@@ -154,7 +210,7 @@ class _Blocks:
             log_price = np.where(usual, np.log(price), 0.0).sum(axis=2) / self.plain
             sold = np.where(usual, units, 0.0).sum(axis=2)
             mean = sold.sum(axis=1, keepdims=True) / np.maximum(self.plain.sum(axis=1, keepdims=True), 1)
-            self.used = self.plain >= _LEAST_WEEKS
+            self.used = self.plain >= min(_LEAST_WEEKS, length)
             self.log_price = np.where(self.used, log_price, 0.0)
             self.log_units = np.where(self.used, np.log((sold + 0.5) / np.maximum(self.plain, 1)), 0.0)
             listed = np.where(np.isfinite(regular), np.log(regular), 0.0).sum(axis=2) / np.isfinite(regular).sum(axis=2)
@@ -203,6 +259,59 @@ class _Blocks:
         return _slope(columns, y, weight, _BIAS_STORES)
 
 
+class _AssignedBlocks(_Blocks):
+    """Sales in the weeks of experiments and as many before, by store, week and product, and the prices assigned there.
+
+    Args:
+        regular: Regular prices; NaN where an experiment was broken or is not to be read.
+        ratio: Log of the assigned price over the planned one; 0 outside an experiment.
+        planned: Log of the planned price, outside an experiment of the regular one.
+        length: Periods in a week.
+    """
+
+    def __init__(
+        self, units: Array, price: Array, regular: Array, ratio: Array, planned: Array, length: int, share: float
+    ) -> None:
+        super().__init__(units, price, regular, length, share)
+        shape = (len(units), -1, length, units.shape[2])
+        self.ratio = ratio.reshape(shape).mean(axis=2)
+        self.planned = np.nan_to_num(planned.reshape(shape)).mean(axis=2)
+
+    def assigned_relative(self) -> Estimate:
+        """The elasticity of a product's share in the price assigned to it."""
+        # With one store, what all stores have in common cannot be told apart.
+        axes = ((2,), (1,), (0,)) if len(self.weight) > 1 else ((2,), (1,))
+        values = (self.ratio, self.planned, self.log_units)
+        return self._assigned([_within(v, self.weight, axes) for v in values], self.weight, axes)
+
+    def category(self) -> Estimate:
+        """The elasticity of the units of a category in the mean of the prices assigned to its products."""
+        if len(self.weight) < 2:
+            return Estimate()
+        carried = (self.weight > 0).any(axis=1, keepdims=True)
+        known = (np.isfinite(self.listed) | ~carried).all(axis=2) & (self.total > 0)
+        sold = np.where(known, self.total, 0.0)
+        weight = np.where(known, sold.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1), 0.0)
+        values = [v @ self.share for v in (self.ratio, self.planned, self.depth)]
+        values += [np.log(np.where(known, self.total, 1.0))]
+        values = [_within(v, weight, ((1,), (0,)))[..., None] for v in values]
+        return self._assigned(values, weight[..., None], ((1, 2), (0, 2)))
+
+    @staticmethod
+    def _assigned(values: list[Array], weight: Array, axes: tuple[tuple[int, ...], ...]) -> Estimate:
+        """The slope in the assigned prices; of few stores, the products of each are clusters."""
+        stores, taken = len(weight), sum(int((weight.sum(axis=axis) > 0).sum()) for axis in axes) + len(values) - 1
+        count = int((weight > 0).sum())
+        if (free := count - taken) < _LEAST_FREE:
+            return Estimate()
+        if stores < _FEW:
+            *values, weight = (np.moveaxis(v, 1, 2).reshape(-1, v.shape[1]) for v in (*values, weight))
+        # Of Student's t, whose 90% interval a normal distribution with this variance has.
+        degrees = ((count / free, free), (len(weight) / max(len(weight) - 1, 1), max(len(weight) - 1, 1)))
+        factors = tuple(of * (stats.t.ppf(0.95, df) / stats.norm.ppf(0.95)) ** 2 for of, df in degrees)
+        return _slope(values[:-1], values[-1], weight, 0.0, factors)
+
+
 def _within(values: Array, weight: Array, axes: tuple[tuple[int, ...], ...]) -> Array:
     """What is left of values when their weighted means over each of some axes are removed, in turn until nothing is."""
     left = np.where(weight > 0, values, 0.0)
@@ -218,9 +327,15 @@ def _within(values: Array, weight: Array, axes: tuple[tuple[int, ...], ...]) -> 
     return left
 
 
-def _slope(columns: list[Array], y: Array, weight: Array, bias: float) -> Estimate:
+def _slope(
+    columns: list[Array], y: Array, weight: Array, bias: float, factors: tuple[float, ...] | None = None
+) -> Estimate:
     """The first coefficient of a weighted regression, with the larger of two standard errors: one of independent
     observations, and one of clusters along the first axis.
+
+    Args:
+        bias: Standard deviation of what else moves with the first column.
+        factors: Of both variances; by default for the number of clusters.
     """
     x = np.stack([column.ravel() for column in columns], axis=1)
     w, moved = weight.ravel(), float(np.sqrt((weight * columns[0] ** 2).sum() / max(weight.sum(), 1e-12)))
@@ -231,7 +346,7 @@ def _slope(columns: list[Array], y: Array, weight: Array, bias: float) -> Estima
     scores = (w * (y.ravel() - x @ slope))[:, None] * x
     clusters = scores.reshape(len(y), -1, x.shape[1]).sum(axis=1)
     count, sizes = len(clusters), (scores, clusters)
-    errors = [np.sqrt((inverse @ part.T @ part @ inverse)[0, 0]) for part in (sizes if count >= _FEW else sizes[:1])]
     # With few clusters, the residuals are too small (Cameron and Miller 2015, Journal of Human Resources 50(2)).
-    error = max(errors) * np.sqrt(count / max(count - 1, 1) if count >= _FEW else 2.0)
-    return Estimate(float(slope[0]), float(np.hypot(error, bias)))
+    factors = factors or (count / max(count - 1, 1) if count >= _FEW else 2.0,) * 2
+    variances = [of * (inverse @ part.T @ part @ inverse)[0, 0] for of, part in zip(factors, sizes, strict=True)]
+    return Estimate(float(slope[0]), float(np.sqrt(max(variances if count >= _FEW else variances[:1]) + bias**2)))

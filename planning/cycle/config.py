@@ -26,6 +26,7 @@ AtLeastTwo = Annotated[int, Meta(ge=2, extra={"allowed": "a whole number from 2 
 Release = Literal["counts", "figures", "units", "network"]
 """What a private fit publishes, each at a share of its cost."""
 _FROM_0, _STORES = {"allowed": "a whole number from 0 on"}, {"allowed": "a list of stores"}
+_FOLDERS = {"allowed": "a list of folders"}
 
 
 _AT_ONCE = "products in a market, see [parts](scale.md#a-whole-catalogue); by default 1000, by day 140"
@@ -35,6 +36,7 @@ _WIDEN = "how far prices may leave the range mostly charged, by default 0.2; fre
 _BY = "stores of one market: all; those whose regular prices agree; or each by itself"
 _EPSILON = "cost of [privacy](privacy_learning.md) of segments and networks; by default they are exact"
 _SHARES = "shares of epsilon; by default counts 0.2, figures 0.27, units 0.18, network 0.35"
+_TESTED = "folders of price experiments, whose weeks are among the sales"
 _RELEASES = "a table of counts, figures, units and network"
 
 
@@ -78,6 +80,7 @@ class FitSection(_Section, frozen=True):
     draws: Annotated[int, Meta(ge=2, le=10_000, description="posterior draws")] = 200
     by: Annotated[Literal["chain", "zone", "store"], Meta(description=_BY)] = "chain"
     currency: Annotated[Name, Meta(description="unit of the money, for display")] = "currency"
+    experiments: Annotated[tuple[str, ...], Meta(description=_TESTED, extra=_FOLDERS)] = ()
     epsilon: Annotated[Annotated[float, Meta(gt=0, le=1e6)] | None, Meta(description=_EPSILON)] = None
     epsilon_shares: Annotated[
         dict[Release, Annotated[float, Meta(ge=0)]], Meta(description=_SHARES, extra={"allowed": _RELEASES})
@@ -196,7 +199,7 @@ class Cycle:
 
     def _inputs(self) -> list[Path]:
         tables, fit = self.config.tables, self.config.fit
-        named = [self.file(name) for name in (tables.mapping, tables.dataset, fit.rules, fit.priors)]
+        named = [self.file(name) for name in (tables.mapping, tables.dataset, fit.rules, fit.priors, *fit.experiments)]
         return [*self.files.values(), *(path for path in named if path is not None)]
 
     def _mistakes(self) -> Iterator[str | None]:

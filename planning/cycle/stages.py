@@ -91,10 +91,12 @@ def first_day(tables: Tables, period: str = "week") -> str:
 
 def tables_of(cycle: Cycle, home: Path) -> Tables:
     """The imported tables of a cycle."""
-    from ...data import load_tables
+    from ...data import load_experiments, load_tables
 
     dataset = cycle.file(cycle.config.tables.dataset)
-    return load_tables(home / TABLES if dataset is None else dataset)
+    tables = load_tables(home / TABLES if dataset is None else dataset)
+    folders = [folder for name in cycle.config.fit.experiments if (folder := cycle.file(name))]
+    return replace(tables, experiments=load_experiments(folders)) if folders else tables
 
 
 def fit_stage(cycle: Cycle, place: Place) -> Facts:

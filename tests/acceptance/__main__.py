@@ -28,6 +28,7 @@ from . import (  # noqa: F401  they register their checks
     field_designs,
     field_known,
     field_rollout,
+    field_value,
     fleet,
     instances,
     log_growth,

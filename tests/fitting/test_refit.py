@@ -41,7 +41,7 @@ def fitted():
 
 
 def test_on_the_same_tables_the_market_is_the_same(fitted):
-    again, response, notes = refit(shop(44), json.loads(json.dumps(fitted.report["refit"], allow_nan=False)))
+    again, response, notes, _ = refit(shop(44), json.loads(json.dumps(fitted.report["refit"], allow_nan=False)))
     known = fitted.report["price_response"]
     assert notes == ()
     assert [row["reason"] for row in response] == [row["reason"] for row in known]

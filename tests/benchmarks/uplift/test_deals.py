@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from repricer.benchmarks.uplift import draw_shop, shop_tables
 from repricer.benchmarks.uplift.deals import (
@@ -220,3 +221,34 @@ def test_no_path_within_the_bounds_earns_more_than_the_best(family, seed):
     ]
     tried += [high, np.clip(kept, low, high), np.clip(1.1 * shop.own_prices(), low, high)]
     assert max(shop.realised(path) for path in tried) <= most * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("family", DEALS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_given_regular_prices_by_store_earn_what_the_mean_path_does_where_they_move_alike(family, seed):
+    shop = draw_shop(family, seed)
+    first, listed = shop.weeks, shop.history.listed
+    later = shop.charging(1.07 * listed[first : first + 4], after=1.07 * listed[first])
+    path = 1.07 * shop.listed[first] * (1 - shop.deals.depth[first:])
+    # At the end of a path of four weeks, a deal could not be told from a regular price.
+    units = shop.units(path)[:4]
+    np.testing.assert_allclose(later._without_shocks()[:, first:].sum(axis=0), units, rtol=2e-3)
+    np.testing.assert_allclose(later.units(path[4:], first=first + 4), shop.units(path)[4:], rtol=2e-3)
+    # Stores that charge less sell more than the mean over them tells.
+    apart = 1e-3 if shop.history.level.size == 1 else 0.02
+    assert later.earned() == pytest.approx((shop.margin(path, first, "profit")[:4] * units).sum(), rel=apart)
+    tables, before = shop_tables(later), shop_tables(shop)
+    pd.testing.assert_frame_equal(tables.sales[: len(before.sales)], before.sales)
+    sold = tables.sales[len(before.sales) :]
+    assert sold["date"].nunique() == 4
+    assert sold["units"].sum() == pytest.approx(units.sum(), rel=0.3)
+
+
+def test_a_store_that_charges_more_sells_less_and_the_others_as_before():
+    shop = draw_shop("regular-and-deal", 1)
+    listed = shop.history.listed[shop.weeks : shop.weeks + 4].copy()
+    usual = shop.charging(listed)._without_shocks()[:, shop.weeks :]
+    listed[:, 0] *= 1.1
+    found = shop.charging(listed)._without_shocks()[:, shop.weeks :]
+    assert found[0].sum() < usual[0].sum()
+    np.testing.assert_array_equal(found[1:], usual[1:])

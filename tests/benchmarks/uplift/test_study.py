@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from repricer.benchmarks.uplift import FAMILIES, StudySettings, draw_shop, run_study, study, summarise
-from repricer.benchmarks.uplift.shop import fit_files, write_files
+from repricer.benchmarks.uplift.shop import fitted_files, write_files
 from repricer.benchmarks.uplift.study import PredictedGain, assess_shop, displayed, plot_gains, realised
 from repricer.cli import bench, main
 from repricer.jobs import store
@@ -158,7 +158,7 @@ def files(shop, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def spec(files):
-    return fit_files(files, StudySettings("clean", bounds="free"), seed=0)
+    return fitted_files(files, StudySettings("clean", bounds="free"), seed=0).spec
 
 
 class TestRealised:
@@ -184,7 +184,8 @@ class TestRealised:
 def test_bounds_are_those_asked_for(spec, tmp_path):
     files = write_files(draw_shop("clean", seed=1, weeks=52), tmp_path)  # where it pays to leave what was charged
     others = {
-        name: fit_files(files, StudySettings("clean", bounds=name), seed=0) for name in ("charged", "charged+10%")
+        name: fitted_files(files, StudySettings("clean", bounds=name), seed=0).spec
+        for name in ("charged", "charged+10%")
     }
     reach = {
         bounds: np.array([market.guardrails.low, market.guardrails.high]) / market.products.regular_price
@@ -202,7 +203,7 @@ def test_bounds_are_those_asked_for(spec, tmp_path):
 
 def test_gains_of_shops_with_deals_are_over_their_current_prices(tmp_path):
     shop = draw_shop("regular-and-deal", seed=2, weeks=60)
-    market = fit_files(write_files(shop, tmp_path), StudySettings("regular-and-deal", bounds="default"), seed=0)
+    market = fitted_files(write_files(shop, tmp_path), StudySettings("regular-and-deal", bounds="default"), seed=0).spec
     found = realised(shop, market, PredictedGain("historical", None, 0.0, 0.0, 0.0))
     assert found["realised"] == 0
     assert found["covered"]

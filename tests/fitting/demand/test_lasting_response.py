@@ -99,3 +99,80 @@ def test_a_few_blocks_of_a_few_products_tell_nothing():
         {"store": ["a"], "week": pd.date_range("2024-01-01", periods=16, freq="7D"), "product": ["x", "y", "z"]},
     )
     assert not np.isfinite(lasting_response(panel, ["x", "y", "z"]).relative[0].error)
+
+
+def experiment(count, seed, broken=0):
+    """Sales of stores with an experiment in the last weeks: in half of them whole categories were tested, else products."""
+    weeks, step, random, products, length = 4, 0.1, np.random.default_rng(seed), len(NAMES), 24
+    shape, here = (count, length, products), slice(-weeks, None)
+    signs = random.choice([-1, 1], (count, weeks, products))
+    whole = (random.random((count, weeks, 1)) < 0.5) & (count > 1)
+    ratio = np.zeros(shape)
+    ratio[:, here] = step * np.where(whole, signs[..., :1], signs)
+    level = ratio.mean(axis=2, keepdims=True)
+    common = random.normal(0, 0.3, (count, 1, products)) + 0.2 * random.standard_normal((1, length, 1))
+    mean = 15 * np.exp(common - 2.0 * (ratio - level) - 0.4 * level)
+    units = random.poisson(mean * random.gamma(1 / 0.06, 0.06, shape)).astype(float)
+    price, inside, lost = np.where(units > 0, np.exp(1 + ratio), np.nan), np.zeros(shape), np.zeros(shape)
+    inside[:, here], lost[:broken, here] = 1, 1
+    values = {
+        "units": units,
+        "price": price,
+        "regular_price": price,
+        "tested_price": np.exp(1 + ratio),
+        "planned_price": np.full(shape, np.exp(1.0)),
+        "assigned": np.where(inside > 0, ratio, np.nan),
+        "followed": inside * (1 - lost),
+        "broken": lost,
+    }
+    weeks_of = pd.date_range("2024-01-01", periods=length, freq="7D")
+    labels = {"store": [f"s{number}" for number in range(count)], "week": weeks_of, "product": NAMES}
+    return xr.Dataset({name: (tuple(labels), value) for name, value in values.items()}, labels)
+
+
+@pytest.mark.parametrize(("count", "shops"), [(1, 40), (8, 40), (24, 30)])
+def test_experiments_recover_both_elasticities_with_intervals_that_cover_them(count, shops):
+    found = [lasting_response(experiment(count, seed), NAMES) for seed in range(shops)]
+    own = np.array([(each.relative[0].value, each.relative[0].error) for each in found])
+    assert own[:, 0].mean() == pytest.approx(-2.0, abs=3 * own[:, 0].std() / np.sqrt(shops))
+    assert (np.abs(own[:, 0] + 2.0) < 1.645 * own[:, 1]).mean() >= 0.75
+    if count == 1:
+        assert all(np.isinf(each.category.error) for each in found)
+        return
+    category = np.array([(each.category.value, each.category.error) for each in found])
+    assert category[:, 0].mean() == pytest.approx(-0.4, abs=3 * category[:, 0].std() / np.sqrt(shops))
+    assert (np.abs(category[:, 0] + 0.4) < 1.645 * category[:, 1]).mean() >= 0.75
+
+
+def test_an_experiment_adds_to_the_estimate_of_the_other_weeks_which_stays_what_it_is_without_its_weeks():
+    panel, own = stores(count=24), experiment(24, 0)
+    times = pd.date_range(panel.indexes["week"][-1] + pd.Timedelta(weeks=1), periods=own.sizes["week"], freq="7D")
+    both = xr.concat([panel, own.assign_coords(week=times, store=panel["store"][:24])], "week")
+    before, found = (
+        lasting_response(both.isel(week=slice(-4)).drop_vars("assigned"), NAMES),
+        lasting_response(both, NAMES),
+    )
+    assert found.experiment is not None
+    for name in ("value", "error"):
+        pairs = zip(
+            (*found.experiment.before.relative, found.experiment.before.category),
+            (*before.relative, before.category),
+            strict=True,
+        )
+        for one, other in pairs:
+            assert getattr(one, name) == pytest.approx(getattr(other, name))
+    alone = lasting_response(own, NAMES)
+    assert found.relative[0].error < min(before.relative[0].error, alone.relative[0].error)
+    assert found.category.error < min(before.category.error, alone.category.error)
+    assert found.experiment.cells == int((own["units"].isel(week=slice(-4, None)) > 0).sum())
+
+
+def test_stores_that_broke_the_calendar_are_left_out_and_counted():
+    panel = experiment(24, 1, broken=6)
+    wrong = panel.assign(units=panel["units"].where(panel["broken"] == 0, 500.0))
+    whole, found = lasting_response(panel, NAMES), lasting_response(wrong, NAMES)
+    assert found.relative == whole.relative
+    assert found.category.value == pytest.approx(whole.category.value, abs=0.02)
+    assert found.experiment is not None
+    assert set(found.experiment.broken) == {f"s{number}" for number in range(6)}
+    assert sum(found.experiment.broken.values()) == 6 * 4 * len(NAMES)
