@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import re
 from pathlib import Path
@@ -107,6 +108,9 @@ def shown(output: dict[str, Any]) -> str:
     if output["output_type"] == "stream":
         return f"```text\n{''.join(output['text']).rstrip()}\n```"
     data = output.get("data", {})
+    if "image/svg+xml" in data:
+        svg = base64.b64encode("".join(data["image/svg+xml"]).encode()).decode()
+        return f'<img alt="Output of the cell above" src="data:image/svg+xml;base64,{svg}">'
     if "image/png" in data:
         return f'<img alt="Output of the cell above" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
     return f"```text\n{''.join(data['text/plain']).rstrip()}\n```" if "text/plain" in data else ""

@@ -131,7 +131,7 @@ def test_the_examples_of_the_serving_page_run(tmp_path, capsys):
     assert "pinned" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("notebook", ["analyst", "operator", "rl_engineer"])
+@pytest.mark.parametrize("notebook", ["analyst", "experiments", "operator", "rl_engineer"])
 def test_a_notebook_was_run_in_order_and_without_an_error(notebook):
     """It takes a minute, so the tests only look at what is stored; `make docs NOTEBOOKS=1` runs it."""
     text = text_of(f"docs/notebooks/{notebook}.ipynb")
@@ -149,10 +149,12 @@ LINKED = [
     *PAGES,
     *SESSIONS,
     "CHANGELOG.md",
+    "docs/experiments.md",
     "docs/extending.md",
     "docs/fitted_market.md",
     "docs/notation.md",
     "docs/operating.md",
+    "docs/price_tests.md",
     "docs/serving.md",
 ]
 
