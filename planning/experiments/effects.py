@@ -115,7 +115,7 @@ class Analysis:
 
     def interval(self, path: Path) -> tuple[Array, Array]:
         """Ends (…, T) of the interval at each look; NaN before the first."""
-        half = self.height * self.shape() * path.error
+        half = self.height * self.shape()[: path.error.shape[-1]] * path.error
         return path.effect - half, path.effect + half
 
     def path(self, cells: Cells, past: Array, values: Array, z: Array, read: NDArray[np.bool_]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import xarray as xr
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -22,8 +23,8 @@ from .effects import Analysis, Cells, Power
 PLAN, CALENDAR = "plan.json", "calendar.csv"
 VERSION = 1
 ARMS = ("control", "test")
+# Elasticity at which the regression of units on prices is linear.
 _USUAL = -2.0
-"""Elasticity at which the regression of units on prices is linear."""
 
 
 class Group(Struct, frozen=True, forbid_unknown_fields=True):
@@ -198,17 +199,36 @@ def cells_of(plan: Plan, measure: str, names: Collection[str]) -> Cells:
     Args:
         plan: The plan.
         measure: What is measured, see `Reading`.
+        names: Names of the groups that it is of; the loadings are those of these alone, in the order of the plan.
+    """
+    share, change = np.array([(one.share, one.change) for one in plan.groups if one.name in names]).T
+    if measure == "all":
+        return Cells.of_stores(len(plan.stores), share / share.sum())
+    return Cells.of_groups(len(plan.stores), _usual(change) if measure == "elasticity" else np.ones(len(change)))
+
+
+def outcomes_of(
+    plan: Plan, sold: xr.Dataset, outcome: str, measure: str, names: Collection[str]
+) -> NDArray[np.float64]:
+    """(U, T) units or money by day of the units of `cells_of`, NaN while a store is closed.
+
+    Args:
+        plan: The plan.
+        sold: Units and revenue, see `store_days`.
+        outcome: `units`, `revenue` or `profit`.
+        measure: What is measured, see `Reading`.
         names: Names of the groups that it is of.
     """
-    chosen = np.array([group.name in names for group in plan.groups])
-    if measure == "all":
-        shares = np.array([group.share for group in plan.groups]) * chosen
-        return Cells.of_stores(len(plan.stores), shares / shares.sum())
-    changes = np.array([group.change for group in plan.groups])
-    factors = (np.exp(_USUAL * np.log1p(changes)) - 1) / _USUAL if measure == "elasticity" else np.ones(len(changes))
-    cells = Cells.of_groups(len(plan.stores), factors)
-    kept = np.repeat(chosen, len(plan.stores))
-    return Cells(cells.store[kept], cells.loading[kept])
+    if measure != "all":
+        own = [sold["units"].sel(product=list(one.products)) for one in plan.groups if one.name in names]
+        return np.concatenate([units.sum("product", skipna=False).to_numpy() for units in own])
+    own = sold.sel(product=list(plan.unit_cost))
+    cost = xr.DataArray(list(plan.unit_cost.values()), dims="product") * (outcome == "profit")
+    return (own["revenue"] - own["units"] * cost).sum("product", skipna=False).to_numpy()
+
+
+def _usual(change: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (np.exp(_USUAL * np.log1p(change)) - 1) / _USUAL
 
 
 def elasticity_of(slope: NDArray[np.float64], changes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -225,8 +245,7 @@ def elasticity_of(slope: NDArray[np.float64], changes: NDArray[np.float64]) -> N
         >>> elasticity_of(np.array([0.0, -2.0]), np.array([0.2, -0.1])).round(6).tolist()
         [0.0, -2.0]
     """
-    moved = (np.exp(_USUAL * np.log1p(changes)) - 1) / _USUAL
-    return (np.log(np.maximum(1 + slope[..., None] * moved, 1e-6)) / np.log1p(changes)).mean(axis=-1)
+    return (np.log(np.maximum(1 + slope[..., None] * _usual(changes), 1e-6)) / np.log1p(changes)).mean(axis=-1)
 
 
 def calendar_digest(calendar: pd.DataFrame) -> str:

@@ -45,6 +45,8 @@ class PriceTest(NamedTuple):
     Args:
         products: Numbers of the products.
         price: (T, n) their test prices in the periods of the market, currency per unit.
+        name: Name of the group that they are.
+        divided: How their category is divided: `products`, `halves`, or not, `category`.
 
     Example:
         >>> PriceTest((0,), np.full((4, 1), 2.1)).products
@@ -53,6 +55,8 @@ class PriceTest(NamedTuple):
 
     products: tuple[int, ...]
     price: Array
+    name: str = ""
+    divided: str = "products"
 
 
 class ExperimentValue(Struct, frozen=True):
