@@ -163,11 +163,11 @@ class Experiment:
         arms = wide.reindex(index=rows, columns=starts).astype(float).fillna(-1).to_numpy(dtype=np.int8)
         return arms.reshape(len(plan.groups), len(plan.stores), plan.blocks)
 
-    def design(self, past: NDArray[np.float64] | None = None) -> Design:
-        """How its arms were drawn; without the past of the stores, it only says what is read when."""
-        plan, stores = self.plan, len(self.plan.stores)
-        known = np.zeros((stores, 1)) if past is None else past
-        return Design(plan.design, plan.blocks, plan.block_weeks, plan.washout_days, known)
+    @property
+    def design(self) -> Design:
+        """What is read when; how arms are drawn takes the past of the stores."""
+        plan = self.plan
+        return Design(plan.design, plan.blocks, plan.block_weeks, plan.washout_days, np.zeros((len(plan.stores), 1)))
 
     def save(self, folder: str | Path, pictures: Mapping[str, bytes] | None = None) -> None:
         """Write the plan, the calendar and pictures into a new folder; all of it or nothing.
@@ -181,11 +181,8 @@ class Experiment:
         """
         folder = Path(folder)
         if (folder / PLAN).exists():
-            must, fix = (
-                "an experiment that was planned is not planned again",
-                "choose another folder, or delete this one",
-            )
-            raise ValueError(f"{must}; got {folder}; {fix}")
+            must = "an experiment that was planned is not planned again"
+            raise ValueError(f"{must}; got {folder}; choose another folder, or delete this one")
         with whole_folder(folder) as fresh:
             self.calendar.to_csv(fresh / CALENDAR, index=False, lineterminator="\n")
             (fresh / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(self.plan)) + b"\n")
@@ -272,17 +269,14 @@ def load_experiment(folder: str | Path) -> Experiment:
     try:
         data, text = (folder / PLAN).read_bytes(), (folder / CALENDAR).read_text(encoding="utf-8")
     except FileNotFoundError:
-        must, fix = (
-            f"an experiment must be a folder with {PLAN} and {CALENDAR}",
-            "write one with repricer experiment plan",
-        )
-        raise ValueError(f"{must}; got {folder}; {fix}") from None
+        must = f"an experiment must be a folder with {PLAN} and {CALENDAR}"
+        raise ValueError(f"{must}; got {folder}; write one with repricer experiment plan") from None
     try:
         plan = msgspec.json.decode(data, type=Plan)
     except msgspec.ValidationError as error:
         raise ValueError(f"{folder / PLAN} must be an experiment's plan; got: {error}; plan it anew") from None
     if hashlib.sha256(text.encode()).hexdigest() != plan.calendar:
-        must, fix = f"{folder / CALENDAR} must be the one that was planned", "restore it, or plan another experiment"
-        raise ValueError(f"{must}; got one that was changed; {fix}")
+        must = f"{folder / CALENDAR} must be the one that was planned"
+        raise ValueError(f"{must}; got one that was changed; restore it, or plan another experiment")
     names = {"store": str, "product": str, "group": str}
     return Experiment(plan, pd.read_csv(folder / CALENDAR, dtype=names, parse_dates=["week"]))

@@ -152,7 +152,7 @@ class _Reader:
             plan,
             pd.Timestamp(plan.first_day),
             experiment.arms,
-            experiment.design(),
+            experiment.design,
         )
         last = pd.Timestamp(tables.sale_lines(["date"]).select("date").max().collect().item()).date()
         end = min(plan.end, (last if until is None else min(until, last)) + timedelta(days=1))
