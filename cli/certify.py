@@ -18,9 +18,6 @@ from .log import open_log
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
-
-    from ..planning.experiments.certificate import Certificate
 
 
 @click.command(name="certify")
@@ -81,47 +78,40 @@ def command(
     if tables is not None:
         facts, lines = _by_holdout(market, tables, loss / 100, confidence / 100, seed, **rollout)
         output(as_json, facts, *lines)
+    if log is None or policy is None:
         return
-    assert log is not None, "one of the two was given"
-    assert policy is not None, "both were given"
+    from rich.markup import escape
+
     from ..evaluation import read_log
     from ..planning.experiments.certificate import certify
     from ..scenarios import load_scenario
 
     spec = load_scenario(market)
     width = None if bandwidth is None else bandwidth / 100
-    shares = {"loss": loss / 100, "confidence": confidence / 100, "bandwidth": width}
-    chosen = policy_of(policy, spec, seed=seed)
-    found = certify(read_log(spec, log), chosen, unit=unit, daily=daily, elasticity=elasticity, **shares)
+    shares = {"loss": loss / 100, "confidence": confidence / 100, "elasticity": elasticity, "bandwidth": width}
+    found = certify(read_log(spec, log), policy_of(policy, spec, seed=seed), unit=unit, daily=daily, **shares)
+    table = figures_table([f"{confidence / 100:.0%} lower bound", "holds"], ["gain"])
+    table.title = f"Gain of {escape(found.policy)} over the logged prices"
+    for name, holds, gain in (
+        ("estimate", "", found.estimate),
+        ("betting", "for the whole log", found.betting),
+        ("empirical Bernstein", "for the whole log", found.empirical_bernstein),
+        ("running average", "at every look", found.running[-1]),
+    ):
+        table.add_row(name, holds, f"{gain:+.2%}")
+    ignored = ", ".join(found.ignored)
     document = {"scenario": spec.name, "objective": spec.market.objective, "log": str(log), **found.to_dict()}
-    output(as_json, document, found.verdict(), _table(found), *_notes(found))
-
-
-def _table(found: Certificate) -> Table:
-    """The bounds beside each other."""
-    from rich.markup import escape
-
-    title = f"Gain of {escape(found.policy)} over the logged prices"
-    table = figures_table([f"{found.confidence:.0%} lower bound", "holds"], ["gain"], title=title)
-    table.add_row("estimate", "", f"{found.estimate:+.2%}")
-    table.add_row("betting", "for the whole log", f"{found.betting:+.2%}")
-    table.add_row("empirical Bernstein", "for the whole log", f"{found.empirical_bernstein:+.2%}")
-    table.add_row("running average", "at every look", f"{found.running[-1]:+.2%}")
-    return table
-
-
-def _notes(found: Certificate) -> list[str]:
-    """What the bounds rest on."""
-    notes = [
+    output(
+        as_json,
+        document,
+        found.verdict(),
+        table,
         f"Effective sample {found.effective_sample_size:,.0f} decisions; {found.clipped_share:.1%} of the scores were cut, of "
         f"losses beyond {found.cap:.2g} times the mean money of a {found.unit}, or gains as rare; {found.clipped_gain:.2%} "
-        "taken off the bounds for it."
-    ]
-    if found.bias:
-        notes.append(f"{found.bias:.2%} taken off for the kernel's bias.")
-    if found.ignored:
-        notes.append(f"Effects on later periods ({', '.join(found.ignored)}) are those of the logged states.")
-    return notes
+        "taken off the bounds for it.",
+        f"{found.bias:.2%} taken off for the kernel's bias." if found.bias else None,
+        f"Effects on later periods ({ignored}) are those of the logged states." if ignored else None,
+    )
 
 
 def _by_holdout(
@@ -141,12 +131,12 @@ def _by_holdout(
 
     from ..data import load_tables
     from ..planning.experiments.rollout import RolloutPlan, rollout
-    from ..planning.experiments.rollout_service import ask, certificate_body, store_days, switches
+    from ..planning.experiments.rollout_service import ask, certificate_body, money_and_arms, switches
     from ..scenarios import load_scenario
     from ..serving.http.slots import Draws
 
     plan, sales = RolloutPlan(loss=loss, confidence=confidence), load_tables(tables).sales
-    money, held = store_days(load_scenario(market), sales, sales if decisions is None else decided(decisions))
+    money, held = money_and_arms(load_scenario(market), sales, sales if decisions is None else decided(decisions))
     if since is not None:
         held.loc[held.index < since] = np.nan
     draws = np.array([Draws(seed).number(store) for store in money.columns])

@@ -15,7 +15,11 @@ from ._options import FILE, OUT, Number, figures_table, json_option, output, say
 from ._tables import read_frame
 
 if TYPE_CHECKING:
-    from ..planning.experiments.experiment import Experiment
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from ..planning.experiments.experiment import Plan
 
 _DESIGNS = ("stores", "switchback", "both")
 _SHOWN = 12
@@ -72,6 +76,8 @@ def plan(
     week and product, and plan.svg. Products, changes and design are chosen by the value of what they teach for the prices of
     26 weeks, less what they cost, within the money at risk.
     """
+    from msgspec import to_builtins
+
     from ..data import load_tables
     from ..planning.experiments.experiment import load_experiment
     from ..planning.experiments.picture import plan_plot
@@ -79,11 +85,12 @@ def plan(
     from ..planning.market_folder import fit_report
     from ..planning.progress import show_step
     from ..scenarios import load_scenario
+    from ..serving import DecisionLog
+    from ..serving.decision_log.approvals import ExperimentPlan
 
     if (log is None) != (not by):
-        raise ValueError(
-            f"--log needs --by, and --by a --log; got {'no --by' if log else 'no --log'}; give both or none"
-        )
+        must, got = "--log needs --by, and --by a --log", "no --by" if log else "no --log"
+        raise ValueError(f"{must}; got {got}; give both or none")
     if out.exists():
         raise ValueError(f"--out must be a new folder; got {out}, which is there: a plan does not change; name another")
     dataset = market.parent / "tables" if dataset is None else dataset
@@ -98,50 +105,52 @@ def plan(
     found = plan_experiment(spec, tables, stores=zone and zone["stores"][zone["name"]], **options)
     picture = plan_plot(found).svg
     if log is not None:
-        _record(found, log, by)
+        with closing(DecisionLog(log)) as decisions:
+            decisions.record_experiment(
+                ExperimentPlan(found.plan.name, str(found.plan.first_day), found.plan.digest, by)
+            )
     found.save(out, {"plan.svg": picture})
     for line in found.plan.warnings:
         say_aside(f"warning: {line}")
-    _show(found, out, as_json)
+    document = to_builtins(found.plan) | {"folder": str(out), "sha256": found.plan.digest}
+    output(as_json, document, _groups(found.plan), *_summary(found.plan, out / "calendar.csv", len(found.calendar)))
 
 
-def _record(found: Experiment, log: str, by: str) -> None:
-    from ..serving import DecisionLog
-    from ..serving.decision_log.approvals import ExperimentPlan
-
-    with closing(DecisionLog(log)) as decisions:
-        decisions.record_experiment(ExperimentPlan(found.plan.name, str(found.plan.first_day), found.plan.digest, by))
-
-
-def _show(found: Experiment, out: Path, as_json: bool) -> None:
-    from msgspec import to_builtins
-
-    plan = found.plan
-    worth, money = plan.worth, plan.currency
+def _groups(plan: Plan) -> Table:
+    """What is varied."""
     table = figures_table(["group", "category"], ["products", "change"], title=escape(plan.name))
     for group in plan.groups[:_SHOWN]:
         table.add_row(escape(group.name), escape(group.category), str(len(group.products)), f"{group.change:+.1%}")
     if more := plan.groups[_SHOWN:]:
         table.add_row(f"and {len(more)} more", "", "", "")
-    cost = worth["cost"]
-    powers = [reading.power for reading in plan.readings if reading.measure == "arm"]
-    seen = sorted((power.planning, power.optimistic) for power in powers)[len(powers) // 2] if powers else None
-    lines = [
-        f"Where: {len(plan.stores)} store{'s' * (len(plan.stores) != 1)}, design {plan.design}, arms drawn by store"
-        f"{'' if plan.design == 'stores' else f' and block of {plan.block_weeks} weeks'}.",
-        f"When: {plan.first_day}, {plan.weeks} weeks; the first {plan.washout_days} days after a change are not read.",
-        f"What it may cost: {'a loss' if cost > 0 else 'a gain'} of {abs(cost):,.2f} {money} is expected; money at risk "
-        f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}.",
+    return table
+
+
+def _summary(plan: Plan, calendar: Path, prices: int) -> Iterator[str]:
+    """What a manager asks of a plan, a line each."""
+    worth, cost, money = plan.worth, plan.worth["cost"], plan.currency
+    drawn = "store" if plan.design == "stores" else f"store and block of {plan.block_weeks} weeks"
+    stores = f"{len(plan.stores)} store{'s' * (len(plan.stores) != 1)}"
+    powers = sorted((one.power.planning, one.power.optimistic) for one in plan.readings if one.measure == "arm")
+    seen = f"an elasticity of {plan.readings[0].power.planning:.2f} in 80 of 100 cases"
+    if powers:
+        planning, optimistic = powers[len(powers) // 2]
+        seen = f"a change of a group's units of {planning:.0%} in 80 of 100 cases (optimistic: {optimistic:.0%})"
+    yield f"Where: {stores}, design {plan.design}, arms drawn by {drawn}."
+    yield f"When: {plan.first_day}, {plan.weeks} weeks; the first {plan.washout_days} days after a change are not read."
+    yield (
+        f"What it may cost: a {'loss' if cost > 0 else 'gain'} of {abs(cost):,.2f} {money} is expected; money at risk "
+        f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}."
+    )
+    yield (
         f"What it is worth: {worth['information']:,.2f} {money} more {worth['objective']} in the {worth['use_weeks']} weeks "
-        f"after it; knowing all would be worth {worth['perfect_information']:,.2f}.",
-        f"What it can see: a change of a group's units of {seen[0]:.0%} in 80 of 100 cases (optimistic: {seen[1]:.0%})."
-        if seen
-        else f"What it can see: an elasticity of {plan.readings[0].power.planning:.2f} in 80 of 100 cases.",
-        f"When it stops: {plan.stopping}",
-        f"{len(plan.left_out)} products are left out; plan.json has the reasons." if plan.left_out else None,
-        f"{len(found.calendar):,} prices in {out / 'calendar.csv'}; the plan's hash is {plan.digest}",
-    ]
-    output(as_json, to_builtins(plan) | {"folder": str(out), "sha256": plan.digest}, table, *lines)
+        f"after it; knowing all would be worth {worth['perfect_information']:,.2f}."
+    )
+    yield f"What it can see: {seen}."
+    yield f"When it stops: {plan.stopping}"
+    if plan.left_out:
+        yield f"{len(plan.left_out)} products are left out; plan.json has the reasons."
+    yield f"{prices:,} prices in {calendar}; the plan's hash is {plan.digest}"
 
 
 @command.command()
@@ -175,31 +184,35 @@ def read(
     from ..planning.experiments.picture import reading_plot
     from ..planning.experiments.reading import customer_segments, read_experiment
 
-    experiment, tables, near = load_experiment(folder), load_tables(dataset), None
-    if regions is not None:
-        table = read_frame("--regions", regions)
-        if not {"store", "region"} <= {*table}:
-            raise ValueError(
-                f"{regions.name}, row 1: must have the columns store and region; got {', '.join(map(str, table))}"
-            )
-        near = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
+    experiment, tables = load_experiment(folder), load_tables(dataset)
+    plan = experiment.plan
     found = read_experiment(
         experiment,
         tables,
-        until=None if until is None else until.date(),
-        regions=near,
-        segments=customer_segments(tables, experiment.plan.first_day) if segments else None,
+        until=until and until.date(),
+        regions=regions and _regions(regions),
+        segments=customer_segments(tables, plan.first_day) if segments else None,
         others=[load_experiment(one) for one in other],
     )
     if plot is not None:
         write_whole(plot, reading_plot(experiment, found).svg)
     table = figures_table(["effect", "on"], ["so far", "95% on all days", "away from 0 since"])
     for one in found.effects:
-        what = f"{one.outcome}, elasticity" if one.measure == "elasticity" else one.outcome
-        figures = [f"{n:+.2f}" if one.measure == "elasticity" else f"{n:+.1%}" for n in (one.effect, one.low, one.high)]
-        table.add_row(escape(one.name), what, figures[0], f"{figures[1]} to {figures[2]}", one.since or "not yet")
-    lines = [f"{experiment.plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
+        elastic = one.measure == "elasticity"
+        so_far, low, high = (f"{n:+.2f}" if elastic else f"{n:+.1%}" for n in (one.effect, one.low, one.high))
+        what = f"{one.outcome}, elasticity" if elastic else one.outcome
+        table.add_row(escape(one.name), what, so_far, f"{low} to {high}", one.since or "not yet")
+    lines = [f"{plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
     lines += [f"lost: {line}" for line in found.lost]
     checks = [f"{'ok' if check.ok else 'look at'}: {check.name}: {check.text}" for check in found.checks]
-    facts = found.to_dict() | {"name": experiment.plan.name, "sha256": experiment.plan.digest}
-    output(as_json, without_nan(facts), *lines, table, *checks, f"picture: {plot}" if plot else None)
+    facts = found.to_dict() | {"name": plan.name, "sha256": plan.digest}
+    output(as_json, without_nan(facts), *lines, table, *checks, plot and f"picture: {plot}")
+
+
+def _regions(file: Path) -> dict[str, str]:
+    """The region of each store."""
+    table = read_frame("--regions", file)
+    if not {"store", "region"} <= {*table}:
+        got = ", ".join(map(str, table))
+        raise ValueError(f"{file.name}, row 1: must have the columns store and region; got {got}")
+    return dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))

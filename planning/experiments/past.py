@@ -45,7 +45,7 @@ class Past:
         tables = Tables(sales) if isinstance(sales, pd.DataFrame) else sales
         found = store_days(tables, ids, first - dt.timedelta(days=DAYS * _HISTORY_WEEKS), first)
         found = found if stores is None else found.sel(store=found["store"].isin(list(stores)))
-        sold = np.isfinite(found["units"]).any(["store", "product"]).to_numpy()
+        sold = np.isfinite(found["units"].to_numpy()).any(axis=(0, 1))
         found = found.isel(day=slice(DAYS * (int(sold.argmax()) // DAYS), None))
         traffic = found["units"].coarsen(day=DAYS).sum().sum("product").to_numpy()
         steady = (traffic[:, -_RECENT_WEEKS:] > 0).mean(axis=1) >= _REGULAR_SALES
@@ -69,9 +69,9 @@ class Past:
 
 def _deals(units: xr.DataArray, ratio: xr.DataArray) -> np.ndarray:
     """(S, N, W) the factor by which deals changed the units: a power, for each product, of paid over regular prices."""
-    depth = np.log(ratio.transpose(*units.dims)).clip(max=0.0)
-    depth = depth.where(np.isfinite(depth))
-    x, y = (one - one.mean("day") for one in (depth, np.log(units).where(np.isfinite(depth))))
+    depth, sold = (xr.apply_ufunc(np.log, one.transpose(*units.dims)) for one in (ratio, units))
+    depth = depth.clip(max=0.0).where(depth > -np.inf)
+    x, y = (one - one.mean("day") for one in (depth, sold + 0.0 * depth))
     slope = (x * y).sum(["store", "day"]) / np.maximum((x**2).sum(["store", "day"]), 1e-9)
     return np.exp(slope * depth.fillna(0.0)).transpose(*units.dims).to_numpy()
 

@@ -320,7 +320,7 @@ class _Planner:
                 path = self.price.copy()
                 for number, on in zip(chosen, pattern, strict=True):
                     rows = np.flatnonzero(on)
-                    path[np.ix_(rows, self.tests[number].products)] = self.tests[number].price[rows]
+                    path[np.ix_(rows, np.array(self.tests[number].products))] = self.tests[number].price[rows]
                 for n, rules in self._broken(path).items():
                     touched = {number for number in chosen if n in self.tests[number].products} or {
                         number for number in chosen if self.outcomes.category[number] == self.spec.category_index[n]

@@ -165,8 +165,8 @@ class _Reader:
         if not there.any():
             raise ValueError(f"sales must name the stores of the experiment; got none of {', '.join(plan.stores[:3])}")
         if not there.all():
-            self.lost.append(f"{_few(np.array(plan.stores)[~there])} sold nothing and cannot be read")
-        known = np.isfinite(sold["units"]).any(["store", "product"]).to_numpy()
+            self.lost.append(f"{_few([*np.array(plan.stores)[~there]])} sold nothing and cannot be read")
+        known = np.isfinite(sold["units"].to_numpy()).any(axis=(0, 1))
         self.sold = sold.reindex(store=list(plan.stores)).isel(day=slice(int(np.argmax(known)), None))
         followed = self._followed()
         stop = min(self._stop(followed), end)
@@ -234,9 +234,10 @@ class _Reader:
         charged = sums["revenue"] / sums["units"].where(sums["units"] > 0)
         week = (pd.to_datetime(self.experiment.calendar["week"]) - self.first).dt.days // DAYS
         rows = self.experiment.calendar.assign(week=week).set_index(["store", "product", "week"])
-        away = np.log(charged.transpose("store", "product", "week").to_series().reindex(rows.index) / rows["price"])
+        charged = charged.transpose("store", "product", "week").to_series().reindex(rows.index)
+        away = (charged / rows["price"]).map(np.log)
         deal = away[rows["arm"] == ARMS[0]].groupby(level=["product", "week"]).median()
-        deal = deal.reindex(rows.index.droplevel("store")).fillna(0.0).to_numpy()
+        deal = deal.reindex(rows.index.droplevel(0)).fillna(0.0).to_numpy()
         change = {product: abs(np.log1p(group.change)) for group in self.plan.groups for product in group.products}
         near = rows.index.get_level_values("product").map(change).to_numpy() / 2
         return rows.assign(kept=(np.abs(away - deal) <= near).astype(float).where(np.isfinite(away)))

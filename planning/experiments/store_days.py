@@ -53,13 +53,10 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
     days, stores = np.arange((end - first).days), sorted(every["store"].unique())
     found = sums.to_pandas().set_index(["store", "product", "day"]).to_xarray()
     found = found.reindex(store=stores, product=list(products), day=days).fillna(0.0)
-    there = xr.DataArray(pd.crosstab(every["store"], every["day"]).reindex(columns=days, fill_value=0) > 0)
+    found["open"] = xr.DataArray(pd.crosstab(every["store"], every["day"]).reindex(columns=days, fill_value=0))
     weekday = every["day"].unique() % DAYS
     if len(days) > _FEW_WEEKS * DAYS and (weekday == weekday[0]).all():
         start = days - (days - weekday[0]) % DAYS
-        found, there = (
-            one.isel(day=np.maximum(start, 0)).where(xr.DataArray(start >= 0, dims="day"), 0) for one in (found, there)
-        )
-        found = found / DAYS
-    labels = pd.date_range(first, periods=len(days))
-    return found.assign_coords(day=labels).where(there.assign_coords(day=labels).astype(bool))
+        found = found.isel(day=np.maximum(start, 0)).where(xr.DataArray(start >= 0, dims="day"), 0.0) / DAYS
+    found = found.assign_coords(day=pd.date_range(first, periods=len(days)))
+    return found.drop_vars("open").where(found["open"] > 0)

@@ -46,6 +46,13 @@ def test_recovers_an_effect_and_covers_it_on_all_looks(kind):
     assert np.mean(covered) >= 0.85
 
 
+def test_the_shape_is_that_of_the_reference(monkeypatch):
+    """confseq, test/uniform_boundaries_unittest.cpp: a normal mixture at the time that it is best for."""
+    log = -2 * np.log(0.05)
+    monkeypatch.setattr("repricer.planning.experiments.effects._RATIO", log + np.log1p(log))
+    assert 10 * Analysis(1.0, 0.0, 0.0, 1, 100).shape()[-1] == pytest.approx(30.35209, abs=1e-5)
+
+
 def test_nothing_is_read_before_the_washout_is_over():
     analysis, _, path, _ = run("both", 0.0, 1)
     assert analysis.first_look == 12
