@@ -19,22 +19,33 @@ from .log import open_log
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..planning.experiments.rollout import RolloutPlan
+
+
+_BANDWIDTH = (
+    f"For a log of continuous prices: half-width of the kernel, in percent of the price, such as {100 * BANDWIDTH:g}."
+)
+
+
+class _Percent(Number):
+    """A share that is given in percent."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share."""
+        return super().convert(value, param, ctx) / 100
+
 
 @click.command(name="certify")
 @click.argument("market", metavar="MARKET")
 @click.option("--from-log", "log", type=FILE, help="Log, written by simulate --log or log export.")
 @click.option("--policy", metavar="P", help="With --from-log: run folder, bundle or rule, as evaluate takes them.")
-@click.option("--loss", type=Number(0, 99), default=2.0, show_default=True, help="Loss that is allowed, in percent.")
+@click.option("--loss", type=_Percent(0, 99), default=2.0, show_default=True, help="Loss that is allowed, in percent.")
 @click.option(
-    "--confidence", type=Number(50, 99.99, min_open=True), default=95.0, show_default=True, help="In percent."
+    "--confidence", type=_Percent(50, 99.99, min_open=True), default=95.0, show_default=True, help="In percent."
 )
 @click.option("--unit", type=click.Choice(UNITS), default="market", show_default=True, help="What a score is of.")
 @click.option("--daily", is_flag=True, help="Read the log at every look, and certify the average so far.")
-@click.option(
-    "--bandwidth",
-    type=Number(0, 50, min_open=True),
-    help=f"For a log of continuous prices: half-width of the kernel, in percent of the price, such as {100 * BANDWIDTH:g}.",
-)
+@click.option("--bandwidth", type=_Percent(0, 50, min_open=True), help=_BANDWIDTH)
 @click.option(
     "--elasticity", type=Number(1), default=ELASTICITY, show_default=True, help="Largest that demand may have."
 )
@@ -47,19 +58,7 @@ if TYPE_CHECKING:
 @seed_option
 @json_option
 def command(
-    market: str,
-    log: Path | None,
-    policy: str | None,
-    loss: float,
-    confidence: float,
-    unit: str,
-    daily: bool,
-    bandwidth: float | None,
-    elasticity: float,
-    tables: Path | None,
-    seed: int,
-    as_json: bool,
-    **rollout: Any,
+    market: str, log: Path | None, policy: str | None, tables: Path | None, seed: int, as_json: bool, **options: Any
 ) -> None:
     """Certify that the prices of policy P lose at most 2% against those of a log of MARKET, with 95% confidence.
 
@@ -75,8 +74,12 @@ def command(
     if (log is None) == (tables is None) or (log is None) != (policy is None):
         got = "both" if log and tables else "neither" if log is tables else "only one of --from-log and --policy"
         raise ValueError(f"certify needs --from-log and --policy, or --sales; got {got}; give one or the other")
+    shop = {name: options.pop(name) for name in ("decisions", "since", "service", "token")}
     if tables is not None:
-        facts, lines = _by_holdout(market, tables, loss / 100, confidence / 100, seed, **rollout)
+        from ..planning.experiments.rollout import RolloutPlan
+
+        rollout = RolloutPlan(loss=options["loss"], confidence=options["confidence"])
+        facts, lines = _by_holdout(market, tables, rollout, seed, **shop)
         output(as_json, facts, *lines)
     if log is None or policy is None:
         return
@@ -87,40 +90,33 @@ def command(
     from ..scenarios import load_scenario
 
     spec = load_scenario(market)
-    width = None if bandwidth is None else bandwidth / 100
-    shares = {"loss": loss / 100, "confidence": confidence / 100, "elasticity": elasticity, "bandwidth": width}
-    found = certify(read_log(spec, log), policy_of(policy, spec, seed=seed), unit=unit, daily=daily, **shares)
-    table = figures_table([f"{confidence / 100:.0%} lower bound", "holds"], ["gain"])
-    table.title = f"Gain of {escape(found.policy)} over the logged prices"
-    for name, holds, gain in (
-        ("estimate", "", found.estimate),
-        ("betting", "for the whole log", found.betting),
-        ("empirical Bernstein", "for the whole log", found.empirical_bernstein),
-        ("running average", "at every look", found.running[-1]),
-    ):
-        table.add_row(name, holds, f"{gain:+.2%}")
-    ignored = ", ".join(found.ignored)
+    found = certify(read_log(spec, log), policy_of(policy, spec, seed=seed), **options)
+    title = f"Gain of {escape(found.policy)} over the logged prices"
+    table = figures_table([f"{found.confidence:.0%} lower bound", "holds"], ["gain"], title=title)
+    table.add_row("estimate", "", f"{found.estimate:+.2%}")
+    table.add_row("betting", "for the whole log", f"{found.betting:+.2%}")
+    table.add_row("empirical Bernstein", "for the whole log", f"{found.empirical_bernstein:+.2%}")
+    table.add_row("running average", "at every look", f"{found.running[-1]:+.2%}")
     document = {"scenario": spec.name, "objective": spec.market.objective, "log": str(log), **found.to_dict()}
-    output(
-        as_json,
-        document,
-        found.verdict(),
-        table,
-        f"Effective sample {found.effective_sample_size:,.0f} decisions; {found.clipped_share:.1%} of the scores were cut, of "
-        f"losses beyond {found.cap:.2g} times the mean money of a {found.unit}, or gains as rare; {found.clipped_gain:.2%} "
-        "taken off the bounds for it.",
-        f"{found.bias:.2%} taken off for the kernel's bias." if found.bias else None,
-        f"Effects on later periods ({ignored}) are those of the logged states." if ignored else None,
+    cut = (
+        f"{found.clipped_share:.1%} of the scores were cut, of losses beyond {found.cap:.2g} times the mean money of a"
     )
+    notes = [
+        f"Effective sample {found.effective_sample_size:,.0f} decisions; {cut} {found.unit}, or gains as rare; "
+        f"{found.clipped_gain:.2%} taken off the bounds for it."
+    ]
+    if found.bias:
+        notes.append(f"{found.bias:.2%} taken off for the kernel's bias.")
+    if found.ignored:
+        notes.append(f"Effects on later periods ({', '.join(found.ignored)}) are those of the logged states.")
+    output(as_json, document, found.verdict(), table, *notes)
 
 
 def _by_holdout(
     market: str,
     tables: Path,
-    loss: float,
-    confidence: float,
+    plan: RolloutPlan,
     seed: int,
-    *,
     decisions: str | None,
     since: datetime | None,
     service: str | None,
@@ -130,12 +126,12 @@ def _by_holdout(
     import numpy as np
 
     from ..data import load_tables
-    from ..planning.experiments.rollout import RolloutPlan, rollout
+    from ..planning.experiments.rollout import rollout
     from ..planning.experiments.rollout_service import ask, certificate_body, money_and_arms, switches
     from ..scenarios import load_scenario
     from ..serving.http.slots import Draws
 
-    plan, sales = RolloutPlan(loss=loss, confidence=confidence), load_tables(tables).sales
+    sales = load_tables(tables).sales
     money, held = money_and_arms(load_scenario(market), sales, sales if decisions is None else decided(decisions))
     if since is not None:
         held.loc[held.index < since] = np.nan

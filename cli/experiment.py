@@ -17,12 +17,11 @@ from ._tables import read_frame
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.table import Table
-
     from ..planning.experiments.experiment import Plan
 
 _DESIGNS = ("stores", "switchback", "both")
 _SHOWN = 12
+_SHARE: dict[str, Any] = {"type": Number(0, 1, min_open=True), "show_default": True}
 
 
 @click.group("experiment")
@@ -39,19 +38,9 @@ def command() -> None:
 @click.option("--block-weeks", type=click.IntRange(min=1), help="Weeks of a block, in which a store keeps its arm.")
 @click.option("--washout-days", type=click.IntRange(min=0), help="Days after a change of arm that are not read.")
 @click.option(
-    "--risk",
-    type=Number(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Largest money at risk, as a share of what the planned prices earn in these weeks.",
+    "--risk", default=0.01, help="Largest money at risk, as a share of what planned prices earn then.", **_SHARE
 )
-@click.option(
-    "--max-change",
-    type=Number(0, 1, min_open=True),
-    default=0.2,
-    show_default=True,
-    help="Largest change of a price, as a share of it.",
-)
+@click.option("--max-change", default=0.2, help="Largest change of a price, as a share of it.", **_SHARE)
 @click.option("--earlier", type=FILE, multiple=True, help="Folder of an earlier experiment; repeatable.")
 @click.option("--name", default="", help="Name of the experiment.  [default: that of the market, with the first day]")
 @click.option("--log", help="Decision log that records the plan's hash: SQLite file or postgresql:// URL.")
@@ -60,15 +49,7 @@ def command() -> None:
 @seed_option
 @json_option
 def plan(
-    market: Path,
-    dataset: Path | None,
-    out: Path,
-    max_change: float,
-    earlier: tuple[Path, ...],
-    log: str | None,
-    by: str,
-    as_json: bool,
-    **options: Any,
+    market: Path, dataset: Path | None, out: Path, log: str | None, by: str, as_json: bool, **options: Any
 ) -> None:
     """Plan which regular prices of MARKET to vary, where and when, to learn the most for the least.
 
@@ -96,61 +77,54 @@ def plan(
     dataset = market.parent / "tables" if dataset is None else dataset
     if not dataset.is_dir():
         raise ValueError(f"--dataset must be a folder of `repricer data import`; got {dataset}, which is none; give it")
-    changes = [change for change in CHANGES if abs(change) <= max_change] or [-max_change, max_change]
+    most = options.pop("max_change")
+    options["changes"] = [change for change in CHANGES if abs(change) <= most] or [-most, most]
+    options["earlier"] = [load_experiment(folder) for folder in options["earlier"]]
     zone = fit_report(market).get("refit", {}).get("zone") if (market / "fit.json").is_file() else None
     show_step("sales")
     spec, tables = load_scenario(market), load_tables(dataset)
     show_step("plan")
-    options |= {"earlier": [load_experiment(folder) for folder in earlier], "changes": changes}
     found = plan_experiment(spec, tables, stores=zone and zone["stores"][zone["name"]], **options)
     picture = plan_plot(found).svg
+    fixed = found.plan
     if log is not None:
         with closing(DecisionLog(log)) as decisions:
-            decisions.record_experiment(
-                ExperimentPlan(found.plan.name, str(found.plan.first_day), found.plan.digest, by)
-            )
+            decisions.record_experiment(ExperimentPlan(fixed.name, str(fixed.first_day), fixed.digest, by))
     found.save(out, {"plan.svg": picture})
-    for line in found.plan.warnings:
+    for line in fixed.warnings:
         say_aside(f"warning: {line}")
-    document = to_builtins(found.plan) | {"folder": str(out), "sha256": found.plan.digest}
-    output(as_json, document, _groups(found.plan), *_summary(found.plan, out / "calendar.csv", len(found.calendar)))
-
-
-def _groups(plan: Plan) -> Table:
-    """What is varied."""
-    table = figures_table(["group", "category"], ["products", "change"], title=escape(plan.name))
-    for group in plan.groups[:_SHOWN]:
+    table = figures_table(["group", "category"], ["products", "change"], title=escape(fixed.name))
+    for group in fixed.groups[:_SHOWN]:
         table.add_row(escape(group.name), escape(group.category), str(len(group.products)), f"{group.change:+.1%}")
-    if more := plan.groups[_SHOWN:]:
+    if more := fixed.groups[_SHOWN:]:
         table.add_row(f"and {len(more)} more", "", "", "")
-    return table
+    document = to_builtins(fixed) | {"folder": str(out), "sha256": fixed.digest}
+    last = f"{len(found.calendar):,} prices in {out / 'calendar.csv'}; the plan's hash is {fixed.digest}"
+    output(as_json, document, table, *_summary(fixed), last)
 
 
-def _summary(plan: Plan, calendar: Path, prices: int) -> Iterator[str]:
+def _summary(plan: Plan) -> Iterator[str]:
     """What a manager asks of a plan, a line each."""
-    worth, cost, money = plan.worth, plan.worth["cost"], plan.currency
-    drawn = "store" if plan.design == "stores" else f"store and block of {plan.block_weeks} weeks"
+    worth, cost, drawn = plan.worth, plan.worth["cost"], "store"
+    if plan.design != "stores":
+        drawn += f" and block of {plan.block_weeks} weeks"
     stores = f"{len(plan.stores)} store{'s' * (len(plan.stores) != 1)}"
-    powers = sorted((one.power.planning, one.power.optimistic) for one in plan.readings if one.measure == "arm")
+    risk = f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}"
+    expected = f"a {'loss' if cost > 0 else 'gain'} of {abs(cost):,.2f} {plan.currency}"
+    information = f"{worth['information']:,.2f} {plan.currency} more {worth['objective']}"
     seen = f"an elasticity of {plan.readings[0].power.planning:.2f} in 80 of 100 cases"
-    if powers:
+    if powers := sorted((one.power.planning, one.power.optimistic) for one in plan.readings if one.measure == "arm"):
         planning, optimistic = powers[len(powers) // 2]
         seen = f"a change of a group's units of {planning:.0%} in 80 of 100 cases (optimistic: {optimistic:.0%})"
+    after, most = f"in the {worth['use_weeks']} weeks after it", f"{worth['perfect_information']:,.2f}"
     yield f"Where: {stores}, design {plan.design}, arms drawn by {drawn}."
     yield f"When: {plan.first_day}, {plan.weeks} weeks; the first {plan.washout_days} days after a change are not read."
-    yield (
-        f"What it may cost: a {'loss' if cost > 0 else 'gain'} of {abs(cost):,.2f} {money} is expected; money at risk "
-        f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}."
-    )
-    yield (
-        f"What it is worth: {worth['information']:,.2f} {money} more {worth['objective']} in the {worth['use_weeks']} weeks "
-        f"after it; knowing all would be worth {worth['perfect_information']:,.2f}."
-    )
+    yield f"What it may cost: {expected} is expected; money at risk {risk}."
+    yield f"What it is worth: {information} {after}; knowing all would be worth {most}."
     yield f"What it can see: {seen}."
     yield f"When it stops: {plan.stopping}"
     if plan.left_out:
         yield f"{len(plan.left_out)} products are left out; plan.json has the reasons."
-    yield f"{prices:,} prices in {calendar}; the plan's hash is {plan.digest}"
 
 
 @command.command()
@@ -163,16 +137,7 @@ def _summary(plan: Plan, calendar: Path, prices: int) -> Iterator[str]:
 @click.option("--plot", type=OUT, help="Picture of the effect over the days to write, .svg.")
 @tables_options
 @json_option
-def read(
-    folder: Path,
-    dataset: Path,
-    until: datetime | None,
-    regions: Path | None,
-    segments: bool,
-    other: tuple[Path, ...],
-    plot: Path | None,
-    as_json: bool,
-) -> None:
+def read(folder: Path, dataset: Path, until: datetime | None, plot: Path | None, as_json: bool, **more: Any) -> None:
     """Read the experiment in FOLDER so far: its effects, what was lost of it, and what speaks against them.
 
     The intervals hold on all days together, so that an experiment may be read daily and stopped because of what it says. A
@@ -185,15 +150,18 @@ def read(
     from ..planning.experiments.reading import customer_segments, read_experiment
 
     experiment, tables = load_experiment(folder), load_tables(dataset)
-    plan = experiment.plan
-    found = read_experiment(
-        experiment,
-        tables,
-        until=until and until.date(),
-        regions=regions and _regions(regions),
-        segments=customer_segments(tables, plan.first_day) if segments else None,
-        others=[load_experiment(one) for one in other],
-    )
+    plan, regions, segments = experiment.plan, None, None
+    if more["regions"] is not None:
+        table = read_frame("--regions", more["regions"])
+        if not {"store", "region"} <= {*table}:
+            got = ", ".join(map(str, table))
+            raise ValueError(f"{more['regions'].name}, row 1: must have the columns store and region; got {got}")
+        regions = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
+    if more["segments"]:
+        segments = customer_segments(tables, plan.first_day)
+    others = [load_experiment(one) for one in more["other"]]
+    last = None if until is None else until.date()
+    found = read_experiment(experiment, tables, until=last, regions=regions, segments=segments, others=others)
     if plot is not None:
         write_whole(plot, reading_plot(experiment, found).svg)
     table = figures_table(["effect", "on"], ["so far", "95% on all days", "away from 0 since"])
@@ -207,12 +175,3 @@ def read(
     checks = [f"{'ok' if check.ok else 'look at'}: {check.name}: {check.text}" for check in found.checks]
     facts = found.to_dict() | {"name": plan.name, "sha256": plan.digest}
     output(as_json, without_nan(facts), *lines, table, *checks, plot and f"picture: {plot}")
-
-
-def _regions(file: Path) -> dict[str, str]:
-    """The region of each store."""
-    table = read_frame("--regions", file)
-    if not {"store", "region"} <= {*table}:
-        got = ", ".join(map(str, table))
-        raise ValueError(f"{file.name}, row 1: must have the columns store and region; got {got}")
-    return dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))

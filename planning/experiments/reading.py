@@ -186,16 +186,10 @@ class _Reader:
         self.sold = whole
         checks = [self._sample_ratio(), self._placebo(), *self._carry_over()]
         checks += [] if regions is None else [self._interference(regions)]
-        return ExperimentReading(
-            self.days,
-            self.design.days,
-            str(self.end - timedelta(days=1)),
-            self.stopped,
-            tuple(effects),
-            (*checks, self._contamination(others)),
-            tuple(self.lost),
-            tuple(tuple(ends.tolist()) for ends in self._looks(first)),  # type: ignore[arg-type]
-        )
+        checks, last = (*checks, self._contamination(others)), str(self.end - timedelta(days=1))
+        looks: Any = tuple(tuple(ends.tolist()) for ends in self._looks(first))
+        seen = (self.days, self.design.days, last, self.stopped)
+        return ExperimentReading(*seen, tuple(effects), checks, tuple(self.lost), looks)
 
     def _effect(self, reading: Reading, name: str) -> Effect:
         effect, low, high = self._looks(reading)
@@ -236,21 +230,18 @@ class _Reader:
         rows = self.experiment.calendar.assign(week=week).set_index(["store", "product", "week"])
         charged = charged.transpose("store", "product", "week").to_series().reindex(rows.index)
         away = (charged / rows["price"]).map(np.log)
-        deal = away[rows["arm"] == ARMS[0]].groupby(level=["product", "week"]).median()
-        deal = deal.reindex(rows.index.droplevel(0)).fillna(0.0).to_numpy()
+        deal = away.where(rows["arm"] == ARMS[0]).groupby(level=["product", "week"]).transform("median").fillna(0.0)
         change = {product: abs(np.log1p(group.change)) for group in self.plan.groups for product in group.products}
         near = rows.index.get_level_values("product").map(change).to_numpy() / 2
-        return rows.assign(kept=(np.abs(away - deal) <= near).astype(float).where(np.isfinite(away)))
+        return rows.assign(kept=(away - deal).abs().le(near).astype(float).where(away.abs() < np.inf))
 
     def _stop(self, followed: pd.DataFrame) -> date:
         """The day after the last week in which at least half of the test prices were charged."""
         share = followed["kept"][followed["arm"] == ARMS[1]].groupby(level="week").mean().dropna()
         going = share.index[share >= _GOES_ON]
         if not len(going):
-            raise ValueError(
-                f"the calendar of {self.plan.name} was not followed: in no week were half of its test prices charged; "
-                "check that these are the sales of its stores and days"
-            )
+            got = f"the calendar of {self.plan.name} was not followed: in no week were half of its test prices charged"
+            raise ValueError(f"{got}; check that these are the sales of its stores and days")
         stop = self.plan.first_day + timedelta(days=DAYS * (int(going.max()) + 1))
         if len(share) - 1 > going.max():
             self.lost.append(f"its prices were given up after {stop - timedelta(days=1)}; it is read up to then")
@@ -262,11 +253,9 @@ class _Reader:
         share = inside.groupby(level="store").mean().reindex(self.plan.stores)
         broken = share[share < _FOLLOWED]
         if len(broken):
-            names = [f"{store} ({each:.0%} of them)" for store, each in broken.items()]
-            self.lost.append(
-                f"{_few(names)} charged other prices than the calendar's and {'is' if len(broken) == 1 else 'are'} left "
-                f"out; {len(share) - len(broken)} of {len(share)} stores are read"
-            )
+            names = _few([f"{store} ({each:.0%} of them)" for store, each in broken.items()])
+            out = f"{'is' if len(broken) == 1 else 'are'} left out; {len(share) - len(broken)} of {len(share)} stores are read"
+            self.lost.append(f"{names} charged other prices than the calendar's and {out}")
         return ~(share < _FOLLOWED).to_numpy()
 
     # The effects.
