@@ -194,8 +194,9 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     open_ended = Analysis(1.0, lasting, persistence, first_look, days)
     paths = []
     for start in starts:
-        arms = np.stack([design.draw(random, cells.loading.shape[1]) for _ in range(-(-_DRAWS // len(starts)))])
-        z, read = cells.regressor(design, arms)
+        draws, groups = -(-_DRAWS // len(starts)), cells.loading.shape[1]
+        arms = design.draw(random, draws * groups)
+        z, read = cells.regressor(design, arms.reshape(draws, groups, *arms.shape[1:]))
         # The mean of a unit is that of its whole history, as it will be of the experiment.
         past = np.where(np.arange(length) < start, history, np.nan)[:, :start]
         paths.append(open_ended.path(cells, past, history[:, start : start + days], z, read))

@@ -326,9 +326,8 @@ class _Planner:
                         number for number in chosen if self.outcomes.category[number] == self.spec.category_index[n]
                     }
                     gone = [self.names[each] for number in touched for each in self.tests[number].products]
-                    self.left_out |= dict.fromkeys(
-                        gone, f"with the other changes, a price would leave the rule {rules}"
-                    )
+                    reason = f"with the other changes, a price would leave the rule {rules}"
+                    self.left_out |= dict.fromkeys(gone, reason)
                     broken |= touched
             if not broken:
                 return chosen, arms
@@ -349,6 +348,11 @@ class _Planner:
         calendar, first, currency = self._calendar(design, arms, chosen), spec.calendar.first_day, spec.market.currency
         tested = {n for number in chosen for n in self.tests[number].products}
         priced = np.isin(spec.category_index, self.outcomes.category[chosen])
+        charged, path = charged_range(spec), self.price.copy()
+        for number in chosen:
+            path[:, list(self.tests[number].products)] = self.tests[number].price
+        far = (path != self.price) & (charged is not None and charged.outside(path))
+        outside = int(far[: self.weeks].any(axis=0).sum())
         plan = Plan(
             name=name or f"{spec.name}-{first}",
             market=spec.name,
@@ -368,7 +372,7 @@ class _Planner:
             first_look=first,
             loss_limit=self.limit,
             left_out={each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested},
-            warnings=self._warnings(chosen),
+            warnings=(f"test prices of {outside:,} products lie outside what was mostly charged",) if outside else (),
             choice=choice,
             currency=currency,
         )
@@ -402,17 +406,14 @@ class _Planner:
     def _groups(self, calendar: pd.DataFrame, chosen: list[int]) -> tuple[Group, ...]:
         tested = calendar[calendar["arm"] == ARMS[1]]
         change = (tested["price"] / tested["planned_price"] - 1).groupby(tested["group"]).mean().round(4)
-        tests = [self.tests[number] for number in chosen]
-        sold = np.array([self.past.money[:, test.products].sum() for test in tests])
+        names, ids = np.array(self.spec.category_names)[self.outcomes.category[chosen]], np.asarray(self.ids)
+        found = [(self.tests[number].name, [*self.tests[number].products]) for number in chosen]
+        sold = np.array([self.past.money[:, products].sum() for _, products in found])
         return tuple(
-            Group(
-                test.name,
-                self.spec.category_names[self.spec.category_index[test.products[0]]],
-                tuple(str(self.ids[n]) for n in test.products),
-                float(change[test.name]),
-                float(share),
+            Group(name, str(category), tuple(ids[products].tolist()), float(change[name]), float(share))
+            for (name, products), category, share in zip(
+                found, names, (sold / max(sold.sum(), 1e-9)).round(6), strict=True
             )
-            for test, share in zip(tests, (sold / max(sold.sum(), 1e-9)).round(6), strict=True)
         )
 
     def _readings(self, design: Design, plan: Plan) -> tuple[Reading, ...]:
@@ -432,14 +433,6 @@ class _Planner:
             )
             for facts in asked
         )
-
-    def _warnings(self, chosen: list[int]) -> tuple[str, ...]:
-        charged, path = charged_range(self.spec), self.price.copy()
-        for number in chosen:
-            path[:, list(self.tests[number].products)] = self.tests[number].price
-        outside = np.zeros_like(path, bool) if charged is None else charged.outside(path) & (path != self.price)
-        count = int(outside[: self.weeks].any(axis=0).sum())
-        return (f"test prices of {count:,} products lie outside what was mostly charged",) if count else ()
 
 
 def on_grid(spec: MarketSpec, price: Array) -> Array:
@@ -464,7 +457,7 @@ def _past_error(base: Analysis, cells: Cells, history: Array, design: Design, ra
     """Root mean square of what a reading comes to by its last day in the past, where there was no effect."""
     days, length, found = design.days, history.shape[1], list[Array]()
     for start in np.unique(np.linspace(min(2 * days, length - days), length - days, _WINDOWS).round().astype(int)):
-        z, read = cells.regressor(design, np.stack([design.draw(random, 1) for _ in range(_DRAWS)]))
+        z, read = cells.regressor(design, design.draw(random, _DRAWS)[:, None])
         path = base.path(cells, history[:, :start], history[:, start : start + days], z, read)
         found.append(path.effect[..., -1].ravel())
     effects = np.concatenate(found)

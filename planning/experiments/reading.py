@@ -296,7 +296,7 @@ class _Reader:
         p = float(stats.fisher_exact(counts // max(len(self.plan.groups) * DAYS, 1))[1])
         shares = counts[:, 0] / counts.sum(axis=1)
         text = f"stores were open on {shares[0]:.1%} of the days of the test arm, {shares[1]:.1%} of the control arm's"
-        return Check("sample ratio", p >= _SUSPECT, f"{text} (p = {p:.2g})")
+        return _by_chance("sample ratio", p, text)
 
     def _placebo(self) -> Check:
         """The same arms in the weeks before, where nothing was tested."""
@@ -317,8 +317,8 @@ class _Reader:
         first, second = (self._path(self.plan.readings[0], days=rows) for rows in (early, ~early))
         apart = float(second.effect[-1] - first.effect[-1])
         p = _chance(apart, float(np.hypot(first.error[-1], second.error[-1])))
-        text = f"late in a block the effect is {apart:+.3g} from what it is early (p = {p:.2g})"
-        return [Check("carry-over", p >= _SUSPECT, text if p >= _SUSPECT else f"{text}: plan longer blocks")]
+        text = f"late in a block the effect is {apart:+.3g} from what it is early"
+        return [_by_chance("carry-over", p, text, ": plan longer blocks")]
 
     def _interference(self, regions: Mapping[str, str]) -> Check:
         """Whether stores at planned prices sell more or less where other stores of their region test."""
@@ -329,10 +329,9 @@ class _Reader:
         # Units of the same groups in the other stores of the region.
         others = near[np.ix_(cells.store, cells.store)] & (cells.loading[:, None] == cells.loading).all(axis=-1)
         path = self._path(reading, days=z == 0, beside=others @ z / np.maximum(others.sum(axis=1), 1)[:, None])
-        slope, error = float(path.effect[-1]), float(path.error[-1])
-        p = _chance(slope, error)
-        text = f"stores at planned prices sell {slope:+.1%} where all others of their region test (p = {p:.2g})"
-        return Check("interference", p >= _SUSPECT, text)
+        slope = float(path.effect[-1])
+        text = f"stores at planned prices sell {slope:+.1%} where all others of their region test"
+        return _by_chance("interference", _chance(slope, float(path.error[-1])), text)
 
     def _contamination(self, others: Sequence[Experiment]) -> Check:
         """Other experiments with the same stores, weeks and products."""
@@ -349,6 +348,11 @@ class _Reader:
 def _chance(effect: float, error: float) -> float:
     """Two-sided probability of an effect that large where there is none."""
     return 2 * float(stats.norm.sf(abs(effect) / error)) if error > 0 else 1.0
+
+
+def _by_chance(name: str, p: float, text: str, fix: str = "") -> Check:
+    """A check of a finding that chance makes with probability p, and what to do where it is small."""
+    return Check(name, p >= _SUSPECT, f"{text} (p = {p:.2g}){fix * (p < _SUSPECT)}")
 
 
 def _few(names: Sequence[str], most: int = 4) -> str:
