@@ -98,7 +98,8 @@ class Analysis:
         days: T, the planned days.
 
     Example:
-        >>> Analysis(height=1.0, lasting=0.0, persistence=0.0, first_look=7, days=56).shape()[-1].round(2)
+        >>> analysis = Analysis(height=1.0, lasting=0.0, persistence=0.0, first_look=7, days=56)
+        >>> round(float(analysis.shape()[-1]), 2)
         3.66
     """
 
