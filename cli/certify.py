@@ -18,26 +18,34 @@ from .log import open_log
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
 
-    from ..planning.experiments.certificate import Certificate
+    from ..planning.experiments.rollout import RolloutPlan
+
+
+_BANDWIDTH = (
+    f"For a log of continuous prices: half-width of the kernel, in percent of the price, such as {100 * BANDWIDTH:g}."
+)
+
+
+class _Percent(Number):
+    """A share that is given in percent."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The share."""
+        return super().convert(value, param, ctx) / 100
 
 
 @click.command(name="certify")
 @click.argument("market", metavar="MARKET")
 @click.option("--from-log", "log", type=FILE, help="Log, written by simulate --log or log export.")
 @click.option("--policy", metavar="P", help="With --from-log: run folder, bundle or rule, as evaluate takes them.")
-@click.option("--loss", type=Number(0, 99), default=2.0, show_default=True, help="Loss that is allowed, in percent.")
+@click.option("--loss", type=_Percent(0, 99), default=2.0, show_default=True, help="Loss that is allowed, in percent.")
 @click.option(
-    "--confidence", type=Number(50, 99.99, min_open=True), default=95.0, show_default=True, help="In percent."
+    "--confidence", type=_Percent(50, 99.99, min_open=True), default=95.0, show_default=True, help="In percent."
 )
 @click.option("--unit", type=click.Choice(UNITS), default="market", show_default=True, help="What a score is of.")
 @click.option("--daily", is_flag=True, help="Read the log at every look, and certify the average so far.")
-@click.option(
-    "--bandwidth",
-    type=Number(0, 50, min_open=True),
-    help=f"For a log of continuous prices: half-width of the kernel, in percent of the price, such as {100 * BANDWIDTH:g}.",
-)
+@click.option("--bandwidth", type=_Percent(0, 50, min_open=True), help=_BANDWIDTH)
 @click.option(
     "--elasticity", type=Number(1), default=ELASTICITY, show_default=True, help="Largest that demand may have."
 )
@@ -50,19 +58,7 @@ if TYPE_CHECKING:
 @seed_option
 @json_option
 def command(
-    market: str,
-    log: Path | None,
-    policy: str | None,
-    loss: float,
-    confidence: float,
-    unit: str,
-    daily: bool,
-    bandwidth: float | None,
-    elasticity: float,
-    tables: Path | None,
-    seed: int,
-    as_json: bool,
-    **rollout: Any,
+    market: str, log: Path | None, policy: str | None, tables: Path | None, seed: int, as_json: bool, **options: Any
 ) -> None:
     """Certify that the prices of policy P lose at most 2% against those of a log of MARKET, with 95% confidence.
 
@@ -78,59 +74,49 @@ def command(
     if (log is None) == (tables is None) or (log is None) != (policy is None):
         got = "both" if log and tables else "neither" if log is tables else "only one of --from-log and --policy"
         raise ValueError(f"certify needs --from-log and --policy, or --sales; got {got}; give one or the other")
+    shop = {name: options.pop(name) for name in ("decisions", "since", "service", "token")}
     if tables is not None:
-        facts, lines = _by_holdout(market, tables, loss / 100, confidence / 100, seed, **rollout)
+        from ..planning.experiments.rollout import RolloutPlan
+
+        rollout = RolloutPlan(loss=options["loss"], confidence=options["confidence"])
+        facts, lines = _by_holdout(market, tables, rollout, seed, **shop)
         output(as_json, facts, *lines)
+    if log is None or policy is None:
         return
-    assert log is not None, "one of the two was given"
-    assert policy is not None, "both were given"
+    from rich.markup import escape
+
     from ..evaluation import read_log
     from ..planning.experiments.certificate import certify
     from ..scenarios import load_scenario
 
     spec = load_scenario(market)
-    width = None if bandwidth is None else bandwidth / 100
-    shares = {"loss": loss / 100, "confidence": confidence / 100, "bandwidth": width}
-    chosen = policy_of(policy, spec, seed=seed)
-    found = certify(read_log(spec, log), chosen, unit=unit, daily=daily, elasticity=elasticity, **shares)
-    document = {"scenario": spec.name, "objective": spec.market.objective, "log": str(log), **found.to_dict()}
-    output(as_json, document, found.verdict(), _table(found), *_notes(found))
-
-
-def _table(found: Certificate) -> Table:
-    """The bounds beside each other."""
-    from rich.markup import escape
-
+    found = certify(read_log(spec, log), policy_of(policy, spec, seed=seed), **options)
     title = f"Gain of {escape(found.policy)} over the logged prices"
     table = figures_table([f"{found.confidence:.0%} lower bound", "holds"], ["gain"], title=title)
     table.add_row("estimate", "", f"{found.estimate:+.2%}")
     table.add_row("betting", "for the whole log", f"{found.betting:+.2%}")
     table.add_row("empirical Bernstein", "for the whole log", f"{found.empirical_bernstein:+.2%}")
     table.add_row("running average", "at every look", f"{found.running[-1]:+.2%}")
-    return table
-
-
-def _notes(found: Certificate) -> list[str]:
-    """What the bounds rest on."""
+    document = {"scenario": spec.name, "objective": spec.market.objective, "log": str(log), **found.to_dict()}
+    cut = (
+        f"{found.clipped_share:.1%} of the scores were cut, of losses beyond {found.cap:.2g} times the mean money of a"
+    )
     notes = [
-        f"Effective sample {found.effective_sample_size:,.0f} decisions; {found.clipped_share:.1%} of the scores were cut, of "
-        f"losses beyond {found.cap:.2g} times the mean money of a {found.unit}, or gains as rare; {found.clipped_gain:.2%} "
-        "taken off the bounds for it."
+        f"Effective sample {found.effective_sample_size:,.0f} decisions; {cut} {found.unit}, or gains as rare; "
+        f"{found.clipped_gain:.2%} taken off the bounds for it."
     ]
     if found.bias:
         notes.append(f"{found.bias:.2%} taken off for the kernel's bias.")
     if found.ignored:
         notes.append(f"Effects on later periods ({', '.join(found.ignored)}) are those of the logged states.")
-    return notes
+    output(as_json, document, found.verdict(), table, *notes)
 
 
 def _by_holdout(
     market: str,
     tables: Path,
-    loss: float,
-    confidence: float,
+    plan: RolloutPlan,
     seed: int,
-    *,
     decisions: str | None,
     since: datetime | None,
     service: str | None,
@@ -140,13 +126,13 @@ def _by_holdout(
     import numpy as np
 
     from ..data import load_tables
-    from ..planning.experiments.rollout import RolloutPlan, rollout
-    from ..planning.experiments.rollout_service import ask, certificate_body, store_days, switches
+    from ..planning.experiments.rollout import rollout
+    from ..planning.experiments.rollout_service import ask, certificate_body, money_and_arms, switches
     from ..scenarios import load_scenario
     from ..serving.http.slots import Draws
 
-    plan, sales = RolloutPlan(loss=loss, confidence=confidence), load_tables(tables).sales
-    money, held = store_days(load_scenario(market), sales, sales if decisions is None else decided(decisions))
+    sales = load_tables(tables).sales
+    money, held = money_and_arms(load_scenario(market), sales, sales if decisions is None else decided(decisions))
     if since is not None:
         held.loc[held.index < since] = np.nan
     draws = np.array([Draws(seed).number(store) for store in money.columns])

@@ -15,10 +15,13 @@ from ._options import FILE, OUT, Number, figures_table, json_option, output, say
 from ._tables import read_frame
 
 if TYPE_CHECKING:
-    from ..planning.experiments.experiment import Experiment
+    from collections.abc import Iterator
+
+    from ..planning.experiments.experiment import Plan
 
 _DESIGNS = ("stores", "switchback", "both")
 _SHOWN = 12
+_SHARE: dict[str, Any] = {"type": Number(0, 1, min_open=True), "show_default": True}
 
 
 @click.group("experiment")
@@ -35,19 +38,9 @@ def command() -> None:
 @click.option("--block-weeks", type=click.IntRange(min=1), help="Weeks of a block, in which a store keeps its arm.")
 @click.option("--washout-days", type=click.IntRange(min=0), help="Days after a change of arm that are not read.")
 @click.option(
-    "--risk",
-    type=Number(0, 1, min_open=True, max_open=True),
-    default=0.01,
-    show_default=True,
-    help="Largest money at risk, as a share of what the planned prices earn in these weeks.",
+    "--risk", default=0.01, help="Largest money at risk, as a share of what planned prices earn then.", **_SHARE
 )
-@click.option(
-    "--max-change",
-    type=Number(0, 1, min_open=True),
-    default=0.2,
-    show_default=True,
-    help="Largest change of a price, as a share of it.",
-)
+@click.option("--max-change", default=0.2, help="Largest change of a price, as a share of it.", **_SHARE)
 @click.option("--earlier", type=FILE, multiple=True, help="Folder of an earlier experiment; repeatable.")
 @click.option("--name", default="", help="Name of the experiment.  [default: that of the market, with the first day]")
 @click.option("--log", help="Decision log that records the plan's hash: SQLite file or postgresql:// URL.")
@@ -56,15 +49,7 @@ def command() -> None:
 @seed_option
 @json_option
 def plan(
-    market: Path,
-    dataset: Path | None,
-    out: Path,
-    max_change: float,
-    earlier: tuple[Path, ...],
-    log: str | None,
-    by: str,
-    as_json: bool,
-    **options: Any,
+    market: Path, dataset: Path | None, out: Path, log: str | None, by: str, as_json: bool, **options: Any
 ) -> None:
     """Plan which regular prices of MARKET to vary, where and when, to learn the most for the least.
 
@@ -72,6 +57,8 @@ def plan(
     week and product, and plan.svg. Products, changes and design are chosen by the value of what they teach for the prices of
     26 weeks, less what they cost, within the money at risk.
     """
+    from msgspec import to_builtins
+
     from ..data import load_tables
     from ..planning.experiments.experiment import load_experiment
     from ..planning.experiments.picture import plan_plot
@@ -79,69 +66,65 @@ def plan(
     from ..planning.market_folder import fit_report
     from ..planning.progress import show_step
     from ..scenarios import load_scenario
+    from ..serving import DecisionLog
+    from ..serving.decision_log.approvals import ExperimentPlan
 
     if (log is None) != (not by):
-        raise ValueError(
-            f"--log needs --by, and --by a --log; got {'no --by' if log else 'no --log'}; give both or none"
-        )
+        must, got = "--log needs --by, and --by a --log", "no --by" if log else "no --log"
+        raise ValueError(f"{must}; got {got}; give both or none")
     if out.exists():
         raise ValueError(f"--out must be a new folder; got {out}, which is there: a plan does not change; name another")
     dataset = market.parent / "tables" if dataset is None else dataset
     if not dataset.is_dir():
         raise ValueError(f"--dataset must be a folder of `repricer data import`; got {dataset}, which is none; give it")
-    changes = [change for change in CHANGES if abs(change) <= max_change] or [-max_change, max_change]
+    most = options.pop("max_change")
+    options["changes"] = [change for change in CHANGES if abs(change) <= most] or [-most, most]
+    options["earlier"] = [load_experiment(folder) for folder in options["earlier"]]
     zone = fit_report(market).get("refit", {}).get("zone") if (market / "fit.json").is_file() else None
     show_step("sales")
     spec, tables = load_scenario(market), load_tables(dataset)
     show_step("plan")
-    options |= {"earlier": [load_experiment(folder) for folder in earlier], "changes": changes}
     found = plan_experiment(spec, tables, stores=zone and zone["stores"][zone["name"]], **options)
     picture = plan_plot(found).svg
+    fixed = found.plan
     if log is not None:
-        _record(found, log, by)
+        with closing(DecisionLog(log)) as decisions:
+            decisions.record_experiment(ExperimentPlan(fixed.name, str(fixed.first_day), fixed.digest, by))
     found.save(out, {"plan.svg": picture})
-    for line in found.plan.warnings:
+    for line in fixed.warnings:
         say_aside(f"warning: {line}")
-    _show(found, out, as_json)
-
-
-def _record(found: Experiment, log: str, by: str) -> None:
-    from ..serving import DecisionLog
-    from ..serving.decision_log.approvals import ExperimentPlan
-
-    with closing(DecisionLog(log)) as decisions:
-        decisions.record_experiment(ExperimentPlan(found.plan.name, str(found.plan.first_day), found.plan.digest, by))
-
-
-def _show(found: Experiment, out: Path, as_json: bool) -> None:
-    from msgspec import to_builtins
-
-    plan = found.plan
-    worth, money = plan.worth, plan.currency
-    table = figures_table(["group", "category"], ["products", "change"], title=escape(plan.name))
-    for group in plan.groups[:_SHOWN]:
+    table = figures_table(["group", "category"], ["products", "change"], title=escape(fixed.name))
+    for group in fixed.groups[:_SHOWN]:
         table.add_row(escape(group.name), escape(group.category), str(len(group.products)), f"{group.change:+.1%}")
-    if more := plan.groups[_SHOWN:]:
+    if more := fixed.groups[_SHOWN:]:
         table.add_row(f"and {len(more)} more", "", "", "")
-    cost = worth["cost"]
-    powers = [reading.power for reading in plan.readings if reading.measure == "arm"]
-    seen = sorted((power.planning, power.optimistic) for power in powers)[len(powers) // 2] if powers else None
-    lines = [
-        f"Where: {len(plan.stores)} store{'s' * (len(plan.stores) != 1)}, design {plan.design}, arms drawn by store"
-        f"{'' if plan.design == 'stores' else f' and block of {plan.block_weeks} weeks'}.",
-        f"When: {plan.first_day}, {plan.weeks} weeks; the first {plan.washout_days} days after a change are not read.",
-        f"What it may cost: {'a loss' if cost > 0 else 'a gain'} of {abs(cost):,.2f} {money} is expected; money at risk "
-        f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}.",
-        f"What it is worth: {worth['information']:,.2f} {money} more {worth['objective']} in the {worth['use_weeks']} weeks "
-        f"after it; knowing all would be worth {worth['perfect_information']:,.2f}.",
-        f"What it can see: a change of a group's units of {seen[0]:.0%} in 80 of 100 cases (optimistic: {seen[1]:.0%})."
-        if seen
-        else f"What it can see: an elasticity of {plan.readings[0].power.planning:.2f} in 80 of 100 cases.",
-        f"When it stops: {plan.stopping}",
-        f"{len(plan.left_out)} products are left out; plan.json has the reasons." if plan.left_out else None,
-        f"{len(found.calendar):,} prices in {out / 'calendar.csv'}; the plan's hash is {plan.digest}",
-    ]
-    output(as_json, to_builtins(plan) | {"folder": str(out), "sha256": plan.digest}, table, *lines)
+    document = to_builtins(fixed) | {"folder": str(out), "sha256": fixed.digest}
+    last = f"{len(found.calendar):,} prices in {out / 'calendar.csv'}; the plan's hash is {fixed.digest}"
+    output(as_json, document, table, *_summary(fixed), last)
+
+
+def _summary(plan: Plan) -> Iterator[str]:
+    """What a manager asks of a plan, a line each."""
+    worth, cost, drawn = plan.worth, plan.worth["cost"], "store"
+    if plan.design != "stores":
+        drawn += f" and block of {plan.block_weeks} weeks"
+    stores = f"{len(plan.stores)} store{'s' * (len(plan.stores) != 1)}"
+    risk = f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}"
+    expected = f"a {'loss' if cost > 0 else 'gain'} of {abs(cost):,.2f} {plan.currency}"
+    information = f"{worth['information']:,.2f} {plan.currency} more {worth['objective']}"
+    seen = f"an elasticity of {plan.readings[0].power.planning:.2f} in 80 of 100 cases"
+    if powers := sorted((one.power.planning, one.power.optimistic) for one in plan.readings if one.measure == "arm"):
+        planning, optimistic = powers[len(powers) // 2]
+        seen = f"a change of a group's units of {planning:.0%} in 80 of 100 cases (optimistic: {optimistic:.0%})"
+    after, most = f"in the {worth['use_weeks']} weeks after it", f"{worth['perfect_information']:,.2f}"
+    yield f"Where: {stores}, design {plan.design}, arms drawn by {drawn}."
+    yield f"When: {plan.first_day}, {plan.weeks} weeks; the first {plan.washout_days} days after a change are not read."
+    yield f"What it may cost: {expected} is expected; money at risk {risk}."
+    yield f"What it is worth: {information} {after}; knowing all would be worth {most}."
+    yield f"What it can see: {seen}."
+    yield f"When it stops: {plan.stopping}"
+    if plan.left_out:
+        yield f"{len(plan.left_out)} products are left out; plan.json has the reasons."
 
 
 @command.command()
@@ -154,16 +137,7 @@ def _show(found: Experiment, out: Path, as_json: bool) -> None:
 @click.option("--plot", type=OUT, help="Picture of the effect over the days to write, .svg.")
 @tables_options
 @json_option
-def read(
-    folder: Path,
-    dataset: Path,
-    until: datetime | None,
-    regions: Path | None,
-    segments: bool,
-    other: tuple[Path, ...],
-    plot: Path | None,
-    as_json: bool,
-) -> None:
+def read(folder: Path, dataset: Path, until: datetime | None, plot: Path | None, as_json: bool, **more: Any) -> None:
     """Read the experiment in FOLDER so far: its effects, what was lost of it, and what speaks against them.
 
     The intervals hold on all days together, so that an experiment may be read daily and stopped because of what it says. A
@@ -175,31 +149,29 @@ def read(
     from ..planning.experiments.picture import reading_plot
     from ..planning.experiments.reading import customer_segments, read_experiment
 
-    experiment, tables, near = load_experiment(folder), load_tables(dataset), None
-    if regions is not None:
-        table = read_frame("--regions", regions)
+    experiment, tables = load_experiment(folder), load_tables(dataset)
+    plan, regions, segments = experiment.plan, None, None
+    if more["regions"] is not None:
+        table = read_frame("--regions", more["regions"])
         if not {"store", "region"} <= {*table}:
-            raise ValueError(
-                f"{regions.name}, row 1: must have the columns store and region; got {', '.join(map(str, table))}"
-            )
-        near = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
-    found = read_experiment(
-        experiment,
-        tables,
-        until=None if until is None else until.date(),
-        regions=near,
-        segments=customer_segments(tables, experiment.plan.first_day) if segments else None,
-        others=[load_experiment(one) for one in other],
-    )
+            got = ", ".join(map(str, table))
+            raise ValueError(f"{more['regions'].name}, row 1: must have the columns store and region; got {got}")
+        regions = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
+    if more["segments"]:
+        segments = customer_segments(tables, plan.first_day)
+    others = [load_experiment(one) for one in more["other"]]
+    last = None if until is None else until.date()
+    found = read_experiment(experiment, tables, until=last, regions=regions, segments=segments, others=others)
     if plot is not None:
         write_whole(plot, reading_plot(experiment, found).svg)
     table = figures_table(["effect", "on"], ["so far", "95% on all days", "away from 0 since"])
     for one in found.effects:
-        what = f"{one.outcome}, elasticity" if one.measure == "elasticity" else one.outcome
-        figures = [f"{n:+.2f}" if one.measure == "elasticity" else f"{n:+.1%}" for n in (one.effect, one.low, one.high)]
-        table.add_row(escape(one.name), what, figures[0], f"{figures[1]} to {figures[2]}", one.since or "not yet")
-    lines = [f"{experiment.plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
+        elastic = one.measure == "elasticity"
+        so_far, low, high = (f"{n:+.2f}" if elastic else f"{n:+.1%}" for n in (one.effect, one.low, one.high))
+        what = f"{one.outcome}, elasticity" if elastic else one.outcome
+        table.add_row(escape(one.name), what, so_far, f"{low} to {high}", one.since or "not yet")
+    lines = [f"{plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
     lines += [f"lost: {line}" for line in found.lost]
     checks = [f"{'ok' if check.ok else 'look at'}: {check.name}: {check.text}" for check in found.checks]
-    facts = found.to_dict() | {"name": experiment.plan.name, "sha256": experiment.plan.digest}
-    output(as_json, without_nan(facts), *lines, table, *checks, f"picture: {plot}" if plot else None)
+    facts = found.to_dict() | {"name": plan.name, "sha256": plan.digest}
+    output(as_json, without_nan(facts), *lines, table, *checks, plot and f"picture: {plot}")

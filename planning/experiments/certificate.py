@@ -30,7 +30,6 @@ Assumed:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,14 +47,14 @@ from ...evaluation.off_policy import (
 )
 from ...evaluation.price_log import PriceLog
 from ...pricing import Policy
-from .bounds import Array, betting_capital, maurer_pontil_bounds, mixture_capital, predictions
+from .bounds import Array, betting_capital, largest, maurer_pontil_bound, mixture_capital, predictions
 
 UNITS = ("market", "decision")
 LEAST_UNITS = 10
+# Half-width of the kernel as a share of the price, and the elasticity that demand is taken to have at most.
 BANDWIDTH, ELASTICITY = 0.05, 4.0
-"""Half-width of the kernel as a share of the price, and the elasticity that demand is taken to have at most."""
 _CAP, _QUANTILE = 1.5, 0.99
-_LOOKS, _HALVINGS, _ERRORS = 60, 26, 4
+_LOOKS, _ERRORS = 60, 4
 # A normal score has this variance as a share of the squared width between its caps.
 _VARIANCE = (1 / (2 * _CAP * 2.326)) ** 2
 
@@ -162,7 +161,6 @@ def certify(
     daily: bool = False,
     bandwidth: float | None = None,
     elasticity: float = ELASTICITY,
-    density: Array | None = None,
 ) -> Certificate:
     """Certify from a log that a policy's prices lose at most a share of the logged money.
 
@@ -174,11 +172,9 @@ def certify(
         unit: What is independent of the others: a market with all its periods, or, where few markets are seen for
             long, a decision given the past; decisions are taken in the order of their periods.
         daily: Whether the log is looked at after each unit, or period, and the average so far is certified.
-        bandwidth: Half-width of a kernel as a share of the price, for logs of continuous prices; None for prices that
-            recur.
+        bandwidth: Half-width of a kernel as a share of the price, for logs of continuous prices, whose propensity is their
+            density; None for prices that recur.
         elasticity: Own-price elasticity, 1 or above, that demand has at most; it bounds the kernel's bias.
-        density: (D, N) density of each logged price, per unit of currency; by default the log's propensity, which is
-            that where prices were drawn from a continuous distribution.
 
     Raises:
         ValueError: One line, where the log does not support a certificate.
@@ -209,18 +205,21 @@ def certify(
         check_log(log)
         weights = matched_weights(log, target)
     else:
-        weights = kernel_weights(log, target, bandwidth, density)
+        weights = kernel_weights(log, target, bandwidth)
         bias = kernel_bias(bandwidth, elasticity) * float((log.units * log.price).sum() / log.money.sum())
     size = effective_sample(weights, policy.name)
     _check_mean(weights, policy.name)
     gain, money = gain_scores(log, target, weights)
-    order, last = _units(log, unit)
+    if unit == "market":
+        order, looks = np.unique(log.market, return_inverse=True)[1], None
+    else:
+        order = np.lexsort((log.market, log.view.period)).argsort()
+        looks = np.cumsum(np.unique(log.view.period, return_counts=True)[1])
     gain, money = (np.bincount(order, values) for values in (gain, money))
-    found = bounds_of_gain(gain, money, loss=loss, confidence=confidence, looks=last, bias=bias)
+    found = bounds_of_gain(gain, money, loss=loss, confidence=confidence, looks=looks, bias=bias)
     facts: dict[str, Any] = {"loss": loss, "confidence": confidence, "daily": daily, "bias": bias, "ignored": ignored}
-    return Certificate(
-        **vars(found), policy=policy.name, unit=unit, units=gain.size, effective_sample_size=size, **facts
-    )
+    facts |= {"policy": policy.name, "unit": unit, "units": gain.size, "effective_sample_size": size}
+    return Certificate(**vars(found), **facts)
 
 
 def gain_scores(log: PriceLog, target: Array, weights: Array) -> tuple[Array, Array]:
@@ -268,35 +267,35 @@ def bounds_of_gain(
         >>> found.empirical_bernstein < found.betting < found.estimate
         True
     """
-    gain, money = np.asarray(gain, dtype=np.float64), np.asarray(money, dtype=np.float64)
-    n, alpha = gain.size, 1 - confidence
+    gain, money, alpha = np.asarray(gain, dtype=np.float64), np.asarray(money, dtype=np.float64), 1 - confidence
+    n, mean = gain.size, float(money.mean())
     if n < LEAST_UNITS:
         must, fix = f"log must hold {LEAST_UNITS} markets or more", "log more, or take decisions as units"
         raise ValueError(f"{must}; got {n}; {fix}")
-    mean = float(money.mean())
     if not mean > 0:
         raise ValueError(f"log must earn money on average; got {mean:.3g} a unit; a share of a loss states nothing")
     gain, money = gain / mean, money / mean
     at = np.unique(np.linspace(LEAST_UNITS, n, _LOOKS).astype(int)) if looks is None else np.asarray(looks, dtype=int)
-    scores = gain + loss * money
+    scores, estimate = gain + loss * money, float(gain.mean())
     # A side on which the log holds nothing is taken to reach half as far as the other.
     sizes = (-scores, scores, np.abs(scores) / 2)
     low, high, least = (_CAP * float(np.quantile(side, _QUANTILE, method="higher")) for side in sizes)
     low, high = max(low, least, 1e-9), max(high, least, 1e-9)
     none, log_odds = low / (low + high), -np.log(alpha)
 
-    def cut(g: Array) -> Array:
-        return np.clip(gain - g[:, None] * money, -low, high)
+    def within(g: Array) -> Array:
+        """Scores where a gain of g is none, cut, and as shares of the width between the caps."""
+        return (np.clip(gain - g[:, None] * money, -low, high) + low) / (low + high)
 
     def by_betting(g: Array) -> NDArray[np.bool_]:
-        x = (cut(g)[0] + low) / (low + high)
-        return betting_capital(x, none, alpha, planned=n, prior_variance=_VARIANCE).max(axis=1) >= log_odds
+        capital = betting_capital(within(g)[0], none, alpha, planned=n, prior_variance=_VARIANCE)
+        return capital.max(axis=1) >= log_odds
 
     def by_bernstein(g: Array) -> NDArray[np.bool_]:
-        return np.atleast_1d(maurer_pontil_bounds(cut(g)[0], alpha, low=-low, high=high, sided="lower")[0] >= 0)
+        return np.array([maurer_pontil_bound(within(g)[0], alpha, 1.0) >= none])
 
     def at_looks(g: Array) -> NDArray[np.bool_]:
-        x, rows = (cut(g) + low) / (low + high), np.arange(at.size)
+        x, rows = within(g), np.arange(at.size)
         # Predictions at or below no gain: an observation misses them by `none` at most.
         spent = ((x - np.minimum(predictions(x)[0], none)) ** 2).cumsum(axis=1)[rows, at - 1]
         total = (x - none).cumsum(axis=1)[rows, at - 1]
@@ -304,45 +303,32 @@ def bounds_of_gain(
 
     beyond = float(np.maximum(-low - scores, 0).mean())
     betting, bernstein, running = (
-        _largest(rejected, size, float(gain.mean())) - beyond - bias
+        # From the loss of everything on.
+        largest(rejected, np.full(size, -1.0), np.full(size, max(estimate, -1.0) + 1)) - beyond - bias
         for rejected, size in ((by_betting, 1), (by_bernstein, 1), (at_looks, at.size))
     )
-    share = float(((scores < -low) | (scores > high)).mean())
-    whole = (float(gain.mean()), float(betting[0]), float(bernstein[0]))
-    return GainBounds(*whole, tuple(at.tolist()), tuple(running.tolist()), low, share, beyond)
+    share, ends = float(((scores < -low) | (scores > high)).mean()), (float(betting[0]), float(bernstein[0]))
+    return GainBounds(estimate, *ends, tuple(at.tolist()), tuple(running.tolist()), low, share, beyond)
 
 
-def _largest(rejected: Callable[[Array], NDArray[np.bool_]], size: int, estimate: float) -> Array:
-    """(size,) largest gains that are rejected, from the loss of everything on."""
-    below, above = np.full(size, -1.0), np.full(size, max(estimate, -1.0) + 1)
-    for _ in range(_HALVINGS):
-        gain = (below + above) / 2
-        worse = rejected(gain)
-        below, above = np.where(worse, gain, below), np.where(worse, above, gain)
-    return below
-
-
-def kernel_weights(log: PriceLog, target: Array, bandwidth: float = BANDWIDTH, density: Array | None = None) -> Array:
+def kernel_weights(log: PriceLog, target: Array, bandwidth: float = BANDWIDTH) -> Array:
     """(D, C) Epanechnikov kernel of each product's relative distance from its target over its density, by category.
 
     Args:
-        log: D decisions.
+        log: D decisions, whose propensities are densities per unit of currency.
         target: (D, N) prices of the policy, currency per unit.
         bandwidth: h, half-width as a share of the target price, in (0, 0.5].
-        density: (D, N) density of each logged price per unit of currency; by default the log's propensity.
 
     Raises:
         ValueError: One line, where a density is missing, or h is out of range.
     """
     if not 0 < bandwidth <= 0.5:
         raise ValueError(f"bandwidth must lie in (0, 0.5]; got {bandwidth:g}; {BANDWIDTH} is 5% of the price")
-    density = log.propensity if density is None else np.asarray(density, dtype=np.float64)
-    unknown = ~(density > 0)
-    if unknown.any():
+    if (unknown := ~(log.propensity > 0)).any():
         must, fix = "log must state the density of every price", "log with a policy that draws them, such as random"
         raise ValueError(f"{must}; got {unknown.any(axis=1).sum():,} of {len(log):,} decisions without; {fix}")
     distance = (log.price - target) / (bandwidth * target)
-    weight = 0.75 * np.maximum(1 - distance**2, 0) / (bandwidth * target * density)
+    weight = 0.75 * np.maximum(1 - distance**2, 0) / (bandwidth * target * log.propensity)
     return np.stack([weight[:, own > 0].prod(axis=1) for own in category_members(log).T], axis=1)
 
 
@@ -376,14 +362,3 @@ def _check_mean(weights: Array, policy: str) -> None:
     if off.any():
         must = f"log must draw the prices of policy {policy} with their stated probability in all its states"
         raise ValueError(f"{must}; got weights with a mean of {mean[off][0]:.2f} instead of 1; log with such prices")
-
-
-def _units(log: PriceLog, unit: str) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
-    """(D,) number of the unit of each decision, in the order of time, and numbers of units at the looks."""
-    if unit == "market":
-        return np.unique(log.market, return_inverse=True)[1], None
-    order = np.lexsort((log.market, log.view.period))
-    number = np.empty(len(log), dtype=np.intp)
-    number[order] = np.arange(len(log))
-    ends = np.cumsum(np.unique(log.view.period, return_counts=True)[1])
-    return number, ends

@@ -75,7 +75,7 @@ class Design:
         """
         if self.kind == "stores":
             return np.repeat(self._balanced(random, groups)[..., None], self.blocks, axis=-1)
-        return np.stack([self._switching(random) for _ in range(groups)])
+        return self._switching(random, groups)
 
     def _balanced(self, random: Generator, groups: int) -> NDArray[np.int8]:
         """(G, S) of several draws for each group, the one whose arms were most alike."""
@@ -84,13 +84,17 @@ class Design:
         apart = np.abs((tries - tries.mean(axis=-1, keepdims=True)) @ (self.past / spread)).sum(axis=-1)
         return tries[np.arange(groups), apart.argmin(axis=1)]
 
-    def _switching(self, random: Generator) -> NDArray[np.int8]:
-        pairs = -(-self.blocks // 2)
-        firsts = [self._halves(random) if self.kind == "both" else self._coins(random) for _ in range(pairs)]
-        both = np.stack([np.stack([first, 1 - first], axis=1) for first in firsts], axis=1)
-        return both.reshape(len(self.past), -1)[:, : self.blocks].astype(np.int8)
+    def _switching(self, random: Generator, groups: int) -> NDArray[np.int8]:
+        """(G, S, B) of every two blocks one in each arm."""
+        shape = (groups, -(-self.blocks // 2))
+        if self.kind == "both":
+            firsts = self._halves(random, shape)
+        else:
+            firsts = np.reshape([self._coins(random) for _ in range(np.prod(shape))], (*shape, len(self.past)))
+        arms = np.stack([firsts, 1 - firsts], axis=2).reshape(groups, -1, len(self.past))
+        return arms[:, : self.blocks].swapaxes(1, 2).astype(np.int8)
 
-    def _halves(self, random: Generator, times: tuple[int, ...] = ()) -> NDArray[np.int8]:
+    def _halves(self, random: Generator, times: tuple[int, ...]) -> NDArray[np.int8]:
         """(…, S) one of each pair of stores in the test arm, the pairs by the first column of the past."""
         order = np.argsort(self.past[:, 0], kind="stable")
         coins = random.integers(0, 2, (*times, -(-len(order) // 2)))

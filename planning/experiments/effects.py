@@ -26,8 +26,8 @@ from scipy.linalg import solve_triangular, toeplitz
 from .designs import DAYS, Design
 
 Array = NDArray[np.float64]
+# Days before the experiment that count as observations.
 MEMORY_DAYS = 56
-"""Days before the experiment that count as observations."""
 ALPHA, POWER = 0.05, 0.8
 NORMAL95 = 1.645
 # Spread of the mixture at the planned end: larger would favour the first looks, at the cost of the last.
@@ -98,7 +98,8 @@ class Analysis:
         days: T, the planned days.
 
     Example:
-        >>> Analysis(height=1.0, lasting=0.0, persistence=0.0, first_look=7, days=56).shape()[-1].round(2)
+        >>> analysis = Analysis(height=1.0, lasting=0.0, persistence=0.0, first_look=7, days=56)
+        >>> round(float(analysis.shape()[-1]), 2)
         3.66
     """
 
@@ -115,7 +116,7 @@ class Analysis:
 
     def interval(self, path: Path) -> tuple[Array, Array]:
         """Ends (…, T) of the interval at each look; NaN before the first."""
-        half = self.height * self.shape() * path.error
+        half = self.height * self.shape()[: path.error.shape[-1]] * path.error
         return path.effect - half, path.effect + half
 
     def path(self, cells: Cells, past: Array, values: Array, z: Array, read: NDArray[np.bool_]) -> Path:
@@ -128,40 +129,28 @@ class Analysis:
             z: (…, U, t) the regressor, see `Cells.regressor`.
             read: (…, U, t) days that are read.
         """
-        weight = np.nan_to_num(np.nanmean(past, axis=1))
-        known = weight > 0
-        ratio = np.concatenate([past[:, -MEMORY_DAYS:], values], axis=1) / np.where(known, weight, np.nan)[:, None]
-        memory = ratio.shape[1] - values.shape[1]
-        share = np.where(known, weight, 0.0) / max(weight[known].sum(), 1e-12)
-        family = _families(cells)
-        whiten = _whitening(self.lasting, self.persistence, ratio.shape[1])
-        before = _centred(ratio[:, :memory], np.where(np.isfinite(ratio[:, :memory]), share[:, None], 0.0), family)
-        use = np.where(read & np.isfinite(ratio[:, memory:]), share[:, None], 0.0)
-        relative = np.nan_to_num(ratio[:, memory:])
-        moved, arm = _centred(relative, use, family), _centred(z, use, family)
-        after = whiten[memory:, memory:].T
-        errors = before @ whiten[memory:, :memory].T + moved @ after
-        arm = arm @ after
-        return self._estimated(cells.store, share[:, None], arm, errors, _level(relative, z, use))
-
-    def _estimated(
-        self, store: NDArray[np.intp], share: Array, arm: Array, errors: Array, level: tuple[Array, Array]
-    ) -> Path:
-        member = (store[None, :] == np.unique(store)[:, None]).astype(np.float64)
+        weight = np.maximum(np.nan_to_num(np.nanmean(past, axis=1)), 0.0)[:, None]
+        ratio = np.concatenate([past[:, -MEMORY_DAYS:], values], axis=1) / np.where(weight > 0, weight, np.nan)
+        memory, known, share = ratio.shape[1] - values.shape[1], np.isfinite(ratio), weight / max(weight.sum(), 1e-12)
+        family, relative = _families(cells), np.nan_to_num(ratio[:, memory:])
+        whiten = _whitening(self.lasting, self.persistence, ratio.shape[1])[memory:]
+        use = np.where(read & known[:, memory:], share, 0.0)
+        before = _centred(ratio[:, :memory], known[:, :memory] * share, family) @ whiten[:, :memory].T
+        moved, arm = (_centred(each, use, family) @ whiten[:, memory:].T for each in (relative, z))
+        member = (cells.store == np.unique(cells.store)[:, None]).astype(np.float64)
         if len(member) == 1:  # with one store, products are the clusters
-            member = np.eye(len(store))
-        top, bottom = (np.cumsum(member @ (share * arm * other), axis=-1) for other in (errors, arm))
-        total = bottom.sum(axis=-2)
+            member = np.eye(len(cells.store))
+        top, bottom = (np.cumsum(member @ (share * arm * other), axis=-1) for other in (before + moved, arm))
+        total, count = bottom.sum(axis=-2), len(member)
+        seen = np.maximum(np.cumsum(use.sum(axis=-2), axis=-1), 1e-12)
+        level, mean = (np.cumsum((use * each).sum(axis=-2), axis=-1) / seen for each in (relative, z))
         with np.errstate(invalid="ignore", divide="ignore"):
             slope = top.sum(axis=-2) / np.where(total > 1e-9, total, np.nan)
             left = top - slope[..., None, :] * bottom
-            count = len(member)
             error = np.sqrt(count / max(count - 1, 1) * (left**2).sum(axis=-2)) / total
             # Relative to what the units sell at planned prices in the same weeks.
-            usual = level[0] - slope * level[1]
-            path = Path(slope / usual, error / usual)
-        early = np.arange(1, slope.shape[-1] + 1) < self.first_look
-        return Path(*(np.where(early, np.nan, values) for values in path))
+            found = np.stack([slope, error]) / (level - slope * mean)
+        return Path(*np.where(np.arange(1, slope.shape[-1] + 1) < self.first_look, np.nan, found))
 
 
 @dataclass(frozen=True)
@@ -206,12 +195,13 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     open_ended = Analysis(1.0, lasting, persistence, first_look, days)
     paths = []
     for start in starts:
-        arms = np.stack([design.draw(random, cells.loading.shape[1]) for _ in range(-(-_DRAWS // len(starts)))])
-        z, read = cells.regressor(design, arms)
+        draws, groups = -(-_DRAWS // len(starts)), cells.loading.shape[1]
+        arms = design.draw(random, draws * groups)
+        z, read = cells.regressor(design, arms.reshape(draws, groups, *arms.shape[1:]))
         # The mean of a unit is that of its whole history, as it will be of the experiment.
         past = np.where(np.arange(length) < start, history, np.nan)[:, :start]
         paths.append(open_ended.path(cells, past, history[:, start : start + days], z, read))
-    effect, error = (np.concatenate([getattr(path, name) for path in paths]) for name in ("effect", "error"))
+    effect, error = (np.concatenate(each) for each in zip(*paths, strict=True))
     window = np.repeat(np.arange(len(starts)), len(effect) // len(starts))
     # Of one store, all products may be drawn into the same arm, which tells nothing.
     readable = np.isfinite(effect[:, -1])
@@ -254,18 +244,16 @@ def _centred(values: Array, weight: Array, family: Array) -> Array:
     return np.where(weight > 0, np.nan_to_num(values) - family.T @ mean, 0.0)
 
 
-def _level(relative: Array, z: Array, use: Array) -> tuple[Array, Array]:
-    """Means of relative sales and of the regressor up to each look."""
-    total = np.maximum(np.cumsum(use.sum(axis=-2), axis=-1), 1e-12)
-    return tuple(np.cumsum((use * values).sum(axis=-2), axis=-1) / total for values in (relative, z))  # type: ignore[return-value]
-
-
 def _autocorrelation(cells: Cells, history: Array) -> tuple[float, float]:
     """Share of a unit's errors that lasts, and its persistence from day to day, fitted to four weeks of lags."""
     weight = np.nan_to_num(np.nanmean(history, axis=1))[:, None]
     known = np.isfinite(history) & (weight > 0)
     relative = _centred(history / np.where(weight > 0, weight, 1.0), known * weight, _families(cells))
-    lags = np.array([_product(relative, known, weight, lag) for lag in range(min(_LAGS, relative.shape[1] - 1) + 1)])
+    lags, length = list[float](), relative.shape[1]
+    for lag in range(min(_LAGS, length - 1) + 1):
+        both = weight * (known[:, lag:] & known[:, : length - lag])
+        lags.append((both * relative[:, lag:] * relative[:, : length - lag]).sum() / max(both.sum(), 1e-12))
+    lags = np.array(lags)
     if lags[0] <= 0:
         return 0.0, 0.0
     curve = _PERSISTENCE[:, None] ** np.arange(1, len(lags))
@@ -273,11 +261,6 @@ def _autocorrelation(cells: Cells, history: Array) -> tuple[float, float]:
     misfit = ((lags[1:] / lags[0] - share[:, None] * curve) ** 2).sum(axis=1)
     best = int(np.argmin(misfit))
     return float(share[best]), float(_PERSISTENCE[best])
-
-
-def _product(relative: Array, known: NDArray[np.bool_], weight: Array, lag: int) -> float:
-    both = weight * (known[:, lag:] & known[:, : known.shape[1] - lag])
-    return float((both * relative[:, lag:] * relative[:, : relative.shape[1] - lag]).sum() / max(both.sum(), 1e-12))
 
 
 def _whitening(lasting: float, persistence: float, length: int) -> Array:

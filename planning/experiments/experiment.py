@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import xarray as xr
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -22,8 +23,8 @@ from .effects import Analysis, Cells, Power
 PLAN, CALENDAR = "plan.json", "calendar.csv"
 VERSION = 1
 ARMS = ("control", "test")
+# Elasticity at which the regression of units on prices is linear.
 _USUAL = -2.0
-"""Elasticity at which the regression of units on prices is linear."""
 
 
 class Group(Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,11 +163,11 @@ class Experiment:
         arms = wide.reindex(index=rows, columns=starts).astype(float).fillna(-1).to_numpy(dtype=np.int8)
         return arms.reshape(len(plan.groups), len(plan.stores), plan.blocks)
 
-    def design(self, past: NDArray[np.float64] | None = None) -> Design:
-        """How its arms were drawn; without the past of the stores, it only says what is read when."""
-        plan, stores = self.plan, len(self.plan.stores)
-        known = np.zeros((stores, 1)) if past is None else past
-        return Design(plan.design, plan.blocks, plan.block_weeks, plan.washout_days, known)
+    @property
+    def design(self) -> Design:
+        """What is read when; how arms are drawn takes the past of the stores."""
+        plan = self.plan
+        return Design(plan.design, plan.blocks, plan.block_weeks, plan.washout_days, np.zeros((len(plan.stores), 1)))
 
     def save(self, folder: str | Path, pictures: Mapping[str, bytes] | None = None) -> None:
         """Write the plan, the calendar and pictures into a new folder; all of it or nothing.
@@ -180,11 +181,8 @@ class Experiment:
         """
         folder = Path(folder)
         if (folder / PLAN).exists():
-            must, fix = (
-                "an experiment that was planned is not planned again",
-                "choose another folder, or delete this one",
-            )
-            raise ValueError(f"{must}; got {folder}; {fix}")
+            must = "an experiment that was planned is not planned again"
+            raise ValueError(f"{must}; got {folder}; choose another folder, or delete this one")
         with whole_folder(folder) as fresh:
             self.calendar.to_csv(fresh / CALENDAR, index=False, lineterminator="\n")
             (fresh / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(self.plan)) + b"\n")
@@ -198,17 +196,36 @@ def cells_of(plan: Plan, measure: str, names: Collection[str]) -> Cells:
     Args:
         plan: The plan.
         measure: What is measured, see `Reading`.
+        names: Names of the groups that it is of; the loadings are those of these alone, in the order of the plan.
+    """
+    share, change = np.array([(one.share, one.change) for one in plan.groups if one.name in names]).T
+    if measure == "all":
+        return Cells.of_stores(len(plan.stores), share / share.sum())
+    return Cells.of_groups(len(plan.stores), _usual(change) if measure == "elasticity" else np.ones(len(change)))
+
+
+def outcomes_of(
+    plan: Plan, sold: xr.Dataset, outcome: str, measure: str, names: Collection[str]
+) -> NDArray[np.float64]:
+    """(U, T) units or money by day of the units of `cells_of`, NaN while a store is closed.
+
+    Args:
+        plan: The plan.
+        sold: Units and revenue, see `store_days`.
+        outcome: `units`, `revenue` or `profit`.
+        measure: What is measured, see `Reading`.
         names: Names of the groups that it is of.
     """
-    chosen = np.array([group.name in names for group in plan.groups])
-    if measure == "all":
-        shares = np.array([group.share for group in plan.groups]) * chosen
-        return Cells.of_stores(len(plan.stores), shares / shares.sum())
-    changes = np.array([group.change for group in plan.groups])
-    factors = (np.exp(_USUAL * np.log1p(changes)) - 1) / _USUAL if measure == "elasticity" else np.ones(len(changes))
-    cells = Cells.of_groups(len(plan.stores), factors)
-    kept = np.repeat(chosen, len(plan.stores))
-    return Cells(cells.store[kept], cells.loading[kept])
+    if measure != "all":
+        own = [sold["units"].sel(product=list(one.products)) for one in plan.groups if one.name in names]
+        return np.concatenate([units.sum("product", skipna=False).to_numpy() for units in own])
+    own = sold.sel(product=list(plan.unit_cost))
+    cost = xr.DataArray(list(plan.unit_cost.values()), dims="product") * (outcome == "profit")
+    return (own["revenue"] - own["units"] * cost).sum("product", skipna=False).to_numpy()
+
+
+def _usual(change: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (np.exp(_USUAL * np.log1p(change)) - 1) / _USUAL
 
 
 def elasticity_of(slope: NDArray[np.float64], changes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -225,8 +242,7 @@ def elasticity_of(slope: NDArray[np.float64], changes: NDArray[np.float64]) -> N
         >>> elasticity_of(np.array([0.0, -2.0]), np.array([0.2, -0.1])).round(6).tolist()
         [0.0, -2.0]
     """
-    moved = (np.exp(_USUAL * np.log1p(changes)) - 1) / _USUAL
-    return (np.log(np.maximum(1 + slope[..., None] * moved, 1e-6)) / np.log1p(changes)).mean(axis=-1)
+    return (np.log(np.maximum(1 + slope[..., None] * _usual(changes), 1e-6)) / np.log1p(changes)).mean(axis=-1)
 
 
 def calendar_digest(calendar: pd.DataFrame) -> str:
@@ -253,17 +269,14 @@ def load_experiment(folder: str | Path) -> Experiment:
     try:
         data, text = (folder / PLAN).read_bytes(), (folder / CALENDAR).read_text(encoding="utf-8")
     except FileNotFoundError:
-        must, fix = (
-            f"an experiment must be a folder with {PLAN} and {CALENDAR}",
-            "write one with repricer experiment plan",
-        )
-        raise ValueError(f"{must}; got {folder}; {fix}") from None
+        must = f"an experiment must be a folder with {PLAN} and {CALENDAR}"
+        raise ValueError(f"{must}; got {folder}; write one with repricer experiment plan") from None
     try:
         plan = msgspec.json.decode(data, type=Plan)
     except msgspec.ValidationError as error:
         raise ValueError(f"{folder / PLAN} must be an experiment's plan; got: {error}; plan it anew") from None
     if hashlib.sha256(text.encode()).hexdigest() != plan.calendar:
-        must, fix = f"{folder / CALENDAR} must be the one that was planned", "restore it, or plan another experiment"
-        raise ValueError(f"{must}; got one that was changed; {fix}")
+        must = f"{folder / CALENDAR} must be the one that was planned"
+        raise ValueError(f"{must}; got one that was changed; restore it, or plan another experiment")
     names = {"store": str, "product": str, "group": str}
     return Experiment(plan, pd.read_csv(folder / CALENDAR, dtype=names, parse_dates=["week"]))

@@ -6,7 +6,7 @@ the planned end, and an experiment may be stopped because of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -20,9 +20,9 @@ from scipy import stats
 
 from ...data import Tables
 from ...profiles import Segmentation, customer_features
-from .designs import DAYS, Design
+from .designs import DAYS
 from .effects import Cells, Path
-from .experiment import ARMS, Experiment, Reading, cells_of, elasticity_of
+from .experiment import ARMS, Experiment, Reading, cells_of, elasticity_of, outcomes_of
 from .store_days import store_days
 
 Array = NDArray[np.float64]
@@ -121,7 +121,7 @@ def read_experiment(
     Raises:
         ValueError: The sales do not reach into the experiment, or name none of its stores.
     """
-    return _Reader(experiment, tables, until, regions, tuple(others)).read(segments or {})
+    return _Reader(experiment, tables, until).read(segments or {}, regions, tuple(others))
 
 
 def customer_segments(tables: Tables, before: date, seed: int = 0) -> dict[str, str]:
@@ -146,60 +146,50 @@ def customer_segments(tables: Tables, before: date, seed: int = 0) -> dict[str, 
 class _Reader:
     """The sales of an experiment beside its calendar."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        tables: Tables,
-        until: date | None,
-        regions: Mapping[str, str] | None,
-        others: tuple[Experiment, ...],
-    ) -> None:
-        plan, self.experiment, self.tables = experiment.plan, experiment, tables
-        self.plan, self.regions, self.others, self.lost = plan, regions, others, list[str]()
+    def __init__(self, experiment: Experiment, tables: Tables, until: date | None) -> None:
+        plan, self.experiment, self.tables, self.lost = experiment.plan, experiment, tables, list[str]()
+        self.plan, self.first, self.arms, self.design = (
+            plan,
+            pd.Timestamp(plan.first_day),
+            experiment.arms,
+            experiment.design,
+        )
         last = pd.Timestamp(tables.sale_lines(["date"]).select("date").max().collect().item()).date()
         end = min(plan.end, (last if until is None else min(until, last)) + timedelta(days=1))
         if end <= plan.first_day:
             must, fix = f"sales must reach into the experiment, which began on {plan.first_day}", "import later sales"
             raise ValueError(f"{must}; got {last} as their last day; {fix}")
-        products = [
-            *dict.fromkeys([*(product for group in plan.groups for product in group.products), *plan.unit_cost])
-        ]
-        first = plan.first_day - timedelta(days=_PAST_DAYS)
-        sold = store_days(tables, products, first, end)
-        there = [store for store in plan.stores if store in sold.indexes["store"]]
-        if not there:
+        products = dict.fromkeys([product for group in plan.groups for product in group.products])
+        sold = store_days(tables, [*products | plan.unit_cost], plan.first_day - timedelta(days=_PAST_DAYS), end)
+        there = np.isin(plan.stores, sold["store"])
+        if not there.any():
             raise ValueError(f"sales must name the stores of the experiment; got none of {', '.join(plan.stores[:3])}")
-        if gone := [store for store in plan.stores if store not in there]:
-            self.lost.append(f"{_few(gone)} sold nothing and cannot be read")
+        if not there.all():
+            self.lost.append(f"{_few([*np.array(plan.stores)[~there]])} sold nothing and cannot be read")
         known = np.isfinite(sold["units"].to_numpy()).any(axis=(0, 1))
         self.sold = sold.reindex(store=list(plan.stores)).isel(day=slice(int(np.argmax(known)), None))
-        self.followed = self._followed()
-        stop = self._stop()
-        self.stopped = stop < end
+        followed = self._followed()
+        stop = min(self._stop(followed), end)
+        self.stopped, self.days, self.end = stop < end, (stop - plan.first_day).days, stop
         self.sold = self.sold.sel(day=slice(None, pd.Timestamp(stop) - pd.Timedelta(days=1)))
-        self.days, self.end = (stop - plan.first_day).days, stop
-        self.used = self._used(there)
-        self.design: Design = experiment.design()
+        self.used = there & self._kept(followed)
 
-    def read(self, segments: Mapping[str, str]) -> ExperimentReading:
+    def read(
+        self, segments: Mapping[str, str], regions: Mapping[str, str] | None, others: Sequence[Experiment]
+    ) -> ExperimentReading:
         """The reading, with the first effect by segment of customers."""
         first, whole = self.plan.readings[0], self.sold
-        looks = self._looks(first)
         effects = [self._effect(reading, reading.name) for reading in self.plan.readings]
         for name in sorted(set(segments.values())):
             self.sold = self._of_segment(whole, [customer for customer, own in segments.items() if own == name])
             effects.append(self._effect(first, f"segment {name}"))
         self.sold = whole
-        return ExperimentReading(
-            self.days,
-            self.design.days,
-            str(self.end - timedelta(days=1)),
-            self.stopped,
-            tuple(effects),
-            tuple(self._checks()),
-            tuple(self.lost),
-            tuple(tuple(ends.tolist()) for ends in looks),  # type: ignore[arg-type]
-        )
+        checks = [self._sample_ratio(), self._placebo(), *self._carry_over()]
+        checks += [] if regions is None else [self._interference(regions)]
+        checks, last = (*checks, self._contamination(others)), str(self.end - timedelta(days=1))
+        looks: Any = tuple(tuple(ends.tolist()) for ends in self._looks(first))
+        seen = (self.days, self.design.days, last, self.stopped)
+        return ExperimentReading(*seen, tuple(effects), checks, tuple(self.lost), looks)
 
     def _effect(self, reading: Reading, name: str) -> Effect:
         effect, low, high = self._looks(reading)
@@ -208,14 +198,14 @@ class _Reader:
         at = (float(effect[-1]), float(low[-1]), float(high[-1]))
         return Effect(name, reading.outcome, reading.measure, *at, since, reading.power.planning)
 
-    def _looks(self, reading: Reading) -> tuple[Array, Array, Array]:
+    def _looks(self, reading: Reading) -> tuple[Array, ...]:
         """Estimate and interval of each day, in the unit of the measure."""
         path = self._path(reading)
-        low, high = self._interval(reading, path)
+        looks = path.effect, *reading.analysis.interval(path)
         if reading.measure != "elasticity":
-            return path.effect, low, high
+            return looks
         changes = np.array([group.change for group in self.plan.groups if group.name in reading.groups])
-        return elasticity_of(path.effect, changes), elasticity_of(low, changes), elasticity_of(high, changes)
+        return tuple(elasticity_of(each, changes) for each in looks)
 
     def _of_segment(self, whole: xr.Dataset, customers: list[str]) -> xr.Dataset:
         """What some customers bought."""
@@ -226,137 +216,87 @@ class _Reader:
 
     # What was charged, beside the calendar.
 
-    def _followed(self) -> xr.DataArray:
-        """(store, product, week) whether the calendar's price was charged, as far as sales tell: 1, 0, or NaN.
+    def _followed(self) -> pd.DataFrame:
+        """The calendar by store, product and number of the week, with `kept`: whether its price was charged, as far as sales
+        tell: 1, 0, or NaN.
 
         A deal lowers the prices of both arms: what stores in the control arm charge relative to theirs in the same week is
         taken out.
         """
-        plan, calendar = self.plan, self.experiment.calendar
-        weeks = self.sold.sel(day=slice(pd.Timestamp(plan.first_day), None))
-        number = np.arange(weeks.sizes["day"]) // DAYS
-        sums = weeks.assign_coords(week=("day", number)).groupby("week").sum("day")
+        weeks = self.sold.sel(day=slice(self.first, None))
+        sums = weeks.assign_coords(week=("day", np.arange(weeks.sizes["day"]) // DAYS)).groupby("week").sum("day")
         charged = sums["revenue"] / sums["units"].where(sums["units"] > 0)
-        charged = charged.transpose("store", "product", "week").to_series()
-        week = (pd.to_datetime(calendar["week"]) - pd.Timestamp(plan.first_day)).dt.days // DAYS
-        keys = pd.MultiIndex.from_arrays(
-            [calendar["store"], calendar["product"], week], names=["store", "product", "week"]
-        )
-        rows = calendar.set_index(keys)
-        away = np.log(charged.reindex(keys) / rows["price"])
-        control = pd.Series(away[rows["arm"] == ARMS[0]]).groupby(level=["product", "week"]).median()
-        deal = control.reindex(keys.droplevel("store")).fillna(0.0).to_numpy()
-        change = {product: abs(np.log1p(group.change)) for group in plan.groups for product in group.products}
-        near = keys.get_level_values("product").map(change).to_numpy() / 2
-        kept = pd.Series(np.abs(away - deal) <= near, keys, dtype=float).where(np.isfinite(away))
-        return kept.to_xarray().reindex(store=list(plan.stores))
+        week = (pd.to_datetime(self.experiment.calendar["week"]) - self.first).dt.days // DAYS
+        rows = self.experiment.calendar.assign(week=week).set_index(["store", "product", "week"])
+        charged = charged.transpose("store", "product", "week").to_series().reindex(rows.index)
+        away = (charged / rows["price"]).map(np.log)
+        deal = away.where(rows["arm"] == ARMS[0]).groupby(level=["product", "week"]).transform("median").fillna(0.0)
+        change = {product: abs(np.log1p(group.change)) for group in self.plan.groups for product in group.products}
+        near = rows.index.get_level_values("product").map(change).to_numpy() / 2
+        return rows.assign(kept=(away - deal).abs().le(near).astype(float).where(away.abs() < np.inf))
 
-    def _stop(self) -> date:
+    def _stop(self, followed: pd.DataFrame) -> date:
         """The day after the last week in which at least half of the test prices were charged."""
-        calendar, plan = self.experiment.calendar, self.plan
-        week = (pd.to_datetime(calendar["week"]) - pd.Timestamp(plan.first_day)).dt.days // DAYS
-        keys = pd.MultiIndex.from_arrays([calendar["store"], calendar["product"], week])
-        tested = keys[(calendar["arm"] == ARMS[1]).to_numpy()]
-        share = self.followed.to_series().reindex(tested).groupby(level=2).mean().dropna()
+        share = followed["kept"][followed["arm"] == ARMS[1]].groupby(level="week").mean().dropna()
         going = share.index[share >= _GOES_ON]
-        end = pd.Timestamp(self.sold["day"].to_numpy()[-1]).date() + timedelta(days=1)
         if not len(going):
-            raise ValueError(
-                f"the calendar of {plan.name} was not followed: in no week were half of its test prices charged; "
-                "check that these are the sales of its stores and days"
-            )
-        stop = plan.first_day + timedelta(days=DAYS * (int(going.max()) + 1))
+            got = f"the calendar of {self.plan.name} was not followed: in no week were half of its test prices charged"
+            raise ValueError(f"{got}; check that these are the sales of its stores and days")
+        stop = self.plan.first_day + timedelta(days=DAYS * (int(going.max()) + 1))
         if len(share) - 1 > going.max():
             self.lost.append(f"its prices were given up after {stop - timedelta(days=1)}; it is read up to then")
-        return min(stop, end)
+        return stop
 
-    def _used(self, there: list[str]) -> NDArray[np.bool_]:
-        """(S,) stores that are read: those that charged the calendar's prices."""
-        inside = self.followed.sel(week=slice(0, self.days // DAYS - 1 if self.days >= DAYS else 0))
-        share = inside.mean(["product", "week"])
-        broken = share.to_numpy() < _FOLLOWED
-        if broken.any():
-            names = [
-                f"{store} ({float(share.sel(store=store)):.0%} of them)" for store in np.array(self.plan.stores)[broken]
-            ]
-            self.lost.append(
-                f"{_few(names)} charged other prices than the calendar's and {'is' if broken.sum() == 1 else 'are'} left "
-                f"out; {int((~broken).sum())} of {len(broken)} stores are read"
-            )
-        return ~broken & np.isin(self.plan.stores, there)
+    def _kept(self, followed: pd.DataFrame) -> NDArray[np.bool_]:
+        """(S,) stores that charged the calendar's prices."""
+        inside = followed["kept"][followed.index.get_level_values("week") < max(self.days // DAYS, 1)]
+        share = inside.groupby(level="store").mean().reindex(self.plan.stores)
+        broken = share[share < _FOLLOWED]
+        if len(broken):
+            names = _few([f"{store} ({each:.0%} of them)" for store, each in broken.items()])
+            out = f"{'is' if len(broken) == 1 else 'are'} left out; {len(share) - len(broken)} of {len(share)} stores are read"
+            self.lost.append(f"{names} charged other prices than the calendar's and {out}")
+        return ~(share < _FOLLOWED).to_numpy()
 
     # The effects.
 
+    def _regressor(self, reading: Reading, measure: str) -> tuple[Cells, Array, NDArray[np.bool_]]:
+        """The units, (U, T) their regressor, and whether a day is read."""
+        own = self.arms[[group.name in reading.groups for group in self.plan.groups]]
+        cells = cells_of(self.plan, measure, reading.groups)
+        z, read = cells.regressor(self.design, np.maximum(own, 0).astype(np.int8))
+        varied = np.abs(cells.loading) @ (own >= 0).any(axis=2)
+        inside = self.used[cells.store] & (varied[np.arange(len(varied)), cells.store] > 0)
+        return cells, z[:, : self.days], read[:, : self.days] & inside[:, None]
+
     def _path(
-        self,
-        reading: Reading,
-        *,
-        before: int = 0,
-        beside: Array | None = None,
-        days: NDArray[np.bool_] | bool = True,
+        self, reading: Reading, *, before: int = 0, days: NDArray[np.bool_] | bool = True, beside: Array | None = None
     ) -> Path:
         """The effect by day.
 
         Args:
             reading: What is read.
             before: With the same arms, so many days earlier, when nothing was tested.
-            beside: (U, T) another regressor.
             days: Which days of those that are read otherwise, by unit or for all.
+            beside: (U, T) another regressor.
         """
-        cells = cells_of(self.plan, reading.measure, reading.groups)
-        values = self._values(reading)
+        cells, z, read = self._regressor(reading, reading.measure)
+        values = outcomes_of(self.plan, self.sold, reading.outcome, reading.measure, reading.groups)
         start = values.shape[1] - self.days - before
         past, inside = values[:, :start], values[:, start : start + self.days]
-        z, read = cells.regressor(self.design, self._arms)
-        used = read[:, : self.days] & (self.used[cells.store] & self._varied(cells))[:, None] & days
-        return reading.analysis.path(cells, past, inside, z[:, : self.days] if beside is None else beside, used)
-
-    @property
-    def _arms(self) -> NDArray[np.int8]:
-        return np.maximum(self.experiment.arms, 0).astype(np.int8)
-
-    def _varied(self, cells: Cells) -> NDArray[np.bool_]:
-        """(U,) units whose store varies one of their groups."""
-        varied = (self.experiment.arms >= 0).any(axis=2)
-        return (np.abs(cells.loading) @ varied)[np.arange(len(cells.store)), cells.store] > 0
-
-    def _interval(self, reading: Reading, path: Path) -> tuple[Array, Array]:
-        half = reading.analysis.height * reading.analysis.shape()[: self.days] * path.error
-        return path.effect - half, path.effect + half
-
-    def _values(self, reading: Reading) -> Array:
-        """(U, H + T) the outcome of the reading's units."""
-        plan, sold = self.plan, self.sold
-        if reading.measure == "all":
-            own = sold.sel(product=list(plan.unit_cost)).transpose("store", "day", "product")
-            costs = np.array(list(plan.unit_cost.values())) * (reading.outcome == "profit")
-            return (own["revenue"] - own["units"] * costs).sum("product", skipna=False).to_numpy()
-        groups = [list(group.products) for group in plan.groups if group.name in reading.groups]
-        return np.concatenate(
-            [sold["units"].sel(product=own).sum("product", skipna=False).to_numpy() for own in groups]
-        )
+        return reading.analysis.path(cells, past, inside, z if beside is None else beside, read & days)
 
     # What may speak against them.
 
-    def _checks(self) -> Iterable[Check]:
-        yield self._sample_ratio()
-        yield self._placebo()
-        yield from self._carry_over()
-        if self.regions is not None:
-            yield self._interference(self.regions)
-        yield self._contamination()
-
     def _sample_ratio(self) -> Check:
         """Whether as many planned store-days of each arm sold as the other's: Fisher's exact test."""
-        z, _ = self.design.by_day(self._arms)
-        z = z[..., : self.days] > 0
-        units = self.sold["units"].to_numpy()[..., -self.days :]
-        there = np.broadcast_to(np.isfinite(units).max(axis=1), z.shape)
-        counts = np.array([[(z & there).sum(), (z & ~there).sum()], [(~z & there).sum(), (~z & ~there).sum()]])
+        tested = self.design.by_day(np.maximum(self.arms, 0).astype(np.int8))[0][..., : self.days] > 0
+        open_ = np.isfinite(self.sold["units"].to_numpy()[..., -self.days :]).max(axis=1)
+        counts = np.array([[(arm & there).sum() for there in (open_, ~open_)] for arm in (tested, ~tested)])
         p = float(stats.fisher_exact(counts // max(len(self.plan.groups) * DAYS, 1))[1])
         shares = counts[:, 0] / counts.sum(axis=1)
         text = f"stores were open on {shares[0]:.1%} of the days of the test arm, {shares[1]:.1%} of the control arm's"
-        return Check("sample ratio", p >= _SUSPECT, f"{text} (p = {p:.2g})")
+        return _by_chance("sample ratio", p, text)
 
     def _placebo(self) -> Check:
         """The same arms in the weeks before, where nothing was tested."""
@@ -364,56 +304,58 @@ class _Reader:
         if self.sold.sizes["day"] - 2 * self.days < DAYS:
             return Check("placebo weeks", True, "there are too few weeks before the experiment to try it there")
         path = self._path(reading, before=self.days)
-        low, high = (float(ends[-1]) for ends in self._interval(reading, path))
+        low, high = (float(ends[-1]) for ends in reading.analysis.interval(path))
         text = f"the same arms in the {self.days} days before read {path.effect[-1]:+.3g} ({low:+.3g} to {high:+.3g})"
         return Check("placebo weeks", not (low > 0 or high < 0), text)
 
-    def _carry_over(self) -> Iterable[Check]:
+    def _carry_over(self) -> list[Check]:
         """The effect in the first and the second half of the days that are read in a block."""
-        length, plan, reading = self.plan.block_weeks * DAYS, self.plan, self.plan.readings[0]
-        day = np.arange(self.days) % length
-        early = day < (plan.washout_days + length) / 2
+        length = self.plan.block_weeks * DAYS
         if self.days < length:
-            return
-        first, second = (self._path(reading, days=rows) for rows in (early, ~early))
-        error = float(np.hypot(first.error[-1], second.error[-1]))
+            return []
+        early = np.arange(self.days) % length < (self.plan.washout_days + length) / 2
+        first, second = (self._path(self.plan.readings[0], days=rows) for rows in (early, ~early))
         apart = float(second.effect[-1] - first.effect[-1])
-        p = 2 * float(stats.norm.sf(abs(apart) / error))
-        text = f"late in a block the effect is {apart:+.3g} from what it is early (p = {p:.2g})"
-        yield Check("carry-over", p >= _SUSPECT, text if p >= _SUSPECT else f"{text}: plan longer blocks")
+        p = _chance(apart, float(np.hypot(first.error[-1], second.error[-1])))
+        text = f"late in a block the effect is {apart:+.3g} from what it is early"
+        return [_by_chance("carry-over", p, text, ": plan longer blocks")]
 
     def _interference(self, regions: Mapping[str, str]) -> Check:
         """Whether stores at planned prices sell more or less where other stores of their region test."""
         region = np.array([regions.get(store, "") for store in self.plan.stores])
         near = (region[:, None] == region) & ~np.eye(len(region), dtype=bool) & (region != "")[:, None]
-        reading = self.plan.readings[0]
-        cells = cells_of(self.plan, "arm", reading.groups)
-        z = cells.regressor(self.design, self._arms)[0][:, : self.days]
-        beside = np.zeros_like(z)
-        for unit, store in enumerate(cells.store):
-            same = near[store, cells.store] & (np.abs(cells.loading - cells.loading[unit]).sum(axis=1) == 0)
-            beside[unit] = z[same].mean(axis=0) if same.any() else 0.0
-        path = self._path(msgspec.structs.replace(reading, measure="arm"), beside=beside, days=z == 0)
-        slope, error = float(path.effect[-1]), float(path.error[-1])
-        p = 2 * float(stats.norm.sf(abs(slope) / error)) if error > 0 else 1.0
-        text = f"stores at planned prices sell {slope:+.1%} where all others of their region test (p = {p:.2g})"
-        return Check("interference", p >= _SUSPECT, text)
+        reading = msgspec.structs.replace(self.plan.readings[0], measure="arm")
+        cells, z, _ = self._regressor(reading, "arm")
+        # Units of the same groups in the other stores of the region.
+        others = near[np.ix_(cells.store, cells.store)] & (cells.loading[:, None] == cells.loading).all(axis=-1)
+        path = self._path(reading, days=z == 0, beside=others @ z / np.maximum(others.sum(axis=1), 1)[:, None])
+        slope = float(path.effect[-1])
+        text = f"stores at planned prices sell {slope:+.1%} where all others of their region test"
+        return _by_chance("interference", _chance(slope, float(path.error[-1])), text)
 
-    def _contamination(self) -> Check:
-        """Other experiments with the same stores, weeks and categories."""
+    def _contamination(self, others: Sequence[Experiment]) -> Check:
+        """Other experiments with the same stores, weeks and products."""
         own = self.experiment.calendar
-        for other in self.others:
+        for other in others:
             same = own.merge(other.calendar[other.calendar["arm"] == ARMS[1]], on=["store", "week", "product"])
             if len(same):
                 stores, products = (same[name].nunique() for name in ("store", "product"))
                 text = f"{other.plan.name} tested {products} of its products in {stores} of its stores at the same time"
                 return Check("contamination", False, text)
-        return Check(
-            "contamination", True, f"none of {len(self.others)} other experiments touched its stores and weeks"
-        )
+        return Check("contamination", True, f"none of {len(others)} other experiments touched its stores and weeks")
 
 
-def _few(names: list[str], most: int = 4) -> str:
+def _chance(effect: float, error: float) -> float:
+    """Two-sided probability of an effect that large where there is none."""
+    return 2 * float(stats.norm.sf(abs(effect) / error)) if error > 0 else 1.0
+
+
+def _by_chance(name: str, p: float, text: str, fix: str = "") -> Check:
+    """A check of a finding that chance makes with probability p, and what to do where it is small."""
+    return Check(name, p >= _SUSPECT, f"{text} (p = {p:.2g}){fix * (p < _SUSPECT)}")
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
     """Some names, and how many more there are."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -14,20 +14,19 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from .designs import DAYS
 from .effects import Analysis
 
 Floats = NDArray[np.float64]
-_WEEK = 7
+# Least stores in each arm: a comparison with a single store has no error.
 _LEAST_STORES = 2
-"""In each arm; a comparison with a single store has no error."""
-_LEAST_DAYS = 28
-"""Of a stage that the past must be able to imitate."""
-_STRETCHES = 6
-"""Of the past, on which bounds are calibrated."""
+# Least days of a stage that the past must be able to imitate, and stretches of the past on which bounds are calibrated.
+_LEAST_DAYS, _STRETCHES = 28, 6
+# Share of the error probability that the calibration spends; the rest is for what the past does not show.
 _SPENT = 0.75
-"""Share of the error probability that the calibration spends; the rest is for what the past does not show."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws:
     ]
     for stage, (start, end) in enumerate(itertools.pairwise([*starts, len(arms)]), start=1):
         own, first = arms[min(start + plan.washout_days, end - 1)], launch + start + plan.washout_days
-        days = np.arange(first + _WEEK - 1, launch + end)
+        days = np.arange(first + DAYS - 1, launch + end)
         estimate, lower, upper = sales.bounds(own, first, days, [plan.stage_days], plan.stage_days, plan.confidence)[0]
         timely = days < first + sales.stage_days
         passed, losing = timely & (lower > -plan.loss), timely & (upper < -plan.loss)
@@ -172,27 +171,27 @@ def rollout(money: Floats, held: Floats, plan: RolloutPlan | None = None, draws:
         enough = np.logical_or.accumulate(passed) & (certified is not None)
         for place, day in enumerate(days.tolist()):
             stop, sure = bool(losing[place]), certified is not None and day >= certified
-            low, gain, high = (
-                float(part[place]) if np.isfinite(part[place]) else None for part in (lower, estimate, upper)
+            gain, low, high = (
+                None if np.isnan(part[place]) else float(part[place]) for part in (estimate, lower, upper)
             )
             share = max(least, plan.shares[min(stage - 1 + bool(enough[place]), len(plan.shares) - 1)])
             state = "stopped" if stop else "certified" if sure else "waiting"
-            reason = _reason(plan, state, stage, gain, sure)
+            reason = _reason(plan, state, stage, sure, np.isnan(estimate[place]))
             looks.append(Look(day, state, stage, gain, low, high, share, stop, reason))
             if stop:
                 return looks
     return looks
 
 
-def _reason(plan: RolloutPlan, state: str, stage: int, estimate: float | None, sure: bool) -> str:
+def _reason(plan: RolloutPlan, state: str, stage: int, sure: bool, unknown: bool) -> str:
     """Why a look has its state."""
-    confidence = plan.stop_confidence if sure and state == "stopped" else plan.confidence
     if state == "stopped":
+        confidence = plan.stop_confidence if sure else plan.confidence
         return f"these prices lose more than {plan.loss:.3g} of the money, with {confidence:.0%} confidence"
-    if estimate is None:
+    if unknown:
         return "an arm has fewer than two stores with sales, so that there is no comparison"
     if sure:
-        return f"these prices lose at most {plan.loss:.3g} of the money, with {confidence:.0%} confidence"
+        return f"these prices lose at most {plan.loss:.3g} of the money, with {plan.confidence:.0%} confidence"
     late = "stores left the holdout before a certificate; start another rollout"
     return f"the lower bound is not above {-plan.loss:.3g} yet" if stage == 1 else late
 
@@ -202,9 +201,7 @@ def _arms(held: Floats) -> tuple[int, Floats]:
     both = np.flatnonzero((held == 0).any(axis=1) & (held == 1).any(axis=1))
     if not len(both):
         raise ValueError("a rollout needs days with stores in the holdout and others; got none; set the holdout share")
-    known = held[both[0] :].copy()
-    for before, now in itertools.pairwise(known):
-        now[np.isnan(now)] = before[np.isnan(now)]
+    known = pd.DataFrame(held[both[0] :]).ffill().to_numpy()
     gone = np.flatnonzero(~(known == 0).any(axis=1))
     known = known[: gone[0]] if len(gone) else known
     day, store = np.nonzero(np.diff(known, axis=0) > 0)
@@ -233,9 +230,8 @@ class _Sales:
         half = np.arange(money.shape[1]) % 2.0
 
         def spread(baseline: int) -> float:
-            return float(
-                np.mean([found[0].std() for found in self._imitated(half, 0, [_LEAST_DAYS], _LEAST_DAYS, baseline)])
-            )
+            found = self._imitated(half, 0, [_LEAST_DAYS], _LEAST_DAYS, baseline)
+            return float(np.mean([estimate.std() for estimate, _ in found]))
 
         self._baseline = min(usable, key=spread)
         self.stage_days = min(plan.stage_days, launch - self._baseline)
@@ -256,9 +252,9 @@ class _Sales:
         if min((own == arm).sum() for arm in (0, 1)) < _LEAST_STORES:
             return np.full((len(windows), 3, len(days)), np.nan)
         looks, heights = min(looks, self._launch - self._baseline), list[Floats]()
-        shape = Analysis(1.0, 0.0, 0.0, _WEEK, looks).shape()
+        shape = Analysis(1.0, 0.0, 0.0, DAYS, looks).shape()
         for estimate, error in self._imitated(own, first - self._launch, windows, looks, self._baseline):
-            ratio = estimate / error / shape[_WEEK - 1 :, None]
+            ratio = estimate / error / shape[DAYS - 1 :, None]
             sides = [(side * ratio).max(axis=(0, 1)) for side in (1, -1)]
             heights.append(np.nanquantile(sides, 1 - _SPENT * (1 - confidence), axis=1))
         low, high = np.max(heights, axis=0)
@@ -266,7 +262,7 @@ class _Sales:
         for window in windows:
             starts = np.minimum(np.maximum(first, days + 1 - window), days + 1)
             estimate, error = (part[:, 0] for part in _difference(x, self._share(starts, days + 1), own[:, None]))
-            error = np.where(days + 1 - starts >= _WEEK, error, np.nan) * shape[np.clip(days - first, 0, looks - 1)]
+            error = np.where(days + 1 - starts >= DAYS, error, np.nan) * shape[np.clip(days - first, 0, looks - 1)]
             found.append(np.expm1([estimate, estimate - low * error, estimate + high * error]))
         return np.array(found)
 
@@ -287,7 +283,7 @@ class _Sales:
         rng = np.random.default_rng(self._plan.seed)
         drawn = np.stack([rng.permutation(own) for _ in range(self._plan.redraws)], axis=1)
         gap = max(0, min(gap, self._launch - looks - baseline))
-        ends = np.arange(_WEEK, looks + 1)
+        ends = np.arange(DAYS, looks + 1)
         for day in np.unique(np.linspace(baseline, self._launch - looks - gap, _STRETCHES).astype(int)).tolist():
             x, start = self._before(day, baseline), day + gap
             pairs = [_difference(x, self._share(start + np.maximum(0, ends - w), start + ends), drawn) for w in windows]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import numpy as np
 import pandas as pd
+import xarray as xr
 
+from ...data import Tables
 from ...scenarios import MarketSpec
 from ..account import HELD
 from .rollout import Look, RolloutPlan
+from .store_days import store_days
 
-_SHORT_DAYS, _SECONDS = 3, 30.0
+_SHORT_DAYS, _SECONDS, _BY = 3, 30.0, "repricer certify"
 
 
-def store_days(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def money_and_arms(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The money and the arms that `rollout` reads, by day (rows) and store (columns).
 
     Args:
@@ -33,7 +36,7 @@ def store_days(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tup
         ValueError: Sales or arms lack a column, or have no store in common.
 
     Example:
-        >>> money, held = store_days(spec, tables.sales, tables.sales)  # doctest: +SKIP
+        >>> money, held = money_and_arms(spec, tables.sales, tables.sales)  # doctest: +SKIP
     """
     for thing, table, needed in (("sales", sales, ["store"]), ("decisions", arms, ["date", "store", "arm"])):
         if missing := [name for name in needed if name not in table]:
@@ -41,16 +44,22 @@ def store_days(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tup
             raise ValueError(f"{must}; got none named {missing[0]}; see `repricer log export`")
     known = arms.dropna(subset=["store", "arm"]).assign(date=lambda table: pd.to_datetime(table["date"]).dt.normalize())
     known = (known["arm"] == HELD).astype(float).groupby([known["date"], known["store"].astype(str)]).last().unstack()
-    cost = spec.products.unit_cost if spec.market.objective == "profit" else np.zeros(len(spec.products.names))
-    costs = sales["product"].map(dict(zip(spec.products.ids or spec.products.names, cost.tolist(), strict=True)))
-    earned = (sales["units"] * (sales["price_paid"] - costs.astype(float))).fillna(0.0)
-    money = earned.groupby([sales["date"].dt.normalize(), sales["store"].astype(str)]).sum().unstack()
-    if not len(stores := money.columns.intersection(known.columns)):
-        got = f"sales of {money.columns[0]} and decisions of {known.columns[0]}" if known.size else "decisions of none"
+    first, last = (pd.Timestamp(day).date() for day in (sales["date"].min(), sales["date"].max()))
+    ids = list(spec.products.ids or spec.products.names)
+    sold = store_days(Tables(sales), ids, first, last + timedelta(days=1))
+    cost = xr.DataArray(spec.products.unit_cost, dims="product") * (spec.market.objective == "profit")
+    money = (sold["revenue"] - sold["units"] * cost).sum("product", skipna=False)
+    stores = sold.indexes["store"].intersection(known.columns)
+    if not len(stores):
+        got = (
+            f"sales of {sold['store'].item(0)} and decisions of {known.columns[0]}"
+            if known.size
+            else "decisions of none"
+        )
         raise ValueError(f"sales and decisions must be of the same stores; got {got}; give the service their names")
-    money = money[stores].reindex(pd.date_range(money.index[0], money.index[-1]))
+    money = pd.DataFrame(money.sel(store=stores).to_numpy().T, sold.indexes["day"], stores)
     near = money.ffill(limit=_SHORT_DAYS).notna() | money.bfill(limit=_SHORT_DAYS).notna()
-    return money.fillna(0.0).where(near), known[stores].reindex(money.index)
+    return money.fillna(0.0).where(near), known[stores].reindex(money.index)  # type: ignore[arg-type]
 
 
 def certificate_body(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]:
@@ -67,13 +76,8 @@ def certificate_body(plan: RolloutPlan, look: Look, date: str) -> dict[str, Any]
         0.5
     """
     facts = {"state": look.state, "loss": plan.loss, "confidence": plan.confidence, "date": date}
-    facts |= {"policy_share": 0.0 if look.stop else 1 - look.holdout, "analysis": plan.digest}
-    return facts | {
-        "lower_bound": look.lower,
-        "estimate": look.estimate,
-        "reason": look.reason,
-        "by": "repricer certify",
-    }
+    facts |= {"policy_share": 0.0 if look.stop else 1 - look.holdout, "analysis": plan.digest, "reason": look.reason}
+    return facts | {"lower_bound": look.lower, "estimate": look.estimate, "by": _BY}
 
 
 def switches(look: Look, holdout: float, killed: bool) -> dict[str, dict[str, Any]]:
@@ -90,12 +94,10 @@ def switches(look: Look, holdout: float, killed: bool) -> dict[str, dict[str, An
         >>> switches(look, 0.5, False)["holdout"]["share"]
         0.25
     """
-    by = {"by": "repricer certify", "reason": look.reason}
-    if killed:
-        return {}
-    if look.stop:
+    by = {"by": _BY, "reason": look.reason}
+    if look.stop and not killed:
         return {"kill-switch": {"on": True, **by}}
-    widens = look.state == "certified" and look.holdout < holdout
+    widens = look.state == "certified" and look.holdout < holdout and not killed
     return {"holdout": {"share": look.holdout, **by}} if widens else {}
 
 
@@ -124,6 +126,5 @@ def ask(service: str, token: str | None, path: str, body: dict[str, Any] | None 
         with urlopen(Request(service.rstrip("/") + path, data, headers, method=method), timeout=_SECONDS) as answer:
             return json.load(answer)
     except HTTPError as error:
-        raise ValueError(
-            f"{service}{path} must accept the request; got {error.code}: {error.read().decode()}"
-        ) from error
+        got = f"{error.code}: {error.read().decode()}"
+        raise ValueError(f"{service}{path} must accept the request; got {got}") from error

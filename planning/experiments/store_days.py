@@ -40,33 +40,23 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
     """
     when, lines = pl.col("date").dt.date(), tables.sale_lines(_COLUMNS)
     columns = lines.collect_schema()
-    named = "store" in columns
-    store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if named else pl.lit(WHOLE_SHOP)
+    store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if "store" in columns else pl.lit(WHOLE_SHOP)
     lines = lines.filter(when.is_between(first, end, closed="left"))
     lines = lines.with_columns(store=store, day=(when - first).dt.total_days())
     paid, listed = (pl.col("units") * pl.col(name) for name in ("price_paid", "regular_price"))
     listed = listed if "regular_price" in columns else paid
-    every = lines.group_by("store", "day").len().collect()
+    every = lines.group_by("store", "day").len().collect().to_pandas()
     own = lines.filter(pl.col("product").is_in(list(products))).group_by("store", "product", "day")
     sums = own.agg(pl.col("units").sum(), paid.sum().alias("revenue"), listed.sum().alias("regular_revenue")).collect()
     if not len(sums):
         raise ValueError(f"sales must hold the tested products from {first} to {end}; got none; import later sales")
-    stores, days = sorted(every["store"].unique()), (end - first).days
-    place = {name: n for n, name in enumerate(stores)}, {name: n for n, name in enumerate(products)}
-    at = [np.array([of[name] for name in sums[axis]]) for of, axis in zip(place, ("store", "product"), strict=True)]
-    there = np.zeros((len(stores), 1, days), dtype=bool)
-    there[[place[0][name] for name in every["store"]], 0, every["day"].to_numpy()] = True
-    labels = {"store": stores, "product": list(products), "day": pd.date_range(first, periods=days)}
-    on = every["day"].unique().to_numpy() % DAYS
-    weekly = days > _FEW_WEEKS * DAYS and len(np.unique(on)) == 1
-    start = np.arange(days) - (np.arange(days) - on[0]) % DAYS
-    if weekly:
-        there = there[..., np.maximum(start, 0)] & (start >= 0)
-    found = {}
-    for name in ("units", "revenue", "regular_revenue"):
-        values = np.zeros((len(stores), len(products), days))
-        values[(*at, sums["day"].to_numpy())] = sums[name].to_numpy()
-        if weekly:
-            values = np.where(start >= 0, values[..., np.maximum(start, 0)], 0.0) / DAYS
-        found[name] = (("store", "product", "day"), np.where(there, values, np.nan))
-    return xr.Dataset(found, labels)
+    days, stores = np.arange((end - first).days), sorted(every["store"].unique())
+    found = sums.to_pandas().set_index(["store", "product", "day"]).to_xarray()
+    found = found.reindex(store=stores, product=list(products), day=days).fillna(0.0)
+    found["open"] = xr.DataArray(pd.crosstab(every["store"], every["day"]).reindex(columns=days, fill_value=0))
+    weekday = every["day"].unique() % DAYS
+    if len(days) > _FEW_WEEKS * DAYS and (weekday == weekday[0]).all():
+        start = days - (days - weekday[0]) % DAYS
+        found = found.isel(day=np.maximum(start, 0)).where(xr.DataArray(start >= 0, dims="day"), 0.0) / DAYS
+    found = found.assign_coords(day=pd.date_range(first, periods=len(days)))
+    return found.drop_vars("open").where(found["open"] > 0)

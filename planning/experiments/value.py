@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +30,8 @@ from ...scenarios import MarketSpec, goal_market
 from ...scenarios.periods import planned_prices, reference_path, simulated_prices
 
 Array = NDArray[np.float64]
+# Weeks in which the prices that were learned are charged.
 USE_WEEKS = 26
-"""Weeks in which the prices that were learned are charged."""
 _SEARCHED = 24
 _GRIDS = np.linspace(0.75, 1.25, 11), np.linspace(0.95, 1.05, 5)
 _FOLDS, _REPEATS = 5, 8
@@ -45,6 +44,8 @@ class PriceTest(NamedTuple):
     Args:
         products: Numbers of the products.
         price: (T, n) their test prices in the periods of the market, currency per unit.
+        name: Name of the group that they are.
+        divided: How their category is divided: `products`, `halves`, or not, `category`.
 
     Example:
         >>> PriceTest((0,), np.full((4, 1), 2.1)).products
@@ -53,6 +54,8 @@ class PriceTest(NamedTuple):
 
     products: tuple[int, ...]
     price: Array
+    name: str = ""
+    divided: str = "products"
 
 
 class ExperimentValue(Struct, frozen=True):
@@ -108,15 +111,6 @@ class DrawnOutcomes:
     use_weeks: int
     seed: int
 
-    def noise(self, test: int) -> Array:
-        """(R, M, 2) standard normal noise of a test's readings: the same in every comparison."""
-        return np.random.default_rng((self.seed, test)).standard_normal((_REPEATS, len(self.losses), 2))
-
-    @cached_property
-    def folds(self) -> NDArray[np.intp]:
-        """(M,) the part of the draws that each belongs to."""
-        return np.random.default_rng(self.seed).permutation(len(self.losses)) % _FOLDS
-
     def information(self, category: int, tests: Sequence[int], errors: Array) -> Array:
         """(R, M) what a category's prices, chosen after a reading, earn more than those chosen without it.
 
@@ -125,10 +119,12 @@ class DrawnOutcomes:
             tests: Numbers of tests of its products that are run together.
             errors: (O, 2) standard errors of the readings, log units.
         """
-        chosen = list(tests)
-        noise = np.concatenate([self.noise(test) for test in chosen], axis=-1) if chosen else np.zeros((1, 1, 0))
-        readings = self.responses[:, chosen].reshape(len(self.losses), -1)
-        return gains_after_reading(self.money[..., category], readings, errors[chosen].ravel(), noise, self.folds)
+        chosen, draws = list(tests), len(self.losses)
+        # The same noise and parts of the draws in every comparison.
+        noise = [np.random.default_rng((self.seed, test)).standard_normal((_REPEATS, draws, 2)) for test in chosen]
+        folds = np.random.default_rng(self.seed).permutation(draws) % _FOLDS
+        readings, money = self.responses[:, chosen].reshape(draws, -1), self.money[..., category]
+        return gains_after_reading(money, readings, errors[chosen].ravel(), np.concatenate(noise, axis=-1), folds)
 
 
 def gains_after_reading(money: Array, readings: Array, errors: Array, noise: Array, folds: NDArray[np.intp]) -> Array:
@@ -235,22 +231,22 @@ def drawn_outcomes(
     factors = np.stack([np.ones(shop.planned.shape[1]), *map(np.frombuffer, best)])
     candidates, category = shop.paths(factors), np.array([spec.category_index[test.products[0]] for test in tests])
     turn = [int((category[:number] == one).sum()) for number, one in enumerate(category)]
-    tried = np.repeat(shop.planned[None], 1 + max(turn, default=-1) + 1, axis=0)
-    for place, test in zip(turn, tests, strict=True):
-        tried[1 + place, :, list(test.products)] = test.price.T
+    place, own = 1 + np.array(turn, int), np.zeros((len(tests), shop.planned.shape[1]))
+    tried = np.repeat(shop.planned[None], 1 + max(place, default=0), axis=0)
+    for row, test, each in zip(place, tests, own, strict=True):
+        tried[row, :, list(test.products)] = test.price.T
+        each[list(test.products)] = 1.0
     scale, money, responses, losses, planned = use_weeks / len(shop.planned), [], [], [], []
     for m in numbers:
         draw = spec.draw(m)
         money.append(scale * shop.money(draw, candidates, shop.units(draw, candidates)).sum(axis=1))
         units = shop.units(draw, tried)[:, :weeks]
         earned, sold = shop.money(draw, tried, units).sum(axis=1), units.sum(axis=1)
-        whole = sold @ shop.member
-        place = 1 + np.array(turn, int)
-        own = np.array(
-            [[sold[k, list(test.products)].sum() for k in (0, p)] for p, test in zip(place, tests, strict=True)]
-        )
-        both = np.stack([own, np.stack([whole[0, category], whole[place, category]], axis=-1) - own], axis=1)
-        responses.append(np.where(both.min(axis=-1) > 1e-9, np.diff(np.log(np.maximum(both, 1e-9)))[..., 0], 0.0))
+        # At planned and at test prices, of the tested products and of the others of their category.
+        tested = np.stack([own @ sold[0], (own * sold[place]).sum(axis=1)])
+        whole = (sold @ shop.member)[[np.zeros_like(place), place], category]
+        both = np.stack([tested, whole - tested], axis=-1)
+        responses.append(np.where(both.min(axis=0) > 1e-9, np.diff(np.log(np.maximum(both, 1e-9)), axis=0)[0], 0.0))
         losses.append(earned[0, category] - earned[place, category])
         planned.append(earned[0].sum())
     arrays = (np.stack(rows) for rows in (money, responses, losses, planned))
@@ -261,18 +257,15 @@ class _Shop:
     """Units and money of courses of prices in a market."""
 
     def __init__(self, spec: MarketSpec) -> None:
-        self.spec, self.planned, goal = spec, planned_prices(spec), goal_market(spec)
+        self.spec, self.planned, self.goal = spec, planned_prices(spec), goal_market(spec)
         self.member = np.eye(len(spec.category_names))[spec.category_index]
-        self._profit, self._own_costs = goal.market.objective == "profit", goal is spec
-        self._cost = goal.products.unit_cost
-        rules = spec.guardrails
-        self._low, self._high = (np.asarray(bound, np.float64) for bound in (rules.low, rules.high))
-        self._held = np.zeros(len(self._low), bool) if rules.frozen is None else rules.frozen
 
     def paths(self, factors: Array) -> Array:
         """(B, T, N) planned prices times factors (B, N), within the price rules."""
-        moved = np.clip(self.planned * factors[:, None], self._low, self._high)
-        return np.where((factors == 1)[:, None] | self._held, self.planned, moved)
+        rules = self.spec.guardrails
+        moved = np.clip(self.planned * factors[:, None], rules.low, rules.high)
+        held = False if rules.frozen is None else rules.frozen
+        return np.where((factors == 1)[:, None] | held, self.planned, moved)
 
     def units(self, draw: MarketSpec, paths: Array) -> Array:
         """(B, T, N) expected units of courses of prices under a draw."""
@@ -283,12 +276,12 @@ class _Shop:
 
     def money(self, draw: MarketSpec, paths: Array, units: Array) -> Array:
         """(B, W, C) money of the first W periods, by category."""
-        weeks, margin = units.shape[1], paths[:, : units.shape[1]]
+        weeks, own, history = units.shape[1], self.goal is self.spec, self.spec.history
+        margin = paths[:, :weeks]
+        if self.goal.market.objective == "profit":
+            margin = margin - (draw if own else self.goal).products.unit_cost
+            margin = margin + history.funding[:weeks] if own and history is not None else margin
         kept = 1.0 if self.spec.returns is None else 1 - self.spec.returns.probability
-        if self._profit:
-            margin = margin - (draw.products.unit_cost if self._own_costs else self._cost)
-            if self._own_costs and self.spec.history is not None:
-                margin = margin + self.spec.history.funding[:weeks]
         return (margin * units * kept) @ self.member
 
     def best(self, draw: MarketSpec) -> Array:

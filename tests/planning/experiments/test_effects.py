@@ -1,5 +1,8 @@
 """The effect of an experiment: recovery, coverage on all looks, CUPED's variance, power."""
 
+import copy
+import functools
+
 import numpy as np
 import pytest
 from repricer.planning.experiments.designs import Design
@@ -10,27 +13,23 @@ from .chain import draw_chain, felt
 PAST, WEEKS = 182, 4
 
 
-def run(kind, effect, seed, stores=16, groups=1):
-    """The path of an experiment and its interval."""
-    random = np.random.default_rng(seed)
-    blocks = 1 if kind == "stores" else 2
-    days = 7 * WEEKS
+@functools.cache
+def calibration(kind, seed, stores=16):
+    """A chain, the design of an experiment, how it is read, and the random numbers from there on."""
+    random, blocks, days = np.random.default_rng(seed), 1 if kind == "stores" else 2, 7 * WEEKS
     chain = draw_chain(random, stores, PAST + days, days)
     history = chain.sold(random)[:, :PAST]
     design = Design(kind, blocks, WEEKS // blocks, 5, np.nanmean(history, axis=1)[:, None])
-    cells = Cells.of_groups(stores, np.ones(groups))
-    tiled = np.tile(history, (groups, 1))
-    analysis, power = calibrated(cells, tiled, design, random)
-    arms = design.draw(random, groups)
-    z, read = cells.regressor(design, arms)
-    factor = 1 + effect * felt(z)
-    sold = np.concatenate(
-        [
-            chain.sold(random, np.pad(f, ((0, 0), (PAST, 0)), constant_values=1.0))[:, PAST:]
-            for f in factor.reshape(groups, stores, days)
-        ]
-    )
-    path = analysis.path(cells, tiled, sold, z, read)
+    cells = Cells.of_groups(stores, np.ones(1))
+    return chain, history, design, cells, calibrated(cells, history, design, random), random
+
+
+def run(kind, effect, seed):
+    """The path of an experiment and its interval."""
+    chain, history, design, cells, (analysis, power), random = copy.deepcopy(calibration(kind, seed))
+    z, read = cells.regressor(design, design.draw(random, 1))
+    sold = chain.sold(random, np.pad(1 + effect * felt(z), ((0, 0), (PAST, 0)), constant_values=1.0))[:, PAST:]
+    path = analysis.path(cells, history, sold, z, read)
     return analysis, power, path, analysis.interval(path)
 
 
@@ -44,6 +43,13 @@ def test_recovers_an_effect_and_covers_it_on_all_looks(kind):
         covered.append(((low <= -0.1) & (high >= -0.1))[seen].all())
     assert abs(np.mean(errors)) < 3 * np.std(errors) / np.sqrt(24)
     assert np.mean(covered) >= 0.85
+
+
+def test_the_shape_is_that_of_the_reference(monkeypatch):
+    """confseq, test/uniform_boundaries_unittest.cpp: a normal mixture at the time that it is best for."""
+    log = -2 * np.log(0.05)
+    monkeypatch.setattr("repricer.planning.experiments.effects._RATIO", log + np.log1p(log))
+    assert 10 * Analysis(1.0, 0.0, 0.0, 1, 100).shape()[-1] == pytest.approx(30.35209, abs=1e-5)
 
 
 def test_nothing_is_read_before_the_washout_is_over():

@@ -143,6 +143,7 @@ def test_one_store_switches_by_week(spec: MarketSpec) -> None:
         ({"risk": 0.0}, "risk and changes must be shares"),
         ({"changes": (0.001,)}, "an experiment needs a price that the rules let move; got none in small-shop"),
         ({"block_weeks": 3}, "weeks must be whole blocks of 3 weeks; got 4"),
+        ({"choice": "random", "risk": 1e-6}, "a test must be worth more than it costs, with at most 0.0% of the money"),
     ],
 )
 def test_wrong_input_is_one_line(spec: MarketSpec, options: dict, line: str) -> None:

@@ -13,7 +13,7 @@ from repricer.cli import main
 from repricer.cli.certify import decided
 from repricer.data import Tables
 from repricer.data.storage import ImportReport, save_tables
-from repricer.planning.experiments.rollout_service import ask, store_days
+from repricer.planning.experiments.rollout_service import ask, money_and_arms
 from repricer.scenarios import MarketSpec, save_scenario
 from repricer.serving import Bundle, DecisionLog, Predictor, example_state
 from repricer.serving.http.api_keys import add_key
@@ -130,7 +130,7 @@ def test_money_is_profit_of_priced_products_and_closed_days_are_not_zero(spec: M
     ]
     table = table[(table["store"] != "store 1") | (table["date"] != FIRST + pd.Timedelta(days=3))]
     other = table.assign(product="not priced", price_paid=1e6)
-    money, held = store_days(spec, pd.concat([table, other]), table)
+    money, held = money_and_arms(spec, pd.concat([table, other]), table)
     assert money.shape == held.shape == (PAST + 10, STORES)
     row = table.iloc[0]
     assert money.loc[row["date"], row["store"]] == pytest.approx(row["units"] * 1.0)
