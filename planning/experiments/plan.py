@@ -276,6 +276,8 @@ class _Planner:
         """The experiment."""
         single, few = len(self.past.stores) == _SINGLE, len(self.past.stores) < _SOME
         kinds = (kind,) if kind else ("switchback",) if single else ("both",) if few else ("stores", "both")
+        if not kind and not single and self.weeks < 2 * (block_weeks or 1):
+            kinds = ("stores",)  # there is no second block in which a store could change arms
         found = []
         for one in kinds:
             design = self._design(one, block_weeks, washout_days)
