@@ -116,6 +116,11 @@ class _Past:
         ids, first = list(spec.products.ids or spec.products.names), spec.calendar.first_day
         tables = Tables(sales) if isinstance(sales, pd.DataFrame) else sales
         found = store_days(tables, ids, first - dt.timedelta(days=DAYS * _HISTORY_WEEKS), first)
+        last = np.flatnonzero(np.isfinite(found["units"].to_numpy()).any(axis=(0, 1)))[-1]
+        if found.sizes["day"] - 1 - last >= DAYS:
+            must = f"sales must reach up to {first}, the first day of {spec.name}"
+            day = pd.Timestamp(found["day"].to_numpy()[last]).date()
+            raise ValueError(f"{must}; got {day} as their last one; import later sales, or fit the market on these")
         if stores is not None:
             found = found.sel(store=found["store"].isin(list(stores)))
         sold = np.isfinite(found["units"].to_numpy()).any(axis=(0, 1))
@@ -447,7 +452,11 @@ class _Planner:
             choice=choice,
             currency=money,
         )
-        readings = self._readings(design, plan, chosen)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            readings = self._readings(design, plan, chosen)
+        if not all(np.isfinite(reading.power.planning) for reading in readings):
+            must = "an experiment needs stores that tell its effects from chance"
+            raise ValueError(f"{must}; got {len(past.stores)}, which do not; bring the sales of more stores")
         look = first + dt.timedelta(days=max(reading.analysis.first_look for reading in readings) - 1)
         words = (
             f"The experiment ends on {plan.end - dt.timedelta(days=1)}. From {look} on it may be looked at every day; it ends "

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import polars as pl
 import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
@@ -23,7 +24,7 @@ from ...profiles import Segmentation, customer_features
 from .designs import DAYS, Design
 from .effects import Cells, Path
 from .experiment import ARMS, Experiment, Reading, cells_of, elasticity_of
-from .store_days import store_days
+from .store_days import by_week, store_days
 
 Array = NDArray[np.float64]
 _PAST_DAYS = 364
@@ -156,11 +157,20 @@ class _Reader:
     ) -> None:
         plan, self.experiment, self.tables = experiment.plan, experiment, tables
         self.plan, self.regions, self.others, self.lost = plan, regions, others, list[str]()
-        last = pd.Timestamp(tables.sale_lines(["date"]).select("date").max().collect().item()).date()
+        sold_on = tables.sale_lines(["date"]).select(pl.col("date").dt.date()).unique().collect()["date"].sort()
+        last = sold_on[-1]
+        if by_week(sold_on.to_physical().to_numpy()):
+            last += timedelta(days=DAYS - 1)  # a week is known whole
         end = min(plan.end, (last if until is None else min(until, last)) + timedelta(days=1))
         if end <= plan.first_day:
             must, fix = f"sales must reach into the experiment, which began on {plan.first_day}", "import later sales"
-            raise ValueError(f"{must}; got {last} as their last day; {fix}")
+            what, fix = (
+                ("their last day", fix) if until is None or until > last else ("the last day to read", "name another")
+            )
+            raise ValueError(f"{must}; got {last if until is None else min(until, last)} as {what}; {fix}")
+        if sold_on[0] > plan.first_day - timedelta(days=DAYS):
+            must, fix = "sales must hold a week or more before the experiment", "import the sales of its past, too"
+            raise ValueError(f"{must} of {plan.first_day}; got {sold_on[0]} as their first day; {fix}")
         products = [
             *dict.fromkeys([*(product for group in plan.groups for product in group.products), *plan.unit_cost])
         ]
@@ -178,6 +188,7 @@ class _Reader:
         self.stopped = stop < end
         self.sold = self.sold.sel(day=slice(None, pd.Timestamp(stop) - pd.Timedelta(days=1)))
         self.days, self.end = (stop - plan.first_day).days, stop
+        self.lost += self._delisted()
         self.used = self._used(there)
         self.design: Design = experiment.design()
 
@@ -269,6 +280,16 @@ class _Reader:
         if len(share) - 1 > going.max():
             self.lost.append(f"its prices were given up after {stop - timedelta(days=1)}; it is read up to then")
         return min(stop, end)
+
+    def _delisted(self) -> Iterable[str]:
+        """Tested products that no store sells any more."""
+        inside = self.sold["units"].isel(day=slice(-self.days, None)).sum("store").transpose("product", "day")
+        for product in (product for group in self.plan.groups for product in group.products):
+            days = np.flatnonzero(inside.sel(product=product).to_numpy() > 0)
+            last = int(days[-1]) if len(days) else -1
+            if self.days - 1 - last >= DAYS:
+                since = self.plan.first_day + timedelta(days=last)
+                yield f"{product} sold nothing after {since}: effects on its group are read smaller than they are"
 
     def _used(self, there: list[str]) -> NDArray[np.bool_]:
         """(S,) stores that are read: those that charged the calendar's prices."""
@@ -393,10 +414,17 @@ class _Reader:
         for unit, store in enumerate(cells.store):
             same = near[store, cells.store] & (np.abs(cells.loading - cells.loading[unit]).sum(axis=1) == 0)
             beside[unit] = z[same].mean(axis=0) if same.any() else 0.0
+        missing = int((region == "").sum())
+        unknown = f"; {missing} of {len(region)} stores have no region" if missing else ""
+        if not beside.any():
+            text = f"no store has another one that tests the same in its region{unknown}"
+            return Check("interference", True, text)
         path = self._path(msgspec.structs.replace(reading, measure="arm"), beside=beside, days=z == 0)
         slope, error = float(path.effect[-1]), float(path.error[-1])
         p = 2 * float(stats.norm.sf(abs(slope) / error)) if error > 0 else 1.0
-        text = f"stores at planned prices sell {slope:+.1%} where all others of their region test (p = {p:.2g})"
+        text = (
+            f"stores at planned prices sell {slope:+.1%} where all others of their region test (p = {p:.2g}){unknown}"
+        )
         return Check("interference", p >= _SUSPECT, text)
 
     def _contamination(self) -> Check:

@@ -18,13 +18,22 @@ _COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price"]
 _FEW_WEEKS = 3
 
 
+def by_week(days: np.ndarray) -> bool:
+    """Whether the days of sales mean weeks: they are many, and all of one weekday.
+
+    Args:
+        days: Day numbers.
+    """
+    return bool(np.ptp(days) > _FEW_WEEKS * DAYS and len(np.unique(days % DAYS)) == 1)
+
+
 def store_days(tables: Tables, products: Sequence[str], first: date, end: date) -> xr.Dataset:
     """Units, revenue, and revenue at regular prices by store, product and day; NaN while a store sells nothing at all.
 
     Sales that are by week, all on the same weekday, are spread evenly over its seven days.
 
     Args:
-        tables: The shop's tables; sales that name no store are of one.
+        tables: The shop's tables; sales that name no store are of one, lines without a store beside others of none.
         products: Ids of the products.
         first: First day.
         end: The day after the last.
@@ -40,10 +49,10 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
     """
     when, lines = pl.col("date").dt.date(), tables.sale_lines(_COLUMNS)
     columns = lines.collect_schema()
-    named = "store" in columns
-    store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if named else pl.lit(WHOLE_SHOP)
+    named = "store" in columns and lines.select(pl.col("store").is_not_null().any()).collect().item()
+    store = pl.col("store").cast(pl.String) if named else pl.lit(WHOLE_SHOP)
     lines = lines.filter(when.is_between(first, end, closed="left"))
-    lines = lines.with_columns(store=store, day=(when - first).dt.total_days())
+    lines = lines.with_columns(store=store, day=(when - first).dt.total_days()).drop_nulls("store")
     paid, listed = (pl.col("units") * pl.col(name) for name in ("price_paid", "regular_price"))
     listed = listed if "regular_price" in columns else paid
     every = lines.group_by("store", "day").len().collect()
@@ -57,8 +66,8 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
     there = np.zeros((len(stores), 1, days), dtype=bool)
     there[[place[0][name] for name in every["store"]], 0, every["day"].to_numpy()] = True
     labels = {"store": stores, "product": list(products), "day": pd.date_range(first, periods=days)}
-    on = every["day"].unique().to_numpy() % DAYS
-    weekly = days > _FEW_WEEKS * DAYS and len(np.unique(on)) == 1
+    sold = every["day"].unique().to_numpy()
+    on, weekly = sold % DAYS, by_week(sold)
     start = np.arange(days) - (np.arange(days) - on[0]) % DAYS
     if weekly:
         there = there[..., np.maximum(start, 0)] & (start >= 0)

@@ -160,6 +160,19 @@ def test_wrong_input_is_one_line(spec: MarketSpec, options: dict, line: str) -> 
     assert "\n" not in str(caught.value)
 
 
+def test_sales_that_end_long_before_the_market_are_refused(spec: MarketSpec) -> None:
+    sales = sales_of(4)
+    with pytest.raises(
+        ValueError, match=r"sales must reach up to 2024-07-01, the first day of .* got 2024-05-31 as their last"
+    ):
+        plan_experiment(spec, sales[sales["date"] < "2024-06-01"])
+
+
+def test_two_stores_that_tell_nothing_apart_are_refused_in_one_line(spec: MarketSpec) -> None:
+    with pytest.raises(ValueError, match=r"an experiment needs stores that tell its effects from chance; got 2"):
+        plan_experiment(spec, sales_of(2))
+
+
 def test_command_writes_the_folder_and_the_log_holds_its_hash(spec: MarketSpec, tmp_path) -> None:
     from repricer.data.storage import save_tables
     from repricer.data.tables import ImportReport, Tables

@@ -1,6 +1,6 @@
 """The reading of an experiment that was followed, broken or stopped, and its checks."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import msgspec
 import numpy as np
@@ -133,6 +133,49 @@ def test_sales_that_end_before_the_experiment_are_refused(chain):
         read_experiment(experiment, Tables(shop.sales(0)))
 
 
+def test_sales_that_begin_with_the_experiment_are_refused(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    sales = shop.sales()
+    with pytest.raises(ValueError, match=r"sales must hold a week or more before the experiment .* got 2024-01-01"):
+        read_experiment(experiment, Tables(sales[sales["date"] >= shop.first]))
+
+
+def test_a_last_day_to_read_before_the_experiment_is_named(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    with pytest.raises(ValueError, match=r"began on 2024-01-01; got 2023-12-01 as the last day to read"):
+        read_experiment(experiment, Tables(shop.sales()), until=date(2023, 12, 1))
+
+
+def test_sales_by_week_are_read_to_the_end_of_their_last_week(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    sales = shop.sales()
+    week = sales["date"] - pd.to_timedelta(sales["date"].dt.day_of_week, unit="D")
+    money = sales.assign(date=week, money=sales["units"] * sales["price_paid"])
+    weekly = money.groupby(["date", "store", "product"], as_index=False)[["units", "money"]].sum()
+    weekly["price_paid"] = weekly["money"] / weekly["units"]
+    assert read_experiment(experiment, Tables(weekly.drop(columns="money"))).days == 56
+
+
+def test_a_tested_product_that_is_sold_no_more_is_named(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    sales = shop.sales()
+    gone = (sales["product"] == "product-3") & (sales["date"] >= shop.first + pd.Timedelta(weeks=3))
+    found = read_experiment(experiment, Tables(sales[~gone]))
+    assert any(line.startswith("product-3 sold nothing after 2024-01-21") for line in found.lost)
+
+
+def test_regions_without_neighbours_say_nothing_of_interference(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    found = read_experiment(experiment, Tables(shop.sales()), regions={"store-00": "north"})
+    text = next(check.text for check in found.checks if check.name == "interference")
+    assert text == "no store has another one that tests the same in its region; 23 of 24 stores have no region"
+
+
 def test_another_experiment_at_the_same_time_is_named(chain):
     shop, experiment = chain
     shop.follow(experiment.calendar)
@@ -164,6 +207,12 @@ def test_sales_by_week_are_spread_over_their_days():
     sales = pd.DataFrame({"date": weeks, "store": "a", "product": "tea", "units": 14.0, "price_paid": 3.0})
     found = store_days(Tables(sales), ["tea"], weeks[0].date(), weeks[-1].date() + timedelta(days=7))
     assert found["units"].to_numpy().ravel().tolist() == [2.0] * 35
+
+
+def test_lines_without_a_store_are_of_none_of_the_named_ones():
+    sales = pd.DataFrame({"date": pd.Timestamp("2024-01-01"), "store": ["a", None], "product": "tea", "units": 1.0})
+    found = store_days(Tables(sales.assign(price_paid=2.0)), ["tea"], date(2024, 1, 1), date(2024, 1, 2))
+    assert found.indexes["store"].tolist() == ["a"]
 
 
 def test_a_store_that_sells_nothing_is_closed():
