@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +128,8 @@ def _show(found: Experiment, out: Path, as_json: bool) -> None:
     seen = sorted((power.planning, power.optimistic) for power in powers)[len(powers) // 2] if powers else None
     lines = [
         f"Where: {len(plan.stores)} store{'s' * (len(plan.stores) != 1)}, design {plan.design}, arms drawn by store"
-        f"{'' if plan.design == 'stores' else f' and block of {plan.block_weeks} weeks'}.",
-        f"When: {plan.first_day}, {plan.weeks} weeks; the first {plan.washout_days} days after a change are not read.",
+        f"{'' if plan.design == 'stores' else f' and block of {plan.block_weeks} week' + 's' * (plan.block_weeks != 1)}.",
+        f"When: {plan.first_day}, {plan.weeks} week{'s' * (plan.weeks != 1)}; the first {plan.washout_days} days after a change are not read.",
         f"What it may cost: {'a loss' if cost > 0 else 'a gain'} of {abs(cost):,.2f} {money} is expected; money at risk "
         f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}.",
         f"What it is worth: {worth['information']:,.2f} {money} more {worth['objective']} in the {worth['use_weeks']} weeks "
@@ -175,12 +175,18 @@ def read(
     from ..planning.experiments.picture import reading_plot
     from ..planning.experiments.reading import customer_segments, read_experiment
 
+    if plot is not None and plot.suffix != ".svg":
+        raise ValueError(f"--plot must end in .svg; got {plot}; name it so")
     experiment, tables, near = load_experiment(folder), load_tables(dataset), None
     if regions is not None:
         table = read_frame("--regions", regions)
         if not {"store", "region"} <= {*table}:
             raise ValueError(
                 f"{regions.name}, row 1: must have the columns store and region; got {', '.join(map(str, table))}"
+            )
+        if (twice := table["store"].astype(str)).duplicated().any():
+            raise ValueError(
+                f"{regions.name} must name a store once; got {twice[twice.duplicated()].iloc[0]} again; fix it"
             )
         near = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
     found = read_experiment(
@@ -197,8 +203,11 @@ def read(
     for one in found.effects:
         what = f"{one.outcome}, elasticity" if one.measure == "elasticity" else one.outcome
         figures = [f"{n:+.2f}" if one.measure == "elasticity" else f"{n:+.1%}" for n in (one.effect, one.low, one.high)]
-        table.add_row(escape(one.name), what, figures[0], f"{figures[1]} to {figures[2]}", one.since or "not yet")
+        known = (figures[0], f"{figures[1]} to {figures[2]}") if one.effect == one.effect else ("-", "-")
+        table.add_row(escape(one.name), what, *known, one.since or "not yet")
     lines = [f"{experiment.plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
+    if date.fromisoformat(found.last) < experiment.plan.first_look:
+        lines.append(f"no effect is shown before the first look on {experiment.plan.first_look}")
     lines += [f"lost: {line}" for line in found.lost]
     checks = [f"{'ok' if check.ok else 'look at'}: {check.name}: {check.text}" for check in found.checks]
     facts = found.to_dict() | {"name": experiment.plan.name, "sha256": experiment.plan.digest}

@@ -382,6 +382,8 @@ class _Reader:
     def _placebo(self) -> Check:
         """The same arms in the weeks before, where nothing was tested."""
         reading = self.plan.readings[0]
+        if self.days < reading.analysis.first_look:
+            return Check("placebo weeks", True, "they are tried from the first look on")
         if self.sold.sizes["day"] - 2 * self.days < DAYS:
             return Check("placebo weeks", True, "there are too few weeks before the experiment to try it there")
         path = self._path(reading, before=self.days)

@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import Tables
+from repricer.data.storage import save_tables
+from repricer.data.tables import ImportReport
 from repricer.planning.experiments.designs import Design
 from repricer.planning.experiments.effects import calibrated
 from repricer.planning.experiments.experiment import Experiment, Group, Plan, Reading, calendar_digest, cells_of
 from repricer.planning.experiments.reading import read_experiment
 from repricer.planning.experiments.store_days import store_days
 
+from ...cli.calls import run
 from .shop import Shop
 
 CHANGES = (0.1, -0.1, 0.1, -0.1, 0.1, -0.1)
@@ -37,7 +40,7 @@ def planned(shop, kind="both", seed=0, groups=6):
     ]
     columns = ["store", "week", "product", "group", "arm", "price", "planned_price"]
     calendar = pd.DataFrame(rows, columns=columns)
-    own = tuple(Group(name, shop.categories[n], (name,), changes[n], 1 / groups) for n, name in enumerate(names))
+    own = tuple(Group(name, shop.categories[n], (name,), float(changes[n]), 1 / groups) for n, name in enumerate(names))
     facts = {
         "name": "autumn", "market": "shop", "first_day": shop.first.date(), "design": kind, "blocks": blocks,
         "block_weeks": design.block_weeks, "washout_days": 7, "seed": seed, "stores": tuple(shop.names), "groups": own,
@@ -174,6 +177,21 @@ def test_regions_without_neighbours_say_nothing_of_interference(chain):
     found = read_experiment(experiment, Tables(shop.sales()), regions={"store-00": "north"})
     text = next(check.text for check in found.checks if check.name == "interference")
     assert text == "no store has another one that tests the same in its region; 23 of 24 stores have no region"
+
+
+def test_the_command_shows_no_figures_before_the_first_look_and_refuses_what_it_cannot_use(chain, tmp_path):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    save_tables(Tables(shop.sales()), ImportReport({}, {}, {}), tmp_path / "tables")
+    plan = msgspec.structs.replace(experiment.plan, first_look=date(2024, 1, 14))
+    Experiment(plan, experiment.calendar).save(tmp_path / "autumn")
+    (tmp_path / "regions.csv").write_text("store,region\nstore-00,north\nstore-00,south\n")
+    words = ("experiment", "read", tmp_path / "autumn", "--dataset", tmp_path / "tables")
+    early = run(*words, "--until", "2024-01-05").stdout
+    assert "nan" not in early
+    assert "no effect is shown before the first look on 2024-01-14" in early
+    assert "must name a store once; got store-00" in run(*words, "--regions", tmp_path / "regions.csv", code=2).output
+    assert "--plot must end in .svg; got reading.png" in run(*words, "--plot", "reading.png", code=2).output
 
 
 def test_another_experiment_at_the_same_time_is_named(chain):
