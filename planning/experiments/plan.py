@@ -119,7 +119,7 @@ class _Past:
         last = np.flatnonzero(np.isfinite(found["units"].to_numpy()).any(axis=(0, 1)))[-1]
         if found.sizes["day"] - 1 - last >= DAYS:
             must = f"sales must reach up to {first}, the first day of {spec.name}"
-            day = pd.Timestamp(found["day"].to_numpy()[last]).date()
+            day = pd.Timestamp(found.indexes["day"][last]).date()
             raise ValueError(f"{must}; got {day} as their last one; import later sales, or fit the market on these")
         if stores is not None:
             found = found.sel(store=found["store"].isin(list(stores)))
@@ -452,8 +452,7 @@ class _Planner:
             choice=choice,
             currency=money,
         )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            readings = self._readings(design, plan, chosen)
+        readings = self._readings(design, plan, chosen)
         if not all(np.isfinite(reading.power.planning) for reading in readings):
             must = "an experiment needs stores that tell its effects from chance"
             raise ValueError(f"{must}; got {len(past.stores)}, which do not; bring the sales of more stores")

@@ -418,11 +418,10 @@ class _Reader:
             beside[unit] = z[same].mean(axis=0) if same.any() else 0.0
         missing = int((region == "").sum())
         unknown = f"; {missing} of {len(region)} stores have no region" if missing else ""
-        if not beside.any():
-            text = f"no store has another one that tests the same in its region{unknown}"
-            return Check("interference", True, text)
         path = self._path(msgspec.structs.replace(reading, measure="arm"), beside=beside, days=z == 0)
         slope, error = float(path.effect[-1]), float(path.error[-1])
+        if not beside.any() or not np.isfinite(slope):
+            return Check("interference", True, f"too few stores test beside others of their region to tell{unknown}")
         p = 2 * float(stats.norm.sf(abs(slope) / error)) if error > 0 else 1.0
         text = (
             f"stores at planned prices sell {slope:+.1%} where all others of their region test (p = {p:.2g}){unknown}"

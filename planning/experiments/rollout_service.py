@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -48,6 +48,9 @@ def store_days(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) -> tup
     if not len(stores := money.columns.intersection(known.columns)):
         got = f"sales of {money.columns[0]} and decisions of {known.columns[0]}" if known.size else "decisions of none"
         raise ValueError(f"sales and decisions must be of the same stores; got {got}; give the service their names")
+    if (first := known.index[0]) > (last := money.index[-1]):
+        must = f"sales must reach up to the decisions, from {first.date()}"
+        raise ValueError(f"{must}; got {last.date()} as their last day; import later sales")
     money = money[stores].reindex(pd.date_range(money.index[0], money.index[-1]))
     near = money.ffill(limit=_SHORT_DAYS).notna() | money.bfill(limit=_SHORT_DAYS).notna()
     return money.fillna(0.0).where(near), known[stores].reindex(money.index)
@@ -127,3 +130,5 @@ def ask(service: str, token: str | None, path: str, body: dict[str, Any] | None 
         raise ValueError(
             f"{service}{path} must accept the request; got {error.code}: {error.read().decode()}"
         ) from error
+    except URLError as error:
+        raise OSError(f"{service} cannot be reached ({error.reason}); check --service, and that it runs") from error
