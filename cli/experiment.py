@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime
+from datetime import date, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ def _summary(plan: Plan) -> Iterator[str]:
     """What a manager asks of a plan, a line each."""
     worth, cost, drawn = plan.worth, plan.worth["cost"], "store"
     if plan.design != "stores":
-        drawn += f" and block of {plan.block_weeks} weeks"
+        drawn += f" and block of {_weeks(plan.block_weeks)}"
     stores = f"{len(plan.stores)} store{'s' * (len(plan.stores) != 1)}"
     risk = f"{worth['money_at_risk']:,.2f}, of at most {plan.loss_limit:,.2f}"
     expected = f"a {'loss' if cost > 0 else 'gain'} of {abs(cost):,.2f} {plan.currency}"
@@ -118,13 +119,17 @@ def _summary(plan: Plan) -> Iterator[str]:
         seen = f"a change of a group's units of {planning:.0%} in 80 of 100 cases (optimistic: {optimistic:.0%})"
     after, most = f"in the {worth['use_weeks']} weeks after it", f"{worth['perfect_information']:,.2f}"
     yield f"Where: {stores}, design {plan.design}, arms drawn by {drawn}."
-    yield f"When: {plan.first_day}, {plan.weeks} weeks; the first {plan.washout_days} days after a change are not read."
+    yield f"When: {plan.first_day}, {_weeks(plan.weeks)}; the first {plan.washout_days} days after a change are not read."
     yield f"What it may cost: {expected} is expected; money at risk {risk}."
     yield f"What it is worth: {information} {after}; knowing all would be worth {most}."
     yield f"What it can see: {seen}."
     yield f"When it stops: {plan.stopping}"
     if plan.left_out:
         yield f"{len(plan.left_out)} products are left out; plan.json has the reasons."
+
+
+def _weeks(count: int) -> str:
+    return f"{count} week{'s' * (count != 1)}"
 
 
 @command.command()
@@ -149,6 +154,8 @@ def read(folder: Path, dataset: Path, until: datetime | None, plot: Path | None,
     from ..planning.experiments.picture import reading_plot
     from ..planning.experiments.reading import customer_segments, read_experiment
 
+    if plot is not None and plot.suffix != ".svg":
+        raise ValueError(f"--plot must end in .svg; got {plot}; name it so")
     experiment, tables = load_experiment(folder), load_tables(dataset)
     plan, regions, segments = experiment.plan, None, None
     if more["regions"] is not None:
@@ -156,6 +163,8 @@ def read(folder: Path, dataset: Path, until: datetime | None, plot: Path | None,
         if not {"store", "region"} <= {*table}:
             got = ", ".join(map(str, table))
             raise ValueError(f"{more['regions'].name}, row 1: must have the columns store and region; got {got}")
+        if (twice := table["store"][table["store"].duplicated()]).size:
+            raise ValueError(f"{more['regions'].name} must name a store once; got {twice.iloc[0]} again; fix it")
         regions = dict(zip(table["store"].astype(str), table["region"].astype(str), strict=True))
     if more["segments"]:
         segments = customer_segments(tables, plan.first_day)
@@ -169,8 +178,11 @@ def read(folder: Path, dataset: Path, until: datetime | None, plot: Path | None,
         elastic = one.measure == "elasticity"
         so_far, low, high = (f"{n:+.2f}" if elastic else f"{n:+.1%}" for n in (one.effect, one.low, one.high))
         what = f"{one.outcome}, elasticity" if elastic else one.outcome
-        table.add_row(escape(one.name), what, so_far, f"{low} to {high}", one.since or "not yet")
+        known = (so_far, f"{low} to {high}") if isfinite(one.effect) else ("-", "-")
+        table.add_row(escape(one.name), what, *known, one.since or "not yet")
     lines = [f"{plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
+    if date.fromisoformat(found.last) < plan.first_look:
+        lines.append(f"no effect is shown before the first look on {plan.first_look}")
     lines += [f"lost: {line}" for line in found.lost]
     checks = [f"{'ok' if check.ok else 'look at'}: {check.name}: {check.text}" for check in found.checks]
     facts = found.to_dict() | {"name": plan.name, "sha256": plan.digest}

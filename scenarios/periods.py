@@ -68,13 +68,13 @@ def planned_prices(spec: MarketSpec) -> Array:
 
 
 def simulated_prices(spec: MarketSpec, price: Array) -> Array:
-    """(W, N) prices at which a market sells what it sells at these in its first W periods.
+    """(…, W, N) prices at which a market sells what it sells at these in its first W periods.
 
     A frozen product is simulated at one price, under every policy, and the demand of a fitted market holds what the
     plan makes of its sales: it leaves that price only as far as it leaves the plan.
 
     Args:
-        price: (W, N) prices that are charged, currency per unit.
+        price: (…, W, N) prices that are charged, currency per unit.
 
     Example:
         >>> from repricer import load_scenario
@@ -85,7 +85,7 @@ def simulated_prices(spec: MarketSpec, price: Array) -> Array:
     if frozen is None or history is None:
         return price
     one = spec.guardrails.nearest(spec.initial_price)
-    return np.where(frozen, np.maximum(one + price - history.price[: len(price)], _LEAST * one), price)
+    return np.where(frozen, np.maximum(one + price - history.price[: price.shape[-2]], _LEAST * one), price)
 
 
 def reference_path(spec: MarketSpec, price: Array) -> Array:

@@ -170,6 +170,7 @@ class Power:
     optimistic: float
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # of two stores, an experiment without an effect may leave no error
 def calibrated(cells: Cells, history: Array, design: Design, random: Generator) -> tuple[Analysis, Power]:
     """Fix the analysis of an experiment by what the same experiment would have read in the shop's past.
 

@@ -185,7 +185,8 @@ class Experiment:
             raise ValueError(f"{must}; got {folder}; choose another folder, or delete this one")
         with whole_folder(folder) as fresh:
             self.calendar.to_csv(fresh / CALENDAR, index=False, lineterminator="\n")
-            (fresh / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(self.plan)) + b"\n")
+            facts = msgspec.to_builtins(self.plan) | {"sha256": self.plan.digest}
+            (fresh / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
             for name, content in (pictures or {}).items():
                 (fresh / name).write_bytes(content)
 
@@ -257,7 +258,7 @@ def load_experiment(folder: str | Path) -> Experiment:
         folder: A folder that `repricer experiment plan` wrote.
 
     Raises:
-        ValueError: One line, where there is no experiment, or its calendar was changed after it was planned.
+        ValueError: One line, where there is no experiment, or its plan or calendar was changed.
 
     Example:
         >>> load_experiment(Path("nowhere"))
@@ -272,11 +273,14 @@ def load_experiment(folder: str | Path) -> Experiment:
         must = f"an experiment must be a folder with {PLAN} and {CALENDAR}"
         raise ValueError(f"{must}; got {folder}; write one with repricer experiment plan") from None
     try:
-        plan = msgspec.json.decode(data, type=Plan)
-    except msgspec.ValidationError as error:
+        facts = msgspec.json.decode(data, type=dict[str, Any])
+        digest = facts.pop("sha256", None)
+        plan = msgspec.convert(facts, Plan)
+    except msgspec.DecodeError as error:
         raise ValueError(f"{folder / PLAN} must be an experiment's plan; got: {error}; plan it anew") from None
-    if hashlib.sha256(text.encode()).hexdigest() != plan.calendar:
-        must = f"{folder / CALENDAR} must be the one that was planned"
+    whole = {PLAN: digest == plan.digest, CALENDAR: hashlib.sha256(text.encode()).hexdigest() == plan.calendar}
+    for name in (name for name, same in whole.items() if not same):
+        must = f"{folder / name} must be the one that was planned"
         raise ValueError(f"{must}; got one that was changed; restore it, or plan another experiment")
     names = {"store": str, "product": str, "group": str}
     return Experiment(plan, pd.read_csv(folder / CALENDAR, dtype=names, parse_dates=["week"]))

@@ -44,6 +44,11 @@ class Past:
         ids, first = list(spec.products.ids or spec.products.names), spec.calendar.first_day
         tables = Tables(sales) if isinstance(sales, pd.DataFrame) else sales
         found = store_days(tables, ids, first - dt.timedelta(days=DAYS * _HISTORY_WEEKS), first)
+        last = np.flatnonzero(np.isfinite(found["units"].to_numpy()).any(axis=(0, 1)))[-1]
+        if found.sizes["day"] - 1 - last >= DAYS:
+            got = f"got {found.indexes['day'][last]:%Y-%m-%d} as their last one"
+            fix = "import later sales, or fit the market on these"
+            raise ValueError(f"sales must reach up to {first}, the first day of {spec.name}; {got}; {fix}")
         found = found if stores is None else found.sel(store=found["store"].isin(list(stores)))
         sold = np.isfinite(found["units"].to_numpy()).any(axis=(0, 1))
         found = found.isel(day=slice(DAYS * (int(sold.argmax()) // DAYS), None))

@@ -197,6 +197,8 @@ class _Planner:
         """The experiment."""
         stores, found = len(self.past.stores), []
         kinds = ("switchback",) if stores == 1 else ("both",) if stores < _SOME else ("stores", "both")
+        if stores > 1 and self.weeks < 2 * (block_weeks or 1):
+            kinds = ("stores",)  # there is no second block in which a store could change arms
         for one in (kind,) if kind else kinds:
             design = self._design(one, block_weeks, washout_days)
             errors = self._errors(design)
@@ -377,6 +379,9 @@ class _Planner:
             currency=currency,
         )
         readings = self._readings(design, plan)
+        if not all(np.isfinite(reading.power.planning) for reading in readings):
+            must = "an experiment needs stores that tell its effects from chance"
+            raise ValueError(f"{must}; got {len(plan.stores)}, which do not; bring the sales of more stores")
         look = first + dt.timedelta(days=max(reading.analysis.first_look for reading in readings) - 1)
         words = (
             f"The experiment ends on {plan.end - dt.timedelta(days=1)}. From {look} on it may be looked at every day; it ends "

@@ -6,7 +6,7 @@ the planned end, and an experiment may be stopped because of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+import polars as pl
 import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
@@ -23,7 +24,7 @@ from ...profiles import Segmentation, customer_features
 from .designs import DAYS
 from .effects import Cells, Path
 from .experiment import ARMS, Experiment, Reading, cells_of, elasticity_of, outcomes_of
-from .store_days import store_days
+from .store_days import by_week, store_days
 
 Array = NDArray[np.float64]
 _PAST_DAYS = 364
@@ -154,11 +155,23 @@ class _Reader:
             experiment.arms,
             experiment.design,
         )
-        last = pd.Timestamp(tables.sale_lines(["date"]).select("date").max().collect().item()).date()
-        end = min(plan.end, (last if until is None else min(until, last)) + timedelta(days=1))
+        sold_on = tables.sale_lines(["date"]).select(pl.col("date").dt.date()).unique().collect()["date"].sort()
+        last = sold_on[-1]
+        if by_week(sold_on.to_physical().to_numpy()):
+            last += timedelta(days=DAYS - 1)  # a week is known whole
+        what, fix = (
+            ("their last day", "import later sales") if until is None else ("the last day to read", "name another")
+        )
+        if until is not None and until > last:
+            what, fix = "their last day", "import later sales"
+        last = last if until is None else min(until, last)
+        end = min(plan.end, last + timedelta(days=1))
         if end <= plan.first_day:
-            must, fix = f"sales must reach into the experiment, which began on {plan.first_day}", "import later sales"
-            raise ValueError(f"{must}; got {last} as their last day; {fix}")
+            must = f"sales must reach into the experiment, which began on {plan.first_day}"
+            raise ValueError(f"{must}; got {last} as {what}; {fix}")
+        if sold_on[0] > plan.first_day - timedelta(days=DAYS):
+            must, fix = "sales must hold a week or more before the experiment", "import the sales of its past, too"
+            raise ValueError(f"{must} of {plan.first_day}; got {sold_on[0]} as their first day; {fix}")
         products = dict.fromkeys([product for group in plan.groups for product in group.products])
         sold = store_days(tables, [*products | plan.unit_cost], plan.first_day - timedelta(days=_PAST_DAYS), end)
         there = np.isin(plan.stores, sold["store"])
@@ -172,6 +185,7 @@ class _Reader:
         stop = min(self._stop(followed), end)
         self.stopped, self.days, self.end = stop < end, (stop - plan.first_day).days, stop
         self.sold = self.sold.sel(day=slice(None, pd.Timestamp(stop) - pd.Timedelta(days=1)))
+        self.lost += self._delisted()
         self.used = there & self._kept(followed)
 
     def read(
@@ -258,6 +272,16 @@ class _Reader:
             self.lost.append(f"{names} charged other prices than the calendar's and {out}")
         return ~(share < _FOLLOWED).to_numpy()
 
+    def _delisted(self) -> Iterator[str]:
+        """Tested products that no store sells any more."""
+        inside = self.sold["units"].isel(day=slice(-self.days, None)).sum("store").transpose("product", "day")
+        for product in (product for group in self.plan.groups for product in group.products):
+            days = np.flatnonzero(inside.sel(product=product).to_numpy() > 0)
+            last = int(days[-1]) if len(days) else -1
+            if self.days - 1 - last >= DAYS:
+                since = self.plan.first_day + timedelta(days=last)
+                yield f"{product} sold nothing after {since}: effects on its group are read smaller than they are"
+
     # The effects.
 
     def _regressor(self, reading: Reading, measure: str) -> tuple[Cells, Array, NDArray[np.bool_]]:
@@ -301,6 +325,8 @@ class _Reader:
     def _placebo(self) -> Check:
         """The same arms in the weeks before, where nothing was tested."""
         reading = self.plan.readings[0]
+        if self.days < reading.analysis.first_look:
+            return Check("placebo weeks", True, "they are tried from the first look on")
         if self.sold.sizes["day"] - 2 * self.days < DAYS:
             return Check("placebo weeks", True, "there are too few weeks before the experiment to try it there")
         path = self._path(reading, before=self.days)
@@ -328,9 +354,13 @@ class _Reader:
         cells, z, _ = self._regressor(reading, "arm")
         # Units of the same groups in the other stores of the region.
         others = near[np.ix_(cells.store, cells.store)] & (cells.loading[:, None] == cells.loading).all(axis=-1)
-        path = self._path(reading, days=z == 0, beside=others @ z / np.maximum(others.sum(axis=1), 1)[:, None])
+        beside, missing = others @ z / np.maximum(others.sum(axis=1), 1)[:, None], int((region == "").sum())
+        unknown = f"; {missing} of {len(region)} stores have no region" if missing else ""
+        path = self._path(reading, days=z == 0, beside=beside)
         slope = float(path.effect[-1])
-        text = f"stores at planned prices sell {slope:+.1%} where all others of their region test"
+        if not beside.any() or not np.isfinite(slope):
+            return Check("interference", True, f"too few stores test beside others of their region to tell{unknown}")
+        text = f"stores at planned prices sell {slope:+.1%} where all others of their region test{unknown}"
         return _by_chance("interference", _chance(slope, float(path.error[-1])), text)
 
     def _contamination(self, others: Sequence[Experiment]) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pandas as pd
@@ -57,6 +57,9 @@ def money_and_arms(spec: MarketSpec, sales: pd.DataFrame, arms: pd.DataFrame) ->
             else "decisions of none"
         )
         raise ValueError(f"sales and decisions must be of the same stores; got {got}; give the service their names")
+    if (began := known.index[0]) > (day := sold.indexes["day"][-1]):
+        must = f"sales must reach up to the decisions, from {began.date()}"
+        raise ValueError(f"{must}; got {day.date()} as their last day; import later sales")
     money = pd.DataFrame(money.sel(store=stores).to_numpy().T, sold.indexes["day"], stores)
     near = money.ffill(limit=_SHORT_DAYS).notna() | money.bfill(limit=_SHORT_DAYS).notna()
     return money.fillna(0.0).where(near), known[stores].reindex(money.index)  # type: ignore[arg-type]
@@ -128,3 +131,5 @@ def ask(service: str, token: str | None, path: str, body: dict[str, Any] | None 
     except HTTPError as error:
         got = f"{error.code}: {error.read().decode()}"
         raise ValueError(f"{service}{path} must accept the request; got {got}") from error
+    except URLError as error:
+        raise OSError(f"{service} cannot be reached ({error.reason}); check --service, and that it runs") from error

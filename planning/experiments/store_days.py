@@ -18,13 +18,22 @@ _COLUMNS = ["date", "store", "product", "units", "price_paid", "regular_price"]
 _FEW_WEEKS = 3
 
 
+def by_week(days: np.ndarray) -> bool:
+    """Whether the days of sales mean weeks: they are many, and all of one weekday.
+
+    Args:
+        days: Day numbers.
+    """
+    return bool(np.ptp(days) > _FEW_WEEKS * DAYS and len(np.unique(days % DAYS)) == 1)
+
+
 def store_days(tables: Tables, products: Sequence[str], first: date, end: date) -> xr.Dataset:
     """Units, revenue, and revenue at regular prices by store, product and day; NaN while a store sells nothing at all.
 
     Sales that are by week, all on the same weekday, are spread evenly over its seven days.
 
     Args:
-        tables: The shop's tables; sales that name no store are of one.
+        tables: The shop's tables; sales that name no store are of one, lines without a store beside others of none.
         products: Ids of the products.
         first: First day.
         end: The day after the last.
@@ -40,9 +49,10 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
     """
     when, lines = pl.col("date").dt.date(), tables.sale_lines(_COLUMNS)
     columns = lines.collect_schema()
-    store = pl.col("store").cast(pl.String).fill_null(WHOLE_SHOP) if "store" in columns else pl.lit(WHOLE_SHOP)
+    named = "store" in columns and lines.select(pl.col("store").is_not_null().any()).collect().item()
+    store = pl.col("store").cast(pl.String) if named else pl.lit(WHOLE_SHOP)
     lines = lines.filter(when.is_between(first, end, closed="left"))
-    lines = lines.with_columns(store=store, day=(when - first).dt.total_days())
+    lines = lines.with_columns(store=store, day=(when - first).dt.total_days()).drop_nulls("store")
     paid, listed = (pl.col("units") * pl.col(name) for name in ("price_paid", "regular_price"))
     listed = listed if "regular_price" in columns else paid
     every = lines.group_by("store", "day").len().collect().to_pandas()
@@ -54,9 +64,8 @@ def store_days(tables: Tables, products: Sequence[str], first: date, end: date) 
     found = sums.to_pandas().set_index(["store", "product", "day"]).to_xarray()
     found = found.reindex(store=stores, product=list(products), day=days).fillna(0.0)
     found["open"] = xr.DataArray(pd.crosstab(every["store"], every["day"]).reindex(columns=days, fill_value=0))
-    weekday = every["day"].unique() % DAYS
-    if len(days) > _FEW_WEEKS * DAYS and (weekday == weekday[0]).all():
-        start = days - (days - weekday[0]) % DAYS
+    if by_week(every["day"].to_numpy()):
+        start = days - (days - every["day"].iloc[0]) % DAYS
         found = found.isel(day=np.maximum(start, 0)).where(xr.DataArray(start >= 0, dims="day"), 0.0) / DAYS
     found = found.assign_coords(day=pd.date_range(first, periods=len(days)))
     return found.drop_vars("open").where(found["open"] > 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from repricer.scenarios import load_scenario
-from repricer.scenarios.periods import periods_of, planned_prices, reference_path
+from repricer.scenarios.periods import periods_of, planned_prices, reference_path, simulated_prices
 from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior, ReferencePrice, Regimes
 
@@ -55,3 +55,13 @@ def test_lower_regular_prices_are_what_customers_are_used_to_and_lower_weeks_are
     np.testing.assert_allclose(reference_path(spec, np.array([[8.0], [8.0], [10.0], [10.0]])).ravel()[:2], [10, 9])
     textbook = replace(spec, history=None)
     np.testing.assert_allclose(reference_path(textbook, 0.9 * plan).ravel()[0], 10)
+
+
+def test_a_frozen_product_leaves_its_one_price_as_far_as_its_plan_in_every_course_of_prices() -> None:
+    spec = load_scenario("stationary-logit")
+    spec = spec.with_changes(prices={"frozen": spec.products.names})
+    plan = np.full((spec.market.horizon_periods, 1), 9.0)
+    plan[1] = 8.0
+    spec = replace(spec, history=HistorySection(price=plan))
+    paths = np.stack([plan, plan + 0.5, plan - 0.5])[:, :4]
+    np.testing.assert_allclose(simulated_prices(spec, paths), [simulated_prices(spec, path) for path in paths])

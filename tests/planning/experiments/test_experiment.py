@@ -110,3 +110,11 @@ def test_units_of_the_readings():
     # What an elasticity of -2 makes of +10%, over -2.
     assert elasticity.loading[0, 0] == pytest.approx((1 - 1.1**-2) / 2)
     assert together.loading[0].tolist() == [0.6, 0.4]
+
+
+def test_a_plan_that_was_changed_is_refused(tmp_path):
+    build()[0].save(tmp_path / "plan")
+    file = tmp_path / "plan" / "plan.json"
+    file.write_text(file.read_text().replace('"share": 0.6', '"share": 0.9'))
+    with pytest.raises(ValueError, match=r"plan\.json must be the one that was planned; got one that was changed"):
+        load_experiment(tmp_path / "plan")

@@ -10,6 +10,7 @@ import pytest
 from repricer.planning.experiments.experiment import Experiment, load_experiment
 from repricer.planning.experiments.plan import plan_experiment
 from repricer.scenarios import MarketSpec, save_scenario
+from repricer.scenarios.price_section import HistorySection
 from repricer.scenarios.sections import Posterior
 
 from ...cli.calls import document, run
@@ -128,6 +129,14 @@ def test_frozen_products_are_left_out_with_the_reason(spec: MarketSpec) -> None:
     found = plan_experiment(held, sales_of(6), weeks=4)
     assert "no rule lets it move" in found.plan.left_out["a"]
     assert "a" not in set(found.calendar["product"])
+    # A fitted market has the prices planned by week, and simulates frozen products at one.
+    weekly = replace(held, history=HistorySection(price=np.tile(list(PRICE.values()), (8, 1))))
+    assert "a" not in set(plan_experiment(weekly, sales_of(6), weeks=4).calendar["product"])
+
+
+@pytest.mark.parametrize("options", [{"weeks": 1}, {"weeks": 4, "block_weeks": 4}])
+def test_without_a_second_block_every_store_keeps_its_arm(spec: MarketSpec, options: dict) -> None:
+    assert plan_experiment(spec, sales_of(8), risk=0.5, **options).plan.design == "stores"
 
 
 def test_one_store_switches_by_week(spec: MarketSpec) -> None:
@@ -150,6 +159,19 @@ def test_wrong_input_is_one_line(spec: MarketSpec, options: dict, line: str) -> 
     with pytest.raises(ValueError, match=line) as caught:
         plan_experiment(spec, sales_of(4), **({"weeks": 4} | options))
     assert "\n" not in str(caught.value)
+
+
+def test_sales_that_end_long_before_the_market_are_refused(spec: MarketSpec) -> None:
+    sales = sales_of(4)
+    with pytest.raises(
+        ValueError, match=r"sales must reach up to 2024-07-01, the first day of .* got 2024-05-31 as their last"
+    ):
+        plan_experiment(spec, sales[sales["date"] < "2024-06-01"])
+
+
+def test_two_stores_that_tell_nothing_apart_are_refused_in_one_line(spec: MarketSpec) -> None:
+    with pytest.raises(ValueError, match=r"an experiment needs stores that tell its effects from chance; got 2"):
+        plan_experiment(spec, sales_of(2))
 
 
 def test_command_writes_the_folder_and_the_log_holds_its_hash(spec: MarketSpec, tmp_path) -> None:

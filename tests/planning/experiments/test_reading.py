@@ -1,18 +1,21 @@
 """The reading of an experiment that was followed, broken or stopped, and its checks."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from repricer.data import Tables
+from repricer.data.storage import save_tables
+from repricer.data.tables import ImportReport
 from repricer.planning.experiments.designs import Design
 from repricer.planning.experiments.effects import calibrated
 from repricer.planning.experiments.experiment import Experiment, Group, Plan, Reading, calendar_digest, cells_of
 from repricer.planning.experiments.reading import read_experiment
 from repricer.planning.experiments.store_days import store_days
 
+from ...cli.calls import run
 from .shop import Shop
 
 CHANGES = (0.1, -0.1, 0.1, -0.1, 0.1, -0.1)
@@ -37,7 +40,7 @@ def planned(shop, kind="both", seed=0, groups=6):
     ]
     columns = ["store", "week", "product", "group", "arm", "price", "planned_price"]
     calendar = pd.DataFrame(rows, columns=columns)
-    own = tuple(Group(name, shop.categories[n], (name,), changes[n], 1 / groups) for n, name in enumerate(names))
+    own = tuple(Group(name, shop.categories[n], (name,), float(changes[n]), 1 / groups) for n, name in enumerate(names))
     facts = {
         "name": "autumn", "market": "shop", "first_day": shop.first.date(), "design": kind, "blocks": blocks,
         "block_weeks": design.block_weeks, "washout_days": 7, "seed": seed, "stores": tuple(shop.names), "groups": own,
@@ -133,6 +136,67 @@ def test_sales_that_end_before_the_experiment_are_refused(chain):
         read_experiment(experiment, Tables(shop.sales(0)))
 
 
+def test_sales_that_begin_with_the_experiment_are_refused(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    sales = shop.sales()
+    with pytest.raises(ValueError, match=r"sales must hold a week or more before the experiment .* got 2024-01-01"):
+        read_experiment(experiment, Tables(sales[sales["date"] >= shop.first]))
+
+
+def test_a_last_day_to_read_before_the_experiment_is_named(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    with pytest.raises(ValueError, match=r"began on 2024-01-01; got 2023-12-01 as the last day to read"):
+        read_experiment(experiment, Tables(shop.sales()), until=date(2023, 12, 1))
+
+
+def test_sales_by_week_are_read_to_the_end_of_their_last_week(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    sales = shop.sales()
+    week = sales["date"] - pd.to_timedelta(sales["date"].dt.day_of_week, unit="D")
+    money = sales.assign(date=week, money=sales["units"] * sales["price_paid"])
+    weekly = money.groupby(["date", "store", "product"], as_index=False)[["units", "money"]].sum()
+    weekly["price_paid"] = weekly["money"] / weekly["units"]
+    assert read_experiment(experiment, Tables(weekly.drop(columns="money"))).days == 56
+
+
+def test_a_tested_product_that_is_sold_no_more_is_named(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    sales = shop.sales()
+    gone = (sales["product"] == "product-3") & (sales["date"] >= shop.first + pd.Timedelta(weeks=3))
+    found = read_experiment(experiment, Tables(sales[~gone]))
+    assert any(line.startswith("product-3 sold nothing after 2024-01-21") for line in found.lost)
+
+
+def test_regions_without_neighbours_say_nothing_of_interference(chain):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    for count in (1, 2):
+        near = dict.fromkeys(shop.names[:count], "north")
+        found = read_experiment(experiment, Tables(shop.sales()), regions=near)
+        text = next(check.text for check in found.checks if check.name == "interference")
+        assert f"{24 - count} of 24 stores have no region" in text
+        assert "nan" not in text
+
+
+def test_the_command_shows_no_figures_before_the_first_look_and_refuses_what_it_cannot_use(chain, tmp_path):
+    shop, experiment = chain
+    shop.follow(experiment.calendar)
+    save_tables(Tables(shop.sales()), ImportReport({}, {}, {}), tmp_path / "tables")
+    plan = msgspec.structs.replace(experiment.plan, first_look=date(2024, 1, 14))
+    Experiment(plan, experiment.calendar).save(tmp_path / "autumn")
+    (tmp_path / "regions.csv").write_text("store,region\nstore-00,north\nstore-00,south\n")
+    words = ("experiment", "read", tmp_path / "autumn", "--dataset", tmp_path / "tables")
+    early = run(*words, "--until", "2024-01-05").stdout
+    assert "nan" not in early
+    assert "no effect is shown before the first look on 2024-01-14" in early
+    assert "must name a store once; got store-00" in run(*words, "--regions", tmp_path / "regions.csv", code=2).output
+    assert "--plot must end in .svg; got reading.png" in run(*words, "--plot", "reading.png", code=2).output
+
+
 def test_another_experiment_at_the_same_time_is_named(chain):
     shop, experiment = chain
     shop.follow(experiment.calendar)
@@ -164,6 +228,12 @@ def test_sales_by_week_are_spread_over_their_days():
     sales = pd.DataFrame({"date": weeks, "store": "a", "product": "tea", "units": 14.0, "price_paid": 3.0})
     found = store_days(Tables(sales), ["tea"], weeks[0].date(), weeks[-1].date() + timedelta(days=7))
     assert found["units"].to_numpy().ravel().tolist() == [2.0] * 35
+
+
+def test_lines_without_a_store_are_of_none_of_the_named_ones():
+    sales = pd.DataFrame({"date": pd.Timestamp("2024-01-01"), "store": ["a", None], "product": "tea", "units": 1.0})
+    found = store_days(Tables(sales.assign(price_paid=2.0)), ["tea"], date(2024, 1, 1), date(2024, 1, 2))
+    assert found.indexes["store"].tolist() == ["a"]
 
 
 def test_a_store_that_sells_nothing_is_closed():

@@ -110,6 +110,19 @@ def test_what_is_missing_is_named(market: Path, tmp_path: Path, change: Any, wor
     assert found.output.count("\n") == 1
 
 
+def test_sales_that_end_before_the_decisions_and_a_service_that_is_down_are_named(spec: MarketSpec) -> None:
+    day = pd.Timestamp("2025-01-01")
+    table = pd.DataFrame(
+        {"date": [day], "store": "a", "product": spec.products.names[0], "units": 1.0, "price_paid": 2.0}
+    )
+    with pytest.raises(
+        ValueError, match="sales must reach up to the decisions, from 2025-02-01; got 2025-01-01 as their"
+    ):
+        money_and_arms(spec, table, pd.DataFrame({"date": ["2025-02-01"], "store": "a", "arm": "policy"}))
+    with pytest.raises(OSError, match=r"http://127.0.0.1:9 cannot be reached \(.*refused\); check --service"):
+        ask("http://127.0.0.1:9", None, "/v1/operation")
+
+
 def test_arms_come_from_the_log_and_from_an_export(one: Bundle, tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / "log.db")
     for name, arm in (("a", "policy"), ("b", "fallback")):
