@@ -183,6 +183,12 @@ def read(folder: Path, dataset: Path, until: datetime | None, plot: Path | None,
     lines = [f"{plan.name}: read up to {found.last}, {found.days} of {found.planned} days"]
     if date.fromisoformat(found.last) < plan.first_look:
         lines.append(f"no effect is shown before the first look on {plan.first_look}")
+    if found.loss is not None:
+        so_far, low, high = found.loss
+        lines.append(
+            f"test prices have lost {so_far:,.2f} {plan.currency} so far ({low:,.2f} to {high:,.2f}), of at most "
+            f"{found.limit:,.2f}{': stop the experiment' * found.stop}"
+        )
     lines += [f"lost: {line}" for line in found.lost]
     checks = [f"{'ok' if check.ok else 'look at'}: {check.name}: {check.text}" for check in found.checks]
     facts = found.to_dict() | {"name": plan.name, "sha256": plan.digest}

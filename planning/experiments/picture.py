@@ -29,11 +29,12 @@ def plan_plot(figure: Figure, experiment: Experiment) -> str:
     left, right = figure.subplots(1, 2)
     arms = np.repeat(experiment.arms[0], plan.block_weeks, axis=1)
     left.pcolormesh(arms, cmap=ListedColormap([PALE, ACCENT]), vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
+    first = f", the first of {len(plan.groups)} groups" if len(plan.groups) > 1 else ""
     named = plan.stores if len(plan.stores) <= _MOST_NAMED else ()
     left.set_yticks(np.arange(len(named)) + 0.5, named)
     left.set_xticks(np.arange(plan.weeks) + 0.5, [str(week + 1) for week in range(plan.weeks)])
     left.invert_yaxis()
-    left.set(xlabel=f"week from {plan.first_day}", title=f"{group.name}: {group.change:+.0%} (blue) by store")
+    left.set(xlabel=f"week from {plan.first_day}", title=f"{group.name}{first}: {group.change:+.0%} (blue) by store")
     bars = reading.analysis.height * reading.analysis.shape()[-1]
     sizes = np.linspace(0, 2 * reading.power.planning, 60)
     for found, colour, style, label in (

@@ -43,6 +43,8 @@ _WINDOWS, _DRAWS = 4, 25
 # planned price of the same week, and prices are on the grid before they are checked.
 _SOFT = {"floor", "ceiling", "max_change", "price_ladder"}
 _NEAR, _CLOSE, _NOTHING = 1 + 1e-9, 1e-6, 10.0
+_BLIND = 3.0
+"""Detectable elasticity above which hardly any real one is seen."""
 _SURE = "what its test would teach is worth less than it costs"
 _TESTED = f"it was tested in most stores within {CARRY_OVER_WEEKS} weeks"
 
@@ -164,7 +166,7 @@ class _Planner:
 
     def _moved(self, change: float) -> tuple[Array, NDArray[np.bool_]]:
         """(T, N) prices that a change comes to, on the prices that the shop uses, and (N,) whether rules allow it."""
-        path, most = on_grid(self.spec, self.price * (1 + change)), self.spec.guardrails.max_change
+        path, most = on_grid(self.spec, self.price * (1 + change), self.price), self.spec.guardrails.max_change
         share = np.abs(path / self.price - 1)
         near = (share > 0).all(axis=0) & (share.mean(axis=0) < 2 * abs(change))
         small = (share <= (np.inf if most is None else most) + _CLOSE).all(axis=0)
@@ -374,7 +376,7 @@ class _Planner:
             first_look=first,
             loss_limit=self.limit,
             left_out={each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested},
-            warnings=(f"test prices of {outside:,} products lie outside what was mostly charged",) if outside else (),
+            warnings=(f"test prices of {outside:,} product(s) lie outside what was mostly charged",) if outside else (),
             choice=choice,
             currency=currency,
         )
@@ -382,6 +384,9 @@ class _Planner:
         if not all(np.isfinite(reading.power.planning) for reading in readings):
             must = "an experiment needs stores that tell its effects from chance"
             raise ValueError(f"{must}; got {len(plan.stores)}, which do not; bring the sales of more stores")
+        if readings[0].power.planning > _BLIND:
+            seen = f"an elasticity below {readings[0].power.planning:.1f} would hardly be seen"
+            plan = msgspec.structs.replace(plan, warnings=(*plan.warnings, f"{seen}: take more stores or weeks"))
         look = first + dt.timedelta(days=max(reading.analysis.first_look for reading in readings) - 1)
         words = (
             f"The experiment ends on {plan.end - dt.timedelta(days=1)}. From {look} on it may be looked at every day; it ends "
@@ -397,7 +402,7 @@ class _Planner:
         tried = np.concatenate([self.tests[number].price[: self.weeks] for number in chosen], axis=1)
         # (S, weeks, n); a store of another price level changes its own prices by as much.
         usual = np.where(level == 1, planned, on_grid(self.spec, planned * level))
-        tried = np.where(level == 1, tried, on_grid(self.spec, usual * tried / planned))
+        tried = np.where(level == 1, tried, on_grid(self.spec, usual * tried / planned, usual))
         tried = np.clip(tried, *(np.asarray(bound)[own] for bound in firm_bounds(self.spec.guardrails)))
         on = np.moveaxis(np.repeat(arms, design.block_weeks, axis=2)[of], 0, -1) == 1
         weeks = pd.to_datetime(self.spec.calendar.labels[: self.weeks])
@@ -440,12 +445,13 @@ class _Planner:
         )
 
 
-def on_grid(spec: MarketSpec, price: Array) -> Array:
+def on_grid(spec: MarketSpec, price: Array, planned: Array | None = None) -> Array:
     """The nearest prices that the shop uses (endings, ladder or tick), with seven digits.
 
     Args:
         spec: The market.
         price: (…, N) currency per unit.
+        planned: (…, N) prices that are not left further than asked: then the nearest on this side.
 
     Example:
         >>> from repricer import load_scenario
@@ -454,7 +460,7 @@ def on_grid(spec: MarketSpec, price: Array) -> Array:
     """
     grid: Callable[..., Any] = spec.guardrails.grid.rounded
     below, above = (np.asarray(grid(price, up=up), np.float64) for up in (False, True))
-    near = np.where(price - below > above - price, above, below)
+    near = np.where(price - below > above - price if planned is None else price < planned, above, below)
     return np.array([float(f"{one:.7g}") for one in near.ravel().tolist()]).reshape(near.shape)
 
 

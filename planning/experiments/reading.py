@@ -80,10 +80,13 @@ class ExperimentReading:
         checks: What may speak against them.
         lost: What of the experiment was lost, a line each.
         looks: The first reading by look: (T,) estimate, lower and upper end.
+        loss: What the test prices have lost so far against the planned ones, currency, with the ends of its interval; None
+            before the first look, or where money is not read.
+        limit: The loss above which the experiment is to be stopped.
 
     Example:
-        >>> ExperimentReading(28, 56, "2024-01-28", False, (), (), (), ((), (), ())).to_dict()["days"]
-        28
+        >>> ExperimentReading(28, 56, "2024-01-28", False, (), (), (), ((), (), ()), None, 9.0).stop
+        False
     """
 
     days: int
@@ -94,10 +97,17 @@ class ExperimentReading:
     checks: tuple[Check, ...]
     lost: tuple[str, ...]
     looks: tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+    loss: tuple[float, float, float] | None
+    limit: float
+
+    @property
+    def stop(self) -> bool:
+        """Whether the whole interval of the loss lies above the limit."""
+        return self.loss is not None and self.loss[1] > self.limit
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return asdict(self)
+        return asdict(self) | {"stop": self.stop}
 
 
 def read_experiment(
@@ -203,7 +213,9 @@ class _Reader:
         checks, last = (*checks, self._contamination(others)), str(self.end - timedelta(days=1))
         looks: Any = tuple(tuple(ends.tolist()) for ends in self._looks(first))
         seen = (self.days, self.design.days, last, self.stopped)
-        return ExperimentReading(*seen, tuple(effects), checks, tuple(self.lost), looks)
+        return ExperimentReading(
+            *seen, tuple(effects), checks, tuple(self.lost), looks, self._loss(), self.plan.loss_limit
+        )
 
     def _effect(self, reading: Reading, name: str) -> Effect:
         effect, low, high = self._looks(reading)
@@ -220,6 +232,17 @@ class _Reader:
             return looks
         changes = np.array([group.change for group in self.plan.groups if group.name in reading.groups])
         return tuple(elasticity_of(each, changes) for each in looks)
+
+    def _loss(self) -> tuple[float, float, float] | None:
+        """What the test prices have lost so far, and the ends of its interval."""
+        reading = next((one for one in self.plan.readings if one.measure == "all"), None)
+        if reading is None or self.days < reading.analysis.first_look:
+            return None
+        money = outcomes_of(self.plan, self.sold, reading.outcome, "all", reading.groups)[self.used, -self.days :]
+        share = float(self._regressor(reading, "all")[1][self.used].mean())
+        gain, low, high = (float(ends[-1]) * share for ends in self._looks(reading))
+        usual = float(np.nansum(money)) / (1 + gain)
+        return -gain * usual, -high * usual, -low * usual
 
     def _of_segment(self, whole: xr.Dataset, customers: list[str]) -> xr.Dataset:
         """What some customers bought."""

@@ -243,3 +243,22 @@ def test_a_store_that_sells_nothing_is_closed():
         Tables(sales.assign(price_paid=2.0)), ["tea"], dates[0].date(), dates[1].date() + timedelta(days=1)
     )
     np.testing.assert_array_equal(found["units"].to_numpy()[:, 0], [[1.0, 0.0], [np.nan, 1.0]])
+
+
+def test_the_loss_so_far_is_that_of_the_prices_charged():
+    """Raised prices of products that customers mind lose revenue; the sum is that of the sales that went."""
+    shop = Shop(seed=3, elasticity=(-3.0,) * 6)
+    experiment = planned(shop)
+    money = msgspec.structs.replace(experiment.plan.readings[0], name="all", outcome="revenue", measure="all")
+    unit_cost = dict.fromkeys(shop.products, 0.0)
+    readings = (*experiment.plan.readings, money)
+    plan = msgspec.structs.replace(experiment.plan, readings=readings, unit_cost=unit_cost, loss_limit=1.0)
+    shop.follow(experiment.calendar)
+    charged = shop.sales()
+    shop.follow(experiment.calendar, until=shop.first)
+    lost = [(frame["units"] * frame["price_paid"])[frame["date"] >= shop.first].sum() for frame in (shop.sales(), charged)]
+    found = read_experiment(Experiment(plan, experiment.calendar), Tables(charged))
+    so_far, low, high = found.loss
+    assert low < lost[0] - lost[1] < high
+    assert low < so_far < high
+    assert found.stop == (low > 1.0)
