@@ -23,6 +23,10 @@ def by_week(days: np.ndarray) -> bool:
 
     Args:
         days: Day numbers.
+
+    Example:
+        >>> by_week(np.arange(0, 35, 7)), by_week(np.arange(35))
+        (True, False)
     """
     return bool(np.ptp(days) > _FEW_WEEKS * DAYS and len(np.unique(days % DAYS)) == 1)
 
