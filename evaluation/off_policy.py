@@ -243,7 +243,7 @@ def check_log(log: PriceLog) -> None:
     unknown = ~(log.propensity > 0)
     if unknown.any():
         must = "log must state the propensity of every price"
-        fix = "log with a policy that draws its prices, such as epsilon-greedy:0.1"
+        fix = "log drawn prices that no price rule changes, as epsilon-greedy:0.1 draws them on a price ladder"
         raise ValueError(f"{must}; got {unknown.any(axis=1).sum():,} of {len(log):,} decisions without; {fix}")
     distinct = max(np.unique(column).size for column in log.price.T)
     if len(log) > 100 and distinct > len(log) / 2:
