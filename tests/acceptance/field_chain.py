@@ -60,6 +60,8 @@ def readings() -> dict[str, dict[str, Any]]:
             sales = imported(f"tables-{name}", 7 * WEEKS)
             found[name] = run("experiment", "read", str(folder / "autumn"), "--dataset", str(sales))
             found[name]["truth"] = float(np.mean([own[product] for product in tested]))
+        with_it = ("--experiment", str(folder / "autumn"), "--forecaster", "moving-average")
+        found["fit"] = run("fit", str(folder / "tables-followed"), "--out", str(folder / "learned"), *with_it)
     return found
 
 
@@ -75,6 +77,16 @@ def _() -> float:
     return float(
         right("followed") and found["days"] == 7 * WEEKS and not any("calendar" in line for line in found["lost"])
     )
+
+
+@check("field", "chain of 24 stores: 90% intervals of the response to regular prices narrower by, mean", ">=", 30, "%")
+def _() -> float:
+    """Of both elasticities of each tested category, without and with the experiment."""
+    tested = [row["experiment"] for row in readings()["fit"]["regular_prices"] if "experiment" in row]
+    widths = np.array(
+        [[np.ptp(row[when][which]) for when in ("before", "after")] for row in tested for which in row["before"]]
+    )
+    return 100 * float(1 - (widths[:, 1] / widths[:, 0]).mean())
 
 
 @check("field", "a store charges other prices: it is named and left out, the response is right", "==", 1)

@@ -256,7 +256,9 @@ def test_the_loss_so_far_is_that_of_the_prices_charged():
     shop.follow(experiment.calendar)
     charged = shop.sales()
     shop.follow(experiment.calendar, until=shop.first)
-    lost = [(frame["units"] * frame["price_paid"])[frame["date"] >= shop.first].sum() for frame in (shop.sales(), charged)]
+    lost = [
+        (frame["units"] * frame["price_paid"])[frame["date"] >= shop.first].sum() for frame in (shop.sales(), charged)
+    ]
     found = read_experiment(Experiment(plan, experiment.calendar), Tables(charged))
     so_far, low, high = found.loss
     assert low < lost[0] - lost[1] < high
