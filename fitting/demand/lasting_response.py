@@ -150,7 +150,7 @@ def lasting_response(panel: xr.Dataset, products: Sequence[str], per_week: int =
     own = panel.sel(product=list(products)).transpose("store", "week", "product")
     tested = np.zeros(own.sizes["week"], dtype=bool)
     if "assigned" in own:
-        tested = np.isfinite(own["assigned"].to_numpy()).any(axis=(0, 2))
+        tested = own["assigned"].notnull().any(["store", "product"]).to_numpy()
     blocks = [_Blocks(*_arrays(own.isel(week=~tested)), per_week * BLOCK_WEEKS, share) for share in DEAL]
     found = LastingResponse(
         relative=tuple(each.relative(by_store=True) & each.relative(by_store=False) for each in blocks),
