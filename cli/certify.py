@@ -131,8 +131,8 @@ def _by_holdout(
     from ..scenarios import load_scenario
     from ..serving.http.slots import Draws
 
-    sales = load_tables(tables).sales
-    money, held = money_and_arms(load_scenario(market), sales, sales if decisions is None else decided(decisions))
+    spec, sales = load_scenario(market), load_tables(tables).sales
+    money, held = money_and_arms(spec, sales, sales if decisions is None else decided(decisions))
     if since is not None:
         held.loc[held.index < since] = np.nan
     draws = np.array([Draws(seed).number(store) for store in money.columns])
@@ -146,7 +146,10 @@ def _by_holdout(
     if service is not None:
         for switch, body in [("certificate", certificate_body(plan, look, read)), *thrown.items()]:
             ask(service, token, f"/v1/admin/{switch}", body)
-    gain = "no estimate" if look.estimate is None else f"gain {look.estimate:+.1%}, at least {look.lower:+.1%}"
+    seen = ["?" if end is None else f"{end:+.1%}" for end in (look.estimate, look.lower, look.upper)]
+    arms = held.ffill().loc[money.index[looks[-1].day]].value_counts()
+    stores = f"{arms.get(0.0, 0)} stores with the policy, {arms.get(1.0, 0)} without"
+    gain = f"gain in {spec.market.objective} {seen[0]} ({seen[1]} to {seen[2]}); {stores}"
     acts = ", ".join(f"{name} {body.get('share', 'on')}" for name, body in thrown.items()) or "nothing changes"
     lines = [f"{day}, stage {look.stage}: {look.state}; {gain}", look.reason]
     facts |= {**asdict(look), "day": day, "switches": thrown, "applied": service is not None}

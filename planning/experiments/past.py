@@ -31,6 +31,7 @@ class Past:
 
     Attributes:
         stores: Their names.
+        left_out: Names of other stores.
         sold: Units and revenue by store, product and day, see `store_days`.
         share: (S,) their shares of all sales.
         alike: (S, 2) what the arms should be alike in: logarithms of recent sales, and of those over the usual ones.
@@ -58,6 +59,7 @@ class Past:
         best = np.sort(np.argsort(-traffic.sum(axis=1) * steady, kind="stable")[:count])
         self.sold, self.share = found.isel(store=best), traffic[best].sum(axis=1) / traffic.sum()
         self.stores = tuple(self.sold["store"].to_numpy().tolist())
+        self.left_out = tuple(found["store"].to_numpy()[np.setdiff1d(np.arange(len(traffic)), best)].tolist())
         self.money = self.sold["revenue"].sum("day").to_numpy()
         recent = np.maximum(traffic[best, -_RECENT_WEEKS:].sum(axis=1), 1e-9)
         usual = np.maximum(traffic[best].mean(axis=1) * _RECENT_WEEKS, 1e-9)

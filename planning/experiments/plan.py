@@ -376,7 +376,16 @@ class _Planner:
             first_look=first,
             loss_limit=self.limit,
             left_out={each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested},
-            warnings=(f"test prices of {outside:,} product(s) lie outside what was mostly charged",) if outside else (),
+            warnings=tuple(
+                line
+                for line in (
+                    f"test prices of {outside:,} product(s) lie outside what was mostly charged" if outside else "",
+                    f"left out, as they sold in too few of the last weeks or too little: {', '.join(past.left_out[:9])}"
+                    if past.left_out
+                    else "",
+                )
+                if line
+            ),
             choice=choice,
             currency=currency,
         )

@@ -62,6 +62,8 @@ def test_a_certificate_widens_the_share_and_a_loss_throws_the_kill_switch(
     settings, log = ServiceSettings(keys=str(keys), holdout=0.5), tmp_path / "log.db"
     dry = certify(market, "--sales", good)
     assert (dry.exit_code, "to do: holdout 0.25" in dry.output) == (0, True), dry.output
+    assert "stores with the policy" in dry.output
+    assert "gain in profit +" in dry.output
     with serving(create_app(one_path, log=log, settings=settings)) as url:
         refused = certify(market, "--sales", good, "--service", url, "--token", tokens["read"])
         assert (refused.exit_code, "got 403" in refused.output) == (2, True)
