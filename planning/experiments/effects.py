@@ -181,7 +181,7 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
         random: Source of the assignments that are drawn anew.
 
     Raises:
-        ValueError: The past is too short.
+        ValueError: The past is too short, or nothing is compared with anything.
     """
     days, length = design.days, history.shape[1]
     if length < days + _LEAST_DAYS:
@@ -208,6 +208,9 @@ def calibrated(cells: Cells, history: Array, design: Design, random: Generator) 
     readable = np.isfinite(effect[:, -1])
     effect, error, window, shape = effect[readable], error[readable], window[readable], open_ended.shape()
     furthest = np.nanmax(np.abs(effect) / (error * shape), axis=-1)
+    if not len(furthest):
+        must = "an experiment needs stores, or in one store groups of products, that are compared with each other"
+        raise ValueError(f"{must}; got {len(cells.store)} of them; vary more groups, or take more stores")
     # The upper end of what so many draws tell of the quantile.
     rank = 1 - ALPHA + NORMAL95 * np.sqrt(ALPHA * (1 - ALPHA) / len(furthest))
     height = float(np.quantile(furthest, rank, method="higher"))

@@ -108,3 +108,9 @@ def test_the_detectable_effect_is_that_of_normal_errors():
     random = np.random.default_rng(5)
     effect = random.normal(0, 0.02, (20_000, 1))
     assert detectable(effect, np.full((20_000, 1), 0.02), np.array([1.96])) == pytest.approx(2.8 * 0.02, rel=0.01)
+
+
+def test_one_group_in_one_store_has_nothing_to_be_compared_with():
+    design = Design("switchback", 4, 1, 0, np.zeros((1, 1)))
+    with pytest.raises(ValueError, match="compared with each other; got 1 of them; vary more groups"):
+        calibrated(Cells.of_groups(1, np.ones(1)), np.full((1, 182), 9.0), design, np.random.default_rng(0))
