@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,11 +55,15 @@ def load_experiments(folders: Iterable[str | Path]) -> pd.DataFrame:
 def _calendar(folder: Path) -> pd.DataFrame:
     path, plan = folder / "calendar.csv", folder / "plan.json"
     try:
+        facts = json.loads(plan.read_bytes()) if plan.is_file() else {}
+        same = facts.get("calendar") in (None, hashlib.sha256(path.read_bytes()).hexdigest())
         rows = pd.read_csv(path, dtype=dict.fromkeys(("store", "product", "group", "arm"), str), keep_default_na=False)
-        washout = float(json.loads(plan.read_bytes()).get("washout_days", 0)) if plan.is_file() else 0.0
-    except (OSError, ValueError, TypeError) as error:
+        washout = float(facts.get("washout_days", 0))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         must = f"an experiment must be a folder with calendar.csv and plan.json; got {folder}"
         raise DataError(f"{must}: {error}; fix the path or the file") from error
+    if not same:
+        raise DataError(f"{path} must be the one that was planned; got one that was changed; restore it")
     lacking = [name for name in CALENDAR if name not in rows]
     if lacking:
         raise DataError(f"{path} must have the columns {', '.join(CALENDAR)}; got no {lacking[0]}; add it")

@@ -357,6 +357,9 @@ class _Planner:
             path[:, list(self.tests[number].products)] = self.tests[number].price
         far = (path != self.price) & (charged is not None and charged.outside(path))
         outside = int(far[: self.weeks].any(axis=0).sum())
+        warnings = [f"test prices of {outside:,} product(s) lie outside what was mostly charged"] if outside else []
+        if past.left_out:
+            warnings.append(f"left out, as they sold in too few weeks or too little: {', '.join(past.left_out[:9])}")
         plan = Plan(
             name=name or f"{spec.name}-{first}",
             market=spec.name,
@@ -376,16 +379,7 @@ class _Planner:
             first_look=first,
             loss_limit=self.limit,
             left_out={each: self.left_out.get(each, _SURE) for n, each in enumerate(self.names) if n not in tested},
-            warnings=tuple(
-                line
-                for line in (
-                    f"test prices of {outside:,} product(s) lie outside what was mostly charged" if outside else "",
-                    f"left out, as they sold in too few of the last weeks or too little: {', '.join(past.left_out[:9])}"
-                    if past.left_out
-                    else "",
-                )
-                if line
-            ),
+            warnings=tuple(warnings),
             choice=choice,
             currency=currency,
         )

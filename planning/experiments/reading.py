@@ -169,11 +169,8 @@ class _Reader:
         last = sold_on[-1]
         if by_week(sold_on.to_physical().to_numpy()):
             last += timedelta(days=DAYS - 1)  # a week is known whole
-        what, fix = (
-            ("their last day", "import later sales") if until is None else ("the last day to read", "name another")
-        )
-        if until is not None and until > last:
-            what, fix = "their last day", "import later sales"
+        named = until is not None and until <= last
+        what, fix = ("the last day to read", "name another") if named else ("their last day", "import later sales")
         last = last if until is None else min(until, last)
         end = min(plan.end, last + timedelta(days=1))
         if end <= plan.first_day:

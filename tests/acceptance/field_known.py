@@ -14,7 +14,6 @@ import urllib.request
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from repricer.data import Tables
 from repricer.planning.experiments.effects import Analysis, Power
@@ -68,8 +67,3 @@ def read() -> Effect:
 @check("field", "GeoLift's example: lift read, off the published 5.4%, in its standard errors", "<=", 1, "s.e.")
 def _() -> float:
     return abs(read().effect - LIFT) / ERROR
-
-
-@check("field", "GeoLift's example: the published lift lies inside the interval", "==", 1)
-def _() -> float:
-    return float(read().low <= LIFT <= read().high and np.isfinite(read().high))

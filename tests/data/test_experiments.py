@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -128,3 +129,13 @@ def test_a_folder_without_a_calendar_and_weeks_that_begin_on_another_day_are_ref
     rows = load_experiments([folder(calendar(weeks=TESTED + pd.Timedelta(days=1)))])
     with pytest.raises(DataError, match=r"must begin on Mondays, .*got Tuesday, 2024-05-21"):
         panel_of(paid(), rows)
+
+
+def test_a_calendar_that_was_changed_after_the_plan_is_refused(folder):
+    place = folder(calendar(), {"washout_days": 0})
+    digest = hashlib.sha256((place / "calendar.csv").read_bytes()).hexdigest()
+    folder(calendar(), {"washout_days": 0, "calendar": digest})
+    assert len(load_experiments([place])) == len(TESTED)
+    folder(calendar(price=1.7))
+    with pytest.raises(DataError, match=r"calendar.csv must be the one that was planned; got one that was changed"):
+        load_experiments([place])
