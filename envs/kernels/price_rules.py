@@ -231,16 +231,18 @@ def planned_price(rules, period, n, e):
 @merged
 def _guard_row(kind, proposed, current, past, near, period, rules, n, low, high, price, trail):
     """Product n's prices and bounds, (E,), without the other products."""
-    grid = (kind, rules.steps, rules.tick)
+    grid, least, most = (kind, rules.steps, rules.tick), np.float32(rules.low[n]), np.float32(rules.high[n])
+    outside = 0
     for e in range(price.size):
-        asked, bits = proposed[n, e], _NONE
-        if not (asked > 0 and asked < LARGEST):
-            asked, bits = np.float32(clip(np.float64(current[n, e]), rules.low[n], rules.high[n])), _NUMBER
-        price[e], trail[e], low[e], high[e] = asked, bits, rules.low[n], rules.high[n]
-    for code in rules.leading:
-        bit, least, most = _ONE << np.int32(code + _BOUND), rules.bound_low[code, n], rules.bound_high[code, n]
+        asked, proper = proposed[n, e], proposed[n, e] > 0 and proposed[n, e] < LARGEST
+        asked = asked if proper else clip(current[n, e], least, most)
+        outside += int(asked < least or asked > most)
+        price[e], trail[e] = asked, _NONE if proper else _NUMBER
+    low[:], high[:] = rules.low[n], rules.high[n]
+    for code in rules.leading if outside else rules.leading[:0]:
+        bit, ends = _ONE << np.int32(code + _BOUND), (rules.bound_low[code, n], rules.bound_high[code, n])
         for e in range(price.size):
-            after = np.float32(clip(np.float64(price[e]), least, most))
+            after = clip(price[e], np.float32(ends[0]), np.float32(ends[1]))
             trail[e] |= bit if after != price[e] else _NONE
             price[e] = after
     for code in rules.order:
