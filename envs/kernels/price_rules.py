@@ -21,6 +21,7 @@ from ...pricing.price_rules.rule_formulas import (
     STEP_RULES,
     capped_discount,
     capped_price,
+    closer_discount,
     discount_steps,
     held_price,
     lowered_cap,
@@ -32,7 +33,7 @@ from ...pricing.price_rules.rule_formulas import (
 from ...scenarios import MarketSpec
 from ..jit.compiling import compiled, merged
 
-_INFINITE, _UNPLANNED, _NONE = np.float32(np.inf), np.float32(np.nan), np.int32(0)
+_INFINITE, _UNPLANNED, _NONE, _ZERO = np.float32(np.inf), np.float32(np.nan), np.int32(0), np.float32(0)
 _STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _FROZEN, _USED_UP, _LINE, _RIVAL, _DIRECTION = (
@@ -42,7 +43,7 @@ _FROZEN, _USED_UP, _LINE, _RIVAL, _DIRECTION = (
 
 _PRICE_RULES = """
 low high steps planned frozen most_changes window direction small large share chained linked link_low link_high
-rival_product rival_at_least rival_at_most paid_low cap spread
+rival_product rival_at_least rival_at_most paid_low cap spread contrasts group_spread
 """
 
 
@@ -71,6 +72,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         paid_low: (N,) lower bound of the price after a discount.
         cap: Largest discount, a share.
         spread: Largest difference between the discounts of two segments.
+        contrasts: (P, K) what a segment's discount adds to the difference of two protected groups' averages, or (0, K).
+        group_spread: Largest such difference.
     """
 
     @classmethod
@@ -83,6 +86,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             unit_cost=zeros,
             max_discount=rules.max_discount,
             max_segment_spread=rules.max_segment_spread,
+            max_group_spread=rules.max_group_spread,
+            group_contrasts=rules.group_contrasts,
         )
         return cls.of(spec, free)
 
@@ -114,6 +119,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             paid_low=rules.paid_low,
             cap=np.float32(rules.max_discount),
             spread=np.float32(rules.max_segment_spread),
+            contrasts=rules.contrasts,
+            group_spread=np.float32(rules.max_group_spread),
         )
 
 
@@ -320,6 +327,28 @@ def guard_discounts(proposed, price, rules, allowed, trail):
                 bits |= _DISCOUNTS[2] if final != near else _NONE
                 trail[n, e] |= bits
                 allowed[k, n, e] = final
+        if rules.contrasts.size:
+            _draw_together(allowed[:, n], rules, trail[n])
+
+
+@compiled
+def _draw_together(discount, rules, trail):
+    """Keep the cap on the difference of protected groups' average discounts, of one product, in place; (K, E)."""
+    segments, pairs, cap = discount.shape[0], rules.contrasts.shape[0], rules.group_spread
+    for e in range(discount.shape[1]):
+        least, apart = discount[0, e], _ZERO
+        for k in range(1, segments):
+            least = min(least, discount[k, e])
+        for p in range(pairs):
+            gap = _ZERO
+            for k in range(segments):
+                gap += rules.contrasts[p, k] * (discount[k, e] - least)
+            apart = max(apart, abs(gap))
+        for k in range(segments):
+            closer = closer_discount(discount[k, e], least, apart, cap)
+            if closer != discount[k, e]:
+                trail[e] |= _DISCOUNTS[3]
+                discount[k, e] = closer
 
 
 @compiled

@@ -24,6 +24,7 @@ from .rule_formulas import (
     StepConstants,
     capped_discount,
     check_links,
+    closer_discount,
     discount_steps,
     held_price,
     near_rival,
@@ -167,6 +168,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         "tick": (0.0, np.inf),
         "max_discount": (0.0, 1.0),
         "max_segment_spread": (0.0, np.inf),
+        "max_group_spread": (0.0, np.inf),
         "max_changes": (1, np.inf),
         "change_window_periods": (2, np.inf),
         "prior_price_periods": (1, np.inf),
@@ -268,6 +270,9 @@ class Guardrails:
             they do, so that a reduction may end, or be made smaller; None for no plan.
         bounds_from_sales: (N,) products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person
             may leave them.
+        max_group_spread: largest difference between the average discounts of two protected groups, a fraction.
+        group_contrasts: (P, K) what a segment's discount adds to that difference, for each of P pairs of groups: the share of
+            the segment in one group less that in the other; None without groups.
         names: what errors call the N products; by default their numbers from 1 on.
 
     Attributes:
@@ -277,6 +282,7 @@ class Guardrails:
         links: product lines and price gaps together.
         paid_low: (N,) float32 lowest price after a personal discount.
         constants: what the compiled rules need.
+        contrasts: (P, K) float32 contrasts of the groups, (0, 0) where no cap is set on them.
         planned_rows: (T, N) float32 planned prices as far as which a price may change, (0, N) where they do not matter.
 
     Raises:
@@ -315,6 +321,8 @@ class Guardrails:
     past_price: Array | None = None
     planned_price: Array | None = None
     bounds_from_sales: NDArray[np.bool_] | None = None
+    max_group_spread: float = 1.0
+    group_contrasts: Array | None = None
     names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
@@ -324,6 +332,7 @@ class Guardrails:
     own_high: Prices = field(init=False, repr=False)
     paid_low: Prices = field(init=False, repr=False)
     constants: StepConstants = field(init=False, repr=False)
+    contrasts: Prices = field(init=False, repr=False)
     planned_rows: Prices = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
@@ -360,6 +369,8 @@ class Guardrails:
         change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
         moves = (0 * self.floor if self.direction == only else change for only in ("rising", "falling"))
         lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
+        capped = self.group_contrasts is not None and self.max_group_spread < self.max_discount
+        own["contrasts"] = np.asarray(self.group_contrasts if capped else np.empty((0, 0)), np.float32)
         own["constants"] = StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
 
     @property
@@ -502,12 +513,21 @@ class Guardrails:
             capped, paid_low = capped_discount(discount, cap), self.paid_low * np.float32(not action.as_charged)
             least, spread = capped.min(axis=-1, keepdims=True), np.float32(self.max_segment_spread)
             shares = discount, capped, *discount_steps(capped, least, price[..., None], paid_low[:, None], spread)
+            shares += (self._between_groups(shares[-1]),)
             applied += zip(DISCOUNT_RULES, shares, shares[1:], strict=False)
             discount = shares[-1]
         prior = view.lowest_price_30_days
         if prior is not None:
             prior = np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
         return GuardedAction(price, discount, prior, applied)
+
+    def _between_groups(self, discount: Prices) -> Prices:
+        """(E, N, K) discounts, drawn together until protected groups differ by at most the cap."""
+        if not self.contrasts.size:
+            return discount
+        least = discount.min(axis=-1, keepdims=True)
+        apart = abs((discount - least) @ self.contrasts.T).max(axis=-1, keepdims=True)
+        return closer_discount(discount, least, apart, np.float32(self.max_group_spread))
 
     def _price_steps(self, price: Prices, view: MarketView) -> Iterator[tuple[str, Prices]]:
         """Each rule for list prices in turn, with the price after it."""

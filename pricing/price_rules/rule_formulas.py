@@ -34,10 +34,11 @@ RULES = {
     "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
     "rival_price": "the price stays within its shares of the lowest rival price that was last seen",
     "direction": "the price moves in one direction only, falling or rising, and else stays",
+    "group_spread": "the average discounts of two protected groups differ by at most the cap",
 }
 BITS = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
 """The bit of each rule in a trail."""
-DISCOUNT_RULES = ("max_discount", "segment_spread", "paid_floor")
+DISCOUNT_RULES = ("max_discount", "segment_spread", "paid_floor", "group_spread")
 PRICE_RULES = tuple(rule for rule in RULES if rule not in DISCOUNT_RULES)
 PRICE_BITS = np.bitwise_or.reduce([BITS[rule] for rule in PRICE_RULES])
 HARD_RULES = (
@@ -48,6 +49,7 @@ HARD_RULES = (
     "ceiling",
     "line_order",
     "paid_floor",
+    "group_spread",
 )
 """Rules that no other rule can break."""
 STEP_RULES = tuple(
@@ -56,7 +58,7 @@ STEP_RULES = tuple(
 """The rules that `price_steps` applies."""
 DIRECTIONS = {"any": np.float32(0), "falling": np.float32(-1), "rising": np.float32(1)}
 """The directions in which prices may move, and the sign of each."""
-_LARGEST = np.float32(1e30)
+_LARGEST, _SMALLEST = np.float32(1e30), np.float32(1e-30)
 SLACK = np.float32(1e-6)
 """A price that misses a gap by this share, which is rounding, keeps it."""
 Array = NDArray[np.float64]
@@ -178,6 +180,17 @@ def discount_steps(capped, least, price, low, spread):
     """The discount after the segment spread, and after the floor of the price paid; least: the smallest of the segments."""
     near = smaller(capped, least + spread)
     return near, smaller(near, larger(ONE - low / price, ZERO))
+
+
+def closer_discount(discount, least, apart, cap):
+    """The discount drawn towards the smallest of the segments until two groups differ by at most the cap.
+
+    All discounts of a product shrink by the same factor, the largest that keeps the cap: averages are linear in them.
+
+    apart: the largest difference between the average discounts of two groups.
+    """
+    factor = where(apart > cap * (ONE + SLACK), cap / larger(apart, _SMALLEST), ONE)
+    return where(factor < ONE, least + (discount - least) * factor, discount)
 
 
 # Price links between products: a smaller product costs at most a share of what a larger one costs.

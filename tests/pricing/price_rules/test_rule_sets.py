@@ -74,8 +74,11 @@ def rule_set(rng: np.random.Generator, grid: str, on: set[str]) -> dict:
         "max_changes": int(rng.integers(1, WINDOW)),
         "max_discount": rng.uniform(0, 0.8),
         "max_segment_spread": rng.uniform(0, 0.5),
+        "max_group_spread": rng.uniform(0, 0.2),
+        "group_contrasts": rng.uniform(-1, 1) * np.array([[1.0, -1.0]]),
         "planned_price": rng.uniform(0.3, 40, (1, PRODUCTS)),
     }
+    on = on | {"group_contrasts"} if "max_group_spread" in on else on
     rules |= {rule: value for rule, value in choices.items() if rule in on}
     if "max_changes" in on:
         rules["change_window_periods"] = WINDOW
@@ -112,6 +115,8 @@ def check_hard_rules(rules: Guardrails, price: np.ndarray, discount: np.ndarray)
     assert np.all(paid >= least[:, None] * (1 - 1e-6))
     assert np.all((discount >= 0) & (discount <= rules.max_discount + 1e-6))
     assert np.all(np.ptp(discount, axis=-1) <= rules.max_segment_spread + 1e-6)
+    if rules.group_contrasts is not None:
+        assert np.all(abs(discount.astype(np.float64) @ rules.group_contrasts.T) <= rules.max_group_spread + 1e-6)
     for line in rules.lines:
         assert np.all(np.diff(price[:, list(line)], axis=1) >= 0)
     for a, b, share in rules.gaps:
@@ -165,7 +170,7 @@ def check_rule_sets(examples: int) -> Counter[str]:
     )
     @given(
         grid=st.sampled_from(["none", "ladder", "tick", "endings"]),
-        on=st.sets(st.sampled_from([*SWITCHES, "max_discount", "max_segment_spread"])),
+        on=st.sets(st.sampled_from([*SWITCHES, "max_discount", "max_segment_spread", "max_group_spread"])),
         seed=st.integers(0, 2**32 - 1),
     )
     def every_example(grid, on, seed):
