@@ -34,6 +34,7 @@ PRICE_KEYS = (
     "max_changes",
     "change_window_periods",
     "max_segment_spread",
+    "max_group_spread",
     "prior_price_periods",
 )
 
@@ -109,6 +110,8 @@ class ShopRules:
             raise ScenarioError(f"gap must be tables [[gap]]; got {shown(gaps)}; write each under its own [[gap]]")
         gaps = tuple(_rules(GapRule, content, f"gap {i}") for i, content in enumerate(gaps, start=1))
         wide = _rules(ShopWide, shop, "shop")
+        if prices.get("max_group_spread", 1.0) < 1 and not wide.protected:
+            raise ScenarioError("shop.max_group_spread needs shop.protected; got none; name the columns of the groups")
         for line in wide.lines:
             if len({*line}) < max(2, len(line)):
                 raise ScenarioError(
