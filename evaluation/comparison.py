@@ -409,11 +409,13 @@ class SegmentFigures:
         units: (K,) units bought.
         price_paid: (K,) currency per unit, NaN for a segment that buys nothing.
         surplus: (K,) consumer surplus, currency.
+        basket_price: (K,) what the units of all segments together would have cost each of them, currency per unit.
     """
 
     units: Array
     price_paid: Array
     surplus: Array
+    basket_price: Array
 
     @property
     def price_ratio(self) -> float:
@@ -422,19 +424,29 @@ class SegmentFigures:
         return float(paid.max() / paid.min()) if paid.size else 1.0
 
 
-def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: int) -> SegmentFigures:
+def segment_figures(
+    spec: MarketSpec, policy: Policy, *, seed: int, episodes: int, assumed: MarketSpec | None = None
+) -> SegmentFigures:
     """Simulate a policy and add up what each segment is expected to buy of the products in stock.
 
     Consumer surplus is the area under the segment's demand as all its prices rise in proportion. For a
     logit segment with one price sensitivity that is the log-sum over the sensitivity: Small and
     Rosen (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand
     shocks, loyalty, strategic waiting, recommendations and promotions are left out.
+
+    Args:
+        spec: The market.
+        policy: Sets its prices.
+        seed: Seed of the customers.
+        episodes: Number of episodes.
+        assumed: The market that the policy believes in; `spec` by default.
     """
     watch = _SegmentWatch(spec, policy)
-    rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note)
+    rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note, assumed=assumed)
     units, money = watch.units / episodes, watch.money / episodes
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return SegmentFigures(units, paid, watch.surplus / episodes)
+    basket = np.divide(watch.basket, units.sum() * episodes, out=np.full_like(paid, np.nan), where=units.sum() > 0)
+    return SegmentFigures(units, paid, watch.surplus / episodes, basket)
 
 
 class _SegmentWatch:
@@ -442,7 +454,7 @@ class _SegmentWatch:
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
         self.spec, self.policy, self.name = spec, policy, policy.name
-        self.units, self.money, self.surplus = np.zeros((3, len(spec.arrivals.segments)))
+        self.units, self.money, self.surplus, self.basket = np.zeros((4, len(spec.arrivals.segments)))
         self._action: Action | None = None
 
     def act(self, view: MarketView) -> Action:
@@ -468,6 +480,7 @@ class _SegmentWatch:
             self.surplus += weight * money
             if factor == 1:
                 self.units += units.sum(axis=(0, 2))
+                self.basket += (paid.swapaxes(1, 2) * units.sum(axis=1, keepdims=True)).sum(axis=(0, 2))
                 self.money += money
 
 
