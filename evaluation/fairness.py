@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..envs import seed_for
 from ..pricing import Policy, PricePath
 from ..scenarios import MarketSpec, load_scenario
 from .comparison import segment_figures
+from .figures import number, percent
 from .policies import policies_of
 from .uncertainty.draws import ENDS, METHOD, check_draws, draw_numbers
 
@@ -22,6 +24,15 @@ SEGMENTS = "segment"
 """The kind of the rows that are segments; the others have the attribute of their groups."""
 DRAWS, EPISODES = 40, 4
 """Posterior draws and episodes per draw, unless the caller says otherwise."""
+HEADINGS = {
+    "price_paid": "price paid",
+    "basket_price_before": "basket before",
+    "basket_price": "basket",
+    "surplus_before": "surplus before",
+    "surplus": "surplus",
+    "surplus_change": "surplus change",
+}
+"""Headings of the figures of a table by group; a basket is what all customers buy, before is under the other policy."""
 _MEASURES = ("price_paid", "basket_price", "surplus")
 
 
@@ -53,10 +64,32 @@ class GroupFigures:
     rows: pd.DataFrame
     gaps: pd.DataFrame
 
+    @property
+    def sentences(self) -> list[str]:
+        """The gaps between segments, and between the groups of each attribute, a sentence each."""
+        return [
+            f"By {row['kind']}, '{row['dearest']}' pays {_figure(row, 'price_ratio', 3)} times what '{row['cheapest']}' pays "
+            f"for the same basket ({number(row['price_ratio_before'], 3)} under {self.against}); the surplus of a customer "
+            f"changes by {_figure(row, 'surplus_gap', 3)} {self.spec.market.currency} more for '{row['best']}' than for "
+            f"'{row['worst']}'."
+            for row in self.gaps.to_dict("records")
+            if row["dearest"] != row["cheapest"] or row["best"] != row["worst"]
+        ]
+
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """The rows as texts: kind, name, share of customers, and each of `HEADINGS`."""
+        return [
+            (row["kind"], row["name"], percent(row["customers"]), *(_figure(row, name) for name in HEADINGS))
+            for row in self.rows.to_dict("records")
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --fairness --json` prints it; an interval that does not exist is null."""
         tables = {"groups": self.rows, "gaps": self.gaps}
-        plain = {key: table.astype(object).where(table.notna(), None).to_dict("records") for key, table in tables.items()}
+        plain = {
+            key: table.astype(object).where(table.notna(), None).to_dict("records") for key, table in tables.items()
+        }
         return {"policy": self.policy, "against": self.against, "draws": self.draws} | plain
 
 
@@ -120,6 +153,13 @@ def group_figures(
     return GroupFigures(spec, ours.name, theirs.name, len(numbers), rows, pd.concat(gaps, ignore_index=True))
 
 
+def _figure(row: Mapping[Any, Any], name: str, digits: int = 2) -> str:
+    """A figure of a row with its interval, where it has one."""
+    low, high = (row.get(f"{name}_{end}", np.nan) for end in ("low", "high"))
+    interval = "" if np.isnan(low) else f" [{number(low, digits)}, {number(high, digits)}]"
+    return number(row[name], digits) + interval
+
+
 def _customers_of(spec: MarketSpec) -> tuple[Array, pd.DataFrame]:
     """(K + F, K) share of each segment among the customers of a row, and the rows' kind, name and share of customers."""
     segments, fair = spec.arrivals.segments, spec.fairness
@@ -141,7 +181,11 @@ def _figures(
     each = np.divide(1.0, customers, out=np.zeros_like(customers), where=customers > 0)
     units, money = weights @ (found.units * each), weights @ (np.nan_to_num(found.price_paid) * found.units * each)
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return {"price_paid": paid, "basket_price": weights @ found.basket_price, "surplus": weights @ (found.surplus * each)}
+    return {
+        "price_paid": paid,
+        "basket_price": weights @ found.basket_price,
+        "surplus": weights @ (found.surplus * each),
+    }
 
 
 def _add(table: pd.DataFrame, name: str, values: Array, draws: int) -> None:

@@ -101,3 +101,11 @@ def test_a_price_list_and_its_document():
     document = json.loads(json.dumps(found.to_dict()))
     assert document["groups"][0]["surplus_low"] is None
     assert [row["kind"] for row in document["gaps"]] == ["segment"]
+
+
+def test_gaps_in_words():
+    spec = replace(load_scenario("segment-prices"), fairness=AGE)
+    by_segment, by_age = group_figures(spec, Discounts(10.0, (0.0, 0.3)), against="fixed:9", episodes=1).sentences
+    assert by_segment.startswith("By segment, 'careful' pays 1.429 times what 'keen' pays for the same basket (1.000 under")
+    assert "more for 'young' than for 'old'." in by_age
+    assert group_figures(load_scenario("stationary-logit"), "fixed:9", episodes=1).sentences == []
