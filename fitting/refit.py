@@ -291,8 +291,9 @@ def _customers(record: Mapping[str, Any]) -> Customers:
     arrays = {name: None if rows is None else np.array(rows, dtype=np.float64) for name, rows in given.items()}
     # Fits of earlier versions knew of no protected groups.
     groups = record.get(_PROTECTED)
-    protected = groups and Fairness(*(tuple(groups[key]) for key in ("groups", "attribute")), np.array(groups["share"]))
-    return Customers(tuple(record["names"]), **arrays, report={}, protected=protected)  # pyright: ignore[reportArgumentType]
+    if groups is not None:
+        groups = Fairness(tuple(groups["groups"]), tuple(groups["attribute"]), np.array(groups["share"]))
+    return Customers(tuple(record["names"]), **arrays, report={}, protected=groups)  # pyright: ignore[reportArgumentType]
 
 
 def _options(record: Mapping[str, Any]) -> FitOptions:
