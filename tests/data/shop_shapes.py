@@ -82,7 +82,9 @@ def baskets(*, weeks: int = 17, products: int = 2000, lines: int = 40_000, seed:
     return file[bought]
 
 
-def households(*, customers: int = 240, weeks: int = 40, young: tuple[float, float] = (0.2, 0.8), seed: int = 0) -> Tables:
+def households(
+    *, customers: int = 240, weeks: int = 40, young: tuple[float, float] = (0.2, 0.8), seed: int = 0
+) -> Tables:
     """A shop whose customers are known: half buy much at any price, half little and mostly reduced; ages differ.
 
     Args:

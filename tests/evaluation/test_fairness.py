@@ -106,6 +106,8 @@ def test_a_price_list_and_its_document():
 def test_gaps_in_words():
     spec = replace(load_scenario("segment-prices"), fairness=AGE)
     by_segment, by_age = group_figures(spec, Discounts(10.0, (0.0, 0.3)), against="fixed:9", episodes=1).sentences
-    assert by_segment.startswith("By segment, 'careful' pays 1.429 times what 'keen' pays for the same basket (1.000 under")
+    assert by_segment.startswith(
+        "By segment, 'careful' pays 1.429 times what 'keen' pays for the same basket (1.000 under"
+    )
     assert "more for 'young' than for 'old'." in by_age
     assert group_figures(load_scenario("stationary-logit"), "fixed:9", episodes=1).sentences == []

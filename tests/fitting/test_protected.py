@@ -13,7 +13,6 @@ from repricer.fitting.refit import refit
 from repricer.fitting.shop_rules import ShopRules
 from repricer.forecasting import MovingAverage
 from repricer.scenarios import ScenarioError, load_scenario, save_scenario
-
 from repricer.tests.data.shop_shapes import households
 
 RULES = {"shop": {"protected": ["age_band"], "max_group_spread": 0.02, "max_discount": 0.2}}

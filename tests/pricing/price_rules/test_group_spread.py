@@ -89,7 +89,10 @@ def test_the_cap_is_kept_to_the_largest_factor_alike_in_the_simulator(make_shop,
         ({"fairness": None}, r"prices.max_group_spread needs a section \[fairness\]; got 0.05 without one"),
         ({"fairness": {"share": [[0.5, 0.6], [0.5, 0.5]]}}, "fairness.share must sum to one; got 1.1 for 'loyal'"),
         ({"fairness": {"attribute": ["age", "sex"]}}, "two or more of an attribute; got one of 'age'"),
-        ({"fairness": {"attribute": ["age"]}}, "fairness.attribute must name one attribute for each of 2 groups; got 1"),
+        (
+            {"fairness": {"attribute": ["age"]}},
+            "fairness.attribute must name one attribute for each of 2 groups; got 1",
+        ),
     ],
 )
 def test_groups_that_are_no_groups_are_refused(make_shop, changes, words):
