@@ -127,11 +127,11 @@ def _show(comparison: Comparison, document: dict[str, Any]) -> None:
 def _show_groups(figures: GroupFigures) -> None:
     from rich.markup import escape
 
-    from ..evaluation.fairness import HEADINGS
+    from ..evaluation.fairness import COLUMNS
 
     table = figures_table(
         ["kind", "group"],
-        ["customers", *HEADINGS.values()],
+        ["customers", *(name.replace("_", " ") for name in COLUMNS)],
         title=escape(
             f"{figures.policy} against {figures.against}: prices and surplus by group, {figures.spec.market.currency}"
         ),

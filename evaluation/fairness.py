@@ -24,15 +24,8 @@ SEGMENTS = "segment"
 """The kind of the rows that are segments; the others have the attribute of their groups."""
 DRAWS, EPISODES = 40, 4
 """Posterior draws and episodes per draw, unless the caller says otherwise."""
-HEADINGS = {
-    "price_paid": "price paid",
-    "basket_price_before": "basket before",
-    "basket_price": "basket",
-    "surplus_before": "surplus before",
-    "surplus": "surplus",
-    "surplus_change": "surplus change",
-}
-"""Headings of the figures of a table by group; a basket is what all customers buy, before is under the other policy."""
+COLUMNS = ("price_paid", "basket_price_before", "basket_price", "surplus_before", "surplus", "surplus_change")
+"""The figures of a table by group; a basket is what all customers buy, before is under the other policy."""
 _MEASURES = ("price_paid", "basket_price", "surplus")
 
 
@@ -55,6 +48,11 @@ class GroupFigures:
         gaps: One row per kind: with an interval `price_ratio`, the largest ratio of two basket prices, `price_ratio_before`,
             and `surplus_gap`, the largest difference of two surplus changes; `dearest`, `cheapest`, `best` and `worst` name
             the groups concerned.
+
+    Example:
+        >>> figures = group_figures("segment-prices", "fixed:9", against="fixed:8", episodes=1)
+        >>> figures.rows[["name", "basket_price"]].round(2).values.tolist()
+        [['careful', 9.0], ['keen', 9.0]]
     """
 
     spec: MarketSpec
@@ -78,19 +76,17 @@ class GroupFigures:
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
-        """The rows as texts: kind, name, share of customers, and each of `HEADINGS`."""
+        """The rows as texts: kind, name, share of customers, and each of `COLUMNS`."""
         return [
-            (row["kind"], row["name"], percent(row["customers"]), *(_figure(row, name) for name in HEADINGS))
+            (row["kind"], row["name"], percent(row["customers"]), *(_figure(row, name) for name in COLUMNS))
             for row in self.rows.to_dict("records")
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """As `evaluate --fairness --json` prints it; an interval that does not exist is null."""
-        tables = {"groups": self.rows, "gaps": self.gaps}
-        plain = {
-            key: table.astype(object).where(table.notna(), None).to_dict("records") for key, table in tables.items()
-        }
-        return {"policy": self.policy, "against": self.against, "draws": self.draws} | plain
+        rows, gaps = (t.astype(object).where(t.notna(), None).to_dict("records") for t in (self.rows, self.gaps))
+        about = {"policy": self.policy, "against": self.against, "draws": self.draws}
+        return about | {"groups": rows, "gaps": gaps}
 
 
 def group_figures(
@@ -121,7 +117,7 @@ def group_figures(
 
     Example:
         >>> figures = group_figures("segment-prices", "optimum", against="regular", episodes=1)
-        >>> figures.gaps[["kind", "dearest", "cheapest"]].values.tolist(), round(figures.gaps["price_ratio"][0], 2)
+        >>> figures.gaps[["kind", "dearest", "cheapest"]].values.tolist(), round(float(figures.gaps["price_ratio"][0]), 2)
         ([['segment', 'keen', 'careful']], 5.0)
     """
     spec = load_scenario(market)
@@ -135,21 +131,16 @@ def group_figures(
     numbers = draw_numbers(spec, min(spec.num_draws, DRAWS) if draws is None else draws) if spec.num_draws else ()
     markets = [spec.draw(m) for m in numbers] or [spec]
     weights, rows = _customers_of(spec)
-    found = [
-        [_figures(one, policy, weights, seed_for("test", seed), episodes, spec) for one in markets]
-        for policy in (ours, theirs)
-    ]
-    now, then = ({name: np.array([each[name] for each in some]) for name in _MEASURES} for some in found)
-    for name in _MEASURES:
-        _add(rows, name, now[name], len(numbers))
-    change = now["surplus"] - then["surplus"]
-    _add(rows, "surplus_change", change, len(numbers))
-    for name in ("basket_price", "surplus"):
-        rows[f"{name}_before"] = then[name].mean(axis=0)
-    gaps = [
-        _gap(rows, kind, now["basket_price"], then["basket_price"], change, len(numbers))
-        for kind in rows["kind"].unique()
-    ]
+    given = (weights, seed_for("test", seed), episodes, spec)
+    found = np.array([[_figures(one, policy, *given) for one in markets] for policy in (ours, theirs)])
+    now, then = (dict(zip(_MEASURES, values.swapaxes(0, 1), strict=True)) for values in found)
+    now["surplus_change"] = now["surplus"] - then["surplus"]
+    for name, values in now.items():
+        _add(rows, name, values)
+    rows["basket_price_before"], rows["surplus_before"] = (then[key].mean(axis=0) for key in _MEASURES[1:])
+    kinds = {kind: np.flatnonzero(rows["kind"] == kind) for kind in rows["kind"].unique()}
+    prices = now["basket_price"], then["basket_price"]
+    gaps = [_gap(kind, rows["name"].to_numpy(), own, prices, now["surplus_change"]) for kind, own in kinds.items()]
     return GroupFigures(spec, ours.name, theirs.name, len(numbers), rows, pd.concat(gaps, ignore_index=True))
 
 
@@ -174,36 +165,32 @@ def _customers_of(spec: MarketSpec) -> tuple[Array, pd.DataFrame]:
 
 def _figures(
     market: MarketSpec, policy: Policy, weights: Array, seed: int, episodes: int, assumed: MarketSpec
-) -> dict[str, Array]:
+) -> list[Array]:
     """(K + F,) each of `_MEASURES` under one draw."""
     found = segment_figures(market, policy, seed=seed, episodes=episodes, assumed=assumed)
-    customers = market.arrivals.rate.sum(axis=0) @ market.arrivals.segment_share
-    each = np.divide(1.0, customers, out=np.zeros_like(customers), where=customers > 0)
+    each = 1 / np.maximum(market.arrivals.rate.sum(axis=0) @ market.arrivals.segment_share, 1e-300)
     units, money = weights @ (found.units * each), weights @ (np.nan_to_num(found.price_paid) * found.units * each)
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return {
-        "price_paid": paid,
-        "basket_price": weights @ found.basket_price,
-        "surplus": weights @ (found.surplus * each),
-    }
+    return [paid, weights @ found.basket_price, weights @ (found.surplus * each)]
 
 
-def _add(table: pd.DataFrame, name: str, values: Array, draws: int) -> None:
+def _add(table: pd.DataFrame, name: str, values: Array) -> None:
     """Add the mean and the interval of (M, rows) values to a table."""
     table[name] = values.mean(axis=0)
-    ends = np.quantile(values, ENDS, axis=0, method=METHOD) if draws > 1 else np.full((2, len(table)), np.nan)
+    several = len(values) > 1
+    ends = np.quantile(values, ENDS, axis=0, method=METHOD) if several else np.full((2, len(table)), np.nan)
     table[f"{name}_low"], table[f"{name}_high"] = ends
 
 
-def _gap(rows: pd.DataFrame, kind: str, price: Array, before: Array, change: Array, draws: int) -> pd.DataFrame:
-    """The row of `GroupFigures.gaps` of one kind; price, before, change: (M, rows)."""
-    own = np.flatnonzero(rows["kind"] == kind)
-    name = rows["name"].to_numpy()[own]
-    dearest, best = price[:, own].mean(axis=0), change[:, own].mean(axis=0)
-    named = {"dearest": name[dearest.argmax()], "cheapest": name[dearest.argmin()]}
-    named |= {"best": name[best.argmax()], "worst": name[best.argmin()]}
-    table = pd.DataFrame([{"kind": kind} | named])
-    for key, values in (("price_ratio", price[:, own]), ("price_ratio_before", before[:, own])):
-        _add(table, key, (values.max(axis=1) / values.min(axis=1))[:, None], draws)
-    _add(table, "surplus_gap", np.ptp(change[:, own], axis=1)[:, None], draws)
+def _gap(
+    kind: str, names: NDArray[Any], own: NDArray[np.intp], prices: tuple[Array, Array], change: Array
+) -> pd.DataFrame:
+    """The row of `GroupFigures.gaps` of one kind; own: its rows; prices now and before, change: (M, rows)."""
+    price, before, change = (values[:, own] for values in (*prices, change))
+    dear, good = (names[own][np.argsort(values.mean(axis=0), kind="stable")] for values in (price, change))
+    table = pd.DataFrame([{"kind": kind, "dearest": dear[-1], "cheapest": dear[0], "best": good[-1], "worst": good[0]}])
+    ratios = {"price_ratio": price, "price_ratio_before": before}
+    for key, values in ratios.items():
+        _add(table, key, (values.max(axis=1) / values.min(axis=1))[:, None])
+    _add(table, "surplus_gap", np.ptp(change, axis=1)[:, None])
     return table

@@ -93,14 +93,10 @@ def check_protected(tables: Tables, columns: Sequence[str], private: bool) -> No
     """
     if not columns:
         return
-    if private:
-        raise ValueError(
-            f"protected groups need a fit without --epsilon, as their shares of segments have no noise; got "
-            f"{', '.join(columns)}; leave out one of them"
-        )
-    if "customer" not in tables.sales or tables.sales["customer"].isna().all():
-        raise ValueError(f"protected groups need sales that name customers; got {', '.join(columns)}; leave it out")
-    customers = tables.sales["customer"].dropna().unique()
+    customers = tables.sales["customer"].dropna().unique() if "customer" in tables.sales else ()
+    if private or not len(customers):
+        lacking = "a fit without --epsilon, as their shares have no noise" if private else "sales that name customers"
+        raise ValueError(f"protected groups need {lacking}; got {', '.join(columns)}; leave out one of the two")
     protected_shares(tables.customers, pd.Series(0, customers), columns)
 
 

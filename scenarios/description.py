@@ -34,6 +34,8 @@ from .sections import (
 )
 
 _PERIOD_DAYS = {"day": 1, "week": 7}
+# A share of this makes a group of no customers one like all.
+_NONE = 1e-200
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,17 +147,15 @@ class MarketDescription:
     @cached_property
     def segment_of_customers(self) -> Array:
         """(K,) share of each segment among the customers who arrive, over all categories and periods."""
-        customers = self.arrivals.rate.sum(axis=0) @ self.arrivals.segment_share
-        return customers / customers.sum() if customers.sum() > 0 else np.full(len(customers), 1 / len(customers))
+        customers = self.arrivals.rate.sum(axis=0) @ self.arrivals.segment_share + _NONE
+        return customers / customers.sum()
 
     @property
     def segment_of_group(self) -> Array:
         """(F, K) share of each segment among a protected group's customers; (0, K) without groups."""
-        shares = np.empty((self.sizes["K"], 0)) if self.fairness is None else self.fairness.share
-        customers = self.segment_of_customers[:, None] * shares
-        total = customers.sum(axis=0)
-        everyone = np.broadcast_to(self.segment_of_customers[:, None], customers.shape)
-        return np.where(total > 0, customers / np.where(total > 0, total, 1.0), everyone).T
+        share = np.empty((self.sizes["K"], 0)) if self.fairness is None else self.fairness.share
+        customers = self.segment_of_customers[:, None] * (share + _NONE)
+        return (customers / customers.sum(axis=0)).T
 
     @property
     def group_contrasts(self) -> Array | None:

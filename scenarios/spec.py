@@ -204,14 +204,8 @@ class MarketSpec(MarketDescription):
         made.__dict__.update(drawn_sections(self, int(m)))
         made.__dict__.update(name=f"{self.name}@draw-{int(m)}", posterior=None)
         # What follows from the structure alone is not computed again.
-        kept = (
-            "guardrails",
-            "category_names",
-            "category_index",
-            "nest_index",
-            "competitor_product",
-            "segment_of_customers",
-        )
+        kept = ("guardrails", "category_names", "category_index", "nest_index", "competitor_product")
+        kept += ("segment_of_customers",)
         made.__dict__.update({key: getattr(self, key) for key in kept}, sizes=self.sizes | {"M": 0})
         return made
 

@@ -18,7 +18,7 @@ from ...envs import Episodes
 from ...scenarios import MarketSpec
 from ..comparison import BASELINE, Comparison, Estimate, Row
 from ..explanation import demand_curve, view_at
-from ..fairness import HEADINGS
+from ..fairness import COLUMNS
 from ..figures import currency_of, known, number, percent
 from ..policies import POLICY_NAMES
 from ..uncertainty import plan_beside_past
@@ -188,7 +188,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "maps": maps,
         "shown": shown_products(data),
         "payers": payers(data),
-        "headings": list(HEADINGS.values()),
+        "headings": [name.replace("_", " ") for name in COLUMNS],
         "elasticity": middle_elasticity(products),
         "pairs": strongest_pairs(fit.get("cross_elasticities") or []),
         "spread": FOREST if len(products) > FOREST else 0,

@@ -60,7 +60,7 @@ def test_nothing_else_depends_on_the_column(market):
 
 def test_what_cannot_be_protected_is_refused_before_the_fit():
     tables = households()
-    with pytest.raises(ValueError, match="need a fit without --epsilon.*got age_band; leave out one of them"):
+    with pytest.raises(ValueError, match=r"need a fit without --epsilon.*got age_band; leave out one of the two"):
         check_protected(tables, ["age_band"], True)
     unknown = replace(tables, sales=tables.sales.drop(columns="customer"))
     with pytest.raises(ValueError, match="protected groups need sales that name customers; got age_band"):
