@@ -135,7 +135,7 @@ def _show_groups(figures: GroupFigures) -> None:
         title=escape(
             f"{figures.policy} against {figures.against}: prices and surplus by group, {figures.spec.market.currency}"
         ),
-        caption="Prices a unit; surplus a customer. Basket: what all customers buy. Brackets: 90% intervals over draws.",
+        caption="Prices a unit; surplus a customer. Basket: what all buy before. Brackets: 90% intervals over draws.",
     )
     for row in figures.cells:
         table.add_row(*map(escape, row))

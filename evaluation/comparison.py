@@ -409,13 +409,15 @@ class SegmentFigures:
         units: (K,) units bought.
         price_paid: (K,) currency per unit, NaN for a segment that buys nothing.
         surplus: (K,) consumer surplus, currency.
-        basket_price: (K,) what the units of all segments together would have cost each of them, currency per unit.
+        basket: (T, N) units that all segments buy together.
+        charged: (T, N, K) mean price after personal discounts, currency per unit.
     """
 
     units: Array
     price_paid: Array
     surplus: Array
-    basket_price: Array
+    basket: Array
+    charged: Array
 
     @property
     def price_ratio(self) -> float:
@@ -445,8 +447,7 @@ def segment_figures(
     rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note, assumed=assumed)
     units, money = watch.units / episodes, watch.money / episodes
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    basket = np.divide(watch.basket, units.sum() * episodes, out=np.full_like(paid, np.nan), where=units.sum() > 0)
-    return SegmentFigures(units, paid, watch.surplus / episodes, basket)
+    return SegmentFigures(units, paid, *(each / episodes for each in (watch.surplus, watch.basket, watch.charged)))
 
 
 class _SegmentWatch:
@@ -454,7 +455,9 @@ class _SegmentWatch:
 
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
         self.spec, self.policy, self.name = spec, policy, policy.name
-        self.units, self.money, self.surplus, self.basket = np.zeros((4, len(spec.arrivals.segments)))
+        self.units, self.money, self.surplus = np.zeros((3, len(spec.arrivals.segments)))
+        shape = (spec.sizes["T"], spec.sizes["N"])
+        self.basket, self.charged = np.zeros(shape), np.zeros((*shape, spec.sizes["K"]))
         self._action: Action | None = None
 
     def act(self, view: MarketView) -> Action:
@@ -480,7 +483,8 @@ class _SegmentWatch:
             self.surplus += weight * money
             if factor == 1:
                 self.units += units.sum(axis=(0, 2))
-                self.basket += (paid.swapaxes(1, 2) * units.sum(axis=1, keepdims=True)).sum(axis=(0, 2))
+                self.basket[view.period[0]] += units.sum(axis=(0, 1))
+                self.charged[view.period[0]] += paid.sum(axis=0)
                 self.money += money
 
 

@@ -14,7 +14,7 @@ from ..agents import Run
 from ..envs import seed_for
 from ..pricing import Policy, PricePath
 from ..scenarios import MarketSpec, load_scenario
-from .comparison import segment_figures
+from .comparison import SegmentFigures, segment_figures
 from .figures import number, percent
 from .policies import policies_of
 from .uncertainty.draws import ENDS, METHOD, check_draws, draw_numbers
@@ -25,7 +25,9 @@ SEGMENTS = "segment"
 DRAWS, EPISODES = 40, 4
 """Posterior draws and episodes per draw, unless the caller says otherwise."""
 COLUMNS = ("price_paid", "basket_price_before", "basket_price", "surplus_before", "surplus", "surplus_change")
-"""The figures of a table by group; a basket is what all customers buy, before is under the other policy."""
+"""The figures of a table by group; before is under the other policy, whose units make the basket."""
+# A ratio of prices below this is none.
+_SAME = 1.0005
 _MEASURES = ("price_paid", "basket_price", "surplus")
 
 
@@ -43,11 +45,11 @@ class GroupFigures:
         draws: Number of posterior draws; 0 without a posterior.
         rows: One row per segment and group: `kind` (`SEGMENTS`, or the attribute), `name`, `customers` (share of all);
             with an interval `price_paid` (currency per unit bought), `basket_price` (currency per unit of what all
-            customers buy together), `surplus` (currency per customer who arrives) and `surplus_change`; as
+            customers together buy under the other policy, a Laspeyres index), `surplus` (currency per customer who arrives) and `surplus_change`; as
             `basket_price_before` and `surplus_before` the same under the other policy, without an interval.
-        gaps: One row per kind: with an interval `price_ratio`, the largest ratio of two basket prices, `price_ratio_before`,
-            and `surplus_gap`, the largest difference of two surplus changes; `dearest`, `cheapest`, `best` and `worst` name
-            the groups concerned.
+        gaps: One row per kind: with an interval `price_ratio`, the largest ratio of two mean basket prices, of `dearest` over
+            `cheapest`, `price_ratio_before`, the same groups' under the other policy, and `surplus_gap`, the largest
+            difference of two mean surplus changes, of `best` less `worst`.
 
     Example:
         >>> figures = group_figures("segment-prices", "fixed:9", against="fixed:8", episodes=1)
@@ -66,13 +68,17 @@ class GroupFigures:
     def sentences(self) -> list[str]:
         """The gaps between segments, and between the groups of each attribute, a sentence each."""
         return [
-            f"By {row['kind']}, '{row['dearest']}' pays {_figure(row, 'price_ratio', 3)} times what '{row['cheapest']}' pays "
-            f"for the same basket ({number(row['price_ratio_before'], 3)} under {self.against}); the surplus of a customer "
-            f"changes by {_figure(row, 'surplus_gap', 3)} {self.spec.market.currency} more for '{row['best']}' than for "
-            f"'{row['worst']}'."
+            f"By {row['kind']}, the same basket costs "
+            + ("all the same" if row["price_ratio"] < _SAME else self._dearer(row))
+            + f"; the surplus of a customer changes by {_figure(row, 'surplus_gap', 3)} {self.spec.market.currency} more for "
+            f"'{row['best']}' than for '{row['worst']}'."
             for row in self.gaps.to_dict("records")
             if row["dearest"] != row["cheapest"] or row["best"] != row["worst"]
         ]
+
+    def _dearer(self, row: Mapping[Any, Any]) -> str:
+        before = f"{number(row['price_ratio_before'], 3)} under {self.against}"
+        return f"'{row['dearest']}' {_figure(row, 'price_ratio', 3)} times what it costs '{row['cheapest']}' ({before})"
 
     @property
     def cells(self) -> list[tuple[str, ...]]:
@@ -131,9 +137,13 @@ def group_figures(
     numbers = draw_numbers(spec, min(spec.num_draws, DRAWS) if draws is None else draws) if spec.num_draws else ()
     markets = [spec.draw(m) for m in numbers] or [spec]
     weights, rows = _customers_of(spec)
-    given = (weights, seed_for("test", seed), episodes, spec)
-    found = np.array([[_figures(one, policy, *given) for one in markets] for policy in (ours, theirs)])
-    now, then = (dict(zip(_MEASURES, values.swapaxes(0, 1), strict=True)) for values in found)
+    run = {"seed": seed_for("test", seed), "episodes": episodes, "assumed": spec}
+    drawn = [[segment_figures(one, policy, **run) for policy in (ours, theirs)] for one in markets]
+    found = [
+        [_measures(one, each, pair[1].basket, weights) for each in pair]
+        for one, pair in zip(markets, drawn, strict=True)
+    ]
+    now, then = (dict(zip(_MEASURES, values, strict=True)) for values in np.moveaxis(found, 0, 2))
     now["surplus_change"] = now["surplus"] - then["surplus"]
     for name, values in now.items():
         _add(rows, name, values)
@@ -163,15 +173,13 @@ def _customers_of(spec: MarketSpec) -> tuple[Array, pd.DataFrame]:
     return weights, pd.DataFrame({"kind": kinds, "name": names, "customers": share})
 
 
-def _figures(
-    market: MarketSpec, policy: Policy, weights: Array, seed: int, episodes: int, assumed: MarketSpec
-) -> list[Array]:
-    """(K + F,) each of `_MEASURES` under one draw."""
-    found = segment_figures(market, policy, seed=seed, episodes=episodes, assumed=assumed)
+def _measures(market: MarketSpec, figures: SegmentFigures, basket: Array, weights: Array) -> list[Array]:
+    """(K + F,) each of `_MEASURES` under one draw; basket: (T, N) units."""
     each = 1 / np.maximum(market.arrivals.rate.sum(axis=0) @ market.arrivals.segment_share, 1e-300)
-    units, money = weights @ (found.units * each), weights @ (np.nan_to_num(found.price_paid) * found.units * each)
+    units, money = (weights @ (f * each) for f in (figures.units, np.nan_to_num(figures.price_paid) * figures.units))
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return [paid, weights @ found.basket_price, weights @ (found.surplus * each)]
+    price = np.tensordot(basket, figures.charged, 2) / max(basket.sum(), 1e-300)
+    return [paid, weights @ price, weights @ (figures.surplus * each)]
 
 
 def _add(table: pd.DataFrame, name: str, values: Array) -> None:
@@ -186,11 +194,10 @@ def _gap(
     kind: str, names: NDArray[Any], own: NDArray[np.intp], prices: tuple[Array, Array], change: Array
 ) -> pd.DataFrame:
     """The row of `GroupFigures.gaps` of one kind; own: its rows; prices now and before, change: (M, rows)."""
-    price, before, change = (values[:, own] for values in (*prices, change))
-    dear, good = (names[own][np.argsort(values.mean(axis=0), kind="stable")] for values in (price, change))
-    table = pd.DataFrame([{"kind": kind, "dearest": dear[-1], "cheapest": dear[0], "best": good[-1], "worst": good[0]}])
-    ratios = {"price_ratio": price, "price_ratio_before": before}
-    for key, values in ratios.items():
-        _add(table, key, (values.max(axis=1) / values.min(axis=1))[:, None])
-    _add(table, "surplus_gap", np.ptp(change, axis=1)[:, None])
+    dear, good = (own[np.argsort(values.mean(axis=0)[own], kind="stable")] for values in (prices[0], change))
+    named = zip(("dearest", "cheapest", "best", "worst"), (dear[-1], dear[0], good[-1], good[0]), strict=True)
+    table = pd.DataFrame([{"kind": kind} | {key: names[row] for key, row in named}])
+    for key, values in zip(("price_ratio", "price_ratio_before"), prices, strict=True):
+        _add(table, key, values[:, dear[-1:]] / values[:, dear[:1]])
+    _add(table, "surplus_gap", change[:, good[-1:]] - change[:, good[:1]])
     return table

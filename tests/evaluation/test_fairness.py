@@ -107,7 +107,13 @@ def test_gaps_in_words():
     spec = replace(load_scenario("segment-prices"), fairness=AGE)
     by_segment, by_age = group_figures(spec, Discounts(10.0, (0.0, 0.3)), against="fixed:9", episodes=1).sentences
     assert by_segment.startswith(
-        "By segment, 'careful' pays 1.429 times what 'keen' pays for the same basket (1.000 under"
+        "By segment, the same basket costs 'careful' 1.429 times what it costs 'keen' (1.000 under"
     )
     assert "more for 'young' than for 'old'." in by_age
     assert group_figures(load_scenario("stationary-logit"), "fixed:9", episodes=1).sentences == []
+
+
+def test_equal_prices_are_called_equal():
+    spec = replace(load_scenario("segment-prices"), fairness=AGE)
+    for sentence in group_figures(spec, "fixed:10", against="fixed:9", episodes=1).sentences:
+        assert "the same basket costs all the same; the surplus of a customer changes by" in sentence
