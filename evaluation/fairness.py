@@ -28,7 +28,7 @@ COLUMNS = ("price_paid", "basket_price_before", "basket_price", "surplus_before"
 """The figures of a table by group; before is under the other policy, whose units make the basket."""
 # A ratio of prices below this is none.
 _SAME = 1.0005
-_MEASURES = ("price_paid", "basket_price", "surplus")
+_MEASURES: tuple[str, ...] = ("price_paid", "basket_price", "surplus")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def group_figures(
         [_measures(one, each, pair[1].basket, weights) for each in pair]
         for one, pair in zip(markets, drawn, strict=True)
     ]
-    now, then = (dict(zip(_MEASURES, values, strict=True)) for values in np.moveaxis(found, 0, 2))
+    now, then = (dict(zip(_MEASURES, values, strict=True)) for values in np.moveaxis(np.array(found), 0, 2))
     now["surplus_change"] = now["surplus"] - then["surplus"]
     for name, values in now.items():
         _add(rows, name, values)

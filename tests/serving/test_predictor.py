@@ -262,6 +262,8 @@ EVERY_RULE: dict[str, Any] = {
     "bounds_from_sales": np.array([True, False, True]),
     "past_price": np.array([[2.0, 3.0, 5.0]]),
     "planned_price": np.array([[2.0, 3.0, 5.0], [1.8, 3.0, 5.0]]),
+    "max_group_spread": 0.02,
+    "group_contrasts": np.array([[0.4, -0.4]]),
 }
 
 
@@ -272,9 +274,9 @@ def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
         "tick",
     }
     text = json.dumps(guardrails_document(rules), allow_nan=False)
-    again = guardrails_from(json.loads(text), 3)
+    again = guardrails_from(json.loads(text), 3, 2)
     assert guardrails_document(again) == guardrails_document(rules)
-    for name in ("low", "high", "own_low", "own_high", "paid_low"):
+    for name in ("low", "high", "own_low", "own_high", "paid_low", "contrasts"):
         np.testing.assert_array_equal(getattr(again, name), getattr(rules, name))
 
 
@@ -289,6 +291,7 @@ def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
         ("max_changes", 1.0, "max_changes must be a whole number"),
         ("tick", 0.05, "got tick and price_endings"),
         ("minimum_advertised_price", [9.0, 0, 0], "minimum advertised price 9"),
+        ("group_contrasts", [[0.5, -0.2, -0.3]], "group_contrasts must have shape"),
     ],
 )
 def test_contradictory_rules_in_a_bundle_are_refused(one: Bundle, key: str, value: Any, words: str) -> None:
@@ -296,7 +299,7 @@ def test_contradictory_rules_in_a_bundle_are_refused(one: Bundle, key: str, valu
     if key == "lines" and value == [[1, 0]]:
         document["ceiling"][0] = 4.0
     with pytest.raises(ValueError, match=words):
-        guardrails_from(document | {key: value}, 3)
+        guardrails_from(document | {key: value}, 3, 2)
 
 
 def test_a_service_with_every_rule_says_what_it_did(one: Bundle) -> None:
@@ -342,3 +345,9 @@ def test_numbers_have_seven_digits() -> None:
     numbers = np.float32([0, 1.55, -19.99, 1e30, 1e-30, 0.1, 9.999999, 1e7, 123456.78])
     assert _plain(numbers.tolist()) == [0, 1.55, -19.99, 1e30, 1e-30, 0.1, 9.999999, 1e7, 123456.8]
     assert _plain([np.float32([0.1, np.nan]).tolist(), [np.inf, 2.0], None]) == [[0.1, None], [None, 2.0], None]
+
+
+def test_a_bundle_of_an_earlier_version_knows_of_no_protected_groups(one: Bundle) -> None:
+    document = guardrails_document(one.guardrails)
+    old = {key: value for key, value in document.items() if key not in ("max_group_spread", "group_contrasts")}
+    assert guardrails_from(old, 3, 2).group_contrasts is None
