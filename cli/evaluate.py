@@ -43,14 +43,7 @@ if TYPE_CHECKING:
 @seed_option
 @json_option
 def command(
-    scenario: str,
-    policies: tuple[str, ...],
-    log: Path | None,
-    stress: bool,
-    fairness: bool,
-    seed: int,
-    as_json: bool,
-    **how: Any,
+    scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, fairness: bool, as_json: bool, **how: Any
 ) -> None:
     """Compare policies in SCENARIO on test seeds that none of them was tuned or trained on.
 
@@ -79,6 +72,7 @@ def command(
 
     if (stress or fairness) and log is not None:
         raise click.UsageError("a log covers no other market; give --from-log, or --stress and --fairness")
+    seed = how["seed"]
 
     if log is not None:
         _from_log(load_scenario(scenario), log, policies, seed, as_json)
@@ -87,7 +81,7 @@ def command(
     for zone, market in (zone_folders(scenario) or {"": scenario}).items():
         spec = load_scenario(market)
         chosen = [policy_of(in_zone(p, zone) if zone else p, spec, seed=seed) for p in policies]
-        comparison = evaluate(spec, chosen, seed=seed, **how)
+        comparison = evaluate(spec, chosen, **how)
         document = documents[zone] = comparison.to_dict()
         if stress:
             document["stress"] = stress_table(spec, chosen, episodes=how["episodes"], seed=seed).to_dict()
