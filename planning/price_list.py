@@ -237,11 +237,11 @@ _STRESS_EPISODES, _RULES_DEPTH = 200, 3
 
 def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow]) -> dict[str, Any]:
     """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests,
-    rules and the rows of the price list.
+    rules, the rows of the price list, and prices by protected group where the market has groups.
     """
     from msgspec.structs import asdict
 
-    from ..evaluation import stress_table, surrogate_tree
+    from ..evaluation import group_figures, stress_table, surrogate_tree
 
     spec = comparison.spec
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
@@ -249,6 +249,7 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, row
     found = comparison.uncertainty
     current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
+    own["groups"] = None if spec.fairness is None else group_figures(spec, policy, seed=seed)
     return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
 
 
