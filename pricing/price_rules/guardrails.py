@@ -42,6 +42,8 @@ SAME = 1e-6
 """Prices whose relative difference is no larger are the same price: they differ in their last bits."""
 OUTSIDE_CHARGED = "outside_charged"
 """The name, in a trail, of the mark of a price outside the charged range."""
+GAVE_WAY = "gave_way"
+"""The name, in a trail, of the mark of a rule that gave way to stronger ones."""
 _OUTSIDE = 1e-4
 # A share of a rival's price that bounds nothing.
 _NO_SHARE = 1e9
@@ -149,19 +151,16 @@ class GuardedAction:
     def gave_way(self) -> list[GaveWay]:
         """The rules that the prices miss, by how much."""
         price, found = self.price.astype(np.float64), []
-        missed = [
-            (rule, np.maximum(np.maximum(least - price, price - most), 0), MISSED * price)
-            for rule, least, most in self.ranges
-        ]
-        if self.links is not None and len(self.links):
-            excess, rounding = self.links.excess(price), MISSED * price[:, self.links.small]
-            for i, n in enumerate(self.links.small.tolist()):
-                over = np.where(np.arange(price.shape[1]) == n, excess[:, i, None], 0.0)
-                missed.append((list(RULES)[self.links.rule[i]], over, rounding[:, i, None]))
-        for rule, amount, rounding in missed:
-            for e, n in np.argwhere(amount > rounding).tolist():
-                found.append(GaveWay(rule, e, n, float(amount[e, n])))
+        for rule, least, most in self.ranges:
+            amount = np.maximum(least - price, price - most)
+            found += [
+                GaveWay(rule, e, n, float(amount[e, n])) for e, n in np.argwhere(amount > MISSED * price).tolist()
+            ]
         if self.links is not None:
+            excess, names = self.links.excess(price), list(RULES)
+            for e, i in np.argwhere(excess > MISSED * price[:, self.links.small]).tolist():
+                n = int(self.links.small[i])
+                found.append(GaveWay(names[self.links.rule[i]], e, n, float(excess[e, i])))
             over = price @ self.baskets[0].T - self.baskets[1]
             for e, j in np.argwhere(over > MISSED * self.baskets[1]).tolist():
                 found.append(GaveWay("price_index", e, None, float(over[e, j])))
