@@ -21,7 +21,7 @@ from ..fitting.price_index import REFERENCES
 from ..profiles import LEAST_CUSTOMERS
 from ..scenarios import MarketSpec
 from ..serving.price_list.rows import PriceRow
-from ..serving.price_list.sections import IndexPath, KeyItem
+from ..serving.price_list.sections import IndexPath, KeyItem, Sections
 
 if TYPE_CHECKING:
     from ..data import Tables
@@ -249,6 +249,20 @@ def price_index(parts: Sequence[tuple[MarketSpec, Sequence[PriceRow]]]) -> tuple
             zones[rows[0].zone].append((spec, price))
     found = [_index_path(zone, own, reference) for zone, own in zones.items() for reference in REFERENCES]
     return tuple(path for path in found if path is not None)
+
+
+def list_sections(folder: Path, parts: Sequence[tuple[MarketSpec, Sequence[PriceRow]]]) -> Sections:
+    """The sections of a price list: the key-value items of its market, and its basket index.
+
+    Args:
+        folder: The folder of the market, as for `kept_items`.
+        parts: As for `price_index`.
+
+    Example:
+        >>> list_sections(Path("no such market"), []) == Sections()
+        True
+    """
+    return Sections(proposals(kept_items(folder)), price_index(parts))
 
 
 def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any) -> IndexPath | None:

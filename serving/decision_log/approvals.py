@@ -60,6 +60,24 @@ class ExperimentPlan(NamedTuple):
     decided_by: str
 
 
+class ItemDecision(NamedTuple):
+    """A decision whether a product is a key-value item.
+
+    Attributes:
+        item: The product's id.
+        product: Its name.
+        status: confirmed or rejected.
+        decided_by: Who decided.
+        decided_at: When (UTC).
+    """
+
+    item: str
+    product: str
+    status: str
+    decided_by: str
+    decided_at: str
+
+
 class Recorded(NamedTuple):
     """When each decision was recorded first (UTC), and how many are new."""
 
@@ -81,6 +99,16 @@ def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
         times.append(last[key][1])
     writing.append(APPROVALS, new)
     return Recorded(times, len(new))
+
+
+def add_items(writing: Writing, decisions: Sequence[ItemDecision]) -> int:
+    """Write those decisions about key-value items that differ from the last one about the same item; how many."""
+    names = [f"key-value item {one.item}" for one in decisions]
+    found = writing.read(select(APPROVALS).where(APPROVALS.c.name.in_(names)).order_by(APPROVALS.c.id))
+    last = {row["name"]: ItemDecision(**facts_of(row)) for row in found}
+    rows = [document(name, one._asdict()) for name, one in zip(names, decisions, strict=True) if last.get(name) != one]
+    writing.append(APPROVALS, rows)
+    return len(rows)
 
 
 def add_experiment(writing: Writing, plan: ExperimentPlan) -> Recorded:
