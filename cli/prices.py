@@ -46,10 +46,10 @@ def command(
     --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts.
     """
     from ..evaluation.uncertainty import past_lines, plan_beside_past, zone_lines
-    from ..planning.price_image import list_sections
+    from ..planning.price_image import image_of_list
     from ..planning.price_list import list_line, proposed_rows, summary
     from ..serving.price_list.files import check_list_path, write_list
-    from ..serving.price_list.sections import write_sections
+    from ..serving.price_list.image import write_image
 
     check_list_path("--out", out)
     if (Path(scenario) / "run.json").is_file():
@@ -71,7 +71,7 @@ def command(
     spec = next(iter(found.values())).compared.spec
     assert spec.calendar is not None, "a price list needs a market with dates"
     write_list(out, rows, currency=spec.market.currency, notes=past)
-    write_sections(out, list_sections(Path(scenario), parts))
+    write_image(out, image_of_list(Path(scenario), parts))
     words = {label: judged.recommendation.words for label, judged in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, spec.calendar.unit)

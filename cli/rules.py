@@ -17,7 +17,7 @@ from ._options import FILE, OUT, json_option, output, tables_options
 from .prices import markets_of
 
 if TYPE_CHECKING:
-    from ..serving.price_list.sections import KeyItem
+    from ..serving.price_list.image import KeyItem
 
 
 @click.group("rules")
@@ -63,7 +63,7 @@ def items(
         with_decisions,
     )
     from ..scenarios import load_scenario
-    from ..serving.price_list.sections import decided_items, read_sections
+    from ..serving.price_list.image import decided_items, read_image
 
     if both := sorted({*confirm} & {*reject}):
         raise ValueError(f"--confirm and --reject must name different items; got {both[0]} in both; leave one out")
@@ -78,7 +78,7 @@ def items(
     for option, status, names in (("--confirm", "confirmed", confirm), ("--reject", "rejected", reject)):
         found = decided_items(found, dict.fromkeys(names, status), by, called=option)
     if listed is not None:
-        made = [item for item in read_sections(listed).key_items if item.status != "proposed"]
+        made = [item for item in read_image(listed).key_items if item.status != "proposed"]
         found = with_decisions(found, made)
     if found != before:
         keep_items(market, found)

@@ -20,8 +20,8 @@ from ..data.schema import COMPETITOR_PRICE
 from ..fitting.price_index import REFERENCES
 from ..profiles import LEAST_CUSTOMERS
 from ..scenarios import MarketSpec
+from ..serving.price_list.image import IndexPath, KeyItem, PriceImage
 from ..serving.price_list.rows import PriceRow
-from ..serving.price_list.sections import IndexPath, KeyItem, Sections
 
 if TYPE_CHECKING:
     from ..data import Tables
@@ -251,18 +251,18 @@ def price_index(parts: Sequence[tuple[MarketSpec, Sequence[PriceRow]]]) -> tuple
     return tuple(path for path in found if path is not None)
 
 
-def list_sections(folder: Path, parts: Sequence[tuple[MarketSpec, Sequence[PriceRow]]]) -> Sections:
-    """The sections of a price list: the key-value items of its market, and its basket index.
+def image_of_list(folder: Path, parts: Sequence[tuple[MarketSpec, Sequence[PriceRow]]]) -> PriceImage:
+    """The price image of a list: the key-value items of its market, and its basket index.
 
     Args:
         folder: The folder of the market, as for `kept_items`.
         parts: As for `price_index`.
 
     Example:
-        >>> list_sections(Path("no such market"), []) == Sections()
+        >>> image_of_list(Path("no such market"), []) == PriceImage()
         True
     """
-    return Sections(proposals(kept_items(folder)), price_index(parts))
+    return PriceImage(proposals(kept_items(folder)), price_index(parts))
 
 
 def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any) -> IndexPath | None:
@@ -287,7 +287,7 @@ def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any
         return None
     span = min(one.shape[1] for one in sums)
     cost, against = np.sum([one[:, -span:] for one in sums], axis=0)
-    values = [round(float(a / b), 6) if b > 0 else None for a, b in zip(cost, against, strict=True)]
+    index = [round(float(a / b), 6) if b > 0 else None for a, b in zip(cost, against, strict=True)]
     names = getattr(spec.prices, "index_names", ())  # until the engine is merged
     bound = dict(zip(names, getattr(spec.prices, "index_at_most", ()), strict=True)).get(reference)
     day = calendar.first_day - dt.timedelta(days=_BASES.get(reference, 0))
@@ -299,7 +299,7 @@ def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any
         known=known,
         coverage=round(float(cover[0] / cover[1]), 4),
         weeks=tuple(calendar.day(t) for t in range(weeks - span, weeks)),
-        values=tuple(values),
+        index=tuple(index),
         past=span - weeks,
         bound=None if bound is None else float(bound),
     )

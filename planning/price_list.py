@@ -26,7 +26,7 @@ from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.periods import planned_prices, simulated_prices
 from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
-from .price_image import list_sections
+from .price_image import image_of_list
 
 if TYPE_CHECKING:
     from ..evaluation import Comparison
@@ -255,7 +255,7 @@ def beyond_the_comparison(
     found = comparison.uncertainty
     current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
-    own |= asdict(list_sections(folder, [(spec, rows)]))
+    own |= asdict(image_of_list(folder, [(spec, rows)]))
     return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
 
 

@@ -295,10 +295,10 @@ def index_plot(figure: Figure, path: Any) -> str:
     """Draw a basket index by week, the past ones grey, with a line at 1 and one at its bound.
 
     Args:
-        path: A `serving.price_list.sections.IndexPath`.
+        path: A `serving.price_list.image.IndexPath`.
     """
     axis, days = _axis(figure, 2.3, NARROW), [day.isoformat() for day in path.weeks]
-    value, week = np.array(path.values, float), np.arange(1, len(path.values) + 1)
+    value, week = np.array(path.index, float), np.arange(1, len(path.index) + 1)
     for part, style in ((slice(path.past + 1), _PAST), (slice(path.past, None), _AHEAD)):
         axis.plot(week[part], value[part], marker="." if len(week[part]) == 1 else None, **style)
     axis.axhline(1, color=INK, linewidth=0.8, linestyle="--")

@@ -44,7 +44,7 @@ class ReportData:
         tree: Rules that imitate the learned prices, as text.
         tree_fidelity: R² of these rules.
         price_list: The rows of the price list of the recommended prices, by column.
-        key_items: The key-value items, as `serving.price_list.sections.KeyItem` has them.
+        key_items: The key-value items, as `serving.price_list.image.KeyItem` has them.
         price_index: The paths of the basket index, as its `IndexPath` has them.
         current: What the products are expected to sell and earn at the current prices; with a price list.
 

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from ..decision_log.outcomes import ReportedOutcome
 from ..documents import Document, Name, from_json, read
+from ..price_list.image import Standing
 from ..price_list.rows import Price, Status, Text
-from ..price_list.sections import Standing
 from .settings import Share
 
 T = TypeVar("T", bound=Struct)

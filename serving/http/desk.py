@@ -15,8 +15,8 @@ from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
 from ..price_list.approval import LiveList, check_decisions, decided_rows, make_live
 from ..price_list.files import read_list, write_list
+from ..price_list.image import KeyItem, PriceImage, Standing, decided_items, read_image, write_image
 from ..price_list.rows import ListError, PriceRow, rows_of
-from ..price_list.sections import KeyItem, Sections, Standing, decided_items, read_sections, write_sections
 from .bodies import ListDecision
 
 LIVE = "live.csv"
@@ -70,16 +70,16 @@ class Desk:
             self._write(changed)
         return [row for row in changed if row.key in made], warnings
 
-    def sections(self) -> Sections:
+    def image(self) -> PriceImage:
         """What the list carries beside its rows. Raises ListError."""
-        return read_sections(self._path)
+        return read_image(self._path)
 
     def decide_items(self, decisions: Mapping[str, Standing], by: str) -> tuple[KeyItem, ...]:
         """Write decisions about key-value items beside the list, all or none; the items. Raises ListError."""
         with self._lock:
-            before = self.sections()
+            before = self.image()
             items = decided_items(before.key_items, decisions, by, called="a decision")
-            write_sections(self._path, msgspec.structs.replace(before, key_items=items))
+            write_image(self._path, msgspec.structs.replace(before, key_items=items))
         return items
 
     def make_live(self, by: str) -> LiveList:
@@ -91,7 +91,7 @@ class Desk:
         with self._lock:
             rows, bundle = decided_rows(self._path.name, self._current(), by), self._bundle()
             check_decisions(self._path.name, rows, bundle)
-            live = make_live(rows, bundle, self._log, self._path.with_name(LIVE), self.sections().key_items)
+            live = make_live(rows, bundle, self._log, self._path.with_name(LIVE), self.image().key_items)
             self._write(live.rows)
         return live
 

@@ -61,8 +61,8 @@ def desk_routes(desk: Desk) -> Routes:
         rows, warnings = desk.decide(body.decisions, _caller(call, body.by))
         return {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
 
-    def sections(_: Call) -> dict[str, Any]:
-        return msgspec.structs.asdict(desk.sections())
+    def image(_: Call) -> dict[str, Any]:
+        return msgspec.structs.asdict(desk.image())
 
     def items_decided(call: Call) -> dict[str, Any]:
         body = read_body(call.body, ItemDecisions)
@@ -78,7 +78,7 @@ def desk_routes(desk: Desk) -> Routes:
 
     admin = "POST /v1/admin/price-list"
     routes = {"GET /v1/price-list": listed, f"{admin}/decisions": decided, f"{admin}/live": live}
-    routes |= {"GET /v1/price-list/sections": sections, f"{admin}/key-items": items_decided}
+    routes |= {"GET /v1/price-list/image": image, f"{admin}/key-items": items_decided}
     return {route: partial(aside, work) for route, work in routes.items()}
 
 

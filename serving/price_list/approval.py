@@ -22,8 +22,8 @@ from ..decision_log.approvals import Approval, ItemDecision
 from ..decision_log.log import DecisionLog
 from ..documents import some_of
 from .files import write_live
+from .image import KeyItem
 from .rows import ListError, PriceRow
-from .sections import KeyItem
 
 _NAMED = 5
 Keys = Collection[tuple[str, str, dt.date]]

@@ -39,7 +39,7 @@ async function decide(one, status, text) {
 }
 
 function picture(path) {
-  const known = path.values.map((value, week) => [week, value]).filter(([, value]) => value !== null);
+  const known = path.index.map((value, week) => [week, value]).filter(([, value]) => value !== null);
   const all = [...known.map(([, value]) => value), 1, ...(path.bound === null ? [] : [path.bound])];
   const [low, high] = [Math.min(...all) - 0.01, Math.max(...all) + 0.01];
   const across = (week) => 10 + (380 * week) / Math.max(path.weeks.length - 1, 1);
@@ -56,13 +56,13 @@ function picture(path) {
 }
 
 function index(path) {
-  const listed = path.values.slice(path.past).filter((value) => value !== null);
+  const listed = path.index.slice(path.past).filter((value) => value !== null);
   const span = [Math.min(...listed), Math.max(...listed)].map(figure);
-  const weeks = path.weeks.map((week, number) => made("li", {}, `${week}: ${figure(path.values[number])}${number < path.past ? "" : ", list"}`));
+  const weeks = path.weeks.map((week, number) => made("li", {}, `${week}: ${figure(path.index[number])}${number < path.past ? "" : ", list"}`));
   return made(
     "tr", {},
     made("th", { scope: "row" }, AGAINST[path.reference], made("br"), made("small", {}, `${path.base} · ${path.zone}`)),
-    made("td", { className: "number" }, figure(path.past ? path.values[path.past - 1] : null)),
+    made("td", { className: "number" }, figure(path.past ? path.index[path.past - 1] : null)),
     made("td", { className: "number price" }, span[0] === span[1] ? span[0] : `${span[0]} to ${span[1]}`),
     made("td", { className: "number" }, path.bound === null ? "–" : figure(path.bound)),
     made("td", {}, `${path.known} of ${path.products}, ${(100 * path.coverage).toFixed(0)}% of the basket`),
@@ -71,7 +71,7 @@ function index(path) {
 }
 
 try {
-  const { key_items: items, price_index: paths } = await ask("/v1/price-list/sections");
+  const { key_items: items, price_index: paths } = await ask("/v1/price-list/image");
   $("#key-item-rows").append(...items.map(item));
   $("#price-index-rows").append(...paths.map(index));
   $("#key-items").hidden = !items.length;

@@ -10,11 +10,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from repricer.agents import Run
 from repricer.serving import Bundle, DecisionLog, example_state, export
 from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.metrics import index_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -90,3 +92,11 @@ def test_what_is_wrong_with_a_question_is_one_line(one_path: Path, one: Bundle, 
             refused = client.post(path, json=wrong)
             assert (refused.status_code, list(refused.json())) == (422, ["detail"])
         assert client.post(path, json=asked).status_code == 200
+
+
+def test_the_index_of_the_prices_returned_last_is_a_metric(one: Bundle) -> None:
+    class Rules:
+        index_names, index_weights = ("rival", "month"), np.array([[0.2, 0.1, 0.0], [0.1, 0.1, 0.1]])
+
+    assert index_of(Rules, np.array([2.0, 3.0, 5.0])) == pytest.approx({"rival": 0.7, "month": 1.0})
+    assert index_of(Rules, None) == index_of(Rules, np.ones(2)) == index_of(one.guardrails, np.ones(3)) == {}

@@ -54,7 +54,7 @@ class IndexPath(Struct, frozen=True, kw_only=True):
         known: Number of them whose reference price is known, over which the index runs.
         coverage: Share of the basket's cost, at the prices planned anyway, that these make.
         weeks: First day of each week, past ones first.
-        values: The index in each week: 1 is the reference; None where none is known.
+        index: The index in each week: 1 is the reference; None where none is known.
         past: Number of past weeks among them.
         bound: The most that the price rules allow; None without such a rule.
     """
@@ -66,16 +66,16 @@ class IndexPath(Struct, frozen=True, kw_only=True):
     known: int
     coverage: float
     weeks: tuple[dt.date, ...]
-    values: tuple[float | None, ...]
+    index: tuple[float | None, ...]
     past: int
     bound: float | None = None
 
 
-class Sections(Struct, frozen=True, omit_defaults=True):
-    """The sections of a price list; a list of an earlier version has none.
+class PriceImage(Struct, frozen=True, omit_defaults=True):
+    """The price image of a price list; a list of an earlier version has none.
 
     Example:
-        >>> Sections().key_items
+        >>> PriceImage().key_items
         ()
     """
 
@@ -83,18 +83,18 @@ class Sections(Struct, frozen=True, omit_defaults=True):
     price_index: tuple[IndexPath, ...] = ()
 
 
-def sections_path(path: Path) -> Path:
-    """The file beside a price list that holds its sections.
+def image_path(path: Path) -> Path:
+    """The file beside a price list that holds its price image.
 
     Example:
-        >>> sections_path(Path("lists/prices.xlsx")).name
-        'prices.sections.json'
+        >>> image_path(Path("lists/prices.xlsx")).name
+        'prices.image.json'
     """
-    return path.with_suffix(".sections.json")
+    return path.with_suffix(".image.json")
 
 
-def read_sections(path: Path) -> Sections:
-    """The sections of a price list; none where there is no file of them.
+def read_image(path: Path) -> PriceImage:
+    """The price image of a price list; none where there is no file of them.
 
     Args:
         path: The price list.
@@ -103,32 +103,32 @@ def read_sections(path: Path) -> Sections:
         ListError: The file is there, but no such file.
 
     Example:
-        >>> read_sections(Path("prices.csv"))
-        Sections(key_items=(), price_index=())
+        >>> read_image(Path("prices.csv"))
+        PriceImage(key_items=(), price_index=())
     """
-    file = sections_path(path)
+    file = image_path(path)
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Sections) if file.is_file() else Sections()
+        return msgspec.json.decode(file.read_bytes(), type=PriceImage) if file.is_file() else PriceImage()
     except (msgspec.DecodeError, ValueError) as error:
-        must = f"{file.name} must hold the sections of {path.name}"
+        must = f"{file.name} must hold the price image of {path.name}"
         raise ListError([f"{must}; got: {error}; write the list again, or remove the file"]) from None
 
 
-def write_sections(path: Path, sections: Sections) -> None:
-    """Write the sections of a price list, completely or not at all; a list without any has no file.
+def write_image(path: Path, image: PriceImage) -> None:
+    """Write the price image of a price list, completely or not at all; a list without any has no file.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "prices.csv"
-        >>> write_sections(path, Sections((KeyItem(id="7", name="milk", score=0.9),)))
-        >>> read_sections(path).key_items[0].name
+        >>> write_image(path, PriceImage((KeyItem(id="7", name="milk", score=0.9),)))
+        >>> read_image(path).key_items[0].name
         'milk'
     """
-    file = sections_path(path)
-    if sections == Sections():
+    file = image_path(path)
+    if image == PriceImage():
         file.unlink(missing_ok=True)
     else:
-        write_whole(file, msgspec.json.format(msgspec.json.encode(sections), indent=1))
+        write_whole(file, msgspec.json.format(msgspec.json.encode(image), indent=1))
 
 
 def decided_items(
