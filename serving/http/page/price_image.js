@@ -64,7 +64,7 @@ function index(path) {
     made("th", { scope: "row" }, AGAINST[path.reference], made("br"), made("small", {}, `${path.base} · ${path.zone}`)),
     made("td", { className: "number" }, figure(path.past ? path.index[path.past - 1] : null)),
     made("td", { className: "number price" }, span[0] === span[1] ? span[0] : `${span[0]} to ${span[1]}`),
-    made("td", { className: "number" }, path.bound === null ? "–" : figure(path.bound)),
+    made("td", { className: "number" }, path.bound === null ? "–" : `${figure(path.bound)}${Math.max(...listed) > path.bound + 1e-6 ? ", exceeded" : ""}`),
     made("td", {}, `${path.known} of ${path.products}, ${(100 * path.coverage).toFixed(0)}% of the basket`),
     made("td", {}, picture(path), made("details", {}, made("summary", { ariaLabel: `Weeks against ${AGAINST[path.reference]}, ${path.zone}` }, "all weeks"), made("ul", {}, ...weeks))),
   );

@@ -72,7 +72,7 @@ def test_reasons_and_the_index_are_there_as_text(page: Any) -> None:
     assert page.locator("#key-items img").count() == 0
     assert NASTY in page.locator("#key-items").inner_text()
     row = page.locator("#price-index-rows tr").inner_text()
-    for text in ("competitors", "0.980", "1.010 to 1.030", "1.020", "2 of 3, 80% of the basket"):
+    for text in ("competitors", "0.980", "1.010 to 1.030", "1.020, exceeded", "2 of 3, 80% of the basket"):
         assert text in row
     label = page.locator("#price-index svg").get_attribute("aria-label")
     assert label.startswith("Index against competitors: 0.980 in the week of 2018-01-01, 1.030 in that of 2018-01-15")
