@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,8 +74,8 @@ def items(
         fitted = [(load_scenario(folder), fit_report(folder)) for folder in folders]
         tables = None if dataset is None else scan_tables(dataset)
         found = with_decisions(key_items(fitted, tables), before)
-    for option, status, names in (("--confirm", "confirmed", confirm), ("--reject", "rejected", reject)):
-        found = decided_items(found, dict.fromkeys(names, status), by, called=option)
+    found = decided_items(found, dict.fromkeys(confirm, "confirmed"), by, called="--confirm")
+    found = decided_items(found, dict.fromkeys(reject, "rejected"), by, called="--reject")
     if listed is not None:
         made = [item for item in read_image(listed).key_items if item.status != "proposed"]
         found = with_decisions(found, made)
@@ -99,16 +98,14 @@ def _table(shown: Sequence[KeyItem]) -> Table:
 
 
 def _put_into(rules: Path, found: Sequence[KeyItem]) -> str:
-    """The confirmed items in a rules file; what was done, or with `-` the table itself."""
-    from ..planning.price_image import group_of_rules
+    """Add the confirmed items to a rules file; what was done, or with `-` the table itself."""
+    from ..planning.price_image import GROUP, group_of_rules
 
+    table, text = group_of_rules(found), rules.read_text(encoding="utf-8") if rules.is_file() else ""
     if str(rules) == "-":
-        return group_of_rules("", found)
-    text = group_of_rules(rules.read_text(encoding="utf-8") if rules.is_file() else "", found)
-    try:
-        group = tomllib.loads(text)["group"]["key-value"]["products"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
-        must = f"--rules must be a TOML file with one table [group.key-value] at most; got {rules}"
-        raise ValueError(f"{must}: {error}; copy the table of --rules - into it") from None
-    write_whole(rules, text)
-    return f"[group.key-value] of {rules} lists {len(group)} confirmed items; fit with --rules {rules}"
+        return table
+    if f"[{GROUP}]" in text:
+        line = table.splitlines()[1]
+        raise ValueError(f"--rules must have no [{GROUP}] yet; got one in {rules}; write there: {line}")
+    write_whole(rules, f"{text.rstrip()}\n\n{table}".lstrip())
+    return f"[{GROUP}] is in {rules}; fit with --rules {rules}"

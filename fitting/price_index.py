@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..data.schema import COMPETITOR_PRICE
 from ..data.weeks import YEAR_WEEKS
-from ..scenarios.fields import ScenarioError
 from .split import Split, grid_of
 
 Array = NDArray[np.float64]
@@ -90,29 +89,18 @@ def index_rules(at_most: Mapping[str, float], products: pd.DataFrame) -> dict[st
     """The keys `index_weights`, `index_names` and `index_at_most` of a market's price rules.
 
     Args:
-        at_most: The largest index by reference, of `REFERENCES`.
+        at_most: The largest index by reference, a name in `REFERENCES`.
         products: The products, with the columns that `basket_columns` gives. A reference of which no price is known has
             no rule.
-
-    Raises:
-        ScenarioError: A name is no reference.
 
     Example:
         >>> products = pd.DataFrame({"basket_units": [10.0, 5.0], "rival_price": [2.0, 4.0]})
         >>> index_rules({"rival": 1.02}, products)["index_weights"].tolist()
         [[0.25, 0.125]]
     """
-    for name in at_most:
-        if name not in REFERENCES:
-            allowed = ", ".join(REFERENCES)
-            raise ScenarioError(f"index must be against one of {allowed}; got '{name}'; choose one of them")
-    columns = {name: REFERENCES[name] for name in at_most if {UNITS, REFERENCES[name]} <= {*products}}
-    rows = {
-        name: index_weights(products[UNITS].to_numpy(np.float64), products[column].to_numpy(np.float64))
-        for name, column in columns.items()
-    }
-    rows = {name: row for name, row in rows.items() if row.any()}
-    if not rows:
-        return {}
+    columns = {name: products[[UNITS, REFERENCES[name]]].to_numpy(np.float64).T for name in at_most}
+    rows = {name: row for name, column in columns.items() if (row := index_weights(*column)).any()}
     bounds = np.array([at_most[name] for name in rows])
-    return {"index_weights": np.array([*rows.values()]), "index_names": (*rows,), "index_at_most": bounds}
+    return (
+        {"index_weights": np.array([*rows.values()]), "index_names": (*rows,), "index_at_most": bounds} if rows else {}
+    )

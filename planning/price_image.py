@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ..atomic import write_whole
-from ..data.schema import COMPETITOR_PRICE
 from ..fitting.price_index import REFERENCES
 from ..profiles import LEAST_CUSTOMERS
 from ..scenarios import MarketSpec
@@ -30,9 +28,8 @@ ITEMS = "key_items.json"
 """File of the key-value items, in the folder of a market."""
 _YEAR = dt.timedelta(days=364)
 _SHARE, _LEAST = 0.1, 3
-_GROUP = "[group.key-value]"
-_TABLE = re.compile(r"^\[group\.key-value\][^\n]*\n(?:(?!\[).*(?:\n|\Z))*", re.MULTILINE)
-_PRODUCTS = re.compile(r"^products\s*=\s*\[[^\]]*\][^\n]*\n?", re.MULTILINE)
+GROUP = "group.key-value"
+"""Table of the rules file with the confirmed items."""
 _BASES = {"month": 28, "year": 364}
 Array = NDArray[np.float64]
 
@@ -57,23 +54,23 @@ def key_items(
         >>> key_items([(spec, report)], load_tables("shop"))[0].reasons  # doctest: +SKIP
         ('in 12.0% of baskets', 'bought by 40% of customers', 'response -2.3', 'competitor price known')
     """
-    specs = [spec for spec, _ in markets]
-    names = {key: name for spec in specs for key, name in zip(_ids(spec), spec.products.names, strict=True)}
-    known = pd.DataFrame(index=pd.Index(names, name="product"))
-    found = _in_markets(specs) if tables is None else _in_tables(tables, specs)
-    for column, share in found.items():
-        known[column] = share.reindex(known.index).fillna(0.0)
-    response = pd.DataFrame(row for _, report in markets for row in report.get("price_response", ()))
+    known = pd.concat([_in_market(spec) for spec, _ in markets]).groupby(level=0, sort=False)
+    known = known.agg({"name": "first", "units": "sum", "rival": "max"})
+    known["units"] = known["units"] / known["units"].sum() if known["units"].any() else np.nan
+    known["rival"] = known["rival"] if known["rival"].any() else np.nan
+    response = pd.DataFrame([row for _, report in markets for row in report.get("price_response", ())])
     if len(response):
-        told = response[response["identified"].astype(bool)] if "identified" in response else response
+        told = response[response.get("identified", pd.Series(True, response.index)).astype(bool)]
         known["response"] = told.groupby("product")["elasticity"].mean()
-    ranks = known.drop(columns=["rival"] + ["units"] * ("basket" in known), errors="ignore").abs().rank(pct=True)
-    if "rival" in known:
-        ranks["rival"] = known["rival"]
-    score = ranks.mean(axis=1).fillna(0.0).round(4).sort_values(ascending=False, kind="stable")
-    rows = known.loc[score.index].to_dict("index")
+    first = min(spec.calendar.first_day for spec, _ in markets if spec.calendar is not None)
+    for column, share in ({} if tables is None else _shares(tables, first)).items():
+        known[column] = share.reindex(known.index).fillna(0.0)
+    ranks = known.drop(columns=["name", "rival"] + ["units"] * ("basket" in known)).abs().rank(pct=True)
+    score = ranks.assign(rival=known["rival"]).mean(axis=1).fillna(0.0).round(4)
+    rows = known.assign(score=score).sort_values("score", ascending=False, kind="stable").reset_index(names="id")
     return tuple(
-        KeyItem(id=key, name=names[key], score=float(score[key]), reasons=_reasons(row)) for key, row in rows.items()
+        KeyItem(id=row["id"], name=row["name"], score=row["score"], reasons=_reasons(row))
+        for row in rows.to_dict("records")
     )
 
 
@@ -93,61 +90,40 @@ def proposals(items: Sequence[KeyItem], count: int | None = None) -> tuple[KeyIt
     return tuple(item for n, item in enumerate(items) if n < most or item.status != "proposed")
 
 
-def _ids(spec: MarketSpec) -> tuple[str, ...]:
-    return spec.products.ids or spec.products.names
+def _in_market(spec: MarketSpec) -> pd.DataFrame:
+    """What a market knows of its products: name, units in its basket, and 1 where a competing price is known."""
+    history, ids = spec.history, spec.products.ids or spec.products.names
+    units, rival = (None, None) if history is None else (history.basket_units, history.rival_price)
+    there = 0.0 if rival is None else (rival > 0).astype(float)
+    return pd.DataFrame({"name": spec.products.names, "units": 0.0 if units is None else units, "rival": there}, ids)
 
 
-def _in_markets(specs: Sequence[MarketSpec]) -> dict[str, pd.Series]:
-    """What markets know without tables, by product: share of units, and whether a competing price is known."""
-    found = defaultdict[str, list[pd.Series]](list)
-    for spec in specs:
-        history = spec.history
-        for name, values in (("units", history and history.basket_units), ("rival", history and history.rival_price)):
-            if values is not None:
-                found[name].append(pd.Series(values, _ids(spec)))
-    sums = {name: pd.concat(parts).groupby(level=0).sum() for name, parts in found.items()}
-    return {
-        name: (total > 0).astype(float) if name == "rival" else total / total.sum()
-        for name, total in sums.items()
-        if total.any()
-    }
-
-
-def _in_tables(tables: Tables, specs: Sequence[MarketSpec]) -> dict[str, pd.Series]:
-    """What tables tell, by product: shares of units, baskets and customers, and whether a competing price is known."""
-    first = min(spec.calendar.first_day for spec in specs if spec.calendar is not None)
-    lines = tables.sale_lines(["date", "product", "units", "basket", "customer"])
-    lines = lines.filter(pl.col("date").is_between(first - _YEAR, first, closed="left"))
-    counts = {"units": pl.col("units").sum()}
-    counts |= {name: pl.col(name).n_unique() for name in ("basket", "customer") if name in lines.collect_schema()}
-    found = dict[str, pd.Series]()
-    for name, count in counts.items():
-        rows = lines.filter(pl.col(name).is_not_null())
-        total = rows.select(count).collect(engine="streaming").item()
-        if total:
-            by_product = rows.group_by("product").agg(count).collect(engine="streaming").to_pandas()
-            found[name] = by_product.set_index("product")[name] / total
-            if name == "customer":  # a figure describes no few customers
-                found[name] = found[name].where(found[name] * total >= LEAST_CUSTOMERS, 0.0)
-    signals = tables.lines("signals", ["name", "product"])
-    if signals is not None:
-        named = signals.filter(pl.col("name").cast(pl.String) == COMPETITOR_PRICE).select("product").unique().collect()
-        if len(named):
-            found["rival"] = pd.Series(1.0, named["product"].to_list())
+def _shares(tables: Tables, first: dt.date) -> dict[str, pd.Series]:
+    """By product, the share of baskets, and of customers, of the 52 weeks before a day, where the tables name them."""
+    lines = tables.sale_lines(["date", "product", "basket", "customer"])
+    lines, found = lines.filter(pl.col("date").is_between(first - _YEAR, first, closed="left")), {}
+    for name in ("basket", "customer"):
+        if name in lines.collect_schema():
+            rows, count = lines.filter(pl.col(name).is_not_null()), pl.col(name).n_unique()
+            total = rows.select(count).collect(engine="streaming").item()
+            counts = (
+                rows.group_by("product").agg(count).collect(engine="streaming").to_pandas().set_index("product")[name]
+            )
+            if total:  # a figure describes no few customers
+                found[name] = counts.where(counts >= LEAST_CUSTOMERS * (name == "customer"), 0.0) / total
     return found
 
 
-def _reasons(row: Mapping[Any, float]) -> tuple[str, ...]:
+def _reasons(row: Mapping[Any, Any]) -> tuple[str, ...]:
     """What is known of a product, and what is not, in plain words."""
-    units = f"; {row['units']:.1%} of units" if "units" in row else ""
+    units = "" if np.isnan(row["units"]) else f"; {row['units']:.1%} of units"
     basket = f"in {row['basket']:.1%} of baskets" if "basket" in row else f"share of baskets not known{units}"
-    few = f"bought by fewer than {LEAST_CUSTOMERS} customers"
-    breadth = "share of customers not known"
+    few, breadth = f"bought by fewer than {LEAST_CUSTOMERS} customers", "share of customers not known"
     if "customer" in row:
         breadth = f"bought by {row['customer']:.0%} of customers" if row["customer"] else few
     response = row.get("response", np.nan)
     answer = "response not identified by the sales" if np.isnan(response) else f"response {response:.1f}"
-    overlap = "competitor price known" if row.get("rival") else "no competitor price known"
+    overlap = "competitor price known" if row["rival"] == 1 else "no competitor price known"
     return basket, breadth, answer, overlap
 
 
@@ -199,15 +175,11 @@ def with_decisions(items: Sequence[KeyItem], before: Sequence[KeyItem]) -> tuple
     return (*kept, *made.values())
 
 
-def group_of_rules(text: str, items: Sequence[KeyItem]) -> str:
-    """The text of a rules file whose `[group.key-value]` lists the confirmed items; what else stands in it stays.
-
-    Args:
-        text: The file's text; it may be empty.
-        items: The items.
+def group_of_rules(items: Sequence[KeyItem]) -> str:
+    """The table of the confirmed items for the shop's rules file.
 
     Example:
-        >>> print(group_of_rules("", [KeyItem(id="7", name="milk", score=0.9, status="confirmed")]))
+        >>> print(group_of_rules([KeyItem(id="7", name="milk", score=0.9, status="confirmed")]))
         [group.key-value]
         products = ["7"]  # milk
         # max_change = 0.05
@@ -215,13 +187,7 @@ def group_of_rules(text: str, items: Sequence[KeyItem]) -> str:
     """
     chosen = [item for item in items if item.status == "confirmed"]
     ids = ", ".join(msgspec.json.encode(item.id).decode() for item in chosen)
-    line = f"products = [{ids}]  # {', '.join(item.name for item in chosen)}\n"
-    table = _TABLE.search(text)
-    if table is None:
-        gap = "\n" * (bool(text) and 1 + (not text.endswith("\n")))
-        return f"{text}{gap}{_GROUP}\n{line}# max_change = 0.05\n"
-    within = _PRODUCTS.sub("", table.group()).removeprefix(table.group().partition("\n")[0] + "\n")
-    return f"{text[: table.start()]}{_GROUP}\n{line}{within}{text[table.end() :]}"
+    return f"[{GROUP}]\nproducts = [{ids}]  # {', '.join(item.name for item in chosen)}\n# max_change = 0.05\n"
 
 
 # The path of the basket index.
@@ -244,7 +210,7 @@ def price_index(parts: Sequence[tuple[MarketSpec, Sequence[PriceRow]]]) -> tuple
     """
     zones = defaultdict[str, list[tuple[MarketSpec, Array]]](list)
     for spec, rows in parts:
-        if rows and spec.history is not None and spec.history.basket_units is not None:
+        if rows:
             price = np.array([row.price for row in rows]).reshape(len(spec.products.names), -1).T
             zones[rows[0].zone].append((spec, price))
     found = [_index_path(zone, own, reference) for zone, own in zones.items() for reference in REFERENCES]
@@ -267,39 +233,34 @@ def image_of_list(folder: Path, parts: Sequence[tuple[MarketSpec, Sequence[Price
 
 def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any) -> IndexPath | None:
     """The index of one zone against one reference; None where no price of it is known."""
-    spec, calendar = parts[0][0], parts[0][0].calendar
-    assert calendar is not None, "a list has dates"
-    sums, cover, known, weeks = [], np.zeros(2), 0, len(parts[0][1])
-    for one, listed in parts:
-        history, past = one.history, np.empty((0, listed.shape[1])) if one.history is None else one.history.past_price
-        base = None if history is None else getattr(history, REFERENCES[reference])
-        if history is None or base is None or past is None:
+    spec, calendar, weeks = parts[0][0], parts[0][0].calendar, len(parts[0][1])
+    sums, cover, known = [], np.zeros(2), 0
+    for history, listed in ((one.history, listed) for one, listed in parts if one.history is not None):
+        basket, past, base = history.basket_units, history.past_price, getattr(history, REFERENCES[reference])
+        if basket is None or past is None or base is None:
             continue
-        price, before = np.vstack([past, listed]), np.broadcast_to(base, past.shape)
-        if reference == "rival":
-            before = np.zeros(past.shape) if history.past_rival_price is None else history.past_rival_price
-        against = np.vstack([before, np.broadcast_to(base, listed.shape)])
-        units = np.where(against > 0, history.basket_units, 0.0)
-        sums.append(np.array([(units * price).sum(axis=1), (units * against).sum(axis=1)])[:, -weeks - len(past) :])
-        cost, there = history.basket_units * history.price[0], base > 0
+        then = history.past_rival_price if reference == "rival" else np.broadcast_to(base, past.shape)
+        against = np.vstack([np.zeros(past.shape) if then is None else then, np.broadcast_to(base, listed.shape)])
+        price, units = np.vstack([past, listed]), np.where(against > 0, basket, 0.0)
+        sums.append([(units * price).sum(axis=1), (units * against).sum(axis=1)])
+        cost, there = basket * history.price[0], base > 0
         cover, known = cover + np.array([cost[there].sum(), cost.sum()]), known + int(there.sum())
-    if not known or not cover[0]:
+    if not known or calendar is None:
         return None
-    span = min(one.shape[1] for one in sums)
-    cost, against = np.sum([one[:, -span:] for one in sums], axis=0)
-    index = [round(float(a / b), 6) if b > 0 else None for a, b in zip(cost, against, strict=True)]
-    names = getattr(spec.prices, "index_names", ())  # until the engine is merged
-    bound = dict(zip(names, getattr(spec.prices, "index_at_most", ()), strict=True)).get(reference)
+    cost, against = np.sum(sums, axis=0)
+    # Until the engine is merged, no rule bounds an index.
+    names, most = getattr(spec.prices, "index_names", ()), getattr(spec.prices, "index_at_most", None)
     day = calendar.first_day - dt.timedelta(days=_BASES.get(reference, 0))
+    before = len(cost) - weeks
     return IndexPath(
         zone=zone,
         reference=reference,
         base="competing prices" if reference == "rival" else f"prices of the {spec.market.period} of {day}",
         products=sum(len(one.products.names) for one, _ in parts),
         known=known,
-        coverage=round(float(cover[0] / cover[1]), 4),
-        weeks=tuple(calendar.day(t) for t in range(weeks - span, weeks)),
-        index=tuple(index),
-        past=span - weeks,
-        bound=None if bound is None else float(bound),
+        coverage=round(float(cover[0] / max(cover[1], 1e-9)), 4),
+        weeks=tuple(calendar.day(t - before) for t in range(len(cost))),
+        index=tuple(round(float(a / b), 6) if b > 0 else None for a, b in zip(cost, against, strict=True)),
+        past=before,
+        bound=None if most is None or reference not in names else float(most[names.index(reference)]),
     )

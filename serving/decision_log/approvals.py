@@ -4,7 +4,7 @@ is stored once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -60,24 +60,6 @@ class ExperimentPlan(NamedTuple):
     decided_by: str
 
 
-class ItemDecision(NamedTuple):
-    """A decision whether a product is a key-value item.
-
-    Attributes:
-        item: The product's id.
-        product: Its name.
-        status: confirmed or rejected.
-        decided_by: Who decided.
-        decided_at: When (UTC).
-    """
-
-    item: str
-    product: str
-    status: str
-    decided_by: str
-    decided_at: str
-
-
 class Recorded(NamedTuple):
     """When each decision was recorded first (UTC), and how many are new."""
 
@@ -101,12 +83,12 @@ def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
     return Recorded(times, len(new))
 
 
-def add_items(writing: Writing, decisions: Sequence[ItemDecision]) -> int:
-    """Write those decisions about key-value items that differ from the last one about the same item; how many."""
-    names = [f"key-value item {one.item}" for one in decisions]
-    found = writing.read(select(APPROVALS).where(APPROVALS.c.name.in_(names)).order_by(APPROVALS.c.id))
-    last = {row["name"]: ItemDecision(**facts_of(row)) for row in found}
-    rows = [document(name, one._asdict()) for name, one in zip(names, decisions, strict=True) if last.get(name) != one]
+def add_items(writing: Writing, decisions: Mapping[str, Mapping[str, Any]]) -> int:
+    """Write those decisions about key-value items, by id, that differ from the last one about the same item; how many."""
+    made = {f"key-value item {item}": {"item": item, **facts} for item, facts in decisions.items()}
+    found = writing.read(select(APPROVALS).where(APPROVALS.c.name.in_(made)).order_by(APPROVALS.c.id))
+    last = {row["name"]: facts_of(row) for row in found}
+    rows = [document(name, facts) for name, facts in made.items() if last.get(name) != facts]
     writing.append(APPROVALS, rows)
     return len(rows)
 

@@ -18,14 +18,14 @@ from ...pricing import RULES, Catalogue
 from ...pricing.price_rules.overrides import Array, Breach, Floats, alike, allowed_gains, breach_line, breaches
 from ...pricing.wording import money_words
 from ..bundle.reading import Bundle
-from ..decision_log.approvals import Approval, ItemDecision
+from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
 from ..documents import some_of
 from .files import write_live
 from .image import KeyItem
 from .rows import ListError, PriceRow
 
-_NAMED = 5
+_NAMED, _ITEM = 5, ("name", "status", "decided_by", "decided_at")
 Keys = Collection[tuple[str, str, dt.date]]
 """Zone, product and week of rows."""
 
@@ -125,8 +125,8 @@ def make_live(
         >>> make_live(rows, bundle, log, Path("live.csv")).new  # doctest: +SKIP
         360
     """
-    decided = [item for item in items if item.status != "proposed"]
-    log.record_items([ItemDecision(one.id, one.name, one.status, one.decided_by, one.decided_at) for one in decided])
+    facts = {item.id: {name: getattr(item, name) for name in _ITEM} for item in items if item.status != "proposed"}
+    log.record_items(facts)
     recorded = log.record_approvals([_approval(row, bundle) for row in rows])
     live = [msgspec.structs.replace(row, decided_at=time) for row, time in zip(rows, recorded.times, strict=True)]
     write_live(out, live)

@@ -56,13 +56,15 @@ def test_the_rules_file_lists_the_confirmed(market: Path, tmp_path: Path) -> Non
     name, rules = load_scenario(market).products.names[0], tmp_path / "rules.toml"
     rules.write_text("[shop]\nband = 0.2\n")
     said = run("rules", "items", market, "--confirm", name, "--rules", rules).stdout
-    assert "lists 1 confirmed items" in said
+    assert "[group.key-value] is in" in said
     written = {"shop": {"band": 0.2}, "group": {"key-value": {"products": [name]}}}
     assert tomllib.loads(rules.read_text()) == written
     assert "[group.key-value]\nproducts = [" in run("rules", "items", market, "--rules", "-").stdout
-    rules.write_text("[shop\n")
-    assert "--rules must be a TOML file with" in run("rules", "items", market, "--rules", rules, code=2).output
-    assert rules.read_text() == "[shop\n"
+    again, before = run("rules", "items", market, "--rules", rules, code=2).output, rules.read_text()
+    assert (
+        f'--rules must have no [group.key-value] yet; got one in {rules}; write there: products = ["{name}"]' in again
+    )
+    assert rules.read_text() == before
 
 
 def test_lists_carry_the_items_and_bring_decisions_back(market: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from repricer.data import Tables
 from repricer.fitting.fit_split import charged_prices
 from repricer.fitting.price_index import basket_columns, index_rules, index_weights, past_rival_price
 from repricer.fitting.split import Split, held_out, weeks_to_come
-from repricer.scenarios.fields import ScenarioError
 
 START, WEEKS = pd.Timestamp("2023-01-02"), 60
 PRODUCTS = pd.DataFrame({"product": ["a", "b"], "category": "x"})
@@ -69,8 +68,6 @@ def test_a_reference_that_nobody_knows_has_no_rule(split: Split) -> None:
     silent = charged_prices(replace(split, past=split.past.drop(columns="competitor_price"))).products
     assert index_rules({"rival": 1.02}, silent) == {}
     assert index_rules({"month": 1.02}, silent)["index_names"] == ("month",)
-    with pytest.raises(ScenarioError, match="index must be against one of rival, month, year; got 'week'; choose"):
-        index_rules({"week": 1.0}, silent)
 
 
 @given(st.lists(st.tuples(*[st.floats(0.01, 1e4)] * 2), min_size=1, max_size=6), st.floats(0.1, 10))

@@ -49,8 +49,7 @@ def tables() -> Tables:
         rows += [{"product": one, "basket": f"{who} {basket}", "customer": f"c{who}"} for one, basket in bought]
     old = {"product": "008", "basket": "old", "customer": "c0", "date": pd.Timestamp("2015-01-01")}
     sales = pd.DataFrame([*({**row, "date": day} for row in rows), old]).assign(units=1.0, price_paid=2.0)
-    signals = pd.DataFrame({"date": [day], "name": "competitor_price", "value": 1.9, "product": "=9"})
-    return Tables(sales, signals=signals)
+    return Tables(sales)
 
 
 RESPONSE = {
@@ -64,11 +63,11 @@ RESPONSE = {
 
 def test_scores_and_reasons_by_hand(market: MarketSpec, tables: Tables) -> None:
     found = {item.id: item for item in key_items([(market, RESPONSE)], tables)}
-    # Percentiles: baskets 3/3, 1/3, 2/3 (of 240: 180, 10, 55); response 1/2, unknown, 2/2; customers 3/3, 1/3, 2/3; rivals.
-    assert found["007"].score == pytest.approx((1 + 1 / 2 + 1 + 0) / 4, abs=1e-4)
+    # Percentiles: baskets 3/3, 1/3, 2/3 (of 240: 180, 10, 55); response 1/2, unknown, 2/2; customers as baskets; rivals.
+    assert found["007"].score == pytest.approx((1 + 1 / 2 + 1 + 1) / 4, abs=1e-4)
     assert found["008"].score == pytest.approx((1 / 3 + 1 / 3 + 0) / 3, abs=1e-4)
     assert found["=9"].score == pytest.approx((2 / 3 + 1 + 2 / 3 + 1) / 4, abs=1e-4)
-    assert list(found) == ["=9", "007", "008"]
+    assert list(found) == ["007", "=9", "008"]
     assert found["=9"].reasons == (
         "in 22.9% of baskets",
         "bought by 92% of customers",
@@ -84,20 +83,22 @@ def test_scores_and_reasons_by_hand(market: MarketSpec, tables: Tables) -> None:
     assert {item.status for item in found.values()} == {"proposed"}
 
 
-def test_what_tables_lack_is_said_and_does_not_count(market: MarketSpec, tables: Tables) -> None:
+def test_what_is_not_known_is_said_and_does_not_count(market: MarketSpec, tables: Tables) -> None:
     bare = Tables(tables.sales.drop(columns=["basket", "customer"]))
-    found = {item.id: item for item in key_items([(market, {})], bare)}
-    assert found["007"].reasons == (
-        f"share of baskets not known; {180 / 305:.1%} of units",
-        "share of customers not known",
-        "response not identified by the sales",
-        "no competitor price known",
-    )
-    assert [found[key].score for key in IDS] == pytest.approx([1, 1 / 3, 2 / 3], abs=1e-4)
-    # Without tables, the market knows units and competing prices.
-    found = {item.id: item for item in key_items([(market, RESPONSE)])}
-    assert found["=9"].reasons[0] == "share of baskets not known; 50.0% of units"
-    assert found["=9"].score == 1.0
+    for given in (bare, None):
+        found = {item.id: item for item in key_items([(market, {})], given)}
+        assert found["008"].reasons == (
+            "share of baskets not known; 20.0% of units",
+            "share of customers not known",
+            "response not identified by the sales",
+            "no competitor price known",
+        )
+        # Percentiles of the units 2/3, 1/3, 3/3; rivals.
+        assert [found[key].score for key in IDS] == pytest.approx([(2 / 3 + 1) / 2, (1 / 3 + 0) / 2, 1], abs=1e-4)
+    # A market of an earlier fit knows neither units nor competing prices.
+    older = key_items([(replace(market, history=None), RESPONSE)])
+    assert [(item.id, item.score) for item in older] == [("=9", 1.0), ("007", 0.5), ("008", 0.0)]
+    assert older[0].reasons[0] == "share of baskets not known"
 
 
 def test_a_tenth_is_proposed_and_what_was_decided_stays() -> None:
@@ -127,15 +128,10 @@ def test_items_are_kept_beside_the_market_and_found_from_its_zones(tmp_path: Pat
         kept_items(tmp_path / "market")
 
 
-@pytest.mark.parametrize("before", ["", "[shop]\nband = 0.2", "[shop]\nband = 0.2\n\n[product.7]\nfrozen = true\n"])
-def test_confirmed_items_go_into_the_rules_which_stay_as_they_are(before: str) -> None:
-    items = [msgspec.structs.replace(MILK, status="confirmed"), KeyItem(id="8", name='"x", y', score=0.5)]
-    items += [KeyItem(id='a "b", c', name="brie", score=0.4, status="confirmed")]
-    once = group_of_rules(before, items)
-    assert tomllib.loads(once) == tomllib.loads(before) | {"group": {"key-value": {"products": ["7", 'a "b", c']}}}
-    more = once.replace("# max_change", "max_change") + '\n[group.other]\nproducts = ["1"]\n'
-    again = tomllib.loads(group_of_rules(more, items[:1]))
-    assert again["group"] == {"key-value": {"products": ["7"], "max_change": 0.05}, "other": {"products": ["1"]}}
+def test_the_confirmed_items_are_a_table_of_the_rules() -> None:
+    items = [msgspec.structs.replace(MILK, status="confirmed"), KeyItem(id="8", name="x", score=0.5)]
+    items += [KeyItem(id='a "b", [c]', name="brie", score=0.4, status="confirmed")]
+    assert tomllib.loads(group_of_rules(items)) == {"group": {"key-value": {"products": ["7", 'a "b", [c]']}}}
 
 
 def listed(market: MarketSpec, rows: list[PriceRow], price: list[float]) -> list[PriceRow]:

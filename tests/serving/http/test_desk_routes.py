@@ -135,7 +135,7 @@ def test_key_value_items_are_decided_beside_the_list_and_recorded_with_it(
             assert client.post("/v1/admin/price-list/live", json={"by": "Bo"}).json()["new"] == new
     log = DecisionLog(listed.with_name("log.db"))
     (row,) = (row for row in log.acts("approvals") if "item" in row)
-    assert (row["item"], row["product"], row["status"], row["decided_by"]) == ("007", "anchovy", "confirmed", "Ann")
+    assert (row["item"], row["name"], row["status"], row["decided_by"]) == ("007", "anchovy", "confirmed", "Ann")
     log.close()
 
 
