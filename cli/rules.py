@@ -92,7 +92,8 @@ def _table(shown: Sequence[KeyItem]) -> Table:
     table = Table("Item", "Score", "Why", "Status", title="Key-value items")
     for item in shown:
         by = f" by {item.decided_by}" if item.decided_by else ""
-        cells = (f"{item.name} ({item.id})", f"{item.score:.2f}", "; ".join(item.reasons), f"{item.status}{by}")
+        name = item.name if item.name.endswith((item.id, f"({item.id})")) else f"{item.name} ({item.id})"
+        cells = (name, f"{item.score:.2f}", "; ".join(item.reasons), f"{item.status}{by}")
         table.add_row(*map(escape, cells))
     return table
 

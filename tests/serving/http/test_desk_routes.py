@@ -146,9 +146,10 @@ def test_a_list_of_an_earlier_version_has_no_price_image(dated_bundle: Path, lis
 def test_keys_say_who_decides_and_who_may(dated_bundle: Path, listed: Path, tmp_path: Path) -> None:
     keys = {role: add_key(tmp_path / "keys.json", role=role, name=f"the-{role}") for role in ("read", "admin")}
     client = service(dated_bundle, listed, keys=str(tmp_path / "keys.json"))
-    assert client.get("/v1/price-list").status_code == 401
+    assert {client.get(f"/v1/price-list{more}").status_code for more in ("", "/image")} == {401}
     client.headers["authorization"] = f"Bearer {keys['read']}"
     assert client.get("/v1/price-list").status_code == 200
     assert decide(client, LAST | {"status": "approved"}, by="Ann").status_code == 403
+    assert client.post("/v1/admin/price-list/key-items", json={"items": {"007": "confirmed"}}).status_code == 403
     client.headers["authorization"] = f"Bearer {keys['admin']}"
     assert decide(client, LAST | {"status": "approved"}, by="Ann").json()["rows"][0]["decided_by"] == "the-admin"
