@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..data.schema import COMPETITOR_PRICE
 from ..data.weeks import YEAR_WEEKS
+from .shop_rules import IndexRule
 from .split import Split, grid_of
 
 Array = NDArray[np.float64]
@@ -85,19 +85,21 @@ def index_weights(units: Array, reference: Array) -> Array:
     return known / cost if cost > 0 else np.zeros_like(known)
 
 
-def index_rules(at_most: Mapping[str, float], products: pd.DataFrame) -> dict[str, Any]:
+def index_rules(rule: IndexRule, products: pd.DataFrame) -> dict[str, Any]:
     """The keys `index_weights`, `index_names` and `index_at_most` of a market's price rules.
 
     Args:
-        at_most: The largest index by reference, a name in `REFERENCES`.
+        rule: The largest index by reference.
         products: The products, with the columns that `basket_columns` gives. A reference of which no price is known has
             no rule.
 
     Example:
         >>> products = pd.DataFrame({"basket_units": [10.0, 5.0], "rival_price": [2.0, 4.0]})
-        >>> index_rules({"rival": 1.02}, products)["index_weights"].tolist()
+        >>> index_rules(IndexRule(rival_at_most=1.02), products)["index_weights"].tolist()
         [[0.25, 0.125]]
     """
+    bounds = {name: getattr(rule, f"{name}_at_most") for name in REFERENCES}
+    at_most = {name: bound for name, bound in bounds.items() if bound is not None}
     columns = {name: products[[UNITS, REFERENCES[name]]].to_numpy(np.float64).T for name in at_most}
     rows = {name: row for name, column in columns.items() if (row := index_weights(*column)).any()}
     bounds = np.array([at_most[name] for name in rows])

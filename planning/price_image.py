@@ -248,8 +248,7 @@ def _index_path(zone: str, parts: list[tuple[MarketSpec, Array]], reference: Any
     if not known or calendar is None:
         return None
     cost, against = np.sum(sums, axis=0)
-    # Until the engine is merged, no rule bounds an index.
-    names, most = getattr(spec.prices, "index_names", ()), getattr(spec.prices, "index_at_most", None)
+    names, most = spec.prices.index_names, spec.prices.index_at_most
     day = calendar.first_day - dt.timedelta(days=_BASES.get(reference, 0))
     before = len(cost) - weeks
     return IndexPath(

@@ -107,7 +107,7 @@ class Metrics:
 
 def index_of(rules: Guardrails, price: NDArray[np.float64] | None) -> dict[str, float]:
     """The basket index of (N,) prices by reference; none without prices, or where no price rule bounds an index."""
-    weights = getattr(rules, "index_weights", None)  # until the engine is merged
+    weights = rules.index_weights
     if price is None or weights is None or len(price) != weights.shape[1]:
         return {}
     return dict(zip(rules.index_names, (weights @ price).tolist(), strict=True))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from repricer.data import Tables
 from repricer.fitting.fit_split import charged_prices
 from repricer.fitting.price_index import basket_columns, index_rules, index_weights, past_rival_price
+from repricer.fitting.shop_rules import IndexRule
 from repricer.fitting.split import Split, held_out, weeks_to_come
 
 START, WEEKS = pd.Timestamp("2023-01-02"), 60
@@ -57,7 +58,7 @@ def test_a_short_history_has_no_prices_of_a_year_ago(split: Split) -> None:
 
 
 def test_a_rule_has_the_weights_of_the_basket(split: Split) -> None:
-    rules = index_rules({"rival": 1.02, "year": 1.1}, charged_prices(split).products)
+    rules = index_rules(IndexRule(rival_at_most=1.02, year_at_most=1.1), charged_prices(split).products)
     assert rules["index_names"] == ("rival", "year")
     assert rules["index_at_most"].tolist() == [1.02, 1.1]
     price = np.array([2.31, 5.5])
@@ -66,8 +67,8 @@ def test_a_rule_has_the_weights_of_the_basket(split: Split) -> None:
 
 def test_a_reference_that_nobody_knows_has_no_rule(split: Split) -> None:
     silent = charged_prices(replace(split, past=split.past.drop(columns="competitor_price"))).products
-    assert index_rules({"rival": 1.02}, silent) == {}
-    assert index_rules({"month": 1.02}, silent)["index_names"] == ("month",)
+    assert index_rules(IndexRule(rival_at_most=1.02), silent) == {}
+    assert index_rules(IndexRule(month_at_most=1.02), silent)["index_names"] == ("month",)
 
 
 @given(st.lists(st.tuples(*[st.floats(0.01, 1e4)] * 2), min_size=1, max_size=6), st.floats(0.1, 10))
