@@ -182,6 +182,7 @@ def _models(
         current_promotion=split.grid(PROMOTION) if options.promotions else None,
         plan=split.plan,
         initial_units=split.initial_units,
+        protected=customers.protected,
     )
 
 

@@ -240,14 +240,14 @@ def beyond_the_comparison(
     policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow], folder: Path
 ) -> dict[str, Any]:
     """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules, the rows of the
-    price list, its key-value items and its basket index.
+    price list, its key-value items and basket index, and prices by protected group where the market has groups.
 
     Args:
         folder: Of the market, as for `price_image.kept_items`.
     """
     from msgspec.structs import asdict
 
-    from ..evaluation import stress_table, surrogate_tree
+    from ..evaluation import group_figures, stress_table, surrogate_tree
 
     spec = comparison.spec
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
@@ -256,6 +256,7 @@ def beyond_the_comparison(
     current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
     own |= asdict(image_of_list(folder, [(spec, rows)]))
+    own["groups"] = None if spec.fairness is None else group_figures(spec, policy, seed=seed)
     return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
 
 

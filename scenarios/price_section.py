@@ -74,6 +74,9 @@ class Prices:
     rival_at_most: Array | None = array("N", "largest share of it: 0.98 is 2% below", 1e-3, 1e9, default=None)
     max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", 0, 0.95, default=0.0)
     max_segment_spread: float = scalar("largest difference between two segments' discounts", *SHARE, default=1.0)
+    max_group_spread: float = scalar(
+        "largest difference between two protected groups' average discounts; 1 is none", *SHARE, default=1.0
+    )
     prior_price_periods: int | None = scalar(
         "periods in 30 days, whose lowest price a reduction must state", 1, 1e3, default=None
     )

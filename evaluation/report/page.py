@@ -18,6 +18,7 @@ from ...envs import Episodes
 from ...scenarios import MarketSpec
 from ..comparison import BASELINE, Comparison, Estimate, Row
 from ..explanation import demand_curve, view_at
+from ..fairness import COLUMNS
 from ..figures import currency_of, known, number, percent
 from ..policies import POLICY_NAMES
 from ..uncertainty import plan_beside_past
@@ -66,6 +67,7 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     "rules": ("Prices as rules", lambda page: page["tree"]),
     "shown": ("Recommendations by segment", lambda page: page["shown"] or page["fit"].get("recommender")),
     "paid": ("Prices paid by segment", lambda _: True),
+    "groups": ("Prices and surplus by group", lambda page: page["groups"]),
     "learning": ("Learning curve", lambda page: page["plots"]["learning"]),
     "response": ("Price responses", lambda page: _any(page["fit"], "price_response", "category_response", "deals")),
     "checks": (
@@ -189,6 +191,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "maps": maps,
         "shown": shown_products(data),
         "payers": payers(data),
+        "headings": [name.replace("_", " ") for name in COLUMNS],
         "elasticity": middle_elasticity(products),
         "pairs": strongest_pairs(fit.get("cross_elasticities") or []),
         "spread": FOREST if len(products) > FOREST else 0,

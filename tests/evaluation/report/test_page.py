@@ -58,8 +58,8 @@ def sections(page: Page) -> list[str]:
 
 def test_a_full_report_has_every_section_in_order_and_its_parts(page):
     found = read(page)
-    # What needs posterior draws has its own tests, in test_recommended.py.
-    expected = [key for key in SECTIONS if key not in ("uncertainty", "list")]
+    # What needs posterior draws, or protected groups, has its own tests, in test_recommended.py and cli/test_fairness.py.
+    expected = [key for key in SECTIONS if key not in ("uncertainty", "list", "groups")]
     assert sections(found) == expected
     assert [attrs["href"] for attrs in found.all("a")[1:]] == [f"#{key}" for key in expected]
     for text in (
