@@ -31,6 +31,7 @@ from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
+from .price_index import index_rules
 from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
@@ -285,6 +286,7 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         bounds_from_sales=tuple(np.array(names)[~own].tolist()),
         priority=rules.priority or None,
         **rules.links(models.products, names),
+        **index_rules(rules.index, models.products),
         **{**rules.prices, **_grid(rules), **free},
     )
 

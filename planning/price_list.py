@@ -27,6 +27,7 @@ from ..pricing.wording import gave_way_words, rule_words
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.periods import planned_prices, simulated_prices
 from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
+from .price_image import image_of_list
 
 if TYPE_CHECKING:
     from ..evaluation import Comparison
@@ -242,9 +243,14 @@ class _Reasons:
 _STRESS_EPISODES, _RULES_DEPTH = 200, 3
 
 
-def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow]) -> dict[str, Any]:
-    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests,
-    rules, the rows of the price list, and prices by protected group where the market has groups.
+def beyond_the_comparison(
+    policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow], folder: Path
+) -> dict[str, Any]:
+    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules, the rows of the
+    price list, its key-value items and basket index, and prices by protected group where the market has groups.
+
+    Args:
+        folder: Of the market, as for `price_image.kept_items`.
     """
     from msgspec.structs import asdict
 
@@ -256,6 +262,7 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, row
     found = comparison.uncertainty
     current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
+    own |= asdict(image_of_list(folder, [(spec, rows)]))
     own["groups"] = None if spec.fairness is None else group_figures(spec, policy, seed=seed)
     return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
 

@@ -114,6 +114,17 @@ class HistorySection:
     past_price: Array | None = array(
         "BN", "prices of the B periods before the first, oldest first, currency per unit", *PRICE, default=None
     )
+    past_rival_price: Array | None = array(
+        "BN", "competing prices then known, currency per unit; 0 is none", *MONEY, default=None
+    )
+    rival_price: Array | None = array(
+        "N", "competing price last known, currency per unit; 0 is none", *MONEY, default=None
+    )
+    month_ago_price: Array | None = array(
+        "N", "price 28 days before the first period, currency per unit; 0 is none", *MONEY, default=None
+    )
+    year_ago_price: Array | None = array("N", "the same 364 days before", *MONEY, default=None)
+    basket_units: Array | None = array("N", "units of the year before: the basket of the price index", 0, default=None)
     charged_low: Array | None = array(
         "N", "low end of the prices mostly charged before, currency per unit", *MONEY, default=None
     )
