@@ -248,7 +248,7 @@ def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str
     return tuple(lines)
 
 
-def _on_grid(bound: Array, rules: ShopRules, *, up: bool) -> Array:
+def _on_grid(bound: NDArray[Any], rules: ShopRules, *, up: bool) -> Array:
     """Bounds at a price that the shop uses, since one that contradicts another becomes the only price; NaN stays."""
     grid = PriceGrid.of(*map(_grid(rules).get, _GRIDS))
     price = grid.rounded(np.nan_to_num(bound, nan=1.0), up=up)

@@ -107,7 +107,7 @@ class ShopRules:
         prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
         checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0, "P": 0, "I": 0})
         prices = {key: getattr(checked, key) for key in prices}
-        parts = {
+        parts: dict[str, Any] = {
             kind: {
                 name: _rules(section, own, f"{kind}.{name}") for name, own in _table(table.get(kind, {}), kind).items()
             }

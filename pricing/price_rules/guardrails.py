@@ -734,7 +734,7 @@ class Guardrails:
         for rule in self.order:
             if (asks := self._range(rule, price, view, low, high)) is not None:
                 least, most = (np.asarray(end, np.float32).astype(np.float64) for end in asks)
-                ranges.append((rule, *np.broadcast_arrays(least, most, price)[:2]))
+                ranges.append((rule, np.broadcast_to(least, price.shape), np.broadcast_to(most, price.shape)))
                 low, high = self._narrowed(low, high, least, most)
                 price = np.clip(price, low, high)
                 yield rule, price
@@ -768,7 +768,7 @@ class Guardrails:
             return change_range(in_force, self._planned(view), np.asarray(self.max_change, np.float32))
         if rule == "frozen" and self.frozen is not None:
             return np.where(self.frozen, in_force, 0), np.where(self.frozen, in_force, np.inf)
-        if rule == "max_changes":
+        if rule == "max_changes" and self.max_changes is not None:
             if view.changes is None:
                 raise ValueError("price rules with max_changes need MarketView.changes; got a view without; give it")
             planned = self._planned(view).astype(np.float64)
@@ -803,7 +803,7 @@ class Guardrails:
             first = [bound[members].tolist() for bound in (self.first_low, self.first_high)]
             baskets = self.baskets[0][:, members].tolist(), self.baskets[1].tolist()
             for e in np.flatnonzero(broken[:, own].any(axis=1) | over).tolist():
-                row, found = np.ix_([e], members), asked[e, members].tolist()
+                row, found = np.ix_([e], members.tolist()), asked[e, members].tolist()
                 least, most = ([pair[side][row][0].tolist() for pair in asks] for side in (0, 1))
                 alone = low[row][0].tolist(), high[row][0].tolist()
                 slack = [0.0] * len(links)
