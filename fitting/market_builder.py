@@ -228,7 +228,8 @@ def _rival_bounds(models: ChargedPrices, assumptions: Assumptions) -> tuple[Arra
 
 
 def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str, ...]:
-    """Which rules on a product's price stronger ones leave no price for, and by how much it misses them.
+    """Which rules on a product's price stronger ones leave no price for, and by how much it misses them, and bounds of the
+    basket index that have nothing to compare with.
 
     Args:
         models: What the shop charged.
@@ -245,6 +246,10 @@ def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str
         for n in np.flatnonzero(missed > _TICK / 2):
             name = unique_names(models.products).iloc[n]
             lines.append(f"'{name}' cannot keep the rule on {rule}: stronger rules leave it {missed[n]:.2f} away.")
+    known = index_rules(assumptions.rules.index, models.products).get("index_names", ())
+    for key, bound in vars(assumptions.rules.index).items():
+        if bound is not None and (name := key.removesuffix("_at_most")) not in known:
+            lines.append(f"Without effect is the bound on the basket index against {name}: no price of it is known.")
     return tuple(lines)
 
 
