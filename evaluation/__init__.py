@@ -2,7 +2,16 @@
 
 from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .comparison import Comparison, Estimate, Row, Without, evaluate, interquartile_mean
-from .competition import CollusionAudit, LeagueVerdict, Yardstick, audit, judge_league, profit_gain, yardstick
+from .competition import (
+    CollusionAudit,
+    LeagueVerdict,
+    Yardstick,
+    audit,
+    audit_policy,
+    judge_league,
+    profit_gain,
+    yardstick,
+)
 from .explanation import PriceExplanation, SurrogateTree, explain, surrogate_tree
 from .fit_quality import fidelity
 from .off_policy import OffPolicy, estimate_from_log
@@ -33,6 +42,7 @@ __all__ = [
     "Without",
     "Yardstick",
     "audit",
+    "audit_policy",
     "estimate_from_log",
     "evaluate",
     "exact_value",

@@ -73,12 +73,15 @@ class LawSection:
     """Where the prices are charged, and what the law there needs to know: see `repricer.pricing.law`; no legal advice."""
 
     jurisdictions: tuple[str, ...] = value("whose law holds: EU, NY (New York), MD (Maryland), CA (California)")
-    food_store: bool = flag("whether it sells food, as Maryland's law has it; true where that is not known", default=True)
+    food_store: bool = flag(
+        "whether it sells food, as Maryland's law has it; true where that is not known", default=True
+    )
     perishable: tuple[str, ...] = value(
         "products that spoil soon, where the member state has a reduction start from the price before it", default=()
     )
     progressive: bool = flag(
-        "whether the member state lets a reduction that is increased keep the prior price of its first step", default=False
+        "whether the member state lets a reduction that is increased keep the prior price of its first step",
+        default=False,
     )
     competitor_table: str = value("table that competitors' prices were read from; empty: none was", default="")
     competitor_source: str = choice("where competitors' prices come from, as the shop says", *SOURCES)

@@ -26,6 +26,7 @@ from ...pricing import (
     StockTable,
     built_in_rule,
 )
+from ...pricing.law import Jurisdiction, Law
 from ..recurrent_state import RecurrentLayout, RecurrentText
 from .files import CATALOGUE, GUARDRAILS, BundleError
 
@@ -74,6 +75,15 @@ class _Policy(Struct):
     base: str | None
     most_promoted: Annotated[int, Meta(ge=1)] | None
     memory: dict[str, tuple[int, ...]] | None
+
+
+class _Law(Struct, forbid_unknown_fields=True):
+    """What the law says of the prices, `repricer.pricing.law.Law`."""
+
+    jurisdictions: tuple[Jurisdiction, ...]
+    food_store: bool
+    progressive: bool
+    perishable: list[bool] | None
 
 
 class _Links(Struct):
@@ -143,7 +153,8 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
     ladder = None if rules.ladder is None else rules.ladder.steps.tolist()
     endings = None if rules.endings is None else rules.endings.fractions.tolist()
     links = {name: [list(link) for link in getattr(rules, name)] for name in ("lines", "gaps")}
-    return document | links | {"ladder": ladder, "endings": endings}
+    law = {} if rules.law is None else {"law": {name: _plain(part) for name, part in vars(rules.law).items()}}
+    return {k: v for k, v in document.items() if k != "law"} | links | {"ladder": ladder, "endings": endings} | law
 
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
@@ -158,7 +169,19 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
         raise refusal(GUARDRAILS, f"lines must hold indices of products, as gaps do; got: {error}") from None
     null = [name for name in _RULES if name not in ("floor", "ceiling", "unit_cost")]
     found = arrays(GUARDRAILS, document, _RULES, sizes, np.float64, null=null)
-    return Guardrails(**{**document, **found, **grids, **links})
+    law = None if document.get("law") is None else _law(document["law"], num_products)
+    return Guardrails(**{**document, **found, **grids, **links, "law": law})
+
+
+def _law(document: dict[str, Any], num_products: int) -> Law:
+    try:
+        own = structs.asdict(convert(document, _Law))
+    except ValidationError as error:
+        raise refusal(GUARDRAILS, f"law must be as repricer writes it; got: {error}") from None
+    if own["perishable"] is not None and len(own["perishable"]) != num_products:
+        got = f"got {len(own['perishable'])}"
+        raise refusal(GUARDRAILS, f"law: perishable must have {num_products} products; {got}")
+    return Law(**own | {"perishable": None if own["perishable"] is None else np.array(own["perishable"])})
 
 
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:

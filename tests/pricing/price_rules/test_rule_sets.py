@@ -197,7 +197,7 @@ def check_rule_sets(examples: int) -> Counter[str]:
                 # The current price stands in for what is no number, whatever the rival charges.
                 stays = stays & ((asked.price > 0) & (asked.price < 1e30)).all(axis=1)
             np.testing.assert_allclose(again.price[stays], done.price[stays], rtol=rounding)
-            reduced = done.price < view.list_price * np.float32(1 - 1e-6)
+            reduced = done.price < view.lowest_price_30_days * np.float32(1 - 1e-6)
             np.testing.assert_array_equal(np.isfinite(done.prior_price), reduced)
             counts.update(rule for rule in RULES if (done.trail & BITS[rule]).any())
 
