@@ -216,8 +216,15 @@ def reduction(price: ArrayLike, prior: ArrayLike) -> NDArray[np.float64]:
         >>> reduction([8.0, 2.0], [9.0, np.nan])
         array([0.1111,    nan])
     """
-    share = 1 - np.asarray(price, np.float64) / np.asarray(prior, np.float64)
-    return np.floor(share * 1e4 + 1e-2) / 1e4
+    charged, before = (_seven_digits(np.asarray(each, np.float64)) for each in (price, prior))
+    # What is added undoes the rounding of the division: 20% stays 20%.
+    return np.floor((1 - charged / before) * 1e4 + 1e-6) / 1e4
+
+
+def _seven_digits(price: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Prices as single precision means them, 2.4 for 2.4000001."""
+    unit = 10.0 ** (6 - np.floor(np.log10(price)))
+    return np.round(price * unit) / unit
 
 
 def announced_path(law: Law, price: Floats, before: Floats, periods: int) -> Floats:

@@ -207,7 +207,7 @@ class ShopRules:
             return None
         listed, table = set(self.law.get("perishable", ())), self.law.get("competitor_table", "")
         called = zip(products["product"], products.get("name", products["product"]), names, strict=True)
-        own = {"perishable": tuple(name for *given, name in called if listed.intersection(given))}
+        own: dict[str, Any] = {"perishable": tuple(name for *given, name in called if listed.intersection(given))}
         if COMPETITOR_PRICE in products and products[COMPETITOR_PRICE].notna().any():
             own["competitor_table"] = table or "signals"
         return LawSection(**{**self.law, **own})

@@ -128,7 +128,7 @@ class GuardedAction:
     @property
     def personal(self) -> NDArray[np.bool_]:
         """(E, N) whether the price is personal: some segment has a discount that its data decided."""
-        return np.zeros(self.price.shape, np.bool_) if self.discount is None else (self.discount > 0).any(axis=-1)
+        return np.zeros(self.price.shape, np.bool_) if self.discount is None else self.discount.max(axis=-1) > 0
 
     @cached_property
     def steps(self) -> list[RuleStep]:

@@ -175,13 +175,13 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
 
 def _law(document: dict[str, Any], num_products: int) -> Law:
     try:
-        own = structs.asdict(convert(document, _Law))
+        own = convert(document, _Law)
     except ValidationError as error:
         raise refusal(GUARDRAILS, f"law must be as repricer writes it; got: {error}") from None
-    if own["perishable"] is not None and len(own["perishable"]) != num_products:
-        got = f"got {len(own['perishable'])}"
-        raise refusal(GUARDRAILS, f"law: perishable must have {num_products} products; {got}")
-    return Law(**own | {"perishable": None if own["perishable"] is None else np.array(own["perishable"])})
+    perishable = None if own.perishable is None else np.array(own.perishable)
+    if perishable is not None and perishable.size != num_products:
+        raise refusal(GUARDRAILS, f"law: perishable must have {num_products} products; got {perishable.size}")
+    return Law(own.jurisdictions, own.food_store, own.progressive, perishable)
 
 
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:

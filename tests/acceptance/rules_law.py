@@ -69,8 +69,8 @@ def decisions(spec: MarketSpec, seed: int) -> Iterator[tuple[Any, Any, Any]]:
 @functools.cache
 def announcements(progressive: bool) -> Counter[str]:
     """Breaches of article 6a of Directive 98/6/EC, paragraphs 1 to 3 and 5, and how much was announced."""
-    spec, found = market("EU", progressive=progressive), Counter[str]()
-    back = -(-30 // DAYS)
+    spec, found, back = market("EU", progressive=progressive), Counter[str](), -(-30 // DAYS)
+    charged, runs, ran = [], np.empty(0), np.empty(0, bool)
     for stated, guarded, outcome in decisions(spec, 1):
         if guarded is None:
             charged = [outcome.state.list_price.copy()] * back
@@ -170,7 +170,7 @@ def answers() -> Counter[str]:
             if announces and item["prior_lowest_price"] is not None:
                 found["from another price"] += abs(item["prior_lowest_price"] - lowest) > 1e-4
                 share = 1 - item["price"] / lowest
-                found["of another size"] += not share - 1.1e-4 <= item["reduction"] <= share + 1e-6
+                found["of another size"] += not share - 1.1e-4 <= item["reduction"] <= share + 1e-9
     return found
 
 

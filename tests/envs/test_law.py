@@ -29,7 +29,7 @@ def test_the_thirty_days_are_those_of_the_calendar(weekly: MarketSpec) -> None:
     assert under(daily, "EU").guardrails.prior_price_periods == 30
     assert under(weekly, "NY").guardrails.prior_price_periods is None
     assert under(weekly.with_changes(prices={"prior_price_periods": 8}), "EU").guardrails.prior_price_periods == 8
-    with pytest.raises(ScenarioError, match="prior_price_periods must be at least 5, 30 days, .* got 4; raise it"):
+    with pytest.raises(ScenarioError, match=r"prior_price_periods must be at least 5, 30 days, .* got 4; raise it"):
         under(weekly.with_changes(prices={"prior_price_periods": 4}), "EU")
 
 

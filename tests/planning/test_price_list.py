@@ -186,7 +186,7 @@ def test_a_list_for_the_european_union_states_prior_prices(dated_market: MarketS
     usual = float(min(row.new_price for row in rows[:2]))
     lowest = spec.guardrails.prices_before(spec.products.regular_price)[-1, 0]
     prior = min(usual, float(lowest))
-    off = np.floor((1 - price[2, 0] / prior) * 1e4 + 1e-2) / 1e4
+    off = np.floor((1 - price[2, 0] / prior) * 1e4 + 1e-6) / 1e4
     words = f"Because. May be announced as a reduction of {off:.2%} from {prior:,.2f}."
     # As long as the reduced price holds; what comes after it is none.
     assert [row.reason for row in rows[2:6]] == [words, words, words, "Because."]

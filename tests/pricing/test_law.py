@@ -78,6 +78,12 @@ def test_no_announced_price_is_above_one_of_its_thirty_days(path: list[float], p
 def test_a_reduction_is_rounded_down() -> None:
     np.testing.assert_array_equal(reduction([2.0, 8.0], [3.0, 10.0]), [0.3333, 0.2])
     assert np.isnan(reduction([8.0], [NAN])).all()
+    cents = np.arange(1, 1000) / 100
+    for prior in (9.99, 10.0, 12.5):
+        share = 1 - cents / prior
+        found = reduction(cents.astype(np.float32), np.float32(prior))
+        assert (found <= share + 1e-9).all()
+        assert (found > share - 1.0001e-4).all()
 
 
 @pytest.mark.parametrize("days", [1, 7, 14, 28, 30, 31, 365])
