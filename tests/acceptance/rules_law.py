@@ -69,7 +69,7 @@ def decisions(spec: MarketSpec, seed: int) -> Iterator[tuple[Any, Any, Any]]:
 @functools.cache
 def announcements(progressive: bool) -> Counter[str]:
     """Breaches of article 6a of Directive 98/6/EC, paragraphs 1 to 3 and 5, and how much was announced."""
-    spec, found, back = market("EU", progressive=progressive), Counter[str](), -(-30 // DAYS)
+    spec, found, back = market("EU", "NY", "MD", "CA", progressive=progressive), Counter[str](), -(-30 // DAYS)
     charged, runs, ran = [], np.empty(0), np.empty(0, bool)
     for stated, guarded, outcome in decisions(spec, 1):
         if guarded is None:
@@ -95,6 +95,7 @@ def announcements(progressive: bool) -> Counter[str]:
         found["said otherwise to the policy"] += int((~np.isclose(stated, guarded.prior_price, equal_nan=True)).sum())
         found["charged otherwise than given"] += int((np.abs(price - guarded.price) > 0.005).sum())
         found["decisions"] += price.size
+        found["personal, in a food store of Maryland too"] += int((guarded.discount > 0).sum())
         ran = announced
         charged = [*charged[-back:], price]
     return found
@@ -126,7 +127,8 @@ def personal(*jurisdictions: str, **own: Any) -> Counter[str]:
     sentences = law.notices()
     found["without New York's sentence"] += int("NY" in jurisdictions and sentences.get("NY") != NEW_YORK)
     found["without the Union's notice"] += int(
-        "EU" in jurisdictions and "personalised" not in sentences.get("EU", "") and "automated" not in sentences["EU"]
+        "EU" in jurisdictions
+        and "personalised on the basis of automated decision-making" not in sentences.get("EU", "")
     )
     return found
 
@@ -174,7 +176,13 @@ def answers() -> Counter[str]:
     return found
 
 
-@check("rules", "European Union, 10 million decisions: breaches of article 6a", "==", 0, "breaches")
+@check(
+    "rules",
+    "All four jurisdictions, 10 million decisions: breaches of article 6a, personal prices",
+    "==",
+    0,
+    "breaches",
+)
 def _() -> float:
     found = announcements(False)
     assert found["decisions"] >= DECISIONS, found
@@ -182,7 +190,7 @@ def _() -> float:
     return breaches(found)
 
 
-@check("rules", "European Union with progressive reductions, 10 million decisions: breaches of article 6a", "==", 0)
+@check("rules", "The same where a member state has progressive reductions", "==", 0)
 def _() -> float:
     found = announcements(True)
     assert found["announced"] > announcements(False)["announced"] / 2, found
