@@ -147,8 +147,9 @@ def answers() -> Counter[str]:
     with tempfile.TemporaryDirectory() as folder:
         bundle = load_bundle(export(make_run(spec, product_wise=True), Path(folder) / "bundle"))
     manifest, predictor, rng = bundle.manifest, Predictor(bundle), np.random.default_rng(3)
-    found["without provenance"] += manifest["law"]["competitors"]["source"] != "own-observation"
-    found["without an audit"] += manifest["competition"]["audit"] is None and not manifest["competition"]["no_audit"]
+    source, audited = (manifest["law"]["competitors"] or {}).get("source"), manifest.get("competition", {})
+    found["without provenance"] += source != "own-observation"
+    found["without an audit"] += not (audited.get("audit") or audited.get("no_audit"))
     while found["decisions"] < 100_000:
         state, named = example_state(bundle.catalogue), rng.choice(["", "EU", "NY", "CA"])
         for item in state["products"]:
