@@ -13,6 +13,7 @@ from .competition import (
     yardstick,
 )
 from .explanation import PriceExplanation, SurrogateTree, explain, surrogate_tree
+from .fairness import GroupFigures, group_figures
 from .fit_quality import fidelity
 from .off_policy import OffPolicy, estimate_from_log
 from .policies import POLICY_NAMES, named_policy
@@ -27,6 +28,7 @@ __all__ = [
     "CollusionAudit",
     "Comparison",
     "Estimate",
+    "GroupFigures",
     "LeagueVerdict",
     "LogRecorder",
     "OffPolicy",
@@ -48,6 +50,7 @@ __all__ = [
     "exact_value",
     "explain",
     "fidelity",
+    "group_figures",
     "interquartile_mean",
     "judge_league",
     "named_policy",

@@ -36,6 +36,8 @@ from . import (  # noqa: F401  they register their checks
     market,
     price_list,
     recommending,
+    rules_fairness,
+    rules_image,
     rules_law,
     scale_catalogue,
     scale_fit,

@@ -62,7 +62,7 @@ def test_a_bundle_says_for_which_jurisdictions_it_was_made(lawful: Bundle, one: 
 def test_price_rules_of_before_are_read_without_a_law(one: Bundle) -> None:
     document = guardrails_document(one.guardrails)
     assert "law" not in document
-    assert guardrails_from(document, 3).law is None
+    assert guardrails_from(document, 3, 2).law is None
 
 
 @pytest.mark.parametrize("named", [None, "EU", "NY"])
@@ -184,7 +184,7 @@ def test_a_food_store_of_maryland_gives_no_personal_prices(spec: MarketSpec, tmp
         assert item.notices == {}
     # Price rules that allow them are read as ones that do not.
     document = guardrails_document(bundle.guardrails) | {"max_discount": 0.3}
-    assert guardrails_from(document, 3).max_discount == 0
+    assert guardrails_from(document, 3, 2).max_discount == 0
 
 
 def test_the_manifest_names_where_competitors_prices_come_from_and_holds_an_audit(

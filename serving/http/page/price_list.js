@@ -6,7 +6,7 @@ let total = 0;
 let asked = 0;
 let deciding = null;
 
-async function ask(path, body) {
+export async function ask(path, body) {
   const options = body && {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -18,14 +18,14 @@ async function ask(path, body) {
   return answer;
 }
 
-function made(tag, properties, ...children) {
+export function made(tag, properties, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
 }
 
 const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const say = (text) => { $("#status-line").textContent = text; };
+export const say = (text) => { $("#status-line").textContent = text; };
 const key = (row) => ({ zone: row.zone, product: row.product, week: row.week });
 
 function expected(row, name, digits) {
