@@ -104,6 +104,7 @@ def build_market(
         shocks=models.shocks,
         prices=prices,
         promotion=promotion,
+        law=assumptions.rules.law_section(models.products, products.names),
         history=HistorySection(
             price=models.current_price,
             units=models.sold_units,
@@ -136,11 +137,12 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
             name="rules",
             version=1,
             summary="The price rules in a market of any demand.",
-            market=MarketSection(horizon_periods=1),
+            market=MarketSection(horizon_periods=1, period="week"),
             products=products,
             arrivals=Arrivals(rate=np.array(1.0)),
             demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
             prices=_prices(prices, products.names, False, assumptions),
+            law=assumptions.rules.law_section(prices.products, products.names),
         )
 
 

@@ -46,6 +46,8 @@ def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
     words += [f"By the shop's rules for the basket index: {', '.join(bounds)}."] if bounds else []
     ranks = [f"{_plain(rule)} {rank}" for rule, rank in rules.priority.items()]
     words += [f"By the shop's priorities: {', '.join(ranks)}."] if ranks else []
+    if law := [f"{_plain(key)} {_value(set_)}" for key, set_ in rules.law.items() if _is_set(set_)]:
+        words.append(f"By the shop's rules on the law: {', '.join(law)}.")
     here = {*products["product"], *products.get("name", ()), *products["category"]}
     idle = [f"'{name}'" for name, part in rules.product.items() if name not in here and not part.excluded]
     idle += [f"'{name}'" for group in rules.group.values() for name in group.products if name not in here]

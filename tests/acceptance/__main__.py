@@ -39,6 +39,7 @@ from . import (  # noqa: F401  they register their checks
     rules_engine,
     rules_fairness,
     rules_image,
+    rules_law,
     scale_catalogue,
     scale_fit,
     scale_ray,

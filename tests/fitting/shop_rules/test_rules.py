@@ -266,7 +266,10 @@ def test_packs_and_priorities_reach_the_market_and_contradictions_are_named():
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"pack": [{"products": ["1", "2"], "sizes": [2.0, 1.0]}]}, "pack 1 must list two products or more with rising"),
+        (
+            {"pack": [{"products": ["1", "2"], "sizes": [2.0, 1.0]}]},
+            "pack 1 must list two products or more with rising",
+        ),
         ({"pack": [{"products": ["1"], "sizes": [2.0]}]}, "pack 1 must list two products or more with rising sizes"),
         ({"priority": {"flor": 1}}, "priority.flor is no price rule; did you mean floor?"),
         ({"priority": {"tick": 1}}, "priority.tick is no price rule"),
