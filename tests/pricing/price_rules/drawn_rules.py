@@ -247,7 +247,7 @@ def milp_least(
     if grid is not None and rules.tick is not None:
         columns = 2 * size + 1
         lower, upper, integer = np.zeros(columns), np.full(columns, np.inf), np.r_[np.zeros(size), np.ones(size), 0]
-        upper[:size] = MOST
+        upper[:size], lower[size:-1] = MOST, 1  # nothing is free
         for n in range(size):
             row({n: 1.0, size + n: -rules.tick}, 0, 0)
     elif grid is not None:
