@@ -212,7 +212,7 @@ def rule_costs(
     def dearest(names: Sequence[str]) -> tuple[RuleCost, ...]:
         return tuple(sorted((costs[name] for name in names), key=lambda one: -one.cost))
 
-    goal, revenue, profit = best[frozenset()].money.sum(axis=-1).mean(axis=1).tolist()
+    _, revenue, profit = best[frozenset()].money.sum(axis=-1).mean(axis=1).tolist()
     chosen_by = (
         spec.market.objective if shop.goal is shop.spec else "revenue less the shadow cost that keeps the profit"
     )
