@@ -82,5 +82,10 @@ def _money(one: RuleCost, name: str) -> str:
 
 
 def _products(bound: tuple[BoundProduct, ...]) -> str:
-    shown = [f"{one.product}: {one.price:g}" + f" to {one.without:g}" * (one.price != one.without) for one in bound]
+    shown = [
+        f"{one.product}: {one.price:g}"
+        + f" to {one.without:g}" * (one.price != one.without)
+        + f", discount {one.discount:.0%} to {one.discount_without:.0%}" * (one.discount != one.discount_without)
+        for one in bound
+    ]
     return "; ".join([*shown[:_SHOWN], *[f"{len(bound) - _SHOWN} more"] * (len(bound) > _SHOWN)])

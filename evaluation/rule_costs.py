@@ -350,15 +350,25 @@ class _Shop:
         weight = spec.market.discount_factor ** np.arange(rows[1])
         returned = 0.0 if spec.returns is None else spec.returns.probability
         handling = 0.0 if spec.returns is None else returned * spec.returns.handling_cost
-        funding = 0.0 if spec.history is None else spec.history.funding * (price <= self.planned * (1 + SAME))
+        funding = (
+            np.zeros(price.shape)
+            if spec.history is None
+            else spec.history.funding * (price <= self.planned * (1 + SAME))
+        )
+        # Stock that is sold is restored a lead time later, at the latest when the market ends.
+        stock, left = spec.stock, rows[1] - np.arange(rows[1])[:, None]
+        saved = (
+            np.minimum(stock.lead_time_periods + 1, left) * stock.holding_cost * (stock.replenishment == "order-up-to")
+        )
         for draw in self.draws if draws is None else draws:
             units = segment_units(spec, draw, period, *flat, spread).reshape(*rows, -1, price.shape[-1])
             kept = units * (1 - returned)
             revenue = kept * paid
-            profit = revenue - kept * (draw.products.unit_cost - np.expand_dims(funding, -2)) - units * handling
+            profit = revenue - kept * (draw.products.unit_cost - funding[:, :, None])
+            profit = profit - units * (handling - saved[:, None])
             own = revenue - kept * goal.products.unit_cost
             chosen_by = own if goal is not spec else profit if goal.market.objective == "profit" else revenue
-            yield np.einsum("abtkn,t,nc->abkc", np.stack([chosen_by, revenue, profit]), weight, self.member)
+            yield np.einsum("abtkn,t->abkn", np.stack([chosen_by, revenue, profit]), weight) @ self.member
 
     def _searched(self, market: MarketSpec) -> Array:
         """(N,) fixed prices that are best within the rules, as far as the search knows them."""
@@ -389,7 +399,7 @@ class _Shop:
             price = rules.apply(Action(course[:, t].astype(np.float32)), view).price
             # Seven digits: all that single precision holds.
             seven = np.char.mod("%.7g", price).astype(np.float64)
-            made.append(np.where(course[:, t] == self.planned[t], self.planned[t], seven))
+            made.append(np.where(held, self.planned[t], seven))
             past.append(made[-1])
         return np.stack(made, axis=1)
 

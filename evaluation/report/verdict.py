@@ -22,6 +22,7 @@ from ..uncertainty import Assessment, costs_assumed
 from ..uncertainty.assessment import weeks_words
 
 if TYPE_CHECKING:
+    from ..rule_costs import RuleCosts
     from ..stress import StressTable
     from ..uncertainty.by_product import ProductFigures
 
@@ -45,6 +46,7 @@ class ReportData:
         tree_fidelity: R² of these rules.
         price_list: The rows of the price list of the recommended prices, by column.
         current: What the products are expected to sell and earn at the current prices; with a price list.
+        rule_costs: What each price rule costs.
 
     Example:
         >>> from repricer.evaluation import evaluate
@@ -63,6 +65,7 @@ class ReportData:
     tree_fidelity: float | None = None
     price_list: Sequence[Mapping[str, Any]] = ()
     current: ProductFigures | None = None
+    rule_costs: RuleCosts | None = None
 
 
 def row_of(comparison: Comparison, policy: str) -> Row:
