@@ -36,6 +36,7 @@ from . import (  # noqa: F401  they register their checks
     market,
     price_list,
     recommending,
+    rules_cost,
     scale_catalogue,
     scale_fit,
     scale_ray,

@@ -23,7 +23,7 @@ function bound(one) {
 }
 
 function binds(row) {
-  if (!row.products.length) return made("td", {}, "none");
+  if (!row.products.length) return made("td", {}, "no product");
   const count = `${row.products.length} ${row.products.length === 1 ? "product" : "products"}`;
   const summary = made("summary", { ariaLabel: `${count} that ${words(row.rule)} binds` }, count);
   return made("td", {}, made("details", {}, summary, made("ul", {}, ...row.products.map(bound))));
