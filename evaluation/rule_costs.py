@@ -1,7 +1,7 @@
 """What each price rule costs: the money of the best prices under all rules, and without each rule, group of rules and all.
 
 Prices are searched as `agents.posterior.prices` does: one list price a product for all periods, by the mean over the
-posterior draws; after them, personal discounts by segment where the market gives any. What rules make of a price from
+posterior draws; and from there on, where the market gives any, together with personal discounts by segment. What rules make of a price from
 period to period, such as the steps that a largest change leaves, is part of its money. The prices that are found without
 a rule are tried under the others too, and what is allowed under more rules is allowed under fewer: no rule costs less
 than nothing, and one that binds nothing costs exactly zero. Costs are paired, draw by draw.
@@ -68,7 +68,10 @@ _LIFTED = {
     "max_discount": {"max_discount": 0.95},
     "segment_spread": {"max_segment_spread": 1.0},
 }
-_LEVELS, _SWEEPS, _SEARCHED = 11, 2, 24
+# Discounts that are tried, in even steps of the log price paid, and factors on list prices beside them, sweep by sweep.
+_LEVELS = np.linspace(0, 1, 11)[:, None, None, None]
+_FACTORS = tuple(map(np.array, ([1.0, 0.5, 0.7, 1.4, 2.0, 3.0], [1.0, 0.75, 0.87, 1.15, 1.33], [1.0, 0.95, 1.05])))
+_SEARCHED = 30
 # A gain of less than this share of a component's money is rounding.
 _ROUNDING = 1e-9
 _LARGEST = 1e30
@@ -309,33 +312,49 @@ class _Shop:
         """The market under each of the draws; itself where it has no posterior."""
         return [self.spec.draw(m) for m in self.numbers] or [self.spec]
 
+    @cached_property
+    def few(self) -> list[MarketSpec]:
+        """Some of them, over which discounts are searched."""
+        return [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _SEARCHED).astype(int))]
+
     def best_without(
         self, sets: Sequence[frozenset[str]], progress: Callable[[str], object] = lambda _: None
     ) -> dict[frozenset[str], _Best]:
-        """The best prices without each set of rules; the first set is empty."""
+        """The best prices without each set of rules; the first set is empty.
+
+        Whatever is found without one set is tried under all others, as far as their rules let it.
+        """
         markets = {lifted: without(self.spec, lifted) for lifted in sorted(dict.fromkeys(sets), key=len)}
-        searched: dict[frozenset[str], Array] = {}
+        alone: dict[frozenset[str], Array] = {}
+        asked, discounts = [self.one], [np.zeros((self.spec.sizes["N"], self.spec.sizes["K"]))]
         for lifted, market in markets.items():
             progress(", ".join(map(rule_words, sorted(lifted))))
-            if (own := lifted - set(DISCOUNT_RULES)) not in searched:
-                searched[own] = self._searched(market)
-        asked = np.unique([self.one, *searched.values()], axis=0)
-        tried = {lifted: self._allowed(market, asked) for lifted, market in markets.items()}
-        paths, place = np.unique(np.concatenate(list(tried.values())), axis=0, return_inverse=True)
-        money = np.mean([one[0].sum(axis=1) for one in self.money(paths)], axis=0)
-        found: dict[frozenset[str], _Best] = {}
-        known: dict[tuple[bytes, float, float, bool], _Best] = {}
-        for (lifted, market), at in zip(markets.items(), place.reshape(len(markets), -1), strict=True):
-            progress(", ".join(map(rule_words, sorted(lifted))))
-            chosen = at[money[at].argmax(axis=0)][self.component]
-            price = paths[chosen, :, np.arange(len(chosen))].T
-            options = [best for other, best in found.items() if other < lifted]
-            terms = market.prices.max_discount, market.prices.max_segment_spread, "paid_floor" in lifted
-            key = (price.tobytes() + market.guardrails.paid_low.tobytes(), *terms)
-            if key not in known:
-                known[key] = self._with_discounts(market, price, pays_floor="paid_floor" not in lifted)
-            found[lifted] = self._best_of([*options, known[key]])
-        return found
+            own = lifted - set(DISCOUNT_RULES)
+            if own not in alone:
+                alone[own] = self._searched(market)
+                asked, discounts = [*asked, alone[own]], [*discounts, discounts[0]]
+            if market.prices.max_discount > 0:
+                for found, kept in zip(
+                    (asked, discounts), self._with_discounts(market, lifted, alone[own]), strict=True
+                ):
+                    found.append(kept)
+        tried = []
+        for lifted, market in markets.items():
+            price = self._allowed(market, np.stack(asked))
+            discount = np.minimum(np.stack(discounts), self._most(market, lifted, price)[..., None])
+            least = discount.min(axis=-1, keepdims=True)
+            tried.append((price, np.minimum(discount, least + market.prices.max_segment_spread)))
+        price, discount = (np.concatenate(part) for part in zip(*tried, strict=True))
+        flat = np.hstack([price.reshape(len(price), -1), discount.reshape(len(price), -1)])
+        _, first, place = np.unique(flat, axis=0, return_index=True, return_inverse=True)
+        money = np.stack([one.sum(axis=2) for one in self.money(price[first], discount[first])], axis=1)
+        mean, best = money[0].mean(axis=0), dict[frozenset[str], _Best]()
+        for lifted, at in zip(markets, place.reshape(len(markets), -1), strict=True):
+            chosen = at[mean[at].argmax(axis=0)]
+            row, n = first[chosen][self.component], np.arange(len(self.component))
+            own_best = _Best(price[row, :, n].T, discount[row, n], money[:, :, chosen, np.arange(len(chosen))])
+            best[lifted] = self._best_of([*(one for other, one in best.items() if other < lifted), own_best])
+        return best
 
     def money(
         self, price: Array, discount: Array | None = None, draws: Sequence[MarketSpec] | None = None
@@ -403,34 +422,43 @@ class _Shop:
             past.append(made[-1])
         return np.stack(made, axis=1)
 
-    def _with_discounts(self, market: MarketSpec, price: Array, *, pays_floor: bool) -> _Best:
-        """A course of prices with the best discounts of its products and segments, by coordinate ascent."""
-        rules, discount = market.prices, np.zeros((self.spec.sizes["N"], self.spec.sizes["K"]))
-        if rules.max_discount > 0:
-            least = market.guardrails.paid_low if pays_floor else 0.0
-            most = np.clip(1 - least / price.min(axis=0), 0, rules.max_discount)
-            step = np.linspace(0, 1, _LEVELS)[:, None] * most
-            place = np.array([(self.component[:n] == one).sum() for n, one in enumerate(self.component)])
-            some = [self.draws[i] for i in np.unique(np.linspace(0, len(self.draws) - 1, _SEARCHED).astype(int))]
+    def _most(self, market: MarketSpec, lifted: frozenset[str], price: Array) -> Array:
+        """(S, N) largest discounts at S courses of prices."""
+        least = 0.0 if "paid_floor" in lifted else market.guardrails.paid_low
+        return np.clip(1 - least / price.min(axis=1), 0, market.prices.max_discount)
 
-            def best_of(trial: Array, *, apart: bool) -> Array:
-                courses = np.broadcast_to(price, (len(trial), *price.shape))
-                money = np.sum([one[0] for one in self.money(courses, trial, some)], axis=0)
-                at = (money if apart else money.sum(axis=1, keepdims=True)).argmax(axis=0)
-                at = np.broadcast_to(at, (discount.shape[1], at.shape[1]))[:, self.component].T
-                return np.take_along_axis(trial, at[None], axis=0)[0]
+    def _with_discounts(self, market: MarketSpec, lifted: frozenset[str], asked: Array) -> tuple[Array, Array]:
+        """Fixed prices (N,) with discounts (N, K), by coordinate ascent from the prices that are best without discounts.
 
-            for _ in range(_SWEEPS):
-                for turn in (place == j for j in range(place.max() + 1)):
-                    discount = best_of(np.where(turn[:, None], step[..., None], discount), apart=True)
-                    # Segments that must not differ by more move together.
-                    near = np.clip(discount, step[..., None], step[..., None] + rules.max_segment_spread)
-                    if np.ptp(discount, axis=1).max() > rules.max_segment_spread:
-                        discount = best_of(np.where(turn[:, None], near, discount), apart=False)
-        given = None if rules.max_discount == 0 else discount[None]
-        return _Best(
-            price, discount, np.stack([one[:, 0].sum(axis=1) for one in self.money(price[None], given)], axis=1)
-        )
+        Of each product, all segments take the best of their discounts at each of its prices, and then it takes the best
+        price; segments whose discounts then differ by too much are brought together.
+        """
+        discount, n = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"])), np.arange(self.spec.sizes["N"])
+        segment, spread = np.arange(discount.shape[1]), market.prices.max_segment_spread
+        place = np.array([(self.component[:i] == one).sum() for i, one in enumerate(self.component)])
+        turns = [place == j for j in range(place.max() + 1)]
+
+        def money(price: Array, tried: Array) -> Array:
+            course = np.broadcast_to(price, (len(tried), *price.shape)).reshape(-1, *price.shape[1:])
+            found = sum(one[0] for one in self.money(course, tried.reshape(-1, *tried.shape[2:]), self.few))
+            return np.reshape(found, (*tried.shape[:2], *np.shape(found)[1:]))
+
+        for factors in _FACTORS:
+            for turn in turns:
+                rows = np.where(turn, asked * factors[:, None], asked)
+                price = self._allowed(market, rows)
+                most = self._most(market, lifted, price)[..., None]
+                tried = np.where(turn[:, None], 1 - (1 - most) ** _LEVELS, np.minimum(discount, most))
+                found = money(price, tried)
+                at = found.max(axis=0).sum(axis=1).argmax(axis=0)[self.component]
+                level = found.argmax(axis=0)[at, :, self.component]
+                asked, discount = rows[at, n], tried[level, at[:, None], n[:, None], segment]
+        for turn in turns if np.ptp(discount, axis=1).max() > spread else ():
+            price = self._allowed(market, asked[None])
+            low = 1 - (1 - self._most(market, lifted, price)[..., None]) ** _LEVELS
+            tried = np.where(turn[:, None], np.clip(discount, low, low + spread), discount)
+            discount = tried[money(price, tried).sum(axis=2)[:, 0].argmax(axis=0)[self.component], 0, n]
+        return asked, discount
 
     def _best_of(self, options: Sequence[_Best]) -> _Best:
         """The best option of each component; the first of those that differ by rounding alone."""
@@ -573,7 +601,7 @@ def _notes(spec: MarketSpec, present: Sequence[str]) -> tuple[str, ...]:
         )
     if "max_discount" in present:
         notes.append(
-            "Personal discounts are chosen after the list prices; beyond the cap none was given, so their money is not known."
+            "Beyond the cap and below the floor of the price paid no personal discount was given, so its money is not known."
         )
     if not spec.num_draws:
         notes.append("The market has no posterior draws, so the intervals have no width.")

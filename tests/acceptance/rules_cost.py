@@ -1,7 +1,7 @@
 """What each price rule costs on the demo's market, against a search that shares nothing with it but the market.
 
-The other search climbs by single prices from random ones, in the simulator's own demand under the draws that the figures
-do not use; its rules are written out here. `RULES_DEMO` names a folder of `make demo`, otherwise one is made.
+The other search draws prices and discounts at random, nearer and nearer, in the simulator's own demand under the draws
+that the figures do not use; its rules are written out here. `RULES_DEMO` names a folder of `make demo`, otherwise one is made.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .checks import check
 from .loop import REPRICER, ROOT
 
 DRAWS, SEED, STARTS, Z90 = 100, 11, 2, 1.645
-_COARSE, _FINE, _SWEEPS, _LEVELS = np.linspace(0.7, 1.4, 15), np.linspace(0.97, 1.03, 7), 4, 16
+_WIDTHS, _PRICES, _LEVELS = (1.0, 0.8, 0.6, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02), 9, 9
 _FREE = 4.0
 
 
@@ -101,7 +101,11 @@ class _Search:
             given["shown"] = np.tile(spec.shown_by_recommender, (len(flat), 1))
         period, found = np.tile(np.arange(shape[1]), shape[0]), []
         deals = self.planned < 0.98 * self.regular
-        gone = spec.history.feature_lift * spec.history.promotion * (deals & (abs(self.planned.max(axis=0) / self.planned - 1) > 0.005))
+        gone = (
+            spec.history.feature_lift
+            * spec.history.promotion
+            * (deals & (abs(self.planned.max(axis=0) / self.planned - 1) > 0.005))
+        )
         for draw in draws:
             plain = draw.with_changes(demand={"quality_path": draw.demand.quality_path - gone})
             units = expected_units(plain, period, flat, **given)
@@ -113,29 +117,32 @@ class _Search:
         return np.array(found)
 
     def climbed(self, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """(T, N) prices and (N, K) discounts from a random start, each in turn the best of its choices."""
+        """(T, N) prices and (N, K) discounts from random prices: each product in turn takes the best of random choices,
+        which come nearer and nearer.
+        """
         rng, few = np.random.default_rng((SEED, start)), self.draws[:: max(1, len(self.draws) // 25)]
-        none = np.zeros((len(self.regular), self.spec.sizes["K"]))
-        price = self.low * (self.high / self.low) ** rng.uniform(size=len(none))
-        wide = np.linspace(0, 1, 25)[:, None]
-        for sweep in range(_SWEEPS):
+        n, segment = np.arange(len(self.regular)), np.arange(self.spec.sizes["K"])
+        discount = np.zeros((len(n), len(segment)))
+        price = self.low * (self.high / self.low) ** rng.uniform(size=len(n))
+        for width in _WIDTHS:
             for turn in (self.place == j for j in range(self.place.max() + 1)):
-                near = price * (_COARSE if sweep < _SWEEPS - 1 else _FINE)[:, None]
-                grid = self.low * (self.high / self.low) ** wide if sweep == 0 else near
-                grid = np.vstack([price, np.clip(np.round(grid, 2), self.low, self.high)])
-                trial = np.where(turn, grid, price)
-                money = self.money(np.array([self.path(row) for row in trial]), np.tile(none, (len(trial), 1, 1)), few)
-                best = money.sum(axis=2).mean(axis=0).argmax(axis=0)[self.category]
-                price = trial[best, np.arange(len(price))]
-        course, discount = self.path(price), none
-        most = np.clip(1 - self.paid_low / course.min(axis=0), 0, self.cap)
-        levels = rng.permutation(np.linspace(0, 1, _LEVELS))[:, None, None] * most[:, None]
-        for turn in [self.place == j for j in range(self.place.max() + 1)] * 2:
-            trial = np.where(turn[:, None], levels, discount)
-            money = self.money(np.tile(course, (len(trial), 1, 1)), trial, few).mean(axis=0)
-            best = money.argmax(axis=0)[:, self.category].T
-            discount = np.take_along_axis(trial, best[None], axis=0)[0]
-        return course, discount
+                near = price * np.exp(width * rng.uniform(-1, 1, (_PRICES, len(n))))
+                anywhere = self.low * (self.high / self.low) ** rng.uniform(size=near.shape)
+                grid = np.where((np.arange(_PRICES) % 2 == 0)[:, None], near, anywhere if width > 0.2 else near)
+                grid = np.where(turn, np.clip(np.round(grid, 2), self.low, self.high), price)
+                grid[0] = price
+                paths = np.array([self.path(row) for row in grid])
+                most = np.clip(1 - self.paid_low / paths.min(axis=1), 0, self.cap)
+                share = rng.uniform(-0.1, 1.1, (_LEVELS, 1, len(n), 1)).clip(0, 1)
+                tried = np.where(turn[:, None], share * most[..., None], np.minimum(discount, most[..., None]))
+                tried[0] = np.minimum(discount, most[..., None])
+                course = np.broadcast_to(paths, (_LEVELS, *paths.shape)).reshape(-1, *paths.shape[1:])
+                money = self.money(course, tried.reshape(-1, *discount.shape), few).mean(axis=0)
+                money = money.reshape(_LEVELS, _PRICES, *money.shape[1:])
+                best = money.max(axis=0).sum(axis=1).argmax(axis=0)[self.category]
+                level = money.argmax(axis=0)[best, :, self.category]
+                price, discount = grid[best, n], tried[level, best[:, None], n[:, None], segment]
+        return self.path(price), discount
 
 
 @functools.cache
@@ -190,6 +197,4 @@ def binding_nothing() -> float:
 def nested() -> float:
     every = (*costs().rules, *costs().groups, costs().together)
     assert every[-1].rule == ALL
-    return min(
-        other.cost - one.cost for one in every for other in every if set(one.rules) < set(other.rules)
-    )
+    return min(other.cost - one.cost for one in every for other in every if set(one.rules) < set(other.rules))
