@@ -70,10 +70,12 @@ _LIFTED = {
 }
 # Discounts that are tried, in even steps of the log price paid, and factors on list prices beside them, sweep by sweep.
 _LEVELS = np.linspace(0, 1, 11)[:, None, None, None]
-_FACTORS = tuple(map(np.array, ([1.0, 0.5, 0.7, 1.4, 2.0, 3.0], [1.0, 0.75, 0.87, 1.15, 1.33], [1.0, 0.95, 1.05])))
+_FACTORS = tuple(
+    map(np.array, ([1.0, 0.5, 0.7, 1.4, 2.0, 3.0], [1.0, 0.6, 0.8, 0.9, 1.12, 1.3, 1.8], [1.0, 0.95, 1.05]))
+)
 _SEARCHED = 30
-# A gain of less than this share of a component's money is rounding.
-_ROUNDING = 1e-9
+# What the search is not sure of: a gain of less than this share of a component's money is none.
+_PRECISION = 1e-4
 _LARGEST = 1e30
 
 
@@ -461,11 +463,11 @@ class _Shop:
         return asked, discount
 
     def _best_of(self, options: Sequence[_Best]) -> _Best:
-        """The best option of each component; the first of those that differ by rounding alone."""
+        """The best option of each component; the first of those between which the search is not sure."""
         best = options[0]
         for other in options[1:]:
             old, new = (one.money[0].mean(axis=0) for one in (best, other))
-            better = new > old + _ROUNDING * np.abs(old)
+            better = new > old + _PRECISION * np.abs(old)
             own = better[self.component]
             price, discount = (
                 np.where(own, other.price, best.price),

@@ -37,6 +37,7 @@ from . import (  # noqa: F401  they register their checks
     price_list,
     recommending,
     rules_cost,
+    rules_page,
     scale_catalogue,
     scale_fit,
     scale_ray,
