@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -202,14 +202,10 @@ def rule_costs(
         raise ValueError(f"{must}; got {spec.name}; compare prices with repricer evaluate there")
     if draws is not None:
         check_draws(spec, draws)
-    numbers = draw_numbers(spec, draws) if spec.num_draws else ()
-    if len(numbers) < spec.num_draws:
-        numbers = tuple(
-            sorted(np.random.default_rng(seed).choice(spec.num_draws, len(numbers), replace=False).tolist())
-        )
+    count = len(draw_numbers(spec, draws)) if spec.num_draws else 0
+    numbers = sorted(np.random.default_rng(seed).choice(spec.num_draws or 1, count, replace=False).tolist())
     present, shop = rules_of(spec), _Shop(spec, numbers)
-    groups = {name: frozenset(rules) & frozenset(present) for name, rules in GROUPS.items()}
-    groups = {name: rules for name, rules in groups.items() if len(rules) > 1}
+    groups = {name: found for name, rules in GROUPS.items() if len(found := frozenset(rules) & {*present}) > 1}
     sets = {rule: frozenset({rule}) for rule in present} | groups | {ALL: frozenset(present)}
     best = shop.best_without([frozenset(), *sets.values()], progress)
     costs = {name: _cost(shop, best, name, lifted) for name, lifted in sets.items()}
@@ -221,11 +217,9 @@ def rule_costs(
     chosen_by = (
         spec.market.objective if shop.goal is shop.spec else "revenue less the shadow cost that keeps the profit"
     )
-    facts = (spec.name, spec.market.currency, chosen_by, spec.market.horizon_periods, max(len(numbers), 1))
-    notes = _notes(spec, present)
-    return RuleCosts(
-        *facts, revenue, profit, dearest(present), dearest(list(groups)), costs[ALL], _no_choice(spec), notes
-    )
+    facts = spec.name, spec.market.currency, chosen_by, spec.market.horizon_periods, max(count, 1), revenue, profit
+    found = dearest(present), dearest(list(groups)), costs[ALL]
+    return RuleCosts(*facts, *found, _no_choice(spec), _notes(spec, present))
 
 
 def rules_of(spec: MarketSpec) -> list[str]:
@@ -235,21 +229,12 @@ def rules_of(spec: MarketSpec) -> list[str]:
         >>> rules_of(load_scenario("stationary-logit").with_changes(prices={"max_change": 0.1}))
         ['max_change']
     """
-    prices, discounts = spec.prices, spec.prices.max_discount > 0
-
-    def set_in(rule: str) -> bool:
-        if rule in DISCOUNT_RULES and not discounts:
-            return False
-        if rule in _LIFTED:
-            given = {key: getattr(prices, key, value) for key, value in _LIFTED[rule].items()}
-            return any(not np.array_equal(given[key], value) for key, value in _LIFTED[rule].items())
-        if rule == "paid_floor":
-            return True
-        lifted = without(spec, frozenset({rule})).prices
-        key = rule.removesuffix(FROM_SALES)
-        return not np.array_equal(getattr(lifted, key), getattr(prices, key)) and getattr(prices, key) is not None
-
-    return [rule for rules in GROUPS.values() for rule in rules if set_in(rule)]
+    every = [rule for rules in GROUPS.values() for rule in rules if rule not in DISCOUNT_RULES]
+    found = [rule for rule in every if without(spec, frozenset({rule})) is not spec]
+    if spec.prices.max_discount == 0:
+        return found
+    spreads = spec.prices.max_segment_spread < 1
+    return [*found, *(rule for rule in DISCOUNT_RULES if rule != "segment_spread" or spreads)]
 
 
 def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
@@ -269,17 +254,22 @@ def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
     """
     names, from_sales = spec.products.names, np.isin(spec.products.names, spec.prices.bounds_from_sales)
     free = spec.with_changes(prices={"floor": None, "ceiling": None, "minimum_margin": None}).price_bounds
-    changes: dict[str, object] = {}
-    for key, own, loose in zip(("floor", "ceiling"), spec.price_bounds, free, strict=True):
+    changes: dict[str, Any] = {}
+    for key, own, loose, wider in zip(
+        ("floor", "ceiling"), spec.price_bounds, free, (np.minimum, np.maximum), strict=True
+    ):
         lifted = np.where(from_sales, key + FROM_SALES in rules, key in rules)
-        if lifted.any():
-            changes[key] = np.where(lifted, loose, own)
-    kept = [("frozen" + FROM_SALES if sold else "frozen") not in rules for sold in from_sales]
-    frozen = tuple(name for name, keeps in zip(names, kept, strict=True) if keeps and name in spec.prices.frozen)
-    if frozen != spec.prices.frozen:
-        changes["frozen"] = frozen
+        if (wider(own, loose) != own)[lifted].any():
+            changes[key] = np.where(lifted, wider(own, loose), own)
+    moves = {name for name, sold in zip(names, from_sales, strict=True) if "frozen" + FROM_SALES * bool(sold) in rules}
+    changes |= {"frozen": tuple(name for name in spec.prices.frozen if name not in moves)}
     for rule in rules & _LIFTED.keys():
         changes |= _LIFTED[rule]
+    # What is empty is no rule.
+    given = {key: getattr(spec.prices, key, ()) for key in changes}
+    changes = {
+        key: value for key, value in changes.items() if np.size(given[key]) and not np.array_equal(given[key], value)
+    }
     return spec.with_changes(prices=changes) if changes else spec
 
 

@@ -44,6 +44,8 @@ def tab_to(page: Any, name: str) -> None:
 def rules_panel(page: Any, _: Path) -> None:
     """Every rule is there, the dearest first, and the first that binds a product opens by keyboard."""
     found = costs()
+    tab_to(page, "rules-summary")
+    page.keyboard.press("Enter")
     names = [text.split("\n")[0] for text in page.locator("#rule-rows th").all_inner_texts()]
     wanted = [one.rule.replace("_", " ") for one in (*found.rules, *found.groups, found.together)]
     assert names == wanted, names

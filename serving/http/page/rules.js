@@ -11,7 +11,7 @@ const money = (value, digits = 2) => value.toLocaleString("en", { minimumFractio
 const words = (rule) => rule.replaceAll("_", " ");
 
 function figure(row, name) {
-  const interval = row[`${name}_interval90`].map((end) => money(end, 0)).join(" to ");
+  const interval = row[`${name}_interval90`].map((end) => money(end, Math.abs(end) < 10 ? 2 : 0)).join(" to ");
   return made("td", { className: "number" }, money(row[name]), made("small", { className: "interval", title: "90% interval" }, interval));
 }
 
@@ -39,6 +39,10 @@ function line(row) {
 export function showRules(found) {
   $("#rules").hidden = !found;
   if (!found || $("#rule-rows").children.length) return;
+  const [dearest] = found.rules;
+  const first = dearest ? `the dearest is ${words(dearest.rule)}, ${money(dearest.cost)} ${found.currency}` : "the market has no rules";
+  const stuck = new Set(found.no_choice.map((one) => one.product)).size;
+  $("#rules-summary").textContent = `${found.rules.length} rules; ${first}${stuck ? `; ${stuck} products without a choice` : ""}`;
   $("#rules-legend").textContent = `In ${found.currency}, against the best prices under all rules; cost in ${found.chosen_by}, by which prices are chosen. Below: 90% intervals.`;
   $("#no-choice").replaceChildren(...found.no_choice.map((one) => made("li", {}, `No choice: ${one.rules.map(words).join(" and ")} leave ${one.product} at ${money(one.price)}.`)));
   $("#rule-rows").replaceChildren(...[...found.rules, ...found.groups, found.together].map(line));
