@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..evaluation.rule_costs import BoundProduct, RuleCost, RuleCosts
 
-_SHOWN = 3
+_SHOWN = 1
 
 
 @click.group("rules")

@@ -372,7 +372,7 @@ class _Shop:
             np.minimum(stock.lead_time_periods + 1, left) * stock.holding_cost * (stock.replenishment == "order-up-to")
         )
         for draw in self.draws if draws is None else draws:
-            units = segment_units(spec, draw, period, *flat, spread).reshape(*rows, -1, price.shape[-1])
+            units = segment_units(spec, draw, period, flat[0], flat[1], spread).reshape(*rows, -1, price.shape[-1])
             kept = units * (1 - returned)
             revenue = kept * paid
             profit = revenue - kept * (draw.products.unit_cost - funding[:, :, None])
@@ -404,9 +404,15 @@ class _Shop:
         made = []
         for t in range(course.shape[1]):
             in_force = np.where(held, self.planned[t], past[-1]).astype(np.float32)
-            moves = None if window is None else (np.diff(np.float32(past[-window:]), axis=0) != 0).sum(axis=0)
-            given = (np.full(len(asked), t), in_force, in_force, none, none, none)
-            view = MarketView(catalogue, *given, competitor_price=rival, changes=moves)
+            moves = None if window is None else (np.diff(np.array(past[-window:], np.float32), axis=0) != 0).sum(axis=0)
+            given: dict[str, Any] = {
+                "list_price": in_force,
+                "reference_price": in_force,
+                "on_hand": none,
+                "on_order": none,
+            }
+            given |= {"last_units": none, "competitor_price": rival, "changes": moves}
+            view = MarketView(catalogue, np.full(len(asked), t), **given)
             price = rules.apply(Action(course[:, t].astype(np.float32)), view).price
             # Seven digits: all that single precision holds.
             seven = np.char.mod("%.7g", price).astype(np.float64)
@@ -432,8 +438,10 @@ class _Shop:
 
         def money(price: Array, tried: Array) -> Array:
             course = np.broadcast_to(price, (len(tried), *price.shape)).reshape(-1, *price.shape[1:])
-            found = sum(one[0] for one in self.money(course, tried.reshape(-1, *tried.shape[2:]), self.few))
-            return np.reshape(found, (*tried.shape[:2], *np.shape(found)[1:]))
+            found = np.sum(
+                [one[0] for one in self.money(course, tried.reshape(-1, *tried.shape[2:]), self.few)], axis=0
+            )
+            return found.reshape(*tried.shape[:2], *found.shape[1:])
 
         for factors in _FACTORS:
             for turn in turns:
@@ -478,8 +486,9 @@ def _components(spec: MarketSpec) -> NDArray[np.intp]:
     for row in () if weights is None else weights:
         inside = np.flatnonzero(row).tolist()
         pairs += [(inside[0], n) for n in inside]
-    rows, columns = np.array(pairs).T
-    return connected_components(coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(first),) * 2))[1]
+    ends = tuple(np.array(pairs).T)
+    ties = coo_array((np.ones(len(pairs)), ends), shape=(len(first), len(first)))
+    return connected_components(ties)[1].astype(np.intp)
 
 
 def _rival_price(spec: MarketSpec) -> Array:
@@ -548,9 +557,10 @@ def _cost(shop: _Shop, best: dict[frozenset[str], _Best], name: str, lifted: fro
     means, ends = gained.mean(axis=1).tolist(), np.quantile(gained, ENDS, axis=1, method=METHOD).T.tolist()
     says = _says(shop.spec, name) if name in lifted else ", ".join(map(rule_words, sorted(lifted)))
     unknown = any(rule.endswith(FROM_SALES) or rule in ("max_discount", "paid_floor") for rule in lifted)
-    return RuleCost(
-        name, tuple(sorted(lifted)), says, *means, *map(tuple, ends), _bound(shop, base, other, lifted), unknown
-    )
+    figures: dict[str, Any] = dict(zip(("cost", "revenue", "profit"), means, strict=True))
+    figures |= {f"{figure}_interval90": tuple(end) for figure, end in zip(figures, ends, strict=True)}
+    products = _bound(shop, base, other, lifted)
+    return RuleCost(name, tuple(sorted(lifted)), says, products=products, extrapolated=unknown, **figures)
 
 
 def _bound(shop: _Shop, base: _Best, other: _Best, lifted: frozenset[str]) -> tuple[BoundProduct, ...]:

@@ -287,10 +287,11 @@ class _ZoneDecisions:
         """What the overridden price of the only row that is checked costs."""
         manifest, left = self._bundle.manifest, next(iter(self._breaches), None)
         cost = None if self._bundle.response is None else self._cost_of_overrides()
-        facts = (cost, manifest["objective"], manifest["scenario"]["currency"], proposed)
-        return PricedOverride(
-            *facts, *(() if left is None else (left.allowed, tuple(map(rule_words, left.rules)), left.firm))
-        )
+        found = PricedOverride(cost, manifest["objective"], manifest["scenario"]["currency"], proposed)
+        if left is None:
+            return found
+        rules = tuple(map(rule_words, left.rules))
+        return msgspec.structs.replace(found, allowed=left.allowed, rules=rules, firm=left.firm)
 
     def _cost_of_overrides(self) -> float:
         return self._money(self._proposed) - self._money(self._wanted)

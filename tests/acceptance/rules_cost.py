@@ -150,7 +150,8 @@ def climbed(lifted: frozenset[str]) -> np.ndarray:
     """(M,) what the best prices of all starts earn under each draw, category by category the best."""
     search = _Search(lifted)
     found = [search.climbed(start) for start in range(STARTS)]
-    money = search.money(*(np.stack(part) for part in zip(*found, strict=True)), search.draws).sum(axis=2)
+    paths, discounts = (np.stack(part) for part in zip(*found, strict=True))
+    money = search.money(paths, discounts, search.draws).sum(axis=2)
     return np.take_along_axis(money, money.mean(axis=0).argmax(axis=0)[None, None], axis=1)[:, 0].sum(axis=-1)
 
 
