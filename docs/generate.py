@@ -23,7 +23,7 @@ from msgspec.inspect import StructType
 from repricer.data import data_dictionary
 from repricer.evaluation import solve
 from repricer.evaluation.report.plots import learning_plot
-from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, GroupRules, ProductRules, ShopWide
+from repricer.fitting.shop_rules import PRICE_KEYS, GapRule, GroupRules, IndexRule, PackRule, ProductRules, ShopWide
 from repricer.planning.cycle.config import Config
 from repricer.pricing import (
     FIXED_FEATURES,
@@ -33,7 +33,7 @@ from repricer.pricing import (
     SEGMENT_FEATURES,
     UNCERTAINTY_FEATURES,
 )
-from repricer.pricing.price_rules.rule_formulas import HARD_RULES
+from repricer.pricing.price_rules.rule_formulas import ALWAYS, PRIORITIES, in_order
 from repricer.profiles import FEATURES
 from repricer.scenarios import STRESSES, MarketSpec, load_scenario, registered
 from repricer.scenarios.card import group
@@ -150,9 +150,11 @@ def scenarios_text() -> str:
 
 
 def rules_text() -> str:
-    """The price rules in the order in which they act."""
-    rows = ((f"`{rule}`", "hard" if rule in HARD_RULES else "soft", why) for rule, why in RULES.items())
-    return table(("rule", "kind", "what it does"), rows)
+    """The price rules, those that can contradict others by their priority, the strongest first."""
+    order = [*in_order({}), *ALWAYS]
+    levels = PRIORITIES | dict.fromkeys(ALWAYS, "always kept")
+    rows = ((f"`{rule}`", str(levels[rule]), RULES[rule]) for rule in order)
+    return table(("rule", "priority by default", "what it asks for"), rows)
 
 
 def stresses_text() -> str:
@@ -226,7 +228,8 @@ def shop_rules_text() -> str:
     return (
         f"In `[shop]`, `[category.NAME]`, `[group.NAME]` and `[product.ID]`:\n\n{table(heads, rows(ProductRules))}\n"
         f"In `[group.NAME]` alone:\n\n{table(heads, rows(GroupRules, ProductRules))}\n"
-        f"In `[shop]` alone:\n\n{table(heads, whole)}\nIn each `[[gap]]`:\n\n{table(heads, rows(GapRule))}"
+        f"In `[shop]` alone:\n\n{table(heads, whole)}\nIn each `[[gap]]`:\n\n{table(heads, rows(GapRule))}\n"
+        f"In each `[[pack]]`:\n\n{table(heads, rows(PackRule))}\nIn `[index]`:\n\n{table(heads, rows(IndexRule))}"
     )
 
 

@@ -14,6 +14,7 @@ from ..forecasting import replenishment_levels
 from ..pricing import choice_shares, felt_price, matching_utility
 from ..pricing.choice_formulas import stocking_price
 from ..pricing.price_rules.grids import PriceGrid
+from ..pricing.price_rules.rule_formulas import in_order
 from ..scenarios import MarketSpec
 from ..scenarios.price_section import HistorySection, Prices
 from ..scenarios.sections import (
@@ -34,6 +35,7 @@ from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
 _TICK, _GRIDS = 0.01, ("price_ladder", "tick", "price_endings")
+_RIVAL_KEYS = ("rival_at_least", "rival_at_most")
 
 
 def build_market(
@@ -82,7 +84,7 @@ def build_market(
         version=1,
         summary=f"{len(products.names)} products in {len(demand.names)} categories, fitted on a shop's own sales.",
         sources=("fitted by `repricer fit`",),
-        assumptions=models.plan + assumed,
+        assumptions=models.plan + assumed + contradictions(models, assumptions),
         market=MarketSection(
             horizon_periods=len(models.forecast),
             period=period,
@@ -182,7 +184,8 @@ def _products(models: ChargedPrices, assumptions: Assumptions) -> Products:
 def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array, Array]:
     """(N,) lowest and highest prices: around what the shop charged, with the regular price inside.
 
-    A rule on the competing price comes before what was charged, and the shop's own `floor` and `ceiling` before all.
+    A rule on the competing price comes before what was charged, and the shop's own `floor` and `ceiling` before all,
+    unless `rival_price` has the higher priority.
 
     Args:
         models: What the shop charged.
@@ -200,15 +203,47 @@ def price_range(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array,
     ceiling = np.where(np.isnan(widening), ceiling, np.clip(high * (1 + widening), regular, ceiling))
     # Of NaN and a number, fmax and fmin take the number.
     floor, ceiling = np.fmax(floor, (1 - band) * regular), np.fmin(ceiling, (1 + band) * regular)
-    if COMPETITOR_PRICE in models.products:
-        theirs = models.products[COMPETITOR_PRICE].to_numpy(dtype=float)
-        floor = np.fmax(floor, _on_grid(rule("rival_at_least", None) * theirs, assumptions.rules, up=True))
-        most = _on_grid(rule("rival_at_most", None) * theirs, assumptions.rules, up=False)
-        ceiling = np.fmin(np.maximum(ceiling, floor), most)
-        floor = np.minimum(floor, ceiling)
     own_floor, own_ceiling = rule("floor", None), rule("ceiling", None)
-    lowest = np.where(np.isnan(own_floor), np.fmin(floor, own_ceiling), own_floor)
-    return lowest, np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling)
+    order = in_order(assumptions.rules.priority)
+    for step in sorted(("rival_price", "floor"), key=order.index, reverse=True):
+        if step == "rival_price":
+            least, most = _rival_bounds(models, assumptions)
+            floor = np.fmax(floor, least)
+            ceiling = np.fmin(np.maximum(ceiling, floor), most)
+            floor = np.minimum(floor, ceiling)
+        else:
+            lowest = np.where(np.isnan(own_floor), np.fmin(floor, own_ceiling), own_floor)
+            floor, ceiling = lowest, np.where(np.isnan(own_ceiling), np.fmax(ceiling, own_floor), own_ceiling)
+    return floor, ceiling
+
+
+def _rival_bounds(models: ChargedPrices, assumptions: Assumptions) -> tuple[Array, Array]:
+    """(N,) lowest and highest price by the shares of competing prices, NaN where none is known."""
+    nothing = np.full(models.regular_price.shape, np.nan)
+    theirs = models.products.get(COMPETITOR_PRICE, pd.Series(nothing)).to_numpy(dtype=float)
+    least, most = (assumptions.rules.values(key, models.products, np.nan) * theirs for key in _RIVAL_KEYS)
+    return _on_grid(least, assumptions.rules, up=True), _on_grid(most, assumptions.rules, up=False)
+
+
+def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str, ...]:
+    """Which rules on a product's price stronger ones leave no price for, and by how much it misses them.
+
+    Args:
+        models: What the shop charged.
+        assumptions: The shop's rules.
+    """
+    low, high = price_range(models, assumptions)
+    band = assumptions.rules.values("band", models.products, np.nan) * models.regular_price
+    own = (assumptions.rules.values(key, models.products, np.nan) for key in ("floor", "ceiling"))
+    asked = {"the competing price": _rival_bounds(models, assumptions), "floor and ceiling": tuple(own)}
+    asked["band"] = models.regular_price - band, models.regular_price + band
+    lines = []
+    for rule, (least, most) in asked.items():
+        missed = np.fmax(np.fmax(least - high, low - most), 0)
+        for n in np.flatnonzero(missed > _TICK / 2):
+            name = unique_names(models.products).iloc[n]
+            lines.append(f"'{name}' cannot keep the rule on {rule}: stronger rules leave it {missed[n]:.2f} away.")
+    return tuple(lines)
 
 
 def _on_grid(bound: Array, rules: ShopRules, *, up: bool) -> Array:
@@ -245,6 +280,7 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         max_discount=assumptions.max_discount if personal else 0.0,
         frozen=tuple(np.array(names)[held_prices(models, assumptions)].tolist()),
         bounds_from_sales=tuple(np.array(names)[~own].tolist()),
+        priority=rules.priority or None,
         **rules.links(models.products, names),
         **{**rules.prices, **_grid(rules)},
     )

@@ -395,7 +395,8 @@ def keeps_rules(
     rules, asked = spec.guardrails, levels[paths]
     changed = _changed(asked, item.price)
     kept = changed.sum(axis=1) <= item.changes
-    if np.isfinite(fall := rules.constants.fall[item.product]):
+    fall = np.inf if rules.max_change is None else np.asarray(rules.max_change)[item.product]
+    if np.isfinite(fall := 0.0 if rules.direction == "rising" else fall):
         before = np.column_stack([np.full(len(asked), item.price), asked[:, :-1]])
         least = np.minimum(before * (1 - fall), levels[0])  # from above its ceiling, a price falls to it at once
         kept &= (asked >= least * (1 - _CLOSE)).all(axis=1)
@@ -403,7 +404,7 @@ def keeps_rules(
         for start in starts:
             within = (starts > start - rules.change_window_periods + 1) & (starts <= start)
             kept &= changed[:, within].sum(axis=1) <= rules.max_changes
-    for small, large, share in rules.links:
+    for small, large, share in rules.kept_links:
         if item.product == large:  # a smaller product may always get cheaper
             least = np.minimum(price[:, small] / share, item.price)
             by_period = np.repeat(asked, np.diff(starts, append=len(price)), axis=1)

@@ -76,7 +76,7 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     price, steps = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
     bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
-    bits = bits | np.array(in_list, np.uint16)
+    bits = bits | np.array(in_list, np.uint32)
     reason = _Reasons(spec, chosen.change)
     return priced_rows(spec, found.policy, price, current, reason, rules=bits, zone=zone, seed=seed)
 
@@ -88,7 +88,7 @@ def priced_rows(
     current: Floats,
     reason: Callable[[int, int, float], str],
     *,
-    rules: NDArray[np.uint16] | None = None,
+    rules: NDArray[np.uint32] | None = None,
     zone: str = ALL_STORES,
     seed: int = 0,
 ) -> list[PriceRow]:

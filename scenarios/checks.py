@@ -6,7 +6,7 @@ import difflib
 import functools
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date
 from importlib.metadata import entry_points
@@ -314,10 +314,15 @@ def _check_prices(spec: MarketDescription) -> None:
     if prices.floor is not None and prices.ceiling is not None:
         _in_order("prices.floor", prices.floor, "prices.ceiling", prices.ceiling, spec.products.names)
     named = {"frozen": (prices.frozen,), "bounds_from_sales": (prices.bounds_from_sales,)}
-    for pair in prices.price_gaps:
+    pairs = {"price_gaps": prices.price_gaps, "packs": prices.packs}
+    for key, pair in ((key, pair) for key, own in pairs.items() for pair in own):
         if len(pair) != 2:
-            raise ScenarioError(f"prices.price_gaps must hold pairs of products; got {shown(pair)}; fix it")
-    for key, lists in (named | {"line_order": prices.line_order, "price_gaps": prices.price_gaps}).items():
+            raise ScenarioError(f"prices.{key} must hold pairs of products; got {shown(pair)}; fix it")
+    if not isinstance(prices.priority, Mapping | None):
+        raise ScenarioError(f"prices.priority must be a table; got {shown(prices.priority)}; write floor = 1 in it")
+    if prices.index_names and (prices.index_weights is None or prices.index_at_most is None):
+        raise ScenarioError("prices.index_names needs index_weights and index_at_most; got one without; give all three")
+    for key, lists in (named | pairs | {"line_order": prices.line_order}).items():
         for name in (name for names in lists for name in names):
             _is_product(f"prices.{key}", name, spec)
     for key in ("rival_at_least", "rival_at_most"):

@@ -69,7 +69,7 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T, C, J, N, K, R, Z, H, B, Y, M."""
+        """The number behind each letter of a shape: T, C, J, N, K, G, P, I, R, Z, H, B, Y, M."""
         past, sold = (None,) * 2 if self.history is None else (self.history.past_price, self.history.past_units)
         return {
             "T": int(self.market.horizon_periods),
@@ -78,6 +78,8 @@ class MarketDescription:
             "N": len(self.products.names),
             "K": len(self.arrivals.segments),
             "G": len(self.prices.price_gaps),
+            "P": len(self.prices.packs),
+            "I": len(self.prices.index_names),
             "R": 0 if self.competitors is None else len(self.competitors.names),
             "Z": 0 if self.regimes is None else len(self.regimes.names),
             "H": 0 if self.capacity is None else len(self.capacity.names),

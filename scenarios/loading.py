@@ -369,6 +369,8 @@ def _toml(content: Any) -> str:
     if isinstance(content, str):
         # JSON strings are valid TOML strings, except for one unescaped control character.
         return json.dumps(content, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(content, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in content.items()) + "}"
     if isinstance(content, tuple | list):
         return "[" + ", ".join(_toml(item) for item in content) + "]"
     return repr(content)

@@ -49,17 +49,29 @@ class Prices:
         "lists of products, small to large, whose list prices must not fall", default=()
     )
     price_gaps: tuple[tuple[str, ...], ...] = value(
-        "pairs: the first costs at most a share (gap_shares) of the second, which is raised", default=()
+        "pairs: the first costs at most a share (gap_shares) of the second", default=()
     )
     gap_shares: Array = array(
         "G", "that share of each pair: 0.9 is 10% below, 3 fits a pack three times as large", 1e-3, 1e3, default=1.0
     )
+    packs: tuple[tuple[str, ...], ...] = value(
+        "pairs: a larger pack and a smaller one, per unit of size of which it costs at most as much", default=()
+    )
+    pack_shares: Array = array(
+        "P", "size of the larger pack over that of the smaller one, of each pair", 1e-3, 1e3, default=1.0
+    )
+    index_names: tuple[str, ...] = value("what each basket is compared with, as rival or month", default=())
+    index_weights: Array | None = array(
+        "IN", "weights of each basket, so that their sum over prices is its index: 1 is as dear", 0, 1e9, default=None
+    )
+    index_at_most: Array | None = array("I", "largest index of each basket", 1e-3, 1e3, default=None)
+    priority: Mapping[str, str | int] | None = value(
+        "by rule: law, hard, or the rank of a soft rule, of which 1 gives way last", default=None
+    )
     rival_at_least: Array | None = array(
         "N", "least share of the lowest competing price last seen; 0 is none; needs [competitors]", *MONEY, default=None
     )
-    rival_at_most: Array | None = array(
-        "N", "largest share of it: 0.98 is 2% below; other rules come first", 1e-3, 1e9, default=None
-    )
+    rival_at_most: Array | None = array("N", "largest share of it: 0.98 is 2% below", 1e-3, 1e9, default=None)
     max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", 0, 0.95, default=0.0)
     max_segment_spread: float = scalar("largest difference between two segments' discounts", *SHARE, default=1.0)
     prior_price_periods: int | None = scalar(

@@ -97,6 +97,14 @@ class MarketSpec(MarketDescription):
                 change_window_periods=prices.change_window_periods,
                 lines=tuple(tuple(number[name] for name in line) for line in prices.line_order),
                 prior_price_periods=prices.prior_price_periods,
+                packs=tuple(
+                    (number[large], number[small], float(share))
+                    for (large, small), share in zip(prices.packs, prices.pack_shares, strict=True)
+                ),
+                priority=prices.priority or {},
+                index_names=prices.index_names,
+                index_weights=prices.index_weights if prices.index_names else None,
+                index_at_most=prices.index_at_most if prices.index_names else None,
                 rival_at_least=prices.rival_at_least,
                 rival_at_most=prices.rival_at_most,
                 names=[name if name == own or name.endswith(f"({own})") else f"{name} ({own})" for name, own in known],

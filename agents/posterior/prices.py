@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from ...envs import rollout, seed_for
 from ...pricing import FixedPrice, Policy, PricePath
+from ...pricing.price_rules.guardrails import SAME
 from ...pricing.price_rules.rule_formulas import PriceLinks
 from ...scenarios import MarketSpec
 from ...scenarios.periods import simulated_prices
@@ -162,7 +163,7 @@ def cautious_prices(spec: MarketSpec, price: NDArray[np.floating], share: float)
     for width in _CAUTIOUS_WIDTHS:
         variables = minimize(loss, variables, args=(width,), jac=True, bounds=bounds, method="L-BFGS-B").x
     found = np.clip(np.exp(variables[:-1]), low, high)
-    found = rules.links.ordered(found, rules.high.astype(np.float64), rules.grid)
+    found = rules.tied(found, low, high)
     found = np.where(high > low, rules.nearest(found), found)
     better = risk_value(_gains(spec, money, found), share) > risk_value(before, share)
     return (found if better else start).astype(np.float32)
@@ -251,9 +252,8 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
     low, high = (bound.astype(np.float64) for bound in (spec.guardrails.low, spec.guardrails.high))
     if on_grid and spec.guardrails.frozen is not None:
         low, high = (np.where(spec.guardrails.frozen, spec.initial_price, bound) for bound in (low, high))
-    links = spec.guardrails.links if on_grid else PriceLinks.of((), ())
-    search = _Search(spec, money, low, high, links)
-    coarse = _Search(spec, money.thinned(_COARSE), low, high, links)
+    search = _Search(spec, money, low, high, tied=on_grid)
+    coarse = _Search(spec, money.thinned(_COARSE), low, high, tied=on_grid)
     fine = search if spec.num_draws * spec.sizes["T"] * spec.sizes["K"] * spec.sizes["N"] <= _LARGE else coarse
     price = coarse.common_start()
     rows = low * (high / low) ** np.linspace(0, 1, _POINTS)[:, None]
@@ -273,8 +273,12 @@ def best_prices(spec: MarketSpec, money: PosteriorMoney, *, on_grid: bool = True
 class _Search:
     """The steps of the search, within bounds, line order and price gaps."""
 
-    def __init__(self, spec: MarketSpec, money: PosteriorMoney, low: Array, high: Array, links: PriceLinks) -> None:
-        self.spec, self.money, self.low, self.high, self.links = spec, money, low, high, links
+    def __init__(self, spec: MarketSpec, money: PosteriorMoney, low: Array, high: Array, *, tied: bool) -> None:
+        self.spec, self.money, self.low, self.high, self.tied = spec, money, low, high, tied
+        self.links = spec.guardrails.kept_links if tied else PriceLinks.of((), ())
+        self.weights, self.limit = spec.guardrails.baskets if tied else (np.empty((0, low.size)), np.empty(0))
+        # Where the lowest prices exceed it, no search can keep it.
+        self.limit = np.maximum(self.limit, self.weights @ low)
 
     def common_start(self) -> Array:
         """The best common factor of a category's regular prices."""
@@ -285,8 +289,8 @@ class _Search:
         return self._ordered(np.stack(rows)[values.argmax(axis=0)[category], np.arange(regular.size)])
 
     def _ordered(self, price: Array) -> Array:
-        """Prices that keep lines and gaps."""
-        return self.links.ordered(price, self.high, self.spec.guardrails.grid)
+        """Prices that keep lines, gaps, packs and baskets."""
+        return self.spec.guardrails.tied(price, self.low, self.high) if self.tied else price
 
     def sweep(self, price: Array, grids: list[Array]) -> Array:
         """One pass of coordinate ascent; each product takes the best price of its grid, or keeps its own."""
@@ -294,6 +298,9 @@ class _Search:
         for n, grid in enumerate(grids):
             least = max([self.low[n], *(price[a] / share for a, b, share in self.links if b == n)])
             most = min([self.high[n], *(price[b] * share for a, b, share in self.links if a == n)])
+            own = self.weights[:, n] > 0
+            room = self.limit[own] - self.weights[own] @ price
+            most = min([most, *(price[n] + room / self.weights[own, n])])
             inside = grid[(grid >= least) & (grid <= most)]
             tried = np.append(price[n], inside)
             values = self.money.along(n, tried, price)
@@ -303,7 +310,7 @@ class _Search:
     def polished(self, price: Array) -> Array:
         """The local maximum near these prices, by quasi-Newton steps in log prices."""
         free = self.high > self.low
-        if not free.any() or (len(self.links) and price.size > _MOST_IN_LINE):
+        if not free.any() or ((len(self.links) or self.limit.size) and price.size > _MOST_IN_LINE):
             return price
         money = np.abs(self.money.by_product(price))
         scale = 1 / max(float(money.sum()), 1e-300)
@@ -317,13 +324,22 @@ class _Search:
 
         bounds = list(zip(np.log(self.low) / unit, np.log(self.high) / unit, strict=True))
         rules = {"method": "L-BFGS-B", "options": {"maxiter": 300, "ftol": 1e-10, "gtol": 1e-7}}
-        if len(self.links):
+        if len(self.links) or self.limit.size:
             step = np.zeros((len(self.links), price.size))
             for i, (small, large, _) in enumerate(self.links):
                 step[i, small], step[i, large] = -unit[small], unit[large]
             room = np.log(self.links.share)
             order = {"type": "ineq", "fun": lambda steps: step @ steps + room, "jac": lambda _: step}
-            rules = {"method": "SLSQP", "constraints": [order], "options": {"maxiter": 300, "ftol": 1e-12}}
+
+            def left(steps: Array) -> Array:
+                return 1 - self.weights @ np.exp(steps * unit) / self.limit
+
+            def slope(steps: Array) -> Array:
+                return -self.weights * np.exp(steps * unit) * unit / self.limit[:, None]
+
+            baskets = {"type": "ineq", "fun": left, "jac": slope}
+            constraints = [part for part, size in ((order, len(self.links)), (baskets, self.limit.size)) if size]
+            rules = {"method": "SLSQP", "constraints": constraints, "options": {"maxiter": 300, "ftol": 1e-12}}
         found = minimize(loss, np.log(price) / unit, jac=True, bounds=bounds, **rules)
         # SciPy steps out of bounds by rounding.
         better = self._ordered(np.clip(np.exp(found.x * unit), self.low, self.high))
@@ -366,6 +382,6 @@ class _Search:
             moved = self._ordered(moved)
             ahead = self.money.value(moved) > self.money.value(price) + 1e-12
             taken = np.where(ahead[category], moved, price)
-            if not self.links.broken(taken).any():
+            if not self.links.broken(taken).any() and (self.weights @ taken <= self.limit * (1 + SAME)).all():
                 price = taken
         return price

@@ -16,7 +16,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 
 from ...pricing import action_layout, backend, choice_formulas, features, rival_policies
-from ...pricing.price_rules import grids, rule_formulas
+from ...pricing.price_rules import grids, projection, rule_formulas
 from .compiling import callable_formulas, inlined, merged
 
 BLOCK = 64
@@ -140,7 +140,7 @@ for _function, _form in {
 }.items():
     overload(_function, strict=False)(functools.partial(lambda form, *types: form, _form))
 
-callable_formulas(action_layout, choice_formulas, features, grids, rival_policies, rule_formulas)
+callable_formulas(action_layout, choice_formulas, features, grids, projection, rival_policies, rule_formulas)
 
 
 @merged

@@ -174,7 +174,7 @@ def empty_results(sections, charged, rivals, price):
         rows(1, price if sections.promotions else price[:0])[0],
         charges[0],
         charges[1],
-        np.empty(price.shape, np.uint16),
+        np.empty(price.shape, np.uint32),
         slots[0],
         slots[1],
         offers[0],

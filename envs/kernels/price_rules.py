@@ -8,41 +8,45 @@ row i * N + n is the price of product n in the i-th period before the current pr
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...pricing.backend import clip
 from ...pricing.price_rules.grids import ENDINGS, LADDER, NO_GRID, TICK
 from ...pricing.price_rules.guardrails import Guardrails
+from ...pricing.price_rules.projection import MISSED, narrowed, nearest, settle
 from ...pricing.price_rules.rule_formulas import (
     BITS,
+    BOUNDS,
+    CODES,
     DIRECTIONS,
     DISCOUNT_RULES,
-    STEP_RULES,
+    LARGEST,
     capped_discount,
-    capped_price,
+    change_range,
+    direction_range,
     discount_steps,
-    held_price,
-    lowered_cap,
-    near_rival,
-    price_steps,
-    raised_price,
-    turns_back,
+    rival_range,
 )
 from ...scenarios import MarketSpec
 from ..jit.compiling import compiled, merged
 
-_INFINITE, _UNPLANNED, _NONE = np.float32(np.inf), np.float32(np.nan), np.int32(0)
-_STEPS = tuple(np.int32(BITS[rule]) for rule in STEP_RULES)
+_NONE, _ONE = np.int32(0), np.int32(1)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
-_FROZEN, _USED_UP, _LINE, _RIVAL, _DIRECTION = (
-    BITS[rule] for rule in ("frozen", "max_changes", "line_order", "rival_price", "direction")
+_NUMBER, _GRID = np.int32(BITS["not_a_number"]), np.int32(BITS["price_ladder"])
+_FROZEN, _USED_UP, _DIRECTION, _CHANGE, _RIVAL, _LINKS, _INDEX = (
+    int(CODES[rule])
+    for rule in ("frozen", "max_changes", "direction", "max_change", "rival_price", "line_order", "price_index")
 )
+_BOUND = int(CODES[BOUNDS[0]])
 
 
 _PRICE_RULES = """
-low high steps planned frozen most_changes window direction small large share chained linked link_low link_high
-rival_product rival_at_least rival_at_most paid_low cap spread
+low high grid steps tick leading order bound_low bound_high change planned frozen most_changes window direction
+rival_product rival_at_least rival_at_most members member_start link_start small large share rule weights limit
+paid_low cap spread
 """
 
 
@@ -50,24 +54,34 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
     """Price rules as arrays.
 
     Attributes:
-        low: (N,) lower bound of each product on its own, currency per unit.
-        high: (N,) upper bound of each product on its own.
-        steps: Further arguments of `price_steps`.
+        low: (N,) lower bound of each product by the rules in `leading`, currency per unit.
+        high: (N,) upper bound.
+        grid: Kind of the price grid.
+        steps: (L,) Prices or endings of the grid.
+        tick: Currency per unit.
+        leading: Codes of the rules that come before all others, which are bounds.
+        order: (R,) codes of the others, the strongest first.
+        bound_low: (4, N) lowest price by each of `BOUNDS`.
+        bound_high: (4, N) highest price.
+        change: (N,) largest relative change.
         planned: (T, N) prices as far as which a price may change in any case, or (0, N) if none are planned.
         frozen: (N,) whether the price may not change, or (0,) if all may.
         most_changes: Largest number of changes within the window; 0 for no limit.
         window: Periods.
         direction: Sign of the direction in which prices may move; 0 for any.
-        small: (L,) products of the price links: each costs at most its share of the larger one's price.
-        large: (L,) the larger ones.
-        share: (L,) the shares.
-        chained: Whether one pass puts the links in order.
-        linked: The products that have links.
-        link_low: (N,) lower bound that the links leave.
-        link_high: (N,) upper bound that the links leave.
         rival_product: (R,) product that each rival offer competes with.
         rival_at_least: (N,) least share of the lowest rival price, or (0,) if no rule refers to it.
         rival_at_most: (N,) largest share of it, or (0,).
+        members: Products that rules tie to one another, group by group.
+        member_start: (G + 1,) where each group begins in `members`.
+        link_start: (G + 1,) where each group begins in the next four.
+        small: (L,) products of the price links, numbered within their group: each costs at most its share of the larger
+            one's price.
+        large: (L,) the larger ones.
+        share: (L,) the shares.
+        rule: (L,) codes of their rules.
+        weights: (J, N) weights of the baskets.
+        limit: (J,) largest index of each.
         paid_low: (N,) lower bound of the price after a discount.
         cap: Largest discount, a share.
         spread: Largest difference between the discounts of two segments.
@@ -90,27 +104,44 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
     def of(cls, spec: MarketSpec, rules: Guardrails | None = None) -> PriceRules:
         """The price rules of a scenario, or others in their place."""
         rules = spec.guardrails if rules is None else rules
-        # The steps of a ladder are read-only, a type of its own to the compiler.
-        steps = rules.constants._replace(steps=np.array(rules.constants.steps))
+        sizes, bounds = rules.floor.shape, [rules.bounds[rule] for rule in BOUNDS]
+        groups, links = [group for group, _ in rules.groups], [links for _, links in rules.groups]
+
+        def together(parts: list[NDArray[Any]], kind: type) -> NDArray[Any]:
+            return np.concatenate(parts).astype(kind) if parts else np.empty(0, kind)
+
+        def starts(parts: list[Any]) -> NDArray[np.int64]:
+            return np.cumsum([0, *map(len, parts)])
+
         return cls(
-            low=rules.own_low,
-            high=rules.own_high,
-            steps=tuple(steps),
+            low=rules.first_low,
+            high=rules.first_high,
+            grid=rules.grid.kind,
+            # The steps of a ladder are read-only, a type of its own to the compiler.
+            steps=np.array(rules.grid.steps),
+            tick=rules.grid.tick,
+            leading=np.array([CODES[rule] - _BOUND for rule in rules.leading], np.int64),
+            order=np.array([CODES[rule] for rule in rules.order], np.int64),
+            bound_low=np.array([low for low, _ in bounds]),
+            bound_high=np.array([high for _, high in bounds]),
+            change=np.broadcast_to(np.float32(np.inf if rules.max_change is None else rules.max_change), sizes).copy(),
             planned=rules.planned_rows,
             frozen=np.empty(0, np.bool_) if rules.frozen is None else rules.frozen,
             most_changes=rules.max_changes or 0,
             window=rules.change_window_periods or 1,
             direction=DIRECTIONS[rules.direction],
-            small=rules.links.small,
-            large=rules.links.large,
-            share=rules.links.share.astype(np.float32),
-            chained=rules.links.chained,
-            linked=rules.links.members,
-            link_low=rules.low,
-            link_high=rules.high,
             rival_product=spec.competitor_product.astype(np.int64),
             rival_at_least=rules.rival_shares[0],
             rival_at_most=rules.rival_shares[1],
+            members=together(groups, np.int64),
+            member_start=starts(groups),
+            link_start=starts(links),
+            small=together([part.small for part in links], np.int64),
+            large=together([part.large for part in links], np.int64),
+            share=together([part.share for part in links], np.float64),
+            rule=together([part.rule for part in links], np.int64),
+            weights=rules.baskets[0],
+            limit=rules.baskets[1],
             paid_low=rules.paid_low,
             cap=np.float32(rules.max_discount),
             spread=np.float32(rules.max_segment_spread),
@@ -129,103 +160,108 @@ def guard_prices(proposed, current, past, rival, period, rules, price, trail):
         period: (E,) number of the period.
         rules: `PriceRules`.
         price: (N, E), filled.
-        trail: (N, E) uint16, filled; bit i is set where the i-th rule changed the price.
+        trail: (N, E) uint32, filled; bit i is set where the i-th rule changed the price.
     """
-    near = near_rivals(proposed, rival, rules) if rules.rival_at_most.size else proposed
-    holding = rules.frozen.size > 0 or rules.most_changes > 0 or rules.direction != 0
-    stays, held = near, np.zeros(price.shape if holding or rules.small.size else (0, 0), np.bool_)
-    if holding:
-        stays = np.empty_like(price)
-        hold(near, current, past, period, rules, stays, held)
-    _guard_apart(stays, current, period, rules, price, trail)
-    if holding:
-        note_held(near, stays, current, rules, held, trail)
-    if rules.small.size:
-        keep_links(rules, held, price, trail)
-    for n in range(price.shape[0] if rules.rival_at_most.size else 0):
-        for e in range(price.shape[1]):
-            if near[n, e] != proposed[n, e] and proposed[n, e] == proposed[n, e]:
-                trail[n, e] |= _RIVAL
+    products, markets = price.shape
+    near = lowest_rivals(rival, rules, markets) if rules.rival_at_most.size else np.empty((0, 0), price.dtype)
+    grouped = rules.members.size > 0
+    # With rules between products, the bounds of all of them are needed at once, else of one product at a time.
+    lows, highs = np.empty((products if grouped else 1, markets)), np.empty((products if grouped else 1, markets))
+    for n in range(products):
+        low, high = lows[n if grouped else 0], highs[n if grouped else 0]
+        row = (proposed, current, past, near, period, rules, n, low, high, price[n], trail[n])
+        # Constants, not a variable: each loop is compiled for its grid.
+        if rules.grid == LADDER:
+            _guard_row(LADDER, *row)
+        elif rules.grid == TICK:
+            _guard_row(TICK, *row)
+        elif rules.grid == ENDINGS:
+            _guard_row(ENDINGS, *row)
+        else:
+            _guard_row(NO_GRID, *row)
+    if grouped:
+        settle_groups(proposed, current, past, near, period, rules, lows, highs, price, trail)
 
 
 @compiled
-def near_rivals(proposed, rival, rules):
-    """(N, E) the proposed prices, within their shares of the lowest rival price."""
-    near = np.full_like(proposed, np.inf)
+def lowest_rivals(rival, rules, markets):
+    """(N, E) the lowest rival price of each product, infinite for none."""
+    near = np.full((rules.low.size, markets), np.float32(np.inf))
     for r in range(rival.shape[0]):
         n = rules.rival_product[r]
-        for e in range(near.shape[1]):
+        for e in range(markets):
             near[n, e] = min(near[n, e], rival[r, e])
-    for n in range(near.shape[0]):
-        shares = (rules.rival_at_least[n], rules.rival_at_most[n])
-        for e in range(near.shape[1]):
-            near[n, e] = near_rival(proposed[n, e], near[n, e], shares[0], shares[1], rules.steps)
     return near
 
 
 @compiled
-def _guard_apart(proposed, current, period, rules, price, trail):
-    """As `guard_prices`, each product on its own."""
-    grid, steps, tick, fall, rise, margin_low, advertised_low = rules.steps
-    low, high = rules.low, rules.high
-    for n in range(price.shape[0]):
-        constants = (steps, tick, fall[n], rise[n], margin_low[n], advertised_low[n])
-        row = (constants, low[n], high[n], proposed[n], current[n], price[n], trail[n])
-        plan(rules.planned, period, n, price[n])
-        # Constants, not a variable: the loop without a grid then has no branch and uses SIMD.
-        if grid == LADDER:
-            _guard_row(LADDER, *row)
-        elif grid == TICK:
-            _guard_row(TICK, *row)
-        elif grid == ENDINGS:
-            _guard_row(ENDINGS, *row)
-        else:
-            _guard_row(NO_GRID, *row)
+def asked_range(code, grid, current, past, near, period, rules, n, e, price, low, high):
+    """The low and high ends of what a rule asks of product n in market e."""
+    in_force = current[n, e]
+    if code == _CHANGE:
+        least, most = change_range(in_force, planned_price(rules, period, n, e), rules.change[n])
+        return np.float64(least), np.float64(most)
+    if code == _RIVAL:
+        least, most = rival_range(near[n, e], rules.rival_at_least[n], rules.rival_at_most[n])
+        return np.float64(least), np.float64(most)
+    if code == _DIRECTION:
+        least, most = direction_range(in_force, rules.direction)
+        return np.float64(least), np.float64(most)
+    stays = np.float64(in_force)
+    if code == _FROZEN and rules.frozen[n]:
+        return stays, stays
+    if code == _USED_UP and changes(current, past, rules.window, n, e) >= rules.most_changes:
+        planned = np.float64(planned_price(rules, period, n, e))
+        if planned > 0:
+            follows = nearest(planned, low, high, grid)
+            stays = follows if abs(price - follows) < abs(price - stays) else stays
+        return stays, stays
+    if _BOUND <= code < _BOUND + len(BOUNDS):
+        return rules.bound_low[code - _BOUND, n], rules.bound_high[code - _BOUND, n]
+    return 0.0, np.inf
 
 
 @compiled
-def plan(planned, period, n, price):
-    """Fill the prices that are planned for a product, (E,), NaN for none."""
-    for e in range(price.size):
-        price[e] = planned[min(period[e], planned.shape[0] - 1), n] if planned.shape[0] else _UNPLANNED
+def planned_price(rules, period, n, e):
+    """The price that is planned for product n in market e, NaN for none."""
+    rows = rules.planned.shape[0]
+    return rules.planned[min(period[e], rows - 1), n] if rows else np.float32(np.nan)
 
 
 @merged
-def _guard_row(grid, constants, low, high, proposed, current, price, trail):
-    """One product's prices, (E,); `price` holds the planned ones on entry."""
+def _guard_row(kind, proposed, current, past, near, period, rules, n, low, high, price, trail):
+    """Product n's prices and bounds, (E,), without the other products."""
+    grid, least, most = (kind, rules.steps, rules.tick), np.float32(rules.low[n]), np.float32(rules.high[n])
+    outside = 0
     for e in range(price.size):
-        after = price_steps(proposed[e], current[e], price[e], low, high, (grid, *constants))
-        proper, moved, snapped, margin, advertised, floored, final = after
-        bits = _STEPS[0] if proper != proposed[e] else _NONE
-        bits |= _STEPS[1] if moved != proper else _NONE
-        bits |= _STEPS[2] if snapped != moved else _NONE
-        bits |= _STEPS[3] if margin != snapped else _NONE
-        bits |= _STEPS[4] if advertised != margin else _NONE
-        bits |= _STEPS[5] if floored != advertised else _NONE
-        bits |= _STEPS[6] if final != floored else _NONE
-        price[e] = final
-        trail[e] = bits
-
-
-@compiled
-def hold(proposed, current, past, period, rules, stays, held):
-    """Fill which prices are held, (N, E), and the proposed prices after that, (N, E)."""
-    products, markets = proposed.shape
-    grid, steps, tick, fall, rise, margin_low, advertised_low = rules.steps
-    for n in range(products):
-        frozen, plans = rules.frozen.size > 0 and rules.frozen[n], stays[n]
-        constants = (grid, steps, tick, fall[n], rise[n], margin_low[n], advertised_low[n])
-        plan(rules.planned, period, n, plans)
-        for e in range(markets):
-            planned = plans[e]
-            used_up = rules.most_changes > 0 and changes(current, past, rules.window, n, e) >= rules.most_changes
-            stays[n, e] = proposed[n, e]
-            if frozen or turns_back(proposed[n, e], current[n, e], rules.direction):
-                stays[n, e] = current[n, e]
-            elif used_up:
-                stays[n, e] = held_price(proposed[n, e], current[n, e], planned, rules.low[n], rules.high[n], constants)
-            # What follows the plan moves, and gives way to what does not.
-            held[n, e] = frozen or (used_up and stays[n, e] == current[n, e])
+        asked, proper = proposed[n, e], proposed[n, e] > 0 and proposed[n, e] < LARGEST
+        asked = asked if proper else clip(current[n, e], least, most)
+        outside += int(asked < least or asked > most)
+        price[e], trail[e] = asked, _NONE if proper else _NUMBER
+    low[:], high[:] = rules.low[n], rules.high[n]
+    for code in rules.leading if outside else rules.leading[:0]:
+        bit, ends = _ONE << np.int32(code + _BOUND), (rules.bound_low[code, n], rules.bound_high[code, n])
+        for e in range(price.size):
+            after = clip(price[e], np.float32(ends[0]), np.float32(ends[1]))
+            trail[e] |= bit if after != price[e] else _NONE
+            price[e] = after
+    for code in rules.order:
+        if code >= _LINKS:
+            continue
+        bit = _ONE << np.int32(code)
+        for e in range(price.size):
+            asks = asked_range(
+                code, grid, current, past, near, period, rules, n, e, np.float64(price[e]), low[e], high[e]
+            )
+            low[e], high[e] = narrowed(low[e], high[e], asks[0], asks[1], grid)
+            after = np.float32(clip(np.float64(price[e]), low[e], high[e]))
+            trail[e] |= bit if after != price[e] else _NONE
+            price[e] = after
+    if kind != NO_GRID:
+        for e in range(price.size):
+            after = np.float32(nearest(np.float64(price[e]), low[e], high[e], grid))
+            trail[e] |= _GRID if after != price[e] else _NONE
+            price[e] = after
 
 
 @compiled
@@ -240,64 +276,70 @@ def changes(current, past, window, n, e):
 
 
 @compiled
-def note_held(proposed, stays, current, rules, held, trail):
-    """Add the rules that held a price to the trail."""
-    for n in range(proposed.shape[0]):
-        frozen = rules.frozen.size > 0 and rules.frozen[n]
-        for e in range(proposed.shape[1]):
-            # A price that is no number and not held stays none.
-            if stays[n, e] == stays[n, e] and stays[n, e] != proposed[n, e]:
-                turned = not held[n, e] and turns_back(proposed[n, e], current[n, e], rules.direction)
-                trail[n, e] |= _FROZEN if frozen else (_DIRECTION if turned else _USED_UP)
+def settle_groups(proposed, current, past, near, period, rules, lows, highs, price, trail):
+    """Put other prices, in place, where those of products by themselves break a link or a basket's limit."""
+    for e in range(price.shape[1]):
+        over = False
+        for j in range(rules.limit.size):
+            total = 0.0
+            for n in range(price.shape[0]):
+                total += rules.weights[j, n] * np.float64(price[n, e])
+            over = over or total > rules.limit[j] * (1 + MISSED)
+        for g in range(rules.member_start.size - 1):
+            members = rules.members[rules.member_start[g] : rules.member_start[g + 1]]
+            part = slice(rules.link_start[g], rules.link_start[g + 1])
+            links = (rules.small[part], rules.large[part], rules.share[part], rules.rule[part])
+            by = strongest_broken(members, links, e, price)
+            if over or by < _INDEX:
+                settle_group(
+                    proposed, current, past, near, period, rules, members, links, e, lows, highs, price, trail, by
+                )
 
 
 @compiled
-def keep_links(rules, held, price, trail):
-    """Keep product lines and price gaps, in place; the same as `PriceLinks.guarded`."""
-    before, cap, markets = price.copy(), np.empty_like(price), price.shape[1]
-    for n in rules.linked:
-        for e in range(markets):
-            price[n, e] = clip(price[n, e], rules.link_low[n], rules.link_high[n])
-            cap[n, e] = price[n, e] if held[n, e] else _INFINITE
-    while _lower_caps(rules, held, cap) and not rules.chained:
-        pass
-    for n in rules.linked:
-        for e in range(markets):
-            price[n, e] = capped_price(price[n, e], cap[n, e], held[n, e], rules.link_low[n])
-    while _raise_prices(rules, price) and not rules.chained:
-        pass
-    for n in rules.linked:
-        for e in range(markets):
-            if price[n, e] != before[n, e]:
-                trail[n, e] |= _LINE
+def strongest_broken(members, links, e, price):
+    """The lowest code of the rules whose links prices break; that of the rule on baskets where they break none."""
+    by = _INDEX
+    small, large, share, rule = links
+    for i in range(small.size):
+        a, b = np.float64(price[members[small[i]], e]), np.float64(price[members[large[i]], e])
+        if a - share[i] * b > (0.0 if share[i] == 1 else MISSED * a):
+            by = min(by, rule[i])
+    return by
 
 
 @compiled
-def _lower_caps(rules, held, cap):
-    """One pass from large to small; whether it changed anything."""
-    changed = False
-    for i in range(rules.small.size - 1, -1, -1):
-        a, b, share = rules.small[i], rules.large[i], rules.share[i]
-        for e in range(cap.shape[1]):
-            limit = lowered_cap(cap[b, e], share, rules.link_low[a], rules.steps)
-            if limit < cap[a, e] and not held[a, e]:
-                cap[a, e] = limit
-                changed = True
-    return changed
-
-
-@compiled
-def _raise_prices(rules, price):
-    """One pass from small to large; whether it changed anything."""
-    changed = False
-    for i in range(rules.small.size):
-        a, b, share = rules.small[i], rules.large[i], rules.share[i]
-        for e in range(price.shape[1]):
-            raised = raised_price(price[b, e], price[a, e], share, rules.link_high[b], rules.steps)
-            if raised != price[b, e]:
-                price[b, e] = raised
-                changed = True
-    return changed
+def settle_group(proposed, current, past, near, period, rules, members, links, e, lows, highs, price, trail, by):
+    """The prices of one group in one market, by `projection.settle`."""
+    size, grid = members.size, (rules.grid, rules.steps, rules.tick)
+    least, most = np.zeros((rules.order.size, size)), np.zeros((rules.order.size, size))
+    low, high, first_low, first_high = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    asked, weights = np.empty(size), np.empty((rules.limit.size, size))
+    for m in range(size):
+        n = members[m]
+        low[m], high[m], first_low[m], first_high[m] = lows[n, e], highs[n, e], rules.low[n], rules.high[n]
+        asked[m] = proposed[n, e]
+        if not (asked[m] > 0 and asked[m] < LARGEST):
+            asked[m] = clip(np.float64(current[n, e]), first_low[m], first_high[m])
+        weights[:, m] = rules.weights[:, n]
+        lower, upper, running = first_low[m], first_high[m], asked[m]
+        for code in rules.leading:
+            running = clip(running, rules.bound_low[code, n], rules.bound_high[code, n])
+        for r in range(rules.order.size):
+            code = rules.order[r]
+            if code < _LINKS:
+                asks = asked_range(code, grid, current, past, near, period, rules, n, e, running, lower, upper)
+                least[r, m], most[r, m] = asks
+                lower, upper = narrowed(lower, upper, asks[0], asks[1], grid)
+                running = clip(running, lower, upper)
+    slack, first, alone = np.zeros(links[0].size), (first_low, first_high), (low, high)
+    baskets, codes = (weights, rules.limit), (_LINKS, _INDEX)
+    settle(rules.order, least, most, first, alone, slack, links, baskets, codes, grid, asked)
+    for m in range(size):
+        after = np.float32(asked[m])
+        if after != price[members[m], e]:
+            trail[members[m], e] |= _ONE << np.int32(by)
+            price[members[m], e] = after
 
 
 @compiled

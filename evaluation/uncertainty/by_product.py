@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs import Market, seed_for
-from ...pricing import Policy
+from ...pricing import RULES, Policy
 from ...scenarios import MarketSpec
 from .draws import ENDS, EPISODES, METHOD, Drawn, Floats, draw_numbers, market_of, money_of, outcomes_of
 
@@ -48,7 +48,7 @@ class ProductFigures:
     revenue: Range
     profit: Range
     parameter_share: Floats
-    rules: NDArray[np.uint16]
+    rules: NDArray[np.uint32]
     promoted: NDArray[np.bool_]
 
     def bringing(self, more: Floats) -> ProductFigures:
@@ -81,7 +81,7 @@ def product_figures(spec: MarketSpec, policy: Policy, *, draws: int | None = Non
 
 def simulated_products(
     spec: MarketSpec, policy: Policy, *, draws: int | None = None, episodes: int = EPISODES, seed: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.uint16], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.float32], NDArray[np.uint32], NDArray[np.bool_]]:
     """(5, M, E, T, N) units, revenue and profit that came, expected revenue and profit; (T, N) bits
     of the price rules and (T, N) promotions, each that of most markets.
 
@@ -95,28 +95,28 @@ def simulated_products(
     parts = Drawn(spec, episodes, seed_for("test", seed), spec).each(_episodes, [policy], numbers)
     seen, hit = np.concatenate([part[0] for part in parts], axis=1), np.sum([part[1] for part in parts], axis=0)
     most = hit > _MOST * len(seen[0])
-    bits = (most[..., :16] << np.arange(16)).sum(axis=-1).astype(np.uint16)
-    return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits, most[..., 16]
+    bits = (most[..., :-1] << np.arange(len(RULES))).sum(axis=-1).astype(np.uint32)
+    return seen.reshape(5, len(numbers), episodes, *seen.shape[2:]), bits, most[..., -1]
 
 
 def _episodes(
     spec: MarketSpec, policies: Sequence[Policy], markets: list[Market]
 ) -> tuple[NDArray[np.float32], Floats]:
     """(5, E, T, N) units, revenue and profit that came in one episode of every market, and the revenue and profit to
-    be expected given the prices; (T, N, 17) how often each price rule bound, and the product was promoted.
+    be expected given the prices; (T, N, rules + 1) how often each price rule bound, and the product was promoted.
     """
     (policy,), episodes = policies, sum(market.num_markets for market in markets)
     horizon, products = spec.market.horizon_periods, len(spec.products.names)
-    seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, 17))
+    seen, hit = np.zeros((5, episodes, horizon, products), np.float32), np.zeros((horizon, products, len(RULES) + 1))
     for t, own, outcome in outcomes_of(policy, markets, horizon):
         expected, came = money_of(spec, t, outcome)
         seen[:, own, t] = [outcome.units, *came, *expected]
-        hit[t, :, :16] += ((outcome.trail[..., None] >> np.arange(16, dtype=np.uint16)) & 1).sum(axis=0)
-        hit[t, :, 16] += outcome.promoted.sum(axis=0)
+        hit[t, :, :-1] += ((outcome.trail[..., None] >> np.arange(len(RULES), dtype=np.uint32)) & 1).sum(axis=0)
+        hit[t, :, -1] += outcome.promoted.sum(axis=0)
     return seen, hit
 
 
-def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint16], promoted: NDArray[np.bool_]) -> ProductFigures:
+def _figures(seen: NDArray[np.float32], rules: NDArray[np.uint32], promoted: NDArray[np.bool_]) -> ProductFigures:
     units, revenue, profit, expected_revenue, expected_profit = seen
     earned = expected_revenue.mean(axis=(0, 1), dtype=np.float64)
     sold, taken = (found.sum(axis=(0, 1), dtype=np.float64) for found in (units, revenue))

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...pricing.price_rules.rule_formulas import in_order
 from ...scenarios.fields import ScenarioError, check_words, nearest, shown, validated
 from ...scenarios.loading import section_from_table
 from ...scenarios.price_section import Prices
-from .tables import GapRule, GroupRules, ProductRules, ShopWide
+from .tables import GapRule, GroupRules, IndexRule, PackRule, ProductRules, ShopWide
 
 _ENDS = {"L": 2}
 # Keys of [shop] that go into the market's price rules as they are.
@@ -39,6 +40,7 @@ PRICE_KEYS = (
 
 
 _TABLES = {"category": ProductRules, "product": ProductRules, "group": GroupRules}
+_LISTS = {"gap": GapRule, "pack": PackRule}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class ShopRules:
         product: Rules by product, which is named by its id or its name.
         group: Rules by list of products.
         gap: Price gaps between two products.
+        pack: Packs of one article.
+        index: Largest indices of the basket.
+        priority: Priorities of rules, by name.
 
     Example:
         >>> rules = ShopRules.of({"shop": {"band": 0.2}, "product": {"milk": {"band": 0.03}}})
@@ -65,6 +70,9 @@ class ShopRules:
     product: Mapping[str, ProductRules] = field(default_factory=dict)
     group: Mapping[str, GroupRules] = field(default_factory=dict)
     gap: tuple[GapRule, ...] = ()
+    pack: tuple[PackRule, ...] = ()
+    index: IndexRule = field(default_factory=IndexRule)
+    priority: Mapping[str, str | int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | None, changes: Mapping[str, Any] | None = None) -> ShopRules:
@@ -92,11 +100,11 @@ class ShopRules:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> ShopRules:
         """Rules from nested tables, as the file has them; see `load`."""
-        _known(table, ("shop", *_TABLES, "gap"), "")
+        _known(table, ("shop", *_TABLES, *_LISTS, "index", "priority"), "")
         shop = _table(table.get("shop", {}), "shop")
         _known(shop, (*_names(ShopWide), *PRICE_KEYS), "shop.")
         prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
-        checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0})
+        checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0, "P": 0, "I": 0})
         prices = {key: getattr(checked, key) for key in prices}
         parts = {
             kind: {
@@ -104,17 +112,29 @@ class ShopRules:
             }
             for kind, section in _TABLES.items()
         }
-        gaps = table.get("gap", [])
-        if not isinstance(gaps, list):
-            raise ScenarioError(f"gap must be tables [[gap]]; got {shown(gaps)}; write each under its own [[gap]]")
-        gaps = tuple(_rules(GapRule, content, f"gap {i}") for i, content in enumerate(gaps, start=1))
+        for key, section in _LISTS.items():
+            listed = table.get(key, [])
+            if not isinstance(listed, list):
+                raise ScenarioError(f"{key} must be tables [[{key}]]; got {shown(listed)}; write each under [[{key}]]")
+            parts[key] = tuple(_rules(section, content, f"{key} {i}") for i, content in enumerate(listed, start=1))
+        for i, pack in enumerate(parts["pack"], start=1):
+            sizes = pack.sizes
+            if not (len(pack.products) == len({*pack.products}) == len(sizes) > 1 and (np.diff(sizes) > 0).all()):
+                got = f"{shown(list(pack.products))} and {shown(sizes.tolist())}"
+                raise ScenarioError(f"pack {i} must list two products or more with rising sizes; got {got}; fix it")
+        priority = _table(table.get("priority", {}), "priority")
+        try:
+            in_order(priority)
+        except ValueError as error:
+            raise ScenarioError(str(error)) from None
+        parts |= {"index": _rules(IndexRule, table.get("index", {}), "index"), "priority": priority}
         wide = _rules(ShopWide, shop, "shop")
         for line in wide.lines:
             if len({*line}) < max(2, len(line)):
                 raise ScenarioError(
                     f"shop.lines must list two products or more, each once; got {shown(list(line))}; leave it out"
                 )
-        return cls(wide, prices, **parts, gap=gaps)
+        return cls(wide, prices, **parts)
 
     def values(self, key: str, products: pd.DataFrame, default: Any) -> NDArray[Any]:
         """(N, …) what holds for each product under a key.
@@ -144,8 +164,9 @@ class ShopRules:
 
     @property
     def links_by_name(self) -> list[tuple[str, ...]]:
-        """The product lines, and the pairs of the price gaps, as the rules name their products."""
-        return [*self.shop.lines, *((gap.product, gap.other) for gap in self.gap)]
+        """The product lines, the pairs of the price gaps and the packs, as the rules name their products."""
+        pairs = [(gap.product, gap.other) for gap in self.gap]
+        return [*self.shop.lines, *pairs, *(pack.products for pack in self.pack)]
 
     def check(self, products: pd.DataFrame) -> None:
         """Check that what the rules name exists.
@@ -190,7 +211,7 @@ class ShopRules:
         return products[kept]
 
     def links(self, products: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
-        """The product lines and price gaps among the products of a market, as its price
+        """The product lines, price gaps and packs among the products of a market, as its price
         rules have them.
 
         Args:
@@ -201,7 +222,10 @@ class ShopRules:
         known |= dict(zip(products["product"], names, strict=True))
         lines = [tuple(known[name] for name in line if name in known) for line in self.shop.lines]
         gaps = [gap for gap in self.gap if {gap.product, gap.other} <= set(known)]
+        packs = [pair for pack in self.pack for pair in pack.pairs if {*pair[:2]} <= set(known)]
         return {
+            "packs": tuple((known[large], known[small]) for large, small, _ in packs),
+            "pack_shares": np.array([share for *_, share in packs]),
             "line_order": tuple(line for line in lines if len(line) > 1),
             "price_gaps": tuple((known[gap.product], known[gap.other]) for gap in gaps),
             "gap_shares": np.array([gap.share for gap in gaps]),
@@ -238,7 +262,7 @@ def _rules(section: type, content: Any, where: str) -> Any:
             raise ScenarioError(f"{where}.{key} must be true or false; got {shown(given[key])}; choose one of them")
     part = section(**given)
     check_words(part, f"{where}.")
-    return validated(part, where, _ENDS)
+    return validated(part, where, _ENDS | {"Q": len(given.get("products", ()))})
 
 
 def _one_of(name: str, known: list[str], what: str) -> None:

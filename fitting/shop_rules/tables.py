@@ -83,6 +83,41 @@ class ShopWide(ProductRules):
 
 
 @dataclass(frozen=True)
+class PackRule:
+    """Sizes of one article: a larger pack is never dearer per unit of size than the next smaller one.
+
+    Example:
+        >>> PackRule(("cola 0.5 l", "cola 2 l"), np.array([0.5, 2.0])).pairs
+        [('cola 2 l', 'cola 0.5 l', 4.0)]
+    """
+
+    products: tuple[str, ...] = value("list of ids or names of the packs, small to large")
+    sizes: NDArray[np.float64] = array("Q", "their sizes, in any unit, rising", low=1e-6, high=1e6)
+
+    @property
+    def pairs(self) -> list[tuple[str, str, float]]:
+        """Each larger pack, the next smaller one, and its size over that one's."""
+        steps = zip(self.products, self.products[1:], self.sizes[1:] / self.sizes[:-1], strict=False)
+        return [(large, small, float(share)) for small, large, share in steps]
+
+
+@dataclass(frozen=True)
+class IndexRule:
+    """The largest index of the basket: what it costs over what it costs elsewhere, or cost before.
+
+    Example:
+        >>> IndexRule(rival_at_most=1.02).year_at_most is None
+        True
+    """
+
+    rival_at_most: float | None = scalar(
+        "largest index against competing prices: 1.02 is 2% dearer", low=0.01, high=100, default=None
+    )
+    month_at_most: float | None = scalar("largest index against a month ago", low=0.01, high=100, default=None)
+    year_at_most: float | None = scalar("largest index against a year ago", low=0.01, high=100, default=None)
+
+
+@dataclass(frozen=True)
 class GapRule:
     """A price gap: per unit of size, a product costs at most a share of what another one costs.
 

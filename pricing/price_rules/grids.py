@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..backend import ONE, clip, count_below, count_up_to, double, floor, integer, single, where
-
 
 @dataclass(frozen=True)
 class PriceLadder:
@@ -76,9 +74,6 @@ def rising_numbers(
     return found
 
 
-_MOST = 1e12
-
-
 @dataclass(frozen=True)
 class PriceEndings:
     """Allowed fractions of a price: 0.49 and 0.99 allow 0.49, 0.99, 1.49, 1.99, and so on.
@@ -103,15 +98,6 @@ class PriceEndings:
         object.__setattr__(self, "fractions", rising_numbers(self.fractions, "price_endings", what, inside))
 
 
-def on_ending(price, soft_low, soft_high, current, endings):
-    """The nearest price with an allowed ending in the soft range, else the one nearest to the current price."""
-    # Ranks of larger prices would not be exact; the floor and the ceiling exclude such prices.
-    least, most = clip(double(soft_low), 0.0, _MOST), clip(double(soft_high), 0.0, _MOST)
-    first, last = rank_above(least * (1 - 1e-6), endings), rank_below(most * (1 + 1e-6), endings)
-    inside = clip(nearest_rank(clip(double(price), least, most), endings), first, where(last < first, first, last))
-    return single(ranked_price(where(first <= last, inside, nearest_rank(double(current), endings)), endings))
-
-
 def ranked_price(rank, endings):
     """The price of a rank; all prices with an allowed ending are ranked from the first one below 1 upwards."""
     return rank // len(endings) + endings[rank % len(endings)]
@@ -119,49 +105,19 @@ def ranked_price(rank, endings):
 
 def rank_above(price, endings):
     """Rank of the lowest price with an allowed ending at or above this one."""
-    whole = floor(price)
-    return integer(whole) * len(endings) + count_below(endings, price - whole)
+    whole = np.floor(price)
+    return whole.astype(np.int64) * len(endings) + np.searchsorted(endings, price - whole, side="left")
 
 
 def rank_below(price, endings):
     """Rank of the highest price with an allowed ending at or below this one."""
-    whole = floor(price)
-    return integer(whole) * len(endings) + count_up_to(endings, price - whole) - 1
-
-
-def nearest_rank(price, endings):
-    """Rank of the nearest price with an allowed ending; a tie goes to the lower one."""
-    above = rank_above(price, endings)
-    middle = (ranked_price(above - 1, endings) + ranked_price(above, endings)) / 2
-    return where(price > middle, above, above - 1)
+    whole = np.floor(price)
+    return whole.astype(np.int64) * len(endings) + np.searchsorted(endings, price - whole, side="right") - 1
 
 
 NO_GRID, LADDER, TICK, ENDINGS = 0, 1, 2, 3
-_SLACK = np.float32(1e-6)
-# Of the bounds, which are double precision.
-_CLOSE = 1e-9
-
-
-def on_ladder(price, soft_low, soft_high, current, steps):
-    """The nearest step of the ladder in the soft range, else the one nearest to the current price."""
-    first = count_below(steps, soft_low * (ONE - _SLACK))
-    last = count_up_to(steps, soft_high * (ONE + _SLACK)) - 1
-    inside = clip(nearest_step(steps, price), first, where(last < first, first, last))
-    return single(steps[clip(where(first <= last, inside, nearest_step(steps, current)), 0, len(steps) - 1)])
-
-
-def nearest_step(steps, price):
-    """Index of the nearest step; a tie goes to the lower one."""
-    above = clip(count_below(steps, price), 1, len(steps) - 1)
-    below = where(len(steps) > 1, above - 1, 0 * above)
-    return where(price > (steps[below] + steps[where(len(steps) > 1, above, below)]) / 2, above, below)
-
-
-def on_tick(price, soft_low, soft_high, current, tick):
-    """The nearest multiple of the tick in the soft range, else the one nearest to the current price."""
-    first, last = -floor(-(double(soft_low) / tick - 1e-4)), floor(double(soft_high) / tick + 1e-4)
-    inside = clip(floor(double(price) / tick + 0.5), first, last)
-    return single(where(first <= last, inside, floor(double(current) / tick + 0.5)) * tick)
+CLOSE = 1.2e-7
+"""A price that misses a price of the grid by this share is that price: it differs in the last bit of single precision."""
 
 
 class PriceGrid(NamedTuple):
@@ -206,34 +162,33 @@ class PriceGrid(NamedTuple):
     def rounded(self, price: ArrayLike, *, up: bool) -> NDArray[np.float64]:
         """The grid price at or above (up), or at or below, each price; NaN where there is none."""
         price = np.asarray(price, dtype=np.float64)
+        if self.kind == NO_GRID:
+            return price
+        near = price * (1 - CLOSE if up else 1 + CLOSE)
         if self.kind == TICK:
-            return (np.ceil(price / self.tick - _CLOSE) if up else np.floor(price / self.tick + _CLOSE)) * self.tick
-        if self.kind == LADDER:
+            found = (np.ceil if up else np.floor)(near / self.tick) * self.tick
+        elif self.kind == LADDER:
             steps = np.concatenate([[np.nan], self.steps, [np.nan]])
-            index = np.searchsorted(self.steps, _loosened(price, up), side="left" if up else "right")
-            return steps[index + 1] if up else steps[index]
-        if self.kind == ENDINGS:
-            rank = (rank_above if up else rank_below)(_loosened(price, up), self.steps)
+            index = np.searchsorted(self.steps, near, side="left" if up else "right")
+            found = steps[index + 1] if up else steps[index]
+        else:
+            finite = np.abs(near) < 1e12
+            rank = (rank_above if up else rank_below)(np.where(finite, near, 1.0), self.steps)
             # Zero is not a price.
             first = int(self.steps[0] == 0)
             found = ranked_price(np.maximum(rank, first), self.steps)
-            return found if up else np.where(rank < first, np.nan, found)
-        return price
+            found = np.where(finite, found if up else np.where(rank < first, np.nan, found), price)
+        return found
 
     def between(self, low: float, high: float) -> NDArray[np.float64] | None:
         """All grid prices in the closed interval, rising; None without a grid."""
+        least, most = low * (1 - CLOSE), high * (1 + CLOSE)
         if self.kind == LADDER:
-            inside = (self.steps >= low * (1 - _SLACK)) & (self.steps <= high * (1 + _SLACK))
-            return self.steps[inside]
+            return self.steps[(self.steps >= least) & (self.steps <= most)]
         if self.kind == TICK:
             first, last = np.round(np.array([low, high]) / self.tick)
             return np.arange(first, last + 1) * self.tick
         if self.kind == ENDINGS:
-            bounds = (rank_above(low * (1 - _SLACK), self.steps), rank_below(high * (1 + _SLACK), self.steps))
-            return ranked_price(np.arange(bounds[0], bounds[1] + 1), self.steps)
+            ranks = rank_above(np.float64(least), self.steps), rank_below(np.float64(most), self.steps)
+            return ranked_price(np.arange(ranks[0], ranks[1] + 1), self.steps)
         return None
-
-
-def _loosened(price: NDArray[np.float64], up: bool) -> NDArray[np.float64]:
-    """A bound with tolerance, so that one that already is a grid price is kept."""
-    return price * (1 - _CLOSE if up else 1 + _CLOSE)

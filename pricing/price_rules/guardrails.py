@@ -13,22 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 from ..catalogue import MarketView
 from ..protocol import Action
 from .grids import PriceEndings, PriceGrid, PriceLadder
+from .projection import MISSED, raised, settle, within
 from .rule_formulas import (
     BITS,
+    BOUNDS,
+    CODES,
     DIRECTIONS,
     DISCOUNT_RULES,
+    LARGEST,
+    LINKING,
+    PRIORITIES,
     RULES,
-    STEP_RULES,
     PriceLinks,
     Prices,
-    StepConstants,
     capped_discount,
+    change_range,
     check_links,
+    direction_range,
     discount_steps,
-    held_price,
-    near_rival,
-    price_steps,
-    turns_back,
+    in_order,
+    is_firm,
+    rival_range,
 )
 
 Array = NDArray[np.float64]
@@ -39,6 +44,8 @@ OUTSIDE_CHARGED = "outside_charged"
 _OUTSIDE = 1e-4
 # A share of a rival's price that bounds nothing.
 _NO_SHARE = 1e9
+# No price is lower, and none higher.
+_LEAST, _MOST = 1e-9, 1e12
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,26 @@ class RuleStep(NamedTuple):
     after: Prices
 
 
+class GaveWay(NamedTuple):
+    """A rule that no price keeps, given the stronger ones, or that an unchanged price misses.
+
+    Args:
+        rule: Name of the rule, a key of `RULES`.
+        market: Number of the market.
+        product: Number of the product; of a basket, None.
+        amount: By how much the price misses the rule, currency per unit; of a basket, by how much its index does.
+
+    Example:
+        >>> GaveWay("rival_price", 0, 1, 0.25).amount
+        0.25
+    """
+
+    rule: str
+    market: int
+    product: int | None
+    amount: float
+
+
 @dataclass(frozen=True)
 class GuardedAction:
     """An allowed action, and which rules changed the proposal.
@@ -95,7 +122,10 @@ class GuardedAction:
         prior_price: (E, N) currency per unit: where the price is below the current one, the lowest
             price of the last 30 days, which an announced reduction must show (Directive 98/6/EC,
             article 6a), else NaN; None where the view does not know it.
-        applied: each rule in turn, with the prices or discounts before and after it.
+        applied: each rule in turn, the strongest first, with the prices or discounts before and after it.
+        ranges: each rule that asks for a range, with its (E, N) low and high ends, currency per unit.
+        links: the rules between two products; None where prices are charged as they are.
+        baskets: (J, N) weights and (J,) limits of the rules on baskets.
 
     Example:
         >>> import repricer
@@ -110,15 +140,40 @@ class GuardedAction:
     discount: Prices | None
     prior_price: Prices | None
     applied: list[tuple[str, Prices, Prices]]
+    ranges: list[tuple[str, Array, Array]]
+    links: PriceLinks | None
+    baskets: tuple[Array, Array]
 
     @cached_property
-    def trail(self) -> NDArray[np.uint16]:
+    def gave_way(self) -> list[GaveWay]:
+        """The rules that the prices miss, by how much."""
+        price, found = self.price.astype(np.float64), []
+        missed = [
+            (rule, np.maximum(np.maximum(least - price, price - most), 0), MISSED * price)
+            for rule, least, most in self.ranges
+        ]
+        if self.links is not None and len(self.links):
+            excess, rounding = self.links.excess(price), MISSED * price[:, self.links.small]
+            for i, n in enumerate(self.links.small.tolist()):
+                over = np.where(np.arange(price.shape[1]) == n, excess[:, i, None], 0.0)
+                missed.append((list(RULES)[self.links.rule[i]], over, rounding[:, i, None]))
+        for rule, amount, rounding in missed:
+            for e, n in np.argwhere(amount > rounding).tolist():
+                found.append(GaveWay(rule, e, n, float(amount[e, n])))
+        if self.links is not None:
+            over = price @ self.baskets[0].T - self.baskets[1]
+            for e, j in np.argwhere(over > MISSED * self.baskets[1]).tolist():
+                found.append(GaveWay("price_index", e, None, float(over[e, j])))
+        return found
+
+    @cached_property
+    def trail(self) -> NDArray[np.uint32]:
         """(E, N); bit i is set where the i-th of `RULES` changed the price or a discount."""
-        trail = np.zeros(self.price.shape, dtype=np.uint16)
+        trail = np.zeros(self.price.shape, dtype=np.uint32)
         for rule, before, after in self.applied:
             # A NaN that stays NaN was not changed.
             changed = np.not_equal(before, after) & ~(np.isnan(before) & np.isnan(after))
-            trail |= np.where(_by_product(changed), BITS[rule], np.uint16(0))
+            trail |= np.where(_by_product(changed), BITS[rule], np.uint32(0))
         return trail
 
     def rules(self, market: int, product: int) -> list[str]:
@@ -231,12 +286,13 @@ class ChargedRange:
 
 @dataclass(frozen=True)
 class Guardrails:
-    """Price rules. The hard rules act last, and no other rule can break them.
+    """Price rules, each with a priority: law and hard come before soft ranks, of which 1 comes before 2.
 
-    Hard are the grid (ladder, tick or endings), minimum margin, minimum advertised price, floor, ceiling and line
-    order with price gaps; the others give way to them. The largest change gives way to the grid where no grid price is
-    within reach, and then the current price stays; and to a product line or price gap, where that is rounded to the
-    grid or the product that raises another one may change more.
+    Prices keep every rule that the stronger ones let them keep, and miss the others by the least amount that those leave,
+    one rule after the other and, within a rule, one product after the other. The grid (ladder, tick or endings) is always
+    kept, and so are the rules for discounts: no discount keeps all of them. Law and hard rules that no price keeps are
+    refused here; those that refer to current prices or to rivals can contradict each other later, and then the
+    weaker one gives way and is named.
 
     Args:
         floor: (N,) lowest price, currency per unit.
@@ -254,13 +310,12 @@ class Guardrails:
         frozen: (N,) products whose price does not change.
         max_changes: most price changes of a product in any change_window_periods consecutive periods.
         change_window_periods: length of that window.
-        lines: product lines, each from small to large by product number. A larger product is raised to the price of
-            a smaller one; a smaller one stays below a larger one that is frozen or out of changes.
-        gaps: price gaps (a, b, share): product a costs at most that share of what product b costs. Where it would
-            cost more, b is raised.
+        lines: product lines, each from small to large by product number: a larger product costs no less. It is raised
+            where the rules let it rise, else the smaller one is lowered.
+        gaps: price gaps (a, b, share): product a costs at most that share of what product b costs.
+        packs: packs (a, b, ratio): the larger pack a costs at most ratio, its size over that of b, times what b costs.
         direction: in which direction prices may move, one of `DIRECTIONS`.
-        rival_at_least: (N,) least share of the lowest rival price last seen, 0 for none; like the next, it gives way to
-            all other rules.
+        rival_at_least: (N,) least share of the lowest rival price last seen, 0 for none.
         rival_at_most: (N,) largest such share.
         prior_price_periods: number of periods that make 30 days, where the lowest price in them is to be known.
         past_price: (B, N) prices charged before the first period, oldest first, currency per unit; None where not known.
@@ -268,15 +323,22 @@ class Guardrails:
             they do, so that a reduction may end, or be made smaller; None for no plan.
         bounds_from_sales: (N,) products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person
             may leave them.
+        priority: priorities other than `PRIORITIES`, by rule: "law", "hard" or a rank from 1 on.
+        index_weights: (J, N) weights of J baskets per unit of currency, so that weights @ price is the basket's index.
+        index_at_most: (J,) the largest index of each.
+        index_names: what each basket is compared with.
         names: what errors call the N products; by default their numbers from 1 on.
 
     Attributes:
         grid: the price grid.
-        low, high: (N,) float32 bounds that all hard rules leave a price.
-        own_low, own_high: (N,) float32 the same without the line order and price gaps.
-        links: product lines and price gaps together.
+        order: the rules that are in use and can contradict others, the strongest first, after `leading`.
+        leading: the rules that bound a price before all others.
+        low, high: (N,) float32 bounds that the rules leave a price whatever the market does.
+        own_low, own_high: (N,) float32 the same of each product by itself.
+        first_low, first_high: (N,) the bounds of `leading`.
+        links: product lines, price gaps and packs together.
+        kept_links: those that can be kept together with the bounds: the firm ones and, by rank, the others.
         paid_low: (N,) float32 lowest price after a personal discount.
-        constants: what the compiled rules need.
         planned_rows: (T, N) float32 planned prices as far as which a price may change, (0, N) where they do not matter.
 
     Raises:
@@ -315,15 +377,25 @@ class Guardrails:
     past_price: Array | None = None
     planned_price: Array | None = None
     bounds_from_sales: NDArray[np.bool_] | None = None
+    packs: tuple[tuple[int, int, float], ...] = ()
+    priority: Mapping[str, str | int] = field(default_factory=dict)
+    index_weights: Array | None = None
+    index_at_most: Array | None = None
+    index_names: tuple[str, ...] = ()
     names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
+    kept_links: PriceLinks = field(init=False, repr=False)
     grid: PriceGrid = field(init=False, repr=False)
+    order: tuple[str, ...] = field(init=False, repr=False)
+    leading: tuple[str, ...] = field(init=False, repr=False)
+    first_low: Array = field(init=False, repr=False)
+    first_high: Array = field(init=False, repr=False)
+    baskets: tuple[Array, Array] = field(init=False, repr=False)
     low: Prices = field(init=False, repr=False)
     high: Prices = field(init=False, repr=False)
     own_low: Prices = field(init=False, repr=False)
     own_high: Prices = field(init=False, repr=False)
     paid_low: Prices = field(init=False, repr=False)
-    constants: StepConstants = field(init=False, repr=False)
     planned_rows: Prices = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
@@ -341,26 +413,89 @@ class Guardrails:
         if self.max_change is not None:
             own["max_change"] = np.broadcast_to(np.float64(self.max_change), self.floor.shape)
         called = [f"product '{name}'" for name in names] or [f"product {n + 1}" for n in range(self.floor.size)]
-        check_links(self.lines, self.gaps, called)
-        own["links"], grid = PriceLinks.of(self.lines, self.gaps), PriceGrid.of(self.ladder, self.tick, self.endings)
-        own["grid"] = grid
+        check_links(self.lines, (*self.gaps, *self.packs), called)
+        own["links"] = PriceLinks.of(self.lines, self.gaps, self.packs)
+        own["grid"] = PriceGrid.of(self.ladder, self.tick, self.endings)
+        own["baskets"] = self._baskets()
         self._check_rival_shares(called)
-        margin_low, advertised = self.least.values()
-        paid_low = np.maximum(self.floor, margin_low)
-        low = grid.rounded(np.maximum(paid_low, advertised), up=True)
-        high = grid.rounded(self.ceiling, up=False)
-        self._check_range(low, high, margin_low, called)
+        own["leading"], own["order"] = self._ordered_rules()
+        ends = np.full(self.floor.shape, _LEAST), np.full(self.floor.shape, _MOST)
+        start = self.rounded(ends[0], up=True), self.rounded(ends[1], up=False)
+        low, high = start
+        for rule in filter(self.is_firm, BOUNDS):
+            low, high = np.maximum(low, self.bounds[rule][0]), np.minimum(high, self.bounds[rule][1])
+        self._check_range(low, high, called)
         self._check_line_bounds(low, high, called)
-        bounds: dict[str, Any] = {"own_low": low, "own_high": high, "paid_low": grid.rounded(paid_low, up=True)}
-        bounds |= dict(zip(("low", "high"), self._link_bounds(low, high, called), strict=True))
+        first = start
+        for rule in self.leading:
+            first = np.maximum(first[0], self.bounds[rule][0]), np.minimum(first[1], self.bounds[rule][1])
+        own["first_low"], own["first_high"] = first
+        for rule in (rule for rule in self.order if rule in BOUNDS):
+            first = self._narrowed(*first, *self.bounds[rule])
+        paid_low = np.maximum(self.floor, self.least["minimum_margin"])
+        bounds: dict[str, Any] = {"paid_low": self.rounded(paid_low, up=True)}
+        bounds |= dict(zip(("own_low", "own_high"), first, strict=True))
+        self._check_firm_links(low, high, called)
+        bounds |= dict(zip(("low", "high"), self._link_bounds(*first), strict=True))
         limited = self.max_change is not None or self.max_changes is not None
         matters = self.planned_price is not None and limited and self.direction == "any"
         bounds["planned_rows"] = self.planned_price if matters else np.empty((0, self.floor.size))
         own.update({name: np.asarray(bound, np.float32) for name, bound in bounds.items()})
-        change = np.broadcast_to(np.inf if self.max_change is None else self.max_change, self.floor.shape)
-        moves = (0 * self.floor if self.direction == only else change for only in ("rising", "falling"))
-        lows = (grid.rounded(bound, up=True) for bound in (margin_low, advertised))
-        own["constants"] = StepConstants(*grid, *(each.astype(np.float32) for each in (*moves, *lows)))
+
+    def is_firm(self, rule: str) -> bool:
+        """Whether a rule is law or hard."""
+        return is_firm((PRIORITIES | dict(self.priority))[rule])
+
+    def _ordered_rules(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The bounds that come before all other rules, and the rules in use after them."""
+        linked = {list(RULES)[code] for code in self.links.rule.tolist()}
+        used = {
+            "frozen": self.frozen is not None,
+            "max_changes": self.max_changes is not None,
+            "direction": self.direction != "any",
+            "max_change": self.max_change is not None,
+            "rival_price": bool(self.rival_shares[0].size),
+            "price_index": bool(self.baskets[1].size),
+        }
+        used |= dict.fromkeys(BOUNDS, True) | {rule: rule in linked for rule in LINKING}
+        order = [rule for rule in in_order(self.priority) if used[rule]]
+        first = next((i for i, rule in enumerate(order) if rule not in (*BOUNDS, *LINKING)), len(order))
+        leading = tuple(rule for rule in order[:first] if rule in BOUNDS and self.is_firm(rule))
+        return leading, tuple(rule for rule in order if rule not in leading)
+
+    def _baskets(self) -> tuple[Array, Array]:
+        if self.index_weights is None or self.index_at_most is None:
+            return np.empty((0, self.floor.size)), np.empty(0)
+        weights, most = np.asarray(self.index_weights, np.float64), np.asarray(self.index_at_most, np.float64)
+        return np.atleast_2d(weights), np.atleast_1d(most)
+
+    @cached_property
+    def bounds(self) -> dict[str, tuple[Array, Array]]:
+        """(N,) lowest and highest price of the grid that each of `BOUNDS` allows."""
+        nothing, least = np.zeros_like(self.floor), self.least | {"floor": self.floor}
+        found = {rule: (self.rounded(low, up=True), nothing + np.inf) for rule, low in least.items()}
+        return found | {"ceiling": (nothing, self.rounded(self.ceiling, up=False))}
+
+    def rounded(self, price: ArrayLike, *, up: bool) -> Array:
+        """The price of the grid at or above (up), or at or below, each price, in the digits of single precision; infinite
+        where there is none.
+        """
+        found = self.grid.rounded(price, up=up).astype(np.float32).astype(np.float64)
+        return np.where(np.isnan(found), np.inf if up else -np.inf, found)
+
+    def _narrowed(self, low: Array, high: Array, least: Array, most: Array) -> tuple[Array, Array]:
+        """`projection.narrowed` for arrays."""
+        lower = np.where(least <= low, low, self.rounded(least, up=True))
+        upper = np.where(most >= high, high, self.rounded(most, up=False))
+        empty = lower > upper
+        if not empty.any():
+            return lower, upper
+        under = np.where(least >= high, high, self.rounded(least, up=False))
+        over = np.where(most <= low, low, self.rounded(most, up=True))
+        with np.errstate(invalid="ignore"):  # where a side has no price, the other one counts
+            take = (under >= low) & ((over > high) | (least - under <= over - most))
+        nearest = np.where(take, under, over)
+        return np.where(empty, nearest, lower), np.where(empty, nearest, upper)
 
     @property
     def least(self) -> dict[str, Array]:
@@ -389,15 +524,15 @@ class Guardrails:
             return np.empty(0, np.float32), np.empty(0, np.float32)
         return self.rival_at_least.astype(np.float32), self.rival_at_most.astype(np.float32)
 
-    def _check_range(self, low: Array, high: Array, margin_low: Array, called: list[str]) -> None:
+    def _check_range(self, low: Array, high: Array, called: list[str]) -> None:
         empty = np.flatnonzero(~(low <= high))
         if empty.size:
             i, advertised = int(empty[0]), self.minimum_advertised_price
             also = "" if advertised is None else f"minimum advertised price {advertised[i]:g}, "
             raise ValueError(
                 f"guardrails must leave at least one allowed price{self.grid.words}; {called[i]} got floor "
-                f"{self.floor[i]:g}, minimum margin price {margin_low[i]:g}, {also}ceiling {self.ceiling[i]:g}; "
-                "widen the range"
+                f"{self.floor[i]:g}, minimum margin price {self.least['minimum_margin'][i]:g}, {also}ceiling "
+                f"{self.ceiling[i]:g}; widen the range"
             )
 
     def _check_line_bounds(self, low: Array, high: Array, called: list[str]) -> None:
@@ -410,9 +545,10 @@ class Guardrails:
                         f"{low[small]:g}, the larger {called[large]} at most {high[large]:g}; fix the bounds or the line"
                     )
 
-    def _link_bounds(self, low: Array, high: Array, called: list[str]) -> tuple[Array, Array]:
-        """Bounds that the product lines and price gaps leave."""
-        low, high = self.links.bounds(low, high, self.grid)
+    def _check_firm_links(self, low: Array, high: Array, called: list[str]) -> None:
+        """Refuse law and hard rules that no prices keep."""
+        firm = self.links[np.isin(self.links.rule, [CODES[rule] for rule in filter(self.is_firm, LINKING)])]
+        low, high = firm.bounds(low, high, self.grid)
         empty = np.flatnonzero(low > high)
         if empty.size:
             n = int(empty[0])
@@ -420,7 +556,47 @@ class Guardrails:
                 f"price gaps must leave at least one allowed price{self.grid.words}; {called[n]} got at least {low[n]:g} "
                 f"and at most {max(high[n], 0):g}; fix its bounds, or gaps that contradict each other"
             )
-        return low, high
+        if not self.is_firm("price_index"):
+            return
+        over = np.flatnonzero(self.baskets[0] @ low > self.baskets[1] * (1 + MISSED))
+        if over.size:
+            j = int(over[0])
+            raise ValueError(
+                f"index_at_most must be at least {self.baskets[0][j] @ low:g}, the index of the lowest allowed prices; got "
+                f"{self.baskets[1][j]:g}; raise it, or lower bounds"
+            )
+
+    def _link_bounds(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Bounds that the links leave; a link that no prices keep is left out, the weakest first."""
+        vars(self)["kept_links"] = self.links[np.zeros(len(self.links), np.bool_)]
+        kept = np.zeros(len(self.links), np.bool_)
+        for rule in (rule for rule in self.order if rule in LINKING):
+            for i in np.flatnonzero(self.links.rule == CODES[rule]):
+                kept[i] = True
+                lower, upper = self.links[kept].bounds(low, high, self.grid)
+                kept[i] = bool((lower <= upper).all())
+        vars(self)["kept_links"] = links = self.links[kept]
+        return links.bounds(low, high, self.grid) if kept.any() else (low, high)
+
+    @cached_property
+    def groups(self) -> list[tuple[NDArray[np.int64], PriceLinks]]:
+        """The products that rules tie to one another, directly or through others, in groups of two or more, each with its
+        links, which number the products within the group.
+        """
+        label, pairs = np.arange(self.floor.size), list(zip(self.links.small, self.links.large, strict=True))
+        basket = np.flatnonzero(self.baskets[0].any(axis=0))
+        if self.baskets[1].size:
+            label[basket] = label[self.links.members] = self.floor.size
+        for _ in range(len(pairs)):
+            for a, b in pairs:
+                label[[a, b]] = min(label[a], label[b])
+        found = []
+        for one in np.unique(label[np.union1d(self.links.members, basket)]):
+            members = np.flatnonzero(label == one)
+            links = self.links[np.isin(self.links.small, members)]
+            small, large = (np.searchsorted(members, side) for side in (links.small, links.large))
+            found.append((members, PriceLinks(small, large, links.share, links.rule)))
+        return found
 
     def prices_before(self, regular_price: NDArray[np.floating]) -> Array:
         """(P, N) the list prices before the first period that the rules look at, oldest first, within the bounds.
@@ -444,9 +620,23 @@ class Guardrails:
     @property
     def bounds_only(self) -> bool:
         """Whether only bounds and the grid limit a list price, neither past prices nor other products."""
-        depends = [self.max_change, self.max_changes, self.frozen]
-        apart = all(rule is None for rule in depends) and self.direction == "any"
-        return apart and not (len(self.links) or self.rival_shares[0].size)
+        return set(self.order) <= set(BOUNDS)
+
+    def tied(self, price: Array, low: Array, high: Array) -> Array:
+        """(N,) prices that keep `kept_links` and, where they can, the baskets: larger products are raised, then all
+        lowered by a common share.
+
+        Args:
+            price: (N,) prices within the bounds, currency per unit.
+            low: (N,) lower bounds.
+            high: (N,) upper bounds.
+        """
+        links, prices = self.kept_links, price.tolist()
+        slack, grid = [0.0] * len(links), (self.grid.kind, self.grid.steps.tolist(), self.grid.tick)
+        raised(prices, high.tolist(), slack, links.lists, grid)
+        weights, limit = (part.tolist() for part in self.baskets)
+        within(limit, low.tolist(), slack, links.lists, (weights, limit), grid, prices)
+        return np.array(prices)
 
     def allowed_prices(self, product: int = 0, low: float | None = None, high: float | None = None) -> Array | None:
         """The finite set of prices that bounds and grid allow a product, the line order apart.
@@ -493,10 +683,11 @@ class Guardrails:
             ValueError: price changes are limited, but the view does not count them.
         """
         price, discount = np.asarray(action.price, dtype=np.float32), action.discount
-        steps = [] if action.as_charged else list(self._price_steps(price, view))
-        prices = [price, *(after for _, after in steps)]
-        applied = list(zip((rule for rule, _ in steps), prices, prices[1:], strict=False))
-        price = prices[-1]
+        ranges: list[tuple[str, Array, Array]] = []
+        steps = [] if action.as_charged else list(self._price_steps(price, view, ranges))
+        prices = [price.astype(np.float64), *(after for _, after in steps)]
+        applied: list[tuple[str, Any, Any]] = list(zip((rule for rule, _ in steps), prices, prices[1:], strict=False))
+        price = prices[-1].astype(np.float32)
         if discount is not None:
             discount, cap = np.asarray(discount, dtype=np.float32), np.float32(self.max_discount)
             capped, paid_low = capped_discount(discount, cap), self.paid_low * np.float32(not action.as_charged)
@@ -507,43 +698,98 @@ class Guardrails:
         prior = view.lowest_price_30_days
         if prior is not None:
             prior = np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
-        return GuardedAction(price, discount, prior, applied)
+        links = None if action.as_charged else self.links
+        return GuardedAction(price, discount, prior, applied, ranges, links, self.baskets)
 
-    def _price_steps(self, price: Prices, view: MarketView) -> Iterator[tuple[str, Prices]]:
-        """Each rule for list prices in turn, with the price after it."""
-        in_force, planned = view.list_price, self._planned(view)
-        held = np.zeros(price.shape, dtype=np.bool_)
-        shares = self.rival_shares
-        if shares[0].size and view.competitor_price is not None:
-            price = near_rival(price, view.competitor_price, *shares, self.constants)
-            yield "rival_price", price
-        for rule, holds in self._holding(view).items():
-            bounds = (self.own_low, self.own_high, self.constants)
-            stays = held_price(price, in_force, planned, *bounds) if rule == "max_changes" else in_force
-            # What follows the plan moves, and gives way to what does not.
-            price, held = np.where(holds, stays, price), held | (holds & (stays == in_force))
+    def _price_steps(
+        self, asked: Prices, view: MarketView, ranges: list[tuple[str, Array, Array]]
+    ) -> Iterator[tuple[str, Array]]:
+        """Each rule for list prices in turn, with the price after it; the ranges that rules ask for are added to a list."""
+        low, high = (np.broadcast_to(bound, asked.shape) for bound in (self.first_low, self.first_high))
+        price, in_force = asked.astype(np.float64), view.list_price.astype(np.float64)
+        proper = price = np.where((price > 0) & (price < LARGEST), price, np.clip(in_force, low, high))
+        yield "not_a_number", price
+        for rule in self.leading:
+            price = np.clip(price, *self.bounds[rule])
             yield rule, price
-        if self.direction != "any":
-            price = np.where(turns_back(price, in_force, DIRECTIONS[self.direction]), in_force, price)
-            yield "direction", price
-        steps = price_steps(price, in_force, planned, self.own_low, self.own_high, self.constants)
-        yield from zip(STEP_RULES, steps, strict=True)
-        price = steps[-1]
-        if len(self.links):
-            held = np.broadcast_to(held, price.shape)
-            price = self.links.guarded(price, held, self.low, self.high, self.constants)
-            yield "line_order", price
+        for rule in self.order:
+            if (asks := self._range(rule, price, view, low, high)) is not None:
+                least, most = (np.asarray(end, np.float32).astype(np.float64) for end in asks)
+                ranges.append((rule, *np.broadcast_arrays(least, most, price)[:2]))
+                low, high = self._narrowed(low, high, least, most)
+                price = np.clip(price, low, high)
+                yield rule, price
+        if self.grid.kind:
+            price = self._nearest(price, low, high)
+            yield "price_ladder", price
+        if self.groups:
+            settled, code = self._settled(proper, price, ranges, low, high)
+            for rule in (*LINKING, "price_index"):
+                price = np.where(code == CODES[rule], settled, price)
+                yield rule, price
+
+    def _nearest(self, price: Array, low: Array, high: Array) -> Array:
+        """`projection.nearest` for arrays."""
+        price = np.clip(price, low, high)
+        under, over = np.maximum(self.rounded(price, up=False), low), np.minimum(self.rounded(price, up=True), high)
+        return np.where(price - under <= over - price, under, over)
+
+    def _range(
+        self, rule: str, price: Array, view: MarketView, low: Array, high: Array
+    ) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """The low and high ends of what a rule asks for; None for one that asks for no range."""
+        in_force = view.list_price
+        if rule in BOUNDS:
+            return self.bounds[rule]
+        if rule == "rival_price" and view.competitor_price is not None:
+            return rival_range(view.competitor_price, *self.rival_shares)
+        if rule == "direction":
+            return direction_range(in_force, DIRECTIONS[self.direction])
+        if rule == "max_change":
+            return change_range(in_force, self._planned(view), np.asarray(self.max_change, np.float32))
+        if rule == "frozen" and self.frozen is not None:
+            return np.where(self.frozen, in_force, 0), np.where(self.frozen, in_force, np.inf)
+        if rule == "max_changes":
+            if view.changes is None:
+                raise ValueError("price rules with max_changes need MarketView.changes; got a view without; give it")
+            planned = self._planned(view).astype(np.float64)
+            follows = self._nearest(np.where(planned > 0, planned, in_force), low, high)
+            nearer = (planned > 0) & (abs(price - follows) < abs(price - in_force))
+            stays, held = np.where(nearer, follows, in_force), view.changes >= self.max_changes
+            return np.where(held, stays, 0), np.where(held, stays, np.inf)
+        return None
 
     def _planned(self, view: MarketView) -> Prices:
         """(E, N) or (1,) the planned prices of the view's periods, NaN for none."""
         rows = self.planned_rows
         return rows[np.minimum(view.period, len(rows) - 1)] if len(rows) else np.full(1, np.nan, np.float32)
 
-    def _holding(self, view: MarketView) -> dict[str, NDArray[np.bool_]]:
-        """The rules that keep current prices, each with the products (N,) or (E, N) that it holds."""
-        holding = {} if self.frozen is None else {"frozen": self.frozen}
-        if self.max_changes is not None:
-            if view.changes is None:
-                raise ValueError("price rules with max_changes need MarketView.changes; got a view without; give it")
-            holding["max_changes"] = view.changes >= self.max_changes
-        return holding
+    def _settled(
+        self, asked: Array, price: Array, ranges: list[tuple[str, Array, Array]], low: Array, high: Array
+    ) -> tuple[Array, NDArray[np.int32]]:
+        """Prices that keep links and baskets too, where the rules let them, and (E, N) the code of the rule that changed
+        a price, -1 for none.
+        """
+        settled, code = price.copy(), np.full(price.shape, -1)
+        broken, ends = self.links.broken(price), {rule: (least, most) for rule, least, most in ranges}
+        over = (price @ self.baskets[0].T > self.baskets[1] * (1 + MISSED)).any(axis=1)
+        unused, codes = (np.zeros_like(price),) * 2, (int(CODES["line_order"]), int(CODES["price_index"]))
+        asks = [ends.get(rule, unused) for rule in self.order]
+        order, grid = (
+            [int(CODES[rule]) for rule in self.order],
+            (self.grid.kind, self.grid.steps.tolist(), self.grid.tick),
+        )
+        for members, links in self.groups:
+            own = np.isin(self.links.small, members)
+            first = [bound[members].tolist() for bound in (self.first_low, self.first_high)]
+            baskets = self.baskets[0][:, members].tolist(), self.baskets[1].tolist()
+            for e in np.flatnonzero(broken[:, own].any(axis=1) | over).tolist():
+                row, found = np.ix_([e], members), asked[e, members].tolist()
+                least, most = ([pair[side][row][0].tolist() for pair in asks] for side in (0, 1))
+                alone = low[row][0].tolist(), high[row][0].tolist()
+                slack = [0.0] * len(links)
+                settle(order, least, most, first, alone, slack, links.lists, baskets, codes, grid, found)
+                by = self.links.rule[own & broken[e]].min(initial=codes[1])
+                code[row] = np.where(np.float32(found) == np.float32(price[row]), -1, by)
+                settled[row] = np.float64(np.float32(found))
+        return settled, code

@@ -1,22 +1,22 @@
-"""The price rules, in the order in which they act, and their formulas for one product or for whole arrays.
+"""The price rules, their priorities, and the formulas of what they ask for, for one product or for whole arrays.
 
-A proposed price is brought near the rival's, held where it may not change (frozen, changes used up), kept from moving in a
-direction that is not allowed, made a number, limited to the largest change and rounded to the grid. Then come the hard rules: margin, advertised price, floor, ceiling, product line. Discounts
-come last.
+`projection` makes prices that keep as many of them as can be kept, the stronger ones first. Discounts come last.
 """
 
 from __future__ import annotations
 
+import difflib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import ONE, ZERO, clip, larger, smaller, where
-from .grids import ENDINGS, LADDER, TICK, PriceGrid, on_ending, on_ladder, on_tick
+from ..backend import ONE, ZERO, larger, smaller, where
+from .grids import PriceGrid
+from .projection import MISSED, closed
 
 RULES = {
     "frozen": "the price of a frozen product does not change",
@@ -28,145 +28,93 @@ RULES = {
     "minimum_advertised_price": "the list price is at least the minimum advertised price",
     "floor": "the price is at least the floor",
     "ceiling": "the price is at most the ceiling",
-    "line_order": "a product costs no less than the smaller products of its line, and keeps its price gaps",
     "max_discount": "a personal discount lies between zero and the cap",
     "segment_spread": "the discounts of two segments differ by at most the cap",
     "paid_floor": "the price paid after the discount keeps the floor and the minimum margin",
     "rival_price": "the price stays within its shares of the lowest rival price that was last seen",
     "direction": "the price moves in one direction only, falling or rising, and else stays",
+    "line_order": "a product costs no less than the smaller products of its line",
+    "price_gap": "a product costs at most its share of what another product costs",
+    "pack_price": "a larger pack costs at most as much per unit of size as a smaller one",
+    "price_index": "the basket costs at most its share of what it is compared with",
 }
-BITS = {rule: np.uint16(1 << i) for i, rule in enumerate(RULES)}
+CODES = {rule: np.int32(i) for i, rule in enumerate(RULES)}
+BITS = {rule: np.uint32(1 << i) for rule, i in CODES.items()}
 """The bit of each rule in a trail."""
 DISCOUNT_RULES = ("max_discount", "segment_spread", "paid_floor")
 PRICE_RULES = tuple(rule for rule in RULES if rule not in DISCOUNT_RULES)
 PRICE_BITS = np.bitwise_or.reduce([BITS[rule] for rule in PRICE_RULES])
-HARD_RULES = (
-    "price_ladder",
-    "minimum_margin",
-    "minimum_advertised_price",
-    "floor",
-    "ceiling",
-    "line_order",
-    "paid_floor",
-)
-"""Rules that no other rule can break."""
-STEP_RULES = tuple(
-    rule for rule in PRICE_RULES if rule not in ("frozen", "max_changes", "line_order", "rival_price", "direction")
-)
-"""The rules that `price_steps` applies."""
+LINKING = ("line_order", "price_gap", "pack_price")
+"""The rules that link the prices of two products."""
+BOUNDS = ("minimum_margin", "minimum_advertised_price", "floor", "ceiling")
+"""The rules that bound a price whatever the market does."""
+ALWAYS = ("not_a_number", "price_ladder", *DISCOUNT_RULES)
+"""The rules that can always be kept, whatever the others ask for, so that they have no rank."""
+PRIORITIES: dict[str, str | int] = dict.fromkeys((*BOUNDS, "line_order", "price_gap"), "hard")
+PRIORITIES |= {"frozen": 1, "max_changes": 2, "direction": 3, "max_change": 4}
+PRIORITIES |= {"pack_price": 5, "rival_price": 6, "price_index": 7}
+"""The priority of each rule that can contradict others, unless the shop gives another: `law` and `hard` come before the
+ranks of soft rules, 1 before 2; of rules of one priority, the one that stands first here comes first."""
 DIRECTIONS = {"any": np.float32(0), "falling": np.float32(-1), "rising": np.float32(1)}
 """The directions in which prices may move, and the sign of each."""
-_LARGEST = np.float32(1e30)
-SLACK = np.float32(1e-6)
-"""A price that misses a gap by this share, which is rounding, keeps it."""
+LARGEST = np.float32(1e30)
 Array = NDArray[np.float64]
 Prices = NDArray[np.float32]
 
 
-class StepConstants(NamedTuple):
-    """What `price_steps` needs beside the bounds.
+def is_firm(priority: str | int) -> bool:
+    """Whether a rule of this priority is never to be broken: law or hard.
+
+    Example:
+        >>> is_firm("hard"), is_firm(3)
+        (True, False)
+    """
+    return priority in ("law", "hard")
+
+
+def in_order(priority: Mapping[str, str | int]) -> tuple[str, ...]:
+    """The rules that can contradict one another, the strongest first.
 
     Args:
-        grid, steps, tick: see `PriceGrid`.
-        fall: (N,) largest relative fall, inf for none; 0 where prices only rise.
-        rise: (N,) largest relative rise, inf for none; 0 where prices only fall.
-        margin_low: (N,) lowest allowed price that leaves the minimum margin, 0 for none.
-        advertised_low: (N,) lowest allowed price that keeps the minimum advertised price, 0 for none.
+        priority: Priorities that differ from `PRIORITIES`, by rule: law, hard, or a rank from 1 on.
+
+    Raises:
+        ValueError: A rule is unknown or can always be kept, or a priority is none.
+
+    Example:
+        >>> in_order({"rival_price": "law", "floor": 9})[:2]
+        ('rival_price', 'minimum_margin')
     """
-
-    grid: int
-    steps: NDArray[np.float64]
-    tick: float
-    fall: NDArray[np.float32]
-    rise: NDArray[np.float32]
-    margin_low: NDArray[np.float32]
-    advertised_low: NDArray[np.float32]
-
-
-def on_grid(price, least, most, current, grid, steps, tick):
-    """The nearest price of the grid from least to most, else the one nearest to the current price."""
-    if grid == LADDER:
-        return on_ladder(price, least, most, current, steps)
-    if grid == TICK:
-        return on_tick(price, least, most, current, tick)
-    if grid == ENDINGS:
-        return on_ending(price, least, most, current, steps)
-    return price
+    for rule, given in priority.items():
+        if rule in ALWAYS:
+            raise ValueError(f"priority takes rules that can contradict others; got {rule}, always kept; leave it out")
+        if rule not in PRIORITIES:
+            near = difflib.get_close_matches(rule, PRIORITIES, n=1, cutoff=0)[0]
+            raise ValueError(f"priority.{rule} is no price rule; did you mean {near}?")
+        whole = isinstance(given, int) and not isinstance(given, bool) and given >= 1
+        if not whole and not is_firm(given):
+            raise ValueError(f"priority.{rule} must be law, hard or a whole number from 1 on; got {given!r}; fix it")
+    levels = PRIORITIES | dict(priority)
+    firm = {"law": -1, "hard": 0}
+    return tuple(sorted(levels, key=lambda rule: firm.get(str(levels[rule]), levels[rule])))
 
 
-def price_steps(price, in_force, planned, low, high, constants):
-    """The price after each of `STEP_RULES`, for one product or whole arrays.
-
-    planned: the price that is planned anyway, NaN for none; low, high: the hard bounds.
-    """
-    grid, steps, tick, fall, rise, margin_low, advertised_low = constants
-    current = clip(in_force, low, high)
-    proper = where((price > ZERO) & (price < _LARGEST), price, current)
-    least, most = in_force * (ONE - fall), in_force * (ONE + rise)
-    least, most = where(planned < least, planned, least), where(planned > most, planned, most)
-    moved = clip(proper, least, most)
-    # The bounds are grid prices too, so that the rules after this one leave the price on the grid.
-    snapped = on_grid(moved, least, most, current, grid, steps, tick)
-    margin = larger(snapped, margin_low)
-    advertised = larger(margin, advertised_low)
-    floored = larger(advertised, low)
-    return proper, moved, snapped, margin, advertised, floored, smaller(floored, high)
+def change_range(in_force, planned, change):
+    """The range that the largest change allows; planned: the price that is planned anyway, NaN for none."""
+    least, most = in_force * (ONE - change), in_force * (ONE + change)
+    return where(planned < least, planned, least), where(planned > most, planned, most)
 
 
-def held_price(price, in_force, planned, low, high, constants):
-    """What a price that has used up its changes becomes: the current one, or, where that is nearer, what the rules make
-    of the planned one; arguments as for `price_steps`.
-    """
-    followed = price_steps(planned, in_force, planned, low, high, constants)[-1]
-    return where((planned > ZERO) & (abs(price - followed) < abs(price - in_force)), followed, in_force)
-
-
-def turns_back(price, in_force, direction):
-    """Whether a price would move against the direction: -1, 1, or 0 for any."""
-    return (price - in_force) * direction < ZERO
-
-
-def near_rival(price, rival, at_least, at_most, constants):
-    """The price within two shares of a rival's, rounded to the grid inside them; a rival without a price binds nothing."""
-    grid, steps, tick, _, _, _, _ = constants
-    there = (rival < _LARGEST) & (price > ZERO) & (price < _LARGEST)
-    # A stand-in where there is no rival: rounding must not meet an infinite number.
+def rival_range(rival, at_least, at_most):
+    """The range that the shares of a rival's price allow; a rival without a price binds nothing."""
+    there = rival < LARGEST
     known = where(there, rival, ONE)
-    least, most = known * at_least, known * at_most
-    asked = where(there, price, known)
-    bound = clip(asked, least, most)
-    inside = on_grid(bound, least, most, bound, grid, steps, tick)
-    # Below the first price of the grid, the nearest is zero or less.
-    inside = where(inside > ZERO, inside, bound)
-    # The grid price that would be charged otherwise, which may lie outside although the proposal does not.
-    charged = on_grid(asked, ZERO, _LARGEST, asked, grid, steps, tick)
-    return where(
-        there & ((bound != asked) | (charged < least * (ONE - SLACK)) | (charged > most * (ONE + SLACK))), inside, price
-    )
+    return where(there, known * at_least, ZERO), where(there, known * at_most, LARGEST)
 
 
-def lowered_cap(cap, share, low, constants):
-    """The cap of a smaller product whose price is at most a share of a larger one's, which is under its own cap."""
-    if share == ONE:
-        return cap
-    grid, steps, tick, _, _, _, _ = constants
-    most = larger(cap * share, low)
-    return on_grid(most, low, most, low, grid, steps, tick)
-
-
-def capped_price(price, cap, held, low):
-    """The price under a cap, but not below its lower bound; a held price stays."""
-    return where(held, price, larger(smaller(price, cap), low))
-
-
-def raised_price(price, smaller_price, share, high, constants):
-    """The price, raised until the smaller product's is at most a share of it."""
-    if share == ONE:
-        return larger(price, smaller_price)
-    grid, steps, tick, _, _, _, _ = constants
-    least = smaller(smaller_price / share, high)
-    raised = on_grid(least, least, high, high, grid, steps, tick)
-    return where(price * (ONE + SLACK) < least, larger(price, raised), price)
+def direction_range(in_force, direction):
+    """The range that a direction allows: -1 for falling, 1 for rising."""
+    return where(direction > ZERO, in_force, ZERO), where(direction < ZERO, in_force, LARGEST)
 
 
 def capped_discount(discount, cap):
@@ -197,7 +145,7 @@ class PriceLinks:
         small: (L,) product numbers.
         large: (L,) product numbers.
         share: (L,) shares.
-        chained: Whether the links are chains of share 1, which one pass puts in order.
+        rule: (L,) codes of their rules.
 
     Example:
         >>> links = PriceLinks.of([(0, 1)], [(1, 2, 0.5)])
@@ -208,21 +156,30 @@ class PriceLinks:
     small: NDArray[np.int64]
     large: NDArray[np.int64]
     share: NDArray[np.float64]
-    chained: bool
+    rule: NDArray[np.int32]
 
     @classmethod
-    def of(cls, lines: Iterable[Line], gaps: Iterable[Gap]) -> PriceLinks:
-        """The links of product lines, each from small to large, and of price gaps."""
-        gaps = list(gaps)
-        links = [(*pair, 1.0) for line in lines for pair in itertools.pairwise(line)] + gaps
+    def of(cls, lines: Iterable[Line], gaps: Iterable[Gap], packs: Iterable[Gap] = ()) -> PriceLinks:
+        """The links of product lines, each from small to large, of price gaps and of packs."""
+        links = [(*pair, 1.0, "line_order") for line in lines for pair in itertools.pairwise(line)]
+        links += [(*gap, "price_gap") for gap in gaps] + [(*pack, "pack_price") for pack in packs]
         small, large = (np.array([link[i] for link in links], np.int64) for i in (0, 1))
-        return cls(small, large, np.array([link[2] for link in links], np.float64), not gaps)
+        share, rule = np.array([link[2] for link in links], np.float64), [CODES[link[3]] for link in links]
+        return cls(small, large, share, np.array(rule, np.int32))
 
     def __iter__(self) -> Iterator[tuple[int, int, float]]:
         return zip(self.small.tolist(), self.large.tolist(), self.share.tolist(), strict=True)
 
     def __len__(self) -> int:
         return len(self.small)
+
+    def __getitem__(self, kept: NDArray[Any]) -> PriceLinks:
+        return PriceLinks(self.small[kept], self.large[kept], self.share[kept], self.rule[kept])
+
+    @property
+    def lists(self) -> tuple[list[int], list[int], list[float], list[int]]:
+        """The four columns, as `projection` takes them."""
+        return self.small.tolist(), self.large.tolist(), self.share.tolist(), self.rule.tolist()
 
     @property
     def members(self) -> NDArray[np.int64]:
@@ -237,72 +194,18 @@ class PriceLinks:
             low: (N,) lower bounds, prices of the grid.
             high: (N,) upper bounds, prices of the grid.
         """
-        low, high = low.copy(), high.copy()
-        changed = True
-        while changed and not (low > high).any():
-            before = low.copy(), high.copy()
-            for small, large, share in self:
-                least = low[small] if share == 1 else float(grid.rounded(low[small] / share, up=True))
-                low[large] = max(low[large], least)
-            for small, large, share in reversed(list(self)):
-                whole = share == 1 or np.isinf(high[large])
-                most = high[large] if whole else float(grid.rounded(high[large] * share, up=False))
-                # NaN: the grid has no price that low.
-                high[small] = min(high[small], most) if most == most else -np.inf
-            changed = any((a * (1 + SLACK) < b).any() for a, b in ((before[0], low), (high, before[1])))
-        return low, high
-
-    def ordered(self, price: Array, high: Array, grid: PriceGrid) -> Array:
-        """(N,) prices that keep all links: larger products are raised, within upper bounds that `bounds` made."""
-        price = price.copy()
-        while True:
-            before = price.copy()
-            for small, large, share in self:
-                least = price[small] / share
-                if share == 1:
-                    price[large] = max(price[large], least)
-                elif price[large] * (1 + SLACK) < least:
-                    price[large] = max(price[large], min(float(grid.rounded(least, up=True)), high[large]))
-            if self.chained or np.array_equal(price, before):
-                return price
+        lower, upper = low.tolist(), high.tolist()
+        closed(lower, upper, [0.0] * len(self), self.lists, ([], []), grid)
+        return np.array(lower), np.array(upper)
 
     def broken(self, price: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """(L,) which links these (N,) prices break."""
-        slack = np.where(self.share == 1, 0.0, SLACK)
-        return price[self.small] > self.share * price[self.large] * (1 + slack)
+        """(…, L) which links these (…, N) prices break."""
+        return self.excess(price) > np.where(self.share == 1, 0.0, MISSED * price[..., self.small])
 
-    def guarded(
-        self, price: Prices, held: NDArray[np.bool_], low: Prices, high: Prices, constants: StepConstants
-    ) -> Prices:
-        """(E, N) prices that keep all links.
-
-        A held price caps the smaller products, and gives way only to the bounds that the links
-        leave; then larger products are raised.
-
-        Args:
-            price: (E, N) prices within their own bounds.
-            held: (E, N) which prices should not change.
-            low: (N,) lower bounds that the links leave.
-            high: (N,) upper bounds that the links leave.
-            constants: The price grid.
-        """
-        fitted = np.clip(price, low, high)
-        cap = np.where(held, fitted, np.float32(np.inf))
-        while True:
-            before = cap.copy()
-            for a, b, share in reversed(list(self)):
-                limit = lowered_cap(cap[:, b], np.float32(share), low[a], constants)
-                cap[:, a] = np.where(held[:, a], cap[:, a], np.minimum(cap[:, a], limit))
-            if self.chained or np.array_equal(cap, before):
-                break
-        kept = price.copy()
-        kept[:, self.members] = capped_price(fitted, cap, held, low)[:, self.members]
-        while True:
-            before = kept.copy()
-            for a, b, share in self:
-                kept[:, b] = raised_price(kept[:, b], kept[:, a], np.float32(share), high[b], constants)
-            if self.chained or np.array_equal(kept, before):
-                return kept
+    def excess(self, price: NDArray[np.floating]) -> Array:
+        """(…, L) by how much (…, N) prices miss each link, currency per unit of the smaller product; 0 or less if kept."""
+        price = np.asarray(price, dtype=np.float64)
+        return price[..., self.small] - self.share * price[..., self.large]
 
 
 def check_links(lines: Iterable[Line], gaps: Iterable[Gap], called: Sequence[str]) -> None:

@@ -44,7 +44,7 @@ _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units"
 """The arrays of a catalogue, each with a letter an axis, as are those of the price rules."""
 _RULES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
 _RULES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
-_RULES |= {"past_price": "BN", "planned_price": "TN"}
+_RULES |= {"past_price": "BN", "planned_price": "TN", "index_weights": "IN", "index_at_most": "I"}
 _PRICES = ("regular_price", "base_price", "price", "tables")
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -81,6 +81,10 @@ class _Links(Struct):
 
     lines: tuple[tuple[int, ...], ...]
     gaps: tuple[tuple[int, int, float], ...]
+    packs: tuple[tuple[int, int, float], ...] = ()
+    # Of bundles without them, what they have by default.
+    priority: dict[str, str | int] = {}
+    index_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,13 +146,14 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
     document = {item.name: _plain(getattr(rules, item.name)) for item in fields(rules) if item.init}
     ladder = None if rules.ladder is None else rules.ladder.steps.tolist()
     endings = None if rules.endings is None else rules.endings.fractions.tolist()
-    links = {name: [list(link) for link in getattr(rules, name)] for name in ("lines", "gaps")}
+    links = {name: [list(link) for link in getattr(rules, name)] for name in ("lines", "gaps", "packs")}
     return document | links | {"ladder": ladder, "endings": endings}
 
 
 def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
-    sizes = {"B": len(document["past_price"] or ()), "N": num_products, "T": len(document["planned_price"] or ())}
+    rows = {"B": "past_price", "T": "planned_price", "I": "index_names"}
+    sizes = {"N": num_products} | {letter: len(document.get(name) or ()) for letter, name in rows.items()}
     kinds = {"ladder": PriceLadder, "endings": PriceEndings}
     given = {name: kind for name, kind in kinds.items() if document[name] is not None}
     grids = {name: kind(np.array(document[name], dtype=np.float64)) for name, kind in given.items()}

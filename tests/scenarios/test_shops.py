@@ -98,6 +98,8 @@ def test_the_benchmarks_are_the_market_of_the_performance_page(name):
         "B": 0,
         "Y": 0,
         "G": 0,
+        "P": 0,
+        "I": 0,
         "M": 0,
     }
     assert spec.category_index[spec.competitor_product].tolist() == list(range(categories))

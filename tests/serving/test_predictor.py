@@ -262,6 +262,11 @@ EVERY_RULE: dict[str, Any] = {
     "bounds_from_sales": np.array([True, False, True]),
     "past_price": np.array([[2.0, 3.0, 5.0]]),
     "planned_price": np.array([[2.0, 3.0, 5.0], [1.8, 3.0, 5.0]]),
+    "packs": ((2, 1, 2.5),),
+    "priority": {"pack_price": 9, "floor": "law"},
+    "index_names": ("rival",),
+    "index_weights": np.full((1, 3), 0.1),
+    "index_at_most": np.array([1.2]),
 }
 
 
@@ -312,8 +317,8 @@ def test_a_service_with_every_rule_says_what_it_did(one: Bundle) -> None:
     assert [change.rule for change in cider.trail if isinstance(change.after, float)] == ["max_changes"]
     # A change of 15% reaches no lower ending, and the price stays.
     assert [change.rule for change in anchovy.trail if isinstance(change.after, float)] == [
+        "minimum_advertised_price",
         "max_change",
-        "price_ladder",
     ]
     assert anchovy.prior_lowest_price is None
     state["products"][2]["changes"] = 0

@@ -123,13 +123,13 @@ def test_a_price_gap_is_kept_by_raising_the_dearer_product(make_shop):
     # The private label a stays 20% below the brand b, and the brand at most half as much again.
     assert step(market, 4.4, 5.0, 3.3) == []
     np.testing.assert_allclose(market.state.list_price, [[4.4, 5.5, 3.3]])
-    assert step(market, 4.0, 6.4, 3.3) == ["line_order"]
+    assert step(market, 4.0, 6.4, 3.3) == ["price_gap"]
     np.testing.assert_allclose(market.state.list_price, [[4.3, 6.4, 3.3]])
 
 
 def test_a_gap_caps_what_is_below_a_frozen_price(make_shop):
     market = Market(make_shop(prices={"price_gaps": [["a", "b"]], "gap_shares": 0.7, "frozen": ["b"], "tick": 0.1}))
-    assert step(market, 4.0, 5.0, 3.3) == ["line_order"]
+    assert step(market, 4.0, 5.0, 3.3) == ["price_gap"]
     np.testing.assert_allclose(market.state.list_price, [[3.5, 5.0, 3.3]])
 
 
@@ -148,7 +148,7 @@ def test_a_price_stays_near_the_one_that_a_rival_last_charged(make_shop):
         "quality": 1.0,
         "price_sensitivity": 0.6,
     }
-    prices = {"rival_at_most": 0.95, "rival_at_least": [0.8, 0, 0], "tick": 0.1, "max_change": 0.15}
+    prices = {"rival_at_most": 0.95, "rival_at_least": [0.8, 0, 0], "tick": 0.1, "max_change": 0.5}
     market = Market(make_shop(competitors=rivals, prices=prices))
     # At most 95% of 4.55, rounded down to the grid; b and c have no rival.
     assert step(market, 4.5, 5.7, 3.3) == ["rival_price"]

@@ -58,7 +58,7 @@ def test_the_plan_is_left_alone(spec: MarketSpec) -> None:
     wanted[2, 0] = 1.0
     allowed, steps = allowed_path(spec.guardrails, catalogue_of(spec), wanted, current, current[:1])
     np.testing.assert_allclose(allowed[:, 0], [2.0, 1.237, 1.1], rtol=1e-6)
-    assert [step.rule for step in steps[2][0]] == ["max_change", "price_ladder"]
+    assert [step.rule for step in steps[2][0]] == ["max_change"]
     assert not any(steps[1])
 
 

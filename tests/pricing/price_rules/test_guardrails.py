@@ -53,10 +53,10 @@ def act(price: float, discount: list[float] | None = None) -> Action:
         ({}, 4.0, float("nan"), 4.0, ["not_a_number"]),
         ({}, 4.0, -3.0, 4.0, ["not_a_number"]),
         ({"max_change": 0.25}, 4.0, 9.0, 5.0, ["max_change"]),
-        ({"max_change": 0.25}, 20.0, 5.0, 10.0, ["max_change", "ceiling"]),
+        ({"max_change": 0.25}, 20.0, 5.0, 10.0, ["max_change"]),
         ({"minimum_margin": 0.5}, 4.0, 3.0, 4.0, ["minimum_margin"]),
         ({"tick": 0.05}, 4.0, 5.02, 5.0, ["price_ladder"]),
-        ({"tick": 0.5, "max_change": 0.1}, 4.0, 5.0, 4.0, ["max_change", "price_ladder"]),
+        ({"tick": 0.5, "max_change": 0.1}, 4.0, 5.0, 4.0, ["max_change"]),
         ({"ladder": PriceLadder(np.array([2.0, 3.0, 5.0]))}, 4.0, 3.9, 3.0, ["price_ladder"]),
     ],
 )
