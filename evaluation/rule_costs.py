@@ -28,7 +28,7 @@ from ..agents.posterior.prices import best_prices, has_closed_form
 from ..envs import catalogue_of
 from ..pricing import Action, FixedPrice, MarketView
 from ..pricing.price_rules.guardrails import SAME
-from ..pricing.price_rules.rule_formulas import DISCOUNT_RULES, RULES
+from ..pricing.price_rules.rule_formulas import DISCOUNT_RULES, LINKING, PRIORITIES, RULES, is_firm
 from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market, load_scenario
 from ..scenarios.periods import planned_prices, reference_path, simulated_prices
@@ -64,7 +64,7 @@ _LIFTED = {
     "price_gap": {"price_gaps": (), "gap_shares": np.empty(0)},
     "pack_price": {"packs": (), "pack_shares": np.empty(0)},
     "rival_price": {"rival_at_least": None, "rival_at_most": None},
-    "price_index": {"index_weights": None, "index_names": (), "index_at_most": None},
+    "price_index": {"index_names": (), "index_weights": None, "index_at_most": None},
     "max_discount": {"max_discount": 0.95},
     "segment_spread": {"max_segment_spread": 1.0},
 }
@@ -103,7 +103,7 @@ class RuleCost(Struct, frozen=True):
     Args:
         rule: Its name.
         rules: The rules that are taken away.
-        says: What the rule says; the rules of a group.
+        says: What the rule says, with its priority; the rules of a group.
         cost: In the money that prices are chosen by; currency over the periods of the market.
         revenue: In revenue; below zero where other money is worth more.
         profit: In profit.
@@ -480,10 +480,9 @@ def _components(spec: MarketSpec) -> NDArray[np.intp]:
     prices, number = spec.prices, {name: n for n, name in enumerate(spec.products.names)}
     first = np.unique(spec.category_index, return_index=True)[1][spec.category_index]
     pairs = [*enumerate(first.tolist())]
-    for tied in (*prices.line_order, *prices.price_gaps, *getattr(prices, "packs", ())):
+    for tied in (*prices.line_order, *prices.price_gaps, *prices.packs):
         pairs += [(number[tied[0]], number[name]) for name in tied]
-    weights = getattr(prices, "index_weights", None)
-    for row in () if weights is None else weights:
+    for row in () if prices.index_weights is None else prices.index_weights:
         inside = np.flatnonzero(row).tolist()
         pairs += [(inside[0], n) for n in inside]
     ends = tuple(np.array(pairs).T)
@@ -503,12 +502,13 @@ def _intervals(spec: MarketSpec, rival: Array) -> dict[str, tuple[Array, Array]]
     rules, start = spec.guardrails, spec.guardrails.nearest(spec.initial_price)
     none, open_ended = np.zeros(start.shape), np.full(start.shape, _LARGEST)
     from_sales = np.isin(spec.products.names, spec.prices.bounds_from_sales)
-    found = {rule: (bound, open_ended) for rule, bound in rules.least.items()}
-    for suffix, own in (("", ~from_sales), (FROM_SALES, from_sales)):
-        found["floor" + suffix] = (np.where(own, rules.floor, none), open_ended)
-        found["ceiling" + suffix] = (none, np.where(own, rules.ceiling, open_ended))
-        frozen = own & (False if rules.frozen is None else rules.frozen)
-        found["frozen" + suffix] = (np.where(frozen, start, none), np.where(frozen, start, open_ended))
+    held = np.zeros(start.shape, np.bool_) if rules.frozen is None else rules.frozen
+    found = dict(rules.bounds)
+    ranges = {rule: found.pop(rule) for rule in ("floor", "ceiling")}
+    ranges |= {"frozen": (np.where(held, start, none), np.where(held, start, open_ended))}
+    for rule, (low, high) in ranges.items():
+        for suffix, own in (("", ~from_sales), (FROM_SALES, from_sales)):
+            found[rule + suffix] = np.where(own, low, none), np.where(own, high, open_ended)
     if rules.max_change is not None:
         found["max_change"] = (start * (1 - rules.max_change), start * (1 + rules.max_change))
     if rules.direction != "any":
@@ -518,8 +518,11 @@ def _intervals(spec: MarketSpec, rival: Array) -> dict[str, tuple[Array, Array]]
         known = np.where(there, rival, 1.0)
         least, most = known * rules.rival_at_least, np.minimum(known * rules.rival_at_most, _LARGEST)
         found["rival_price"] = (np.where(there, least, none), np.where(there, most, open_ended))
-    tied = (rules.low > rules.own_low) | (rules.high < rules.own_high)
-    found["line_order"] = (np.where(tied, rules.low, none), np.where(tied, rules.high, open_ended))
+    for rule in LINKING:
+        # What this rule alone leaves within the bounds.
+        linked = without(spec, frozenset(LINKING) - {rule}).guardrails
+        tied = (linked.low > linked.own_low) | (linked.high < linked.own_high)
+        found[rule] = (np.where(tied, linked.low, none), np.where(tied, linked.high, open_ended))
     return found
 
 
@@ -567,10 +570,9 @@ def _bound(shop: _Shop, base: _Best, other: _Best, lifted: frozenset[str]) -> tu
     """The products whose price or discount changes, and those whose price lies at the bound of a rule."""
     far = np.abs(other.price / base.price - 1)
     paid = np.abs(other.discount - base.discount).max(axis=1) > SAME
-    bound, grid = (far.max(axis=0) > SAME) | paid, shop.spec.guardrails.grid
-    for rule, (low, high) in _intervals(shop.spec, shop.rival).items():
-        if rule in lifted and rule.removesuffix(FROM_SALES) in GROUPS["bounds"]:
-            ends = [grid.rounded(end, up=up) if grid.kind else end for end, up in ((low, True), (high, False))]
+    bound = (far.max(axis=0) > SAME) | paid
+    for rule, ends in _intervals(shop.spec, shop.rival).items():
+        if rule in lifted and rule in GROUPS["bounds"]:
             bound |= np.any([np.isclose(base.price, end, rtol=SAME, atol=0).any(axis=0) for end in ends], axis=0)
     names, week = shop.spec.products.names, far.argmax(axis=0)
 
@@ -587,7 +589,10 @@ _VALUES = {"price_gap": "gap_shares", "pack_price": "pack_shares", "segment_spre
 def _says(spec: MarketSpec, rule: str) -> str:
     """What a rule says, with its number or the range of its numbers."""
     base = rule.removesuffix(FROM_SALES)
-    words = RULES.get(base, RULES["line_order"]) + ", as the sales have it" * (base != rule)
+    words = RULES[base] + ", as the sales have it" * (base != rule)
+    if base in PRIORITIES:
+        priority = (PRIORITIES | dict(spec.prices.priority or {}))[base]
+        words = f"{words} ({priority if is_firm(priority) else f'soft {priority}'})"
     value = getattr(spec.prices, _VALUES.get(base, base), None)
     if value is None or isinstance(value, (str, tuple)) or not np.size(value):
         return words

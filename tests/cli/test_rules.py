@@ -18,8 +18,8 @@ from .calls import document, run
 def market(make_shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec: MarketSpec = make_shop(
         stock=None,
-        products={"names": ["Assam tea", "[b]Darjeeling tea", "milk"]},
-        prices={"max_change": 0.02, "frozen": ["milk"], "bounds_from_sales": ["Assam tea"]},
+        products={"names": ["[b]Assam", "Darjeeling tea", "milk"]},
+        prices={"max_change": 0.02, "frozen": ["milk"], "bounds_from_sales": ["[b]Assam"]},
     )
     drawn = replace(spec, posterior=Posterior(draws=4, arrivals=[[[0.8]], [[0.9]], [[1.1]], [[1.2]]]))
     return save_scenario(drawn, tmp_path_factory.mktemp("rules") / "market")
@@ -36,7 +36,7 @@ def test_a_table_and_a_file(market: Path, tmp_path: Path) -> None:
         str(out),
     ):
         assert text in shown
-    assert "[b]Darjeeling tea" in shown
+    assert "[b]Assam" in shown
     found = json.loads(out.read_text())
     assert found == document("rules", "cost", market)
     costs = [one["cost"] for one in found["rules"]]

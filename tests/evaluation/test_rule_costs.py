@@ -172,6 +172,30 @@ def test_a_direction_and_a_rival_are_rules(market: MarketSpec, make_shop) -> Non
     assert next(one.price for one in cost.products if one.product == "a") == pytest.approx(3.3)
 
 
+def test_packs_and_baskets_are_rules(market: MarketSpec) -> None:
+    spec = market.with_changes(
+        prices={
+            "max_change": None,
+            "line_order": (),
+            "packs": (("a", "c"),),
+            "pack_shares": [1.1],
+            "index_names": ("month",),
+            "index_weights": np.full((1, 3), 1 / 12),
+            "index_at_most": [0.85],
+            "priority": {"pack_price": "hard", "price_index": "hard"},
+        }
+    )
+    assert {"pack_price", "price_index"} <= set(rules_of(spec))
+    shop = _Shop(spec, range(DRAWS))
+    assert shop.component.max() == 0
+    price = shop.best_without([frozenset()])[frozenset()].price
+    assert (price.sum(axis=1) / 12 <= 0.85 + 1e-6).all()
+    assert (price[:, 0] <= 1.1 * price[:, 2] + 1e-6).all()
+    found = rule_costs(spec, draws=4)
+    assert of(found, "price_index").cost > 0
+    assert of(found, "price_index").cost <= of(found, ALL).cost
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
