@@ -46,6 +46,7 @@ def command(
     from ..serving import DecisionLog, load_bundle
     from ..serving.price_list.approval import check_decisions, decided_rows, make_live
     from ..serving.price_list.files import read_list
+    from ..serving.price_list.image import read_image
     from ..serving.price_list.rows import ListError
 
     rules, name = load_bundle(bundle, public_key=public_key), price_list.name
@@ -60,7 +61,7 @@ def command(
         say_aside(f"warning: {line}")
     out = price_list.with_name("live.csv") if out is None else out
     with closing(DecisionLog(log)) as decisions:
-        live = make_live(rows, rules, decisions, out)
+        live = make_live(rows, rules, decisions, out, read_image(price_list).key_items)
     counts = Counter(row.status for row in live.rows)
     facts = {"live": str(out), "rows": len(live.rows), "new": live.new, "warnings": warnings} | dict(
         sorted(counts.items())

@@ -27,7 +27,7 @@ from ._policies import policy_of
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..evaluation import Comparison
+    from ..evaluation import Comparison, GroupFigures
     from ..scenarios import MarketSpec
 
 
@@ -38,11 +38,12 @@ if TYPE_CHECKING:
 @draws_option
 @risk_option
 @click.option("--stress", is_flag=True, help="Evaluate them also in markets that differ from SCENARIO.")
+@click.option("--fairness", is_flag=True, help="Show prices paid and surplus by segment and by protected group.")
 @episodes_option
 @seed_option
 @json_option
 def command(
-    scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, seed: int, as_json: bool, **how: Any
+    scenario: str, policies: tuple[str, ...], log: Path | None, stress: bool, fairness: bool, as_json: bool, **how: Any
 ) -> None:
     """Compare policies in SCENARIO on test seeds that none of them was tuned or trained on.
 
@@ -62,12 +63,16 @@ def command(
     With --stress a second table follows, worst case first: the same policies, which keep seeing the
     forecasts of SCENARIO, in markets where the customers, the competitors or the supplier have
     changed.
+
+    With --fairness a table follows of what each segment, and each protected group of the market, pays for the same basket,
+    and of its consumer surplus, against the current prices.
     """
-    from ..evaluation import evaluate, stress_table
+    from ..evaluation import evaluate, group_figures, stress_table
     from ..scenarios import load_scenario
 
-    if stress and log is not None:
-        raise click.UsageError("a log covers no other market; give --from-log or --stress")
+    if (stress or fairness) and log is not None:
+        raise click.UsageError("a log covers no other market; give --from-log, or --stress and --fairness")
+    seed = how["seed"]
 
     if log is not None:
         _from_log(load_scenario(scenario), log, policies, seed, as_json)
@@ -76,12 +81,16 @@ def command(
     for zone, market in (zone_folders(scenario) or {"": scenario}).items():
         spec = load_scenario(market)
         chosen = [policy_of(in_zone(p, zone) if zone else p, spec, seed=seed) for p in policies]
-        comparison = evaluate(spec, chosen, seed=seed, **how)
+        comparison = evaluate(spec, chosen, **how)
         document = documents[zone] = comparison.to_dict()
         if stress:
             document["stress"] = stress_table(spec, chosen, episodes=how["episodes"], seed=seed).to_dict()
+        found = [group_figures(spec, p, draws=how["draws"], seed=seed) for p in chosen] if fairness else []
+        document |= {"fairness": [figures.to_dict() for figures in found]} if fairness else {}
         if not as_json:
             _show(comparison, document)
+            for figures in found:
+                _show_groups(figures)
     if as_json:
         emit(documents.get("", {"zones": documents}))
 
@@ -107,6 +116,26 @@ def _show(comparison: Comparison, document: dict[str, Any]) -> None:
         show(_stresses(document["stress"], spec))
         for name, why in document["stress"]["skipped"].items():
             say(f"{name} does not apply: {why}.")
+
+
+def _show_groups(figures: GroupFigures) -> None:
+    from rich.markup import escape
+
+    from ..evaluation.fairness import COLUMNS
+
+    table = figures_table(
+        ["kind", "group"],
+        ["customers", *(name.replace("_", " ") for name in COLUMNS)],
+        title=escape(
+            f"{figures.policy} against {figures.against}: prices and surplus by group, {figures.spec.market.currency}"
+        ),
+        caption="Prices a unit; surplus a customer. Basket: what all buy before. Brackets: 90% intervals over draws.",
+    )
+    for row in figures.cells:
+        table.add_row(*map(escape, row))
+    show(table)
+    for sentence in figures.sentences:
+        say(sentence)
 
 
 def _stresses(document: dict[str, Any], spec: MarketSpec) -> Table:

@@ -15,6 +15,7 @@ from ._policies import holds_learned, policy_of
 
 if TYPE_CHECKING:
     from ..evaluation.uncertainty import Assessment
+    from ..scenarios import MarketSpec
     from ..serving.price_list.rows import PriceRow
 
 
@@ -45,8 +46,10 @@ def command(
     --zone names; of a catalogue in parts (`repricer fit --at-once`), the products of all parts.
     """
     from ..evaluation.uncertainty import past_lines, plan_beside_past, zone_lines
+    from ..planning.price_image import image_of_list
     from ..planning.price_list import list_line, proposed_rows, summary
     from ..serving.price_list.files import check_list_path, write_list
+    from ..serving.price_list.image import write_image
 
     check_list_path("--out", out)
     if (Path(scenario) / "run.json").is_file():
@@ -54,6 +57,7 @@ def command(
     markets = markets_of(scenario, zone)
     found: dict[str, Assessment] = {}
     rows: list[PriceRow] = []
+    parts: list[tuple[MarketSpec, list[PriceRow]]] = []
     past, lines = list[str](), list[str]()
     for label, (stores, market) in markets.items():
         with progress_console.status(f"comparing prices, {label}"):
@@ -63,9 +67,11 @@ def command(
         plan = past_lines(plan_beside_past(spec), spec.market.currency)
         lines += [*[label] * (len(markets) > 1), *plan, str(judged)]
         rows, past = rows + listed, past + plan
+        parts.append((spec, listed))
     spec = next(iter(found.values())).compared.spec
     assert spec.calendar is not None, "a price list needs a market with dates"
     write_list(out, rows, currency=spec.market.currency, notes=past)
+    write_image(out, image_of_list(Path(scenario), parts))
     words = {label: judged.recommendation.words for label, judged in found.items()}
     recommended = words if len(words) > 1 else next(iter(words.values()))
     facts: dict[str, Any] = {"out": str(out), "recommended": recommended} | summary(rows, spec.calendar.unit)

@@ -38,7 +38,9 @@ def command(run: Path, out: Path, fit: Path | None, episodes: int, seed: int, as
     started = time.perf_counter()
     with progress_console.status("evaluating"):
         comparison = _compare(learned, episodes, seed)
-        beyond = beyond_the_comparison(learned.policy, comparison, seed, price_list(comparison, seed))
+        beyond = beyond_the_comparison(
+            learned.policy, comparison, seed, price_list(comparison, seed), fit.parent if fit else run
+        )
     seconds = {"training": learned.facts["seconds"], "evaluation": time.perf_counter() - started}
     timings = [{"stage": stage, "seconds": took} for stage, took in seconds.items()]
     name = learned.policy.name

@@ -4,6 +4,7 @@ from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .comparison import Comparison, Estimate, Row, Without, evaluate, interquartile_mean
 from .competition import CollusionAudit, LeagueVerdict, Yardstick, audit, judge_league, profit_gain, yardstick
 from .explanation import PriceExplanation, SurrogateTree, explain, surrogate_tree
+from .fairness import GroupFigures, group_figures
 from .fit_quality import fidelity
 from .off_policy import OffPolicy, estimate_from_log
 from .policies import POLICY_NAMES, named_policy
@@ -18,6 +19,7 @@ __all__ = [
     "CollusionAudit",
     "Comparison",
     "Estimate",
+    "GroupFigures",
     "LeagueVerdict",
     "LogRecorder",
     "OffPolicy",
@@ -38,6 +40,7 @@ __all__ = [
     "exact_value",
     "explain",
     "fidelity",
+    "group_figures",
     "interquartile_mean",
     "judge_league",
     "named_policy",

@@ -409,11 +409,15 @@ class SegmentFigures:
         units: (K,) units bought.
         price_paid: (K,) currency per unit, NaN for a segment that buys nothing.
         surplus: (K,) consumer surplus, currency.
+        basket: (T, N) units that all segments buy together.
+        charged: (T, N, K) mean price after personal discounts, currency per unit.
     """
 
     units: Array
     price_paid: Array
     surplus: Array
+    basket: Array
+    charged: Array
 
     @property
     def price_ratio(self) -> float:
@@ -422,19 +426,28 @@ class SegmentFigures:
         return float(paid.max() / paid.min()) if paid.size else 1.0
 
 
-def segment_figures(spec: MarketSpec, policy: Policy, *, seed: int, episodes: int) -> SegmentFigures:
+def segment_figures(
+    spec: MarketSpec, policy: Policy, *, seed: int, episodes: int, assumed: MarketSpec | None = None
+) -> SegmentFigures:
     """Simulate a policy and add up what each segment is expected to buy of the products in stock.
 
     Consumer surplus is the area under the segment's demand as all its prices rise in proportion. For a
     logit segment with one price sensitivity that is the log-sum over the sensitivity: Small and
     Rosen (1981), Applied Welfare Economics with Discrete Choice Models, Econometrica 49(1). Demand
     shocks, loyalty, strategic waiting, recommendations and promotions are left out.
+
+    Args:
+        spec: The market.
+        policy: Sets its prices.
+        seed: Seed of the customers.
+        episodes: Number of episodes.
+        assumed: The market that the policy believes in; `spec` by default.
     """
     watch = _SegmentWatch(spec, policy)
-    rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note)
+    rollout(spec, watch, episodes=episodes, seed=seed, watch=watch.note, assumed=assumed)
     units, money = watch.units / episodes, watch.money / episodes
     paid = np.divide(money, units, out=np.full_like(money, np.nan), where=units > 0)
-    return SegmentFigures(units, paid, watch.surplus / episodes)
+    return SegmentFigures(units, paid, *(each / episodes for each in (watch.surplus, watch.basket, watch.charged)))
 
 
 class _SegmentWatch:
@@ -443,6 +456,8 @@ class _SegmentWatch:
     def __init__(self, spec: MarketSpec, policy: Policy) -> None:
         self.spec, self.policy, self.name = spec, policy, policy.name
         self.units, self.money, self.surplus = np.zeros((3, len(spec.arrivals.segments)))
+        shape = (spec.sizes["T"], spec.sizes["N"])
+        self.basket, self.charged = np.zeros(shape), np.zeros((*shape, spec.sizes["K"]))
         self._action: Action | None = None
 
     def act(self, view: MarketView) -> Action:
@@ -468,6 +483,8 @@ class _SegmentWatch:
             self.surplus += weight * money
             if factor == 1:
                 self.units += units.sum(axis=(0, 2))
+                self.basket[view.period[0]] += units.sum(axis=(0, 1))
+                self.charged[view.period[0]] += paid.sum(axis=0)
                 self.money += money
 
 

@@ -4,6 +4,7 @@ one customer's history hardly changes any.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,11 +26,13 @@ from ..profiles import (
     Segmentation,
     check_sizes,
     customer_features,
+    protected_shares,
     rank_on_later_sales,
     segment_affinity,
     segment_candidates,
 )
 from ..profiles.segmentation import FORMED_BY, PrivateSegments, private_segments, segment_names
+from ..scenarios.sections import Fairness
 from .split import Split
 
 CANDIDATES = 10
@@ -59,6 +62,7 @@ class Customers:
         candidates: (K, N) 1 where a product may be recommended; None if the sales name no
             customers.
         report: The fit report's entries about customers.
+        protected: Shares of the shop's protected groups in each segment, None where it has none.
 
     Raises:
         ValueError: A segment has fewer customers than figures may describe; reports, bundles and
@@ -71,13 +75,37 @@ class Customers:
     affinity: np.ndarray | None
     candidates: np.ndarray | None
     report: dict[str, Any]
+    protected: Fairness | None = None
 
     def __post_init__(self) -> None:
         check_sizes(row["customers"] for row in self.report.get("segments", []))
 
 
-def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
-    """Segments and recommender; a single segment if the sales name no customers."""
+def check_protected(tables: Tables, columns: Sequence[str], private: bool) -> None:
+    """Check that groups can be protected, which needs nothing that is fitted.
+
+    Args:
+        columns: The protected columns of the customers table.
+        private: Whether the segments are published under differential privacy.
+
+    Raises:
+        ValueError: They cannot.
+    """
+    if not columns:
+        return
+    customers = tables.sales["customer"].dropna().unique() if "customer" in tables.sales else ()
+    if private or not len(customers):
+        lacking = "a fit without --epsilon, as their shares have no noise" if private else "sales that name customers"
+        raise ValueError(f"protected groups need {lacking}; got {', '.join(columns)}; leave out one of the two")
+    protected_shares(tables.customers, pd.Series(0, customers), columns)
+
+
+def fit_customers(tables: Tables, split: Split, seed: int, protected: Sequence[str] = ()) -> Customers:
+    """Segments and recommender; a single segment if the sales name no customers.
+
+    Args:
+        protected: Columns of the customers table that nothing depends on but the shares of their groups.
+    """
     order = split.products["product"]
     if "customer" not in split.sales or split.sales["customer"].isna().all():
         units = split.past.groupby("product")["units"].sum()[order].to_numpy(dtype=np.float64)
@@ -97,6 +125,8 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
     )
     affinity = segment_affinity(recommender, segmentation.labels_, pd.Index(order), attributes=tables.products)
     candidates = segment_candidates(affinity, min(CANDIDATES, len(order)))
+    shares = protected_shares(tables.customers, segmentation.labels_, protected) if protected else pd.DataFrame()
+    attribute, groups = zip(*shares.columns, strict=True) if protected else ((), ())
     described = table.rename(columns={"size": "customers", "value": "spend_per_week"})
     columns = ["name", "customers", "share", "spend_per_week", "elasticity", "elasticity_se"]
     return Customers(
@@ -113,6 +143,7 @@ def fit_customers(tables: Tables, split: Split, seed: int) -> Customers:
             "segment_stability": float(segmentation.chosen_["stability"]),
             "recommender": ranks,
         },
+        protected=Fairness(groups, attribute, shares.to_numpy(dtype=np.float64)) if protected else None,
     )
 
 

@@ -32,7 +32,7 @@ from ..jobs.processes import JOBS
 from ..privacy.budget import NETWORK, Privacy
 from ..scenarios import MarketSpec, scenario_name
 from .assumptions import Assumptions, unit_costs
-from .customers import Customers, fit_customers, published, records, release
+from .customers import Customers, check_protected, fit_customers, published, records, release
 from .demand import Priors
 from .fit_report import fit_report, not_priced, past_fields, proof_report, sales_by_week
 from .fit_split import FitOptions, charged_prices, fit_split
@@ -150,6 +150,7 @@ def fit(
     products = rules.chosen_from(priced_products(tables, rules, zone) if products is None else products)
     split = held_out(tables, products, holdout_weeks, zone, period)
     ahead = weeks_to_come(tables, split, weeks, zone)
+    check_protected(tables, rules.shop.protected, privacy is not None)
     check_rules(assumptions, charged_prices(split), charged_prices(ahead))
     asked, unknown = objective or rules.shop.objective, unit_costs(split.products).isna().to_numpy()
     if asked not in (None, "revenue", "profit"):
@@ -158,7 +159,7 @@ def fit(
     options = FitOptions(name, goal, currency, assumptions, priors or Priors(), draws, promotions, seed, period)
     forecaster = forecaster or Selected(seed=seed, n_jobs=JOBS, horizon=_JUDGED[period])
     on_step("demand forecasters and customers")
-    demand, customers = _models(tables, split, ahead, forecaster, seed, privacy)
+    demand, customers = _models(tables, split, ahead, forecaster, seed, privacy, rules.shop.protected)
     on_step("price response, proof and the weeks to come")
     both = ((split, demand.forecaster), (ahead, demand.ahead))
     fitted: Any = Parallel(n_jobs=JOBS)(delayed(fit_split)(*part, customers, options) for part in both)
@@ -213,16 +214,22 @@ def _without_known_costs(products: pd.DataFrame, tables: Tables) -> pd.DataFrame
 
 
 def _models(
-    tables: Tables, split: Split, ahead: Split, forecaster: Forecaster, seed: int, privacy: Privacy | None
+    tables: Tables,
+    split: Split,
+    ahead: Split,
+    forecaster: Forecaster,
+    seed: int,
+    privacy: Privacy | None,
+    protected: tuple[str, ...],
 ) -> tuple[_Demand, Customers]:
     """Forecasters and customers, side by side where there are cores: neither needs the other."""
     if privacy is not None:
         return _private_models(tables, split, ahead, forecaster, seed, privacy)
     if JOBS == 1 or not isinstance(forecaster, Selected):
-        return _demand(split, ahead, forecaster), fit_customers(tables, split, seed)
+        return _demand(split, ahead, forecaster), fit_customers(tables, split, seed, protected)
     with ThreadPoolExecutor(1) as beside:
         # A thread is enough, as this one only waits for the processes in which `Selected` fits.
-        customers = beside.submit(fit_customers, tables, split, seed)
+        customers = beside.submit(fit_customers, tables, split, seed, protected)
         return _demand(split, ahead, forecaster), customers.result()
 
 

@@ -19,6 +19,7 @@ from .fit_split import FittedSplit
 from .identification import identification_checks
 from .market_builder import unique_names
 from .price_changes import price_changes
+from .price_index import basket_columns, past_rival_price
 from .shop_rules import ShopRules
 from .split import Split, grid_of
 
@@ -156,7 +157,10 @@ def past_fields(market: FittedSplit, tables: Tables, *, funding_share: float = 0
         lift = np.maximum(effect.mean(axis=0), 0.0)[market.response.category]
         found |= {"feature_lift": lift, "promotion": split.grid(PROMOTION)}
     told = regular_prices(market.response, market.priors)
+    if (rival := past_rival_price(split)) is not None and market.spec.history is not None:
+        found["past_rival_price"] = rival[-market.spec.sizes["B"] :]
     return found | {
+        **basket_columns(split),
         "funding": _funding(split, tables, funding_share),
         "regular_moves": sum(row["moves"] for row in told),
         "prior_share": float(np.mean([row["relative_prior_share"] for row in told])),

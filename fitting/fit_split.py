@@ -27,6 +27,7 @@ from .demand import FittedDemand, Priors, Problem, SalesGrids, SegmentUnits
 from .fitted_models import ChargedPrices, FittedModels
 from .identification import identified
 from .market_builder import build_market
+from .price_index import basket_columns
 from .price_search import narrowest, with_profit_floor
 from .regression import PROMOTION, price_regression
 from .split import Split, grid_of, regular_price
@@ -181,6 +182,7 @@ def _models(
         current_promotion=split.grid(PROMOTION) if options.promotions else None,
         plan=split.plan,
         initial_units=split.initial_units,
+        protected=customers.protected,
     )
 
 
@@ -189,7 +191,8 @@ def charged_prices(split: Split) -> ChargedPrices:
     order, prices = split.products["product"], _last_year(split).groupby("product")["price"]
     charged = prices.quantile(list(_CHARGED_QUANTILES)).unstack().loc[order]  # pyright: ignore[reportArgumentType]
     regular = regular_price(split.past)[order].to_numpy(dtype=np.float64)
-    return ChargedPrices(_with_competing_price(split), regular, charged.to_numpy(dtype=np.float64).T)
+    products = _with_competing_price(split).assign(**basket_columns(split))
+    return ChargedPrices(products, regular, charged.to_numpy(dtype=np.float64).T)
 
 
 def _last_year(split: Split) -> pd.DataFrame:

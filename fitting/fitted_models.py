@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..data.weeks import WEEK
-from ..scenarios.sections import Shocks
+from ..scenarios.sections import Fairness, Shocks
 from .demand import FittedDemand
 
 Array = NDArray[np.float64]
@@ -66,6 +66,7 @@ class FittedModels(ChargedPrices):
         plan: How the prices of weeks to come are known, in sentences.
         initial_units: (N,) units on hand at the start, NaN where not known; None for all.
         period: Length of a week, which is a day for a market of days.
+        protected: Shares of protected groups in each segment; None for none.
 
     Example:
         >>> from dataclasses import replace
@@ -91,6 +92,7 @@ class FittedModels(ChargedPrices):
     plan: tuple[str, ...] = ()
     initial_units: Array | None = None
     period: pd.Timedelta = WEEK
+    protected: Fairness | None = None
 
     @property
     def unidentified(self) -> NDArray[np.bool_]:

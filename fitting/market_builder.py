@@ -31,6 +31,7 @@ from .assumptions import Assumptions, unit_costs
 from .demand import PROMOTION, DemandAtRegular, FittedDemand
 from .fitted_models import ChargedPrices, FittedModels
 from .posterior_section import posterior_section
+from .price_index import index_rules
 from .shop_rules import ShopRules
 
 Array = NDArray[np.float64]
@@ -114,6 +115,7 @@ def build_market(
             level_high=models.levels[1],
             unidentified=unidentified,
         ),
+        fairness=models.protected,
         posterior=posterior_section(models, now, promotion is not None, assumptions, seed),
     )
 
@@ -271,6 +273,8 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
     own = rules.values("frozen", models.products, False).astype(bool)
     for key in ("floor", "ceiling", "lowest_price", "highest_price", "band", "rival_at_least", "rival_at_most"):
         own |= ~np.isnan(rules.values(key, models.products, np.nan).astype(float))
+    # Before anything is fitted, there are no groups to compare.
+    free = {} if isinstance(models, FittedModels) and models.protected is not None else {"max_group_spread": 1.0}
     advertised = rules.values("minimum_advertised_price", models.products, 0.0)
     return Prices(
         floor=floor,
@@ -282,7 +286,8 @@ def _prices(models: ChargedPrices, names: tuple[str, ...], personal: bool, assum
         bounds_from_sales=tuple(np.array(names)[~own].tolist()),
         priority=rules.priority or None,
         **rules.links(models.products, names),
-        **{**rules.prices, **_grid(rules)},
+        **index_rules(rules.index, models.products),
+        **{**rules.prices, **_grid(rules), **free},
     )
 
 

@@ -20,6 +20,7 @@ from ..jobs.processes import JOBS
 from ..pricing import PriceEndings, PriceLadder
 from ..scenarios import MarketSpec
 from ..scenarios.fields import listed
+from ..scenarios.sections import Fairness
 from .assumptions import Assumptions
 from .customers import Customers, records
 from .demand import Priors
@@ -32,6 +33,7 @@ from .zones import Zone, zone_panel, zone_tables
 
 _PRODUCT = ["product", "category", "name", "unit_cost"]
 _CUSTOMERS = ("names", "elasticity", "units", "affinity", "candidates")
+_PROTECTED = "protected"
 _SELECTED, _LSTM, _NETWORKS = "selected", "lstm", "networks"
 _COMMON, _EPSILON, _ARMA = "common", "epsilon", "arma"
 _APART = ("assumptions", "priors", "period")
@@ -79,7 +81,7 @@ def fit_record(
         "experiments": None
         if experiments is None
         else records(experiments.assign(week=experiments["week"].astype(str))),
-        "customers": {name: _plain(getattr(customers, name)) for name in _CUSTOMERS},
+        "customers": {name: _plain(getattr(customers, name)) for name in (*_CUSTOMERS, _PROTECTED)},
     }
 
 
@@ -287,7 +289,11 @@ def _forecaster(record: Mapping[str, Any], seed: int) -> Forecaster:
 def _customers(record: Mapping[str, Any]) -> Customers:
     given = {name: record[name] for name in _CUSTOMERS[1:]}
     arrays = {name: None if rows is None else np.array(rows, dtype=np.float64) for name, rows in given.items()}
-    return Customers(tuple(record["names"]), **arrays, report={})  # pyright: ignore[reportArgumentType]
+    # Fits of earlier versions knew of no protected groups.
+    groups = record.get(_PROTECTED)
+    if groups is not None:
+        groups = Fairness(tuple(groups["groups"]), tuple(groups["attribute"]), np.array(groups["share"]))
+    return Customers(tuple(record["names"]), **arrays, report={}, protected=groups)  # pyright: ignore[reportArgumentType]
 
 
 def _options(record: Mapping[str, Any]) -> FitOptions:

@@ -53,8 +53,8 @@ class Optimum:
 
 
 def sections_on(spec: MarketSpec) -> set[str]:
-    """Names of the optional sections that are on, except `history`, a record without effect."""
-    optional = {item.name for item in fields(spec) if item.default is None} - {"history"}
+    """Names of the optional sections that are on, except `history` and `fairness`, records without effect."""
+    optional = {item.name for item in fields(spec) if item.default is None} - {"history", "fairness"}
     return {name for name in optional if getattr(spec, name) is not None}
 
 

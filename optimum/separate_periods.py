@@ -45,6 +45,7 @@ def covers(spec: MarketSpec) -> bool:
         # does not bridge.
         and (not discounts or spec.demand.family != "cheapest")
         and (free or spec.prices.max_discount <= spec.prices.max_segment_spread)
+        and not spec.guardrails.contrasts.size
     )
 
 

@@ -5,8 +5,8 @@ Needs the `train` extra.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +20,14 @@ from ..agents.posterior.deals import DEAL, Plan, own_plan
 from ..envs import catalogue_of, expected_units
 from ..evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
 from ..pricing import Action, MarketView, Policy
+from ..pricing.price_rules.guardrails import GaveWay
 from ..pricing.price_rules.overrides import allowed_path
 from ..pricing.price_rules.rule_formulas import BITS
-from ..pricing.wording import rule_words
+from ..pricing.wording import gave_way_words, rule_words
 from ..scenarios import MarketSpec, goal_market
 from ..scenarios.periods import planned_prices, simulated_prices
 from ..serving.price_list.rows import ALL_STORES, ListError, PriceRow, sealed
+from .price_image import image_of_list
 
 if TYPE_CHECKING:
     from ..evaluation import Comparison
@@ -73,12 +75,12 @@ def proposed_rows(found: Assessment, *, zone: str = ALL_STORES, seed: int = 0) -
     catalogue, current = catalogue_of(spec), planned_prices(spec)
     wanted = np.where(_held(spec), current, found.compared.prices[chosen.policy]) if chosen.change else current
     rules, regular = spec.guardrails, spec.products.regular_price
-    price, steps = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
+    price, steps, gave_way = allowed_path(rules, catalogue, wanted, current, rules.prices_before(regular))
     in_list = [[sum({int(BITS[step.rule]) for step in trail}) for trail in week] for week in steps]
     bits = product_figures(spec, found.policy, draws=min(_FEW_DRAWS, spec.num_draws), seed=seed).rules
     bits = bits | np.array(in_list, np.uint32)
     reason = _Reasons(spec, chosen.change)
-    return priced_rows(spec, found.policy, price, current, reason, rules=bits, zone=zone, seed=seed)
+    return priced_rows(spec, found.policy, price, current, reason, rules=bits, gave_way=gave_way, zone=zone, seed=seed)
 
 
 def priced_rows(
@@ -89,6 +91,7 @@ def priced_rows(
     reason: Callable[[int, int, float], str],
     *,
     rules: NDArray[np.uint32] | None = None,
+    gave_way: Sequence[Sequence[GaveWay]] = (),
     zone: str = ALL_STORES,
     seed: int = 0,
 ) -> list[PriceRow]:
@@ -101,6 +104,7 @@ def priced_rows(
         current: (T, N) the prices that are planned anyway.
         reason: Says why, given period, product and relative change.
         rules: (T, N) bits of the price rules that changed a proposal; none by default.
+        gave_way: By period, the price rules that gave way to stronger ones.
         zone: Name of the stores that the market stands for.
         seed: Selects the test seeds of the expected figures.
     """
@@ -113,7 +117,10 @@ def priced_rows(
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
     marks = [] if charged is None else [charged.words(n) for n in range(len(products.names))]
-    change = price / current - 1
+    change, missed = price / current - 1, defaultdict(list)
+    for t, n, one in ((t, one.product, one) for t, week in enumerate(gave_way) for one in week):
+        for product in range(len(products.names)) if n is None else [n]:
+            missed[t, product].append(gave_way_words(one.rule, one.amount))
 
     def row(t: int, n: int) -> PriceRow:
         moved = float(change[t, n])
@@ -124,7 +131,8 @@ def priced_rows(
         share, low = (None if np.isnan(one[t, n]) else float(one[t, n]) for one in (figures.parameter_share, lowest))
         own |= {"parameter_share": share and round(share, 4), "lowest_price_30_days": low}
         own |= {"outside_charged": marks[n] if outside[t, n] else ""}
-        own |= {"rules": "" if rules is None else _rules(spec, int(rules[t, n]))}
+        changed = [] if rules is None else _rules(spec, int(rules[t, n]))
+        own |= {"rules": ", ".join([*changed, *missed.get((t, n), [])])}
         return sealed(PriceRow(**own, check=""))
 
     return [row(t, n) for n in range(len(products.names)) for t in range(len(price))]
@@ -139,11 +147,11 @@ def _money(figures: ProductFigures, t: int, n: int) -> dict[str, Any]:
     return money
 
 
-def _rules(spec: MarketSpec, bits: int) -> str:
+def _rules(spec: MarketSpec, bits: int) -> list[str]:
     """The rules in words; that a price is a whole number of cents is not worth one."""
     cents = spec.prices.tick is not None
     named = [rule for rule, bit in BITS.items() if bits & int(bit) and not (cents and rule == "price_ladder")]
-    return ", ".join(map(rule_words, named))
+    return [rule_words(rule) for rule in named]
 
 
 def _held(spec: MarketSpec) -> NDArray[np.bool_]:
@@ -237,14 +245,20 @@ _STRESS_EPISODES, _RULES_DEPTH = 200, 3
 _MOST_SEARCHED = 200
 
 
-def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow]) -> dict[str, Any]:
-    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests,
-    rules and what they cost, and the rows of the price list.
+def beyond_the_comparison(
+    policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow], folder: Path
+) -> dict[str, Any]:
+    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules and what they cost,
+    the rows of the price list, its key-value items and basket index, and prices by protected group where the market has
+    groups.
+
+    Args:
+        folder: Of the market, as for `price_image.kept_items`.
     """
     from msgspec.structs import asdict
 
     from ..agents.posterior.prices import has_closed_form
-    from ..evaluation import stress_table, surrogate_tree
+    from ..evaluation import group_figures, stress_table, surrogate_tree
     from ..evaluation.rule_costs import rule_costs
 
     spec = comparison.spec
@@ -255,6 +269,8 @@ def beyond_the_comparison(policy: Policy, comparison: Comparison, seed: int, row
     searched = spec.num_draws and spec.sizes["N"] <= _MOST_SEARCHED and has_closed_form(spec)
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
     own |= {"rule_costs": rule_costs(spec, seed=seed) if searched else None}
+    own |= asdict(image_of_list(folder, [(spec, rows)]))
+    own["groups"] = None if spec.fairness is None else group_figures(spec, policy, seed=seed)
     return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}
 
 

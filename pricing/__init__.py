@@ -44,7 +44,7 @@ from .policies import (
     orders_up_to,
 )
 from .price_rules.grids import PriceEndings, PriceLadder
-from .price_rules.guardrails import OUTSIDE_CHARGED, ChargedRange, GuardedAction, Guardrails, TrailStep
+from .price_rules.guardrails import GAVE_WAY, OUTSIDE_CHARGED, ChargedRange, GuardedAction, Guardrails, TrailStep
 from .price_rules.rule_formulas import DIRECTIONS, RULES
 from .protocol import Action, Policy, checked_policy, is_deterministic
 from .rival_policies import LearningPolicy, built_in_rule, competitor
@@ -54,6 +54,7 @@ __all__ = [
     "DIRECTIONS",
     "FEATURE_LIMIT",
     "FIXED_FEATURES",
+    "GAVE_WAY",
     "INPUT_GROUPS",
     "MARKET_FEATURES",
     "MOVING_FEATURES",

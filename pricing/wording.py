@@ -22,6 +22,16 @@ def rule_words(rule: str) -> str:
     return _RULES.get(rule, rule.replace("_", " "))
 
 
+def gave_way_words(rule: str, amount: float) -> str:
+    """That a rule gave way to stronger ones, and by how much.
+
+    Example:
+        >>> gave_way_words("rival_price", 0.2)
+        'rival price gave way by 0.2'
+    """
+    return f"{rule_words(rule)} gave way by {amount:.4g}"
+
+
 def feature_words(name: str) -> str:
     """A feature's name (`feature_names`) in words.
 

@@ -7,6 +7,7 @@ A segment is made in `segmentation` (which features count, how much, how many se
 from __future__ import annotations
 
 from .customer_features import FEATURES, LEAST_CUSTOMERS, check_sizes, customer_features
+from .protected_groups import protected_shares
 from .recommenders import (
     ContentBased,
     Ease,
@@ -32,6 +33,7 @@ __all__ = [
     "check_sizes",
     "customer_features",
     "ndcg_at_k",
+    "protected_shares",
     "rank_on_later_sales",
     "recall_at_k",
     "segment_affinity",

@@ -71,6 +71,9 @@ def check_names(spec: MarketDescription) -> None:
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
         if twice is not None:
             raise ScenarioError(f"{key} must differ; got '{twice}' twice; rename one")
+    if spec.fairness is not None:
+        _check_list("fairness.groups", spec.fairness.groups, len(spec.fairness.groups), "groups")
+        _check_list("fairness.attribute", spec.fairness.attribute, len(spec.fairness.groups), "groups")
     products, rivals = spec.products, spec.competitors
     of_products = {
         "products.ids": products.ids,
@@ -126,6 +129,7 @@ def check_together(spec: MarketDescription) -> None:
         _check_capacity(spec)
     if spec.posterior is not None:
         _check_posterior(spec)
+    _check_fairness(spec)
     _check_calendar(spec)
 
 
@@ -176,6 +180,21 @@ def _check_posterior(spec: MarketDescription) -> None:
             raise ScenarioError(
                 f"posterior.{key} must be left out where there is no section [{section}]; got factors; remove one"
             )
+
+
+def _check_fairness(spec: MarketDescription) -> None:
+    if spec.fairness is None:
+        if spec.prices.max_group_spread < 1:
+            raise ScenarioError(
+                f"prices.max_group_spread needs a section [fairness]; got {spec.prices.max_group_spread:g} without one; "
+                "add it, with the groups and their shares of each segment"
+            )
+        return
+    of = np.array(spec.fairness.attribute)
+    for name in dict.fromkeys(spec.fairness.attribute):
+        if (of == name).sum() < 2:
+            raise ScenarioError(f"fairness.groups must be two or more of an attribute; got one of '{name}'; add others")
+        _sum_to_one("fairness.share", spec.fairness.share[:, of == name], spec.arrivals.segments)
 
 
 def _sum_to_one(key: str, rows: np.ndarray, names: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from .sections import (
     Competitors,
     DemandSection,
     Express,
+    Fairness,
     Loyalty,
     MarketSection,
     Posterior,
@@ -32,6 +34,8 @@ from .sections import (
 )
 
 _PERIOD_DAYS = {"day": 1, "week": 7}
+# A share of this makes a group of no customers one like all.
+_NONE = 1e-200
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,6 +66,7 @@ class MarketDescription:
     capacity: Capacity | None = value("section", default=None)
     history: HistorySection | None = value("section", default=None)
     posterior: Posterior | None = value("section", default=None)
+    fairness: Fairness | None = value("section", default=None)
     summary: str = value("one or two sentences", default="")
     sources: tuple[str, ...] = value("where it was published", default=())
     traps: tuple[str, ...] = value("mistakes that are easily made with it", default=())
@@ -69,7 +74,7 @@ class MarketDescription:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """The number behind each letter of a shape: T, C, J, N, K, G, P, I, R, Z, H, B, Y, M."""
+        """The number behind each letter of a shape: T, C, J, N, K, G, P, I, F, R, Z, H, B, Y, M."""
         past, sold = (None,) * 2 if self.history is None else (self.history.past_price, self.history.past_units)
         return {
             "T": int(self.market.horizon_periods),
@@ -80,6 +85,7 @@ class MarketDescription:
             "G": len(self.prices.price_gaps),
             "P": len(self.prices.packs),
             "I": len(self.prices.index_names),
+            "F": 0 if self.fairness is None else len(self.fairness.groups),
             "R": 0 if self.competitors is None else len(self.competitors.names),
             "Z": 0 if self.regimes is None else len(self.regimes.names),
             "H": 0 if self.capacity is None else len(self.capacity.names),
@@ -139,6 +145,28 @@ class MarketDescription:
         """Whether a price below or above the reference changes how many units those who buy take."""
         reference = self.reference_price
         return reference is not None and bool(np.any(reference.units_gain) or np.any(reference.units_loss))
+
+    @cached_property
+    def segment_of_customers(self) -> Array:
+        """(K,) share of each segment among the customers who arrive, over all categories and periods."""
+        customers = self.arrivals.rate.sum(axis=0) @ self.arrivals.segment_share + _NONE
+        return customers / customers.sum()
+
+    @property
+    def segment_of_group(self) -> Array:
+        """(F, K) share of each segment among a protected group's customers; (0, K) without groups."""
+        share = np.empty((self.sizes["K"], 0)) if self.fairness is None else self.fairness.share
+        customers = self.segment_of_customers[:, None] * (share + _NONE)
+        return (customers / customers.sum(axis=0)).T
+
+    @property
+    def group_contrasts(self) -> Array | None:
+        """(P, K) difference of those shares between each two groups of one attribute; None without groups."""
+        if self.fairness is None:
+            return None
+        of, rows = self.fairness.attribute, self.segment_of_group
+        pairs = [rows[a] - rows[b] for a, b in combinations(range(len(of)), 2) if of[a] == of[b]]
+        return np.array(pairs).reshape(-1, rows.shape[1])
 
     @property
     def shown_by_recommender(self) -> NDArray[np.intp]:

@@ -44,6 +44,9 @@ def periods_of(spec: MarketSpec, first: int, count: int) -> MarketSpec:
         if isinstance(part, HistorySection) and first > 0:
             earlier = [] if part.past_price is None else [part.past_price]
             cut["past_price"] = np.concatenate([*earlier, part.price[:first]])
+            if part.past_rival_price is not None and part.rival_price is not None:
+                then = np.broadcast_to(part.rival_price, part.price[:first].shape)
+                cut["past_rival_price"] = np.concatenate([part.past_rival_price, then])
         if section.name == "regimes":
             cut["initial"] = spec.regime_probabilities(first + 1)[-1]
         parts[section.name] = replace(part, **cut)

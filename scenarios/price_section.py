@@ -74,6 +74,9 @@ class Prices:
     rival_at_most: Array | None = array("N", "largest share of it: 0.98 is 2% below", 1e-3, 1e9, default=None)
     max_discount: float = scalar("largest personal discount, as a fraction; 0 is none", 0, 0.95, default=0.0)
     max_segment_spread: float = scalar("largest difference between two segments' discounts", *SHARE, default=1.0)
+    max_group_spread: float = scalar(
+        "largest difference between two protected groups' average discounts; 1 is none", *SHARE, default=1.0
+    )
     prior_price_periods: int | None = scalar(
         "periods in 30 days, whose lowest price a reduction must state", 1, 1e3, default=None
     )
@@ -111,6 +114,17 @@ class HistorySection:
     past_price: Array | None = array(
         "BN", "prices of the B periods before the first, oldest first, currency per unit", *PRICE, default=None
     )
+    past_rival_price: Array | None = array(
+        "BN", "competing prices then known, currency per unit; 0 is none", *MONEY, default=None
+    )
+    rival_price: Array | None = array(
+        "N", "competing price last known, currency per unit; 0 is none", *MONEY, default=None
+    )
+    month_ago_price: Array | None = array(
+        "N", "price 28 days before the first period, currency per unit; 0 is none", *MONEY, default=None
+    )
+    year_ago_price: Array | None = array("N", "the same 364 days before", *MONEY, default=None)
+    basket_units: Array | None = array("N", "units of the year before: the basket of the price index", 0, default=None)
     charged_low: Array | None = array(
         "N", "low end of the prices mostly charged before, currency per unit", *MONEY, default=None
     )

@@ -1,7 +1,7 @@
 """The sections of a market description: one class per table of the scenario file.
 
 Shapes: T periods, C categories, J nests, N products, K segments, R competing offers, Z regimes, M posterior draws, G
-price gaps, B periods before the first. A field's metadata declares its shape (a scalar or a shorter row is broadcast
+price gaps, F protected groups, B periods before the first. A field's metadata declares its shape (a scalar or a shorter row is broadcast
 to it), bounds and meaning once, for the loader, the error messages and the documentation.
 """
 
@@ -165,6 +165,19 @@ class RecommendationSection:
     affinity: Array = array(
         "KN", "the recommender's score; by itself it shows the highest candidate", -1e9, 1e9, default=0.0
     )
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """Protected groups of customers, of which a market knows only their shares of each segment.
+
+    The groups of one attribute are compared with each other. They are in no feature and in no choice: only the cap
+    `prices.max_group_spread` and reports look at them.
+    """
+
+    groups: tuple[str, ...] = value("F names of groups, each of customers with one value of an attribute")
+    attribute: tuple[str, ...] = value("attribute of each group, such as age_band: the protected column")
+    share: Array = array("KF", "share of each group among a segment's customers; by attribute they sum to one", *SHARE)
 
 
 @dataclass(frozen=True)

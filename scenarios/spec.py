@@ -87,6 +87,8 @@ class MarketSpec(MarketDescription):
                 tick=prices.tick,
                 max_discount=prices.max_discount,
                 max_segment_spread=prices.max_segment_spread,
+                max_group_spread=prices.max_group_spread,
+                group_contrasts=self.group_contrasts,
                 endings=prices.price_endings,
                 minimum_advertised_price=prices.minimum_advertised_price,
                 frozen=np.isin(self.products.names, prices.frozen) if prices.frozen else None,
@@ -211,6 +213,7 @@ class MarketSpec(MarketDescription):
         made.__dict__.update(name=f"{self.name}@draw-{int(m)}", posterior=None)
         # What follows from the structure alone is not computed again.
         kept = ("guardrails", "category_names", "category_index", "nest_index", "competitor_product")
+        kept += ("segment_of_customers",)
         made.__dict__.update({key: getattr(self, key) for key in kept}, sizes=self.sizes | {"M": 0})
         return made
 

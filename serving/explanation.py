@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..pricing import (
+    GAVE_WAY,
     INPUT_GROUPS,
     OUTSIDE_CHARGED,
     Action,
@@ -438,6 +439,8 @@ def _inputs(parts: Attribution | None, money: str) -> list[str]:
 
 
 def _rule(change: Change, money: str) -> str:
+    if change.rule == GAVE_WAY:
+        return f"Stronger rules leave no price that keeps all: {change.why}."
     if change.rule == OUTSIDE_CHARGED:
         return f"It is {change.why}; hardly any data say how customers respond to it."
     start = f"The rule '{rule_words(change.rule)}'"

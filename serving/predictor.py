@@ -17,6 +17,7 @@ from msgspec.json import encode
 from numpy.typing import NDArray
 
 from ..pricing import (
+    GAVE_WAY,
     OUTSIDE_CHARGED,
     RULES,
     Action,
@@ -31,6 +32,7 @@ from ..pricing import (
     as_rows,
     product_features,
 )
+from ..pricing.wording import gave_way_words
 from .actions import on_sale, ordered, promoted, shown_products
 from .bundle.reading import Bundle
 from .market_state import Reading, State, read_state, view_of
@@ -229,6 +231,12 @@ class Predictor:
             sides = (_plain(side.tolist()) for side in (step.before, step.after))
             for k, before, after in zip(np.flatnonzero(step.moved).tolist(), *sides, strict=True):
                 trails[k].append(Change(step.rule, before, after, RULES[step.rule]))
+        count = self.bundle.catalogue.num_products
+        for rule, market, product, amount in allowed.gave_way:
+            for n in range(count) if product is None else [product]:
+                k = market * count + n
+                words = f"{gave_way_words(rule, amount)}: {RULES[rule]}"
+                trails[k].append(Change(GAVE_WAY, price[k], price[k], words))
         charged = self.bundle.charged
         if charged is not None:
             for k in np.flatnonzero(charged.outside(allowed.price)).tolist():

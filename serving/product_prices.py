@@ -39,8 +39,8 @@ class ProductPrice:
         promotion: Whether to promote the product; None where the policy does not decide it.
         order_units: Units to order; None where the policy does not decide it.
         express_units: Units to order from the supplier that delivers sooner; None likewise.
-        trail: The changes that the price rules made, in order. A price outside what the shop
-            charged ends it with the mark `outside_charged`, which changes nothing.
+        trail: The changes that the price rules made, the strongest first. Marks that change nothing end it: `gave_way`, for
+            a rule that gave way to stronger ones, and `outside_charged`, for a price outside what the shop charged.
         prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
             must show; None where the price is not reduced or the state does not give it.
     """

@@ -26,6 +26,7 @@ from ...pricing.price_rules.rule_formulas import (
     LARGEST,
     capped_discount,
     change_range,
+    closer_discount,
     direction_range,
     discount_steps,
     rival_range,
@@ -34,6 +35,7 @@ from ...scenarios import MarketSpec
 from ..jit.compiling import compiled, merged
 
 _NONE, _ONE = np.int32(0), np.int32(1)
+_ZERO = np.float32(0)
 _DISCOUNTS = tuple(np.int32(BITS[rule]) for rule in DISCOUNT_RULES)
 _NUMBER, _GRID = np.int32(BITS["not_a_number"]), np.int32(BITS["price_ladder"])
 _FROZEN, _USED_UP, _DIRECTION, _CHANGE, _RIVAL, _LINKS, _INDEX = (
@@ -46,7 +48,7 @@ _BOUND = int(CODES[BOUNDS[0]])
 _PRICE_RULES = """
 low high grid steps tick leading order bound_low bound_high change planned frozen most_changes window direction
 rival_product rival_at_least rival_at_most members member_start link_start small large share rule weights limit
-paid_low cap spread
+paid_low cap spread contrasts group_spread
 """
 
 
@@ -85,6 +87,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
         paid_low: (N,) lower bound of the price after a discount.
         cap: Largest discount, a share.
         spread: Largest difference between the discounts of two segments.
+        contrasts: (P, K) what a segment's discount adds to the difference of two protected groups' averages, or (0, K).
+        group_spread: Largest such difference.
     """
 
     @classmethod
@@ -97,6 +101,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             unit_cost=zeros,
             max_discount=rules.max_discount,
             max_segment_spread=rules.max_segment_spread,
+            max_group_spread=rules.max_group_spread,
+            group_contrasts=rules.group_contrasts,
         )
         return cls.of(spec, free)
 
@@ -145,6 +151,8 @@ class PriceRules(namedtuple("PriceRules", _PRICE_RULES)):
             paid_low=rules.paid_low,
             cap=np.float32(rules.max_discount),
             spread=np.float32(rules.max_segment_spread),
+            contrasts=rules.contrasts,
+            group_spread=np.float32(rules.max_group_spread),
         )
 
 
@@ -362,6 +370,28 @@ def guard_discounts(proposed, price, rules, allowed, trail):
                 bits |= _DISCOUNTS[2] if final != near else _NONE
                 trail[n, e] |= bits
                 allowed[k, n, e] = final
+        if rules.contrasts.size:
+            _draw_together(allowed[:, n], rules, trail[n])
+
+
+@compiled
+def _draw_together(discount, rules, trail):
+    """Keep the cap on the difference of protected groups' average discounts, of one product, in place; (K, E)."""
+    segments, pairs, cap = discount.shape[0], rules.contrasts.shape[0], rules.group_spread
+    for e in range(discount.shape[1]):
+        least, apart = discount[0, e], _ZERO
+        for k in range(1, segments):
+            least = min(least, discount[k, e])
+        for p in range(pairs):
+            gap = _ZERO
+            for k in range(segments):
+                gap += rules.contrasts[p, k] * (discount[k, e] - least)
+            apart = max(apart, abs(gap))
+        for k in range(segments):
+            closer = closer_discount(discount[k, e], least, apart, cap)
+            if closer != discount[k, e]:
+                trail[e] |= _DISCOUNTS[3]
+                discount[k, e] = closer
 
 
 @compiled

@@ -18,6 +18,7 @@ from ...envs import Episodes
 from ...scenarios import MarketSpec
 from ..comparison import BASELINE, Comparison, Estimate, Row
 from ..explanation import demand_curve, view_at
+from ..fairness import COLUMNS
 from ..figures import currency_of, known, number, percent
 from ..policies import POLICY_NAMES
 from ..uncertainty import plan_beside_past
@@ -29,6 +30,7 @@ from .plots import (
     changes_plot,
     demand_plot,
     fidelity_plot,
+    index_plot,
     interval_plot,
     learning_plot,
     map_plot,
@@ -60,11 +62,13 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     "uncertainty": ("Uncertainty of the gain", lambda page: page["uncertain"]),
     "list": ("Price list", lambda page: page["price_list"]),
     "rule_costs": ("What each rule costs", lambda page: page["rule_costs"]),
+    "image": ("Price image", lambda page: page["key_items"] or page["price_index"]),
     "paths": ("Prices and stock", lambda _: True),
     "map": ("Price by stock and time", lambda page: page["run"] and page["learned"]),
     "rules": ("Prices as rules", lambda page: page["tree"]),
     "shown": ("Recommendations by segment", lambda page: page["shown"] or page["fit"].get("recommender")),
     "paid": ("Prices paid by segment", lambda _: True),
+    "groups": ("Prices and surplus by group", lambda page: page["groups"]),
     "learning": ("Learning curve", lambda page: page["plots"]["learning"]),
     "response": ("Price responses", lambda page: _any(page["fit"], "price_response", "category_response", "deals")),
     "checks": (
@@ -184,9 +188,11 @@ def _context(data: ReportData) -> dict[str, Any]:
         "demand": demand_plots(data, fit),
         "kinds": {kind: _KINDS[kind] for kind in _price_lines(data, 0)},
         "map_pictures": map_pictures,
+        "index_pictures": [(path, index_plot(path)) for path in data.price_index],
         "maps": maps,
         "shown": shown_products(data),
         "payers": payers(data),
+        "headings": [name.replace("_", " ") for name in COLUMNS],
         "elasticity": middle_elasticity(products),
         "pairs": strongest_pairs(fit.get("cross_elasticities") or []),
         "spread": FOREST if len(products) > FOREST else 0,

@@ -291,6 +291,30 @@ def _edges(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 @plot
+def index_plot(figure: Figure, path: Any) -> str:
+    """Draw a basket index by week, the past ones grey, with a line at 1 and one at its bound.
+
+    Args:
+        path: A `serving.price_list.image.IndexPath`.
+    """
+    axis, days = _axis(figure, 2.3, NARROW), [day.isoformat() for day in path.weeks]
+    value, week = np.array(path.index, float), np.arange(1, len(path.index) + 1)
+    for part, style in ((slice(path.past + 1), _PAST), (slice(path.past, None), _AHEAD)):
+        axis.plot(week[part], value[part], marker="." if len(week[part]) == 1 else None, **style)
+    axis.axhline(1, color=INK, linewidth=0.8, linestyle="--")
+    if path.bound is not None:
+        axis.axhline(path.bound, color=LOSS, linewidth=1.0, linestyle=":")
+    axis.set_title(f"index, {path.base} are 1")
+    axis.grid(axis="y")
+    _at_least(axis, 0.02)
+    _period_axis(axis, "week", days)
+    here = np.flatnonzero(np.isfinite(value))
+    ends = [f"{value[n]:.3f} in the week of {days[n]}" for n in here[[0, -1]]]
+    most = "" if path.bound is None else f", at most {path.bound:.3f} by the price rules"
+    return f"Basket index of {path.zone} against {path.base}: {ends[0]}, {ends[1]}{most}."
+
+
+@plot
 def learning_plot(
     figure: Figure, history: Sequence[Mapping[str, float]], best: Mapping[str, float], *, objective: str, unit: str
 ) -> str:

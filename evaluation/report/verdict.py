@@ -22,6 +22,7 @@ from ..uncertainty import Assessment, costs_assumed
 from ..uncertainty.assessment import weeks_words
 
 if TYPE_CHECKING:
+    from ..fairness import GroupFigures
     from ..rule_costs import RuleCosts
     from ..stress import StressTable
     from ..uncertainty.by_product import ProductFigures
@@ -45,6 +46,9 @@ class ReportData:
         tree: Rules that imitate the learned prices, as text.
         tree_fidelity: R² of these rules.
         price_list: The rows of the price list of the recommended prices, by column.
+        key_items: The key-value items, as `serving.price_list.image.KeyItem` has them.
+        price_index: The paths of the basket index, as its `IndexPath` has them.
+        groups: Prices and surplus by segment and protected group, where the market has groups.
         current: What the products are expected to sell and earn at the current prices; with a price list.
         rule_costs: What each price rule costs.
 
@@ -64,7 +68,10 @@ class ReportData:
     tree: str | None = None
     tree_fidelity: float | None = None
     price_list: Sequence[Mapping[str, Any]] = ()
+    key_items: Sequence[Any] = ()
+    price_index: Sequence[Any] = ()
     current: ProductFigures | None = None
+    groups: GroupFigures | None = None
     rule_costs: RuleCosts | None = None
 
 

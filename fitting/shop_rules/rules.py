@@ -35,6 +35,7 @@ PRICE_KEYS = (
     "max_changes",
     "change_window_periods",
     "max_segment_spread",
+    "max_group_spread",
     "prior_price_periods",
 )
 
@@ -129,6 +130,8 @@ class ShopRules:
             raise ScenarioError(str(error)) from None
         parts |= {"index": _rules(IndexRule, table.get("index", {}), "index"), "priority": priority}
         wide = _rules(ShopWide, shop, "shop")
+        if prices.get("max_group_spread", 1.0) < 1 and not wide.protected:
+            raise ScenarioError("shop.max_group_spread needs shop.protected; got none; name the columns of the groups")
         for line in wide.lines:
             if len({*line}) < max(2, len(line)):
                 raise ScenarioError(

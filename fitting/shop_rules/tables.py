@@ -77,6 +77,10 @@ class ShopWide(ProductRules):
     categories: tuple[str, ...] = value("the only categories to price; by default the best sellers'", default=())
     objective: str | None = value("revenue or profit", default=None)
     max_discount: float | None = scalar("largest personal discount, a fraction", low=0, high=0.95, default=None)
+    protected: tuple[str, ...] = value(
+        "columns of the customers table whose groups are protected: no segment, price or recommendation depends on them",
+        default=(),
+    )
     lines: tuple[tuple[str, ...], ...] = value(
         "lists of products, small to large, along which prices must not fall", default=()
     )

@@ -169,7 +169,7 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     document, found = comparison.to_dict(), given(comparison.uncertainty)
     write_json(folder / COMPARISON, document)
     rows, listed = write_lists(cycle, place, found)
-    shown = beyond_the_comparison(learned, comparison, seed, rows)
+    shown = beyond_the_comparison(learned, comparison, seed, rows, folder / MARKET)
     if shown["rule_costs"] is not None:
         write_json((folder / LISTS[0]).with_suffix(RULES_BESIDE), msgspec.to_builtins(shown["rule_costs"]))
     shown["fit"] = fit_report(folder / MARKET)
@@ -320,7 +320,9 @@ def write_lists(cycle: Cycle, place: Place, found: Assessment) -> tuple[list[Pri
     """Write the price list of the recommended prices; the rows, and what they are in a line."""
     from ...evaluation.uncertainty import past_lines, plan_beside_past
     from ...serving.price_list.files import write_list
+    from ...serving.price_list.image import write_image
     from ...serving.price_list.rows import ALL_STORES
+    from ..price_image import image_of_list
     from ..price_list import list_line, proposed_rows, summary
 
     spec = found.compared.spec
@@ -328,6 +330,7 @@ def write_lists(cycle: Cycle, place: Place, found: Assessment) -> tuple[list[Pri
     past, currency = past_lines(plan_beside_past(spec), spec.market.currency), spec.market.currency
     for name in LISTS:
         write_list(place.folder / name, rows, currency=currency, notes=past)
+    write_image(place.folder / LISTS[0], image_of_list(place.folder / MARKET, [(spec, rows)]))
     return rows, f"price list: {list_line(summary(rows, given(spec.calendar).unit), place.folder / LISTS[-1])}"
 
 

@@ -29,6 +29,7 @@ from .rule_formulas import (
     capped_discount,
     change_range,
     check_links,
+    closer_discount,
     direction_range,
     discount_steps,
     in_order,
@@ -41,6 +42,8 @@ SAME = 1e-6
 """Prices whose relative difference is no larger are the same price: they differ in their last bits."""
 OUTSIDE_CHARGED = "outside_charged"
 """The name, in a trail, of the mark of a price outside the charged range."""
+GAVE_WAY = "gave_way"
+"""The name, in a trail, of the mark of a rule that gave way to stronger ones."""
 _OUTSIDE = 1e-4
 # A share of a rival's price that bounds nothing.
 _NO_SHARE = 1e9
@@ -148,19 +151,16 @@ class GuardedAction:
     def gave_way(self) -> list[GaveWay]:
         """The rules that the prices miss, by how much."""
         price, found = self.price.astype(np.float64), []
-        missed = [
-            (rule, np.maximum(np.maximum(least - price, price - most), 0), MISSED * price)
-            for rule, least, most in self.ranges
-        ]
-        if self.links is not None and len(self.links):
-            excess, rounding = self.links.excess(price), MISSED * price[:, self.links.small]
-            for i, n in enumerate(self.links.small.tolist()):
-                over = np.where(np.arange(price.shape[1]) == n, excess[:, i, None], 0.0)
-                missed.append((list(RULES)[self.links.rule[i]], over, rounding[:, i, None]))
-        for rule, amount, rounding in missed:
-            for e, n in np.argwhere(amount > rounding).tolist():
-                found.append(GaveWay(rule, e, n, float(amount[e, n])))
+        for rule, least, most in self.ranges:
+            amount = np.maximum(least - price, price - most)
+            found += [
+                GaveWay(rule, e, n, float(amount[e, n])) for e, n in np.argwhere(amount > MISSED * price).tolist()
+            ]
         if self.links is not None:
+            excess, names = self.links.excess(price), list(RULES)
+            for e, i in np.argwhere(excess > MISSED * price[:, self.links.small]).tolist():
+                n = int(self.links.small[i])
+                found.append(GaveWay(names[self.links.rule[i]], e, n, float(excess[e, i])))
             over = price @ self.baskets[0].T - self.baskets[1]
             for e, j in np.argwhere(over > MISSED * self.baskets[1]).tolist():
                 found.append(GaveWay("price_index", e, None, float(over[e, j])))
@@ -222,6 +222,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         "tick": (0.0, np.inf),
         "max_discount": (0.0, 1.0),
         "max_segment_spread": (0.0, np.inf),
+        "max_group_spread": (0.0, np.inf),
         "max_changes": (1, np.inf),
         "change_window_periods": (2, np.inf),
         "prior_price_periods": (1, np.inf),
@@ -323,6 +324,9 @@ class Guardrails:
             they do, so that a reduction may end, or be made smaller; None for no plan.
         bounds_from_sales: (N,) products whose floor, ceiling and freeze come from the sales, not from a rule of the shop: a person
             may leave them.
+        max_group_spread: largest difference between the average discounts of two protected groups, a fraction.
+        group_contrasts: (P, K) what a segment's discount adds to that difference, for each of P pairs of groups: the share of
+            the segment in one group less that in the other; None without groups.
         priority: priorities other than `PRIORITIES`, by rule: "law", "hard" or a rank from 1 on.
         index_weights: (J, N) weights of J baskets per unit of currency, so that weights @ price is the basket's index.
         index_at_most: (J,) the largest index of each.
@@ -339,6 +343,7 @@ class Guardrails:
         links: product lines, price gaps and packs together.
         kept_links: those that can be kept together with the bounds: the firm ones and, by rank, the others.
         paid_low: (N,) float32 lowest price after a personal discount.
+        contrasts: (P, K) float32 contrasts of the groups, (0, 0) where no cap is set on them.
         planned_rows: (T, N) float32 planned prices as far as which a price may change, (0, N) where they do not matter.
 
     Raises:
@@ -377,6 +382,8 @@ class Guardrails:
     past_price: Array | None = None
     planned_price: Array | None = None
     bounds_from_sales: NDArray[np.bool_] | None = None
+    max_group_spread: float = 1.0
+    group_contrasts: Array | None = None
     packs: tuple[tuple[int, int, float], ...] = ()
     priority: Mapping[str, str | int] = field(default_factory=dict)
     index_weights: Array | None = None
@@ -396,6 +403,7 @@ class Guardrails:
     own_low: Prices = field(init=False, repr=False)
     own_high: Prices = field(init=False, repr=False)
     paid_low: Prices = field(init=False, repr=False)
+    contrasts: Prices = field(init=False, repr=False)
     planned_rows: Prices = field(init=False, repr=False)
 
     def __post_init__(self, names: Sequence[str]) -> None:
@@ -440,6 +448,8 @@ class Guardrails:
         limited = self.max_change is not None or self.max_changes is not None
         matters = self.planned_price is not None and limited and self.direction == "any"
         bounds["planned_rows"] = self.planned_price if matters else np.empty((0, self.floor.size))
+        capped = self.group_contrasts is not None and self.max_group_spread < self.max_discount
+        bounds["contrasts"] = self.group_contrasts if capped else np.empty((0, 0))
         own.update({name: np.asarray(bound, np.float32) for name, bound in bounds.items()})
 
     def is_firm(self, rule: str) -> bool:
@@ -693,6 +703,7 @@ class Guardrails:
             capped, paid_low = capped_discount(discount, cap), self.paid_low * np.float32(not action.as_charged)
             least, spread = capped.min(axis=-1, keepdims=True), np.float32(self.max_segment_spread)
             shares = discount, capped, *discount_steps(capped, least, price[..., None], paid_low[:, None], spread)
+            shares += (self._between_groups(shares[-1]),)
             applied += zip(DISCOUNT_RULES, shares, shares[1:], strict=False)
             discount = shares[-1]
         prior = view.lowest_price_30_days
@@ -700,6 +711,14 @@ class Guardrails:
             prior = np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
         links = None if action.as_charged else self.links
         return GuardedAction(price, discount, prior, applied, ranges, links, self.baskets)
+
+    def _between_groups(self, discount: Prices) -> Prices:
+        """(E, N, K) discounts, drawn together until protected groups differ by at most the cap."""
+        if not self.contrasts.size:
+            return discount
+        least = discount.min(axis=-1, keepdims=True)
+        apart = abs((discount - least) @ self.contrasts.T).max(axis=-1, keepdims=True)
+        return closer_discount(discount, least, apart, np.float32(self.max_group_spread))
 
     def _price_steps(
         self, asked: Prices, view: MarketView, ranges: list[tuple[str, Array, Array]]

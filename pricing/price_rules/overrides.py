@@ -1,8 +1,9 @@
 """Prices that a person sets against the price rules: what each costs, and which rules no person may leave.
 
-Firm are a freeze, a floor and a ceiling that the shop set itself, the minimum margin and the minimum advertised price:
-law, contract and the shop's own word are behind them. All others give way to a person, who is warned; so do a floor, a
-ceiling and a freeze that come from the sales alone (`Guardrails.bounds_from_sales`).
+Firm are a freeze, a floor and a ceiling that the shop set itself, the minimum margin and the minimum advertised price,
+unless the shop gave them a rank (`Guardrails.priority`): law, contract and the shop's own word are behind them. All others
+give way to a person, who is warned; so do a floor, a ceiling and a freeze that come from the sales alone
+(`Guardrails.bounds_from_sales`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from ..catalogue import Catalogue, MarketView
 from ..protocol import Action
 from ..wording import money_words, rule_words
-from .guardrails import SAME, Guardrails, TrailStep
+from .guardrails import SAME, GaveWay, Guardrails, TrailStep
+from .rule_formulas import BOUNDS
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -26,7 +28,7 @@ Floats = NDArray[np.floating]
 
 def allowed_path(
     rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Array, before: Array, *, charged: bool = False
-) -> tuple[Array, list[list[list[TrailStep]]]]:
+) -> tuple[Array, list[list[list[TrailStep]]], list[list[GaveWay]]]:
     """What the price rules make of prices over several periods.
 
     Args:
@@ -39,21 +41,21 @@ def allowed_path(
             the rules make of them.
 
     Returns:
-        (T, N) the allowed prices with seven digits, and by period and product the changes that
-        the rules made.
+        (T, N) the allowed prices with seven digits, by period and product the changes that the rules made, and by
+        period the rules that gave way.
 
     Example:
         >>> from repricer.envs import catalogue_of
         >>> from repricer import load_scenario
         >>> spec = load_scenario("three-stocks").with_changes(prices={"max_change": 0.1})
         >>> current = np.tile(spec.products.regular_price, (2, 1))
-        >>> price, steps = allowed_path(spec.guardrails, catalogue_of(spec), 2 * current, current, current[:1])
+        >>> price, steps, _ = allowed_path(spec.guardrails, catalogue_of(spec), 2 * current, current, current[:1])
         >>> bool(np.allclose(price[1], 1.21 * current[0])), steps[0][0][0].rule
         (True, 'max_change')
     """
     rules = replace(rules, planned_price=current)
     past = [before[0]] * (rules.past_periods + 1 - len(before)) + list(before)
-    allowed, steps = np.zeros_like(wanted), []
+    allowed, steps, gave_way = np.zeros_like(wanted), [], []
     for t, asked in enumerate(wanted):
         in_force = past[-1] if rules.frozen is None else np.where(rules.frozen, current[t], past[-1])
         action = Action(asked[None].astype(np.float32))
@@ -63,8 +65,9 @@ def allowed_path(
         kept = asked == current[t]
         allowed[t] = np.where(kept, asked, rounded)
         steps.append([[] if stays else trail for trail, stays in zip(made.trails, kept, strict=True)])
+        gave_way.append([one for one in made.gave_way if one.product is None or not kept[one.product]])
         past = [*past[1:], asked if charged else allowed[t]]
-    return allowed, steps
+    return allowed, steps, gave_way
 
 
 def _view(rules: Guardrails, catalogue: Catalogue, t: int, in_force: Array, past: Array) -> MarketView:
@@ -122,9 +125,11 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
         ...     spec.guardrails, catalogue_of(spec), 1.2 * current, current, current[:1])][:2]
         [(0, ('max_change',)), (0, ('max_change',))]
     """
-    allowed, steps = allowed_path(rules, catalogue, wanted, current, before, charged=True)
+    allowed, steps, _ = allowed_path(rules, catalogue, wanted, current, before, charged=True)
     low, high = firm_bounds(rules)
-    frozen = np.zeros(low.shape, np.bool_) if rules.frozen is None else rules.frozen & ~_soft(rules)
+    frozen = np.zeros(low.shape, np.bool_)
+    if rules.frozen is not None and _holds(rules, "frozen"):
+        frozen = rules.frozen & ~_soft(rules)
     firm = {rule: wanted < bound * (1 - SAME) for rule, bound in _least(rules).items()}
     firm |= {"ceiling": wanted > high * (1 + SAME), "frozen": np.broadcast_to(frozen, wanted.shape)}
     left = np.any(list(firm.values()), axis=0) | (abs(allowed - wanted) > SAME * wanted)
@@ -148,7 +153,13 @@ def firm_bounds(rules: Guardrails) -> tuple[Array, Array]:
         >>> [bound.tolist() for bound in firm_bounds(rules)]
         [[4.0, 5.0], [inf, 9.0]]
     """
-    return np.max(list(_least(rules).values()), axis=0), np.where(_soft(rules), np.inf, rules.ceiling)
+    leave = _soft(rules) | (not _holds(rules, "ceiling"))
+    return np.max(list(_least(rules).values()), axis=0), np.where(leave, np.inf, rules.ceiling)
+
+
+def _holds(rules: Guardrails, rule: str) -> bool:
+    """Whether people may not leave a rule: law or hard, or a freeze to which the shop gave no rank."""
+    return rule in (*BOUNDS, "frozen") and (rules.is_firm(rule) or (rule == "frozen" and rule not in rules.priority))
 
 
 def _soft(rules: Guardrails) -> NDArray[np.bool_]:
@@ -157,7 +168,8 @@ def _soft(rules: Guardrails) -> NDArray[np.bool_]:
 
 def _least(rules: Guardrails) -> dict[str, Array]:
     """(N,) lowest prices that a person must keep, by rule."""
-    return rules.least | {"floor": np.where(_soft(rules), 0.0, rules.floor)}
+    least = rules.least | {"floor": np.where(_soft(rules), 0.0, rules.floor)}
+    return {rule: low if _holds(rules, rule) else np.zeros_like(low) for rule, low in least.items()}
 
 
 def allowed_gains(

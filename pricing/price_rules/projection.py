@@ -21,7 +21,7 @@ from .grids import CLOSE, ENDINGS, NO_GRID, TICK
 
 MISSED = 1e-6
 """A price that misses a rule by this share, which is rounding, keeps it."""
-_HALVINGS = 40
+_HALVINGS, _SHARES = 40, 12
 # Whatever is higher is no bound.
 _MOST = 1e12
 
@@ -100,7 +100,7 @@ def nearest(price, low, high, grid):
     return under if price - under <= over - price else over
 
 
-def closed(low, high, slack, links, baskets, grid):
+def closed(low, high, slack, links, baskets, grid, start=-1):
     """Tighten bounds, in place, until they keep the links: whether prices are left that also keep the baskets' limits.
 
     Args:
@@ -110,15 +110,21 @@ def closed(low, high, slack, links, baskets, grid):
         links: (L,) smaller and larger products, shares and codes of the rules: price[small] <= share * price[large].
         baskets: (J, m) weights, (J,) limits.
         grid: (kind, steps, tick).
+        start: the one product whose bounds were tightened since they last kept the links; -1 for any.
     """
     small, large, share, _ = links
+    # Links are looked at again once a bound of theirs has moved.
+    moved = low.copy()
+    for n in range(len(low)):
+        moved[n] = 1.0 if start in (-1, n) else 0.0
     changed = True
     while changed:
         changed = False
         for i in range(len(small)):
-            if slack[i] == math.inf:
+            a, b = small[i], large[i]
+            if slack[i] == math.inf or not (moved[a] or moved[b]):
                 continue
-            a, b, exact = small[i], large[i], share[i] == 1 and slack[i] == 0
+            exact = share[i] == 1 and slack[i] == 0
             loose = 0.0 if exact else MISSED
             least, most = (low[a] - slack[i]) / share[i], high[b] * share[i] + slack[i]
             if least > high[b] * (1 + loose) or most < low[a] * (1 - loose):
@@ -127,10 +133,10 @@ def closed(low, high, slack, links, baskets, grid):
                 return False
             if least > low[b] * (1 + loose):
                 low[b] = least if exact else min(above(least, grid), high[b])
-                changed = True
+                moved[b], changed = 1.0, True
             if most < high[a] * (1 - loose):
                 high[a] = most if exact else max(below(most, grid), low[a])
-                changed = True
+                moved[a], changed = 1.0, True
     return _affordable(low, baskets[0], baskets[1])
 
 
@@ -158,7 +164,7 @@ def _fixed(n, least, most, low, high, slack, links, baskets, grid):
     """Narrow product n to [least, most], in place, if prices are left; whether they are."""
     lower, upper = low.copy(), high.copy()
     lower[n], upper[n] = least, most
-    if least > most or not closed(lower, upper, slack, links, baskets, grid):
+    if least > most or not closed(lower, upper, slack, links, baskets, grid, n):
         return False
     _copied(low, lower)
     _copied(high, upper)
@@ -175,7 +181,7 @@ def _kept(n, least, most, low, high, slack, links, baskets, grid):
     lower, upper = low.copy(), high.copy()
     lower[n] = low[n] if most <= low[n] else above(most, grid)
     over = math.inf
-    if lower[n] <= high[n] and closed(lower, upper, slack, links, baskets, grid):
+    if lower[n] <= high[n] and closed(lower, upper, slack, links, baskets, grid, n):
         over = lower[n]
     price = under if over == math.inf or least - under <= over - most else over
     price = min(max(price, low[n]), high[n])
@@ -186,7 +192,7 @@ def _highest(n, most, low, high, slack, links, baskets, grid):
     """The highest price of product n, at most this one, that is left; minus infinity where there is none."""
     lower, upper = low.copy(), high.copy()
     upper[n] = high[n] if most >= high[n] else below(most, grid)
-    if upper[n] < low[n] or not closed(lower, upper, slack, links, baskets, grid):
+    if upper[n] < low[n] or not closed(lower, upper, slack, links, baskets, grid, n):
         return -math.inf
     price = upper[n]
     lower, upper = low.copy(), high.copy()
@@ -300,10 +306,11 @@ def within(limit, low, slack, links, baskets, grid, price):
         return
     asked, share, width = price.copy(), 0.0, 0.5
     _copied(price, low)
-    for _ in range(_HALVINGS // 2):
+    for _ in range(_SHARES):
         tried = low.copy()
         for n in range(len(low)):
-            tried[n] = max(below(low[n] + (share + width) * (asked[n] - low[n]), grid), low[n])
+            if asked[n] > low[n]:
+                tried[n] = max(below(low[n] + (share + width) * (asked[n] - low[n]), grid), low[n])
         _lowered(tried, low, slack, links, grid)
         if _affordable(tried, baskets[0], limit):
             share += width

@@ -37,11 +37,12 @@ RULES = {
     "price_gap": "a product costs at most its share of what another product costs",
     "pack_price": "a larger pack costs at most as much per unit of size as a smaller one",
     "price_index": "the basket costs at most its share of what it is compared with",
+    "group_spread": "the average discounts of two protected groups differ by at most the cap",
 }
 CODES = {rule: np.int32(i) for i, rule in enumerate(RULES)}
 BITS = {rule: np.uint32(1 << i) for rule, i in CODES.items()}
 """The bit of each rule in a trail."""
-DISCOUNT_RULES = ("max_discount", "segment_spread", "paid_floor")
+DISCOUNT_RULES = ("max_discount", "segment_spread", "paid_floor", "group_spread")
 PRICE_RULES = tuple(rule for rule in RULES if rule not in DISCOUNT_RULES)
 PRICE_BITS = np.bitwise_or.reduce([BITS[rule] for rule in PRICE_RULES])
 LINKING = ("line_order", "price_gap", "pack_price")
@@ -58,6 +59,8 @@ ranks of soft rules, 1 before 2; of rules of one priority, the one that stands f
 DIRECTIONS = {"any": np.float32(0), "falling": np.float32(-1), "rising": np.float32(1)}
 """The directions in which prices may move, and the sign of each."""
 LARGEST = np.float32(1e30)
+_SMALLEST = np.float32(1e-30)
+SLACK = np.float32(MISSED)
 Array = NDArray[np.float64]
 Prices = NDArray[np.float32]
 
@@ -126,6 +129,17 @@ def discount_steps(capped, least, price, low, spread):
     """The discount after the segment spread, and after the floor of the price paid; least: the smallest of the segments."""
     near = smaller(capped, least + spread)
     return near, smaller(near, larger(ONE - low / price, ZERO))
+
+
+def closer_discount(discount, least, apart, cap):
+    """The discount drawn towards the smallest of the segments until two groups differ by at most the cap.
+
+    All discounts of a product shrink by the same factor, the largest that keeps the cap: averages are linear in them.
+
+    apart: the largest difference between the average discounts of two groups.
+    """
+    factor = where(apart > cap * (ONE + SLACK), cap / larger(apart, _SMALLEST), ONE)
+    return where(factor < ONE, least + (discount - least) * factor, discount)
 
 
 # Price links between products: a smaller product costs at most a share of what a larger one costs.

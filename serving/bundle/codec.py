@@ -45,6 +45,7 @@ _COLUMNS |= {"segment_elasticity": "KN", "segment_units": "KN", "forecast_units"
 _RULES = dict.fromkeys(("floor", "ceiling", "unit_cost", "max_change", "minimum_advertised_price", "frozen"), "N")
 _RULES |= dict.fromkeys(("rival_at_least", "rival_at_most", "bounds_from_sales"), "N")
 _RULES |= {"past_price": "BN", "planned_price": "TN", "index_weights": "IN", "index_at_most": "I"}
+_RULES |= {"group_contrasts": "PK"}
 _PRICES = ("regular_price", "base_price", "price", "tables")
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -150,10 +151,12 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
     return document | links | {"ladder": ladder, "endings": endings}
 
 
-def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
+def guardrails_from(document: dict[str, Any], num_products: int, num_segments: int) -> Guardrails:
     """The price rules of a document. Raises ValueError or TypeError for a wrong one."""
-    rows = {"B": "past_price", "T": "planned_price", "I": "index_names"}
-    sizes = {"N": num_products} | {letter: len(document.get(name) or ()) for letter, name in rows.items()}
+    # Bundles of earlier versions lack some of these.
+    rows = {"B": "past_price", "T": "planned_price", "I": "index_names", "P": "group_contrasts"}
+    sizes = {"N": num_products, "K": num_segments}
+    sizes |= {letter: len(document.get(name) or ()) for letter, name in rows.items()}
     kinds = {"ladder": PriceLadder, "endings": PriceEndings}
     given = {name: kind for name, kind in kinds.items() if document[name] is not None}
     grids = {name: kind(np.array(document[name], dtype=np.float64)) for name, kind in given.items()}
@@ -162,7 +165,7 @@ def guardrails_from(document: dict[str, Any], num_products: int) -> Guardrails:
     except ValidationError as error:
         raise refusal(GUARDRAILS, f"lines must hold indices of products, as gaps do; got: {error}") from None
     null = [name for name in _RULES if name not in ("floor", "ceiling", "unit_cost")]
-    found = arrays(GUARDRAILS, document, _RULES, sizes, np.float64, null=null)
+    found = arrays(GUARDRAILS, document, _RULES, sizes, np.float64, null=null, least={"group_contrasts": -1.0})
     return Guardrails(**{**document, **found, **grids, **links})
 
 
@@ -184,7 +187,7 @@ def setup_from(document: dict[str, Any], guardrails: dict[str, Any]) -> PolicySe
     own = convert(document, _Policy)
     parts = {name: part for name, part in document.items() if name not in (*_Policy.__struct_fields__, _PATH, _TABLE)}
     catalogue, layout = _catalogue(parts), ActionLayout(**own.layout)
-    rules = guardrails_from(guardrails, catalogue.num_products)
+    rules = guardrails_from(guardrails, catalogue.num_products, len(catalogue.segments))
     sizes = {"K": catalogue.num_segments, "N": catalogue.num_products, "T": catalogue.horizon}
     if layout.num_segments != sizes["K"] or catalogue.horizon < 1:
         raise refusal(CATALOGUE, "must agree with its own segments and periods; got other sizes")

@@ -4,7 +4,7 @@ is stored once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
@@ -81,6 +81,16 @@ def add(writing: Writing, approvals: Sequence[Approval]) -> Recorded:
         times.append(last[key][1])
     writing.append(APPROVALS, new)
     return Recorded(times, len(new))
+
+
+def add_items(writing: Writing, decisions: Mapping[str, Mapping[str, Any]]) -> int:
+    """Write those decisions about key-value items, by id, that differ from the last one about the same item; how many."""
+    made = {f"key-value item {item}": {"item": item, **facts} for item, facts in decisions.items()}
+    found = writing.read(select(APPROVALS).where(APPROVALS.c.name.in_(made)).order_by(APPROVALS.c.id))
+    last = {row["name"]: facts_of(row) for row in found}
+    rows = [document(name, facts) for name, facts in made.items() if last.get(name) != facts]
+    writing.append(APPROVALS, rows)
+    return len(rows)
 
 
 def add_experiment(writing: Writing, plan: ExperimentPlan) -> Recorded:

@@ -19,7 +19,7 @@ from ..decision import Chance, Decision
 from ..market_state import State
 from ..predictor import PriceAnswer
 from . import maintenance
-from .approvals import Approval, ExperimentPlan, Recorded, add_experiment
+from .approvals import Approval, ExperimentPlan, Recorded, add_experiment, add_items
 from .approvals import add as add_approvals
 from .chain import ChainError, Tail, checked, document, facts_of, is_whole, row
 from .outcomes import OutcomeError, Report, ReportedOutcome, outcomes_of, reports_of, summed
@@ -151,6 +151,10 @@ class DecisionLog(Storage):
         again. Raises LogError.
         """
         return self.submit(partial(add_approvals, approvals=approvals)).result()
+
+    def record_items(self, decisions: Mapping[str, Mapping[str, Any]]) -> int:
+        """Commit decisions about key-value items, by id, among the approvals; how many are new. Raises LogError."""
+        return self.submit(partial(add_items, decisions=decisions)).result() if decisions else 0
 
     def record_experiment(self, plan: ExperimentPlan) -> Recorded:
         """Commit the plan of an experiment among the approvals; a repeated one is not written again. Raises LogError, and

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from ..decision_log.outcomes import ReportedOutcome
 from ..documents import Document, Name, from_json, read
+from ..price_list.image import Standing
 from ..price_list.rows import Price, Status, Text
 from .settings import Share
 
@@ -108,6 +109,15 @@ class OverridePrice(ListApproval, forbid_unknown_fields=True):
     product: Annotated[Name, Meta(description="product of the row")]
     week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
     price: Annotated[Price, Meta(description="the price, currency per unit")]
+
+
+class ItemDecisions(ListApproval, forbid_unknown_fields=True):
+    """Which products are key-value items, all decisions or none."""
+
+    items: Annotated[
+        dict[str, Standing],
+        Meta(min_length=1, max_length=MOST_OUTCOMES, description="what is decided, by id; `proposed` takes it back"),
+    ]
 
 
 def parsed(body: bytes) -> Any:

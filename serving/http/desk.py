@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
 from ..price_list.approval import LiveList, PricedOverride, check_decisions, decided_rows, make_live, priced_override
 from ..price_list.files import read_list, read_rules, write_list
+from ..price_list.image import KeyItem, PriceImage, Standing, decided_items, read_image, write_image
 from ..price_list.rows import ListError, PriceRow, rows_of
 from .bodies import ListDecision, OverridePrice
 
@@ -78,6 +79,18 @@ class Desk:
             self._write(changed)
         return [row for row in changed if row.key in made], warnings
 
+    def image(self) -> PriceImage:
+        """What the list carries beside its rows. Raises ListError."""
+        return read_image(self._path)
+
+    def decide_items(self, decisions: Mapping[str, Standing], by: str) -> tuple[KeyItem, ...]:
+        """Write decisions about key-value items beside the list, all or none; the items. Raises ListError."""
+        with self._lock:
+            before = self.image()
+            items = decided_items(before.key_items, decisions, by, called="a decision")
+            write_image(self._path, msgspec.structs.replace(before, key_items=items))
+        return items
+
     def make_live(self, by: str) -> LiveList:
         """Record all decisions and write the live prices beside the list.
         Raises ListError, LogError.
@@ -87,7 +100,7 @@ class Desk:
         with self._lock:
             rows, bundle = decided_rows(self._path.name, self._current(), by), self._bundle()
             check_decisions(self._path.name, rows, bundle)
-            live = make_live(rows, bundle, self._log, self._path.with_name(LIVE))
+            live = make_live(rows, bundle, self._log, self._path.with_name(LIVE), self.image().key_items)
             self._write(live.rows)
         return live
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..price_list.rows import ListError, PriceRow, Status
-from .bodies import BodyError, ListApproval, ListDecisions, OverridePrice, read_body
+from .bodies import BodyError, ItemDecisions, ListApproval, ListDecisions, OverridePrice, read_body
 from .desk import Desk
 from .gate import Call, Routes
 
@@ -64,6 +64,13 @@ def desk_routes(desk: Desk) -> Routes:
     def priced(call: Call) -> Any:
         return desk.priced(read_body(call.body, OverridePrice))
 
+    def image(_: Call) -> dict[str, Any]:
+        return msgspec.structs.asdict(desk.image())
+
+    def items_decided(call: Call) -> dict[str, Any]:
+        body = read_body(call.body, ItemDecisions)
+        return {"key_items": desk.decide_items(body.items, _caller(call, body.by))}
+
     def live(call: Call) -> dict[str, Any]:
         found = desk.make_live(_caller(call, read_body(call.body, ListApproval).by))
         return {"rows": len(found.rows), "new": found.new, "counts": Counter(row.status for row in found.rows)}
@@ -75,6 +82,7 @@ def desk_routes(desk: Desk) -> Routes:
     admin = "POST /v1/admin/price-list"
     routes = {"GET /v1/price-list": listed, f"{admin}/decisions": decided, f"{admin}/live": live}
     routes[f"{admin}/cost"] = priced
+    routes |= {"GET /v1/price-list/image": image, f"{admin}/key-items": items_decided}
     return {route: partial(aside, work) for route, work in routes.items()}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from ...pricing import Guardrails
 from ..decision import Decision
 from ..product_prices import rules_in
 from .canary.guards import LIMITS
@@ -47,6 +48,8 @@ class Metrics:
         self._guards = gauge("repricer_canary_guard", "Value of a guard of the newer bundle", ["guard"])
         self.canaries = counter("repricer_canaries_ended", "Newer bundles taken back, by guard", ["guard"])
         self._bundle = gauge("repricer_bundle_info", "1 for the active bundle", ["bundle", "policy", "scenario"])
+        self._index = gauge("repricer_price_index", "Basket index of the prices returned last", ["reference"])
+        self._last: Decision | None = None
         self._created = gauge("repricer_bundle_created_timestamp_seconds", "When the active bundle was exported")
         build = gauge("repricer_build_info", "1 for the version that runs", ["version", "python"])
         build.labels(version("repricer"), platform.python_version()).set(1)
@@ -65,6 +68,7 @@ class Metrics:
             outside: (E, N, F) which features lay outside the range.
             features: Their F names.
         """
+        self._last = decisions[-1] if decisions else self._last
         arms, rules = Tally[str](), Tally[str]()
         for decision in decisions:
             arms[decision.arm] += len(decision.answer.prices)
@@ -89,9 +93,21 @@ class Metrics:
         self._bundle.clear()
         self._bundle.labels(bundle.digest, bundle.policy.name, bundle.scenario).set(1)
         self._created.set(datetime.fromisoformat(bundle.manifest["created"]).timestamp())
+        self._index.clear()
+        price = None if self._last is None else np.array([one.price for one in self._last.answer.prices])
+        for reference, value in index_of(bundle.guardrails, price).items():
+            self._index.labels(reference).set(value)
         for guard, value in (dict.fromkeys(LIMITS, 0.0) if canary is None else canary.guards.values).items():
             self._guards.labels(guard).set(value)
         self._drift.clear()
         for feature in drift.shares:
             self._drift.labels(feature).set(feature in drift.alarms)
         return generate_latest(self.registry)
+
+
+def index_of(rules: Guardrails, price: NDArray[np.float64] | None) -> dict[str, float]:
+    """The basket index of (N,) prices by reference; none without prices, or where no price rule bounds an index."""
+    weights = rules.index_weights
+    if price is None or weights is None or len(price) != weights.shape[1]:
+        return {}
+    return dict(zip(rules.index_names, (weights @ price).tolist(), strict=True))

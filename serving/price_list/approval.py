@@ -22,9 +22,10 @@ from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
 from ..documents import some_of
 from .files import write_live
+from .image import KeyItem
 from .rows import ListError, PriceRow
 
-_NAMED = 5
+_NAMED, _ITEM = 5, ("name", "status", "decided_by", "decided_at")
 Keys = Collection[tuple[str, str, dt.date]]
 """Zone, product and week of rows."""
 
@@ -163,13 +164,16 @@ def priced_override(
     return _ZoneDecisions(source, list(enumerate(own, start=2)), bundle, {key}).priced(proposed)
 
 
-def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: Path) -> LiveList:
+def make_live(
+    rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: Path, items: Sequence[KeyItem] = ()
+) -> LiveList:
     """Record checked decisions and write the live prices; the same list again changes nothing.
 
     Args:
         rows: Decided rows that `check_decisions` accepted.
         bundle: The bundle by whose rules they were checked.
         out: CSV file of the live prices, one row per product, zone and week.
+        items: The list's key-value items; who confirmed or rejected one is recorded too.
 
     Raises:
         LogError: The log cannot be written; then nothing is live.
@@ -178,6 +182,8 @@ def make_live(rows: Sequence[PriceRow], bundle: Bundle, log: DecisionLog, out: P
         >>> make_live(rows, bundle, log, Path("live.csv")).new  # doctest: +SKIP
         360
     """
+    facts = {item.id: {name: getattr(item, name) for name in _ITEM} for item in items if item.status != "proposed"}
+    log.record_items(facts)
     recorded = log.record_approvals([_approval(row, bundle) for row in rows])
     live = [msgspec.structs.replace(row, decided_at=time) for row, time in zip(rows, recorded.times, strict=True)]
     write_live(out, live)

@@ -37,6 +37,8 @@ from . import (  # noqa: F401  they register their checks
     price_list,
     recommending,
     rules_cost,
+    rules_fairness,
+    rules_image,
     rules_page,
     scale_catalogue,
     scale_fit,

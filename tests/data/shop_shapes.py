@@ -80,3 +80,37 @@ def baskets(*, weeks: int = 17, products: int = 2000, lines: int = 40_000, seed:
         }
     )
     return file[bought]
+
+
+def households(
+    *, customers: int = 240, weeks: int = 40, young: tuple[float, float] = (0.2, 0.8), seed: int = 0
+) -> Tables:
+    """A shop whose customers are known: half buy much at any price, half little and mostly reduced; ages differ.
+
+    Args:
+        customers: Number of customers.
+        weeks: Number of weeks.
+        young: Probability of being young in either half.
+        seed: Fixes every draw.
+    """
+    rng = np.random.default_rng(seed)
+    thrifty = np.arange(customers) % 2
+    deal = np.where(rng.random((weeks, 4)) < 0.35, 0.75, 1.0)
+    regular = np.array([4.0, 4.5, 3.0, 3.2])
+    mean = np.where(thrifty == 0, 1.5, 0.3)[:, None, None] * deal ** np.where(thrifty == 0, -1.5, -4.5)[:, None, None]
+    c, w, p = np.nonzero(units := rng.poisson(mean))
+    sales = pd.DataFrame(
+        {
+            "date": MONDAY + pd.to_timedelta(7 * w + rng.integers(0, 7, len(w)), unit="D"),
+            "product": np.char.add("p", p.astype(str)),
+            "units": units[c, w, p].astype(float),
+            "price_paid": np.round(regular * deal, 2)[w, p],
+            "regular_price": regular[p],
+            "customer": np.char.add("c", c.astype(str)),
+        }
+    )
+    age = np.where(rng.random(customers) < np.array(young)[thrifty], "young", "old")
+    known = pd.DataFrame({"customer": [f"c{n}" for n in range(customers)], "age_band": age})
+    names = [f"p{n}" for n in range(4)]
+    products = pd.DataFrame({"product": names, "category": ["tea", "tea", "jam", "jam"], "unit_cost": regular / 2})
+    return Tables(sales.sort_values("date").reset_index(drop=True), products, known)

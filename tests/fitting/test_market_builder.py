@@ -10,7 +10,8 @@ from repricer.evaluation import named_policy
 from repricer.evaluation.uncertainty.by_product import product_figures
 from repricer.fitting import Assumptions, FittedModels, build_market
 from repricer.fitting.demand import PROMOTION
-from repricer.pricing import PricePath
+from repricer.fitting.shop_rules import ShopRules
+from repricer.pricing import Action, PricePath
 from repricer.tests.fitting.demand.markets import known_demand
 
 SEGMENT_UNITS = np.random.default_rng(1).uniform(50, 500, (2, 4))
@@ -252,3 +253,20 @@ def test_the_plan_is_played_as_the_shop_made_it_and_sells_what_is_expected_of_it
     run = rollout(ample, named_policy("historical", spec), episodes=4000, seed=1)
     np.testing.assert_allclose(run.price_path, price, rtol=1e-6)
     np.testing.assert_allclose(run.units_path, planned, rtol=0.05)
+
+
+def test_an_index_rule_holds_for_the_basket_of_the_market():
+    """Product 4 has no competing price, and counts in no index against competitors."""
+    products = models().products.assign(basket_units=[10.0, 5.0, 1.0, 9.0], rival_price=[2.0, 2.5, 4.0, 0.0])
+    rules = ShopRules.of({"index": {"rival_at_most": 0.95, "year_at_most": 1.1}})
+    spec = build_market(
+        models(products=products.assign(month_ago_price=0.0, year_ago_price=0.0)),
+        name="shop",
+        assumptions=Assumptions(rules=rules),
+    )
+    assert spec.prices.index_names == ("rival",)
+    np.testing.assert_allclose(spec.prices.index_weights, [[10 / 36.5, 5 / 36.5, 1 / 36.5, 0.0]])
+    market = Market(spec, num_markets=1)
+    guarded = spec.guardrails.apply(Action(np.float32([[2.0, 3.0, 4.0, 5.0]])), market.view)
+    assert 0.93 < float(spec.prices.index_weights[0] @ guarded.price[0]) <= 0.95 + 1e-6
+    assert guarded.price[0, 3] == 5.0

@@ -35,7 +35,7 @@ def test_prices_are_allowed_and_frozen_products_stay(
 ) -> None:
     assert assessed.recommendation.change
     current, new = _array(price_rows, "current_price"), _array(price_rows, "new_price")
-    allowed, steps = allowed_path(
+    allowed, steps, _ = allowed_path(
         dated_market.guardrails, catalogue_of(dated_market), new, current, dated_market.initial_price[None]
     )
     np.testing.assert_allclose(allowed, new, rtol=1e-6)

@@ -73,7 +73,13 @@ def test_what_electronics_are_worth_falls():
 def test_the_full_benchmark_has_everything_on():
     spec = load_scenario("bench-10-full")
     optional = [name for name, item in MarketSpec.__dataclass_fields__.items() if str(item.type).endswith("| None")]
-    assert [name for name in optional if getattr(spec, name) is None] == ["express", "capacity", "history", "posterior"]
+    assert [name for name in optional if getattr(spec, name) is None] == [
+        "express",
+        "capacity",
+        "history",
+        "posterior",
+        "fairness",
+    ]
     assert spec.stock.replenishment == "action"
     assert (spec.stock.lead_time_periods == 2).all()
     assert spec.stock.spoilage.all()
@@ -100,6 +106,7 @@ def test_the_benchmarks_are_the_market_of_the_performance_page(name):
         "G": 0,
         "P": 0,
         "I": 0,
+        "F": 0,
         "M": 0,
     }
     assert spec.category_index[spec.competitor_product].tolist() == list(range(categories))

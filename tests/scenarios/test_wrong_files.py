@@ -43,6 +43,7 @@ def test_the_file_that_the_others_are_made_from_is_right(tmp_path):
         "G": 0,
         "P": 0,
         "I": 0,
+        "F": 0,
         "R": 0,
         "Z": 0,
         "H": 0,

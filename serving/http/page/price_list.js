@@ -10,7 +10,7 @@ let deciding = null;
 let typing = 0;
 const PAUSE = 250; // milliseconds without a key before a typed price is priced
 
-async function ask(path, body) {
+export async function ask(path, body) {
   const options = body && {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -22,14 +22,14 @@ async function ask(path, body) {
   return answer;
 }
 
-function made(tag, properties, ...children) {
+export function made(tag, properties, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
 }
 
 const money = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const say = (text) => { $("#status-line").textContent = text; };
+export const say = (text) => { $("#status-line").textContent = text; };
 const key = (row) => ({ zone: row.zone, product: row.product, week: row.week });
 
 function expected(row, name, digits) {

@@ -1,11 +1,7 @@
 // The panel of the price rules: what each costs, the dearest first, and the products that it binds.
-const $ = (selector) => document.querySelector(selector);
+import { made } from "/page/price_list.js";
 
-function made(tag, properties, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
+const $ = (selector) => document.querySelector(selector);
 
 const money = (value, digits = 2) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const words = (rule) => rule.replaceAll("_", " ");

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from repricer.evaluation import Comparison, Estimate, evaluate
 from repricer.evaluation.report import ReportData, write_report
 from repricer.evaluation.rule_costs import rule_costs
 from repricer.scenarios import MarketSpec, load_scenario, spec_from_table
+from repricer.serving.price_list.image import IndexPath, KeyItem
 
 NASTY = '<b>&" $1 off $5'
 
@@ -262,7 +264,21 @@ def full(run, comparison, fit_report, stress, costs) -> ReportData:
         tree="|--- units on hand <= 12\n|   |--- price / regular price: 1.21\n|--- units on hand >  12\n|   |--- 0.98\n",
         tree_fidelity=0.87,
         rule_costs=costs,
+        key_items=(
+            KeyItem(
+                id="7", name=NASTY, score=0.91, reasons=("in 12.0% of baskets",), status="confirmed", decided_by="Ann"
+            ),
+            KeyItem(id="8", name="Cola", score=0.5),
+        ),
+        price_index=(index("rival", (None, 0.98, 1.01, 1.03), 1.02), index("month", (0.99, 1.0, 1.0, 1.0), None)),
     )
+
+
+def index(reference: str, values: tuple[float | None, ...], bound: float | None) -> IndexPath:
+    """The path of two past weeks and two of the list."""
+    weeks = tuple(date(2023, 12, 18) + timedelta(weeks=n) for n in range(4))
+    own = {"zone": "all stores", "products": 6, "known": 4, "coverage": 0.8, "weeks": weeks, "past": 2, "bound": bound}
+    return IndexPath(reference=reference, base=f"prices of {reference}", index=values, **own)
 
 
 @pytest.fixture(scope="session")

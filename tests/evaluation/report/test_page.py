@@ -58,8 +58,8 @@ def sections(page: Page) -> list[str]:
 
 def test_a_full_report_has_every_section_in_order_and_its_parts(page):
     found = read(page)
-    # What needs posterior draws has its own tests, in test_recommended.py.
-    expected = [key for key in SECTIONS if key not in ("uncertainty", "list")]
+    # What needs posterior draws, or protected groups, has its own tests, in test_recommended.py and cli/test_fairness.py.
+    expected = [key for key in SECTIONS if key not in ("uncertainty", "list", "groups")]
     assert sections(found) == expected
     assert [attrs["href"] for attrs in found.all("a")[1:]] == [f"#{key}" for key in expected]
     for text in (
@@ -70,8 +70,14 @@ def test_a_full_report_has_every_section_in_order_and_its_parts(page):
         "12,345",
         "corner-shop, version 3",
         "0f3a9c",
+        "in 12.0% of baskets",
+        "confirmed by Ann",
+        "Against prices of rival, over 4 of 6 products (80% of the basket)",
     ):
         assert text in found.text
+    drawn = [attrs["alt"] for attrs in found.all("img") if attrs["alt"].startswith("Basket index")]
+    ends = "0.980 in the week of 2023-12-25, 1.030 in the week of 2024-01-08, at most 1.020 by the price rules."
+    assert drawn[0] == f"Basket index of all stores against prices of rival: {ends}"
     assert found.text.count("Unit cost is 60%") == 1
 
 

@@ -28,7 +28,7 @@ def test_changes_are_counted_along_the_weeks(spec: MarketSpec) -> None:
     rare = spec.with_changes(prices={"max_change": None, "max_changes": 1, "change_window_periods": 4})
     current = np.tile(spec.products.regular_price, (6, 1))
     wanted = current * np.array([1.1, 1.2, 1.3, 1.4, 1.5, 1.5])[:, None]
-    allowed, steps = allowed_path(rare.guardrails, catalogue_of(rare), wanted, current, current[:1])
+    allowed, steps, _ = allowed_path(rare.guardrails, catalogue_of(rare), wanted, current, current[:1])
     np.testing.assert_allclose(allowed[:, 0], [2.2, 2.2, 2.2, 2.2, 3.0, 3.0], rtol=1e-6)
     assert [[step.rule for step in week[0]] for week in steps] == [[], *[["max_changes"]] * 3, [], []]
 
@@ -38,14 +38,14 @@ def test_changes_before_the_first_week_count_and_a_plan_may_be_followed(spec: Ma
     current = np.tile(spec.products.regular_price, (3, 1))
     # The first product's price changed two weeks ago, the second's never, the third's was reduced last week.
     before = np.array([[1.8, 3.0, 5.0], [1.8, 3.0, 5.0], [2.0, 3.0, 5.0], [2.0, 3.0, 4.0]])
-    allowed, _ = allowed_path(rare.guardrails, catalogue_of(rare), 1.2 * current, current, before)
+    allowed, *_ = allowed_path(rare.guardrails, catalogue_of(rare), 1.2 * current, current, before)
     np.testing.assert_allclose(allowed, [[2.0, 3.6, 5.0], [2.0, 3.6, 5.0], [2.4, 3.6, 5.0]], rtol=1e-6)
 
 
 def test_frozen_products_follow_the_plan(spec: MarketSpec) -> None:
     frozen = spec.with_changes(prices={"frozen": ("anchovy",), "max_change": None})
     current = np.tile(spec.products.regular_price, (2, 1)) * np.array([[1.0], [0.9]])
-    allowed, _ = allowed_path(frozen.guardrails, catalogue_of(frozen), 1.2 * current, current, current[:1])
+    allowed, *_ = allowed_path(frozen.guardrails, catalogue_of(frozen), 1.2 * current, current, current[:1])
     np.testing.assert_allclose(allowed[:, 0], [2.0, 1.8])
     np.testing.assert_allclose(allowed[:, 2], [6.0, 5.4], rtol=1e-6)
 
@@ -56,7 +56,7 @@ def test_the_plan_is_left_alone(spec: MarketSpec) -> None:
     current[1, 0] = 1.237
     wanted = current.copy()
     wanted[2, 0] = 1.0
-    allowed, steps = allowed_path(spec.guardrails, catalogue_of(spec), wanted, current, current[:1])
+    allowed, steps, _ = allowed_path(spec.guardrails, catalogue_of(spec), wanted, current, current[:1])
     np.testing.assert_allclose(allowed[:, 0], [2.0, 1.237, 1.1], rtol=1e-6)
     assert [step.rule for step in steps[2][0]] == ["max_change"]
     assert not any(steps[1])
@@ -67,7 +67,7 @@ def test_the_first_change_counts_from_the_price_that_was_charged_last(spec: Mark
     current = np.tile(spec.products.regular_price, (1, 1))
     before = np.array([1.2, 2.9, 4.0])
     for share, expected in ((2.0, [2.0, 3.3, 5.0]), (0.6, [1.2, 2.5, 3.4])):
-        allowed, _ = allowed_path(spec.guardrails, catalogue_of(spec), share * current, current, before[None])
+        allowed, *_ = allowed_path(spec.guardrails, catalogue_of(spec), share * current, current, before[None])
         np.testing.assert_allclose(allowed[0], expected, rtol=1e-6)
 
 
@@ -75,7 +75,7 @@ def test_a_reduction_may_be_smaller_than_planned_and_ends_at_the_planned_price(s
     current = np.tile(spec.products.regular_price, (3, 1))
     current[1, 0] = 1.2
     wanted = 1.1 * current
-    allowed, _ = allowed_path(spec.guardrails, catalogue_of(spec), wanted, current, current[:1])
+    allowed, *_ = allowed_path(spec.guardrails, catalogue_of(spec), wanted, current, current[:1])
     np.testing.assert_allclose(allowed[:, 0], [2.2, 1.3, 2.0], rtol=1e-6)
 
 
@@ -86,5 +86,5 @@ def test_a_price_that_stays_at_its_bound_was_not_changed(spec: MarketSpec) -> No
     rules, regular = bound.guardrails, bound.products.regular_price
     current = np.tile(regular, (3, 1))
     wanted = current * np.array([1.0, 1.2, 1.2])[:, None]
-    allowed, _ = allowed_path(rules, catalogue_of(bound), wanted, current, rules.prices_before(regular))
+    allowed, *_ = allowed_path(rules, catalogue_of(bound), wanted, current, rules.prices_before(regular))
     np.testing.assert_allclose(allowed[:, 0], [1.99, 2.39, 2.39], rtol=1e-6)

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from repricer.serving import DecisionLog
 from repricer.serving.http.api_keys import add_key
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.price_list.files import read_list, write_list
+from repricer.serving.price_list.image import KeyItem, PriceImage, read_image, write_image
 from repricer.serving.price_list.rows import PriceRow
 from starlette.testclient import TestClient
 
@@ -112,13 +114,44 @@ def test_a_decided_list_becomes_live(dated_bundle: Path, listed: Path, price_row
     log.close()
 
 
+def test_key_value_items_are_decided_beside_the_list_and_recorded_with_it(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    names = {"007": "anchovy", "=9": "cider"}
+    write_image(listed, PriceImage(tuple(KeyItem(id=key, name=name, score=0.5) for key, name in names.items())))
+    write_list(listed, [msgspec.structs.replace(row, status="approved", decided_by="Ann") for row in price_rows])
+    with service(dated_bundle, listed) as client:
+        route = "/v1/admin/price-list/key-items"
+        assert [one["status"] for one in client.get("/v1/price-list/image").json()["key_items"]] == ["proposed"] * 2
+        for items in ({"007": "confirmed"}, {"=9": "rejected"}, {"=9": "proposed"}):
+            found = client.post(route, json={"items": items, "by": "Ann"}).json()["key_items"]
+        assert [(one["status"], one["decided_by"]) for one in found] == [("confirmed", "Ann"), ("proposed", "")]
+        assert read_image(listed).key_items[0].status == "confirmed"
+        wrong = client.post(route, json={"items": {"007": "rejected", "006": "confirmed"}, "by": "Bo"})
+        assert (wrong.status_code, "got '006'; did you mean" in wrong.json()["detail"]) == (409, True)
+        assert client.post(route, json={"items": {"007": "sold"}, "by": "Bo"}).status_code == 422
+        assert "got no name; give by" in client.post(route, json={"items": {"007": "rejected"}}).text
+        assert read_image(listed).key_items[0].status == "confirmed"
+        for new in (24, 0):
+            assert client.post("/v1/admin/price-list/live", json={"by": "Bo"}).json()["new"] == new
+    log = DecisionLog(listed.with_name("log.db"))
+    (row,) = (row for row in log.acts("approvals") if "item" in row)
+    assert (row["item"], row["name"], row["status"], row["decided_by"]) == ("007", "anchovy", "confirmed", "Ann")
+    log.close()
+
+
+def test_a_list_of_an_earlier_version_has_no_price_image(dated_bundle: Path, listed: Path) -> None:
+    assert service(dated_bundle, listed).get("/v1/price-list/image").json() == {"key_items": [], "price_index": []}
+
+
 def test_keys_say_who_decides_and_who_may(dated_bundle: Path, listed: Path, tmp_path: Path) -> None:
     keys = {role: add_key(tmp_path / "keys.json", role=role, name=f"the-{role}") for role in ("read", "admin")}
     client = service(dated_bundle, listed, keys=str(tmp_path / "keys.json"))
-    assert client.get("/v1/price-list").status_code == 401
+    assert {client.get(f"/v1/price-list{more}").status_code for more in ("", "/image")} == {401}
     client.headers["authorization"] = f"Bearer {keys['read']}"
     assert client.get("/v1/price-list").status_code == 200
     assert decide(client, LAST | {"status": "approved"}, by="Ann").status_code == 403
+    assert client.post("/v1/admin/price-list/key-items", json={"items": {"007": "confirmed"}}).status_code == 403
     client.headers["authorization"] = f"Bearer {keys['admin']}"
     assert decide(client, LAST | {"status": "approved"}, by="Ann").json()["rows"][0]["decided_by"] == "the-admin"
 

@@ -10,11 +10,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from repricer.agents import Run
+from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, DecisionLog, example_state, export
 from repricer.serving.bundle.files import own_key_paths
 from repricer.serving.http.app import ServiceSettings, create_app
+from repricer.serving.http.metrics import index_of
+
+from ..conftest import make_run
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # which HTTP client the test client would rather have
@@ -90,3 +95,16 @@ def test_what_is_wrong_with_a_question_is_one_line(one_path: Path, one: Bundle, 
             refused = client.post(path, json=wrong)
             assert (refused.status_code, list(refused.json())) == (422, ["detail"])
         assert client.post(path, json=asked).status_code == 200
+
+
+def test_the_index_of_the_prices_returned_last_is_a_metric(spec: MarketSpec, one: Bundle, tmp_path: Path) -> None:
+    weights, most = np.array([[0.2, 0.1, 0.0], [0.1, 0.1, 0.1]]), np.array([9.0, 9.0])
+    rules = {"index_names": ("rival", "month"), "index_weights": weights, "index_at_most": most}
+    bounded = export(make_run(spec.with_changes(prices=rules), product_wise=True), tmp_path / "bundle")
+    with service(bounded, tmp_path) as (client, _):
+        assert "repricer_price_index{" not in client.get("/metrics").text
+        answer = client.post("/v1/prices", json=example_state(one.catalogue)).json()
+        lines = client.get("/metrics").text.splitlines()
+    shown = [float(line.split()[1]) for line in lines if line.startswith("repricer_price_index{")]
+    np.testing.assert_allclose(shown, weights @ [row["price"] for row in answer["prices"]], rtol=1e-6)
+    assert index_of(one.guardrails, np.ones(3)) == {}

@@ -192,7 +192,7 @@ def test_bounds_of_the_sales_alone_give_way_to_a_person(dated_bundle: Path, pric
 def test_a_bundle_keeps_which_bounds_are_soft(dated_bundle: Path) -> None:
     rules = replace(load_bundle(dated_bundle).guardrails, bounds_from_sales=np.array([True, False, False]))
     document = guardrails_document(rules)
-    assert guardrails_from(json.loads(json.dumps(document)), 3).bounds_from_sales.tolist() == [True, False, False]
+    assert guardrails_from(json.loads(json.dumps(document)), 3, 1).bounds_from_sales.tolist() == [True, False, False]
 
 
 def test_what_is_missing_or_strange_is_named(approve: Any, listed: Path, price_rows: list[PriceRow]) -> None:
