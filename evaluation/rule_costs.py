@@ -28,7 +28,7 @@ from ..agents.posterior.prices import best_prices, has_closed_form
 from ..envs import catalogue_of
 from ..pricing import Action, FixedPrice, MarketView
 from ..pricing.price_rules.guardrails import SAME
-from ..pricing.price_rules.rule_formulas import DISCOUNT_RULES, LINKING, PRIORITIES, RULES, is_firm
+from ..pricing.price_rules.rule_formulas import DISCOUNT_RULES, LINKING, PRIORITIES, RULES, closer_discount, is_firm
 from ..pricing.wording import rule_words
 from ..scenarios import MarketSpec, goal_market, load_scenario
 from ..scenarios.periods import planned_prices, reference_path, simulated_prices
@@ -67,6 +67,7 @@ _LIFTED = {
     "price_index": {"index_names": (), "index_weights": None, "index_at_most": None},
     "max_discount": {"max_discount": 0.95},
     "segment_spread": {"max_segment_spread": 1.0},
+    "group_spread": {"max_group_spread": 1.0},
 }
 # Discounts that are tried, in even steps of the log price paid, and factors on list prices beside them, sweep by sweep.
 _LEVELS = np.linspace(0, 1, 11)[:, None, None, None]
@@ -233,8 +234,11 @@ def rules_of(spec: MarketSpec) -> list[str]:
     found = [rule for rule in every if without(spec, frozenset({rule})) is not spec]
     if spec.prices.max_discount == 0:
         return found
-    spreads = spec.prices.max_segment_spread < 1
-    return [*found, *(rule for rule in DISCOUNT_RULES if rule != "segment_spread" or spreads)]
+    capped = {
+        "segment_spread": spec.prices.max_segment_spread < 1,
+        "group_spread": bool(spec.guardrails.contrasts.size),
+    }
+    return [*found, *(rule for rule in DISCOUNT_RULES if capped.get(rule, True))]
 
 
 def without(spec: MarketSpec, rules: frozenset[str]) -> MarketSpec:
@@ -334,8 +338,7 @@ class _Shop:
         for lifted, market in markets.items():
             price = self._allowed(market, np.stack(asked))
             discount = np.minimum(np.stack(discounts), self._most(market, lifted, price)[..., None])
-            least = discount.min(axis=-1, keepdims=True)
-            tried.append((price, np.minimum(discount, least + market.prices.max_segment_spread)))
+            tried.append((price, _together(market, discount)))
         price, discount = (np.concatenate(part) for part in zip(*tried, strict=True))
         flat = np.hstack([price.reshape(len(price), -1), discount.reshape(len(price), -1)])
         _, first, place = np.unique(flat, axis=0, return_index=True, return_inverse=True)
@@ -432,7 +435,7 @@ class _Shop:
         price; segments whose discounts then differ by too much are brought together.
         """
         discount, n = np.zeros((self.spec.sizes["N"], self.spec.sizes["K"])), np.arange(self.spec.sizes["N"])
-        segment, spread = np.arange(discount.shape[1]), market.prices.max_segment_spread
+        segment = np.arange(discount.shape[1])
         place = np.array([(self.component[:i] == one).sum() for i, one in enumerate(self.component)])
         turns = [place == j for j in range(place.max() + 1)]
 
@@ -453,10 +456,11 @@ class _Shop:
                 at = found.max(axis=0).sum(axis=1).argmax(axis=0)[self.component]
                 level = found.argmax(axis=0)[at, :, self.component]
                 asked, discount = rows[at, n], tried[level, at[:, None], n[:, None], segment]
-        for turn in turns if np.ptp(discount, axis=1).max() > spread else ():
+        for turn in turns if (_together(market, discount) != discount).any() else ():
             price = self._allowed(market, asked[None])
             low = 1 - (1 - self._most(market, lifted, price)[..., None]) ** _LEVELS
-            tried = np.where(turn[:, None], np.clip(discount, low, low + spread), discount)
+            near = np.clip(discount, low, low + market.prices.max_segment_spread)
+            tried = _together(market, np.where(turn[:, None], near, discount))
             discount = tried[money(price, tried).sum(axis=2)[:, 0].argmax(axis=0)[self.component], 0, n]
         return asked, discount
 
@@ -473,6 +477,16 @@ class _Shop:
             )
             best = _Best(price, discount, np.where(better, other.money, best.money))
         return best
+
+
+def _together(market: MarketSpec, discount: Array) -> Array:
+    """(…, N, K) discounts that segments and protected groups may have side by side."""
+    least, rules = discount.min(axis=-1, keepdims=True), market.guardrails
+    near = np.minimum(discount, least + rules.max_segment_spread)
+    if not rules.contrasts.size:
+        return near
+    apart = abs((near - least) @ rules.contrasts.T).max(axis=-1, keepdims=True)
+    return closer_discount(near, least, apart, rules.max_group_spread)
 
 
 def _components(spec: MarketSpec) -> NDArray[np.intp]:
@@ -583,7 +597,8 @@ def _bound(shop: _Shop, base: _Best, other: _Best, lifted: frozenset[str]) -> tu
     return tuple(BoundProduct(names[n], *price, *discount) for n, price, discount in pairs)
 
 
-_VALUES = {"price_gap": "gap_shares", "pack_price": "pack_shares", "segment_spread": "max_segment_spread"}
+_VALUES = {"price_gap": "gap_shares", "pack_price": "pack_shares"}
+_VALUES |= {"segment_spread": "max_segment_spread", "group_spread": "max_group_spread"}
 
 
 def _says(spec: MarketSpec, rule: str) -> str:

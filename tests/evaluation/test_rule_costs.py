@@ -11,7 +11,7 @@ from repricer.agents.posterior import PosteriorMoney, draws_of
 from repricer.evaluation.rule_costs import ALL, FROM_SALES, RuleCost, RuleCosts, _Shop, rule_costs, rules_of, without
 from repricer.scenarios import MarketSpec
 from repricer.scenarios.price_section import HistorySection
-from repricer.scenarios.sections import Posterior
+from repricer.scenarios.sections import Fairness, Posterior
 
 DRAWS = 12
 
@@ -151,6 +151,16 @@ def test_discounts_are_part_of_the_best_prices(market: MarketSpec) -> None:
     assert np.ptp(best.discount, axis=1).max() <= 0.05 + 1e-9
     plain = shop.money(best.price[None])
     assert best.money[0].sum() >= sum(one[0].sum() for one in plain) - 1e-6
+
+
+def test_a_cap_between_protected_groups_is_a_rule(market: MarketSpec) -> None:
+    groups = Fairness(("young", "old"), ("age", "age"), np.array([[0.9, 0.1], [0.1, 0.9]]))
+    spec = replace(market, fairness=groups).with_changes(prices={"max_discount": 0.3, "max_group_spread": 0.05})
+    found = rule_costs(spec, draws=4)
+    assert of(found, "group_spread").cost > 0
+    assert of(found, "group_spread").cost <= of(found, "discounts").cost
+    best = _Shop(spec, range(4)).best_without([frozenset()])[frozenset()]
+    assert abs(best.discount @ spec.guardrails.contrasts.T).max() <= 0.05 + 1e-6
 
 
 def test_a_direction_and_a_rival_are_rules(market: MarketSpec, make_shop) -> None:
