@@ -103,6 +103,8 @@ def _parts(answer: PriceAnswer, bundle: Bundle) -> Iterator[str | Table]:
         )
         table.add_row(*map(escape, cells))
     yield table
+    for jurisdiction, notice in {pair: None for item in answer.prices for pair in item.notices.items()}:
+        yield f"beside personal prices ({jurisdiction}): {notice}"
     for segment, product in answer.recommendations.items():
         yield f"shown to {segment}: {product or 'nothing'}"
     if answer.memory is not None:

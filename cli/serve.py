@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from ..pricing.law import JURISDICTIONS
 from ..serving.http.settings import ServiceSettings
 from ._options import (
     FILE,
@@ -72,6 +73,7 @@ _setting = functools.partial(declared_option, ServiceSettings)
 @_setting("fallback")
 @_setting("holdout")
 @_setting("canary")
+@_setting("jurisdictions", "--jurisdiction", multiple=True, type=click.Choice(JURISDICTIONS))
 @_setting("killed", "--kill-switch")
 @_setting("price_list", "--price-list", type=FILE)
 @_setting("switches", type=FILE)

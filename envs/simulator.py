@@ -146,12 +146,14 @@ class Market:
     def view(self) -> MarketView:
         """What a policy sees at the start of the current period."""
         s, catalogue, rules = self.state, self.catalogue, self.spec.guardrails
-        changes = lowest = None
+        changes = lowest = prior = None
         if rules.change_window_periods is not None:
             prices = s.latest_prices(rules.change_window_periods)
             changes = (prices[1:] != prices[:-1]).sum(axis=0).T
         if rules.prior_price_periods is not None:
             lowest = s.latest_prices(rules.prior_price_periods).min(axis=0).T
+        if rules.law is not None and rules.law.states_prior:
+            prior = s.prior_price
         return MarketView(
             catalogue=catalogue,
             period=s.period,
@@ -165,6 +167,7 @@ class Market:
             loyalty=s.loyalty if catalogue.loyal else None,
             changes=changes,
             lowest_price_30_days=lowest,
+            prior_price=prior,
             capacity=s.capacity if self.spec.capacity is not None else None,
             due=s.due[..., : catalogue.due_periods] if catalogue.due_periods else None,
         )
@@ -281,9 +284,20 @@ class Market:
                 ours = proposed[0] if charged else self.spec.guardrails.apply(Action(proposed[0].T), self.view).price.T
             given = self.rivals.prices(before, ours, given)
         self.state, outcome = self.dynamics.step(before, proposed, decoding, rival_price=given, **options)
+        self._announce(before, outcome)
         self._left -= 1
         self.rivals.learn(before, self.state, ours, outcome)
         return outcome
+
+    def _announce(self, before: MarketState, outcome: Outcome) -> None:
+        """Keep with the next state what its prices are announced with, where the law asks for it."""
+        rules = self.spec.guardrails
+        if rules.law is None or not rules.law.states_prior:
+            return
+        assert rules.prior_price_periods is not None, "the law sets it"
+        lowest = before.latest_prices(rules.prior_price_periods).min(axis=0).T
+        prior = rules.law.announced(outcome.list_price, before.list_price, lowest, before.prior_price)
+        self.state.context[self.state.layout.prior] = np.nan_to_num(prior).T
 
     def money(self, outcome: Outcome, *, expected: bool = False) -> NDArray[np.float32]:
         """(E, N) the objective of a period, drawn or expected, currency."""

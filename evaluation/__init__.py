@@ -2,7 +2,16 @@
 
 from ..optimum import Bound, Optimum, exact_value, solve, upper_bound
 from .comparison import Comparison, Estimate, Row, Without, evaluate, interquartile_mean
-from .competition import CollusionAudit, LeagueVerdict, Yardstick, audit, judge_league, profit_gain, yardstick
+from .competition import (
+    CollusionAudit,
+    LeagueVerdict,
+    Yardstick,
+    audit,
+    audit_policy,
+    judge_league,
+    profit_gain,
+    yardstick,
+)
 from .explanation import PriceExplanation, SurrogateTree, explain, surrogate_tree
 from .fairness import GroupFigures, group_figures
 from .fit_quality import fidelity
@@ -35,6 +44,7 @@ __all__ = [
     "Without",
     "Yardstick",
     "audit",
+    "audit_policy",
     "estimate_from_log",
     "evaluate",
     "exact_value",

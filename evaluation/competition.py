@@ -21,7 +21,8 @@ from scipy.optimize import minimize
 
 from ..agents import League
 from ..agents.networks import one_thread
-from ..envs import OWN, MultiSellerMarket, Outcome, expected_units, rival_units, seed_for
+from ..envs import OWN, MultiSellerMarket, Outcome, expected_units, rival_units, rollout, seed_for
+from ..pricing import MarketView, Policy
 from ..scenarios import MarketSpec
 from ..scenarios.sections import Competitors
 
@@ -388,6 +389,41 @@ class LeagueVerdict:
         audited = {"audit": None if self.audit is None else self.audit.to_dict(), "no_audit": self.no_audit}
         own = {"sellers": list(sellers), "period": self.period, "price": price, "responses": responses}
         return own | by_seller | audited | {"history": league.history}
+
+
+def audit_policy(
+    spec: MarketSpec, policy: Policy, *, episodes: int = 100, seed: int = 0
+) -> tuple[CollusionAudit | None, str]:
+    """Audit what a policy charges while rivals follow the market's rules, as `judge_league` audits a league.
+
+    Args:
+        spec: The market.
+        policy: Sets the shop's own prices.
+        episodes: Number of test episodes.
+        seed: Selects the test seeds.
+
+    Returns:
+        The audit, or None and why there is none.
+
+    Example:
+        >>> from repricer.pricing import FixedPrice
+        >>> from repricer.scenarios import load_scenario
+        >>> audit_policy(load_scenario("calvano-duopoly"), FixedPrice(1.473), episodes=2)[1]
+        ''
+    """
+    period, rows = None if _steady(spec) else spec.market.horizon_periods // 2, []
+
+    def watch(view: MarketView, outcome: Outcome) -> None:
+        if period is None or view.period[0] == period:
+            rows.append(_figures(outcome))
+
+    try:
+        _rivals(spec)
+    except ValueError as error:
+        return None, str(error)
+    rollout(spec, policy, episodes=episodes, seed=seed_for("test", seed), watch=watch)
+    price, profit = np.mean(rows, axis=0)
+    return _audited(spec, price, profit, profit[: len(spec.products.names)].sum(), period or 0)
 
 
 def judge_league(league: League, *, episodes: int = 100, seed: int = 0) -> LeagueVerdict:

@@ -104,6 +104,7 @@ def build_market(
         shocks=models.shocks,
         prices=prices,
         promotion=promotion,
+        law=assumptions.rules.law_section(models.products, products.names),
         history=HistorySection(
             price=models.current_price,
             units=models.sold_units,
@@ -136,11 +137,12 @@ def check_rules(assumptions: Assumptions, *charged: ChargedPrices) -> None:
             name="rules",
             version=1,
             summary="The price rules in a market of any demand.",
-            market=MarketSection(horizon_periods=1),
+            market=MarketSection(horizon_periods=1, period="week"),
             products=products,
             arrivals=Arrivals(rate=np.array(1.0)),
             demand=DemandSection(quality=np.array(0.0), price_sensitivity=np.array(1.0)),
             prices=_prices(prices, products.names, False, assumptions),
+            law=assumptions.rules.law_section(prices.products, products.names),
         )
 
 
@@ -228,7 +230,8 @@ def _rival_bounds(models: ChargedPrices, assumptions: Assumptions) -> tuple[Arra
 
 
 def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str, ...]:
-    """Which rules on a product's price stronger ones leave no price for, and by how much it misses them.
+    """Which rules on a product's price stronger ones leave no price for, and by how much it misses them, and bounds of the
+    basket index that have nothing to compare with.
 
     Args:
         models: What the shop charged.
@@ -245,10 +248,14 @@ def contradictions(models: ChargedPrices, assumptions: Assumptions) -> tuple[str
         for n in np.flatnonzero(missed > _TICK / 2):
             name = unique_names(models.products).iloc[n]
             lines.append(f"'{name}' cannot keep the rule on {rule}: stronger rules leave it {missed[n]:.2f} away.")
+    known = index_rules(assumptions.rules.index, models.products).get("index_names", ())
+    for key, bound in vars(assumptions.rules.index).items():
+        if bound is not None and (name := key.removesuffix("_at_most")) not in known:
+            lines.append(f"Without effect is the bound on the basket index against {name}: no price of it is known.")
     return tuple(lines)
 
 
-def _on_grid(bound: Array, rules: ShopRules, *, up: bool) -> Array:
+def _on_grid(bound: NDArray[Any], rules: ShopRules, *, up: bool) -> Array:
     """Bounds at a price that the shop uses, since one that contradicts another becomes the only price; NaN stays."""
     grid = PriceGrid.of(*map(_grid(rules).get, _GRIDS))
     price = grid.rounded(np.nan_to_num(bound, nan=1.0), up=up)

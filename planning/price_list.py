@@ -20,6 +20,7 @@ from ..agents.posterior.deals import DEAL, Plan, own_plan
 from ..envs import catalogue_of, expected_units
 from ..evaluation.uncertainty import Assessment, ProductFigures, charged_range, product_figures
 from ..pricing import Action, MarketView, Policy
+from ..pricing.law import announced_path, prior_periods, reduction
 from ..pricing.price_rules.guardrails import GaveWay
 from ..pricing.price_rules.overrides import allowed_path
 from ..pricing.price_rules.rule_formulas import BITS
@@ -32,7 +33,7 @@ from .price_image import image_of_list
 if TYPE_CHECKING:
     from ..evaluation import Comparison
 
-_PRIOR_DAYS, _FEW_DRAWS, _NONE_MOVED = 30, 8, "all prices stay as planned"
+_FEW_DRAWS, _NONE_MOVED = 8, "all prices stay as planned"
 _MONEY = ("units", "revenue", "profit")
 _SAME, _STEP = 5e-4, 0.1
 _ELSEWHERE = "so that other products or a price rule decide"
@@ -113,7 +114,13 @@ def priced_rows(
     simulated = simulated_prices(spec, price)
     listed = _Charged(policy.name, policy, simulated, spec.guardrails.paid_low)
     figures = product_figures(spec, listed, seed=seed).bringing(price - simulated)
-    lowest = pd.DataFrame(price).rolling(-(-_PRIOR_DAYS // calendar.period_days)).min().shift(1).to_numpy()
+    guardrails, periods = spec.guardrails, prior_periods(calendar.period_days)
+    lowest, prior = pd.DataFrame(price).rolling(periods).min().shift(1).to_numpy(), None
+    if guardrails.law is not None and guardrails.law.states_prior:
+        assert guardrails.prior_price_periods is not None, "the law sets it"
+        periods, before = guardrails.prior_price_periods, guardrails.prices_before(products.regular_price)
+        prior = announced_path(guardrails.law, price, before, periods)
+        lowest = pd.DataFrame([*before[-periods:], *price]).rolling(periods).min().shift(1).to_numpy()[periods:]
     charged = charged_range(spec)
     outside = np.zeros(price.shape, np.bool_) if charged is None else charged.outside(price)
     marks = [] if charged is None else [charged.words(n) for n in range(len(products.names))]
@@ -128,6 +135,9 @@ def priced_rows(
         own |= {"category": spec.category_names[spec.category_index[n]], "week": calendar.day(t)}
         own |= {"current_price": float(current[t, n]), "new_price": float(price[t, n]), "change": round(moved, 6)}
         own |= {"reason": reason(t, n, moved) + _PROMOTED * bool(figures.promoted[t, n])} | _money(figures, t, n)
+        if prior is not None and np.isfinite(prior[t, n]):
+            off = float(reduction(price[t, n], prior[t, n]))
+            own["reason"] += f" May be announced as a reduction of {off:.2%} from {prior[t, n]:,.2f}."
         share, low = (None if np.isnan(one[t, n]) else float(one[t, n]) for one in (figures.parameter_share, lowest))
         own |= {"parameter_share": share and round(share, 4), "lowest_price_30_days": low}
         own |= {"outside_charged": marks[n] if outside[t, n] else ""}

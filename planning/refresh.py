@@ -27,6 +27,7 @@ from ..serving.bundle.reading import Bundle, load_bundle
 from ..serving.documents import FilePath
 from ..serving.exporter.export import (
     check,
+    competition,
     market_facts,
     outside_training,
     range_document,
@@ -133,7 +134,7 @@ def refresh(
     again = structure + reasons_to_train(now, before, outside, learned=holding.learned)
     if not holding.learned:  # a network's range stays that of its training; other prices have nothing to leave
         files[RANGE] = to_json(RANGE, range_document(spec, policy, seed))
-    facts = old.manifest | market_facts(spec)
+    facts = old.manifest | market_facts(spec) | competition(spec, policy, seed)
     facts["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     facts["refreshed"] = {"from": old.digest, "check": now, "train_again": again}
     write_bundle(out, spec, setup, network, files, facts, key=signer, seed=seed, encrypt=is_encrypted(path))

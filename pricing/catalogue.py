@@ -200,6 +200,8 @@ class MarketView:
         changes: (E, N) price changes within the last `catalogue.change_window_periods` periods.
         lowest_price_30_days: (E, N) lowest list price of the last 30 days, currency per unit; NaN
             where not known.
+        prior_price: (E, N) the prior price that the current price is announced with as reduced, currency per unit; NaN
+            where it is not announced.
         capacity: (E, H) units left of the resources that products share.
         due: (E, N, D) those of the units on order that arrive one period from now, two, ... (see
             `catalogue.due_periods`).
@@ -224,6 +226,7 @@ class MarketView:
     memory: NDArray[np.float32] | None = None
     changes: NDArray[np.intp] | None = None
     lowest_price_30_days: NDArray[np.float32] | None = None
+    prior_price: NDArray[np.float32] | None = None
     capacity: NDArray[np.float32] | None = None
     due: NDArray[np.float32] | None = None
 

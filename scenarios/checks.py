@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from ..pricing import competitor
 from ..pricing.choice_model import FAMILIES
+from ..pricing.law import JURISDICTIONS, prior_periods
 from .description import MarketDescription
 from .fields import ScenarioError, check_words, shown
+from .price_section import LawSection
 from .sections import Express, Stock
 
 # Sections that need customers who compare offers.
@@ -120,6 +122,8 @@ def check_together(spec: MarketDescription) -> None:
     _check_excluded(spec)
     _check_stock(spec)
     _check_prices(spec)
+    if spec.law is not None:
+        _check_law(spec, spec.law)
     if spec.competitors is not None:
         _check_competitors(spec)
     if spec.regimes is not None:
@@ -347,6 +351,33 @@ def _check_prices(spec: MarketDescription) -> None:
     for key in ("rival_at_least", "rival_at_most"):
         if getattr(prices, key) is not None and spec.competitors is None:
             raise ScenarioError(f"prices.{key} needs a section [competitors]; got none; add it or leave the key out")
+
+
+def _check_law(spec: MarketDescription, law: LawSection) -> None:
+    for name in law.jurisdictions:
+        if name not in JURISDICTIONS:
+            known = ", ".join(JURISDICTIONS)
+            raise ScenarioError(f"law.jurisdictions must be of {known}; got {shown(name)}; choose from them")
+    for name in law.perishable:
+        _is_product("law.perishable", name, spec)
+    if "EU" in law.jurisdictions:
+        if spec.period_days is None:
+            must = "market.period_days must be given where law.jurisdictions has EU, whose prior price is of 30 days"
+            raise ScenarioError(f"{must}; got none; add the number of days")
+        least, given = prior_periods(spec.period_days), spec.prices.prior_price_periods
+        if given is not None and given < least:
+            must = f"prices.prior_price_periods must be at least {least}, 30 days, where law.jurisdictions has EU"
+            raise ScenarioError(f"{must}; got {given}; raise it or leave it out")
+    if "CA" in law.jurisdictions and uses_competitors(spec) and law.competitor_source in ("not-stated", "shared"):
+        must = "law.competitor_source must be public, own-observation or licensed where law.jurisdictions has CA and "
+        must += "competitors' prices are used"
+        fix = "do not use what competitors shared" if law.competitor_source == "shared" else "say where they come from"
+        raise ScenarioError(f"{must}; got {law.competitor_source}; {fix}")
+
+
+def uses_competitors(spec: MarketDescription) -> bool:
+    """Whether prices of competitors are among what the market rests on."""
+    return spec.competitors is not None or bool(spec.law and spec.law.competitor_table)
 
 
 def _in_order(low_key: str, low: np.ndarray, high_key: str, high: np.ndarray, names: tuple[str, ...]) -> None:

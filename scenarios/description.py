@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fields import value
-from .price_section import HistorySection, Prices
+from .price_section import HistorySection, LawSection, Prices
 from .sections import (
     Array,
     Arrivals,
@@ -64,6 +64,7 @@ class MarketDescription:
     shocks: Shocks | None = value("section", default=None)
     returns: Returns | None = value("section", default=None)
     capacity: Capacity | None = value("section", default=None)
+    law: LawSection | None = value("section", default=None)
     history: HistorySection | None = value("section", default=None)
     posterior: Posterior | None = value("section", default=None)
     fairness: Fairness | None = value("section", default=None)

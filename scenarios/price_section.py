@@ -1,4 +1,4 @@
-"""The sections `[prices]` and `[history]` of a market description: which prices are allowed, and what the shop did."""
+"""The sections `[prices]`, `[law]` and `[history]` of a market description: which prices are allowed, and what the shop did."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pricing import DIRECTIONS, PriceEndings, PriceLadder
-from .fields import FACTOR, MONEY, PRICE, SHARE, ScenarioError, array, as_numbers, choice, scalar, shown, value
+from ..pricing.law import SOURCES
+from .fields import FACTOR, MONEY, PRICE, SHARE, ScenarioError, array, as_numbers, choice, flag, scalar, shown, value
 
 Array = NDArray[np.float64]
 _MOST_STEPS = 100_000
@@ -80,6 +81,25 @@ class Prices:
     prior_price_periods: int | None = scalar(
         "periods in 30 days, whose lowest price a reduction must state", 1, 1e3, default=None
     )
+
+
+@dataclass(frozen=True)
+class LawSection:
+    """Where the prices are charged, and what the law there needs to know: see `repricer.pricing.law`; no legal advice."""
+
+    jurisdictions: tuple[str, ...] = value("whose law holds: EU, NY (New York), MD (Maryland), CA (California)")
+    food_store: bool = flag(
+        "whether it sells food, as Maryland's law has it; true where that is not known", default=True
+    )
+    perishable: tuple[str, ...] = value(
+        "products that spoil soon, where the member state has a reduction start from the price before it", default=()
+    )
+    progressive: bool = flag(
+        "whether the member state lets a reduction that is increased keep the prior price of its first step",
+        default=False,
+    )
+    competitor_table: str = value("table that competitors' prices were read from; empty: none was", default="")
+    competitor_source: str = choice("where competitors' prices come from, as the shop says", *SOURCES)
 
 
 MENTIONED_FROM = 0.1

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..pricing import ActionLayout, Guardrails, PriceEndings, PriceLadder
 from ..pricing.catalogue import Calendar
+from ..pricing.law import Law, prior_periods
 from .card import card, headline
 from .checks import check_names, check_together
 from .description import MarketDescription
@@ -59,6 +60,7 @@ class MarketSpec(MarketDescription):
             if is_dataclass(part):
                 object.__setattr__(self, section.name, validated(part, section.name, self.sizes))
         check_together(self)
+        object.__setattr__(self, "prices", self._lawful_prices())
         self.guardrails  # noqa: B018  an impossible set of price rules is refused here
 
     def __str__(self) -> str:
@@ -66,6 +68,25 @@ class MarketSpec(MarketDescription):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {headline(self)}>"
+
+    @property
+    def _law(self) -> Law | None:
+        """What the law says of the prices; None where the market names no jurisdiction."""
+        law = self.law
+        if law is None or not law.jurisdictions:
+            return None
+        perishable = np.isin(self.products.names, law.perishable) if law.perishable else None
+        return Law(law.jurisdictions, law.food_store, law.progressive, perishable)
+
+    def _lawful_prices(self) -> Prices:
+        """The price rules as the law leaves them, for all who read them."""
+        law, prices = self._law, self.prices
+        if law is not None and not law.personal_prices:
+            prices = replace(prices, max_discount=0.0)
+        if law is not None and law.states_prior and prices.prior_price_periods is None:
+            assert self.period_days is not None, "it was checked"
+            prices = replace(prices, prior_price_periods=prior_periods(self.period_days))
+        return prices
 
     @cached_property
     def guardrails(self) -> Guardrails:
@@ -107,6 +128,7 @@ class MarketSpec(MarketDescription):
                 index_names=prices.index_names,
                 index_weights=prices.index_weights if prices.index_names else None,
                 index_at_most=prices.index_at_most if prices.index_names else None,
+                law=self._law,
                 rival_at_least=prices.rival_at_least,
                 rival_at_most=prices.rival_at_most,
                 names=[name if name == own or name.endswith(f"({own})") else f"{name} ({own})" for name, own in known],

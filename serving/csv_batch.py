@@ -18,10 +18,10 @@ from .recurrent_state import MEMORY
 REQUIRED = ("product", "list_price", "on_hand")
 WHEN = ("date", "period")
 """Columns that name the period of a row; a file has one of them."""
-_FACTS = ("market", *WHEN, "regime", MEMORY)
+_FACTS = ("market", *WHEN, "regime", MEMORY, "jurisdiction")
 """Columns of the market as a whole."""
 _LOYALTY, _AT_ONCE = "loyalty:", 500
-_DECIDED = ("promotion", "order_units", "express_units", "prior_lowest_price")
+_DECIDED = ("promotion", "order_units", "express_units", "prior_lowest_price", "reduction")
 
 # What a spreadsheet may take for a formula at the start of a cell: OWASP, CSV injection.
 _RISKY = tuple("=+-@\t\r\n＝＋－＠")
@@ -81,7 +81,7 @@ def _rows(state: dict[str, Any], answer: PriceAnswer, catalogue: Catalogue) -> I
             **{"shown_to": safe_text("; ".join(shown)), "rules": " ".join(change.rule for change in price.trail)},
             "bundle": answer.bundle[:12],
             **{name: getattr(price, name) for name in _DECIDED},
-            **{"mark": " ".join(marks), MEMORY: answer.memory},
+            **{"notices": " ".join(price.notices.values()), "mark": " ".join(marks), MEMORY: answer.memory},
         }
 
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, defstruct
 from numpy.typing import DTypeLike, NDArray
 
 from ..pricing import Catalogue, MarketView
+from ..pricing.law import Jurisdiction
 from .documents import Document, Name, fields, read, shown
 
 State = Mapping[str, Any]
@@ -41,6 +42,13 @@ _LAST = "units sold in the period before; the forecast if left out"
 _COMPETITOR = "lowest price of a competitor for the product, currency per unit; `null` or left out for none"
 _CHANGES = "price changes in the window of the price rules before this period; required where `max_changes` is set"
 _LOWEST = "its lowest list price of the last 30 days, the current one included; `null` or left out where not known"
+_PRIOR = (
+    "the prior price that its current price is announced with as reduced, as the last answer gave it; `null` or left "
+)
+_PRIOR += "out for none"
+_JURISDICTION = (
+    "whose law holds for who is asked: the answer has the notices of this one; of all of the bundle if left out"
+)
 _MARKET = f"name of the market, such as a store; `{MARKET}` if left out. For the log, the page and the holdout"
 _DATE = "any day of the period, YYYY-MM-DD; or give `period`, as markets without a calendar need"
 _PERIOD = "number of the period, from 0 to the last of the scenario's horizon"
@@ -64,6 +72,7 @@ class ProductDocument(Struct, kw_only=True, forbid_unknown_fields=True):
     competitor_price: Annotated[Price | None, Meta(description=_COMPETITOR, extra={"null": "for none"})] = None
     changes: Annotated[Count, Meta(description=_CHANGES)] = 0
     lowest_price_30_days: Annotated[Price | None, Meta(description=_LOWEST, extra={"null": "where unknown"})] = None
+    prior_price: Annotated[Price | None, Meta(description=_PRIOR, extra={"null": "for none"})] = None
 
 
 class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +85,7 @@ class StateDocument(Document, frozen=True, kw_only=True, forbid_unknown_fields=T
     regime: Annotated[Name | UnsetType, Meta(description=_REGIME)] = UNSET
     loyalty: Annotated[dict[str, Multiplier], Meta(description=_LOYALTY)] = {}  # noqa: RUF012  msgspec copies it
     memory: Annotated[str | None, Meta(description=_MEMORY)] = None
+    jurisdiction: Annotated[Jurisdiction | None, Meta(description=_JURISDICTION)] = None
 
 
 @functools.lru_cache(maxsize=8)
@@ -197,6 +207,9 @@ def _check_product(item: ProductDocument) -> None:
     if lowest is not None and lowest > item.list_price:
         must = f"lowest_price_30_days of {item.product!r} must be at most its list_price, which is one of them"
         raise StateError(f"state: {must}; got {lowest!r}; fix it")
+    if item.prior_price is not None and item.prior_price <= item.list_price:
+        must = f"prior_price of {item.product!r} must be above its list_price, which is reduced from it"
+        raise StateError(f"state: {must}; got {item.prior_price!r}; leave it out where no reduction is announced")
 
 
 def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
@@ -210,6 +223,7 @@ def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
     period, price = np.array([reading.period for reading in readings]), column("list_price")
     reference, last = column("reference_price", np.nan), column("last_units", np.nan)
     lowest, states = column("lowest_price_30_days", np.nan), [reading.document for reading in readings]
+    prior = column("prior_price", np.nan)
     regime = [catalogue.regimes.index(str(state.regime)) for state in states] if catalogue.regimes else None
     loyalty = [[state.loyalty.get(segment, 1.0) for segment in catalogue.segments] for state in states]
     return MarketView(
@@ -225,5 +239,6 @@ def view_of(catalogue: Catalogue, readings: Sequence[Reading]) -> MarketView:
         loyalty=np.array(loyalty, np.float32) if catalogue.loyal else None,
         due=column("due") if catalogue.due_periods else None,
         changes=column("changes", kind=np.int64) if catalogue.change_window_periods else None,
-        lowest_price_30_days=None if np.isnan(lowest).all() else lowest,
+        lowest_price_30_days=None if np.isnan(lowest).all() and np.isnan(prior).all() else lowest,
+        prior_price=None if np.isnan(prior).all() else prior,
     )

@@ -32,10 +32,11 @@ from ..pricing import (
     as_rows,
     product_features,
 )
+from ..pricing.law import reduction
 from ..pricing.wording import gave_way_words
 from .actions import on_sale, ordered, promoted, shown_products
 from .bundle.reading import Bundle
-from .market_state import Reading, State, read_state, view_of
+from .market_state import Reading, State, StateError, read_state, view_of
 from .product_prices import Change, ProductPrice
 from .recurrent_state import MEMORY, split, stacked
 
@@ -109,11 +110,13 @@ class ObservedMarkets(NamedTuple):
         features: (E, N, F) of `product_features`, with the fixed columns where a row of the network
             is a product.
         recurrent: The recurrent state of each market, None where an episode starts.
+        jurisdictions: The jurisdiction that each state names, None for all of the bundle.
     """
 
     view: MarketView
     features: NDArray[np.float32]
     recurrent: Sequence[RecurrentState | None]
+    jurisdictions: Sequence[str | None]
 
 
 class Predictor:
@@ -139,13 +142,18 @@ class Predictor:
     def read(self, state: State) -> PriceRequest:
         """Check a market state. Raises StateError (a ValueError)."""
         reading = read_state(self.bundle.catalogue, state)
+        named, made_for = reading.document.jurisdiction, self.bundle.jurisdictions
+        if named is not None and named not in made_for:
+            must = f"jurisdiction must be one that the bundle was made for, {', '.join(made_for) or 'none'}"
+            raise StateError(f"state: {must}; got {named!r}; leave it out, or load a bundle that was made for it")
         return PriceRequest(reading, self.bundle.memory.read(state.get(MEMORY), reading.period))
 
     def observe(self, asked: Sequence[PriceRequest]) -> ObservedMarkets:
         """The view and the features of several markets whose states were read."""
         view = view_of(self.bundle.catalogue, [one.reading for one in asked])
         features = product_features(view, fixed=getattr(self.bundle.policy, "product_wise", False))
-        return ObservedMarkets(view, features, [one.recurrent for one in asked])
+        named = [one.reading.document.jurisdiction for one in asked]
+        return ObservedMarkets(view, features, [one.recurrent for one in asked], named)
 
     def price(self, state: State) -> PriceAnswer:
         """Prices for one market state.
@@ -166,7 +174,7 @@ class Predictor:
         """Prices for each of several observed markets."""
         started, view = time.perf_counter(), seen.view
         action, memory = self._act(seen)
-        prices, recommendations = self._prices(action, view), self._recommendations(action, view)
+        prices, recommendations = self._prices(action, view, seen.jurisdictions), self._recommendations(action, view)
         milliseconds = round((time.perf_counter() - started) * 1e3, 4)
         calendar, answers = self.bundle.catalogue.calendar, list[PriceAnswer]()
         for period, price, shown, text in zip(view.period.tolist(), prices, recommendations, memory, strict=True):
@@ -199,7 +207,9 @@ class Predictor:
         texts = [self.bundle.memory.write(*one) for one in zip(split(recurrent, len(periods)), periods, strict=True)]
         return (action if self.policy is own else self.policy.act(view)), texts
 
-    def _prices(self, action: Action, view: MarketView) -> list[list[ProductPrice]]:
+    def _prices(
+        self, action: Action, view: MarketView, jurisdictions: Sequence[str | None]
+    ) -> list[list[ProductPrice]]:
         catalogue, most = self.bundle.catalogue, self.bundle.most_promoted
         allowed = self.bundle.guardrails.apply(action, view)
         promotion = None if action.promotion is None or most is None else promoted(action.promotion, most)
@@ -215,9 +225,20 @@ class Predictor:
             shares = [dict(zip(catalogue.segments, row, strict=True)) for row in rows]
         decided = map(column, (promotion, *ordered(action, catalogue)))
         names = catalogue.products * view.num_markets
-        columns = (names, proposed, price, shares, *decided, self._trails(allowed, price), prior)
+        off = None if allowed.prior_price is None else reduction(allowed.price, allowed.prior_price)
+        law = (_plain(column(off)), self._notices(allowed, jurisdictions))
+        columns = (names, proposed, price, shares, *decided, self._trails(allowed, price), prior, *law)
         answers = [ProductPrice(*row) for row in zip(*columns, strict=True)]
         return [answers[start : start + size] for start in range(0, count, size)]
+
+    def _notices(self, allowed: GuardedAction, jurisdictions: Sequence[str | None]) -> list[dict[str, str]]:
+        """What must stand beside every price of every market, by the jurisdiction that its state names."""
+        law, size = self.bundle.guardrails.law, self.bundle.catalogue.num_products
+        personal = allowed.personal.ravel().tolist()
+        if law is None or not any(personal):
+            return [{} for _ in personal]
+        own = [law.notices(asked) for asked in jurisdictions]
+        return [own[k // size] if is_so else {} for k, is_so in enumerate(personal)]
 
     def _trails(self, allowed: GuardedAction, price: list[float]) -> list[list[Change]]:
         """The changes and the mark of every product of every market.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # What is ordered beside a price: from the supplier, and from the one that delivers sooner.
@@ -41,8 +41,10 @@ class ProductPrice:
         express_units: Units to order from the supplier that delivers sooner; None likewise.
         trail: The changes that the price rules made, the strongest first. Marks that change nothing end it: `gave_way`, for
             a rule that gave way to stronger ones, and `outside_charged`, for a price outside what the shop charged.
-        prior_lowest_price: Lowest list price of the previous 30 days, which an announced reduction
-            must show; None where the price is not reduced or the state does not give it.
+        prior_lowest_price: Lowest list price of the 30 days before a reduction, which an announced reduction must
+            show; None where none may be announced or the state does not give it.
+        reduction: The reduction that may be announced, a fraction of that price; None likewise.
+        notices: What must stand beside the price by the law, by jurisdiction; empty where the price is not personal.
     """
 
     product: str
@@ -54,6 +56,8 @@ class ProductPrice:
     express_units: float | None
     trail: list[Change]
     prior_lowest_price: float | None = None
+    reduction: float | None = None
+    notices: dict[str, str] = field(default_factory=dict)
 
 
 def rules_in(prices: Sequence[ProductPrice]) -> list[str]:

@@ -29,7 +29,7 @@ LIST_PRICE, REFERENCE_PRICE, ON_HAND, LAST_UNITS, PIPELINE = range(5)
 UNITS, LOST, REVENUE, PROFIT = range(4)
 
 
-_PARTS = "loyalty shock waiting rival_price rival_units rival_memory past capacity"
+_PARTS = "loyalty shock waiting rival_price rival_units rival_memory past capacity prior"
 
 
 class StateLayout(namedtuple("StateLayout", _PARTS)):
@@ -45,6 +45,8 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
         past: H * N rows, list prices of the H periods before the current price was set, latest
             first, for price rules that look back.
         capacity: H rows, units left of the shared resources.
+        prior: N rows, the prior price that the list price is announced with as reduced, 0 where it is not; for the law
+            of the European Union.
     """
 
     @classmethod
@@ -60,6 +62,7 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
             "rival_memory": 2 * rivals,
             "past": spec.guardrails.past_periods * spec.sizes["N"],
             "capacity": spec.sizes["H"],
+            "prior": spec.sizes["N"] * (spec.guardrails.law is not None and spec.guardrails.law.states_prior),
         }
         ends = np.cumsum(list(counts.values())).tolist()
         return cls(**{name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)})
@@ -67,7 +70,7 @@ class StateLayout(namedtuple("StateLayout", _PARTS)):
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.capacity.stop
+        return self.prior.stop
 
 
 Shared = namedtuple("Shared", _PARTS)
@@ -77,9 +80,9 @@ Shared = namedtuple("Shared", _PARTS)
 @inlined
 def shared_rows(ends, context):
     """`Shared` views of the context, (rows, E); ends: of each part."""
-    a, b, c, d, e, f, g, h = ends
+    a, b, c, d, e, f, g, h, i = ends
     rivals = (context[c:d], context[d:e], context[e:f])
-    return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g], context[g:h])
+    return Shared(context[:a], context[a:b], context[b:c], *rivals, context[f:g], context[g:h], context[h:i])
 
 
 def _market_first(rows: Callable[[Any], NDArray], doc: str) -> Any:
@@ -149,6 +152,14 @@ class MarketState:
         lambda own: own.context[own.layout.capacity],
         "(E, H) units left of the resources that products share; (E, 0) if they share none.",
     )
+
+    @property
+    def prior_price(self) -> Floats:
+        """(E, N) the prior price that the current price is announced with as reduced, NaN where it is not; (E, 0)
+        where the law does not ask for it.
+        """
+        rows = self.context[self.layout.prior].T
+        return np.where(rows > 0, rows, np.float32(np.nan))
 
     def latest_prices(self, periods: int) -> Floats:
         """(P, N, E) list prices of at most `periods` latest periods, the current price first."""

@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...data.schema import COMPETITOR_PRICE
 from ...pricing.price_rules.rule_formulas import in_order
 from ...scenarios.fields import ScenarioError, check_words, nearest, shown, validated
 from ...scenarios.loading import section_from_table
-from ...scenarios.price_section import Prices
+from ...scenarios.price_section import LawSection, Prices
 from .tables import GapRule, GroupRules, IndexRule, PackRule, ProductRules, ShopWide
 
 _ENDS = {"L": 2}
@@ -58,6 +59,7 @@ class ShopRules:
         pack: Packs of one article.
         index: Largest indices of the basket.
         priority: Priorities of rules, by name.
+        law: Keys of `[law]`, those of the scenario's section, with products by id or name.
 
     Example:
         >>> rules = ShopRules.of({"shop": {"band": 0.2}, "product": {"milk": {"band": 0.03}}})
@@ -74,6 +76,7 @@ class ShopRules:
     pack: tuple[PackRule, ...] = ()
     index: IndexRule = field(default_factory=IndexRule)
     priority: Mapping[str, str | int] = field(default_factory=dict)
+    law: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | None, changes: Mapping[str, Any] | None = None) -> ShopRules:
@@ -101,13 +104,13 @@ class ShopRules:
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> ShopRules:
         """Rules from nested tables, as the file has them; see `load`."""
-        _known(table, ("shop", *_TABLES, *_LISTS, "index", "priority"), "")
+        _known(table, ("shop", *_TABLES, *_LISTS, "index", "priority", "law"), "")
         shop = _table(table.get("shop", {}), "shop")
         _known(shop, (*_names(ShopWide), *PRICE_KEYS), "shop.")
         prices = {key: shop.pop(key) for key in PRICE_KEYS if key in shop}
         checked = validated(section_from_table(Prices, prices, "shop"), "shop", {"N": 1, "G": 0, "P": 0, "I": 0})
         prices = {key: getattr(checked, key) for key in prices}
-        parts = {
+        parts: dict[str, Any] = {
             kind: {
                 name: _rules(section, own, f"{kind}.{name}") for name, own in _table(table.get(kind, {}), kind).items()
             }
@@ -137,7 +140,7 @@ class ShopRules:
                 raise ScenarioError(
                     f"shop.lines must list two products or more, each once; got {shown(list(line))}; leave it out"
                 )
-        return cls(wide, prices, **parts)
+        return cls(wide, prices, **parts, law=_law(table.get("law", {})))
 
     def values(self, key: str, products: pd.DataFrame, default: Any) -> NDArray[Any]:
         """(N, …) what holds for each product under a key.
@@ -186,7 +189,11 @@ class ShopRules:
             _one_of(name, categories, "category")
         ids = products["product"].tolist()
         names = products.get("name", products["product"]).tolist()
-        listed = [*self.links_by_name, *(group.products for group in self.group.values())]
+        listed = [
+            *self.links_by_name,
+            self.law.get("perishable", ()),
+            *(group.products for group in self.group.values()),
+        ]
         for name in (*self.product, *(name for names in listed for name in names)):
             if name in ids:
                 continue
@@ -212,6 +219,22 @@ class ShopRules:
         if not kept.any():
             raise ScenarioError("rules must leave products to price; got none that is left; exclude fewer")
         return products[kept]
+
+    def law_section(self, products: pd.DataFrame, names: Sequence[str]) -> LawSection | None:
+        """The section `[law]` of a market; None where the shop names no jurisdiction.
+
+        Args:
+            products: One row per product: `product` and, where known, `name` and `competitor_price`.
+            names: Their names in the market.
+        """
+        if not self.law.get("jurisdictions"):
+            return None
+        listed, table = set(self.law.get("perishable", ())), self.law.get("competitor_table", "")
+        called = zip(products["product"], products.get("name", products["product"]), names, strict=True)
+        own: dict[str, Any] = {"perishable": tuple(name for *given, name in called if listed.intersection(given))}
+        if COMPETITOR_PRICE in products and products[COMPETITOR_PRICE].notna().any():
+            own["competitor_table"] = table or "signals"
+        return LawSection(**{**self.law, **own})
 
     def links(self, products: pd.DataFrame, names: Sequence[str]) -> dict[str, Any]:
         """The product lines, price gaps and packs among the products of a market, as its price
@@ -266,6 +289,16 @@ def _rules(section: type, content: Any, where: str) -> Any:
     part = section(**given)
     check_words(part, f"{where}.")
     return validated(part, where, _ENDS | {"Q": len(given.get("products", ()))})
+
+
+def _law(content: Any) -> dict[str, Any]:
+    given = _table(content, "law")
+    if given and not given.get("jurisdictions"):
+        raise ScenarioError("law.jurisdictions is missing; it is whose law holds: EU, NY, MD, CA; add it")
+    part = section_from_table(LawSection, {"jurisdictions": (), **given}, "law")
+    check_words(part, "law.")
+    part = validated(part, "law", {})
+    return {key: getattr(part, key) for key in given}
 
 
 def _one_of(name: str, known: list[str], what: str) -> None:

@@ -38,6 +38,16 @@ def rules_in_words(rules: ShopRules, products: pd.DataFrame) -> tuple[str, ...]:
         f"By the shop's rules, '{gap.product}' costs at most {gap.share:g} times what '{gap.other}' costs."
         for gap in rules.gap
     ]
+    words += [
+        f"By the shop's rules, {', '.join(pack.products)}: a larger pack is never dearer per unit."
+        for pack in rules.pack
+    ]
+    bounds = [f"{_plain(key)} {bound:g}" for key, bound in vars(rules.index).items() if bound is not None]
+    words += [f"By the shop's rules for the basket index: {', '.join(bounds)}."] if bounds else []
+    ranks = [f"{_plain(rule)} {rank}" for rule, rank in rules.priority.items()]
+    words += [f"By the shop's priorities: {', '.join(ranks)}."] if ranks else []
+    if law := [f"{_plain(key)} {_value(set_)}" for key, set_ in rules.law.items() if _is_set(set_)]:
+        words.append(f"By the shop's rules on the law: {', '.join(law)}.")
     here = {*products["product"], *products.get("name", ()), *products["category"]}
     idle = [f"'{name}'" for name, part in rules.product.items() if name not in here and not part.excluded]
     idle += [f"'{name}'" for group in rules.group.values() for name in group.products if name not in here]

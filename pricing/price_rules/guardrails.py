@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..catalogue import MarketView
+from ..law import Law, prior_price
 from ..protocol import Action
 from .grids import PriceEndings, PriceGrid, PriceLadder
 from .projection import MISSED, raised, settle, within
@@ -122,9 +123,8 @@ class GuardedAction:
     Args:
         price: (E, N) currency per unit.
         discount: (E, N, K) fractions, or None.
-        prior_price: (E, N) currency per unit: where the price is below the current one, the lowest
-            price of the last 30 days, which an announced reduction must show (Directive 98/6/EC,
-            article 6a), else NaN; None where the view does not know it.
+        prior_price: (E, N) currency per unit: what an announced reduction must show (Directive 98/6/EC, article 6a),
+            see `law.prior_price`; NaN where no reduction is announced, None where the view does not know it.
         applied: each rule in turn, the strongest first, with the prices or discounts before and after it.
         ranges: each rule that asks for a range, with its (E, N) low and high ends, currency per unit.
         links: the rules between two products; None where prices are charged as they are.
@@ -179,6 +179,11 @@ class GuardedAction:
     def rules(self, market: int, product: int) -> list[str]:
         """Names of the rules that changed the price or a discount of a product in a market, by number."""
         return [rule for rule, bit in BITS.items() if self.trail[market, product] & bit]
+
+    @property
+    def personal(self) -> NDArray[np.bool_]:
+        """(E, N) whether the price is personal: some segment has a discount that its data decided."""
+        return np.zeros(self.price.shape, np.bool_) if self.discount is None else self.discount.max(axis=-1) > 0
 
     @cached_property
     def steps(self) -> list[RuleStep]:
@@ -331,6 +336,8 @@ class Guardrails:
         index_weights: (J, N) weights of J baskets per unit of currency, so that weights @ price is the basket's index.
         index_at_most: (J,) the largest index of each.
         index_names: what each basket is compared with.
+        law: what the law says of these prices; None for nothing. Where it allows no personal prices, the largest discount
+            is 0.
         names: what errors call the N products; by default their numbers from 1 on.
 
     Attributes:
@@ -389,6 +396,7 @@ class Guardrails:
     index_weights: Array | None = None
     index_at_most: Array | None = None
     index_names: tuple[str, ...] = ()
+    law: Law | None = None
     names: InitVar[Sequence[str]] = ()
     links: PriceLinks = field(init=False, repr=False)
     kept_links: PriceLinks = field(init=False, repr=False)
@@ -408,6 +416,8 @@ class Guardrails:
 
     def __post_init__(self, names: Sequence[str]) -> None:
         check_settings(own := vars(self))  # it is frozen from here on
+        if self.law is not None and not self.law.personal_prices:
+            own["max_discount"] = 0.0
         arrays = dict.fromkeys(("floor", "ceiling", "unit_cost", "minimum_advertised_price"), np.float64)
         arrays |= {
             "past_price": np.float64,
@@ -706,9 +716,10 @@ class Guardrails:
             shares += (self._between_groups(shares[-1]),)
             applied += zip(DISCOUNT_RULES, shares, shares[1:], strict=False)
             discount = shares[-1]
-        prior = view.lowest_price_30_days
-        if prior is not None:
-            prior = np.where(price < view.list_price * (1 - np.float32(SAME)), prior, np.float32(np.nan))
+        lowest, prior = view.lowest_price_30_days, None
+        if lowest is not None:
+            announced = prior_price if self.law is None else self.law.announced
+            prior = announced(price, view.list_price, lowest, view.prior_price)
         links = None if action.as_charged else self.links
         return GuardedAction(price, discount, prior, applied, ranges, links, self.baskets)
 
@@ -734,7 +745,7 @@ class Guardrails:
         for rule in self.order:
             if (asks := self._range(rule, price, view, low, high)) is not None:
                 least, most = (np.asarray(end, np.float32).astype(np.float64) for end in asks)
-                ranges.append((rule, *np.broadcast_arrays(least, most, price)[:2]))
+                ranges.append((rule, np.broadcast_to(least, price.shape), np.broadcast_to(most, price.shape)))
                 low, high = self._narrowed(low, high, least, most)
                 price = np.clip(price, low, high)
                 yield rule, price
@@ -768,7 +779,7 @@ class Guardrails:
             return change_range(in_force, self._planned(view), np.asarray(self.max_change, np.float32))
         if rule == "frozen" and self.frozen is not None:
             return np.where(self.frozen, in_force, 0), np.where(self.frozen, in_force, np.inf)
-        if rule == "max_changes":
+        if rule == "max_changes" and self.max_changes is not None:
             if view.changes is None:
                 raise ValueError("price rules with max_changes need MarketView.changes; got a view without; give it")
             planned = self._planned(view).astype(np.float64)
@@ -803,7 +814,7 @@ class Guardrails:
             first = [bound[members].tolist() for bound in (self.first_low, self.first_high)]
             baskets = self.baskets[0][:, members].tolist(), self.baskets[1].tolist()
             for e in np.flatnonzero(broken[:, own].any(axis=1) | over).tolist():
-                row, found = np.ix_([e], members), asked[e, members].tolist()
+                row, found = np.ix_([e], members.tolist()), asked[e, members].tolist()
                 least, most = ([pair[side][row][0].tolist() for pair in asks] for side in (0, 1))
                 alone = low[row][0].tolist(), high[row][0].tolist()
                 slack = [0.0] * len(links)

@@ -259,6 +259,7 @@ def _offer(a: _Asked) -> _Reply:
         shares = ", ".join(f"{segment} {share:.1%}" for segment, share in figures.items())
         text.append(f"By customer segment, {a.name} has: {shares}; at most {rules.max_discount:.1%} is allowed.")
         figures["max_discount"] = rules.max_discount
+        text += a.decision.answer.prices[a.n].notices.values()
     else:
         text.append(f"{a.name} has none in this period.")
     return _Reply(text, figures, "policy" if row is None else "decision log")

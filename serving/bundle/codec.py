@@ -26,6 +26,7 @@ from ...pricing import (
     StockTable,
     built_in_rule,
 )
+from ...pricing.law import Jurisdiction, Law
 from ..recurrent_state import RecurrentLayout, RecurrentText
 from .files import CATALOGUE, GUARDRAILS, BundleError
 
@@ -75,6 +76,15 @@ class _Policy(Struct):
     base: str | None
     most_promoted: Annotated[int, Meta(ge=1)] | None
     memory: dict[str, tuple[int, ...]] | None
+
+
+class _Law(Struct, forbid_unknown_fields=True):
+    """What the law says of the prices, `repricer.pricing.law.Law`."""
+
+    jurisdictions: tuple[Jurisdiction, ...]
+    food_store: bool
+    progressive: bool
+    perishable: list[bool] | None
 
 
 class _Links(Struct):
@@ -148,7 +158,8 @@ def guardrails_document(rules: Guardrails) -> dict[str, Any]:
     ladder = None if rules.ladder is None else rules.ladder.steps.tolist()
     endings = None if rules.endings is None else rules.endings.fractions.tolist()
     links = {name: [list(link) for link in getattr(rules, name)] for name in ("lines", "gaps", "packs")}
-    return document | links | {"ladder": ladder, "endings": endings}
+    law = {} if rules.law is None else {"law": {name: _plain(part) for name, part in vars(rules.law).items()}}
+    return {k: v for k, v in document.items() if k != "law"} | links | {"ladder": ladder, "endings": endings} | law
 
 
 def guardrails_from(document: dict[str, Any], num_products: int, num_segments: int) -> Guardrails:
@@ -166,7 +177,19 @@ def guardrails_from(document: dict[str, Any], num_products: int, num_segments: i
         raise refusal(GUARDRAILS, f"lines must hold indices of products, as gaps do; got: {error}") from None
     null = [name for name in _RULES if name not in ("floor", "ceiling", "unit_cost")]
     found = arrays(GUARDRAILS, document, _RULES, sizes, np.float64, null=null, least={"group_contrasts": -1.0})
-    return Guardrails(**{**document, **found, **grids, **links})
+    law = None if document.get("law") is None else _law(document["law"], num_products)
+    return Guardrails(**{**document, **found, **grids, **links, "law": law})
+
+
+def _law(document: dict[str, Any], num_products: int) -> Law:
+    try:
+        own = convert(document, _Law)
+    except ValidationError as error:
+        raise refusal(GUARDRAILS, f"law must be as repricer writes it; got: {error}") from None
+    perishable = None if own.perishable is None else np.array(own.perishable)
+    if perishable is not None and perishable.size != num_products:
+        raise refusal(GUARDRAILS, f"law: perishable must have {num_products} products; got {perishable.size}")
+    return Law(own.jurisdictions, own.food_store, own.progressive, perishable)
 
 
 def catalogue_document(setup: PolicySetup) -> dict[str, Any]:

@@ -105,6 +105,18 @@ class Bundle:
     trust: Literal["pinned", "self-signed"]
 
     @property
+    def jurisdictions(self) -> tuple[str, ...]:
+        """Those for which it was made, by the law of its price rules; none in one that does not say."""
+        return () if self.guardrails.law is None else self.guardrails.law.jurisdictions
+
+    def check_made_for(self, jurisdictions: Sequence[str]) -> None:
+        """Raise BundleError unless it was made for all of these jurisdictions."""
+        if set(jurisdictions) - set(self.jurisdictions):
+            wanted, got = ", ".join(jurisdictions), ", ".join(self.jurisdictions) or "none"
+            fix = "name them under [law] in its market and export it again"
+            raise BundleError(f"a bundle must be made for the jurisdictions of the service, {wanted}; got {got}; {fix}")
+
+    @property
     def example(self) -> dict[str, Any]:
         """An `example_state` within the training range: with unlimited stock where that is all that
         the policy knows, and no more than it knows.

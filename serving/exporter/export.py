@@ -125,7 +125,7 @@ def export(
     graph = PolicyGraph(actor, setup)
     given = {POLICY: graph.to_onnx(), RANGE: to_json(RANGE, range_document(run.spec, policy, seed))}
     facts = _facts(run, seed) | {"policy": policy.name, "holds": holding.to_dict()}
-    facts |= {"check": check(run.spec, policy, seed), "refit": run.refit}
+    facts |= {"check": check(run.spec, policy, seed), "refit": run.refit} | competition(run.spec, policy, seed)
     write_bundle(out, run.spec, setup, graph.answer, given, facts, key=own, seed=seed, encrypt=encrypt)
     return out
 
@@ -218,7 +218,36 @@ def market_facts(spec: MarketSpec) -> dict[str, Any]:
         "charged": None if charged is None else {"low": charged.low.tolist(), "high": charged.high.tolist()},
         "objective": market.objective,
         "assumptions": list(spec.assumptions),
+        "law": _law_facts(spec),
     }
+
+
+def _law_facts(spec: MarketSpec) -> dict[str, Any] | None:
+    """For which jurisdictions the prices are made, what that means, and where competitors' prices come from."""
+    from ...scenarios.checks import uses_competitors
+
+    own, law = spec.law, spec.guardrails.law
+    if own is None or law is None:
+        return None
+    table = own.competitor_table or "section [competitors] of the market"
+    rivals = {"table": table, "source": own.competitor_source} if uses_competitors(spec) else None
+    facts = {"jurisdictions": list(law.jurisdictions), "food_store": law.food_store, "notices": law.notices()}
+    return facts | {"personal_prices": law.personal_prices, "competitors": rivals}
+
+
+def competition(spec: MarketSpec, policy: Policy, seed: int) -> dict[str, Any]:
+    """The audit of the prices against rivals' for the manifest, where California's law holds and rivals' prices are used.
+
+    Args:
+        seed: Selects the test seeds.
+    """
+    from ...evaluation import audit_policy
+    from ...scenarios.checks import uses_competitors
+
+    if spec.law is None or "CA" not in spec.law.jurisdictions or not uses_competitors(spec):
+        return {}
+    found, why = audit_policy(spec, policy, episodes=_EPISODES, seed=seed)
+    return {"competition": {"audit": None if found is None else found.to_dict(), "no_audit": why}}
 
 
 # What a bundle stores of its market: the price response and the range of the features.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..bundle.files import MANIFEST, BundleError, is_encrypted, read_files, sealed_files, sha256
@@ -20,15 +20,20 @@ class Bundles:
         path: Folder of the bundle that a reload reads.
         public_key: PEM file of the key that must have signed every bundle; any key by default.
         log: Holds the files of those that were active or on trial.
+        jurisdictions: Those for which every bundle must have been made.
     """
 
-    def __init__(self, path: FilePath, public_key: FilePath | None, log: DecisionLog | None) -> None:
+    def __init__(
+        self, path: FilePath, public_key: FilePath | None, log: DecisionLog | None, jurisdictions: Sequence[str] = ()
+    ) -> None:
         self.path, self._public_key, self._log = Path(path), public_key, log
+        self._jurisdictions = tuple(jurisdictions)
         self._loaded = dict[str, Bundle]()
 
     def at_path(self) -> Bundle:
         """The bundle that is at the path now. Raises BundleError."""
         bundle = load_bundle(self.path, public_key=self._public_key)
+        bundle.check_made_for(self._jurisdictions)
         return self._loaded.setdefault(bundle.digest, bundle)
 
     def get(self, digest: str) -> Bundle:
@@ -40,7 +45,9 @@ class Bundles:
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in files.items():
                     (Path(folder) / name).write_bytes(content)
-                self._loaded[digest] = load_bundle(folder, public_key=self._public_key)
+                bundle = load_bundle(folder, public_key=self._public_key)
+            bundle.check_made_for(self._jurisdictions)
+            self._loaded[digest] = bundle
         return self._loaded[digest]
 
     def keep(self, digests: Collection[str | None]) -> None:

@@ -64,7 +64,7 @@ class Deployment:
         log: DecisionLog | None = None,
     ) -> None:
         settings = settings or ServiceSettings()
-        self._bundles, self._fallback = Bundles(path, public_key, log), settings.fallback
+        self._bundles, self._fallback = Bundles(path, public_key, log, settings.jurisdictions), settings.fallback
         self._draws, self._share, self._transitions = Draws(settings.seed), settings.canary, log
         self.metrics, self._switching = Metrics(), threading.RLock()
         self._counted, self._complaints = -math.inf, list[str]()

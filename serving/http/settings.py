@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 from msgspec.structs import force_setattr
 
+from ...pricing.law import JURISDICTIONS, Jurisdiction
 from ..documents import Checked
 from ..predictor import Fallback
 
@@ -19,6 +20,8 @@ Share = Annotated[float, Meta(ge=0, lt=1, extra={"fix": "use the kill switch for
 _Host = Annotated[str, Meta(pattern=r"^[^/\s]+$")]
 _HOSTS = "Names by which callers may name the service (`Host`); any by default, without `keys` this machine's."
 _FALLBACK = "Rule that prices holdout markets, and all markets while the kill switch is on."
+_LAW = "Jurisdictions whose law holds: a bundle that was not made for all of them is refused."
+_JURISDICTIONS = f"a list of {', '.join(JURISDICTIONS)}"
 _HOST_NAMES = "a list of names without scheme or path"
 
 
@@ -45,6 +48,7 @@ class ServiceSettings(Checked, frozen=True, kw_only=True):
     fallback: Annotated[Fallback, Meta(description=_FALLBACK)] = "in-force"
     holdout: Annotated[Share, Meta(description="Share of the markets that the fallback prices.")] = 0.0
     canary: Annotated[Share, Meta(description="Share of the markets that a newer bundle prices first; 0: all.")] = 0.0
+    jurisdictions: Annotated[tuple[Jurisdiction, ...], Meta(description=_LAW, extra={"allowed": _JURISDICTIONS})] = ()
     killed: Annotated[bool, Meta(description="Start with the kill switch on: the fallback prices everything.")] = False
     rate: Annotated[float, Meta(gt=0, le=1e9, description="Requests a second and caller; twice that at once.")] = 500.0
     burst: Annotated[float, Meta(ge=1, le=1e9, description="Requests of one caller that may come at once.")] = 1000.0

@@ -19,7 +19,6 @@ from repricer.envs import Market, rollout
 from repricer.evaluation import solve
 from repricer.pricing import Action
 from repricer.scenarios import load_scenario
-from repricer.tests.pricing.price_rules.test_rule_sets import check_rule_sets
 from scipy.special import softmax
 
 from .checks import check
@@ -64,11 +63,6 @@ def equal_markup() -> float:
     spec = load_scenario("equal-markup")
     discount = spec.market.discount_factor ** np.arange(spec.market.horizon_periods)
     return standard_errors("equal-markup", 9.162189 * spec.arrivals.rate[0, 0] * discount.sum())
-
-
-@check("market", "random sets of price rules of which none let a hard rule be broken", ">=", 10_000, "sets")
-def rule_sets() -> float:
-    return check_rule_sets(examples=450)["loaded"]
 
 
 @check("market", "choice probabilities, float32, against an independent logit", "<=", 1e-6)

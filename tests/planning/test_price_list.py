@@ -14,6 +14,8 @@ from repricer.pricing import Action, MarketView
 from repricer.pricing.policies import PricePath
 from repricer.pricing.price_rules.overrides import allowed_path
 from repricer.scenarios import MarketSpec
+from repricer.scenarios.periods import planned_prices
+from repricer.scenarios.price_section import LawSection
 from repricer.scenarios.sections import Promotion
 from repricer.serving.price_list.rows import ListError, PriceRow
 
@@ -173,3 +175,20 @@ def test_expected_figures_count_discounts_as_far_as_the_price_paid_may_fall(date
     found = product_figures(spec, Generous())
     for name, wanted in (("expected_revenue", found.revenue.mean), ("expected_profit", found.profit.mean)):
         np.testing.assert_allclose(_array(rows, name), wanted, atol=0.006)
+
+
+def test_a_list_for_the_european_union_states_prior_prices(dated_market: MarketSpec, assessed: Assessment) -> None:
+    spec = replace(dated_market, law=LawSection(("EU",)))
+    policy, current = assessed.policy, planned_prices(spec)
+    price = current.copy()
+    price[2:5, 0] *= 0.8
+    rows = priced_rows(spec, policy, price, current, lambda t, n, change: "Because.")[: len(price)]
+    usual = float(min(row.new_price for row in rows[:2]))
+    lowest = spec.guardrails.prices_before(spec.products.regular_price)[-1, 0]
+    prior = min(usual, float(lowest))
+    off = np.floor((1 - price[2, 0] / prior) * 1e4 + 1e-6) / 1e4
+    words = f"Because. May be announced as a reduction of {off:.2%} from {prior:,.2f}."
+    # As long as the reduced price holds; what comes after it is none.
+    assert [row.reason for row in rows[2:6]] == [words, words, words, "Because."]
+    assert rows[2].lowest_price_30_days == pytest.approx(prior)
+    assert rows[0].lowest_price_30_days is not None

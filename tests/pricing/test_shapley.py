@@ -123,7 +123,12 @@ class TestOrdinaryView:
     def test_every_input_that_a_policy_may_look_at_has_a_group(self):
         """Notes of learning rivals and what the law asks to announce are no input of a price."""
         grouped = {field for group in INPUT_GROUPS.values() for field in group.fields}
-        assert set(MarketView.__dataclass_fields__) - grouped == {"catalogue", "memory", "lowest_price_30_days"}
+        assert set(MarketView.__dataclass_fields__) - grouped == {
+            "catalogue",
+            "memory",
+            "lowest_price_30_days",
+            "prior_price",
+        }
 
 
 class TestShapleyValues:

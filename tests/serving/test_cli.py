@@ -110,10 +110,10 @@ def test_price_passes_the_line_of_a_wrong_state_on(one_path: Path) -> None:
 def test_price_shows_the_lowest_price_beside_a_reduction(one_path: Path, one: Bundle) -> None:
     state = example_state(one.catalogue)
     for item, ceiling in zip(state["products"], (4.0, 6.0, 9.0), strict=True):
-        item |= {"list_price": ceiling, "lowest_price_30_days": 1.2345}
+        item |= {"list_price": ceiling, "lowest_price_30_days": ceiling - 0.0123}
     result = call(price_command, one_path, "--state", "-", input=json.dumps(state))
     assert "lowest in 30 days" in " ".join(result.stdout.split())
-    assert "1.2345" in result.stdout
+    assert "3.9877" in result.stdout
 
 
 def test_price_needs_a_state_or_none(one_path: Path, state_file: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from repricer.envs import Market
 from repricer.pricing import GAVE_WAY, RULES, Action, ActionParts, ChargedRange, Guardrails, MarketView, PriceEndings
+from repricer.pricing.law import Law
 from repricer.scenarios import MarketSpec
 from repricer.serving import Bundle, Predictor, StateError, example_state
 from repricer.serving.bundle.codec import guardrails_document, guardrails_from
@@ -214,6 +215,8 @@ def test_an_answer_says_who_gave_it(bundle: Bundle) -> None:
         "express_units",
         "trail",
         "prior_lowest_price",
+        "reduction",
+        "notices",
     ]
     # What this policy does not decide.
     assert answer["memory"] is None
@@ -272,6 +275,7 @@ EVERY_RULE: dict[str, Any] = {
     "index_at_most": np.array([1.2]),
     "max_group_spread": 0.02,
     "group_contrasts": np.array([[0.4, -0.4]]),
+    "law": Law(("EU", "NY"), food_store=False, progressive=True, perishable=np.array([True, False, False])),
 }
 
 
@@ -288,9 +292,15 @@ def test_every_rule_goes_through_the_file_of_a_bundle(one: Bundle) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(rules, name))
 
 
+LAW: dict[str, Any] = {"jurisdictions": ["EU"], "food_store": True, "progressive": False, "perishable": None}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
+        ("law", {"jurisdictions": ["EU"]}, "law must be as repricer writes it"),
+        ("law", {**LAW, "jurisdictions": ["FR"]}, "law must be as repricer writes it"),
+        ("law", {**LAW, "perishable": [True]}, "law: perishable must have 3 products; got 1"),
         ("lines", [[0, 1.0]], "lines must hold indices of products"),
         ("lines", [[0, 3]], "must hold numbers below 3; got 3"),
         ("lines", [[1, 0]], "must allow prices that do not fall"),
@@ -315,7 +325,7 @@ def test_a_service_with_every_rule_says_what_it_did(one: Bundle) -> None:
     ruled = replace(one, guardrails=replace(one.guardrails, **EVERY_RULE), catalogue=catalogue)
     state = example_state(catalogue)
     for item, price, changes in zip(state["products"], (2.45, 2.95, 5.45), (0, 0, 1), strict=True):
-        item |= {"list_price": price, "changes": changes, "lowest_price_30_days": price - 0.5}
+        item |= {"list_price": price, "changes": changes, "lowest_price_30_days": price - 0.25}
     # The policy wants 90% of the regular price times 0.9: 1.62, 2.43, 4.05.
     anchovy, biscuit, cider = with_forward(ruled, 0.9).price(state).prices
     assert (anchovy.price, biscuit.price, cider.price) == (2.45, 2.95, 5.45)
@@ -329,7 +339,7 @@ def test_a_service_with_every_rule_says_what_it_did(one: Bundle) -> None:
     assert anchovy.prior_lowest_price is None
     state["products"][2]["changes"] = 0
     cider = with_forward(ruled, 0.9).price(state).prices[2]
-    assert (cider.price, cider.prior_lowest_price) == (4.95, 4.95)
+    assert (cider.price, cider.prior_lowest_price, cider.reduction) == (4.95, 5.2, 0.048)
     with pytest.raises(StateError, match="got no changes"):
         with_forward(ruled, 0.9).price(example_state(one.catalogue))
 

@@ -61,8 +61,9 @@ def test_a_reduction_carries_the_lowest_price_before_it(make_shop):
         action = Action(np.float32([[price, 5.0, 3.0]]))
         seen.append(float(rules.apply(action, market.view).prior_price[0, 0]))
         market.step(action)
-    # Opens at 4: down to 3.5; up; down, but dearer than 3.5 a while ago; no change; down, 3.5 is no longer among the last three.
-    np.testing.assert_allclose(seen, [4.0, np.nan, 3.5, np.nan, 4.2], rtol=1e-6)
+    # Opens at 4: down to 3.5; up; down, but dearer than 3.5 a while ago, which is no reduction; no change; down, 3.5 is no
+    # longer among the last three.
+    np.testing.assert_allclose(seen, [4.0, np.nan, np.nan, np.nan, 4.2], rtol=1e-6)
 
 
 def test_what_was_charged_starts_anew_with_an_episode_and_comes_back_with_a_state(make_shop):

@@ -238,3 +238,44 @@ def test_an_excluded_best_seller_gives_way_to_the_next():
         Tables(sales, products), ShopRules.of({"product": {"d": {"excluded": True}}}), per_category=2
     )
     assert chosen["product"].tolist() == ["p2", "p1"]
+
+
+def test_packs_and_priorities_reach_the_market_and_contradictions_are_named():
+    table = {
+        "shop": {"widening": 0.0},
+        "pack": [{"products": ["1", "2"], "sizes": [0.5, 1.0]}],
+        "priority": {"pack_price": "hard", "rival_price": "law", "floor": 3},
+        "product": {"2": {"floor": 3.0}},
+    }
+    fitted = models()
+    fitted.products["competitor_price"] = [np.nan, 2.0, np.nan, np.nan]
+    table["product"]["2"]["rival_at_most"] = 1.0
+    spec = market(table, fitted)
+    assert (spec.prices.packs, spec.prices.pack_shares.tolist()) == ((("milk (2)", "milk (1)"),), [2.0])
+    assert spec.guardrails.is_firm("pack_price")
+    # The competing price is law: the floor of the shop gives way.
+    np.testing.assert_allclose(spec.prices.ceiling[1], 2.0)
+    assert said(spec, "'milk (2)' cannot keep the rule on floor and ceiling: stronger rules leave it 1.00 away.")
+    assert said(spec, "By the shop's priorities: pack price hard, rival price law, floor 3.")
+    del table["priority"]
+    weaker = market(table, fitted)
+    np.testing.assert_allclose(weaker.prices.floor[1], 3.0)
+    assert said(weaker, "cannot keep the rule on the competing price: stronger rules leave it 1.00 away.")
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (
+            {"pack": [{"products": ["1", "2"], "sizes": [2.0, 1.0]}]},
+            "pack 1 must list two products or more with rising",
+        ),
+        ({"pack": [{"products": ["1"], "sizes": [2.0]}]}, "pack 1 must list two products or more with rising sizes"),
+        ({"priority": {"flor": 1}}, "priority.flor is no price rule; did you mean floor?"),
+        ({"priority": {"tick": 1}}, "priority.tick is no price rule"),
+        ({"index": {"rivals_at_most": 1.0}}, "index.rivals_at_most is no known key"),
+    ],
+)
+def test_wrong_packs_and_priorities_are_refused(table, words):
+    with pytest.raises(ScenarioError, match=words):
+        ShopRules.of(table)
