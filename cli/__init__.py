@@ -39,7 +39,7 @@ _COMMANDS = {
     "price": "answer a price request from a bundle, offline",
     "answer": "answer a customer's question about a price, from a bundle",
     "prices": "write the price list of the recommended prices",
-    "rules": "what the rules of prices hold for: the key-value items",
+    "rules": "show what each price rule costs, and the key-value items",
     "what-if": "try prices: what they would sell and earn",
     "experiment": "plan price experiments that teach the market",
     "markdown": "plan prices that only fall and sell the stock by a date",

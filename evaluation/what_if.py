@@ -225,11 +225,46 @@ def _periods(spec: MarketSpec, week: str) -> Sequence[int]:
     return [spec.calendar.period(week[:10]) if spec.calendar else every[int(week)]]
 
 
+def segment_units(
+    spec: MarketSpec,
+    draw: MarketSpec,
+    period: NDArray[np.intp],
+    price: Array,
+    reference: NDArray[np.floating],
+    discount: Array | None = None,
+) -> Array:
+    """(B, K, N) expected units of each segment under a draw, over the regimes that may hold, with ample stock and the
+    promotions and recommendations that are planned.
+
+    Args:
+        spec: The market.
+        draw: The market under a draw of its posterior, or itself.
+        period: (B,) number of the period of each row.
+        price: (B, N) list prices, currency per unit.
+        reference: (B, N) prices that customers remember.
+        discount: (B, N, K) personal discounts, fractions of the list price; none by default.
+
+    Example:
+        >>> spec = load_scenario("stationary-logit")
+        >>> segment_units(spec, spec, np.array([0]), np.array([[9.0]]), np.array([[9.0]])).shape
+        (1, 1, 1)
+    """
+    given: dict[str, Any] = {"reference": reference} | ({} if discount is None else {"discount": discount})
+    if spec.recommendation is not None:
+        given["shown"] = np.tile(spec.shown_by_recommender, (len(period), 1))
+    if spec.promotion is not None and spec.history is not None:
+        given["promoted"] = (spec.history.promotion > _PROMOTED).astype(np.float64)[period]
+    chances, units = spec.regime_probabilities(), np.zeros((len(price), spec.sizes["K"], spec.sizes["N"]))
+    for regime in np.flatnonzero(chances.any(axis=0)).tolist():
+        found = expected_units(draw, period, price, regime=regime, **given)
+        units += spec.visits * chances[period, regime, None, None] * found
+    return units
+
+
 def units_under_draw(
     spec: MarketSpec, draw: MarketSpec, period: NDArray[np.intp], price: Array, reference: NDArray[np.floating]
 ) -> Array:
-    """(B, N) expected units under a draw, over the regimes that may hold, with ample stock and the promotions and
-    recommendations that are planned.
+    """(B, N) the units of all segments together, as `segment_units` takes and gives them.
 
     Args:
         spec: The market.
@@ -243,16 +278,7 @@ def units_under_draw(
         >>> units_under_draw(spec, spec, np.array([0]), np.array([[9.0]]), np.array([[9.0]])).shape
         (1, 1)
     """
-    given: dict[str, Any] = {"reference": reference}
-    if spec.recommendation is not None:
-        given["shown"] = np.tile(spec.shown_by_recommender, (len(period), 1))
-    if spec.promotion is not None and spec.history is not None:
-        given["promoted"] = (spec.history.promotion > _PROMOTED).astype(np.float64)[period]
-    chances, units = spec.regime_probabilities(), np.zeros(price.shape)
-    for regime in np.flatnonzero(chances.any(axis=0)).tolist():
-        found = expected_units(draw, period, price, regime=regime, **given).sum(axis=1)
-        units += spec.visits * chances[period, regime, None] * found
-    return units
+    return segment_units(spec, draw, period, price, reference).sum(axis=1)
 
 
 def _zone(spec: MarketSpec, tried: Array, numbers: Sequence[int]) -> dict[str, Array]:

@@ -251,27 +251,34 @@ class _Reasons:
 
 # Stresses take many markets and show losses of whole percents; deeper trees are hard to read.
 _STRESS_EPISODES, _RULES_DEPTH = 200, 3
+# Products up to which prices are searched again without each rule: in more it takes minutes.
+_MOST_SEARCHED = 200
 
 
 def beyond_the_comparison(
     policy: Policy, comparison: Comparison, seed: int, rows: list[PriceRow], folder: Path
 ) -> dict[str, Any]:
-    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules, the rows of the
-    price list, its key-value items and basket index, and prices by protected group where the market has groups.
+    """What a report says of a policy besides its earnings, as `ReportData` takes it: stress tests, rules and what they cost,
+    the rows of the price list, its key-value items and basket index, and prices by protected group where the market has
+    groups.
 
     Args:
         folder: Of the market, as for `price_image.kept_items`.
     """
     from msgspec.structs import asdict
 
+    from ..agents.posterior.prices import has_closed_form
     from ..evaluation import group_figures, stress_table, surrogate_tree
+    from ..evaluation.rule_costs import rule_costs
 
     spec = comparison.spec
     stress = stress_table(spec, [policy, "best-fixed"], episodes=min(comparison.count, _STRESS_EPISODES), seed=seed)
     rules = surrogate_tree(policy, spec, max_depth=_RULES_DEPTH, seed=seed)
     found = comparison.uncertainty
     current = product_figures(spec, found.candidates[0].policy, seed=seed) if rows and found else None
+    searched = spec.num_draws and spec.sizes["N"] <= _MOST_SEARCHED and has_closed_form(spec)
     own = {"stress": stress, "price_list": [asdict(row) for row in rows], "current": current}
+    own |= {"rule_costs": rule_costs(spec, seed=seed) if searched else None}
     own |= asdict(image_of_list(folder, [(spec, rows)]))
     own["groups"] = None if spec.fairness is None else group_figures(spec, policy, seed=seed)
     return own | {"tree": rules.text, "tree_fidelity": rules.fidelity}

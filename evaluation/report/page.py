@@ -61,6 +61,7 @@ SECTIONS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
     "comparison": ("Comparison", lambda _: True),
     "uncertainty": ("Uncertainty of the gain", lambda page: page["uncertain"]),
     "list": ("Price list", lambda page: page["price_list"]),
+    "rule_costs": ("What each rule costs", lambda page: page["rule_costs"]),
     "image": ("Price image", lambda page: page["key_items"] or page["price_index"]),
     "paths": ("Prices and stock", lambda _: True),
     "map": ("Price by stock and time", lambda page: page["run"] and page["learned"]),

@@ -23,6 +23,7 @@ from ..uncertainty.assessment import weeks_words
 
 if TYPE_CHECKING:
     from ..fairness import GroupFigures
+    from ..rule_costs import RuleCosts
     from ..stress import StressTable
     from ..uncertainty.by_product import ProductFigures
 
@@ -49,6 +50,7 @@ class ReportData:
         price_index: The paths of the basket index, as its `IndexPath` has them.
         groups: Prices and surplus by segment and protected group, where the market has groups.
         current: What the products are expected to sell and earn at the current prices; with a price list.
+        rule_costs: What each price rule costs.
 
     Example:
         >>> from repricer.evaluation import evaluate
@@ -70,6 +72,7 @@ class ReportData:
     price_index: Sequence[Any] = ()
     current: ProductFigures | None = None
     groups: GroupFigures | None = None
+    rule_costs: RuleCosts | None = None
 
 
 def row_of(comparison: Comparison, policy: str) -> Row:

@@ -153,6 +153,7 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     """Compare on test customers, write report and price list, and say the verdict."""
     from ...evaluation import Without, evaluate
     from ...evaluation.report import ReportData, verdict, write_report
+    from ...serving.price_list.files import RULES_BESIDE
     from ..price_list import beyond_the_comparison
 
     folder = place.folder
@@ -169,6 +170,8 @@ def compare_stage(cycle: Cycle, place: Place, timings: list[dict[str, Any]], tri
     write_json(folder / COMPARISON, document)
     rows, listed = write_lists(cycle, place, found)
     shown = beyond_the_comparison(learned, comparison, seed, rows, folder / MARKET)
+    if shown["rule_costs"] is not None:
+        write_json((folder / LISTS[0]).with_suffix(RULES_BESIDE), msgspec.to_builtins(shown["rule_costs"]))
     shown["fit"] = fit_report(folder / MARKET)
     write_report(folder / REPORT, ReportData(comparison, run=run, learned=learned.name, timings=timings, **shown))
     lines = [f"report: {folder / REPORT}", listed, *to_vary(found, tried)]

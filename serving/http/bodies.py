@@ -102,6 +102,15 @@ class ListDecisions(ListApproval, forbid_unknown_fields=True):
     decisions: Annotated[list[ListDecision], Meta(min_length=1, max_length=MOST_OUTCOMES)]
 
 
+class OverridePrice(ListApproval, forbid_unknown_fields=True):
+    """A price that is typed for a row of the price list, to learn what it costs."""
+
+    zone: Annotated[Name, Meta(description="zone of the row")]
+    product: Annotated[Name, Meta(description="product of the row")]
+    week: Annotated[dt.date, Meta(description="week of the row, YYYY-MM-DD")]
+    price: Annotated[Price, Meta(description="the price, currency per unit")]
+
+
 class ItemDecisions(ListApproval, forbid_unknown_fields=True):
     """Which products are key-value items, all decisions or none."""
 

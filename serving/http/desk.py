@@ -13,11 +13,11 @@ import msgspec
 
 from ..bundle.reading import Bundle
 from ..decision_log.log import DecisionLog
-from ..price_list.approval import LiveList, check_decisions, decided_rows, make_live
-from ..price_list.files import read_list, write_list
+from ..price_list.approval import LiveList, PricedOverride, check_decisions, decided_rows, make_live, priced_override
+from ..price_list.files import read_list, read_rules, write_list
 from ..price_list.image import KeyItem, PriceImage, Standing, decided_items, read_image, write_image
 from ..price_list.rows import ListError, PriceRow, rows_of
-from .bodies import ListDecision
+from .bodies import ListDecision, OverridePrice
 
 LIVE = "live.csv"
 
@@ -42,13 +42,22 @@ class Desk:
             self._current()
 
     def shown(self, wanted: Callable[[PriceRow], bool], offset: int, limit: int) -> dict[str, Any]:
-        """Some of the rows that are wanted, and what there is to choose from."""
+        """Some of the rows that are wanted, what there is to choose from, and, with the first, what the rules cost."""
         with self._lock:
             rows = self._current()
         found = [row for row in rows if wanted(row)]
         piece = [msgspec.structs.asdict(row) for row in found[offset : offset + limit]]
         known = {"weeks": sorted({str(row.week) for row in rows}), "counts": Counter(row.status for row in rows)}
+        known |= {} if offset else {"rules": read_rules(self._path)}
         return {"name": self._path.name, **known, "total": len(found), "rows": piece}
+
+    def priced(self, typed: OverridePrice) -> PricedOverride:
+        """What a price that is typed for a row costs; nothing is written. Raises ListError."""
+        with self._lock:
+            rows = self._current()
+        return priced_override(
+            self._path.name, rows, self._bundle(), (typed.zone, typed.product, typed.week), typed.price
+        )
 
     def decide(self, decisions: Sequence[ListDecision], by: str) -> tuple[list[PriceRow], list[str]]:
         """Write decisions into the list, all or none. Returns their rows, and warnings. Raises ListError."""

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..price_list.rows import ListError, PriceRow, Status
-from .bodies import BodyError, ItemDecisions, ListApproval, ListDecisions, read_body
+from .bodies import BodyError, ItemDecisions, ListApproval, ListDecisions, OverridePrice, read_body
 from .desk import Desk
 from .gate import Call, Routes
 
@@ -61,6 +61,9 @@ def desk_routes(desk: Desk) -> Routes:
         rows, warnings = desk.decide(body.decisions, _caller(call, body.by))
         return {"rows": [msgspec.structs.asdict(row) for row in rows], "warnings": warnings}
 
+    def priced(call: Call) -> Any:
+        return desk.priced(read_body(call.body, OverridePrice))
+
     def image(_: Call) -> dict[str, Any]:
         return msgspec.structs.asdict(desk.image())
 
@@ -78,6 +81,7 @@ def desk_routes(desk: Desk) -> Routes:
 
     admin = "POST /v1/admin/price-list"
     routes = {"GET /v1/price-list": listed, f"{admin}/decisions": decided, f"{admin}/live": live}
+    routes[f"{admin}/cost"] = priced
     routes |= {"GET /v1/price-list/image": image, f"{admin}/key-items": items_decided}
     return {route: partial(aside, work) for route, work in routes.items()}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...pricing import RULES, Catalogue
 from ...pricing.price_rules.overrides import Array, Breach, Floats, alike, allowed_gains, breach_line, breaches
-from ...pricing.wording import money_words
+from ...pricing.wording import money_words, rule_words
 from ..bundle.reading import Bundle
 from ..decision_log.approvals import Approval
 from ..decision_log.log import DecisionLog
@@ -105,6 +105,63 @@ def check_decisions(source: str, rows: Sequence[PriceRow], bundle: Bundle, *, on
     if refused := [line for zone in found for line in zone.refused()]:
         raise ListError(refused)
     return [line for zone in found for line in zone.warnings()]
+
+
+class PricedOverride(msgspec.Struct, frozen=True):
+    """What a price that a person types instead of the proposed one is expected to cost.
+
+    Args:
+        cost: What it earns less than the proposed price over all products and weeks of the zone, the other prices as decided;
+            currency. None where the bundle does not know how customers respond.
+        money: Revenue or profit, the objective of the bundle.
+        currency: Unit of money.
+        proposed: The proposed price, currency per unit.
+        allowed: The nearest price that keeps the rules which it leaves; None where it leaves none.
+        rules: These rules in words.
+        firm: Whether one of them may not be left, so that the price will be refused.
+    """
+
+    cost: float | None
+    money: str
+    currency: str
+    proposed: float
+    allowed: float | None = None
+    rules: tuple[str, ...] = ()
+    firm: bool = False
+
+
+def priced_override(
+    source: str, rows: Sequence[PriceRow], bundle: Bundle, key: tuple[str, str, dt.date], price: float
+) -> PricedOverride:
+    """What a price for one row of a list is expected to cost, before it is decided; nothing is written.
+
+    Args:
+        source: What error messages call the list.
+        rows: The rows; an undecided one counts as approved.
+        bundle: The bundle whose price rules hold, and whose response says what prices earn.
+        key: Zone, product and week of the row.
+        price: The price to try, currency per unit.
+
+    Raises:
+        ListError: There is no such row, or the list does not belong to the bundle's market.
+
+    Example:
+        >>> import datetime
+        >>> from repricer.serving import load_bundle
+        >>> priced_override("prices.csv", [], load_bundle("bundle"), ("all stores", "tea", datetime.date(2018, 1, 1)), 2.0)
+        Traceback (most recent call last):
+        repricer.serving.price_list.rows.ListError: an override must be about a row of prices.csv; got 'tea' in 'all stores', week 2018-01-01; reload the page
+    """
+    zone, product, week = key
+    proposed = next((row.new_price for row in rows if row.key == key), None)
+    if proposed is None:
+        got = f"{product!r} in {zone!r}, week {week}"
+        raise ListError([f"an override must be about a row of {source}; got {got}; reload the page"])
+    tried = {"status": "overridden", "decided_price": price}
+    own = [msgspec.structs.replace(row, **tried) if row.key == key else row for row in rows if row.zone == zone]
+    if wrong := _strange_rows(source, own, bundle.catalogue):
+        raise ListError(wrong)
+    return _ZoneDecisions(source, list(enumerate(own, start=2)), bundle, {key}).priced(proposed)
 
 
 def make_live(
@@ -226,11 +283,24 @@ class _ZoneDecisions:
             lines.append(f"{self._source}, row {number}: {breach}")
         others = int((self._wanted != self._proposed).sum())
         if others and known:
-            less = self._money(self._proposed) - self._money(self._wanted)
+            less = self._cost_of_overrides()
             amount = f"{money_words(abs(less), terms['currency'])} {'less' if less >= 0 else 'more'} {terms['money']}"
             earn = f"{others:,} overridden prices are expected to earn {amount} than the proposed ones"
             lines.append(f"{self._source}: {earn}")
         return lines
+
+    def priced(self, proposed: float) -> PricedOverride:
+        """What the overridden price of the only row that is checked costs."""
+        manifest, left = self._bundle.manifest, next(iter(self._breaches), None)
+        cost = None if self._bundle.response is None else self._cost_of_overrides()
+        found = PricedOverride(cost, manifest["objective"], manifest["scenario"]["currency"], proposed)
+        if left is None:
+            return found
+        rules = tuple(map(rule_words, left.rules))
+        return msgspec.structs.replace(found, allowed=left.allowed, rules=rules, firm=left.firm)
+
+    def _cost_of_overrides(self) -> float:
+        return self._money(self._proposed) - self._money(self._wanted)
 
     def _money(self, price: Array) -> float:
         regular = np.broadcast_to(self._bundle.catalogue.regular_price, price.shape)

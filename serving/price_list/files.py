@@ -129,6 +129,37 @@ def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) 
     write_whole(path, text.getvalue())
 
 
+RULES_BESIDE = ".rules.json"
+"""How the file beside a list ends that has the cost of the price rules (`repricer rules cost --out`)."""
+_RULES_PARTS = ("rules", "groups", "together", "no_choice", "chosen_by", "currency")
+
+
+def read_rules(path: Path) -> dict[str, Any] | None:
+    """What the price rules cost, from the file beside a price list; None where there is none.
+
+    Args:
+        path: The price list; `prices.csv` has `prices.rules.json` beside it.
+
+    Raises:
+        ListError: The file is none that `repricer rules cost` wrote.
+
+    Example:
+        >>> read_rules(Path("prices.csv")) is None
+        True
+    """
+    beside = path.with_name(path.stem + RULES_BESIDE)
+    if not beside.is_file():
+        return None
+    fix = f"write it again with repricer rules cost MARKET --out {beside}"
+    try:
+        found = msgspec.json.decode(beside.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise ListError([f"{beside.name} must hold a JSON object; got: {error}; {fix}"]) from None
+    if missing := [part for part in _RULES_PARTS if part not in found]:
+        raise ListError([f"{beside.name} must have {', '.join(_RULES_PARTS)}; got no {missing[0]}; {fix}"])
+    return found
+
+
 def csv_lines(path: Path) -> list[list[str]]:
     """The cells of a CSV file, without the quotes of `safe_text`. Raises ListError."""
     with path.open(encoding="utf-8-sig", newline="") as file:

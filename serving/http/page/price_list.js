@@ -1,10 +1,14 @@
 // The price list: reads /v1/price-list a piece at a time, and sends decisions to the admin's routes.
+import { showRules } from "/page/rules.js";
+
 const $ = (selector) => document.querySelector(selector);
 const PIECE = 100;
 let rows = [];
 let total = 0;
 let asked = 0;
 let deciding = null;
+let typing = 0;
+const PAUSE = 250; // milliseconds without a key before a typed price is priced
 
 export async function ask(path, body) {
   const options = body && {
@@ -86,6 +90,7 @@ async function show(more = false) {
   try {
     const found = await ask(`/v1/price-list?${query}`);
     if (mine !== asked) return;
+    if (!more) showRules(found.rules);
     const before = more ? rows.length : 0;
     rows = more ? [...rows, ...found.rows] : found.rows;
     total = found.total;
@@ -129,8 +134,40 @@ function open(row, number, status) {
   $("#price").value = row.decided_price ?? row.new_price;
   $("#reason").required = true;
   $("#reason").value = row.decision_reason;
-  $("#wrong").textContent = "";
+  $("#wrong").textContent = $("#cost").textContent = "";
+  clearTimeout(typing);
   $("#dialog").showModal();
+}
+
+const words = (rule) => rule.replaceAll("_", " ");
+
+function costWords(found) {
+  const amount = found.cost === null ? 0 : Math.abs(found.cost);
+  const against = `against the proposed ${money(found.proposed)}`;
+  const earns = found.cost === null
+    ? "What it would earn is not known."
+    : amount < 0.005 ? `Costs nothing ${against}.`
+    : `Expected to ${found.cost > 0 ? "cost" : "bring"} ${money(amount)} ${found.currency} of ${found.money} ${against}.`;
+  if (!found.rules.length) return earns;
+  const leaves = `${found.firm ? "Will be refused: it leaves" : "It leaves"} ${found.rules.map(words).join(", ")}`;
+  return `${earns} ${leaves}; ${money(found.allowed)} is allowed.`;
+}
+
+// What a price costs, while it is typed.
+function typed() {
+  clearTimeout(typing);
+  const price = $("#price").valueAsNumber;
+  const mine = deciding;
+  if (!(price > 0)) return void ($("#cost").textContent = "");
+  typing = setTimeout(async () => {
+    const current = () => deciding === mine && $("#price").valueAsNumber === price;
+    try {
+      const found = await ask("/v1/admin/price-list/cost", { ...key(mine.row), price });
+      if (current()) $("#cost").textContent = costWords(found);
+    } catch (error) {
+      if (current()) $("#cost").textContent = `What it costs is not known: ${error.message}`;
+    }
+  }, PAUSE);
 }
 
 async function save(event) {
@@ -164,6 +201,7 @@ $("#approve-shown").addEventListener("click", () => decide(
 ));
 $("#make-live").addEventListener("click", makeLive);
 $("#dialog form").addEventListener("submit", save);
+$("#price").addEventListener("input", typed);
 
 // The week of today, or the first one of a list that has not begun; all weeks of a list of the past.
 const first = await show();

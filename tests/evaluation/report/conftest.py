@@ -10,6 +10,7 @@ import pytest
 from repricer.agents import train
 from repricer.evaluation import Comparison, Estimate, evaluate
 from repricer.evaluation.report import ReportData, write_report
+from repricer.evaluation.rule_costs import rule_costs
 from repricer.scenarios import MarketSpec, load_scenario, spec_from_table
 from repricer.serving.price_list.image import IndexPath, KeyItem
 
@@ -244,7 +245,15 @@ def stress(run) -> StressTable:
 
 
 @pytest.fixture(scope="session")
-def full(run, comparison, fit_report, stress) -> ReportData:
+def costs():
+    """What the rules of the shop cost with ample stock, one of them without a choice."""
+    return rule_costs(
+        market().with_changes(stock={"initial_units": np.inf, "replenishment": "none"}, prices={"frozen": ("Cola",)})
+    )
+
+
+@pytest.fixture(scope="session")
+def full(run, comparison, fit_report, stress, costs) -> ReportData:
     return ReportData(
         comparison,
         run,
@@ -254,6 +263,7 @@ def full(run, comparison, fit_report, stress) -> ReportData:
         stress=stress,
         tree="|--- units on hand <= 12\n|   |--- price / regular price: 1.21\n|--- units on hand >  12\n|   |--- 0.98\n",
         tree_fidelity=0.87,
+        rule_costs=costs,
         key_items=(
             KeyItem(
                 id="7", name=NASTY, score=0.91, reasons=("in 12.0% of baskets",), status="confirmed", decided_by="Ann"

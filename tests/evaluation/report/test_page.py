@@ -101,6 +101,17 @@ def test_a_section_stands_only_where_its_data_are(bare, bare_page, fit_report, t
 
 
 @pytest.mark.usefixtures("no_pictures")
+def test_what_each_rule_costs_is_sorted_with_the_products_that_it_binds(bare, costs, tmp_path):
+    page = read(write_report(tmp_path / "one.html", replace(bare, rule_costs=costs)))
+    assert "rule_costs" in sections(page)
+    assert FAULTY.search(page.text) is None
+    assert "No choice: frozen leave Cola at 1.20." in " ".join(page.text.split())
+    shown = [page.text.index(one.says) for one in costs.rules]
+    assert shown == sorted(shown)
+    assert costs.rules[0].products[0].product in page.text
+
+
+@pytest.mark.usefixtures("no_pictures")
 def test_a_number_of_table_rows_is_no_market_trend(bare, fit_report, tmp_path):
     for counted, owned in (("sale lines", {"trend"}), ("rows", set())):
         fit = {"trend": fit_report["trend"] | {"counted": counted}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,42 @@ def test_keys_say_who_decides_and_who_may(dated_bundle: Path, listed: Path, tmp_
     assert client.post("/v1/admin/price-list/key-items", json={"items": {"007": "confirmed"}}).status_code == 403
     client.headers["authorization"] = f"Bearer {keys['admin']}"
     assert decide(client, LAST | {"status": "approved"}, by="Ann").json()["rows"][0]["decided_by"] == "the-admin"
+
+
+def test_a_typed_price_is_priced_and_nothing_is_written(
+    dated_bundle: Path, listed: Path, price_rows: list[PriceRow]
+) -> None:
+    client, proposed = service(dated_bundle, listed), price_rows[7].new_price
+
+    def cost(price: float, **more: Any) -> Any:
+        return client.post("/v1/admin/price-list/cost", json=LAST | {"price": price} | more)
+
+    same = cost(proposed).json()
+    assert (same["cost"], same["rules"], same["proposed"]) == (0.0, [], proposed)
+    far = cost(99.0).json()
+    assert far["firm"]
+    assert "ceiling" in far["rules"]
+    assert far["allowed"] <= 4.0
+    other = round(proposed - 0.05, 2)
+    warned = decide(client, LAST | {"status": "overridden", "decided_price": other, "decision_reason": "x"}, by="Ann")
+    amount = f"{abs(cost(other).json()['cost']):,.2f}"
+    assert any(f"1 overridden prices are expected to earn {amount}" in line for line in warned.json()["warnings"])
+    decide(client, LAST | {"status": "proposed"}, by="Ann")
+    cost(99.0)
+    assert read_list(listed) == price_rows
+    assert "an override must be about a row of prices.xlsx; got 'anchovy' in 'x'" in cost(2.0, zone="x").text
+    assert cost(-1).status_code == 422
+
+
+def test_what_the_rules_cost_comes_with_the_first_rows(dated_bundle: Path, listed: Path) -> None:
+    client, beside = service(dated_bundle, listed), listed.with_name("prices.rules.json")
+    assert client.get("/v1/price-list").json()["rules"] is None
+    parts = {name: [] for name in ("rules", "groups", "together", "no_choice", "chosen_by", "currency")}
+    beside.write_text(json.dumps(parts))
+    assert client.get("/v1/price-list").json()["rules"] == parts
+    assert "rules" not in client.get("/v1/price-list", params={"offset": 2}).json()
+    for text, message in (("[]", "must hold a JSON object"), ('{"rules": []}', "got no groups; write it again with")):
+        beside.write_text(text)
+        refused = client.get("/v1/price-list")
+        assert refused.status_code == 409
+        assert message in refused.json()["detail"]

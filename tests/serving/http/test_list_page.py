@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from repricer.atomic import write_json
+from repricer.evaluation.rule_costs import RuleCosts, rule_costs
+from repricer.scenarios import MarketSpec
 from repricer.serving.http.app import ServiceSettings, create_app
 from repricer.serving.price_list.files import read_list, write_list
 from repricer.serving.price_list.rows import PriceRow, sealed
@@ -22,6 +25,11 @@ def listed(price_rows: list[PriceRow], tmp_path: Path) -> Path:
     """The list, with markup in a zone's name."""
     write_list(tmp_path / "prices.csv", [sealed(msgspec.structs.replace(row, zone=NASTY)) for row in price_rows])
     return tmp_path / "prices.csv"
+
+
+@pytest.fixture(scope="module")
+def found(dated_market: MarketSpec) -> RuleCosts:
+    return rule_costs(dated_market, draws=4)
 
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["desk", "phone"])
@@ -110,7 +118,52 @@ def test_the_desk_decides_by_keyboard(page: Any, listed: Path, price_rows: list[
     assert listed.with_name("live.csv").is_file()
 
 
-def test_axe_finds_nothing_serious(page: Any) -> None:
+def test_an_override_shows_its_cost_while_it_is_typed(page: Any, listed: Path, price_rows: list[PriceRow]) -> None:
+    tab_to(page, "Override anchovy, week of 2018-02-19")
+    press(page, "Enter", "Control+A")
+    proposed = price_rows[7].new_price
+    page.keyboard.type(f"{proposed - 0.05:.2f}")
+    cost = page.locator("#cost", has_text=f"currency of profit against the proposed {proposed:.2f}.")
+    cost.wait_for()
+    assert cost.get_attribute("aria-live") == "polite"
+    press(page, "Control+A")
+    page.keyboard.type("99")
+    page.locator("#cost", has_text="Will be refused: it leaves").wait_for()
+    press(page, "Control+A")
+    page.keyboard.type(f"{proposed:.2f}")
+    page.locator("#cost", has_text="Costs nothing against the proposed").wait_for()
+    press(page, "Escape")
+    assert read_list(listed) == [sealed(msgspec.structs.replace(row, zone=NASTY)) for row in price_rows]
+
+
+def test_it_shows_what_each_rule_costs(page: Any, found: RuleCosts, listed: Path) -> None:
+    assert page.locator("#rules").is_hidden()
+    write_json(listed.with_name("prices.rules.json"), msgspec.to_builtins(found))
+    page.reload()
+    page.locator("#rules-summary", has_text="the dearest is").wait_for()
+    tab_to(page, "rules-summary")
+    press(page, "Enter")
+    names = page.locator("#rule-rows th").all_inner_texts()
+    assert [name.split("\n")[0] for name in names] == [
+        one.rule.replace("_", " ") for one in (*found.rules, *found.groups, found.together)
+    ]
+    assert (
+        f"No choice: frozen leave biscuit at {found.no_choice[0].price:.2f}." in page.locator("#no-choice").inner_text()
+    )
+    dearest = next(one for one in found.rules if one.products)
+    tab_to(
+        page,
+        f"{len(dearest.products)} product{'s' * (len(dearest.products) > 1)} that {dearest.rule.replace('_', ' ')} binds",
+    )
+    press(page, "Enter")
+    assert dearest.products[0].product in page.locator("#rule-rows details[open] li").first.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_axe_finds_nothing_serious(page: Any, found: RuleCosts, listed: Path) -> None:
+    write_json(listed.with_name("prices.rules.json"), msgspec.to_builtins(found))
+    page.reload()
+    page.locator("#rules-summary", has_text="the dearest is").click()
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe checks the page").Axe()
     for state in ("list", "dialog"):
         if state == "dialog":

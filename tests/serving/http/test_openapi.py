@@ -19,6 +19,7 @@ from repricer.serving.http.bodies import (
     ListApproval,
     ListDecisions,
     Outcomes,
+    OverridePrice,
     Switch,
     Throw,
 )
@@ -27,7 +28,7 @@ from repricer.serving.http.openapi import DOCUMENT, openapi
 from repricer.serving.price_list.files import write_list
 from repricer.serving.price_list.rows import PriceRow
 
-BODIES = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, Certificate, ListDecisions, ListApproval)
+BODIES = (Outcomes, Throw, Switch, HoldoutShare, CanaryShare, Certificate, ListDecisions, ListApproval, OverridePrice)
 ANSWERS = (Explanation, WhatIf, Answer)
 FILLED_IN = {"MarketState", "ProductState", "Product"}
 """With what the bundle has."""
