@@ -206,9 +206,9 @@ class TestBestAlternative:
 class TestExplain:
     def test_the_trail_says_what_the_rules_changed(self):
         found = explain("stationary-logit", Rule(lambda v: 25 + 0 * v.on_hand))
-        assert found.trail[0].rule == "price_ladder"
+        assert found.trail[0].rule == "ceiling"
         assert found.price == 20
-        assert "The price rule 'rounding to the price grid' moved it from 25 to 20" in " ".join(found.sentences)
+        assert "The price rule 'ceiling' moved it from 25 to 20" in " ".join(found.sentences)
 
     def test_what_the_price_rules_add_stands_apart(self):
         spec = load_scenario("stationary-logit")

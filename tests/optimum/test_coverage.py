@@ -27,7 +27,8 @@ MODELLED = {"competitors", "reference_price", "regimes"}
 
 def test_every_optional_section_is_tried():
     # Shared capacity and express orders need markets of their own: see `test_several_stocks`, `test_lead_times`.
-    assert set(SECTIONS) | {"history", "capacity", "express"} == {
+    # Groups and the law change no customer: see `test_fairness`, `test_law`.
+    assert set(SECTIONS) | {"history", "capacity", "express", "fairness", "law"} == {
         item.name for item in fields(MarketSpec) if item.default is None
     }
 
