@@ -1,6 +1,7 @@
 """Prices leave what was charged only where that pays."""
 
 import numpy as np
+import pytest
 from repricer.fitting import Assumptions, ShopRules, build_market
 from repricer.fitting.price_search import PriceSearch, narrowest
 from repricer.tests.fitting.test_market_builder import models
