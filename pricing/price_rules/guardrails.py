@@ -822,6 +822,8 @@ class Guardrails:
                 slack = [0.0] * len(links)
                 settle(order, least, most, first, alone, slack, links.lists, baskets, codes, grid, found)
                 by = self.links.rule[own & broken[e]].min(initial=codes[1])
+                # Only the basket moves a product without links.
+                by = np.where(np.isin(members, self.links.members), by, codes[1])
                 code[row] = np.where(np.float32(found) == np.float32(price[row]), -1, by)
                 settled[row] = np.float64(np.float32(found))
         return settled, code

@@ -145,6 +145,7 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
     """
     allowed, steps, _ = allowed_path(rules, catalogue, wanted, current, before, charged=True)
     low, high = firm_bounds(rules)
+    on_grid = rules.rounded(low, up=True), np.where(np.isinf(high), high, rules.rounded(high, up=False))
     frozen = np.zeros(low.shape, np.bool_)
     if rules.frozen is not None and _holds(rules, "frozen"):
         frozen = rules.frozen & ~_soft(rules)
@@ -155,7 +156,7 @@ def breaches(rules: Guardrails, catalogue: Catalogue, wanted: Array, current: Ar
     for t, n in np.argwhere((wanted != current) & left).tolist():
         held = tuple(rule for rule, broken in firm.items() if broken[t, n])
         named = held or tuple(dict.fromkeys(step.rule for step in steps[t][n]))
-        near = current[t, n] if frozen[n] else np.clip(wanted[t, n], low[n], high[n])
+        near = current[t, n] if frozen[n] else np.clip(wanted[t, n], on_grid[0][n], on_grid[1][n])
         found.append(Breach(t, n, float(wanted[t, n]), float(near if held else allowed[t, n]), named, bool(held)))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from repricer.envs import catalogue_of
-from repricer.pricing.price_rules.overrides import allowed_path, gave_way_by_product
+from repricer.pricing.price_rules.overrides import allowed_path, breaches, gave_way_by_product
 from repricer.scenarios import MarketSpec, spec_from_table
 
 
@@ -102,3 +102,20 @@ def test_what_gave_way_is_that_of_the_prices_returned_and_names_the_basket(spec:
     said = [(n, words) for _, n, _, words in gave_way_by_product(ruled.guardrails, gave_way[0])]
     rival, month = (f"price index against {name} gave way by {by}" for name, by in (("rival", 0.2), ("month", 0.1)))
     assert said == [(1, rival), (2, rival), (0, month)]
+
+
+def test_a_product_that_the_basket_moves_is_not_named_with_a_line_of_others(spec: MarketSpec) -> None:
+    weights, most = np.array([[0.1, 0.1, 0.1]]), np.array([0.8])
+    index = {"index_weights": weights, "index_names": ("rival",), "index_at_most": most}
+    ruled = spec.with_changes(prices={**index, "line_order": [["anchovy", "bread"]], "max_change": None})
+    current = spec.products.regular_price[None]
+    wanted = np.array([[3.5, 3.0, 5.0]])
+    _, steps, _ = allowed_path(ruled.guardrails, catalogue_of(ruled), wanted, 1.01 * current, current)
+    assert [[step.rule for step in trail] for trail in steps[0]] == [["line_order"], ["line_order"], ["price_index"]]
+
+
+def test_a_price_that_would_be_allowed_is_one_that_can_be_charged(spec: MarketSpec) -> None:
+    margin = spec.with_changes(products={"unit_cost": [1.0, 1.0, 2.0]}, prices={"minimum_margin": 0.34, "floor": 0.1})
+    current = spec.products.regular_price[None]
+    found = breaches(margin.guardrails, catalogue_of(margin), np.array([[1.2, 3.0, 5.0]]), current, current)
+    assert [one.allowed for one in found] == [pytest.approx(1.55)]  # 1 / 0.66 is 1.515, the tick 0.05
